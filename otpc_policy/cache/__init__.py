@@ -1,0 +1,1 @@
+"""Caching facts, and sharing one measurement among callers."""

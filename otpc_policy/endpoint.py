@@ -1,0 +1,121 @@
+"""Endpoints: which host, port and server name are meant, parsed once and refused early.
+
+An Endpoint exists only in canonical form, so nothing behind this module checks a host name again.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import idna
+
+from otpc_policy.errors import FieldViolation, InvalidRequest
+
+DEFAULT_PORT = 443
+
+# RFC 1035 2.3.4: 255 octets on the wire are 253 characters in text.
+_MAX_HOST_LENGTH = 253
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+# glibc's inet_aton reads 127.1, 0x7f.1, 2130706433 and 0177.0.0.1 as addresses. A name whose last label looks
+# like a number is therefore never a name (WHATWG URL, "ends in a number").
+_NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Host, port and server name in canonical form.
+
+    host: A-labels in lower case without a trailing dot, or an IP literal without brackets.
+    server_name: what the certificate must match, in the same form; SNI unless it is an IP literal.
+    Build one with parse_endpoint.
+    """
+
+    host: str
+    port: int
+    server_name: str
+
+    @property
+    def is_ip_literal(self) -> bool:
+        """The host is an IP address."""
+        return is_ip_literal(self.host)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_ip_literal(name: str) -> bool:
+    """Tell an IP literal (without brackets) from a DNS name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_endpoint(host: str, port: int = 0, server_name: str = "") -> Endpoint:
+    """Return the endpoint in canonical form.
+
+    port: 0 means 443. server_name: empty means host.
+    Raises InvalidRequest with every violation, by the caller's fault.
+    """
+    violations: list[FieldViolation] = []
+    canonical_host = _collect(violations, "host", host)
+    canonical_name = _collect(violations, "server_name", server_name) if server_name else canonical_host
+    if server_name and is_ip_literal(canonical_name):
+        violations.append(FieldViolation("server_name", "must be a DNS name (RFC 6066 section 3); leave it empty to match the IP address"))
+    if not 0 <= port <= 65535:
+        violations.append(FieldViolation("port", f"{port} is not a TCP port; 1 to 65535, or 0 for {DEFAULT_PORT}"))
+    if violations:
+        raise InvalidRequest(violations)
+    return Endpoint(host=canonical_host, port=port or DEFAULT_PORT, server_name=canonical_name)
+
+
+def canonical_host(host: str) -> str:
+    """Return a DNS name in A-labels or an IP literal in its canonical form.
+
+    Source: RFC 5891 (IDNA 2008, with the mapping of UTS 46), RFC 5952.
+    Raises ValueError whose text may be shown to the caller.
+    """
+    if not host:
+        raise ValueError("is required: a DNS name or an IP literal")
+    if len(host) > 4 * _MAX_HOST_LENGTH:
+        raise ValueError(f"is longer than {_MAX_HOST_LENGTH} characters")
+    bracketed = host.startswith("[") and host.endswith("]")
+    literal = _ip_literal(host[1:-1] if bracketed else host)
+    if literal is not None and (not bracketed or ":" in literal):
+        return literal
+    if bracketed or any(character in host for character in "[]:/?#@%\\ ") or not host.isprintable():
+        raise ValueError("must be a bare host: no scheme, user, port, path, zone or space")
+    name = host[:-1] if host.endswith(".") else host
+    return _dns_name(name)
+
+
+def _ip_literal(text: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return None
+    return str(address)
+
+
+def _dns_name(name: str) -> str:
+    try:
+        ascii_name = idna.encode(name, uts46=True).decode("ascii").lower() if name else ""
+    except (idna.IDNAError, UnicodeError):
+        raise ValueError("is not a DNS name (IDNA 2008)") from None
+    labels = ascii_name.split(".")
+    if len(ascii_name) > _MAX_HOST_LENGTH or not all(_LABEL.match(label) for label in labels):
+        raise ValueError("is not a DNS name: labels of 1 to 63 letters, digits and hyphens, 253 characters in all")
+    if _NUMERIC_LABEL.match(labels[-1]):
+        raise ValueError("ends in a number but is no IP address in standard form")
+    return ascii_name
+
+
+def _collect(violations: list[FieldViolation], field: str, host: str) -> str:
+    try:
+        return canonical_host(host)
+    except ValueError as error:
+        violations.append(FieldViolation(field, str(error)))
+        return ""

@@ -1,0 +1,60 @@
+"""Exceptions for calls that cannot be answered, named by whose fault it is.
+
+A partner that cannot be judged is no exception: it is an INDETERMINATE answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One thing that is wrong with a request. field: path in the message, such as "freshness.max_age"."""
+
+    field: str
+    description: str
+
+
+class OtpcPolicyError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class InvalidRequest(OtpcPolicyError):
+    """The caller sent something that cannot be answered. violations: all of them, not empty."""
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{one.field}: {one.description}" for one in self.violations))
+
+
+class UnknownPolicy(OtpcPolicyError):
+    """The caller named a policy that is not loaded."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"no policy is named {name!r}")
+
+
+class Overloaded(OtpcPolicyError):
+    """The service has no room for another measurement now."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        self.retry_after = retry_after
+        super().__init__("the queue of measurements is full")
+
+
+class ServiceUnavailable(OtpcPolicyError):
+    """The service is draining or not ready. Another replica may answer."""
+
+
+class ConfigurationError(OtpcPolicyError):
+    """The operator's configuration cannot be used. problems: all of them, each with its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class MalformedCertificate(OtpcPolicyError):
+    """Bytes that should be a certificate cannot be decoded."""

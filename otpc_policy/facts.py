@@ -1,0 +1,221 @@
+"""What was observed at an endpoint: frozen values, no judgement.
+
+Every fact that can be unproven has an explicit UNKNOWN. Nothing here says whether a fact is good.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, IntEnum
+
+
+class Support(Enum):
+    """Whether a server offers something."""
+
+    YES = "YES"
+    NO = "NO"
+    UNKNOWN = "UNKNOWN"
+
+
+class Evidence(Enum):
+    """What proves a Support. NONE goes with UNKNOWN and with nothing else."""
+
+    NONE = "NONE"
+    SERVER_HELLO = "SERVER_HELLO"
+    ALERT = "ALERT"
+    CLOSED_CONFIRMED = "CLOSED_CONFIRMED"
+    LOWER_VERSION = "LOWER_VERSION"
+
+
+class TlsVersion(IntEnum):
+    """Protocol versions, ordered; the value is the number on the wire."""
+
+    SSL_2_0 = 0x0002
+    SSL_3_0 = 0x0300
+    TLS_1_0 = 0x0301
+    TLS_1_1 = 0x0302
+    TLS_1_2 = 0x0303
+    TLS_1_3 = 0x0304
+
+    @property
+    def label(self) -> str:
+        """The name people use, such as "TLS 1.2"."""
+        family, major, minor = self.name.split("_")
+        return f"{family} {major}" if self is TlsVersion.SSL_2_0 or self is TlsVersion.SSL_3_0 else f"{family} {major}.{minor}"
+
+
+class KeyType(Enum):
+    """Key type of a leaf certificate."""
+
+    RSA = "RSA"
+    ECDSA = "ECDSA"
+    EDDSA = "EDDSA"
+    DSA = "DSA"
+    OTHER = "OTHER"
+
+
+class ClientAuth(Enum):
+    """What the server asks of the client's certificate."""
+
+    NONE = "NONE"
+    REQUESTED = "REQUESTED"
+    REQUIRED = "REQUIRED"
+    UNKNOWN = "UNKNOWN"
+
+
+class HttpService(Enum):
+    """Whether HTTP answers inside TLS."""
+
+    SERVED = "SERVED"
+    NOT_SERVED = "NOT_SERVED"
+    NOT_OBSERVABLE = "NOT_OBSERVABLE"
+    UNKNOWN = "UNKNOWN"
+
+
+class TlsService(Enum):
+    """Whether the port speaks TLS. PLAINTEXT_HTTP: it answered a ClientHello with plain-text HTTP."""
+
+    SERVED = "SERVED"
+    PLAINTEXT_HTTP = "PLAINTEXT_HTTP"
+    UNKNOWN = "UNKNOWN"
+
+
+class Depth(Enum):
+    """How much was measured."""
+
+    STANDARD = "STANDARD"
+    DEEP = "DEEP"
+
+
+class Vulnerability(Enum):
+    """Weaknesses that only a DEEP measurement can see."""
+
+    HEARTBLEED = "HEARTBLEED"
+    ROBOT = "ROBOT"
+    CCS_INJECTION = "CCS_INJECTION"
+    INSECURE_RENEGOTIATION = "INSECURE_RENEGOTIATION"
+    COMPRESSION = "COMPRESSION"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFact:
+    """Whether one protocol version is offered."""
+
+    version: TlsVersion
+    support: Support
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CipherSuiteFact:
+    """Whether one cipher suite is offered over one version.
+
+    code_point: IANA number, such as 0xC02F; SSL 2 kinds have three bytes.
+    handshake_completed: the peer proved possession of its key in a handshake with this suite.
+    """
+
+    version: TlsVersion
+    code_point: int
+    support: Support
+    evidence: Evidence
+    handshake_completed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentFact:
+    """The chain presented to clients that accept one key type over one version.
+
+    chain: DER, leaf first, as served in a completed handshake; empty unless support is YES.
+    stapled_ocsp_response: DER of the OCSPResponse, or None if none was stapled.
+    """
+
+    version: TlsVersion
+    key_type: KeyType
+    support: Support
+    evidence: Evidence
+    chain: tuple[bytes, ...] = ()
+    stapled_ocsp_response: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VulnerabilityFact:
+    """Whether one vulnerability is present (YES), absent or not known. DEEP only."""
+
+    vulnerability: Vulnerability
+    present: Support
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressFacts:
+    """Everything measured at one address for one server name.
+
+    reachable: whether TCP connects. With anything but YES all other facts are unknown or empty.
+    versions: one entry for each TlsVersion that was asked about.
+    cipher_suites: every suite that was offered, for every version that is offered.
+    remarks: for people: what could not be seen and why, protocol violations met.
+    """
+
+    address: str
+    observed_at: datetime
+    duration: timedelta
+    connections_used: int
+    depth: Depth
+    reachable: Support
+    tls: TlsService
+    versions: tuple[VersionFact, ...] = ()
+    cipher_suites: tuple[CipherSuiteFact, ...] = ()
+    deployments: tuple[DeploymentFact, ...] = ()
+    client_auth: ClientAuth = ClientAuth.UNKNOWN
+    http: HttpService = HttpService.UNKNOWN
+    vulnerabilities: tuple[VulnerabilityFact, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def version(self, version: TlsVersion) -> VersionFact:
+        """Return the fact about a version; unknown where it was not asked about."""
+        for fact in self.versions:
+            if fact.version is version:
+                return fact
+        return VersionFact(version, Support.UNKNOWN, Evidence.NONE)
+
+
+class ResolutionStatus(Enum):
+    """How turning the host into addresses ended."""
+
+    RESOLVED = "RESOLVED"
+    FAILED = "FAILED"
+    FORBIDDEN = "FORBIDDEN"
+
+
+@dataclass(frozen=True, slots=True)
+class ForbiddenAddress:
+    """An address that may not be dialled. reason: for people, with the name of the range."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnmeasuredAddress:
+    """An address that belongs to the endpoint and was not measured. reason: for people."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointFacts:
+    """Everything known about an endpoint, ready to be judged.
+
+    addresses: measured, one each. unmeasured: belong to the endpoint and are unknown (not measured in
+    time, a ninth address). omitted_families: address families left out because this machine has no
+    route, such as "IPv6"; advisory only. forbidden: not empty only with status FORBIDDEN.
+    """
+
+    host: str
+    port: int
+    server_name: str
+    depth: Depth
+    resolution: ResolutionStatus
+    addresses: tuple[AddressFacts, ...] = ()
+    unmeasured: tuple[UnmeasuredAddress, ...] = ()
+    omitted_families: tuple[str, ...] = ()
+    forbidden: tuple[ForbiddenAddress, ...] = ()

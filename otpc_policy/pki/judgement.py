@@ -1,0 +1,111 @@
+"""What judging a chain yields: observations about name, trust, order, keys and revocation.
+
+Values only. Whether an observation denies is the policy's business.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from otpc_policy.facts import KeyType
+
+
+class NameMatch(Enum):
+    """How the leaf matches the wanted name (RFC 9525). COMMON_NAME only where the leaf has no SAN at all."""
+
+    SUBJECT_ALT_NAME = "SUBJECT_ALT_NAME"
+    COMMON_NAME = "COMMON_NAME"
+    MISMATCH = "MISMATCH"
+    NOT_CHECKED = "NOT_CHECKED"
+
+
+class TrustSource(Enum):
+    """What vouches for the leaf."""
+
+    MOZILLA_ROOT = "MOZILLA_ROOT"
+    ANCHOR = "ANCHOR"
+    PIN = "PIN"
+    REQUEST_ANCHOR = "REQUEST_ANCHOR"
+    NOTHING = "NOTHING"
+
+
+class StapleStatus(Enum):
+    """What the stapled OCSP response proves. UNVERIFIED: present, but proves nothing (stale, wrong signer, malformed)."""
+
+    GOOD = "GOOD"
+    REVOKED = "REVOKED"
+    UNVERIFIED = "UNVERIFIED"
+    ABSENT = "ABSENT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateView:
+    """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
+
+    key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC secp256r1").
+    signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash (Ed25519).
+    is_self_issued: subject equals issuer; its own signature then carries no trust.
+    """
+
+    der: bytes
+    sha256: str
+    spki_sha256: str
+    subject: str
+    issuer: str
+    serial_number: str
+    not_before: datetime
+    not_after: datetime
+    subject_alt_names: tuple[str, ...]
+    common_names: tuple[str, ...]
+    key_type: KeyType
+    key_bits: int
+    key_name: str
+    signature_algorithm: str
+    signature_hash: str
+    is_self_issued: bool
+    must_staple: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MalformedEntry:
+    """A served certificate that cannot be decoded. index: position in the served chain."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainJudgement:
+    """Everything observed about one served chain at one instant.
+
+    certificates: as served, leaf first; None where the entry is malformed.
+    path: indexes into certificates of the path that leads from the leaf towards the trust source, leaf first.
+    Where nothing vouches for the leaf it is the longest path that signatures and names prove. It holds served
+    certificates only, never the anchor itself unless the server sent it.
+    trusted_if_valid: a path to a trust source exists when validity dates are left out of account, so that an
+    expired chain under a good root is EXPIRED and not also UNTRUSTED.
+    trust_label: for people: the anchor's subject or the entry's note. trust_ends_at: end of the anchor or pin entry.
+    issuer_missing: an intermediate that the path needs was not served.
+    misordered: the served order is not the order of the path, or alien certificates stand between.
+    staple_next_update: nextUpdate of a staple that was verified.
+    """
+
+    certificates: tuple[CertificateView | None, ...]
+    malformed: tuple[MalformedEntry, ...]
+    path: tuple[int, ...]
+    name: NameMatch
+    trust: TrustSource
+    trusted_if_valid: bool
+    trust_label: str
+    trust_failure: str
+    trust_ends_at: datetime | None
+    issuer_missing: bool
+    misordered: bool
+    staple: StapleStatus
+    staple_detail: str
+    staple_next_update: datetime | None
+
+    @property
+    def leaf(self) -> CertificateView | None:
+        """The first certificate; None if there is none or it is malformed."""
+        return self.certificates[0] if self.certificates else None

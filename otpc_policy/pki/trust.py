@@ -1,0 +1,60 @@
+"""Whom we trust, and for which hosts: Mozilla's roots, the operator's anchors and pins.
+
+A pin is equality of the leaf's DER or SPKI. It never enters a store, so it can vouch for nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from otpc_policy.endpoint import canonical_host, is_ip_literal
+from otpc_policy.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustEntry:
+    """One statement of the operator: for these hosts, trust this.
+
+    hosts: canonical host names or IP literals, or "*." followed by a name for exactly one more label; not empty.
+    anchors: CA certificates in DER. certificate_pins, spki_pins: SHA-256 in lower-case hexadecimal.
+    ends_at: the entry stops at this instant.
+    """
+
+    hosts: tuple[str, ...]
+    anchors: tuple[bytes, ...] = ()
+    certificate_pins: frozenset[str] = frozenset()
+    spki_pins: frozenset[str] = frozenset()
+    note: str = ""
+    ends_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.hosts:
+            problems.append(f"trust entry {self.note!r}: hosts is empty; an anchor or pin must name the hosts it speaks for")
+        if not (self.anchors or self.certificate_pins or self.spki_pins):
+            problems.append(f"trust entry {self.note!r}: holds no anchor and no pin")
+        for host in self.hosts:
+            bare = host.removeprefix("*.")
+            try:
+                if canonical_host(bare) != bare or (bare != host and (is_ip_literal(bare) or "." not in bare)):
+                    problems.append(f"trust entry {self.note!r}: host {host!r} is not in canonical form")
+            except ValueError as error:
+                problems.append(f"trust entry {self.note!r}: host {host!r} {error}")
+        if problems:
+            raise ConfigurationError(problems)
+
+    def speaks_for(self, host: str) -> bool:
+        """The entry names this canonical host, exactly or by a leading wildcard label."""
+        return host in self.hosts or ("." in host and "*." + host.partition(".")[2] in self.hosts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """All trust of a process: Mozilla's roots in DER, and the operator's entries."""
+
+    mozilla_roots: Sequence[bytes] = field(repr=False)
+    entries: tuple[TrustEntry, ...] = ()
+
+    def entries_for(self, host: str, at: datetime) -> tuple[TrustEntry, ...]:
+        """Return the entries that name the host and have not ended at the given instant."""
+        return tuple(entry for entry in self.entries if entry.speaks_for(host) and (entry.ends_at is None or at < entry.ends_at))

@@ -1,0 +1,1 @@
+"""The policy: findings, documents, rules, evaluation. No IO but reading the built-in documents."""

@@ -1,0 +1,1 @@
+"""Measuring an endpoint: sslyze handshakes in worker processes, joined into facts."""

@@ -1,0 +1,1 @@
+"""gRPC servicers, interceptors and the table of statuses."""

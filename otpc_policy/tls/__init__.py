@@ -1,0 +1,1 @@
+"""Sans-IO TLS: cipher suites as data, the first answer of a server. No sockets, no clock."""

@@ -1,0 +1,1 @@
+"""Generated from protos/otpc_policy/v1; `make proto` makes it again."""
