@@ -59,15 +59,15 @@ def parse_endpoint(host: str, port: int = 0, server_name: str = "") -> Endpoint:
     Raises InvalidRequest with every violation, by the caller's fault.
     """
     violations: list[FieldViolation] = []
-    canonical_host = _collect(violations, "host", host)
-    canonical_name = _collect(violations, "server_name", server_name) if server_name else canonical_host
-    if server_name and is_ip_literal(canonical_name):
+    dialled = _canonical_or_violation("host", host, violations)
+    expected = _canonical_or_violation("server_name", server_name, violations) if server_name else dialled
+    if server_name and is_ip_literal(expected):
         violations.append(FieldViolation("server_name", "must be a DNS name (RFC 6066 section 3); leave it empty to match the IP address"))
     if not 0 <= port <= 65535:
         violations.append(FieldViolation("port", f"{port} is not a TCP port; 1 to 65535, or 0 for {DEFAULT_PORT}"))
     if violations:
         raise InvalidRequest(violations)
-    return Endpoint(host=canonical_host, port=port or DEFAULT_PORT, server_name=canonical_name)
+    return Endpoint(host=dialled, port=port or DEFAULT_PORT, server_name=expected)
 
 
 def canonical_host(host: str) -> str:
@@ -113,7 +113,7 @@ def _dns_name(name: str) -> str:
     return ascii_name
 
 
-def _collect(violations: list[FieldViolation], field: str, host: str) -> str:
+def _canonical_or_violation(field: str, host: str, violations: list[FieldViolation]) -> str:
     try:
         return canonical_host(host)
     except ValueError as error:

@@ -40,7 +40,7 @@ class TlsVersion(IntEnum):
     def label(self) -> str:
         """The name people use, such as "TLS 1.2"."""
         family, major, minor = self.name.split("_")
-        return f"{family} {major}" if self is TlsVersion.SSL_2_0 or self is TlsVersion.SSL_3_0 else f"{family} {major}.{minor}"
+        return f"{family} {major}" if family == "SSL" else f"{family} {major}.{minor}"
 
 
 class KeyType(Enum):
