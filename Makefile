@@ -1,0 +1,66 @@
+# make run: set everything up and start the service. make test: set everything up and pass the tests.
+# Both need Python 3.11 or newer, make and a package registry; everything lands in .venv in this checkout.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint proto constraints benchmark image clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run ## Set up and start the service on its embedded defaults (OPTIONS="--help" shows more)
+	$(BIN)/otpc-policy serve $(OPTIONS)
+
+demo: $(VENV)/.run ## Set up, start eight local partners and the service, check them, print the verdicts
+	$(BIN)/otpc-policy demo
+
+test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(OPTIONS)
+
+lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style, the Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile
+
+proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
+	$(BIN)/python protos/generate.py
+
+benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo
+	$(BIN)/python -m tests.benchmarks.cold
+	$(BIN)/python -m tests.benchmarks.warm
+
+constraints: $(VENV)/.test ## Pin every package again, with hashes and without a registry's address
+	$(BIN)/pip-compile $(PIN) --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
+
+PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \
+	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+image: ## Build the container image
+	docker build --tag otpc-policy .
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+# The package is installed last and alone: pip cannot hash a folder, everything else is held to its hashes.
+$(VENV)/.run: constraints.txt pyproject.toml | $(BIN)/python
+	@echo "Setting up the service in $(VENV) (once, about a minute) ..."
+	$(PIP) install --quiet --require-hashes --requirement constraints.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run constraints-dev.txt
+	@echo "Setting up the tools for tests in $(VENV) (once, about a minute) ..."
+	$(PIP) install --quiet --require-hashes --requirement constraints-dev.txt
+	@touch $@
