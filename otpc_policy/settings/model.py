@@ -1,0 +1,174 @@
+"""Every setting: its type, its default, its bounds and what it is for."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
+from otpc_policy.settings.values import (
+    AddressFamilies,
+    HostName,
+    IpLiteral,
+    ListenAddress,
+    LogFormat,
+    LogLevel,
+    Network,
+    OneOrMany,
+    Sha256,
+    TrustedHost,
+    is_loopback,
+)
+
+_TABLE = ConfigDict(extra="forbid", frozen=True)
+Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
+
+# The keyword under which the sources reach settings_customise_sources; no setting has a space in its name.
+_LAYERS = "layered sources"
+
+
+class TrustSettings(BaseModel):
+    """Whom to trust beside the Mozilla roots, and for which hosts."""
+
+    model_config = _TABLE
+    hosts: OneOrMany[TrustedHost] = Field(min_length=1, description='Hosts this entry speaks for: names, "*.name" for one more label, or IP addresses.')
+    anchor_file: Path | None = Field(default=None, description="PEM file of CA certificates that may issue for these hosts.")
+    certificate_file: Path | None = Field(default=None, description="PEM file whose first certificate is pinned: exactly this leaf is trusted.")
+    certificate_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's DER encoding.")
+    spki_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's SubjectPublicKeyInfo.")
+    note: str = Field(default="", description="For people: why, and who agreed. Shown in findings.")
+    ends: AwareDatetime | None = Field(default=None, description="The entry stops at this instant (with an offset).")
+
+
+class LifetimeSettings(BaseModel):
+    """How long facts answer from the cache, by the decision they lead to; each varies by up to a tenth."""
+
+    model_config = _TABLE
+    allow_s: PositiveSeconds = Field(default=3600.0, description="After ALLOW.")
+    deny_s: PositiveSeconds = Field(default=300.0, description="After DENY.")
+    unknown_s: PositiveSeconds = Field(default=30.0, description="After INDETERMINATE, or with any fact unknown.")
+
+
+class ScanSettings(BaseModel):
+    """How endpoints are measured."""
+
+    model_config = _TABLE
+    workers: int = Field(default=2, ge=1, le=64, description="Worker processes that complete TLS handshakes.")
+    connections_per_address: int = Field(default=16, ge=1, le=64, description="Connections open at a time to one address.")
+    scan_deadline_s: PositiveSeconds = Field(default=20.0, description="Longest time to measure one address.")
+    connection_deadline_s: PositiveSeconds = Field(default=4.0, description="Longest time of one connection.")
+    connection_bytes: int = Field(default=262_144, ge=16_384, description="Most bytes read from one connection.")
+    queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
+    recycle_after_handshakes: int = Field(default=4000, ge=1, description="A worker is replaced after this many handshakes, because sslyze's memory grows.")
+
+
+class Settings(BaseSettings):
+    """All settings, valid, unchangeable. Raises ConfigurationError with every problem and its place.
+
+    config: the TOML file (default: the variable OTPC_POLICY_CONFIG, else none). Other arguments: settings by name, before all sources.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
+    _tables: ClassVar[frozenset[str]] = frozenset({"lifetimes", "scan"})
+    _lists: ClassVar[frozenset[str]] = frozenset({"allow_networks", "policy_files"})
+
+    tls_certificate_file: Path | None = Field(default=None, description="PEM chain of this service, leaf first; read again when it changes.")
+    tls_key_file: Path | None = Field(default=None, description="PEM private key of that leaf; read again when it changes.")
+    tls_client_ca_file: Path | None = Field(default=None, description="PEM CAs of callers. Set: every caller must prove a certificate under one of them.")
+    dangerously_listen_without_tls: bool = Field(
+        default=False, description="Listen in plain text beyond loopback: anyone on the path can read and forge verdicts."
+    )
+    listen: ListenAddress = Field(default="127.0.0.1:50051", description="Address and port of the gRPC server; port 0 takes any free one.")
+    ops_listen: ListenAddress = Field(
+        "127.0.0.1:9464",
+        description="Address and port for /metrics, /livez, /readyz, /startupz: plain HTTP that holds no secrets. A wider address is open to all who reach it.",
+    )
+    reflection: bool = Field(default=True, description="Serve gRPC server reflection.")
+    max_connection_age_s: PositiveSeconds = Field(
+        default=1800.0, description="Callers reconnect after this time, so that load and rotated certificates spread."
+    )
+    drain_grace_s: Seconds = Field(default=20.0, description="Longest wait for calls in flight after SIGTERM.")
+
+    default_policy: str = Field(default="otpc-2024-12", min_length=1, description="The policy that an empty name means.")
+    policy_files: tuple[Path, ...] = Field(default=(), description="Policy documents (TOML) beside the built-in ones.")
+    trust: tuple[TrustSettings, ...] = Field(default=(), description="Anchors and pins for named hosts, beside the Mozilla roots.")
+    allow_request_anchors: bool = Field(default=False, description="ValidateCertificate accepts trust anchors from the request.")
+
+    allow_networks: tuple[Network, ...] = Field(default=(), description="Private ranges that may be measured. Metadata addresses stay forbidden.")
+    address_families: AddressFamilies = Field(default=AddressFamilies.ROUTED, description="Addresses to measure: routed, both, ipv4 or ipv6.")
+    static_hosts: dict[HostName, OneOrMany[IpLiteral]] = Field(default={}, description="Addresses by host name, in place of DNS; vetted all the same.")
+    dns_ttl_s: Seconds = Field(default=60.0, le=60, description="How long an answer of DNS is used.")
+    dns_timeout_s: PositiveSeconds = Field(default=5.0, description="Longest time to resolve one name.")
+
+    lifetimes: LifetimeSettings = Field(default_factory=LifetimeSettings, description="How long facts answer from the cache.")
+    max_stale_s: Seconds = Field(default=3600.0, description="The most that a request's max_stale may ask for.")
+    minimum_refresh_interval_s: Seconds = Field(default=10.0, description="A REFRESH sooner after the last measurement gets that one.")
+    cache_entries: int = Field(default=20_000, ge=1, description="Measurements kept in memory, one for each address of an endpoint.")
+    cache_bytes: int = Field(default=67_108_864, ge=1_048_576, description="Memory for them, in bytes.")
+    deadline_reserve_s: Seconds = Field(default=0.05, description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.")
+    default_wait_s: PositiveSeconds = Field(default=30.0, description="Longest wait for a measurement on behalf of a caller without a deadline.")
+    scan: ScanSettings = Field(default_factory=ScanSettings, description="How endpoints are measured.")
+
+    log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+
+    def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:
+        path = config_path(config)
+        sources = [Source("argument", arguments), read_environment(os.environ, self._tables, self._lists)]
+        if path is not None:
+            sources.append(read_file(path))
+        layers: dict[str, Any] = {_LAYERS: sources}
+        try:
+            super().__init__(**layers)
+        except ValidationError as error:
+            raise ConfigurationError(sorted(_problem(one["loc"], one["msg"], sources) for one in error.errors())) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take our sources: the stock ones overlook unknown variables, stop at the first bad value and do not tell where it stood."""
+        return tuple(InitSettingsSource(settings_cls, init_kwargs=dict(source.tree)) for source in init_settings()[_LAYERS])
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "tls_certificate_file" in info.data and (value is None) != (info.data["tls_certificate_file"] is None):
+            raise ValueError("tls_certificate_file and tls_key_file go together: set both or none")
+        return value
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _client_ca_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_certificate_file", value) is None:
+            raise ValueError("callers can prove a certificate only over TLS: set tls_certificate_file and tls_key_file too")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
+        has_tls = info.data.get("tls_certificate_file", value) is not None
+        if not has_tls and not info.data.get("dangerously_listen_without_tls", True) and not is_loopback(value):
+            raise ValueError(
+                f"{value} can be reached from other machines, so it needs TLS: "
+                "set tls_certificate_file and tls_key_file, or dangerously_listen_without_tls = true"
+            )
+        return value
+
+
+def _problem(location: tuple[int | str, ...], message: str, sources: list[Source]) -> str:
+    text = message.removeprefix("Value error, ").replace("Extra inputs are not permitted", "is no setting")
+    for depth in range(len(location), 0, -1):
+        for source in sources:
+            if source.holds(location[:depth]):
+                return f"{source.place(location[:depth])}: {text}"
+    return f"{'.'.join(str(step) for step in location)}: {text}"

@@ -1,0 +1,112 @@
+"""The types of single settings: how one value is read and when it is refused.
+
+Each raises ValueError with a text for the operator; where the value stood is added by whoever reads it.
+"""
+
+import ipaddress
+from enum import Enum
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator
+
+from otpc_policy.endpoint import canonical_host
+
+Item = TypeVar("Item")
+
+
+class LogFormat(Enum):
+    """How log lines look: one JSON object each, or columns for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(Enum):
+    """The least level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class AddressFamilies(Enum):
+    """Which addresses of a host are measured. ROUTED: the families that this machine has a route for."""
+
+    ROUTED = "routed"
+    BOTH = "both"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Return host (IPv6 without brackets) and port of "host:port" or "[host]:port".
+
+    Raises ValueError.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError('must be "host:port", IPv6 as "[::1]:port"')
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed != (":" in host):
+        raise ValueError('must be "host:port", IPv6 as "[::1]:port"')
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"{port!r} is no TCP port: 0 to 65535, where 0 takes any free one")
+    return canonical_host(host), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """A listener on this "host:port" can be reached from this machine only."""
+    host, _port = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen_address(text: str) -> str:
+    host, port = split_address(text)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _trusted_host(text: str) -> str:
+    wildcard = text.startswith("*.")
+    host = canonical_host(text.removeprefix("*."))
+    return f"*.{host}" if wildcard else host
+
+
+def _sha256(text: str) -> str:
+    digest = text.replace(":", "").strip().lower()
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise ValueError("must be a SHA-256 in hexadecimal: 64 digits, with or without colons")
+    return digest
+
+
+def _ip_literal(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address") from None
+
+
+def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError as error:
+        raise ValueError(f"is no network such as 10.0.0.0/8: {error}") from None
+
+
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
+HostName = Annotated[str, AfterValidator(canonical_host)]
+Sha256 = Annotated[str, AfterValidator(_sha256)]
+IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+# A table's list of one may be written without brackets.
+OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]

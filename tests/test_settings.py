@@ -1,0 +1,213 @@
+"""Settings: precedence, strictness, places of problems, and the example file."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
+
+EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
+DIGEST = "0123456789abcdef" * 4
+
+
+def _problems(**arguments: Any) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as raised:
+        Settings(**arguments)
+    return raised.value.problems
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "service.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in tuple(os.environ):
+        if variable.startswith("OTPC_POLICY_"):
+            monkeypatch.delenv(variable)
+
+
+def test_embedded_defaults_listen_on_loopback_only() -> None:
+    settings = Settings()
+    assert (settings.listen, settings.ops_listen) == ("127.0.0.1:50051", "127.0.0.1:9464")
+    assert settings.allow_networks == ()
+    assert settings.scan.workers == 2
+
+
+def test_an_argument_goes_before_the_environment_before_the_file_before_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _file(tmp_path, 'drain_grace_s = 1\ndns_timeout_s = 1\ncache_entries = 1\nlog_format = "console"\n[scan]\nworkers = 5\nqueue_limit = 6\n')
+    monkeypatch.setenv("OTPC_POLICY_DRAIN_GRACE_S", "2")
+    monkeypatch.setenv("OTPC_POLICY_DNS_TIMEOUT_S", "2")
+    monkeypatch.setenv("OTPC_POLICY_SCAN__WORKERS", "7")
+    settings = Settings(config=path, drain_grace_s=3)
+    assert (settings.drain_grace_s, settings.dns_timeout_s, settings.cache_entries) == (3, 2, 1)
+    assert (settings.scan.workers, settings.scan.queue_limit) == (7, 6)
+    assert settings.log_format is LogFormat.CONSOLE
+    assert settings.deadline_reserve_s == 0.05
+
+
+def test_the_file_may_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_CONFIG", str(_file(tmp_path, 'address_families = "ipv4"')))
+    assert Settings().address_families is AddressFamilies.IPV4
+
+
+def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _file(
+        tmp_path,
+        'listen = "0.0.0.0:1"\nbogus = 3\n[static_hosts]\n"b.test" = ["x"]\n[scan]\nworkers = 0\ntypo = 1\n'
+        '[[trust]]\nhosts = ["a b"]\ncertificate_sha256 = "AA:BB"\n[[trust]]\n',
+    )
+    monkeypatch.setenv("OTPC_POLICY_SCAN__QUEUE_LIMIT", "many")
+    monkeypatch.setenv("OTPC_POLICY_NOPE", "1")
+    monkeypatch.setenv("OTPC_POLICY_NOPE__NEVER", "1")
+    monkeypatch.setenv("OTPC_POLICY_ALLOW_NETWORKS", "10.0.0.0/8, 10.0.0.1/8")
+    problems = _problems(config=path, cache_bytes=1)
+    expected = {
+        f"{path}: listen",
+        f"{path}: bogus",
+        f"{path}: static_hosts.b.test.0",
+        f"{path}: scan.workers",
+        f"{path}: scan.typo",
+        f"{path}: trust.0.hosts.0",
+        f"{path}: trust.0.certificate_sha256.0",
+        f"{path}: trust.1.hosts",
+        "OTPC_POLICY_SCAN__QUEUE_LIMIT",
+        "OTPC_POLICY_NOPE",
+        "OTPC_POLICY_NOPE__NEVER",
+        "OTPC_POLICY_ALLOW_NETWORKS",
+        "cache_bytes",
+    }
+    assert {place for place in expected if any(problem.startswith(f"{place}: ") for problem in problems)} == expected
+    assert len(problems) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("listen", "needs_tls"),
+    [
+        ("127.0.0.1:1", False),
+        ("127.9.9.9:1", False),
+        ("[::1]:0", False),
+        ("localhost:1", False),
+        ("0.0.0.0:1", True),
+        ("[::]:1", True),
+        ("10.0.0.1:1", True),
+        ("[::ffff:10.0.0.1]:1", True),
+        ("policy.internal:1", True),
+    ],
+)
+def test_listening_beyond_loopback_needs_tls_or_the_dangerous_switch(listen: str, needs_tls: bool) -> None:
+    if needs_tls:
+        assert "needs TLS" in _problems(listen=listen)[0]
+    else:
+        assert Settings(listen=listen).listen == listen
+    assert Settings(listen=listen, dangerously_listen_without_tls=True)
+    assert Settings(listen=listen, tls_certificate_file="a.pem", tls_key_file="a.key")
+    assert is_loopback(listen) is not needs_tls
+
+
+@pytest.mark.parametrize("listen", ["50051", ":50051", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:50051", "[127.0.0.1]:1", "a b:1", "127.0.0.1:-1"])
+def test_a_listen_address_is_a_host_and_a_port(listen: str) -> None:
+    assert _problems(listen=listen)[0].startswith("listen: ")
+
+
+def test_addresses_split_into_host_and_port() -> None:
+    assert split_address("[::1]:50051") == ("::1", 50051)
+    assert split_address("policy.internal:0") == ("policy.internal", 0)
+
+
+def test_the_environment_writes_lists_with_commas_and_tables_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_ALLOW_NETWORKS", "127.0.0.0/8, ::1/128")
+    monkeypatch.setenv("OTPC_POLICY_STATIC_HOSTS", '{"A.test": "127.0.0.1", "b.test": ["127.0.0.2", "::1"]}')
+    monkeypatch.setenv("OTPC_POLICY_TRUST", json.dumps([{"hosts": "*.a.test", "spki_sha256": DIGEST.upper()}]))
+    monkeypatch.setenv("OTPC_POLICY_LISTEN", "[::1]:50051")
+    settings = Settings()
+    assert settings.allow_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    assert settings.static_hosts == {"a.test": ("127.0.0.1",), "b.test": ("127.0.0.2", "::1")}
+    assert settings.trust == (TrustSettings(hosts=("*.a.test",), spki_sha256=(DIGEST,)),)
+    assert settings.listen == "[::1]:50051"
+
+
+def test_json_that_is_broken_is_a_problem_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_TRUST", "[{")
+    assert _problems()[0].startswith("OTPC_POLICY_TRUST: ")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP", "PORT_50051_TCP_PROTO", "PORT_50051_TCP_PORT", "PORT_50051_TCP_ADDR"],
+)
+def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"OTPC_POLICY_{variable}", "tcp://10.0.0.1:50051")
+    assert Settings().listen == "127.0.0.1:50051"
+
+
+def test_pins_are_read_with_colons_and_in_either_case() -> None:
+    written = ":".join(DIGEST[i : i + 2] for i in range(0, 64, 2)).upper()
+    assert TrustSettings(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
+
+
+def test_hosts_of_trust_entries_become_canonical() -> None:
+    assert TrustSettings(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [({"tls_certificate_file": "a"}, "together"), ({"tls_key_file": "a"}, "together"), ({"tls_client_ca_file": "a"}, "over TLS")]
+)
+def test_half_a_tls_configuration_is_refused(arguments: dict[str, object], word: str) -> None:
+    assert word in _problems(**arguments)[0]
+
+
+def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
+    path = _file(tmp_path, 'policy_files = ["p.toml", "/etc/q.toml"]\n[[trust]]\nhosts = "a.test"\nanchor_file = "ca.pem"\n')
+    settings = Settings(config=path)
+    assert settings.policy_files == (tmp_path / "p.toml", Path("/etc/q.toml"))
+    assert settings.trust[0].anchor_file == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize("content", [None, b"listen = ", b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "service.toml"
+    if content is not None:
+        path.write_bytes(content)
+    assert _problems(config=path)[0].startswith(f"{path}: ")
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().__setattr__("listen", "127.0.0.1:1")
+
+
+def test_every_setting_is_described_and_names_its_variable() -> None:
+    described = describe_settings()
+    assert {"OTPC_POLICY_CONFIG", "OTPC_POLICY_SCAN__WORKERS", "OTPC_POLICY_LISTEN"} <= {one.variable for one in described}
+    assert all(one.description.endswith(".") for one in described)
+    assert next(one.default for one in described if one.key == "scan.workers") == "2"
+
+
+def test_the_example_file_holds_the_defaults() -> None:
+    assert Settings(config=EXAMPLE).model_dump() == Settings().model_dump()
+
+
+def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path: Path) -> None:
+    full = re.sub(r"^#(?=[a-z\[\"])", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    tree = tomllib.loads(full)
+    assert Settings(config=_file(tmp_path, full)).trust[0].note
+
+    def named(table: dict[str, object], above: str = "") -> Iterator[str]:
+        for key, value in table.items():
+            yield above + key
+            if isinstance(value, dict):
+                yield from named(value, f"{above}{key}.")
+
+    assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
+    assert set(TrustSettings.model_fields) == set(tree["trust"][0])
