@@ -1,0 +1,72 @@
+"""Where output goes: the answer alone on stdout, everything else on stderr."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.console import Console, RenderableType
+
+# Whoever waits longer wants to know for what.
+_PATIENCE_S = 1.0
+
+
+class OutputFormat(StrEnum):
+    """table: for people. json: the response message in proto JSON, for programs."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def answer(message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None) -> None:
+    """Print the answer: a table on a terminal, JSON into a pipe, unless the user requested one of them."""
+    chosen = requested or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
+    if chosen is OutputFormat.TABLE:
+        console().print(view())
+    else:
+        print_json(message)
+
+
+def print_json(message: "Message") -> None:
+    """Print a message in proto JSON; fields with their default value included, so that a script need not know them."""
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415  # slow; --help needs none of it
+
+    sys.stdout.write(MessageToJson(message, always_print_fields_with_no_presence=True) + "\n")
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Return a console that prints text as it is: no markup, no emoji, no guessed highlights; colour on terminals only."""
+    from rich.console import Console  # noqa: PLC0415  # slow; --help needs none of it
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def complain(text: str) -> None:
+    """Print an error on stderr, in the form of the usage errors of a Unix program."""
+    for line in text.splitlines():
+        sys.stderr.write(f"otpc-policy: {line}\n")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Say on stderr what is under way, once it takes longer than a second; with a spinner on a terminal."""
+    if not sys.stderr.isatty():
+        timer = threading.Timer(_PATIENCE_S, lambda: sys.stderr.write(f"{what} ...\n"))
+        started: Callable[[], None] = timer.start
+        ended: Callable[[], None] = timer.cancel
+    else:
+        status = console(stderr=True).status(what)
+        timer = threading.Timer(_PATIENCE_S, status.start)
+        started, ended = timer.start, status.stop
+    timer.daemon = True
+    started()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        ended()

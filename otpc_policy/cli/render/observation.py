@@ -1,0 +1,115 @@
+"""What was measured: versions, cipher suites, certificates, client authentication and HTTP, address by address."""
+
+from collections.abc import Iterable, Iterator
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from otpc_policy.cli.render.words import (
+    SUPPORT_STYLES,
+    comma_list,
+    day_words,
+    enum_word,
+    length_words,
+    one_line,
+    support_word,
+    to_datetime,
+    version_word,
+)
+from otpc_policy.v1 import policy_pb2 as pb
+
+
+def observation_view(observation: pb.EndpointObservation, judged_at: Timestamp) -> Iterator[RenderableType]:
+    """Yield one block for each address."""
+    for address in observation.addresses:
+        yield Padding(Text.assemble("Measured at ", (one_line(address.address), "bold")), (1, 0, 0, 0))
+        yield Padding(_address_table(address), (0, 0, 0, 2))
+        for deployment, certificates in _deployments(address.certificate_deployments):
+            yield Padding(Text.assemble("Certificates ", (deployment, "bold")), (1, 0, 0, 2))
+            yield Padding(certificates_table(certificates, judged_at), (0, 0, 0, 2))
+
+
+def certificates_table(certificates: Iterable[pb.CertificateObservation], judged_at: Timestamp) -> Table:
+    """Return the certificates as they were served, leaf first: subject, names, end of validity, key, pin."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for index, one in enumerate(certificates):
+        position = str(index)
+        if not one.HasField("not_after_time"):
+            table.add_row(position, Text("sha256", style="dim"), Text(f"{one.sha256} (cannot be decoded)"))
+            continue
+        table.add_row(position, Text("subject", style="dim"), Text(one_line(one.subject) or "(empty)", style="bold"))
+        if one.subject_alt_names:
+            table.add_row("", Text("names", style="dim"), Text(comma_list(one.subject_alt_names)))
+        table.add_row("", Text("issuer", style="dim"), Text(one_line(one.issuer)))
+        table.add_row("", Text("valid", style="dim"), _validity(one, judged_at))
+        table.add_row("", Text("key", style="dim"), Text(f"{one_line(one.public_key)}, signed with {one_line(one.signature_algorithm)}"))
+        table.add_row("", Text("sha256", style="dim"), Text(one.sha256))
+    return table
+
+
+def _address_table(address: pb.AddressObservation) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    if address.reachable != pb.SUPPORT_YES:
+        table.add_row("reachable", _supported(support_word(address.reachable), address.reachable))
+    if address.protocols:
+        versions = Text(", ").join(_supported(f"{version_word(one.version)} {support_word(one.support)}", one.support) for one in reversed(address.protocols))
+        table.add_row("versions", versions)
+    for protocol in reversed(address.protocols):
+        suites = [one for one in address.cipher_suites if one.version == protocol.version]
+        if suites and protocol.support == pb.SUPPORT_YES:
+            table.add_row(version_word(protocol.version), _suites(suites))
+    table.add_row("client auth", enum_word(pb.ClientAuth, address.client_auth, "CLIENT_AUTH_"))
+    table.add_row("HTTP", enum_word(pb.HttpService, address.http, "HTTP_SERVICE_"))
+    for remark in address.remarks:
+        table.add_row("remark", Text(one_line(remark)))
+    table.add_row("effort", f"{address.connections_used} connections, {length_words(address.duration)}")
+    return table
+
+
+def _supported(text: str, support: pb.Support.ValueType) -> Text:
+    return Text(text, style=SUPPORT_STYLES.get(support, ""))
+
+
+def _suites(suites: list[pb.CipherSuiteObservation]) -> Text:
+    offered = [_suite_name(one) for one in suites if one.support == pb.SUPPORT_YES]
+    unknown = sum(one.support not in (pb.SUPPORT_YES, pb.SUPPORT_NO) for one in suites)
+    lines = Text("\n").join(Text(name) for name in offered) if offered else Text("no suite is proven to be accepted")
+    if unknown:
+        lines.append(f"\n{unknown} more suites are unknown", style="bold yellow")
+    return lines
+
+
+def _suite_name(suite: pb.CipherSuiteObservation) -> str:
+    name = one_line(suite.openssl_name or suite.iana_name) or f"0x{suite.code_point:04X}"
+    return f"{name} (handshake completed)" if suite.handshake_completed else name
+
+
+def _deployments(deployments: Iterable[pb.CertificateDeployment]) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:
+    """Yield each distinct chain once, with the versions and key types that it was served for."""
+    served: dict[tuple[str, ...], tuple[list[str], tuple[pb.CertificateObservation, ...]]] = {}
+    for one in deployments:
+        if one.certificates:
+            names, _ = served.setdefault(tuple(each.sha256 for each in one.certificates), ([], tuple(one.certificates)))
+            names.append(f"{pb.KeyType.Name(one.key_type).removeprefix('KEY_TYPE_')} over {version_word(one.version)}")
+    for names, certificates in served.values():
+        yield ", ".join(names), certificates
+
+
+def _validity(certificate: pb.CertificateObservation, judged_at: Timestamp) -> Text:
+    now, not_before, not_after = (to_datetime(one) for one in (judged_at, certificate.not_before_time, certificate.not_after_time))
+    text = Text(f"{day_words(certificate.not_before_time)} to {day_words(certificate.not_after_time)} ")
+    if now < not_before:
+        text.append(f"(begins in {length_words(not_before - now)})", style="bold red")
+    elif now > not_after:
+        text.append(f"(ended {length_words(now - not_after)} ago)", style="bold red")
+    else:
+        text.append(f"({length_words(not_after - now)} left)", style="green")
+    return text

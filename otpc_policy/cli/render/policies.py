@@ -1,0 +1,54 @@
+"""Policies: the list, and one policy with its rules and what each code does."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from otpc_policy.cli.render.words import effect_text, one_line, severity_word
+from otpc_policy.v1 import policy_pb2 as pb
+
+
+def policies_view(policies: Iterable[pb.Policy]) -> Table:
+    """Return one row for each policy."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("POLICY", "REVISION", "MODE"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("TITLE", overflow="fold")
+    for policy in policies:
+        title = Text(one_line(policy.name), style="bold")
+        if policy.is_default:
+            title.append(" (default)", style="dim")
+        table.add_row(title, policy.revision[:12], _mode(policy), Text(one_line(policy.title)))
+    return table
+
+
+def policy_view(policy: pb.Policy) -> RenderableType:
+    """Return one policy whole."""
+    head = Table.grid(padding=(0, 2, 0, 0))
+    head.add_column(no_wrap=True, style="dim")
+    head.add_column(overflow="fold")
+    head.add_row("policy", Text(one_line(policy.name) + (" (default)" if policy.is_default else ""), style="bold"))
+    head.add_row("title", Text(one_line(policy.title)))
+    head.add_row("source", Text(one_line(policy.source)))
+    head.add_row("revision", policy.revision)
+    head.add_row("mode", _mode(policy))
+    return Group(head, *(Padding(_rule(rule), (1, 0, 0, 0)) for rule in policy.rules))
+
+
+def _mode(policy: pb.Policy) -> str:
+    return "enforcing" if policy.enforcing else "report-only"
+
+
+def _rule(rule: pb.PolicyRule) -> RenderableType:
+    codes = Table.grid(padding=(0, 2, 0, 0))
+    codes.add_column(no_wrap=True)
+    codes.add_column(no_wrap=True)
+    codes.add_column(overflow="fold")
+    for code in rule.codes:
+        codes.add_row(effect_text(code.effect), Text(severity_word(code.severity), style="dim"), Text(one_line(code.code)))
+    lines: list[RenderableType] = [Text(one_line(rule.id), style="bold"), Text(one_line(rule.summary)), Text(one_line(rule.citation), style="dim")]
+    lines.extend(Text(one_line(parameter), style="cyan") for parameter in rule.parameters)
+    return Group(lines[0], Padding(Group(*lines[1:], codes), (0, 0, 0, 2)))

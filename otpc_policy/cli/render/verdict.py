@@ -1,0 +1,108 @@
+"""Verdicts: the head with the decision, the findings with their remedies, what was measured below them."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from otpc_policy.cli.render.observation import certificates_table, observation_view
+from otpc_policy.cli.render.words import (
+    comma_list,
+    decision_text,
+    decision_word,
+    effect_text,
+    instant_words,
+    length_words,
+    one_line,
+    printable,
+    severity_word,
+    source_words,
+)
+from otpc_policy.v1 import policy_pb2 as pb
+
+# Enough to tell revisions apart by eye; the JSON has all 64 digits.
+_REVISION_DIGITS = 12
+
+
+def check_view(response: pb.CheckEndpointResponse) -> RenderableType:
+    """Return a whole answer of CheckEndpoint."""
+    head = _head(response, response.canonical_endpoint)
+    _facts_row(head, "judged", comma_list(response.judged_addresses) or "no address")
+    _time_rows(head, response.result_info)
+    if response.HasField("retry_after"):
+        _facts_row(head, "ask again", f"in {length_words(response.retry_after)}")
+    parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
+    if response.HasField("observation"):
+        parts.extend(observation_view(response.observation, response.result_info.evaluation_time))
+    return Group(*parts)
+
+
+def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> RenderableType:
+    """Return a whole answer of ValidateCertificate. subject: what was judged, for people."""
+    head = _head(response, subject)
+    _facts_row(head, "judged at", instant_words(response.result_info.evaluation_time))
+    if response.result_info.HasField("expire_time"):
+        _facts_row(head, "use until", instant_words(response.result_info.expire_time))
+    parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
+    if response.certificates:
+        parts.append(Padding(certificates_table(response.certificates, response.result_info.evaluation_time), (1, 0, 0, 0)))
+    return Group(*parts)
+
+
+def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
+    """Return the findings in their order: effect, code, message, and the remedy below."""
+    if not findings:
+        return Text("No findings: every rule is satisfied.", style="green")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for position, finding in enumerate(findings):
+        table.add_row(effect_text(finding.effect), Padding(Group(*_finding_lines(finding)), (0, 0, int(position + 1 < len(findings)), 0)))
+    return table
+
+
+def reasons(response: pb.CheckEndpointResponse) -> tuple[str, ...]:
+    """Return the codes behind a decision that does not permit traffic, or all codes behind one that does; each once, in order."""
+    decisive = {pb.DECISION_DENY: pb.EFFECT_DENY, pb.DECISION_INDETERMINATE: pb.EFFECT_INDETERMINATE}.get(response.decision)
+    return tuple(dict.fromkeys(finding.code for finding in response.findings if decisive is None or finding.effect == decisive))
+
+
+def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, subject: str) -> Table:
+    head = Table.grid(padding=(0, 2, 0, 0))
+    head.add_column(no_wrap=True)
+    head.add_column(overflow="fold")
+    head.add_row(decision_text(response.decision), Text(one_line(subject), style="bold"))
+    policy = response.policy
+    enforcing = "" if policy.enforcing else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
+    _facts_row(head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})")
+    return head
+
+
+def _time_rows(head: Table, times: pb.ResultInfo) -> None:
+    if times.HasField("observation_time"):
+        _facts_row(head, "observed", f"{instant_words(times.observation_time)}, {source_words(times.source)}")
+    if times.HasField("expire_time"):
+        _facts_row(head, "use until", instant_words(times.expire_time))
+
+
+def _facts_row(head: Table, name: str, text: str) -> None:
+    head.add_row(Text(name, style="dim"), Text(one_line(text)))
+
+
+def _finding_lines(finding: pb.Finding) -> Iterator[RenderableType]:
+    title = Text(one_line(finding.code), style="bold")
+    title.append(f"  {severity_word(finding.severity)}", style="dim")
+    if finding.address:
+        title.append(f"  at {one_line(finding.address)}", style="dim")
+    yield title
+    yield Text(printable(finding.message))
+    if finding.effect == pb.EFFECT_WAIVED and finding.HasField("waiver_expire_time"):
+        yield Text(f"agreed exception until {instant_words(finding.waiver_expire_time)}", style="magenta")
+    if finding.remediation:
+        remedy = Table.grid(padding=(0, 1, 0, 0))
+        remedy.add_column(no_wrap=True)
+        remedy.add_column(overflow="fold")
+        remedy.add_row(Text("->", style="green"), Text(printable(finding.remediation.strip()), style="green"))
+        yield remedy

@@ -1,0 +1,168 @@
+"""What a person reads at a width of 80 columns holds what matters, and nothing that a partner smuggled in."""
+
+import io
+from typing import Literal
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from rich.console import Console, RenderableType
+
+from otpc_policy.cli.render.policies import policies_view, policy_view
+from otpc_policy.cli.render.verdict import check_view, findings_view, reasons, validation_view
+from otpc_policy.cli.render.words import decision_word, length_words, printable, version_word
+from otpc_policy.v1 import policy_pb2 as pb
+from tests.cli.messages import REMEDY, address, certificate, check_response, finding, instant
+
+
+def shown(view: RenderableType, *, width: int = 80, colour: bool = False) -> str:
+    system: Literal["standard"] | None = "standard" if colour else None
+    console = Console(file=io.StringIO(), width=width, force_terminal=colour, markup=False, emoji=False, highlight=False, color_system=system, _environ={})
+    console.print(view)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> None:
+    text = shown(check_view(check_response(findings=[finding()])))
+    for part in (
+        "DENY",
+        "pay.partner.test:443",
+        "otpc-2024-12 (revision 0123456789ab)",
+        "192.0.2.7, 2001:db8::7",
+        "2025-01-31 12:00:00 UTC, from the cache",
+        "2025-01-31 12:05:00 UTC",
+        "TLS_VERSION_BELOW_MINIMUM  high",
+        *REMEDY.splitlines(),
+    ):
+        assert part in text
+
+
+def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
+    text = shown(check_view(check_response()))
+    for part in (
+        "TLS 1.2 yes, TLS 1.0 no, SSL 3 unknown",
+        "ECDHE-ECDSA-AES128-GCM-SHA256 (handshake completed)",
+        "1 more suites are unknown",
+        "Certificates ECDSA over TLS 1.2",
+        "CN=pay.partner.test",
+        "pay.partner.test, api.partner.test",
+        "2025-01-01 to 2025-04-01 (59 days left)",
+        "EC secp256r1 256",
+        "ab" * 32,
+        "12 connections, 230 ms",
+    ):
+        assert part in text
+    assert "AES256" not in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    response = check_response(findings=[finding(message="word " * 60), finding(message="x" * 300, address="2001:db8::7")])
+    assert max(map(len, shown(check_view(response), width=width).splitlines())) <= width
+
+
+def test_colour_goes_to_terminals_only() -> None:
+    view = check_view(check_response(findings=[finding()]))
+    assert "\x1b[" in shown(view, colour=True)
+    assert "\x1b" not in shown(view)
+
+
+def test_a_decision_that_is_not_known_reads_as_indeterminate() -> None:
+    assert [decision_word(one) for one in (0, 1, 2, 3)] == ["INDETERMINATE", "ALLOW", "DENY", "INDETERMINATE"]  # type: ignore[arg-type]
+
+
+def test_a_report_only_policy_says_what_the_rules_say() -> None:
+    response = check_response(pb.DECISION_ALLOW, evaluated_decision=pb.DECISION_DENY)
+    response.policy.enforcing = False
+    assert "report-only: the rules say DENY" in shown(check_view(response), width=120)
+
+
+def test_an_answer_without_facts_says_so_and_when_to_ask_again() -> None:
+    response = check_response(pb.DECISION_INDETERMINATE, retry_after=Duration(seconds=5))
+    response.ClearField("observation")
+    response.ClearField("judged_addresses")
+    text = shown(check_view(response))
+    assert "no address" in text
+    assert "in 5 s" in text
+    assert "Measured at" not in text
+
+
+def test_an_unreachable_address_and_its_remarks_are_shown() -> None:
+    response = check_response()
+    response.observation.addresses[0].CopyFrom(pb.AddressObservation(address="192.0.2.7", reachable=pb.SUPPORT_UNKNOWN, remarks=["nothing answered"]))
+    text = shown(check_view(response))
+    assert "reachable    unknown" in text
+    assert "nothing answered" in text
+
+
+def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
+    response = pb.ValidateCertificateResponse(decision=pb.DECISION_DENY, certificates=[pb.CertificateObservation(der=b"x", sha256="ef" * 32)])
+    text = shown(validation_view(response, "partner.pem"), width=120)
+    assert "ef" * 32 in text
+    assert "cannot be decoded" in text
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [("2024-12-31 00:00:00", "begins in 24 h"), ("2025-04-01 00:00:00", "left"), ("2025-04-08 00:00:00", "ended 7 days ago")],
+)
+def test_validity_is_told_from_the_instant_of_judging(judged: str, words: str) -> None:
+    response = pb.ValidateCertificateResponse(certificates=[certificate()], result_info=pb.ResultInfo(evaluation_time=instant(judged)))
+    assert words in shown(validation_view(response, "partner.pem"))
+
+
+def test_a_waived_finding_names_its_end() -> None:
+    text = shown(findings_view([finding(effect=pb.EFFECT_WAIVED, waiver_expire_time=instant("2025-06-01 00:00:00"))]))
+    assert "WAIVED" in text
+    assert "2025-06-01 00:00:00 UTC" in text
+
+
+def test_a_partner_cannot_write_to_the_terminal() -> None:
+    hostile = "CN=\x1b[2J\x1b]0;owned\x07\u202e DENY\r\n ALLOW "
+    response = check_response(findings=[finding(message=hostile, remediation=hostile)], canonical_endpoint=hostile)
+    response.observation.addresses[0].CopyFrom(address(remarks=[hostile]))
+    response.observation.addresses[0].certificate_deployments[0].certificates[0].CopyFrom(certificate(subject=hostile, subject_alt_names=[hostile]))
+    text = shown(check_view(response))
+    assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)
+    assert not any(line.startswith(" ALLOW") for line in text.splitlines())
+    assert printable("ü\n\x00") == "ü\n\\u0000"
+
+
+def test_the_same_chain_over_two_versions_is_shown_once() -> None:
+    response = check_response()
+    again = response.observation.addresses[0].certificate_deployments.add()
+    again.CopyFrom(response.observation.addresses[0].certificate_deployments[0])
+    again.version = pb.TLS_VERSION_TLS_1_3
+    text = shown(check_view(response))
+    assert "ECDSA over TLS 1.2, ECDSA over TLS 1.3" in text
+    assert text.count("ab" * 32) == 1
+
+
+def test_reasons_are_the_findings_that_decided() -> None:
+    findings = [finding("A_A"), finding("A_A"), finding("B_B", pb.EFFECT_INDETERMINATE), finding("C_C", pb.EFFECT_ADVISORY)]
+    assert reasons(check_response(pb.DECISION_DENY, findings=findings)) == ("A_A",)
+    assert reasons(check_response(pb.DECISION_INDETERMINATE, findings=findings[2:])) == ("B_B",)
+    assert reasons(check_response(pb.DECISION_ALLOW, findings=findings[3:])) == ("C_C",)
+
+
+def test_policies_show_name_mode_rules_and_effects() -> None:
+    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper")
+    rule = policy.rules.add(id="cipher.required", summary="One of six", citation="the paper, page 1", parameters=["minimum = 1"])
+    rule.codes.add(code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH)
+    rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
+    assert "strict (default)" in shown(policies_view([policy]))
+    text = shown(policy_view(policy))
+    for part in ("report-only", "cipher.required", "One of six", "the paper, page 1", "minimum = 1", "DENY  high  CIPHER_SUITE_NONE_REQUIRED", "off   low"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.23, "230 ms"), (5, "5 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h"), (-86_400, "24 h"), (172_800, "2 days")]
+)
+def test_lengths_of_time_use_a_unit_that_fits(seconds: float, words: str) -> None:
+    assert length_words(Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9) if seconds > 0 else 0)) == words
+
+
+def test_versions_have_the_names_people_use() -> None:
+    assert [version_word(one) for one in pb.TlsVersion.values()[1:]] == ["SSL 2", "SSL 3", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
+    assert version_word(99) == "value 99"  # type: ignore[arg-type]
