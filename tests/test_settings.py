@@ -80,7 +80,7 @@ def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path, monkey
         f"{path}: scan.typo",
         f"{path}: trust.0.hosts.0",
         f"{path}: trust.0.certificate_sha256.0",
-        f"{path}: trust.1.hosts",
+        f"{path}: trust.1",
         "OTPC_POLICY_SCAN__QUEUE_LIMIT",
         "OTPC_POLICY_NOPE",
         "OTPC_POLICY_NOPE__NEVER",
@@ -165,6 +165,10 @@ def test_hosts_of_trust_entries_become_canonical() -> None:
 )
 def test_half_a_tls_configuration_is_refused(arguments: dict[str, object], word: str) -> None:
     assert word in _problems(**arguments)[0]
+
+
+def test_a_trust_entry_that_names_no_host_is_refused() -> None:
+    assert _problems(trust=[{"hosts": [], "spki_sha256": DIGEST}])[0].startswith("trust.0.hosts: is empty")
 
 
 def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from otpc_policy.settings.values import (
     Network,
     OneOrMany,
     Sha256,
-    TrustedHost,
+    TrustedHosts,
     is_loopback,
 )
 
@@ -35,7 +35,7 @@ class TrustSettings(BaseModel):
     """Whom to trust beside the Mozilla roots, and for which hosts."""
 
     model_config = _TABLE
-    hosts: OneOrMany[TrustedHost] = Field(min_length=1, description='Hosts this entry speaks for: names, "*.name" for one more label, or IP addresses.')
+    hosts: TrustedHosts = Field(description='Hosts this entry speaks for: names, "*.name" for one more label, or IP addresses.')
     anchor_file: Path | None = Field(default=None, description="PEM file of CA certificates that may issue for these hosts.")
     certificate_file: Path | None = Field(default=None, description="PEM file whose first certificate is pinned: exactly this leaf is trusted.")
     certificate_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's DER encoding.")
@@ -166,7 +166,11 @@ class Settings(BaseSettings):
 
 
 def _problem(location: tuple[int | str, ...], message: str, sources: list[Source]) -> str:
-    text = message.removeprefix("Value error, ").replace("Extra inputs are not permitted", "is no setting")
+    text = (
+        message.removeprefix("Value error, ")
+        .replace("Extra inputs are not permitted", "is no setting")
+        .replace("Field required", f"{location[-1]} is required")
+    )
     for depth in range(len(location), 0, -1):
         for source in sources:
             if source.holds(location[:depth]):

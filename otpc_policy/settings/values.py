@@ -102,6 +102,13 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    # Not min_length: that counts the hosts that are valid, and so blames a list of one wrong host for being empty.
+    if not hosts:
+        raise ValueError("is empty: an anchor or pin must name the hosts it speaks for")
+    return hosts
+
+
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
@@ -110,3 +117,4 @@ IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 # A table's list of one may be written without brackets.
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
+TrustedHosts = Annotated[OneOrMany[TrustedHost], AfterValidator(_not_empty)]
