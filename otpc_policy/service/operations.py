@@ -1,0 +1,112 @@
+"""The operations port: metrics and probes over HTTP/1.1, for scrapers and orchestrators. Holds no secrets, changes nothing."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+# A probe says "" when all is well, else why not, for people.
+Probe = Callable[[], str]
+
+# A scraper's request has well under 1 KiB; h11 and nginx stop at 16 KiB and 8 KiB of header.
+_REQUEST_BYTES = 8192
+# Scrapers and probes sit close by, and Prometheus gives up after 10 s.
+_EXCHANGE_DEADLINE_S = 5.0
+# One scraper and three probes need four; the rest is for people.
+_CONNECTIONS = 32
+_TEXT = "text/plain; charset=utf-8"
+
+
+class OperationsServer:
+    """Serves /metrics and one page for each probe. probes: by path, such as "/readyz"."""
+
+    def __init__(self, registry: CollectorRegistry, probes: Mapping[str, Probe], *, exchange_deadline_s: float = _EXCHANGE_DEADLINE_S) -> None:
+        self._registry = registry
+        self._probes = dict(probes)
+        self._exchange_deadline_s = exchange_deadline_s
+        self._server: asyncio.Server | None = None
+        self._exchanges: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port. Raises OSError."""
+        self._server = await asyncio.start_server(self._accept, host, port, limit=_REQUEST_BYTES)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the listener and every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for exchange in self._exchanges:
+            exchange.cancel()
+        await asyncio.gather(*self._exchanges, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._exchanges) >= _CONNECTIONS:
+            writer.transport.abort()
+            return
+        exchange = asyncio.create_task(self._exchange(reader, writer))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request and close. The deadline covers reading and writing, so that nobody holds a connection open."""
+        try:
+            async with asyncio.timeout(self._exchange_deadline_s):
+                writer.write(await self._answer(reader))
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (TimeoutError, OSError):
+            pass
+        finally:
+            # Nothing is left to lose: either all was sent and closed, or the peer did not play along.
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            return _response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        except asyncio.IncompleteReadError:
+            return _response(HTTPStatus.BAD_REQUEST)
+        words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
+        if len(words) != 3 or not words[1].startswith("/") or not words[2].startswith("HTTP/"):
+            return _response(HTTPStatus.BAD_REQUEST)
+        method, target, version = words
+        if not version.startswith("HTTP/1."):
+            return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        return self._page(method, target.partition("?")[0])
+
+    def _page(self, method: str, path: str) -> bytes:
+        probe = self._probes.get(path)
+        if probe is None and path != "/metrics":
+            return _response(HTTPStatus.NOT_FOUND, with_body=method != "HEAD")
+        if method not in {"GET", "HEAD"}:
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET, HEAD\r\n")
+        if probe is None:
+            return _response(HTTPStatus.OK, generate_latest(self._registry), content_type=CONTENT_TYPE_PLAIN_0_0_4, with_body=method == "GET")
+        complaint = probe()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
+        return _response(status, f"{complaint or 'ok'}\n".encode(), with_body=method == "GET")
+
+
+def _response(status: HTTPStatus, body: bytes | None = None, *, content_type: str = _TEXT, extra: str = "", with_body: bool = True) -> bytes:
+    payload = f"{status.phrase}\n".encode() if body is None else body
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(payload)}\r\n"
+        f"Cache-Control: no-store\r\nConnection: close\r\n{extra}\r\n"
+    )
+    return head.encode("ascii") + (payload if with_body else b"")

@@ -1,0 +1,124 @@
+"""The operations port, spoken to over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from otpc_policy.service.operations import OperationsServer
+
+
+class Running:
+    """The server under test, and what its readiness says."""
+
+    def __init__(self, exchange_deadline_s: float = 30.0) -> None:
+        self.complaint = ""
+        registry = CollectorRegistry()
+        Counter("asked_total", "For the test.", registry=registry).inc(7)
+        self.server = OperationsServer(registry, {"/livez": lambda: "", "/readyz": lambda: self.complaint}, exchange_deadline_s=exchange_deadline_s)
+        self.port = 0
+
+    async def say(self, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+    async def ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+        answer = await self.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        return int(first.split(" ")[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    running = Running()
+    async with running.server:
+        running.port = await running.server.start("127.0.0.1", 0)
+        yield running
+
+
+async def test_metrics_are_exposed_with_the_content_type_of_the_format(running: Running) -> None:
+    status, headers, body = await running.ask("GET", "/metrics")
+    assert (status, headers["content-type"], headers["connection"]) == (200, "text/plain; version=0.0.4; charset=utf-8", "close")
+    assert b"\nasked_total 7.0\n" in body
+    assert int(headers["content-length"]) == len(body)
+
+
+async def test_head_answers_as_get_without_the_body(running: Running) -> None:
+    _, with_body, _ = await running.ask("GET", "/metrics")
+    status, headers, body = await running.ask("HEAD", "/metrics")
+    assert (status, body) == (200, b"")
+    assert headers == with_body
+    assert await running.ask("HEAD", "/nowhere") == (404, {**headers, "content-type": "text/plain; charset=utf-8", "content-length": "10"}, b"")
+
+
+async def test_a_probe_that_complains_is_503_and_says_why(running: Running) -> None:
+    assert (await running.ask("GET", "/readyz?verbose"))[::2] == (200, b"ok\n")
+    running.complaint = "draining"
+    assert (await running.ask("GET", "/readyz"))[::2] == (503, b"draining\n")
+    assert (await running.ask("GET", "/livez"))[::2] == (200, b"ok\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/nowhere", "/readyz/../metrics"])
+async def test_an_unknown_path_is_404(running: Running, path: str) -> None:
+    assert (await running.ask("GET", path))[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
+async def test_another_method_is_405_and_names_the_allowed_ones(running: Running, method: str) -> None:
+    status, headers, _ = await running.ask(method, "/metrics")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\r\n\r\n", b"400"),
+        (b"GET /metrics\r\n\r\n", b"400"),
+        (b"GET  /metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET http://x/metrics HTTP/1.1\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\n", b"400"),
+        (b"GET / HTTP/2.0\r\n\r\n", b"505"),
+        (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 5000, b"431"),
+    ],
+)
+async def test_what_is_not_a_small_request_is_refused(running: Running, request_bytes: bytes, status: bytes) -> None:
+    assert (await running.say(request_bytes)).split(b" ")[1] == status
+
+
+async def test_a_silent_peer_is_dropped_at_the_deadline() -> None:
+    impatient = Running(exchange_deadline_s=0.1)
+    async with impatient.server:
+        impatient.port = await impatient.server.start("127.0.0.1", 0)
+        assert await impatient.say(b"GET /metrics HT") == b""
+
+
+async def test_a_peer_beyond_the_bound_is_dropped_and_the_others_are_served(running: Running) -> None:
+    held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(32)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    writer.close()
+    held[0][1].write(b"GET /livez HTTP/1.1\r\n\r\n")
+    assert (await held[0][0].read()).startswith(b"HTTP/1.1 200 ")
+    for _, other in held:
+        other.close()
+
+
+async def test_stopping_closes_open_connections(running: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"GET ")
+    await writer.drain()
+    await running.server.stop()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    writer.close()
+    with pytest.raises(OSError):  # noqa: PT011
+        await asyncio.open_connection("127.0.0.1", running.port)
