@@ -1,0 +1,224 @@
+"""Decoding certificates: everything that is parsed lazily is read here, inside one guard.
+
+Nothing here judges. A certificate that leaves this module can be read everywhere without any exception.
+"""
+
+import hashlib
+import ipaddress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+from otpc_policy.errors import MalformedCertificate
+from otpc_policy.facts import KeyType
+from otpc_policy.pki.judgement import CertificateView
+
+Extension = TypeVar("Extension", bound=x509.ExtensionType)
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# What cryptography raises for bytes it cannot read. KeyError: a name whose string type it does not know. The last three are plain Exceptions.
+DECODING_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+# signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
+UNKNOWN_HASH = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DecodedCertificate:
+    """A certificate whose every part has been read.
+
+    has_subject_alt_name: the extension is there, even if it holds no name that could match.
+    may_sign_certificates: keyCertSign is set, or keyUsage is absent. purposes: extended key usages, dotted; None without the extension.
+    has_unknown_critical: an extension that must be understood is not (RFC 5280 4.2).
+    """
+
+    view: CertificateView
+    certificate: x509.Certificate
+    has_subject_alt_name: bool
+    dns_names: tuple[str, ...]
+    ip_addresses: tuple[IpAddress, ...]
+    is_ca: bool
+    may_sign_certificates: bool
+    purposes: frozenset[str] | None
+    name_constraints: x509.NameConstraints | None
+    has_unknown_critical: bool
+
+    def is_valid_at(self, at: datetime) -> bool:
+        """The instant lies in the validity, both ends included. Source: RFC 5280 4.1.2.5, which knows whole seconds."""
+        return self.view.not_before <= at.replace(microsecond=0) <= self.view.not_after
+
+
+def view_certificate(der: bytes) -> CertificateView:
+    """Return everything that a certificate says, as plain values.
+
+    Raises MalformedCertificate, by the fault of whoever made the bytes.
+    """
+    return decode_certificate(der).view
+
+
+@contextmanager
+def decoding_leniently() -> Iterator[None]:
+    """Silence cryptography's warnings about oddities: serial numbers that are not positive, NULL parameters, lengths of names.
+
+    They are for programmers, and partners' certificates are full of them; without this, `python -W error` would reject such certificates.
+    Not for threads: warning filters belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def decode_certificate(der: bytes) -> DecodedCertificate:
+    """Return the certificate with every part read.
+
+    Raises MalformedCertificate whose text may be shown to anybody: it never holds text of the library.
+    """
+    part = "structure"
+    try:
+        with decoding_leniently():
+            certificate = x509.load_der_x509_certificate(der)
+            # Read here, since it is this look that warns.
+            serial_number = f"{certificate.serial_number:x}"
+            part = "names"
+            subject, issuer = _printable(certificate.subject.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
+            common_names = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
+            is_self_issued = certificate.subject == certificate.issuer
+            part = "validity"
+            not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            part = "public key"
+            key_type, key_bits, key_name = _describe_key(certificate)
+            spki = _subject_public_key_info(certificate.tbs_certificate_bytes)
+            part = "signature algorithm"
+            signature_algorithm, signature_hash = _describe_signature(certificate)
+            part = "extensions"
+            extensions = certificate.extensions
+            names = _extension(extensions, x509.SubjectAlternativeName)
+            dns_names = tuple(names.get_values_for_type(x509.DNSName)) if names else ()
+            ip_addresses = _addresses(names) if names else ()
+            constraints = _extension(extensions, x509.BasicConstraints)
+            key_usage = _extension(extensions, x509.KeyUsage)
+            purposes = _extension(extensions, x509.ExtendedKeyUsage)
+            features = _extension(extensions, x509.TLSFeature)
+    except DECODING_ERRORS as error:
+        raise MalformedCertificate(f"its {part} cannot be decoded") from error
+    view = CertificateView(
+        der=der,
+        sha256=hashlib.sha256(der).hexdigest(),
+        spki_sha256=hashlib.sha256(spki).hexdigest(),
+        subject=subject,
+        issuer=issuer,
+        serial_number=serial_number,
+        not_before=not_before,
+        not_after=not_after,
+        subject_alt_names=(*map(_printable, dns_names), *map(str, ip_addresses)),
+        common_names=common_names,
+        key_type=key_type,
+        key_bits=key_bits,
+        key_name=key_name,
+        signature_algorithm=signature_algorithm,
+        signature_hash=signature_hash,
+        is_self_issued=is_self_issued,
+        must_staple=features is not None and x509.TLSFeatureType.status_request in features,
+    )
+    return DecodedCertificate(
+        view=view,
+        certificate=certificate,
+        has_subject_alt_name=names is not None,
+        dns_names=dns_names,
+        ip_addresses=ip_addresses,
+        is_ca=constraints is not None and constraints.ca,
+        may_sign_certificates=key_usage is None or key_usage.key_cert_sign,
+        purposes=None if purposes is None else frozenset(one.dotted_string for one in purposes),
+        name_constraints=_extension(extensions, x509.NameConstraints),
+        has_unknown_critical=any(one.critical and isinstance(one.value, x509.UnrecognizedExtension) for one in extensions),
+    )
+
+
+def _extension(extensions: x509.Extensions, kind: type[Extension]) -> Extension | None:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _addresses(names: x509.SubjectAlternativeName) -> tuple[IpAddress, ...]:
+    """A certificate's name is one address; cryptography also reads networks, which belong in name constraints only."""
+    return tuple(one for one in names.get_values_for_type(x509.IPAddress) if isinstance(one, ipaddress.IPv4Address | ipaddress.IPv6Address))
+
+
+def _printable(text: str) -> str:
+    """Control characters in a name would act on the terminals and logs of whoever reads it."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
+def _describe_key(certificate: x509.Certificate) -> tuple[KeyType, int, str]:
+    try:
+        key = certificate.public_key()
+    except UnsupportedAlgorithm:
+        return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid)
+    match key:
+        case rsa.RSAPublicKey():
+            return KeyType.RSA, key.key_size, f"RSA {key.key_size}"
+        case ec.EllipticCurvePublicKey():
+            return KeyType.ECDSA, key.curve.key_size, f"EC {key.curve.name}"
+        case ed25519.Ed25519PublicKey():
+            return KeyType.EDDSA, 0, "Ed25519"
+        case ed448.Ed448PublicKey():
+            return KeyType.EDDSA, 0, "Ed448"
+        case dsa.DSAPublicKey():
+            return KeyType.DSA, key.key_size, f"DSA {key.key_size}"
+        case _:
+            return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid)
+
+
+def _describe_signature(certificate: x509.Certificate) -> tuple[str, str]:
+    name = _oid_name(certificate.signature_algorithm_oid)
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return name, UNKNOWN_HASH
+    return name, algorithm.name.lower() if algorithm else ""
+
+
+def _oid_name(oid: x509.ObjectIdentifier) -> str:
+    name: str = oid._name
+    return oid.dotted_string if name == "Unknown OID" else name
+
+
+def _subject_public_key_info(tbs: bytes) -> bytes:
+    """Return the key as it stands in the certificate: encoding it anew would change compressed points and parameters, and so the pin.
+
+    tbs: TBSCertificate that has been decoded before. Source: RFC 5280 4.1.
+    """
+    start, _ = _content(tbs, 0)
+    # version is tagged [0] and may be absent; then serialNumber, signature, issuer, validity, subject.
+    skipped = 6 if tbs[start] == 0xA0 else 5
+    for _ in range(skipped):
+        start = sum(_content(tbs, start))
+    content, length = _content(tbs, start)
+    return tbs[start : content + length]
+
+
+def _content(der: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of the element starts, and its length."""
+    length = der[at + 1]
+    if length < 0x80:
+        return at + 2, length
+    octets = length & 0x7F
+    return at + 2 + octets, int.from_bytes(der[at + 2 : at + 2 + octets], "big")

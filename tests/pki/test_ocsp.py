@@ -1,0 +1,187 @@
+"""Stapled OCSP: GOOD only when current and signed by the right authority, REVOKED whenever the right authority said so."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import cryptography_vectors
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+
+from otpc_policy.pki.judge import judge_chain
+from otpc_policy.pki.judgement import ChainJudgement, StapleStatus, TrustSource
+from otpc_policy.pki.trust import Trust, TrustEntry
+from tests.support.certificates import CertificateAuthority, Issued, self_signed
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+ROOT = CertificateAuthority.create("Root")
+AUTHORITY = ROOT.intermediate("Authority")
+ISSUED = AUTHORITY.issue(must_staple=True)
+LEAF = ISSUED.certificate
+
+
+def judge(response: bytes | None, *, issued: Issued = ISSUED, at: datetime = NOW, entries: tuple[TrustEntry, ...] = ()) -> ChainJudgement:
+    trust = Trust(mozilla_roots=(ROOT.der,), entries=entries)
+    return judge_chain(issued.chain_der, server_name="partner.test", stapled_ocsp_response=response, trust=trust, at=at)
+
+
+def test_no_staple_is_absent() -> None:
+    judgement = judge(None)
+    assert judgement.staple is StapleStatus.ABSENT
+    assert judgement.leaf is not None
+    assert judgement.leaf.must_staple
+
+
+@pytest.mark.parametrize("key", ["rsa2048", "ec256", "ec384", "ed25519"])
+@pytest.mark.parametrize("cert_id_hash", ["sha1", "sha256"])
+def test_a_current_response_of_the_issuer_counts(key: str, cert_id_hash: str) -> None:
+    authority = ROOT.intermediate(f"Authority {key}", key=key)
+    issued = authority.issue()
+    good = authority.ocsp_response(issued.certificate, cert_id_hash=cert_id_hash, next_update=NOW + timedelta(days=1))
+    judgement = judge(good, issued=issued)
+    assert (judgement.staple, judgement.staple_next_update) == (StapleStatus.GOOD, NOW + timedelta(days=1))
+    revoked = authority.ocsp_response(issued.certificate, status="revoked", cert_id_hash=cert_id_hash)
+    assert judge(revoked, issued=issued).staple is StapleStatus.REVOKED
+
+
+@pytest.mark.parametrize(
+    ("this_update", "next_update", "status", "expected"),
+    [
+        (timedelta(hours=-1), timedelta(hours=1), "good", StapleStatus.GOOD),
+        (timedelta(hours=-1), timedelta(seconds=1), "good", StapleStatus.GOOD),
+        (timedelta(hours=-1), timedelta(0), "good", StapleStatus.UNVERIFIED),
+        (timedelta(days=-9), timedelta(days=-1), "good", StapleStatus.UNVERIFIED),
+        # Five minutes of difference between clocks.
+        (timedelta(minutes=5), timedelta(days=1), "good", StapleStatus.GOOD),
+        (timedelta(minutes=5, seconds=1), timedelta(days=1), "good", StapleStatus.UNVERIFIED),
+        # A revocation is not undone by the age of the answer.
+        (timedelta(days=-9), timedelta(days=-1), "revoked", StapleStatus.REVOKED),
+        (timedelta(hours=-1), timedelta(hours=1), "revoked", StapleStatus.REVOKED),
+        (timedelta(hours=-1), timedelta(hours=1), "unknown", StapleStatus.UNVERIFIED),
+    ],
+)
+def test_times(this_update: timedelta, next_update: timedelta, status: str, expected: StapleStatus) -> None:
+    response = AUTHORITY.ocsp_response(LEAF, status=status, this_update=NOW + this_update, next_update=NOW + next_update)
+    judgement = judge(response)
+    assert judgement.staple is expected
+    assert (judgement.staple_next_update is not None) is (expected is StapleStatus.GOOD)
+    assert judgement.staple_detail
+
+
+@pytest.mark.parametrize(("age", "expected"), [(timedelta(hours=23), StapleStatus.GOOD), (timedelta(hours=24), StapleStatus.UNVERIFIED)])
+def test_without_next_update_a_response_lasts_a_day(age: timedelta, expected: StapleStatus) -> None:
+    response = AUTHORITY.ocsp_response(LEAF, this_update=NOW - age, without_next_update=True)
+    assert judge(response).staple is expected
+
+
+@pytest.mark.parametrize("status", ["good", "revoked"])
+def test_another_signer_proves_nothing(status: str) -> None:
+    twin = CertificateAuthority.create("Root").intermediate("Authority")
+    forged = AUTHORITY.ocsp_response(LEAF, status=status, signer=Issued(twin.certificate, twin.private_key, ()))
+    for response in (twin.ocsp_response(LEAF, status=status), forged):
+        assert judge(response).staple is StapleStatus.UNVERIFIED
+
+
+@pytest.mark.parametrize("status", ["good", "revoked"])
+def test_the_leaf_itself_is_no_responder(status: str) -> None:
+    for issued in (ISSUED, AUTHORITY.issue(extended_key_usage=("server_auth", "any"))):
+        response = AUTHORITY.ocsp_response(issued.certificate, status=status, signer=issued)
+        assert judge(response, issued=issued).staple is StapleStatus.UNVERIFIED
+
+
+@pytest.mark.parametrize("status", ["good", "revoked"])
+def test_a_response_about_another_certificate_proves_nothing(status: str) -> None:
+    assert judge(AUTHORITY.ocsp_response(AUTHORITY.issue().certificate, status=status)).staple is StapleStatus.UNVERIFIED
+
+
+def test_the_same_serial_number_of_another_issuer_proves_nothing() -> None:
+    other = ROOT.intermediate("Other")
+    assert judge(other.ocsp_response(LEAF)).staple is StapleStatus.UNVERIFIED
+
+
+class TestDelegates:
+    """A delegate was issued by the very authority, for OCSP signing, and is valid."""
+
+    @pytest.mark.parametrize("status", ["good", "revoked"])
+    def test_a_delegate_may_sign(self, status: str) -> None:
+        delegate = AUTHORITY.issue(dns=("ocsp.test",), extended_key_usage=("ocsp_signing",))
+        assert judge(AUTHORITY.ocsp_response(LEAF, status=status, signer=delegate)).staple.value == status.upper()
+
+    def test_a_delegate_of_another_authority_may_not(self) -> None:
+        delegate = ROOT.issue(extended_key_usage=("ocsp_signing",))
+        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+
+    @pytest.mark.parametrize("purposes", [(), ("any",), ("server_auth",)])
+    def test_without_the_purpose_nobody_may(self, purposes: tuple[str, ...]) -> None:
+        delegate = AUTHORITY.issue(extended_key_usage=purposes)
+        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+
+    def test_an_expired_delegate_may_not(self) -> None:
+        delegate = AUTHORITY.issue(extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1))
+        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+
+    def test_a_revocation_signed_while_the_delegate_was_valid_stays(self) -> None:
+        delegate = AUTHORITY.issue(extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1))
+        response = AUTHORITY.ocsp_response(LEAF, status="revoked", this_update=NOW - timedelta(hours=1), signer=delegate)
+        assert judge(response).staple is StapleStatus.REVOKED
+
+
+def test_the_issuer_may_be_an_anchor_that_is_not_served() -> None:
+    root = CertificateAuthority.create("Partner Root")
+    entries = (TrustEntry(hosts=("partner.test",), anchors=(root.der,)),)
+    for with_san in (True, False):
+        issued = root.issue(with_san=with_san)
+        judgement = judge(root.ocsp_response(issued.certificate, status="revoked"), issued=issued, entries=entries)
+        assert (judgement.trust, judgement.staple) == (TrustSource.ANCHOR, StapleStatus.REVOKED)
+
+
+def test_a_revocation_by_the_served_issuer_counts_without_trust() -> None:
+    authority = CertificateAuthority.create("Unknown Root").intermediate("Unknown")
+    issued = authority.issue()
+    judgement = judge(authority.ocsp_response(issued.certificate, status="revoked"), issued=issued)
+    assert (judgement.trust, judgement.staple) == (TrustSource.NOTHING, StapleStatus.REVOKED)
+
+
+def test_a_revoked_leaf_that_has_expired_is_still_revoked() -> None:
+    response = AUTHORITY.ocsp_response(LEAF, status="revoked")
+    assert judge(response, at=NOW + timedelta(days=200)).staple is StapleStatus.REVOKED
+
+
+def test_without_a_known_issuer_nothing_is_proven() -> None:
+    issued = self_signed()
+    signer = CertificateAuthority(issued.certificate, issued.private_key)
+    assert judge(signer.ocsp_response(issued.certificate), issued=issued).staple is StapleStatus.UNVERIFIED
+
+
+@pytest.mark.parametrize("status", [one for one in ocsp.OCSPResponseStatus if one is not ocsp.OCSPResponseStatus.SUCCESSFUL])
+def test_an_error_of_the_responder_proves_nothing(status: ocsp.OCSPResponseStatus) -> None:
+    response = ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(Encoding.DER)
+    assert judge(response).staple is StapleStatus.UNVERIFIED
+
+
+def test_bytes_that_are_no_response_prove_nothing() -> None:
+    response = AUTHORITY.ocsp_response(LEAF)
+    broken = [response[:length] for length in range(0, len(response), 7)]
+    broken += [response[:index] + bytes([response[index] ^ 0xFF]) + response[index + 1 :] for index in range(len(response))]
+    statuses = {judge(one).staple for one in broken}
+    assert StapleStatus.REVOKED not in statuses
+    assert StapleStatus.UNVERIFIED in statuses
+
+
+def test_a_changed_byte_never_stays_good() -> None:
+    """In the signed part and in the signature; a bit of the frame around them, such as the count of unused bits, proves nothing."""
+    response = AUTHORITY.ocsp_response(LEAF)
+    assert judge(response).staple is StapleStatus.GOOD
+    decoded = ocsp.load_der_ocsp_response(response)
+    for part in (decoded.tbs_response_bytes, decoded.signature):
+        start = response.index(part)
+        for index in range(start, start + len(part)):
+            changed = response[:index] + bytes([response[index] ^ 0x01]) + response[index + 1 :]
+            assert judge(changed).staple is StapleStatus.UNVERIFIED, index
+
+
+def test_every_ocsp_vector_is_judged() -> None:
+    files = [one for one in sorted((Path(cryptography_vectors.__file__).parent / "x509" / "ocsp").iterdir()) if one.is_file()]
+    assert len(files) > 10
+    for path in files:
+        assert judge(path.read_bytes()).staple is StapleStatus.UNVERIFIED, path

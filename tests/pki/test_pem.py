@@ -1,0 +1,74 @@
+"""PEM bundles: certificates in order, private keys refused, broken text named, in linear time."""
+
+import time
+
+import pytest
+
+from otpc_policy.pki.pem import read_pem_bundle
+from otpc_policy.pki.roots import mozilla_roots
+from tests.support.certificates import CertificateAuthority
+
+ISSUED = CertificateAuthority.create().intermediate().issue()
+PEM = ISSUED.chain_pem.decode("ascii")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEM,
+        PEM.replace("\n", "\r\n"),
+        PEM.replace("\n", " \n"),
+        "Subject: somebody\n" + PEM + "trailing text",
+        PEM.replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE").replace("END CERTIFICATE", "END X509 CERTIFICATE"),
+        "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n" + PEM,
+        PEM.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n"),
+    ],
+)
+def test_certificates_come_out_in_order(text: str) -> None:
+    assert read_pem_bundle(text) == ISSUED.chain_der
+
+
+def test_what_is_no_certificate_passes_through() -> None:
+    assert read_pem_bundle("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----") == (b"\x00\x00\x00",)
+
+
+@pytest.mark.parametrize("label", ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY"])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_private_key_is_refused(label: str, after: bool) -> None:
+    key = f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"
+    with pytest.raises(ValueError, match="private key"):
+        read_pem_bundle(PEM + key if after else key + PEM)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no certificate"),
+        ("hello", "no certificate"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA", "without its END"),
+        ("-----BEGIN CERTIFICATE", "without its END"),
+        ("-----BEGIN CERTIFICATE-----\n" + PEM, "without its END"),
+        ("-----BEGIN CERTIFICATE-----\nA!\n-----END CERTIFICATE-----", "certificate 1 is not base64"),
+        ("-----BEGIN CERTIFICATE-----\nÄÖ\n-----END CERTIFICATE-----", "certificate 1 is not base64"),
+        (PEM + "-----BEGIN CERTIFICATE-----\nAAAAA\n-----END CERTIFICATE-----", "certificate 3 is not base64"),
+    ],
+)
+def test_text_that_is_not_pem_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_pem_bundle(text)
+
+
+def test_hostile_text_is_read_in_linear_time() -> None:
+    """256 KiB of BEGIN lines; a quadratic reader takes minutes."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="without its END"):
+        read_pem_bundle("-----BEGIN X-----\n" * 15_000)
+    with pytest.raises(ValueError, match="no certificate"):
+        read_pem_bundle("-----BEGIN X-----\n-----END X-----\n" * 7_500)
+    assert time.process_time() - began < 2
+
+
+def test_mozilla_roots_are_read_once() -> None:
+    assert len(mozilla_roots()) > 100
+    assert mozilla_roots() is mozilla_roots()
