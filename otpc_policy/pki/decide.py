@@ -53,22 +53,22 @@ def decide_trust(served: ServedChain, *, server_name: str | None, trust: Trust, 
         return TrustDecision(source=TrustSource.NOTHING, trusted_if_valid=False, path=(), label="", failure="the leaf cannot be decoded", issuer=None)
     entries = () if server_name is None else trust.entries_for(server_name, at)
     lasting = sorted(entries, key=lambda entry: entry.ends_at or _NEVER, reverse=True)
-    vouchers = tuple(_vouchers(trust, lasting, request_anchors))
+    mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)))
+    chosen = tuple(_chosen_vouchers(lasting, request_anchors))
     intermediates = served.intermediates()
-    for voucher in vouchers[:1]:
-        if found := _find(leaf, intermediates, voucher, at):
-            return _decision(served, voucher, found, is_valid=True)
+    if found := _find(leaf, intermediates, mozilla, at):
+        return _decision(served, mozilla, found, is_valid=True)
     for entry in lasting:
         if leaf.view.sha256 in entry.certificate_pins or leaf.view.spki_sha256 in entry.spki_pins:
             return _pinned(served, entry)
-    for voucher in vouchers[1:]:
+    for voucher in chosen:
         if found := _find(leaf, intermediates, voucher, at):
             return _decision(served, voucher, found, is_valid=True)
+    vouchers = (mozilla, *chosen)
     return _if_valid(served, leaf, intermediates, vouchers, at) or _untrusted(served, vouchers)
 
 
-def _vouchers(trust: Trust, entries: Sequence[TrustEntry], request_anchors: Sequence[bytes]) -> Iterator[_Voucher]:
-    yield _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)))
+def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[bytes]) -> Iterator[_Voucher]:
     for entry in entries:
         if entry.anchors:
             yield _Voucher(source=TrustSource.ANCHOR, anchors=partner_anchor_set(entry.anchors), entry=entry)

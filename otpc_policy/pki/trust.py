@@ -3,12 +3,15 @@
 A pin is equality of the leaf's DER or SPKI. It never enters a store, so it can vouch for nothing else.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from otpc_policy.endpoint import canonical_host, is_ip_literal
 from otpc_policy.errors import ConfigurationError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,9 @@ class TrustEntry:
             problems.append(f"trust entry {self.note!r}: hosts is empty; an anchor or pin must name the hosts it speaks for")
         if not (self.anchors or self.certificate_pins or self.spki_pins):
             problems.append(f"trust entry {self.note!r}: holds no anchor and no pin")
+        for pin in sorted(self.certificate_pins | self.spki_pins):
+            if not _SHA256.match(pin):
+                problems.append(f"trust entry {self.note!r}: pin {pin!r} is not a SHA-256 in lower-case hexadecimal, so nothing could equal it")
         for host in self.hosts:
             bare = host.removeprefix("*.")
             try:

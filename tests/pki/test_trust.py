@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from otpc_policy.errors import ConfigurationError
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
@@ -276,6 +277,16 @@ class TestPins:
         assert judge(public, entry(pin=public)).trust is TrustSource.MOZILLA_ROOT
         judgement = judge(private, entry(anchors=(PARTNER_ROOT,)), entry(pin=private))
         assert (judgement.trust, judgement.path) == (TrustSource.PIN, (0,))
+
+    @pytest.mark.parametrize("pin", ["", "aa", "A" * 64, "g" * 64, "a" * 63 + "\n", ":".join(["aa"] * 32)])
+    @pytest.mark.parametrize("kind", ["certificate_pins", "spki_pins"])
+    def test_a_pin_that_nothing_could_equal_is_refused(self, kind: str, pin: str) -> None:
+        with pytest.raises(ConfigurationError, match="is not a SHA-256"):
+            TrustEntry(
+                hosts=("partner.test",),
+                certificate_pins=frozenset({pin} if kind == "certificate_pins" else ()),
+                spki_pins=frozenset({pin} if kind == "spki_pins" else ()),
+            )
 
 
 class TestCommonNameOnly:
