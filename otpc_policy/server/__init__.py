@@ -1,0 +1,1 @@
+"""The composition root: builds the service from settings, listens, watches health, drains."""

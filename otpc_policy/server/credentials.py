@@ -1,0 +1,114 @@
+"""The service's own TLS: key pair and client CAs read from files, and read again when they change.
+
+A pair that cannot be used never replaces one that can: rotation writes two files, and a connection may come in between.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.settings import Settings
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class RotatingCredentials:
+    """Certificate configurations for grpc.dynamic_ssl_server_credentials. Raises ConfigurationError if the first cannot be read."""
+
+    def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
+        self._certificate_file = certificate_file
+        self._key_file = key_file
+        self._client_ca_file = client_ca_file
+        self._log = structlog.get_logger("otpc_policy.tls")
+        self._stamp = self._stamp_now()
+        self._first = self._read()
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Return credentials whose key pair is looked up again for every connection."""
+        required = self._client_ca_file is not None
+        # None from the fetcher means "no change"; the stubs do not know that.
+        return grpc.dynamic_ssl_server_credentials(self._first, self.changed, require_client_authentication=required)  # type: ignore[arg-type]
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the new configuration if the files changed and can be used, else None: the last good one stays.
+
+        gRPC calls this on a thread of its own before every handshake, so it costs three stat calls at rest.
+        """
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            configuration = self._read()
+        except ConfigurationError as error:
+            self._log.error("tls_files_refused", problems=error.problems)
+            return None
+        self._log.info("tls_files_reloaded", certificate_file=str(self._certificate_file))
+        return configuration
+
+    def _files(self) -> Sequence[Path]:
+        return [path for path in (self._certificate_file, self._key_file, self._client_ca_file) if path is not None]
+
+    def _stamp_now(self) -> _Stamp:
+        stamps = []
+        for path in self._files():
+            try:
+                status = os.stat(path)
+                stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+            except OSError:
+                stamps.append((0, 0, 0))
+        return tuple(stamps)
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        contents = {}
+        problems = []
+        for path in self._files():
+            try:
+                contents[path] = path.read_bytes()
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror or 'cannot be read'}")
+        if not problems:
+            problems = self._unusable(contents)
+        if problems:
+            raise ConfigurationError(problems)
+        client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
+        return grpc.ssl_server_certificate_configuration([(contents[self._key_file], contents[self._certificate_file])], root_certificates=client_ca)
+
+    def _unusable(self, contents: dict[Path, bytes]) -> list[str]:
+        problems = []
+        certificate_key = private_key = None
+        try:
+            certificate_key = _public_bytes(x509.load_pem_x509_certificates(contents[self._certificate_file])[0].public_key())
+        except (ValueError, UnsupportedAlgorithm):
+            problems.append(f"{self._certificate_file}: holds no readable certificate (PEM)")
+        try:
+            private_key = _public_bytes(load_pem_private_key(contents[self._key_file], password=None).public_key())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            problems.append(f"{self._key_file}: holds no readable private key (PEM, without a password)")
+        if not problems and certificate_key != private_key:
+            problems.append(f"{self._key_file}: is not the key of the first certificate in {self._certificate_file}")
+        if self._client_ca_file is not None:
+            try:
+                x509.load_pem_x509_certificates(contents[self._client_ca_file])
+            except ValueError:
+                problems.append(f"{self._client_ca_file}: holds no readable certificate (PEM)")
+        return problems
+
+
+def _public_bytes(key: object) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return encoded
+
+
+def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Return what the settings say; None where the service listens in plain text."""
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return None
+    return RotatingCredentials(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file).server_credentials()

@@ -1,0 +1,111 @@
+"""The service's own key pair: what cannot be used is refused at start and passed over at rotation."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import grpc
+import pytest
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.server.credentials import RotatingCredentials, server_credentials
+from otpc_policy.settings import Settings
+from tests.support.certificates import CertificateAuthority, Issued
+
+
+@pytest.fixture
+def authority() -> CertificateAuthority:
+    return CertificateAuthority.create()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace as an orchestrator does: at once, and with another inode."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(content)
+    os.replace(fresh, path)
+
+
+def test_without_files_there_is_no_tls() -> None:
+    assert server_credentials(Settings()) is None
+
+
+def test_files_at_rest_change_nothing(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    assert RotatingCredentials(chain, key, None).changed() is None
+
+
+def test_a_pair_in_the_middle_of_its_rotation_leaves_the_last_good_one(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    credentials = RotatingCredentials(chain, key, None)
+    successor = authority.issue(key="ec384")
+    _replace(chain, successor.chain_pem)
+    assert credentials.changed() is None
+    _replace(key, successor.key_pem)
+    assert credentials.changed() is not None
+    assert credentials.changed() is None
+    key.unlink()
+    assert credentials.changed() is None
+
+
+def test_every_problem_of_the_files_is_named(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    _other_chain, other_key = authority.issue(key="ec384").write(tmp_path, "other")
+    with pytest.raises(ConfigurationError, match="No such file"):
+        RotatingCredentials(tmp_path / "missing.pem", key, None)
+    with pytest.raises(ConfigurationError, match="is not the key of"):
+        RotatingCredentials(chain, other_key, None)
+    with pytest.raises(ConfigurationError) as raised:
+        RotatingCredentials(key, chain, key)
+    assert len(raised.value.problems) == 3
+
+
+async def _serve(credentials: grpc.ServerCredentials) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server()
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    return server, port
+
+
+def _unchanged(message: bytes) -> bytes:
+    return message
+
+
+async def _is_answered(port: int, root: bytes, client: Issued | None = None) -> bool:
+    """Tell whether a new connection gets through TLS: a method that does not exist is then UNIMPLEMENTED."""
+    channel_credentials = grpc.ssl_channel_credentials(root, client.key_pem if client else None, client.chain_pem if client else None)
+    options = (("grpc.ssl_target_name_override", "partner.test"), ("grpc.use_local_subchannel_pool", 1))
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", channel_credentials, options=options) as channel:
+        try:
+            await channel.unary_unary("/no.Such/Method", _unchanged, _unchanged)(b"", timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.UNIMPLEMENTED
+    return False
+
+
+async def test_new_connections_get_the_rotated_pair(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    server, port = await _serve(RotatingCredentials(chain, key, None).server_credentials())
+    try:
+        assert await _is_answered(port, authority.pem)
+        other = CertificateAuthority.create("Next Root")
+        successor = other.issue()
+        await asyncio.to_thread(_replace, chain, successor.chain_pem)
+        assert await _is_answered(port, authority.pem)
+        await asyncio.to_thread(_replace, key, successor.key_pem)
+        assert await _is_answered(port, other.pem)
+        assert not await _is_answered(port, authority.pem)
+    finally:
+        await server.stop(None)
+
+
+async def test_callers_prove_a_certificate_where_a_client_ca_is_set(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    callers = CertificateAuthority.create("Callers")
+    (tmp_path / "callers.pem").write_bytes(callers.pem)
+    server, port = await _serve(RotatingCredentials(chain, key, tmp_path / "callers.pem").server_credentials())
+    try:
+        assert await _is_answered(port, authority.pem, callers.issue(dns=("router.test",), extended_key_usage=("client_auth",)))
+        assert not await _is_answered(port, authority.pem)
+        assert not await _is_answered(port, authority.pem, authority.issue(extended_key_usage=("client_auth",)))
+    finally:
+        await server.stop(None)

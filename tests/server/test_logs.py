@@ -1,0 +1,53 @@
+"""Log lines: one JSON object each, the standard library's too."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from otpc_policy.server.logs import configure_logs
+from otpc_policy.settings import LogFormat, LogLevel
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_each_line_is_one_json_object_from_whichever_logger() -> None:
+    stream = io.StringIO()
+    configure_logs(LogFormat.JSON, LogLevel.INFO, stream)
+    structlog.get_logger("ours").info("decision", decision="ALLOW", host="a\nb")
+    logging.getLogger("asyncio").warning("slow %s", "callback")
+    structlog.get_logger("ours").debug("hidden")
+    ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (ours["event"], ours["decision"], ours["host"], ours["level"]) == ("decision", "ALLOW", "a\nb", "info")
+    assert (theirs["event"], theirs["level"]) == ("slow callback", "warning")
+    assert ours["time"].endswith("Z")
+
+
+def test_an_exception_stays_on_its_line() -> None:
+    stream = io.StringIO()
+    configure_logs(LogFormat.JSON, LogLevel.INFO, stream)
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        structlog.get_logger("ours").exception("bug")
+    (line,) = stream.getvalue().splitlines()
+    assert "ValueError: inside" in json.loads(line)["exception"]
+
+
+def test_the_console_format_is_for_people() -> None:
+    stream = io.StringIO()
+    configure_logs(LogFormat.CONSOLE, LogLevel.DEBUG, stream)
+    structlog.get_logger("ours").debug("started", port=1)
+    assert "started" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
