@@ -1,0 +1,116 @@
+"""The one table from what went wrong to a gRPC status. No exception text passes here that was not written for callers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from otpc_policy.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable, UnknownPolicy
+
+ERROR_DOMAIN = "otpc-policy"
+DETAILS_KEY = "grpc-status-details-bin"
+# Details travel in trailers, which gRPC limits to 8 KiB unless told otherwise: what a caller wrote is shortened before it goes back.
+_MAX_ECHOED_CHARACTERS = 128
+
+
+class Reason(StrEnum):
+    """Values of google.rpc.ErrorInfo.reason with the domain "otpc-policy". They live for ever."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    """The request is wrong; BadRequest lists every violation. Repeating it cannot help."""
+    UNKNOWN_POLICY = "UNKNOWN_POLICY"
+    """No policy of that name is loaded. Metadata: policy."""
+    OVERLOADED = "OVERLOADED"
+    """No room for another measurement now; RetryInfo says when to ask again."""
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    """This process is draining or not ready; another replica may answer."""
+    METHOD_UNKNOWN = "METHOD_UNKNOWN"
+    """The service has no such method."""
+    ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
+    """The administrative service is off here."""
+    HEALTH_SERVICE_UNKNOWN = "HEALTH_SERVICE_UNKNOWN"
+    """Health was asked about a service that does not exist here."""
+    INTERNAL = "INTERNAL"
+    """A bug. Metadata: request_id, under which the log has the details."""
+
+
+class MethodUnknown(OtpcPolicyError):
+    """The caller named a method that does not exist."""
+
+
+class AdminServiceOff(OtpcPolicyError):
+    """The caller asked for administration where it is off."""
+
+
+class HealthServiceUnknown(OtpcPolicyError):
+    """The caller asked for the health of a service that does not exist here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    code: grpc.StatusCode
+    reason: Reason
+    message: str
+    details: Callable[[Any], Sequence[Message]] = lambda _: ()
+    metadata: Callable[[Any], Mapping[str, str]] = lambda _: {}
+
+
+def _bad_request(error: InvalidRequest) -> Sequence[Message]:
+    violations = (error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.description) for one in error.violations)
+    return (error_details_pb2.BadRequest(field_violations=violations),)
+
+
+def _retry_info(error: Overloaded) -> Sequence[Message]:
+    delay = Duration()
+    delay.FromTimedelta(error.retry_after)
+    return (error_details_pb2.RetryInfo(retry_delay=delay),)
+
+
+_TABLE: Mapping[type[Exception], _Row] = {
+    InvalidRequest: _Row(
+        grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, "the request is invalid; the details name every violation", details=_bad_request
+    ),
+    UnknownPolicy: _Row(
+        grpc.StatusCode.NOT_FOUND,
+        Reason.UNKNOWN_POLICY,
+        "no policy of that name is loaded; ListPolicies tells the names",
+        metadata=lambda error: {"policy": error.name[:_MAX_ECHOED_CHARACTERS]},
+    ),
+    Overloaded: _Row(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVERLOADED, "no room for another measurement now; ask again later", details=_retry_info),
+    ServiceUnavailable: _Row(grpc.StatusCode.UNAVAILABLE, Reason.SERVICE_UNAVAILABLE, "this process is draining or not ready; another replica may answer"),
+    MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "there is no such method"),
+    AdminServiceOff: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"),
+    HealthServiceUnknown: _Row(grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "there is no such service here"),
+}
+_BUG = _Row(grpc.StatusCode.INTERNAL, Reason.INTERNAL, "internal error; the operator finds it in the log under the request id")
+_CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def is_expected(error: BaseException) -> bool:
+    """The table has a row for the error; anything else is a bug and must be logged."""
+    return any(kind in _TABLE for kind in type(error).__mro__)
+
+
+def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
+    """Return the rich status for an error: ErrorInfo always, further details as the table says."""
+    row = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), _BUG)
+    info = error_details_pb2.ErrorInfo(reason=row.reason, domain=ERROR_DOMAIN, metadata={"request_id": request_id, **row.metadata(error)})
+    status = status_pb2.Status(code=row.code.value[0], message=row.message)
+    for detail in (info, *row.details(error)):
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def code_of(status: int | grpc.StatusCode | None) -> grpc.StatusCode:
+    """Return the status code that a number stands for; OK for None, UNKNOWN for a number without a name."""
+    if isinstance(status, grpc.StatusCode):
+        return status
+    return _CODES.get(status or 0, grpc.StatusCode.UNKNOWN)
