@@ -1,0 +1,185 @@
+"""The client fails closed, speaks TLS unless the service is on this machine, and carries every field."""
+
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from otpc_policy import client as client_module
+from otpc_policy.client import AsyncPolicyCheckClient, PolicyCheckClient, check_request, permits_traffic, validate_request
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from tests.support.certificates import CertificateAuthority
+
+NOW = datetime(2025, 6, 1, 12, 0, 0, 500, tzinfo=UTC)
+
+
+def response(decision: int = pb.DECISION_ALLOW, expires_in: timedelta | None = timedelta(minutes=1), addresses: tuple[str, ...] = ("192.0.2.1",)) -> Any:
+    message = pb.CheckEndpointResponse(judged_addresses=addresses)
+    message.decision = decision  # type: ignore[assignment]
+    if expires_in is not None:
+        message.result_info.expire_time.FromDatetime(NOW + expires_in)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("answer", "permitted"),
+    [
+        (response(), True),
+        (response(expires_in=timedelta(microseconds=1)), True),
+        (response(expires_in=timedelta(0)), False),
+        (response(expires_in=timedelta(days=-1)), False),
+        (response(expires_in=None), False),
+        (response(addresses=()), False),
+        (response(pb.DECISION_DENY), False),
+        (response(pb.DECISION_INDETERMINATE), False),
+        (response(pb.DECISION_UNSPECIFIED), False),
+        (response(99), False),
+        (pb.CheckEndpointResponse(), False),
+    ],
+)
+def test_only_a_valid_allow_permits_traffic(answer: pb.CheckEndpointResponse, permitted: bool) -> None:
+    assert permits_traffic(answer, now=NOW) is permitted
+
+
+def test_an_answer_that_expired_long_ago_permits_nothing_now() -> None:
+    assert permits_traffic(response()) is False
+
+
+@pytest.mark.parametrize(
+    ("target", "plain"),
+    [
+        ("127.0.0.1:50051", True),
+        ("127.8.9.1:1", True),
+        ("localhost:50051", True),
+        ("[::1]:50051", True),
+        ("ipv4:127.0.0.1:50051", True),
+        ("ipv6:[::1]:50051", True),
+        ("dns:///localhost:50051", True),
+        ("unix:/run/policy.sock", True),
+        ("policy.internal:443", False),
+        ("10.0.0.1:50051", False),
+        ("dns:///policy.internal:443", False),
+        ("localhost.example.com:443", False),
+        ("[2001:db8::1]:443", False),
+        ("xds:///localhost", False),
+    ],
+)
+def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
+    assert client_module._speaks_plaintext(target, dangerously_plaintext=False, wants_tls=False) is plain
+    assert client_module._speaks_plaintext(target, dangerously_plaintext=False, wants_tls=True) is False
+    assert client_module._speaks_plaintext(target, dangerously_plaintext=True, wants_tls=False) is True
+
+
+def test_certificates_and_plain_text_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="without TLS"):
+        PolicyCheckClient("policy.internal:443", root_certificates=b"x", dangerously_plaintext=True)
+
+
+class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
+    """Answers with fixed messages and remembers what was asked. failures: UNAVAILABLE answers before the first good one."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.asked: list[Any] = []
+        self.failures = failures
+
+    def CheckEndpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.asked.append(request)
+        if self.failures:
+            self.failures -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
+        return response()
+
+    def BatchCheckEndpoints(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.BatchCheckEndpointsResponse(results=[pb.BatchCheckEndpointsResult(request_index=index) for index, _ in enumerate(request.requests)])
+
+    def ValidateCertificate(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.asked.append(request)
+        return pb.ValidateCertificateResponse(decision=pb.DECISION_DENY)
+
+    def GetPolicy(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.GetPolicyResponse(policy=pb.Policy(name=request.name))
+
+    def ListPolicies(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.page_token:
+            return pb.ListPoliciesResponse(policies=[pb.Policy(name="b")])
+        return pb.ListPoliciesResponse(policies=[pb.Policy(name="a")], next_page_token="more")
+
+
+@contextmanager
+def service(recorder: Recorder, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    policy_pb2_grpc.add_PolicyCheckServiceServicer_to_server(recorder, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0") if credentials is None else server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def test_every_field_of_a_check_is_carried() -> None:
+    recorder = Recorder()
+    freshness = pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH)
+    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+        answer = client.check(
+            "a.example", port=8443, policy="p", server_name="b.example", freshness=freshness, view=pb.VIEW_FULL, depth=pb.SCAN_DEPTH_DEEP, timeout_s=5
+        )
+    assert answer == response()
+    assert recorder.asked == [
+        pb.CheckEndpointRequest(
+            host="a.example", port=8443, policy="p", server_name="b.example", freshness=freshness, view=pb.VIEW_FULL, depth=pb.SCAN_DEPTH_DEEP
+        )
+    ]
+
+
+def test_a_replica_that_drains_is_asked_again() -> None:
+    recorder = Recorder(failures=2)
+    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+        assert client.check("a.example", timeout_s=10) == response()
+    assert len(recorder.asked) == 3
+
+
+def test_chains_go_as_pem_or_as_der() -> None:
+    recorder = Recorder()
+    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+        client.validate("PEM", server_name="a.example", validation_time=NOW, trust_anchors=[b"anchor"], timeout_s=5)
+        assert client.validate([b"leaf", b"issuer"], timeout_s=5).decision == pb.DECISION_DENY
+    by_pem, by_der = recorder.asked
+    assert (by_pem.pem_bundle, by_pem.server_name, by_pem.trust_anchors) == ("PEM", "a.example", [b"anchor"])
+    assert by_pem.validation_time.ToDatetime(tzinfo=UTC) == NOW
+    assert list(by_der.der_chain.certificates) == [b"leaf", b"issuer"]
+    assert not by_der.HasField("validation_time")
+
+
+def test_batches_policies_and_pages() -> None:
+    with service(Recorder()) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+        assert [one.request_index for one in client.check_batch([check_request("a.example"), check_request("b.example")], timeout_s=5)] == [0, 1]
+        assert client.get_policy("p", timeout_s=5).name == "p"
+        assert [policy.name for policy in client.list_policies(timeout_s=5)] == ["a", "b"]
+
+
+async def test_the_asynchronous_client_asks_the_same() -> None:
+    recorder = Recorder()
+    with service(recorder) as port:
+        async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
+            assert await client.check(check_request("a.example", port=1), timeout_s=5) == response()
+            assert len(await client.check_batch([check_request("a.example")], timeout_s=5)) == 1
+            assert (await client.validate(validate_request([b"leaf"]), timeout_s=5)).decision == pb.DECISION_DENY
+    assert recorder.asked[0] == check_request("a.example", port=1)
+
+
+def test_mutual_tls() -> None:
+    authority = CertificateAuthority.create()
+    server, caller = authority.issue(dns=("localhost",), ips=("127.0.0.1",)), authority.issue(dns=("router.internal",), extended_key_usage=("client_auth",))
+    credentials = grpc.ssl_server_credentials([(server.key_pem, server.chain_pem)], root_certificates=authority.pem, require_client_auth=True)
+    with service(Recorder(), credentials) as port:
+        target = f"localhost:{port}"
+        with PolicyCheckClient(target, root_certificates=authority.pem, private_key=caller.key_pem, certificate_chain=caller.chain_pem) as client:
+            assert client.check("a.example", timeout_s=10) == response()
+        with PolicyCheckClient(target, root_certificates=authority.pem) as nobody, pytest.raises(grpc.RpcError):
+            nobody.check("a.example", timeout_s=3)
