@@ -1,0 +1,61 @@
+"""The contract's files: generated code is what the proto file says, and the proto file keeps the house style of protos."""
+
+import importlib.resources
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grpc_tools import protoc  # type: ignore[import-untyped]
+
+from otpc_policy.v1 import policy_pb2 as pb
+
+CHECKOUT = Path(__file__).parents[1]
+PROTOS = CHECKOUT / "protos"
+GENERATED = ("policy_pb2.py", "policy_pb2.pyi", "policy_pb2_grpc.py")
+
+
+@pytest.fixture(scope="module")
+def regenerated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("generated")
+    subprocess.run([sys.executable, str(PROTOS / "generate.py"), "--output", str(output)], check=True, capture_output=True, timeout=60)
+    return output / "otpc_policy" / "v1"
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_generated_code_is_what_the_proto_file_yields(regenerated: Path, name: str) -> None:
+    assert (regenerated / name).read_bytes() == (CHECKOUT / "otpc_policy" / "v1" / name).read_bytes(), "run `make proto`"
+
+
+def test_nothing_else_is_generated(regenerated: Path) -> None:
+    assert sorted(path.name for path in regenerated.iterdir()) == sorted(GENERATED)
+
+
+def test_buf_lint_passes_with_standard_and_comments(tmp_path: Path) -> None:
+    image = tmp_path / "policy.binpb"
+    googleapis = Path(str(importlib.resources.files("google.rpc") / "status.proto")).parents[2]
+    proto = "otpc_policy/v1/policy.proto"
+    well_known = importlib.resources.files("grpc_tools") / "_proto"
+    arguments = ["protoc", f"-I{PROTOS}", f"-I{googleapis}", f"-I{well_known}", "--include_imports", "--include_source_info", "-o", str(image), proto]
+    assert protoc.main(arguments) == 0
+    buf = Path(sys.executable).parent / "buf"
+    config = json.dumps({"version": "v2", "lint": {"use": ["STANDARD", "COMMENTS"]}})
+    done = subprocess.run([str(buf), "lint", str(image), "--path", proto, "--config", config], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_folder_equals_the_package_so_that_imports_are_absolute() -> None:
+    assert pb.DESCRIPTOR.package == "otpc_policy.v1"
+    assert re.search(r"^from otpc_policy\.v1 import policy_pb2", (CHECKOUT / "otpc_policy/v1/policy_pb2_grpc.py").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("enum", sorted(pb.DESCRIPTOR.enum_types_by_name))
+def test_the_unset_value_of_every_enum_permits_nothing(enum: str) -> None:
+    assert pb.DESCRIPTOR.enum_types_by_name[enum].values_by_number[0].name.endswith("_UNSPECIFIED")
+
+
+@pytest.mark.parametrize(("name", "number"), [("DECISION_ALLOW", 1), ("DECISION_DENY", 2), ("DECISION_INDETERMINATE", 3)])
+def test_decision_numbers_are_fixed(name: str, number: int) -> None:
+    assert pb.Decision.Value(name) == number
