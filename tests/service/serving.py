@@ -1,5 +1,6 @@
 """What tests of the service share: a real grpc.aio server on loopback, fakes around it, and errors taken apart."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class FakeCounters:
     started: list[tuple[str, str]] = field(default_factory=list)
     handled: list[tuple[str, str, str]] = field(default_factory=list)
     decisions: list[tuple[str, Decision, float | None]] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def rpc_started(self, service: str, method: str) -> None:
         self.started.append((service, method))
@@ -28,6 +30,7 @@ class FakeCounters:
     def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None:
         assert seconds >= 0
         self.handled.append((service, method, code))
+        self.ended.set()
 
     def decided(self, *, rpc: str, decision: Decision, findings: Sequence[Finding], result_age_s: float | None) -> None:
         assert all(isinstance(finding, Finding) for finding in findings)

@@ -1,5 +1,6 @@
 """Health answers for the process and for the service, and for nothing else."""
 
+import asyncio
 from collections.abc import Callable
 
 import grpc
@@ -56,6 +57,7 @@ async def test_a_watcher_hears_of_each_change_and_counts_as_no_call_in_flight() 
         await health.drain()
         second = await watch.read()
         watch.cancel()
+        await asyncio.wait_for(counters.ended.wait(), 5)
     assert (first.status, second.status) == (Status.SERVING, Status.NOT_SERVING)
     assert counters.handled == [(HEALTH_SERVICE, "Watch", "CANCELLED")]
 

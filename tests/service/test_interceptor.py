@@ -127,6 +127,7 @@ async def test_unknown_methods_are_unimplemented_and_counted_under_one_name(path
     counters = FakeCounters()
     async with serving(one_method(echo), CallInterceptor(counters)) as channel:
         seen = await failure(channel.unary_unary(path)(b"x"))
+        await asyncio.wait_for(counters.ended.wait(), 5)
     assert (seen.code, seen.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
     assert counters.started == [("unknown", "unknown")]
     assert counters.handled == [("unknown", "unknown", "UNIMPLEMENTED")]
