@@ -43,7 +43,7 @@ _STREAM_TYPES: Mapping[tuple[str, str], str] = {
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"): "bidi_stream",
 }
 # What a label says where the value is not one of those known at start. Bounds the series whatever a caller sends.
-OTHER = "other"
+OTHER = "unknown"
 
 DECIDING_RPCS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate")
 CACHE_TIERS = ("memory",)
@@ -74,7 +74,7 @@ class Metrics:
     def _build_rpc(self, methods: tuple[tuple[str, str], ...]) -> None:
         names = ("grpc_type", "grpc_service", "grpc_method")
         # The server set of go-grpc-middleware, names and labels exactly, so that its dashboards and alerts fit.
-        # grpc_type: unary, server_stream, bidi_stream. grpc_service, grpc_method: those registered, else "other".
+        # grpc_type: unary, server_stream, bidi_stream. grpc_service, grpc_method: those registered, else "unknown".
         started = Counter("grpc_server_started_total", "Calls started on the server.", names, registry=self._registry)
         # grpc_code: the 17 status codes.
         handled = Counter("grpc_server_handled_total", "Calls completed on the server, whatever the status.", (*names, "grpc_code"), registry=self._registry)
@@ -90,7 +90,7 @@ class Metrics:
         # rpc: the three methods that decide. decision: ALLOW, DENY, INDETERMINATE. Items of a batch count one each.
         decisions = Counter("decisions_total", "Verdicts given.", ("rpc", "decision"), namespace=NAMESPACE, registry=self._registry)
         self._decisions = {(rpc, decision): decisions.labels(rpc, decision.name) for rpc, decision in product((*DECIDING_RPCS, OTHER), Decision)}
-        # code: the registry of finding codes, else "other". effect: ADVISORY, DENY, INDETERMINATE, WAIVED.
+        # code: the registry of finding codes, else "unknown". effect: ADVISORY, DENY, INDETERMINATE, WAIVED.
         findings = Counter("findings_total", "Findings in the verdicts given.", ("code", "effect"), namespace=NAMESPACE, registry=self._registry)
         self._findings = {(code, effect): findings.labels(code, effect.name) for code, effect in product((*codes, OTHER), FINDING_EFFECTS)}
         self._age = Histogram(
@@ -119,6 +119,8 @@ class Metrics:
         self._config_at = Gauge(
             "config_last_reload_success_timestamp_seconds", "When the policies were last loaded well.", namespace=NAMESPACE, registry=self._registry
         )
+        # Not zero: the reader of the log is too slow, and decisions are missing from it.
+        self._undocumented = Gauge("decision_log_dropped_lines", "Decisions that reached no log.", namespace=NAMESPACE, registry=self._registry)
         versions = {"version": __version__, "python": platform.python_version(), "grpcio": version("grpcio"), "sslyze": version("sslyze")}
         Gauge("build_info", "Always 1; the labels are versions.", tuple(versions), namespace=NAMESPACE, registry=self._registry).labels(**versions).set(1)
 
@@ -158,6 +160,10 @@ class Metrics:
         """Read the length of the queue and the number of workers whenever they are scraped."""
         self._queue.set_function(queued)
         self._workers.set_function(workers)
+
+    def watch_decision_log(self, dropped: Callable[[], float]) -> None:
+        """Read the number of decisions that reached no log whenever it is scraped."""
+        self._undocumented.set_function(dropped)
 
     def config_loaded(self, successful: bool, at: datetime) -> None:
         """Record a load of the policies."""

@@ -62,6 +62,7 @@ class ScanSettings(BaseModel):
     scan_deadline_s: PositiveSeconds = Field(default=20.0, description="Longest time to measure one address.")
     connection_deadline_s: PositiveSeconds = Field(default=4.0, description="Longest time of one connection.")
     connection_bytes: int = Field(default=262_144, ge=16_384, description="Most bytes read from one connection.")
+    concurrent_scans: int = Field(default=32, ge=1, le=1024, description="Addresses measured at the same time.")
     queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
     recycle_after_handshakes: int = Field(default=4000, ge=1, description="A worker is replaced after this many handshakes, because sslyze's memory grows.")
 

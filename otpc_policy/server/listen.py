@@ -1,0 +1,66 @@
+"""The gRPC server: its options, its port, and what to say when the port cannot be had."""
+
+import socket
+from collections.abc import Sequence
+
+import grpc
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.service.interceptor import CallInterceptor
+from otpc_policy.settings import Settings, split_address
+
+# A chain of 256 KiB, as many anchors, and room; the default of 4 MiB would only serve abuse.
+_RECEIVE_BYTES = 1 << 20
+# Below the 10 s that is the shortest keepalive a gRPC client may set, or it would get GOAWAY too_many_pings.
+_MIN_CLIENT_PING_INTERVAL_MS = 5_000
+# A caller that vanished without a word is noticed within a minute and a half.
+_PING_INTERVAL_MS = 60_000
+_PING_TIMEOUT_MS = 20_000
+
+
+def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:
+    """Return a server without services and port. Needs a running event loop."""
+    return grpc.aio.server(interceptors=(interceptor,), options=_options(settings))
+
+
+def _options(settings: Settings) -> Sequence[tuple[str, int]]:
+    return (
+        # On by default: a second server would share the port without a word.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_CLIENT_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
+        # A call that waits for a measurement outlives its connection's age by no more than this.
+        ("grpc.max_connection_age_grace_ms", int((settings.default_wait_s + settings.scan.scan_deadline_s) * 1000)),
+    )
+
+
+def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
+    """Take the port, and return the address with the port that was taken. Raises ConfigurationError."""
+    host, port = split_address(listen)
+    try:
+        taken = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+    except RuntimeError:
+        raise ConfigurationError([f"listen: cannot listen on {listen}: {_why_not(host, port)}"]) from None
+    return address_text(host, taken)
+
+
+def address_text(host: str, port: int) -> str:
+    """Return "host:port", IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _why_not(host: str, port: int) -> str:
+    """Ask the system why: gRPC says only that it did not work."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return error.strerror or "the address cannot be used"
+    return "the address cannot be used"
