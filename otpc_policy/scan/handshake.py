@@ -1,0 +1,71 @@
+"""One handshake: what is offered, and what came of it. Values only; they cross the pipe to the workers."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from otpc_policy.facts import KeyType, TlsVersion
+
+
+class Ending(Enum):
+    """How one connection ended, for the side that opened it.
+
+    COMPLETED: both Finished messages passed. CLIENT_CERTIFICATE: stopped where a client certificate was asked for.
+    FAILED: the TLS library gave up (an alert came, or it did not accept what the server sent).
+    CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection did. REFUSED, UNREACHABLE: TCP never connected; TIMED_OUT may
+    mean that too. NOTHING_TO_OFFER: the TLS library implements no offered suite at this version.
+    NOT_RUN: no worker could carry it out; it says nothing about the server.
+    """
+
+    COMPLETED = "COMPLETED"
+    CLIENT_CERTIFICATE = "CLIENT_CERTIFICATE"
+    FAILED = "FAILED"
+    CLOSED = "CLOSED"
+    RESET = "RESET"
+    TIMED_OUT = "TIMED_OUT"
+    BYTE_LIMIT = "BYTE_LIMIT"
+    REFUSED = "REFUSED"
+    UNREACHABLE = "UNREACHABLE"
+    NOTHING_TO_OFFER = "NOTHING_TO_OFFER"
+    NOT_RUN = "NOT_RUN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeOffer:
+    """One hello to send, to one vetted address.
+
+    server_name: None sends no SNI. version: None offers TLS 1.0 to 1.3 in one hello.
+    cipher_suites: code points. key_type: TLS 1.3 only, offer signature schemes of this key type alone.
+    legacy: use OpenSSL 1.0.2, which knows SSL 2, SSL 3, EXPORT, single DES and static Diffie-Hellman.
+    deadline_s: for the whole connection. byte_limit: bytes read from it.
+    """
+
+    address: str
+    port: int
+    server_name: str | None
+    version: TlsVersion | None
+    cipher_suites: tuple[int, ...]
+    key_type: KeyType | None = None
+    legacy: bool = False
+    deadline_s: float
+    byte_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeOutcome:
+    """What one connection showed.
+
+    connected: TCP connected. offered: code points that were in the hello as sent. first_bytes: the start of what the
+    server sent, bounded. key_proven: a signature or Finished message that needs the leaf's key was verified; chain (DER,
+    leaf first) and stapled_ocsp_response (DER) are given only then. detail: for logs.
+    """
+
+    ending: Ending
+    connected: bool = False
+    offered: tuple[int, ...] = ()
+    first_bytes: bytes = b""
+    key_proven: bool = False
+    client_certificate_requested: bool = False
+    chain: tuple[bytes, ...] = ()
+    stapled_ocsp_response: bytes | None = None
+    duration_s: float = 0.0
+    detail: str = ""

@@ -1,0 +1,113 @@
+"""Does HTTP answer inside TLS? One connection over the standard library's TLS, which can offer ALPN (nassl cannot).
+
+The peer is not verified here: nothing that it says is believed beyond "this is HTTP".
+"""
+
+import asyncio
+import ssl
+import warnings
+from enum import Enum
+from functools import cache
+
+_USER_AGENT = "otpc-policy"
+# RFC 9113 3.4: the client's preface and an empty SETTINGS frame.
+_H2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04\x00" + bytes(4)
+_H2_SETTINGS, _H2_GOAWAY = 4, 7
+_H2_FRAME_HEADER = 9
+_HTTP1_START = b"HTTP/"
+# ssl.SSLError.reason of alerts that say "not without a certificate": 40, 42, 46, 48, 49, 116.
+_CERTIFICATE_ALERTS = (
+    "ALERT_HANDSHAKE_FAILURE",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+    "ALERT_CERTIFICATE_REQUIRED",
+)
+
+
+class HttpAnswer(Enum):
+    """What came back. CERTIFICATE_ALERT and CLOSED came instead of any answer."""
+
+    HTTP = "HTTP"
+    NOT_HTTP = "NOT_HTTP"
+    CERTIFICATE_ALERT = "CERTIFICATE_ALERT"
+    CLOSED = "CLOSED"
+    UNKNOWN = "UNKNOWN"
+
+
+async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float) -> HttpAnswer:
+    """Connect to one vetted address and ask for HTTP; h2 where the server prefers it.
+
+    server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for the Host field.
+    """
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(deadline_s):
+            reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(), server_hostname=server_name, limit=2**14)
+            tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+            speaks_h2 = tls.selected_alpn_protocol() == "h2"
+            writer.write(_H2_HELLO if speaks_h2 else _http1_request(host_header))
+            start = await _read_start(reader, _H2_FRAME_HEADER if speaks_h2 else len(_HTTP1_START))
+    except TimeoutError:
+        return HttpAnswer.UNKNOWN
+    except ssl.SSLError as error:
+        return _failed(error)
+    except (ConnectionError, EOFError):
+        return HttpAnswer.CLOSED
+    except OSError:
+        return HttpAnswer.UNKNOWN
+    finally:
+        if writer is not None:
+            writer.transport.abort()
+    return _judge(start, speaks_h2)
+
+
+def _judge(start: bytes, speaks_h2: bool) -> HttpAnswer:
+    if not start:
+        return HttpAnswer.CLOSED
+    if speaks_h2:
+        if len(start) < _H2_FRAME_HEADER:
+            return HttpAnswer.UNKNOWN
+        on_stream_0 = not int.from_bytes(start[5:9], "big") & 0x7FFFFFFF
+        return HttpAnswer.HTTP if start[3] in (_H2_SETTINGS, _H2_GOAWAY) and on_stream_0 else HttpAnswer.NOT_HTTP
+    if start.startswith(_HTTP1_START):
+        return HttpAnswer.HTTP
+    return HttpAnswer.UNKNOWN if _HTTP1_START.startswith(start) else HttpAnswer.NOT_HTTP
+
+
+def _failed(error: ssl.SSLError) -> HttpAnswer:
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return HttpAnswer.CLOSED
+    return HttpAnswer.CERTIFICATE_ALERT if reason.endswith(_CERTIFICATE_ALERTS) else HttpAnswer.UNKNOWN
+
+
+async def _read_start(reader: asyncio.StreamReader, wanted: int) -> bytes:
+    start = b""
+    while len(start) < wanted and not (start and wanted == len(_HTTP1_START) and not _HTTP1_START.startswith(start)):
+        more = await reader.read(wanted - len(start))
+        if not more:
+            break
+        start += more
+    return start
+
+
+def _http1_request(host_header: str) -> bytes:
+    # GET, because small servers know nothing else; no more than the first bytes of the answer is read.
+    return f"GET / HTTP/1.1\r\nHost: {host_header}\r\nUser-Agent: {_USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode("ascii")
+
+
+@cache
+def _any_tls() -> ssl.SSLContext:
+    """A context that shakes hands with whatever is there; weak suites are other rules' business."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # servers without RFC 5746; the name came with Python 3.12
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it says what this function is for
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    return context

@@ -1,0 +1,24 @@
+"""How much one process may spend on measuring."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLimits:
+    """Bounds of the scanner. Times in seconds.
+
+    connections_per_address: open at the same time, over all scans of that address.
+    scan_deadline_s: for one address, from the moment its scan begins; waiting in the queue does not count.
+    connection_deadline_s, connection_bytes: for one connection, from connect to the last byte read.
+    concurrent_scans, queue_limit: addresses measured at the same time, and waiting for that.
+    recycle_after_handshakes: a worker is replaced after so many, because sslyze's memory grows (sslyze#603).
+    """
+
+    workers: int = 2
+    connections_per_address: int = 16
+    scan_deadline_s: float = 20.0
+    connection_deadline_s: float = 4.0
+    connection_bytes: int = 262_144
+    concurrent_scans: int = 32
+    queue_limit: int = 256
+    recycle_after_handshakes: int = 4000

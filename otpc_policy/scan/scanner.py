@@ -1,0 +1,133 @@
+"""Measures one address: sslyze's handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from otpc_policy.endpoint import Endpoint
+from otpc_policy.errors import Overloaded
+from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.scan.address_scan import AddressScan
+from otpc_policy.scan.handshake import Ending, HandshakeOutcome
+from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.sslyze_pool import SslyzePool
+from otpc_policy.scan.translation import cipher_suite_facts, client_auth, deployment_facts, version_facts
+from otpc_policy.tls.answer import Garbage, PlainHttp, parse_answer
+
+# A scan takes a second or a few; a caller that comes back sooner finds the same queue.
+_RETRY_AFTER = timedelta(seconds=2)
+
+
+class DialableAddress(Protocol):
+    """What a scan needs of a vetted address."""
+
+    @property
+    def text(self) -> str:
+        """The address in canonical text form."""
+
+
+class SslyzeScanner:
+    """Owns the worker processes. now: the wall clock that dates the facts."""
+
+    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime]) -> None:
+        self._limits, self._now = limits, now
+        self._pool = SslyzePool(limits)
+        self._scans = asyncio.Semaphore(limits.concurrent_scans)
+        self._queued = 0
+        self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @property
+    def ready(self) -> bool:
+        """At least one worker can be asked."""
+        return self._pool.workers_alive > 0
+
+    @property
+    def queued(self) -> int:
+        """Scans that wait for their turn."""
+        return self._queued
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers that can be asked."""
+        return self._pool.workers_alive
+
+    async def start(self) -> None:
+        """Start the workers and wait until they are warm."""
+        await self._pool.start()
+
+    async def stop(self) -> None:
+        """End the workers. Scans that still run lose them and end as unknown."""
+        await self._pool.stop()
+
+    async def measure(self, endpoint: Endpoint, address: DialableAddress, depth: Depth) -> AddressFacts:
+        """Measure one address. Raises Overloaded when the queue is full; whatever the server does becomes facts."""
+        async with self._turn():
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
+            scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
+            remarks: tuple[str, ...] = ()
+            try:
+                async with asyncio.timeout(self._limits.scan_deadline_s):
+                    await scan.make_contact()
+                    if _worth_examining(scan.contact):
+                        await scan.examine()
+            except TimeoutError:
+                remarks = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+            facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
+            return replace(facts, remarks=(*facts.remarks, *remarks))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._scans.locked() and self._queued >= self._limits.queue_limit:
+            raise Overloaded(_RETRY_AFTER)
+        self._queued += 1
+        try:
+            await self._scans.acquire()
+        finally:
+            self._queued -= 1
+        try:
+            yield
+        finally:
+            self._scans.release()
+
+
+def _worth_examining(contact: HandshakeOutcome) -> bool:
+    """The first hello was answered by TLS, or was closed on: a server of old protocols may do either."""
+    answered_otherwise = isinstance(parse_answer(contact.first_bytes), PlainHttp | Garbage)
+    silent = contact.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) and not contact.key_proven
+    return contact.connected and not answered_otherwise and not silent
+
+
+def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: timedelta) -> AddressFacts:
+    contact, measured = scan.contact, scan.measured()
+    reachable = Support.YES if contact.connected else Support.NO if contact.ending is Ending.REFUSED else Support.UNKNOWN
+    facts = AddressFacts(
+        address=scan.address,
+        observed_at=observed_at,
+        duration=duration,
+        connections_used=scan.connections_used,
+        depth=depth,
+        reachable=reachable,
+        tls=TlsService.PLAINTEXT_HTTP if isinstance(parse_answer(contact.first_bytes), PlainHttp) else TlsService.UNKNOWN,
+        vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
+        remarks=scan.remarks(),
+    )
+    if not _worth_examining(contact):
+        return facts
+    versions = version_facts(measured)
+    suites = cipher_suite_facts(measured, versions)
+    asked = client_auth(measured)
+    return replace(
+        facts,
+        tls=TlsService.SERVED if any(fact.support is Support.YES for fact in versions) else TlsService.UNKNOWN,
+        versions=versions,
+        cipher_suites=suites,
+        deployments=deployment_facts(measured, versions, suites),
+        client_auth=ClientAuth.REQUIRED if asked is ClientAuth.REQUESTED and scan.http_proves_client_auth else asked,
+        http=scan.http,
+    )

@@ -1,0 +1,174 @@
+"""One handshake at a time against real servers: what is proven, what is only a hint, and how hostile ones end."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
+
+from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.scan.handshake import Ending, HandshakeOutcome
+from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
+from otpc_policy.scan.questions import MODERN_VERSIONS, OLD_VERSIONS, suite_questions
+from otpc_policy.scan.sslyze_worker import handshake
+from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
+from otpc_policy.tls.suites import all_suites
+from tests.scan.partners import SIX, close, drip, free_port, offer, openssl_server, reset, says, server, stall
+from tests.support.certificates import CertificateAuthority
+
+TLS13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    return CertificateAuthority.create().intermediate()
+
+
+def test_a_completed_handshake_yields_the_served_chain(authority: CertificateAuthority, tmp_path: Path) -> None:
+    leaf = authority.issue(key="rsa2048")
+    with openssl_server(tmp_path, leaf) as port:
+        outcome = handshake(offer(port))
+    assert (outcome.ending, outcome.key_proven) == (Ending.COMPLETED, True)
+    assert outcome.chain == leaf.chain_der
+    assert outcome.offered == SIX
+    assert outcome.stapled_ocsp_response is None
+
+
+@pytest.mark.parametrize(
+    ("version", "suites", "proven"),
+    [(TlsVersion.TLS_1_2, (0xC02F,), True), (TlsVersion.TLS_1_2, (0x009E,), True), (TlsVersion.TLS_1_2, (0x002F,), False), (TlsVersion.TLS_1_3, TLS13, True)],
+)
+def test_a_demanded_client_certificate_hides_nothing_that_was_proven_before(
+    authority: CertificateAuthority, tmp_path: Path, version: TlsVersion, suites: tuple[int, ...], proven: bool
+) -> None:
+    """The signature comes before the request; a static RSA key exchange proves nothing until the server's Finished."""
+    leaf = authority.issue(key="rsa2048")
+    with openssl_server(tmp_path, leaf, arguments=("-Verify", "2", "-cipher", "ALL:@SECLEVEL=0")) as port:
+        outcome = handshake(offer(port, version=version, suites=suites))
+    assert (outcome.ending, outcome.client_certificate_requested) == (Ending.CLIENT_CERTIFICATE, True)
+    assert isinstance(parse_answer(outcome.first_bytes), ServerHello)
+    assert (outcome.key_proven, bool(outcome.chain)) == (proven, proven)
+
+
+@contextmanager
+def tlslite_server(chain_pem: bytes, key_pem: bytes, *, client_certificate: bool = False) -> Iterator[int]:
+    """A server that signs with whatever key it has, and takes handshakes until it is closed."""
+    certificates = X509CertChain()
+    certificates.parsePemList(chain_pem.decode())
+    settings = HandshakeSettings()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(2)
+                try:
+                    key = parsePEMKey(key_pem.decode(), private=True)
+                    TLSConnection(connection).handshakeServer(certChain=certificates, privateKey=key, settings=settings, reqCert=client_certificate)
+                except Exception:  # noqa: BLE001 - a client that leaves is no failure of the test
+                    continue
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("client_certificate", [False, True])
+@pytest.mark.parametrize(
+    ("version", "suites", "legacy"),
+    [
+        (TlsVersion.TLS_1_3, TLS13, False),
+        (TlsVersion.TLS_1_2, (0xC02F,), False),
+        (TlsVersion.TLS_1_2, (0xC02F,), True),
+        (TlsVersion.TLS_1_2, (0x002F,), False),
+        (TlsVersion.TLS_1_1, (0xC013,), False),
+    ],
+)
+def test_a_copied_certificate_served_without_its_key_never_counts(
+    authority: CertificateAuthority, version: TlsVersion, suites: tuple[int, ...], legacy: bool, client_certificate: bool
+) -> None:
+    genuine, thief = authority.issue(key="rsa2048"), CertificateAuthority.create("Thief", key="rsa3072").issue(key="rsa3072")
+    with tlslite_server(genuine.chain_pem, thief.key_pem, client_certificate=client_certificate) as port:
+        stolen = handshake(offer(port, version=version, suites=suites, legacy=legacy))
+    assert isinstance(parse_answer(stolen.first_bytes), ServerHello)
+    assert (stolen.key_proven, stolen.chain) == (False, ())
+    with tlslite_server(thief.chain_pem, thief.key_pem) as port:
+        honest = handshake(offer(port, version=version, suites=suites, legacy=legacy))
+    assert (honest.ending, honest.chain) == (Ending.COMPLETED, thief.chain_der)
+
+
+@pytest.mark.parametrize("key", ["rsa2048", "ec256", "ed25519"])
+def test_signature_schemes_choose_the_certificate_of_tls_1_3(authority: CertificateAuthority, tmp_path: Path, key: str) -> None:
+    served = {"rsa2048": KeyType.RSA, "ec256": KeyType.ECDSA, "ed25519": KeyType.EDDSA}[key]
+    leaf = authority.issue(key=key)
+    with openssl_server(tmp_path, leaf) as port:
+        wanted = (None, KeyType.RSA, KeyType.ECDSA, KeyType.EDDSA)
+        outcomes = {one: handshake(offer(port, version=TlsVersion.TLS_1_3, suites=TLS13, key_type=one)) for one in wanted}
+    assert {one for one, outcome in outcomes.items() if outcome.key_proven} == {None, served}
+    assert all(parse_answer(outcome.first_bytes) == Alert(2, 40) for one, outcome in outcomes.items() if one not in (None, served))
+
+
+def test_weak_keys_anonymous_and_null_suites_are_seen_not_refused_by_us(authority: CertificateAuthority, tmp_path: Path) -> None:
+    leaf = authority.issue(key="rsa1024")
+    with openssl_server(tmp_path, leaf, arguments=("-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0", "-tls1_2")) as port:
+        weak, null, anonymous = (handshake(offer(port, suites=(suite,))) for suite in (0xC02F, 0x0002, 0x0034))
+    assert weak.chain == leaf.chain_der
+    assert null.key_proven
+    assert isinstance(parse_answer(anonymous.first_bytes), ServerHello)
+    assert (anonymous.ending, anonymous.key_proven) == (Ending.COMPLETED, False)
+
+
+async def test_hostile_servers_end_within_the_deadline() -> None:
+    async def ending(behaviour: object) -> HandshakeOutcome:
+        async with server(behaviour) as port:  # type: ignore[arg-type]
+            return await asyncio.to_thread(handshake, offer(port))
+
+    endless = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(200_000)
+    outcomes = await asyncio.gather(*(ending(behaviour) for behaviour in (reset, close, stall, drip, says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), says(endless))))
+    assert [outcome.ending for outcome in outcomes[:4]] == [Ending.RESET, Ending.CLOSED, Ending.TIMED_OUT, Ending.TIMED_OUT]
+    assert outcomes[4].first_bytes.startswith(b"HTTP/1.1 400")
+    assert outcomes[5].ending in (Ending.BYTE_LIMIT, Ending.FAILED)
+    assert all(outcome.duration_s < 2.5 and not outcome.key_proven for outcome in outcomes)
+    assert all(len(outcome.first_bytes) <= 4096 for outcome in outcomes)
+
+
+def test_a_closed_port_and_an_empty_offer_are_told_apart_from_refusals() -> None:
+    assert handshake(offer(free_port())).ending is Ending.REFUSED
+    nothing = handshake(offer(free_port(), version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
+    assert nothing.ending in (Ending.REFUSED, Ending.NOTHING_TO_OFFER)
+
+
+async def test_every_suite_that_is_planned_reaches_the_wire() -> None:
+    """A suite that the library drops would be a hole in the evidence."""
+    async with server(close) as port:
+        for version in (*MODERN_VERSIONS, *OLD_VERSIONS):
+            questions = suite_questions(offer(port), version)
+            outcomes = [await asyncio.to_thread(handshake, question.offer) for question in questions]
+            planned = {suite for question in questions for suite in question.offer.cipher_suites}
+            assert planned == {suite for outcome in outcomes for suite in outcome.offered}, version
+            assert all(len(question.offer.cipher_suites) <= 60 for question in questions)
+    tls12 = {suite for question in suite_questions(offer(1), TlsVersion.TLS_1_2) for suite in question.offer.cipher_suites}
+    assert {
+        one.code_point for one in all_suites() if one.openssl_name and (one.is_null or one.is_anonymous or one.is_export) and one.authentication
+    } <= tls12 | {one.code_point for one in all_suites() if one.is_ssl2}
+    assert set(SIX) <= tls12
+
+
+def test_messages_survive_the_pipe() -> None:
+    asked = offer(443, version=None)
+    outcome = HandshakeOutcome(ending=Ending.COMPLETED, connected=True, offered=SIX, first_bytes=b"\0\xff", chain=(b"\x30",), stapled_ocsp_response=b"")
+    assert decode_offer(encode_offer(7, asked)) == (7, asked)
+    assert decode_outcome(encode_outcome(9, outcome)) == (9, outcome)
