@@ -1,0 +1,32 @@
+"""Proto to values and back. Pure: nothing here waits, logs or opens anything."""
+
+from otpc_policy.wire.policies import policy_message
+from otpc_policy.wire.requests import (
+    ParsedCheck,
+    ParsedValidation,
+    parse_batch_request,
+    parse_check_request,
+    parse_page_size,
+    parse_validate_request,
+    read_check_request,
+    undecodable,
+)
+from otpc_policy.wire.responses import Answer, Judged, check_response, judged_part, validate_response, write_answer_part
+
+__all__ = [
+    "Answer",
+    "Judged",
+    "ParsedCheck",
+    "ParsedValidation",
+    "check_response",
+    "judged_part",
+    "parse_batch_request",
+    "parse_check_request",
+    "parse_page_size",
+    "parse_validate_request",
+    "policy_message",
+    "read_check_request",
+    "undecodable",
+    "validate_response",
+    "write_answer_part",
+]

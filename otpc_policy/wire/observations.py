@@ -1,0 +1,66 @@
+"""Measured facts as the FULL view shows them."""
+
+from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, EndpointFacts, ForbiddenAddress, UnmeasuredAddress, VersionFact
+from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.wire.certificates import certificate_message
+from otpc_policy.wire.times import to_duration, to_timestamp
+from otpc_policy.wire.vocabulary import CLIENT_AUTHS, EVIDENCES, HTTP_SERVICES, KEY_TYPES, SUPPORTS, VERSIONS
+
+
+def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
+    """Return everything measured about an endpoint, certificates decoded.
+
+    An address that belongs to the endpoint and was not measured, or must not be, stands there too: reachable UNKNOWN, with the reason as its remark.
+    """
+    message = pb.EndpointObservation(canonical_host=facts.host, port=facts.port, addresses=map(_address, facts.addresses))
+    not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (*facts.unmeasured, *facts.forbidden)
+    for left_out in not_measured:
+        message.addresses.add(
+            address=left_out.address, reachable=pb.SUPPORT_UNKNOWN, client_auth=pb.CLIENT_AUTH_UNKNOWN, http=pb.HTTP_SERVICE_UNKNOWN, remarks=[left_out.reason]
+        )
+    return message
+
+
+def _address(facts: AddressFacts) -> pb.AddressObservation:
+    return pb.AddressObservation(
+        address=facts.address,
+        reachable=SUPPORTS[facts.reachable],
+        protocols=map(_version, facts.versions),
+        cipher_suites=map(_cipher_suite, facts.cipher_suites),
+        certificate_deployments=map(_deployment, facts.deployments),
+        client_auth=CLIENT_AUTHS[facts.client_auth],
+        http=HTTP_SERVICES[facts.http],
+        connections_used=facts.connections_used,
+        duration=to_duration(facts.duration),
+        observation_time=to_timestamp(facts.observed_at),
+        remarks=facts.remarks,
+    )
+
+
+def _version(fact: VersionFact) -> pb.ProtocolObservation:
+    return pb.ProtocolObservation(version=VERSIONS[fact.version], support=SUPPORTS[fact.support], evidence=EVIDENCES[fact.evidence])
+
+
+def _cipher_suite(fact: CipherSuiteFact) -> pb.CipherSuiteObservation:
+    known = suite_by_code_point(fact.code_point)
+    return pb.CipherSuiteObservation(
+        version=VERSIONS[fact.version],
+        code_point=fact.code_point,
+        iana_name=known.iana_name if known else "",
+        openssl_name=known.openssl_name if known else "",
+        support=SUPPORTS[fact.support],
+        evidence=EVIDENCES[fact.evidence],
+        handshake_completed=fact.handshake_completed,
+    )
+
+
+def _deployment(fact: DeploymentFact) -> pb.CertificateDeployment:
+    return pb.CertificateDeployment(
+        version=VERSIONS[fact.version],
+        key_type=KEY_TYPES[fact.key_type],
+        support=SUPPORTS[fact.support],
+        evidence=EVIDENCES[fact.evidence],
+        certificates=map(certificate_message, fact.chain),
+        stapled_ocsp_response=fact.stapled_ocsp_response or b"",
+    )
