@@ -41,10 +41,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._guarded: dict[str, _Handler] = {}
-        self._unknown = grpc.stream_stream_rpc_method_handler(self._guard(*UNKNOWN_METHOD, _no_such_method))
+        self._unknown = grpc.stream_stream_rpc_method_handler(self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True))
         self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
 
     @property
     def in_flight(self) -> int:
@@ -53,7 +52,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
 
     async def wait_until_idle(self) -> None:
         """Return when no unary call is being answered."""
-        await self._idle.wait()
+        while self._in_flight:
+            self._idle = self._idle or asyncio.Event()
+            await self._idle.wait()
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]], handler_call_details: grpc.HandlerCallDetails
@@ -71,35 +72,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     def _guarded_handler(self, path: str, handler: _Handler) -> _Handler:
         _, service, method = path.split("/", 2)
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                self._counted(self._guard(service, method, _unary_call(handler.unary_unary, handler.request_deserializer, handler.response_serializer)))
-            )
+            call = _unary_call(handler.unary_unary, handler.request_deserializer, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(self._guard(service, method, call))
         if handler.unary_stream is not None:
-            guarded = self._guard(service, method, _stream_call(handler.unary_stream, handler.request_deserializer))
+            guarded = self._guard(service, method, _stream_call(handler.unary_stream, handler.request_deserializer), is_stream=True)
             return grpc.unary_stream_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
         if handler.stream_stream is not None:
-            guarded = self._guard(service, method, _stream_call(handler.stream_stream, None))
+            guarded = self._guard(service, method, _stream_call(handler.stream_stream, None), is_stream=True)
             return grpc.stream_stream_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
 
-    def _counted(self, call: _Call) -> _Call:
-        async def counted(request: Any, context: Context) -> Any:
-            self._in_flight += 1
-            self._idle.clear()
-            try:
-                return await call(request, context)
-            finally:
-                self._in_flight -= 1
-                if not self._in_flight:
-                    self._idle.set()
+    def _ended(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight and self._idle is not None:
+            self._idle.set()
+            self._idle = None
 
-        return counted
-
-    def _guard(self, service: str, method: str, call: _Call) -> _Call:
+    def _guard(self, service: str, method: str, call: _Call, *, is_stream: bool = False) -> _Call:
         counters, monotonic = self._counters, self._monotonic
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
+            if not is_stream:
+                self._in_flight += 1
             counters.rpc_started(service, method)
             request_id = request_id_from(context.invocation_metadata())
             current_request_id.set(request_id)
@@ -122,6 +117,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             finally:
                 seconds = monotonic() - started_s
                 counters.rpc_handled(service, method, code.name, seconds)
+                if not is_stream:
+                    self._ended()
                 if self._log_calls:
                     log.info("call", service=service, method=method, code=code.name, seconds=round(seconds, 6), request_id=request_id, peer=context.peer())
 

@@ -23,7 +23,7 @@ async def test_each_decision_is_one_json_line() -> None:
     log.close()
     first, second = "".join(written).splitlines()
     assert json.loads(first) == {
-        "time": "2025-01-02T03:04:05.000006Z",
+        "time": "2025-01-02T03:04:05.000006+00:00",
         "level": "info",
         "event": "decision",
         "rpc": "CheckEndpoint",
