@@ -118,7 +118,9 @@ class AddressScan:
         """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails."""
         demanded = False
         for _ in range(_CLOSES):
-            answer = await self._http_answer()
+            answer = await self._http_answer(alpn=True)
+            if answer is HttpAnswer.CLOSED:
+                answer = await self._http_answer(alpn=False)
             if answer not in (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT) or client_auth(self.measured()) is not ClientAuth.REQUESTED:
                 break
             control = await self._shake(self._contact_offer)
@@ -132,7 +134,7 @@ class AddressScan:
         elif demanded and answer is not HttpAnswer.UNKNOWN:
             self.http, self.http_proves_client_auth = HttpService.NOT_OBSERVABLE, True
 
-    async def _http_answer(self) -> HttpAnswer:
+    async def _http_answer(self, *, alpn: bool) -> HttpAnswer:
         async with self._slots:
             self.connections_used += 1
             endpoint = self._endpoint
@@ -142,4 +144,5 @@ class AddressScan:
                 server_name=endpoint.server_name,
                 host_header=str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}"),
                 deadline_s=self._limits.connection_deadline_s,
+                alpn=alpn,
             )

@@ -36,15 +36,16 @@ class HttpAnswer(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float) -> HttpAnswer:
+async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float, alpn: bool = True) -> HttpAnswer:
     """Connect to one vetted address and ask for HTTP; h2 where the server prefers it.
 
     server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for the Host field.
+    alpn: offer h2 and http/1.1; a few old servers close on the extension.
     """
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(), server_hostname=server_name, limit=2**14)
+            reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(alpn), server_hostname=server_name, limit=2**14)
             tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
             speaks_h2 = tls.selected_alpn_protocol() == "h2"
             writer.write(_H2_HELLO if speaks_h2 else _http1_request(host_header))
@@ -99,13 +100,14 @@ def _http1_request(host_header: str) -> bytes:
 
 
 @cache
-def _any_tls() -> ssl.SSLContext:
+def _any_tls(alpn: bool) -> ssl.SSLContext:
     """A context that shakes hands with whatever is there; weak suites are other rules' business."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    if alpn:
+        context.set_alpn_protocols(["h2", "http/1.1"])
     context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # servers without RFC 5746; the name came with Python 3.12
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it says what this function is for

@@ -21,8 +21,8 @@ _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 class Measured:
     """All that one scan found out.
 
-    contact_version: chosen when TLS 1.0 to 1.3 were offered at once; None if nothing was.
-    contact: the outcome of that handshake. steady: every control succeeded; else no refusal counts.
+    contact_version: chosen when TLS 1.0 to 1.3 were offered at once; None if nothing was; it may be below all of them.
+    contact: the outcome of that handshake. contact_suite: None unless something offered was chosen. steady: every control succeeded; else no refusal counts.
     """
 
     contact: HandshakeOutcome
@@ -40,7 +40,7 @@ class Measured:
         """Yield version, suite, restricted key type and outcome of every handshake in which the peer proved its key."""
         found = [(version, suite, None, outcome) for version, asked in self.questions.items() for one in asked for suite, outcome in one.accepted.items()]
         restricted = [(TlsVersion.TLS_1_3, None, one.offer.key_type, outcome) for one in self.key_type_questions for outcome in one.accepted.values()]
-        contact = [] if self.contact_version is None else [(self.contact_version, self.contact_suite, None, self.contact)]
+        contact = [] if self.contact_version is None or self.contact_suite is None else [(self.contact_version, self.contact_suite, None, self.contact)]
         return (one for one in [*contact, *found, *restricted] if one[3].key_proven)
 
 
@@ -52,8 +52,9 @@ def version_facts(measured: Measured) -> tuple[VersionFact, ...]:
 def _version_fact(measured: Measured, version: TlsVersion) -> VersionFact:
     asked = [one for one in measured.questions.get(version, ()) if one.remaining or one.version_accepted]
     absences = {one.absence for one in asked}
-    passed_over = measured.contact_version is not None and TlsVersion.TLS_1_0 <= measured.contact_version < version
-    if measured.contact_version is version or any(one.version_accepted for one in asked):
+    passed_over = measured.contact_version is not None and version >= TlsVersion.TLS_1_0 and measured.contact_version < version
+    chosen = measured.contact_version is version and measured.contact_suite is not None
+    if chosen or any(one.version_accepted for one in asked):
         return VersionFact(version, Support.YES, Evidence.SERVER_HELLO)
     if Evidence.LOWER_VERSION in absences:
         return VersionFact(version, Support.NO, Evidence.LOWER_VERSION)

@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def openssl_server(directory: Path, *leaves: Issued, arguments: tuple[str, ...] = ("-cipher", SIX_NAMES)) -> Iterator[int]:
+def openssl_server(directory: Path, *leaves: Issued, arguments: tuple[str, ...] = ("-cipher", SIX_NAMES), address: str = "127.0.0.1") -> Iterator[int]:
     """Run `openssl s_server` with one or two certificates; it answers HTTP. Yields the port."""
     port = free_port()
     certificates = []
@@ -77,7 +77,7 @@ def openssl_server(directory: Path, *leaves: Issued, arguments: tuple[str, ...] 
             issuers = chain.with_suffix(".issuers")
             issuers.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in leaf.chain[1:]))
             certificates += [f"-{option}_chain", str(issuers)]
-    command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", *certificates, *arguments]
+    command = ["openssl", "s_server", "-accept", f"{address}:{port}", "-www", *certificates, *arguments]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert process.stdout is not None

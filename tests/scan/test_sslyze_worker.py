@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ def test_a_demanded_client_certificate_hides_nothing_that_was_proven_before(
     assert (outcome.ending, outcome.client_certificate_requested) == (Ending.CLIENT_CERTIFICATE, True)
     assert isinstance(parse_answer(outcome.first_bytes), ServerHello)
     assert (outcome.key_proven, bool(outcome.chain)) == (proven, proven)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-Verify", "2")])
+@pytest.mark.parametrize(("version", "suites"), [(TlsVersion.TLS_1_2, SIX), (TlsVersion.TLS_1_3, TLS13)])
+def test_the_stapled_ocsp_response_comes_with_the_chain(tmp_path: Path, version: TlsVersion, suites: tuple[int, ...], arguments: tuple[str, ...]) -> None:
+    authority = CertificateAuthority.create()
+    leaf = authority.issue()
+    response = authority.ocsp_response(leaf.certificate)
+    (tmp_path / "staple.der").write_bytes(response)
+    with openssl_server(tmp_path, leaf, arguments=("-status_file", str(tmp_path / "staple.der"), *arguments)) as port:
+        outcome = handshake(offer(port, version=version, suites=suites))
+    assert (outcome.stapled_ocsp_response, outcome.chain) == (response, leaf.chain_der)
+
+
+def test_ipv6_addresses_are_dialled(authority: CertificateAuthority, tmp_path: Path) -> None:
+    leaf = authority.issue()
+    with openssl_server(tmp_path, leaf, arguments=("-6",), address="[::1]") as port:
+        assert handshake(replace(offer(port), address="::1")).chain == leaf.chain_der
 
 
 @contextmanager
