@@ -74,13 +74,12 @@ def controls_for(question: Question, found: Sequence[KnownGood]) -> list[KnownGo
         and TlsVersion.TLS_1_0 <= good.offer.version <= TlsVersion.TLS_1_2
         and _library_knows(question.offer.legacy, good.suite)
     ]
-    others = [good for good in found if good.offer.legacy == question.offer.legacy or not good.offer.legacy]
     version = question.offer.version
 
     def distance(good: KnownGood) -> int:
         return 0 if good.offer.version is version else 1 if good.offer.version is None else 2
 
-    ranked = [*sorted(same_library, key=distance)[:1], *sorted(others, key=distance)]
+    ranked = [*sorted(same_library, key=distance)[:1], *sorted(found, key=distance)]
     # The suites of these offers are replaced by the question's own: shapes that differ in nothing else are one.
     return list(dict.fromkeys(KnownGood(replace(good.offer, cipher_suites=()), good.suite) for good in ranked))[:3]
 

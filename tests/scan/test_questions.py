@@ -1,0 +1,53 @@
+"""What is asked, and with which shapes refusals are controlled."""
+
+from dataclasses import replace
+
+import pytest
+
+from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.elimination import CHUNK, KnownGood, Question
+from otpc_policy.scan.questions import MODERN_VERSIONS, OLD_VERSIONS, controls_for, first_contact, suite_questions
+from otpc_policy.tls.suites import suite_by_code_point
+from tests.scan.partners import SIX, offer
+
+SHAPE = offer(443, version=None, suites=())
+
+
+@pytest.mark.parametrize("version", [*MODERN_VERSIONS, *OLD_VERSIONS])
+def test_each_suite_is_asked_once_in_chunks_that_leave_room_for_a_control(version: TlsVersion) -> None:
+    questions = suite_questions(SHAPE, version)
+    asked = [suite for question in questions for suite in question.offer.cipher_suites]
+    assert len(asked) == len(set(asked)) > 4
+    assert all(0 < len(question.offer.cipher_suites) <= CHUNK and question.offer.version is version for question in questions)
+
+
+def test_chunks_interleave_key_exchanges() -> None:
+    modern = [question for question in suite_questions(SHAPE, TlsVersion.TLS_1_2) if not question.offer.legacy]
+    named = [[suite_by_code_point(suite) for suite in question.offer.cipher_suites] for question in modern]
+    assert all({"TLS_RSA", "TLS_ECDHE_RSA", "TLS_DHE_RSA"} <= {one.iana_name.partition("_WITH_")[0] for one in chunk if one} for chunk in named)
+
+
+def test_the_first_hello_offers_everything_usual() -> None:
+    contact = first_contact(SHAPE)
+    assert contact.version is None
+    assert {*SIX, 0x1301, 0x1302, 0x1303, 0xC030, 0xC014, 0x002F, 0x000A} <= set(contact.cipher_suites)
+    assert len(contact.cipher_suites) <= CHUNK
+
+
+def test_the_nearest_shape_controls_first() -> None:
+    contact = KnownGood(first_contact(SHAPE), 0x1301)
+    tls13 = KnownGood(replace(SHAPE, version=TlsVersion.TLS_1_3), 0x1301)
+    tls12 = KnownGood(replace(SHAPE, version=TlsVersion.TLS_1_2), 0xC02F)
+    chacha = KnownGood(tls12.offer, 0xCCA8)
+    ssl3 = KnownGood(replace(SHAPE, version=TlsVersion.SSL_3_0, legacy=True), 0x000A)
+    modern, legacy = suite_questions(SHAPE, TlsVersion.TLS_1_0)
+
+    def shapes(found: list[KnownGood], question: Question = modern) -> list[tuple[TlsVersion | None, bool, int]]:
+        return [(good.offer.version, good.offer.legacy, good.suite) for good in controls_for(question, found)]
+
+    assert shapes([tls13, tls12, contact])[0] == (TlsVersion.TLS_1_2, False, 0xC02F)
+    assert shapes([tls13, chacha, tls12, contact], legacy)[0] == (TlsVersion.TLS_1_2, True, 0xC02F)
+    assert shapes([chacha, contact], legacy)[0] == (None, False, 0x1301)
+    assert shapes([tls13, contact])[0] == (None, False, 0x1301)
+    assert shapes([ssl3]) == [(TlsVersion.SSL_3_0, True, 0x000A)]
+    assert shapes([]) == []
