@@ -95,6 +95,8 @@ def _unproven(outcome: HandshakeOutcome, answer: Answer) -> str:
         return "protocol violation: the server chose SSL 2.0, which was not offered"
     if isinstance(answer, Incomplete) and outcome.first_bytes:
         return f"the server stopped in the middle of its answer ({outcome.ending.value})"
+    if outcome.ending is Ending.NOT_RUN:
+        return "a handshake could not be carried out, for reasons of our own"
     if not outcome.connected:
         return f"no TCP connection ({outcome.ending.value})"
     return f"the server did not answer ({outcome.ending.value})"

@@ -25,7 +25,9 @@ class SslyzePool:
         self._workers: list[WorkerProcess] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(limits.workers * HANDSHAKES_PER_WORKER)
-        self._recovered = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._retiring: set[WorkerProcess] = set()
+        self._stopping = False
 
     @property
     def workers_alive(self) -> int:
@@ -48,11 +50,13 @@ class SslyzePool:
         self._keepers = [asyncio.create_task(self._keep(worker), name="scan worker keeper") for worker in list(self._workers)]
 
     async def stop(self) -> None:
-        """End all workers and wait until they are gone."""
+        """End all workers and wait until they are gone. Handshakes that still wait end as not run."""
+        self._stopping = True
+        self._changed.set()
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        await asyncio.gather(*(worker.end() for worker in self._workers))
+        await asyncio.gather(*(worker.end() for worker in {*self._workers, *self._retiring}))
         self._keepers, self._workers = [], []
 
     async def handshake(self, offer: HandshakeOffer) -> HandshakeOutcome:
@@ -82,10 +86,12 @@ class SslyzePool:
         """Return the worker with the least to do; wait for one to come back if none is there."""
         try:
             async with asyncio.timeout(within_s):
-                while not (alive := [worker for worker in self._workers if worker.alive]):
-                    self._recovered.clear()
-                    await self._recovered.wait()
+                while not (alive := [worker for worker in self._workers if worker.alive]) and not self._stopping:
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
+            return None
+        if self._stopping:
             return None
         return min(alive, key=lambda worker: worker.in_flight)
 
@@ -96,7 +102,7 @@ class SslyzePool:
             successor = await self._start_one()
             self._workers.remove(worker)
             self._workers.append(successor)
-            self._recovered.set()
+            self._changed.set()
             await self._retire(worker)
             worker = successor
 
@@ -110,7 +116,7 @@ class SslyzePool:
 
     async def _retire(self, worker: WorkerProcess) -> None:
         """Let a replaced worker finish what it was asked, then end it."""
-        try:
-            await worker.wait_idle(within_s=self._limits.connection_deadline_s + _STUCK_MARGIN_S)
-        finally:
-            await worker.end()
+        self._retiring.add(worker)
+        await worker.wait_idle(within_s=self._limits.connection_deadline_s + _STUCK_MARGIN_S)
+        await worker.end()
+        self._retiring.discard(worker)

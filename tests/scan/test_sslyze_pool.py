@@ -100,3 +100,15 @@ async def test_a_worker_that_ended_says_so_and_ends_with_its_stdin() -> None:
     assert not is_running(pid)
     with pytest.raises(WorkerLost):
         await worker.ask(offer(1), within_s=1)
+
+
+async def test_stopping_ends_what_still_runs() -> None:
+    async with server(stall) as port:
+        pool = SslyzePool(ScanLimits(workers=1))
+        await pool.start()
+        running_on = asyncio.create_task(pool.handshake(offer(port, deadline_s=30)))
+        await asyncio.sleep(0)
+        await pool.stop()
+        assert (await running_on).ending is Ending.NOT_RUN
+        assert (await pool.handshake(offer(port))).ending is Ending.NOT_RUN
+        assert pool.workers_alive == 0
