@@ -1,0 +1,83 @@
+"""What hostile servers do with a connection. None of it proves anything about a partner's TLS."""
+
+import asyncio
+from itertools import count
+
+from tests.support.loopback import Listener
+from tests.support.tcp import Behaviour, Connection
+
+HANDSHAKE_FAILURE = 40
+INTERNAL_ERROR = 80
+# Not TLS, and not HTTP either.
+_GARBAGE = bytes(range(255, -1, -1)) * 4
+# A handshake record of 16 KiB whose end never comes.
+_ENDLESS_RECORD = bytes.fromhex("16030340000200003f")
+
+
+async def reset(connection: Connection) -> None:
+    """Read the hello, then RST."""
+    await connection.read()
+    connection.reset()
+
+
+async def finish(connection: Connection) -> None:
+    """Read the hello, then FIN."""
+    await connection.read()
+
+
+async def stall(connection: Connection) -> None:
+    """Accept, and never say a word."""
+    while await connection.read():
+        pass
+
+
+async def garbage(connection: Connection) -> None:
+    """Answer with bytes that mean nothing."""
+    await connection.read()
+    await connection.send(_GARBAGE)
+
+
+def alert(description: int) -> Behaviour:
+    """Answer every hello with a fatal alert, as a limiter that speaks TLS does."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.read()
+        await connection.send(bytes([0x15, 3, 3, 0, 2, 2, description]))
+
+    return behave
+
+
+def drip(interval_s: float = 1.0) -> Behaviour:
+    """Answer with a record that is well-formed so far, one byte at a time, for ever: no wait for bytes is ever long."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.read()
+        for position in count():
+            await connection.send(_ENDLESS_RECORD[position : position + 1] or b"\0")
+            await asyncio.sleep(interval_s)
+
+    return behave
+
+
+def first_bytes_of(target: Listener, number: int) -> Behaviour:
+    """Relay what a good server answers to the hello, but only so many bytes of it, then stall inside the handshake."""
+
+    async def behave(connection: Connection) -> None:
+        reader, writer = await asyncio.open_connection(target.address, target.port)
+        try:
+            writer.write(await connection.read())
+            await connection.send(await reader.readexactly(number))
+            await stall(connection)
+        finally:
+            writer.close()
+
+    return behave
+
+
+def after(number: int, at_first: Behaviour, then: Behaviour) -> Behaviour:
+    """Behave well for so many connections, and otherwise from then on."""
+
+    async def behave(connection: Connection) -> None:
+        await (at_first if connection.number < number else then)(connection)
+
+    return behave

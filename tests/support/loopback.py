@@ -1,0 +1,45 @@
+"""Loopback addresses and ports that no other test run on this machine uses.
+
+Linux owns all of 127.0.0.0/8, and connections to it start from 127.0.0.1. So a port on an address of our own cannot be taken by
+another process, nor by a connection of ours, between the moment it is chosen and the moment a server listens on it.
+"""
+
+import itertools
+import os
+import socket
+from dataclasses import dataclass
+
+_NUMBERS = itertools.count()
+_OWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where a server accepts connections."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+def own_address() -> str:
+    """Return an address of 127.0.0.0/8 that this process has not used yet; 127.0.0.0/16 is left to others."""
+    process, number = os.getpid(), next(_NUMBERS)
+    assert number < _OWN, f"a process has {_OWN} addresses of its own"
+    block, rest = divmod(number, 250)
+    return f"127.{1 + process // 62 % 250}.{process % 62 * 4 + block}.{1 + rest}"
+
+
+def free_port(address: str) -> int:
+    """Return a port that is free on the address now."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def own_listener() -> Listener:
+    """Return a fresh address with a free port."""
+    address = own_address()
+    return Listener(address, free_port(address))

@@ -1,0 +1,65 @@
+"""Servers of TLS as it was, and of certificates that are not theirs, with tlslite-ng."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
+from tlslite.errors import TLSError
+
+from tests.support.certificates import Issued
+from tests.support.loopback import Listener
+from tests.support.servers.threaded import threaded_server
+
+SSL_3_0, TLS_1_0, TLS_1_1, TLS_1_2, TLS_1_3 = (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)
+_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegacyOffer:
+    """What tlslite-ng shall offer, in its own words.
+
+    certificate: its chain is served; None for anonymous suites only. signer: signs in place of the certificate's own key: a copied
+    certificate. ciphers: such as "rc4", "3des", "null", "aes128gcm". anonymous: suites without a certificate are offered too.
+    """
+
+    certificate: Issued | None
+    signer: Issued | None = None
+    versions: tuple[tuple[int, int], tuple[int, int]] = (TLS_1_2, TLS_1_2)
+    ciphers: Sequence[str] = ("aes128gcm",)
+    macs: Sequence[str] = ("sha", "sha256", "sha384", "aead")
+    key_exchanges: Sequence[str] = ("ecdhe_ecdsa", "ecdhe_rsa", "rsa")
+    anonymous: bool = False
+
+
+@contextmanager
+def legacy_server(listener: Listener, offer: LegacyOffer) -> Iterator[Listener]:
+    """Serve HTTPS."""
+    settings = HandshakeSettings()
+    settings.minVersion, settings.maxVersion = offer.versions
+    settings.versions = [version for version in (TLS_1_3, TLS_1_2, TLS_1_1, TLS_1_0, SSL_3_0) if offer.versions[0] <= version <= offer.versions[1]]
+    settings.cipherNames = list(offer.ciphers)
+    settings.macNames = list(offer.macs)
+    settings.keyExchangeNames = list(offer.key_exchanges)
+    # Keys of 1024 bits and SHA-1 signatures are what some of these servers are here to show.
+    settings.minKeySize = 1023
+    chain = key = None
+    if offer.certificate is not None:
+        chain = X509CertChain()
+        chain.parsePemList(offer.certificate.chain_pem.decode())
+        key = parsePEMKey((offer.signer or offer.certificate).key_pem.decode(), private=True)
+
+    def answer(raw: socket.socket) -> None:
+        connection = TLSConnection(raw)
+        try:
+            connection.handshakeServer(certChain=chain, privateKey=key, settings=settings, anon=offer.anonymous)
+            if connection.recv(65536):
+                connection.sendall(_RESPONSE)
+            connection.close()
+        except TLSError:
+            # tlslite has sent its alert. Refusals are what most connections of a scan end with.
+            return
+
+    with threaded_server(listener, answer) as running:
+        yield running

@@ -1,0 +1,63 @@
+"""nginx."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from tests.support.loopback import Listener
+from tests.support.requirements import require
+from tests.support.servers.offer import BODY, TlsOffer, openssl_versions
+from tests.support.servers.program import program
+
+_CONFIGURATION = """\
+daemon off;
+# One process: nothing to leave behind, and no second user that would have to read the temporary directory.
+master_process off;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen {listener}{listen_options};
+        {directives}
+        return 200 "{body}";
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(listener: Listener, offer: TlsOffer, *, directives: Sequence[str] = (), http2: bool = True) -> Iterator[Listener]:
+    """Serve HTTPS. directives: of the server block, beside those that the offer makes."""
+
+    def written(directory: Path) -> Sequence[str]:
+        lines = [f"ssl_certificate {chain};\nssl_certificate_key {key};" for chain, key in offer.write_certificates(directory)]
+        lines += [f"ssl_protocols {' '.join(openssl_versions(offer))};", f"ssl_ciphers {offer.ciphers};"]
+        staple, client_ca = offer.write_staple(directory), offer.write_client_ca(directory)
+        lines += [f"ssl_stapling on;\nssl_stapling_file {staple};"] if staple else []
+        lines += [f"ssl_verify_client on;\nssl_client_certificate {client_ca};"] if client_ca else []
+        return _command(directory, listener, " ssl http2" if http2 else " ssl", [*lines, *directives])
+
+    with program(listener, written) as running:
+        yield running
+
+
+def plain_nginx(listener: Listener) -> AbstractContextManager[Listener]:
+    """Serve HTTP without TLS."""
+    return program(listener, lambda directory: _command(directory, listener, "", ()))
+
+
+def _command(directory: Path, listener: Listener, listen_options: str, directives: Sequence[str]) -> Sequence[str]:
+    configuration = directory / "nginx.conf"
+    configuration.write_text(
+        _CONFIGURATION.format(
+            directory=directory, listener=listener, listen_options=listen_options, directives="\n        ".join(directives), body=BODY.strip() + r"\n"
+        )
+    )
+    return (require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration))

@@ -1,0 +1,86 @@
+"""Servers that end TLS in front of others: HAProxy, stunnel."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.loopback import Listener, own_listener
+from tests.support.requirements import require
+from tests.support.servers.offer import TlsOffer
+from tests.support.servers.program import program
+from tests.support.servers.threaded import http_server
+
+_HAPROXY = """\
+global
+    maxconn 200
+defaults
+    mode http
+    timeout client 5s
+    timeout connect 5s
+    timeout server 5s
+frontend partner
+    bind {listener} ssl {options}
+    http-request return status 200 content-type text/plain string accepted
+"""
+_STUNNEL = """\
+foreground = yes
+pid =
+debug = warning
+[partner]
+accept = {listener}
+connect = {backend}
+cert = {chain}
+key = {key}
+securityLevel = 0
+ciphers = {ciphers}
+sslVersionMin = {minimum}
+sslVersionMax = {maximum}
+"""
+
+
+@contextmanager
+def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
+    """Serve HTTPS with h2."""
+
+    def written(directory: Path) -> Sequence[str]:
+        options = []
+        for chain, key in offer.write_certificates(directory):
+            both = chain.with_suffix(".both.pem")
+            both.write_bytes(chain.read_bytes() + key.read_bytes())
+            if offer.staple is not None:
+                both.with_name(f"{both.name}.ocsp").write_bytes(offer.staple)
+            options.append(f"crt {both}")
+        options += [f"ciphers {offer.ciphers}", f"ssl-min-ver TLSv{offer.versions[0]}", f"ssl-max-ver TLSv{offer.versions[-1]}", "alpn h2,http/1.1"]
+        client_ca = offer.write_client_ca(directory)
+        options += [f"ca-file {client_ca} verify required"] if client_ca else []
+        configuration = directory / "haproxy.cfg"
+        configuration.write_text(_HAPROXY.format(listener=listener, options=" ".join(options)))
+        return (require("haproxy"), "-db", "-f", str(configuration))
+
+    with program(listener, written) as running:
+        yield running
+
+
+@contextmanager
+def stunnel(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
+    """Serve HTTPS in front of a plain HTTP server. It holds one certificate."""
+    (_certificate,) = offer.certificates
+
+    def written(directory: Path) -> Sequence[str]:
+        ((chain, key),) = offer.write_certificates(directory)
+        configuration = directory / "stunnel.conf"
+        configuration.write_text(
+            _STUNNEL.format(
+                listener=listener,
+                backend=backend,
+                chain=chain,
+                key=key,
+                ciphers=offer.ciphers,
+                minimum=f"TLSv{offer.versions[0]}",
+                maximum=f"TLSv{offer.versions[-1]}",
+            )
+        )
+        return (require("stunnel4"), str(configuration))
+
+    with http_server(own_listener()) as backend, program(listener, written) as running:
+        yield running
