@@ -166,7 +166,7 @@ def turns_hostile(port: int, *, after: int, into: Handler) -> Handler:
                 writer.write(chunk)
                 await writer.drain()
             writer.write_eof()
-        except (ConnectionError, RuntimeError):
+        except (OSError, RuntimeError):
             writer.transport.abort()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
