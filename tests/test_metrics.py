@@ -1,7 +1,5 @@
 """Metrics: present from the start, bounded, exactly counted, and clean for promtool."""
 
-import os
-import shutil
 import subprocess
 from datetime import UTC, datetime
 
@@ -10,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otpc_policy.metrics import OTHER, Metrics
 from otpc_policy.policy.finding import Decision, Effect, Finding, Severity
+from tests.support.requirements import require
 
 SERVICE = "otpc_policy.v1.PolicyCheckService"
 METHODS = ((SERVICE, "CheckEndpoint"), ("grpc.health.v1.Health", "Watch"))
@@ -130,11 +129,5 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
 
 @pytest.mark.usefixtures("metrics")
 def test_promtool_finds_nothing_to_complain_about(registry: CollectorRegistry) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        reason = "promtool is not on this machine (Debian package prometheus)"
-        if os.environ.get("OTPC_REQUIRE_SERVERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    checked = subprocess.run([promtool, "check", "metrics"], input=generate_latest(registry), capture_output=True, timeout=20, check=False)
+    checked = subprocess.run([require("promtool"), "check", "metrics"], input=generate_latest(registry), capture_output=True, timeout=20, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
