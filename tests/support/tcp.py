@@ -13,8 +13,9 @@ from tests.support.loopback import Listener
 
 @dataclass
 class Counts:
-    """What arrived so far. open: connections that are open now, as the client sees it. most_open: the most that ever were."""
+    """What arrived so far at a listener. open: connections that are open now, as the client sees it. most_open: the most that ever were."""
 
+    listener: Listener
     connections: int = 0
     open: int = 0
     most_open: int = 0
@@ -79,7 +80,7 @@ def counting_server(listener: Listener, behaviour: Behaviour) -> Iterator[Counts
 class _Server:
     def __init__(self, listener: Listener, behaviour: Behaviour) -> None:
         self.listener, self._behaviour = listener, behaviour
-        self.counts = Counts()
+        self.counts = Counts(listener)
         self.ready = threading.Event()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.stop = asyncio.Event()
