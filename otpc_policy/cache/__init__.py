@@ -1,1 +1,1 @@
-"""Caching facts, and sharing one measurement among callers."""
+"""Facts kept between checks. Verdicts are never kept here; flights belong to the use case (`check.flights`)."""

@@ -1,0 +1,63 @@
+"""Facts in memory, least recently used out first, bounded by entries and by bytes."""
+
+from collections import OrderedDict
+
+from otpc_policy.facts import AddressFacts
+
+# What the objects themselves take, measured with tracemalloc over 1,000 entries of a compliant server, rounded up.
+_ENTRY_BYTES = 2_000
+_FACT_BYTES = 150
+
+
+def size_of(facts: AddressFacts) -> int:
+    """Return about how many bytes facts take: certificates and staples exactly, the rest by count."""
+    served = sum(len(der) for one in facts.deployments for der in one.chain) + sum(len(one.stapled_ocsp_response or b"") for one in facts.deployments)
+    counted = len(facts.versions) + len(facts.cipher_suites) + len(facts.deployments) + len(facts.vulnerabilities)
+    return _ENTRY_BYTES + served + counted * _FACT_BYTES + sum(len(remark) for remark in facts.remarks)
+
+
+class MemoryFactsCache:
+    """The newest facts for each key. Facts larger than the whole bound are not kept."""
+
+    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[bytes, tuple[AddressFacts, int]] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes in use, as counted by size_of."""
+        return self._bytes
+
+    def get(self, key: bytes) -> AddressFacts | None:
+        """Return the facts, however old, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: bytes, facts: AddressFacts) -> None:
+        """Keep the facts in place of older ones; older facts never replace newer ones."""
+        present = self._entries.get(key)
+        if present is not None and present[0].observed_at > facts.observed_at:
+            return
+        self.discard(key)
+        size = size_of(facts)
+        if size > self._max_bytes:
+            return
+        self._entries[key] = (facts, size)
+        self._bytes += size
+        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+            _, (_, freed) = self._entries.popitem(last=False)
+            self._bytes -= freed
+
+    def discard(self, key: bytes) -> None:
+        """Forget the facts, if there are any."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry[1]

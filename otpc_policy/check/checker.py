@@ -1,0 +1,261 @@
+"""The use case: resolve, take facts from the cache or one shared measurement, judge, answer.
+
+Each address's facts live as long as the policy's judgement of that address alone says; the answer is the judgement of all together.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from otpc_policy.addresses import Resolution, VettedAddress
+from otpc_policy.check.flights import Flight, FlightBoard
+from otpc_policy.check.freshness import Lifetimes, facts_key, lifetime_ends_at
+from otpc_policy.check.judging import Judge
+from otpc_policy.check.ports import CheckObserver, Clock, FactsCache, Resolver, Scanner
+from otpc_policy.check.values import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged, ResultSource
+from otpc_policy.errors import Overloaded, ServiceUnavailable
+from otpc_policy.facts import AddressFacts, Depth, ResolutionStatus, Support
+from otpc_policy.pki.trust import Trust
+from otpc_policy.policy.finding import Decision, Finding
+from otpc_policy.policy.service_findings import service_finding
+
+_logger = logging.getLogger(__name__)
+
+# How soon asking again can find a measurement finished that was still under way.
+_IN_PROGRESS_RETRY = timedelta(seconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Gathered:
+    """Facts by address, and why some are missing."""
+
+    facts: list[AddressFacts] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    ends: list[datetime] = field(default_factory=list)
+    flights: list[tuple[VettedAddress, bytes, Flight]] = field(default_factory=list)
+    source: ResultSource = ResultSource.CACHE
+    retry_after: timedelta | None = None
+    overloaded: Overloaded | None = None
+
+
+class EndpointChecker:
+    """Answers checks. close() ends every measurement; after it begins, checks raise ServiceUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        scanner: Scanner,
+        cache: FactsCache,
+        clock: Clock,
+        trust: Trust,
+        lifetimes: Lifetimes,
+        observer: CheckObserver,
+        max_stale: timedelta,
+        minimum_refresh_interval: timedelta,
+    ) -> None:
+        self._resolver = resolver
+        self._scanner = scanner
+        self._cache = cache
+        self._clock = clock
+        self._lifetimes = lifetimes
+        self._observer = observer
+        self._max_stale = max_stale
+        self._minimum_refresh_interval = minimum_refresh_interval
+        self._judge = Judge(trust)
+        self._flights = FlightBoard(clock.monotonic)
+        self._closing = False
+
+    @property
+    def flights_in_progress(self) -> int:
+        """Measurements under way or waiting for their predecessor."""
+        return len(self._flights)
+
+    async def close(self) -> None:
+        """Refuse further checks and end every measurement."""
+        self._closing = True
+        await self._flights.close()
+
+    async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
+        """Return the judged answer. wait_s: how long the caller waits for a measurement; None for until it ends.
+
+        Raises Overloaded where a measurement is needed and there is no room, ServiceUnavailable while closing.
+        """
+        if self._closing:
+            raise ServiceUnavailable("the service is draining")
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(wait_s):
+                resolution = await self._resolver.resolve(request.endpoint.host)
+        except TimeoutError:
+            return self._unanswered(request, "CHECK_IN_PROGRESS", f"{request.endpoint.host} is still being resolved", _IN_PROGRESS_RETRY)
+        if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
+            return self._unmeasured(request, resolution)
+        now = self._clock.now()
+        kept = self._judge.kept(request, resolution, tuple(self._newest(request, address)[1] for address in resolution.addresses))
+        if kept is not None and request.freshness.mode is not FreshnessMode.REFRESH and _still_answers(kept, request.freshness, now):
+            self._observer.cache_request(tier="memory", result="hit")
+            return CheckAnswer(judged=kept, source=ResultSource.CACHE, evaluated_at=now, retry_after=_wait_for(kept, now))
+        gathered = self._gather(request, resolution, now)
+        if gathered.flights:
+            await self._wait(request, gathered, None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began)))
+        return self._answer(request, resolution, gathered)
+
+    def _newest(self, request: CheckRequest, address: VettedAddress) -> tuple[bytes, AddressFacts | None]:
+        """Return the key to measure under and the newest facts; DEEP facts serve STANDARD too."""
+        key = facts_key(request.endpoint, address.text, request.depth)
+        facts = self._cache.get(key)
+        if request.depth is Depth.STANDARD:
+            deep = self._cache.get(facts_key(request.endpoint, address.text, Depth.DEEP))
+            if deep is not None and (facts is None or deep.observed_at > facts.observed_at):
+                return key, deep
+        return key, facts
+
+    def _gather(self, request: CheckRequest, resolution: Resolution, now: datetime) -> _Gathered:
+        """Take what the cache may answer with and begin a flight for the rest."""
+        gathered = _Gathered()
+        mode = request.freshness.mode
+        results = []
+        for address in resolution.addresses:
+            key, facts = self._newest(request, address)
+            if mode is FreshnessMode.REFRESH:
+                result = self._refresh(request, address, key, facts, now=now, gathered=gathered)
+            else:
+                result = self._cached(request, key, facts, now, gathered)
+                if result != "hit" and mode is FreshnessMode.CACHE_FIRST:
+                    flight = self._fly(request, address, key, refresh=False, gathered=gathered)
+                    if result == "miss":
+                        gathered.flights.append((address, key, flight))
+                elif result == "miss":
+                    gathered.findings.append(service_finding("NO_CACHED_RESULT", "no cached facts are fresh enough, and none may be measured", address.text))
+            results.append(result)
+        # One count for each request: the costliest thing that any address needed.
+        self._observer.cache_request(tier="memory", result=next(one for one in ("refresh", "miss", "stale", "hit") if one in results))
+        if "stale" in results and not gathered.flights:
+            gathered.source = ResultSource.STALE_CACHE
+        return gathered
+
+    def _refresh(self, request: CheckRequest, address: VettedAddress, key: bytes, facts: AddressFacts | None, *, now: datetime, gathered: _Gathered) -> str:
+        if facts is not None and timedelta() <= now - facts.observed_at < self._minimum_refresh_interval:
+            self._use(request, key, facts, now, gathered)
+            soonest = self._minimum_refresh_interval - (now - facts.observed_at)
+            gathered.retry_after = max(soonest, gathered.retry_after or soonest)
+            return "hit"
+        gathered.flights.append((address, key, self._fly(request, address, key, refresh=True, gathered=gathered)))
+        return "refresh"
+
+    def _cached(self, request: CheckRequest, key: bytes, facts: AddressFacts | None, now: datetime, gathered: _Gathered) -> str:
+        if facts is None or (request.freshness.max_age is not None and now - facts.observed_at > request.freshness.max_age):
+            return "miss"
+        ends_at = self._ends_at(request, key, facts, now)
+        if now < ends_at:
+            self._use(request, key, facts, now, gathered)
+            return "hit"
+        stale_until = ends_at + min(request.freshness.max_stale or timedelta(), self._max_stale)
+        flips_at = self._judge.changes_at(request, facts, facts.observed_at)
+        if now < stale_until and (flips_at is None or now < flips_at):
+            gathered.facts.append(facts)
+            gathered.ends.append(stale_until)
+            return "stale"
+        return "miss"
+
+    def _use(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime, gathered: _Gathered) -> None:
+        gathered.facts.append(facts)
+        gathered.ends.append(self._ends_at(request, key, facts, now))
+
+    def _ends_at(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime) -> datetime:
+        return lifetime_ends_at(key, facts, self._lifetimes.of(self._judge.decision(request, facts, now)))
+
+    def _fly(self, request: CheckRequest, address: VettedAddress, key: bytes, *, refresh: bool, gathered: _Gathered) -> Flight:
+        join = self._flights.join_new if refresh else self._flights.join
+        flight, began = join(key, lambda: self._measure(request, address, key))
+        self._observer.flight("began" if began else "joined")
+        if began:
+            gathered.source = ResultSource.MEASURED
+            flight.task.add_done_callback(lambda task: self._landed(task, key))
+        elif gathered.source is not ResultSource.MEASURED:
+            gathered.source = ResultSource.SHARED
+        return flight
+
+    async def _measure(self, request: CheckRequest, address: VettedAddress, key: bytes) -> AddressFacts:
+        began = self._clock.monotonic()
+        facts = await self._scanner.measure(request.endpoint, address, request.depth)
+        self._cache.put(key, facts)
+        self._observer.scan_finished(outcome=_outcome(facts), seconds=self._clock.monotonic() - began)
+        return facts
+
+    def _landed(self, task: asyncio.Task[AddressFacts], key: bytes) -> None:
+        """Count and log a measurement that raised. What was known before says nothing any more: it is forgotten."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Overloaded):
+            self._observer.scan_finished(outcome="overloaded", seconds=0.0)
+        elif error is not None:
+            self._cache.discard(key)
+            self._observer.scan_finished(outcome="failed", seconds=0.0)
+            _logger.error("a measurement failed", exc_info=error)
+
+    async def _wait(self, request: CheckRequest, gathered: _Gathered, wait_s: float | None) -> None:
+        """Wait for the flights and sort what they brought."""
+        await asyncio.wait({flight.task for _, _, flight in gathered.flights}, timeout=wait_s)
+        now = self._clock.now()
+        for address, key, flight in gathered.flights:
+            task = flight.task
+            if not task.done():
+                gathered.retry_after = _IN_PROGRESS_RETRY
+                gathered.findings.append(service_finding("CHECK_IN_PROGRESS", "the measurement is still under way; ask again", address.text))
+            elif task.cancelled():
+                raise ServiceUnavailable("the service is draining")
+            elif (error := task.exception()) is None:
+                self._use(request, key, task.result(), now, gathered)
+            elif isinstance(error, Overloaded):
+                gathered.overloaded = error
+            else:
+                gathered.findings.append(service_finding("SCAN_FAILED", "the measurement failed by a fault of this service", address.text))
+
+    def _answer(self, request: CheckRequest, resolution: Resolution, gathered: _Gathered) -> CheckAnswer:
+        now = self._clock.now()
+        expires_at = min((*gathered.ends, now + self._lifetimes.unknown) if gathered.findings or not gathered.ends else gathered.ends)
+        judged = self._judge.judge(
+            request,
+            resolution,
+            tuple(gathered.facts),
+            findings=tuple(gathered.findings),
+            expires_at=expires_at,
+            now=now,
+            keep=gathered.source is not ResultSource.STALE_CACHE,
+        )
+        if gathered.overloaded is not None and judged.verdict.decision is not Decision.DENY:
+            raise gathered.overloaded
+        source = gathered.source if gathered.facts else ResultSource.NONE
+        return CheckAnswer(judged=judged, source=source, evaluated_at=now, retry_after=gathered.retry_after or _wait_for(judged, now))
+
+    def _unmeasured(self, request: CheckRequest, resolution: Resolution) -> CheckAnswer:
+        """Judge a host that has no address to measure."""
+        now = self._clock.now()
+        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.unknown, now=now)
+        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=_wait_for(judged, now))
+
+    def _unanswered(self, request: CheckRequest, code: str, message: str, retry_after: timedelta) -> CheckAnswer:
+        now = self._clock.now()
+        pending = Resolution(status=ResolutionStatus.RESOLVED)
+        judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=now + self._lifetimes.unknown, now=now)
+        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=retry_after)
+
+
+def _still_answers(judged: Judged, freshness: Freshness, now: datetime) -> bool:
+    return now < judged.expires_at and (freshness.max_age is None or judged.observed_at is None or now - judged.observed_at <= freshness.max_age)
+
+
+def _wait_for(judged: Judged, now: datetime) -> timedelta | None:
+    """Return when asking again can help: never for ALLOW and DENY, which a new measurement follows by itself at their end."""
+    if judged.verdict.decision is not Decision.INDETERMINATE:
+        return None
+    return max(judged.expires_at - now, _IN_PROGRESS_RETRY)
+
+
+def _outcome(facts: AddressFacts) -> str:
+    if facts.reachable is not Support.YES:
+        return "unreachable"
+    unknown = any(one.support is Support.UNKNOWN for one in (*facts.versions, *facts.cipher_suites, *facts.deployments))
+    return "incomplete" if unknown or not facts.versions else "complete"

@@ -1,0 +1,129 @@
+"""Judging facts for one checker, and keeping a judgement for as long as nothing can change it."""
+
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import datetime
+
+from otpc_policy.addresses import Resolution
+from otpc_policy.check.values import CheckRequest, Judged
+from otpc_policy.endpoint import Endpoint
+from otpc_policy.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.pki.trust import Trust
+from otpc_policy.policy.evaluate import evaluate
+from otpc_policy.policy.finding import Decision, Finding, Verdict
+from otpc_policy.policy.service_findings import indeterminate, order_of
+
+# A judgement holds its facts; the bound keeps facts that the cache has dropped from staying here for ever.
+_MAXIMUM_KEPT = 4_096
+
+_JudgementKey = tuple[Endpoint, str, Depth]
+_AloneKey = tuple[int, Endpoint, str]
+
+
+class Judge:
+    """Applies policies with one process's trust."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+        self._kept: OrderedDict[_JudgementKey, tuple[Judged, Resolution]] = OrderedDict()
+        self._alone: OrderedDict[_AloneKey, tuple[AddressFacts, datetime, Verdict]] = OrderedDict()
+
+    def kept(self, request: CheckRequest, resolution: Resolution, newest: tuple[AddressFacts | None, ...]) -> Judged | None:
+        """Return the kept judgement if it rests on exactly these facts. Whether it has expired is for the caller to see."""
+        entry = self._kept.get((request.endpoint, request.policy.revision, request.depth))
+        if entry is None:
+            return None
+        judged, of = entry
+        if resolution is not of and (resolution.left_out, resolution.omitted_families) != (of.left_out, of.omitted_families):
+            return None
+        facts = judged.facts.addresses
+        return judged if len(facts) == len(newest) and all(one is other for one, other in zip(facts, newest, strict=True)) else None
+
+    def judge(
+        self,
+        request: CheckRequest,
+        resolution: Resolution,
+        facts: tuple[AddressFacts, ...],
+        *,
+        findings: tuple[Finding, ...] = (),
+        expires_at: datetime,
+        now: datetime,
+        keep: bool = True,
+    ) -> Judged:
+        """Return the judgement of all addresses together and keep it if it is whole.
+
+        findings: why facts are missing; such a judgement is not kept, nor one with keep off (a stale one, whose end
+        is this caller's). expires_at: end of the facts' lifetimes.
+        """
+        whole = _endpoint_facts(request, facts, resolution)
+        something_to_judge = facts or resolution.left_out or resolution.status is not ResolutionStatus.RESOLVED
+        verdict = _with(evaluate(whole, request.policy, trust=self._trust, now=now) if something_to_judge else None, findings)
+        judged = Judged(
+            endpoint=request.endpoint,
+            policy=request.policy,
+            facts=whole,
+            verdict=verdict,
+            observed_at=min((one.observed_at for one in facts), default=None),
+            expires_at=min(expires_at, verdict.changes_at) if verdict.changes_at is not None else expires_at,
+            judged_addresses=tuple(one.address for one in facts),
+        )
+        if facts and keep and not findings:
+            self._kept[request.endpoint, request.policy.revision, request.depth] = (judged, resolution)
+            self._kept.move_to_end((request.endpoint, request.policy.revision, request.depth))
+            if len(self._kept) > _MAXIMUM_KEPT:
+                self._kept.popitem(last=False)
+        return judged
+
+    def decision(self, request: CheckRequest, facts: AddressFacts, now: datetime) -> Decision:
+        """Return what the policy makes of one address alone: it decides how long the facts answer."""
+        return self._verdict_alone(request, facts, now).evaluated_decision
+
+    def changes_at(self, request: CheckRequest, facts: AddressFacts, since: datetime) -> datetime | None:
+        """Return the first instant after since at which time alone changes the verdict about one address."""
+        return self._verdict_alone(request, facts, since).changes_at
+
+    def _verdict_alone(self, request: CheckRequest, facts: AddressFacts, now: datetime) -> Verdict:
+        key = (id(facts), request.endpoint, request.policy.revision)
+        entry = self._alone.get(key)
+        if entry is not None:
+            of, since, verdict = entry
+            if of is facts and since <= now and (verdict.changes_at is None or now < verdict.changes_at):
+                return verdict
+        verdict = evaluate(_endpoint_facts(request, (facts,), None), request.policy, trust=self._trust, now=now)
+        self._alone[key] = (facts, now, verdict)
+        self._alone.move_to_end(key)
+        if len(self._alone) > _MAXIMUM_KEPT:
+            self._alone.popitem(last=False)
+        return verdict
+
+
+def _with(verdict: Verdict | None, findings: tuple[Finding, ...]) -> Verdict:
+    """Return the verdict with further findings that make it INDETERMINATE unless a rule denies. verdict: None where no fact was there to judge."""
+    if verdict is None:
+        return indeterminate(findings)
+    if not findings:
+        return verdict
+    return replace(
+        verdict,
+        decision=_at_most_indeterminate(verdict.decision),
+        evaluated_decision=_at_most_indeterminate(verdict.evaluated_decision),
+        findings=tuple(sorted((*verdict.findings, *findings), key=order_of)),
+    )
+
+
+def _at_most_indeterminate(decision: Decision) -> Decision:
+    return decision if decision is Decision.DENY else Decision.INDETERMINATE
+
+
+def _endpoint_facts(request: CheckRequest, facts: tuple[AddressFacts, ...], resolution: Resolution | None) -> EndpointFacts:
+    return EndpointFacts(
+        host=request.endpoint.host,
+        port=request.endpoint.port,
+        server_name=request.endpoint.server_name,
+        depth=request.depth,
+        resolution=resolution.status if resolution is not None else ResolutionStatus.RESOLVED,
+        addresses=facts,
+        unmeasured=resolution.left_out if resolution is not None else (),
+        omitted_families=resolution.omitted_families if resolution is not None else (),
+        forbidden=resolution.forbidden if resolution is not None else (),
+    )

@@ -1,0 +1,47 @@
+"""What the use case needs from outside, as Protocols. Adapters satisfy them; nothing here knows an adapter."""
+
+from datetime import datetime
+from typing import Protocol
+
+from otpc_policy.addresses import Resolution, VettedAddress
+from otpc_policy.endpoint import Endpoint
+from otpc_policy.facts import AddressFacts, Depth
+
+
+class Resolver(Protocol):
+    """Turns a canonical host into vetted addresses. A name without addresses is an answer, not an error."""
+
+    async def resolve(self, host: str) -> Resolution: ...
+
+
+class Scanner(Protocol):
+    """Measures one address. Raises Overloaded where it has no room; anything else it raises is a bug."""
+
+    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts: ...
+
+
+class FactsCache(Protocol):
+    """Keeps the newest facts for each key. It never judges and never ages: lifetimes are computed on read."""
+
+    def get(self, key: bytes) -> AddressFacts | None: ...
+    def put(self, key: bytes, facts: AddressFacts) -> None: ...
+    def discard(self, key: bytes) -> None: ...
+
+
+class Clock(Protocol):
+    """Wall clock in aware UTC, and seconds that only go up."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+
+
+class CheckObserver(Protocol):
+    """Is told what happened, for metrics.
+
+    cache_request: tier "memory"; result "hit", "stale", "miss" or "refresh". flight: "began" or "joined".
+    scan_finished: outcome "complete", "incomplete", "unreachable", "overloaded" or "failed".
+    """
+
+    def cache_request(self, *, tier: str, result: str) -> None: ...
+    def flight(self, result: str) -> None: ...
+    def scan_finished(self, *, outcome: str, seconds: float) -> None: ...

@@ -1,0 +1,55 @@
+"""Facts in memory: newest wins, bounded by entries and by bytes."""
+
+from datetime import UTC, datetime, timedelta
+
+from otpc_policy.cache.memory import MemoryFactsCache, size_of
+from otpc_policy.facts import AddressFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def facts(at: datetime = NOW, chain_bytes: int = 0) -> AddressFacts:
+    deployment = DeploymentFact(
+        version=TlsVersion.TLS_1_2, key_type=KeyType.RSA, support=Support.YES, evidence=Evidence.SERVER_HELLO, chain=(b"x" * chain_bytes,)
+    )
+    return AddressFacts(
+        address="192.0.2.1", observed_at=at, duration=timedelta(), connections_used=1, depth=Depth.STANDARD,
+        reachable=Support.YES, tls=TlsService.SERVED, deployments=(deployment,),
+    )  # fmt: skip
+
+
+def test_the_newest_facts_are_kept_and_older_ones_never_replace_them() -> None:
+    cache = MemoryFactsCache(max_entries=10, max_bytes=1 << 20)
+    newer = facts(NOW + timedelta(seconds=1))
+    cache.put(b"a", facts())
+    cache.put(b"a", newer)
+    cache.put(b"a", facts())
+    assert cache.get(b"a") is newer
+    assert len(cache) == 1
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = MemoryFactsCache(max_entries=2, max_bytes=1 << 20)
+    cache.put(b"a", facts())
+    cache.put(b"b", facts())
+    assert cache.get(b"a") is not None
+    cache.put(b"c", facts())
+    assert [cache.get(key) is not None for key in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_bytes_are_bounded_and_counted_down_again() -> None:
+    one = size_of(facts(chain_bytes=1000))
+    cache = MemoryFactsCache(max_entries=100, max_bytes=3 * one)
+    for number in range(10):
+        cache.put(b"%d" % number, facts(chain_bytes=1000))
+    assert (len(cache), cache.bytes_kept) == (3, 3 * one)
+    cache.discard(b"9")
+    cache.discard(b"9")
+    assert (len(cache), cache.bytes_kept) == (2, 2 * one)
+
+
+def test_facts_larger_than_the_bound_are_not_kept_and_displace_nothing_else() -> None:
+    cache = MemoryFactsCache(max_entries=100, max_bytes=5000)
+    cache.put(b"small", facts())
+    cache.put(b"large", facts(chain_bytes=10_000))
+    assert (cache.get(b"large"), cache.get(b"small") is not None) == (None, True)

@@ -1,0 +1,68 @@
+"""Endpoints are parsed once: canonical form, or every violation."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpc_policy.endpoint import parse_endpoint
+from otpc_policy.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("host", "canonical"),
+    [
+        ("Partner.Example", "partner.example"),
+        ("partner.example.", "partner.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("straße.example", "xn--strae-oqa.example"),  # IDNA 2008; IDNA 2003 would say strasse
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::0001", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("localhost", "localhost"),
+        ("a1.b2", "a1.b2"),
+    ],
+)
+def test_hosts_become_canonical(host: str, canonical: str) -> None:
+    assert parse_endpoint(host).host == canonical
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", ".", "a..b", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.", "1.2.3", "partner.example:443", "https://partner.example",
+        "user@partner.example", "partner.example/path", "partner example", "under_score.example", "-a.example", "a-.example", "*.example", "[::1", "::1]",
+        "[127.0.0.1]", "[partner.example]", "fe80::1%eth0", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "\x00", "partner.example\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_bare_host_is_refused(host: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_endpoint(host)
+    assert [one.field for one in refused.value.violations] == ["host"]
+
+
+def test_every_violation_is_reported_at_once() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_endpoint("a b", 70000, "192.0.2.1")
+    assert [one.field for one in refused.value.violations] == ["host", "server_name", "port"]
+
+
+@pytest.mark.parametrize(("port", "meant"), [(0, 443), (1, 1), (65535, 65535)])
+def test_port_zero_means_443(port: int, meant: int) -> None:
+    assert parse_endpoint("partner.example", port).port == meant
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 65536 + 443])
+def test_ports_outside_the_range_are_refused(port: int) -> None:
+    with pytest.raises(InvalidRequest, match="TCP port"):
+        parse_endpoint("partner.example", port)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_refused_or_parses_to_a_form_that_parses_to_itself(host: str) -> None:
+    try:
+        endpoint = parse_endpoint(host)
+    except InvalidRequest as refused:
+        assert refused.violations
+    else:
+        assert parse_endpoint(endpoint.host) == endpoint
