@@ -39,12 +39,20 @@ def first_contact(shape: HandshakeOffer) -> HandshakeOffer:
 
 
 def suite_questions(shape: HandshakeOffer, version: TlsVersion) -> list[Question]:
-    """Return the questions that cover every suite at one version, in interleaved chunks."""
+    """Return the questions that cover every suite at one version, in interleaved chunks, those with an ECDSA leaf apart."""
     suites = _offerable(version)
     if version <= TlsVersion.SSL_3_0:
         groups = [(True, suites)]
     else:
-        groups = [(False, [suite for suite in suites if not _needs_legacy(suite)]), (True, [suite for suite in suites if _needs_legacy(suite)])]
+        modern = [suite for suite in suites if not _needs_legacy(suite)]
+        # HAProxy picks its ECDSA certificate as soon as a hello holds any ECDSA suite, and then refuses what only its RSA one could serve.
+        # Beside ECDSA suites that it does not offer, its RSA suites and their certificate would never be seen.
+        ecdsa = [suite for suite in modern if suite.authentication is KeyType.ECDSA]
+        groups = [
+            (False, ecdsa),
+            (False, [suite for suite in modern if suite not in ecdsa]),
+            (True, [suite for suite in suites if _needs_legacy(suite)]),
+        ]
     questions = []
     for legacy, group in groups:
         code_points = [suite.code_point for suite in group]

@@ -21,10 +21,21 @@ def test_each_suite_is_asked_once_in_chunks_that_leave_room_for_a_control(versio
     assert all(0 < len(question.offer.cipher_suites) <= CHUNK and question.offer.version is version for question in questions)
 
 
-def test_chunks_interleave_key_exchanges() -> None:
-    modern = [question for question in suite_questions(SHAPE, TlsVersion.TLS_1_2) if not question.offer.legacy]
+def key_exchanges(version: TlsVersion) -> list[set[str]]:
+    """Return those of each chunk that the modern library offers."""
+    modern = [question for question in suite_questions(SHAPE, version) if not question.offer.legacy]
     named = [[suite_by_code_point(suite) for suite in question.offer.cipher_suites] for question in modern]
-    assert all({"TLS_RSA", "TLS_ECDHE_RSA", "TLS_DHE_RSA"} <= {one.iana_name.partition("_WITH_")[0] for one in chunk if one} for chunk in named)
+    return [{one.iana_name.partition("_WITH_")[0] for one in chunk if one} for chunk in named]
+
+
+def test_chunks_interleave_key_exchanges() -> None:
+    assert all({"TLS_RSA", "TLS_ECDHE_RSA", "TLS_DHE_RSA"} <= names for names in key_exchanges(TlsVersion.TLS_1_2)[1:])
+
+
+@pytest.mark.parametrize("version", [TlsVersion.TLS_1_2, TlsVersion.TLS_1_1, TlsVersion.TLS_1_0])
+def test_no_hello_mixes_ecdsa_suites_with_others(version: TlsVersion) -> None:
+    """HAProxy refuses RSA suites beside any ECDSA suite, offered by it or not."""
+    assert [names for names in key_exchanges(version) if "TLS_ECDHE_ECDSA" in names] == [{"TLS_ECDHE_ECDSA"}]
 
 
 def test_the_first_hello_offers_everything_usual() -> None:
@@ -40,7 +51,7 @@ def test_the_nearest_shape_controls_first() -> None:
     tls12 = KnownGood(replace(SHAPE, version=TlsVersion.TLS_1_2), 0xC02F)
     chacha = KnownGood(tls12.offer, 0xCCA8)
     ssl3 = KnownGood(replace(SHAPE, version=TlsVersion.SSL_3_0, legacy=True), 0x000A)
-    modern, legacy = suite_questions(SHAPE, TlsVersion.TLS_1_0)
+    _ecdsa, modern, *_, legacy = suite_questions(SHAPE, TlsVersion.TLS_1_0)
 
     def shapes(found: list[KnownGood], question: Question = modern) -> list[tuple[TlsVersion | None, bool, int]]:
         return [(good.offer.version, good.offer.legacy, good.suite) for good in controls_for(question, found)]
