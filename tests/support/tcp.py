@@ -1,23 +1,23 @@
 """A TCP server in a thread of its own, with its own event loop, that counts: the ground for hostile servers and relays."""
 
 import asyncio
+import select
 import socket
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.support.loopback import Listener
 
 
 @dataclass
 class Counts:
-    """What arrived so far at a listener. open: connections that are open now, as the client sees it. most_open: the most that ever were."""
+    """What arrived so far at a listener. most_open: the most connections that were open at once, as the client sees it."""
 
     listener: Listener
     connections: int = 0
-    open: int = 0
     most_open: int = 0
 
 
@@ -28,17 +28,12 @@ class Connection:
     number: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    counts: Counts = field(repr=False)
-    _counted: bool = True
 
     async def read(self) -> bytes:
         """Return what the client sent, or b"" once it has left."""
-        received = b""
         with suppress(OSError):
-            received = await self.reader.read(65536)
-        if not received:
-            self.no_longer_open()
-        return received
+            return await self.reader.read(65536)
+        return b""
 
     async def send(self, content: bytes) -> None:
         """Send, and wait until the system has it."""
@@ -50,13 +45,15 @@ class Connection:
         with suppress(OSError):
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
-        self.no_longer_open()
 
-    def no_longer_open(self) -> None:
-        """Count it no more."""
-        if self._counted:
-            self._counted = False
-            self.counts.open -= 1
+    def is_open(self) -> bool:
+        """Neither side has ended it. Asked of the system: what has arrived may not have been read yet."""
+        if self.writer.is_closing():
+            return False
+        hang_up = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+        poll = select.poll()
+        poll.register(self.writer.get_extra_info("socket").fileno(), hang_up)
+        return not poll.poll(0)
 
 
 Behaviour = Callable[[Connection], Awaitable[None]]
@@ -85,6 +82,7 @@ class _Server:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._open: list[Connection] = []
 
     def run(self) -> None:
         asyncio.run(self._serve())
@@ -99,10 +97,10 @@ class _Server:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(self.counts.connections, reader, writer, self.counts)
+        connection = Connection(self.counts.connections, reader, writer)
+        self._open = [connection, *(one for one in self._open if one.is_open())]
         self.counts.connections += 1
-        self.counts.open += 1
-        self.counts.most_open = max(self.counts.most_open, self.counts.open)
+        self.counts.most_open = max(self.counts.most_open, len(self._open))
         task = asyncio.create_task(self._attend(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -113,7 +111,6 @@ class _Server:
             with suppress(OSError):
                 await self._behaviour(connection)
         finally:
-            connection.no_longer_open()
             connection.writer.close()
             with suppress(OSError):
                 await connection.writer.wait_closed()

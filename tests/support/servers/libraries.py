@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.loopback import Listener, free_port
 from tests.support.requirements import require
-from tests.support.servers.offer import TlsOffer
+from tests.support.servers.offer import TlsOffer, issuers
 from tests.support.servers.program import program
 
 # What OTPC_CIPHERS says, in words of GnuTLS.
@@ -22,7 +22,9 @@ def s_server(listener: Listener, offer: TlsOffer, *arguments: str) -> Iterator[L
     def written(directory: Path) -> Sequence[str]:
         command = [require("openssl"), "s_server", "-accept", str(listener), "-www", "-quiet", "-cipher", f"{offer.ciphers}:@SECLEVEL=0"]
         for prefix, (chain, key) in zip(("", "d"), offer.write_certificates(directory), strict=False):
-            command += [f"-{prefix}cert", str(chain), f"-{prefix}cert_chain", str(chain), f"-{prefix}key", str(key)]
+            command += [f"-{prefix}cert", str(chain), f"-{prefix}key", str(key)]
+            above = issuers(chain)
+            command += [f"-{prefix}cert_chain", str(above)] if above else []
         if not offer.certificates:
             command.append("-nocert")
         for option, version in (("-min_protocol", offer.versions[0]), ("-max_protocol", offer.versions[-1])):

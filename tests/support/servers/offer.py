@@ -41,6 +41,13 @@ class TlsOffer:
         return None if self.staple is None else _written(directory / "staple.der", self.staple)
 
 
+def issuers(chain: Path) -> Path | None:
+    """Return a file with what follows the leaf in a chain file, or None if nothing does."""
+    end = "-----END CERTIFICATE-----\n"
+    above = chain.read_text().split(end, 1)[1]
+    return _written(chain.with_suffix(".issuers.pem"), above.encode()) if end in above else None
+
+
 def openssl_versions(offer: TlsOffer) -> list[str]:
     """Return the versions as nginx and Apache write them, such as "TLSv1" and "TLSv1.2"."""
     return ["TLSv1" if version == "1.0" else f"TLSv{version}" for version in offer.versions]
