@@ -86,11 +86,16 @@ def validate_request(
     return request
 
 
-def _speaks_plaintext(target: str, *, dangerously_plaintext: bool, wants_tls: bool) -> bool:
-    """Tell whether a channel goes without TLS: when the caller says so, or, unless it gave certificates, towards this machine."""
+def _credentials(
+    target: str, root_certificates: bytes | None, private_key: bytes | None, certificate_chain: bytes | None, *, dangerously_plaintext: bool
+) -> grpc.ChannelCredentials | None:
+    """Return what a channel needs for TLS, or None for plain text: when the caller says so, or, without certificates, towards this machine."""
+    wants_tls = any((root_certificates, private_key, certificate_chain))
     if dangerously_plaintext and wants_tls:
         raise ValueError("certificates are given for a channel that is to go without TLS")
-    return dangerously_plaintext or (not wants_tls and _is_loopback(target))
+    if dangerously_plaintext or (not wants_tls and _is_loopback(target)):
+        return None
+    return grpc.ssl_channel_credentials(root_certificates, private_key, certificate_chain)
 
 
 def _is_loopback(target: str) -> bool:
@@ -103,10 +108,6 @@ def _is_loopback(target: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _tls(root_certificates: bytes | None, private_key: bytes | None, certificate_chain: bytes | None) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(root_certificates, private_key, certificate_chain)
 
 
 class PolicyCheckClient:
@@ -126,11 +127,8 @@ class PolicyCheckClient:
         certificate_chain: bytes | None = None,
         dangerously_plaintext: bool = False,
     ) -> None:
-        wants_tls = any((root_certificates, private_key, certificate_chain))
-        if _speaks_plaintext(target, dangerously_plaintext=dangerously_plaintext, wants_tls=wants_tls):
-            self._channel = grpc.insecure_channel(target, _OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(target, _tls(root_certificates, private_key, certificate_chain), _OPTIONS)
+        credentials = _credentials(target, root_certificates, private_key, certificate_chain, dangerously_plaintext=dangerously_plaintext)
+        self._channel = grpc.insecure_channel(target, _OPTIONS) if credentials is None else grpc.secure_channel(target, credentials, _OPTIONS)
         self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
@@ -210,11 +208,8 @@ class AsyncPolicyCheckClient:
         certificate_chain: bytes | None = None,
         dangerously_plaintext: bool = False,
     ) -> None:
-        wants_tls = any((root_certificates, private_key, certificate_chain))
-        if _speaks_plaintext(target, dangerously_plaintext=dangerously_plaintext, wants_tls=wants_tls):
-            self._channel = grpc.aio.insecure_channel(target, _OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(target, _tls(root_certificates, private_key, certificate_chain), _OPTIONS)
+        credentials = _credentials(target, root_certificates, private_key, certificate_chain, dangerously_plaintext=dangerously_plaintext)
+        self._channel = grpc.aio.insecure_channel(target, _OPTIONS) if credentials is None else grpc.aio.secure_channel(target, credentials, _OPTIONS)
         self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> Self:

@@ -70,9 +70,10 @@ def test_an_answer_that_expired_long_ago_permits_nothing_now() -> None:
     ],
 )
 def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
-    assert client_module._speaks_plaintext(target, dangerously_plaintext=False, wants_tls=False) is plain
-    assert client_module._speaks_plaintext(target, dangerously_plaintext=False, wants_tls=True) is False
-    assert client_module._speaks_plaintext(target, dangerously_plaintext=True, wants_tls=False) is True
+    root = CertificateAuthority.create().pem
+    assert (client_module._credentials(target, None, None, None, dangerously_plaintext=False) is None) is plain
+    assert client_module._credentials(target, root, None, None, dangerously_plaintext=False) is not None
+    assert client_module._credentials(target, None, None, None, dangerously_plaintext=True) is None
 
 
 def test_certificates_and_plain_text_contradict_each_other() -> None:
