@@ -1,5 +1,6 @@
 """Where output goes: the answer alone on stdout, everything else on stderr."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,17 +26,35 @@ class OutputFormat(StrEnum):
 def answer(message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None) -> None:
     """Print the answer: a table on a terminal, JSON into a pipe, unless the user requested one of them."""
     chosen = requested or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
-    if chosen is OutputFormat.TABLE:
-        console().print(view())
-    else:
-        print_json(message)
+    write(as_text(view()) if chosen is OutputFormat.TABLE else as_json(message))
 
 
-def print_json(message: "Message") -> None:
-    """Print a message in proto JSON; fields with their default value included, so that a script need not know them."""
+def write(text: str) -> None:
+    """Print on stdout what the command was asked for."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has enough, as `head` does. The verdict is still the exit status; Python must not flush again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def as_text(view: "RenderableType") -> str:
+    """Return something of rich as it looks on this stdout."""
+    screen = console()
+    # Printed at once, rich would answer a closed pipe with exit status 1, and 1 says DENY.
+    with screen.capture() as captured:
+        # Not cropped: lines that are for copying may be wider than the terminal.
+        screen.print(view, crop=False)
+    text = captured.get()
+    return text if screen.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def as_json(message: "Message") -> str:
+    """Return a message in proto JSON; fields with their default value included, so that a script need not know them."""
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415  # slow; --help needs none of it
 
-    sys.stdout.write(MessageToJson(message, always_print_fields_with_no_presence=True) + "\n")
+    return MessageToJson(message, always_print_fields_with_no_presence=True) + "\n"
 
 
 def console(*, stderr: bool = False) -> "Console":

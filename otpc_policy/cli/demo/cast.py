@@ -28,7 +28,7 @@ class Vouching(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One partner before it runs. decision: the name of the answer it must get; code: a finding that must be among its reasons."""
+    """One partner before it runs. decision: the name of the answer it must get; code: must be among the reasons for it."""
 
     name: str
     story: str

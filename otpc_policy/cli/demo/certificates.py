@@ -13,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _LIFETIME = timedelta(days=90)
+# Older than any leaf: a leaf that ended before its authority began would be untrusted, and not only expired.
+_AUTHORITY_AGE = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,14 @@ class Credentials:
 
 
 class DemoAuthority:
-    """A certificate authority that lives as long as the demo. now: aware UTC; certificates run from a day before it."""
+    """A certificate authority for one demo. now: aware UTC."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1())
         subject = _name("OTPC demo authority")
         self._certificate = (
-            _builder(subject, subject, self._key, now - timedelta(days=1), now + _LIFETIME)
+            _builder(subject, subject, self._key, now - _AUTHORITY_AGE, now + _LIFETIME)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
             .sign(self._key, hashes.SHA256())

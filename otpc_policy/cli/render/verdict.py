@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otpc_policy.cli.render.observation import certificates_table, observation_view
+from otpc_policy.cli.render.verbatim import Verbatim, remedy_blocks
 from otpc_policy.cli.render.words import (
     comma_list,
     decision_text,
@@ -24,6 +25,8 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 # Enough to tell revisions apart by eye; the JSON has all 64 digits.
 _REVISION_DIGITS = 12
+# INDETERMINATE is the widest effect.
+_INDENT = 15
 
 
 def check_view(response: pb.CheckEndpointResponse) -> RenderableType:
@@ -55,12 +58,10 @@ def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
     """Return the findings in their order: effect, code, message, and the remedy below."""
     if not findings:
         return Text("No findings: every rule is satisfied.", style="green")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for position, finding in enumerate(findings):
-        table.add_row(effect_text(finding.effect), Padding(Group(*_finding_lines(finding)), (0, 0, int(position + 1 < len(findings)), 0)))
-    return table
+    parts: list[RenderableType] = []
+    for finding in findings:
+        parts.extend([*([Text()] if parts else []), *_finding_parts(finding)])
+    return Group(*parts)
 
 
 def reasons(response: pb.CheckEndpointResponse) -> tuple[str, ...]:
@@ -91,18 +92,32 @@ def _facts_row(head: Table, name: str, text: str) -> None:
     head.add_row(Text(name, style="dim"), Text(one_line(text)))
 
 
-def _finding_lines(finding: pb.Finding) -> Iterator[RenderableType]:
-    title = Text(one_line(finding.code), style="bold")
+def _finding_parts(finding: pb.Finding) -> Iterator[RenderableType]:
+    title = effect_text(finding.effect).append(" " * max(1, _INDENT - len(effect_text(finding.effect))))
+    title.append(one_line(finding.code), style="bold")
     title.append(f"  {severity_word(finding.severity)}", style="dim")
     if finding.address:
         title.append(f"  at {one_line(finding.address)}", style="dim")
     yield title
-    yield Text(printable(finding.message))
+    yield _indented(Text(printable(finding.message)))
     if finding.effect == pb.EFFECT_WAIVED and finding.HasField("waiver_expire_time"):
-        yield Text(f"agreed exception until {instant_words(finding.waiver_expire_time)}", style="magenta")
-    if finding.remediation:
-        remedy = Table.grid(padding=(0, 1, 0, 0))
-        remedy.add_column(no_wrap=True)
-        remedy.add_column(overflow="fold")
-        remedy.add_row(Text("->", style="green"), Text(printable(finding.remediation.strip()), style="green"))
-        yield remedy
+        yield _indented(Text(f"agreed exception until {instant_words(finding.waiver_expire_time)}", style="magenta"))
+    yield from _remedy_parts(finding)
+
+
+def _remedy_parts(finding: pb.Finding) -> Iterator[RenderableType]:
+    """Yield what to change. The lines for each server stand where they are needed to get in; else explain has them."""
+    blocks = tuple(remedy_blocks(printable(finding.remediation)))
+    for position, (line, is_for_copying) in enumerate(blocks):
+        if position and finding.effect != pb.EFFECT_DENY:
+            yield _indented(Text(f"otpc-policy explain {one_line(finding.code)} shows the lines to write", style="dim"))
+            return
+        if is_for_copying:
+            yield Verbatim(line, indent=_INDENT, style="green")
+        else:
+            yield _indented(Text(line if position else f"Remedy: {line}", style="green"))
+
+
+def _indented(text: Text) -> RenderableType:
+    text.overflow = "fold"
+    return Padding(text, (0, 0, 0, _INDENT))

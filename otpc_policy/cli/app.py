@@ -1,0 +1,72 @@
+"""The command otpc-policy: which commands there are, and how what goes wrong becomes a line on stderr and an exit status."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from otpc_policy import __version__
+from otpc_policy.cli.check import check
+from otpc_policy.cli.demo.command import demo
+from otpc_policy.cli.explain import explain
+from otpc_policy.cli.output import complain
+from otpc_policy.cli.policy import policy_app
+from otpc_policy.cli.serve import ServeCommand, serve
+from otpc_policy.cli.status import CommandFailed, ExitStatus
+from otpc_policy.cli.validate import validate
+from otpc_policy.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable
+
+app = typer.Typer(
+    name="otpc-policy",
+    help="Does a partner's TLS endpoint meet our transport policy, right now?",
+    epilog="Exit status of check and validate: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all, 2 wrong command line, file or setting.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(cls=ServeCommand, short_help="Run the gRPC service.")(serve)
+app.command(short_help="Judge an endpoint.")(check)
+app.command(short_help="Judge a certificate chain in a file.")(validate)
+app.add_typer(policy_app, name="policy")
+app.command(short_help="Tell what a finding means and what to do about it.")(explain)
+app.command(short_help="Watch the service judge eight local partners.")(demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"otpc-policy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    try:
+        app(prog_name="otpc-policy")
+    except CommandFailed as error:
+        complain(str(error))
+        sys.exit(error.status)
+    except InvalidRequest as error:
+        for violation in error.violations:
+            complain(f"{violation.field} {violation.description}".strip())
+        sys.exit(ExitStatus.USAGE)
+    except (Overloaded, ServiceUnavailable) as error:
+        complain(str(error) or "the engine is not available")
+        sys.exit(ExitStatus.INDETERMINATE)
+    except OtpcPolicyError as error:
+        complain(str(error))
+        sys.exit(ExitStatus.USAGE)
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        sys.exit(ExitStatus.USAGE)
+    except Exception:  # noqa: BLE001  # the outermost frame: Python would exit with 1, and 1 says that a partner was judged and denied
+        traceback.print_exc()
+        complain("this is a bug; nothing was judged")
+        sys.exit(ExitStatus.INDETERMINATE)

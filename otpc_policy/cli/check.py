@@ -1,0 +1,81 @@
+"""otpc-policy check: one endpoint, judged in this process or by a running service."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otpc_policy.cli.certificates import read_anchors, read_pin
+from otpc_policy.cli.options import (
+    DepthOption,
+    FormatOption,
+    PlaintextOption,
+    PolicyOption,
+    ServerCaOption,
+    ServerOption,
+    TimeoutOption,
+    refuse_with_server,
+    service,
+)
+from otpc_policy.cli.output import answer, progress
+from otpc_policy.cli.target import Target, parse_target
+
+if TYPE_CHECKING:
+    from otpc_policy.v1 import policy_pb2 as pb
+
+
+def check(
+    endpoint: Annotated[str, typer.Argument(metavar="HOST[:PORT] | URL", help="The endpoint: a name, an IP address (IPv6 in brackets) or an https:// URL.")],
+    *,
+    server: ServerOption = None,
+    server_ca: ServerCaOption = None,
+    dangerously_plaintext: PlaintextOption = False,
+    policy: PolicyOption = "",
+    server_name: Annotated[str, typer.Option(metavar="NAME", help="Name for SNI and for the certificate, where it differs from the host.")] = "",
+    depth: Annotated[DepthOption, typer.Option(help="How much to measure; deep looks for known vulnerabilities too.")] = DepthOption.STANDARD,
+    timeout: TimeoutOption = 30.0,
+    allow_network: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Open this private range for this run; may be repeated.")] = None,
+    trust_anchor: Annotated[str | None, typer.Option(metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER).")] = None,
+    trust_pin: Annotated[str | None, typer.Option(metavar="FILE|SHA256", help="Trust exactly this certificate for this host, for this run.")] = None,
+    format: FormatOption = None,  # noqa: A002  # the name of the option
+) -> None:
+    """Judge one endpoint: measure it from here, or ask a running service.
+
+    Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all (unreachable service, overload), 2 a wrong command line, file or setting.
+    Only 0 permits traffic.
+    """
+    refuse_with_server(server, allow_network=allow_network, trust_anchor=trust_anchor, trust_pin=trust_pin)
+    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    try:
+        target = parse_target(endpoint, server_name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="HOST[:PORT] | URL") from None
+
+    from otpc_policy.cli.render.verdict import check_view  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.status import exit_status  # noqa: PLC0415
+
+    request = _request(target, policy, server_name, depth)
+    if remote is not None:
+        with progress(f"waiting for {server} to judge {endpoint}"):
+            response = remote.check(request)
+    else:
+        from otpc_policy.cli.local import check_locally  # noqa: PLC0415
+
+        anchors = read_anchors(trust_anchor) if trust_anchor else ()
+        pin = read_pin(trust_pin) if trust_pin else ""
+        with progress(f"measuring {endpoint}"):
+            response = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
+    answer(response, lambda: check_view(response), format)
+    raise typer.Exit(exit_status(response.decision))
+
+
+def _request(target: Target, policy: str, server_name: str, depth: DepthOption) -> "pb.CheckEndpointRequest":
+    from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
+
+    return pb.CheckEndpointRequest(
+        host=target.host,
+        port=target.port,
+        policy=policy,
+        server_name=server_name,
+        view=pb.VIEW_FULL,
+        depth=pb.SCAN_DEPTH_DEEP if depth is DepthOption.DEEP else pb.SCAN_DEPTH_STANDARD,
+    )

@@ -1,0 +1,26 @@
+"""Settings as a command sees them: what its options say goes before the environment and the file, ranges and trust are added to them."""
+
+from collections.abc import Mapping, Sequence
+
+from otpc_policy.policy.model import PolicySet
+from otpc_policy.server.policies import policies_from
+from otpc_policy.settings import Settings
+
+
+def read_settings(*, config: str | None = None, allow_networks: Sequence[str] = (), trust: Sequence[Mapping[str, object]] = (), **given: object) -> Settings:
+    """Return the settings of this run. given: settings by name; None means that the option was not used.
+
+    allow_networks, trust: beside those of the environment and the file. Raises ConfigurationError.
+    """
+    arguments = {name: value for name, value in given.items() if value is not None}
+    settings = Settings(config=config, **arguments)
+    if allow_networks:
+        arguments["allow_networks"] = [*map(str, settings.allow_networks), *allow_networks]
+    if trust:
+        arguments["trust"] = [*settings.trust, *trust]
+    return Settings(config=config, **arguments) if allow_networks or trust else settings
+
+
+def read_policies() -> PolicySet:
+    """Return the policies that a service with these settings would serve. Raises ConfigurationError."""
+    return policies_from(read_settings())

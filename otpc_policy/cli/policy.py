@@ -1,0 +1,83 @@
+"""otpc-policy policy: what the policies say, and whether a document is one."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otpc_policy.cli.options import FormatOption, PlaintextOption, ServerCaOption, ServerOption, TimeoutOption, service
+from otpc_policy.cli.output import answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otpc_policy.cli.remote import Remote
+    from otpc_policy.v1 import policy_pb2 as pb
+
+policy_app = typer.Typer(help="Show policies, and check policy documents.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@policy_app.command("list", short_help="List the policies.")
+def list_policies(
+    *,
+    server: ServerOption = None,
+    server_ca: ServerCaOption = None,
+    dangerously_plaintext: PlaintextOption = False,
+    timeout: TimeoutOption = 30.0,
+    format: FormatOption = None,  # noqa: A002  # the name of the option
+) -> None:
+    """List the policies: the built-in ones and those of the settings, or those of a running service."""
+    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    from otpc_policy.cli.render.policies import policies_view  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
+
+    policies = _policies(remote)
+    answer(pb.ListPoliciesResponse(policies=policies), lambda: policies_view(policies), format)
+
+
+@policy_app.command("show", short_help="Show one policy whole.")
+def show_policy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The policy; without a name, the default one.")] = "",
+    *,
+    server: ServerOption = None,
+    server_ca: ServerCaOption = None,
+    dangerously_plaintext: PlaintextOption = False,
+    timeout: TimeoutOption = 30.0,
+    format: FormatOption = None,  # noqa: A002  # the name of the option
+) -> None:
+    """Show one policy: every rule, what it cites, what each finding does."""
+    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
+
+    policies = _policies(remote)
+    for policy in policies:
+        if policy.name == name or (not name and policy.is_default):
+            answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)  # noqa: B023  # used before the loop goes on
+            return
+    raise typer.BadParameter(f"no policy is named {name!r}; there are: {', '.join(policy.name for policy in policies)}", param_hint="NAME")
+
+
+@policy_app.command("lint", short_help="Check policy documents.")
+def lint_policies(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy documents in TOML; - is stdin.")],
+) -> None:
+    """Check policy documents; print every problem with its place.
+
+    Exit status: 0 every document can be used, 1 at least one cannot.
+    """
+    from otpc_policy.cli.local import lint  # noqa: PLC0415  # slow; --help needs none of it
+
+    problems = lint(files)
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("ok: " + ", ".join(files), err=True)
+
+
+def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
+    if remote is not None:
+        return remote.policies()
+    from otpc_policy.cli.local import policies_locally  # noqa: PLC0415  # slow; --help needs none of it
+
+    return policies_locally()

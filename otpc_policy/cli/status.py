@@ -1,0 +1,31 @@
+"""Exit statuses: the verdict as a number that a shell can branch on. Only 0 permits traffic."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from otpc_policy.errors import OtpcPolicyError
+
+
+class ExitStatus(IntEnum):
+    """ALLOW 0, DENY 1, a wrong command line, file or setting 2, anything that could not be judged 3."""
+
+    ALLOW = 0
+    DENY = 1
+    USAGE = 2
+    INDETERMINATE = 3
+
+
+class CommandFailed(OtpcPolicyError):
+    """A command cannot give its answer. lines: for stderr."""
+
+    def __init__(self, lines: Sequence[str], status: ExitStatus) -> None:
+        self.lines = tuple(lines)
+        self.status = status
+        super().__init__("\n".join(self.lines))
+
+
+def exit_status(decision: int) -> ExitStatus:
+    """Return the status for a value of the contract's Decision; what this program does not know counts as INDETERMINATE."""
+    from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
+
+    return {pb.DECISION_ALLOW: ExitStatus.ALLOW, pb.DECISION_DENY: ExitStatus.DENY}.get(decision, ExitStatus.INDETERMINATE)  # type: ignore[call-overload,no-any-return]

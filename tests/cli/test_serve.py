@@ -1,0 +1,97 @@
+"""otpc-policy serve: one line when ready, one line when it cannot start, and every setting in its help."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Run
+
+
+def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
+    command = [sys.executable, "-m", "otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+        try:
+            assert service.stdout is not None
+            line = service.stdout.readline()
+            ready = re.fullmatch(r"serving on 127\.0\.0\.1:[0-9]+ \(metrics on (http://127\.0\.0\.1:[0-9]+)/metrics\)\n", line)
+            assert ready, line
+            with urllib.request.urlopen(f"{ready[1]}/readyz", timeout=10) as answer:
+                assert answer.status == 200
+        finally:
+            service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+        assert service.stdout.read() == ""
+
+
+def test_a_taken_port_is_one_clear_line(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("serve", "--listen", address, "--ops-listen", "127.0.0.1:0")
+    assert (done.status, done.stdout) == (2, "")
+    assert address in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lesson"),
+    [
+        (["--listen", "0.0.0.0:50051"], "needs TLS"),
+        (["--listen", "nowhere"], "host:port"),
+        (["--allow-network", "10.0.0.1/8"], "10.0.0.1/8"),
+        (["--config", "no-such-file.toml"], "no-such-file.toml"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_a_wrong_start_is_told_without_a_traceback(run: Run, arguments: list[str], lesson: str) -> None:
+    done = run("serve", "--ops-listen", "127.0.0.1:0", *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert lesson in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_problem_of_a_configuration_file_has_its_own_line(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "otpc-policy.toml"
+    config.write_text('listen = "nowhere"\nsurplus = 1\n')
+    done = run("serve", "--config", config)
+    assert done.status == 2
+    assert len([line for line in done.stderr.splitlines() if line.startswith("otpc-policy: ")]) == 2
+
+
+def test_help_and_show_settings_name_every_setting_with_variable_and_default(run: Run) -> None:
+    from otpc_policy.settings import describe_settings
+
+    for done in (run("serve", "--help"), run("serve", "--show-settings")):
+        assert done.status == 0
+        assert all(setting.variable in done.stdout for setting in describe_settings())
+        assert "OTPC_POLICY_LISTEN=127.0.0.1:50051" in done.stdout
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    script = "import sys; from otpc_policy.cli import main; print(sorted({'grpc', 'google', 'pydantic', 'cryptography', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    from otpc_policy import __version__
+
+    assert run("--version").stdout == f"otpc-policy {__version__}\n"
+
+
+def test_a_reader_that_leaves_early_does_not_change_the_verdict(tmp_path: Path) -> None:
+    noise = tmp_path / "noise.der"
+    noise.write_bytes(b"0\x03noise")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "otpc_policy", "validate", str(noise)], stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert time.monotonic() - started < 30
