@@ -31,6 +31,7 @@ def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> 
         "192.0.2.7, 2001:db8::7",
         "2025-01-31 12:00:00 UTC, from the cache",
         "2025-01-31 12:05:00 UTC",
+        "why        TLS_VERSION_BELOW_MINIMUM",
         "TLS_VERSION_BELOW_MINIMUM  high",
         *REMEDY.splitlines(),
     ):
@@ -38,11 +39,13 @@ def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> 
 
 
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
-    text = shown(check_view(check_response()))
+    text = "".join(f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines())
     for part in (
-        "TLS 1.2 yes, TLS 1.0 no, SSL 3 unknown",
-        "ECDHE-ECDSA-AES128-GCM-SHA256 (handshake completed)",
-        "1 more suites are unknown",
+        "offered: TLS 1.2\n",
+        "refused: TLS 1.0\n",
+        "unknown: SSL 3\n",
+        "ECDHE-ECDSA-AES128-GCM-SHA256\n",
+        "unknown: 1 more suite\n",
         "Certificates ECDSA over TLS 1.2",
         "CN=pay.partner.test",
         "pay.partner.test, api.partner.test",
@@ -109,6 +112,34 @@ def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
 def test_validity_is_told_from_the_instant_of_judging(judged: str, words: str) -> None:
     response = pb.ValidateCertificateResponse(certificates=[certificate()], result_info=pb.ResultInfo(evaluation_time=instant(judged)))
     assert words in shown(validation_view(response, "partner.pem"))
+
+
+def test_lines_to_copy_are_never_broken_and_a_remedy_is_told_once() -> None:
+    line = "ssl_ciphers " + "ECDHE-ECDSA-AES128-GCM-SHA256:" * 8
+    remedy = f"Change it.\nnginx:\n    {line}\nJava:\n    java line\nTomcat:\n    tomcat line"
+    console = Console(file=io.StringIO(), width=80, color_system=None, _environ={})
+    console.print(findings_view([finding(remediation=remedy), finding(remediation=remedy)]), crop=False)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.count(line) == 1
+    assert "java line" in text
+    assert "tomcat line" not in text
+    assert "For Tomcat: otpc-policy explain TLS_VERSION_BELOW_MINIMUM" in text
+
+
+def test_what_several_rules_say_alike_is_told_once_with_their_names() -> None:
+    alike = [finding("MEASUREMENT_INCOMPLETE", pb.EFFECT_INDETERMINATE, rule_id=rule_id) for rule_id in ("certificate.name", "certificate.trust")]
+    elsewhere = finding("MEASUREMENT_INCOMPLETE", pb.EFFECT_INDETERMINATE, address="2001:db8::7")
+    text = shown(findings_view([*alike, elsewhere]))
+    assert text.count("TLS 1.0 is offered") == 2
+    assert "rules: certificate.name, certificate.trust" in text
+
+
+def test_an_advisory_leaves_the_lines_to_explain() -> None:
+    text = shown(findings_view([finding(effect=pb.EFFECT_ADVISORY, remediation="Change it.\nnginx:\n    the line")]))
+    assert "Remedy: Change it." in text
+    assert "the line" not in text
+    assert "For nginx: otpc-policy explain TLS_VERSION_BELOW_MINIMUM" in text
 
 
 def test_a_waived_finding_names_its_end() -> None:

@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from otpc_policy.cli.demo.certificates import DemoAuthority
+from tests.cli.conftest import Stage
 from tests.cli.running import Run
+
+COMMAND = [sys.executable, "-m", "otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
 
 
 def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
-    command = [sys.executable, "-m", "otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
         try:
             assert service.stdout is not None
             line = service.stdout.readline()
@@ -29,6 +33,44 @@ def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
             service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
         assert service.stdout.read() == ""
+
+
+def test_a_service_with_tls_is_asked_under_the_given_ca_only(run: Run, stage: Stage, tmp_path: Path) -> None:
+    credentials = stage.authority.issue("localhost")
+    chain, key, other = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "other.pem"
+    chain.write_bytes(credentials.certificate_pem)
+    key.write_bytes(credentials.key_pem)
+    other.write_bytes(DemoAuthority(datetime.now(UTC)).pem)
+    environment = {**os.environ, "OTPC_POLICY_TLS_CERTIFICATE_FILE": str(chain), "OTPC_POLICY_TLS_KEY_FILE": str(key)}
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as service:
+        try:
+            assert service.stdout is not None
+            port = re.search(r"127\.0\.0\.1:([0-9]+)", service.stdout.readline())
+            assert port
+            ask = ("policy", "list", "--server", f"localhost:{port[1]}", "--timeout", "10")
+            assert run(*ask, "--server-ca", stage.anchor_file).status == 0
+            assert run(*ask, "--server-ca", other).status == 3
+            assert run(*ask).status == 3
+        finally:
+            service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+
+
+def test_ctrl_c_is_no_verdict_and_leaves_no_worker() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-m", "otpc_policy", "check", endpoint, "--allow-network", "127.0.0.0/8"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as check:
+            # The measurement has begun when its first connection arrives.
+            silent.settimeout(30)
+            connection, _ = silent.accept()
+            with connection:
+                os.killpg(check.pid, signal.SIGINT)
+                output, errors = check.communicate(timeout=30)
+    assert (check.returncode, output) == (130, "")
+    assert "Traceback" not in errors
+    with pytest.raises(ProcessLookupError):
+        os.killpg(check.pid, 0)
 
 
 def test_a_taken_port_is_one_clear_line(run: Run) -> None:

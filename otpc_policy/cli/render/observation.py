@@ -60,8 +60,7 @@ def _address_table(address: pb.AddressObservation) -> Table:
     if address.reachable != pb.SUPPORT_YES:
         table.add_row("reachable", _supported(support_word(address.reachable), address.reachable))
     if address.protocols:
-        versions = Text(", ").join(_supported(f"{version_word(one.version)} {support_word(one.support)}", one.support) for one in reversed(address.protocols))
-        table.add_row("versions", versions)
+        table.add_row("versions", _versions(address.protocols))
     for protocol in reversed(address.protocols):
         suites = [one for one in address.cipher_suites if one.version == protocol.version]
         if suites and protocol.support == pb.SUPPORT_YES:
@@ -70,7 +69,7 @@ def _address_table(address: pb.AddressObservation) -> Table:
     table.add_row("HTTP", enum_word(pb.HttpService, address.http, "HTTP_SERVICE_"))
     for remark in address.remarks:
         table.add_row("remark", Text(one_line(remark)))
-    table.add_row("effort", f"{address.connections_used} connections, {length_words(address.duration)}")
+    table.add_row("effort", f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}")
     return table
 
 
@@ -78,18 +77,32 @@ def _supported(text: str, support: pb.Support.ValueType) -> Text:
     return Text(text, style=SUPPORT_STYLES.get(support, ""))
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _versions(protocols: Iterable[pb.ProtocolObservation]) -> Text:
+    newest_first = sorted(protocols, key=lambda one: -one.version)
+    lines = []
+    for support, word in ((pb.SUPPORT_YES, "offered"), (pb.SUPPORT_NO, "refused"), (pb.SUPPORT_UNKNOWN, "unknown")):
+        versions = [version_word(one.version) for one in newest_first if one.support == support]
+        if versions:
+            lines.append(_supported(f"{word}: {', '.join(versions)}", support))
+    return Text("\n").join(lines)
+
+
 def _suites(suites: list[pb.CipherSuiteObservation]) -> Text:
     offered = [_suite_name(one) for one in suites if one.support == pb.SUPPORT_YES]
     unknown = sum(one.support not in (pb.SUPPORT_YES, pb.SUPPORT_NO) for one in suites)
     lines = Text("\n").join(Text(name) for name in offered) if offered else Text("no suite is proven to be accepted")
     if unknown:
-        lines.append(f"\n{unknown} more suites are unknown", style="bold yellow")
+        lines.append(f"\nunknown: {_counted(unknown, 'more suite')}", style="bold yellow")
     return lines
 
 
 def _suite_name(suite: pb.CipherSuiteObservation) -> str:
     name = one_line(suite.openssl_name or suite.iana_name) or f"0x{suite.code_point:04X}"
-    return f"{name} (handshake completed)" if suite.handshake_completed else name
+    return name if suite.handshake_completed else f"{name} (no handshake completed)"
 
 
 def _deployments(deployments: Iterable[pb.CertificateDeployment]) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:

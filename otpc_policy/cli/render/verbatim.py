@@ -1,6 +1,6 @@
 """Lines for people to copy: a configuration line that was broken at the edge of the terminal would be pasted broken."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions
@@ -23,7 +23,20 @@ class Verbatim:
             yield Segment.line()
 
 
-def remedy_blocks(remedy: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of a remedy in order, each with whether it is to be copied: indented lines are."""
-    for line in remedy.strip("\n").splitlines():
-        yield line, line.startswith(" ")
+@dataclass(frozen=True, slots=True)
+class RemedySection:
+    """A line to read, and the lines below it to copy."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def remedy_sections(remedy: str) -> list[RemedySection]:
+    """Return the parts of a remedy in order, at least one: what to change in words, then one for each server. Lines to copy are indented."""
+    sections: list[RemedySection] = []
+    for line in remedy.strip("\n").splitlines() or [""]:
+        if line.startswith(" ") and sections:
+            sections[-1] = RemedySection(sections[-1].title, (*sections[-1].lines, line))
+        else:
+            sections.append(RemedySection(line, ()))
+    return sections

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otpc_policy.cli.render.observation import certificates_table, observation_view
-from otpc_policy.cli.render.verbatim import Verbatim, remedy_blocks
+from otpc_policy.cli.render.verbatim import Verbatim, remedy_sections
 from otpc_policy.cli.render.words import (
     comma_list,
     decision_text,
@@ -27,6 +27,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 _REVISION_DIGITS = 12
 # INDETERMINATE is the widest effect.
 _INDENT = 15
+_SERVERS_SHOWN = 2
 
 
 def check_view(response: pb.CheckEndpointResponse) -> RenderableType:
@@ -59,12 +60,16 @@ def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
     if not findings:
         return Text("No findings: every rule is satisfied.", style="green")
     parts: list[RenderableType] = []
-    for finding in findings:
-        parts.extend([*([Text()] if parts else []), *_finding_parts(finding)])
+    remedied = set()
+    for finding, rule_ids in _told_once(findings):
+        parts.extend([*([Text()] if parts else []), *_finding_parts(finding, rule_ids)])
+        if finding.remediation and finding.remediation not in remedied:
+            parts.extend(_remedy_parts(finding))
+        remedied.add(finding.remediation)
     return Group(*parts)
 
 
-def reasons(response: pb.CheckEndpointResponse) -> tuple[str, ...]:
+def reasons(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse) -> tuple[str, ...]:
     """Return the codes behind a decision that does not permit traffic, or all codes behind one that does; each once, in order."""
     decisive = {pb.DECISION_DENY: pb.EFFECT_DENY, pb.DECISION_INDETERMINATE: pb.EFFECT_INDETERMINATE}.get(response.decision)
     return tuple(dict.fromkeys(finding.code for finding in response.findings if decisive is None or finding.effect == decisive))
@@ -75,6 +80,8 @@ def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, s
     head.add_column(no_wrap=True)
     head.add_column(overflow="fold")
     head.add_row(decision_text(response.decision), Text(one_line(subject), style="bold"))
+    if response.decision != pb.DECISION_ALLOW and response.findings:
+        _facts_row(head, "why", comma_list(reasons(response)))
     policy = response.policy
     enforcing = "" if policy.enforcing else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
     _facts_row(head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})")
@@ -92,30 +99,43 @@ def _facts_row(head: Table, name: str, text: str) -> None:
     head.add_row(Text(name, style="dim"), Text(one_line(text)))
 
 
-def _finding_parts(finding: pb.Finding) -> Iterator[RenderableType]:
-    title = effect_text(finding.effect).append(" " * max(1, _INDENT - len(effect_text(finding.effect))))
-    title.append(one_line(finding.code), style="bold")
+def _told_once(findings: Sequence[pb.Finding]) -> Iterator[tuple[pb.Finding, list[str]]]:
+    """Yield findings that say the same as one, with the rules that do: one unseen certificate leaves six rules undecided."""
+    rule_ids: dict[tuple[object, ...], list[str]] = {}
+    first: dict[tuple[object, ...], pb.Finding] = {}
+    for finding in findings:
+        key = (finding.code, finding.effect, finding.severity, finding.address, finding.message)
+        first.setdefault(key, finding)
+        rule_ids.setdefault(key, []).append(finding.rule_id)
+    for said, finding in first.items():
+        yield finding, [one for one in rule_ids[said] if one]
+
+
+def _finding_parts(finding: pb.Finding, rule_ids: Sequence[str]) -> Iterator[RenderableType]:
+    effect = effect_text(finding.effect)
+    title = Text.assemble(effect, " " * max(1, _INDENT - len(effect)), (one_line(finding.code), "bold"))
     title.append(f"  {severity_word(finding.severity)}", style="dim")
     if finding.address:
         title.append(f"  at {one_line(finding.address)}", style="dim")
     yield title
     yield _indented(Text(printable(finding.message)))
+    if len(rule_ids) > 1:
+        yield _indented(Text(f"rules: {comma_list(rule_ids)}", style="dim"))
     if finding.effect == pb.EFFECT_WAIVED and finding.HasField("waiver_expire_time"):
         yield _indented(Text(f"agreed exception until {instant_words(finding.waiver_expire_time)}", style="magenta"))
-    yield from _remedy_parts(finding)
 
 
 def _remedy_parts(finding: pb.Finding) -> Iterator[RenderableType]:
-    """Yield what to change. The lines for each server stand where they are needed to get in; else explain has them."""
-    blocks = tuple(remedy_blocks(printable(finding.remediation)))
-    for position, (line, is_for_copying) in enumerate(blocks):
-        if position and finding.effect != pb.EFFECT_DENY:
-            yield _indented(Text(f"otpc-policy explain {one_line(finding.code)} shows the lines to write", style="dim"))
-            return
-        if is_for_copying:
-            yield Verbatim(line, indent=_INDENT, style="green")
-        else:
-            yield _indented(Text(line if position else f"Remedy: {line}", style="green"))
+    """Yield what to change, and for a denying finding the lines to write, for the servers that most partners run."""
+    prose, *servers = remedy_sections(printable(finding.remediation))
+    yield _indented(Text(f"Remedy: {prose.title}", style="green"))
+    shown = servers[:_SERVERS_SHOWN] if finding.effect == pb.EFFECT_DENY else []
+    for server in shown:
+        yield _indented(Text(server.title, style="green"))
+        yield Verbatim("\n".join(server.lines), indent=_INDENT, style="green")
+    if len(shown) < len(servers):
+        more = ", ".join(server.title.rstrip(":") for server in servers[len(shown) :])
+        yield _indented(Text(f"For {more}: otpc-policy explain {one_line(finding.code)}", style="dim"))
 
 
 def _indented(text: Text) -> RenderableType:
