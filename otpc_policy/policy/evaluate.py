@@ -1,0 +1,199 @@
+"""From facts, policy and an instant to a verdict: every rule is asked, the policy says what each report does."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from otpc_policy.facts import AddressFacts, ClientAuth, EndpointFacts, ResolutionStatus, Support, TlsService
+from otpc_policy.pki.judge import judge_chain
+from otpc_policy.pki.judgement import ChainJudgement
+from otpc_policy.pki.trust import Trust
+from otpc_policy.policy.deployments import gaps, presented_chains
+from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
+from otpc_policy.policy.model import Policy, RuleSettings
+from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Rule, Subject, unknown
+from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
+from otpc_policy.policy.rules.protocol import TLS_SERVED
+from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
+from otpc_policy.policy.service_findings import order_of, service_finding
+
+_ADDRESS_FORBIDDEN = "TARGET_ADDRESS_FORBIDDEN"
+
+
+def evaluate(facts: EndpointFacts, policy: Policy, *, trust: Trust, now: datetime, expected_client_auth: ClientAuth | None = None) -> Verdict:
+    """Judge a measured endpoint. Every address counts, and the worst decides.
+
+    expected_client_auth: what was agreed with the partner; None where nothing was.
+    """
+    if facts.forbidden or facts.resolution is not ResolutionStatus.RESOLVED:
+        return _verdict(policy, _not_dialled(facts), None)
+
+    def judge(chain: Sequence[bytes], staple: bytes | None) -> ChainJudgement:
+        return judge_chain(chain, server_name=facts.server_name, stapled_ocsp_response=staple, trust=trust, at=now)
+
+    reachable = [address for address in facts.addresses if address.reachable is Support.YES]
+    settings = {rule.id: rule for rule in policy.rules}
+    plaintext_denies = settings[TLS_SERVED.id].effects["TLS_NOT_SERVED"] is Effect.DENY
+    # Where plain-text HTTP denies already, nothing is asked about the TLS that is not there. No other effect may hide it.
+    speaking = [address for address in reachable if not (plaintext_denies and address.tls is TlsService.PLAINTEXT_HTTP)]
+    subject = Subject(
+        depth=facts.depth,
+        server_name=facts.server_name,
+        addresses=speaking,
+        chains=presented_chains(speaking, judge),
+        gaps=gaps(speaking),
+        expected_client_auth=expected_client_auth,
+    )
+    findings = _Findings([*(one.address for one in facts.addresses), *(one.address for one in facts.unmeasured)])
+    for rule in RULES:
+        if settings[rule.id].is_enabled:
+            asked = replace(subject, addresses=reachable) if rule is TLS_SERVED else subject
+            findings.add(settings[rule.id], _without_noise(rule, asked, rule.judge(asked, settings[rule.id].parameters, now), settings))
+    findings.add(None, _not_measured(facts))
+    findings.add(None, _remarked(speaking))
+    return _verdict(policy, [*findings.made(), *_omitted(facts)], changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], now))
+
+
+def evaluate_chain(
+    chain: Sequence[bytes], policy: Policy, *, server_name: str | None, trust: Trust, request_anchors: Sequence[bytes], now: datetime
+) -> Verdict:
+    """Judge a chain that somebody has in hand, by the certificate rules alone.
+
+    chain: DER, leaf first, not empty. A must-staple leaf is no finding here: the staple belongs to the handshake and not to
+    the chain, so its absence shows only when the endpoint is checked.
+    """
+    judgement = judge_chain(chain, server_name=server_name, stapled_ocsp_response=None, trust=trust, request_anchors=request_anchors, at=now)
+    chains = (PresentedChain(judgement=judgement, staple_observed=False),)
+    subject = Subject(server_name=server_name, chains=chains)
+    settings = {rule.id: rule for rule in policy.rules}
+    findings = _Findings([])
+    for rule in CERTIFICATE_RULES:
+        if settings[rule.id].is_enabled:
+            findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
+    return _verdict(policy, findings.made(), changes_at(chains, settings[CERTIFICATE_VALIDITY.id], now))
+
+
+def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, now: datetime) -> datetime | None:
+    """Return the first instant after now at which time alone can change what the rules say of these chains.
+
+    Certificates off the path count too: when the path breaks, another may take its place.
+    """
+    instants: list[datetime] = []
+    for presented in chains:
+        judgement = presented.judgement
+        instants += [one for one in (judgement.trust_ends_at, judgement.staple_next_update) if one is not None]
+        for view in judgement.certificates:
+            if view is not None:
+                instants += validity_instants(view, validity.parameters)
+    return min((one for one in instants if one > now), default=None)
+
+
+def _not_dialled(facts: EndpointFacts) -> list[Finding]:
+    if facts.forbidden or facts.resolution is ResolutionStatus.FORBIDDEN:
+        findings = [service_finding(_ADDRESS_FORBIDDEN, f"{one.address} may not be dialled: {one.reason}", one.address) for one in facts.forbidden]
+        return findings or [service_finding(_ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled")]
+    return [service_finding("TARGET_DNS_FAILED", f"{facts.host} could not be resolved to an address")]
+
+
+def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
+    """Report what no rule can: addresses that do not answer or were left out."""
+    for address in facts.addresses:
+        if address.reachable is not Support.YES:
+            observed = "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
+            reasons = "".join(f"; {remark}" for remark in address.remarks)
+            yield Report(code="TARGET_UNREACHABLE", message=f"port {facts.port} {observed}{reasons}", addresses=(address.address,))
+    for unmeasured in facts.unmeasured:
+        yield unknown(f"the address was not measured: {unmeasured.reason}", unmeasured.address)
+    if not facts.addresses and not facts.unmeasured:
+        yield unknown(f"no address of {facts.host} was measured")
+
+
+def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
+    """Report what kept something from being proven and how the server broke the protocol: neither may pass unseen."""
+    for address in addresses:
+        yield from (unknown(f"the measurement is not complete: {remark}", address.address) for remark in address.remarks)
+
+
+def _omitted(facts: EndpointFacts) -> list[Finding]:
+    code = "ADDRESS_FAMILY_NOT_MEASURED"
+    return [
+        service_finding(code, f"{facts.host} also has addresses of family {family}, which were not measured: no route from here")
+        for family in facts.omitted_families
+    ]
+
+
+def _without_noise(rule: Rule, subject: Subject, reports: Iterable[Report], settings: Mapping[str, RuleSettings]) -> Iterator[Report]:
+    """Where it is not even known whether TLS is spoken, tls.served says so; that the rest is unknown too adds nothing. Proven facts stay."""
+    silent = {address.address for address in subject.addresses if address.tls is TlsService.UNKNOWN}
+    is_said = settings[TLS_SERVED.id].is_enabled and rule is not TLS_SERVED
+    for report in reports:
+        if is_said and report.code == MEASUREMENT_INCOMPLETE and report.addresses and silent.issuperset(report.addresses):
+            continue
+        yield report
+
+
+@dataclass(slots=True)
+class _Group:
+    """Reports that say the same, and where."""
+
+    settings: RuleSettings | None
+    report: Report
+    addresses: dict[str, None] = field(default_factory=dict)
+    evidence: dict[FindingEvidence, None] = field(default_factory=dict)
+
+
+class _Findings:
+    """Collects reports; says once what holds everywhere."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = set(addresses)
+        self._groups: dict[tuple[str, str, str, int | None, Effect | None], _Group] = {}
+
+    def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
+        for report in reports:
+            key = (settings.id if settings else "", report.code, report.message, report.certificate_index, report.effect)
+            group = self._groups.setdefault(key, _Group(settings, report))
+            group.addresses.update(dict.fromkeys(report.addresses))
+            group.evidence.update(dict.fromkeys(report.evidence))
+
+    def made(self) -> list[Finding]:
+        return [finding for group in self._groups.values() for finding in self._of(group)]
+
+    def _of(self, group: _Group) -> Iterator[Finding]:
+        report, settings, entry = group.report, group.settings, FINDING_CODES[group.report.code]
+        effect = entry.effect or (settings.effects[report.code] if settings else Effect.INDETERMINATE)
+        if effect is Effect.OFF:
+            return
+        everywhere = not group.addresses or self._addresses.issubset(group.addresses)
+        for address in ("",) if everywhere else group.addresses:
+            yield Finding(
+                code=report.code,
+                severity=settings.severities.get(report.code, entry.severity) if settings else entry.severity,
+                effect=report.effect or effect,
+                rule_id=settings.id if settings else "",
+                message=report.message,
+                remediation=entry.remedy_text,
+                citation=entry.citation if entry.effect or settings is None else settings.citation,
+                evidence=tuple(group.evidence),
+                certificate_index=report.certificate_index,
+                address=address,
+            )
+
+
+def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:
+    """Decide. Under a report-only policy a denial by a rule does not count, and nothing else is softened.
+
+    What is unknown stays INDETERMINATE there: the policy may be on trial, but "we could not see" never turns into "it is
+    fine", just as no waiver covers it. A forbidden address is no matter of policy: nobody may be sent there.
+    """
+    ordered = tuple(sorted(findings, key=order_of))
+    counted = ordered if policy.enforcing else [one for one in ordered if one.effect is not Effect.DENY or one.code == _ADDRESS_FORBIDDEN]
+    return Verdict(decision=_decision(counted), evaluated_decision=_decision(ordered), findings=ordered, changes_at=changes)
+
+
+def _decision(findings: Iterable[Finding]) -> Decision:
+    effects = {finding.effect for finding in findings}
+    if Effect.DENY in effects:
+        return Decision.DENY
+    return Decision.INDETERMINATE if Effect.INDETERMINATE in effects else Decision.ALLOW

@@ -1,0 +1,63 @@
+"""Policies as values: what each rule demands, what each finding does, under one name and revision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otpc_policy.errors import UnknownPolicy
+from otpc_policy.policy.finding import Effect, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """One rule as a policy sets it.
+
+    effects, severities: by finding code, every code that a policy may set for this rule, in the rule's order.
+    parameters: by name, as otpc_policy.policy.parameters reads them.
+    """
+
+    id: str
+    summary: str
+    citation: str
+    effects: Mapping[str, Effect]
+    severities: Mapping[str, Severity]
+    parameters: Mapping[str, object]
+
+    @property
+    def is_enabled(self) -> bool:
+        """At least one code of the rule does something."""
+        return any(effect is not Effect.OFF for effect in self.effects.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One policy.
+
+    source: the document that it enforces. enforcing: False is report-only. revision: SHA-256 of the effective
+    document, in hexadecimal. rules: every rule there is, in order of evaluation.
+    """
+
+    name: str
+    title: str
+    source: str
+    enforcing: bool
+    revision: str
+    rules: tuple[RuleSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """The policies that requests may name. default_name: one of them, the one that an empty name means."""
+
+    policies: Mapping[str, Policy]
+    default_name: str
+
+    def get(self, name: str) -> Policy:
+        """Return the policy of that name; "" means the default. Raises UnknownPolicy by the caller's fault."""
+        try:
+            return self.policies[name or self.default_name]
+        except KeyError:
+            raise UnknownPolicy(name) from None
+
+    def ordered(self) -> tuple[Policy, ...]:
+        """Return all, ordered by name."""
+        return tuple(self.policies[name] for name in sorted(self.policies))

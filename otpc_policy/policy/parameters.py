@@ -1,0 +1,92 @@
+"""The parameters that rules take from the policy document: how each is read and what it then is.
+
+Readers take a TOML value and raise ValueError whose text stands in a report to whoever wrote the document.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, TypeVar, cast
+
+from otpc_policy.facts import KeyType, TlsVersion, Vulnerability
+from otpc_policy.tls.suites import CipherSuite, suite_by_name
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[T]):
+    """One parameter of one rule. Policies hold only values that read has returned."""
+
+    name: str
+    read: Callable[[object], T]
+
+    def of(self, parameters: Mapping[str, object]) -> T:
+        """Return the value that a policy sets."""
+        return cast(T, parameters[self.name])
+
+
+def positive_integer(value: object) -> int:
+    """Read an integer above zero."""
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError(f"{value!r} is not a whole number above 0")
+    return value
+
+
+def share(value: object) -> Fraction:
+    """Read a share such as "1/3": above 0, at most 1. Text, since a third has no exact decimal."""
+    try:
+        fraction = Fraction(value) if isinstance(value, str) else None
+    except (ValueError, ZeroDivisionError):
+        fraction = None
+    if fraction is None or not 0 < fraction <= 1:
+        raise ValueError(f'{value!r} is not a share: text such as "1/3", above 0 and at most 1')
+    return fraction
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    """Return a reader of one of these words."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    return read
+
+
+def some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
+    """Return a reader of a list that holds at least one of these words and nothing else."""
+    read_one = one_of(*choices)
+
+    def read(value: object) -> tuple[str, ...]:
+        return tuple(read_one(item) for item in _texts(value))
+
+    return read
+
+
+def suites_before_tls13(value: object) -> tuple[str, ...]:
+    """Read a list of IANA names of cipher suites that exist in TLS 1.2."""
+    return tuple(_suite(item).iana_name for item in _texts(value))
+
+
+version_labels = some_of(*(version.label for version in TlsVersion))
+key_types = some_of(*(key_type.value for key_type in KeyType))
+vulnerabilities = some_of(*(vulnerability.value for vulnerability in Vulnerability))
+
+
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{value!r} is not a list of at least one text")
+    return cast(list[str], value)
+
+
+def _suite(name: str) -> CipherSuite:
+    suite = suite_by_name(name)
+    if suite is None:
+        raise ValueError(f"{name!r} is not the IANA name of a cipher suite")
+    if suite.iana_name != name:
+        raise ValueError(f"{name!r} is OpenSSL's name; write {suite.iana_name!r}")
+    if suite.is_tls13 or suite.is_ssl2:
+        raise ValueError(f"{name!r} does not exist in TLS 1.2")
+    return suite

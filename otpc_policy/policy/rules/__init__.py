@@ -1,0 +1,29 @@
+"""All rules, in order of evaluation. A rule exists by standing here; nothing registers itself."""
+
+from otpc_policy.policy.rule import Rule
+from otpc_policy.policy.rules.application import CLIENT_AUTH_EXPECTED, HTTPS_SERVED
+from otpc_policy.policy.rules.chain import CERTIFICATE_CHAIN, CERTIFICATE_KEY, CERTIFICATE_REVOCATION
+from otpc_policy.policy.rules.ciphers import CIPHER_INSECURE, CIPHER_OUTSIDE_SET, CIPHER_REQUIRED
+from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST
+from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED, TLS_VULNERABILITY
+from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY
+
+CERTIFICATE_RULES: tuple[Rule, ...] = (
+    CERTIFICATE_NAME,
+    CERTIFICATE_TRUST,
+    CERTIFICATE_VALIDITY,
+    CERTIFICATE_CHAIN,
+    CERTIFICATE_KEY,
+    CERTIFICATE_REVOCATION,
+)
+RULES: tuple[Rule, ...] = (
+    TLS_SERVED,
+    TLS_MINIMUM_VERSION,
+    CIPHER_REQUIRED,
+    CIPHER_OUTSIDE_SET,
+    CIPHER_INSECURE,
+    *CERTIFICATE_RULES,
+    HTTPS_SERVED,
+    TLS_VULNERABILITY,
+    CLIENT_AUTH_EXPECTED,
+)

@@ -1,0 +1,60 @@
+"""Rules about what answers inside TLS: HTTP, and the demand for a client certificate."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from otpc_policy.facts import ClientAuth, HttpService
+from otpc_policy.policy.finding import FindingEvidence
+from otpc_policy.policy.rule import Report, Rule, Subject, unknown
+
+# How much of the client is demanded; more than expected is UNEXPECTED, less is MISSING.
+_DEMAND: Mapping[ClientAuth, int] = {ClientAuth.NONE: 0, ClientAuth.REQUESTED: 1, ClientAuth.REQUIRED: 2}
+_DESCRIBED: Mapping[ClientAuth, str] = {
+    ClientAuth.NONE: "no client certificate is requested",
+    ClientAuth.REQUESTED: "a client certificate is requested",
+    ClientAuth.REQUIRED: "a client certificate is required",
+}
+
+
+def judge_https_served(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """HTTP answers inside TLS. A server that wants a client certificate first cannot be asked, which is no fault of its."""
+    for address in subject.addresses:
+        if address.http is HttpService.NOT_SERVED:
+            yield Report(
+                code="HTTPS_NOT_SERVED",
+                message="what answers inside TLS is not HTTP; HTTP/1.x or h2 required",
+                addresses=(address.address,),
+                evidence=(FindingEvidence("http", "bytes that are not HTTP", "HTTP/1.x or h2"),),
+            )
+        elif address.http is HttpService.NOT_OBSERVABLE:
+            yield Report(
+                code="HTTP_NOT_OBSERVABLE",
+                message="the server demands a client certificate before it answers, so HTTP could not be asked for",
+                addresses=(address.address,),
+                evidence=(FindingEvidence("http", "not observable without a client certificate", "HTTP/1.x or h2"),),
+            )
+        elif address.http is not HttpService.SERVED:
+            yield unknown("whether HTTP answers inside TLS is not known", address.address)
+
+
+def judge_client_auth(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """The server asks of the client what was agreed. Not judged without an expectation."""
+    expected = subject.expected_client_auth
+    if expected is None or expected not in _DEMAND:
+        return
+    for address in subject.addresses:
+        observed = address.client_auth
+        if observed not in _DEMAND:
+            yield unknown(f"whether a client certificate is demanded is not known; agreed: {_DESCRIBED[expected]}", address.address)
+        elif observed is not expected:
+            is_more = _DEMAND[observed] > _DEMAND[expected]
+            yield Report(
+                code="CLIENT_AUTH_UNEXPECTED" if is_more else "CLIENT_AUTH_MISSING",
+                message=f"{_DESCRIBED[observed]}; agreed: {_DESCRIBED[expected]}",
+                addresses=(address.address,),
+                evidence=(FindingEvidence("client_auth", observed.value, expected.value),),
+            )
+
+
+HTTPS_SERVED = Rule(id="https.served", codes=("HTTPS_NOT_SERVED", "HTTP_NOT_OBSERVABLE"), judge=judge_https_served)
+CLIENT_AUTH_EXPECTED = Rule(id="client_auth.expected", codes=("CLIENT_AUTH_UNEXPECTED", "CLIENT_AUTH_MISSING"), judge=judge_client_auth)

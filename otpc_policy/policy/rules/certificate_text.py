@@ -1,0 +1,44 @@
+"""How certificates are spoken of in messages, and what all certificate rules say of chains that could not be had or read."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from otpc_policy.pki.judgement import CertificateView, ChainJudgement
+from otpc_policy.policy.rule import PresentedChain, Report, Subject, listed, unknown
+
+# Subjects come from the partner; long ones would bury the message.
+_MAX_SUBJECT_LENGTH = 80
+
+
+def describe(index: int, view: CertificateView) -> str:
+    """Name a certificate for people by its position in the served chain, its key and its subject."""
+    subject = view.subject if len(view.subject) <= _MAX_SUBJECT_LENGTH else view.subject[:_MAX_SUBJECT_LENGTH] + "…"
+    role = "leaf certificate" if index == 0 else f"certificate {index} of the chain"
+    return f"{role} ({', '.join(part for part in (view.key_name, subject) if part)})"
+
+
+def instant(at: datetime) -> str:
+    """Write an instant for people."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def on_path(judgement: ChainJudgement) -> Iterator[tuple[int, CertificateView]]:
+    """Yield the certificates from the leaf towards the anchor, with their positions."""
+    for index in judgement.path:
+        view = judgement.certificates[index]
+        if view is not None:
+            yield index, view
+
+
+def unseen(subject: Subject) -> Iterator[Report]:
+    """Report, once for each address, what about its certificates is not known."""
+    missing: dict[str, list[str]] = {}
+    for gap in subject.gaps:
+        missing.setdefault(gap.address, []).append(gap.missing)
+    for address, parts in missing.items():
+        yield unknown(f"not every certificate could be seen: {listed(parts)}", address)
+
+
+def unreadable(presented: PresentedChain, what: str) -> Report:
+    """Report that the rule cannot be judged because the leaf cannot be decoded."""
+    return unknown(f"{what} is not known: the leaf certificate cannot be decoded", *presented.addresses)

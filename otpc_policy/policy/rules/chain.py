@@ -1,0 +1,134 @@
+"""Rules about how a chain is served and what it is made of: order, keys, signatures, revocation."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from otpc_policy.facts import KeyType
+from otpc_policy.pki.judgement import CertificateView, StapleStatus
+from otpc_policy.policy.finding import FindingEvidence
+from otpc_policy.policy.parameters import Parameter, key_types, positive_integer, some_of
+from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, unknown
+from otpc_policy.policy.rules.certificate_text import describe, on_path, unreadable, unseen
+
+_RSA_MINIMUM_BITS = Parameter("rsa_minimum_bits", positive_integer)
+_EC_MINIMUM_BITS = Parameter("ec_minimum_bits", positive_integer)
+_REFUSED_KEY_TYPES = Parameter("refused_key_types", key_types)
+_WEAK_HASHES = Parameter("weak_hashes", some_of("md2", "md4", "md5", "sha1", "sha224"))
+# otpc_policy.pki gives this name to a hash that it cannot name; "" is a signature that needs none.
+_UNKNOWN_HASH = "unknown"
+
+
+def judge_chain_served(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """The chain is complete, in order, and every certificate in it can be decoded."""
+    yield from unseen(subject)
+    for presented in subject.chains:
+        judgement = presented.judgement
+        for entry in judgement.malformed:
+            yield presented.report(
+                "CERTIFICATE_MALFORMED",
+                f"certificate {entry.index} of the chain cannot be decoded: {entry.reason}; DER of an X.509 certificate required",
+                index=entry.index,
+                evidence=(FindingEvidence("certificate", entry.reason, "X.509 certificate in DER"),),
+            )
+        if judgement.issuer_missing:
+            yield presented.report(
+                "CERTIFICATE_CHAIN_INCOMPLETE",
+                "an intermediate certificate that the path needs was not served; leaf and all intermediates required",
+                evidence=(FindingEvidence("chain", f"{len(judgement.certificates)} certificates", "leaf and all intermediates"),),
+            )
+        if judgement.misordered:
+            yield presented.report(
+                "CERTIFICATE_CHAIN_MISORDERED",
+                "the certificates are not served in the order in which each certifies the one before it, or others stand among them",
+                evidence=(FindingEvidence("chain", "other order", "leaf first, then each issuer (RFC 5246 7.4.2)"),),
+            )
+
+
+def judge_key(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """Keys on the path are strong, and so is every signature on which the path rests."""
+    yield from unseen(subject)
+    for presented in subject.chains:
+        if presented.judgement.leaf is None:
+            yield unreadable(presented, "the strength of the key")
+        path = list(on_path(presented.judgement))
+        for position, (index, view) in enumerate(path):
+            yield from _judge_key(presented, index, view, parameters)
+            # Whoever trusts a self-issued end of the path trusts its key; nothing rests on its own signature.
+            if position < len(path) - 1 or not view.is_self_issued:
+                yield from _judge_signature(presented, index, view, parameters)
+
+
+def _judge_key(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]) -> Iterator[Report]:
+    minima = {KeyType.RSA: _RSA_MINIMUM_BITS.of(parameters), KeyType.ECDSA: _EC_MINIMUM_BITS.of(parameters)}
+    minimum = minima.get(view.key_type, 0)
+    if view.key_type.value in _REFUSED_KEY_TYPES.of(parameters):
+        required = f"{view.key_type.value} is not accepted"
+    elif view.key_type is KeyType.OTHER:
+        yield unknown(f"the strength of the key of the {describe(index, view)} is not known: its type is not", *presented.addresses)
+        return
+    elif view.key_bits < minimum:
+        required = f"{minimum} bits required"
+    else:
+        return
+    observed = f"{view.key_bits} bits" if view.key_bits else view.key_name
+    yield presented.report(
+        "CERTIFICATE_KEY_WEAK",
+        f"the {view.key_type.value} key of the {describe(index, view)} has {observed}; {required}",
+        index=index,
+        evidence=(FindingEvidence("public_key", view.key_name, required),),
+    )
+
+
+def _judge_signature(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]) -> Iterator[Report]:
+    if view.signature_hash == _UNKNOWN_HASH:
+        message = f"the strength of the signature on the {describe(index, view)} is not known: its algorithm is {view.signature_algorithm}"
+        yield unknown(message, *presented.addresses)
+    elif view.signature_hash in _WEAK_HASHES.of(parameters):
+        yield presented.report(
+            "CERTIFICATE_SIGNATURE_WEAK",
+            f"the signature on the {describe(index, view)} uses {view.signature_hash.upper()} ({view.signature_algorithm}); SHA-256 or better required",
+            index=index,
+            evidence=(FindingEvidence("signature_algorithm", view.signature_algorithm, "SHA-256 or better"),),
+        )
+
+
+def judge_revocation(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """The stapled OCSP response does not say revoked, and is there where the certificate promises it.
+
+    Without that promise an absent or useless staple is no finding: it proves as much as none at all. A chain that does not
+    come from a handshake has no staple to miss.
+    """
+    yield from unseen(subject)
+    for presented in subject.chains:
+        judgement = presented.judgement
+        leaf = judgement.leaf
+        if judgement.staple is StapleStatus.REVOKED:
+            yield presented.report(
+                "CERTIFICATE_REVOKED",
+                f"the stapled OCSP response says that the leaf certificate is revoked: {judgement.staple_detail}",
+                index=0,
+                evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
+            )
+        elif leaf is None:
+            yield unreadable(presented, "whether a stapled OCSP response is due")
+        elif leaf.must_staple and presented.staple_observed and judgement.staple is not StapleStatus.GOOD:
+            yield presented.report(
+                "CERTIFICATE_STAPLE_MISSING",
+                f"the leaf certificate demands a stapled OCSP response (must-staple), but there is none that proves anything: {judgement.staple_detail}",
+                index=0,
+                evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
+            )
+
+
+CERTIFICATE_CHAIN = Rule(
+    id="certificate.chain",
+    codes=("CERTIFICATE_MALFORMED", "CERTIFICATE_CHAIN_INCOMPLETE", "CERTIFICATE_CHAIN_MISORDERED"),
+    judge=judge_chain_served,
+)
+CERTIFICATE_KEY = Rule(
+    id="certificate.key",
+    codes=("CERTIFICATE_KEY_WEAK", "CERTIFICATE_SIGNATURE_WEAK"),
+    parameters=(_RSA_MINIMUM_BITS, _EC_MINIMUM_BITS, _REFUSED_KEY_TYPES, _WEAK_HASHES),
+    judge=judge_key,
+)
+CERTIFICATE_REVOCATION = Rule(id="certificate.revocation", codes=("CERTIFICATE_REVOKED", "CERTIFICATE_STAPLE_MISSING"), judge=judge_revocation)

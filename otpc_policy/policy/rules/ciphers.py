@@ -1,0 +1,164 @@
+"""Rules about cipher suites: one of the required ones works, others are not accepted, none is without security."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import lru_cache
+
+from otpc_policy.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
+from otpc_policy.policy.finding import Effect, FindingEvidence
+from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites_before_tls13
+from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown
+from otpc_policy.tls.suites import CipherSuite, suite_by_code_point, suite_by_name
+
+_SUITES = Parameter("suites", suites_before_tls13)
+_TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
+_KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
+# TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Others that negotiate TLS 1.3 (SM4, integrity only) are not meant.
+_TLS13_STANDARD = range(0x1301, 0x1306)
+_TLS13_EFFECTS: Mapping[str, Effect] = {"permit": Effect.OFF, "advise": Effect.ADVISORY, "deny": Effect.DENY}
+# What a suite of the kind leaves out.
+_LACKS: Mapping[str, str] = {"null": "no encryption", "anonymous": "no authentication", "export": "export-grade keys", "integrity_only": "no encryption"}
+
+
+def judge_required(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """A handshake with one of the suites was completed over TLS 1.2, the only version that has them (RFC 5289, RFC 7905)."""
+    names = _SUITES.of(parameters)
+    code_points = _code_points(names)
+    required = f"one of {listed(names)} required over TLS 1.2"
+    for address in subject.addresses:
+        support = address.version(TlsVersion.TLS_1_2).support
+        facts = [fact for fact in address.cipher_suites if fact.version is TlsVersion.TLS_1_2]
+        wanted = [fact for fact in facts if fact.code_point in code_points]
+        if support is Support.NO:
+            yield _none_required(address, _without_tls12(address), "", required, names)
+        elif support is not Support.YES:
+            yield unknown(f"whether TLS 1.2 is offered is not known; {required}", address.address)
+        elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
+            continue
+        elif chosen := [fact for fact in wanted if fact.support is Support.YES]:
+            message = f"the server chose {_named(chosen)}, but no handshake with it was completed, which would prove that it works; {required}"
+            yield unknown(message, address.address)
+        elif open_ := [fact for fact in wanted if fact.support is Support.UNKNOWN]:
+            yield unknown(f"whether the server accepts {_named(open_)} is not known; {required}", address.address)
+        elif not any(fact.support is Support.YES for fact in facts):
+            yield unknown(f"which cipher suites the server accepts over TLS 1.2 is not known; {required}", address.address)
+        else:
+            accepted = _named(fact for fact in facts if fact.support is Support.YES)
+            yield _none_required(address, f"over TLS 1.2 the server accepts only {accepted}", accepted, required, names)
+
+
+def judge_outside_set(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """No suite outside the set is accepted, over any version. What is not known about any suite is not known here."""
+    names = _SUITES.of(parameters)
+    code_points = _code_points(names)
+    tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
+    for address in subject.addresses:
+        accepted = [fact for fact in address.cipher_suites if fact.support is Support.YES and fact.code_point not in code_points]
+        others = [fact for fact in accepted if fact.code_point not in _TLS13_STANDARD]
+        if others:
+            yield _not_listed(address, others, names, None)
+        if tls13_effect is not Effect.OFF and len(accepted) > len(others):
+            yield _not_listed(address, [fact for fact in accepted if fact.code_point in _TLS13_STANDARD], names, tls13_effect)
+        yield from _unseen(address)
+        if open_ := [fact for fact in address.cipher_suites if fact.support is Support.UNKNOWN]:
+            yield unknown(f"whether the server accepts {_listed_suites(open_)} is not known", address.address)
+
+
+def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+    """No suite that gives no transport security is accepted, over any version."""
+    kinds = _KINDS.of(parameters)
+    for address in subject.addresses:
+        insecure: dict[int, str] = {}
+        open_: list[CipherSuiteFact] = []
+        for fact in address.cipher_suites:
+            suite = suite_by_code_point(fact.code_point)
+            lacks = "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
+            if fact.support is Support.YES and lacks:
+                insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
+            elif (fact.support is Support.UNKNOWN and lacks) or (fact.support is not Support.NO and suite is None):
+                open_.append(fact)
+        if insecure:
+            yield Report(
+                code="CIPHER_SUITE_INSECURE",
+                message=f"the server accepts {listed(insecure[one] for one in sorted(insecure))}; suites with encryption and authentication required",
+                addresses=(address.address,),
+                evidence=tuple(FindingEvidence("cipher_suite", insecure[one], "refused") for one in sorted(insecure)),
+            )
+        yield from _unseen(address)
+        if open_:
+            yield unknown(f"whether the server accepts a suite without security is not known: {_listed_suites(open_)}", address.address)
+
+
+def _unseen(address: AddressFacts) -> Iterator[Report]:
+    """Report the versions whose suites are not known: unknown itself, or offered without one suite that was accepted."""
+    accepting = {fact.version for fact in address.cipher_suites if fact.support is Support.YES}
+    unseen = [
+        version.label
+        for version in TlsVersion
+        if (support := address.version(version).support) is Support.UNKNOWN or (support is Support.YES and version not in accepting)
+    ]
+    if unseen:
+        yield unknown(f"which cipher suites the server accepts over {listed(unseen)} is not known", address.address)
+
+
+def _without_tls12(address: AddressFacts) -> str:
+    if address.version(TlsVersion.TLS_1_3).support is Support.YES:
+        return "the server offers TLS 1.3 without TLS 1.2, and none of the required suites exists in TLS 1.3"
+    return "TLS 1.2 is not offered"
+
+
+def _none_required(address: AddressFacts, observed: str, accepted: str, required: str, names: tuple[str, ...]) -> Report:
+    return Report(
+        code="CIPHER_SUITE_NONE_REQUIRED",
+        message=f"{observed}; {required}",
+        addresses=(address.address,),
+        evidence=(FindingEvidence("cipher_suite", accepted or "TLS 1.2 not offered", listed(names)),),
+    )
+
+
+def _not_listed(address: AddressFacts, facts: Iterable[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
+    described = _described(facts)
+    return Report(
+        code="CIPHER_SUITE_NOT_LISTED",
+        message=f"the server accepts {listed(described)}; only {listed(names)} should be accepted",
+        addresses=(address.address,),
+        evidence=tuple(FindingEvidence("cipher_suite", one, "refused") for one in described),
+        effect=effect,
+    )
+
+
+def _described(facts: Iterable[CipherSuiteFact]) -> list[str]:
+    """Name each suite once, with the versions it was seen in."""
+    versions: dict[int, list[TlsVersion]] = {}
+    for fact in facts:
+        versions.setdefault(fact.code_point, []).append(fact.version)
+    return [f"{_name(code_point)} ({listed(version.label for version in sorted(versions[code_point]))})" for code_point in sorted(versions)]
+
+
+def _listed_suites(facts: Iterable[CipherSuiteFact]) -> str:
+    """List suites that are not known: often all that were offered, so the first few must do."""
+    described = _described(facts)
+    return listed(described[:6]) + (f" and {len(described) - 6} more" if len(described) > 6 else "")
+
+
+def _named(facts: Iterable[CipherSuiteFact]) -> str:
+    return listed(_name(code_point) for code_point in sorted({fact.code_point for fact in facts}))
+
+
+def _name(code_point: int) -> str:
+    suite = suite_by_code_point(code_point)
+    return suite.iana_name if suite else f"0x{code_point:04X}"
+
+
+def _is_kind(suite: CipherSuite, kind: str) -> bool:
+    return {"null": suite.is_null, "anonymous": suite.is_anonymous, "export": suite.is_export, "integrity_only": suite.is_integrity_only}[kind]
+
+
+@lru_cache(maxsize=64)
+def _code_points(names: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(suite.code_point for suite in map(suite_by_name, names) if suite)
+
+
+CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_SUITES,), judge=judge_required)
+CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_SUITES, _TLS13_SUITES), judge=judge_outside_set)
+CIPHER_INSECURE = Rule(id="cipher.insecure", codes=("CIPHER_SUITE_INSECURE",), parameters=(_KINDS,), judge=judge_insecure)

@@ -1,0 +1,39 @@
+"""Findings that no rule makes: the endpoint could not be reached, measured or answered for in time."""
+
+from collections.abc import Sequence
+
+from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
+from otpc_policy.policy.registry import FINDING_CODES
+
+
+def service_finding(code: str, message: str, address: str = "") -> Finding:
+    """Return a finding whose effect no policy sets (see findings.toml), such as CHECK_IN_PROGRESS.
+
+    address: where it was observed; empty where it holds for all.
+    """
+    entry = FINDING_CODES[code]
+    if entry.effect is None:
+        raise ValueError(f"{code} is a finding of rule {entry.rule_id}: its effect is the policy's")
+    return Finding(
+        code=code,
+        severity=entry.severity,
+        effect=entry.effect,
+        rule_id=entry.rule_id,
+        message=message,
+        remediation=entry.remedy_text,
+        citation=entry.citation,
+        address=address,
+    )
+
+
+def indeterminate(findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict of an endpoint that was not judged. findings: at least one that says why, none of them denying."""
+    if not any(finding.effect is Effect.INDETERMINATE for finding in findings) or any(finding.effect is Effect.DENY for finding in findings):
+        raise ValueError("an endpoint that was not judged needs a finding that says why, and none that denies")
+    ordered = tuple(sorted(findings, key=order_of))
+    return Verdict(decision=Decision.INDETERMINATE, evaluated_decision=Decision.INDETERMINATE, findings=ordered, changes_at=None)
+
+
+def order_of(finding: Finding) -> tuple[bool, int, str, str, str]:
+    """Sort key of findings: denying first, then severity, then code."""
+    return finding.effect is not Effect.DENY, -finding.severity, finding.code, finding.address, finding.message
