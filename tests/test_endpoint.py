@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.endpoint import parse_endpoint
+from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.errors import InvalidRequest
 
 
@@ -60,9 +60,12 @@ def test_ports_outside_the_range_are_refused(port: int) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_refused_or_parses_to_a_form_that_parses_to_itself(host: str) -> None:
+    parsed = _parsed(host)
+    assert parsed is None or parse_endpoint(parsed.host) == parsed
+
+
+def _parsed(host: str) -> Endpoint | None:
     try:
-        endpoint = parse_endpoint(host)
-    except InvalidRequest as refused:
-        assert refused.violations
-    else:
-        assert parse_endpoint(endpoint.host) == endpoint
+        return parse_endpoint(host)
+    except InvalidRequest:
+        return None

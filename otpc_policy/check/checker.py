@@ -257,5 +257,5 @@ def _wait_for(judged: Judged, now: datetime) -> timedelta | None:
 def _outcome(facts: AddressFacts) -> str:
     if facts.reachable is not Support.YES:
         return "unreachable"
-    unknown = any(one.support is Support.UNKNOWN for one in (*facts.versions, *facts.cipher_suites, *facts.deployments))
-    return "incomplete" if unknown or not facts.versions else "complete"
+    supports = {one.support for facts_of_a_kind in (facts.versions, facts.cipher_suites, facts.deployments) for one in facts_of_a_kind}
+    return "incomplete" if Support.UNKNOWN in supports or not facts.versions else "complete"

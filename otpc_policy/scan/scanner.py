@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 from weakref import WeakValueDictionary
 
+from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
 from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
@@ -20,14 +20,6 @@ from otpc_policy.tls.answer import Garbage, PlainHttp, parse_answer
 
 # A scan takes a second or a few; a caller that comes back sooner finds the same queue.
 _RETRY_AFTER = timedelta(seconds=2)
-
-
-class DialableAddress(Protocol):
-    """What a scan needs of a vetted address."""
-
-    @property
-    def text(self) -> str:
-        """The address in canonical text form."""
 
 
 class SslyzeScanner:
@@ -63,7 +55,7 @@ class SslyzeScanner:
         """End the workers. Scans that still run lose them and end as unknown."""
         await self._pool.stop()
 
-    async def measure(self, endpoint: Endpoint, address: DialableAddress, depth: Depth) -> AddressFacts:
+    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
         """Measure one address. Raises Overloaded when the queue is full; whatever the server does becomes facts."""
         async with self._turn():
             loop = asyncio.get_running_loop()

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from otpc_policy.addresses import AddressVetting, VettedAddress
 from otpc_policy.errors import Overloaded
 from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Evidence, HttpService, KeyType, Support, TlsService, TlsVersion
 from tests.scan.partners import (
@@ -31,11 +32,11 @@ from tests.support.certificates import CertificateAuthority, Issued
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 
 
-@dataclass(frozen=True, slots=True)
-class Loopback:
-    """Stands for a vetted address."""
-
-    text: str = "127.0.0.1"
+def loopback() -> VettedAddress:
+    """Return 127.0.0.1 as the guard lets it through."""
+    vetted = AddressVetting([ip_network("127.0.0.0/8")]).vet("127.0.0.1")
+    assert isinstance(vetted, VettedAddress)
+    return vetted
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def good(leaves: tuple[Issued, Issued], tmp_path_factory: pytest.TempPathFactory
 
 async def measure(port: int, **limits: float) -> AddressFacts:
     async with scanner(**limits) as one:
-        return await one.measure(endpoint(port), Loopback(), Depth.STANDARD)
+        return await one.measure(endpoint(port), loopback(), Depth.STANDARD)
 
 
 def supports(facts: AddressFacts) -> dict[TlsVersion, Support]:
@@ -181,7 +182,7 @@ async def test_the_scan_deadline_keeps_what_is_known(good: int) -> None:
 
 async def test_a_full_queue_is_overload() -> None:
     async with server(stall) as port, scanner(concurrent_scans=1, queue_limit=1, connection_deadline_s=0.5) as one:
-        scans = [asyncio.create_task(one.measure(endpoint(port), Loopback(), Depth.STANDARD)) for _ in range(3)]
+        scans = [asyncio.create_task(one.measure(endpoint(port), loopback(), Depth.STANDARD)) for _ in range(3)]
         outcomes = await asyncio.gather(*scans, return_exceptions=True)
         assert [isinstance(outcome, Overloaded) for outcome in outcomes] == [False, False, True]
         assert one.queued == 0
@@ -200,7 +201,7 @@ async def test_connections_to_one_address_are_bounded_over_all_scans(good: int) 
             open_now -= 1
 
     async with server(count) as port, scanner(connections_per_address=4) as one:
-        facts = await asyncio.gather(*(one.measure(endpoint(port), Loopback(), Depth.STANDARD) for _ in range(2)))
+        facts = await asyncio.gather(*(one.measure(endpoint(port), loopback(), Depth.STANDARD) for _ in range(2)))
     assert all(suites(one, TlsVersion.TLS_1_2, Support.YES) == set(SIX) for one in facts)
     # The server sees a close a moment after the scanner has opened the next connection.
     assert most <= 4 + 4
