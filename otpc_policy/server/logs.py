@@ -3,8 +3,10 @@
 Standard output stays free for what a command prints.
 """
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 import structlog
@@ -30,7 +32,6 @@ def configure_logs(log_format: LogFormat, level: LogLevel, stream: TextIO | None
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=target),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(target)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -38,3 +39,17 @@ def configure_logs(log_format: LogFormat, level: LogLevel, stream: TextIO | None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+
+
+@contextlib.contextmanager
+def logs_configured(log_format: LogFormat, level: LogLevel) -> Iterator[None]:
+    """Configure logs for as long as a service runs, then put back what was there: a process may serve only for a while, as tests do."""
+    root = logging.getLogger()
+    handlers, former = list(root.handlers), root.level
+    configure_logs(log_format, level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(former)
+        structlog.reset_defaults()

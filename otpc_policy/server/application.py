@@ -1,0 +1,141 @@
+"""The engine without a network face: everything that answers a check, built from settings. The command line uses it as it is."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Protocol, Self
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from otpc_policy.addresses import AddressVetting
+from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.metrics import Metrics
+from otpc_policy.pki.trust import Trust
+from otpc_policy.policy.model import PolicySet
+from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.resolver import SystemResolver
+from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.scanner import SslyzeScanner
+from otpc_policy.server.clock import SystemClock
+from otpc_policy.server.policies import policies_from
+from otpc_policy.server.trust import trust_from
+from otpc_policy.service.registration import RPC_METHODS
+from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
+
+
+class RunningScanner(Scanner, Protocol):
+    """A scanner with workers to start and to reap."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def queued(self) -> int: ...
+    @property
+    def workers_alive(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """The engine. As an async context manager it starts the workers, and at the end reaps them."""
+
+    settings: Settings
+    clock: Clock
+    policies: PolicySet
+    trust: Trust
+    registry: CollectorRegistry
+    metrics: Metrics
+    scanner: RunningScanner
+    checker: EndpointChecker
+
+    async def close(self) -> None:
+        """Refuse further checks, end measurements, reap every worker."""
+        try:
+            await self.checker.close()
+        finally:
+            await self.scanner.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.scanner.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+
+def build_application(
+    settings: Settings, *, clock: Clock | None = None, scanner: RunningScanner | None = None, resolver: Resolver | None = None
+) -> Application:
+    """Return the engine, not yet started. clock, scanner, resolver: in place of the real ones.
+
+    Raises ConfigurationError with every problem of policies and trust.
+    """
+    chosen_clock = clock if clock is not None else SystemClock()
+    policies, trust = _policies_and_trust(settings)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    metrics = Metrics(registry, finding_codes=FINDING_CODES, rpc_methods=RPC_METHODS)
+    metrics.config_loaded(True, chosen_clock.now())
+    chosen_scanner = scanner if scanner is not None else SslyzeScanner(limits=scan_limits(settings.scan), now=chosen_clock.now)
+    metrics.watch_scanner(lambda: chosen_scanner.queued, lambda: chosen_scanner.workers_alive)
+    checker = EndpointChecker(
+        resolver=resolver if resolver is not None else resolver_from(settings, chosen_clock),
+        scanner=chosen_scanner,
+        cache=MemoryFactsCache(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes),
+        clock=chosen_clock,
+        trust=trust,
+        lifetimes=lifetimes(settings.lifetimes),
+        observer=metrics,
+        max_stale=timedelta(seconds=settings.max_stale_s),
+        minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
+    )
+    return Application(
+        settings=settings,
+        clock=chosen_clock,
+        policies=policies,
+        trust=trust,
+        registry=registry,
+        metrics=metrics,
+        scanner=chosen_scanner,
+        checker=checker,
+    )
+
+
+def scan_limits(scan: ScanSettings) -> ScanLimits:
+    """Return the limits that the settings say; the fields have the same names."""
+    return ScanLimits(**scan.model_dump())
+
+
+def lifetimes(chosen: LifetimeSettings) -> Lifetimes:
+    """Return the lifetimes that the settings say."""
+    return Lifetimes(allow=timedelta(seconds=chosen.allow_s), deny=timedelta(seconds=chosen.deny_s), unknown=timedelta(seconds=chosen.unknown_s))
+
+
+def resolver_from(settings: Settings, clock: Clock) -> SystemResolver:
+    """Return the resolver that the settings describe, the egress guard inside."""
+    families = {AddressFamilies.BOTH: ("IPv4", "IPv6"), AddressFamilies.IPV4: ("IPv4",), AddressFamilies.IPV6: ("IPv6",)}
+    return SystemResolver(
+        AddressVetting(settings.allow_networks),
+        static_hosts=settings.static_hosts,
+        dns_ttl_s=settings.dns_ttl_s,
+        dns_timeout_s=settings.dns_timeout_s,
+        address_families=families.get(settings.address_families, "routed"),
+        monotonic=clock.monotonic,
+    )
+
+
+def _policies_and_trust(settings: Settings) -> tuple[PolicySet, Trust]:
+    problems: list[str] = []
+    policies = trust = None
+    try:
+        policies = policies_from(settings)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    try:
+        trust = trust_from(settings)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    if policies is None or trust is None:
+        raise ConfigurationError(problems)
+    return policies, trust

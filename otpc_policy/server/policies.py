@@ -1,0 +1,40 @@
+"""The policies of this process: the built-in ones and the documents that the settings name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.policy.documents import load_builtin_policies, parse_policy
+from otpc_policy.policy.model import Policy, PolicySet
+from otpc_policy.settings import Settings
+
+
+def policies_from(settings: Settings) -> PolicySet:
+    """Return all policies, with the default of the settings. Raises ConfigurationError with the problems of every document."""
+    builtin = load_builtin_policies()
+    policies = dict(builtin.policies)
+    problems: list[str] = []
+    for path in settings.policy_files:
+        policy = _read(path, problems)
+        if policy is None:
+            continue
+        if policy.name in policies:
+            problems.append(f"{path}: name: another policy is named {policy.name!r} already")
+        policies[policy.name] = policy
+    if not problems and settings.default_policy not in policies:
+        problems.append(f"default_policy: no policy is named {settings.default_policy!r}; there are {', '.join(sorted(policies))}")
+    if problems:
+        raise ConfigurationError(problems)
+    return replace(builtin, policies=policies, default_name=settings.default_policy)
+
+
+def _read(path: Path, problems: list[str]) -> Policy | None:
+    try:
+        return parse_policy(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror or 'cannot be read'}")
+    except UnicodeDecodeError:
+        problems.append(f"{path}: is not UTF-8")
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    return None

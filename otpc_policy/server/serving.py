@@ -1,0 +1,145 @@
+"""From settings to a service that answers, and back: build, listen, serve, drain."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.server.application import Application, build_application
+from otpc_policy.server.credentials import server_credentials
+from otpc_policy.server.lifecycle import Lifecycle, Phase
+from otpc_policy.server.listen import address_text, bind, build_server
+from otpc_policy.server.logs import logs_configured
+from otpc_policy.service.decision_log import DecisionLog
+from otpc_policy.service.health import Health
+from otpc_policy.service.interceptor import CallInterceptor
+from otpc_policy.service.operations import OperationsServer
+from otpc_policy.service.policy_check import PolicyCheckServicer
+from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
+from otpc_policy.settings import Settings, split_address
+
+# The interceptor is done with a call before gRPC has sent the answer; loopback and a slow network both fit in this.
+_LAST_ANSWERS_S = 0.25
+
+Ready = Callable[[str, str], None]
+
+
+async def serve(settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or stop, then drain; a second signal ends the drain at once.
+
+    ready: called once with the addresses of the gRPC and the operations server, ports included, when both answer.
+    Raises ConfigurationError before anything is served.
+    """
+    with logs_configured(settings.log_format, settings.log_level):
+        stop = stop if stop is not None else asyncio.Event()
+        hurry = asyncio.Event()
+        with _signals(stop, hurry):
+            await Service(build_application(settings)).run(ready, stop, hurry)
+
+
+class Service:
+    """One run of the service around an engine."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._settings = application.settings
+        self._log = structlog.get_logger("otpc_policy.server")
+        self._lifecycle = Lifecycle(lambda: application.scanner.workers_alive)
+        self._operations = OperationsServer(application.registry, self._lifecycle.probes())
+        self._health = Health(POLICY_CHECK_SERVICE)
+        self._interceptor = CallInterceptor(application.metrics)
+        self._decisions = DecisionLog(sys.stderr.write)
+        application.metrics.watch_decision_log(lambda: self._decisions.dropped)
+        self._server = build_server(self._settings, self._interceptor)
+
+    async def run(self, ready: Ready | None, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Take the ports, warm the workers, serve until stop, drain until hurry. Leaves no port and no child behind, whatever happens."""
+        try:
+            ops_address = await self._listen_for_operations()
+            address = bind(self._server, self._settings.listen, server_credentials(self._settings))
+            self._add_services()
+            async with self._application:
+                await self._serve(ready, address, ops_address, stop)
+                await self._drain(hurry)
+        finally:
+            await self._server.stop(None)
+            self._decisions.close()
+            await self._operations.stop()
+        self._log.info("stopped")
+
+    async def _listen_for_operations(self) -> str:
+        host, port = split_address(self._settings.ops_listen)
+        try:
+            taken = await self._operations.start(host, port)
+        except OSError as error:
+            reason = error.strerror or "the address cannot be used"
+            raise ConfigurationError([f"ops_listen: cannot listen on {self._settings.ops_listen}: {reason}"]) from None
+        return address_text(host, taken)
+
+    def _add_services(self) -> None:
+        servicer = PolicyCheckServicer(
+            checker=self._application.checker,
+            policies=self._application.policies,
+            trust=self._application.trust,
+            clock=self._application.clock,
+            counters=self._application.metrics,
+            decisions=self._decisions,
+            deadline_reserve_s=self._settings.deadline_reserve_s,
+            default_wait_s=self._settings.default_wait_s,
+            allow_request_anchors=self._settings.allow_request_anchors,
+        )
+        add_services(self._server, policy_check=servicer, health=self._health, with_reflection=self._settings.reflection)
+
+    async def _serve(self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event) -> None:
+        await self._server.start()
+        await self._health.set_serving(True)
+        self._lifecycle.phase = Phase.SERVING
+        self._log.info("serving", listen=address, ops_listen=ops_address, tls=self._settings.tls_certificate_file is not None)
+        if ready is not None:
+            ready(address, ops_address)
+        await stop.wait()
+
+    async def _drain(self, hurry: asyncio.Event) -> None:
+        """Tell everybody, take no new call, and finish those under way. Watchers of health do not hold the drain up."""
+        self._lifecycle.phase = Phase.DRAINING
+        self._log.info("draining", calls=self._interceptor.in_flight)
+        await self._health.drain()
+        grace_s = self._settings.drain_grace_s
+        # Refuses new calls at once (GOAWAY) and then waits for every stream; the calls that matter are waited for below.
+        closing = asyncio.create_task(self._server.stop(grace_s + _LAST_ANSWERS_S))
+        waits = [asyncio.create_task(self._interceptor.wait_until_idle()), asyncio.create_task(hurry.wait())]
+        try:
+            await asyncio.wait([closing, *waits], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._interceptor.in_flight:
+            self._log.warning("calls abandoned", calls=self._interceptor.in_flight)
+        await self._server.stop(None if hurry.is_set() else _LAST_ANSWERS_S)
+        await closing
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask for a stop, and a second one for haste. Only the main thread can be asked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def asked() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    chosen = (signal.SIGTERM, signal.SIGINT)
+    for number in chosen:
+        loop.add_signal_handler(number, asked)
+    try:
+        yield
+    finally:
+        for number in chosen:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,52 @@
+"""The engine from settings: names agree, problems come all at once."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.server.application import build_application, lifetimes, scan_limits
+from otpc_policy.settings import ScanSettings, Settings
+
+
+def test_the_scan_settings_are_the_scan_limits() -> None:
+    assert ScanSettings().model_dump() == asdict(ScanLimits())
+    assert scan_limits(ScanSettings(workers=5, queue_limit=7)) == ScanLimits(workers=5, queue_limit=7)
+
+
+def test_lifetimes_are_those_of_the_settings() -> None:
+    chosen = lifetimes(Settings(lifetimes={"allow_s": 7, "deny_s": 8, "unknown_s": 9}).lifetimes)
+    assert (chosen.allow, chosen.deny, chosen.unknown) == (timedelta(seconds=7), timedelta(seconds=8), timedelta(seconds=9))
+
+
+async def test_an_engine_is_built_from_embedded_defaults_without_starting_anything() -> None:
+    application = build_application(Settings())
+    assert application.policies.get("").name == "otpc-2024-12"
+    assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(application.policies.policies)
+    assert application.scanner.workers_alive == 0
+    assert application.registry.get_sample_value("otpc_policy_config_last_reload_successful") == 1
+    assert application.registry.get_sample_value("process_resident_memory_bytes")
+
+
+async def test_the_default_policy_is_that_of_the_settings() -> None:
+    assert build_application(Settings(default_policy="otpc-2024-12-strict")).policies.get("").name == "otpc-2024-12-strict"
+
+
+async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("nonsense = 1\n", encoding="utf-8")
+    settings = Settings(policy_files=[tmp_path / "missing.toml", broken], trust=[{"hosts": "a.test", "anchor_file": str(tmp_path / "missing.pem")}])
+    with pytest.raises(ConfigurationError) as raised:
+        build_application(settings)
+    problems = raised.value.problems
+    assert any(problem.startswith(f"{tmp_path / 'missing.toml'}: No such file") for problem in problems)
+    assert any(problem.startswith(str(broken)) for problem in problems)
+    assert any(problem.startswith("trust.0.anchor_file: ") for problem in problems)
+
+
+async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_told() -> None:
+    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; there are otpc-2024-12, otpc-2024-12-strict"):
+        build_application(Settings(default_policy="otpc"))

@@ -1,0 +1,164 @@
+"""Serving and draining with a scanner under the test's control: who is told, who is refused, who is waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from otpc_policy.addresses import VettedAddress
+from otpc_policy.endpoint import Endpoint
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.server.application import build_application
+from otpc_policy.server.serving import Service
+from otpc_policy.settings import Settings
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc as rpc
+
+
+class GatedScanner:
+    """Measures "nothing answered" as soon as the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.measuring = asyncio.Event()
+        self.workers_alive = 0
+        self.queued = 0
+        self.reaped = False
+
+    async def start(self) -> None:
+        self.workers_alive = 1
+
+    async def stop(self) -> None:
+        self.workers_alive = 0
+        self.reaped = True
+
+    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
+        self.measuring.set()
+        await self.gate.wait()
+        return AddressFacts(
+            address=address.text,
+            observed_at=datetime.now(UTC),
+            duration=timedelta(),
+            connections_used=1,
+            depth=depth,
+            reachable=Support.UNKNOWN,
+            tls=TlsService.UNKNOWN,
+        )
+
+
+def _checks(channel: grpc.aio.Channel) -> rpc.PolicyCheckServiceStub:
+    return rpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]  # generated without annotations
+
+
+class Running:
+    """A service in this process."""
+
+    def __init__(self, drain_grace_s: float = 30.0) -> None:
+        self.scanner = GatedScanner()
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        settings = Settings(listen="127.0.0.1:0", ops_listen="127.0.0.1:0", allow_networks=["127.0.0.0/8"], drain_grace_s=drain_grace_s)
+        self.service = Service(build_application(settings, scanner=self.scanner))
+        self._addresses: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+        self.run = asyncio.create_task(self.service.run(lambda *both: self._addresses.set_result(both), self.stop, self.hurry))
+
+    async def addresses(self) -> tuple[str, str]:
+        self.run.add_done_callback(self._gave_up)
+        return await self._addresses
+
+    def _gave_up(self, run: "asyncio.Task[None]") -> None:
+        if not self._addresses.done():
+            self._addresses.set_exception(run.exception() or AssertionError("ended before it served"))
+
+    async def check(self, channel: grpc.aio.Channel) -> pb.CheckEndpointResponse:
+        request = pb.CheckEndpointRequest(host="127.0.0.1", port=4433)
+        response: pb.CheckEndpointResponse = await _checks(channel).CheckEndpoint(request, timeout=30)
+        return response
+
+
+@asynccontextmanager
+async def _running(drain_grace_s: float = 30.0) -> AsyncIterator[tuple[Running, grpc.aio.Channel, str]]:
+    running = Running(drain_grace_s)
+    address, ops_address = await running.addresses()
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            yield running, channel, ops_address
+        finally:
+            running.stop.set()
+            running.hurry.set()
+            await running.run
+            assert running.scanner.reaped
+
+
+async def _probe(ops_address: str, path: str) -> str:
+    host, _, port = ops_address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    return answer.split(" ")[1] + " " + answer.rpartition("\r\n\r\n")[2].strip()
+
+
+async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
+    async with _running() as (running, channel, ops_address):
+        assert await _probe(ops_address, "/readyz") == "200 ok"
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        in_flight = asyncio.create_task(running.check(channel))
+        await running.scanner.measuring.wait()
+        running.stop.set()
+        await _not_serving(watch)
+        assert await _probe(ops_address, "/readyz") == "503 draining"
+        assert await _probe(ops_address, "/livez") == "200 ok"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await running.check(channel)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert not running.run.done()
+        running.scanner.gate.set()
+        assert (await in_flight).decision == pb.DECISION_INDETERMINATE
+        await asyncio.wait_for(running.run, 5)
+
+
+async def _not_serving(watch: "grpc.aio.UnaryStreamCall[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]") -> None:
+    async for answer in watch:
+        if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
+            return
+    pytest.fail("the watch ended without a word")
+
+
+async def test_watchers_are_told_and_do_not_hold_the_drain_up() -> None:
+    async with _running() as (running, channel, _ops_address):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="otpc_policy.v1.PolicyCheckService"))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        running.stop.set()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await asyncio.wait_for(running.run, 5)
+
+
+@pytest.mark.parametrize("in_haste", [True, False])
+async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_second_signal(in_haste: bool) -> None:
+    async with _running(drain_grace_s=30.0 if in_haste else 0.05) as (running, channel, _ops_address):
+        in_flight = asyncio.create_task(running.check(channel))
+        await running.scanner.measuring.wait()
+        running.stop.set()
+        if in_haste:
+            running.hurry.set()
+        await asyncio.wait_for(running.run, 5)
+        with pytest.raises(grpc.aio.AioRpcError) as abandoned:
+            await in_flight
+        assert abandoned.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+async def test_a_port_in_use_is_a_problem_of_the_configuration_and_leaves_nothing_behind() -> None:
+    async with _running() as (_running_service, _channel, ops_address):
+        for name in ("ops_listen", "listen"):
+            settings = Settings(**{"listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", name: ops_address})
+            scanner = GatedScanner()
+            service = Service(build_application(settings, scanner=scanner))
+            with pytest.raises(ConfigurationError, match=f"{name}: cannot listen on {ops_address}: "):
+                await service.run(None, asyncio.Event(), asyncio.Event())
+            assert scanner.workers_alive == 0

@@ -1,0 +1,159 @@
+"""The service as its own process, with real workers: what it serves, and that nothing is left of it after SIGTERM."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc as rpc
+from tests.support.certificates import CertificateAuthority
+from tests.support.loopback import own_listener
+from tests.support.servers import TlsOffer, s_server
+
+pytestmark = pytest.mark.xdist_group("service process")
+
+_PROGRAM = """
+import asyncio
+from otpc_policy.server import serve
+from otpc_policy.settings import Settings
+asyncio.run(serve(Settings(), ready=lambda *both: print(*both, flush=True)))
+"""
+
+
+class ServiceProcess:
+    """A running service. address, ops_address: where it answers."""
+
+    def __init__(self, process: "subprocess.Popen[str]", errors: Path) -> None:
+        self.process = process
+        self._errors = errors
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        if len(words) != 2:
+            process.kill()
+            pytest.fail(f"the service did not start: {errors.read_text(encoding='utf-8')}")
+        self.address, self.ops_address = words
+        self.channel = grpc.insecure_channel(self.address)
+        self.checks = rpc.PolicyCheckServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated without annotations
+
+    def metric(self, series: str) -> float:
+        with urllib.request.urlopen(f"http://{self.ops_address}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(series + " ")).rpartition(" ")[2])
+
+    def log_lines(self) -> list[dict[str, object]]:
+        lines: list[dict[str, object]] = [json.loads(line) for line in self._errors.read_text(encoding="utf-8").splitlines()]
+        return lines
+
+    def children(self) -> list[Path]:
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        return [Path("/proc") / number for number in listed.split()]
+
+
+@contextmanager
+def _service(folder: Path, **variables: str) -> Iterator[ServiceProcess]:
+    config = folder / "service.toml"
+    config.write_text('listen = "127.0.0.1:0"\nops_listen = "127.0.0.1:0"\nallow_networks = ["127.0.0.0/8"]\n', encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTPC_POLICY_")}
+    environment |= {"OTPC_POLICY_CONFIG": str(config), **variables}
+    errors = folder / "errors"
+    with errors.open("w", encoding="utf-8") as sink:
+        process = subprocess.Popen([sys.executable, "-c", _PROGRAM], stdout=subprocess.PIPE, stderr=sink, text=True, env=environment)
+    with process:
+        service = ServiceProcess(process, errors)
+        workers = service.children()
+        try:
+            yield service
+        finally:
+            service.channel.close()
+            process.terminate()
+            try:
+                process.wait(30)
+            finally:
+                process.kill()
+        assert process.returncode == 0, errors.read_text(encoding="utf-8")
+        assert not [worker for worker in workers if worker.exists()]
+
+
+def _wait_until(holds: Callable[[], bool], within_s: float = 15.0) -> None:
+    """Wait for another process: it has no clock of ours."""
+    give_up_at = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+def test_a_real_partner_is_checked_over_grpc_and_everything_around_it_answers(tmp_path: Path) -> None:
+    authority = CertificateAuthority.create()
+    anchor = tmp_path / "anchor.pem"
+    anchor.write_bytes(authority.pem)
+    trust = json.dumps([{"hosts": ["partner.test"], "anchor_file": str(anchor), "note": "test partner"}])
+    offer = TlsOffer(certificates=(authority.issue(), authority.issue(key="rsa2048")))
+    with s_server(own_listener(), offer) as partner:
+        hosts = json.dumps({"partner.test": partner.address})
+        with _service(tmp_path, OTPC_POLICY_TRUST=trust, OTPC_POLICY_STATIC_HOSTS=hosts) as service:
+            request = pb.CheckEndpointRequest(host="partner.test", port=partner.port)
+            measured = service.checks.CheckEndpoint(request, timeout=30)
+            assert (measured.decision, measured.result_info.source) == (pb.DECISION_ALLOW, pb.RESULT_SOURCE_MEASURED), measured
+            assert service.checks.CheckEndpoint(request, timeout=30).result_info.source == pb.RESULT_SOURCE_CACHE
+
+            health = health_pb2_grpc.HealthStub(service.channel)
+            for name in ("", "otpc_policy.v1.PolicyCheckService"):
+                assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == health_pb2.HealthCheckResponse.SERVING
+            ask = reflection_pb2.ServerReflectionRequest(list_services="")
+            (listed,) = reflection_pb2_grpc.ServerReflectionStub(service.channel).ServerReflectionInfo(iter([ask]))
+            assert "otpc_policy.v1.PolicyCheckService" in {one.name for one in listed.list_services_response.service}
+
+            assert service.metric('otpc_policy_decisions_total{decision="ALLOW",rpc="CheckEndpoint"}') == 2
+            assert service.metric('otpc_policy_scans_total{outcome="complete"}') == 1
+            assert service.metric('otpc_policy_cache_requests_total{result="hit",tier="memory"}') == 1
+            assert service.metric("otpc_policy_scan_workers") == 2
+            unary = 'grpc_method="CheckEndpoint",grpc_service="otpc_policy.v1.PolicyCheckService",grpc_type="unary"'
+            assert service.metric(f'grpc_server_handled_total{{grpc_code="OK",{unary}}}') == 2
+        decisions = [line for line in service.log_lines() if line["event"] == "decision"]
+        assert [line["decision"] for line in decisions] == ["ALLOW", "ALLOW"]
+        assert [line["event"] for line in service.log_lines() if line["event"] != "decision"] == ["serving", "draining", "stopped"]
+
+
+def test_sigterm_lets_a_call_in_flight_end_and_reaps_every_worker(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        with _service(tmp_path, OTPC_POLICY_SCAN__CONNECTION_DEADLINE_S="1", OTPC_POLICY_SCAN__SCAN_DEADLINE_S="3") as service:
+            assert len(service.children()) >= 2
+            request = pb.CheckEndpointRequest(host="127.0.0.1", port=silent.getsockname()[1])
+            call = service.checks.CheckEndpoint.future(request, timeout=30)
+            silent.settimeout(15)
+            held, _ = silent.accept()
+            service.process.send_signal(signal.SIGTERM)
+            assert call.result().decision == pb.DECISION_INDETERMINATE
+            held.close()
+            assert service.process.wait(15) == 0
+
+
+def test_a_second_signal_ends_the_drain_at_once(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        with _service(tmp_path, OTPC_POLICY_SCAN__CONNECTION_DEADLINE_S="60", OTPC_POLICY_SCAN__SCAN_DEADLINE_S="60") as service:
+            call = service.checks.CheckEndpoint.future(pb.CheckEndpointRequest(host="127.0.0.1", port=silent.getsockname()[1]), timeout=60)
+            silent.settimeout(15)
+            held, _ = silent.accept()
+            service.process.send_signal(signal.SIGTERM)
+            _wait_until(lambda: any(line["event"] == "draining" for line in service.log_lines()))
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(10) == 0
+            assert call.exception().code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+            held.close()
