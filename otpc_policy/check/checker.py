@@ -210,6 +210,7 @@ class EndpointChecker:
                 self._use(request, key, task.result(), now, gathered)
             elif isinstance(error, Overloaded):
                 gathered.overloaded = error
+                gathered.findings.append(service_finding("SCAN_FAILED", "there is no room to measure this address now", address.text))
             else:
                 gathered.findings.append(service_finding("SCAN_FAILED", "the measurement failed by a fault of this service", address.text))
 

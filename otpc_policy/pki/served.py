@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from otpc_policy.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, decode_certificate
@@ -78,7 +79,7 @@ class ServedChain:
         if lower is None or upper is None or lower.view.issuer != upper.view.subject:
             return False
         if (child, parent) not in self._checked:
-            self._checked[child, parent] = len(self._checked) < _MAX_SIGNATURE_CHECKS and is_issued_by(lower, upper)
+            self._checked[child, parent] = len(self._checked) < _MAX_SIGNATURE_CHECKS and (is_issued_by(lower, upper) or _is_weakly_signed_by(lower, upper))
         return self._checked[child, parent]
 
 
@@ -101,6 +102,28 @@ def is_issued_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
         return False
     try:
         child.certificate.verify_directly_issued_by(parent.certificate)
+    except (InvalidSignature, *DECODING_ERRORS):
+        return False
+    return True
+
+
+def _is_weakly_signed_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
+    """The parent's key made the child's SHA-1 or MD5 signature. It tells the served order and lends no trust.
+
+    cryptography refuses such signatures in verify_directly_issued_by; without this a chain with one would be called incomplete as well.
+    """
+    if child.view.signature_hash not in ("sha1", "md5") or _is_too_costly(parent):
+        return False
+    try:
+        algorithm, key = child.certificate.signature_hash_algorithm, parent.certificate.public_key()
+        if algorithm is None:
+            return False
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(child.certificate.signature, child.certificate.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(child.certificate.signature, child.certificate.tbs_certificate_bytes, ec.ECDSA(algorithm))
+        else:
+            return False
     except (InvalidSignature, *DECODING_ERRORS):
         return False
     return True

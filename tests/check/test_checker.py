@@ -1,0 +1,344 @@
+"""The use case with a clock, names and a scanner that tests move by hand."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from otpc_policy.addresses import AddressVetting, Resolution, VettedAddress
+from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.check import CheckAnswer, CheckRequest, EndpointChecker, Freshness, FreshnessMode, Lifetimes, ResultSource
+from otpc_policy.check.freshness import facts_key, lifetime_ends_at
+from otpc_policy.endpoint import Endpoint, parse_endpoint
+from otpc_policy.errors import Overloaded, ServiceUnavailable
+from otpc_policy.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
+from otpc_policy.policy.documents import load_builtin_policies
+from otpc_policy.policy.finding import Decision
+from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
+
+POLICIES = load_builtin_policies()
+SECOND = timedelta(seconds=1)
+LIFETIMES = Lifetimes(allow=timedelta(hours=1), deny=timedelta(minutes=5), unknown=timedelta(seconds=30))
+
+
+def vetted(text: str) -> VettedAddress:
+    one = AddressVetting([ip_network("127.0.0.0/8")]).vet(text)
+    assert isinstance(one, VettedAddress)
+    return one
+
+
+@dataclass
+class World:
+    """Clock, resolver, scanner and observer in one; a test changes what they say.
+
+    gate: when set, measurements wait for it. facts: what is measured at an address. error: what a measurement raises.
+    """
+
+    at: datetime = NOW
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    resolution: Resolution | None = None
+    gate: asyncio.Event | None = None
+    facts: Callable[[str, datetime], AddressFacts] = field(default_factory=lambda: compliant)
+    error: Exception | None = None
+    measured: list[str] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    async def resolve(self, host: str) -> Resolution:
+        assert host == HOST
+        return self.resolution or Resolution(status=ResolutionStatus.RESOLVED, addresses=tuple(vetted(one) for one in self.addresses))
+
+    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
+        assert (endpoint.host, depth) == (HOST, Depth.STANDARD)
+        self.measured.append(address.text)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return self.facts(address.text, self.at)
+
+    def cache_request(self, *, tier: str, result: str) -> None:
+        self.events.append((tier, result))
+
+    def flight(self, result: str) -> None:
+        self.events.append(("flight", result))
+
+    def scan_finished(self, *, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.events.append(("scan", outcome))
+
+    def checker(self) -> EndpointChecker:
+        return EndpointChecker(
+            resolver=self,
+            scanner=self,
+            cache=MemoryFactsCache(max_entries=100, max_bytes=1 << 24),
+            clock=self,
+            trust=make_trust(),
+            lifetimes=LIFETIMES,
+            observer=self,
+            max_stale=timedelta(minutes=10),
+            minimum_refresh_interval=timedelta(seconds=10),
+        )
+
+
+def compliant(address: str, at: datetime, **overrides: Any) -> AddressFacts:
+    return replace(make_facts().addresses[0], address=address, observed_at=at, **overrides)
+
+
+def unknown(address: str, at: datetime) -> AddressFacts:
+    return compliant(address, at, versions=(), cipher_suites=(), deployments=())
+
+
+def request(mode: FreshnessMode = FreshnessMode.CACHE_FIRST, **freshness: timedelta) -> CheckRequest:
+    return CheckRequest(endpoint=parse_endpoint(HOST), policy=POLICIES.get(""), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
+
+
+def summary(answer: CheckAnswer) -> tuple[Decision, ResultSource]:
+    return answer.judged.verdict.decision, answer.source
+
+
+def codes(answer: CheckAnswer) -> set[str]:
+    return {finding.code for finding in answer.judged.verdict.findings}
+
+
+async def turns() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_measured_once_then_answered_from_the_cache_with_the_same_object() -> None:
+    world = World()
+    checker = world.checker()
+    first = await checker.check(request(), wait_s=None)
+    second = await checker.check(request(), wait_s=None)
+    assert (summary(first), summary(second)) == ((Decision.ALLOW, ResultSource.MEASURED), (Decision.ALLOW, ResultSource.CACHE))
+    assert first.judged is second.judged
+    assert world.events == [("flight", "began"), ("memory", "miss"), ("scan", "complete"), ("memory", "hit")]
+
+
+async def test_a_hundred_callers_share_one_measurement_and_a_cancelled_one_harms_nobody() -> None:
+    world = World(gate=asyncio.Event())
+    checker = world.checker()
+    callers = [asyncio.create_task(checker.check(request(), wait_s=None)) for _ in range(100)]
+    await turns()
+    callers[0].cancel()
+    assert world.gate is not None
+    world.gate.set()
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert {summary(one)[0] for one in answers[1:] if isinstance(one, CheckAnswer)} == {Decision.ALLOW}
+    assert world.measured == ["127.0.0.1"]
+
+
+async def test_a_caller_out_of_time_gets_check_in_progress_and_the_next_one_the_result() -> None:
+    world = World(gate=asyncio.Event())
+    checker = world.checker()
+    early = await checker.check(request(), wait_s=0)
+    assert (summary(early), codes(early)) == ((Decision.INDETERMINATE, ResultSource.NONE), {"CHECK_IN_PROGRESS"})
+    assert early.retry_after is not None
+    assert checker.flights_in_progress == 1
+    assert world.gate is not None
+    world.gate.set()
+    await turns()
+    assert summary(await checker.check(request(), wait_s=0)) == (Decision.ALLOW, ResultSource.CACHE)
+    assert checker.flights_in_progress == 0
+
+
+async def test_a_denial_already_proven_stands_while_another_address_is_measured() -> None:
+    world = World(facts=lambda address, at: compliant(address, at, versions=versions(TLS_1_0=Support.YES)))
+    checker = world.checker()
+    denied = await checker.check(request(), wait_s=None)
+    world.addresses, world.gate = ("127.0.0.1", "127.0.0.2"), asyncio.Event()
+    partial = await checker.check(request(), wait_s=0)
+    assert (denied.judged.verdict.decision, partial.judged.verdict.decision) == (Decision.DENY, Decision.DENY)
+    assert "CHECK_IN_PROGRESS" in codes(partial)
+    await checker.close()
+
+
+async def test_yesterdays_address_never_answers_for_todays() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.addresses = ("127.0.0.2",)
+    moved = await checker.check(request(), wait_s=None)
+    assert (moved.judged.judged_addresses, moved.source) == (("127.0.0.2",), ResultSource.MEASURED)
+    assert world.measured == ["127.0.0.1", "127.0.0.2"]
+
+
+async def test_the_worst_address_decides() -> None:
+    world = World(addresses=("127.0.0.1", "127.0.0.2"), facts=lambda address, at: (unknown if address.endswith("2") else compliant)(address, at))
+    assert (await world.checker().check(request(), wait_s=None)).judged.verdict.decision is Decision.INDETERMINATE
+
+
+@pytest.mark.parametrize(("facts", "lifetime"), [(compliant, LIFETIMES.allow), (unknown, LIFETIMES.unknown)])
+async def test_facts_live_as_long_as_the_decision_says_within_ten_percent(facts: Any, lifetime: timedelta) -> None:
+    world = World(facts=facts)
+    checker = world.checker()
+    first = await checker.check(request(), wait_s=None)
+    lives = first.judged.expires_at - NOW
+    assert 0.9 * lifetime <= lives <= 1.1 * lifetime
+    world.at = NOW + lives - timedelta(microseconds=1)
+    assert (await checker.check(request(), wait_s=None)).source is ResultSource.CACHE
+    world.at = NOW + lives
+    assert (await checker.check(request(), wait_s=None)).source is ResultSource.MEASURED
+
+
+async def test_expiry_never_passes_the_instant_at_which_time_flips_a_rule_and_the_flip_needs_no_measurement() -> None:
+    world = World()
+    ends = (await world.checker().check(request(), wait_s=None)).judged.verdict.changes_at
+    assert ends is not None
+    world.at = ends - timedelta(minutes=1)
+    checker = world.checker()
+    before = await checker.check(request(), wait_s=None)
+    assert before.judged.expires_at == ends
+    world.at = ends
+    after = await checker.check(request(), wait_s=None)
+    assert after.source is ResultSource.CACHE
+    assert "CERTIFICATE_EXPIRES_SOON" in codes(after)
+    assert "CERTIFICATE_EXPIRES_SOON" not in codes(before)
+
+
+async def test_cache_only_never_measures() -> None:
+    world = World()
+    answer = await world.checker().check(request(FreshnessMode.CACHE_ONLY), wait_s=None)
+    assert (summary(answer), codes(answer)) == ((Decision.INDETERMINATE, ResultSource.NONE), {"NO_CACHED_RESULT"})
+    assert world.measured == []
+
+
+async def test_max_age_refuses_older_facts() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at = NOW + 20 * SECOND
+    assert (await checker.check(request(max_age=20 * SECOND), wait_s=None)).source is ResultSource.CACHE
+    assert (await checker.check(request(max_age=19 * SECOND), wait_s=None)).source is ResultSource.MEASURED
+
+
+async def test_stale_facts_answer_within_max_stale_while_a_new_measurement_runs() -> None:
+    world = World()
+    checker = world.checker()
+    first = await checker.check(request(), wait_s=None)
+    world.at, world.gate = first.judged.expires_at + SECOND, asyncio.Event()
+    stale = await checker.check(request(max_stale=timedelta(minutes=1)), wait_s=None)
+    assert summary(stale) == (Decision.ALLOW, ResultSource.STALE_CACHE)
+    assert world.at < stale.judged.expires_at <= first.judged.expires_at + timedelta(minutes=1)
+    assert checker.flights_in_progress == 1
+    world.at = first.judged.expires_at + timedelta(minutes=11)  # past the cap, whatever the caller says
+    assert codes(await checker.check(request(max_stale=timedelta(hours=5)), wait_s=0)) == {"CHECK_IN_PROGRESS"}
+    await checker.close()
+
+
+async def test_stale_facts_never_cross_a_time_flip() -> None:
+    world = World()
+    ends = (await world.checker().check(request(), wait_s=None)).judged.verdict.changes_at
+    assert ends is not None
+    world.at = ends - timedelta(hours=1, minutes=8)
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at = ends + SECOND
+    answer = await checker.check(request(FreshnessMode.CACHE_ONLY, max_stale=timedelta(hours=1)), wait_s=None)
+    assert codes(answer) == {"NO_CACHED_RESULT"}
+
+
+async def test_an_unknown_measurement_replaces_an_older_allow() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at, world.facts = NOW + 60 * SECOND, unknown
+    await checker.check(request(FreshnessMode.REFRESH), wait_s=None)
+    answer = await checker.check(request(FreshnessMode.CACHE_ONLY, max_stale=timedelta(minutes=10)), wait_s=None)
+    assert answer.judged.verdict.decision is Decision.INDETERMINATE
+
+
+async def test_refresh_joins_only_a_flight_begun_after_it() -> None:
+    world = World(gate=asyncio.Event())
+    checker = world.checker()
+    early = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    refreshing = [asyncio.create_task(checker.check(request(FreshnessMode.REFRESH), wait_s=None)) for _ in range(5)]
+    await turns()
+    assert world.measured == ["127.0.0.1"]  # one scan of a target at a time
+    assert world.gate is not None
+    world.gate.set()
+    await asyncio.gather(early, *refreshing)
+    assert world.measured == ["127.0.0.1"] * 2
+
+
+async def test_a_refresh_too_soon_gets_the_recent_result_and_when_to_ask_again() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at = NOW + 4 * SECOND
+    answer = await checker.check(request(FreshnessMode.REFRESH), wait_s=None)
+    assert (answer.source, answer.retry_after) == (ResultSource.CACHE, 6 * SECOND)
+    world.at = NOW + 10 * SECOND
+    assert (await checker.check(request(FreshnessMode.REFRESH), wait_s=None)).source is ResultSource.MEASURED
+
+
+async def test_a_measurement_that_raises_is_scan_failed_and_forgets_what_was_known() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at, world.error = NOW + 60 * SECOND, RuntimeError("a bug")
+    failed = await checker.check(request(FreshnessMode.REFRESH), wait_s=None)
+    assert (summary(failed), codes(failed)) == ((Decision.INDETERMINATE, ResultSource.NONE), {"SCAN_FAILED"})
+    assert codes(await checker.check(request(FreshnessMode.CACHE_ONLY), wait_s=None)) == {"NO_CACHED_RESULT"}
+    assert ("scan", "failed") in world.events
+
+
+async def test_no_room_is_the_callers_error_to_see() -> None:
+    world = World(error=Overloaded(2 * SECOND))
+    with pytest.raises(Overloaded):
+        await world.checker().check(request(), wait_s=None)
+    assert ("scan", "overloaded") in world.events
+
+
+@pytest.mark.parametrize(
+    ("resolution", "decision", "code"),
+    [
+        (Resolution(status=ResolutionStatus.FAILED, detail="the name has no address"), Decision.INDETERMINATE, "TARGET_DNS_FAILED"),
+        (Resolution(status=ResolutionStatus.FORBIDDEN, forbidden=(ForbiddenAddress("10.0.0.1", "private"),)), Decision.DENY, "TARGET_ADDRESS_FORBIDDEN"),
+    ],
+)
+async def test_a_host_without_an_address_to_dial_is_answered_without_measuring(resolution: Resolution, decision: Decision, code: str) -> None:
+    world = World(resolution=resolution)
+    answer = await world.checker().check(request(), wait_s=None)
+    assert (summary(answer), codes(answer)) == ((decision, ResultSource.NONE), {code})
+    assert world.measured == []
+
+
+async def test_after_close_begins_checks_are_refused_and_flights_end() -> None:
+    world = World(gate=asyncio.Event())
+    checker = world.checker()
+    waiting = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    await checker.close()
+    with pytest.raises(ServiceUnavailable):
+        await waiting
+    with pytest.raises(ServiceUnavailable):
+        await checker.check(request(), wait_s=None)
+    assert checker.flights_in_progress == 0
+
+
+async def test_an_unreachable_address_is_unknown() -> None:
+    world = World(facts=lambda address, at: compliant(address, at, reachable=Support.NO, versions=(), cipher_suites=(), deployments=()))
+    answer = await world.checker().check(request(), wait_s=None)
+    assert (answer.judged.verdict.decision, "TARGET_UNREACHABLE" in codes(answer)) == (Decision.INDETERMINATE, True)
+    assert ("scan", "unreachable") in world.events
+
+
+def test_keys_of_different_endpoints_differ_and_jitter_is_the_same_for_the_same_facts() -> None:
+    one, other = parse_endpoint("a.test", 443, "b.test"), parse_endpoint("a.test", 443)
+    assert facts_key(one, "127.0.0.1", Depth.STANDARD) != facts_key(other, "127.0.0.1", Depth.STANDARD)
+    key, facts = facts_key(one, "127.0.0.1", Depth.STANDARD), compliant("127.0.0.1", NOW)
+    assert lifetime_ends_at(key, facts, LIFETIMES.allow) == lifetime_ends_at(key, facts, LIFETIMES.allow)
