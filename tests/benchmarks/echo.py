@@ -1,0 +1,32 @@
+"""A bare grpc.aio server that answers every call with the same bytes: `python -m tests.benchmarks.echo FILE`. What the warm path is measured against."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+# The service's own method, so that not even the length of the path differs.
+METHOD = "/otpc_policy.v1.PolicyCheckService/CheckEndpoint"
+
+
+async def main(answer: bytes) -> None:
+    """Serve for ever."""
+
+    async def behave(_request: bytes, _context: Any) -> bytes:
+        return answer
+
+    service, _, method = METHOD.removeprefix("/").rpartition("/")
+    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    # Without serializers the handler gets and gives bytes; the stubs demand them.
+    handler: Any = grpc.unary_unary_rpc_method_handler(behave)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(f"serving on 127.0.0.1:{port}", flush=True)
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]).read_bytes()))

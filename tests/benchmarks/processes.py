@@ -1,0 +1,64 @@
+"""Processes that the benchmarks run, and what they cost: all of their CPU time, children included."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+_ANNOUNCEMENT = "serving on "
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that serves. address: "host:port"."""
+
+    process: "psutil.Process"
+    address: str
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of the process and its children up to now."""
+        total = 0.0
+        for one in (self.process, *self.process.children(recursive=True)):
+            times = one.cpu_times()
+            total += times.user + times.system
+        return total
+
+
+@contextmanager
+def announced(*module_and_arguments: str) -> Iterator[Running]:
+    """Run `python -m …` until the context ends. It must print a line "serving on ADDRESS …" when it is ready."""
+    with (
+        # Decisions and logs go to a file, as in production they go to a collector: a pipe nobody reads would block.
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen([sys.executable, "-m", *module_and_arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_quiet()) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        try:
+            if not line.startswith(_ANNOUNCEMENT):
+                log.seek(0)
+                raise SystemExit(f"{module_and_arguments[0]} did not start: {line}{log.read().decode(errors='replace')}")
+            yield Running(psutil.Process(process.pid), line.removeprefix(_ANNOUNCEMENT).split()[0])
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@contextmanager
+def service(directory: Path, configuration: Sequence[str]) -> Iterator[Running]:
+    """Run otpc-policy on ports of its own. configuration: lines of its TOML file."""
+    path = directory / "otpc-policy.toml"
+    path.write_text("\n".join(configuration))
+    with announced("otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config", str(path)) as running:
+        yield running
+
+
+def _quiet() -> dict[str, str]:
+    """The environment without settings of whoever runs the benchmark."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTPC_POLICY_")}
