@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from otpc_policy.policy.registry import FINDING_CODES
 
+from otpc_policy.policy.registry import FINDING_CODES
 from tests.cli.running import Run
 
 NAMES = ["otpc-2024-12", "otpc-2024-12-strict"]

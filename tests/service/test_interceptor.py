@@ -177,8 +177,10 @@ async def test_the_access_log_is_off_unless_asked_for() -> None:
     lines = {}
     for wanted in (False, True):
         with structlog.testing.capture_logs() as logs:
-            async with serving(one_method(echo), CallInterceptor(FakeCounters(), log_calls=wanted)) as channel:
+            interceptor = CallInterceptor(FakeCounters(), log_calls=wanted)
+            async with serving(one_method(echo), interceptor) as channel:
                 await channel.unary_unary(CALL)(b"")
+                await interceptor.wait_until_idle()  # the line is written after the answer has gone
         lines[wanted] = [line for line in logs if line["event"] == "call"]
     assert lines[False] == []
     assert [(line["service"], line["method"], line["code"]) for line in lines[True]] == [(SERVICE, "Call", "OK")]
