@@ -33,6 +33,11 @@ _AT_ONCE = 50
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_bytes_that_are_no_message_are_an_invalid_argument(method: str, content: bytes, service: Service) -> None:
+    check_refused(method, content, service)
+
+
+def check_refused(method: str, content: bytes, service: Service) -> None:
+    """Assert that the bytes are the caller's mistake."""
     channel: Any = service.channel  # the stubs demand arguments that gRPC does not
     call = channel.unary_unary(f"/otpc_policy.v1.PolicyCheckService/{method}")
     with pytest.raises(grpc.RpcError) as caught:
@@ -43,7 +48,7 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(method: str, content:
 
 @pytest.mark.parametrize("method", ["CheckEndpoint", "GetPolicy"])
 def test_text_that_is_no_utf_8_is_an_invalid_argument(method: str, service: Service) -> None:
-    test_bytes_that_are_no_message_are_an_invalid_argument(method, b"\x0a\x02\xff\xfe", service)
+    check_refused(method, b"\x0a\x02\xff\xfe", service)
 
 
 def outcomes(service: Service, requests: Sequence[pb.ValidateCertificateRequest]) -> Iterator[Outcome]:

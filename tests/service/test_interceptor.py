@@ -1,6 +1,7 @@
 """Every call is counted, identified and guarded, through a real channel."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -173,6 +174,16 @@ async def test_an_abort_by_a_stock_servicer_keeps_its_status() -> None:
     assert counters.handled == [(SERVICE, "Call", "DATA_LOSS")]
 
 
+@pytest.fixture
+def every_level() -> Iterator[None]:
+    """Log lines of every level, whatever a service in this process has configured."""
+    former = structlog.get_config()
+    structlog.configure(**{**former, "wrapper_class": structlog.make_filtering_bound_logger(0)})
+    yield
+    structlog.configure(**former)
+
+
+@pytest.mark.usefixtures("every_level")
 async def test_the_access_log_is_off_unless_asked_for() -> None:
     lines = {}
     for wanted in (False, True):
