@@ -59,7 +59,12 @@ class OperationsServer:
             return
         exchange = asyncio.create_task(self._exchange(reader, writer))
         self._exchanges.add(exchange)
-        exchange.add_done_callback(self._exchanges.discard)
+        exchange.add_done_callback(lambda ended: self._ended(ended, writer))
+
+    def _ended(self, exchange: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
+        self._exchanges.discard(exchange)
+        # Nothing is left to lose: all was sent and closed, or the peer did not play along, or the stop came before the exchange began.
+        writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request and close. The deadline covers reading and writing, so that nobody holds a connection open."""
@@ -71,9 +76,6 @@ class OperationsServer:
                 await writer.wait_closed()
         except (TimeoutError, OSError):
             pass
-        finally:
-            # Nothing is left to lose: either all was sent and closed, or the peer did not play along.
-            writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:

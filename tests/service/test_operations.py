@@ -122,3 +122,19 @@ async def test_stopping_closes_open_connections(running: Running) -> None:
     writer.close()
     with pytest.raises(OSError):  # noqa: PT011
         await asyncio.open_connection("127.0.0.1", running.port)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_stopping_ends_every_connection_however_early_its_exchange_is(running: Running, turns: int) -> None:
+    """A stop may come between the arrival of a connection and the first step of its exchange."""
+    connecting = asyncio.create_task(asyncio.open_connection("127.0.0.1", running.port))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await running.server.stop()
+    try:
+        reader, writer = await connecting
+    except ConnectionError:
+        return  # the stop came first
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(reader.readexactly(1), 2)
+    writer.close()

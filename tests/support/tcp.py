@@ -104,6 +104,8 @@ class _Server:
         task = asyncio.create_task(self._attend(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before it begins never reaches its own end.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _attend(self, connection: Connection) -> None:
         try:
