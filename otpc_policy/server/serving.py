@@ -112,7 +112,7 @@ class Service:
         grace_s = self._settings.drain_grace_s
         # Refuses new calls at once (GOAWAY) and then waits for every stream; the calls that matter are waited for below.
         closing = asyncio.create_task(self._server.stop(grace_s + _LAST_ANSWERS_S))
-        waits = [asyncio.create_task(self._interceptor.wait_until_idle()), asyncio.create_task(hurry.wait())]
+        waits = [asyncio.create_task(self._interceptor.wait_until_quiet(_LAST_ANSWERS_S)), asyncio.create_task(hurry.wait())]
         try:
             await asyncio.wait([closing, *waits], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -120,7 +120,7 @@ class Service:
                 wait.cancel()
         if self._interceptor.in_flight:
             self._log.warning("calls abandoned", calls=self._interceptor.in_flight)
-        await self._server.stop(None if hurry.is_set() else _LAST_ANSWERS_S)
+        await self._server.stop(None)
         await closing
 
 

@@ -50,11 +50,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         """Unary calls being answered. Streams do not count: a health watch lasts as long as its caller likes."""
         return self._in_flight
 
-    async def wait_until_idle(self) -> None:
-        """Return when no unary call is being answered."""
-        while self._in_flight:
-            self._idle = self._idle or asyncio.Event()
-            await self._idle.wait()
+    async def wait_until_quiet(self, quiet_s: float) -> None:
+        """Return when no unary call has begun or ended for quiet_s.
+
+        An answer leaves after its handler ends, and the handler of a call that gRPC has accepted may begin late: idle for an instant is not the end.
+        """
+        while True:
+            self._idle = asyncio.Event()
+            try:
+                async with asyncio.timeout(None if self._in_flight else quiet_s):
+                    await self._idle.wait()
+            except TimeoutError:
+                if not self._in_flight:
+                    return
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]], handler_call_details: grpc.HandlerCallDetails

@@ -48,7 +48,7 @@ async def test_each_row_of_the_table_reaches_the_caller_with_error_info(error: E
     interceptor = CallInterceptor(counters)
     async with serving(one_method(raising(error)), interceptor) as channel:
         seen = await failure(channel.unary_unary(CALL)(b"", metadata=(("x-request-id", "id-1"),)))
-        await interceptor.wait_until_idle()
+        await interceptor.wait_until_quiet(0.0)
     assert (seen.code, seen.info.reason, seen.info.metadata["request_id"], seen.metadata["x-request-id"]) == (code, reason, "id-1", "id-1")
     assert counters.started == [(SERVICE, "Call")]
     assert counters.handled == [(SERVICE, "Call", code.name)]
@@ -116,7 +116,7 @@ async def test_bytes_that_are_no_message_are_the_callers_fault_for_stock_service
     register = one_method(echo, request_deserializer=pb.CheckEndpointRequest.FromString, response_serializer=pb.CheckEndpointRequest.SerializeToString)
     async with serving(register, interceptor) as channel:
         seen = await failure(channel.unary_unary(CALL)(b"\xff\xff"))
-        await interceptor.wait_until_idle()
+        await interceptor.wait_until_quiet(0.0)
         good = pb.CheckEndpointRequest(host="a.example").SerializeToString()
         assert await channel.unary_unary(CALL)(good) == good
     assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
@@ -155,7 +155,7 @@ async def test_a_caller_that_leaves_cancels_the_handler_and_is_counted(ends: str
         if ends == "cancel":
             call.cancel()
         await asyncio.wait_for(cancelled.wait(), 5)
-        await interceptor.wait_until_idle()
+        await interceptor.wait_until_quiet(0.0)
     assert counters.handled == [(SERVICE, "Call", code)]
     assert interceptor.in_flight == 0
 
@@ -170,7 +170,7 @@ async def test_an_abort_by_a_stock_servicer_keeps_its_status() -> None:
     async with serving(one_method(behaviour), interceptor) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="stock"):
             await channel.unary_unary(CALL)(b"")
-        await interceptor.wait_until_idle()
+        await interceptor.wait_until_quiet(0.0)
     assert counters.handled == [(SERVICE, "Call", "DATA_LOSS")]
 
 
@@ -191,7 +191,30 @@ async def test_the_access_log_is_off_unless_asked_for() -> None:
             interceptor = CallInterceptor(FakeCounters(), log_calls=wanted)
             async with serving(one_method(echo), interceptor) as channel:
                 await channel.unary_unary(CALL)(b"")
-                await interceptor.wait_until_idle()  # the line is written after the answer has gone
+                await interceptor.wait_until_quiet(0.0)  # the line is written after the answer has gone
         lines[wanted] = [line for line in logs if line["event"] == "call"]
     assert lines[False] == []
     assert [(line["service"], line["method"], line["code"]) for line in lines[True]] == [(SERVICE, "Call", "OK")]
+
+
+async def test_a_call_that_begins_while_the_last_answers_leave_is_waited_for_too() -> None:
+    """gRPC may have accepted it just before the drain: then its handler starts when all others have ended."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: bytes, _context: Any) -> bytes:
+        begun.set()
+        await may_end.wait()
+        return request
+
+    interceptor = CallInterceptor(FakeCounters())
+    async with serving(one_method(slow), interceptor) as channel:
+        quiet = asyncio.create_task(interceptor.wait_until_quiet(0.2))
+        await asyncio.sleep(0)  # it has begun to wait, and no call is there
+        call = asyncio.ensure_future(channel.unary_unary(CALL)(b""))
+        await begun.wait()
+        done, _ = await asyncio.wait({quiet}, timeout=0.5)
+        assert not done
+        may_end.set()
+        await call
+        await asyncio.wait_for(quiet, 5)
+    assert interceptor.in_flight == 0

@@ -228,7 +228,7 @@ async def test_an_unknown_policy_is_not_found(start: Start) -> None:
 async def test_malformed_bytes_are_invalid_and_counted(start: Start, method: str) -> None:
     running = await start()
     seen = await failure(running.channel.unary_unary(f"/{POLICY_CHECK_SERVICE}/{method}")(b"\xff\xff\xff"))
-    await running.interceptor.wait_until_idle()
+    await running.interceptor.wait_until_quiet(0.0)
     assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
     assert seen.details[0].field_violations[0].description == f"the bytes are not a valid otpc_policy.v1.{method}Request"
     assert running.counters.handled == [(POLICY_CHECK_SERVICE, method, "INVALID_ARGUMENT")]
