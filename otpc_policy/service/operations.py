@@ -54,7 +54,9 @@ class OperationsServer:
         await self.stop()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._exchanges) >= _CONNECTIONS:
+        # A connection taken before the listener closed may be announced after that.
+        stopped = self._server is None or not self._server.is_serving()
+        if stopped or len(self._exchanges) >= _CONNECTIONS:
             writer.transport.abort()
             return
         exchange = asyncio.create_task(self._exchange(reader, writer))
