@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -130,7 +130,7 @@ async def test_stopping_ends_a_connection_whose_exchange_has_not_begun(running: 
     """A task that is cancelled before its first step never reaches its finally."""
     stops: list[asyncio.Task[None]] = []
 
-    def stop_first(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> "asyncio.Task[Any]":
+    def stop_first(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
         if coroutine.__name__ == "_exchange":
             stops.append(asyncio.Task(running.server.stop(), loop=loop))
         return asyncio.Task(coroutine, loop=loop, **options)
