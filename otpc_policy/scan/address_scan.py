@@ -9,6 +9,7 @@ from otpc_policy.facts import ClientAuth, HttpService, TlsVersion
 from otpc_policy.scan.elimination import KnownGood, Plan, Question
 from otpc_policy.scan.evidence import Reaction, observe
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
+from otpc_policy.scan.hello_probe import probe
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.questions import MODERN_VERSIONS, OLD_VERSIONS, controls_for, first_contact, key_type_questions, suite_questions
@@ -52,7 +53,7 @@ class AddressScan:
     async def examine(self) -> None:
         """Settle all questions. Cancel it to stop; what is known stays."""
         modern = [question for version in MODERN_VERSIONS for question in self.questions[version]]
-        await self._ask(modern, lambda _: ())
+        await self._ask([question for question in modern if not question.offer.hello_only], lambda _: ())
         tls13 = next((good for good in self._found() if good.offer.version is TlsVersion.TLS_1_3), None)
         self.key_types = [] if tls13 is None else key_type_questions(tls13)
         old = [question for version in OLD_VERSIONS for question in self.questions[version]]
@@ -112,7 +113,7 @@ class AddressScan:
     async def _shake(self, offer: HandshakeOffer) -> HandshakeOutcome:
         async with self._slots:
             self.connections_used += 1
-            return await self._pool.handshake(offer)
+            return await (probe(offer) if offer.hello_only else self._pool.handshake(offer))
 
     async def _ask_http(self) -> None:
         """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails."""

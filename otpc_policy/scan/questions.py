@@ -1,7 +1,8 @@
 """Which hellos a scan sends: versions, suites, shapes. Data and selection, no IO.
 
 Every suite that sslyze's two TLS libraries can offer is asked for at every version that may carry it, NULL, anonymous
-and EXPORT suites included. PSK, SRP and Kerberos suites are not: a client without those secrets cannot offer them.
+and EXPORT suites included. The others that have a name (integrity-only, GOST, SM4, EXPORT1024, and PSK, SRP and Kerberos, which need a
+secret to complete) are offered at TLS 1.2 and 1.3 by hellos of our own; an older version denies in any case.
 """
 
 from collections.abc import Sequence
@@ -53,12 +54,15 @@ def suite_questions(shape: HandshakeOffer, version: TlsVersion) -> list[Question
             (False, [suite for suite in modern if suite not in ecdsa]),
             (True, [suite for suite in suites if _needs_legacy(suite)]),
         ]
-    questions = []
-    for legacy, group in groups:
-        code_points = [suite.code_point for suite in group]
-        count = -(-len(code_points) // CHUNK)
-        questions += [Question(offer=replace(shape, version=version, legacy=legacy, cipher_suites=tuple(code_points[place::count]))) for place in range(count)]
-    return questions
+    shapes = [(replace(shape, version=version, legacy=legacy), group) for legacy, group in groups]
+    if version in MODERN_VERSIONS:
+        shapes.append((replace(shape, version=version, hello_only=True), _nameable_only(version)))
+    return [question for one, group in shapes for question in _chunks(one, group)]
+
+
+def _chunks(shape: HandshakeOffer, suites: Sequence[CipherSuite]) -> list[Question]:
+    count = -(-len(suites) // CHUNK)
+    return [Question(offer=replace(shape, cipher_suites=tuple(suite.code_point for suite in suites[place::count]))) for place in range(count)]
 
 
 def key_type_questions(tls13: KnownGood) -> list[Question]:
@@ -73,13 +77,18 @@ def controls_for(question: Question, found: Sequence[KnownGood]) -> list[KnownGo
     """Return shapes to control a question with, the nearest to its own first.
 
     found: everything accepted so far. A suite found with one TLS library at TLS 1.2 or below is tried in the question's library
-    too, because that hello differs from the question's in its version alone.
+    too, because that hello differs from the question's in its version alone. Our own hellos can carry any suite, libraries not.
     """
+    if question.offer.hello_only:
+        found = [KnownGood(replace(good.offer, legacy=False, hello_only=True), good.suite) for good in found if _own_hello_can_carry(good)]
+    else:
+        found = [good for good in found if not good.offer.hello_only]
     same_library = [
         KnownGood(replace(good.offer, legacy=question.offer.legacy), good.suite)
         for good in found
         if good.offer.version is not None
         and TlsVersion.TLS_1_0 <= good.offer.version <= TlsVersion.TLS_1_2
+        and not question.offer.hello_only
         and _library_knows(question.offer.legacy, good.suite)
     ]
     version = question.offer.version
@@ -102,6 +111,17 @@ def _offerable(version: TlsVersion) -> list[CipherSuite]:
     if version is TlsVersion.TLS_1_2:
         return older
     return [suite for suite in older if not suite.iana_name.endswith(_SINCE_TLS12)]
+
+
+def _nameable_only(version: TlsVersion) -> list[CipherSuite]:
+    """Return the suites that have a name and that no TLS library of ours offers."""
+    offerable = {suite.code_point for suite in _offerable(version)}
+    wants_tls13 = version is TlsVersion.TLS_1_3
+    return [suite for suite in all_suites() if suite.is_tls13 is wants_tls13 and not suite.is_ssl2 and suite.code_point not in offerable]
+
+
+def _own_hello_can_carry(good: KnownGood) -> bool:
+    return good.offer.version is None or good.offer.version >= TlsVersion.TLS_1_0
 
 
 def _needs_legacy(suite: CipherSuite) -> bool:

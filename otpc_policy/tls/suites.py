@@ -12,8 +12,10 @@ from otpc_policy.tls.suite_table import SUITE_TABLE
 
 # RFC 9150: TLS 1.3 suites that authenticate records and encrypt nothing.
 _INTEGRITY_ONLY = frozenset({0xC0B4, 0xC0B5})
+# RFC 8998 (SM4) and RFC 9367 (GOST): suites of TLS 1.3 outside its own range of numbers.
+_TLS13_ELSEWHERE = frozenset({0x00C6, 0x00C7, 0xC103, 0xC104, 0xC105, 0xC106})
 # The key exchange name begins with one of these or contains it where no certificate of the server signs or decrypts.
-_WITHOUT_CERTIFICATE = ("anon", "PSK", "KRB5", "SRP")
+_WITHOUT_CERTIFICATE = ("anon", "PSK", "KRB5", "SRP", "ECCPWD")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ def _by_name() -> Mapping[str, CipherSuite]:
 def _suite(columns: list[str]) -> CipherSuite:
     code_point, iana_name = int(columns[0], 16), columns[1]
     key_exchange = iana_name.partition("_WITH_")[0]
-    is_tls13 = code_point >> 8 == 0x13 or code_point in _INTEGRITY_ONLY
+    is_tls13 = code_point >> 8 == 0x13 or code_point in _INTEGRITY_ONLY | _TLS13_ELSEWHERE
     return CipherSuite(
         code_point=code_point,
         iana_name=iana_name,

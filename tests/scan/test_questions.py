@@ -7,7 +7,7 @@ import pytest
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.elimination import CHUNK, KnownGood, Question
 from otpc_policy.scan.questions import MODERN_VERSIONS, OLD_VERSIONS, controls_for, first_contact, suite_questions
-from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.tls.suites import all_suites, suite_by_code_point
 from tests.scan.partners import SIX, offer
 
 SHAPE = offer(443, version=None, suites=())
@@ -21,9 +21,25 @@ def test_each_suite_is_asked_once_in_chunks_that_leave_room_for_a_control(versio
     assert all(0 < len(question.offer.cipher_suites) <= CHUNK and question.offer.version is version for question in questions)
 
 
+@pytest.mark.parametrize("version", MODERN_VERSIONS)
+def test_each_suite_that_has_a_name_is_asked_for(version: TlsVersion) -> None:
+    asked = {suite for question in suite_questions(SHAPE, version) for suite in question.offer.cipher_suites}
+    assert asked == {suite.code_point for suite in all_suites() if not suite.is_ssl2 and suite.is_tls13 is (version is TlsVersion.TLS_1_3)}
+
+
+def test_our_own_hellos_are_controlled_by_our_own_and_never_control_a_librarys() -> None:
+    tls12 = KnownGood(replace(SHAPE, version=TlsVersion.TLS_1_2), 0xC02F)
+    own = KnownGood(replace(SHAPE, version=TlsVersion.TLS_1_2, hello_only=True), 0x00A8)
+    ssl3 = KnownGood(replace(SHAPE, version=TlsVersion.SSL_3_0, legacy=True), 0x000A)
+    *libraries, last = suite_questions(SHAPE, TlsVersion.TLS_1_2)
+    assert last.offer.hello_only
+    assert [(good.offer.hello_only, good.suite) for good in controls_for(last, [ssl3, tls12, own])] == [(True, 0xC02F), (True, 0x00A8)]
+    assert [good.suite for good in controls_for(libraries[0], [own])] == []
+
+
 def key_exchanges(version: TlsVersion) -> list[set[str]]:
     """Return those of each chunk that the modern library offers."""
-    modern = [question for question in suite_questions(SHAPE, version) if not question.offer.legacy]
+    modern = [question for question in suite_questions(SHAPE, version) if not question.offer.legacy and not question.offer.hello_only]
     named = [[suite_by_code_point(suite) for suite in question.offer.cipher_suites] for question in modern]
     return [{one.iana_name.partition("_WITH_")[0] for one in chunk if one} for chunk in named]
 

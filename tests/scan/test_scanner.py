@@ -10,6 +10,7 @@ import pytest
 from otpc_policy.addresses import AddressVetting, VettedAddress
 from otpc_policy.errors import Overloaded
 from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Evidence, HttpService, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.scan.partners import (
     SIX,
     SIX_NAMES,
@@ -125,6 +126,41 @@ async def test_a_required_client_certificate_still_shows_versions_suites_and_cha
     assert suites(facts, TlsVersion.TLS_1_2, Support.YES) == set(SIX)
     assert all(fact.handshake_completed for fact in facts.cipher_suites if fact.support is Support.YES)
     assert len([fact for fact in facts.deployments if fact.chain]) == 4
+
+
+async def test_a_suite_that_encrypts_nothing_is_seen_though_no_library_offers_it(good: int) -> None:
+    """RFC 9150: no TLS library of ours implements the integrity-only suites of TLS 1.3; a server may."""
+    chosen = b"\x03\x03" + bytes(32) + b"\0" + b"\xc0\xb4" + b"\0" + b"\x00\x06" + b"\x00\x2b\x00\x02\x03\x04"
+    message = b"\x02" + len(chosen).to_bytes(3, "big") + chosen
+    answer = b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
+    relay = turns_hostile(good, after=10_000, into=stall)
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(4096)
+        offered = offered_cipher_suites(first)
+        if 0xC0B4 in offered and 0x1301 not in offered and 0xC02F not in offered:
+            writer.write(answer)
+            await writer.drain()
+            await reader.read(4096)
+            return
+        again = asyncio.StreamReader()
+        again.feed_data(first)
+        pump = asyncio.create_task(_pour(reader, again))
+        try:
+            await relay(again, writer)
+        finally:
+            pump.cancel()
+
+    async with server(behave) as port:
+        facts = await measure(port)
+    assert 0xC0B4 in suites(facts, TlsVersion.TLS_1_3, Support.YES)
+    assert suites(facts, TlsVersion.TLS_1_2, Support.YES) == set(SIX)
+
+
+async def _pour(reader: asyncio.StreamReader, into: asyncio.StreamReader) -> None:
+    while chunk := await reader.read(65536):
+        into.feed_data(chunk)
+    into.feed_eof()
 
 
 @pytest.mark.parametrize("after", [1, 5, 20])

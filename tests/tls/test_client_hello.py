@@ -1,8 +1,17 @@
-"""What our own hellos offer."""
+"""What our own hellos offer, and that a real server understands them."""
 
 import ssl
+from contextlib import suppress
+from pathlib import Path
 
-from otpc_policy.tls.client_hello import offered_cipher_suites
+import pytest
+
+from otpc_policy.facts import TlsVersion
+from otpc_policy.tls.answer import Alert, Answer, ServerHello, parse_answer
+from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello, offered_cipher_suites
+from tests.support.certificates import CertificateAuthority
+
+MODERN = (0x1301, 0xC02F, 0xC02B)
 
 
 def test_suites_are_read_off_a_real_hello_in_order() -> None:
@@ -23,3 +32,51 @@ def test_suites_are_read_off_an_ssl_2_hello() -> None:
     sent = bytes.fromhex("801c 01 0002 0006 0000 000d") + bytes.fromhex("010080 0700c0") + b"c" * 13
     assert offered_cipher_suites(sent) == (0x010080, 0x0700C0)
     assert offered_cipher_suites(b"") == ()
+
+
+@pytest.fixture(scope="module")
+def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    chain, key = CertificateAuthority.create().issue(key="rsa2048").write(tmp_path_factory.mktemp("hello"), "server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(chain), Path(key))
+    return context
+
+
+def answer_to(hello: bytes, context: ssl.SSLContext, names: list[str | None]) -> Answer:
+    """What OpenSSL in this process says first; the server name that it read is added to names."""
+    context.sni_callback = lambda _connection, name, _context: names.append(name)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    connection = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming.write(hello)
+    with suppress(ssl.SSLError):
+        connection.do_handshake()
+    return parse_answer(outgoing.read())
+
+
+@pytest.mark.parametrize(
+    ("version", "chosen"),
+    [(None, (TlsVersion.TLS_1_3, 0x1301)), (TlsVersion.TLS_1_3, (TlsVersion.TLS_1_3, 0x1301)), (TlsVersion.TLS_1_2, (TlsVersion.TLS_1_2, 0xC02F))],
+)
+def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version: TlsVersion | None, chosen: tuple[TlsVersion, int]) -> None:
+    names: list[str | None] = []
+    hello = encode_client_hello(version=version, cipher_suites=MODERN, server_name="partner.test", entropy=bytes(range(ENTROPY_BYTES)))
+    answer = answer_to(hello, server_context, names)
+    assert isinstance(answer, ServerHello)
+    assert (answer.version, answer.cipher_suite) == chosen
+    assert names == ["partner.test"]
+    assert offered_cipher_suites(hello) == MODERN
+
+
+def test_openssl_refuses_what_it_lacks_with_an_alert(server_context: ssl.SSLContext) -> None:
+    hello = encode_client_hello(version=TlsVersion.TLS_1_3, cipher_suites=(0xC0B4, 0xC0B5), server_name=None, entropy=bytes(ENTROPY_BYTES))
+    answer = answer_to(hello, server_context, [])
+    assert isinstance(answer, Alert)
+    assert answer.description == 40
+
+
+@pytest.mark.parametrize("version", [TlsVersion.TLS_1_0, TlsVersion.TLS_1_1])
+def test_an_old_version_is_offered_alone(server_context: ssl.SSLContext, version: TlsVersion) -> None:
+    hello = encode_client_hello(version=version, cipher_suites=(0x002F,), server_name="partner.test", entropy=bytes(ENTROPY_BYTES))
+    answer = answer_to(hello, server_context, [])
+    assert isinstance(answer, Alert)
+    assert answer.description == 70

@@ -47,7 +47,8 @@ def test_kinds_of_insecure_suites() -> None:
     assert kinds("SSL_CK_RC4_128_EXPORT40_WITH_MD5") == (False, False, True, False)
     assert kinds("TLS_SHA256_SHA256") == (False, False, False, True)
     assert kinds("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256") == (False, False, False, False)
-    assert {suite.code_point for suite in all_suites() if suite.is_tls13} == {0x1301, 0x1302, 0x1303, 0x1304, 0x1305, 0xC0B4, 0xC0B5}
+    tls13 = {suite.code_point for suite in all_suites() if suite.is_tls13}
+    assert tls13 == {*range(0x1301, 0x1308), 0xC0B4, 0xC0B5, 0x00C6, 0x00C7, 0xC103, 0xC104, 0xC105, 0xC106}
 
 
 def test_a_name_shared_with_ssl_2_means_the_later_suite_and_old_names_are_known() -> None:
