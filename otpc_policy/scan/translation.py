@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,14 +12,12 @@ from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType
 from otpc_policy.scan.handshakes import Completed, versions_for_certificates
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.offers import suites_at
-from otpc_policy.tls.proof import Log, Record
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.suites import suite_by_code_point
 
 # Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
 _LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA}, KeyType.DSA: {KeyType.DSA}, KeyType.OTHER: {KeyType.OTHER}}
 _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
-_UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
-_UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +79,33 @@ def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
 
 def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
     """Return a fact for every suite of every version that is offered; in order of versions and numbers."""
+    proven = frozenset((one.handshake.version, one.cipher_suite) for one in measured.completed)
+    return tuple(
+        fact
+        for version in sorted(measured.accepted)
+        for fact in _cipher_suite_facts(
+            version,
+            measured.accepted[version],
+            frozenset(measured.absences(version).items()),
+            frozenset(suite for of_version, suite in proven if of_version is version),
+        )
+    )
+
+
+# Most servers accept one of few sets of suites: they share hundreds of facts, in memory and in time.
+@lru_cache(maxsize=256)
+def _cipher_suite_facts(
+    version: TlsVersion, accepted: frozenset[int], absences: frozenset[tuple[int, Evidence]], completed: frozenset[int]
+) -> tuple[CipherSuiteFact, ...]:
+    absent = dict(absences)
     facts = []
-    proven = {(one.handshake.version, one.cipher_suite) for one in measured.completed}
-    for version in sorted(measured.accepted):
-        accepted, absences = measured.accepted[version], measured.absences(version)
-        for suite in suites_at(version):
-            if suite in accepted:
-                support, evidence = Support.YES, Evidence.SERVER_HELLO
-            else:
-                evidence = absences.get(suite, Evidence.NONE)
-                support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
-            facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=(version, suite) in proven))
+    for suite in suites_at(version):
+        if suite in accepted:
+            support, evidence = Support.YES, Evidence.SERVER_HELLO
+        else:
+            evidence = absent.get(suite, Evidence.NONE)
+            support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
+        facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=suite in completed))
     return tuple(facts)
 
 
@@ -153,23 +167,6 @@ def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:
 def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -> DeploymentFact:
     support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
     return DeploymentFact(version=version, key_type=key_type, support=support, evidence=evidence)
-
-
-def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
-    """Return, each once, what kept something from being proven."""
-    records = [record for log in measured.surveys for record in log.records]
-    found = [record.reading.remark for record in records if _is_worth_telling(record)]
-    if not measured.is_steady:
-        found.append(_UNSTEADY)
-    supports = {*(fact.support for fact in versions), *(fact.support for fact in suites)}
-    if any(record.refused for record in records) and (Support.UNKNOWN in supports or not measured.accepted):
-        found.append(_UNCONTROLLED)
-    return tuple(dict.fromkeys(remark for remark in found if remark))
-
-
-def _is_worth_telling(record: Record) -> bool:
-    """What a server says to a hello without a name is told by its alert; only routing proxies differ there."""
-    return not (record.probe.hello.version is TlsVersion.SSL_3_0 and record.probe.hello.server_name is None and isinstance(record.outcome.answer, Alert))
 
 
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:

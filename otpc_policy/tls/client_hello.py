@@ -13,7 +13,8 @@ from functools import lru_cache
 from otpc_policy.facts import KeyType, TlsVersion
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
-ENTROPY_BYTES = 96
+_RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
+ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + _SHARE_BYTES
 
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
@@ -90,16 +91,9 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
-    random, session_id, share = entropy[:32], entropy[32:64], entropy[64:96]
-    before, behind, shares = _template(hello)
-    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
-    echoed = session_id if hello.style is HelloStyle.FULL else b""
-    extensions = behind + (_share(share) if shares else b"")
-    tail = _vector(2, extensions) if extensions else b""
-    body = before + random + _vector(1, echoed) + _numbers(2, _with_signal(hello)) + b"\1\0" + tail
-    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
-    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
-    return record + _vector(2, b"\x01" + _vector(3, body))
+    before, has_session_id, behind, has_share = _template(hello)
+    session_id = entropy[32:64] if has_session_id else b""
+    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], entropy[64:96] if has_share else b""))
 
 
 def _with_signal(hello: ClientHello) -> tuple[int, ...]:
@@ -113,13 +107,25 @@ def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
-@lru_cache(maxsize=256)
-def _template(hello: ClientHello) -> tuple[bytes, bytes, bool]:
-    """Return what stands before the randomness, all extensions that need none, and whether a key share follows."""
-    legacy_version = min(hello.version, TlsVersion.TLS_1_2)
-    extensions = _extensions(hello)
-    encoded = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in extensions)
-    return legacy_version.to_bytes(2, "big"), encoded, hello.version is TlsVersion.TLS_1_3
+@lru_cache(maxsize=512)
+def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], bool]:
+    """Return a hello without its randomness: what stands before Random, whether a session id follows it, what stands before and behind that.
+
+    The last says whether a key share ends it all. The same few hellos are sent to every server.
+    """
+    legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
+    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
+    session_id = _SESSION_ID_BYTES if hello.style is HelloStyle.FULL else 0
+    has_share = hello.version is TlsVersion.TLS_1_3
+    extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
+    if has_share:
+        extensions += _share(bytes(_SHARE_BYTES))
+    tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
+    length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
+    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
+    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    before = record + (4 + length).to_bytes(2, "big") + b"\x01" + length.to_bytes(3, "big") + legacy_version
+    return before, bool(session_id), (bytes((session_id,)), tail[:-_SHARE_BYTES] if has_share else tail), has_share
 
 
 def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:

@@ -47,6 +47,7 @@ class Log:
         self.waves = 0
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._times: dict[ClientHello, int] = {}
+        self._absences: dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
@@ -61,6 +62,7 @@ class Log:
                 for suite in reading.suites:
                     of_version.setdefault(suite, record)
         self.waves += 1
+        self._absences.clear()
 
     def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
         """Return the suites that the server chose at a version, each with its first record."""
@@ -88,11 +90,17 @@ class Log:
             if not record.chose and any(_contradicts(record, good) for good in accepted):
                 yield record
 
-    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> dict[int, Evidence]:
+    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused at a version, each with what proves it.
 
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
+        known = self._absences.get((version, key_type))
+        if known is None:
+            known = self._absences[version, key_type] = self._find_absences(version, key_type)
+        return known
+
+    def _find_absences(self, version: TlsVersion, key_type: KeyType | None) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
         closes: dict[int, set[int]] = {}
         for record in self.records:

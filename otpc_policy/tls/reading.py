@@ -33,7 +33,7 @@ class Reading:
     """One answer, read.
 
     version, suites: what the server chose; one suite, except in SSL 2. alert: its number, if it refused with one.
-    remark: for people, why nothing is proven.
+    remark: for people, why nothing is proven. is_violation: because the server broke the protocol.
     """
 
     reaction: Reaction
@@ -41,6 +41,7 @@ class Reading:
     suites: tuple[int, ...] = ()
     alert: int | None = None
     remark: str = ""
+    is_violation: bool = False
 
 
 def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str) -> Reading:
@@ -57,6 +58,8 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
         return _refusal(answer)
     if isinstance(answer, Incomplete) and closed:
         return Reading(reaction=Reaction.CLOSED)
+    if isinstance(answer, Ssl2ServerHello):
+        return _violation("SSL 2.0, which was not offered")
     return Reading(reaction=Reaction.UNPROVEN, remark=_unproven(answer, otherwise))
 
 
@@ -76,12 +79,12 @@ def _choice(hello: ServerHello, highest: TlsVersion, offered: Container[int]) ->
 
 
 def _violation(what: str) -> Reading:
-    return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}")
+    return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}", is_violation=True)
 
 
 def _refusal(alert: Alert) -> Reading:
     if alert.level not in (1, 2):
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}")
+        return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}", is_violation=True)
     if alert.level == 1:
         return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent a warning, alert {alert.description}, and nothing else")
     if alert.description in _REFUSING_ALERTS:
@@ -100,8 +103,6 @@ def _unproven(answer: Answer, otherwise: str) -> str:
         return f"the server answered with bytes that are no TLS: {answer.reason}"
     if isinstance(answer, PlainHttp):
         return "the server answered in plain-text HTTP"
-    if isinstance(answer, Ssl2ServerHello):
-        return "protocol violation: the server chose SSL 2.0, which was not offered"
     return otherwise
 
 
