@@ -106,7 +106,9 @@ def main() -> int:
             print(f"{number:>10,} cases  {number / (shown_s - started_s):>8,.0f} a second", flush=True)
     elapsed_s = time.monotonic() - started_s
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{arguments.cases:,} cases of {total_bytes / arguments.cases:,.0f} bytes on average in {elapsed_s:.1f} s: {arguments.cases / elapsed_s:,.0f} a second")
+    print(
+        f"{arguments.cases:,} cases of {total_bytes / arguments.cases:,.0f} bytes on average in {elapsed_s:.1f} s: {arguments.cases / elapsed_s:,.0f} a second"
+    )
     print("answers: " + ", ".join(f"{kind} {count:,}" for kind, count in answers.most_common()) + f"; leaves found: {hints:,}")
     print(f"peak memory: {peak_kib / 1024:.1f} MiB, {(peak_kib - memory_at_start_kib) / 1024:.1f} MiB more than after the first cases")
     times = growth()
