@@ -31,7 +31,25 @@ def seeds() -> list[bytes]:
 
 def check(case: bytes, random: Random) -> tuple[Answer, bytes | None]:
     """Return what the case says, and the leaf in it. Raises AssertionError, or whatever the decoder raises."""
+    allowed_s = _ALLOWED_S + _ALLOWED_S_PER_BYTE * len(case)
+    started_s = time.perf_counter()
+    found = judged(case, random)
+    # A busy machine takes time too, so what seems slow is asked for its processor time, which is costly to measure.
+    if time.perf_counter() - started_s > allowed_s:
+        spent_s = min(processor_time_s(case, random) for _ in range(3))
+        assert spent_s <= allowed_s, f"{spent_s * 1e3:.1f} ms for {len(case)} bytes"
+    return found
+
+
+def processor_time_s(case: bytes, random: Random) -> float:
+    """Return what all feeds of a case cost."""
     started_s = time.thread_time()
+    judged(case, random)
+    return time.thread_time() - started_s
+
+
+def judged(case: bytes, random: Random) -> tuple[Answer, bytes | None]:
+    """Return the same as check, whatever time it takes."""
     at_once = AnswerReader()
     answer = at_once.feed(case)
     assert isinstance(answer, KINDS), f"no answer at all: {answer!r}"
@@ -43,8 +61,6 @@ def check(case: bytes, random: Random) -> tuple[Answer, bytes | None]:
     assert parse_answer(case) == (at_once.warning or answer if isinstance(answer, Incomplete) else answer), "parse_answer differs"
     leaf = certificate_hint(case)
     assert leaf is None or (leaf[:1] == b"\x30" and len(leaf) < len(case)), "a leaf that was not sent"
-    spent_s = time.thread_time() - started_s
-    assert spent_s <= _ALLOWED_S + _ALLOWED_S_PER_BYTE * len(case), f"{spent_s * 1e3:.1f} ms for {len(case)} bytes"
     return answer, leaf
 
 

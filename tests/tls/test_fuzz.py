@@ -67,3 +67,15 @@ def test_the_fuzzer_notices_an_answer_that_depends_on_how_bytes_come(monkeypatch
     monkeypatch.setattr(AnswerReader, "feed", different)
     with pytest.raises(AssertionError, match="answer"):
         fuzz.check(record(hello()) + b"more", Random(1))
+
+
+def test_the_fuzzer_notices_a_decoder_that_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = AnswerReader.feed
+
+    def slow(reader: AnswerReader, chunk: bytes) -> object:
+        sum(range(200_000))
+        return genuine(reader, chunk)
+
+    monkeypatch.setattr(AnswerReader, "feed", slow)
+    with pytest.raises(AssertionError, match="ms for"):
+        fuzz.check(record(hello()), Random(1))
