@@ -1,7 +1,7 @@
 """Splits what a server sends into records of TLS, as it comes in. Holds five bytes at most; lengths only count down."""
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from otpc_policy.tls.fields import Malformed
 
@@ -13,8 +13,7 @@ _DTLS_MAJOR = 0xFE
 _MAX_RECORD_BYTES = 2**14 + 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(NamedTuple):
     """Consecutive bytes of one record. record_bytes: how long the whole record says that it is."""
 
     content_type: int
@@ -25,12 +24,12 @@ class Piece:
 class RecordSplitter:
     """Takes a stream in chunks of any size. content_types: those that may come; any other is malformed."""
 
-    __slots__ = ("_content_types", "_header", "_left")
+    __slots__ = ("_content_type", "_content_types", "_header", "_left", "_record_bytes")
 
     def __init__(self, content_types: Container[int]) -> None:
         self._content_types = content_types
         self._header = bytearray()
-        self._left = 0
+        self._content_type = self._record_bytes = self._left = 0
 
     @property
     def is_between_records(self) -> bool:
@@ -50,19 +49,19 @@ class RecordSplitter:
                 place += missing
                 if len(self._header) < _HEADER_BYTES:
                     return
-                self._left = self._announced()
+                self._read_header()
             content = chunk[place : place + self._left]
             if content:
                 place += len(content)
                 self._left -= len(content)
-                yield Piece(content_type=self._header[0], record_bytes=int.from_bytes(self._header[3:], "big"), content=content)
+                yield Piece(self._content_type, self._record_bytes, content)
             if not self._left:
                 self._header.clear()
 
-    def _announced(self) -> int:
+    def _read_header(self) -> None:
         content_type, major, length = self._header[0], self._header[1], int.from_bytes(self._header[3:], "big")
         if major == _DTLS_MAJOR:
             raise Malformed("a record of DTLS")
         if content_type not in self._content_types or major != 3 or not 0 < length <= _MAX_RECORD_BYTES:
             raise Malformed("no record of TLS")
-        return length
+        self._content_type, self._record_bytes, self._left = content_type, length, length

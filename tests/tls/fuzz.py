@@ -90,7 +90,7 @@ def growth() -> float:
             best = min(best, time.thread_time() - started_s)
         return best
 
-    return spent_s(16_000) / spent_s(2_000)
+    return spent_s(12_000) / spent_s(1_500)
 
 
 def main() -> int:

@@ -92,4 +92,4 @@ def _mutate(random: Random, answer: bytearray, seeds: list[bytes]) -> None:
         case 8:
             answer[:0] = record(random.choice(_WARNINGS), 0x15) * random.randint(1, 7)
         case _:
-            answer[:] = fragmented(bytes(answer[5:]), random.choice((1, 3, 50, 2000))) if len(answer) < 4000 else answer[:place]
+            answer[:] = fragmented(bytes(answer[5:]), random.choice((1, 3, 50, 2000))) if len(answer) < 500 else answer[:place]
