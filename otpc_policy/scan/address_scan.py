@@ -102,9 +102,12 @@ class AddressScan:
         is_steady = self.measured().is_steady
         for _ in range(_FOLLOW_UPS):
             measured = self.measured()
-            tried = [handshake for handshake, _, _ in self._handshakes.done]
             wanted = missing_handshakes(
-                {version: sorted(suites) for version, suites in measured.accepted.items()}, measured.tls13_key_types, measured.completed, tried
+                {version: sorted(suites) for version, suites in measured.accepted.items()},
+                measured.tls13_key_types,
+                measured.leaf_hints,
+                measured.completed,
+                [handshake for handshake, _, _ in self._handshakes.done],
             )
             await self._shake_all(wanted, one_by_one=not is_steady)
 

@@ -8,6 +8,7 @@ from otpc_policy.scan.handshake import HandshakeOutcome
 from otpc_policy.scan.handshakes import Handshake
 from otpc_policy.scan.http_probe import HttpAnswer
 from otpc_policy.scan.translation import Measured, leaf_key_type
+from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.probe import Ending, Purpose
@@ -57,7 +58,7 @@ def _answered(record: Record) -> str:
     if record.reading.version is not None:
         return _choice(record.reading.version, record.reading.suites)
     if isinstance(answer, Alert):
-        return f"alert {answer.description}"
+        return f"alert {alert_name(answer.description)}"
     return record.outcome.ending.value if record.outcome.ending is not Ending.ANSWERED else "no answer of TLS"
 
 

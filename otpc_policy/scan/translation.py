@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
-from otpc_policy.scan.handshakes import Completed, versions_for_certificates
+from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.offers import suites_at
 from otpc_policy.tls.proof import Log
@@ -37,6 +37,16 @@ class Measured:
         for one in self.completed:
             accepted.setdefault(one.handshake.version, set()).add(one.cipher_suite)
         return {version: frozenset(suites) for version, suites in accepted.items()}
+
+    @cached_property
+    def leaf_hints(self) -> Sequence[LeafHint]:
+        """Leaves that came in clear."""
+        return [
+            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.leaf_hint)
+            for log in self.surveys
+            for record in log.records
+            if record.reading.version is not None and record.outcome.leaf_hint is not None and record.reading.suites
+        ]
 
     @cached_property
     def is_steady(self) -> bool:
@@ -122,7 +132,8 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact], suites
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    return tuple(facts)
+    unproven = ((hint.version, leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
+    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys(unproven)))
 
 
 def _obtained(completed: Iterable[Completed]) -> list[DeploymentFact]:

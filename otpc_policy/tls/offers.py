@@ -104,12 +104,8 @@ def _interleaved(family: Sequence[int], count: int) -> list[tuple[int, ...]]:
 
 
 def _may_be_negotiated(suite: CipherSuite, version: TlsVersion) -> bool:
-    if version is TlsVersion.SSL_2_0:
-        return suite.is_ssl2
-    if version is TlsVersion.TLS_1_3 or suite.is_tls13:
-        return suite.is_tls13 and version is TlsVersion.TLS_1_3
-    # Suites that need the PRF of TLS 1.2 (RFC 5246 5, RFC 5288, RFC 6655) are not offered below it.
-    return not suite.is_ssl2 and (version is TlsVersion.TLS_1_2 or not suite.iana_name.endswith(("_SHA256", "_SHA384", "_CCM", "_CCM_8")))
+    is_bound = suite.is_ssl2 or suite.is_tls13
+    return suite.lowest_version is version if is_bound else version not in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3) and suite.lowest_version <= version
 
 
 @cache

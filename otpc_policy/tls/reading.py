@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from otpc_policy.facts import TlsVersion
+from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
 from otpc_policy.tls.suites import suite_by_code_point
 
@@ -86,7 +87,7 @@ def _refusal(alert: Alert) -> Reading:
     if alert.level not in (1, 2):
         return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}", is_violation=True)
     if alert.level == 1:
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent a warning, alert {alert.description}, and nothing else")
+        return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent the warning {alert_name(alert.description)}, and nothing else")
     if alert.description in _REFUSING_ALERTS:
         return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     if alert.description == _INTERNAL_ERROR:
@@ -94,7 +95,7 @@ def _refusal(alert: Alert) -> Reading:
     return Reading(
         reaction=Reaction.UNPROVEN,
         alert=alert.description,
-        remark=f"the server answered with alert {alert.description}, which refuses nothing in particular",
+        remark=f"the server answered with the alert {alert_name(alert.description)}, which refuses nothing in particular",
     )
 
 
