@@ -12,17 +12,15 @@ from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.offers import PAYMENT_SUITES, families_at, lanes_of, opening, second_opening, short_lists_of, suites_at
 from otpc_policy.tls.probe import Outcome, Probe, Purpose
-from otpc_policy.tls.proof import Log
+from otpc_policy.tls.proof import LONG_LIST, Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
 # A refusal that is a close counts when it was seen three times; one more for what was lost.
 _ATTEMPTS = 4
 # The server of most suites that is known needs 14 waves; this ends a conversation with one that answers by chance.
 _WAVES = 40
-# With the longest list that a short hello of TLS 1.3 with a name of 24 bytes may hold, it stays below 256 bytes.
-_SHORTEST_LIST = 36
-# Beyond so many suites a server may not read the list to its end.
-_LONG = 64
+# With so many suites, one more as its control has, TLS 1.2 beside TLS 1.3 and a name of 24 bytes, a short hello stays below 256 bytes.
+_SHORTEST_LIST = 31
 # An answer that proves nothing, or none at all, is asked for once more.
 _SILENCES = 2
 # As many suites as the hellos of the first wave hold at least, so that they are controls of this.
@@ -175,7 +173,11 @@ class _Wave:
         """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
         versions = self._log.versions
         if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
-            return next((record.probe.hello for record in self._log.records if record.chose and record.reading.version is max(versions)), None)
+            least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
+            of_top = (record for record in self._log.records if record.chose and record.reading.version is max(versions))
+            long_enough = next((record.probe.hello for record in of_top if len(record.offered) >= least), None)
+            if long_enough is not None:
+                return long_enough
         top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
         if top not in versions:
             return None
@@ -185,8 +187,9 @@ class _Wave:
 
     def _is_closed_for(self, hello: ClientHello) -> bool:
         """A control of this wave serves for this version too."""
-        has_no_shape = hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0
-        return any(has_no_shape or (one.style is hello.style and len(one.cipher_suites) >= len(hello.cipher_suites)) for one in self._closing)
+        if hello.version is TlsVersion.SSL_2_0:
+            return bool(self._closing)
+        return any(hello.style in (HelloStyle.BARE, one.style) and len(one.cipher_suites) >= len(hello.cipher_suites) for one in self._closing)
 
     # Which certificates are there that no handshake brought.
 
@@ -213,18 +216,14 @@ class _Wave:
     def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
         if not suites:
             return []
-        if self._style is HelloStyle.SHORT and version >= TlsVersion.TLS_1_0:
+        if self._style is HelloStyle.SHORT and version >= TlsVersion.SSL_3_0:
             return short_lists_of(suites, _SHORTEST_LIST)
         return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
 
     def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
         """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        for record in self._log.records:
-            if record.wave > 0 and not record.chose and len(record.offered) > _LONG:
-                is_control = record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL)
-                if is_control or (record.probe.hello.version is version and record.reading.reaction is Reaction.UNPROVEN):
-                    return True
-        return False
+        of_version = (record for record in self._log.records if record.wave and record.probe.hello.version is version and len(record.offered) > LONG_LIST)
+        return self._log.is_deaf_to_long_lists or any(record.reading.reaction is Reaction.UNPROVEN for record in of_version)
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""

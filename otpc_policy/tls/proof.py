@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among
-from otpc_policy.tls.probe import Ending, Outcome, Probe
+from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
+# Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
+LONG_LIST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,15 @@ class Log:
             record.chose and record.reading.version is not None and record.reading.version < version <= record.probe.hello.version for record in self.records
         )
 
+    @property
+    def is_deaf_to_long_lists(self) -> bool:
+        """A long list with a good suite at its end was not accepted: of no such list is it known that it was read to its end.
+
+        The first wave is left out: what is good was not known then.
+        """
+        controls = (record for record in self.records if record.wave and record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL))
+        return any(not record.chose and len(record.offered) > LONG_LIST for record in controls)
+
     def contradictions(self) -> Iterator[Record]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
         accepted = [record for record in self.records if record.chose]
@@ -103,11 +114,12 @@ class Log:
     def _find_absences(self, version: TlsVersion, key_type: KeyType | None) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
         closes: dict[int, set[int]] = {}
+        is_deaf = self.is_deaf_to_long_lists
         for record in self.records:
             hello = record.probe.hello
             if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
                 continue
-            if not self._is_bracketed(record):
+            if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
                 continue
             covered = _covered(record)
             for suite in covered:
@@ -144,9 +156,11 @@ class Log:
         """The hello of a record was accepted, and is of the shape of another."""
         if not good.chose or (hello.version in self._chosen and good.reading.version is not hello.version):
             return False
-        if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
+        if hello.version is TlsVersion.SSL_2_0:
             return True
-        return good.probe.hello.style is hello.style and len(good.offered) >= len(hello.cipher_suites)
+        # With as many suites, every other style is longer than BARE.
+        has_style = hello.style in (HelloStyle.BARE, good.probe.hello.style)
+        return has_style and len(good.offered) >= len(hello.cipher_suites)
 
 
 def _contradicts(record: Record, good: Record) -> bool:
@@ -161,11 +175,17 @@ def _contradicts(record: Record, good: Record) -> bool:
         other.server_name,
     ):
         return False
-    both = record.offered.intersection(good.reading.suites)
+    both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
     if not both or len(record.offered) > len(good.offered):
         return False
     # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
     return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))
+
+
+def _may_be_unread(record: Record, good: Record, suite: int) -> bool:
+    """The suite stands where some servers do not look, and further back than where it was chosen."""
+    place = record.probe.hello.cipher_suites.index(suite)
+    return place >= LONG_LIST and place > good.probe.hello.cipher_suites.index(suite)
 
 
 def _covered(record: Record) -> frozenset[int]:
