@@ -1,0 +1,272 @@
+"""The process of one DEEP scan: runs sslyze's scan commands, reports each as it ends, and ends itself. It imports sslyze, as sslyze_worker does.
+
+It decides nothing. The task comes on stdin, reports go to stdout (see deep_messages); it ends when stdin does, or at the task's deadline.
+
+What sslyze does, stated once:
+- Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run (sslyze#603). So the jobs of the
+  commands are run here without it, for a server whose versions and suites are known already, in a process that serves one scan.
+- Heartbleed, CCS injection and EMS are not tested at all where the server has TLS 1.3: sslyze says "not vulnerable" instead. So those
+  commands are told of TLS 1.2 and below only. And they send no SNI, which asks another host: here they do.
+- Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for the parent to judge.
+- It resolves the host name unless an address is given, and retries connections unless told not to.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+from nassl.ssl_client import ClientCertificateRequested
+from sslyze.plugins.plugin_base import ScanJob, ScanJobResult
+from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
+from sslyze.server_connectivity import ClientAuthRequirementEnum, ServerConnectivityInfo, ServerTlsProbingResult, TlsVersionEnum
+from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
+
+from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.scan.deep_messages import DeepTask, Part, Report, Trace, decode_task, encode_report
+from otpc_policy.scan.handshake import Ending
+from otpc_policy.scan.messages import LENGTH_BYTES, frame
+from otpc_policy.scan.recorded_socket import RecordedSocket
+from otpc_policy.scan.server_flight import offers_compression, read_flight
+
+_CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
+# A close proves something only when it is seen so often, alternating with controls.
+_CLOSES = 3
+_REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION)
+# Commands that use the highest version; the others are about TLS 1.2 and below.
+_ANY_VERSION = (DeepCommand.ELLIPTIC_CURVES, DeepCommand.TLS_1_3_EARLY_DATA)
+# The field of each command's result that says yes or no.
+_CLAIMS = {
+    DeepCommand.HEARTBLEED: "is_vulnerable_to_heartbleed",
+    DeepCommand.OPENSSL_CCS_INJECTION: "is_vulnerable_to_ccs_injection",
+    DeepCommand.TLS_COMPRESSION: "supports_compression",
+    DeepCommand.TLS_1_3_EARLY_DATA: "supports_early_data",
+    DeepCommand.TLS_FALLBACK_SCSV: "supports_fallback_scsv",
+    DeepCommand.TLS_EXTENDED_MASTER_SECRET: "supports_ems_extension",
+}
+
+
+class _Connection:
+    """One connection of a job: its socket, and how far its handshake came."""
+
+    def __init__(self, socket: RecordedSocket) -> None:
+        self.socket, self.completed, self.renegotiation_error = socket, False, ""
+
+    def trace(self) -> Trace:
+        """Return what there is to say of it."""
+        return Trace(
+            connected=self.socket.connected,
+            ending=self.socket.ending,
+            completed=self.completed,
+            offers_compression=offers_compression(self.socket.sent),
+            flight=read_flight(self.socket.received),
+        )
+
+
+class _Server(ServerConnectivityInfo):
+    """A server whose connections are guarded, recorded and always name it."""
+
+    task: DeepTask
+    of_thread: Any
+
+    def get_preconfigured_tls_connection(self, *arguments: Any, **options: Any) -> Any:
+        """Return sslyze's connection, with our socket under it."""
+        options["should_enable_server_name_indication"] = self.task.server_name is not None
+        connection: Any = super().get_preconfigured_tls_connection(*arguments, **options)
+        client = connection.ssl_client
+        recorded = _Connection(RecordedSocket(deadline_s=self.task.connection_deadline_s, byte_limit=self.task.connection_bytes))
+        shake: Callable[[], None] = client.do_handshake
+
+        def open_socket() -> None:
+            # The time of a connection begins here, not when sslyze prepared it.
+            recorded.socket = RecordedSocket(deadline_s=self.task.connection_deadline_s, byte_limit=self.task.connection_bytes)
+            self.of_thread.connections.append(recorded)
+            recorded.socket.connect(self.task.address, self.task.port)
+            client.set_underlying_socket(recorded.socket)
+
+        def do_handshake() -> None:
+            again = recorded.completed
+            try:
+                shake()
+            except Exception as error:
+                if again:
+                    recorded.renegotiation_error = f"{type(error).__name__}: {error}"
+                raise
+            recorded.completed = True
+
+        connection._do_pre_handshake = open_socket
+        client.do_handshake = do_handshake
+        return connection
+
+
+class _Scan:
+    """Runs the commands of one task."""
+
+    def __init__(self, task: DeepTask, report: Callable[[Report], None]) -> None:
+        self._task, self._report = task, report
+        self._of_thread = threading.local()
+        self._threads = ThreadPoolExecutor(max_workers=task.connections)
+        known = sorted(task.cipher_suites)
+        self._highest = self._server(known[-1:])
+        self._older = self._server([one for one in known if one[0] <= TlsVersion.TLS_1_2][-1:])
+
+    def run(self) -> None:
+        """Run everything between two controls, and report it."""
+        self._report(self._control())
+        started = [(command, server, self._start(command, server)) for command, server in self._runnable()]
+        for command, server, jobs in started:
+            self._report(self._reported(command, server, [job.result() for job in jobs]))
+        self._report(self._control())
+
+    def _server(self, known: Sequence[tuple[TlsVersion, tuple[str, ...]]]) -> _Server | None:
+        if not known:
+            return None
+        task, ((version, names),) = self._task, known
+        modern = version is TlsVersion.TLS_1_2
+        server = _Server(
+            ServerNetworkLocation(hostname=task.server_name or task.address, port=task.port, ip_address=task.address),
+            ServerNetworkConfiguration(tls_server_name_indication=task.server_name or "", network_timeout=5, network_max_retries=1),
+            ServerTlsProbingResult(
+                highest_tls_version_supported=TlsVersionEnum[version.name],
+                # Security level 0: weak keys must be seen, not refused by us. The old library knows no levels.
+                cipher_suite_supported=":".join([*names, *(["@SECLEVEL=0"] if modern else [])]),
+                client_auth_requirement=_CLIENT_AUTHS.get(task.client_auth, ClientAuthRequirementEnum.DISABLED),
+                supports_ecdh_key_exchange=version is TlsVersion.TLS_1_3 or any("ECDH" in name for name in names),
+            ),
+        )
+        # The dataclass is frozen, which this subclass of it is not meant to change.
+        object.__setattr__(server, "task", task)
+        object.__setattr__(server, "of_thread", self._of_thread)
+        return server
+
+    def _runnable(self) -> Iterator[tuple[DeepCommand, _Server]]:
+        """Yield the commands, those about vulnerabilities first, with the server as each shall see it."""
+        for command in DeepCommand:
+            suites = command.name.endswith("_CIPHER_SUITES")
+            server = self._highest if suites or command in _ANY_VERSION else self._older
+            if command in self._task.commands and server is not None:
+                yield command, server
+
+    def _start(self, command: DeepCommand, server: _Server) -> "list[Future[tuple[Part, ScanJobResult]]]":
+        implementation = ScanCommandsRepository.get_implementation_cls(ScanCommand(command.value))
+        jobs = implementation.scan_jobs_for_scan_command(server)
+        run = self._run_repeatedly if command in _REPEATED else self._run
+        return [self._threads.submit(run, command, job, number) for number, job in enumerate(jobs)]
+
+    def _run(self, command: DeepCommand, job: ScanJob, number: int) -> tuple[Part, ScanJobResult]:
+        connections: list[_Connection] = []
+        self._of_thread.connections = connections
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = job.function_to_call(*job.function_arguments)
+        except Exception as raised:  # noqa: BLE001 - whatever a plugin meets is the outcome of its job
+            error = raised
+        for connection in connections:
+            connection.socket.close()
+        refusals = [connection.renegotiation_error for connection in connections if connection.renegotiation_error]
+        claim, said = (Support.UNKNOWN, [f"{type(error).__name__}: {error}"]) if error is not None else _claimed(command, value)
+        part = Part(name=_name(command, job, number), claim=claim, said=(*said, *refusals), traces=tuple(one.trace() for one in connections))
+        return part, ScanJobResult(_return_value=value, _exception=error)
+
+    def _run_repeatedly(self, command: DeepCommand, job: ScanJob, number: int) -> tuple[Part, ScanJobResult]:
+        """Run a job again, alternating with controls, where it ended in a close."""
+        part, result = self._run(command, job, number)
+        traces = list(part.traces)
+        while len(traces) < 2 * _CLOSES - 1 and traces[-1:] and traces[-1].flight.hello_done and traces[-1].ending in (Ending.CLOSED, Ending.RESET):
+            control = self._control()
+            again, _ = self._run(command, job, number)
+            traces += [*control.traces, *again.traces]
+            if not control.completed or again.claim is not part.claim:
+                break
+        return Part(name=part.name, claim=part.claim, said=part.said, traces=tuple(traces)), result
+
+    def _control(self) -> Report:
+        """Complete a handshake that is known to be good, or come to where a client certificate is demanded."""
+        server = self._older or self._highest
+        connections: list[_Connection] = []
+        self._of_thread.connections = connections
+        good = False
+        try:
+            if server is not None:
+                server.get_preconfigured_tls_connection().connect(should_retry_connection=False)
+                good = True
+        except ClientCertificateRequested:
+            good = True
+        except Exception:  # noqa: BLE001 - a control that fails is an answer
+            good = False
+        for connection in connections:
+            connection.socket.close()
+        traces = tuple(one.trace() for one in connections)
+        return Report(command=None, completed=good, claim=Support.UNKNOWN, parts=(Part(name="control", claim=Support.UNKNOWN, traces=traces),))
+
+    def _reported(self, command: DeepCommand, server: _Server, ended: Iterable[tuple[Part, ScanJobResult]]) -> Report:
+        parts, results = zip(*ended, strict=True)
+        implementation = ScanCommandsRepository.get_implementation_cls(ScanCommand(command.value))
+        try:
+            result: Any = implementation.result_for_completed_scan_jobs(server, list(results))
+        except Exception as error:  # noqa: BLE001 - sslyze passes on here what its jobs raised
+            return Report(command=command, completed=False, claim=Support.UNKNOWN, said=type(error).__name__, parts=parts)
+        said = result.robot_result.value if command is DeepCommand.ROBOT else ""
+        claim = _support(getattr(result, _CLAIMS[command])) if command in _CLAIMS else Support.UNKNOWN
+        return Report(command=command, completed=True, claim=claim, said=said, parts=parts)
+
+
+def _support(claim: bool) -> Support:
+    return Support.YES if claim else Support.NO
+
+
+def _claimed(command: DeepCommand, value: Any) -> tuple[Support, list[str]]:
+    """Return what the value of one job says."""
+    if command.name.endswith("_CIPHER_SUITES"):
+        refused = getattr(value, "error_message", None)
+        return _support(refused is None), [] if refused is None else [refused]
+    if command is DeepCommand.ELLIPTIC_CURVES:
+        return _support(value.was_accepted_by_server), []
+    if command is DeepCommand.ROBOT:
+        return Support.UNKNOWN, list(value.values())
+    if command is DeepCommand.SESSION_RENEGOTIATION:
+        accepted = value[1]
+        return (_support(accepted[0]), [str(accepted[1])]) if isinstance(accepted, tuple) else (_support(accepted), [])
+    return _support(value), []
+
+
+def _name(command: DeepCommand, job: ScanJob, number: int) -> str:
+    if command.name.endswith("_CIPHER_SUITES"):
+        return str(job.function_arguments[2].name)
+    if command is DeepCommand.ELLIPTIC_CURVES and len(job.function_arguments) > 1:
+        return str(job.function_arguments[1].name).lower()
+    if command is DeepCommand.SESSION_RENEGOTIATION:
+        return "client" if len(job.function_arguments) > 1 else "secure"
+    return str(number)
+
+
+def _end_with_parent(requests: BinaryIO) -> None:
+    requests.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Carry out the one task on stdin."""
+    # Nothing that a library prints may get between the reports.
+    own_stdout = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
+    threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
+    # The parent kills at the deadline; should it be gone, nothing is left behind either.
+    threading.Thread(target=lambda: (time.sleep(task.deadline_s), os._exit(0)), daemon=True).start()
+
+    def report(one: Report) -> None:
+        own_stdout.write(frame(encode_report(one)))
+        own_stdout.flush()
+
+    _Scan(task, report).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
