@@ -106,7 +106,7 @@ class DeepCommand(Enum):
     TLS_COMPRESSION = "tls_compression"
     TLS_1_3_EARLY_DATA = "tls_1_3_early_data"
     TLS_FALLBACK_SCSV = "tls_fallback_scsv"
-    TLS_EXTENDED_MASTER_SECRET = "tls_extended_master_secret"
+    TLS_EXTENDED_MASTER_SECRET = "tls_extended_master_secret"  # noqa: S105 - a name, no secret
     ELLIPTIC_CURVES = "elliptic_curves"
     TLS_1_3_CIPHER_SUITES = "tls_1_3_cipher_suites"
     TLS_1_2_CIPHER_SUITES = "tls_1_2_cipher_suites"

@@ -104,9 +104,7 @@ def decode_report(message: bytes) -> Report:
 
 
 def _part(fields: dict[str, Any]) -> Part:
-    return Part(
-        name=str(fields["name"]), claim=Support(fields["claim"]), said=tuple(map(str, fields["said"])), traces=tuple(map(_trace, fields["traces"]))
-    )
+    return Part(name=str(fields["name"]), claim=Support(fields["claim"]), said=tuple(map(str, fields["said"])), traces=tuple(map(_trace, fields["traces"])))
 
 
 def _trace(fields: dict[str, Any]) -> Trace:

@@ -35,7 +35,7 @@ from otpc_policy.scan.server_flight import offers_compression, read_flight
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
 # A close proves something only when it is seen so often, alternating with controls.
 _CLOSES = 3
-_REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION)
+_REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)
 # Commands that use the highest version; the others are about TLS 1.2 and below.
 _ANY_VERSION = (DeepCommand.ELLIPTIC_CURVES, DeepCommand.TLS_1_3_EARLY_DATA)
 # The field of each command's result that says yes or no.
@@ -175,14 +175,15 @@ class _Scan:
     def _run_repeatedly(self, command: DeepCommand, job: ScanJob, number: int) -> tuple[Part, ScanJobResult]:
         """Run a job again, alternating with controls, where it ended in a close."""
         part, result = self._run(command, job, number)
-        traces = list(part.traces)
+        claim, traces = part.claim, list(part.traces)
         while len(traces) < 2 * _CLOSES - 1 and traces[-1:] and traces[-1].flight.hello_done and traces[-1].ending in (Ending.CLOSED, Ending.RESET):
             control = self._control()
             again, _ = self._run(command, job, number)
             traces += [*control.traces, *again.traces]
-            if not control.completed or again.claim is not part.claim:
+            if not control.completed or again.claim is not Support.NO:
+                claim = again.claim
                 break
-        return Part(name=part.name, claim=part.claim, said=part.said, traces=tuple(traces)), result
+        return Part(name=part.name, claim=claim, said=part.said, traces=tuple(traces)), result
 
     def _control(self) -> Report:
         """Complete a handshake that is known to be good, or come to where a client certificate is demanded."""
@@ -246,7 +247,12 @@ def _name(command: DeepCommand, job: ScanJob, number: int) -> str:
 
 def _end_with_parent(requests: BinaryIO) -> None:
     requests.read()
-    os._exit(0)
+    os._exit(1)
+
+
+def _end_at_deadline(deadline_s: float) -> None:
+    time.sleep(deadline_s)
+    os._exit(1)
 
 
 def main() -> None:
@@ -258,7 +264,7 @@ def main() -> None:
     task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
     threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
-    threading.Thread(target=lambda: (time.sleep(task.deadline_s), os._exit(0)), daemon=True).start()
+    threading.Thread(target=_end_at_deadline, args=(task.deadline_s,), daemon=True).start()
 
     def report(one: Report) -> None:
         own_stdout.write(frame(encode_report(one)))

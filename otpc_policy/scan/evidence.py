@@ -13,7 +13,7 @@ from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp
 from otpc_policy.tls.suites import suite_by_code_point
 
 # RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
-_REFUSING_ALERTS = frozenset({40, 47, 70, 71})
+REFUSING_ALERTS = frozenset({40, 47, 70, 71})
 # Stock OpenSSL 3 refuses TLS 1.0 and 1.1 with internal_error where its security level forbids them.
 _INTERNAL_ERROR = 80
 
@@ -79,7 +79,7 @@ def _choice(offer: HandshakeOffer, outcome: HandshakeOutcome, hello: ServerHello
 
 
 def _refusal(alert: Alert) -> Observation:
-    if alert.description in _REFUSING_ALERTS:
+    if alert.description in REFUSING_ALERTS:
         return Observation(reaction=Reaction.REFUSED)
     if alert.description == _INTERNAL_ERROR:
         return Observation(reaction=Reaction.CLOSED)

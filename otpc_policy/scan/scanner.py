@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService
 from otpc_policy.scan.address_scan import AddressScan
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.sslyze_pool import SslyzePool
@@ -23,10 +24,11 @@ _RETRY_AFTER = timedelta(seconds=2)
 
 
 class SslyzeScanner:
-    """Owns the worker processes. now: the wall clock that dates the facts."""
+    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
 
-    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None) -> None:
         self._limits, self._now = limits, now
+        self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = SslyzePool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
@@ -71,7 +73,9 @@ class SslyzeScanner:
             except TimeoutError:
                 remarks = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
-            return replace(facts, remarks=(*facts.remarks, *remarks))
+            facts = replace(facts, remarks=(*facts.remarks, *remarks))
+        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -106,7 +110,6 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         depth=depth,
         reachable=reachable,
         tls=TlsService.PLAINTEXT_HTTP if isinstance(parse_answer(contact.first_bytes), PlainHttp) else TlsService.UNKNOWN,
-        vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
         remarks=scan.remarks(),
     )
     if not _worth_examining(contact):
