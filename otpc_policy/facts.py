@@ -97,7 +97,10 @@ class Vulnerability(Enum):
 
 
 class DeepCommand(Enum):
-    """Scan commands that a DEEP measurement can run; the values are the names that sslyze gives them."""
+    """Scan commands that a DEEP measurement can run, in the order in which they begin; the values are the names that sslyze gives them.
+
+    The first five tell of one Vulnerability each. The cipher suites are compared with the STANDARD facts. The others are shown in DeepFacts.
+    """
 
     HEARTBLEED = "heartbleed"
     OPENSSL_CCS_INJECTION = "openssl_ccs_injection"
@@ -166,7 +169,7 @@ class VulnerabilityFact:
 
 @dataclass(frozen=True, slots=True)
 class CurveFact:
-    """Whether key exchange over one elliptic curve is accepted. curve: its name in ANSI X9.62, else in SECG, such as "prime256v1"."""
+    """Whether key exchange over one elliptic curve is accepted. curve: its name in SEC 2 or RFC, in lower case, such as "secp256r1"."""
 
     curve: str
     support: Support

@@ -79,18 +79,19 @@ class DeepEvidence:
         if command in self._commands and self._only_tls13():
             return NO  # RFC 8446 has neither heartbeats as they were, nor RSA key exchange, renegotiation and compression
         report = self._reports.get(command)
-        if report is None or not report.completed:
+        if report is None:
+            return UNKNOWN
+        if vulnerability is Vulnerability.COMPRESSION:
+            return self._compression(report)
+        if not report.completed:
             return UNKNOWN
         match vulnerability:
             case Vulnerability.HEARTBLEED | Vulnerability.CCS_INJECTION:
                 return self._provoked(report)
             case Vulnerability.ROBOT:
                 return self._robot(report)
-            case Vulnerability.COMPRESSION:
-                return self._compression(report)
-            case Vulnerability.INSECURE_RENEGOTIATION:
-                secure, client = self._secure_renegotiation(), self._client_renegotiation()
-                return YES if secure is NO or client is YES else NO if (secure, client) == (YES, NO) else UNKNOWN
+        secure, client = self._secure_renegotiation(), self._client_renegotiation()
+        return YES if secure is NO or client is YES else NO if (secure, client) == (YES, NO) else UNKNOWN
 
     def _only_tls13(self) -> bool:
         support = {version: self._standard.version(version).support for version in TlsVersion}
@@ -126,11 +127,12 @@ class DeepEvidence:
         return YES if YES in found else UNKNOWN if UNKNOWN in found else NO
 
     def _compression(self, report: Report) -> Support:
+        # A ServerHello proves what it chose, whether or not the handshake came to its end.
         chosen = {trace.flight.compression for trace in report.traces}
         if report.claim is YES or YES in chosen:
             return YES
         asked = all(trace.offers_compression for trace in report.traces)
-        return NO if report.claim is NO and chosen == {NO} and asked else UNKNOWN
+        return NO if report.completed and report.claim is NO and chosen == {NO} and asked else UNKNOWN
 
     def _secure_renegotiation(self) -> Support:
         part = self._part(DeepCommand.SESSION_RENEGOTIATION, "secure")
