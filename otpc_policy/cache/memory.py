@@ -13,7 +13,11 @@ def size_of(facts: AddressFacts) -> int:
     """Return about how many bytes facts take: certificates and staples exactly, the rest by count."""
     served = sum(len(der) for one in facts.deployments for der in one.chain) + sum(len(one.stapled_ocsp_response or b"") for one in facts.deployments)
     counted = len(facts.versions) + len(facts.cipher_suites) + len(facts.deployments) + len(facts.vulnerabilities)
-    return _ENTRY_BYTES + served + counted * _FACT_BYTES + sum(len(remark) for remark in facts.remarks)
+    texts = facts.remarks
+    if facts.deep is not None:
+        counted += len(facts.deep.curves)
+        texts += facts.deep.remarks + facts.deep.contradictions
+    return _ENTRY_BYTES + served + counted * _FACT_BYTES + sum(len(text) for text in texts)
 
 
 class MemoryFactsCache:

@@ -132,7 +132,7 @@ class DeepEvidence:
         if report.claim is YES or YES in chosen:
             return YES
         asked = all(trace.offers_compression for trace in report.traces)
-        return NO if report.completed and report.claim is NO and chosen == {NO} and asked else UNKNOWN
+        return NO if self.steady and report.completed and report.claim is NO and chosen == {NO} and asked else UNKNOWN
 
     def _secure_renegotiation(self) -> Support:
         part = self._part(DeepCommand.SESSION_RENEGOTIATION, "secure")
