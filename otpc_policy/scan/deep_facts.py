@@ -177,7 +177,9 @@ class DeepEvidence:
 
     def _curves(self) -> tuple[CurveFact, ...]:
         report = self._reports.get(DeepCommand.ELLIPTIC_CURVES)
-        return tuple(CurveFact(part.name, self._curve(part)) for part in report.parts if part.traces) if report is not None else ()
+        # Without key exchange over curves there is one part, which only has a number.
+        asked = [part for part in report.parts if not part.name.isdigit()] if report is not None else []
+        return tuple(CurveFact(part.name, self._curve(part)) for part in asked)
 
     def _curve(self, part: Part) -> Support:
         if part.claim is YES and any(trace.flight.hello for trace in part.traces):

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import Any
 
 from nassl.ssl_client import ClientCertificateRequested
 from sslyze.plugins.plugin_base import ScanJob, ScanJobResult
@@ -26,6 +26,7 @@ from sslyze.server_connectivity import ClientAuthRequirementEnum, ServerConnecti
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
 from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, Trace, decode_task, encode_report
 from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
@@ -38,15 +39,6 @@ _CLOSES = 3
 _REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)
 # Commands that use the highest version; the others are about TLS 1.2 and below.
 _ANY_VERSION = (DeepCommand.ELLIPTIC_CURVES, DeepCommand.TLS_1_3_EARLY_DATA)
-# The field of each command's result that says yes or no.
-_CLAIMS = {
-    DeepCommand.HEARTBLEED: "is_vulnerable_to_heartbleed",
-    DeepCommand.OPENSSL_CCS_INJECTION: "is_vulnerable_to_ccs_injection",
-    DeepCommand.TLS_COMPRESSION: "supports_compression",
-    DeepCommand.TLS_1_3_EARLY_DATA: "supports_early_data",
-    DeepCommand.TLS_FALLBACK_SCSV: "supports_fallback_scsv",
-    DeepCommand.TLS_EXTENDED_MASTER_SECRET: "supports_ems_extension",
-}
 
 
 class _Connection:
@@ -77,14 +69,13 @@ class _Server(ServerConnectivityInfo):
         options["should_enable_server_name_indication"] = self.task.server_name is not None
         connection: Any = super().get_preconfigured_tls_connection(*arguments, **options)
         client = connection.ssl_client
-        recorded = _Connection(RecordedSocket(deadline_s=self.task.connection_deadline_s, byte_limit=self.task.connection_bytes))
+        recorded = _Connection(self._new_socket())
         shake: Callable[[], None] = client.do_handshake
 
         def open_socket() -> None:
             # The time of a connection begins here, not when sslyze prepared it.
-            recorded.socket = RecordedSocket(deadline_s=self.task.connection_deadline_s, byte_limit=self.task.connection_bytes)
+            recorded.socket = self._new_socket()
             self.of_thread.connections.append(recorded)
-            recorded.socket.connect(self.task.address, self.task.port)
             client.set_underlying_socket(recorded.socket)
 
         def do_handshake() -> None:
@@ -101,6 +92,10 @@ class _Server(ServerConnectivityInfo):
         client.do_handshake = do_handshake
         return connection
 
+    def _new_socket(self) -> RecordedSocket:
+        task = self.task
+        return RecordedSocket(task.address, task.port, deadline_s=task.connection_deadline_s, byte_limit=task.connection_bytes)
+
 
 class _Scan:
     """Runs the commands of one task."""
@@ -109,13 +104,19 @@ class _Scan:
         self._task, self._report = task, report
         self._of_thread = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=task.connections)
+        # By command: jobs in a row that met silence. Some servers never answer hellos of a version; one command must not take all the time.
+        self._silent_jobs: dict[DeepCommand, int] = {}
+        self._patience = 2 * task.connections
         known = sorted(task.cipher_suites)
         self._highest = self._server(known[-1:])
         self._older = self._server([one for one in known if one[0] <= TlsVersion.TLS_1_2][-1:])
 
     def run(self) -> None:
-        """Run everything between two controls, and report it."""
-        self._report(self._control())
+        """Run everything between two controls, and report it. Nothing is asked of a server that fails the first."""
+        control = self._control()
+        self._report(control)
+        if not control.completed:
+            return
         started = [(command, server, self._start(command, server)) for command, server in self._runnable()]
         for command, server, jobs in started:
             self._report(self._reported(command, server, [job.result() for job in jobs]))
@@ -145,8 +146,7 @@ class _Scan:
     def _runnable(self) -> Iterator[tuple[DeepCommand, _Server]]:
         """Yield the commands, those about vulnerabilities first, with the server as each shall see it."""
         for command in DeepCommand:
-            suites = command.name.endswith("_CIPHER_SUITES")
-            server = self._highest if suites or command in _ANY_VERSION else self._older
+            server = self._highest if is_about_suites(command) or command in _ANY_VERSION else self._older
             if command in self._task.commands and server is not None:
                 yield command, server
 
@@ -157,6 +157,9 @@ class _Scan:
         return [self._threads.submit(run, command, job, number) for number, job in enumerate(jobs)]
 
     def _run(self, command: DeepCommand, job: ScanJob, number: int) -> tuple[Part, ScanJobResult]:
+        if self._silent_jobs.get(command, 0) >= self._patience:
+            part = Part(name=part_name(command, job.function_arguments, number), claim=Support.UNKNOWN, said=("not asked: the server no longer answers",))
+            return part, ScanJobResult(_return_value=None, _exception=TimeoutError())
         connections: list[_Connection] = []
         self._of_thread.connections = connections
         value: Any = None
@@ -168,8 +171,13 @@ class _Scan:
         for connection in connections:
             connection.socket.close()
         refusals = [connection.renegotiation_error for connection in connections if connection.renegotiation_error]
-        claim, said = (Support.UNKNOWN, [f"{type(error).__name__}: {error}"]) if error is not None else _claimed(command, value)
-        part = Part(name=_name(command, job, number), claim=claim, said=(*said, *refusals), traces=tuple(one.trace() for one in connections))
+        claim, said = (Support.UNKNOWN, [f"{type(error).__name__}: {error}"]) if error is not None else claim_of_job(command, value)
+        # Of a suite that a version does not have there was nothing to send.
+        endings = {one.socket.ending for one in connections if one.socket.sent or one.socket.ending is not Ending.ANSWERED}
+        if endings:
+            self._silent_jobs[command] = self._silent_jobs.get(command, 0) + 1 if endings == {Ending.TIMED_OUT} else 0
+        traces = tuple(connection.trace() for connection in connections)
+        part = Part(name=part_name(command, job.function_arguments, number), claim=claim, said=(*said, *refusals), traces=traces)
         return part, ScanJobResult(_return_value=value, _exception=error)
 
     def _run_repeatedly(self, command: DeepCommand, job: ScanJob, number: int) -> tuple[Part, ScanJobResult]:
@@ -211,48 +219,18 @@ class _Scan:
             result: Any = implementation.result_for_completed_scan_jobs(server, list(results))
         except Exception as error:  # noqa: BLE001 - sslyze passes on here what its jobs raised
             return Report(command=command, completed=False, claim=Support.UNKNOWN, said=type(error).__name__, parts=parts)
-        said = result.robot_result.value if command is DeepCommand.ROBOT else ""
-        claim = _support(getattr(result, _CLAIMS[command])) if command in _CLAIMS else Support.UNKNOWN
+        claim, said = claim_of_result(command, result)
         return Report(command=command, completed=True, claim=claim, said=said, parts=parts)
 
 
-def _support(claim: bool) -> Support:
-    return Support.YES if claim else Support.NO
+def _end_with(waited_for: Callable[[], object]) -> None:
+    """End the process, in the middle of anything, once this returns."""
 
+    def end() -> None:
+        waited_for()
+        os._exit(1)
 
-def _claimed(command: DeepCommand, value: Any) -> tuple[Support, list[str]]:
-    """Return what the value of one job says."""
-    if command.name.endswith("_CIPHER_SUITES"):
-        refused = getattr(value, "error_message", None)
-        return _support(refused is None), [] if refused is None else [refused]
-    if command is DeepCommand.ELLIPTIC_CURVES:
-        return _support(value.was_accepted_by_server), []
-    if command is DeepCommand.ROBOT:
-        return Support.UNKNOWN, list(value.values())
-    if command is DeepCommand.SESSION_RENEGOTIATION:
-        accepted = value[1]
-        return (_support(accepted[0]), [str(accepted[1])]) if isinstance(accepted, tuple) else (_support(accepted), [])
-    return _support(value), []
-
-
-def _name(command: DeepCommand, job: ScanJob, number: int) -> str:
-    if command.name.endswith("_CIPHER_SUITES"):
-        return str(job.function_arguments[2].name)
-    if command is DeepCommand.ELLIPTIC_CURVES and len(job.function_arguments) > 1:
-        return str(job.function_arguments[1].name).lower()
-    if command is DeepCommand.SESSION_RENEGOTIATION:
-        return "client" if len(job.function_arguments) > 1 else "secure"
-    return str(number)
-
-
-def _end_with_parent(requests: BinaryIO) -> None:
-    requests.read()
-    os._exit(1)
-
-
-def _end_at_deadline(deadline_s: float) -> None:
-    time.sleep(deadline_s)
-    os._exit(1)
+    threading.Thread(target=end, daemon=True).start()
 
 
 def main() -> None:
@@ -262,9 +240,9 @@ def main() -> None:
     os.dup2(2, 1)
     requests = sys.stdin.buffer
     task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
-    threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
+    _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
-    threading.Thread(target=_end_at_deadline, args=(task.deadline_s,), daemon=True).start()
+    _end_with(lambda: time.sleep(task.deadline_s))
 
     def report(one: Report) -> None:
         own_stdout.write(frame(encode_report(one)))

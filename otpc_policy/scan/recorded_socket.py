@@ -8,10 +8,14 @@ _KEPT_BYTES = 65_536
 
 
 class RecordedSocket(GuardedSocket):
-    """ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in."""
+    """A connection to one address that begins with the first byte sent: of some suites the TLS libraries have nothing to send.
 
-    def __init__(self, *, deadline_s: float, byte_limit: int) -> None:
+    ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in.
+    """
+
+    def __init__(self, address: str, port: int, *, deadline_s: float, byte_limit: int) -> None:
         super().__init__(deadline_s=deadline_s, byte_limit=byte_limit)
+        self._target = (address, port)
         self.ending = Ending.ANSWERED
         self.received = b""
 
@@ -30,7 +34,9 @@ class RecordedSocket(GuardedSocket):
             raise
 
     def send(self, content: bytes) -> int:
-        """Send everything."""
+        """Send everything; connect before the first."""
+        if not self.connected:
+            self.connect(*self._target)
         try:
             return super().send(content)
         except OSError as error:

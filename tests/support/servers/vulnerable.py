@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from otpc_policy.scan.server_flight import offers_compression
 from tests.support.loopback import Listener
 from tests.support.servers.threaded import threaded_server
 
@@ -42,16 +43,21 @@ def silent_front(listener: Listener, target: Listener) -> AbstractContextManager
     return provoked_front(listener, target, _CHANGE_CIPHER_SPEC, _wait)
 
 
-def compressing_server(listener: Listener) -> AbstractContextManager[Listener]:
-    """Choose DEFLATE (RFC 3749), and go no further: no TLS library that anybody can install compresses any more."""
+def compressing_front(listener: Listener, target: Listener) -> AbstractContextManager[Listener]:
+    """Choose DEFLATE (RFC 3749) where it is offered, and go no further: no TLS library that anybody can install compresses any more."""
     body = b"\3\3" + bytes(32) + b"\0" + b"\xc0\x2f" + b"\1"
     message = b"\2" + len(body).to_bytes(3, "big") + body
-    hello = bytes([_HANDSHAKE, 3, 3]) + len(message).to_bytes(2, "big") + message
+    chosen = bytes([_HANDSHAKE, 3, 3]) + len(message).to_bytes(2, "big") + message
 
     def answer(client: socket.socket) -> None:
-        if client.recv(65536):
-            client.sendall(hello)
+        hello = next(_records(client), b"")
+        if offers_compression(hello):
+            client.sendall(chosen)
             _wait(client)
+            return
+        with socket.create_connection((target.address, target.port), timeout=5) as server:
+            server.sendall(hello)
+            _pump(client, server)
 
     return threaded_server(listener, answer)
 
