@@ -56,8 +56,9 @@ class DeepScanner:
         reports: list[Report] = []
         async with self._turn(), _some_of(slots, self._limits.deep_connections) as connections:
             ended_well = await self._carry_out(self._task(facts, endpoint, address, connections), reports)
-        evidence = DeepEvidence(facts, self._limits.deep_commands, reports)
-        comparison = compare(facts, evidence.suite_claims())
+        comparison = compare(facts, DeepEvidence(facts, self._limits.deep_commands, reports).suite_claims())
+        # What is in dispute clears nobody of anything: from here on the compared facts count.
+        evidence = DeepEvidence(comparison.facts, self._limits.deep_commands, reports)
         for contradiction in comparison.contradictions:
             self._contradicted(contradiction.subject)
         took = timedelta(seconds=loop.time() - started)

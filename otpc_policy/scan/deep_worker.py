@@ -27,11 +27,10 @@ from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocat
 
 from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
-from otpc_policy.scan.deep_messages import DeepTask, Part, Report, Trace, decode_task, encode_report
+from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
 from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
-from otpc_policy.scan.recorded_socket import RecordedSocket
-from otpc_policy.scan.server_flight import offers_compression, read_flight
+from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
 
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
 # A close proves something only when it is seen so often, alternating with controls.
@@ -39,23 +38,6 @@ _CLOSES = 3
 _REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)
 # Commands that use the highest version; the others are about TLS 1.2 and below.
 _ANY_VERSION = (DeepCommand.ELLIPTIC_CURVES, DeepCommand.TLS_1_3_EARLY_DATA)
-
-
-class _Connection:
-    """One connection of a job: its socket, and how far its handshake came."""
-
-    def __init__(self, socket: RecordedSocket) -> None:
-        self.socket, self.completed, self.renegotiation_error = socket, False, ""
-
-    def trace(self) -> Trace:
-        """Return what there is to say of it."""
-        return Trace(
-            connected=self.socket.connected,
-            ending=self.socket.ending,
-            completed=self.completed,
-            offers_compression=offers_compression(self.socket.sent),
-            flight=read_flight(self.socket.received),
-        )
 
 
 class _Server(ServerConnectivityInfo):
@@ -69,7 +51,7 @@ class _Server(ServerConnectivityInfo):
         options["should_enable_server_name_indication"] = self.task.server_name is not None
         connection: Any = super().get_preconfigured_tls_connection(*arguments, **options)
         client = connection.ssl_client
-        recorded = _Connection(self._new_socket())
+        recorded = RecordedConnection(self._new_socket())
         shake: Callable[[], None] = client.do_handshake
 
         def open_socket() -> None:
@@ -160,7 +142,7 @@ class _Scan:
         if self._silent_jobs.get(command, 0) >= self._patience:
             part = Part(name=part_name(command, job.function_arguments, number), claim=Support.UNKNOWN, said=("not asked: the server no longer answers",))
             return part, ScanJobResult(_return_value=None, _exception=TimeoutError())
-        connections: list[_Connection] = []
+        connections: list[RecordedConnection] = []
         self._of_thread.connections = connections
         value: Any = None
         error: Exception | None = None
@@ -196,7 +178,7 @@ class _Scan:
     def _control(self) -> Report:
         """Complete a handshake that is known to be good, or come to where a client certificate is demanded."""
         server = self._older or self._highest
-        connections: list[_Connection] = []
+        connections: list[RecordedConnection] = []
         self._of_thread.connections = connections
         good = False
         try:

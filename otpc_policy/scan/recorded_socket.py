@@ -1,7 +1,9 @@
 """The guarded socket of a DEEP measurement: it also keeps what the server said and how the connection ended."""
 
+from otpc_policy.scan.deep_messages import Trace
 from otpc_policy.scan.guarded_socket import ByteLimitReached, GuardedSocket
 from otpc_policy.scan.handshake import Ending
+from otpc_policy.scan.server_flight import offers_compression, read_flight
 
 # A flight of sixteen certificates, twice over.
 _KEPT_BYTES = 65_536
@@ -60,3 +62,23 @@ class RecordedSocket(GuardedSocket):
             self.ending = Ending.TIMED_OUT
         else:
             self.ending = Ending.BYTE_LIMIT if isinstance(error, ByteLimitReached) else Ending.RESET
+
+
+class RecordedConnection:
+    """One connection of a DEEP scan: its socket, and how far its handshake came.
+
+    completed: both Finished messages passed. renegotiation_error: how a later handshake on it ended, "" if none failed.
+    """
+
+    def __init__(self, socket: RecordedSocket) -> None:
+        self.socket, self.completed, self.renegotiation_error = socket, False, ""
+
+    def trace(self) -> Trace:
+        """Return what there is to say of it."""
+        return Trace(
+            connected=self.socket.connected,
+            ending=self.socket.ending,
+            completed=self.completed,
+            offers_compression=offers_compression(self.socket.sent),
+            flight=read_flight(self.socket.received),
+        )
