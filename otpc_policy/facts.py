@@ -197,6 +197,22 @@ class DeepFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStep:
+    """One connection of a measurement, for people.
+
+    purpose: what it was for. offered: what it said. answer: what came back. proves: what that shows, together with all other steps.
+    started_s: from the start of the measurement.
+    """
+
+    purpose: str
+    offered: str
+    answer: str
+    proves: str
+    started_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddressFacts:
     """Everything measured at one address for one server name.
 
@@ -204,6 +220,7 @@ class AddressFacts:
     versions: one entry for each TlsVersion that was asked about.
     cipher_suites: every suite that was offered, for every version that is offered.
     remarks: for people: what could not be seen and why, protocol violations met.
+    intolerances: for people: what the server dislikes in a client, and how it was measured all the same. trace: connection by connection.
     deep: None unless a DEEP measurement was carried out.
     """
 
@@ -221,6 +238,8 @@ class AddressFacts:
     http: HttpService = HttpService.UNKNOWN
     vulnerabilities: tuple[VulnerabilityFact, ...] = ()
     remarks: tuple[str, ...] = ()
+    intolerances: tuple[str, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
     deep: DeepFacts | None = None
 
     def version(self, version: TlsVersion) -> VersionFact:

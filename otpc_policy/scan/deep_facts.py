@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from otpc_policy.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
 from otpc_policy.scan.deep_comparison import SuiteClaim
 from otpc_policy.scan.deep_messages import Part, Report, Trace
-from otpc_policy.scan.evidence import REFUSING_ALERTS
-from otpc_policy.scan.handshake import Ending
+from otpc_policy.tls.probe import Ending
 from otpc_policy.tls.suites import suite_by_code_point, suite_by_name
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
@@ -22,6 +21,8 @@ _COMMANDS: Mapping[Vulnerability, DeepCommand] = {
     Vulnerability.INSECURE_RENEGOTIATION: DeepCommand.SESSION_RENEGOTIATION,
     Vulnerability.COMPRESSION: DeepCommand.TLS_COMPRESSION,
 }
+# RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
+_REFUSING_ALERTS = frozenset({40, 47, 70, 71})
 # RFC 7507 4: the one alert that tells a fallback from a version that is not offered.
 _INAPPROPRIATE_FALLBACK = 86
 _CLOSES = 3
@@ -193,7 +194,7 @@ class DeepEvidence:
 
 def _all_refused(traces: Sequence[Trace]) -> bool:
     """Every connection, and there is one, ended with an alert that refuses what was offered."""
-    return bool(traces) and all(trace.flight.refusal in REFUSING_ALERTS for trace in traces)
+    return bool(traces) and all(trace.flight.refusal in _REFUSING_ALERTS for trace in traces)
 
 
 def _closes_confirmed(traces: Sequence[Trace]) -> bool:

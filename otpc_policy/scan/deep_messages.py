@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
-from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.server_flight import ServerFlight
+from otpc_policy.tls.probe import Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

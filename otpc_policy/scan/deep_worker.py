@@ -28,9 +28,9 @@ from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocat
 from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
-from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
 from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
+from otpc_policy.tls.probe import Ending
 
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
 # A close proves something only when it is seen so often, alternating with controls.

@@ -2,8 +2,8 @@
 
 from otpc_policy.scan.deep_messages import Trace
 from otpc_policy.scan.guarded_socket import ByteLimitReached, GuardedSocket
-from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.server_flight import offers_compression, read_flight
+from otpc_policy.tls.probe import Ending
 
 # A flight of sixteen certificates, twice over.
 _KEPT_BYTES = 65_536

@@ -1,6 +1,18 @@
 """Measured facts as the FULL view shows them."""
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeepFacts, DeploymentFact, EndpointFacts, ForbiddenAddress, UnmeasuredAddress, VersionFact
+from datetime import timedelta
+
+from otpc_policy.facts import (
+    AddressFacts,
+    CipherSuiteFact,
+    DeepFacts,
+    DeploymentFact,
+    EndpointFacts,
+    ForbiddenAddress,
+    TraceStep,
+    UnmeasuredAddress,
+    VersionFact,
+)
 from otpc_policy.tls.suites import suite_by_code_point
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.certificates import certificate_message
@@ -35,6 +47,8 @@ def _address(facts: AddressFacts) -> pb.AddressObservation:
         duration=to_duration(facts.duration),
         observation_time=to_timestamp(facts.observed_at),
         remarks=facts.remarks,
+        intolerances=facts.intolerances,
+        trace=map(_step, facts.trace),
         deep=_deep(facts, facts.deep) if facts.deep is not None else None,
     )
 
@@ -52,6 +66,17 @@ def _deep(facts: AddressFacts, deep: DeepFacts) -> pb.DeepObservation:
         connections_used=deep.connections_used,
         duration=to_duration(deep.duration),
         remarks=deep.remarks,
+    )
+
+
+def _step(step: TraceStep) -> pb.TraceStep:
+    return pb.TraceStep(
+        purpose=step.purpose,
+        offered=step.offered,
+        answer=step.answer,
+        proves=step.proves,
+        start_offset=to_duration(timedelta(seconds=step.started_s)),
+        duration=to_duration(timedelta(seconds=step.duration_s)),
     )
 
 

@@ -7,8 +7,8 @@ import pytest
 from otpc_policy.facts import AddressFacts, DeepCommand, Support, Vulnerability
 from otpc_policy.scan.deep_facts import DeepEvidence
 from otpc_policy.scan.deep_messages import Part, Report, Trace
-from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.server_flight import ServerFlight
+from otpc_policy.tls.probe import Ending
 from tests.support.facts import make_address, suite, versions
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
