@@ -43,6 +43,11 @@ class DeepScanner:
         """Processes of scans under way, for tests and logs."""
         return tuple(process.pid for process in self._processes)
 
+    @property
+    def queued(self) -> int:
+        """DEEP parts that wait for their turn."""
+        return self._queued
+
     async def deepen(self, facts: AddressFacts, endpoint: Endpoint, address: VettedAddress, slots: asyncio.Semaphore) -> AddressFacts:
         """Return the facts with depth DEEP.
 

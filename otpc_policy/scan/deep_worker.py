@@ -8,6 +8,7 @@ What sslyze does, stated once:
 - Heartbleed, CCS injection and EMS are not tested at all where the server has TLS 1.3: sslyze says "not vulnerable" instead. So those
   commands are told of TLS 1.2 and below only. And they send no SNI, which asks another host: here they do.
 - Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for the parent to judge.
+- Where its connections open their socket is private (_do_pre_handshake); sslyze is pinned to one version for that too.
 - It resolves the host name unless an address is given, and retries connections unless told not to.
 """
 

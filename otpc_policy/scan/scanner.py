@@ -42,8 +42,8 @@ class SslyzeScanner:
 
     @property
     def queued(self) -> int:
-        """Scans that wait for their turn."""
-        return self._queued
+        """Scans, and DEEP parts of scans, that wait for their turn."""
+        return self._queued + self._deep.queued
 
     @property
     def workers_alive(self) -> int:

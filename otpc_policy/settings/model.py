@@ -70,7 +70,7 @@ class ScanSettings(BaseModel):
     deep_commands: DeepCommands = Field(default=tuple(DeepCommand), description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.")
     deep_deadline_s: PositiveSeconds = Field(default=60.0, description="Longest time of the DEEP part of a measurement, after the STANDARD part.")
     deep_connections: int = Field(default=8, ge=1, le=64, description="Connections open at a time in the DEEP part, within connections_per_address.")
-    concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 60 MiB.")
+    concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 50 MiB.")
 
 
 class Settings(BaseSettings):

@@ -358,4 +358,5 @@ async def test_parts_wait_for_their_turn_and_too_many_are_overload() -> None:
         at = counts.listener
         parts = [deep.deepen(make_address(), endpoint(at.port), vetted(at.address), asyncio.Semaphore(16)) for _ in range(3)]
         outcomes = await asyncio.gather(*parts, return_exceptions=True)
+    assert deep.queued == 0
     assert [isinstance(outcome, Overloaded) for outcome in outcomes] == [False, False, True]
