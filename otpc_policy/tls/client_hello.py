@@ -21,15 +21,10 @@ _SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL2_CLIENT_HELLO = 1
 _RENEGOTIATION_SIGNAL = 0x00FF
 
-# What is in use first, then finite fields, Brainpool, SM2 and GOST, then old curves.
-_GROUPS = (
-    *(29, 23, 24, 25, 30),
-    *(256, 257, 258, 259, 260),
-    *(26, 27, 28, 31, 32, 33, 41),
-    *range(34, 41),
-    *range(22, 8, -1),
-    *range(1, 9),
-)
+# What is in use first, then Brainpool, SM2 and GOST, then old curves.
+_CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))
+# RFC 7919.
+_FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
 _FEW_GROUPS = (29, 23, 24, 25)
 _EDDSA_SCHEMES = (0x0807, 0x0808)
 # The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
@@ -74,6 +69,8 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
     own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
+    finite_field_groups: name those of RFC 7919, as a full hello of TLS 1.3 always does. A server that shares none of them must not choose a suite with
+    finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked.
     """
 
     version: TlsVersion
@@ -82,6 +79,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     key_type: KeyType | None = None
+    finite_field_groups: bool = False
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -137,7 +135,7 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
     is_full = hello.style is HelloStyle.FULL
     extensions += [
         (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
-        (10, _numbers(2, _GROUPS if is_full else _FEW_GROUPS)),
+        (10, _numbers(2, _groups(hello))),
         (11, _vector(1, b"\0")),  # uncompressed points (RFC 8422)
     ]
     if is_full:
@@ -155,6 +153,12 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
             (45, _vector(1, b"\1")),  # psk_dhe_ke
         ]
     return extensions
+
+
+def _groups(hello: ClientHello) -> Sequence[int]:
+    is_full = hello.style is HelloStyle.FULL
+    curves = _CURVES if is_full else _FEW_GROUPS
+    return (*curves, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups or (is_full and hello.version is TlsVersion.TLS_1_3) else curves
 
 
 def _schemes(hello: ClientHello) -> Sequence[int]:

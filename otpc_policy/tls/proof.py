@@ -6,11 +6,11 @@ at the nearest version that is accepted. So a server that begins to refuse, rese
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
-from otpc_policy.tls.offers import ecdsa_among
+from otpc_policy.tls.offers import ecdsa_among, finite_field_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
 
@@ -49,7 +49,7 @@ class Log:
         self.waves = 0
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._times: dict[ClientHello, int] = {}
-        self._absences: dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]] = {}
+        self._refusals: dict[tuple[TlsVersion, KeyType | None, bool], Mapping[int, Evidence]] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
@@ -64,7 +64,7 @@ class Log:
                 for suite in reading.suites:
                     of_version.setdefault(suite, record)
         self.waves += 1
-        self._absences.clear()
+        self._refusals.clear()
 
     def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
         """Return the suites that the server chose at a version, each with its first record."""
@@ -106,18 +106,32 @@ class Log:
 
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
-        known = self._absences.get((version, key_type))
-        if known is None:
-            known = self._absences[version, key_type] = self._find_absences(version, key_type)
-        return known
+        without, with_groups = (self.refusals(version, key_type, finite_field_groups=named) for named in (False, True))
+        found = {**with_groups, **without}
+        for suite in finite_field_among(found):
+            evidence = {without.get(suite), with_groups.get(suite)}
+            if None in evidence:
+                del found[suite]
+            elif Evidence.CLOSED_CONFIRMED in evidence:
+                found[suite] = Evidence.CLOSED_CONFIRMED
+        return found
 
-    def _find_absences(self, version: TlsVersion, key_type: KeyType | None) -> Mapping[int, Evidence]:
+    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, finite_field_groups: bool) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused in hellos with or without finite-field groups."""
+        key = (version, key_type, finite_field_groups)
+        if key not in self._refusals:
+            self._refusals[key] = self._find_refusals(*key)
+        return self._refusals[key]
+
+    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, finite_field_groups: bool) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
         closes: dict[int, set[int]] = {}
         is_deaf = self.is_deaf_to_long_lists
         for record in self.records:
             hello = record.probe.hello
             if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
+                continue
+            if hello.finite_field_groups is not finite_field_groups and not _is_free_of_groups(record):
                 continue
             if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
                 continue
@@ -150,7 +164,11 @@ class Log:
             return False
         hello = record.probe.hello
         is_about_suites = hello.version in self._chosen and hello.key_type is None and hello.version is not TlsVersion.SSL_2_0
-        return not is_about_suites or record.offered <= good.offered
+        return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
+
+    def _cannot_carry_a_good_suite(self, record: Record) -> bool:
+        """A server that prefers its ECDSA certificate accepts none of its suites beside others of that family (see offers.families_at)."""
+        return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.probe.hello.version))
 
     def _is_control(self, good: Record, hello: ClientHello) -> bool:
         """The hello of a record was accepted, and is of the shape of another."""
@@ -167,13 +185,7 @@ def _contradicts(record: Record, good: Record) -> bool:
     hello, other = record.probe.hello, good.probe.hello
     if record.outcome.ending is Ending.NOT_RUN:
         return False
-    if (hello.version, hello.lowest, hello.style, hello.key_type, hello.server_name) != (
-        other.version,
-        other.lowest,
-        other.style,
-        other.key_type,
-        other.server_name,
-    ):
+    if replace(hello, cipher_suites=()) != replace(other, cipher_suites=()):
         return False
     both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
     if not both or len(record.offered) > len(good.offered):
@@ -186,6 +198,11 @@ def _may_be_unread(record: Record, good: Record, suite: int) -> bool:
     """The suite stands where some servers do not look, and further back than where it was chosen."""
     place = record.probe.hello.cipher_suites.index(suite)
     return place >= LONG_LIST and place > good.probe.hello.cipher_suites.index(suite)
+
+
+def _is_free_of_groups(record: Record) -> bool:
+    """The refusal cannot be about the groups: it is about the version, or the hello names none."""
+    return record.reading.alert == PROTOCOL_VERSION or record.probe.hello.style is HelloStyle.BARE
 
 
 def _covered(record: Record) -> frozenset[int]:

@@ -56,7 +56,7 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
     if isinstance(answer, Ssl2ServerHello) and highest is TlsVersion.SSL_2_0:
         return Reading(reaction=Reaction.CHOSE, version=TlsVersion.SSL_2_0, suites=tuple(kind for kind in answer.cipher_kinds if kind in offered))
     if isinstance(answer, Alert):
-        return _refusal(answer)
+        return _refusal(answer, is_ssl2=highest is TlsVersion.SSL_2_0)
     if isinstance(answer, Incomplete) and closed:
         return Reading(reaction=Reaction.CLOSED)
     if isinstance(answer, Ssl2ServerHello):
@@ -83,15 +83,16 @@ def _violation(what: str) -> Reading:
     return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}", is_violation=True)
 
 
-def _refusal(alert: Alert) -> Reading:
+def _refusal(alert: Alert, *, is_ssl2: bool) -> Reading:
     if alert.level not in (1, 2):
         return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}", is_violation=True)
     if alert.level == 1:
         return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent the warning {alert_name(alert.description)}, and nothing else")
-    if alert.description in _REFUSING_ALERTS:
-        return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     if alert.description == _INTERNAL_ERROR:
         return Reading(reaction=Reaction.CLOSED, alert=alert.description)
+    # An alert is a message of SSL 3 and later: whoever sends one after a hello of SSL 2 has not understood it, whatever it complains of.
+    if alert.description in _REFUSING_ALERTS or is_ssl2:
+        return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     return Reading(
         reaction=Reaction.UNPROVEN,
         alert=alert.description,

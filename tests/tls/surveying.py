@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
-from otpc_policy.scan.translation import Measured, cipher_suite_facts, remarks, version_facts
+from otpc_policy.scan.remarks import remarks
+from otpc_policy.scan.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
 from otpc_policy.tls.offers import suites_at
