@@ -23,7 +23,7 @@ class AnchorSet:
     """
 
     anchors: tuple[DecodedCertificate, ...]
-    subjects: frozenset[str]
+    by_subject: dict[str, tuple[DecodedCertificate, ...]]
     by_certificate: dict[x509.Certificate, DecodedCertificate]
     builder: PolicyBuilder | None
 
@@ -62,10 +62,17 @@ def _anchor_set(anchors: Sequence[bytes], builder: PolicyBuilder) -> AnchorSet:
     decoded = tuple(one for one in readable if one.is_ca and one.may_sign_certificates)
     return AnchorSet(
         anchors=decoded,
-        subjects=frozenset(one.view.subject for one in decoded),
+        by_subject=_by_subject(decoded),
         by_certificate={one.certificate: one for one in decoded},
         builder=builder.store(Store([one.certificate for one in decoded])) if decoded else None,
     )
+
+
+def _by_subject(decoded: Sequence[DecodedCertificate]) -> dict[str, tuple[DecodedCertificate, ...]]:
+    found: dict[str, tuple[DecodedCertificate, ...]] = {}
+    for one in decoded:
+        found[one.view.subject] = (*found.get(one.view.subject, ()), one)
+    return found
 
 
 def _decoded_or_none(der: bytes) -> DecodedCertificate | None:

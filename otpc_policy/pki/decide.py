@@ -55,17 +55,16 @@ def decide_trust(served: ServedChain, *, server_name: str | None, trust: Trust, 
     lasting = sorted(entries, key=lambda entry: entry.ends_at or _NEVER, reverse=True)
     mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)))
     chosen = tuple(_chosen_vouchers(lasting, request_anchors))
-    intermediates = served.intermediates()
-    if found := _find(leaf, intermediates, mozilla, at):
+    if found := _find(served, leaf, mozilla, at):
         return _decision(served, mozilla, found, is_valid=True)
     for entry in lasting:
         if leaf.view.sha256 in entry.certificate_pins or leaf.view.spki_sha256 in entry.spki_pins:
             return _pinned(served, entry)
     for voucher in chosen:
-        if found := _find(leaf, intermediates, voucher, at):
+        if found := _find(served, leaf, voucher, at):
             return _decision(served, voucher, found, is_valid=True)
     vouchers = (mozilla, *chosen)
-    return _if_valid(served, leaf, intermediates, vouchers, at) or _untrusted(served, vouchers)
+    return _if_valid(served, leaf, vouchers, at) or _untrusted(served, vouchers)
 
 
 def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[bytes]) -> Iterator[_Voucher]:
@@ -76,15 +75,13 @@ def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[by
         yield _Voucher(source=TrustSource.REQUEST_ANCHOR, anchors=unkept_partner_anchor_set(request_anchors))
 
 
-def _find(leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], voucher: _Voucher, at: datetime) -> ProvenPath | None:
+def _find(served: ServedChain, leaf: DecodedCertificate, voucher: _Voucher, at: datetime) -> ProvenPath | None:
     if leaf.has_subject_alt_name:
-        return find_path(leaf, intermediates, voucher.anchors, at)
+        return find_path(leaf, served.intermediates(), voucher.anchors, served.checks, at)
     return find_direct_issue(leaf, voucher.anchors, at) if voucher.allows_common_name else None
 
 
-def _if_valid(
-    served: ServedChain, leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], vouchers: Sequence[_Voucher], at: datetime
-) -> TrustDecision | None:
+def _if_valid(served: ServedChain, leaf: DecodedCertificate, vouchers: Sequence[_Voucher], at: datetime) -> TrustDecision | None:
     """Look for a path at instants when the served path was valid.
 
     Only if a served certificate on it is outside its validity now, and the anchor is inside: so whoever sees trusted_if_valid
@@ -92,7 +89,7 @@ def _if_valid(
     """
     for instant in _instants(served):
         for voucher in vouchers:
-            found = _find(leaf, intermediates, voucher, instant)
+            found = _find(served, leaf, voucher, instant)
             if found is None or not found.anchor.is_valid_at(at):
                 continue
             decision = _decision(served, voucher, found, is_valid=False)
@@ -146,7 +143,7 @@ def _untrusted(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDecisi
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    is_known = any(last.view.issuer in voucher.anchors.subjects for voucher in vouchers)
+    is_known = any(last.view.issuer in voucher.anchors.by_subject for voucher in vouchers)
     issuer_missing = not last.view.is_self_issued and not is_known
     return TrustDecision(
         source=TrustSource.NOTHING,

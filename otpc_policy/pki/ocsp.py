@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from otpc_policy.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, decode_certificate, decoding_leniently
 from otpc_policy.pki.judgement import StapleStatus
-from otpc_policy.pki.served import is_issued_by
+from otpc_policy.pki.signatures import is_issued_by
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string

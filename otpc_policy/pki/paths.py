@@ -10,7 +10,8 @@ from cryptography.x509.verification import ServerVerifier, Subject, Verification
 
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet
 from otpc_policy.pki.certificate import DecodedCertificate
-from otpc_policy.pki.served import is_issued_by
+from otpc_policy.pki.search import candidate_paths
+from otpc_policy.pki.signatures import SignatureChecks, is_issued_by
 
 _WEAK_HASHES = frozenset({"md5", "sha1", "unknown"})
 # CA/B Forum Baseline Requirements 6.1.5, which cryptography's verifier demands of authorities too.
@@ -29,7 +30,9 @@ class ProvenPath:
     anchor: DecodedCertificate
 
 
-def find_path(leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], anchors: AnchorSet, at: datetime) -> ProvenPath | None:
+def find_path(
+    leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], anchors: AnchorSet, checks: SignatureChecks, at: datetime
+) -> ProvenPath | None:
     """Return a path from the leaf to one of the anchors that is valid at the instant, or None.
 
     A leaf without SAN has none: see find_direct_issue. A leaf that is itself an anchor has none: it would be a pin by another name.
@@ -38,13 +41,16 @@ def find_path(leaf: DecodedCertificate, intermediates: Sequence[DecodedCertifica
     name = _name_of(leaf)
     if anchors.builder is None or name is None or leaf.certificate in anchors.by_certificate:
         return None
-    try:
-        verifier: ServerVerifier = anchors.builder.time(at).build_server_verifier(name)
-        chain = verifier.verify(leaf.certificate, [one.certificate for one in intermediates])
-    except (VerificationError, ValueError, TypeError):
-        return None
-    anchor = anchors.by_certificate.get(chain[-1])
-    return None if anchor is None or len(chain) < 2 else ProvenPath(tuple(chain[:-1]), anchor)
+    for path in candidate_paths(leaf, intermediates, anchors, checks, at):
+        try:
+            verifier: ServerVerifier = anchors.builder.time(at).build_server_verifier(name)
+            chain = verifier.verify(leaf.certificate, [one.certificate for one in path[1:]])
+        except (VerificationError, ValueError, TypeError):
+            continue
+        anchor = anchors.by_certificate.get(chain[-1])
+        if anchor is not None and len(chain) > 1:
+            return ProvenPath(tuple(chain[:-1]), anchor)
+    return None
 
 
 def find_direct_issue(leaf: DecodedCertificate, anchors: AnchorSet, at: datetime) -> ProvenPath | None:
