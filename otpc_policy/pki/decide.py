@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet, partner_anchor_set, unkept_partner_anchor_set, web_anchor_set
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.judgement import TrustSource
-from otpc_policy.pki.paths import ProvenPath, find_direct_issue, find_path
+from otpc_policy.pki.paths import ProvenPath, find_direct_issue, find_path, has_public_kind_of_key
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.trust import Trust, TrustEntry
 
@@ -143,20 +143,21 @@ def _untrusted(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDecisi
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    is_known = any(last.view.issuer in voucher.anchors.by_subject for voucher in vouchers)
+    knowing = {voucher.source for voucher in vouchers if last.view.issuer in voucher.anchors.by_subject}
+    is_known = bool(knowing)
     issuer_missing = not last.view.is_self_issued and not is_known
     return TrustDecision(
         source=TrustSource.NOTHING,
         trusted_if_valid=False,
         path=path,
         label="",
-        failure=_failure(first, last, is_known=is_known, is_alone=len(path) == 1),
+        failure=_failure(first, last, is_known=is_known, is_public=TrustSource.MOZILLA_ROOT in knowing, is_alone=len(path) == 1),
         issuer=_served_issuer(served),
         issuer_missing=issuer_missing,
     )
 
 
-def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bool, is_alone: bool) -> str:
+def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bool, is_public: bool, is_alone: bool) -> str:
     """Say why nothing vouches for the leaf, in our own words: the library's are for programmers."""
     if is_alone and leaf.view.is_self_issued:
         return "the certificate is self-signed, and no pin for this host equals it"
@@ -168,6 +169,10 @@ def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bo
         return "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor configured for this host is trusted"
     if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
         return "the leaf's extended key usage does not include serverAuth"
+    if not leaf.may_sign_handshakes:
+        return "the leaf's key usage does not include digitalSignature, without which its key cannot sign a handshake (RFC 8446 4.4.2.2)"
     if leaf.is_ca:
         return "the leaf is a CA certificate"
+    if is_public and not has_public_kind_of_key(leaf):
+        return f"the leaf's key is {leaf.view.key_name}, a kind that no public root may certify (Baseline Requirements 6.1.5)"
     return f"the path to {last.view.issuer} does not pass validation (RFC 5280 section 6): signature, algorithm, key, validity, purpose or constraints"
