@@ -21,7 +21,7 @@ def constraints_permit(path: Sequence[DecodedCertificate]) -> bool:
     The common names of a leaf without subjectAltName count as DNS names, because they are used as such.
     """
     return all(
-        _permit(authority.name_constraints, one)
+        is_permitted(authority.name_constraints, one)
         for position, authority in enumerate(path)
         if authority.name_constraints is not None
         for number, one in enumerate(path[:position])
@@ -29,7 +29,8 @@ def constraints_permit(path: Sequence[DecodedCertificate]) -> bool:
     )
 
 
-def _permit(constraints: x509.NameConstraints, one: DecodedCertificate) -> bool:
+def is_permitted(constraints: x509.NameConstraints, one: DecodedCertificate) -> bool:
+    """Every name of the certificate is permitted."""
     permitted, excluded = constraints.permitted_subtrees or [], constraints.excluded_subtrees or []
     return all(
         (not (subtrees := _same_kind(permitted, name)) or any(_lies_within(name, subtree) for subtree in subtrees))

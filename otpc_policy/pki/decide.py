@@ -1,13 +1,14 @@
 """Who vouches for the leaf: Mozilla's roots, a pin, an anchor of the operator, or an anchor of the request."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet, partner_anchor_set, unkept_partner_anchor_set, web_anchor_set
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.paths import ProvenPath, find_direct_issue, find_path, has_public_kind_of_key
+from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.trust import Trust, TrustEntry
 
@@ -35,6 +36,7 @@ class _Voucher:
     source: TrustSource
     anchors: AnchorSet
     entry: TrustEntry | None = None
+    limits: Mapping[str, RootLimit] = field(default_factory=dict)
 
     @property
     def allows_common_name(self) -> bool:
@@ -53,7 +55,7 @@ def decide_trust(served: ServedChain, *, server_name: str | None, trust: Trust, 
         return TrustDecision(source=TrustSource.NOTHING, trusted_if_valid=False, path=(), label="", failure="the leaf cannot be decoded", issuer=None)
     entries = () if server_name is None else trust.entries_for(server_name, at)
     lasting = sorted(entries, key=lambda entry: entry.ends_at or _NEVER, reverse=True)
-    mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)))
+    mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)), limits=trust.root_limits)
     chosen = tuple(_chosen_vouchers(lasting, request_anchors))
     if found := _find(served, leaf, mozilla, at):
         return _decision(served, mozilla, found, is_valid=True)
@@ -77,7 +79,7 @@ def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[by
 
 def _find(served: ServedChain, leaf: DecodedCertificate, voucher: _Voucher, at: datetime) -> ProvenPath | None:
     if leaf.has_subject_alt_name:
-        return find_path(leaf, served.intermediates(), voucher.anchors, served.checks, at)
+        return find_path(leaf, served.intermediates(), voucher.anchors, checks=served.checks, limits=voucher.limits, at=at)
     return find_direct_issue(leaf, voucher.anchors, at) if voucher.allows_common_name else None
 
 
@@ -151,10 +153,18 @@ def _untrusted(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDecisi
         trusted_if_valid=False,
         path=path,
         label="",
-        failure=_failure(first, last, is_known=is_known, is_public=TrustSource.MOZILLA_ROOT in knowing, is_alone=len(path) == 1),
+        failure=_refused_by_limit(first, last, vouchers[0])
+        or _failure(first, last, is_known=is_known, is_public=TrustSource.MOZILLA_ROOT in knowing, is_alone=len(path) == 1),
         issuer=_served_issuer(served),
         issuer_missing=issuer_missing,
     )
+
+
+def _refused_by_limit(leaf: DecodedCertificate, last: DecodedCertificate, mozilla: _Voucher) -> str:
+    """Say how Mozilla limits the root to which the served path leads, if that refuses the leaf. "" if not."""
+    reached = (one for one in mozilla.anchors.anchors if one.view.sha256 == last.view.sha256 or one.view.subject == last.view.issuer)
+    refusals = (mozilla.limits[one.view.sha256].refusal(leaf) for one in reached if one.view.sha256 in mozilla.limits)
+    return next((one for one in refusals if one), "")
 
 
 def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bool, is_public: bool, is_alone: bool) -> str:

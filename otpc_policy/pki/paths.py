@@ -1,7 +1,7 @@
 """Paths from a leaf to an anchor, proven at one instant. Names are judged elsewhere: a path is verified for a name of the leaf itself."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from otpc_policy.facts import KeyType
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import constraints_permit
+from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import candidate_paths
 from otpc_policy.pki.signatures import SignatureChecks, is_issued_by
 
@@ -34,10 +35,17 @@ class ProvenPath:
 
 
 def find_path(
-    leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], anchors: AnchorSet, checks: SignatureChecks, at: datetime
+    leaf: DecodedCertificate,
+    intermediates: Sequence[DecodedCertificate],
+    anchors: AnchorSet,
+    *,
+    checks: SignatureChecks,
+    limits: Mapping[str, RootLimit],
+    at: datetime,
 ) -> ProvenPath | None:
     """Return a path from the leaf to one of the anchors that is valid at the instant, or None.
 
+    limits: how far which anchors are trusted, by SHA-256.
     A leaf without SAN has none: see find_direct_issue. A leaf that is itself an anchor has none: it would be a pin by another name.
     A leaf whose keyUsage leaves digitalSignature out has none: it cannot sign a handshake, and every suite with forward secrecy wants that
     (RFC 5246 7.4.2, RFC 8446 4.4.2.2). cryptography does not ask.
@@ -56,7 +64,9 @@ def find_path(
             continue
         anchor = anchors.by_certificate.get(chain[-1])
         proven = tuple(one for one in path if one.certificate in chain[:-1])
-        if anchor is not None and len(proven) == len(chain) - 1 and constraints_permit((*proven, anchor)):
+        if anchor is None or len(proven) != len(chain) - 1 or not constraints_permit((*proven, anchor)):
+            continue
+        if anchor.view.sha256 not in limits or not limits[anchor.view.sha256].refusal(leaf):
             return ProvenPath(tuple(chain[:-1]), anchor)
     return None
 

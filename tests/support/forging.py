@@ -53,7 +53,7 @@ def make(
     serial: int | None = None,
 ) -> Made:
     """Return a certificate; self-signed where by is None. edit: applied before the signature is made."""
-    own_key = private_key(key, str(subject)) if isinstance(key, str) else key
+    own_key = private_key(key, "made") if isinstance(key, str) else key
     name = common_name_only(subject) if isinstance(subject, str) else subject
     signer, issuer = (own_key, name) if by is None else (by.key, by.name)
     builder = x509.CertificateBuilder(issuer, name, own_key.public_key(), serial or x509.random_serial_number(), *dates)
@@ -103,7 +103,7 @@ def authority(
     edit: Edit | None = None,
 ) -> Made:
     """Return an authority as the Baseline Requirements want it. plus: takes the place of an extension of the same kind."""
-    own_key = private_key(key, name) if isinstance(key, str) else key
+    own_key = private_key(key, "authority") if isinstance(key, str) else key
     extensions = [
         (x509.BasicConstraints(True, path_length), True),
         (key_usage("key_cert_sign", "crl_sign"), True),
