@@ -2,12 +2,17 @@
 
 from collections import Counter
 
+import pytest
+
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.chains.cases import all_cases, grouped_cases
 from tests.chains.judging import judging, trust_of, validate
 from tests.chains.second_opinion import openssl_accepts
 from tests.chains.table import TABLE, table
 from tests.support.requirements import require
+
+# The cases are made once for one worker.
+pytestmark = pytest.mark.xdist_group("chains")
 
 
 def test_there_are_enough_cases_and_no_two_of_one_name() -> None:
