@@ -11,6 +11,8 @@ from cryptography import x509
 
 from otpc_policy.pki.certificate import DecodedCertificate
 
+# Comparing takes microseconds, and whoever makes certificates chooses how many names meet how many subtrees. Real ones stay below a few thousand.
+_MAX_COMPARISONS = 65_536
 _Rdns = tuple[frozenset[tuple[str, str]], ...]
 
 
@@ -30,8 +32,10 @@ def constraints_permit(path: Sequence[DecodedCertificate]) -> bool:
 
 
 def is_permitted(constraints: x509.NameConstraints, one: DecodedCertificate) -> bool:
-    """Every name of the certificate is permitted."""
+    """Every name of the certificate is permitted. More names than can be compared in decent time are not."""
     permitted, excluded = constraints.permitted_subtrees or [], constraints.excluded_subtrees or []
+    if len(one.alternative_names) * (len(permitted) + len(excluded)) > _MAX_COMPARISONS:
+        return False
     return all(
         (not (subtrees := _same_kind(permitted, name)) or any(_lies_within(name, subtree) for subtree in subtrees))
         and not any(_overlaps(name, subtree) for subtree in _same_kind(excluded, name))
