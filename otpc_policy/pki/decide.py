@@ -184,5 +184,5 @@ def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bo
     if leaf.is_ca:
         return "the leaf is a CA certificate"
     if is_public and not has_public_kind_of_key(leaf):
-        return f"the leaf's key is {leaf.view.key_name}, a kind that no public root may certify (Baseline Requirements 6.1.5)"
+        return f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify (Baseline Requirements 6.1.5, 7.1.3.1)"
     return f"the path to {last.view.issuer} does not pass validation (RFC 5280 section 6): signature, algorithm, key, validity, purpose or constraints"

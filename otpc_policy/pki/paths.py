@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 from cryptography.x509.verification import ServerVerifier, Subject, VerificationError
 
 from otpc_policy.facts import KeyType
@@ -74,9 +75,11 @@ def find_path(
 def has_public_kind_of_key(leaf: DecodedCertificate) -> bool:
     """The key is of a kind that public authorities may certify for servers. cryptography asks that of authorities only.
 
-    Source: Baseline Requirements 6.1.1.3, 6.1.5. Its length is judged elsewhere.
+    Source: Baseline Requirements 6.1.1.3, 6.1.5, 7.1.3.1.1 (RSA: not for PSS alone). Its length is judged elsewhere.
     """
-    return leaf.view.key_type is KeyType.RSA or leaf.view.key_name in _PUBLIC_CURVES
+    if leaf.view.key_type is KeyType.RSA:
+        return leaf.certificate.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5
+    return leaf.view.key_name in _PUBLIC_CURVES
 
 
 def find_direct_issue(leaf: DecodedCertificate, anchors: AnchorSet, at: datetime) -> ProvenPath | None:

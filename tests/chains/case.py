@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from otpc_policy.pki.roots import RootLimit
 from tests.support.forging import AT, Made, authority
 
 HOST = "partner.test"
@@ -29,6 +30,7 @@ class ChainCase:
     pins: Sequence[Made]
     spki_pins: Sequence[Made]
     request_anchors: Sequence[Made]
+    limits: Sequence[RootLimit]
     at: datetime
     openssl: str
     has_second_opinion: bool
@@ -61,6 +63,7 @@ def case(
     pins: Sequence[Made] = (),
     spki_pins: Sequence[Made] = (),
     request_anchors: Sequence[Made] = (),
+    limits: Sequence[RootLimit] = (),
     at: datetime = AT,
     openssl: str = "",
     has_second_opinion: bool = True,
@@ -80,6 +83,7 @@ def case(
         pins=pins,
         spki_pins=spki_pins,
         request_anchors=request_anchors,
+        limits=limits,
         at=at,
         openssl=openssl,
         has_second_opinion=has_second_opinion and not (pins or spki_pins),

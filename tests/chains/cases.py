@@ -7,6 +7,7 @@ from tests.chains.constraint_cases import constraint_cases
 from tests.chains.encoding_cases import encoding_cases
 from tests.chains.extension_cases import extension_cases
 from tests.chains.key_cases import key_cases
+from tests.chains.limit_cases import limit_cases
 from tests.chains.name_cases import name_cases
 from tests.chains.path_cases import path_cases
 from tests.chains.permission_cases import permission_cases
@@ -23,6 +24,7 @@ GROUPS = {
     "Other extensions": extension_cases,
     "Keys and signatures": key_cases,
     "Encoding": encoding_cases,
+    "Mozilla's limits on its roots": limit_cases,
     "What only the operator's trust permits": permission_cases,
 }
 

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.server.clock import SystemClock
@@ -26,7 +27,8 @@ from tests.service.serving import FakeCounters, serving
 def trust_of(cases: Sequence[ChainCase]) -> Trust:
     """Return the trust in which every case finds its roots, anchors and pins."""
     roots = dict.fromkeys(one.der for case in cases for one in case.roots)
-    return Trust(mozilla_roots=tuple(roots), entries=tuple(entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins))
+    limits = limits_by_root([one for case in cases for one in case.limits])
+    return Trust(mozilla_roots=tuple(roots), root_limits=limits, entries=tuple(entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins))
 
 
 def entry_of(case: ChainCase) -> TrustEntry:

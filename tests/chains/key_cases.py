@@ -108,7 +108,7 @@ def _forms() -> list[ChainCase]:
         case("curve by its parameters", "RFC 5480 2.1.1", [leaf(ISSUING, edit=_explicit_curve), ISSUING], MALFORMED, UNTRUSTED, MISMATCH, UNKNOWN),
         case("compressed point", "RFC 5480 2.2", [leaf(ISSUING, edit=_compressed), ISSUING]),
         case("RSA key without its NULL", "RFC 3279 2.3.1", [leaf(ISSUING, key="rsa2048", edit=_without_null), ISSUING]),
-        case("RSA key for PSS alone", "RFC 4055 1.2", [leaf(ISSUING, key="rsa2048", edit=_for_pss), ISSUING]),
+        case("RSA key for PSS alone", "BR 7.1.3.1.1", [leaf(ISSUING, key="rsa2048", edit=_for_pss), ISSUING], UNTRUSTED, openssl=_KINDS),
     ]
 
 

@@ -1,5 +1,6 @@
 """The search for a path: it finds what is there, and hostile graphs cannot make it long."""
 
+import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -160,3 +161,37 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
         served = read_chain((certificate.public_bytes(Encoding.DER),))
         assert served.leaf is not None
         assert is_too_costly(served.leaf) is expected
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_search_finds_a_path_exactly_where_there_is_one(seed: int) -> None:
+    """Random graphs of authorities, some expired, against a search that tries everything."""
+    dice = random.Random(seed)
+    names = [(name, key) for name in "ABC" for key in KEYS]
+    edges = [(dice.choice(names), dice.choice([*names, ("Root", ROOT.private_key)]), dice.random() < 0.3) for _ in range(14)]
+    crowd = [_edge(*edge) for edge in edges]
+    start = dice.choice(names)
+    issued = CertificateAuthority(CertificateAuthority.create(start[0]).certificate, start[1]).issue()
+    dice.shuffle(crowd)
+    decision, served = decide((issued.der, *(one.der for one in crowd)))
+    assert served.checks.made < MAX_SIGNATURE_CHECKS
+    assert (decision.source is TrustSource.MOZILLA_ROOT) is _leads_to_root(start, [edge for edge in edges if not edge[2]], ())
+
+
+Holder = tuple[str, PrivateKey]
+KEYS = [private_key("ec256") for _ in range(2)]
+
+
+def _edge(subject: Holder, issuer: Holder, is_expired: bool) -> CertificateAuthority:
+    holder = CertificateAuthority(ROOT.certificate if issuer[0] == "Root" else CertificateAuthority.create(issuer[0]).certificate, issuer[1])
+    return holder.intermediate(
+        subject[0],
+        own_key=subject[1],
+        not_before=NOW - timedelta(days=20),
+        not_after=NOW + timedelta(days=-10 if is_expired else 10),
+    )
+
+
+def _leads_to_root(holder: Holder, edges: list[tuple[Holder, Holder, bool]], seen: tuple[Holder, ...]) -> bool:
+    issuers = [issuer for subject, issuer, _ in edges if subject == holder and issuer not in seen]
+    return any(issuer[0] == "Root" or _leads_to_root(issuer, edges, (*seen, holder)) for issuer in issuers)
