@@ -64,6 +64,7 @@ class DecodedCertificate:
 
     view: CertificateView
     certificate: x509.Certificate
+    subject: x509.Name
     has_subject_alt_name: bool
     alternative_names: tuple[x509.GeneralName, ...]
     dns_names: tuple[str, ...]
@@ -112,9 +113,11 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
             # Read here, since it is this look that warns.
             serial_number = f"{certificate.serial_number:x}"
             part = "names"
-            subject, issuer = _printable(certificate.subject.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
-            common_names = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
-            is_self_issued = certificate.subject == certificate.issuer
+            # Kept: every look at a name reads it anew, and warns anew.
+            subject_name = certificate.subject
+            subject, issuer = _printable(subject_name.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
+            common_names = tuple(str(one.value) for one in subject_name.get_attributes_for_oid(NameOID.COMMON_NAME))
+            is_self_issued = subject_name == certificate.issuer
             part = "validity"
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             part = "public key"
@@ -156,6 +159,7 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
     return DecodedCertificate(
         view=view,
         certificate=certificate,
+        subject=subject_name,
         has_subject_alt_name=names is not None,
         alternative_names=tuple(names) if names else (),
         dns_names=dns_names,

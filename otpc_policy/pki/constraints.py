@@ -45,7 +45,7 @@ def is_permitted(constraints: x509.NameConstraints, one: DecodedCertificate) -> 
 
 def _names(one: DecodedCertificate) -> Iterable[x509.GeneralName]:
     yield from one.alternative_names
-    subject = one.certificate.subject
+    subject = one.subject
     if len(list(subject)) > 0:
         yield x509.DirectoryName(subject)
     if not one.has_subject_alt_name:

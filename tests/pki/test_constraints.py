@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from otpc_policy.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
 from otpc_policy.pki.constraints import constraints_permit, is_permitted
+from tests.pki.test_certificate import X509_VECTORS, certificates_in
 from tests.support.forging import Made, alternative_names, authority, leaf, name_constraints, organization
 
 ROOT = authority("Root")
@@ -93,3 +96,17 @@ def test_too_many_names_for_too_many_subtrees_are_refused_at_once() -> None:
     began = time.process_time()
     assert not is_permitted(constraints, server)
     assert time.process_time() - began < 0.1
+
+
+def test_any_certificate_can_be_held_against_any_constraints() -> None:
+    """Every readable file of the vectors: odd kinds of names on both sides, and an answer each time."""
+    certificates = []
+    for path in sorted(X509_VECTORS.rglob("*")):
+        if path.suffix in (".crt", ".der", ".pem") and path.is_file():
+            with suppress(MalformedCertificate, ValueError):
+                certificates += [decode_certificate(der) for der in certificates_in(path)]
+    constraints = [one.name_constraints for one in certificates if one.name_constraints is not None]
+    assert len(certificates) > 400
+    assert len(constraints) > 20
+    answers = [is_permitted(limit, one) for limit in constraints for one in certificates]
+    assert {True, False} == set(answers)
