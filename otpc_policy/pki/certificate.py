@@ -35,6 +35,8 @@ DECODING_ERRORS = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
+UNKNOWN_HASH = "unknown"
 # The extensions that this package acts on, or that demand nothing of who validates. Others that cryptography can read are not understood
 # by that: the poison of a precertificate, or constraints on policies, for which nothing here looks.
 _UNDERSTOOD = (
@@ -48,8 +50,6 @@ _UNDERSTOOD = (
     x509.AuthorityKeyIdentifier,
     x509.TLSFeature,
 )
-# signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
-UNKNOWN_HASH = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
