@@ -1,0 +1,80 @@
+"""Compares our scanner and four others with the truth, on real servers: `python -m tests.differential [--only PATTERN] [--tools NAMES]`.
+
+It fails if a difference has no explanation, if an explanation has no difference, and if a claim of ours is wrong. Without options it writes REPORT.md.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.differential import explanations, report
+from tests.differential.case import Case, size
+from tests.differential.explanations import Accounted
+from tests.differential.generated import generated
+from tests.differential.other_stacks import other_stacks
+from tests.differential.result import Result
+from tests.differential.running import TOOLS, MissingPrograms, look_at
+from tests.differential.suite_cases import suite_cases
+from tests.support.certificates import CertificateAuthority
+from tests.support.requirements import require
+
+_PROGRAMS = {"sslyze": None, "nmap": "nmap", "sslscan": "sslscan", "testssl": "testssl"}
+
+
+def main() -> int:
+    """Run, print and write; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.differential")
+    parser.add_argument("--only", default="*", help="names of servers, as a pattern")
+    parser.add_argument("--tools", default=",".join(TOOLS), help="which scanners beside ours, separated by commas")
+    arguments = parser.parse_args()
+    try:
+        tools = [tool for tool in arguments.tools.split(",") if tool and _there(tool)]
+        cases = [case for case in all_cases() if fnmatchcase(case.name, arguments.only)]
+        began = time.monotonic()
+        results, skipped = asyncio.run(look_at(cases, tools, lambda line: print(line, flush=True)))
+    except (pytest.fail.Exception, MissingPrograms) as missing:
+        print(missing)
+        return 1
+    pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in ("otpc-policy", *result.tools))
+    accounted = explanations.account((one for result in results for one in result.differences()), explanations.load(), pairs)
+    if arguments.only == "*" and tools == list(TOOLS):
+        report.write(results, accounted, skipped, tools)
+    _print_summary(results, accounted, tools, time.monotonic() - began)
+    return 1 if accounted.unexplained or accounted.stale else 0
+
+
+def all_cases() -> list[Case]:
+    """Return every server of the comparison."""
+    authority = CertificateAuthority.create()
+    return [*suite_cases(authority), *other_stacks(authority), *generated(authority)]
+
+
+def _there(tool: str) -> bool:
+    program = _PROGRAMS[tool]
+    try:
+        return program is None or bool(require(program))
+    except pytest.skip.Exception as reason:
+        print(f"{tool}: skipped: {reason}")
+        return False
+
+
+def _print_summary(results: list[Result], accounted: Accounted, tools: list[str], took_s: float) -> None:
+    for difference in accounted.unexplained:
+        print(f"UNEXPLAINED {difference}")
+    for explanation in accounted.stale:
+        print(f"STALE {explanation.number}: nothing differs like this any more")
+    pairs = sum(size(result.case.allowed) for result in results)
+    print(f"{len(results)} servers, {pairs} allowed pairs of version and suite, {took_s:.0f} s")
+    for tool in ("otpc-policy", *tools):
+        times = sorted(result.seconds[tool] for result in results if tool in result.seconds)
+        if times:
+            print(f"  {tool:12} {len(times):3} servers, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s")
+    print(f"{len(accounted.explained)} differences explained, {len(accounted.unexplained)} not; {len(accounted.stale)} explanations stale")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
