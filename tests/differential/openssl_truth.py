@@ -30,7 +30,7 @@ class OpenSslConfiguration:
 
     ciphers: with @SECLEVEL, if there is one; the environment of our servers sets level 0. versions: such as "1.2". keys: kinds of
     private keys, as the certificate factory calls them. groups: None for the defaults. finite_field: parameters for DHE are at hand.
-    ciphersuites: of TLS 1.3.
+    ciphersuites: of TLS 1.3. picks_by_signature_algorithms: the program picks a certificate before OpenSSL picks a suite.
     """
 
     ciphers: str
@@ -39,6 +39,7 @@ class OpenSslConfiguration:
     groups: Sequence[str] | None = None
     finite_field: bool = True
     psk: bool = False
+    picks_by_signature_algorithms: bool = False
     ciphersuites: frozenset[int] = TLS_1_3_DEFAULT
 
 
@@ -85,6 +86,9 @@ def _against(one: _Listed, version: TlsVersion, configuration: OpenSslConfigurat
         yield "no RSA key"
     if one.authentication == "ECDSA" and not ("ec" in families or ("ed" in families and version is TlsVersion.TLS_1_2)):
         yield "no EC key (an Ed25519 key signs from TLS 1.2 on: RFC 8422 5.10)"
+    if one.authentication == "ECDSA" and "rsa" in families and configuration.picks_by_signature_algorithms and version < TlsVersion.TLS_1_2:
+        # HAProxy 2.6, ssl_sock_switchctx_cbk(): without the extension the client is taken to want RSA.
+        yield "the certificate is picked by signature_algorithms, which hellos have from TLS 1.2 on"
     if one.authentication == "DSS" and "dsa" not in families:
         yield "no DSA key"
     if one.authentication == "SRP" or one.key_exchange == "SRP":

@@ -38,6 +38,8 @@ from tests.support.servers.libraries import OTPC_PRIORITY
 
 Server = Callable[[Listener, TlsOffer], AbstractContextManager[Listener]]
 EVERYTHING = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+# Strong suites for both key types, weak ones for RSA alone.
+RSA_ONLY_WEAK = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:AES128-SHA:AES256-GCM-SHA384"
 ALL_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 # Documented in gRPC's environment variables (GRPC_SSL_CIPHER_SUITES), and not changed here.
 _GRPC_SUITES = (
@@ -67,12 +69,21 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
     dual, single, modern = ("rsa2048", "ec256"), ("rsa2048",), ("1.2", "1.3")
 
     def case(
-        name: str, program: str, server: Server, keys: Sequence[str], *, ciphers: str = OTPC_CIPHERS, versions: Sequence[str] = modern, mutual: bool = False,
-        finite_field: bool = True, with_testssl: bool = False,
-    ) -> Case:  # fmt: skip
+        name: str,
+        program: str,
+        server: Server,
+        keys: Sequence[str],
+        *,
+        ciphers: str = OTPC_CIPHERS,
+        effective_ciphers: str = "",
+        versions: Sequence[str] = modern,
+        mutual: bool = False,
+        finite_field: bool = True,
+        with_testssl: bool = False,
+    ) -> Case:
         certificates = tuple(authority.issue(key=key) for key in keys)
         offer = TlsOffer(certificates=certificates, versions=tuple(versions), ciphers=ciphers, client_ca=authority.pem if mutual else None)
-        configuration = OpenSslConfiguration(ciphers=ciphers, versions=versions, keys=keys, finite_field=finite_field)
+        configuration = OpenSslConfiguration(ciphers=effective_ciphers or ciphers, versions=versions, keys=keys, finite_field=finite_field, picks_by_signature_algorithms=program == "HAProxy")
         return Case(
             name=name,
             stack=f"{program}, {openssl_version()}" if program else openssl_version(),
@@ -89,9 +100,14 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
     yield case("nginx-everything", "nginx", nginx_with_parameters, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS, with_testssl=True)
     yield case("nginx-client-certificate", "nginx", nginx, dual, mutual=True)
     yield case("apache", "Apache httpd", apache, dual)
-    yield case("apache-everything", "Apache httpd", apache, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS)
+    # mod_ssl puts these before every cipher string (documentation of SSLCipherSuite).
+    apaches = f"!aNULL:!eNULL:!EXP:{EVERYTHING}"
+    yield case("apache-everything", "Apache httpd", apache, dual, ciphers=EVERYTHING, effective_ciphers=apaches, versions=ALL_VERSIONS)
     yield case("haproxy", "HAProxy", haproxy, dual)
-    yield case("haproxy-everything", "HAProxy", haproxy, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS)
+    # HAProxy has no DHE unless tune.ssl.default-dh-param or parameters are given (its documentation, since 2.6).
+    yield case("haproxy-everything", "HAProxy", haproxy, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS, finite_field=False)
+    # HAProxy chooses the certificate before the suite: a hello with any ECDSA suite hides all that its RSA certificate could answer.
+    yield case("haproxy-rsa-only-weak", "HAProxy", haproxy, dual, ciphers=RSA_ONLY_WEAK, with_testssl=True)
     yield case("haproxy-client-certificate", "HAProxy", haproxy, dual, mutual=True)
     yield case("stunnel", "stunnel", stunnel, single)
     yield case("stunnel-everything", "stunnel", stunnel, single, ciphers=EVERYTHING, versions=ALL_VERSIONS)
