@@ -14,6 +14,8 @@ from tests.support.servers.program import program
 
 _SOURCE = Path(__file__).with_name("HttpsPartner.java")
 _PASSWORD = "changeit"
+# The source is compiled at each start; two seconds alone, many on a busy machine.
+_START_S = 60.0
 # What the JDK forbids by default is allowed, so that the configuration alone decides.
 _SECURITY = "jdk.tls.disabledAlgorithms=\njdk.tls.legacyAlgorithms=\njdk.certpath.disabledAlgorithms=\n"
 
@@ -37,5 +39,5 @@ def jsse(listener: Listener, offer: TlsOffer, *, suites: Sequence[str], properti
         switches = ["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-Xmx128m", f"-Djava.security.properties={security}", *(f"-D{one}" for one in properties)]
         return (require("java"), *switches, str(_SOURCE), listener.address, str(listener.port), _PASSWORD, versions, ",".join(suites), *stores)
 
-    with program(listener, written) as running:
+    with program(listener, written, start_s=_START_S) as running:
         yield running
