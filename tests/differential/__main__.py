@@ -17,7 +17,7 @@ from tests.differential.explanations import Accounted
 from tests.differential.generated import generated
 from tests.differential.other_stacks import other_stacks
 from tests.differential.result import Result
-from tests.differential.running import TOOLS, MissingPrograms, look_at
+from tests.differential.running import TOOLS, CannotRun, look_at
 from tests.differential.suite_cases import suite_cases
 from tests.support.certificates import CertificateAuthority
 from tests.support.requirements import require
@@ -36,7 +36,7 @@ def main() -> int:
         cases = [case for case in all_cases() if fnmatchcase(case.name, arguments.only)]
         began = time.monotonic()
         results, skipped = asyncio.run(look_at(cases, tools, lambda line: print(line, flush=True)))
-    except (pytest.fail.Exception, MissingPrograms) as missing:
+    except (pytest.fail.Exception, CannotRun) as missing:
         print(missing)
         return 1
     pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in ("otpc-policy", *result.tools))

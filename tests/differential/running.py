@@ -29,14 +29,14 @@ _AT_ONCE = 2
 _LIMITS = ScanLimits(workers=2, scan_deadline_s=60.0, connection_deadline_s=10.0)
 
 
-class MissingPrograms(Exception):
-    """Programs that CI demands are not on the machine."""
+class CannotRun(Exception):
+    """Servers did not start, or programs that CI demands are not on the machine."""
 
 
 async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[str], None]) -> tuple[list[Result], dict[str, str]]:
     """Return a result for each server, in their order, and the servers that could not be started here with the reason.
 
-    Raises MissingPrograms if there are any and OTPC_REQUIRE_SERVERS=1 demands them.
+    Raises CannotRun after all others were looked at.
     """
     turns = asyncio.Semaphore(_AT_ONCE)
     scanner = SslyzeScanner(limits=_LIMITS, now=lambda: datetime.now(UTC))
@@ -52,7 +52,7 @@ async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[st
                 skipped[case.name] = str(reason)
                 say(f"{case.name}: skipped: {reason}")
                 return None
-            except pytest.fail.Exception as reason:
+            except (pytest.fail.Exception, AssertionError) as reason:
                 missing.append(f"{case.name}: {reason}")
                 return None
             say(f"{case.name}: " + ", ".join(f"{tool} {seconds:.1f} s" for tool, seconds in result.seconds.items()))
@@ -64,7 +64,7 @@ async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[st
     finally:
         await scanner.stop()
     if missing:
-        raise MissingPrograms("\n".join(missing))
+        raise CannotRun("\n".join(missing))
     return [result for result in (task.result() for task in tasks) if result is not None], skipped
 
 
