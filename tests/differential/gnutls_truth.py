@@ -31,7 +31,9 @@ def allowed_by(configuration: GnuTlsConfiguration) -> Offered:
     listing = _listing(configuration.priority)
     allowed: dict[TlsVersion, frozenset[int]] = {}
     for version in _enabled(listing):
-        suites = frozenset(code for name, code, oldest in _suites(listing) if _fits(version, oldest) and not any(_against(name, version, configuration, listing)))
+        suites = frozenset(
+            code for name, code, oldest in _suites(listing) if _fits(version, oldest) and not any(_against(name, version, configuration, listing))
+        )
         if suites:
             allowed[version] = suites
     return allowed
@@ -40,7 +42,7 @@ def allowed_by(configuration: GnuTlsConfiguration) -> Offered:
 def reasons_of(configuration: GnuTlsConfiguration) -> tuple[str, ...]:
     """Return why suites of the priority string are not allowed, each reason once."""
     listing = _listing(configuration.priority)
-    found = set()
+    found: set[str] = set()
     for version in _enabled(listing):
         for name, _code, oldest in _suites(listing):
             if _fits(version, oldest):

@@ -66,7 +66,7 @@ def allowed_by(configuration: OpenSslConfiguration) -> Offered:
 
 def reasons_of(configuration: OpenSslConfiguration) -> tuple[str, ...]:
     """Return why suites of the cipher string are not allowed, each reason once."""
-    found = set()
+    found: set[str] = set()
     for version in (VERSIONS[name] for name in configuration.versions):
         if version is TlsVersion.TLS_1_3:
             found.update(_against_tls_1_3(configuration))

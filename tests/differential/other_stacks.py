@@ -31,17 +31,34 @@ _JSSE = (
     *("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"),
     *("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
     *("TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256"),
-    *("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"),
+    *(
+        "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384",
+        "TLS_DHE_RSA_WITH_AES_128_CBC_SHA",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+        "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    ),
     *("TLS_RSA_WITH_AES_256_GCM_SHA384", "TLS_RSA_WITH_AES_128_CBC_SHA256", "TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"),
 )
 # Names as the JDK has them: those of RFC 2246 and older begin with SSL.
-_JSSE_ANCIENT = ("SSL_RSA_WITH_3DES_EDE_CBC_SHA", "SSL_RSA_WITH_RC4_128_MD5", "SSL_RSA_WITH_NULL_SHA", "SSL_DH_anon_WITH_3DES_EDE_CBC_SHA", "TLS_ECDH_anon_WITH_NULL_SHA")
+_JSSE_ANCIENT = (
+    "SSL_RSA_WITH_3DES_EDE_CBC_SHA",
+    "SSL_RSA_WITH_RC4_128_MD5",
+    "SSL_RSA_WITH_NULL_SHA",
+    "SSL_DH_anon_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDH_anon_WITH_NULL_SHA",
+)
 _NSS = (
     *("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"),
     *("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
     *("TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA"),
     *("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDHE_RSA_WITH_RC4_128_SHA"),
-    *("TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_CAMELLIA_128_CBC_SHA", "TLS_RSA_WITH_RC4_128_MD5", "TLS_RSA_WITH_NULL_SHA"),
+    *(
+        "TLS_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_RSA_WITH_AES_256_CBC_SHA",
+        "TLS_RSA_WITH_CAMELLIA_128_CBC_SHA",
+        "TLS_RSA_WITH_RC4_128_MD5",
+        "TLS_RSA_WITH_NULL_SHA",
+    ),
 )
 
 
@@ -59,7 +76,13 @@ def _envoy_cases(authority: CertificateAuthority) -> Iterator[Case]:
 
     def case(name: str, offer: TlsOffer, groups: Sequence[str] = (), testssl: bool = False) -> Case:
         suites = numbers(*offer.ciphers.split(":"))
-        return Case(name=name, stack=stack, serve=lambda: envoy(own_listener(), offer, groups=groups), allowed=_by_version(suites | _TLS13, offer.versions), with_testssl=testssl)
+        return Case(
+            name=name,
+            stack=stack,
+            serve=lambda: envoy(own_listener(), offer, groups=groups),
+            allowed=_by_version(suites | _TLS13, offer.versions),
+            with_testssl=testssl,
+        )
 
     yield case("envoy", TlsOffer(certificates=dual, ciphers=_BORINGSSL, versions=("1.0", "1.1", "1.2", "1.3")), testssl=True)
     yield case("envoy-rsa-only-weak", TlsOffer(certificates=dual, ciphers=RSA_ONLY_WEAK))
@@ -84,18 +107,23 @@ def _nss_cases(authority: CertificateAuthority) -> Iterator[Case]:
     # NSS names certificates by their subject, and wants the key usage of RSA key exchange; a certificate that is its own authority has none.
     rsa, elliptic = self_signed(key="rsa2048", common_name="RSA", ca=True), authority.issue(key="ec256", common_name="EC")
 
-    def case(name: str, suites: Sequence[str], certificates: tuple[Issued, ...], keys: Sequence[str], versions: tuple[str, ...], testssl: bool = False) -> Case:
-        offer, listed = TlsOffer(certificates=certificates, versions=versions), numbers(*suites)
+    def case(name: str, certificates: tuple[Issued, ...], keys: Sequence[str], versions: tuple[str, ...], testssl: bool = False) -> Case:
+        offer, listed = TlsOffer(certificates=certificates, versions=versions), numbers(*_NSS)
         allowed = _by_version(_with_keys(listed, keys), versions)
         return Case(name=name, stack="NSS", serve=lambda: selfserv(own_listener(), offer, suites=listed), allowed=allowed, with_testssl=testssl)
 
-    yield case("nss", _NSS, (rsa, elliptic), ("rsa", "ec"), ("1.0", "1.1", "1.2", "1.3"))
-    yield case("nss-ssl-3", _NSS, (rsa,), ("rsa",), ("ssl3", "1.0", "1.1", "1.2"), testssl=True)
+    yield case("nss", (rsa, elliptic), ("rsa", "ec"), ("1.0", "1.1", "1.2", "1.3"))
+    yield case("nss-ssl-3", (rsa,), ("rsa",), ("ssl3", "1.0", "1.1", "1.2"), testssl=True)
 
 
 def _lighttpd_cases(authority: CertificateAuthority) -> Iterator[Case]:
     rsa, elliptic = authority.issue(key="rsa2048"), authority.issue(key="ec256")
-    for_rsa = ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256", "TLS_ECDHE_RSA_WITH_CAMELLIA_128_CBC_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA")
+    for_rsa = (
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256",
+        "TLS_ECDHE_RSA_WITH_CAMELLIA_128_CBC_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    )
     for_elliptic = ("TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", "TLS_ECDHE_ECDSA_WITH_AES_256_CCM", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256")
     yield _mbedtls("mbedtls-rsa", rsa, for_rsa)
     yield _mbedtls("mbedtls-ecdsa", elliptic, for_elliptic)

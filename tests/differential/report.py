@@ -90,7 +90,15 @@ def _explained(accounted: Accounted) -> list[str]:
         servers = sorted({one.server for one in differences})
         about = sorted({_about(one) for one in differences})
         shown = ", ".join(about) if len(about) <= 6 else f"{', '.join(about[:5])} and {len(about) - 5} more"
-        cells = (explanation.number, explanation.tool, f"{explanation.kind.value}, {len(differences)}", ", ".join(servers), shown, explanation.reason, explanation.source)
+        cells = (
+            explanation.number,
+            explanation.tool,
+            f"{explanation.kind.value}, {len(differences)}",
+            ", ".join(servers),
+            shown,
+            explanation.reason,
+            explanation.source,
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

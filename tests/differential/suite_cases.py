@@ -83,7 +83,9 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
     ) -> Case:
         certificates = tuple(authority.issue(key=key) for key in keys)
         offer = TlsOffer(certificates=certificates, versions=tuple(versions), ciphers=ciphers, client_ca=authority.pem if mutual else None)
-        configuration = OpenSslConfiguration(ciphers=effective_ciphers or ciphers, versions=versions, keys=keys, finite_field=finite_field, picks_by_signature_algorithms=program == "HAProxy")
+        configuration = OpenSslConfiguration(
+            ciphers=effective_ciphers or ciphers, versions=versions, keys=keys, finite_field=finite_field, picks_by_signature_algorithms=program == "HAProxy"
+        )
         return Case(
             name=name,
             stack=f"{program}, {openssl_version()}" if program else openssl_version(),
@@ -131,7 +133,9 @@ def _other_cases(authority: CertificateAuthority) -> Iterator[Case]:
         reasons=gnutls_truth.reasons_of(gnutls),
         with_testssl=True,
     )
-    yield _plain("caddy", "Caddy, Go", lambda: caddy(own_listener(), dual), {TlsVersion.TLS_1_2: numbers(*OTPC_SUITES), TlsVersion.TLS_1_3: _TLS13}, testssl=True)
+    yield _plain(
+        "caddy", "Caddy, Go", lambda: caddy(own_listener(), dual), {TlsVersion.TLS_1_2: numbers(*OTPC_SUITES), TlsVersion.TLS_1_3: _TLS13}, testssl=True
+    )
     yield _plain("caddy-rsa", "Caddy, Go", lambda: caddy(own_listener(), single), {TlsVersion.TLS_1_2: numbers(*rsa_only), TlsVersion.TLS_1_3: _TLS13})
     of_grpc = frozenset(numbers(*(name for name in _GRPC_SUITES if "_RSA_" in name)))
     yield _plain(

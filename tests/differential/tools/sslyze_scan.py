@@ -52,8 +52,10 @@ def _code_points(names: list[str]) -> frozenset[int]:
 
 
 def _scan(address: str, port: int, server_name: str) -> dict[str, object]:
-    from sslyze import Scanner, ServerNetworkLocation, ServerScanRequest
     from sslyze.plugins.scan_commands import ScanCommand
+    from sslyze.scanner.models import ServerScanRequest
+    from sslyze.scanner.scanner import Scanner
+    from sslyze.server_setting import ServerNetworkLocation
 
     scanner = Scanner(concurrent_server_scans_limit=1)
     location = ServerNetworkLocation(server_name, port, ip_address=address)

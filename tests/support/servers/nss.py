@@ -34,9 +34,7 @@ def selfserv(listener: Listener, offer: TlsOffer, *, suites: Iterable[int], argu
                 name.encode(), issued.private_key, issued.certificate, issued.chain[1:], BestAvailableEncryption(_PASSWORD.encode())
             )
             store.write_bytes(content)
-            subprocess.run(
-                [require("pk12util"), "-i", str(store), "-d", database, "-W", _PASSWORD, "-K", ""], check=True, capture_output=True
-            )
+            subprocess.run([require("pk12util"), "-i", str(store), "-d", database, "-W", _PASSWORD, "-K", ""], check=True, capture_output=True)
             names += ["-e" if "EC" in type(issued.private_key).__name__ or "Elliptic" in type(issued.private_key).__name__ else "-n", name]
         first, last = (version if version.startswith("ssl") else f"tls{version}" for version in (offer.versions[0], offer.versions[-1]))
         listed = "".join(f":{suite:04X}" for suite in sorted(suites))
