@@ -80,7 +80,6 @@ def _nginx(name: str, chance: random.Random, authority: CertificateAuthority) ->
         serve=lambda: nginx(own_listener(), offer, directives=directives),
         allowed=openssl_truth.allowed_by(configuration),
         reasons=openssl_truth.reasons_of(configuration),
-        with_testssl=name == "nginx-00",
     )
 
 

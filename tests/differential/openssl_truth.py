@@ -57,7 +57,7 @@ def allowed_by(configuration: OpenSslConfiguration) -> Offered:
         if version is TlsVersion.TLS_1_3:
             suites = frozenset() if any(_against_tls_1_3(configuration)) else configuration.ciphersuites
         else:
-            listed = _listed(configuration.ciphers, version, configuration.psk)
+            listed = _listed(configuration.ciphers, version)
             suites = frozenset(one.code_point for one in listed if not any(_against(one, version, configuration)))
         if suites:
             allowed[version] = suites
@@ -71,7 +71,7 @@ def reasons_of(configuration: OpenSslConfiguration) -> tuple[str, ...]:
         if version is TlsVersion.TLS_1_3:
             found.update(_against_tls_1_3(configuration))
         else:
-            for one in _listed(configuration.ciphers, version, configuration.psk):
+            for one in _listed(configuration.ciphers, version):
                 found.update(_against(one, version, configuration))
     return tuple(sorted(found))
 
@@ -114,8 +114,8 @@ def _family(key: str) -> str:
 
 
 @cache
-def _listed(ciphers: str, version: TlsVersion, psk: bool) -> tuple[_Listed, ...]:
-    command = [require("openssl"), "ciphers", "-s", "-V", _OPTIONS[version], *(["-psk"] if psk else []), ciphers]
+def _listed(ciphers: str, version: TlsVersion) -> tuple[_Listed, ...]:
+    command = [require("openssl"), "ciphers", "-s", "-V", _OPTIONS[version], "-psk", ciphers]
     with TemporaryDirectory() as name:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **openssl_configuration(Path(name))})
     # Without any suite left, OpenSSL says so and fails.

@@ -107,13 +107,31 @@ def _nss_cases(authority: CertificateAuthority) -> Iterator[Case]:
     # NSS names certificates by their subject, and wants the key usage of RSA key exchange; a certificate that is its own authority has none.
     rsa, elliptic = self_signed(key="rsa2048", common_name="RSA", ca=True), authority.issue(key="ec256", common_name="EC")
 
-    def case(name: str, certificates: tuple[Issued, ...], keys: Sequence[str], versions: tuple[str, ...], testssl: bool = False) -> Case:
-        offer, listed = TlsOffer(certificates=certificates, versions=versions), numbers(*_NSS)
+    def case(
+        name: str,
+        certificates: tuple[Issued, ...],
+        keys: Sequence[str],
+        versions: tuple[str, ...],
+        *,
+        suites: Sequence[str] = _NSS,
+        arguments: Sequence[str] = (),
+        testssl: bool = False,
+    ) -> Case:
+        offer, listed = TlsOffer(certificates=certificates, versions=versions), numbers(*suites)
         allowed = _by_version(_with_keys(listed, keys), versions)
-        return Case(name=name, stack="NSS", serve=lambda: selfserv(own_listener(), offer, suites=listed), allowed=allowed, with_testssl=testssl)
+        return Case(
+            name=name,
+            stack="NSS",
+            serve=lambda: selfserv(own_listener(), offer, suites=listed, arguments=arguments),
+            allowed=allowed,
+            with_testssl=testssl,
+        )
 
     yield case("nss", (rsa, elliptic), ("rsa", "ec"), ("1.0", "1.1", "1.2", "1.3"))
     yield case("nss-ssl-3", (rsa,), ("rsa",), ("ssl3", "1.0", "1.1", "1.2"), testssl=True)
+    # With -H 2 finite-field Diffie-Hellman is for clients alone that name its groups (RFC 7919).
+    finite_field = ("TLS_DHE_RSA_WITH_AES_128_CBC_SHA", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+    yield case("nss-named-groups", (rsa,), ("rsa",), ("1.2",), suites=finite_field, arguments=("-H", "2"))
 
 
 def _lighttpd_cases(authority: CertificateAuthority) -> Iterator[Case]:

@@ -98,7 +98,7 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
     def nginx_with_parameters(listener: Listener, offer: TlsOffer) -> AbstractContextManager[Listener]:
         return nginx(listener, offer, directives=[f"ssl_dhparam {ffdhe2048()};"])
 
-    yield case("nginx", "nginx", nginx, dual, with_testssl=True)
+    yield case("nginx", "nginx", nginx, dual)
     yield case("nginx-everything", "nginx", nginx_with_parameters, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS, with_testssl=True)
     yield case("nginx-client-certificate", "nginx", nginx, dual, mutual=True)
     yield case("apache", "Apache httpd", apache, dual)

@@ -30,10 +30,11 @@ async def nmap(listener: Listener, server_name: str, directory: Path) -> ToolRep
     output, failure = await run(command, directory)
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
-    return _read(directory / "nmap.xml")
+    return read(directory / "nmap.xml")
 
 
-def _read(path: Path) -> ToolReport:
+def read(path: Path) -> ToolReport:
+    """Read the XML of one scan."""
     offered: dict[TlsVersion, set[int]] = defaultdict(set)
     for script in ElementTree.parse(path).iter("script"):
         if script.get("id") == "ssl-enum-ciphers":

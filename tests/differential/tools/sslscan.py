@@ -43,10 +43,11 @@ async def sslscan(listener: Listener, server_name: str, directory: Path) -> Tool
     output, failure = await run(command, directory)
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
-    return _read(directory / "sslscan.xml")
+    return read(directory / "sslscan.xml")
 
 
-def _read(path: Path) -> ToolReport:
+def read(path: Path) -> ToolReport:
+    """Read the XML of one scan."""
     root = ElementTree.parse(path)
     offered: dict[TlsVersion, set[int]] = defaultdict(set)
     for element in root.iter("cipher"):

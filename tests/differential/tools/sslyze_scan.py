@@ -32,10 +32,11 @@ async def sslyze(listener: Listener, server_name: str, directory: Path) -> ToolR
     output, failure = await run(command, directory, environment={**os.environ, "PYTHONPATH": str(_ROOT)})
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
-    return _read(output)
+    return read(output)
 
 
-def _read(output: str) -> ToolReport:
+def read(output: str) -> ToolReport:
+    """Read what _scan() printed, on the last line."""
     result = json.loads(output.splitlines()[-1])
     if "broken" in result:
         return ToolReport(broken=str(result["broken"]))

@@ -33,10 +33,11 @@ async def testssl(listener: Listener, server_name: str, directory: Path) -> Tool
     path = directory / "testssl.json"
     if not path.exists() or failure.startswith("did not end"):
         return ToolReport(broken=f"{failure}: {output[-300:]}")
-    return _read(json.loads(path.read_text()))
+    return read(json.loads(path.read_text()))
 
 
-def _read(findings: list[dict[str, str]]) -> ToolReport:
+def read(findings: list[dict[str, str]]) -> ToolReport:
+    """Read the findings of one scan."""
     offered: dict[TlsVersion, set[int]] = defaultdict(set)
     told = set()
     for finding in findings:
