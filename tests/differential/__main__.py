@@ -7,12 +7,15 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 import pytest
 
 from tests.differential import explanations, report
-from tests.differential.case import Case, size
+from tests.differential.case import Case, size, suite_name
+from tests.differential.comparison import OURS, Difference
 from tests.differential.explanations import Accounted
 from tests.differential.generated import generated
 from tests.differential.other_stacks import other_stacks
@@ -22,6 +25,7 @@ from tests.differential.suite_cases import suite_cases
 from tests.support.certificates import CertificateAuthority
 from tests.support.requirements import require
 
+_SHOWN = 6
 _PROGRAMS = {"sslyze": None, "nmap": "nmap", "sslscan": "sslscan", "testssl": "testssl"}
 
 
@@ -39,7 +43,7 @@ def main() -> int:
     except (pytest.fail.Exception, CannotRun) as missing:
         print(missing)
         return 1
-    pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in ("otpc-policy", *result.tools))
+    pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in (OURS, *result.tools))
     accounted = explanations.account((one for result in results for one in result.differences()), explanations.load(), pairs)
     if arguments.only == "*" and tools == list(TOOLS):
         report.write(results, accounted, skipped, tools)
@@ -63,17 +67,27 @@ def _there(tool: str) -> bool:
 
 
 def _print_summary(results: list[Result], accounted: Accounted, tools: list[str], took_s: float) -> None:
-    for difference in accounted.unexplained:
-        print(f"UNEXPLAINED {difference}")
+    for line in _grouped(accounted.unexplained):
+        print(f"UNEXPLAINED {line}")
     for explanation in accounted.stale:
         print(f"STALE {explanation.number}: nothing differs like this any more")
     pairs = sum(size(result.case.allowed) for result in results)
     print(f"{len(results)} servers, {pairs} allowed pairs of version and suite, {took_s:.0f} s")
-    for tool in ("otpc-policy", *tools):
+    for tool in (OURS, *tools):
         times = sorted(result.seconds[tool] for result in results if tool in result.seconds)
         if times:
             print(f"  {tool:12} {len(times):3} servers, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s")
     print(f"{len(accounted.explained)} differences explained, {len(accounted.unexplained)} not; {len(accounted.stale)} explanations stale")
+
+
+def _grouped(differences: Iterable[Difference]) -> Iterator[str]:
+    """Yield one line for each server, tool, kind and version: how many, and the first few."""
+    groups: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for one in differences:
+        about = "the version itself" if one.suite is None else suite_name(one.suite)
+        groups[one.server, one.tool, one.kind.value, one.version.label if one.version else one.detail].append(about)
+    for (server, tool, kind, version), about in groups.items():
+        yield f"{server}: {tool}: {kind}: {version}: {len(about)}: {', '.join(about[:_SHOWN])}{' ...' if len(about) > _SHOWN else ''}"
 
 
 if __name__ == "__main__":

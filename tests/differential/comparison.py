@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from otpc_policy.facts import Support, TlsVersion
-from tests.differential.case import Case, ToolReport, suite_name
+from tests.differential.case import Case, ToolReport
 from tests.differential.ours import OurReport
 
 OURS = "otpc-policy"
@@ -35,10 +35,6 @@ class Difference:
     version: TlsVersion | None = None
     suite: int | None = None
     detail: str = ""
-
-    def __str__(self) -> str:
-        about = [self.version.label if self.version else "", suite_name(self.suite) if self.suite is not None else "", self.detail]
-        return f"{self.server}: {self.tool}: {self.kind.value} {' '.join(filter(None, about))}"
 
 
 def against_tool(case: Case, tool: str, report: ToolReport) -> Iterator[Difference]:

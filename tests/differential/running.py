@@ -13,6 +13,7 @@ import pytest
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.differential.case import Case, ToolReport
+from tests.differential.comparison import OURS
 from tests.differential.ours import ours
 from tests.differential.result import Result
 from tests.differential.tools.nmap import nmap
@@ -75,7 +76,7 @@ async def _look_at_one(case: Case, tools: Sequence[str], scanner: SslyzeScanner)
         began = time.monotonic()
         our_report = await ours(scanner, listener, SERVER_NAME)
         reports: dict[str, ToolReport] = {}
-        seconds = {"otpc-policy": time.monotonic() - began}
+        seconds = {OURS: time.monotonic() - began}
         for name in tools:
             if name == "testssl" and not case.with_testssl:
                 continue
