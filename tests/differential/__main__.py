@@ -84,10 +84,10 @@ def _grouped(differences: Iterable[Difference]) -> Iterator[str]:
     """Yield one line for each server, tool, kind and version: how many, and the first few."""
     groups: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for one in differences:
-        about = "the version itself" if one.suite is None else suite_name(one.suite)
-        groups[one.server, one.tool, one.kind.value, one.version.label if one.version else one.detail].append(about)
-    for (server, tool, kind, version), about in groups.items():
-        yield f"{server}: {tool}: {kind}: {version}: {len(about)}: {', '.join(about[:_SHOWN])}{' ...' if len(about) > _SHOWN else ''}"
+        name = "the version itself" if one.suite is None else suite_name(one.suite)
+        groups[one.server, one.tool, one.kind.value, one.version.label if one.version else one.detail].append(name)
+    for (server, tool, kind, version), names in groups.items():
+        yield f"{server}: {tool}: {kind}: {version}: {len(names)}: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"
 
 
 if __name__ == "__main__":
