@@ -44,7 +44,7 @@ def test_sslscan(tmp_path: Path) -> None:
     (tmp_path / "sslscan.xml").write_text(_SSLSCAN)
     seen = sslscan.read(tmp_path / "sslscan.xml")
     assert seen.offered == {TLS_1_2: {0xC02F, 0x002F}}
-    assert seen.versions_told == {TLS_1_2}
+    assert seen.versions_told == frozenset({TLS_1_2})
     assert 0xC02F not in seen.known[TLS_1_0]
     assert 0x002F in seen.known[TLS_1_0]
 
@@ -53,7 +53,7 @@ def test_testssl() -> None:
     require("testssl")
     seen = testssl.read(_TESTSSL)
     assert seen.offered == {TLS_1_2: {0xC02F}, TLS_1_3: {0x1301}}
-    assert seen.versions_told == {TLS_1_2, TLS_1_3}
+    assert seen.versions_told == frozenset({TLS_1_2, TLS_1_3})
     assert 0x010080 in seen.known[TlsVersion.SSL_2_0]
     assert testssl.read([{"id": "scanProblem", "severity": "FATAL", "finding": "no connection"}]).broken == "no connection"
 

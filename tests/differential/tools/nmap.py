@@ -24,8 +24,8 @@ _ENTRY = re.compile(r'^(?:\[")?((?:TLS|SSL)_[A-Za-z0-9_]+)(?:"\])?\s*=\s*0x([0-9
 
 
 async def nmap(listener: Listener, server_name: str, directory: Path) -> ToolReport:
-    """Scan."""
-    command = [require("nmap"), "-n", "-Pn", "-sT", "-p", str(listener.port), "--script", "ssl-enum-ciphers"]
+    """Scan. The plus sign makes the script run even where nmap's own guess is that the port speaks no TLS."""
+    command = [require("nmap"), "-n", "-Pn", "-sT", "-p", str(listener.port), "--script", "+ssl-enum-ciphers"]
     command += ["--script-args", f"tls.servername={server_name}", "-oX", "nmap.xml", listener.address]
     output, failure = await run(command, directory)
     if failure:
