@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.scan.address_scan import AddressScan
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
 from otpc_policy.scan.sslyze_pool import SslyzePool
@@ -24,10 +25,11 @@ _RETRY_AFTER = timedelta(seconds=2)
 
 
 class SslyzeScanner:
-    """Owns the worker processes. now: the wall clock that dates the facts."""
+    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
 
-    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None) -> None:
         self._limits, self._now = limits, now
+        self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = SslyzePool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
@@ -40,8 +42,8 @@ class SslyzeScanner:
 
     @property
     def queued(self) -> int:
-        """Scans that wait for their turn."""
-        return self._queued
+        """Scans, and DEEP parts of scans, that wait for their turn."""
+        return self._queued + self._deep.queued
 
     @property
     def workers_alive(self) -> int:
@@ -70,7 +72,9 @@ class SslyzeScanner:
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
-            return replace(facts, remarks=(*facts.remarks, *cut_short))
+            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -97,7 +101,6 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         depth=depth,
         reachable=_reachable(measured),
         tls=_tls_service(measured),
-        vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
         intolerances=intolerances(measured),
         trace=scan.trace(),
     )
