@@ -1,6 +1,7 @@
 """Measures scripted servers with the real scanner, several at a time, and holds what must hold for each of them: time, connections, nothing left behind."""
 
 import asyncio
+import re
 import socket
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -32,6 +33,7 @@ MOST_OPEN = 16
 _MARGIN_S = 1.5
 # Addresses are few in one process; a scanner's bound on connections is for each address, so scans at the same time must not share one.
 _ADDRESSES = 48
+_SUITE = re.compile(r"0x[0-9A-F]{4,6}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Surveyed:
         wrong = false_claims(self.facts, self.case.truth, self.seen)
         if self.verdict.decision is Decision.ALLOW and not may_be_allowed(self.case.truth, self.seen):
             wrong.append("it is allowed")
-        return [f"{self.case.name}: {one}" for one in wrong]
+        return wrong
 
     def suites(self, version: TlsVersion) -> dict[int, str]:
         """Return what is claimed of the suites of a version."""
@@ -80,7 +82,9 @@ class Surveyor:
         """Measure all of them, so many at the same time. Fails if one takes too long or too many connections, or leaves a socket, a file or a task behind."""
         assert len({case.name for case in cases}) == len(cases), "each case needs a name of its own"
         addresses = _addresses()[:lanes]
-        placed = {Listener(addresses[number % lanes], free_port(addresses[number % lanes])): case for number, case in enumerate(cases)}
+        placed: dict[Listener, Case] = {}
+        for number, case in enumerate(cases):
+            placed[_unused(addresses[number % lanes], placed)] = case
         tasks_before, files_before = asyncio.all_tasks(), _open_files()
         surveyed: dict[str, Surveyed] = {}
         with counting_servers({listener: case.behaviour for listener, case in placed.items()}) as counts:
@@ -122,13 +126,29 @@ class Surveyor:
 
 def assert_no_false_claim(surveyed: Mapping[str, Surveyed]) -> None:
     """Fail with every claim, of every server, that must not be made."""
-    wrong = [claim for one in surveyed.values() for claim in one.wrong]
+    wrong = [f"{name}: {claim}" for name, one in surveyed.items() for claim in _in_short(one.wrong)]
     assert not wrong, "\n".join(wrong)
+
+
+def _in_short(claims: Iterable[str]) -> list[str]:
+    """Say once what is said of many suites."""
+    alike: dict[str, list[str]] = {}
+    for claim in claims:
+        suites = _SUITE.findall(claim)
+        alike.setdefault(_SUITE.sub("suites", claim), []).extend(suites)
+    return [f"{claim} ({len(suites)}: {', '.join(suites[:8])})" if suites else claim for claim, suites in alike.items()]
 
 
 @cache
 def _strict_policy() -> Policy:
     return load_builtin_policies().get("otpc-2024-12-strict")
+
+
+def _unused(address: str, taken: Collection[Listener]) -> Listener:
+    """Return a free port that has not been given away already."""
+    while (listener := Listener(address, free_port(address))) in taken:
+        pass
+    return listener
 
 
 @cache

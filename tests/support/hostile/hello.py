@@ -169,10 +169,15 @@ def _choice(message: _Fields) -> Choice | None:
 
 
 def read_alert(sent: bytes) -> SeenAlert | None:
-    """Return the alert that a server's bytes begin with, or None."""
+    """Return the alert that a server's bytes begin with, or None; warnings before another alert are passed over."""
+    found = None
     for kind, content in _records(sent):
-        return SeenAlert(content[0], content[1]) if kind == _ALERT and len(content) == 2 else None
-    return None
+        if kind != _ALERT or len(content) != 2:
+            return None
+        found = SeenAlert(content[0], content[1])
+        if found.level != _WARNING:
+            break
+    return found
 
 
 def _records(sent: bytes) -> Iterator[tuple[int, bytes]]:
