@@ -24,7 +24,7 @@ class Truth:
     """What a server accepts, by version.
 
     always: of every hello, unless the server refuses everything. sometimes: as always for what may be claimed. unseen: on connections that a scan may
-    never make, or by chance; only what a scan was shown binds it. completes: handshakes come to their end.
+    never make, or by chance; only what a scan was shown binds it. completes: a handshake can come to its end, and the server's signature is right.
     """
 
     always: Accepted = field(default_factory=dict)
@@ -45,9 +45,13 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One connection, read. refusal: the alert that came first. key_proven: the server's signature has left. at: when the answer left."""
+    """One connection, read.
 
-    hello: SeenHello
+    hello: None if the server ended it without reading. refusal: the alert that came first. key_proven: the server's signature has left. at: when the
+    answer left.
+    """
+
+    hello: SeenHello | None
     choice: Choice | None
     refusal: SeenAlert | None
     closed: bool
@@ -57,21 +61,23 @@ class Exchange:
     @property
     def proves(self) -> tuple[TlsVersion, int] | None:
         """Version and suite that the server chose of what was offered."""
-        if self.choice is None or self.choice.cipher_suite not in self.hello.cipher_suites:
+        if self.hello is None or self.choice is None or self.choice.cipher_suite not in self.hello.cipher_suites:
             return None
         return next(((one, self.choice.cipher_suite) for one in self.hello.versions if one == self.choice.version), None)
 
     def asks_for(self, version: TlsVersion, suite: int | None) -> bool:
-        """This version is the highest one of the hello, and the suite is in it."""
+        """This version is the highest one of the hello, and the suite is in it; a hello that nobody has read may be any."""
+        if self.hello is None:
+            return True
         return self.hello.highest is version and (suite is None or suite in self.hello.cipher_suites)
 
 
 def exchanges(transcripts: Sequence[Transcript]) -> list[Exchange]:
-    """Return the connections that brought a whole hello."""
+    """Return the connections that brought a whole hello, or were ended before anything was read."""
     read = []
     for one in transcripts:
         hello = read_client_hello(one.received)
-        if hello is not None:
+        if hello is not None or (one.closed_silently and not one.received):
             choice, alert = read_choice(one.sent), read_alert(one.sent)
             # With static RSA the server proves itself last of all (RFC 5246 F.1.1.2).
             is_signed = choice is not None and choice.cipher_suite not in _STATIC_RSA
@@ -108,7 +114,7 @@ def false_claims(facts: AddressFacts, truth: Truth, seen: Sequence[Exchange]) ->
             wrong.append(f"{what} is NO by {evidence.value}: the server accepts it at times, and was seen to refuse what it accepts")
         elif support is Support.NO and not _is_backed(evidence, version, suite, seen):
             wrong.append(f"{what} is NO by {evidence.value}: nothing that the server did is such evidence")
-    return [*wrong, *_omissions(facts, truth), *_unproven_keys(facts, seen)]
+    return [*wrong, *_omissions(facts, truth), *_unproven_keys(facts, truth, seen)]
 
 
 def _claims(facts: AddressFacts) -> Iterator[tuple[TlsVersion, int | None, Support, Evidence]]:
@@ -120,25 +126,23 @@ def _claims(facts: AddressFacts) -> Iterator[tuple[TlsVersion, int | None, Suppo
 
 def is_unsteady(seen: Sequence[Exchange]) -> bool:
     """The server refused a hello though it chose a suite that is in it from another one of the same shape that was no shorter."""
-    refused = [one for one in seen if one.refusal is not None or one.closed]
-    chosen = [one for one in seen if one.proves]
+    refused = [one.hello for one in seen if one.hello is not None and (one.refusal is not None or one.closed)]
+    chosen = [(one.hello, one.proves[1]) for one in seen if one.hello is not None and one.proves]
 
-    def contradicts(refusal: Exchange, good: Exchange) -> bool:
-        ours, theirs = refusal.hello, good.hello
+    def contradicts(hello: SeenHello, good: SeenHello, suite: int) -> bool:
         return (
-            (ours.versions, ours.extensions) == (theirs.versions, theirs.extensions)
-            and len(ours.cipher_suites) <= len(theirs.cipher_suites)
-            and good.proves is not None
-            and good.proves[1] in ours.cipher_suites
+            (hello.versions, hello.extensions, hello.preferences) == (good.versions, good.extensions, good.preferences)
+            and len(hello.cipher_suites) <= len(good.cipher_suites)
+            and suite in hello.cipher_suites
         )
 
-    return any(contradicts(refusal, good) for refusal in refused for good in chosen)
+    return any(contradicts(hello, good, suite) for hello in refused for good, suite in chosen)
 
 
 def _is_backed(evidence: Evidence, version: TlsVersion, suite: int | None, seen: Sequence[Exchange]) -> bool:
     """Return whether the server did what the design demands for this evidence. Controls are only looked for, not matched in shape."""
     if evidence is Evidence.LOWER_VERSION:
-        return any(one.proves and version <= one.hello.highest and version in one.hello.versions and one.proves[0] < version for one in seen)
+        return any(one.hello is not None and one.proves and version in one.hello.versions and one.proves[0] < version for one in seen)
     good = [one.at for one in seen if one.proves]
     alerts, closes = [], []
     for one in seen:
@@ -163,8 +167,8 @@ def _omissions(facts: AddressFacts, truth: Truth) -> Iterator[str]:
         yield "a version is left out"
 
 
-def _unproven_keys(facts: AddressFacts, seen: Sequence[Exchange]) -> Iterator[str]:
-    completed = {one.proves for one in seen if one.key_proven and one.proves}
+def _unproven_keys(facts: AddressFacts, truth: Truth, seen: Sequence[Exchange]) -> Iterator[str]:
+    completed = {one.proves for one in seen if truth.completes and one.key_proven and one.proves}
     for suite in facts.cipher_suites:
         if suite.handshake_completed and (suite.version, suite.code_point) not in completed:
             yield f"{suite.version.label} 0x{suite.code_point:04X} is said to have completed a handshake"

@@ -62,6 +62,12 @@ def beyond(lax: Endpoint, strict: Endpoint) -> Accepted:
     return {version: suites - strict.truth.get(version, frozenset()) for version, suites in lax.truth.items()}
 
 
+def together(*tables: Accepted) -> Accepted:
+    """Return what is in any of them."""
+    versions = {version for table in tables for version in table}
+    return {version: frozenset().union(*(table.get(version, frozenset()) for table in tables)) for version in versions}
+
+
 def rotating(endpoints: Sequence[Endpoint], number: int) -> Endpoint:
     """Return one of them, each in its turn."""
     return endpoints[number % len(endpoints)]

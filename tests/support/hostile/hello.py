@@ -8,6 +8,8 @@ from otpc_policy.facts import TlsVersion
 _ALERT, _HANDSHAKE = 21, 22
 _WARNING = 1
 _SERVER_NAME, _SUPPORTED_VERSIONS = 0, 43
+# supported_groups, signature_algorithms.
+_PREFERENCES = (10, 13, _SUPPORTED_VERSIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +17,15 @@ class SeenHello:
     """A ClientHello.
 
     versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3 (RFC 5246 E.1). cipher_suites: in the client's order.
-    extensions: their types, in order. size: of the handshake message, with its header.
+    extensions: their types, in order. preferences: groups, signature schemes and versions, as they were sent: what else a choice depends on.
+    size: of the handshake message, with its header.
     """
 
     versions: frozenset[TlsVersion]
     cipher_suites: tuple[int, ...]
     server_name: str | None
     extensions: tuple[int, ...]
+    preferences: tuple[bytes, ...]
     size: int
 
     @property
@@ -45,17 +49,17 @@ class SeenAlert:
 
 class _Fields:
     def __init__(self, content: bytes) -> None:
-        self._content, self._place = content, 0
+        self.content, self._place = content, 0
 
     @property
     def left(self) -> int:
-        return len(self._content) - self._place
+        return len(self.content) - self._place
 
     def take(self, count: int) -> bytes:
         if count > self.left:
             raise IndexError("a field ends behind its message")
         self._place += count
-        return self._content[self._place - count : self._place]
+        return self.content[self._place - count : self._place]
 
     def number(self, width: int) -> int:
         return int.from_bytes(self.take(width), "big")
@@ -96,7 +100,7 @@ def _ssl2_hello(received: bytes) -> SeenHello | None:
         # RFC 5246 E.2: a hello for later versions in the old form; suites of TLS have a leading zero.
         offered = tuple(one for one in offered if one < 0x10000)
     versions = frozenset({version}) if version is TlsVersion.SSL_2_0 else _down_from(version)
-    return SeenHello(versions=versions, cipher_suites=offered, server_name=None, extensions=(), size=len(received) - 2)
+    return SeenHello(versions=versions, cipher_suites=offered, server_name=None, extensions=(), preferences=(), size=len(received) - 2)
 
 
 def _tls_hello(received: bytes) -> SeenHello | None:
@@ -124,7 +128,14 @@ def _tls_hello(received: bytes) -> SeenHello | None:
         names = extensions[_SERVER_NAME].vector(2)
         names.take(1)
         server_name = names.take(names.number(2)).decode("ascii")
-    return SeenHello(versions=versions, cipher_suites=suites, server_name=server_name, extensions=tuple(extensions), size=size)
+    return SeenHello(
+        versions=versions,
+        cipher_suites=suites,
+        server_name=server_name,
+        extensions=tuple(extensions),
+        preferences=tuple(extensions[kind].content for kind in _PREFERENCES if kind in extensions),
+        size=size,
+    )
 
 
 def _extensions(fields: _Fields) -> Iterator[tuple[int, _Fields]]:

@@ -30,6 +30,16 @@ async def in_tiny_records(connection: Connection, content: bytes) -> None:
     await connection.send(tiny + content[end:])
 
 
+async def signed_wrongly(connection: Connection, content: bytes) -> None:
+    """Send a first flight of TLS 1.2 in which the signature of the key exchange is wrong; in TLS 1.3 the flight does not decrypt."""
+    if connection.transcript.sent:
+        await connection.send(content)
+        return
+    # The signature stands last before the ServerHelloDone (RFC 5246 7.4.3, 7.4.5), a record of nine bytes.
+    place = len(content) - 10
+    await connection.send(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+
+
 def late(delay_s: float) -> Send:
     """Send everything after a while."""
 
