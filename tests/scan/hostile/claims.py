@@ -13,6 +13,45 @@ from tests.support.tcp import Transcript
 
 # DESIGN, "Evidence": handshake_failure, illegal_parameter, protocol_version, insufficient_security.
 REFUSING_ALERTS = frozenset({40, 47, 70, 71})
+# https://www.iana.org/assignments/tls-parameters, TLS Alerts, reserved ones included.
+KNOWN_ALERTS = (
+    0,
+    10,
+    20,
+    21,
+    22,
+    30,
+    40,
+    41,
+    42,
+    43,
+    44,
+    45,
+    46,
+    47,
+    48,
+    49,
+    50,
+    51,
+    52,
+    60,
+    70,
+    71,
+    80,
+    86,
+    90,
+    100,
+    109,
+    110,
+    111,
+    112,
+    113,
+    114,
+    115,
+    116,
+    120,
+    121,
+)
 _INTERNAL_ERROR = 80
 _FATAL = 2
 _CLOSES = 3

@@ -37,7 +37,7 @@ async def test_refusals_at_random_prove_nothing(manner: str, hurried: Surveyor, 
     endpoints = list(backends.lax.values())
     cases = []
     for tenths in range(1, 10):
-        for seed in (1, 2):
+        for seed in (1, 2) if manner == "alert 40" else (1,):
             lax = rotating(endpoints, tenths + seed)
             behaviour = at_random(tenths / 10, seed, refuse, lax)
             cases.append(Case(name=f"{manner}, {tenths} of 10, seed {seed}", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
@@ -77,7 +77,7 @@ async def test_what_is_shown_and_then_hidden_has_been_seen(hurried: Surveyor, ba
     cases = []
     for name, lax in backends.lax.items():
         truth = sometimes_lax(strict, lax)
-        for number in (1, 2, 5, 10, 15, 20, 25):
+        for number in (2, 8, 14, 20, 26):
             cases.append(Case(name=f"{name}, strict after {number}", behaviour=after(number, lax, strict), truth=truth))
             cases.append(Case(name=f"{name}, lax after {number}", behaviour=after(number, strict, lax), truth=truth))
     surveyed = await hurried.survey(*cases)

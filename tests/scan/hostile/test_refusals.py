@@ -6,7 +6,7 @@ import pytest
 
 from otpc_policy.facts import Evidence, Support, TlsVersion
 from otpc_policy.policy.finding import Decision
-from tests.scan.hostile.claims import REFUSING_ALERTS, Truth
+from tests.scan.hostile.claims import KNOWN_ALERTS, REFUSING_ALERTS, Truth
 from tests.scan.hostile.servers import Backends
 from tests.scan.hostile.surveying import Case, Surveyed, Surveyor, assert_no_false_claim
 from tests.support.hostile.behaviours import alert, drip, finish, garbage, reset, reset_at_once, says, stall
@@ -16,45 +16,6 @@ from tests.support.tcp import Behaviour
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-# https://www.iana.org/assignments/tls-parameters, TLS Alerts, reserved ones included.
-KNOWN_ALERTS = (
-    0,
-    10,
-    20,
-    21,
-    22,
-    30,
-    40,
-    41,
-    42,
-    43,
-    44,
-    45,
-    46,
-    47,
-    48,
-    49,
-    50,
-    51,
-    52,
-    60,
-    70,
-    71,
-    80,
-    86,
-    90,
-    100,
-    109,
-    110,
-    111,
-    112,
-    113,
-    114,
-    115,
-    116,
-    120,
-    121,
-)
 _INTERNAL_ERROR = 80
 _REFUSED = (TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)
 
@@ -69,13 +30,13 @@ def absences(one: Surveyed) -> set[Evidence]:
     return versions | {fact.evidence for fact in one.facts.cipher_suites if fact.version is TlsVersion.TLS_1_2 and fact.support is Support.NO}
 
 
-async def test_only_some_alerts_refuse(hurried: Surveyor, backends: Backends) -> None:
+async def test_only_some_alerts_refuse(patient: Surveyor, backends: Backends) -> None:
     """DESIGN, "Evidence": 40, 47, 70 and 71 refuse; 80 does when it is confirmed; every other alert says nothing about what is offered."""
     cases = []
     for description in KNOWN_ALERTS:
         behaviour, truth = refusing(backends, alert(description))
         cases.append(Case(name=str(description), behaviour=behaviour, truth=truth))
-    surveyed = await hurried.survey(*cases)
+    surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     allowed = {name for name, one in surveyed.items() if one.verdict.decision is Decision.ALLOW}
     assert allowed == {str(description) for description in (*REFUSING_ALERTS, _INTERNAL_ERROR)}
@@ -88,7 +49,7 @@ async def test_an_alert_that_is_not_fatal_refuses_nothing(hurried: Surveyor, bac
     """A warning may be followed by an answer, and a level of no protocol is a violation: neither is the clean alert that the design demands."""
     cases = []
     for level in (0, 1, 3, 255):
-        for description in (0, 40, 47, 70, 71, 80, 90, 100, 112):
+        for description in (0, 40, 70, 80, 112):
             behaviour, truth = refusing(backends, alert(description, level))
             cases.append(Case(name=f"{description} of level {level}", behaviour=behaviour, truth=truth))
     surveyed = await hurried.survey(*cases)
@@ -136,7 +97,8 @@ async def test_a_lax_server_is_seen_through_whatever_its_refusals_are(hurried: S
     """Whatever refuses the rest, what is accepted is never called absent, and never passes."""
     refusals = {**REFUSALS, "alert 40": alert(40), "alert 80": alert(80), "alert 112": alert(112)}
     cases = []
-    for lax_name, lax in backends.lax.items():
+    for lax_name in ("old_version", "insecure"):
+        lax = backends.lax[lax_name]
         for name, refuse in refusals.items():
             cases.append(Case(name=f"{lax_name}, {name}", behaviour=replace(lax, refuse=refuse), truth=Truth(always=lax.truth)))
     assert_no_false_claim(await hurried.survey(*cases, lanes=12))

@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,7 +36,7 @@ async def whole(connection: Connection, content: bytes) -> None:
     await connection.send(content)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """A behaviour: accept what the table says, refuse the rest.
 
@@ -52,7 +53,7 @@ class Endpoint:
     reads_first: int = 1 << 16
     send: Send = whole
 
-    @property
+    @cached_property
     def truth(self) -> Accepted:
         """Return everything that it accepts."""
         return {version: self.accepts.get(version, frozenset()) | self.scripted.get(version, frozenset()) for version in {*self.accepts, *self.scripted}}
