@@ -1,4 +1,4 @@
-"""Measures one address: sslyze's handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
+"""Measures one address: hellos, handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.facts import AddressFacts, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
 from otpc_policy.scan.address_scan import AddressScan
-from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.sslyze_pool import SslyzePool
-from otpc_policy.scan.translation import cipher_suite_facts, client_auth, deployment_facts, version_facts
-from otpc_policy.tls.answer import Garbage, PlainHttp, parse_answer
+from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, remarks, version_facts
+from otpc_policy.tls.answer import PlainHttp
+from otpc_policy.tls.probe import Ending
 
 # A scan takes a second or a few; a caller that comes back sooner finds the same queue.
 _RETRY_AFTER = timedelta(seconds=2)
@@ -62,16 +62,14 @@ class SslyzeScanner:
             started = loop.time()
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
             scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
-            remarks: tuple[str, ...] = ()
+            cut_short: tuple[str, ...] = ()
             try:
                 async with asyncio.timeout(self._limits.scan_deadline_s):
-                    await scan.make_contact()
-                    if _worth_examining(scan.contact):
-                        await scan.examine()
+                    await scan.run()
             except TimeoutError:
-                remarks = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+                cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
-            return replace(facts, remarks=(*facts.remarks, *remarks))
+            return replace(facts, remarks=(*facts.remarks, *cut_short))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -88,38 +86,41 @@ class SslyzeScanner:
             self._scans.release()
 
 
-def _worth_examining(contact: HandshakeOutcome) -> bool:
-    """The first hello was answered by TLS, or was closed on: a server of old protocols may do either."""
-    answered_otherwise = isinstance(parse_answer(contact.first_bytes), PlainHttp | Garbage)
-    silent = contact.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) and not contact.key_proven
-    return contact.connected and not answered_otherwise and not silent
-
-
 def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: timedelta) -> AddressFacts:
-    contact, measured = scan.contact, scan.measured()
-    reachable = Support.YES if contact.connected else Support.NO if contact.ending is Ending.REFUSED else Support.UNKNOWN
+    measured = scan.measured()
     facts = AddressFacts(
         address=scan.address,
         observed_at=observed_at,
         duration=duration,
         connections_used=scan.connections_used,
         depth=depth,
-        reachable=reachable,
-        tls=TlsService.PLAINTEXT_HTTP if isinstance(parse_answer(contact.first_bytes), PlainHttp) else TlsService.UNKNOWN,
+        reachable=_reachable(measured),
+        tls=_tls_service(measured),
         vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
-        remarks=scan.remarks(),
     )
-    if not _worth_examining(contact):
-        return facts
-    versions = version_facts(measured)
-    suites = cipher_suite_facts(measured, versions)
-    asked = client_auth(measured)
+    if not measured.accepted:
+        return replace(facts, remarks=remarks(measured, (), ()))
+    versions, suites = version_facts(measured), cipher_suite_facts(measured)
     return replace(
         facts,
-        tls=TlsService.SERVED if any(fact.support is Support.YES for fact in versions) else TlsService.UNKNOWN,
         versions=versions,
         cipher_suites=suites,
         deployments=deployment_facts(measured, versions, suites),
-        client_auth=ClientAuth.REQUIRED if asked is ClientAuth.REQUESTED and scan.http_proves_client_auth else asked,
+        client_auth=scan.client_auth,
         http=scan.http,
+        remarks=remarks(measured, versions, suites),
     )
+
+
+def _reachable(measured: Measured) -> Support:
+    outcomes = [record.outcome for log in measured.surveys for record in log.records]
+    if any(outcome.connected for outcome in outcomes) or measured.completed:
+        return Support.YES
+    return Support.NO if outcomes and all(outcome.ending is Ending.REFUSED for outcome in outcomes) else Support.UNKNOWN
+
+
+def _tls_service(measured: Measured) -> TlsService:
+    if measured.accepted:
+        return TlsService.SERVED
+    speaks_http = any(isinstance(record.outcome.answer, PlainHttp) for log in measured.surveys for record in log.records)
+    return TlsService.PLAINTEXT_HTTP if speaks_http else TlsService.UNKNOWN

@@ -1,0 +1,238 @@
+"""What to offer next, given what was seen. A plain state machine without IO: it yields waves of hellos and takes their outcomes.
+
+Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough.
+A server that accepts little is settled by offering it everything else at once; one that accepts much is listed by elimination in lanes.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.tls.answer import Garbage, PlainHttp
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.offers import PAYMENT_SUITES, families_at, lanes_of, opening, second_opening, short_lists_of, suites_at
+from otpc_policy.tls.probe import Outcome, Probe, Purpose
+from otpc_policy.tls.proof import Log
+from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
+
+# A refusal that is a close counts when it was seen three times; one more for what was lost.
+_ATTEMPTS = 4
+# The server of most suites that is known needs 14 waves; this ends a conversation with one that answers by chance.
+_WAVES = 40
+# With the longest list that a short hello of TLS 1.3 with a name of 24 bytes may hold, it stays below 256 bytes.
+_SHORTEST_LIST = 36
+# Beyond so many suites a server may not read the list to its end.
+_LONG = 64
+# An answer that proves nothing, or none at all, is asked for once more.
+_SILENCES = 2
+# As many suites as the hellos of the first wave hold at least, so that they are controls of this.
+_FEW = 8
+_KEY_TYPES = (KeyType.EDDSA, KeyType.ECDSA, KeyType.RSA)
+_OLD_VERSIONS = (TlsVersion.TLS_1_1, TlsVersion.TLS_1_0, TlsVersion.SSL_3_0, TlsVersion.SSL_2_0)
+
+
+class Survey:
+    """One series of waves with one server.
+
+    Alternate next_wave and take until a wave is empty. log: everything so far; readable at every moment.
+    """
+
+    def __init__(self, server_name: str | None) -> None:
+        self._server_name = server_name
+        self.log = Log()
+
+    def next_wave(self, obtained: Collection[KeyType] = ()) -> tuple[Probe, ...]:
+        """Return the hellos to send now, all at once; none when nothing more can be learned.
+
+        obtained: key types of which a handshake of TLS 1.3 has brought the certificate, so that nobody need ask whether there is one.
+        """
+        log = self.log
+        if log.waves == 0:
+            return opening(self._server_name)
+        if log.waves >= _WAVES or not _speaks_tls(log):
+            return ()
+        if not log.versions:
+            return (*second_opening(self._server_name), *_Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
+        return _Wave(log, self._server_name).probes(obtained)
+
+    def take(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
+        """Take down what came of a wave; outcomes in the order of its probes."""
+        self.log.add(probes, outcomes)
+
+
+def _speaks_tls(log: Log) -> bool:
+    """Some connection was made, and not all that were answered were answered in another protocol."""
+    connected = [record for record in log.records if record.outcome.connected]
+    return any(not isinstance(record.outcome.answer, PlainHttp | Garbage) for record in connected)
+
+
+class _Wave:
+    """One wave in the making. _closing: controls that are sent behind all else."""
+
+    def __init__(self, log: Log, server_name: str | None) -> None:
+        self._log, self._server_name = log, server_name
+        self._asked: dict[ClientHello, Probe] = {}
+        self._closing: dict[ClientHello, Probe] = {}
+        accepted = {record.probe.hello.style for record in log.records if record.chose}
+        self._style = HelloStyle.SHORT if HelloStyle.SHORT in accepted and HelloStyle.FULL not in accepted else HelloStyle.FULL
+
+    def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
+        for version in reversed(TlsVersion):
+            if version in self._log.versions:
+                self._ask_suites(version)
+            else:
+                self._ask_version(version)
+        self._ask_key_types(obtained)
+        return (*self._asked.values(), *self._closing.values())
+
+    def old_versions(self) -> tuple[Probe, ...]:
+        for version in _OLD_VERSIONS:
+            for hello in self._version_hellos(version):
+                self._ask(hello, Purpose.VERSION)
+        return tuple(self._asked.values())
+
+    # What a version that is offered accepts.
+
+    def _ask_suites(self, version: TlsVersion) -> None:
+        if version is TlsVersion.SSL_2_0:
+            return  # its one answer lists all
+        accepted, absent = self._log.chosen(version), self._log.absences(version)
+        for family in families_at(version):
+            left = tuple(suite for suite in family if suite not in accepted)
+            if not self._ask_lanes(version, family):
+                for suites in self._lists(version, left):
+                    if not absent.keys() >= set(suites):
+                        self._prove(version, suites, family)
+
+    def _ask_lanes(self, version: TlsVersion, family: Sequence[int]) -> bool:
+        """Ask the lanes that may hold more, where the server accepts suites that few do; say whether there are any."""
+        accepted = self._log.chosen(version)
+        if version is TlsVersion.TLS_1_3 or all(suite in PAYMENT_SUITES for suite in accepted if suite in family):
+            return False
+        lanes = [tuple(suite for suite in lane if suite not in accepted) for lane in lanes_of(family)]
+        fresh = [hello for lane in lanes if lane and not self._log.times_asked(hello := self._hello(version, lane))]
+        for hello in fresh:
+            self._ask(hello, Purpose.LANE)
+        return bool(fresh)
+
+    def _prove(self, version: TlsVersion, suites: tuple[int, ...], family: Sequence[int]) -> None:
+        """Ask for all that is left, between two controls."""
+        hello = self._hello(version, suites)
+        control = replace(hello, cipher_suites=(*suites, self._good(version, family)))
+        if not self._log.has_control_before(hello):
+            self._ask(control, Purpose.CONTROL)
+        elif self._ask(hello, Purpose.REMAINDER):
+            self._close_with(control)
+
+    def _good(self, version: TlsVersion, family: Sequence[int]) -> int:
+        accepted = self._log.chosen(version)
+        candidates = [suite for suite in accepted if suite in family] or list(accepted)
+        return next((suite for suite in candidates if suite in PAYMENT_SUITES), candidates[0])
+
+    # Whether other versions are offered at all.
+
+    def _ask_version(self, version: TlsVersion) -> None:
+        absent = self._log.absences(version)
+        if self._log.is_passed_over(version):
+            return
+        for hello in self._version_hellos(version):
+            if absent.keys() >= set(hello.cipher_suites):
+                continue
+            control = self._version_control(hello)
+            if hello.lowest is not version:
+                self._ask(hello, Purpose.VERSION)  # the choice of a lower one proves enough by itself
+            elif control is not None and self._log.has_control_before(hello):
+                if self._ask(hello, Purpose.VERSION) and not self._is_closed_for(hello):
+                    self._close_with(control)
+            elif control is not None:
+                self._ask(control, Purpose.CONTROL)
+
+    def _version_hellos(self, version: TlsVersion) -> list[ClientHello]:
+        suites = suites_at(version)
+        if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
+            return [together]
+        whole = self._hello(version, suites)
+        if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
+            return [whole]
+        # All at once, until a refusal might be about the mixture of families.
+        mixed = [record for record in self._log.records if version is TlsVersion.TLS_1_2 and record.probe.hello == whole]
+        is_split = self._style is HelloStyle.SHORT or any(record.refused and record.reading.alert != PROTOCOL_VERSION for record in mixed)
+        hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
+        # Clients of SSL 3 know no extensions, and routing proxies need the name.
+        nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
+        return [*hellos, *nameless]
+
+    def _together_with_lower(self) -> ClientHello | None:
+        """TLS 1.3 beside what is accepted, once: a server that knows TLS 1.3 must choose it (RFC 8446 4.2.1)."""
+        top = max(self._log.versions)
+        if top < TlsVersion.TLS_1_0:
+            return None
+        suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
+        hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
+        return None if self._log.times_asked(hello) else hello
+
+    def _version_control(self, hello: ClientHello) -> ClientHello | None:
+        """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
+        versions = self._log.versions
+        if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
+            return next((record.probe.hello for record in self._log.records if record.chose and record.reading.version is max(versions)), None)
+        top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
+        if top not in versions:
+            return None
+        good = next(iter(self._log.chosen(top)))
+        control = self._hello(top, (*(suite for suite in hello.cipher_suites if suite != good), good))
+        return replace(control, lowest=TlsVersion.TLS_1_2) if top is TlsVersion.TLS_1_3 and hello.version < top else control
+
+    def _is_closed_for(self, hello: ClientHello) -> bool:
+        """A control of this wave serves for this version too."""
+        has_no_shape = hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0
+        return any(has_no_shape or (one.style is hello.style and len(one.cipher_suites) >= len(hello.cipher_suites)) for one in self._closing)
+
+    # Which certificates are there that no handshake brought.
+
+    def _ask_key_types(self, obtained: Collection[KeyType]) -> None:
+        version = TlsVersion.TLS_1_3
+        accepted = tuple(self._log.chosen(version))
+        for key_type in _KEY_TYPES if accepted else ():
+            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type)
+            is_there = any(record.chose for record in self._log.records if record.probe.hello.key_type is key_type)
+            if key_type in obtained or is_there or self._log.absences(version, key_type):
+                continue
+            if self._ask(hello, Purpose.KEY_TYPE) and not any(one.version is one.lowest is version for one in self._closing):
+                self._close_with(replace(hello, key_type=None))
+
+    # How hellos are made.
+
+    def _hello(self, version: TlsVersion, suites: tuple[int, ...]) -> ClientHello:
+        name = self._server_name
+        if version is TlsVersion.SSL_3_0 and (accepted := self._log.chosen(version)):
+            name = next(iter(accepted.values())).probe.hello.server_name
+        style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
+        return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
+
+    def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
+        if not suites:
+            return []
+        if self._style is HelloStyle.SHORT and version >= TlsVersion.TLS_1_0:
+            return short_lists_of(suites, _SHORTEST_LIST)
+        return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
+
+    def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
+        """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
+        for record in self._log.records:
+            if record.wave > 0 and not record.chose and len(record.offered) > _LONG:
+                is_control = record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL)
+                if is_control or (record.probe.hello.version is version and record.reading.reaction is Reaction.UNPROVEN):
+                    return True
+        return False
+
+    def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
+        """Add a hello, unless it was asked often enough; say whether it is asked."""
+        silent = sum(record.probe.hello == hello and record.reading.reaction is Reaction.UNPROVEN for record in self._log.records)
+        if self._log.times_asked(hello) >= _ATTEMPTS or silent >= _SILENCES:
+            return False
+        self._asked.setdefault(hello, Probe(hello=hello, purpose=purpose))
+        return True
+
+    def _close_with(self, control: ClientHello) -> None:
+        self._closing[control] = Probe(hello=control, purpose=Purpose.CLOSING_CONTROL, is_last=True)
