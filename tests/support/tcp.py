@@ -20,10 +20,12 @@ _REMEMBERED = 4096
 class Transcript:
     """What was said on one connection, from the server's side; the first bytes of each direction.
 
+    beside: connections that were open when it came, as the client sees it; itself is one of them.
     answered_at: when the server sent its first byte, or ended the connection without one; monotonic. client_left: the client ended it first.
     flight_sent: a server's whole first flight of TLS has left, certificates included. handshake_completed: the client's answer to it has come.
     """
 
+    beside: int = 0
     received: bytes = b""
     sent: bytes = b""
     answered_at: float | None = None
@@ -179,6 +181,7 @@ class _Server:
         self._open = [one for one in (connection, *self._open) if one.is_open()]
         self.counts.connections += 1
         self.counts.transcripts.append(connection.transcript)
+        connection.transcript.beside = len(self._open)
         self.counts.most_open = max(self.counts.most_open, len(self._open))
         task = asyncio.create_task(self._attend(connection))
         self._tasks.add(task)

@@ -86,8 +86,8 @@ class Truth:
 class Exchange:
     """One connection, read.
 
-    hello: None if the server ended it without reading. refusal: the alert that came first. key_proven: the server's signature has left. at: when the
-    answer left.
+    hello: None if the server ended it without reading. refusal: the alert that came first. key_proven: the server's signature has left.
+    at: when the answer left. beside: connections that were open when it came, itself included.
     """
 
     hello: SeenHello | None
@@ -96,6 +96,7 @@ class Exchange:
     closed: bool
     key_proven: bool
     at: float
+    beside: int
 
     @property
     def proves(self) -> tuple[TlsVersion, int] | None:
@@ -128,6 +129,7 @@ def exchanges(transcripts: Sequence[Transcript]) -> list[Exchange]:
                     closed=one.closed_silently,
                     key_proven=one.handshake_completed or (one.flight_sent and is_signed),
                     at=one.answered_at or float("inf"),
+                    beside=one.beside,
                 )
             )
     return read
@@ -164,18 +166,25 @@ def _claims(facts: AddressFacts) -> Iterator[tuple[TlsVersion, int | None, Suppo
 
 
 def is_unsteady(seen: Sequence[Exchange]) -> bool:
-    """The server refused a hello though it chose a suite that is in it from another one of the same shape that was no shorter."""
-    refused = [one.hello for one in seen if one.hello is not None and (one.refusal is not None or one.closed)]
-    chosen = [(one.hello, one.proves[1]) for one in seen if one.hello is not None and one.proves]
+    """The server refused a hello though it chose a suite that is in it from another one of the same shape that was no shorter.
 
-    def contradicts(hello: SeenHello, good: SeenHello, suite: int) -> bool:
-        return (
-            (hello.versions, hello.extensions, hello.preferences) == (good.versions, good.extensions, good.preferences)
-            and len(hello.cipher_suites) <= len(good.cipher_suites)
-            and suite in hello.cipher_suites
-        )
+    A server may be unable to serve so many at once, so a refusal counts only where no more connections were open than beside the choice.
+    """
+    refused = [one for one in seen if one.refusal is not None or one.closed]
+    chosen = [one for one in seen if one.proves]
+    return any(_contradicts(refusal, choice) for refusal in refused for choice in chosen)
 
-    return any(contradicts(hello, good, suite) for hello in refused for good, suite in chosen)
+
+def _contradicts(refusal: Exchange, choice: Exchange) -> bool:
+    hello, good = refusal.hello, choice.hello
+    if hello is None or good is None or choice.proves is None:
+        return False
+    return (
+        (hello.versions, hello.extensions, hello.preferences) == (good.versions, good.extensions, good.preferences)
+        and len(hello.cipher_suites) <= len(good.cipher_suites)
+        and choice.proves[1] in hello.cipher_suites
+        and refusal.beside <= choice.beside
+    )
 
 
 def _is_backed(evidence: Evidence, version: TlsVersion, suite: int | None, seen: Sequence[Exchange]) -> bool:

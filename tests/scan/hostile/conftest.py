@@ -14,7 +14,7 @@ from tests.scan.hostile.surveying import Surveyor
 
 # A worker that is replaced while a test looks on would be seen as something left behind.
 _NEVER = 1_000_000
-HURRIED = ScanLimits(workers=1, scan_deadline_s=4.0, connection_deadline_s=0.8, recycle_after_handshakes=_NEVER)
+HURRIED = ScanLimits(workers=1, concurrent_scans=48, scan_deadline_s=4.0, connection_deadline_s=0.8, recycle_after_handshakes=_NEVER)
 PATIENT = ScanLimits(workers=1, recycle_after_handshakes=_NEVER)
 
 

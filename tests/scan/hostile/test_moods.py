@@ -32,7 +32,7 @@ def sometimes_lax(strict: Endpoint, lax: Endpoint) -> Truth:
 
 
 @pytest.mark.parametrize("manner", ["reset", "close", "alert 40", "alert 80"])
-async def test_refusals_at_random_prove_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
+async def test_refusals_at_random_prove_nothing(manner: str, patient: Surveyor, backends: Backends) -> None:
     refuse = {"reset": reset, "close": finish, "alert 40": alert(40), "alert 80": alert(80)}[manner]
     endpoints = list(backends.lax.values())
     cases = []
@@ -41,7 +41,7 @@ async def test_refusals_at_random_prove_nothing(manner: str, hurried: Surveyor, 
             lax = rotating(endpoints, tenths + seed)
             behaviour = at_random(tenths / 10, seed, refuse, lax)
             cases.append(Case(name=f"{manner}, {tenths} of 10, seed {seed}", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
-    surveyed = await hurried.survey(*cases)
+    surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     # A scan that met no contradiction is one that chance let through; with three refusals in ten that is beyond belief.
     assert [name for name, one in surveyed.items() if "1 of 10" not in name and "2 of 10" not in name and one.verdict.decision is Decision.ALLOW] == []
@@ -54,7 +54,7 @@ def is_revealing(one: Surveyed) -> bool:
     return is_unsteady(one.seen) or any(suite in hidden.get(version, ()) for version, suite in shown)
 
 
-async def test_several_servers_behind_one_address_are_judged_by_the_worst_that_was_seen(hurried: Surveyor, backends: Backends) -> None:
+async def test_several_servers_behind_one_address_are_judged_by_the_worst_that_was_seen(patient: Surveyor, backends: Backends) -> None:
     strict = backends.strict
     cases = []
     for name, lax in backends.lax.items():
@@ -67,12 +67,12 @@ async def test_several_servers_behind_one_address_are_judged_by_the_worst_that_w
             Case(name=f"{name}, at random", behaviour=at_random(0.5, 7, strict, lax), truth=truth),
             Case(name=f"{name}, one that resets", behaviour=in_turn(lax, strict, reset), truth=truth),
         ]
-    surveyed = await hurried.survey(*cases)
+    surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     assert [name for name, one in surveyed.items() if one.verdict.decision is Decision.ALLOW and is_revealing(one)] == []
 
 
-async def test_what_is_shown_and_then_hidden_has_been_seen(hurried: Surveyor, backends: Backends) -> None:
+async def test_what_is_shown_and_then_hidden_has_been_seen(patient: Surveyor, backends: Backends) -> None:
     strict = backends.strict
     cases = []
     for name, lax in backends.lax.items():
@@ -80,7 +80,7 @@ async def test_what_is_shown_and_then_hidden_has_been_seen(hurried: Surveyor, ba
         for number in (2, 8, 14, 20, 26):
             cases.append(Case(name=f"{name}, strict after {number}", behaviour=after(number, lax, strict), truth=truth))
             cases.append(Case(name=f"{name}, lax after {number}", behaviour=after(number, strict, lax), truth=truth))
-    surveyed = await hurried.survey(*cases)
+    surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     assert [name for name, one in surveyed.items() if one.verdict.decision is Decision.ALLOW and is_revealing(one)] == []
 
@@ -89,14 +89,14 @@ def asks_for_weak_alone(hello: SeenHello) -> bool:
     return hello.highest is TlsVersion.TLS_1_2 and not set(hello.cipher_suites) & {0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027}
 
 
-async def test_a_server_that_turns_away_whoever_probes_it_is_not_believed(hurried: Surveyor, backends: Backends) -> None:
+async def test_a_server_that_turns_away_whoever_probes_it_is_not_believed(patient: Surveyor, backends: Backends) -> None:
     """From the first hello of weak suites alone, every hello is refused: the controls are refused with it."""
     ways = {"handshake_failure": alert(40), "reset": reset, "close": finish, "internal_error": alert(80)}
     cases = []
     for name, lax in backends.lax.items():
         for way, refuse in ways.items():
             cases.append(Case(name=f"{name}, {way}", behaviour=once_seen(asks_for_weak_alone, lax, refuse), truth=Truth(always=lax.truth)))
-    surveyed = await hurried.survey(*cases)
+    surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     assert Decision.ALLOW not in {one.verdict.decision for one in surveyed.values()}
 
@@ -122,10 +122,10 @@ async def test_a_server_that_answers_differently_each_time_is_not_allowed(hurrie
         assert one.facts.version(TlsVersion.TLS_1_2).support is not Support.NO, name
 
 
-async def test_a_suite_for_some_and_another_for_others_are_both_listed(hurried: Surveyor, backends: Backends) -> None:
+async def test_a_suite_for_some_and_another_for_others_are_both_listed(patient: Surveyor, backends: Backends) -> None:
     """Two strict servers that share no suite of TLS 1.2: a control that the other one refuses is a contradiction, so nothing is absent."""
     strict = backends.strict
     half = replace(strict, accepts={**strict.accepts, TlsVersion.TLS_1_2: frozenset({0xC02B, 0xC02F})}, context=strict.context)
     truth = Truth(always=half.truth, unseen=strict.truth)
-    surveyed = await hurried.survey(Case(name="halves", behaviour=in_turn(half, strict), truth=truth))
+    surveyed = await patient.survey(Case(name="halves", behaviour=in_turn(half, strict), truth=truth))
     assert_no_false_claim(surveyed)
