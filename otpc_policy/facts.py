@@ -145,6 +145,22 @@ class VulnerabilityFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStep:
+    """One connection of a measurement, for people.
+
+    purpose: what it was for. offered: what it said. answer: what came back. proves: what that shows, together with all other steps.
+    started_s: from the start of the measurement.
+    """
+
+    purpose: str
+    offered: str
+    answer: str
+    proves: str
+    started_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddressFacts:
     """Everything measured at one address for one server name.
 
@@ -152,6 +168,7 @@ class AddressFacts:
     versions: one entry for each TlsVersion that was asked about.
     cipher_suites: every suite that was offered, for every version that is offered.
     remarks: for people: what could not be seen and why, protocol violations met.
+    intolerances: for people: what the server dislikes in a client, and how it was measured all the same. trace: connection by connection.
     """
 
     address: str
@@ -168,6 +185,8 @@ class AddressFacts:
     http: HttpService = HttpService.UNKNOWN
     vulnerabilities: tuple[VulnerabilityFact, ...] = ()
     remarks: tuple[str, ...] = ()
+    intolerances: tuple[str, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
 
     def version(self, version: TlsVersion) -> VersionFact:
         """Return the fact about a version; unknown where it was not asked about."""

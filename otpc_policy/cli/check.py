@@ -16,7 +16,7 @@ from otpc_policy.cli.options import (
     refuse_with_server,
     service,
 )
-from otpc_policy.cli.output import answer, progress
+from otpc_policy.cli.output import OutputFormat, answer, progress
 from otpc_policy.cli.target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def check(
     allow_network: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Open this private range for this run; may be repeated.")] = None,
     trust_anchor: Annotated[str | None, typer.Option(metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER).")] = None,
     trust_pin: Annotated[str | None, typer.Option(metavar="FILE|SHA256", help="Trust exactly this certificate for this host, for this run.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every connection: what was offered, what came back and what it proves.")] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Judge one endpoint: measure it from here, or ask a running service.
@@ -64,7 +65,7 @@ def check(
         pin = read_pin(trust_pin) if trust_pin else ""
         with progress(f"measuring {endpoint}"):
             response = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
-    answer(response, lambda: check_view(response), format)
+    answer(response, lambda: check_view(response, explain=explain), OutputFormat.TABLE if explain and format is None else format)
     raise typer.Exit(exit_status(response.decision))
 
 

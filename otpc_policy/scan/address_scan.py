@@ -3,13 +3,14 @@
 import asyncio
 
 from otpc_policy.endpoint import Endpoint, is_ip_literal
-from otpc_policy.facts import ClientAuth, HttpService, TlsVersion
+from otpc_policy.facts import ClientAuth, HttpService, TlsVersion, TraceStep
 from otpc_policy.scan.handshake import HandshakeOffer
 from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.prober import Prober
 from otpc_policy.scan.sslyze_pool import SslyzePool
+from otpc_policy.scan.trace import trace
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.plan import Survey
 from otpc_policy.tls.probe import Outcome, Probe, Purpose
@@ -39,7 +40,7 @@ class AddressScan:
         )
         self._prober = Prober(address=address, port=endpoint.port, slots=slots, limits=limits, begun_s=begun_s)
         self._handshakes = Handshakes(pool=pool, slots=slots, shape=shape, begun_s=begun_s)
-        self._http = HttpQuestion(address=address, endpoint=endpoint, slots=slots, deadline_s=limits.connection_deadline_s)
+        self._http = HttpQuestion(address=address, endpoint=endpoint, slots=slots, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Log] = []
 
@@ -62,6 +63,10 @@ class AddressScan:
     def measured(self) -> Measured:
         """Return what is known now."""
         return Measured(surveys=tuple(self._surveys) or (Log(),), completed=self._handshakes.completed())
+
+    def trace(self) -> tuple[TraceStep, ...]:
+        """Return every connection so far, for people."""
+        return trace(self.measured(), self._handshakes.done, self._http.answers)
 
     async def run(self) -> None:
         """Measure. Cancel it to stop; what is known stays."""
@@ -97,9 +102,12 @@ class AddressScan:
         is_steady = self.measured().is_steady
         for _ in range(_FOLLOW_UPS):
             measured = self.measured()
-            tried = [handshake for handshake, _, _ in self._handshakes.done]
             wanted = missing_handshakes(
-                {version: sorted(suites) for version, suites in measured.accepted.items()}, measured.tls13_key_types, measured.completed, tried
+                {version: sorted(suites) for version, suites in measured.accepted.items()},
+                measured.tls13_key_types,
+                measured.leaf_hints,
+                measured.completed,
+                [handshake for handshake, _, _ in self._handshakes.done],
             )
             await self._shake_all(wanted, one_by_one=not is_steady)
 

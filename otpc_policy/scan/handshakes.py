@@ -94,14 +94,33 @@ def client_auth(completed: Iterable[Completed]) -> ClientAuth:
     return ClientAuth.REQUESTED if any(asked) else ClientAuth.NONE
 
 
+@dataclass(frozen=True, slots=True)
+class LeafHint:
+    """A leaf that came in clear, DER, and what had been chosen."""
+
+    version: TlsVersion
+    cipher_suite: int
+    leaf: bytes
+
+
+def unproven_hints(hints: Iterable[LeafHint], completed: Iterable[Completed]) -> list[LeafHint]:
+    """Return hints of leaves that no handshake has brought, one for each leaf."""
+    proven = {one.outcome.chain[0] for one in completed}
+    return list({hint.leaf: hint for hint in hints if hint.leaf not in proven}.values())
+
+
 def missing_handshakes(
-    accepted: Mapping[TlsVersion, Sequence[int]], tls13_key_types: Iterable[KeyType], completed: Sequence[Completed], tried: Sequence[Handshake]
+    accepted: Mapping[TlsVersion, Sequence[int]],
+    tls13_key_types: Iterable[KeyType],
+    hints: Iterable[LeafHint],
+    completed: Sequence[Completed],
+    tried: Sequence[Handshake],
 ) -> list[Handshake]:
     """Return handshakes for certificates that are known to be there, and for the payment client's suites, of which none was completed.
 
     accepted: suites by version. tls13_key_types: seen in answers over TLS 1.3. tried: not tried again.
     """
-    wanted: list[Handshake] = []
+    wanted = [Handshake(version=hint.version, cipher_suites=(hint.cipher_suite,)) for hint in unproven_hints(hints, completed)[:_TRIES]]
     got_tls13 = {one.handshake.key_type for one in completed if one.handshake.version is TlsVersion.TLS_1_3}
     tls13 = tuple(suite for suite in accepted.get(TlsVersion.TLS_1_3, ()) if _is_implemented(suite))
     wanted += [Handshake(version=TlsVersion.TLS_1_3, cipher_suites=tls13, key_type=key) for key in tls13_key_types if key not in got_tls13 and tls13]
@@ -115,7 +134,7 @@ def missing_handshakes(
             if got.isdisjoint(payment or family):
                 singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in [*payment, *(one for one in family if one not in payment)])
                 wanted += [one for one in singly if one not in tried][:_TRIES]
-    return [one for one in wanted if one not in tried]
+    return [one for one in dict.fromkeys(wanted) if one not in tried]
 
 
 def versions_for_certificates(accepted: Mapping[TlsVersion, Collection[int]]) -> list[TlsVersion]:

@@ -16,13 +16,14 @@ class HttpQuestion:
     """One address's answer so far.
 
     slots: shared by everything that connects to the address. connections_used: counted here.
+    answers: each with its begin and duration in seconds, the first from the start of the measurement.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
-    def __init__(self, *, address: str, endpoint: Endpoint, slots: asyncio.Semaphore, deadline_s: float) -> None:
-        self._address, self._endpoint, self._slots, self._deadline_s = address, endpoint, slots, deadline_s
+    def __init__(self, *, address: str, endpoint: Endpoint, slots: asyncio.Semaphore, deadline_s: float, begun_s: float) -> None:
+        self._address, self._endpoint, self._slots, self._deadline_s, self._begun_s = address, endpoint, slots, deadline_s, begun_s
         self.connections_used = 0
-        self.answers: list[HttpAnswer] = []
+        self.answers: list[tuple[HttpAnswer, float, float]] = []
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
 
@@ -51,7 +52,8 @@ class HttpQuestion:
     async def _answer(self, *, alpn: bool) -> HttpAnswer:
         async with self._slots:
             self.connections_used += 1
-            endpoint = self._endpoint
+            loop, endpoint = asyncio.get_running_loop(), self._endpoint
+            started_s = loop.time()
             answer = await ask_http(
                 address=self._address,
                 port=endpoint.port,
@@ -60,5 +62,5 @@ class HttpQuestion:
                 deadline_s=self._deadline_s,
                 alpn=alpn,
             )
-        self.answers.append(answer)
+        self.answers.append((answer, started_s - self._begun_s, loop.time() - started_s))
         return answer

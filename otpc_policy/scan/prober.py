@@ -8,12 +8,13 @@ import os
 import socket
 from collections.abc import Sequence
 
+from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.tls.answer import Alert, Answer, Incomplete, parse_answer
+from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
+from otpc_policy.tls.certificate_hint import certificate_hint
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
 from otpc_policy.tls.probe import Ending, Outcome, Probe
 
-_WARNING = 1
 _READ_BYTES = 16_384
 _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
@@ -82,7 +83,7 @@ class _Exchange:
         self._probe, self._limits = probe, limits
         self._is_counted = False
         self._connected = False
-        self._answer: Answer = Incomplete()
+        self._reader = AnswerReader()
         self._received = b""
 
     def connects(self, latch: _Latch) -> None:
@@ -121,7 +122,8 @@ class _Exchange:
         return Outcome(
             ending=ending,
             connected=self._connected,
-            answer=self._answer,
+            answer=self._reader.at_end(),
+            leaf_hint=self._leaf_hint(),
             started_s=started_s - begun_s,
             duration_s=loop.time() - started_s,
         )
@@ -134,8 +136,11 @@ class _Exchange:
             if not content:
                 return Ending.CLOSED
             self._received += content
-            self._answer = parse_answer(self._received)
-            # A ServerHello may follow a warning.
-            if not isinstance(self._answer, Incomplete) and not (isinstance(self._answer, Alert) and self._answer.level == _WARNING):
+            if not isinstance(self._reader.feed(content), Incomplete):
                 return Ending.ANSWERED
         return Ending.BYTE_LIMIT
+
+    def _leaf_hint(self) -> bytes | None:
+        """Return the leaf that came in clear with the answer; more bytes are not waited for."""
+        answer = self._reader.at_end()
+        return certificate_hint(self._received) if isinstance(answer, ServerHello) and answer.version < TlsVersion.TLS_1_3 else None

@@ -13,8 +13,9 @@ from otpc_policy.errors import Overloaded
 from otpc_policy.facts import AddressFacts, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
 from otpc_policy.scan.address_scan import AddressScan
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.remarks import intolerances, remarks
 from otpc_policy.scan.sslyze_pool import SslyzePool
-from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, remarks, version_facts
+from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts
 from otpc_policy.tls.answer import PlainHttp
 from otpc_policy.tls.probe import Ending
 
@@ -97,6 +98,8 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         reachable=_reachable(measured),
         tls=_tls_service(measured),
         vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
+        intolerances=intolerances(measured),
+        trace=scan.trace(),
     )
     if not measured.accepted:
         return replace(facts, remarks=remarks(measured, (), ()))

@@ -2,24 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
-from otpc_policy.scan.handshakes import Completed, versions_for_certificates
+from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.offers import suites_at
-from otpc_policy.tls.proof import Log, Record
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.suites import suite_by_code_point
 
 # Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
 _LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA}, KeyType.DSA: {KeyType.DSA}, KeyType.OTHER: {KeyType.OTHER}}
 _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
-_UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
-_UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +37,16 @@ class Measured:
         for one in self.completed:
             accepted.setdefault(one.handshake.version, set()).add(one.cipher_suite)
         return {version: frozenset(suites) for version, suites in accepted.items()}
+
+    @cached_property
+    def leaf_hints(self) -> Sequence[LeafHint]:
+        """Leaves that came in clear."""
+        return [
+            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.leaf_hint)
+            for log in self.surveys
+            for record in log.records
+            if record.reading.version is not None and record.outcome.leaf_hint is not None and record.reading.suites
+        ]
 
     @cached_property
     def is_steady(self) -> bool:
@@ -81,17 +89,33 @@ def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
 
 def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
     """Return a fact for every suite of every version that is offered; in order of versions and numbers."""
+    proven = frozenset((one.handshake.version, one.cipher_suite) for one in measured.completed)
+    return tuple(
+        fact
+        for version in sorted(measured.accepted)
+        for fact in _cipher_suite_facts(
+            version,
+            measured.accepted[version],
+            frozenset(measured.absences(version).items()),
+            frozenset(suite for of_version, suite in proven if of_version is version),
+        )
+    )
+
+
+# Most servers accept one of few sets of suites: they share hundreds of facts, in memory and in time.
+@lru_cache(maxsize=256)
+def _cipher_suite_facts(
+    version: TlsVersion, accepted: frozenset[int], absences: frozenset[tuple[int, Evidence]], completed: frozenset[int]
+) -> tuple[CipherSuiteFact, ...]:
+    absent = dict(absences)
     facts = []
-    proven = {(one.handshake.version, one.cipher_suite) for one in measured.completed}
-    for version in sorted(measured.accepted):
-        accepted, absences = measured.accepted[version], measured.absences(version)
-        for suite in suites_at(version):
-            if suite in accepted:
-                support, evidence = Support.YES, Evidence.SERVER_HELLO
-            else:
-                evidence = absences.get(suite, Evidence.NONE)
-                support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
-            facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=(version, suite) in proven))
+    for suite in suites_at(version):
+        if suite in accepted:
+            support, evidence = Support.YES, Evidence.SERVER_HELLO
+        else:
+            evidence = absent.get(suite, Evidence.NONE)
+            support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
+        facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=suite in completed))
     return tuple(facts)
 
 
@@ -108,7 +132,8 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact], suites
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    return tuple(facts)
+    unproven = ((hint.version, leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
+    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys(unproven)))
 
 
 def _obtained(completed: Iterable[Completed]) -> list[DeploymentFact]:
@@ -153,23 +178,6 @@ def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:
 def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -> DeploymentFact:
     support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
     return DeploymentFact(version=version, key_type=key_type, support=support, evidence=evidence)
-
-
-def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
-    """Return, each once, what kept something from being proven."""
-    records = [record for log in measured.surveys for record in log.records]
-    found = [record.reading.remark for record in records if _is_worth_telling(record)]
-    if not measured.is_steady:
-        found.append(_UNSTEADY)
-    supports = {*(fact.support for fact in versions), *(fact.support for fact in suites)}
-    if any(record.refused for record in records) and (Support.UNKNOWN in supports or not measured.accepted):
-        found.append(_UNCONTROLLED)
-    return tuple(dict.fromkeys(remark for remark in found if remark))
-
-
-def _is_worth_telling(record: Record) -> bool:
-    """What a server says to a hello without a name is told by its alert; only routing proxies differ there."""
-    return not (record.probe.hello.version is TlsVersion.SSL_3_0 and record.probe.hello.server_name is None and isinstance(record.outcome.answer, Alert))
 
 
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:

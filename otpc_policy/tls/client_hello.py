@@ -13,22 +13,18 @@ from functools import lru_cache
 from otpc_policy.facts import KeyType, TlsVersion
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
-ENTROPY_BYTES = 96
+_RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
+ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + _SHARE_BYTES
 
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL2_CLIENT_HELLO = 1
 _RENEGOTIATION_SIGNAL = 0x00FF
 
-# What is in use first, then finite fields, Brainpool, SM2 and GOST, then old curves.
-_GROUPS = (
-    *(29, 23, 24, 25, 30),
-    *(256, 257, 258, 259, 260),
-    *(26, 27, 28, 31, 32, 33, 41),
-    *range(34, 41),
-    *range(22, 8, -1),
-    *range(1, 9),
-)
+# What is in use first, then Brainpool, SM2 and GOST, then old curves.
+_CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))
+# RFC 7919.
+_FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
 _FEW_GROUPS = (29, 23, 24, 25)
 _EDDSA_SCHEMES = (0x0807, 0x0808)
 # The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
@@ -73,6 +69,8 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
     own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
+    finite_field_groups: name those of RFC 7919, as a full hello of TLS 1.3 always does. A server that shares none of them must not choose a suite with
+    finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked.
     """
 
     version: TlsVersion
@@ -81,6 +79,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     key_type: KeyType | None = None
+    finite_field_groups: bool = False
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -90,16 +89,9 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
-    random, session_id, share = entropy[:32], entropy[32:64], entropy[64:96]
-    before, behind, shares = _template(hello)
-    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
-    echoed = session_id if hello.style is HelloStyle.FULL else b""
-    extensions = behind + (_share(share) if shares else b"")
-    tail = _vector(2, extensions) if extensions else b""
-    body = before + random + _vector(1, echoed) + _numbers(2, _with_signal(hello)) + b"\1\0" + tail
-    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
-    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
-    return record + _vector(2, b"\x01" + _vector(3, body))
+    before, has_session_id, behind, has_share = _template(hello)
+    session_id = entropy[32:64] if has_session_id else b""
+    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], entropy[64:96] if has_share else b""))
 
 
 def _with_signal(hello: ClientHello) -> tuple[int, ...]:
@@ -113,13 +105,25 @@ def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
-@lru_cache(maxsize=256)
-def _template(hello: ClientHello) -> tuple[bytes, bytes, bool]:
-    """Return what stands before the randomness, all extensions that need none, and whether a key share follows."""
-    legacy_version = min(hello.version, TlsVersion.TLS_1_2)
-    extensions = _extensions(hello)
-    encoded = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in extensions)
-    return legacy_version.to_bytes(2, "big"), encoded, hello.version is TlsVersion.TLS_1_3
+@lru_cache(maxsize=512)
+def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], bool]:
+    """Return a hello without its randomness: what stands before Random, whether a session id follows it, what stands before and behind that.
+
+    The last says whether a key share ends it all. The same few hellos are sent to every server.
+    """
+    legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
+    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
+    session_id = _SESSION_ID_BYTES if hello.style is HelloStyle.FULL else 0
+    has_share = hello.version is TlsVersion.TLS_1_3
+    extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
+    if has_share:
+        extensions += _share(bytes(_SHARE_BYTES))
+    tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
+    length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
+    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
+    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    before = record + (4 + length).to_bytes(2, "big") + b"\x01" + length.to_bytes(3, "big") + legacy_version
+    return before, bool(session_id), (bytes((session_id,)), tail[:-_SHARE_BYTES] if has_share else tail), has_share
 
 
 def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
@@ -131,7 +135,7 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
     is_full = hello.style is HelloStyle.FULL
     extensions += [
         (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
-        (10, _numbers(2, _GROUPS if is_full else _FEW_GROUPS)),
+        (10, _numbers(2, _groups(hello))),
         (11, _vector(1, b"\0")),  # uncompressed points (RFC 8422)
     ]
     if is_full:
@@ -149,6 +153,12 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
             (45, _vector(1, b"\1")),  # psk_dhe_ke
         ]
     return extensions
+
+
+def _groups(hello: ClientHello) -> Sequence[int]:
+    is_full = hello.style is HelloStyle.FULL
+    curves = _CURVES if is_full else _FEW_GROUPS
+    return (*curves, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups or (is_full and hello.version is TlsVersion.TLS_1_3) else curves
 
 
 def _schemes(hello: ClientHello) -> Sequence[int]:

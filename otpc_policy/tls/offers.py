@@ -52,6 +52,11 @@ def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
     return _ecdsa_suites().intersection(suites)
 
 
+def finite_field_among(suites: Iterable[int]) -> frozenset[int]:
+    """Return those with ephemeral finite-field Diffie-Hellman, which the groups of RFC 7919 may hide or bring about."""
+    return _finite_field_suites().intersection(suites)
+
+
 def lanes_of(family: Sequence[int]) -> list[tuple[int, ...]]:
     """Return a family in interleaved lanes, so that what a stack implements is spread evenly."""
     return _interleaved(family, max(1, round(len(family) / _LANE)))
@@ -104,14 +109,15 @@ def _interleaved(family: Sequence[int], count: int) -> list[tuple[int, ...]]:
 
 
 def _may_be_negotiated(suite: CipherSuite, version: TlsVersion) -> bool:
-    if version is TlsVersion.SSL_2_0:
-        return suite.is_ssl2
-    if version is TlsVersion.TLS_1_3 or suite.is_tls13:
-        return suite.is_tls13 and version is TlsVersion.TLS_1_3
-    # Suites that need the PRF of TLS 1.2 (RFC 5246 5, RFC 5288, RFC 6655) are not offered below it.
-    return not suite.is_ssl2 and (version is TlsVersion.TLS_1_2 or not suite.iana_name.endswith(("_SHA256", "_SHA384", "_CCM", "_CCM_8")))
+    is_bound = suite.is_ssl2 or suite.is_tls13
+    return suite.lowest_version is version if is_bound else version not in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3) and suite.lowest_version <= version
 
 
 @cache
 def _ecdsa_suites() -> frozenset[int]:
     return frozenset(suite.code_point for suite in all_suites() if suite.authentication is KeyType.ECDSA)
+
+
+@cache
+def _finite_field_suites() -> frozenset[int]:
+    return frozenset(suite.code_point for suite in all_suites() if "_DHE_" in suite.iana_name or "_DH_anon_" in suite.iana_name)

@@ -10,19 +10,17 @@ from dataclasses import replace
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, families_at, lanes_of, opening, second_opening, short_lists_of, suites_at
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, finite_field_among, lanes_of, opening, second_opening, short_lists_of, suites_at
 from otpc_policy.tls.probe import Outcome, Probe, Purpose
-from otpc_policy.tls.proof import Log
+from otpc_policy.tls.proof import LONG_LIST, Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
 # A refusal that is a close counts when it was seen three times; one more for what was lost.
 _ATTEMPTS = 4
 # The server of most suites that is known needs 14 waves; this ends a conversation with one that answers by chance.
 _WAVES = 40
-# With the longest list that a short hello of TLS 1.3 with a name of 24 bytes may hold, it stays below 256 bytes.
-_SHORTEST_LIST = 36
-# Beyond so many suites a server may not read the list to its end.
-_LONG = 64
+# With so many suites, one more as its control has, TLS 1.2 beside TLS 1.3 and a name of 24 bytes, a short hello stays below 256 bytes.
+_SHORTEST_LIST = 31
 # An answer that proves nothing, or none at all, is asked for once more.
 _SILENCES = 2
 # As many suites as the hellos of the first wave hold at least, so that they are controls of this.
@@ -96,13 +94,21 @@ class _Wave:
     def _ask_suites(self, version: TlsVersion) -> None:
         if version is TlsVersion.SSL_2_0:
             return  # its one answer lists all
-        accepted, absent = self._log.chosen(version), self._log.absences(version)
+        accepted = self._log.chosen(version)
+        proving: list[ClientHello] = []
         for family in families_at(version):
+            if self._ask_lanes(version, family):
+                continue
             left = tuple(suite for suite in family if suite not in accepted)
-            if not self._ask_lanes(version, family):
-                for suites in self._lists(version, left):
-                    if not absent.keys() >= set(suites):
-                        self._prove(version, suites, family)
+            hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
+            if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
+                hellos += self._finite_field_hellos(version, left)
+            proving += [hello for hello in hellos if self._is_open(hello)]
+        self._prove(version, proving)
+
+    def _is_open(self, hello: ClientHello) -> bool:
+        refused = self._log.refusals(hello.version, finite_field_groups=hello.finite_field_groups)
+        return not refused.keys() >= set(hello.cipher_suites)
 
     def _ask_lanes(self, version: TlsVersion, family: Sequence[int]) -> bool:
         """Ask the lanes that may hold more, where the server accepts suites that few do; say whether there are any."""
@@ -115,28 +121,37 @@ class _Wave:
             self._ask(hello, Purpose.LANE)
         return bool(fresh)
 
-    def _prove(self, version: TlsVersion, suites: tuple[int, ...], family: Sequence[int]) -> None:
+    def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
         """Ask for all that is left, between two controls."""
-        hello = self._hello(version, suites)
-        control = replace(hello, cipher_suites=(*suites, self._good(version, family)))
-        if not self._log.has_control_before(hello):
-            self._ask(control, Purpose.CONTROL)
-        elif self._ask(hello, Purpose.REMAINDER):
-            self._close_with(control)
+        asked = []
+        for hello in hellos:
+            if not self._log.has_control_before(hello):
+                self._ask(self._hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
+            elif self._ask(hello, Purpose.REMAINDER):
+                asked.append(hello.cipher_suites)
+        if self._style is HelloStyle.FULL and not self._is_deaf_to_long_lists(version):
+            # One list for all, without what would keep a server from its good suite.
+            has_ecdsa = bool(ecdsa_among(self._log.chosen(version)))
+            together = [suite for suites in asked for suite in suites if has_ecdsa or suite not in ecdsa_among(suites)]
+            asked = [tuple(dict.fromkeys(together))] if asked else []
+        for suites in asked:
+            good = self._good(version, suites)
+            self._close_with(self._hello(version, (*suites, good)))
 
-    def _good(self, version: TlsVersion, family: Sequence[int]) -> int:
+    def _good(self, version: TlsVersion, beside: Sequence[int]) -> int:
+        """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
         accepted = self._log.chosen(version)
-        candidates = [suite for suite in accepted if suite in family] or list(accepted)
+        ecdsa = ecdsa_among(accepted)
+        candidates = [suite for suite in accepted if (suite in ecdsa) is bool(ecdsa_among(beside))] or list(accepted)
         return next((suite for suite in candidates if suite in PAYMENT_SUITES), candidates[0])
 
     # Whether other versions are offered at all.
 
     def _ask_version(self, version: TlsVersion) -> None:
-        absent = self._log.absences(version)
         if self._log.is_passed_over(version):
             return
         for hello in self._version_hellos(version):
-            if absent.keys() >= set(hello.cipher_suites):
+            if not self._is_open(hello):
                 continue
             control = self._version_control(hello)
             if hello.lowest is not version:
@@ -154,10 +169,13 @@ class _Wave:
         whole = self._hello(version, suites)
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
-        # All at once, until a refusal might be about the mixture of families.
-        mixed = [record for record in self._log.records if version is TlsVersion.TLS_1_2 and record.probe.hello == whole]
-        is_split = self._style is HelloStyle.SHORT or any(record.refused and record.reading.alert != PROTOCOL_VERSION for record in mixed)
+        # All at once, until a refusal might be about the mixture of families, or about the groups.
+        mixed = [record for record in self._log.records if record.probe.hello == whole]
+        is_vague = any(record.refused and record.reading.alert != PROTOCOL_VERSION for record in mixed)
+        is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
+        if is_vague and version is not TlsVersion.SSL_3_0:
+            hellos += self._finite_field_hellos(version, suites)
         # Clients of SSL 3 know no extensions, and routing proxies need the name.
         nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
         return [*hellos, *nameless]
@@ -165,7 +183,7 @@ class _Wave:
     def _together_with_lower(self) -> ClientHello | None:
         """TLS 1.3 beside what is accepted, once: a server that knows TLS 1.3 must choose it (RFC 8446 4.2.1)."""
         top = max(self._log.versions)
-        if top < TlsVersion.TLS_1_0:
+        if top < TlsVersion.SSL_3_0:
             return None
         suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
         hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
@@ -175,7 +193,11 @@ class _Wave:
         """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
         versions = self._log.versions
         if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
-            return next((record.probe.hello for record in self._log.records if record.chose and record.reading.version is max(versions)), None)
+            least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
+            of_top = (record for record in self._log.records if record.chose and record.reading.version is max(versions))
+            long_enough = next((record.probe.hello for record in of_top if len(record.offered) >= least), None)
+            if long_enough is not None:
+                return long_enough
         top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
         if top not in versions:
             return None
@@ -185,8 +207,9 @@ class _Wave:
 
     def _is_closed_for(self, hello: ClientHello) -> bool:
         """A control of this wave serves for this version too."""
-        has_no_shape = hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0
-        return any(has_no_shape or (one.style is hello.style and len(one.cipher_suites) >= len(hello.cipher_suites)) for one in self._closing)
+        if hello.version is TlsVersion.SSL_2_0:
+            return bool(self._closing)
+        return any(hello.style in (HelloStyle.BARE, one.style) and len(one.cipher_suites) >= len(hello.cipher_suites) for one in self._closing)
 
     # Which certificates are there that no handshake brought.
 
@@ -210,21 +233,22 @@ class _Wave:
         style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
         return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
 
+    def _finite_field_hellos(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
+        among = finite_field_among(suites)
+        lists = self._lists(version, tuple(suite for suite in suites if suite in among))
+        return [replace(self._hello(version, some), finite_field_groups=True) for some in lists]
+
     def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
         if not suites:
             return []
-        if self._style is HelloStyle.SHORT and version >= TlsVersion.TLS_1_0:
+        if self._style is HelloStyle.SHORT and version >= TlsVersion.SSL_3_0:
             return short_lists_of(suites, _SHORTEST_LIST)
         return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
 
     def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
         """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        for record in self._log.records:
-            if record.wave > 0 and not record.chose and len(record.offered) > _LONG:
-                is_control = record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL)
-                if is_control or (record.probe.hello.version is version and record.reading.reaction is Reaction.UNPROVEN):
-                    return True
-        return False
+        of_version = (record for record in self._log.records if record.wave and record.probe.hello.version is version and len(record.offered) > LONG_LIST)
+        return self._log.is_deaf_to_long_lists or any(record.reading.reaction is Reaction.UNPROVEN for record in of_version)
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from otpc_policy.facts import TlsVersion
+from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
 from otpc_policy.tls.suites import suite_by_code_point
 
@@ -33,7 +34,7 @@ class Reading:
     """One answer, read.
 
     version, suites: what the server chose; one suite, except in SSL 2. alert: its number, if it refused with one.
-    remark: for people, why nothing is proven.
+    remark: for people, why nothing is proven. is_violation: because the server broke the protocol.
     """
 
     reaction: Reaction
@@ -41,6 +42,7 @@ class Reading:
     suites: tuple[int, ...] = ()
     alert: int | None = None
     remark: str = ""
+    is_violation: bool = False
 
 
 def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str) -> Reading:
@@ -54,9 +56,11 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
     if isinstance(answer, Ssl2ServerHello) and highest is TlsVersion.SSL_2_0:
         return Reading(reaction=Reaction.CHOSE, version=TlsVersion.SSL_2_0, suites=tuple(kind for kind in answer.cipher_kinds if kind in offered))
     if isinstance(answer, Alert):
-        return _refusal(answer)
+        return _refusal(answer, is_ssl2=highest is TlsVersion.SSL_2_0)
     if isinstance(answer, Incomplete) and closed:
         return Reading(reaction=Reaction.CLOSED)
+    if isinstance(answer, Ssl2ServerHello):
+        return _violation("SSL 2.0, which was not offered")
     return Reading(reaction=Reaction.UNPROVEN, remark=_unproven(answer, otherwise))
 
 
@@ -76,22 +80,23 @@ def _choice(hello: ServerHello, highest: TlsVersion, offered: Container[int]) ->
 
 
 def _violation(what: str) -> Reading:
-    return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}")
+    return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}", is_violation=True)
 
 
-def _refusal(alert: Alert) -> Reading:
+def _refusal(alert: Alert, *, is_ssl2: bool) -> Reading:
     if alert.level not in (1, 2):
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}")
+        return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}", is_violation=True)
     if alert.level == 1:
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent a warning, alert {alert.description}, and nothing else")
-    if alert.description in _REFUSING_ALERTS:
-        return Reading(reaction=Reaction.REFUSED, alert=alert.description)
+        return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent the warning {alert_name(alert.description)}, and nothing else")
     if alert.description == _INTERNAL_ERROR:
         return Reading(reaction=Reaction.CLOSED, alert=alert.description)
+    # An alert is a message of SSL 3 and later: whoever sends one after a hello of SSL 2 has not understood it, whatever it complains of.
+    if alert.description in _REFUSING_ALERTS or is_ssl2:
+        return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     return Reading(
         reaction=Reaction.UNPROVEN,
         alert=alert.description,
-        remark=f"the server answered with alert {alert.description}, which refuses nothing in particular",
+        remark=f"the server answered with the alert {alert_name(alert.description)}, which refuses nothing in particular",
     )
 
 
@@ -100,8 +105,6 @@ def _unproven(answer: Answer, otherwise: str) -> str:
         return f"the server answered with bytes that are no TLS: {answer.reason}"
     if isinstance(answer, PlainHttp):
         return "the server answered in plain-text HTTP"
-    if isinstance(answer, Ssl2ServerHello):
-        return "protocol violation: the server chose SSL 2.0, which was not offered"
     return otherwise
 
 

@@ -842,6 +842,8 @@ class AddressObservation(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
+    INTOLERANCES_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """IP address in canonical text form."""
     reachable: Global___Support.ValueType
@@ -876,6 +878,14 @@ class AddressObservation(_message.Message):
     def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What could not be seen and why, or how the server broke the protocol; for people."""
 
+    @_builtins.property
+    def intolerances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the server dislikes in a client, and how it was measured all the same; for people."""
+
+    @_builtins.property
+    def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceStep]:
+        """Every connection of the measurement, in the order of their beginning."""
+
     def __init__(
         self,
         *,
@@ -890,14 +900,62 @@ class AddressObservation(_message.Message):
         duration: _duration_pb2.Duration | None = ...,
         observation_time: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
+        intolerances: _abc.Iterable[_builtins.str] | None = ...,
+        trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "duration", b"duration", "http", b"http", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressObservation: _TypeAlias = AddressObservation  # noqa: Y015
+
+@_typing.final
+class TraceStep(_message.Message):
+    """One connection of a measurement, for people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    PROVES_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """What it was for."""
+    offered: _builtins.str
+    """What was offered."""
+    answer: _builtins.str
+    """What came back."""
+    proves: _builtins.str
+    """What that shows, together with all other steps."""
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """When it began, from the start of the measurement."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        offered: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        proves: _builtins.str = ...,
+        start_offset: _duration_pb2.Duration | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "duration", b"duration", "offered", b"offered", "proves", b"proves", "purpose", b"purpose", "start_offset", b"start_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceStep: _TypeAlias = TraceStep  # noqa: Y015
 
 @_typing.final
 class ProtocolObservation(_message.Message):

@@ -1,6 +1,8 @@
 """Measured facts as the FULL view shows them."""
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, EndpointFacts, ForbiddenAddress, UnmeasuredAddress, VersionFact
+from datetime import timedelta
+
+from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, EndpointFacts, ForbiddenAddress, TraceStep, UnmeasuredAddress, VersionFact
 from otpc_policy.tls.suites import suite_by_code_point
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.certificates import certificate_message
@@ -35,6 +37,19 @@ def _address(facts: AddressFacts) -> pb.AddressObservation:
         duration=to_duration(facts.duration),
         observation_time=to_timestamp(facts.observed_at),
         remarks=facts.remarks,
+        intolerances=facts.intolerances,
+        trace=map(_step, facts.trace),
+    )
+
+
+def _step(step: TraceStep) -> pb.TraceStep:
+    return pb.TraceStep(
+        purpose=step.purpose,
+        offered=step.offered,
+        answer=step.answer,
+        proves=step.proves,
+        start_offset=to_duration(timedelta(seconds=step.started_s)),
+        duration=to_duration(timedelta(seconds=step.duration_s)),
     )
 
 

@@ -44,7 +44,7 @@ def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None
         "offered: TLS 1.2\n",
         "refused: TLS 1.0\n",
         "unknown: SSL 3\n",
-        "ECDHE-ECDSA-AES128-GCM-SHA256\n",
+        "ECDHE-ECDSA-AES128-GCM-SHA256 (handshake completed)\n",
         "unknown: 1 more suite\n",
         "Certificates ECDSA over TLS 1.2",
         "CN=pay.partner.test",
