@@ -101,7 +101,7 @@ class Exchange:
     @property
     def proves(self) -> tuple[TlsVersion, int] | None:
         """Version and suite that the server chose of what was offered."""
-        if self.hello is None or self.choice is None or self.choice.cipher_suite not in self.hello.cipher_suites:
+        if self.hello is None or self.choice is None or self.choice.cipher_suite not in self.hello.offered:
             return None
         return next(((one, self.choice.cipher_suite) for one in self.hello.versions if one == self.choice.version), None)
 
@@ -109,7 +109,7 @@ class Exchange:
         """This version is the highest one of the hello, and the suite is in it; a hello that nobody has read may be any."""
         if self.hello is None:
             return True
-        return self.hello.highest is version and (suite is None or suite in self.hello.cipher_suites)
+        return self.hello.highest is version and (suite is None or suite in self.hello.offered)
 
 
 def exchanges(transcripts: Sequence[Transcript]) -> list[Exchange]:
@@ -168,22 +168,29 @@ def _claims(facts: AddressFacts) -> Iterator[tuple[TlsVersion, int | None, Suppo
 def is_unsteady(seen: Sequence[Exchange]) -> bool:
     """The server refused a hello though it chose a suite that is in it from another one of the same shape that was no shorter.
 
-    A server may be unable to serve so many at once, so a refusal counts only where no more connections were open than beside the choice.
+    A server may be unable to serve so many at once, so a refusal counts only where no more connections were open than beside the choice. One may read
+    the first suites of a hello only, so the suite must stand no further back than some suite that was chosen.
     """
-    refused = [one for one in seen if one.refusal is not None or one.closed]
-    chosen = [one for one in seen if one.proves]
-    return any(_contradicts(refusal, choice) for refusal in refused for choice in chosen)
+    shapes: dict[object, tuple[list[Exchange], list[Exchange]]] = {}
+    for one in seen:
+        if one.hello is not None:
+            refused, chosen = shapes.setdefault((one.hello.versions, one.hello.extensions, one.hello.preferences), ([], []))
+            if one.proves:
+                chosen.append(one)
+            elif one.refusal is not None or one.closed:
+                refused.append(one)
+    return any(_contradicts(refusal, choice, chosen) for refused, chosen in shapes.values() for refusal in refused for choice in chosen)
 
 
-def _contradicts(refusal: Exchange, choice: Exchange) -> bool:
+def _contradicts(refusal: Exchange, choice: Exchange, chosen: Sequence[Exchange]) -> bool:
     hello, good = refusal.hello, choice.hello
-    if hello is None or good is None or choice.proves is None:
+    if hello is None or good is None or choice.proves is None or choice.proves[1] not in hello.offered:
         return False
+    place = hello.cipher_suites.index(choice.proves[1])
     return (
-        (hello.versions, hello.extensions, hello.preferences) == (good.versions, good.extensions, good.preferences)
-        and len(hello.cipher_suites) <= len(good.cipher_suites)
-        and choice.proves[1] in hello.cipher_suites
+        len(hello.cipher_suites) <= len(good.cipher_suites)
         and refusal.beside <= choice.beside
+        and any(place <= one.hello.cipher_suites.index(one.proves[1]) for one in chosen if one.hello is not None and one.proves)
     )
 
 
@@ -195,13 +202,18 @@ def _is_backed(evidence: Evidence, version: TlsVersion, suite: int | None, seen:
     alerts, closes = [], []
     for one in seen:
         if one.asks_for(version, suite) and good and min(good) < one.at:
-            if one.refusal is not None and one.refusal.level == _FATAL and one.refusal.description in REFUSING_ALERTS:
+            if one.refusal is not None and _refuses(one.refusal, version):
                 alerts.append(one.at)
             elif one.closed or one.refusal == SeenAlert(_FATAL, _INTERNAL_ERROR):
                 closes.append(one.at)
     if evidence is Evidence.ALERT:
         return any(at < max(good) for at in alerts)
     return evidence is Evidence.CLOSED_CONFIRMED and sum(at < max(good) for at in (*alerts, *closes)) >= _CLOSES
+
+
+def _refuses(alert: SeenAlert, version: TlsVersion) -> bool:
+    """Return whether an alert is a refusal. SSL 2 has no alerts: whoever sends one after its hello has not understood that, whatever it complains of."""
+    return alert.level == _FATAL and (alert.description in REFUSING_ALERTS or (version is TlsVersion.SSL_2_0 and alert.description != _INTERNAL_ERROR))
 
 
 def _omissions(facts: AddressFacts, truth: Truth) -> Iterator[str]:

@@ -101,7 +101,7 @@ async def test_a_server_that_turns_away_whoever_probes_it_is_not_believed(patien
     assert Decision.ALLOW not in {one.verdict.decision for one in surveyed.values()}
 
 
-async def test_a_server_that_answers_differently_each_time_is_not_allowed(hurried: Surveyor, backends: Backends) -> None:
+async def test_a_server_that_answers_differently_each_time_proves_nothing_by_refusing(hurried: Surveyor, backends: Backends) -> None:
     strict = backends.strict
     unoffered = says(server_hello_bytes(TlsVersion.TLS_1_2, 0x0066))
     mixtures = {
@@ -118,7 +118,7 @@ async def test_a_server_that_answers_differently_each_time_is_not_allowed(hurrie
     surveyed = await hurried.survey(*(Case(name=name, behaviour=one, truth=truth) for name, one in mixtures.items()))
     assert_no_false_claim(surveyed)
     for name, one in surveyed.items():
-        assert one.verdict.decision is not Decision.ALLOW, name
+        assert not (one.verdict.decision is Decision.ALLOW and is_unsteady(one.seen)), name
         assert one.facts.version(TlsVersion.TLS_1_2).support is not Support.NO, name
 
 

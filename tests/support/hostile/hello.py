@@ -1,7 +1,9 @@
 """The first words of TLS as a server reads and writes them. Written apart from the package, so that neither vouches for the other."""
 
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from otpc_policy.facts import TlsVersion
 
@@ -16,7 +18,8 @@ _PREFERENCES = (10, 13, _SUPPORTED_VERSIONS)
 class SeenHello:
     """A ClientHello.
 
-    versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3 (RFC 5246 E.1). cipher_suites: in the client's order.
+    versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3 (RFC 5246 E.1).
+    cipher_suites: in the client's order. offered: the same, for look-up.
     extensions: their types, in order. preferences: groups, signature schemes and versions, as they were sent: what else a choice depends on.
     size: of the handshake message, with its header.
     """
@@ -27,6 +30,10 @@ class SeenHello:
     extensions: tuple[int, ...]
     preferences: tuple[bytes, ...]
     size: int
+    offered: frozenset[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offered", frozenset(self.cipher_suites))
 
     @property
     def highest(self) -> TlsVersion:
@@ -67,8 +74,13 @@ class _Fields:
     def vector(self, width: int) -> "_Fields":
         return _Fields(self.take(self.number(width)))
 
-    def numbers(self, width: int) -> tuple[int, ...]:
-        return tuple(self.number(width) for _ in range(self.left // width))
+    def numbers(self, width: Literal[2, 3]) -> tuple[int, ...]:
+        listed = self.take(self.left // width * width)
+        return (
+            struct.unpack(f">{len(listed) // 2}H", listed)
+            if width == 2
+            else tuple(int.from_bytes(listed[at : at + 3], "big") for at in range(0, len(listed), 3))
+        )
 
 
 def hello_length(received: bytes) -> int:
