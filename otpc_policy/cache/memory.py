@@ -17,7 +17,11 @@ def size_of(facts: AddressFacts) -> int:
     served = sum(len(der) for one in facts.deployments for der in one.chain) + sum(len(one.stapled_ocsp_response or b"") for one in facts.deployments)
     counted = len(facts.versions) + len(facts.deployments) + len(facts.vulnerabilities)
     shared = len(facts.cipher_suites) * _SHARED_BYTES + len(facts.trace) * _STEP_BYTES
-    return _ENTRY_BYTES + served + counted * _FACT_BYTES + shared + sum(len(text) for text in (*facts.remarks, *facts.intolerances))
+    texts = (*facts.remarks, *facts.intolerances)
+    if facts.deep is not None:
+        counted += len(facts.deep.curves)
+        texts += (*facts.deep.remarks, *facts.deep.contradictions)
+    return _ENTRY_BYTES + served + counted * _FACT_BYTES + shared + sum(len(text) for text in texts)
 
 
 class MemoryFactsCache:

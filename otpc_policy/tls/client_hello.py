@@ -11,6 +11,7 @@ from enum import Enum
 from functools import lru_cache
 
 from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.tls.named_groups import is_forbidden_in_tls13
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
 _RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
@@ -25,6 +26,8 @@ _RENEGOTIATION_SIGNAL = 0x00FF
 _CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))
 # RFC 7919.
 _FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
+# ML-KEM, alone and beside a curve: of TLS 1.3 only. A server that takes nothing else asks for it with a HelloRetryRequest, which is an acceptance.
+_POST_QUANTUM_GROUPS = (0x11EC, 0x11EB, 0x11ED, 0x11EE, 0x11E9, 0x11EA, 0x0200, 0x0201, 0x0202)
 _FEW_GROUPS = (29, 23, 24, 25)
 _EDDSA_SCHEMES = (0x0807, 0x0808)
 # The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
@@ -156,9 +159,12 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
 
 
 def _groups(hello: ClientHello) -> Sequence[int]:
-    is_full = hello.style is HelloStyle.FULL
-    curves = _CURVES if is_full else _FEW_GROUPS
-    return (*curves, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups or (is_full and hello.version is TlsVersion.TLS_1_3) else curves
+    if hello.style is not HelloStyle.FULL:
+        return (*_FEW_GROUPS, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _FEW_GROUPS
+    if hello.version is not TlsVersion.TLS_1_3:
+        return (*_CURVES, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _CURVES
+    groups = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
+    return groups if hello.lowest < TlsVersion.TLS_1_3 else [group for group in groups if not is_forbidden_in_tls13(group)]
 
 
 def _schemes(hello: ClientHello) -> Sequence[int]:

@@ -66,8 +66,17 @@ NAMED_GROUPS: Mapping[int, str] = {
     0xFF01: "arbitrary_explicit_prime_curves",
     0xFF02: "arbitrary_explicit_char2_curves",
 }
+_FORBIDDEN_IN_TLS13 = (range(0x0001, 0x0017), range(0x001A, 0x001D), range(0xFF01, 0xFF03))
 
 
 def group_name(code_point: int) -> str:
     """Return the name of a group, or its number."""
     return NAMED_GROUPS.get(code_point, f"0x{code_point:04X}")
+
+
+def is_forbidden_in_tls13(code_point: int) -> bool:
+    """A hello that offers TLS 1.3 alone must not name it; a strict server answers illegal_parameter.
+
+    Source: RFC 8446 4.2.7, obsolete_RESERVED. With an older version in the same hello it may stand there.
+    """
+    return any(code_point in forbidden for forbidden in _FORBIDDEN_IN_TLS13)

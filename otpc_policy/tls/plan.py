@@ -4,7 +4,7 @@ Every suite of every version is asked for until it is chosen, or proven to be re
 A server that accepts little is settled by offering it everything else at once; one that accepts much is listed by elimination in lanes.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from otpc_policy.facts import KeyType, TlsVersion
@@ -25,6 +25,8 @@ _SHORTEST_LIST = 31
 _SILENCES = 2
 # As many suites as the hellos of the first wave hold at least, so that they are controls of this.
 _FEW = 8
+# The last lanes overlap with the proof of the whole; before, each proof would hold up the wave and be void by the next choice.
+_FEW_LANES = 6
 _KEY_TYPES = (KeyType.EDDSA, KeyType.ECDSA, KeyType.RSA)
 _OLD_VERSIONS = (TlsVersion.TLS_1_1, TlsVersion.TLS_1_0, TlsVersion.SSL_3_0, TlsVersion.SSL_2_0)
 
@@ -65,7 +67,7 @@ def _speaks_tls(log: Log) -> bool:
 
 
 class _Wave:
-    """One wave in the making. _closing: controls that are sent behind all else."""
+    """One wave in the making. _lanes: what is listed by elimination. _closing: controls that are sent behind all else."""
 
     def __init__(self, log: Log, server_name: str | None) -> None:
         self._log, self._server_name = log, server_name
@@ -73,8 +75,11 @@ class _Wave:
         self._closing: dict[ClientHello, Probe] = {}
         accepted = {record.probe.hello.style for record in log.records if record.chose}
         self._style = HelloStyle.SHORT if HelloStyle.SHORT in accepted and HelloStyle.FULL not in accepted else HelloStyle.FULL
+        self._lanes = list(self._find_lanes())
 
     def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
+        for lane in self._lanes:
+            self._ask(lane, Purpose.LANE)
         for version in reversed(TlsVersion):
             if version in self._log.versions:
                 self._ask_suites(version)
@@ -97,7 +102,7 @@ class _Wave:
         accepted = self._log.chosen(version)
         proving: list[ClientHello] = []
         for family in families_at(version):
-            if self._ask_lanes(version, family):
+            if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in family if suite not in accepted)
             hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
@@ -110,16 +115,20 @@ class _Wave:
         refused = self._log.refusals(hello.version, finite_field_groups=hello.finite_field_groups)
         return not refused.keys() >= set(hello.cipher_suites)
 
-    def _ask_lanes(self, version: TlsVersion, family: Sequence[int]) -> bool:
-        """Ask the lanes that may hold more, where the server accepts suites that few do; say whether there are any."""
-        accepted = self._log.chosen(version)
-        if version is TlsVersion.TLS_1_3 or all(suite in PAYMENT_SUITES for suite in accepted if suite in family):
-            return False
-        lanes = [tuple(suite for suite in lane if suite not in accepted) for lane in lanes_of(family)]
-        fresh = [hello for lane in lanes if lane and not self._log.times_asked(hello := self._hello(version, lane))]
-        for hello in fresh:
-            self._ask(hello, Purpose.LANE)
-        return bool(fresh)
+    def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
+        """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
+        is_usual = all(suite in PAYMENT_SUITES for suite in self._log.chosen(version) if suite in family)
+        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and not is_usual
+
+    def _find_lanes(self) -> Iterator[ClientHello]:
+        """Yield the lanes of all versions that may hold more."""
+        for version in self._log.versions:
+            accepted = self._log.chosen(version)
+            for family in families_at(version):
+                for lane in lanes_of(family) if self._is_listed(version, family) else ():
+                    left = tuple(suite for suite in lane if suite not in accepted)
+                    if left and not self._log.times_asked(hello := self._hello(version, left)):
+                        yield hello
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
         """Ask for all that is left, between two controls."""

@@ -58,6 +58,37 @@ def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None
     assert "AES256" not in text
 
 
+def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
+    deep = pb.DeepObservation(
+        vulnerabilities=[
+            pb.VulnerabilityObservation(name="HEARTBLEED", present=pb.SUPPORT_YES),
+            pb.VulnerabilityObservation(name="CCS_INJECTION", present=pb.SUPPORT_NO),
+            pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_UNKNOWN),
+        ],
+        early_data=pb.SUPPORT_NO,
+        secure_renegotiation=pb.SUPPORT_YES,
+        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES), pb.CurveObservation(name="sect163k1", support=pb.SUPPORT_NO)],
+        contradictions=["TLS 1.0: refused\x1b[2J by proof"],
+        remarks=["the DEEP part was ended"],
+    )
+    response = check_response(observation=pb.EndpointObservation())
+    response.observation.addresses[0].deep.CopyFrom(deep)
+    lines = [" ".join(line.split()) for line in shown(check_view(response)).splitlines()]
+    for line in (
+        "present heartbleed",
+        "absent ccs injection",
+        "unknown robot",
+        "early data no",
+        "fallback SCSV unknown",
+        "RFC 5746 yes",
+        "curves x25519",
+        "disputed TLS 1.0: refused\\u001b[2J by proof",
+        "remark the DEEP part was ended",
+    ):
+        assert line in lines
+    assert "early data" not in shown(check_view(check_response()))
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     response = check_response(findings=[finding(message="word " * 60), finding(message="x" * 300, address="2001:db8::7")])

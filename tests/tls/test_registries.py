@@ -4,7 +4,7 @@ import pytest
 from tlslite import constants
 
 from otpc_policy.tls.alerts import ALERTS, alert_name
-from otpc_policy.tls.named_groups import NAMED_GROUPS, group_name
+from otpc_policy.tls.named_groups import NAMED_GROUPS, group_name, is_forbidden_in_tls13
 from otpc_policy.tls.signature_schemes import SIGNATURE_SCHEMES, scheme_name
 
 
@@ -40,3 +40,11 @@ def test_names_are_shown_with_numbers_where_there_is_none(shown: str, expected: 
 def test_names_are_unique() -> None:
     for table in (NAMED_GROUPS, SIGNATURE_SCHEMES, ALERTS):
         assert len(set(table.values())) == len(table)
+
+
+def test_groups_that_tls_1_3_forbids_are_those_that_another_implementation_knows_as_such() -> None:
+    """tlslite-ng answers such a group with illegal_parameter when TLS 1.3 is offered alone."""
+    forbidden = {number for number in NAMED_GROUPS if is_forbidden_in_tls13(number)}
+    assert forbidden == constants.TLS_1_3_FORBIDDEN_GROUPS & NAMED_GROUPS.keys()
+    assert {"secp256k1", "brainpoolP256r1", "sect571r1"} <= {NAMED_GROUPS[number] for number in forbidden}
+    assert not {"secp256r1", "x25519", "ffdhe2048", "X25519MLKEM768", "brainpoolP256r1tls13"} & {NAMED_GROUPS[number] for number in forbidden}
