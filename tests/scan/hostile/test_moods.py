@@ -36,11 +36,10 @@ async def test_refusals_at_random_prove_nothing(manner: str, patient: Surveyor, 
     refuse = {"reset": reset, "close": finish, "alert 40": alert(40), "alert 80": alert(80)}[manner]
     endpoints = list(backends.lax.values())
     cases = []
-    for tenths in range(1, 10):
-        for seed in (1, 2) if manner == "alert 40" else (1,):
-            lax = rotating(endpoints, tenths + seed)
-            behaviour = at_random(tenths / 10, seed, refuse, lax)
-            cases.append(Case(name=f"{manner}, {tenths} of 10, seed {seed}", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
+    for tenths in range(1, 10, 1 if manner == "alert 40" else 2):
+        lax = rotating(endpoints, tenths + 1)
+        behaviour = at_random(tenths / 10, 1, refuse, lax)
+        cases.append(Case(name=f"{manner}, {tenths} of 10", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
     surveyed = await patient.survey(*cases)
     assert_no_false_claim(surveyed)
     # A scan that met no contradiction is one that chance let through; with three refusals in ten that is beyond belief.
@@ -77,7 +76,7 @@ async def test_what_is_shown_and_then_hidden_has_been_seen(patient: Surveyor, ba
     cases = []
     for name, lax in backends.lax.items():
         truth = sometimes_lax(strict, lax)
-        for number in (2, 8, 14, 20, 26):
+        for number in (5, 14, 20, 26):
             cases.append(Case(name=f"{name}, strict after {number}", behaviour=after(number, lax, strict), truth=truth))
             cases.append(Case(name=f"{name}, lax after {number}", behaviour=after(number, strict, lax), truth=truth))
     surveyed = await patient.survey(*cases)
