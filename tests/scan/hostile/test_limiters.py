@@ -31,7 +31,7 @@ _SLOW = {"stall", "drip"}
 
 @pytest.mark.parametrize("manner", TURNED_AWAY)
 async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
-    """For each number of connections that are served (in the most dangerous manner; some numbers in the others): what a lax server accepts is never said to be absent once it refuses everything.
+    """What a lax server accepts is never said to be absent once it refuses everything: for each number of connections that it serves first.
 
     The last control comes behind the last refusal, so a limit that strikes between them is always seen.
     """
