@@ -38,7 +38,7 @@ async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, ba
     endpoints = list(backends.lax.values())
     cases = []
     for number in range(0, 41, {"handshake_failure": 1, "reset": 2, "close": 2, "stall": 2}.get(manner, 4)):
-        lax = rotating(endpoints, number)
+        lax = rotating(endpoints, len(cases))
         cases.append(Case(name=f"{manner} after {number}", behaviour=after(number, lax, TURNED_AWAY[manner]), truth=Truth(always=lax.truth)))
     surveyed = await hurried.survey(*cases, lanes=41 if manner in _SLOW else 8)
     assert_no_false_claim(surveyed)
@@ -64,7 +64,7 @@ async def test_a_limit_on_simultaneous_connections_hides_nothing(manner: str, hu
     endpoints = list(backends.lax.values())
     cases = []
     for number in range(1, 17):
-        lax = rotating(endpoints, number + len(manner))
+        lax = rotating(endpoints, len(cases) + len(manner))
         behaviour = at_most_at_once(number, lax, TURNED_AWAY[manner])
         cases.append(Case(name=f"{manner} beside {number}", behaviour=behaviour, truth=Truth(always=lax.truth)))
     assert_no_false_claim(await hurried.survey(*cases))

@@ -37,7 +37,7 @@ async def test_refusals_at_random_prove_nothing(manner: str, patient: Surveyor, 
     endpoints = list(backends.lax.values())
     cases = []
     for tenths in range(1, 10, 1 if manner == "alert 40" else 2):
-        lax = rotating(endpoints, tenths + 1)
+        lax = rotating(endpoints, len(cases))
         behaviour = at_random(tenths / 10, 1, refuse, lax)
         cases.append(Case(name=f"{manner}, {tenths} of 10", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
     surveyed = await patient.survey(*cases)
