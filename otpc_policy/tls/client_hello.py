@@ -51,6 +51,20 @@ _SIGNATURE_SCHEMES = (
 _FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
 _ALPN = (b"h2", b"http/1.1")
 _X25519 = 29
+# P-256, P-384 and P-521, each with its base point as the share (SEC 2, 2.4.2, 2.5.1 and 2.6.1): a valid public key, of which nobody needs the private one.
+_POINTS = {
+    23: bytes.fromhex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"),
+    24: bytes.fromhex(
+        "04"
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f"
+    ),
+    25: bytes.fromhex(
+        "04"
+        "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66"
+        "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650"
+    ),
+}
 
 
 class HelloStyle(Enum):
@@ -65,6 +79,19 @@ class HelloStyle(Enum):
     BARE = "bare"
 
 
+class GroupList(Enum):
+    """Which groups a hello names.
+
+    WIDE: all but those of RFC 7919; at TLS 1.3 all. FINITE_FIELD: those of RFC 7919 too. A server that shares none of them must not choose a
+    suite with finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked below TLS 1.3.
+    SHARED: those that the hello has key shares for, so that the server has no reason to ask for another before it chooses a certificate.
+    """
+
+    WIDE = "wide"
+    FINITE_FIELD = "finite field"
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientHello:
     """One offer.
@@ -72,8 +99,7 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
     own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
-    finite_field_groups: name those of RFC 7919, as a full hello of TLS 1.3 always does. A server that shares none of them must not choose a suite with
-    finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked.
+    groups: see GroupList.
     """
 
     version: TlsVersion
@@ -82,7 +108,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     key_type: KeyType | None = None
-    finite_field_groups: bool = False
+    groups: GroupList = GroupList.WIDE
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -120,7 +146,7 @@ def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], boo
     has_share = hello.version is TlsVersion.TLS_1_3
     extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
     if has_share:
-        extensions += _share(bytes(_SHARE_BYTES))
+        extensions += _shares(hello)
     tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
     length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
     # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
@@ -159,10 +185,13 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
 
 
 def _groups(hello: ClientHello) -> Sequence[int]:
+    if hello.groups is GroupList.SHARED:
+        return (_X25519, *_POINTS)
+    finite_field = _FINITE_FIELD_GROUPS if hello.groups is GroupList.FINITE_FIELD else ()
     if hello.style is not HelloStyle.FULL:
-        return (*_FEW_GROUPS, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _FEW_GROUPS
+        return (*_FEW_GROUPS, *finite_field)
     if hello.version is not TlsVersion.TLS_1_3:
-        return (*_CURVES, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _CURVES
+        return (*_CURVES, *finite_field)
     groups = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
     return groups if hello.lowest < TlsVersion.TLS_1_3 else [group for group in groups if not is_forbidden_in_tls13(group)]
 
@@ -173,8 +202,11 @@ def _schemes(hello: ClientHello) -> Sequence[int]:
     return _SIGNATURE_SCHEMES if hello.style is HelloStyle.FULL else _FEW_SCHEMES
 
 
-def _share(share: bytes) -> bytes:
-    return (51).to_bytes(2, "big") + _vector(2, _vector(2, _X25519.to_bytes(2, "big") + _vector(2, share)))
+def _shares(hello: ClientHello) -> bytes:
+    """Return the key shares; that for X25519 stands last and is left empty."""
+    points = _POINTS if hello.groups is GroupList.SHARED else {}
+    entries = b"".join(group.to_bytes(2, "big") + _vector(2, point) for group, point in points.items())
+    return (51).to_bytes(2, "big") + _vector(2, _vector(2, entries + _X25519.to_bytes(2, "big") + _vector(2, bytes(_SHARE_BYTES))))
 
 
 def _vector(width: int, content: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among, finite_field_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
@@ -51,7 +51,7 @@ class Log:
         self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._times: dict[ClientHello, int] = {}
-        self._refusals: dict[tuple[TlsVersion, KeyType | None, bool], Mapping[int, Evidence]] = {}
+        self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Mapping[int, Evidence]] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
@@ -112,7 +112,9 @@ class Log:
 
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
-        without, with_groups = (self.refusals(version, key_type, finite_field_groups=named) for named in (False, True))
+        if key_type is not None:
+            return self.refusals(version, key_type, groups=GroupList.SHARED)
+        without, with_groups = (self.refusals(version, groups=named) for named in (GroupList.WIDE, GroupList.FINITE_FIELD))
         found = {**with_groups, **without}
         for suite in finite_field_among(found):
             evidence = {without.get(suite), with_groups.get(suite)}
@@ -122,14 +124,14 @@ class Log:
                 found[suite] = Evidence.CLOSED_CONFIRMED
         return found
 
-    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, finite_field_groups: bool) -> Mapping[int, Evidence]:
-        """Return the suites that are proven to be refused in hellos with or without finite-field groups."""
-        key = (version, key_type, finite_field_groups)
+    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused in hellos that name these groups."""
+        key = (version, key_type, groups)
         if key not in self._refusals:
             self._refusals[key] = self._find_refusals(*key)
         return self._refusals[key]
 
-    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, finite_field_groups: bool) -> Mapping[int, Evidence]:
+    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
         closes: dict[int, set[int]] = {}
         is_deaf = self.is_deaf_to_long_lists
@@ -137,7 +139,7 @@ class Log:
             hello = record.probe.hello
             if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
                 continue
-            if hello.finite_field_groups is not finite_field_groups and not _is_free_of_groups(record):
+            if hello.groups is not groups and not _is_free_of_groups(record):
                 continue
             if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
                 continue
@@ -170,7 +172,9 @@ class Log:
         if not is_later or not self._is_control(good, record.probe.hello):
             return False
         hello = record.probe.hello
-        is_about_suites = hello.version in self._chosen and hello.key_type is None and hello.version is not TlsVersion.SSL_2_0
+        if hello.key_type is not None:
+            return good.probe.hello.groups is hello.groups
+        is_about_suites = hello.version in self._chosen and hello.version is not TlsVersion.SSL_2_0
         return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
 
     def _cannot_carry_a_good_suite(self, record: Record) -> bool:
@@ -222,7 +226,9 @@ def _covered(record: Record) -> frozenset[int]:
 
 def _read(probe: Probe, outcome: Outcome, offered: frozenset[int]) -> Reading:
     closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
-    return read_answer(outcome.answer, highest=probe.hello.version, offered=offered, closed=closed, otherwise=_otherwise(outcome))
+    return read_answer(
+        outcome.answer, highest=probe.hello.version, offered=offered, key_type=probe.hello.key_type, closed=closed, otherwise=_otherwise(outcome)
+    )
 
 
 def _otherwise(outcome: Outcome) -> str:
