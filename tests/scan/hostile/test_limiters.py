@@ -37,7 +37,7 @@ async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, ba
     The last control comes behind the last refusal, so a limit that strikes between them is always seen.
     """
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for number in range(0, 41, {"handshake_failure": 1, "reset": 2, "close": 2, "stall": 2}.get(manner, 4)):
         lax = rotating(endpoints, len(cases))
         cases.append(Case(name=f"{manner} after {number}", behaviour=after(number, lax, TURNED_AWAY[manner]), truth=Truth(always=lax.truth)))
@@ -48,7 +48,7 @@ async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, ba
 
 async def test_a_limit_in_total_makes_no_good_server_bad(patient: Surveyor, backends: Backends) -> None:
     """A server that turns us away is not denied for lacking what it has."""
-    cases = []
+    cases: list[Case] = []
     for manner in ("handshake_failure", "reset"):
         for number in (*range(1, 41, 4), 200):
             behaviour = after(number, backends.strict, TURNED_AWAY[manner])
@@ -63,7 +63,7 @@ async def test_a_limit_in_total_makes_no_good_server_bad(patient: Surveyor, back
 async def test_a_limit_on_simultaneous_connections_hides_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
     """The scanner's own connections are what such a limit strikes: its refusals come and go with them."""
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for number in range(1, 17):
         lax = rotating(endpoints, len(cases) + len(manner))
         behaviour = at_most_at_once(number, lax, TURNED_AWAY[manner])
