@@ -6,7 +6,7 @@ import pytest
 
 from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
-from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Completed, Handshake, client_auth, missing_handshakes, versions_for_certificates
+from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Completed, Handshake, LeafHint, client_auth, missing_handshakes, versions_for_certificates
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 RSA, ECDSA = 0xC02F, 0xC02B
@@ -21,9 +21,9 @@ def completed(version: TlsVersion, suite: int, key_type: KeyType | None = None, 
 
 
 def wanted(
-    accepted: Accepted, *done: Completed, key_types: Sequence[KeyType] = (), tried: Sequence[Handshake] = ()
+    accepted: Accepted, *done: Completed, key_types: Sequence[KeyType] = (), hints: Sequence[LeafHint] = (), tried: Sequence[Handshake] = ()
 ) -> list[tuple[TlsVersion, tuple[int, ...], KeyType | None]]:
-    missing = missing_handshakes(accepted, key_types, list(done), tried)
+    missing = missing_handshakes(accepted, key_types, hints, list(done), tried)
     return [(one.version, tuple(one.cipher_suites), one.key_type) for one in missing]
 
 
@@ -36,6 +36,14 @@ def test_nothing_is_missing_where_each_certificate_was_obtained() -> None:
     done = (completed(TLS13, 0x1301, KeyType.RSA), completed(TLS13, 0x1301, KeyType.ECDSA), completed(TLS12, RSA), completed(TLS12, ECDSA))
     assert wanted({TLS13: (0x1301,), TLS12: (ECDSA, RSA, 0x002F)}, *done, key_types=BOTH_13) == []
     assert wanted({}) == []
+
+
+def test_a_leaf_that_came_in_clear_and_in_no_handshake_is_asked_for_once_more() -> None:
+    done = (completed(TLS12, RSA),)
+    accepted: Accepted = {TLS12: (RSA, 0x002F)}
+    assert wanted(accepted, *done, hints=[LeafHint(TLS12, 0x002F, b"leaf")]) == []
+    other = LeafHint(TlsVersion.TLS_1_0, 0x002F, b"another leaf")
+    assert wanted(accepted, *done, hints=[other, other]) == [(TlsVersion.TLS_1_0, (0x002F,), None)]
 
 
 def test_a_key_type_that_was_seen_over_tls_1_3_is_asked_for() -> None:

@@ -8,7 +8,8 @@ import pytest
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.handshakes import Completed, Handshake
-from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, remarks, version_facts
+from otpc_policy.scan.remarks import remarks
+from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, version_facts
 from otpc_policy.tls.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.tls.proof import Log
 from tests.support.certificates import CertificateAuthority
@@ -42,7 +43,11 @@ def deployments(found: Measured, wanted: TlsVersion = TLS12) -> Deployments:
     return {(fact.key_type, fact.support, fact.evidence) for fact in facts if fact.version is wanted}
 
 
-UNSTEADY = random_refusals(COMPLIANT, seed=1, one_in=3, into=alert(40))
+def unsteady() -> Server:
+    """One server that refuses by chance; it draws on as it is asked."""
+    return random_refusals(COMPLIANT, seed=1, one_in=3, into=alert(40))
+
+
 OBTAINED = (Support.YES, Evidence.SERVER_HELLO)
 REFUSED, UNKNOWN = (Support.NO, Evidence.ALERT), (Support.UNKNOWN, Evidence.NONE)
 
@@ -72,11 +77,11 @@ def test_presence_is_taken_from_all_surveys_and_absence_from_a_steady_last_one_a
     found = measured(old, COMPLIANT)
     assert versions(found)[TLS10] == OBTAINED
     assert {fact.code_point for fact in cipher_suite_facts(found) if fact.version is TLS12 and fact.support is Support.YES} == {*PAYMENT_SUITES, 0x002F}
-    assert measured(UNSTEADY, COMPLIANT).is_steady
-    for unsteady in (measured(UNSTEADY), measured(COMPLIANT, UNSTEADY)):
-        assert not unsteady.is_steady
-        assert not unsteady.absences(TLS12)
-        assert Evidence.ALERT not in {evidence for _, evidence in versions(unsteady).values()}
+    assert measured(unsteady(), COMPLIANT).is_steady
+    for found in (measured(unsteady()), measured(COMPLIANT, unsteady())):
+        assert not found.is_steady
+        assert not found.absences(TLS12)
+        assert Evidence.ALERT not in {evidence for _, evidence in versions(found).values()}
 
 
 def test_a_lower_version_counts_even_from_an_unsteady_server() -> None:
@@ -140,10 +145,10 @@ def test_a_leaf_tells_its_key_type_and_the_hint_serves_where_it_cannot_be_read()
     [
         (COMPLIANT, None),
         (replace(COMPLIANT, needs_name=True), None),
-        (UNSTEADY, "the server refused a hello that it had accepted before"),
+        (unsteady(), "the server refused a hello that it had accepted before"),
         (limited(COMPLIANT, after=12, into=alert(40)), "some refusals prove nothing"),
         (limited(COMPLIANT, after=12, into=SILENCE), "the server did not answer (timed out)"),
-        (lambda _hello, _number: alert(112), "the server answered with alert 112"),
+        (lambda _hello, _number: alert(112), "the server answered with the alert unrecognized_name (112)"),
     ],
 )
 def test_what_kept_something_from_being_proven_is_told_once(server: Server, remark: str | None) -> None:
