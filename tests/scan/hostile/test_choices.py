@@ -33,7 +33,7 @@ async def test_a_suite_that_is_chosen_and_never_used_is_offered_and_satisfies_no
         "garbage": garbage,
     }
     truth = Truth(always=STRICT, completes=False)
-    cases = []
+    cases: list[Case] = []
     for name, after_choice in afterwards.items():
         picks = replace(backends.strict, accepts={}, scripted=STRICT, after_choice=after_choice)
         cases.append(Case(name=name, behaviour=picks, truth=truth))

@@ -31,8 +31,9 @@ _SLOW = {"stall", "drip"}
 
 @pytest.mark.parametrize("manner", TURNED_AWAY)
 async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
-    """What a lax server accepts is never said to be absent once it refuses everything: for each number of connections that it serves first.
+    """For each number of connections that are served: what a lax server accepts is never said to be absent once it refuses everything.
 
+    Each number in the most dangerous manner, some numbers in the others.
     The last control comes behind the last refusal, so a limit that strikes between them is always seen.
     """
     endpoints = list(backends.lax.values())

@@ -33,7 +33,7 @@ def absences(one: Surveyed) -> set[Evidence]:
 
 async def test_only_some_alerts_refuse(patient: Surveyor, backends: Backends) -> None:
     """DESIGN, "Evidence": 40, 47, 70 and 71 refuse; 80 does when it is confirmed; every other alert says nothing about what is offered."""
-    cases = []
+    cases: list[Case] = []
     for description in KNOWN_ALERTS:
         behaviour, truth = refusing(backends, alert(description))
         cases.append(Case(name=str(description), behaviour=behaviour, truth=truth))
@@ -48,7 +48,7 @@ async def test_only_some_alerts_refuse(patient: Surveyor, backends: Backends) ->
 
 async def test_an_alert_that_is_not_fatal_refuses_nothing(hurried: Surveyor, backends: Backends) -> None:
     """A warning may be followed by an answer, and a level of no protocol is a violation: neither is the clean alert that the design demands."""
-    cases = []
+    cases: list[Case] = []
     for level in (0, 1, 3, 255):
         for description in (40, 70, 80, 112):
             behaviour, truth = refusing(backends, alert(description, level))
@@ -80,7 +80,7 @@ _PROOFS = {"reset", "close", "reset before the hello is read", "a warning, then 
 
 
 async def test_closing_is_confirmed_and_every_other_manner_proves_nothing(hurried: Surveyor, backends: Backends) -> None:
-    cases = []
+    cases: list[Case] = []
     for name, refuse in REFUSALS.items():
         behaviour, truth = refusing(backends, refuse)
         cases.append(Case(name=name, behaviour=behaviour, truth=truth))
@@ -104,7 +104,7 @@ async def test_a_lax_server_is_seen_through_whatever_its_refusals_are(hurried: S
     """Whatever refuses the rest, what is accepted is never called absent, and never passes."""
     refusals = {**REFUSALS, "alert 40": alert(40), "alert 80": alert(80), "alert 112": alert(112)}
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for number, (name, refuse) in enumerate(refusals.items()):
         lax = rotating(endpoints, number)
         cases.append(Case(name=name, behaviour=replace(lax, refuse=refuse), truth=Truth(always=lax.truth)))

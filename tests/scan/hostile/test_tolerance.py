@@ -124,7 +124,7 @@ def longer_than(size: int) -> Claim:
 async def test_a_server_that_dislikes_long_hellos_is_met_with_short_ones(size: int, patient: Surveyor, backends: Backends) -> None:
     """F5 K14758. A long hello that fails says nothing about what is in it."""
     dislikes: dict[str, Behaviour] = {"alert 40": alert(40), "reset": reset}
-    cases = []
+    cases: list[Case] = []
     for way, dislike in dislikes.items():
         for name, one in {"strict": backends.strict, "lax": backends.weak_suite, "old": backends.old_version}.items():
             cases.append(Case(name=f"{way}, {name}", behaviour=where(longer_than(size), dislike, one), truth=Truth(always=one.truth)))
