@@ -49,7 +49,8 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
     """Return what an answer says about an offer.
 
     highest: the highest version offered; lower ones are offered by the protocol's own rule. offered: suites that were really sent; empty if none was.
-    key_type: signature schemes of this type alone were offered. closed: the connection was closed or reset. otherwise: for people, how it ended, for the case that no answer came.
+    key_type: signature schemes of this type alone were offered. closed: the connection was closed or reset.
+    otherwise: for people, how it ended, for the case that no answer came.
     """
     if isinstance(answer, ServerHello) and answer.is_retry_request and key_type is not None:
         return Reading(reaction=Reaction.UNPROVEN, remark="the server asked for another key share before it chose a certificate")

@@ -161,8 +161,8 @@ class Wave:
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
-        mixed = [record for record in self._log.records if record.probe.hello == whole]
-        is_vague = any(record.refused and record.reading.alert != PROTOCOL_VERSION for record in mixed)
+        refused = [record for record in self._log.records if record.wave and record.refused and record.shape == replace(whole, cipher_suites=())]
+        is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
         is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
         if is_vague and version is not TlsVersion.SSL_3_0:

@@ -10,7 +10,7 @@ import pytest
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.prober import Prober
-from otpc_policy.tls.answer import Alert, Incomplete, PlainHttp, ServerHello
+from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from tests.scan.partners import close, drip, free_port, reset, says, server, server_hello, stall
@@ -139,7 +139,7 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(slots: int
         (close, Ending.CLOSED, Incomplete()),
         (reset, Ending.RESET, Incomplete()),
         (stall, Ending.TIMED_OUT, Incomplete()),
-        (drip, Ending.TIMED_OUT, Incomplete()),
+        (drip, Ending.TIMED_OUT, Garbage("the answer breaks off")),
     ],
     ids=["hello", "warning and hello", "alert", "http", "warning", "close", "reset", "stall", "drip"],
 )
@@ -153,10 +153,17 @@ async def test_whatever_a_server_does_is_an_outcome_in_time(behaviour: object, e
 
 
 async def test_a_server_that_sends_without_end_is_cut_off_at_the_byte_limit() -> None:
-    """Warnings are no answer, so reading goes on."""
-    async with server(says(UNRECOGNIZED_NAME * 4000)) as port:
+    """A ServerHello that is long in coming is no answer yet, so reading goes on."""
+    endless = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03" + bytes(12_000)
+    async with server(says(endless)) as port:
         (outcome,) = await carried(prober(port, byte_limit=1000), [probe(0xC02F)])
-    assert (outcome.ending, outcome.answer) == (Ending.BYTE_LIMIT, Alert(1, 112))
+    assert (outcome.ending, outcome.answer) == (Ending.BYTE_LIMIT, Garbage("the answer breaks off"))
+
+
+async def test_a_server_that_only_warns_is_given_up() -> None:
+    async with server(says(UNRECOGNIZED_NAME * 4000)) as port:
+        (outcome,) = await carried(prober(port), [probe(0xC02F)])
+    assert (outcome.ending, type(outcome.answer)) == (Ending.ANSWERED, Garbage)
 
 
 async def test_a_closed_port_refuses_every_probe_and_the_last_ones_too() -> None:
