@@ -36,12 +36,13 @@ class TomlDocument:
     table: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
 
+    def line_of(self, path: KeyPath) -> int:
+        """Return the line of a key; of the nearest table above it where it is not written down."""
+        return next((self.lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.lines), 1)
+
     def at(self, path: KeyPath) -> str:
-        """Return "place:line" of a key; of the nearest table above it where it is not written down."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return f"{self.place}:{self.lines[path[:length]]}"
-        return f"{self.place}:1"
+        """Return "place:line" of a key."""
+        return f"{self.place}:{self.line_of(path)}"
 
 
 def read_toml(text: str, place: str) -> TomlDocument:

@@ -98,7 +98,7 @@ def test_every_key_that_is_decoded_has_a_line_and_no_other_has() -> None:
     assert read_toml(DOCUMENT.replace("\n", "\r\n"), "one.toml").lines == document.lines
 
 
-_TEXTS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x7f"), max_size=6)
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=6)
 
 
 def _written(value: object) -> str:
