@@ -165,7 +165,7 @@ class EndpointChecker:
         gathered.ends.append(self._ends_at(request, key, facts, now))
 
     def _ends_at(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime) -> datetime:
-        return lifetime_ends_at(key, facts, self._lifetimes.of(self._judge.decision(request, facts, now)))
+        return lifetime_ends_at(key, facts, self._lifetimes.under(request.policy).of(self._judge.decision(request, facts, now)))
 
     def _fly(self, request: CheckRequest, address: VettedAddress, key: bytes, *, refresh: bool, gathered: _Gathered) -> Flight:
         join = self._flights.join_new if refresh else self._flights.join
@@ -216,7 +216,7 @@ class EndpointChecker:
 
     def _answer(self, request: CheckRequest, resolution: Resolution, gathered: _Gathered) -> CheckAnswer:
         now = self._clock.now()
-        expires_at = min((*gathered.ends, now + self._lifetimes.unknown) if gathered.findings or not gathered.ends else gathered.ends)
+        expires_at = min((*gathered.ends, now + self._lifetimes.under(request.policy).unknown) if gathered.findings or not gathered.ends else gathered.ends)
         judged = self._judge.judge(
             request,
             resolution,
@@ -234,13 +234,14 @@ class EndpointChecker:
     def _unmeasured(self, request: CheckRequest, resolution: Resolution) -> CheckAnswer:
         """Judge a host that has no address to measure."""
         now = self._clock.now()
-        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.unknown, now=now)
+        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.under(request.policy).unknown, now=now)
         return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=_wait_for(judged, now))
 
     def _unanswered(self, request: CheckRequest, code: str, message: str, retry_after: timedelta) -> CheckAnswer:
         now = self._clock.now()
         pending = Resolution(status=ResolutionStatus.RESOLVED)
-        judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=now + self._lifetimes.unknown, now=now)
+        expires_at = now + self._lifetimes.under(request.policy).unknown
+        judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=expires_at, now=now)
         return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=retry_after)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import AddressFacts, Depth
 from otpc_policy.policy.finding import Decision
+from otpc_policy.policy.model import Policy
 
 # Part of every key: raise it when the same server would now give other facts.
 PROBE_VERSION = "1"
@@ -26,6 +27,11 @@ class Lifetimes:
     def of(self, decision: Decision) -> timedelta:
         """Return the lifetime for a decision."""
         return {Decision.ALLOW: self.allow, Decision.DENY: self.deny, Decision.INDETERMINATE: self.unknown}[decision]
+
+    def under(self, policy: Policy) -> "Lifetimes":
+        """Return these lifetimes with what the policy's document says instead."""
+        own = policy.lifetimes
+        return Lifetimes(allow=own.allow or self.allow, deny=own.deny or self.deny, unknown=own.unknown or self.unknown)
 
 
 @lru_cache(maxsize=16_384)

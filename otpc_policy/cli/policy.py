@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otpc_policy.cli.remote import Remote
     from otpc_policy.v1 import policy_pb2 as pb
 
-policy_app = typer.Typer(help="Show policies, and check policy documents.", no_args_is_help=True, rich_markup_mode=None)
+policy_app = typer.Typer(help="Show policies; check and test policy documents.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @policy_app.command("list", short_help="List the policies.")

@@ -10,7 +10,7 @@ from otpc_policy.partners.model import Partner, Trusted, TrustKind
 from otpc_policy.policy.finding import Finding
 from otpc_policy.policy.service_findings import service_finding
 from otpc_policy.policy.waivers import Waiver
-from otpc_policy.toml_lines import Path
+from otpc_policy.toml_places import KeyPath
 
 # A certificate is renewed, or an exception agreed anew, within a month.
 ENDS_SOON = timedelta(days=30)
@@ -31,7 +31,7 @@ class Deadline:
     kind: DeadlineKind
     what: str
     ends_at: datetime
-    path: Path
+    path: KeyPath
 
     def has_ended(self, now: datetime) -> bool:
         """It works no more from the instant itself on."""

@@ -1,23 +1,16 @@
 """Documents of partners: TOML, one entry as the whole document or many as [[partner]], read strictly, every problem with its line."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.partners.model import Partner
 from otpc_policy.partners.reader import EntryReader
-from otpc_policy.toml_lines import Path, line_of
-
-try:
-    # The same parser as the standard library's, compiled: three times as fast, which thousands of entries feel.
-    import tomli as tomllib
-except ImportError:
-    import tomllib
+from otpc_policy.toml_decoder import TOMLDecodeError, loads
+from otpc_policy.toml_places import KeyPath, read_toml
 
 _MANY = "partner"
-_PARSER_PLACE = re.compile(r"(?P<text>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +24,14 @@ class PartnerDocument:
 
     def place_of(self, partner: Partner, *path: str | int) -> str:
         """Return "place:line" of something in the entry of one of these partners."""
-        entry: Path = (_MANY, partner.number) if self.is_many else ()
-        return f"{self.place}:{line_of(self.text, (*entry, *path))}"
+        entry: KeyPath = (_MANY, partner.number) if self.is_many else ()
+        return read_toml(self.text, self.place).at((*entry, *path))
 
 
 def read_partner_document(text: str, place: str) -> PartnerDocument:
     """Return the partners of a document. Raises ConfigurationError with every problem as "place:line: what is wrong"."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = _PARSER_PLACE.match(str(error))
-        line = (found["line"] or text.count("\n") + 1) if found else 1
-        raise ConfigurationError([f"{place}:{line}: {found['text'] if found else error}"]) from None
-    problems: list[tuple[Path, str]] = []
+    document = _decoded(text, place)
+    problems: list[tuple[KeyPath, str]] = []
     partners = []
     for number, (path, table) in enumerate(_entries(document, problems)):
         reader = EntryReader(path)
@@ -52,11 +40,21 @@ def read_partner_document(text: str, place: str) -> PartnerDocument:
         if partner is not None:
             partners.append(partner)
     if problems:
-        raise ConfigurationError([f"{place}:{line_of(text, path)}: {_dotted(path)}{problem}" for path, problem in problems])
+        lines = read_toml(text, place)
+        raise ConfigurationError([f"{lines.at(path)}: {_dotted(path)}{problem}" for path, problem in problems])
     return PartnerDocument(place=place, text=text, is_many=_MANY in document, partners=tuple(partners))
 
 
-def _entries(document: dict[str, Any], problems: list[tuple[Path, str]]) -> Sequence[tuple[Path, dict[str, Any]]]:
+def _decoded(text: str, place: str) -> Mapping[str, Any]:
+    """Decode without looking for lines, which is done once something is wrong: thousands of entries are read, and nearly all are good."""
+    try:
+        document: Mapping[str, Any] = loads(text)
+        return document
+    except (TOMLDecodeError, RecursionError):
+        return read_toml(text, place).table
+
+
+def _entries(document: Mapping[str, Any], problems: list[tuple[KeyPath, str]]) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
     if _MANY not in document:
         return [((), document)]
     problems += [((key,), f"is no key here: beside [[{_MANY}]] nothing else stands at the top of a document") for key in document if key != _MANY]
@@ -67,5 +65,5 @@ def _entries(document: dict[str, Any], problems: list[tuple[Path, str]]) -> Sequ
     return [((_MANY, number), table) for number, table in enumerate(tables)]
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: KeyPath) -> str:
     return f"{'.'.join(map(str, path))}: " if path else ""

@@ -1,7 +1,7 @@
 """How single values of an entry are read. Each raises ValueError with a text for whoever wrote the entry."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from otpc_policy.endpoint import DEFAULT_PORT, canonical_host, is_ip_literal
 from otpc_policy.facts import ClientAuth, TlsVersion
@@ -16,7 +16,7 @@ _ENDPOINT = re.compile(r"(?P<host>\[[^\]]*\]|[^\[\]:]+)(?::(?P<port>[^:]*))?\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _VERSIONS = frozenset(version.label for version in TlsVersion)
 # No one plans further; and instants near the end of the calendar cannot be reckoned with.
-_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def read_text(value: object) -> str:
@@ -49,7 +49,7 @@ def read_endpoint(value: object) -> EndpointPattern:
         name = canonical_host(bare)
     except ValueError as error:
         raise ValueError(f"{value!r}: the host {error}") from None
-    if is_wildcard and (is_ip_literal(name) or "." not in name):
+    if is_wildcard and ("." not in name or (name[-1].isdigit() and is_ip_literal(name))):
         raise ValueError(f"{value!r}: at least two labels of a name must follow the wildcard")
     return EndpointPattern(name, port, is_wildcard)
 
@@ -111,7 +111,7 @@ def read_end(value: object) -> datetime:
         raise ValueError(f"{value!r} is no instant such as 2027-03-01T00:00:00Z")
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} lacks its offset; write {value.isoformat()}Z for UTC")
-    if not datetime.min.replace(tzinfo=UTC) + timedelta(days=2) < value < _LATEST:
+    if not _EARLIEST <= value < _LATEST:
         raise ValueError(f"{value.isoformat()} is too far away to mean anything")
     return value
 

@@ -17,7 +17,7 @@ from otpc_policy.partners.fields import (
 )
 from otpc_policy.partners.model import Partner, Trusted, TrustKind
 from otpc_policy.policy.waivers import Coverage, Waiver, coverage_of, problem_with_waived_code
-from otpc_policy.toml_lines import Path
+from otpc_policy.toml_places import KeyPath
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
@@ -31,9 +31,9 @@ _WAIVER_KEYS = frozenset({"code", "suites", "versions", "reason", "owner", "ends
 class EntryReader:
     """Reads one entry. path: where its table stands in the document. problems: (path, text), in the order they were met."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: KeyPath) -> None:
         self._path = path
-        self.problems: list[tuple[Path, str]] = []
+        self.problems: list[tuple[KeyPath, str]] = []
 
     def partner(self, table: Table, number: int) -> Partner | None:
         """Return the partner, or None if anything is wrong with its entry."""
@@ -63,7 +63,7 @@ class EntryReader:
             number=number,
         )
 
-    def _trusted(self, path: Path, table: Table) -> Trusted | None:
+    def _trusted(self, path: KeyPath, table: Table) -> Trusted | None:
         self._refuse_unknown(path, table, _TRUSTED_KEYS)
         named = [key for key in _TRUST_KINDS if key in table]
         if len(named) != 1:
@@ -80,7 +80,7 @@ class EntryReader:
         ends_at = self._optional(table, "ends", read_end, path)
         return None if pin is None or anchors is None or note is None else Trusted(kind=kind, pin=pin, anchors=anchors, note=note, ends_at=ends_at)
 
-    def _waiver(self, path: Path, table: Table) -> Waiver | None:
+    def _waiver(self, path: KeyPath, table: Table) -> Waiver | None:
         self._refuse_unknown(path, table, _WAIVER_KEYS)
         code = self._required(table, "code", _read_waived_code, path)
         reason = self._required(table, "reason", read_text, path)
@@ -95,13 +95,13 @@ class EntryReader:
             return None
         return Waiver(code=code, covers=frozenset((*suites, *versions)), reason=reason, owner=owner, ends_at=ends_at)
 
-    def _required(self, table: Table, key: str, read: Callable[[object], T], path: Path = ()) -> T | None:
+    def _required(self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()) -> T | None:
         if key not in table:
             self._problem(path, f"{key} is missing")
             return None
         return self._optional(table, key, read, path)
 
-    def _optional(self, table: Table, key: str, read: Callable[[object], T], path: Path = ()) -> T | None:
+    def _optional(self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()) -> T | None:
         if key not in table:
             return None
         try:
@@ -110,7 +110,7 @@ class EntryReader:
             self._problem((*path, key), str(error))
             return None
 
-    def _many(self, path: Path, table: Table, key: str, read: Callable[[object], T]) -> tuple[T, ...]:
+    def _many(self, path: KeyPath, table: Table, key: str, read: Callable[[object], T]) -> tuple[T, ...]:
         values = table.get(key, ())
         if not isinstance(values, list | tuple):
             self._problem((*path, key), f"{values!r} is not a list")
@@ -130,12 +130,12 @@ class EntryReader:
             return []
         return list(enumerate(values))
 
-    def _refuse_unknown(self, path: Path, table: Table, known: frozenset[str]) -> None:
+    def _refuse_unknown(self, path: KeyPath, table: Table, known: frozenset[str]) -> None:
         for key in table:
             if key not in known:
                 self._problem((*path, key), f"is no key here; there are {', '.join(sorted(known))}")
 
-    def _problem(self, path: Path, text: str) -> None:
+    def _problem(self, path: KeyPath, text: str) -> None:
         self.problems.append(((*self._path, *path), text))
 
 

@@ -14,12 +14,14 @@ from otpc_policy.errors import ConfigurationError
 from otpc_policy.metrics import Metrics
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import PolicySet
+from otpc_policy.policy.proving import judge_with
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.resolver import SystemResolver
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
 from otpc_policy.server.policies import policies_from
+from otpc_policy.server.policy_tests import case_files_beside, require_policy_tests
 from otpc_policy.server.trust import trust_from
 from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
@@ -69,7 +71,7 @@ def build_application(
 ) -> Application:
     """Return the engine, not yet started. clock, scanner, resolver: in place of the real ones.
 
-    Raises ConfigurationError with every problem of policies and trust.
+    Raises ConfigurationError with every problem of policies and trust, or with the policy tests that do not pass.
     """
     chosen_clock = clock if clock is not None else SystemClock()
     policies, trust = _policies_and_trust(settings)
@@ -138,4 +140,5 @@ def _policies_and_trust(settings: Settings) -> tuple[PolicySet, Trust]:
         problems.extend(error.problems)
     if policies is None or trust is None:
         raise ConfigurationError(problems)
+    require_policy_tests(policies, judge_with(trust), case_files_beside(settings.policy_files))
     return policies, trust

@@ -1,7 +1,6 @@
 """Policies as callers see them."""
 
-import json
-
+from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.vocabulary import EFFECTS, SEVERITIES
@@ -33,18 +32,3 @@ def _rule(rule: RuleSettings) -> pb.PolicyRule:
         codes=(pb.PolicyRuleCode(code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]) for code, effect in rule.effects.items()),
         parameters=(f"{name} = {toml_value(value)}" for name, value in sorted(rule.parameters.items())),
     )
-
-
-def toml_value(value: object) -> str:
-    """Return a parameter of a rule as TOML writes it. Source: TOML 1.0; its basic strings take every escape of JSON's except the slash."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case list() | tuple():
-            return f"[{', '.join(map(toml_value, value))}]"
-        case set() | frozenset():
-            return f"[{', '.join(sorted(map(toml_value, value)))}]"
-        case _:
-            return json.dumps(str(value), ensure_ascii=False)

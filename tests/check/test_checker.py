@@ -16,7 +16,7 @@ from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
-from otpc_policy.policy.documents import load_builtin_policies
+from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
@@ -342,3 +342,16 @@ def test_keys_of_different_endpoints_differ_and_jitter_is_the_same_for_the_same_
     assert facts_key(one, "127.0.0.1", Depth.STANDARD) != facts_key(other, "127.0.0.1", Depth.STANDARD)
     key, facts = facts_key(one, "127.0.0.1", Depth.STANDARD), compliant("127.0.0.1", NOW)
     assert lifetime_ends_at(key, facts, LIFETIMES.allow) == lifetime_ends_at(key, facts, LIFETIMES.allow)
+
+
+async def test_lifetimes_of_a_policy_document_go_before_those_of_the_settings() -> None:
+    world = World()
+    checker = world.checker()
+    brief = parse_policy('name = "brief"\nextends = "otpc-2024-12"\nlifetimes.allow_s = 60\n', "brief.toml")
+    impatient = replace(request(), policy=brief)
+    answer = await checker.check(impatient, wait_s=None)
+    assert answer.judged.expires_at <= NOW + 66 * SECOND
+    world.at = NOW + 67 * SECOND
+    assert summary(await checker.check(request(), wait_s=None)) == (Decision.ALLOW, ResultSource.CACHE)
+    assert summary(await checker.check(impatient, wait_s=None)) == (Decision.ALLOW, ResultSource.MEASURED)
+    assert LIFETIMES.under(brief) == Lifetimes(allow=timedelta(minutes=1), deny=LIFETIMES.deny, unknown=LIFETIMES.unknown)

@@ -47,6 +47,14 @@ async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Pa
     assert any(problem.startswith("trust.0.anchor_file: ") for problem in problems)
 
 
+async def test_a_report_only_policy_is_never_the_default(tmp_path: Path) -> None:
+    trial = tmp_path / "trial.toml"
+    trial.write_text('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="'trial' is report-only"):
+        build_application(Settings(policy_files=[trial], default_policy="trial"))
+    assert not build_application(Settings(policy_files=[trial])).policies.get("trial").enforcing
+
+
 async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_told() -> None:
-    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; there are otpc-2024-12, otpc-2024-12-strict"):
+    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"):
         build_application(Settings(default_policy="otpc"))

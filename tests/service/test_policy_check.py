@@ -370,10 +370,10 @@ class TestPolicies:
     async def test_pages(self, start: Start) -> None:
         running = await start()
         whole = await running.stub.ListPolicies(pb.ListPoliciesRequest())
-        assert [policy.name for policy in whole.policies] == ["otpc-2024-12", "otpc-2024-12-strict"]
+        assert [policy.name for policy in whole.policies] == ["mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict"]
         assert whole.next_page_token == ""
-        first = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1))
-        second = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1, page_token=first.next_page_token))
+        first = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=2))
+        second = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=2, page_token=first.next_page_token))
         assert [*first.policies, *second.policies] == list(whole.policies)
         assert (bool(first.next_page_token), second.next_page_token) == (True, "")
 

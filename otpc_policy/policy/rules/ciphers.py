@@ -6,11 +6,13 @@ from functools import lru_cache
 
 from otpc_policy.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
 from otpc_policy.policy.finding import Effect, FindingEvidence
-from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites_before_tls13
+from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
 from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown
 from otpc_policy.tls.suites import CipherSuite, suite_by_code_point, suite_by_name
 
-_SUITES = Parameter("suites", suites_before_tls13)
+_REQUIRED_SUITES = Parameter("suites", suites_before_tls13)
+_LISTED_SUITES = Parameter("suites", suites)
+# For the standard suites of TLS 1.3 that are not listed.
 _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
 # TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Others that negotiate TLS 1.3 (SM4, integrity only) are not meant.
@@ -22,7 +24,7 @@ _LACKS: Mapping[str, str] = {"null": "no encryption", "anonymous": "no authentic
 
 def judge_required(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
     """A handshake with one of the suites was completed over TLS 1.2, the only version that has them (RFC 5289, RFC 7905)."""
-    names = _SUITES.of(parameters)
+    names = _REQUIRED_SUITES.of(parameters)
     code_points = _code_points(names)
     required = f"one of {listed(names)} required over TLS 1.2"
     for address in subject.addresses:
@@ -49,7 +51,7 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
 
 def judge_outside_set(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
     """No suite outside the set is accepted, over any version. What is not known about any suite is not known here."""
-    names = _SUITES.of(parameters)
+    names = _LISTED_SUITES.of(parameters)
     code_points = _code_points(names)
     tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
     for address in subject.addresses:
@@ -168,6 +170,6 @@ def _code_points(names: tuple[str, ...]) -> frozenset[int]:
     return frozenset(suite.code_point for suite in map(suite_by_name, names) if suite)
 
 
-CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_SUITES,), judge=judge_required)
-CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_SUITES, _TLS13_SUITES), judge=judge_outside_set)
+CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_REQUIRED_SUITES,), judge=judge_required)
+CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_LISTED_SUITES, _TLS13_SUITES), judge=judge_outside_set)
 CIPHER_INSECURE = Rule(id="cipher.insecure", codes=("CIPHER_SUITE_INSECURE",), parameters=(_KINDS,), judge=judge_insecure)

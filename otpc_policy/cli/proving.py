@@ -1,0 +1,50 @@
+"""otpc-policy policy test: saved facts judged by the policies as they would be used, against what is expected."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from otpc_policy.cli.status import CommandFailed, ExitStatus
+
+if TYPE_CHECKING:
+    from otpc_policy.policy.proving import CaseOutcome
+
+
+def run_tests(
+    paths: Annotated[list[Path], typer.Argument(metavar="DIR|FILE...", help="Folders with documents of tests (*.test.toml), or single documents.")],
+    *,
+    policy_file: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A policy document beside those of the settings and the built-in ones; may be repeated.")
+    ] = None,
+) -> None:
+    """Run policy tests: facts that `otpc-policy check --save-facts` wrote, a fixed clock, and the expected decision and codes.
+
+    Exit status: 0 every test passes, 1 at least one does not, 2 nothing to run, or a file that cannot be used.
+    """
+    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.policy.proving import judge_with, run_policy_tests  # noqa: PLC0415
+    from otpc_policy.server.policies import policies_from  # noqa: PLC0415
+    from otpc_policy.server.policy_tests import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415
+    from otpc_policy.server.trust import trust_from  # noqa: PLC0415
+
+    settings = read_settings()
+    if policy_file:
+        settings = read_settings(policy_files=[*settings.policy_files, *policy_file])
+    files = [file for path in paths for file in (case_files_in(path) if path.is_dir() else (path,))]
+    if not files:
+        raise CommandFailed([f"{', '.join(map(str, paths))}: holds no test; their names end in {CASES_SUFFIX}"], ExitStatus.USAGE)
+    outcomes = run_policy_tests(read_policy_tests(files), policies_from(settings), judge_with(trust_from(settings)))
+    for outcome in outcomes:
+        _print(outcome)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    typer.echo(f"{len(outcomes) - failed} passed, {failed} failed", err=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _print(outcome: "CaseOutcome") -> None:
+    typer.echo(f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.case.place}: {outcome.case.name}")
+    if outcome.policy is not None and not outcome.passed:
+        typer.echo(f"      policy {outcome.policy.name} (revision {outcome.policy.revision[:12]}), at {outcome.case.at:%Y-%m-%d %H:%M:%S %Z}")
+    for difference in outcome.differences:
+        typer.echo(f"      {difference}")
