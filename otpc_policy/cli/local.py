@@ -81,7 +81,7 @@ def lint(files: Sequence[str]) -> list[str]:
 async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     application = build_application(settings)
     # A wrong name should not have to wait for workers to start.
-    application.policies.get(request.policy)
+    application.reloader.current.policies.get(request.policy)
     checker = _RememberingChecker(application.checker)
     async with application:
         body = await _servicer(application, checker).check_endpoint(request.SerializeToString(), _context(timeout_s))
@@ -104,8 +104,7 @@ class _RememberingChecker:
 def _servicer(application: Application, checker: Checker) -> PolicyCheckServicer:
     return PolicyCheckServicer(
         checker=checker,
-        policies=application.policies,
-        trust=application.trust,
+        generation=lambda: application.reloader.current,
         clock=application.clock,
         counters=application.metrics,
         decisions=DecisionLog(lambda _lines: None),

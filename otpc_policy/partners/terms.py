@@ -34,6 +34,16 @@ class Terms:
     trust: Trust
     revision: str = ""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tells apart what judges one endpoint differently."""
+        return self.revision, self.policy.revision
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """Those that judge."""
+        return (self.policy,) if self.partner_policy is None else (self.policy, self.partner_policy)
+
     def refusal(self, endpoint: Endpoint) -> Finding | None:
         """Return why the endpoint is denied without a look at it, or None: a server name that is not the host must stand in the partner's entry."""
         partner = self.partner
@@ -48,7 +58,7 @@ class Terms:
         client_auth = self.partner.client_auth if self.partner is not None else None
         waivers = self.partner.waivers if self.partner is not None else ()
         return self._joined(
-            (evaluate(facts, policy, trust=self.trust, now=now, expected_client_auth=client_auth, waivers=waivers) for policy in self._policies()), now
+            (evaluate(facts, policy, trust=self.trust, now=now, expected_client_auth=client_auth, waivers=waivers) for policy in self.policies), now
         )
 
     def evaluate_chain(self, chain: Sequence[bytes], *, server_name: str | None, request_anchors: Sequence[bytes], now: datetime) -> Verdict:
@@ -57,13 +67,10 @@ class Terms:
         return self._joined(
             (
                 evaluate_chain(chain, policy, server_name=server_name, trust=self.trust, request_anchors=request_anchors, now=now, waivers=waivers)
-                for policy in self._policies()
+                for policy in self.policies
             ),
             now,
         )
-
-    def _policies(self) -> tuple[Policy, ...]:
-        return (self.policy,) if self.partner_policy is None else (self.policy, self.partner_policy)
 
     def _joined(self, verdicts: Iterable[Verdict], now: datetime) -> Verdict:
         first, *others = verdicts

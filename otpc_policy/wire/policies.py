@@ -24,6 +24,13 @@ def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
     return pb.AppliedPolicy(name=policy.name, revision=policy.revision, enforcing=policy.enforcing)
 
 
+def applied_partner_message(partner_id: str, partner_policy: Policy | None) -> pb.AppliedPartner | None:
+    """Return what an answer says about the partner behind it; None where there is none."""
+    if not partner_id:
+        return None
+    return pb.AppliedPartner(id=partner_id, policy=None if partner_policy is None else applied_policy_message(partner_policy))
+
+
 def _rule(rule: RuleSettings) -> pb.PolicyRule:
     return pb.PolicyRule(
         id=rule.id,
