@@ -11,6 +11,7 @@ from otpc_policy.toml_decoder import TOMLDecodeError, loads
 from otpc_policy.toml_places import KeyPath, read_toml
 
 _MANY = "partner"
+_TELLING_KEYS = frozenset({_MANY, "id", "owner", "endpoints", "server_names", "client_auth", "trusted", "waivers"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,14 @@ class PartnerDocument:
         """Return "place:line" of something in the entry of one of these partners."""
         entry: KeyPath = (_MANY, partner.number) if self.is_many else ()
         return read_toml(self.text, self.place).at((*entry, *path))
+
+
+def is_partner_document(text: str) -> bool:
+    """Tell a document of partners from others by the keys at its top. What is no TOML is none."""
+    try:
+        return not _TELLING_KEYS.isdisjoint(loads(text))
+    except (TOMLDecodeError, RecursionError):
+        return False
 
 
 def read_partner_document(text: str, place: str) -> PartnerDocument:
