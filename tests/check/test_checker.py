@@ -20,6 +20,7 @@ from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import Policy
+from tests.partners.writing import entry, index
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()
@@ -360,3 +361,65 @@ async def test_lifetimes_of_a_policy_document_go_before_those_of_the_settings() 
     assert summary(await checker.check(request(), wait_s=None)) == (Decision.ALLOW, ResultSource.CACHE)
     assert summary(await checker.check(impatient, wait_s=None)) == (Decision.ALLOW, ResultSource.MEASURED)
     assert LIFETIMES.under(brief) == Lifetimes(allow=timedelta(minutes=1), deny=LIFETIMES.deny, unknown=LIFETIMES.unknown)
+
+
+async def test_forgotten_facts_are_measured_again_and_a_measurement_under_way_answers_only_those_who_wait() -> None:
+    world = World(gate=asyncio.Event())
+    assert world.gate is not None
+    checker = world.checker()
+    early = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    assert checker.invalidate(HOST, 443) == 0
+    late = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    # One measurement of a target at a time: the second begins when the outdated one has landed.
+    assert world.measured == ["127.0.0.1"]
+    world.gate.set()
+    assert (await early).judged is not (await late).judged
+    assert world.measured == ["127.0.0.1"] * 2
+    assert summary(await checker.check(request(), wait_s=None))[1] is ResultSource.CACHE
+    assert [checker.invalidate(*which) for which in ((HOST, 8443), ("other.test", 0), (HOST, 0), (HOST, 0))] == [0, 0, 1, 0]
+    assert summary(await checker.check(request(), wait_s=None))[1] is ResultSource.MEASURED
+
+
+async def test_an_outdated_measurement_is_not_kept() -> None:
+    world = World(gate=asyncio.Event())
+    assert world.gate is not None
+    checker = world.checker()
+    early = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    checker.invalidate(HOST, 0)
+    world.gate.set()
+    assert summary(await early) == (Decision.ALLOW, ResultSource.MEASURED)
+    only_cached = await checker.check(request(FreshnessMode.CACHE_ONLY), wait_s=None)
+    assert codes(only_cached) == {"NO_CACHED_RESULT"}
+
+
+async def test_new_terms_judge_the_same_facts_anew() -> None:
+    world = World()
+    checker = world.checker()
+    first = await checker.check(request(), wait_s=None)
+    stricter = replace(request(), terms=replace(terms(POLICIES.get("otpc-2024-12-strict")), revision="second"))
+    renewed = replace(request(), terms=replace(terms(), revision="second"))
+    for one in (stricter, renewed):
+        answer = await checker.check(one, wait_s=None)
+        assert (answer.source, answer.judged is first.judged) == (ResultSource.CACHE, False)
+        assert (answer.judged.policy, answer.judged.configuration_revision) == (one.terms.policy, "second")
+    assert world.measured == ["127.0.0.1"]
+
+
+async def test_a_server_name_that_is_not_listed_is_denied_unresolved_and_unmeasured() -> None:
+    world = World()
+    endpoint = parse_endpoint(HOST, 443, "other.test")
+    (partner,) = index(entry("bank", HOST)).partners
+    asked = CheckRequest(endpoint=endpoint, terms=replace(terms(), partner=partner), freshness=Freshness(), depth=Depth.STANDARD)
+    answer = await world.checker().check(asked, wait_s=None)
+    assert (summary(answer), codes(answer)) == ((Decision.DENY, ResultSource.NONE), {"SERVER_NAME_NOT_LISTED"})
+    assert (world.measured, answer.judged.partner_id, answer.judged.judged_addresses) == ([], "bank", ())
+    assert answer.judged.expires_at == NOW + LIFETIMES.deny
+
+
+async def test_of_two_policies_the_shorter_lifetimes_hold() -> None:
+    brief = parse_policy('name = "brief"\nextends = "otpc-2024-12"\nlifetimes.allow_s = 60\n', "brief.toml")
+    under = LIFETIMES.under(POLICIES.get(""), brief)
+    assert (under.allow, under.deny) == (timedelta(seconds=60), LIFETIMES.deny)
