@@ -31,7 +31,11 @@ class Lifetimes:
     def under(self, policy: Policy) -> "Lifetimes":
         """Return these lifetimes with what the policy's document says instead."""
         own = policy.lifetimes
-        return Lifetimes(allow=own.allow or self.allow, deny=own.deny or self.deny, unknown=own.unknown or self.unknown)
+        return Lifetimes(
+            allow=self.allow if own.allow is None else own.allow,
+            deny=self.deny if own.deny is None else own.deny,
+            unknown=self.unknown if own.unknown is None else own.unknown,
+        )
 
 
 @lru_cache(maxsize=16_384)

@@ -64,6 +64,13 @@ def policies_locally() -> list[pb.Policy]:
     return [policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()]
 
 
+def policy_locally(name: str) -> pb.Policy:
+    """Return one policy with its effective document; an empty name means the default. Raises UnknownPolicy, ConfigurationError."""
+    policies = read_policies()
+    policy = policies.get(name)
+    return policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+
+
 def lint(files: Sequence[str]) -> list[str]:
     """Return every problem of every policy document, each with its place. Raises OSError for a file that cannot be read."""
     problems: list[str] = []
