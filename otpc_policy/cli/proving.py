@@ -43,8 +43,11 @@ def run_tests(
 
 
 def _print(outcome: "CaseOutcome") -> None:
-    typer.echo(f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.case.place}: {outcome.case.name}")
+    from otpc_policy.cli.render.words import one_line  # noqa: PLC0415  # slow; --help needs none of it
+
+    typer.echo(f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.case.place}: {one_line(outcome.case.name)}")
     if outcome.policy is not None and not outcome.passed:
         typer.echo(f"      policy {outcome.policy.name} (revision {outcome.policy.revision[:12]}), at {outcome.case.at:%Y-%m-%d %H:%M:%S %Z}")
     for difference in outcome.differences:
-        typer.echo(f"      {difference}")
+        # Messages quote what the partner sent.
+        typer.echo(f"      {one_line(difference)}")
