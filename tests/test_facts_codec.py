@@ -165,6 +165,15 @@ def test_new_fields_may_hold_choices_sets_pairs_and_trees() -> None:
             load_facts(wrong, _Drawing)
 
 
+def test_a_whole_number_is_a_number_too() -> None:
+    assert load_facts(dump_facts(_Circle(2)), _Circle) == _Circle(2.0)
+    text = dump_facts(_Circle(2.0))
+    assert load_facts(text.replace("2.0", "2"), _Circle) == _Circle(2.0)
+    for wrong in ("true", '"2"', "1e999", "1" + "0" * 400):
+        with pytest.raises(MalformedFacts, match=r"facts\.radius: "):
+            load_facts(text.replace("2.0", wrong), _Circle)
+
+
 @pytest.mark.parametrize("hint", [object, dict[str, int], int | str, list[int]])
 def test_a_type_without_a_form_is_a_bug_that_shows_at_once(hint: Any) -> None:
     with pytest.raises(TypeError, match="no form in JSON"):
