@@ -1,14 +1,19 @@
 """The remedies for nginx, Apache, HAProxy and Envoy mend what they say: a real server fails, and does not with exactly those lines in place."""
 
 import asyncio
+import shlex
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from otpc_policy.addresses import AddressVetting, VettedAddress
 from otpc_policy.endpoint import parse_endpoint
@@ -22,9 +27,10 @@ from otpc_policy.scan.scanner import SslyzeScanner
 from tests.end_to_end.written_servers import Pieces, Serve, apache, envoy, haproxy, nginx
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener
+from tests.support.requirements import require
 from tests.support.signing import now
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+with_scanner = pytest.mark.asyncio(loop_scope="module")
 
 HOST = "remedied.partner.test"
 ROOT = CertificateAuthority.create("Remedy Root")
@@ -148,7 +154,8 @@ def runs_of(server: str) -> dict[str, Run]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scanner() -> AsyncIterator[SslyzeScanner]:
-    one = SslyzeScanner(limits=ScanLimits(), now=now)
+    # Ten servers at once on a busy machine need patience; none of them is hostile.
+    one = SslyzeScanner(limits=ScanLimits(connection_deadline_s=15.0, scan_deadline_s=60.0), now=now)
     await one.start()
     yield one
     await one.stop()
@@ -170,6 +177,7 @@ async def codes(scanner: SslyzeScanner, at: Listener, agreed: ClientAuth) -> set
     return {finding.code for finding in evaluate(facts, POLICY, trust=TRUST, now=now(), expected_client_auth=agreed).findings}
 
 
+@with_scanner
 @pytest.mark.parametrize("server", SERVERS)
 async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(scanner: SslyzeScanner, server: str) -> None:
     runs = runs_of(server)
@@ -181,6 +189,7 @@ async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(scanner: 
         assert not run.may_not & seen, f"{name}: {sorted(run.may_not & seen)} still there"
 
 
+@with_scanner
 @pytest.mark.parametrize("server", ["HAProxy", "Envoy"])
 async def test_a_staple_in_the_file_that_the_remedy_names_is_served(scanner: SslyzeScanner, server: str) -> None:
     suites = remedy(server, "CIPHER_SUITE_NOT_LISTED")
@@ -196,10 +205,23 @@ async def test_a_staple_in_the_file_that_the_remedy_names_is_served(scanner: Ssl
 
 
 @pytest.mark.parametrize("server", ["nginx", "Apache"])
-async def test_the_lines_for_stapling_are_understood(server: str) -> None:
+def test_the_lines_for_stapling_are_understood(server: str) -> None:
     """Whether a staple is fetched depends on a responder; here the server must start with these lines."""
     lines = remedy(server, "CERTIFICATE_STAPLE_MISSING")
     pieces = placed(server, "" if server == "Apache" else lines, certificate="CERTIFICATE_EXPIRED", auth="CLIENT_AUTH_UNEXPECTED", content=GOOD)
     everywhere = Pieces(listen=pieces.listen, site=pieces.site, everywhere=lines if server == "Apache" else "", files=pieces.files)
     with SERVERS[server](own_listener(), everywhere):
         pass
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_command_for_a_new_key_makes_a_strong_one(server: str, tmp_path: Path) -> None:
+    (line,) = (line for line in remedy(server, "CERTIFICATE_KEY_WEAK").splitlines() if line.startswith("# openssl "))
+    _program, *arguments = shlex.split(line.removeprefix("# ").replace("HOST", HOST))
+    subprocess.run([require("openssl"), *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    request = x509.load_pem_x509_csr((tmp_path / "request.csr").read_bytes())
+    key = request.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert (key.curve.name, request.is_signature_valid) == ("secp256r1", True)
+    assert request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName) == [HOST]
+    assert (tmp_path / "privkey.pem").read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
