@@ -1,16 +1,16 @@
-"""TOML whose keys know their lines: tomllib decodes, a small scanner finds where each key stands, so that problems can name it.
+"""TOML whose keys know their lines: the parser decodes, a small scanner finds where each key stands, so that problems can name it.
 
-The scanner reads only text that tomllib has accepted, so it need not judge any: it skips values and counts lines.
+The scanner reads only text that the parser has accepted, so it need not judge any: it skips values and counts lines.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.toml_decoder import TOMLDecodeError, loads
 
 # Keys of tables and positions in arrays, from the top of the document.
 KeyPath = tuple[str | int, ...]
@@ -48,9 +48,9 @@ class TomlDocument:
 def read_toml(text: str, place: str) -> TomlDocument:
     """Decode a document. Raises ConfigurationError whose problem begins with "place:line"."""
     try:
-        table = tomllib.loads(text)
+        table = loads(text)
         too_deep = _is_deeper(table, _MAXIMUM_DEPTH)
-    except tomllib.TOMLDecodeError as error:
+    except TOMLDecodeError as error:
         found = _ERROR.match(str(error))
         line = (found["line"] or str(text.count("\n") + 1)) if found else "1"
         raise ConfigurationError([f"{place}:{line}: {found['text'] if found else error}"]) from None
@@ -133,8 +133,8 @@ class _Scanner:
     def _keys(self) -> list[str]:
         start = self._position
         keys = []
-        # tomllib itself undoes quotes and escapes.
-        table: Any = tomllib.loads(f"{self._text[start : self._skip(_KEY)]} = 0")
+        # The parser itself undoes quotes and escapes.
+        table: Any = loads(f"{self._text[start : self._skip(_KEY)]} = 0")
         while isinstance(table, dict):
             ((key, table),) = table.items()
             keys.append(key)

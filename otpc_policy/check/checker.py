@@ -10,13 +10,12 @@ from datetime import datetime, timedelta
 
 from otpc_policy.addresses import Resolution, VettedAddress
 from otpc_policy.check.flights import Flight, FlightBoard
-from otpc_policy.check.freshness import Lifetimes, facts_key, lifetime_ends_at
+from otpc_policy.check.freshness import Lifetimes, facts_key, facts_prefix, lifetime_ends_at
 from otpc_policy.check.judging import Judge
 from otpc_policy.check.ports import CheckObserver, Clock, FactsCache, Resolver, Scanner
 from otpc_policy.check.values import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged, ResultSource
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import AddressFacts, Depth, ResolutionStatus, Support
-from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.service_findings import service_finding
 
@@ -49,7 +48,6 @@ class EndpointChecker:
         scanner: Scanner,
         cache: FactsCache,
         clock: Clock,
-        trust: Trust,
         lifetimes: Lifetimes,
         observer: CheckObserver,
         max_stale: timedelta,
@@ -63,7 +61,7 @@ class EndpointChecker:
         self._observer = observer
         self._max_stale = max_stale
         self._minimum_refresh_interval = minimum_refresh_interval
-        self._judge = Judge(trust)
+        self._judge = Judge()
         self._flights = FlightBoard(clock.monotonic)
         self._closing = False
 
@@ -77,6 +75,15 @@ class EndpointChecker:
         self._closing = True
         await self._flights.close()
 
+    def invalidate(self, host: str, port: int) -> int:
+        """Forget the facts about a host (canonical) and say how many there were; port 0 stands for every port.
+
+        A measurement under way began before this: it answers whoever waits for it already, and nobody who asks from now on.
+        """
+        prefix = facts_prefix(host, port)
+        self._flights.outdate(prefix)
+        return self._cache.discard_all(prefix)
+
     async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
         """Return the judged answer. wait_s: how long the caller waits for a measurement; None for until it ends.
 
@@ -84,6 +91,8 @@ class EndpointChecker:
         """
         if self._closing:
             raise ServiceUnavailable("the service is draining")
+        if (refusal := request.terms.refusal(request.endpoint)) is not None:
+            return self._refused(request, refusal)
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(wait_s):
@@ -165,7 +174,7 @@ class EndpointChecker:
         gathered.ends.append(self._ends_at(request, key, facts, now))
 
     def _ends_at(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime) -> datetime:
-        return lifetime_ends_at(key, facts, self._lifetimes.under(request.policy).of(self._judge.decision(request, facts, now)))
+        return lifetime_ends_at(key, facts, self._lifetimes.under(*request.terms.policies).of(self._judge.decision(request, facts, now)))
 
     def _fly(self, request: CheckRequest, address: VettedAddress, key: bytes, *, refresh: bool, gathered: _Gathered) -> Flight:
         join = self._flights.join_new if refresh else self._flights.join
@@ -181,7 +190,8 @@ class EndpointChecker:
     async def _measure(self, request: CheckRequest, address: VettedAddress, key: bytes) -> AddressFacts:
         began = self._clock.monotonic()
         facts = await self._scanner.measure(request.endpoint, address, request.depth)
-        self._cache.put(key, facts)
+        if not self._flights.is_outdated(key):
+            self._cache.put(key, facts)
         self._observer.scan_finished(outcome=_outcome(facts), seconds=self._clock.monotonic() - began)
         return facts
 
@@ -216,7 +226,9 @@ class EndpointChecker:
 
     def _answer(self, request: CheckRequest, resolution: Resolution, gathered: _Gathered) -> CheckAnswer:
         now = self._clock.now()
-        expires_at = min((*gathered.ends, now + self._lifetimes.under(request.policy).unknown) if gathered.findings or not gathered.ends else gathered.ends)
+        expires_at = min(
+            (*gathered.ends, now + self._lifetimes.under(*request.terms.policies).unknown) if gathered.findings or not gathered.ends else gathered.ends
+        )
         judged = self._judge.judge(
             request,
             resolution,
@@ -234,13 +246,18 @@ class EndpointChecker:
     def _unmeasured(self, request: CheckRequest, resolution: Resolution) -> CheckAnswer:
         """Judge a host that has no address to measure."""
         now = self._clock.now()
-        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.under(request.policy).unknown, now=now)
+        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.under(*request.terms.policies).unknown, now=now)
         return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=_wait_for(judged, now))
+
+    def _refused(self, request: CheckRequest, refusal: Finding) -> CheckAnswer:
+        now = self._clock.now()
+        judged = self._judge.refused(request, refusal, now + self._lifetimes.under(*request.terms.policies).deny)
+        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=None)
 
     def _unanswered(self, request: CheckRequest, code: str, message: str, retry_after: timedelta) -> CheckAnswer:
         now = self._clock.now()
         pending = Resolution(status=ResolutionStatus.RESOLVED)
-        expires_at = now + self._lifetimes.under(request.policy).unknown
+        expires_at = now + self._lifetimes.under(*request.terms.policies).unknown
         judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=expires_at, now=now)
         return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=retry_after)
 

@@ -28,20 +28,28 @@ class Lifetimes:
         """Return the lifetime for a decision."""
         return {Decision.ALLOW: self.allow, Decision.DENY: self.deny, Decision.INDETERMINATE: self.unknown}[decision]
 
-    def under(self, policy: Policy) -> "Lifetimes":
-        """Return these lifetimes with what the policy's document says instead."""
-        own = policy.lifetimes
+    def under(self, *policies: Policy) -> "Lifetimes":
+        """Return these lifetimes with what the policies' documents say instead; where several judge, the shortest."""
+        own = [policy.lifetimes for policy in policies]
         return Lifetimes(
-            allow=self.allow if own.allow is None else own.allow,
-            deny=self.deny if own.deny is None else own.deny,
-            unknown=self.unknown if own.unknown is None else own.unknown,
+            allow=min(self.allow if one.allow is None else one.allow for one in own),
+            deny=min(self.deny if one.deny is None else one.deny for one in own),
+            unknown=min(self.unknown if one.unknown is None else one.unknown for one in own),
         )
 
 
 @lru_cache(maxsize=16_384)
 def facts_key(endpoint: Endpoint, address: str, depth: Depth) -> bytes:
     """Return what identifies facts. Every part carries its length, so that no two tuples share a key."""
-    parts = (endpoint.host, str(endpoint.port), endpoint.server_name, address, depth.value, PROBE_VERSION)
+    return _joined(endpoint.host, str(endpoint.port), endpoint.server_name, address, depth.value, PROBE_VERSION)
+
+
+def facts_prefix(host: str, port: int) -> bytes:
+    """Return what the keys of all facts about a host begin with; port 0 stands for every port."""
+    return _joined(host, str(port)) if port else _joined(host)
+
+
+def _joined(*parts: str) -> bytes:
     return b"".join(b"%d:%b" % (len(part), part) for part in (text.encode() for text in parts))
 
 

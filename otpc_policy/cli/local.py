@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from otpc_policy.check import CheckAnswer, CheckRequest
-from otpc_policy.cli.certificates import STDIN
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import EndpointFacts
-from otpc_policy.policy.documents import parse_policy
 from otpc_policy.server import Application, build_application
 from otpc_policy.server.logs import logs_configured
 from otpc_policy.service.answers import Checker
@@ -71,24 +67,10 @@ def policy_locally(name: str) -> pb.Policy:
     return policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
 
 
-def lint(files: Sequence[str]) -> list[str]:
-    """Return every problem of every policy document, each with its place. Raises OSError for a file that cannot be read."""
-    problems: list[str] = []
-    for file in files:
-        try:
-            content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-            parse_policy(content.decode("utf-8"), "stdin" if file == STDIN else file)
-        except UnicodeDecodeError:
-            problems.append(f"{file}: is not UTF-8")
-        except ConfigurationError as error:
-            problems.extend(error.problems)
-    return problems
-
-
 async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     application = build_application(settings)
     # A wrong name should not have to wait for workers to start.
-    application.policies.get(request.policy)
+    application.reloader.current.policies.get(request.policy)
     checker = _RememberingChecker(application.checker)
     async with application:
         body = await _servicer(application, checker).check_endpoint(request.SerializeToString(), _context(timeout_s))
@@ -111,8 +93,7 @@ class _RememberingChecker:
 def _servicer(application: Application, checker: Checker) -> PolicyCheckServicer:
     return PolicyCheckServicer(
         checker=checker,
-        policies=application.policies,
-        trust=application.trust,
+        generation=lambda: application.reloader.current,
         clock=application.clock,
         counters=application.metrics,
         decisions=DecisionLog(lambda _lines: None),

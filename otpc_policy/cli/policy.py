@@ -58,22 +58,29 @@ def show_policy(
         answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
-@policy_app.command("lint", short_help="Check policy documents.")
+@policy_app.command("lint", short_help="Check documents of policies and partners.")
 def lint_policies(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy documents in TOML; - is stdin.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE|DIR]...", help="Documents of policies and partners in TOML, or folders of them; - is stdin.")
+    ] = None,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 also if something has ended, or ends within a month.")] = False,
 ) -> None:
-    """Check policy documents; print every problem with its place.
+    """Check documents of policies and partners; print every problem with file and line, and what has ended or ends soon.
 
-    Exit status: 0 every document can be used, 1 at least one cannot.
+    Without a path: everything that a service with these settings would load, its policy tests included.
+    Exit status: 0 everything can be used, 1 something cannot.
     """
-    from otpc_policy.cli.local import lint  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.server import SystemClock  # noqa: PLC0415
 
-    problems = lint(files)
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
+    now = SystemClock().now()
+    report = lint_documents(paths, now) if paths else lint_settings(now)
+    for line in (*report.problems, *(f"note: {note}" for note in (*report.endings, *report.remarks))):
+        typer.echo(line)
+    if report.problems or (strict and report.endings):
         raise typer.Exit(1)
-    typer.echo("ok: " + ", ".join(files), err=True)
+    typer.echo("ok: " + (", ".join(paths) if paths else "the settings and everything that they name"), err=True)
 
 
 def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":

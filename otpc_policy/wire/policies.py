@@ -33,6 +33,13 @@ def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
     return pb.ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
 
 
+def applied_partner_message(partner_id: str, partner_policy: Policy | None) -> pb.AppliedPartner | None:
+    """Return what an answer says about the partner behind it; None where there is none."""
+    if not partner_id:
+        return None
+    return pb.AppliedPartner(id=partner_id, policy=None if partner_policy is None else applied_policy_message(partner_policy))
+
+
 def _rule(rule: RuleSettings) -> pb.PolicyRule:
     return pb.PolicyRule(
         id=rule.id,

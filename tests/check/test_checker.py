@@ -16,8 +16,10 @@ from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
+from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
+from otpc_policy.policy.model import Policy
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()
@@ -82,7 +84,6 @@ class World:
             scanner=self,
             cache=MemoryFactsCache(max_entries=100, max_bytes=1 << 24),
             clock=self,
-            trust=make_trust(),
             lifetimes=LIFETIMES,
             observer=self,
             max_stale=timedelta(minutes=10),
@@ -99,7 +100,11 @@ def unknown(address: str, at: datetime) -> AddressFacts:
 
 
 def request(mode: FreshnessMode = FreshnessMode.CACHE_FIRST, **freshness: timedelta) -> CheckRequest:
-    return CheckRequest(endpoint=parse_endpoint(HOST), policy=POLICIES.get(""), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
+    return CheckRequest(endpoint=parse_endpoint(HOST), terms=terms(), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
+
+
+def terms(policy: Policy | None = None) -> Terms:
+    return Terms(policy=policy or POLICIES.get(""), trust=make_trust())
 
 
 def summary(answer: CheckAnswer) -> tuple[Decision, ResultSource]:
@@ -348,7 +353,7 @@ async def test_lifetimes_of_a_policy_document_go_before_those_of_the_settings() 
     world = World()
     checker = world.checker()
     brief = parse_policy('name = "brief"\nextends = "otpc-2024-12"\nlifetimes.allow_s = 60\n', "brief.toml")
-    impatient = replace(request(), policy=brief)
+    impatient = replace(request(), terms=terms(brief))
     answer = await checker.check(impatient, wait_s=None)
     assert answer.judged.expires_at <= NOW + 66 * SECOND
     world.at = NOW + 67 * SECOND

@@ -9,6 +9,7 @@ from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rules import RULES
 
 NOT_JUDGED = {"TARGET_DNS_FAILED", "TARGET_UNREACHABLE", "MEASUREMENT_INCOMPLETE", "SCAN_FAILED", "CHECK_IN_PROGRESS", "NO_CACHED_RESULT"}
+OF_PARTNERS = {"PARTNER_WAIVER_ENDED", "PARTNER_WAIVER_ENDS_SOON", "PARTNER_TRUST_ENDED", "PARTNER_TRUST_ENDS_SOON"}
 OF_SERVERS = {"TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CIPHER_SUITE_INSECURE"}
 
 
@@ -23,8 +24,8 @@ def test_codes_whose_effect_no_policy_sets_are_the_designed_ones() -> None:
     fixed = {code: entry.effect.value for code, entry in FINDING_CODES.items() if entry.effect is not None}
     assert fixed == {
         **dict.fromkeys(NOT_JUDGED | {"CERTIFICATE_NAME_NOT_CHECKED"}, "indeterminate"),
-        "TARGET_ADDRESS_FORBIDDEN": "deny",
-        "ADDRESS_FAMILY_NOT_MEASURED": "advisory",
+        **dict.fromkeys(("TARGET_ADDRESS_FORBIDDEN", "SERVER_NAME_NOT_LISTED"), "deny"),
+        **dict.fromkeys(("ADDRESS_FAMILY_NOT_MEASURED", *OF_PARTNERS), "advisory"),
     }
 
 

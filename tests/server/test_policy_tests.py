@@ -43,7 +43,7 @@ def test_a_mounted_config_map_is_a_folder_of_links(folder: Path, tmp_path_factor
 
 
 async def test_the_engine_is_built_if_the_tests_beside_its_policies_pass(folder: Path) -> None:
-    assert build_application(Settings(policy_files=[folder / "acme.toml"])).policies.get("acme").extends == "otpc-2024-12"
+    assert build_application(Settings(policy_files=[folder / "acme.toml"])).reloader.current.policies.get("acme").extends == "otpc-2024-12"
 
 
 async def test_a_test_that_fails_keeps_the_policies_out(folder: Path) -> None:

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
 from otpc_policy.errors import Overloaded, ServiceUnavailable
+from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
@@ -50,7 +51,8 @@ class FixedClock:
 def judged(request: CheckRequest, decision: Decision = Decision.DENY) -> Judged:
     return Judged(
         endpoint=request.endpoint,
-        policy=request.policy,
+        policy=request.terms.policy,
+        configuration_revision=request.terms.revision,
         facts=make_facts(),
         verdict=make_verdict(decision),
         observed_at=NOW - timedelta(seconds=30),
@@ -73,7 +75,7 @@ class FakeChecker:
         await asyncio.sleep(0)
         if request.endpoint.host in self.errors:
             raise self.errors[request.endpoint.host]
-        one = self.kept.setdefault((request.endpoint, request.policy.name), judged(request))
+        one = self.kept.setdefault((request.endpoint, request.terms.policy.name), judged(request))
         self.answers.append(CheckAnswer(judged=one, source=ResultSource.CACHE, evaluated_at=NOW, retry_after=None))
         return self.answers[-1]
 
@@ -106,11 +108,11 @@ async def start() -> AsyncIterator[Start]:
     async def begin(*, trust: Trust | None = None, policies: PolicySet | None = None, **settings: Any) -> Running:
         checker, counters, lines = FakeChecker(), FakeCounters(), []  # type: ignore[var-annotated]
         decisions = DecisionLog(lines.append)
+        generation = Generation(policies=policies or load_builtin_policies(), trust=trust or Trust(mozilla_roots=()), revision="generation")
         interceptor = CallInterceptor(counters)
         servicer = PolicyCheckServicer(
             checker=checker,
-            policies=policies or load_builtin_policies(),
-            trust=trust or Trust(mozilla_roots=()),
+            generation=lambda: generation,
             clock=FixedClock(),
             counters=counters,
             decisions=decisions,
@@ -147,7 +149,7 @@ async def test_an_answer_is_what_the_checker_judged(start: Start) -> None:
     assert len(response.result_info.check_id) == 32
     assert response == check_response(running.checker.answers[0], pb.VIEW_BASIC, response.result_info.check_id)
     (request, _), *_ = running.checker.asked
-    assert (str(request.endpoint), request.policy.name, request.freshness.mode) == ("partner.test:8443", "otpc-2024-12-strict", FreshnessMode.CACHE_FIRST)
+    assert (str(request.endpoint), request.terms.policy.name, request.freshness.mode) == ("partner.test:8443", "otpc-2024-12-strict", FreshnessMode.CACHE_FIRST)
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])

@@ -1,6 +1,6 @@
 """Rules about cipher suites: one of the required ones works, others are not accepted, none is without security."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -32,7 +32,7 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
         facts = [fact for fact in address.cipher_suites if fact.version is TlsVersion.TLS_1_2]
         wanted = [fact for fact in facts if fact.code_point in code_points]
         if support is Support.NO:
-            yield _none_required(address, _without_tls12(address), "", required, names)
+            yield _none_required(address, _without_tls12(address), (), required, names)
         elif support is not Support.YES:
             yield unknown(f"whether TLS 1.2 is offered is not known; {required}", address.address)
         elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
@@ -45,8 +45,8 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
         elif not any(fact.support is Support.YES for fact in facts):
             yield unknown(f"which cipher suites the server accepts over TLS 1.2 is not known; {required}", address.address)
         else:
-            accepted = _named(fact for fact in facts if fact.support is Support.YES)
-            yield _none_required(address, f"over TLS 1.2 the server accepts only {accepted}", accepted, required, names)
+            accepted = _names(fact for fact in facts if fact.support is Support.YES)
+            yield _none_required(address, f"over TLS 1.2 the server accepts only {listed(accepted)}", accepted, required, names)
 
 
 def judge_outside_set(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
@@ -85,6 +85,7 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
                 message=f"the server accepts {listed(insecure[one] for one in sorted(insecure))}; suites with encryption and authentication required",
                 addresses=(address.address,),
                 evidence=tuple(FindingEvidence("cipher_suite", insecure[one], "refused") for one in sorted(insecure)),
+                about=tuple(_name(one) for one in sorted(insecure)),
             )
         yield from _unseen(address)
         if open_:
@@ -109,16 +110,19 @@ def _without_tls12(address: AddressFacts) -> str:
     return "TLS 1.2 is not offered"
 
 
-def _none_required(address: AddressFacts, observed: str, accepted: str, required: str, names: tuple[str, ...]) -> Report:
+def _none_required(address: AddressFacts, observed: str, accepted: tuple[str, ...], required: str, names: tuple[str, ...]) -> Report:
+    """accepted: what the server takes in place of the required suites; empty where TLS 1.2 is not offered, and a waiver must name the versions that are."""
+    others = tuple(version.label for version in TlsVersion if address.version(version).support is Support.YES)
     return Report(
         code="CIPHER_SUITE_NONE_REQUIRED",
         message=f"{observed}; {required}",
         addresses=(address.address,),
-        evidence=(FindingEvidence("cipher_suite", accepted or "TLS 1.2 not offered", listed(names)),),
+        evidence=(FindingEvidence("cipher_suite", listed(accepted) or "TLS 1.2 not offered", listed(names)),),
+        about=accepted or others or ("no version",),
     )
 
 
-def _not_listed(address: AddressFacts, facts: Iterable[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
+def _not_listed(address: AddressFacts, facts: Sequence[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
     described = _described(facts)
     return Report(
         code="CIPHER_SUITE_NOT_LISTED",
@@ -126,6 +130,7 @@ def _not_listed(address: AddressFacts, facts: Iterable[CipherSuiteFact], names: 
         addresses=(address.address,),
         evidence=tuple(FindingEvidence("cipher_suite", one, "refused") for one in described),
         effect=effect,
+        about=_names(facts),
     )
 
 
@@ -144,7 +149,11 @@ def _listed_suites(facts: Iterable[CipherSuiteFact]) -> str:
 
 
 def _named(facts: Iterable[CipherSuiteFact]) -> str:
-    return listed(_name(code_point) for code_point in sorted({fact.code_point for fact in facts}))
+    return listed(_names(facts))
+
+
+def _names(facts: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
+    return tuple(_name(code_point) for code_point in sorted({fact.code_point for fact in facts}))
 
 
 def _name(code_point: int) -> str:
