@@ -80,7 +80,7 @@ def changed(path: str, value: object) -> str:
     at = document
     for step in steps:
         at = at[int(step) if isinstance(at, list) else step]
-    at[last] = value
+    at[int(last) if isinstance(at, list) else last] = value
     return json.dumps(document)
 
 
@@ -130,6 +130,31 @@ def test_a_field_without_a_default_may_not_be_left_out(name: str) -> None:
     del document["facts"]["addresses"][0][name]
     with pytest.raises(MalformedFacts, match=rf"facts\.addresses\[0\]: {name} is missing"):
         load_facts(json.dumps(document), EndpointFacts)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def _places(value: Any, path: str = "") -> list[str]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here for step, inner in steps for here in (f"{path}{step}", *_places(inner, f"{path}{step}/"))]
+
+
+PLACES = _places(json.loads(dump_facts(make_facts())))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(PLACES), _JSON)
+def test_any_value_at_any_place_is_read_or_refused_and_nothing_else(place: str, value: object) -> None:
+    try:
+        facts = load_facts(changed(place, value), EndpointFacts)
+    except MalformedFacts:
+        return
+    assert load_facts(dump_facts(facts), EndpointFacts) == facts
 
 
 def test_a_naive_instant_is_not_written() -> None:
