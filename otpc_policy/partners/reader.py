@@ -37,8 +37,7 @@ class EntryReader:
 
     def partner(self, table: Table, number: int) -> Partner | None:
         """Return the partner, or None if anything is wrong with its entry."""
-        if not _KEYS.issuperset(table):
-            self._refuse_unknown((), table, _KEYS)
+        self._refuse_unknown((), table, _KEYS)
         partner_id = self._required(table, "id", read_id)
         owner = self._required(table, "owner", read_text)
         endpoints = self._many((), table, "endpoints", read_endpoint)
@@ -111,8 +110,10 @@ class EntryReader:
             return None
 
     def _many(self, path: KeyPath, table: Table, key: str, read: Callable[[object], T]) -> tuple[T, ...]:
-        values = table.get(key, ())
-        if not isinstance(values, list | tuple):
+        if key not in table:
+            return ()
+        values = table[key]
+        if not isinstance(values, list):
             self._problem((*path, key), f"{values!r} is not a list")
             return ()
         read_values = []
@@ -124,13 +125,17 @@ class EntryReader:
         return tuple(read_values)
 
     def _tables(self, table: Table, key: str) -> list[tuple[int, Table]]:
-        values = table.get(key, ())
-        if not isinstance(values, list | tuple) or not all(isinstance(one, dict) for one in values):
+        if key not in table:
+            return []
+        values = table[key]
+        if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
             self._problem((key,), f"is not a list of tables; each begins with [[...{key}]]")
             return []
         return list(enumerate(values))
 
     def _refuse_unknown(self, path: KeyPath, table: Table, known: frozenset[str]) -> None:
+        if known.issuperset(table):
+            return
         for key in table:
             if key not in known:
                 self._problem((*path, key), f"is no key here; there are {', '.join(sorted(known))}")

@@ -25,10 +25,13 @@ class PartnerReader:
         problems: list[str] = []
         documents: dict[tuple[str, bytes], PartnerDocument] = {}
         for path in documents_in(self._folder, "partners_dir"):
+            place = str(path)
             try:
-                content = path.read_bytes()
-                key = (str(path), hashlib.sha256(content).digest())
-                documents[key] = self._known.get(key) or read_partner_document(content.decode("utf-8"), str(path))
+                # Unbuffered: a small file is read whole in one piece, and there may be thousands.
+                with open(place, "rb", buffering=0) as file:
+                    content = file.readall()
+                key = (place, hashlib.sha256(content).digest())
+                documents[key] = self._known.get(key) or read_partner_document(content.decode("utf-8"), place)
             except OSError as error:
                 problems.append(f"{path}: {error.strerror or 'cannot be read'}")
             except UnicodeDecodeError:
