@@ -162,10 +162,15 @@ def _read_text(value: object) -> str:
 
 
 def _read_float(value: object) -> float:
-    number: float = _expected(value, float, "a number with a decimal point")
+    # A whole number is a number too; JSON itself knows no difference.
+    number = float(_expected(value, int if type(value) is int else float, "a number")) if not _is_huge(value) else math.inf
     if not math.isfinite(number):
-        raise Refused(f"{number!r} is not finite")
+        raise Refused(f"{value!r:.80} is not finite")
     return number
+
+
+def _is_huge(value: object) -> bool:
+    return type(value) is int and value.bit_length() > 1000
 
 
 def _read_bytes(value: object) -> bytes:
@@ -217,7 +222,7 @@ def _as_it_is(value: object) -> object:
 _SCALARS: dict[Any, Form] = {
     bool: Form(_as_it_is, lambda value: _expected(value, bool, "true or false")),
     int: Form(_as_it_is, lambda value: _expected(value, int, "a whole number")),
-    float: Form(_as_it_is, _read_float),
+    float: Form(float, _read_float),
     str: Form(_as_it_is, _read_text),
     bytes: Form(lambda value: base64.b64encode(value).decode("ascii"), _read_bytes),
     datetime: Form(_write_instant, _read_instant),

@@ -80,7 +80,7 @@ def changed(path: str, value: object) -> str:
     at = document
     for step in steps:
         at = at[int(step) if isinstance(at, list) else step]
-    at[last] = value
+    at[int(last) if isinstance(at, list) else last] = value
     return json.dumps(document)
 
 
@@ -132,6 +132,31 @@ def test_a_field_without_a_default_may_not_be_left_out(name: str) -> None:
         load_facts(json.dumps(document), EndpointFacts)
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def _places(value: Any, path: str = "") -> list[str]:
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here for step, inner in steps for here in (f"{path}{step}", *_places(inner, f"{path}{step}/"))]
+
+
+PLACES = _places(json.loads(dump_facts(make_facts())))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(PLACES), _JSON)
+def test_any_value_at_any_place_is_read_or_refused_and_nothing_else(place: str, value: object) -> None:
+    try:
+        facts = load_facts(changed(place, value), EndpointFacts)
+    except MalformedFacts:
+        return
+    assert load_facts(dump_facts(facts), EndpointFacts) == facts
+
+
 def test_a_naive_instant_is_not_written() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         dump_facts(make_facts(observed_at=datetime(2026, 1, 1)))  # noqa: DTZ001
@@ -163,6 +188,15 @@ def test_new_fields_may_hold_choices_sets_pairs_and_trees() -> None:
     for wrong, problem in ((text.replace('"_Circle"', '"_Line"', 1), "one of _Circle, _Square"), (text.replace("[1,3]", "[1,1]"), "same value twice")):
         with pytest.raises(MalformedFacts, match=problem):
             load_facts(wrong, _Drawing)
+
+
+def test_a_whole_number_is_a_number_too() -> None:
+    assert load_facts(dump_facts(_Circle(2)), _Circle) == _Circle(2.0)
+    text = dump_facts(_Circle(2.0))
+    assert load_facts(text.replace("2.0", "2"), _Circle) == _Circle(2.0)
+    for wrong in ("true", '"2"', "1e999", "1" + "0" * 400):
+        with pytest.raises(MalformedFacts, match=r"facts\.radius: "):
+            load_facts(text.replace("2.0", wrong), _Circle)
 
 
 @pytest.mark.parametrize("hint", [object, dict[str, int], int | str, list[int]])

@@ -32,9 +32,9 @@ class Lifetimes:
         """Return these lifetimes with what the policies' documents say instead; where several judge, the shortest."""
         own = [policy.lifetimes for policy in policies]
         return Lifetimes(
-            allow=min(one.allow or self.allow for one in own),
-            deny=min(one.deny or self.deny for one in own),
-            unknown=min(one.unknown or self.unknown for one in own),
+            allow=min(self.allow if one.allow is None else one.allow for one in own),
+            deny=min(self.deny if one.deny is None else one.deny for one in own),
+            unknown=min(self.unknown if one.unknown is None else one.unknown for one in own),
         )
 
 

@@ -60,6 +60,13 @@ def policies_locally() -> list[pb.Policy]:
     return [policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()]
 
 
+def policy_locally(name: str) -> pb.Policy:
+    """Return one policy with its effective document; an empty name means the default. Raises UnknownPolicy, ConfigurationError."""
+    policies = read_policies()
+    policy = policies.get(name)
+    return policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+
+
 async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     application = build_application(settings)
     # A wrong name should not have to wait for workers to start.

@@ -42,19 +42,20 @@ def show_policy(
     server_ca: ServerCaOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
+    document: Annotated[bool, typer.Option("--document", help="Print only the effective document in TOML, with everything that it inherits.")] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Show one policy: every rule, what it cites, what each finding does."""
     remote = service(server, server_ca, dangerously_plaintext, timeout)
-    from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.output import write  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
 
-    policies = _policies(remote)
-    for policy in policies:
-        if policy.name == name or (not name and policy.is_default):
-            answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)  # noqa: B023  # used before the loop goes on
-            return
-    raise typer.BadParameter(f"no policy is named {name!r}; there are: {', '.join(policy.name for policy in policies)}", param_hint="NAME")
+    policy = remote.policy(name) if remote is not None else _local_policy(name)
+    if document:
+        write(policy.effective_document)
+    else:
+        answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
 @policy_app.command("lint", short_help="Check documents of policies and partners.")
@@ -88,3 +89,14 @@ def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
     from otpc_policy.cli.local import policies_locally  # noqa: PLC0415  # slow; --help needs none of it
 
     return policies_locally()
+
+
+def _local_policy(name: str) -> "pb.Policy":
+    from otpc_policy.cli.local import policies_locally, policy_locally  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.errors import UnknownPolicy  # noqa: PLC0415
+
+    try:
+        return policy_locally(name)
+    except UnknownPolicy:
+        names = ", ".join(policy.name for policy in policies_locally())
+        raise typer.BadParameter(f"no policy is named {name!r}; there are: {names}", param_hint="NAME") from None

@@ -23,10 +23,11 @@ def run_tests(
     Exit status: 0 every test passes, 1 at least one does not, 2 nothing to run, or a file that cannot be used.
     """
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.policy.proving import judge_with, run_policy_tests  # noqa: PLC0415
-    from otpc_policy.server.policies import policies_from  # noqa: PLC0415
+    from otpc_policy.partners.proving import judge_under  # noqa: PLC0415
+    from otpc_policy.policy.proving import run_policy_tests  # noqa: PLC0415
+    from otpc_policy.server.loading import read_generation  # noqa: PLC0415
+    from otpc_policy.server.partners import PartnerReader  # noqa: PLC0415
     from otpc_policy.server.policy_tests import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415
-    from otpc_policy.server.trust import trust_from  # noqa: PLC0415
 
     settings = read_settings()
     if policy_file:
@@ -34,7 +35,8 @@ def run_tests(
     files = [file for path in paths for file in (case_files_in(path) if path.is_dir() else (path,))]
     if not files:
         raise CommandFailed([f"{', '.join(map(str, paths))}: holds no test; their names end in {CASES_SUFFIX}"], ExitStatus.USAGE)
-    outcomes = run_policy_tests(read_policy_tests(files), policies_from(settings), judge_with(trust_from(settings)))
+    generation = read_generation(settings, PartnerReader(settings.partners_dir))
+    outcomes = run_policy_tests(read_policy_tests(files), generation.policies, judge_under(generation))
     for outcome in outcomes:
         _print(outcome)
     failed = sum(not outcome.passed for outcome in outcomes)
@@ -43,8 +45,11 @@ def run_tests(
 
 
 def _print(outcome: "CaseOutcome") -> None:
-    typer.echo(f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.case.place}: {outcome.case.name}")
+    from otpc_policy.cli.render.words import one_line  # noqa: PLC0415  # slow; --help needs none of it
+
+    typer.echo(f"{'ok  ' if outcome.passed else 'FAIL'}  {outcome.case.place}: {one_line(outcome.case.name)}")
     if outcome.policy is not None and not outcome.passed:
         typer.echo(f"      policy {outcome.policy.name} (revision {outcome.policy.revision[:12]}), at {outcome.case.at:%Y-%m-%d %H:%M:%S %Z}")
     for difference in outcome.differences:
-        typer.echo(f"      {difference}")
+        # Messages quote what the partner sent.
+        typer.echo(f"      {one_line(difference)}")

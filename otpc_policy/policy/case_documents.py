@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from otpc_policy.errors import ConfigurationError, MalformedCertificate, MalformedFacts
+from otpc_policy.endpoint import parse_endpoint
+from otpc_policy.errors import ConfigurationError, InvalidRequest, MalformedCertificate, MalformedFacts
 from otpc_policy.facts import ClientAuth, EndpointFacts
 from otpc_policy.facts_codec import load_facts
 from otpc_policy.pki.anchors import problem_with_anchor
@@ -99,11 +100,15 @@ class _Reader:
 
     def _facts(self, path: KeyPath, table: Table) -> EndpointFacts | None:
         text = self._file((*path, "facts"), self._text(path, table, "facts"))
+        if text is None:
+            return None
         try:
-            return None if text is None else load_facts(text, EndpointFacts)
-        except MalformedFacts as error:
+            facts = load_facts(text, EndpointFacts)
+            parse_endpoint(facts.host, facts.port, facts.server_name)
+        except (MalformedFacts, InvalidRequest) as error:
             self._problem((*path, "facts"), f"{table['facts']}: {error}")
             return None
+        return facts
 
     def _at(self, path: KeyPath, table: Table, facts: EndpointFacts | None) -> datetime | None:
         if "at" in table:

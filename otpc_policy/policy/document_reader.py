@@ -20,8 +20,8 @@ _RULE_TEXTS = ("summary", "citation")
 _RULE_TABLES = ("effects", "severities", "parameters")
 # It stands in requests, metric labels and file names.
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}\Z")
-# The same bound as that of the settings: facts of last month say nothing about today.
-_LONGEST_LIFETIME_S = 86_400 * 30
+# The upper bound is that of the settings: facts of last month say nothing about today. Below the lower one nothing is ever answered from the cache.
+_SHORTEST_LIFETIME_S, _LONGEST_LIFETIME_S = 0.001, 86_400 * 30
 
 Table = Mapping[str, Any]
 
@@ -87,8 +87,8 @@ class DocumentReader:
         self._refuse_unknown(("lifetimes",), given, LIFETIMES)
         for key in LIFETIMES:
             seconds = given.get(key, 1)
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST_LIFETIME_S:
-                self.problem(("lifetimes", key), f"{seconds!r} is not a number of seconds above 0 and at most {_LONGEST_LIFETIME_S} (30 days)")
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not _SHORTEST_LIFETIME_S <= seconds <= _LONGEST_LIFETIME_S:
+                self.problem(("lifetimes", key), f"{seconds!r} is not a number of seconds from {_SHORTEST_LIFETIME_S} to {_LONGEST_LIFETIME_S} (30 days)")
 
     def _rules(self, groups: object) -> dict[str, Any]:
         known = {rule.id: rule for rule in RULES}

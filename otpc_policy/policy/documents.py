@@ -40,6 +40,11 @@ def load_builtin_policies() -> PolicySet:
     return PolicySet(policies=MappingProxyType(policies), default_name=DEFAULT_NAME)
 
 
+@cache
+def _builtin_effective(name: str) -> dict[str, Any]:
+    return _effective(_builtin_text(name), f"{name}.toml")[0]
+
+
 def _builtin_text(name: str) -> str:
     return (resources.files("otpc_policy.policy") / "builtin" / f"{name}.toml").read_text(encoding="utf-8")
 
@@ -50,7 +55,7 @@ def _effective(text: str, place: str) -> tuple[dict[str, Any], str]:
     reader = DocumentReader(document, BUILTIN_NAMES)
     own = reader.read()
     extends = own.pop("extends", "")
-    base = _effective(_builtin_text(extends), f"{extends}.toml")[0] if extends else {}
+    base = _builtin_effective(extends) if extends else {}
     effective = merged(base, own)
     if "extends" not in document.table:
         reader.demand_all(effective)

@@ -11,7 +11,7 @@ from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import FINDING_CODES, remedy_under
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Rule, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
@@ -190,13 +190,18 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=entry.remedy_text,
+                remediation=remedy_under(report.code, _listed_suites(settings)),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
                 address=address,
                 about=report.about,
             )
+
+
+def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
+    suites = settings.parameters.get("suites", ()) if settings else ()
+    return suites if isinstance(suites, tuple) else ()
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:

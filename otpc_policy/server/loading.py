@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.partners.index import PartnerIndex
+from otpc_policy.partners.proving import judge_under
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.policy.proving import judge_with
 from otpc_policy.server.folders import Stamp, stamp_of
 from otpc_policy.server.partners import PartnerReader, unknown_policies
 from otpc_policy.server.policies import policies_from, policy_paths
@@ -59,17 +59,23 @@ class GenerationLoader:
         return stamp_of(paths)
 
     def _read(self) -> Generation:
-        problems: list[str] = []
-        policies = _or_problems(lambda: policies_from(self._settings), problems)
-        trust = _or_problems(lambda: trust_from(self._settings), problems)
-        partners = _or_problems(self._partners.read, problems)
-        if policies is not None and partners is not None:
-            problems.extend(unknown_policies(partners, policies))
-        if policies is None or trust is None or partners is None or problems:
-            raise ConfigurationError(problems)
+        generation = read_generation(self._settings, self._partners)
         # The last step, since it needs what is to be used: the operator's own tests of the policies.
-        require_policy_tests(policies, judge_with(trust), case_files_beside(policy_paths(self._settings)))
-        return Generation(policies=policies, partners=partners, trust=trust, revision=_revision(policies, partners, trust))
+        require_policy_tests(generation.policies, judge_under(generation), case_files_beside(policy_paths(self._settings)))
+        return generation
+
+
+def read_generation(settings: Settings, reader: PartnerReader) -> Generation:
+    """Return everything that judges as the files say it, its policy tests not yet run. Raises ConfigurationError with every problem."""
+    problems: list[str] = []
+    policies = _or_problems(lambda: policies_from(settings), problems)
+    trust = _or_problems(lambda: trust_from(settings), problems)
+    partners = _or_problems(reader.read, problems)
+    if policies is not None and partners is not None:
+        problems.extend(unknown_policies(partners, policies))
+    if policies is None or trust is None or partners is None or problems:
+        raise ConfigurationError(problems)
+    return Generation(policies=policies, partners=partners, trust=trust, revision=_revision(policies, partners, trust))
 
 
 def _or_problems(read: Callable[[], T], problems: list[str]) -> T | None:

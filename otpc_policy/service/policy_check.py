@@ -130,7 +130,8 @@ class PolicyCheckServicer:
         """GetPolicy."""
         policies = self._generation().policies
         policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
-        return pb.GetPolicyResponse(policy=policy_message(policy, is_default=policy.name == policies.default_name)).SerializeToString()
+        message = policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+        return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
         """ListPolicies. A page token is the last name of the page before, so that it stays good when policies come and go."""

@@ -1416,9 +1416,11 @@ class ListPoliciesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 100; 0 means 50."""
+    """At most this many; 0 means 50, more than 100 means 100. A page may hold
+    fewer: only an empty next_page_token says that it is the last.
+    """
     page_token: _builtins.str
-    """From the previous page; empty for the first."""
+    """next_page_token of the previous page; empty for the first."""
     def __init__(
         self,
         *,
@@ -1474,6 +1476,9 @@ class Policy(_message.Message):
     ENFORCING_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    EXTENDS_FIELD_NUMBER: _builtins.int
+    LIFETIMES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DOCUMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the value of CheckEndpointRequest.policy."""
     revision: _builtins.str
@@ -1486,9 +1491,22 @@ class Policy(_message.Message):
     """False: report-only."""
     is_default: _builtins.bool
     """True for the policy that an empty name means."""
+    extends: _builtins.str
+    """The built-in policy that the document inherits from; empty if it says all
+    by itself.
+    """
+    effective_document: _builtins.str
+    """The document in TOML with everything that it inherits. It has the same
+    revision and can be served as a policy document itself. Only GetPolicy
+    fills it; lists leave it empty.
+    """
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRule]:
         """Every rule, in the order of evaluation."""
+
+    @_builtins.property
+    def lifetimes(self) -> Global___ResultLifetimes:
+        """How long results answer under this policy."""
 
     def __init__(
         self,
@@ -1500,14 +1518,55 @@ class Policy(_message.Message):
         enforcing: _builtins.bool = ...,
         rules: _abc.Iterable[Global___PolicyRule] | None = ...,
         is_default: _builtins.bool = ...,
+        extends: _builtins.str = ...,
+        lifetimes: Global___ResultLifetimes | None = ...,
+        effective_document: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetimes", b"lifetimes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcing", b"enforcing", "is_default", b"is_default", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_document", b"effective_document", "enforcing", b"enforcing", "extends", b"extends", "is_default", b"is_default", "lifetimes", b"lifetimes", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class ResultLifetimes(_message.Message):
+    """How long results answer from the cache, by the decision that the facts lead
+    to. Unset where the policy leaves it to the settings of the service.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOW_FIELD_NUMBER: _builtins.int
+    DENY_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allow(self) -> _duration_pb2.Duration:
+        """After DECISION_ALLOW."""
+
+    @_builtins.property
+    def deny(self) -> _duration_pb2.Duration:
+        """After DECISION_DENY."""
+
+    @_builtins.property
+    def unknown(self) -> _duration_pb2.Duration:
+        """After DECISION_INDETERMINATE."""
+
+    def __init__(
+        self,
+        *,
+        allow: _duration_pb2.Duration | None = ...,
+        deny: _duration_pb2.Duration | None = ...,
+        unknown: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "deny", b"deny", "unknown", b"unknown"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "deny", b"deny", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultLifetimes: _TypeAlias = ResultLifetimes  # noqa: Y015
 
 @_typing.final
 class PolicyRule(_message.Message):

@@ -26,6 +26,13 @@ def test_a_policy_is_shown_with_its_rules(run: Run) -> None:
         assert part in table
 
 
+def test_the_effective_document_is_a_policy_document(run: Run, service: str, tmp_path: Path) -> None:
+    printed = run("policy", "show", STRICT, "--document")
+    assert (printed.status, run("policy", "show", STRICT, "--document", "--server", service).stdout) == (0, printed.stdout)
+    (tmp_path / "effective.toml").write_text(printed.stdout)
+    assert run("policy", "lint", tmp_path / "effective.toml").status == 0
+
+
 def test_a_service_shows_its_policies(run: Run, service: str) -> None:
     assert [policy["name"] for policy in run("policy", "list", "--server", service).json["policies"]] == NAMES
     assert run("policy", "show", STRICT, "--server", service).json["policy"] == run("policy", "show", STRICT).json["policy"]

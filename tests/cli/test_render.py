@@ -177,7 +177,8 @@ def test_reasons_are_the_findings_that_decided() -> None:
 
 
 def test_policies_show_name_mode_rules_and_effects() -> None:
-    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper")
+    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper", extends="lax")
+    policy.lifetimes.allow.FromSeconds(600)
     rule = policy.rules.add(id="cipher.required", summary="One of six", citation="the paper, page 1", parameters=["minimum = 1"])
     rule.codes.add(code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH)
     rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
@@ -185,6 +186,10 @@ def test_policies_show_name_mode_rules_and_effects() -> None:
     text = shown(policy_view(policy))
     for part in ("report-only", "cipher.required", "One of six", "the paper, page 1", "minimum = 1", "DENY  high  CIPHER_SUITE_NONE_REQUIRED", "off   low"):
         assert part in text
+    assert "ALLOW 10 min, others as the service is set" in text
+    assert "lax" in text
+    policy.ClearField("lifetimes")
+    assert "lifetimes  as the service is set" in shown(policy_view(policy))
 
 
 @pytest.mark.parametrize(

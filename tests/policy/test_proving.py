@@ -19,7 +19,14 @@ from tests.support.facts import NOW, make_facts, make_trust, root
 
 POLICIES = load_builtin_policies()
 WEAK = make_facts(http=HttpService.NOT_SERVED)
-FILES = {"good.json": dump_facts(make_facts()), "weak.json": dump_facts(WEAK), "ca.pem": root().pem.decode(), "broken.json": "{", "leaf.txt": "x"}
+FILES = {
+    "good.json": dump_facts(make_facts()),
+    "weak.json": dump_facts(WEAK),
+    "nowhere.json": dump_facts(make_facts(host="no host")),
+    "broken.json": "{",
+    "ca.pem": root().pem.decode(),
+    "leaf.txt": "x",
+}
 
 
 def read(name: str) -> str:
@@ -135,6 +142,7 @@ CASE = '[[case]]\nname = "a"\nfacts = "good.json"\nexpect.decision = "ALLOW"\n'
         (CASE + "expect.code = 1", "5: case.expect.code: is no key here"),
         (CASE.replace("good", "gone"), r"3: case.facts: gone.json: No such file or directory"),
         (CASE.replace("good", "broken"), "3: case.facts: broken.json: is no JSON"),
+        (CASE.replace("good", "nowhere"), "3: case.facts: nowhere.json: host: "),
         (CASE.replace('"good.json"', "1"), "3: case.facts: 1 is not a text"),
         (CASE.replace('name = "a"\n', ""), "1: case.name: is missing"),
         (CASE.replace("ALLOW", "allow"), "4: case.expect.decision: 'allow' is not one of ALLOW, DENY, INDETERMINATE"),

