@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint proto constraints benchmark image clean
+.PHONY: help run demo test lint proto constraints benchmark fuzz image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
 benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo
 	$(BIN)/python -m tests.benchmarks.cold
 	$(BIN)/python -m tests.benchmarks.warm
+
+fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minutes (OPTIONS="--cases 1000 --seed 2")
+	$(BIN)/python -m tests.tls.fuzz $(OPTIONS)
 
 constraints: $(VENV)/.test ## Pin every package again, with hashes and without a registry's address
 	$(BIN)/pip-compile $(PIN) --output-file constraints.txt pyproject.toml

@@ -49,6 +49,7 @@ DECIDING_RPCS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate")
 CACHE_TIERS = ("memory",)
 CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
 FLIGHT_RESULTS = ("began", "joined")
+CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
 SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
 RELOAD_RESULTS = ("success", "failure")
 FINDING_EFFECTS = (Effect.ADVISORY, Effect.DENY, Effect.INDETERMINATE, Effect.WAIVED)
@@ -111,6 +112,11 @@ class Metrics:
         self._scan_s = Histogram(
             "scan_seconds", "Time to measure one address, waiting included.", namespace=NAMESPACE, buckets=SCAN_BUCKETS_S, registry=self._registry
         )
+        # subject: version, cipher_suite. Ours and sslyze's proof of it exclude each other; the fact is then unknown.
+        contradictions = Counter(
+            "deep_contradictions_total", "Facts that the DEEP measurement contradicts.", ("subject",), namespace=NAMESPACE, registry=self._registry
+        )
+        self._contradictions = {subject: contradictions.labels(subject) for subject in (*CONTRADICTION_SUBJECTS, OTHER)}
         self._queue = Gauge("scan_queue_length", "Measurements that wait.", namespace=NAMESPACE, registry=self._registry)
         self._workers = Gauge("scan_workers", "Worker processes that are alive.", namespace=NAMESPACE, registry=self._registry)
 
@@ -167,6 +173,10 @@ class Metrics:
         """Count a measurement that ended."""
         (self._scans.get(outcome) or self._scans[OTHER]).inc()
         self._scan_s.observe(seconds)
+
+    def contradicted(self, subject: str) -> None:
+        """Count a fact about which two measurements disagree."""
+        (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
 
     def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
         """Read the length of the queue and the number of workers whenever they are scraped."""

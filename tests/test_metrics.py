@@ -49,6 +49,7 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_flights_total", {"result": "joined"}),
         ("otpc_policy_scans_total", {"outcome": "overloaded"}),
         ("otpc_policy_scan_seconds_count", {}),
+        ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),
         ("otpc_policy_scan_queue_length", {}),
         ("otpc_policy_scan_workers", {}),
         ("otpc_policy_result_age_seconds_count", {}),
@@ -150,3 +151,12 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
 def test_promtool_finds_nothing_to_complain_about(registry: CollectorRegistry) -> None:
     checked = subprocess.run([require("promtool"), "check", "metrics"], input=generate_latest(registry), capture_output=True, timeout=20, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_contradictions_are_counted_by_what_they_are_about(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for subject in ("version", "cipher_suite", "cipher_suite", "partner.test"):
+        metrics.contradicted(subject)
+    counted = {
+        subject: registry.get_sample_value("otpc_policy_deep_contradictions_total", {"subject": subject}) for subject in ("version", "cipher_suite", OTHER)
+    }
+    assert counted == {"version": 1, "cipher_suite": 2, OTHER: 1}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.facts import DeepCommand
 from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
@@ -242,3 +243,14 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
 
     assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
     assert set(TrustSettings.model_fields) == set(tree["trust"][0])
+
+
+def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().scan.deep_commands == tuple(DeepCommand)
+    chosen = (DeepCommand.ROBOT, DeepCommand.HEARTBLEED)
+    assert Settings(config=_file(tmp_path, '[scan]\ndeep_commands = ["robot", "heartbleed"]')).scan.deep_commands == chosen
+    monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot, heartbleed")
+    assert Settings().scan.deep_commands == chosen
+    monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot,http_headers")
+    (problem,) = _problems()
+    assert problem.startswith("OTPC_POLICY_SCAN__DEEP_COMMANDS: ")

@@ -7,13 +7,21 @@ from otpc_policy.facts import AddressFacts
 # What the objects themselves take, measured with tracemalloc over 1,000 entries of a compliant server, rounded up.
 _ENTRY_BYTES = 2_000
 _FACT_BYTES = 150
+# Facts about suites and the texts of a trace are shared by all entries.
+_SHARED_BYTES = 8
+_STEP_BYTES = 200
 
 
 def size_of(facts: AddressFacts) -> int:
     """Return about how many bytes facts take: certificates and staples exactly, the rest by count."""
     served = sum(len(der) for one in facts.deployments for der in one.chain) + sum(len(one.stapled_ocsp_response or b"") for one in facts.deployments)
-    counted = len(facts.versions) + len(facts.cipher_suites) + len(facts.deployments) + len(facts.vulnerabilities)
-    return _ENTRY_BYTES + served + counted * _FACT_BYTES + sum(len(remark) for remark in facts.remarks)
+    counted = len(facts.versions) + len(facts.deployments) + len(facts.vulnerabilities)
+    shared = len(facts.cipher_suites) * _SHARED_BYTES + len(facts.trace) * _STEP_BYTES
+    texts = (*facts.remarks, *facts.intolerances)
+    if facts.deep is not None:
+        counted += len(facts.deep.curves)
+        texts += (*facts.deep.remarks, *facts.deep.contradictions)
+    return _ENTRY_BYTES + served + counted * _FACT_BYTES + shared + sum(len(text) for text in texts)
 
 
 class MemoryFactsCache:

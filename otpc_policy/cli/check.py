@@ -17,7 +17,7 @@ from otpc_policy.cli.options import (
     refuse_with_server,
     service,
 )
-from otpc_policy.cli.output import answer, complain, progress
+from otpc_policy.cli.output import OutputFormat, answer, complain, progress
 from otpc_policy.cli.target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def check(
     trust_anchor: Annotated[str | None, typer.Option(metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER).")] = None,
     trust_pin: Annotated[str | None, typer.Option(metavar="FILE|SHA256", help="Trust exactly this certificate for this host, for this run.")] = None,
     save_facts: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was measured, for policy tests (otpc-policy policy test).")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every connection: what was offered, what came back and what it proves.")] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Judge one endpoint: measure it from here, or ask a running service.
@@ -72,7 +73,7 @@ def check(
             response, facts = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
         if save_facts is not None:
             _save(facts, {finding.code for finding in response.findings}, save_facts)
-    answer(response, lambda: check_view(response), format)
+    answer(response, lambda: check_view(response, explain=explain), OutputFormat.TABLE if explain and format is None else format)
     raise typer.Exit(exit_status(response.decision))
 
 

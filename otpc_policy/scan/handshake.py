@@ -9,7 +9,7 @@ from otpc_policy.facts import KeyType, TlsVersion
 class Ending(Enum):
     """How one connection ended, for the side that opened it.
 
-    COMPLETED: both Finished messages passed. ANSWERED: the first answer to a hello of our own is whole; no more was wanted.
+    COMPLETED: both Finished messages passed.
     CLIENT_CERTIFICATE: stopped where a client certificate was asked for.
     FAILED: the TLS library gave up (an alert came, or it did not accept what the server sent).
     CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection did. REFUSED, UNREACHABLE: TCP never connected; TIMED_OUT may
@@ -18,7 +18,6 @@ class Ending(Enum):
     """
 
     COMPLETED = "COMPLETED"
-    ANSWERED = "ANSWERED"
     CLIENT_CERTIFICATE = "CLIENT_CERTIFICATE"
     FAILED = "FAILED"
     CLOSED = "CLOSED"
@@ -38,7 +37,6 @@ class HandshakeOffer:
     server_name: None sends no SNI. version: None offers TLS 1.0 to 1.3 in one hello.
     cipher_suites: code points. key_type: TLS 1.3 only, offer signature schemes of this key type alone.
     legacy: use OpenSSL 1.0.2, which knows SSL 2, SSL 3, EXPORT, single DES and static Diffie-Hellman.
-    hello_only: send a hello of our own, TLS 1.0 or later, and read the first answer: it may offer every suite that has a number, and completes nothing.
     deadline_s: for the whole connection. byte_limit: bytes read from it.
     """
 
@@ -49,7 +47,6 @@ class HandshakeOffer:
     cipher_suites: tuple[int, ...]
     key_type: KeyType | None = None
     legacy: bool = False
-    hello_only: bool = False
     deadline_s: float
     byte_limit: int
 

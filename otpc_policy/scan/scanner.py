@@ -1,4 +1,4 @@
-"""Measures one address: sslyze's handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
+"""Measures one address: hellos, handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,23 +10,26 @@ from weakref import WeakValueDictionary
 from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.scan.address_scan import AddressScan
-from otpc_policy.scan.handshake import Ending, HandshakeOutcome
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.remarks import intolerances, remarks
 from otpc_policy.scan.sslyze_pool import SslyzePool
-from otpc_policy.scan.translation import cipher_suite_facts, client_auth, deployment_facts, version_facts
-from otpc_policy.tls.answer import Garbage, PlainHttp, parse_answer
+from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts
+from otpc_policy.tls.answer import PlainHttp
+from otpc_policy.tls.probe import Ending
 
 # A scan takes a second or a few; a caller that comes back sooner finds the same queue.
 _RETRY_AFTER = timedelta(seconds=2)
 
 
 class SslyzeScanner:
-    """Owns the worker processes. now: the wall clock that dates the facts."""
+    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
 
-    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None) -> None:
         self._limits, self._now = limits, now
+        self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = SslyzePool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
@@ -39,8 +42,8 @@ class SslyzeScanner:
 
     @property
     def queued(self) -> int:
-        """Scans that wait for their turn."""
-        return self._queued
+        """Scans, and DEEP parts of scans, that wait for their turn."""
+        return self._queued + self._deep.queued
 
     @property
     def workers_alive(self) -> int:
@@ -62,16 +65,16 @@ class SslyzeScanner:
             started = loop.time()
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
             scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
-            remarks: tuple[str, ...] = ()
+            cut_short: tuple[str, ...] = ()
             try:
                 async with asyncio.timeout(self._limits.scan_deadline_s):
-                    await scan.make_contact()
-                    if _worth_examining(scan.contact):
-                        await scan.examine()
+                    await scan.run()
             except TimeoutError:
-                remarks = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+                cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
-            return replace(facts, remarks=(*facts.remarks, *remarks))
+            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -88,38 +91,42 @@ class SslyzeScanner:
             self._scans.release()
 
 
-def _worth_examining(contact: HandshakeOutcome) -> bool:
-    """The first hello was answered by TLS, or was closed on: a server of old protocols may do either."""
-    answered_otherwise = isinstance(parse_answer(contact.first_bytes), PlainHttp | Garbage)
-    silent = contact.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) and not contact.key_proven
-    return contact.connected and not answered_otherwise and not silent
-
-
 def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: timedelta) -> AddressFacts:
-    contact, measured = scan.contact, scan.measured()
-    reachable = Support.YES if contact.connected else Support.NO if contact.ending is Ending.REFUSED else Support.UNKNOWN
+    measured = scan.measured()
     facts = AddressFacts(
         address=scan.address,
         observed_at=observed_at,
         duration=duration,
         connections_used=scan.connections_used,
         depth=depth,
-        reachable=reachable,
-        tls=TlsService.PLAINTEXT_HTTP if isinstance(parse_answer(contact.first_bytes), PlainHttp) else TlsService.UNKNOWN,
-        vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
-        remarks=scan.remarks(),
+        reachable=_reachable(measured),
+        tls=_tls_service(measured),
+        intolerances=intolerances(measured),
+        trace=scan.trace(),
     )
-    if not _worth_examining(contact):
-        return facts
-    versions = version_facts(measured)
-    suites = cipher_suite_facts(measured, versions)
-    asked = client_auth(measured)
+    if not measured.accepted:
+        return replace(facts, remarks=remarks(measured, (), ()))
+    versions, suites = version_facts(measured), cipher_suite_facts(measured)
     return replace(
         facts,
-        tls=TlsService.SERVED if any(fact.support is Support.YES for fact in versions) else TlsService.UNKNOWN,
         versions=versions,
         cipher_suites=suites,
         deployments=deployment_facts(measured, versions, suites),
-        client_auth=ClientAuth.REQUIRED if asked is ClientAuth.REQUESTED and scan.http_proves_client_auth else asked,
+        client_auth=scan.client_auth,
         http=scan.http,
+        remarks=remarks(measured, versions, suites),
     )
+
+
+def _reachable(measured: Measured) -> Support:
+    outcomes = [record.outcome for log in measured.surveys for record in log.records]
+    if any(outcome.connected for outcome in outcomes) or measured.completed:
+        return Support.YES
+    return Support.NO if outcomes and all(outcome.ending is Ending.REFUSED for outcome in outcomes) else Support.UNKNOWN
+
+
+def _tls_service(measured: Measured) -> TlsService:
+    if measured.accepted:
+        return TlsService.SERVED
+    speaks_http = any(isinstance(record.outcome.answer, PlainHttp) for log in measured.surveys for record in log.records)
+    return TlsService.PLAINTEXT_HTTP if speaks_http else TlsService.UNKNOWN

@@ -43,11 +43,12 @@ _VERSIONS = {
     TlsVersion.TLS_1_2: OpenSslVersionEnum.TLSV1_2,
     TlsVersion.TLS_1_3: OpenSslVersionEnum.TLSV1_3,
 }
-# Pairs of digest and key type, as NIDs of OpenSSL 1.1.1. TLS 1.3 has no PKCS #1 signatures (RFC 8446 4.2.3), so RSA means PSS.
+# Pairs of digest and key type, as NIDs of OpenSSL 1.1.1. TLS 1.3 signs with PSS alone (RFC 8446 4.2.3), but HAProxy looks for the schemes of
+# PKCS #1 to see whether a client takes its RSA certificate.
 _SHA1, _SHA256, _SHA384, _SHA512 = 64, 672, 673, 674
-_RSA_PSS, _EC, _ED25519, _ED448 = 912, 408, 1087, 1088
+_RSA, _RSA_PSS, _EC, _ED25519, _ED448 = 6, 912, 408, 1087, 1088
 _SIGNATURE_SCHEMES = {
-    KeyType.RSA: (_SHA256, _RSA_PSS, _SHA384, _RSA_PSS, _SHA512, _RSA_PSS),
+    KeyType.RSA: (_SHA256, _RSA_PSS, _SHA384, _RSA_PSS, _SHA512, _RSA_PSS, _SHA256, _RSA, _SHA384, _RSA, _SHA512, _RSA),
     KeyType.ECDSA: (_SHA256, _EC, _SHA384, _EC, _SHA512, _EC, _SHA1, _EC),
     KeyType.EDDSA: (0, _ED25519, 0, _ED448),
 }

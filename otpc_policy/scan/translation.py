@@ -1,15 +1,18 @@
-"""From answered questions to facts. Pure; decides nothing that the evidence does not say."""
+"""From surveys and handshakes to facts. Pure; decides nothing that the evidence does not say."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from otpc_policy.facts import CipherSuiteFact, ClientAuth, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
-from otpc_policy.scan.elimination import Question
-from otpc_policy.scan.handshake import HandshakeOutcome
+from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
+from otpc_policy.tls.answer import Alert
+from otpc_policy.tls.offers import suites_at
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.suites import suite_by_code_point
 
 # Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
@@ -17,100 +20,130 @@ _LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.ED
 _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that one scan found out.
+    """All that one scan found out. surveys: in order; presence is taken from all of them, absence from a steady last one alone."""
 
-    contact_version: chosen when TLS 1.0 to 1.3 were offered at once; None if nothing was; it may be below all of them.
-    contact: the outcome of that handshake. contact_suite: None unless something offered was chosen. steady: every control succeeded; else no refusal counts.
-    """
+    surveys: Sequence[Log]
+    completed: Sequence[Completed]
 
-    contact: HandshakeOutcome
-    contact_version: TlsVersion | None
-    contact_suite: int | None
-    questions: Mapping[TlsVersion, Sequence[Question]]
-    key_type_questions: Sequence[Question]
-    steady: bool
+    @cached_property
+    def accepted(self) -> Mapping[TlsVersion, frozenset[int]]:
+        """Suites that were chosen, by version; a version of SSL 2 may have none."""
+        accepted: dict[TlsVersion, set[int]] = {}
+        for log in self.surveys:
+            for version in log.versions:
+                accepted.setdefault(version, set()).update(log.chosen(version))
+        for one in self.completed:
+            accepted.setdefault(one.handshake.version, set()).add(one.cipher_suite)
+        return {version: frozenset(suites) for version, suites in accepted.items()}
 
-    def proven(self, evidence: Evidence) -> Evidence:
-        """Return the evidence of a refusal, or NONE where the server refuses without regard to what is offered."""
-        return evidence if self.steady and evidence in (Evidence.ALERT, Evidence.CLOSED_CONFIRMED) else Evidence.NONE
+    @cached_property
+    def leaf_hints(self) -> Sequence[LeafHint]:
+        """Leaves that came in clear."""
+        return [
+            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.leaf_hint)
+            for log in self.surveys
+            for record in log.records
+            if record.reading.version is not None and record.outcome.leaf_hint is not None and record.reading.suites
+        ]
 
-    def completed(self) -> Iterable[tuple[TlsVersion, int | None, KeyType | None, HandshakeOutcome]]:
-        """Yield version, suite, restricted key type and outcome of every handshake in which the peer proved its key."""
-        found = [(version, suite, None, outcome) for version, asked in self.questions.items() for one in asked for suite, outcome in one.accepted.items()]
-        restricted = [(TlsVersion.TLS_1_3, None, one.offer.key_type, outcome) for one in self.key_type_questions for outcome in one.accepted.values()]
-        contact = [] if self.contact_version is None or self.contact_suite is None else [(self.contact_version, self.contact_suite, None, self.contact)]
-        return (one for one in [*contact, *found, *restricted] if one[3].key_proven)
+    @cached_property
+    def is_steady(self) -> bool:
+        """In the last survey the server refused nothing that it had accepted."""
+        return not any(self.surveys[-1].contradictions())
+
+    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused."""
+        return self.surveys[-1].absences(version, key_type) if self.is_steady else {}
+
+    @cached_property
+    def tls13_key_types(self) -> frozenset[KeyType]:
+        """Key types whose signature schemes alone were answered over TLS 1.3."""
+        return frozenset(
+            record.probe.hello.key_type for log in self.surveys for record in log.records if record.chose and record.probe.hello.key_type is not None
+        )
 
 
 def version_facts(measured: Measured) -> tuple[VersionFact, ...]:
     """Return one fact for each version."""
-    return tuple(_version_fact(measured, version) for version in TlsVersion)
+    return tuple(VersionFact(version, *_version_support(measured, version)) for version in TlsVersion)
 
 
-def _version_fact(measured: Measured, version: TlsVersion) -> VersionFact:
-    asked = [one for one in measured.questions.get(version, ()) if one.remaining or one.version_accepted]
-    absences = {one.absence for one in asked}
-    passed_over = measured.contact_version is not None and version >= TlsVersion.TLS_1_0 and measured.contact_version < version
-    chosen = measured.contact_version is version and measured.contact_suite is not None
-    if chosen or any(one.version_accepted for one in asked):
-        return VersionFact(version, Support.YES, Evidence.SERVER_HELLO)
-    if Evidence.LOWER_VERSION in absences:
-        return VersionFact(version, Support.NO, Evidence.LOWER_VERSION)
-    refusals = {measured.proven(absence) for absence in absences}
-    if refusals and Evidence.NONE not in refusals:
-        return VersionFact(version, Support.NO, _weakest(refusals))
-    if passed_over:
-        return VersionFact(version, Support.NO, Evidence.LOWER_VERSION)
-    return VersionFact(version, Support.UNKNOWN, Evidence.NONE)
+def _version_support(measured: Measured, version: TlsVersion) -> tuple[Support, Evidence]:
+    if version in measured.accepted:
+        return Support.YES, Evidence.SERVER_HELLO
+    if measured.surveys[-1].is_passed_over(version):
+        return Support.NO, Evidence.LOWER_VERSION
+    absences = measured.absences(version)
+    if absences.keys() >= set(suites_at(version)) and not _is_nameless_hello_unanswered(measured.surveys[-1], version):
+        return Support.NO, _weakest(absences.values())
+    return Support.UNKNOWN, Evidence.NONE
 
 
-def cipher_suite_facts(measured: Measured, versions: Iterable[VersionFact]) -> tuple[CipherSuiteFact, ...]:
-    """Return a fact for every suite that was offered, for every version that is offered; in order of versions and numbers."""
-    facts: dict[tuple[TlsVersion, int], CipherSuiteFact] = {}
-    for version in (fact.version for fact in versions if fact.support is Support.YES):
-        if version is measured.contact_version and measured.contact_suite is not None:
-            facts[version, measured.contact_suite] = _accepted(version, measured.contact_suite, measured.contact)
-        for question in measured.questions.get(version, ()):
-            absence = measured.proven(question.absence)
-            for suite in question.remaining:
-                support = Support.UNKNOWN if absence is Evidence.NONE else Support.NO
-                facts.setdefault((version, suite), CipherSuiteFact(version=version, code_point=suite, support=support, evidence=absence))
-            for suite, outcome in question.accepted.items():
-                before = facts.get((version, suite))
-                if before is None or not before.handshake_completed:
-                    facts[version, suite] = _accepted(version, suite, outcome)
-    return tuple(facts[key] for key in sorted(facts))
+def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
+    """Clients of SSL 3 send no name, so their hello must have been turned away too, if only for want of a name (alert 112)."""
+    nameless = [record for record in log.records if record.probe.hello.version is version is TlsVersion.SSL_3_0 and record.probe.hello.server_name is None]
+    return bool(nameless) and not any(record.refused or isinstance(record.outcome.answer, Alert) for record in nameless)
 
 
-def _accepted(version: TlsVersion, suite: int, outcome: HandshakeOutcome) -> CipherSuiteFact:
-    return CipherSuiteFact(version=version, code_point=suite, support=Support.YES, evidence=Evidence.SERVER_HELLO, handshake_completed=outcome.key_proven)
+def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
+    """Return a fact for every suite of every version that is offered; in order of versions and numbers."""
+    proven = frozenset((one.handshake.version, one.cipher_suite) for one in measured.completed)
+    return tuple(
+        fact
+        for version in sorted(measured.accepted)
+        for fact in _cipher_suite_facts(
+            version,
+            measured.accepted[version],
+            frozenset(measured.absences(version).items()),
+            frozenset(suite for of_version, suite in proven if of_version is version),
+        )
+    )
+
+
+# Most servers accept one of few sets of suites: they share hundreds of facts, in memory and in time.
+@lru_cache(maxsize=256)
+def _cipher_suite_facts(
+    version: TlsVersion, accepted: frozenset[int], absences: frozenset[tuple[int, Evidence]], completed: frozenset[int]
+) -> tuple[CipherSuiteFact, ...]:
+    absent = dict(absences)
+    facts = []
+    for suite in suites_at(version):
+        if suite in accepted:
+            support, evidence = Support.YES, Evidence.SERVER_HELLO
+        else:
+            evidence = absent.get(suite, Evidence.NONE)
+            support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
+        facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=suite in completed))
+    return tuple(facts)
 
 
 def deployment_facts(measured: Measured, versions: Iterable[VersionFact], suites: Sequence[CipherSuiteFact]) -> tuple[DeploymentFact, ...]:
     """Return every chain that was obtained, and what is known about key types of which none was."""
-    obtained = _obtained(measured)
+    obtained = _obtained(measured.completed)
     facts = list(obtained)
-    for version in (fact for fact in versions if fact.version >= TlsVersion.SSL_3_0):
+    wanted = versions_for_certificates(measured.accepted)
+    for version in versions:
         got = {fact.key_type for fact in obtained if fact.version is version.version}
-        if version.support is Support.YES:
+        if version.version in wanted:
             of_version = [fact for fact in suites if fact.version is version.version]
             by_key = _tls13_key_types(measured) if version.version is TlsVersion.TLS_1_3 else _suite_key_types(of_version)
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    return tuple(facts)
+    unproven = ((hint.version, leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
+    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys(unproven)))
 
 
-def _obtained(measured: Measured) -> list[DeploymentFact]:
+def _obtained(completed: Iterable[Completed]) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for version, suite_number, restricted_to, outcome in measured.completed():
-        suite = suite_by_code_point(suite_number) if suite_number is not None else None
-        hint = restricted_to or (suite.authentication if suite is not None else None)
-        responses = staples.setdefault((version, leaf_key_type(outcome.chain[0], hint), outcome.chain), set())
-        if outcome.stapled_ocsp_response is not None:
-            responses.add(outcome.stapled_ocsp_response)
+    for one in completed:
+        suite = suite_by_code_point(one.cipher_suite)
+        hint = one.handshake.key_type or (suite.authentication if suite is not None else None)
+        responses = staples.setdefault((one.handshake.version, leaf_key_type(one.outcome.chain[0], hint), one.outcome.chain), set())
+        if one.outcome.stapled_ocsp_response is not None:
+            responses.add(one.outcome.stapled_ocsp_response)
     # A server may staple only after its first handshakes (nginx fetches lazily): one staple is enough for a chain.
     return [
         DeploymentFact(version=version, key_type=key, support=Support.YES, evidence=Evidence.SERVER_HELLO, chain=chain, stapled_ocsp_response=response)
@@ -127,29 +160,24 @@ def _suite_key_types(suites: Iterable[CipherSuiteFact]) -> dict[KeyType, Evidenc
         if suite is not None and suite.authentication is not None:
             by_key.setdefault(suite.authentication, []).append(fact)
     told = {
-        key: Evidence.NONE if any(fact.support is not Support.NO for fact in facts) else _weakest({f.evidence for f in facts}) for key, facts in by_key.items()
+        key: Evidence.NONE if any(fact.support is not Support.NO for fact in facts) else _weakest(fact.evidence for fact in facts)
+        for key, facts in by_key.items()
     }
     proven_by_suite = {key for key, facts in by_key.items() if any(fact.support is Support.YES for fact in facts)}
     return {key: evidence for key, evidence in told.items() if key in proven_by_suite or key in _EXPECTED_KEY_TYPES}
 
 
 def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:
-    asked = {one.offer.key_type: one for one in measured.key_type_questions}
-    told = {key: measured.proven(one.absence) if not one.version_accepted else Evidence.NONE for key, one in asked.items() if key is not None}
-    return {**dict.fromkeys(_EXPECTED_KEY_TYPES, Evidence.NONE), **told}
+    told = dict.fromkeys(_EXPECTED_KEY_TYPES, Evidence.NONE)
+    for key_type in (*_EXPECTED_KEY_TYPES, KeyType.EDDSA):
+        absences = {} if key_type in measured.tls13_key_types else measured.absences(TlsVersion.TLS_1_3, key_type)
+        told[key_type] = _weakest(absences.values()) if absences else Evidence.NONE
+    return told
 
 
 def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -> DeploymentFact:
     support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
     return DeploymentFact(version=version, key_type=key_type, support=support, evidence=evidence)
-
-
-def client_auth(measured: Measured) -> ClientAuth:
-    """Return whether a client certificate was asked for; that it is required is not seen here."""
-    asked = [outcome.client_certificate_requested for _, _, _, outcome in measured.completed()]
-    if not asked:
-        return ClientAuth.UNKNOWN
-    return ClientAuth.REQUESTED if any(asked) else ClientAuth.NONE
 
 
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
@@ -170,4 +198,4 @@ def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
 
 
 def _weakest(evidence: Iterable[Evidence]) -> Evidence:
-    return Evidence.CLOSED_CONFIRMED if Evidence.CLOSED_CONFIRMED in evidence else Evidence.ALERT
+    return Evidence.CLOSED_CONFIRMED if Evidence.CLOSED_CONFIRMED in set(evidence) else Evidence.ALERT

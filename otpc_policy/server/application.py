@@ -15,6 +15,7 @@ from otpc_policy.metrics import Metrics
 from otpc_policy.partners.deadlines import DeadlineKind
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.resolver import SystemResolver
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
@@ -79,7 +80,7 @@ def build_application(
         next_end_s={kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind},
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
-    chosen_scanner = scanner if scanner is not None else SslyzeScanner(limits=scan_limits(settings.scan), now=chosen_clock.now)
+    chosen_scanner = scanner if scanner is not None else _scanner(settings.scan, chosen_clock, metrics)
     metrics.watch_scanner(lambda: chosen_scanner.queued, lambda: chosen_scanner.workers_alive)
     checker = EndpointChecker(
         resolver=resolver if resolver is not None else resolver_from(settings, chosen_clock),
@@ -105,6 +106,11 @@ def build_application(
 def scan_limits(scan: ScanSettings) -> ScanLimits:
     """Return the limits that the settings say; the fields have the same names."""
     return ScanLimits(**scan.model_dump())
+
+
+def _scanner(scan: ScanSettings, clock: Clock, metrics: Metrics) -> SslyzeScanner:
+    limits = scan_limits(scan)
+    return SslyzeScanner(limits=limits, now=clock.now, deep=DeepScanner(limits, contradicted=metrics.contradicted))
 
 
 def lifetimes(chosen: LifetimeSettings) -> Lifetimes:

@@ -9,6 +9,9 @@ from otpc_policy.errors import ConfigurationError
 # Where a file is, and when and what it was: path, device, inode, size, modification and change in nanoseconds.
 Stamp = tuple[tuple[str, int, int, int, int, int], ...]
 
+# Documents, and what tests of policies name: saved facts and anchors. Logs and the like may change beside them as they will.
+_WATCHED = (".toml", ".json", ".pem")
+
 
 def documents_in(folder: Path, setting: str) -> tuple[Path, ...]:
     """Return the TOML documents of a folder by name; folders in it and hidden files (editors', and Kubernetes' ..data) are passed over.
@@ -26,7 +29,7 @@ def documents_in(folder: Path, setting: str) -> tuple[Path, ...]:
 
 
 def stamp_of(paths: Iterable[Path]) -> Stamp:
-    """Return what changes when any of these files does, and for a folder when any file in it does. What is not there has a stamp too.
+    """Return what changes when any of these files does, and for a folder when any document in it does. What is not there has a stamp too.
 
     Links are followed, so swapping the link through which Kubernetes shows a mounted ConfigMap changes every stamp in it.
     """
@@ -35,8 +38,9 @@ def stamp_of(paths: Iterable[Path]) -> Stamp:
         try:
             if path.is_dir():
                 with os.scandir(path) as entries:
-                    stamps += [_stamp(one.path) for one in entries if not one.name.startswith(".")]
-            stamps.append(_stamp(str(path)))
+                    stamps += [_stamp(one.path) for one in entries if one.name.endswith(_WATCHED) and not one.name.startswith(".")]
+            else:
+                stamps.append(_stamp(str(path)))
         except OSError:
             stamps.append((str(path), 0, 0, 0, 0, 0))
     return tuple(sorted(stamps))

@@ -71,7 +71,8 @@ class Reloader:
                 self._current, self._calendar = loaded, calendar
             self._observer.config_reload("success")
             self._observer.config_loaded(True, self._now())
-            self._log.info("configuration_reloaded", cause=cause, changed=changed, revision=self._current.revision, partners=len(self._current.partners))
+            tell = self._log.info if changed or cause != "change" else self._log.debug
+            tell("configuration_reloaded", cause=cause, changed=changed, revision=self._current.revision, partners=len(self._current.partners))
             return self._current
 
     async def watch(self, poll_s: float) -> None:

@@ -8,10 +8,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.facts import DeepCommand
 from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
 from otpc_policy.settings.values import (
     AddressFamilies,
     AdminCaller,
+    DeepCommands,
     HostName,
     IpLiteral,
     ListenAddress,
@@ -66,6 +68,10 @@ class ScanSettings(BaseModel):
     concurrent_scans: int = Field(default=32, ge=1, le=1024, description="Addresses measured at the same time.")
     queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
     recycle_after_handshakes: int = Field(default=4000, ge=1, description="A worker is replaced after this many handshakes, because sslyze's memory grows.")
+    deep_commands: DeepCommands = Field(default=tuple(DeepCommand), description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.")
+    deep_deadline_s: PositiveSeconds = Field(default=60.0, description="Longest time of the DEEP part of a measurement, after the STANDARD part.")
+    deep_connections: int = Field(default=8, ge=1, le=64, description="Connections open at a time in the DEEP part, within connections_per_address.")
+    concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 50 MiB.")
 
 
 class Settings(BaseSettings):

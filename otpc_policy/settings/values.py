@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator
 
 from otpc_policy.endpoint import canonical_host
+from otpc_policy.facts import DeepCommand
 
 Item = TypeVar("Item")
 
@@ -102,6 +103,11 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _listed(value: object) -> object:
+    """Tables cannot know in the environment which of their settings are lists, so the text comes whole."""
+    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+
 def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     # Not min_length: that counts the hosts that are valid, and so blames a list of one wrong host for being empty.
     if not hosts:
@@ -125,3 +131,4 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidat
 # A table's list of one may be written without brackets.
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
 TrustedHosts = Annotated[OneOrMany[TrustedHost], AfterValidator(_not_empty)]
+DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_listed)]

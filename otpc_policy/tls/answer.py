@@ -1,31 +1,25 @@
-"""The first thing a server says after a ClientHello, read without trusting any length in it.
+"""The first thing a server says after a ClientHello, read as it comes in, without trusting any length in it.
 
-Pure: bytes in, one value out. Give it everything received so far; Incomplete means that more bytes may change the answer.
-Nothing here says what an answer proves.
+Pure: bytes in, one value out. Time is linear in the bytes, memory bounded by 32 KiB. Nothing here says what an answer proves.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-_HANDSHAKE, _ALERT = 0x16, 0x15
+from otpc_policy.tls.fields import Malformed
+from otpc_policy.tls.records import ALERT, HANDSHAKE, RecordSplitter
+from otpc_policy.tls.server_hello import ServerHello, decode_server_hello
+from otpc_policy.tls.ssl2_server_hello import Ssl2Reader, Ssl2ServerHello
+
+__all__ = ["Alert", "Answer", "AnswerReader", "Garbage", "Incomplete", "PlainHttp", "ServerHello", "Ssl2ServerHello", "parse_answer"]
+
 _SERVER_HELLO = 2
-_SUPPORTED_VERSIONS = 43
-_WARNING = 1
-# RFC 5246 6.2.3: the largest record is 2^14 + 2048 bytes; RFC 8446 only lowers it.
-_MAX_RECORD = 2**14 + 2048
+_MESSAGE_HEADER_BYTES = 4
 # A ServerHello with a hybrid key share and every extension stays below 3 KiB; more is no ServerHello.
-_MAX_SERVER_HELLO = 2**14
-# RFC 8446 4.1.3: a ServerHello with this random is a HelloRetryRequest.
-_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-_HTTP_STARTS = (b"HTTP/", b"<HTML", b"<!DOCTYPE HTML")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerHello:
-    """The server chose. version: number on the wire, from supported_versions where that is sent (RFC 8446 4.2.1)."""
-
-    version: int
-    cipher_suite: int
-    is_retry_request: bool
+_MAX_SERVER_HELLO_BYTES = 2**14
+_WARNING = 1
+# As many as OpenSSL bears before it gives up (MAX_WARN_ALERT_COUNT).
+_MAX_WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +36,6 @@ class PlainHttp:
 
 
 @dataclass(frozen=True, slots=True)
-class Ssl2ServerHello:
-    """The server speaks SSL 2. cipher_kinds: those that it shares with the client; may be empty."""
-
-    cipher_kinds: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Garbage:
     """Bytes that no server of TLS sends first. reason: for people."""
 
@@ -62,130 +49,135 @@ class Incomplete:
 
 Answer = ServerHello | Alert | PlainHttp | Ssl2ServerHello | Garbage | Incomplete
 
+# What servers that speak something else begin with, in capitals.
+_GREETINGS: Mapping[bytes, Answer] = {
+    b"HTTP/": PlainHttp(),
+    b"<HTML": PlainHttp(),
+    b"<!DOCTYPE HTML": PlainHttp(),
+    b"SSH-": Garbage("a greeting of SSH"),
+    b"220": Garbage("a greeting of SMTP or FTP"),
+    b"+OK": Garbage("a greeting of POP3"),
+    b"* OK": Garbage("a greeting of IMAP"),
+}
+_LONGEST_GREETING = max(map(len, _GREETINGS))
 
-class _MoreBytesNeeded(Exception):
-    pass
 
+class AnswerReader:
+    """Reads one answer from chunks of any size. Never raises, whatever the bytes are; keeps its answer once it has one."""
 
-class _Malformed(Exception):
-    pass
+    __slots__ = ("_answer", "_greeting", "_reader")
+
+    def __init__(self) -> None:
+        self._answer: Answer = Incomplete()
+        self._greeting = b""
+        self._reader: _TlsReader | Ssl2Reader | None = None
+
+    def feed(self, chunk: bytes) -> Answer:
+        """Return the answer as soon as it is whole; Incomplete until then, after warnings too."""
+        if chunk and isinstance(self._answer, Incomplete):
+            try:
+                self._answer = self._read(chunk)
+            except Malformed as malformed:
+                self._answer = Garbage(str(malformed))
+        return self._answer
+
+    def at_end(self) -> Answer:
+        """Return the answer if nothing follows: a warning that came alone, Garbage if it breaks off, Incomplete if nothing came."""
+        if not isinstance(self._answer, Incomplete):
+            return self._answer
+        if self._reader is None and not self._greeting:
+            return Incomplete()
+        warning = self.warning
+        return warning if warning is not None and self._is_between_records() else Garbage("the answer breaks off")
+
+    @property
+    def warning(self) -> Alert | None:
+        """The last warning that came before the answer."""
+        return self._reader.warning if isinstance(self._reader, _TlsReader) else None
+
+    def _is_between_records(self) -> bool:
+        return isinstance(self._reader, _TlsReader) and self._reader.is_between_records
+
+    def _read(self, chunk: bytes) -> Answer:
+        if self._reader is None:
+            if self._greeting or not (chunk[0] in (HANDSHAKE, ALERT) or chunk[0] & 0x80):
+                self._greeting += chunk[: _LONGEST_GREETING - len(self._greeting)]
+                return _greeted(self._greeting.upper())
+            self._reader = Ssl2Reader() if chunk[0] & 0x80 else _TlsReader()
+        return self._reader.read(chunk) or Incomplete()
 
 
 def parse_answer(received: bytes) -> Answer:
-    """Return what the first bytes of a server say. Never raises, whatever the bytes are."""
-    upper = received[:16].upper()
-    if any(upper.startswith(start) for start in _HTTP_STARTS):
-        return PlainHttp()
-    if not received or any(start.startswith(upper) for start in _HTTP_STARTS):
-        return Incomplete()
-    try:
-        if received[0] in (_HANDSHAKE, _ALERT):
-            return _tls_answer(received)
-        if received[0] & 0x80:
-            return _ssl2_answer(received)
-    except _MoreBytesNeeded:
-        return Incomplete()
-    except _Malformed as malformed:
-        return Garbage(str(malformed))
-    return Garbage("neither TLS nor HTTP")
+    """Return what the first bytes of a server say; a warning that nothing whole follows is the answer. Never raises."""
+    reader = AnswerReader()
+    answer = reader.feed(received)
+    return reader.warning or answer if isinstance(answer, Incomplete) else answer
 
 
-class _Reader:
-    """Reads fields from a prefix of a message; says whether bytes are missing or the fields contradict each other."""
+def _greeted(start: bytes) -> Answer:
+    for greeting, answer in _GREETINGS.items():
+        if start.startswith(greeting):
+            return answer
+    return Incomplete() if any(greeting.startswith(start) for greeting in _GREETINGS) else Garbage("neither TLS nor HTTP")
 
-    def __init__(self, available: bytes, length: int) -> None:
-        self._available, self._length, self._place = available, length, 0
+
+class _TlsReader:
+    """Reads records until a ServerHello is whole or an alert ends the wait."""
+
+    __slots__ = ("_alert", "_message", "_needed", "_splitter", "_warnings", "warning")
+
+    def __init__(self) -> None:
+        self._splitter = RecordSplitter((HANDSHAKE, ALERT))
+        self._message = bytearray()
+        self._needed = _MESSAGE_HEADER_BYTES
+        self._alert = b""
+        self._warnings = 0
+        self.warning: Alert | None = None
 
     @property
-    def left(self) -> int:
-        return self._length - self._place
+    def is_between_records(self) -> bool:
+        """Nothing but whole alerts came."""
+        return not self._message and not self._alert and self._splitter.is_between_records
 
-    def take(self, count: int) -> bytes:
-        end = self._place + count
-        if end > self._length:
-            raise _Malformed("a field ends behind its message")
-        if end > len(self._available):
-            raise _MoreBytesNeeded
-        taken, self._place = self._available[self._place : end], end
-        return taken
-
-    def number(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "big")
-
-
-def _tls_answer(received: bytes) -> Answer:
-    handshake = bytearray()
-    warning: Alert | None = None
-    place = 0
-    while len(received) - place >= 5:
-        kind, major, length = received[place], received[place + 1], int.from_bytes(received[place + 3 : place + 5], "big")
-        if kind not in (_HANDSHAKE, _ALERT) or major != 3 or not 0 < length <= _MAX_RECORD:
-            raise _Malformed("no record of TLS")
-        body = received[place + 5 : place + 5 + length]
-        if kind == _ALERT:
-            if handshake or length != 2:
-                raise _Malformed("an alert of the wrong size or inside a handshake message")
-            if len(body) < 2:
-                raise _MoreBytesNeeded
-            if body[0] != _WARNING:
-                return Alert(body[0], body[1])
-            warning = Alert(body[0], body[1])
-        else:
-            handshake += body
-            hello = _server_hello(bytes(handshake))
-            if hello is not None:
-                return hello
-        place += 5 + length
-    return warning or Incomplete()
-
-
-def _server_hello(message: bytes) -> ServerHello | None:
-    """Return the ServerHello that starts here, or None while it is incomplete."""
-    if message and message[0] != _SERVER_HELLO:
-        raise _Malformed("the first handshake message is no ServerHello")
-    length = int.from_bytes(message[1:4], "big") if len(message) >= 4 else 0
-    if length > _MAX_SERVER_HELLO:
-        raise _Malformed("a ServerHello of more than 16 KiB")
-    try:
-        return _server_hello_body(_Reader(message[4:], length)) if len(message) >= 4 else None
-    except _MoreBytesNeeded:
+    def read(self, chunk: bytes) -> ServerHello | Alert | None:
+        """Return the answer when it is whole. Raises Malformed."""
+        for piece in self._splitter.split(chunk):
+            if piece.content_type == HANDSHAKE:
+                answer: ServerHello | Alert | None = self._read_message(piece.content)
+            elif self._message or piece.record_bytes != 2:
+                raise Malformed("an alert of the wrong size or inside a handshake message")
+            else:
+                answer = self._read_alert(piece.content)
+            if answer is not None:
+                return answer
         return None
 
+    def _read_message(self, content: bytes) -> ServerHello | None:
+        at = 0
+        while True:
+            missing = self._needed - len(self._message)
+            self._message += content[at : at + missing]
+            at += missing
+            if self._message[0] != _SERVER_HELLO:
+                raise Malformed("the first handshake message is no ServerHello")
+            if len(self._message) < self._needed:
+                return None
+            if self._needed > _MESSAGE_HEADER_BYTES:
+                return decode_server_hello(bytes(self._message[_MESSAGE_HEADER_BYTES:]))
+            length = int.from_bytes(self._message[1:], "big")
+            if not 0 < length <= _MAX_SERVER_HELLO_BYTES:
+                raise Malformed("a ServerHello of no bytes, or of more than 16 KiB")
+            self._needed += length
 
-def _server_hello_body(reader: _Reader) -> ServerHello:
-    version = reader.number(2)
-    random = reader.take(32)
-    session_id = reader.number(1)
-    if session_id > 32:
-        raise _Malformed("a session id of more than 32 bytes")
-    reader.take(session_id)
-    cipher_suite = reader.number(2)
-    reader.take(1)
-    if reader.left:
-        extensions = reader.number(2)
-        if extensions != reader.left:
-            raise _Malformed("extensions of the wrong length")
-    seen_supported_versions = False
-    while reader.left:
-        kind, length = reader.number(2), reader.number(2)
-        content = reader.take(length)
-        if kind == _SUPPORTED_VERSIONS:
-            if length != 2 or seen_supported_versions:
-                raise _Malformed("supported_versions of the wrong length, or twice")
-            seen_supported_versions, version = True, int.from_bytes(content, "big")
-    return ServerHello(version=version, cipher_suite=cipher_suite, is_retry_request=random == _RETRY_RANDOM)
-
-
-def _ssl2_answer(received: bytes) -> Answer:
-    """Read the SERVER-HELLO of draft-hickman-netscape-ssl-00, section 2.5."""
-    if len(received) < 3:
-        raise _MoreBytesNeeded
-    reader = _Reader(received[2:], int.from_bytes(received[:2], "big") & 0x7FFF)
-    if reader.number(1) != 4:
-        raise _Malformed("neither TLS nor SSL 2")
-    reader.take(2)
-    version, certificate, specs, connection_id = (reader.number(2) for _ in range(4))
-    if version != 0x0002 or specs % 3 or certificate + specs + connection_id != reader.left:
-        raise _Malformed("a malformed ServerHello of SSL 2")
-    reader.take(certificate)
-    return Ssl2ServerHello(tuple(reader.number(3) for _ in range(specs // 3)))
+    def _read_alert(self, content: bytes) -> Alert | None:
+        self._alert += content
+        if len(self._alert) < 2:
+            return None
+        alert, self._alert = Alert(self._alert[0], self._alert[1]), b""
+        if alert.level != _WARNING:
+            return alert
+        self._warnings += 1
+        if self._warnings > _MAX_WARNINGS:
+            raise Malformed(f"more than {_MAX_WARNINGS} warnings")
+        self.warning = alert
+        return None

@@ -1,76 +1,180 @@
-"""ClientHello messages: written for suites that no TLS library of ours can offer, and read off the bytes that were sent.
+"""ClientHello messages: what we offer, written as bytes, and read off bytes that a TLS library sent. No sockets; randomness is an argument.
 
+A hello looks like one of a client that exists, and is wide: no suite is hidden by its curve or hash. TLS_FALLBACK_SCSV is never sent.
 Evidence of absence needs to know what was really offered: a TLS library drops suites that it does not implement, or that
-the version forbids, without saying so. Only our own hellos are read here. No sockets; randomness is an argument.
+the version forbids, without saying so. Only our own hellos are read here.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.tls.named_groups import is_forbidden_in_tls13
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
-ENTROPY_BYTES = 96
+_RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
+ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + _SHARE_BYTES
 
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL2_CLIENT_HELLO = 1
+_RENEGOTIATION_SIGNAL = 0x00FF
 
-
-# Wide, so that no suite is hidden by its curve or hash: what is in use first, then finite fields, Brainpool, SM2 and GOST, then old curves.
-_GROUPS = (29, 23, 24, 25, 30, *range(256, 261), 26, 27, 28, 41, *range(34, 41), 22, 21, 19, 14, 13, 12, 11, 10, 9)
-_SIGNATURE_SCHEMES = (
-    *(0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601),
-    *(0x081A, 0x081B, 0x081C, 0x0708, 0x0840, 0x0841, 0x0303, 0x0301, 0x0402, 0x0502, 0x0602, 0x0302, 0x0203, 0x0201, 0x0202, 0x0101),
+# What is in use first, then Brainpool, SM2 and GOST, then old curves.
+_CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))
+# RFC 7919.
+_FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
+# ML-KEM, alone and beside a curve: of TLS 1.3 only. A server that takes nothing else asks for it with a HelloRetryRequest, which is an acceptance.
+_POST_QUANTUM_GROUPS = (0x11EC, 0x11EB, 0x11ED, 0x11EE, 0x11E9, 0x11EA, 0x0200, 0x0201, 0x0202)
+_FEW_GROUPS = (29, 23, 24, 25)
+_EDDSA_SCHEMES = (0x0807, 0x0808)
+# The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
+_SCHEMES_BY_KEY_TYPE = {
+    KeyType.RSA: (0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601),
+    KeyType.ECDSA: (0x0403, 0x0503, 0x0603, 0x081A, 0x081B, 0x081C),
+    KeyType.EDDSA: _EDDSA_SCHEMES,
+}
+_OTHER_SCHEMES = (
+    *(0x0904, 0x0905, 0x0906, 0x0708, 0x0840, 0x0841),
+    *range(0x0709, 0x0710),
+    *(0x0303, 0x0301, 0x0402, 0x0502, 0x0602, 0x0302, 0x0203, 0x0201, 0x0202, 0x0101),
 )
+_SIGNATURE_SCHEMES = (
+    *_SCHEMES_BY_KEY_TYPE[KeyType.ECDSA][:3],
+    *_EDDSA_SCHEMES,
+    *_SCHEMES_BY_KEY_TYPE[KeyType.RSA],
+    *_SCHEMES_BY_KEY_TYPE[KeyType.ECDSA][3:],
+    *_OTHER_SCHEMES,
+)
+_FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
 _ALPN = (b"h2", b"http/1.1")
 _X25519 = 29
 
 
-def encode_client_hello(*, version: TlsVersion | None, cipher_suites: Sequence[int], server_name: str | None, entropy: bytes) -> bytes:
-    """Return one record with a ClientHello, as a client that exists would send it (RFC 5246 7.4.1.2, RFC 8446 4.1.2).
+class HelloStyle(Enum):
+    """How much a hello says beside its suites.
 
-    version: the only one offered, TLS 1.0 at least; None offers TLS 1.0 to 1.3. cipher_suites: at most 64, in order of preference.
-    server_name: an A-label name for SNI; None sends none. entropy: ENTROPY_BYTES random bytes.
+    FULL: all extensions that current clients send. SHORT: the few that a server needs, for servers that dislike long hellos
+    (F5 K14758). BARE: none but a server name, where there is one: SSL 3 knows no extensions, routing proxies need the name.
     """
-    random, session_id, share = entropy[:32], entropy[32:64], entropy[64:96]
-    legacy_version = min(version or TlsVersion.TLS_1_2, TlsVersion.TLS_1_2)
-    body = b"".join(
-        (
-            legacy_version.to_bytes(2, "big"),
-            random,
-            _vector(1, session_id),
-            _numbers(2, cipher_suites),
-            _vector(1, b"\0"),  # no compression
-            _vector(2, _extensions(version, server_name, share)),
-        )
-    )
-    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more.
-    return b"\x16\x03\x01" + _vector(2, b"\x01" + _vector(3, body))
+
+    FULL = "full"
+    SHORT = "short"
+    BARE = "bare"
 
 
-def _extensions(version: TlsVersion | None, server_name: str | None, share: bytes) -> bytes:
-    highest = version or TlsVersion.TLS_1_3
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientHello:
+    """One offer.
+
+    version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
+    own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
+    server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
+    finite_field_groups: name those of RFC 7919, as a full hello of TLS 1.3 always does. A server that shares none of them must not choose a suite with
+    finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked.
+    """
+
+    version: TlsVersion
+    lowest: TlsVersion
+    cipher_suites: tuple[int, ...]
+    server_name: str | None
+    style: HelloStyle = HelloStyle.FULL
+    key_type: KeyType | None = None
+    finite_field_groups: bool = False
+
+
+def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
+    """Return one record with the hello (RFC 5246 7.4.1.2, RFC 8446 4.1.2; SSL 2: draft-hickman-netscape-ssl-00).
+
+    entropy: ENTROPY_BYTES random bytes.
+    """
+    if hello.version is TlsVersion.SSL_2_0:
+        return _ssl2_hello(hello.cipher_suites, entropy[:16])
+    before, has_session_id, behind, has_share = _template(hello)
+    session_id = entropy[32:64] if has_session_id else b""
+    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], entropy[64:96] if has_share else b""))
+
+
+def _with_signal(hello: ClientHello) -> tuple[int, ...]:
+    """RFC 5746 3.3: without extensions, a suite says that renegotiation is secure."""
+    return (*hello.cipher_suites, _RENEGOTIATION_SIGNAL) if hello.style is HelloStyle.BARE else hello.cipher_suites
+
+
+def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:
+    specs = b"".join(kind.to_bytes(3, "big") for kind in kinds)
+    body = bytes((_SSL2_CLIENT_HELLO, 0, 2)) + len(specs).to_bytes(2, "big") + b"\0\0" + len(challenge).to_bytes(2, "big") + specs + challenge
+    return (0x8000 | len(body)).to_bytes(2, "big") + body
+
+
+@lru_cache(maxsize=512)
+def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], bool]:
+    """Return a hello without its randomness: what stands before Random, whether a session id follows it, what stands before and behind that.
+
+    The last says whether a key share ends it all. The same few hellos are sent to every server.
+    """
+    legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
+    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
+    session_id = _SESSION_ID_BYTES if hello.style is HelloStyle.FULL else 0
+    has_share = hello.version is TlsVersion.TLS_1_3
+    extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
+    if has_share:
+        extensions += _share(bytes(_SHARE_BYTES))
+    tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
+    length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
+    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
+    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    before = record + (4 + length).to_bytes(2, "big") + b"\x01" + length.to_bytes(3, "big") + legacy_version
+    return before, bool(session_id), (bytes((session_id,)), tail[:-_SHARE_BYTES] if has_share else tail), has_share
+
+
+def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
     extensions: list[tuple[int, bytes]] = []
-    if server_name is not None:
-        extensions.append((0, _vector(2, b"\0" + _vector(2, server_name.encode("ascii")))))
+    if hello.server_name is not None:
+        extensions.append((0, _vector(2, b"\0" + _vector(2, hello.server_name.encode("ascii")))))
+    if hello.style is HelloStyle.BARE:
+        return extensions
+    is_full = hello.style is HelloStyle.FULL
     extensions += [
         (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
-        (10, _numbers(2, _GROUPS)),
+        (10, _numbers(2, _groups(hello))),
         (11, _vector(1, b"\0")),  # uncompressed points (RFC 8422)
-        (23, b""),  # extended_master_secret (RFC 7627)
-        (5, b"\1\0\0\0\0"),  # status_request: OCSP (RFC 6066 8)
-        (16, _vector(2, b"".join(_vector(1, name) for name in _ALPN))),
     ]
-    if highest >= TlsVersion.TLS_1_2:
-        extensions.append((13, _numbers(2, _SIGNATURE_SCHEMES)))
-    if highest is TlsVersion.TLS_1_3:
-        offered = (version,) if version else (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2, TlsVersion.TLS_1_1, TlsVersion.TLS_1_0)
+    if is_full:
+        extensions += [
+            (23, b""),  # extended_master_secret (RFC 7627)
+            (5, b"\1\0\0\0\0"),  # status_request: OCSP (RFC 6066 8)
+            (16, _vector(2, b"".join(_vector(1, name) for name in _ALPN))),
+        ]
+    if hello.version >= TlsVersion.TLS_1_2:
+        extensions.append((13, _numbers(2, _schemes(hello))))
+    if hello.version is TlsVersion.TLS_1_3:
+        offered = [version for version in reversed(TlsVersion) if hello.lowest <= version <= hello.version]
         extensions += [
             (43, _vector(1, b"".join(one.to_bytes(2, "big") for one in offered))),
             (45, _vector(1, b"\1")),  # psk_dhe_ke
-            (51, _vector(2, _X25519.to_bytes(2, "big") + _vector(2, share))),
         ]
-    return b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in extensions)
+    return extensions
+
+
+def _groups(hello: ClientHello) -> Sequence[int]:
+    if hello.style is not HelloStyle.FULL:
+        return (*_FEW_GROUPS, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _FEW_GROUPS
+    if hello.version is not TlsVersion.TLS_1_3:
+        return (*_CURVES, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups else _CURVES
+    groups = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
+    return groups if hello.lowest < TlsVersion.TLS_1_3 else [group for group in groups if not is_forbidden_in_tls13(group)]
+
+
+def _schemes(hello: ClientHello) -> Sequence[int]:
+    if hello.key_type is not None:
+        return _SCHEMES_BY_KEY_TYPE[hello.key_type]
+    return _SIGNATURE_SCHEMES if hello.style is HelloStyle.FULL else _FEW_SCHEMES
+
+
+def _share(share: bytes) -> bytes:
+    return (51).to_bytes(2, "big") + _vector(2, _vector(2, _X25519.to_bytes(2, "big") + _vector(2, share)))
 
 
 def _vector(width: int, content: bytes) -> bytes:

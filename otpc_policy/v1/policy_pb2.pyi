@@ -886,6 +886,9 @@ class AddressObservation(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
+    INTOLERANCES_FIELD_NUMBER: _builtins.int
+    DEEP_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """IP address in canonical text form."""
     reachable: Global___Support.ValueType
@@ -920,6 +923,18 @@ class AddressObservation(_message.Message):
     def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What could not be seen and why, or how the server broke the protocol; for people."""
 
+    @_builtins.property
+    def intolerances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the server dislikes in a client, and how it was measured all the same; for people."""
+
+    @_builtins.property
+    def deep(self) -> Global___DeepObservation:
+        """What only SCAN_DEPTH_DEEP shows; unset otherwise."""
+
+    @_builtins.property
+    def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceStep]:
+        """Every connection of the measurement, in the order of their beginning."""
+
     def __init__(
         self,
         *,
@@ -934,14 +949,187 @@ class AddressObservation(_message.Message):
         duration: _duration_pb2.Duration | None = ...,
         observation_time: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
+        intolerances: _abc.Iterable[_builtins.str] | None = ...,
+        deep: Global___DeepObservation | None = ...,
+        trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "duration", b"duration", "http", b"http", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressObservation: _TypeAlias = AddressObservation  # noqa: Y015
+
+@_typing.final
+class DeepObservation(_message.Message):
+    """What a DEEP measurement shows. UNKNOWN: not run, or nothing proves either."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VULNERABILITIES_FIELD_NUMBER: _builtins.int
+    EARLY_DATA_FIELD_NUMBER: _builtins.int
+    FALLBACK_SCSV_FIELD_NUMBER: _builtins.int
+    EXTENDED_MASTER_SECRET_FIELD_NUMBER: _builtins.int
+    SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    CLIENT_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    CURVES_FIELD_NUMBER: _builtins.int
+    CONTRADICTIONS_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_USED_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
+    early_data: Global___Support.ValueType
+    """Whether TLS 1.3 early data is accepted."""
+    fallback_scsv: Global___Support.ValueType
+    """Whether TLS_FALLBACK_SCSV (RFC 7507) is honoured."""
+    extended_master_secret: Global___Support.ValueType
+    """Whether the extended master secret (RFC 7627) is used."""
+    secure_renegotiation: Global___Support.ValueType
+    """Whether renegotiation is protected by RFC 5746."""
+    client_renegotiation: Global___Support.ValueType
+    """Whether a client may renegotiate as often as it likes."""
+    connections_used: _builtins.int
+    """Connections of the DEEP part. connections_used of the address counts them too; trace does not list them."""
+    @_builtins.property
+    def vulnerabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___VulnerabilityObservation]:
+        """One entry for each vulnerability. SUPPORT_YES: the server has it."""
+
+    @_builtins.property
+    def curves(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurveObservation]:
+        """Elliptic curves that were asked for, over the highest version."""
+
+    @_builtins.property
+    def contradictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the two measurements of versions and cipher suites disagree; for people. Those facts are UNKNOWN."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long the DEEP part took, waiting included."""
+
+    @_builtins.property
+    def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What kept the DEEP part from its end; for people."""
+
+    def __init__(
+        self,
+        *,
+        vulnerabilities: _abc.Iterable[Global___VulnerabilityObservation] | None = ...,
+        early_data: Global___Support.ValueType = ...,
+        fallback_scsv: Global___Support.ValueType = ...,
+        extended_master_secret: Global___Support.ValueType = ...,
+        secure_renegotiation: Global___Support.ValueType = ...,
+        client_renegotiation: Global___Support.ValueType = ...,
+        curves: _abc.Iterable[Global___CurveObservation] | None = ...,
+        contradictions: _abc.Iterable[_builtins.str] | None = ...,
+        connections_used: _builtins.int = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        remarks: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_renegotiation", b"client_renegotiation", "connections_used", b"connections_used", "contradictions", b"contradictions", "curves", b"curves", "duration", b"duration", "early_data", b"early_data", "extended_master_secret", b"extended_master_secret", "fallback_scsv", b"fallback_scsv", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeepObservation: _TypeAlias = DeepObservation  # noqa: Y015
+
+@_typing.final
+class VulnerabilityObservation(_message.Message):
+    """Whether the server has one vulnerability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """HEARTBLEED, ROBOT, CCS_INJECTION, INSECURE_RENEGOTIATION or COMPRESSION; more may be added."""
+    present: Global___Support.ValueType
+    """SUPPORT_YES: present. SUPPORT_NO: proven to be absent."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        present: Global___Support.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "present", b"present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VulnerabilityObservation: _TypeAlias = VulnerabilityObservation  # noqa: Y015
+
+@_typing.final
+class CurveObservation(_message.Message):
+    """Whether key exchange over one elliptic curve is accepted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name in SEC 2 or RFC, in lower case, for example "secp256r1"."""
+    support: Global___Support.ValueType
+    """Whether it is accepted."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        support: Global___Support.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurveObservation: _TypeAlias = CurveObservation  # noqa: Y015
+
+@_typing.final
+class TraceStep(_message.Message):
+    """One connection of a measurement, for people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    OFFERED_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    PROVES_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """What it was for."""
+    offered: _builtins.str
+    """What was offered."""
+    answer: _builtins.str
+    """What came back."""
+    proves: _builtins.str
+    """What that shows, together with all other steps."""
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """When it began, from the start of the measurement."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        offered: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        proves: _builtins.str = ...,
+        start_offset: _duration_pb2.Duration | None = ...,
+        duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "duration", b"duration", "offered", b"offered", "proves", b"proves", "purpose", b"purpose", "start_offset", b"start_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraceStep: _TypeAlias = TraceStep  # noqa: Y015
 
 @_typing.final
 class ProtocolObservation(_message.Message):

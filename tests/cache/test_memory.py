@@ -1,9 +1,10 @@
 """Facts in memory: newest wins, bounded by entries and by bytes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from otpc_policy.cache.memory import MemoryFactsCache, size_of
-from otpc_policy.facts import AddressFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.facts import AddressFacts, CurveFact, DeepFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,3 +62,8 @@ def test_facts_larger_than_the_bound_are_not_kept_and_displace_nothing_else() ->
     cache.put(b"small", facts())
     cache.put(b"large", facts(chain_bytes=10_000))
     assert (cache.get(b"large"), cache.get(b"small") is not None) == (None, True)
+
+
+def test_what_a_deep_measurement_adds_is_counted() -> None:
+    deep = DeepFacts(curves=(CurveFact("x25519", Support.YES),) * 30, remarks=("r" * 500,), contradictions=("c" * 700,))
+    assert size_of(replace(facts(), deep=deep)) - size_of(facts()) > 30 * 100 + 500 + 700

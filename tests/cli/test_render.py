@@ -38,13 +38,22 @@ def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> 
         assert part in text
 
 
+def test_the_partner_and_its_policy_are_named() -> None:
+    response = check_response(findings=[finding()])
+    assert "partner" not in shown(check_view(response)).replace("partner.test", "")
+    response.partner.id = "bank"
+    assert "partner    bank\n" in "".join(f"{line.rstrip()}\n" for line in shown(check_view(response)).splitlines())
+    response.partner.policy.name = "otpc-2024-12-strict"
+    assert "bank; its policy otpc-2024-12-strict judges too" in shown(check_view(response), width=160)
+
+
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
     text = "".join(f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines())
     for part in (
         "offered: TLS 1.2\n",
         "refused: TLS 1.0\n",
         "unknown: SSL 3\n",
-        "ECDHE-ECDSA-AES128-GCM-SHA256\n",
+        "ECDHE-ECDSA-AES128-GCM-SHA256 (handshake completed)\n",
         "unknown: 1 more suite\n",
         "Certificates ECDSA over TLS 1.2",
         "CN=pay.partner.test",
@@ -56,6 +65,37 @@ def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None
     ):
         assert part in text
     assert "AES256" not in text
+
+
+def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
+    deep = pb.DeepObservation(
+        vulnerabilities=[
+            pb.VulnerabilityObservation(name="HEARTBLEED", present=pb.SUPPORT_YES),
+            pb.VulnerabilityObservation(name="CCS_INJECTION", present=pb.SUPPORT_NO),
+            pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_UNKNOWN),
+        ],
+        early_data=pb.SUPPORT_NO,
+        secure_renegotiation=pb.SUPPORT_YES,
+        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES), pb.CurveObservation(name="sect163k1", support=pb.SUPPORT_NO)],
+        contradictions=["TLS 1.0: refused\x1b[2J by proof"],
+        remarks=["the DEEP part was ended"],
+    )
+    response = check_response(observation=pb.EndpointObservation())
+    response.observation.addresses[0].deep.CopyFrom(deep)
+    lines = [" ".join(line.split()) for line in shown(check_view(response)).splitlines()]
+    for line in (
+        "present heartbleed",
+        "absent ccs injection",
+        "unknown robot",
+        "early data no",
+        "fallback SCSV unknown",
+        "RFC 5746 yes",
+        "curves x25519",
+        "disputed TLS 1.0: refused\\u001b[2J by proof",
+        "remark the DEEP part was ended",
+    ):
+        assert line in lines
+    assert "early data" not in shown(check_view(check_response()))
 
 
 @pytest.mark.parametrize("width", [80, 120])

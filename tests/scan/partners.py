@@ -49,8 +49,9 @@ def offer(
 
 
 def server_hello(suite: int, version: int = 0x0303) -> bytes:
-    """A whole record with a ServerHello that has no extensions."""
-    body = version.to_bytes(2, "big") + bytes(32) + b"\0" + suite.to_bytes(2, "big") + b"\0"
+    """A whole record with a ServerHello; from TLS 1.3 on, an extension says the version (RFC 8446 4.2.1)."""
+    body = min(version, 0x0303).to_bytes(2, "big") + bytes(32) + b"\0" + suite.to_bytes(2, "big") + b"\0"
+    body += b"\0\x06\0\x2b\0\2" + version.to_bytes(2, "big") if version > 0x0303 else b""
     message = b"\x02" + len(body).to_bytes(3, "big") + body
     return b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message
 

@@ -30,6 +30,8 @@ from tests.scan.partners import (
 )
 from tests.support.certificates import CertificateAuthority, Issued
 
+# Nine hellos, four handshakes, and HTTP with and without ALPN.
+FIRST_WAVE = 15
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 
 
@@ -76,12 +78,14 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(good
     assert supports(facts) == {version: Support.YES if version in modern else Support.NO for version in TlsVersion}
     assert suites(facts, TlsVersion.TLS_1_2, Support.YES) == set(SIX)
     assert not [fact for fact in facts.cipher_suites if fact.support is Support.UNKNOWN]
-    assert all(fact.handshake_completed for fact in facts.cipher_suites if fact.support is Support.YES)
+    completed = {fact.code_point for fact in facts.cipher_suites if fact.handshake_completed}
+    assert completed & set(SIX[::2])
+    assert completed & set(SIX[1::2])
     obtained = {(fact.version, fact.key_type): fact.chain for fact in facts.deployments if fact.support is Support.YES}
     assert obtained == {(version, key): leaf.chain_der for version in modern for key, leaf in zip((KeyType.RSA, KeyType.ECDSA), leaves, strict=True)}
     assert {(fact.version, fact.key_type) for fact in facts.deployments if fact.support is Support.NO} == {(TlsVersion.TLS_1_3, KeyType.EDDSA)}
     assert facts.remarks == ()
-    assert facts.connections_used < 70
+    assert facts.connections_used <= 26
 
 
 async def test_what_a_lax_server_takes_is_listed_by_version(leaves: tuple[Issued, Issued], tmp_path: Path) -> None:
@@ -94,8 +98,8 @@ async def test_what_a_lax_server_takes_is_listed_by_version(leaves: tuple[Issued
         fact.code_point: fact.handshake_completed for fact in facts.cipher_suites if fact.version is TlsVersion.TLS_1_2 and fact.support is Support.YES
     } == {
         0xC02F: True,
-        0x002F: True,
-        0x003B: True,
+        0x002F: False,
+        0x003B: False,
         0xC018: False,
     }
     assert supports(facts)[TlsVersion.TLS_1_3] is Support.NO
@@ -124,7 +128,7 @@ async def test_a_required_client_certificate_still_shows_versions_suites_and_cha
         facts = await measure(port)
     assert (facts.client_auth, facts.http) == (ClientAuth.REQUIRED, HttpService.NOT_OBSERVABLE)
     assert suites(facts, TlsVersion.TLS_1_2, Support.YES) == set(SIX)
-    assert all(fact.handshake_completed for fact in facts.cipher_suites if fact.support is Support.YES)
+    assert {fact.version for fact in facts.cipher_suites if fact.handshake_completed} == {TlsVersion.TLS_1_2, TlsVersion.TLS_1_3}
     assert len([fact for fact in facts.deployments if fact.chain]) == 4
 
 
@@ -169,8 +173,8 @@ async def test_a_server_that_turns_hostile_is_unknown_and_never_said_to_lack_wha
     async with server(turns_hostile(good, after=after, into=behaviour)) as port:
         facts = await measure(port, connection_deadline_s=0.4, scan_deadline_s=8)
     assert not suites(facts, TlsVersion.TLS_1_2, Support.NO) & set(SIX)
-    assert supports(facts)[TlsVersion.TLS_1_2] is not Support.NO
-    assert Support.UNKNOWN in supports(facts).values()
+    assert facts.version(TlsVersion.TLS_1_2).support is not Support.NO
+    assert Support.UNKNOWN in {facts.version(version).support for version in TlsVersion}
     assert [fact for fact in facts.versions if fact.support is Support.NO and fact.evidence is not Evidence.LOWER_VERSION] == []
     assert facts.remarks
     assert facts.duration.total_seconds() < 9
@@ -185,26 +189,27 @@ async def test_a_server_that_never_speaks_tls_is_unknown(behaviour: Handler) -> 
     assert (facts.reachable, facts.tls) == (Support.YES, TlsService.UNKNOWN)
     assert {fact.support for fact in facts.versions} <= {Support.UNKNOWN}
     assert facts.cipher_suites == ()
-    assert facts.connections_used <= 20
+    assert facts.connections_used <= 26
 
 
 async def test_plain_http_is_recognised_and_left_alone() -> None:
     async with server(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
         facts = await measure(port)
-    assert (facts.tls, facts.connections_used, facts.versions) == (TlsService.PLAINTEXT_HTTP, 1, ())
+    assert (facts.tls, facts.versions) == (TlsService.PLAINTEXT_HTTP, ())
+    assert facts.connections_used <= FIRST_WAVE
 
 
 async def test_a_closed_port_is_unreachable() -> None:
     facts = await measure(free_port())
-    assert (facts.reachable, facts.tls, facts.connections_used) == (Support.NO, TlsService.UNKNOWN, 1)
+    assert (facts.reachable, facts.tls) == (Support.NO, TlsService.UNKNOWN)
+    assert facts.connections_used <= FIRST_WAVE
 
 
 async def test_a_server_that_chooses_what_was_not_offered_is_unknown_with_a_remark() -> None:
-    async with server(says(server_hello(0x0066))) as port:
+    async with server(says(server_hello(0xDADA))) as port:
         facts = await measure(port, connection_deadline_s=0.4)
-    assert all(fact.support in (Support.UNKNOWN, Support.NO) for fact in facts.versions)
-    assert supports(facts)[TlsVersion.TLS_1_2] is Support.UNKNOWN
-    assert any(remark.startswith("protocol violation: the server chose cipher suite TLS_DHE_DSS_WITH_RC4_128_SHA") for remark in facts.remarks)
+    assert {facts.version(version).support for version in TlsVersion} == {Support.UNKNOWN}
+    assert any(remark.startswith("protocol violation: the server chose cipher suite 0xDADA") for remark in facts.remarks)
 
 
 async def test_the_scan_deadline_keeps_what_is_known(good: int) -> None:
@@ -212,7 +217,7 @@ async def test_the_scan_deadline_keeps_what_is_known(good: int) -> None:
         facts = await measure(port, connection_deadline_s=5, scan_deadline_s=0.6)
     assert facts.duration.total_seconds() < 2
     assert facts.reachable is Support.YES
-    assert Support.UNKNOWN in supports(facts).values()
+    assert facts.version(TlsVersion.SSL_2_0).support is Support.UNKNOWN
     assert any("deadline" in remark for remark in facts.remarks)
 
 

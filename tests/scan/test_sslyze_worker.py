@@ -13,12 +13,9 @@ from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePE
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
-from otpc_policy.scan.hello_probe import probe
 from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
-from otpc_policy.scan.questions import MODERN_VERSIONS, OLD_VERSIONS, suite_questions
 from otpc_policy.scan.sslyze_worker import handshake
 from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
-from otpc_policy.tls.suites import all_suites
 from tests.scan.partners import SIX, close, drip, free_port, offer, openssl_server, reset, says, server, stall
 from tests.support.certificates import CertificateAuthority
 
@@ -169,22 +166,6 @@ def test_a_closed_port_and_an_empty_offer_are_told_apart_from_refusals() -> None
     assert handshake(offer(free_port())).ending is Ending.REFUSED
     nothing = handshake(offer(free_port(), version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
     assert nothing.ending in (Ending.REFUSED, Ending.NOTHING_TO_OFFER)
-
-
-async def test_every_suite_that_is_planned_reaches_the_wire() -> None:
-    """A suite that the library drops would be a hole in the evidence."""
-    async with server(close) as port:
-        for version in (*MODERN_VERSIONS, *OLD_VERSIONS):
-            questions = suite_questions(offer(port), version)
-            outcomes = [await (probe(one.offer) if one.offer.hello_only else asyncio.to_thread(handshake, one.offer)) for one in questions]
-            planned = {suite for question in questions for suite in question.offer.cipher_suites}
-            assert planned == {suite for outcome in outcomes for suite in outcome.offered}, version
-            assert all(len(question.offer.cipher_suites) <= 60 for question in questions)
-    tls12 = {suite for question in suite_questions(offer(1), TlsVersion.TLS_1_2) for suite in question.offer.cipher_suites}
-    assert {
-        one.code_point for one in all_suites() if one.openssl_name and (one.is_null or one.is_anonymous or one.is_export) and one.authentication
-    } <= tls12 | {one.code_point for one in all_suites() if one.is_ssl2}
-    assert set(SIX) <= tls12
 
 
 def test_messages_survive_the_pipe() -> None:

@@ -44,6 +44,7 @@ def test_every_change_changes_the_stamp(tmp_path: Path) -> None:
     assert changed()
     one.unlink()
     assert changed()
+    (tmp_path / "service.log").write_text("line")
     assert not changed()
 
 
@@ -60,6 +61,7 @@ def test_what_is_not_there_has_a_stamp_too(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     before = stamp_of([missing, tmp_path / "file.toml"])
     missing.mkdir()
+    (missing / "one.toml").write_text("a")
     assert stamp_of([missing, tmp_path / "file.toml"]) != before
     (tmp_path / "dangling.toml").symlink_to("nowhere")
     assert stamp_of([tmp_path]) == stamp_of([tmp_path])

@@ -4,28 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
+from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
+from tests.tls.hostile_answers import RETRY_RANDOM, SUPPORTED_VERSIONS_13, fragmented, hello, long_hello, record, ssl2_hello
 
-RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-
-
-def record(body: bytes, kind: int = 0x16) -> bytes:
-    return bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body
-
-
-def hello(*, version: int = 0x0303, suite: int = 0xC02F, extensions: bytes = b"", random: bytes = b"r" * 32, session_id: bytes = b"s" * 32) -> bytes:
-    body = version.to_bytes(2, "big") + random + bytes([len(session_id)]) + session_id + suite.to_bytes(2, "big") + b"\0"
-    body += len(extensions).to_bytes(2, "big") + extensions if extensions else b""
-    return b"\x02" + len(body).to_bytes(3, "big") + body
-
-
-def ssl2_hello(kinds: bytes, certificate: bytes = b"c" * 7) -> bytes:
-    body = b"\x04\x00\x01\x00\x02" + b"".join(len(part).to_bytes(2, "big") for part in (certificate, kinds, b"i" * 16)) + certificate + kinds + b"i" * 16
-    return (0x8000 | len(body)).to_bytes(2, "big") + body
-
-
-SUPPORTED_VERSIONS_13 = bytes.fromhex("002b00020304")
 UNRECOGNIZED_NAME = record(b"\x01\x70", 0x15)
+CHOSEN = ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)
 
 WHOLE: list[tuple[bytes, Answer]] = [
     (record(hello()), ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)),
@@ -52,6 +35,72 @@ def test_whole_answers_and_no_decision_before_enough_bytes(received: bytes, answ
     assert Incomplete() in shorter
 
 
+@pytest.mark.parametrize(("received", "answer"), WHOLE)
+def test_a_reader_gives_the_answer_with_its_last_byte_and_keeps_it(received: bytes, answer: Answer) -> None:
+    reader = AnswerReader()
+    given = [reader.feed(received[place : place + 1]) for place in range(len(received))]
+    first = next(place for place, one in enumerate(given) if one == answer)
+    assert given == [Incomplete()] * first + [answer] * (len(given) - first)
+    assert reader.feed(b"\x15\x03\x03\x00\x02\x02\x28") == answer == reader.at_end()
+    assert parse_answer(received[:first]) == Incomplete()
+
+
+def test_warnings_are_passed_over_a_bounded_number_of_times() -> None:
+    """A server may warn of an unknown name before its ServerHello (RFC 6066 3); it may not warn for ever."""
+    reader = AnswerReader()
+    assert reader.feed(UNRECOGNIZED_NAME * 5) == Incomplete()
+    assert reader.at_end() == Alert(1, 112)
+    assert reader.feed(record(hello())) == CHOSEN == reader.at_end()
+    assert reader.warning == Alert(1, 112)
+    assert isinstance(parse_answer(UNRECOGNIZED_NAME * 6 + record(hello())), Garbage)
+
+
+@pytest.mark.parametrize("received", [record(hello())[:40], UNRECOGNIZED_NAME + record(hello())[:3], UNRECOGNIZED_NAME[:6], b"HTT", b"\x80\x20\x04"])
+def test_an_answer_that_breaks_off_is_no_silence(received: bytes) -> None:
+    """Whoever counts closes without an answer must be able to tell them from half a ServerHello."""
+    reader = AnswerReader()
+    assert reader.feed(received) == Incomplete()
+    assert reader.at_end() == Garbage("the answer breaks off")
+    assert AnswerReader().at_end() == Incomplete()
+
+
+@pytest.mark.parametrize("level", [0, 3, 255])
+def test_an_alert_of_no_known_level_is_told_as_it_is(level: int) -> None:
+    assert parse_answer(record(bytes([level, 40]), 0x15)) == Alert(level, 40)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 37, 38, 39, 76, 77])
+def test_a_server_hello_may_come_in_records_of_any_size(size: int) -> None:
+    assert parse_answer(fragmented(hello(), size)) == CHOSEN
+
+
+def test_the_longest_server_hello_is_read_and_no_longer_one() -> None:
+    fits = long_hello(2**14 - 80)
+    assert isinstance(parse_answer(fragmented(fits, 2**14)), ServerHello)
+    assert isinstance(parse_answer(record(long_hello(2**14))[:20]), Garbage)
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(1, True), (2**14 + 2048, True), (2**14 + 2049, False), (0, False)])
+def test_lengths_of_records(length: int, accepted: bool) -> None:
+    header = b"\x16\x03\x03" + length.to_bytes(2, "big")
+    assert isinstance(parse_answer(header), Incomplete if accepted else Garbage)
+
+
+@pytest.mark.parametrize(
+    ("received", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "a greeting of SSH"),
+        (b"220 mail.example ESMTP\r\n", "a greeting of SMTP or FTP"),
+        (b"+OK ready\r\n", "a greeting of POP3"),
+        (b"* OK IMAP4\r\n", "a greeting of IMAP"),
+        (b"\x16\xfe\xff" + bytes(10), "a record of DTLS"),
+        (b"\x00\x00\x12\x04", "neither TLS nor HTTP"),
+    ],
+)
+def test_garbage_is_named_where_it_is_known(received: bytes, reason: str) -> None:
+    assert parse_answer(received) == Garbage(reason)
+
+
 def test_a_server_hello_may_be_fragmented_and_may_follow_a_warning() -> None:
     whole = hello()
     fragmented = UNRECOGNIZED_NAME + b"".join(record(whole[place : place + 7]) for place in range(0, len(whole), 7))
@@ -72,6 +121,8 @@ def test_a_record_with_more_messages_needs_not_be_whole() -> None:
         b"\x00\x00",
         b"\x16\x03\x03\xff\xff\x02",
         b"\x16\x03\x03\x00\x00\x02",
+        record(b"\x02\x00\x00\x00"),
+        record(hello()[:10]) + record(b""),
         b"\x16\x02\x03\x00\x04\x02\x00\x00\x00",
         b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00",
         record(b"\x02\xff\xff\xff"),
@@ -98,6 +149,18 @@ def test_lengths_that_lie_are_not_waited_for() -> None:
 def test_no_bytes_make_it_raise(received: bytes) -> None:
     answer = parse_answer(received)
     assert isinstance(answer, ServerHello | Alert | PlainHttp | Ssl2ServerHello | Garbage | Incomplete)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=12), st.sampled_from([record(hello()), ssl2_hello(b"\x01\x00\x80"), UNRECOGNIZED_NAME, b"HTTP"]))
+def test_how_the_bytes_come_makes_no_difference(chunks: list[bytes], start: bytes) -> None:
+    in_chunks, in_bytes = AnswerReader(), AnswerReader()
+    received = start + b"".join(chunks)
+    for chunk in (start, *chunks):
+        in_chunks.feed(chunk)
+    for place in range(len(received)):
+        in_bytes.feed(received[place : place + 1])
+    assert in_chunks.feed(b"") == in_bytes.feed(b"") == AnswerReader().feed(received)
+    assert in_chunks.at_end() == in_bytes.at_end()
 
 
 @given(st.data())

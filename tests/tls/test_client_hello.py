@@ -8,7 +8,7 @@ import pytest
 
 from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, ServerHello, parse_answer
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello, offered_cipher_suites
+from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello, offered_cipher_suites
 from tests.support.certificates import CertificateAuthority
 
 MODERN = (0x1301, 0xC02F, 0xC02B)
@@ -53,13 +53,22 @@ def answer_to(hello: bytes, context: ssl.SSLContext, names: list[str | None]) ->
     return parse_answer(outgoing.read())
 
 
+def hello_for(version: TlsVersion, suites: tuple[int, ...], *, lowest: TlsVersion | None = None, server_name: str | None = "partner.test") -> bytes:
+    hello = ClientHello(version=version, lowest=lowest or version, cipher_suites=suites, server_name=server_name)
+    return encode_client_hello(hello, bytes(range(ENTROPY_BYTES)))
+
+
 @pytest.mark.parametrize(
-    ("version", "chosen"),
-    [(None, (TlsVersion.TLS_1_3, 0x1301)), (TlsVersion.TLS_1_3, (TlsVersion.TLS_1_3, 0x1301)), (TlsVersion.TLS_1_2, (TlsVersion.TLS_1_2, 0xC02F))],
+    ("version", "lowest", "chosen"),
+    [
+        (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2, (TlsVersion.TLS_1_3, 0x1301)),
+        (TlsVersion.TLS_1_3, TlsVersion.TLS_1_3, (TlsVersion.TLS_1_3, 0x1301)),
+        (TlsVersion.TLS_1_2, TlsVersion.TLS_1_2, (TlsVersion.TLS_1_2, 0xC02F)),
+    ],
 )
-def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version: TlsVersion | None, chosen: tuple[TlsVersion, int]) -> None:
+def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version: TlsVersion, lowest: TlsVersion, chosen: tuple[TlsVersion, int]) -> None:
     names: list[str | None] = []
-    hello = encode_client_hello(version=version, cipher_suites=MODERN, server_name="partner.test", entropy=bytes(range(ENTROPY_BYTES)))
+    hello = hello_for(version, MODERN, lowest=lowest)
     answer = answer_to(hello, server_context, names)
     assert isinstance(answer, ServerHello)
     assert (answer.version, answer.cipher_suite) == chosen
@@ -68,15 +77,13 @@ def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version:
 
 
 def test_openssl_refuses_what_it_lacks_with_an_alert(server_context: ssl.SSLContext) -> None:
-    hello = encode_client_hello(version=TlsVersion.TLS_1_3, cipher_suites=(0xC0B4, 0xC0B5), server_name=None, entropy=bytes(ENTROPY_BYTES))
-    answer = answer_to(hello, server_context, [])
+    answer = answer_to(hello_for(TlsVersion.TLS_1_3, (0xC0B4, 0xC0B5), server_name=None), server_context, [])
     assert isinstance(answer, Alert)
     assert answer.description == 40
 
 
 @pytest.mark.parametrize("version", [TlsVersion.TLS_1_0, TlsVersion.TLS_1_1])
 def test_an_old_version_is_offered_alone(server_context: ssl.SSLContext, version: TlsVersion) -> None:
-    hello = encode_client_hello(version=version, cipher_suites=(0x002F,), server_name="partner.test", entropy=bytes(ENTROPY_BYTES))
-    answer = answer_to(hello, server_context, [])
+    answer = answer_to(hello_for(version, (0x002F,)), server_context, [])
     assert isinstance(answer, Alert)
     assert answer.description == 70

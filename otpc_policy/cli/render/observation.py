@@ -32,6 +32,23 @@ def observation_view(observation: pb.EndpointObservation, judged_at: Timestamp) 
             yield Padding(certificates_table(certificates, judged_at), (0, 0, 0, 2))
 
 
+def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
+    """Yield every connection of every address: when, what was offered, what came back, what it proves."""
+    for address in observation.addresses:
+        yield Padding(Text.assemble("Connections to ", (one_line(address.address), "bold")), (1, 0, 0, 0))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, justify="right", style="dim")
+        table.add_column(no_wrap=True, style="dim")
+        table.add_column(overflow="fold")
+        for step in address.trace:
+            began_ms, took_ms = (round(one.ToMilliseconds()) for one in (step.start_offset, step.duration))
+            table.add_row(f"{began_ms} ms", "for", Text(one_line(step.purpose), style="bold"))
+            table.add_row("", "offered", Text(one_line(step.offered)))
+            table.add_row("", "answer", Text(f"{one_line(step.answer)} (after {took_ms} ms)"))
+            table.add_row("", "proves", Text(one_line(step.proves)))
+        yield Padding(table, (0, 0, 0, 2))
+
+
 def certificates_table(certificates: Iterable[pb.CertificateObservation], judged_at: Timestamp) -> Table:
     """Return the certificates as they were served, leaf first: subject, names, end of validity, key, pin."""
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -67,10 +84,37 @@ def _address_table(address: pb.AddressObservation) -> Table:
             table.add_row(version_word(protocol.version), _suites(suites))
     table.add_row("client auth", enum_word(pb.ClientAuth, address.client_auth, "CLIENT_AUTH_"))
     table.add_row("HTTP", enum_word(pb.HttpService, address.http, "HTTP_SERVICE_"))
+    for intolerance in address.intolerances:
+        table.add_row("intolerance", Text(one_line(intolerance)))
+    if address.HasField("deep"):
+        _add_deep(table, address.deep)
     for remark in address.remarks:
         table.add_row("remark", Text(one_line(remark)))
     table.add_row("effort", f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}")
     return table
+
+
+def _add_deep(table: Table, deep: pb.DeepObservation) -> None:
+    """Add what only a DEEP measurement shows: dangers first, then properties, then where the two measurements disagree."""
+    for word, support, style in (("present", pb.SUPPORT_YES, "bold red"), ("unknown", pb.SUPPORT_UNKNOWN, "bold yellow"), ("absent", pb.SUPPORT_NO, "dim")):
+        names = [one_line(one.name).lower().replace("_", " ") for one in deep.vulnerabilities if one.present == support]
+        if names:
+            table.add_row(word, Text(", ".join(names), style=style))
+    for name, support in (
+        ("early data", deep.early_data),
+        ("fallback SCSV", deep.fallback_scsv),
+        ("ext. master s.", deep.extended_master_secret),
+        ("RFC 5746", deep.secure_renegotiation),
+        ("client reneg.", deep.client_renegotiation),
+    ):
+        table.add_row(name, support_word(support))
+    curves = [one.name for one in deep.curves if one.support == pb.SUPPORT_YES]
+    if curves:
+        table.add_row("curves", Text(comma_list(curves)))
+    for contradiction in deep.contradictions:
+        table.add_row("disputed", Text(one_line(contradiction), style="bold yellow"))
+    for remark in deep.remarks:
+        table.add_row("remark", Text(one_line(remark)))
 
 
 def _supported(text: str, support: pb.Support.ValueType) -> Text:
@@ -102,7 +146,7 @@ def _suites(suites: list[pb.CipherSuiteObservation]) -> Text:
 
 def _suite_name(suite: pb.CipherSuiteObservation) -> str:
     name = one_line(suite.openssl_name or suite.iana_name) or f"0x{suite.code_point:04X}"
-    return name if suite.handshake_completed else f"{name} (no handshake completed)"
+    return f"{name} (handshake completed)" if suite.handshake_completed else name
 
 
 def _deployments(deployments: Iterable[pb.CertificateDeployment]) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:

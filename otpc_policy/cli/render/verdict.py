@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from otpc_policy.cli.render.observation import certificates_table, observation_view
+from otpc_policy.cli.render.observation import certificates_table, observation_view, trace_view
 from otpc_policy.cli.render.verbatim import Verbatim, remedy_sections
 from otpc_policy.cli.render.words import (
     comma_list,
@@ -30,8 +30,8 @@ _INDENT = 15
 _SERVERS_SHOWN = 2
 
 
-def check_view(response: pb.CheckEndpointResponse) -> RenderableType:
-    """Return a whole answer of CheckEndpoint."""
+def check_view(response: pb.CheckEndpointResponse, *, explain: bool = False) -> RenderableType:
+    """Return a whole answer of CheckEndpoint. explain: with every connection of the measurement."""
     head = _head(response, response.canonical_endpoint)
     _facts_row(head, "judged", comma_list(response.judged_addresses) or "no address")
     _time_rows(head, response.result_info)
@@ -40,6 +40,8 @@ def check_view(response: pb.CheckEndpointResponse) -> RenderableType:
     parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
     if response.HasField("observation"):
         parts.extend(observation_view(response.observation, response.result_info.evaluation_time))
+        if explain:
+            parts.extend(trace_view(response.observation))
     return Group(*parts)
 
 
@@ -85,6 +87,10 @@ def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, s
     policy = response.policy
     enforcing = "" if policy.enforcing else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
     _facts_row(head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})")
+    if response.HasField("partner"):
+        partner = response.partner
+        beside = f"; its policy {partner.policy.name} judges too, and the worse verdict wins" if partner.HasField("policy") else ""
+        _facts_row(head, "partner", f"{partner.id}{beside}")
     return head
 
 

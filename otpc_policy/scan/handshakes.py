@@ -1,0 +1,166 @@
+"""The handshakes that are completed with one address, as a payment client would: they bring the chains. Which ones, and what they brought."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
+from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
+from otpc_policy.scan.sslyze_pool import SslyzePool
+from otpc_policy.tls.answer import ServerHello, parse_answer
+from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, STANDARD_TLS13
+from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
+
+# What is tried after the survey, for each certificate that is known to be there and was not obtained.
+_TRIES = 3
+# Only OpenSSL 1.0.2 implements these.
+_LEGACY_KEY_EXCHANGES = ("TLS_DH_RSA_", "TLS_DH_DSS_", "TLS_ECDH_RSA_", "TLS_ECDH_ECDSA_")
+_LEGACY_CIPHERS = ("_DES_CBC_", "_DES40_", "_EXPORT", "_IDEA_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """What is offered: one version, suites in order; key_type: TLS 1.3 only, signature schemes of this key type alone."""
+
+    version: TlsVersion
+    cipher_suites: tuple[int, ...]
+    key_type: KeyType | None = None
+
+
+# Two over TLS 1.2, because a server with two certificates must show both; and the same over TLS 1.3.
+PAYMENT_CLIENT = (
+    *(Handshake(version=TlsVersion.TLS_1_3, cipher_suites=STANDARD_TLS13, key_type=key_type) for key_type in (KeyType.RSA, KeyType.ECDSA)),
+    *(Handshake(version=TlsVersion.TLS_1_2, cipher_suites=suites) for suites in (PAYMENT_RSA, PAYMENT_ECDSA)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A handshake in which the peer proved its key. cipher_suite: chosen by the server."""
+
+    handshake: Handshake
+    cipher_suite: int
+    outcome: HandshakeOutcome
+
+
+class Handshakes:
+    """Those with one address so far. slots: shared by everything that connects to the address. connections_used: counted here."""
+
+    def __init__(self, *, pool: SslyzePool, slots: asyncio.Semaphore, shape: HandshakeOffer, begun_s: float) -> None:
+        self._pool, self._slots, self._shape, self._begun_s = pool, slots, shape, begun_s
+        self.done: list[tuple[Handshake, HandshakeOutcome, float]] = []
+        self.connections_used = 0
+
+    async def shake(self, handshake: Handshake) -> None:
+        """Carry out one and take it down."""
+        offer = replace(
+            self._shape,
+            version=handshake.version,
+            cipher_suites=handshake.cipher_suites,
+            key_type=handshake.key_type,
+            legacy=handshake.version <= TlsVersion.SSL_3_0 or any(map(_needs_legacy, handshake.cipher_suites)),
+        )
+        async with self._slots:
+            self.connections_used += 1
+            started_s = asyncio.get_running_loop().time() - self._begun_s
+            outcome = await self._pool.handshake(offer)
+        self.done.append((handshake, outcome, started_s))
+
+    def completed(self) -> list[Completed]:
+        """Return those that prove something, in order."""
+        return [one for handshake, outcome, _ in self.done for one in _completed(handshake, outcome)]
+
+    @property
+    def key_types_over_tls13(self) -> frozenset[KeyType]:
+        """Key types whose certificate was obtained over TLS 1.3."""
+        return frozenset(
+            one.handshake.key_type for one in self.completed() if one.handshake.version is TlsVersion.TLS_1_3 and one.handshake.key_type is not None
+        )
+
+
+def _completed(handshake: Handshake, outcome: HandshakeOutcome) -> Iterator[Completed]:
+    if not outcome.key_proven:
+        return
+    answer = parse_answer(outcome.first_bytes)
+    if isinstance(answer, ServerHello) and answer.version == handshake.version and answer.cipher_suite in outcome.offered:
+        yield Completed(handshake=handshake, cipher_suite=answer.cipher_suite, outcome=outcome)
+
+
+def client_auth(completed: Iterable[Completed]) -> ClientAuth:
+    """Return whether a client certificate was asked for; that it is required is not seen here."""
+    asked = [one.outcome.client_certificate_requested for one in completed]
+    if not asked:
+        return ClientAuth.UNKNOWN
+    return ClientAuth.REQUESTED if any(asked) else ClientAuth.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class LeafHint:
+    """A leaf that came in clear, DER, and what had been chosen."""
+
+    version: TlsVersion
+    cipher_suite: int
+    leaf: bytes
+
+
+def unproven_hints(hints: Iterable[LeafHint], completed: Iterable[Completed]) -> list[LeafHint]:
+    """Return hints of leaves that no handshake has brought, one for each leaf."""
+    proven = {one.outcome.chain[0] for one in completed}
+    return list({hint.leaf: hint for hint in hints if hint.leaf not in proven}.values())
+
+
+def missing_handshakes(
+    accepted: Mapping[TlsVersion, Sequence[int]],
+    tls13_key_types: Iterable[KeyType],
+    hints: Iterable[LeafHint],
+    completed: Sequence[Completed],
+    tried: Sequence[Handshake],
+) -> list[Handshake]:
+    """Return handshakes for certificates that are known to be there, and for the payment client's suites, of which none was completed.
+
+    accepted: suites by version. tls13_key_types: seen in answers over TLS 1.3. tried: not tried again.
+    """
+    wanted = [Handshake(version=hint.version, cipher_suites=(hint.cipher_suite,)) for hint in unproven_hints(hints, completed)[:_TRIES]]
+    got_tls13 = {one.handshake.key_type for one in completed if one.handshake.version is TlsVersion.TLS_1_3}
+    tls13 = tuple(suite for suite in accepted.get(TlsVersion.TLS_1_3, ()) if _is_implemented(suite))
+    wanted += [Handshake(version=TlsVersion.TLS_1_3, cipher_suites=tls13, key_type=key) for key in tls13_key_types if key not in got_tls13 and tls13]
+    for version in versions_for_certificates(accepted):
+        if version is TlsVersion.TLS_1_3:
+            continue
+        of_version = [one for one in completed if one.handshake.version is version]
+        for family in _by_authentication(accepted[version]):
+            payment = [suite for suite in family if suite in (*PAYMENT_ECDSA, *PAYMENT_RSA)]
+            got = {one.cipher_suite for one in of_version}
+            if got.isdisjoint(payment or family):
+                singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in [*payment, *(one for one in family if one not in payment)])
+                wanted += [one for one in singly if one not in tried][:_TRIES]
+    return [one for one in dict.fromkeys(wanted) if one not in tried]
+
+
+def versions_for_certificates(accepted: Mapping[TlsVersion, Collection[int]]) -> list[TlsVersion]:
+    """Return the versions that handshakes are made over: those of a payment client; where it finds none, the highest there is.
+
+    What older ones serve is taken to be the same, unless a certificate that came in clear says otherwise.
+    """
+    offered = [version for version in accepted if accepted[version] and version >= TlsVersion.SSL_3_0]
+    return [version for version in offered if version >= TlsVersion.TLS_1_2] or sorted(offered)[-1:]
+
+
+def _by_authentication(code_points: Sequence[int]) -> list[list[int]]:
+    """Return suites that OpenSSL implements, by the key type that they prove, those with forward secrecy first."""
+    families: dict[KeyType, list[CipherSuite]] = {}
+    for code_point in code_points:
+        suite = suite_by_code_point(code_point)
+        if suite is not None and suite.openssl_name and suite.authentication is not None and not suite.needs_shared_secret:
+            families.setdefault(suite.authentication, []).append(suite)
+    return [[suite.code_point for suite in sorted(family, key=lambda one: not one.is_forward_secret)] for family in families.values()]
+
+
+def _is_implemented(code_point: int) -> bool:
+    suite = suite_by_code_point(code_point)
+    return suite is not None and bool(suite.openssl_name)
+
+
+def _needs_legacy(code_point: int) -> bool:
+    suite = suite_by_code_point(code_point)
+    return suite is not None and (suite.iana_name.startswith(_LEGACY_KEY_EXCHANGES) or any(cipher in suite.iana_name for cipher in _LEGACY_CIPHERS))

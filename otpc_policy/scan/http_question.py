@@ -1,0 +1,66 @@
+"""Whether HTTP answers inside TLS at one address, and whether it is refused for want of a client certificate."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
+from otpc_policy.facts import HttpService
+from otpc_policy.scan.http_probe import HttpAnswer, ask_http
+
+# The design's rule for closes without an alert, applied to a client certificate that is demanded by closing.
+_CLOSES = 3
+
+
+class HttpQuestion:
+    """One address's answer so far.
+
+    slots: shared by everything that connects to the address. connections_used: counted here.
+    answers: each with its begin and duration in seconds, the first from the start of the measurement.
+    service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
+    """
+
+    def __init__(self, *, address: str, endpoint: Endpoint, slots: asyncio.Semaphore, deadline_s: float, begun_s: float) -> None:
+        self._address, self._endpoint, self._slots, self._deadline_s, self._begun_s = address, endpoint, slots, deadline_s, begun_s
+        self.connections_used = 0
+        self.answers: list[tuple[HttpAnswer, float, float]] = []
+        self.service = HttpService.UNKNOWN
+        self.proves_client_auth = False
+
+    async def ask(self, is_certificate_requested: Callable[[], Awaitable[bool]], is_still_good: Callable[[], Awaitable[bool]]) -> None:
+        """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails.
+
+        is_certificate_requested: awaited only after a failure. is_still_good: sends a control, and says whether the server accepted it.
+        """
+        demanded = False
+        for _ in range(_CLOSES):
+            answer = await self._answer(alpn=True)
+            if answer is HttpAnswer.CLOSED:
+                answer = await self._answer(alpn=False)
+            if answer not in (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT) or not await is_certificate_requested():
+                break
+            demanded = await is_still_good()
+            if not demanded or answer is HttpAnswer.CERTIFICATE_ALERT:
+                break
+        if answer is HttpAnswer.HTTP:
+            self.service = HttpService.SERVED
+        elif answer is HttpAnswer.NOT_HTTP:
+            self.service = HttpService.NOT_SERVED
+        elif demanded and answer is not HttpAnswer.UNKNOWN:
+            self.service, self.proves_client_auth = HttpService.NOT_OBSERVABLE, True
+
+    async def _answer(self, *, alpn: bool) -> HttpAnswer:
+        async with self._slots:
+            self.connections_used += 1
+            loop, endpoint = asyncio.get_running_loop(), self._endpoint
+            started_s = loop.time()
+            answer = await ask_http(
+                address=self._address,
+                port=endpoint.port,
+                server_name=endpoint.server_name,
+                host_header=str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}"),
+                deadline_s=self._deadline_s,
+                alpn=alpn,
+            )
+        self.answers.append((answer, started_s - self._begun_s, loop.time() - started_s))
+        return answer

@@ -1,0 +1,146 @@
+"""Carries hellos: one connection each, all of a wave at once, within the address's slots. Whatever the server does ends as an outcome.
+
+Bare sockets, because a stream and its transport cost more than all that is done here.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
+from otpc_policy.tls.certificate_hint import certificate_hint
+from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
+from otpc_policy.tls.probe import Ending, Outcome, Probe
+
+_READ_BYTES = 16_384
+_NOT_RUN = Outcome(ending=Ending.NOT_RUN)
+
+
+class Prober:
+    """Carries hellos to one vetted address.
+
+    slots: shared by everything that connects to the address. connections_used: counted here. begun_s: the loop's time to count from.
+    """
+
+    def __init__(self, *, address: str, port: int, slots: asyncio.Semaphore, limits: ScanLimits, begun_s: float) -> None:
+        self._peer = (address, port)
+        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._slots, self._limits, self._begun_s = slots, limits, begun_s
+        self.connections_used = 0
+
+    async def run(self, probes: Sequence[Probe], outcomes: list[Outcome], *, at_once: int) -> None:
+        """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
+        outcomes[:] = [_NOT_RUN] * len(probes)
+        ahead = [probe for probe in probes if not probe.is_last]
+        connected, answered = _Latch(len(ahead)), _Latch(len(ahead))
+        turns = asyncio.Semaphore(at_once)
+
+        async def carry(place: int, probe: Probe) -> None:
+            exchange = _Exchange(probe, self._limits)
+            try:
+                if probe.is_last:
+                    await connected.wait()
+                async with turns, self._slots:
+                    self.connections_used += 1
+                    outcomes[place] = await exchange.run(self._family, self._peer, self._begun_s, connected, answered)
+            finally:
+                if outcomes[place] is _NOT_RUN:
+                    outcomes[place] = exchange.cut_short()
+                if not probe.is_last:
+                    exchange.connects(connected)
+                    answered.count_down()
+
+        async with asyncio.TaskGroup() as tasks:
+            for place, probe in enumerate(probes):
+                tasks.create_task(carry(place, probe))
+
+
+class _Latch:
+    """Opens when it was counted down to nothing."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._open = asyncio.Event()
+        if not count:
+            self._open.set()
+
+    def count_down(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._open.set()
+
+    async def wait(self) -> None:
+        await self._open.wait()
+
+
+class _Exchange:
+    """One connection."""
+
+    def __init__(self, probe: Probe, limits: ScanLimits) -> None:
+        self._probe, self._limits = probe, limits
+        self._is_counted = False
+        self._connected = False
+        self._reader = AnswerReader()
+        self._received = b""
+
+    def connects(self, latch: _Latch) -> None:
+        """Count this connection as made, or as given up; once."""
+        if not self._is_counted:
+            self._is_counted = True
+            latch.count_down()
+
+    def cut_short(self) -> Outcome:
+        """Return what is known of a connection that there was no time for."""
+        return Outcome(ending=Ending.NOT_RUN, connected=self._connected)
+
+    async def run(self, family: socket.AddressFamily, peer: tuple[str, int], begun_s: float, connected: _Latch, answered: _Latch) -> Outcome:
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        ending = Ending.UNREACHABLE
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as connection:
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                async with asyncio.timeout(self._limits.connection_deadline_s):
+                    await loop.sock_connect(connection, peer)
+                self._connected = True
+                if self._probe.is_last:
+                    await answered.wait()
+                else:
+                    self.connects(connected)
+                async with asyncio.timeout(self._limits.connection_deadline_s):
+                    ending = await self._exchange(loop, connection)
+        except TimeoutError:
+            ending = Ending.TIMED_OUT
+        except ConnectionRefusedError:
+            ending = Ending.REFUSED
+        except OSError:
+            ending = Ending.RESET if self._connected else Ending.UNREACHABLE
+        return Outcome(
+            ending=ending,
+            connected=self._connected,
+            answer=self._reader.at_end(),
+            leaf_hint=self._leaf_hint(),
+            started_s=started_s - begun_s,
+            duration_s=loop.time() - started_s,
+        )
+
+    async def _exchange(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> Ending:
+        """Send the hello and read until the answer is whole. Raises OSError, and TimeoutError from outside."""
+        await loop.sock_sendall(connection, encode_client_hello(self._probe.hello, os.urandom(ENTROPY_BYTES)))
+        while len(self._received) < self._limits.connection_bytes:
+            content = await loop.sock_recv(connection, _READ_BYTES)
+            if not content:
+                return Ending.CLOSED
+            self._received += content
+            if not isinstance(self._reader.feed(content), Incomplete):
+                return Ending.ANSWERED
+        return Ending.BYTE_LIMIT
+
+    def _leaf_hint(self) -> bytes | None:
+        """Return the leaf that came in clear with the answer; more bytes are not waited for."""
+        answer = self._reader.at_end()
+        return certificate_hint(self._received) if isinstance(answer, ServerHello) and answer.version < TlsVersion.TLS_1_3 else None

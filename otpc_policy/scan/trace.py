@@ -1,0 +1,119 @@
+"""The trace of a measurement: each connection, what was offered, what came back and what it proves. For people; nothing is decided by it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+
+from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
+from otpc_policy.scan.handshake import HandshakeOutcome
+from otpc_policy.scan.handshakes import Handshake
+from otpc_policy.scan.http_probe import HttpAnswer
+from otpc_policy.scan.translation import Measured, leaf_key_type
+from otpc_policy.tls.alerts import alert_name
+from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
+from otpc_policy.tls.client_hello import ClientHello
+from otpc_policy.tls.probe import Ending, Purpose
+from otpc_policy.tls.proof import Log, Record
+from otpc_policy.tls.reading import Reaction, suite_name
+
+_NOTHING = "nothing by itself"
+
+
+def trace(
+    measured: Measured, handshakes: Iterable[tuple[Handshake, HandshakeOutcome, float]], http: Iterable[tuple[HttpAnswer, float, float]]
+) -> tuple[TraceStep, ...]:
+    """Return every connection of a measurement, in order of their beginning."""
+    steps = [
+        *(step for log in measured.surveys for step in _survey_steps(measured, log)),
+        *(_handshake_step(handshake, outcome, started_s) for handshake, outcome, started_s in handshakes),
+        *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
+    ]
+    return tuple(sorted(steps, key=lambda step: step.started_s))
+
+
+def _survey_steps(measured: Measured, log: Log) -> Iterator[TraceStep]:
+    absences = {version: measured.absences(version) for version in TlsVersion}
+    for record in log.records:
+        yield TraceStep(
+            purpose=record.probe.purpose.value,
+            offered=_offered(record.probe.hello),
+            answer=_answered(record),
+            proves=_proves(measured, record, absences[record.probe.hello.version]),
+            started_s=record.outcome.started_s,
+            duration_s=record.outcome.duration_s,
+        )
+
+
+# The same hellos are sent to all servers; their descriptions are shared by all facts that are kept.
+@lru_cache(maxsize=1024)
+def _offered(hello: ClientHello) -> str:
+    last = suite_name(hello.cipher_suites[-1])
+    suites = f"{len(hello.cipher_suites)} suites, the last {last}" if len(hello.cipher_suites) > 1 else last
+    versions = hello.version.label if hello.lowest is hello.version else f"{hello.lowest.label} to {hello.version.label}"
+    key_type = f", signature schemes of {hello.key_type.value} alone" if hello.key_type is not None else ""
+    return f"{versions}: {suites}{key_type}{'' if hello.server_name is not None else ', no server name'}"
+
+
+def _answered(record: Record) -> str:
+    answer = record.outcome.answer
+    if record.reading.version is not None:
+        return _choice(record.reading.version, record.reading.suites)
+    if isinstance(answer, Alert):
+        return f"alert {alert_name(answer.description)}"
+    return record.outcome.ending.value if record.outcome.ending is not Ending.ANSWERED else "no answer of TLS"
+
+
+@lru_cache(maxsize=1024)
+def _choice(version: TlsVersion, suites: tuple[int, ...]) -> str:
+    return f"{version.label}, {', '.join(map(suite_name, suites)) or 'no suite'}"
+
+
+def _proves(measured: Measured, record: Record, absences: Mapping[int, Evidence]) -> str:
+    hello, reading = record.probe.hello, record.reading
+    if reading.version is not None:
+        if record.probe.purpose is Purpose.CLOSING_CONTROL:
+            return "the server still accepts what it accepted: the refusals before count"
+        if reading.version < hello.lowest or (reading.version < hello.version and hello.version not in measured.accepted):
+            return f"{hello.version.label} is not offered"
+        return f"{hello.key_type.value} certificates are served" if hello.key_type is not None else "both are accepted"
+    if reading.reaction is Reaction.UNPROVEN:
+        return f"nothing: {reading.remark}"
+    if hello.key_type is not None:
+        return f"no {hello.key_type.value} certificate is served" if measured.absences(hello.version, hello.key_type) else _NOTHING
+    if hello.version not in measured.accepted and absences.keys() >= record.offered:
+        return f"{hello.version.label} is not offered"
+    return "none of these suites is accepted" if absences.keys() >= record.offered else _NOTHING
+
+
+def _handshake_step(handshake: Handshake, outcome: HandshakeOutcome, started_s: float) -> TraceStep:
+    answer = parse_answer(outcome.first_bytes)
+    chosen = _choice(handshake.version, (answer.cipher_suite,)) if isinstance(answer, ServerHello) else ""
+    if outcome.key_proven:
+        key_type = leaf_key_type(outcome.chain[0], handshake.key_type)
+        proves = f"the server has the key of its {key_type.value} certificate"
+    else:
+        proves = _NOTHING
+    return TraceStep(
+        purpose="handshake of a payment client, for the certificates",
+        offered=_handshake_offer(handshake.version, handshake.cipher_suites, handshake.key_type),
+        answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " ")) if part),
+        proves=proves,
+        started_s=started_s,
+        duration_s=outcome.duration_s,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _handshake_offer(version: TlsVersion, suites: tuple[int, ...], key_type: KeyType | None) -> str:
+    names = f"{len(suites)} suites, the first {suite_name(suites[0])}" if len(suites) > 1 else suite_name(suites[0])
+    return f"{version.label}: {names}" + (f", signature schemes of {key_type.value} alone" if key_type is not None else "")
+
+
+def _http_step(answer: HttpAnswer, started_s: float, duration_s: float) -> TraceStep:
+    return TraceStep(
+        purpose="does HTTP answer inside TLS",
+        offered="any version; h2 and http/1.1",
+        answer=answer.value.lower().replace("_", " "),
+        proves={HttpAnswer.HTTP: "HTTPS is served", HttpAnswer.NOT_HTTP: "something else than HTTPS is served"}.get(answer, _NOTHING),
+        started_s=started_s,
+        duration_s=duration_s,
+    )

@@ -1,0 +1,131 @@
+"""What can be offered: the suites of each version, in families and lanes, and the hellos of the first wave. Data and selection.
+
+Every suite that the registry names is asked for at every version that may carry it, PSK, SRP and Kerberos included: a server
+chooses a suite before it asks for the secret.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.probe import Probe, Purpose
+from otpc_policy.tls.suites import CipherSuite, all_suites
+
+# What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer encryption with HTTPS (2024-12-03).
+PAYMENT_ECDSA = (0xC02B, 0xCCA9, 0xC023)
+PAYMENT_RSA = (0xC02F, 0xCCA8, 0xC027)
+PAYMENT_SUITES = (*PAYMENT_ECDSA, *PAYMENT_RSA)
+# RFC 8446 B.4. The first three are what servers of TLS 1.3 offer.
+STANDARD_TLS13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
+_USUAL_TLS13 = STANDARD_TLS13[:3]
+# Static RSA and old forward-secret suites: together with the payment client's, some suite of nearly every server there is.
+_USUAL_OLD = (0x002F, 0x0035, 0x000A, 0x0033, 0xC009, 0xC013, 0x0005)
+
+# Some servers ignore suites beyond the 64th of a hello (F5 K14758 and others); a control appends one.
+SHORT_LIST = 63
+# About so many suites share a lane: a lane finds one suite in a wave, and each lane costs a refusal at its end. Of the ECDSA suites
+# servers accept a larger part than of the others, half of which hardly anybody implements.
+_LANE, _ECDSA_LANE = 24, 8
+
+
+@cache
+def suites_at(version: TlsVersion) -> tuple[int, ...]:
+    """Return every suite that may be negotiated over a version, in order of numbers."""
+    return tuple(suite.code_point for suite in all_suites() if _may_be_negotiated(suite, version))
+
+
+@cache
+def families_at(version: TlsVersion) -> tuple[tuple[int, ...], ...]:
+    """Return the suites of a version in the families that must not share a hello.
+
+    HAProxy picks its ECDSA certificate as soon as a hello of TLS 1.2 or later holds any ECDSA suite and signature scheme, and then refuses
+    what only its RSA one could serve. Beside ECDSA suites that it does not offer, its RSA suites and their certificate would never be seen.
+    """
+    suites = suites_at(version)
+    ecdsa = ecdsa_among(suites)
+    families = (tuple(suite for suite in suites if suite in ecdsa), tuple(suite for suite in suites if suite not in ecdsa))
+    return tuple(family for family in families if family)
+
+
+def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
+    """Return those of the ECDSA family."""
+    return _ecdsa_suites().intersection(suites)
+
+
+def finite_field_among(suites: Iterable[int]) -> frozenset[int]:
+    """Return those with ephemeral finite-field Diffie-Hellman, which the groups of RFC 7919 may hide or bring about."""
+    return _finite_field_suites().intersection(suites)
+
+
+def lanes_of(family: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return a family in interleaved lanes, so that what OpenSSL implements, and with it most servers, is spread evenly."""
+    usual = _usual_suites()
+    ranked = sorted(family, key=lambda suite: suite not in usual)
+    return _interleaved(ranked, max(1, round(len(family) / (_ECDSA_LANE if ecdsa_among(family) else _LANE))))
+
+
+def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tuple[int, ...]]:
+    """Return a family in interleaved lists for servers that read no long ones."""
+    return _interleaved(family, -(-len(family) // longest))
+
+
+def opening(server_name: str | None) -> tuple[Probe, ...]:
+    """Return the first wave: every suite of a payment client in a hello of its own, behind all suites that it might be alone with.
+
+    So each answer proves a suite, and is the control of the refusal that is to follow. One hello has both families, so that a server
+    with nothing but an ECDSA certificate has accepted a list as long as any that follows.
+    """
+    ecdsa, rest = (tuple(suite for suite in family if suite not in PAYMENT_SUITES) for family in families_at(TlsVersion.TLS_1_2))
+    others = tuple(suite for suite in suites_at(TlsVersion.TLS_1_3) if suite not in _USUAL_TLS13)
+    longest, *shorter = PAYMENT_ECDSA
+    return (
+        _control(TlsVersion.TLS_1_2, (*rest, *ecdsa, longest), server_name),
+        *(_control(TlsVersion.TLS_1_2, (*ecdsa, suite), server_name) for suite in shorter),
+        *(_control(TlsVersion.TLS_1_2, (*rest, suite), server_name) for suite in PAYMENT_RSA),
+        *(_control(TlsVersion.TLS_1_3, (*others, suite), server_name) for suite in _USUAL_TLS13),
+    )
+
+
+def second_opening(server_name: str | None) -> tuple[Probe, ...]:
+    """Return hellos below 256 bytes, for a server that has accepted none so far."""
+    lists = (
+        (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2, (*_USUAL_TLS13, *PAYMENT_SUITES)),
+        (TlsVersion.TLS_1_2, TlsVersion.SSL_3_0, PAYMENT_SUITES),
+        (TlsVersion.TLS_1_2, TlsVersion.SSL_3_0, _USUAL_OLD),
+    )
+    return tuple(
+        Probe(
+            hello=ClientHello(version=highest, lowest=lowest, cipher_suites=suites, server_name=server_name, style=HelloStyle.SHORT),
+            purpose=Purpose.CONTACT,
+        )
+        for highest, lowest, suites in lists
+    )
+
+
+def _control(version: TlsVersion, suites: tuple[int, ...], server_name: str | None) -> Probe:
+    return Probe(hello=ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=server_name), purpose=Purpose.CONTROL)
+
+
+def _interleaved(family: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    return [tuple(family[place::count]) for place in range(count)]
+
+
+def _may_be_negotiated(suite: CipherSuite, version: TlsVersion) -> bool:
+    is_bound = suite.is_ssl2 or suite.is_tls13
+    return suite.lowest_version is version if is_bound else version not in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3) and suite.lowest_version <= version
+
+
+@cache
+def _ecdsa_suites() -> frozenset[int]:
+    return frozenset(suite.code_point for suite in all_suites() if suite.authentication is KeyType.ECDSA)
+
+
+@cache
+def _finite_field_suites() -> frozenset[int]:
+    return frozenset(suite.code_point for suite in all_suites() if "_DHE_" in suite.iana_name or "_DH_anon_" in suite.iana_name)
+
+
+@cache
+def _usual_suites() -> frozenset[int]:
+    return frozenset(suite.code_point for suite in all_suites() if suite.openssl_name)

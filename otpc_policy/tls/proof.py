@@ -1,0 +1,226 @@
+"""What a series of answers proves together. Pure.
+
+A refusal counts only between controls: hellos of the same shape that the server accepted, one in an earlier wave and one that was sent
+after the refusal came. For a list of suites the second control is the same list with a good suite behind it; for a version, a hello
+at the nearest version that is accepted. So a server that begins to refuse, reset, stall or drip for reasons of its own leaves UNKNOWN, never NO.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from otpc_policy.facts import Evidence, KeyType, TlsVersion
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.offers import ecdsa_among, finite_field_among
+from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
+from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
+
+# A close without an alert must be seen so often, alternating with controls.
+CLOSES = 3
+# Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
+LONG_LIST = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
+
+    wave: int
+    probe: Probe
+    outcome: Outcome
+    reading: Reading
+    offered: frozenset[int] = field(repr=False)
+
+    @property
+    def chose(self) -> bool:
+        """The server chose something that was offered."""
+        return self.reading.reaction is Reaction.CHOSE
+
+    @property
+    def refused(self) -> bool:
+        """The server refused or closed, which counts only between controls."""
+        return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
+
+
+class Log:
+    """Everything that was asked and answered in one survey, in order."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.waves = 0
+        self._chosen: dict[TlsVersion, dict[int, Record]] = {}
+        self._times: dict[ClientHello, int] = {}
+        self._refusals: dict[tuple[TlsVersion, KeyType | None, bool], Mapping[int, Evidence]] = {}
+
+    def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
+        """Take down a wave."""
+        for probe, outcome in zip(probes, outcomes, strict=True):
+            offered = frozenset(probe.hello.cipher_suites)
+            reading = _read(probe, outcome, offered)
+            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered)
+            self.records.append(record)
+            self._times[probe.hello] = self.times_asked(probe.hello) + 1
+            if record.chose and reading.version is not None:
+                of_version = self._chosen.setdefault(reading.version, {})
+                for suite in reading.suites:
+                    of_version.setdefault(suite, record)
+        self.waves += 1
+        self._refusals.clear()
+
+    def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
+        """Return the suites that the server chose at a version, each with its first record."""
+        return self._chosen.get(version, {})
+
+    @property
+    def versions(self) -> frozenset[TlsVersion]:
+        """Versions that the server chose."""
+        return frozenset(self._chosen)
+
+    def times_asked(self, hello: ClientHello) -> int:
+        """Return how often exactly this was offered."""
+        return self._times.get(hello, 0)
+
+    def is_passed_over(self, version: TlsVersion) -> bool:
+        """The version was offered, and a lower one was chosen."""
+        return any(
+            record.chose and record.reading.version is not None and record.reading.version < version <= record.probe.hello.version for record in self.records
+        )
+
+    @property
+    def is_deaf_to_long_lists(self) -> bool:
+        """A long list with a good suite at its end was not accepted: of no such list is it known that it was read to its end.
+
+        The first wave is left out: what is good was not known then.
+        """
+        controls = (record for record in self.records if record.wave and record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL))
+        return any(not record.chose and len(record.offered) > LONG_LIST for record in controls)
+
+    def contradictions(self) -> Iterator[Record]:
+        """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
+        accepted = [record for record in self.records if record.chose]
+        for record in self.records:
+            if not record.chose and any(_contradicts(record, good) for good in accepted):
+                yield record
+
+    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused at a version, each with what proves it.
+
+        key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
+        """
+        without, with_groups = (self.refusals(version, key_type, finite_field_groups=named) for named in (False, True))
+        found = {**with_groups, **without}
+        for suite in finite_field_among(found):
+            evidence = {without.get(suite), with_groups.get(suite)}
+            if None in evidence:
+                del found[suite]
+            elif Evidence.CLOSED_CONFIRMED in evidence:
+                found[suite] = Evidence.CLOSED_CONFIRMED
+        return found
+
+    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, finite_field_groups: bool) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused in hellos with or without finite-field groups."""
+        key = (version, key_type, finite_field_groups)
+        if key not in self._refusals:
+            self._refusals[key] = self._find_refusals(*key)
+        return self._refusals[key]
+
+    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, finite_field_groups: bool) -> Mapping[int, Evidence]:
+        proven: dict[int, Evidence] = {}
+        closes: dict[int, set[int]] = {}
+        is_deaf = self.is_deaf_to_long_lists
+        for record in self.records:
+            hello = record.probe.hello
+            if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
+                continue
+            if hello.finite_field_groups is not finite_field_groups and not _is_free_of_groups(record):
+                continue
+            if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
+                continue
+            covered = _covered(record)
+            for suite in covered:
+                closes.setdefault(suite, set()).add(record.wave)
+            if record.reading.reaction is Reaction.REFUSED:
+                proven.update(dict.fromkeys(covered, Evidence.ALERT))
+        confirmed = (suite for suite, waves in closes.items() if len(waves) >= CLOSES)
+        return {**dict.fromkeys(confirmed, Evidence.CLOSED_CONFIRMED), **proven}
+
+    def _lacks_name(self, hello: ClientHello) -> bool:
+        """The hello names no server, and others of its version do: a routing proxy's refusal of it says nothing of the server."""
+        return hello.server_name is None and any(
+            record.probe.hello.version is hello.version and record.probe.hello.server_name is not None for record in self.records
+        )
+
+    def has_control_before(self, hello: ClientHello) -> bool:
+        """A hello of the same shape, and as long, was accepted in an earlier wave than the one to come."""
+        return any(self._is_control(good, hello) for good in self.records)
+
+    def _is_bracketed(self, record: Record) -> bool:
+        """An accepted hello of the same shape came before the refusal, and one was sent behind it."""
+        before = any(good.wave < record.wave and self._is_control(good, record.probe.hello) for good in self.records)
+        return before and any(self._controls_behind(good, record) for good in self.records)
+
+    def _controls_behind(self, good: Record, record: Record) -> bool:
+        is_later = good.wave > record.wave or (good.wave == record.wave and good.probe.is_last and not record.probe.is_last)
+        if not is_later or not self._is_control(good, record.probe.hello):
+            return False
+        hello = record.probe.hello
+        is_about_suites = hello.version in self._chosen and hello.key_type is None and hello.version is not TlsVersion.SSL_2_0
+        return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
+
+    def _cannot_carry_a_good_suite(self, record: Record) -> bool:
+        """A server that prefers its ECDSA certificate accepts none of its suites beside others of that family (see offers.families_at)."""
+        return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.probe.hello.version))
+
+    def _is_control(self, good: Record, hello: ClientHello) -> bool:
+        """The hello of a record was accepted, and is of the shape of another."""
+        if not good.chose or (hello.version in self._chosen and good.reading.version is not hello.version):
+            return False
+        if hello.version is TlsVersion.SSL_2_0:
+            return True
+        # With as many suites, every other style is longer than BARE.
+        has_style = hello.style in (HelloStyle.BARE, good.probe.hello.style)
+        return has_style and len(good.offered) >= len(hello.cipher_suites)
+
+
+def _contradicts(record: Record, good: Record) -> bool:
+    hello, other = record.probe.hello, good.probe.hello
+    if record.outcome.ending is Ending.NOT_RUN:
+        return False
+    if replace(hello, cipher_suites=()) != replace(other, cipher_suites=()):
+        return False
+    both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
+    if not both or len(record.offered) > len(good.offered):
+        return False
+    # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
+    return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))
+
+
+def _may_be_unread(record: Record, good: Record, suite: int) -> bool:
+    """The suite stands where some servers do not look, and further back than where it was chosen."""
+    place = record.probe.hello.cipher_suites.index(suite)
+    return place >= LONG_LIST and place > good.probe.hello.cipher_suites.index(suite)
+
+
+def _is_free_of_groups(record: Record) -> bool:
+    """The refusal cannot be about the groups: it is about the version, or the hello names none."""
+    return record.reading.alert == PROTOCOL_VERSION or record.probe.hello.style is HelloStyle.BARE
+
+
+def _covered(record: Record) -> frozenset[int]:
+    """Return what a refusal is about.
+
+    Beside ECDSA suites it says nothing of the others, unless it is about the version, or the hello names no signature schemes (see offers.families_at).
+    """
+    if record.reading.alert == PROTOCOL_VERSION or record.probe.hello.version < TlsVersion.TLS_1_2:
+        return record.offered
+    return ecdsa_among(record.offered) or record.offered
+
+
+def _read(probe: Probe, outcome: Outcome, offered: frozenset[int]) -> Reading:
+    closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
+    return read_answer(outcome.answer, highest=probe.hello.version, offered=offered, closed=closed, otherwise=_otherwise(outcome))
+
+
+def _otherwise(outcome: Outcome) -> str:
+    if outcome.ending is Ending.NOT_RUN:
+        return "there was no time to wait for an answer"
+    return f"the server did not answer ({outcome.ending.value})" if outcome.connected else f"no TCP connection ({outcome.ending.value})"

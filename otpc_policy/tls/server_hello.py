@@ -1,0 +1,101 @@
+"""The ServerHello of SSL 3 to TLS 1.3, HelloRetryRequest included: from the bytes of the message to a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otpc_policy.tls.fields import Fields, Malformed
+
+_TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
+_ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 16, 43, 51
+# RFC 8446 4.1.3: a ServerHello with this random is a HelloRetryRequest.
+_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerHello:
+    """The server chose.
+
+    version: number on the wire, from supported_versions where that is sent (RFC 8446 4.2.1). legacy_version: from the field that
+    was the version before TLS 1.3. selected_group: of TLS 1.3, where the server names one. alpn: the protocol, where it is sent in clear.
+    """
+
+    version: int
+    cipher_suite: int
+    is_retry_request: bool
+    legacy_version: int = _TLS_1_2
+    selected_group: int | None = None
+    alpn: bytes | None = None
+    compression_method: int = 0
+
+
+def decode_server_hello(body: bytes) -> ServerHello:
+    """Return the ServerHello in a handshake message without its header. Raises Malformed.
+
+    What a client must refuse about the version is malformed, because nothing is proven by it (RFC 8446 4.1.3, 4.2.1).
+    """
+    fields = Fields(body)
+    legacy_version = fields.number(2)
+    is_retry_request = fields.take(32) == _RETRY_RANDOM
+    if len(fields.vector(1)) > 32:
+        raise Malformed("a session id of more than 32 bytes")
+    cipher_suite, compression_method = fields.number(2), fields.number(1)
+    extensions = _extensions(fields)
+    version = _version(extensions.get(_SUPPORTED_VERSIONS), legacy_version, is_retry_request=is_retry_request)
+    return ServerHello(
+        version=version,
+        cipher_suite=cipher_suite,
+        is_retry_request=is_retry_request,
+        legacy_version=legacy_version,
+        selected_group=_group(extensions.get(_KEY_SHARE), is_retry_request=is_retry_request) if version >= _TLS_1_3 else None,
+        alpn=_protocol(extensions.get(_ALPN)),
+        compression_method=compression_method,
+    )
+
+
+def _extensions(fields: Fields) -> Mapping[int, bytes]:
+    extensions: dict[int, bytes] = {}
+    if not fields.left:
+        return extensions
+    listed = Fields(fields.vector(2))
+    if fields.left:
+        raise Malformed("extensions of the wrong length")
+    while listed.left:
+        kind, content = listed.number(2), listed.vector(2)
+        if kind in extensions:
+            raise Malformed(f"extension {kind} twice")
+        extensions[kind] = content
+    return extensions
+
+
+def _version(selected: bytes | None, legacy_version: int, *, is_retry_request: bool) -> int:
+    if selected is None:
+        if legacy_version == _TLS_1_3 or is_retry_request:
+            raise Malformed("TLS 1.3 without supported_versions")
+        return legacy_version
+    version = int.from_bytes(selected, "big")
+    if len(selected) != 2 or version < _TLS_1_3 or legacy_version != _TLS_1_2:
+        raise Malformed("supported_versions of the wrong length, or for a version that does without")
+    return version
+
+
+def _group(key_share: bytes | None, *, is_retry_request: bool) -> int | None:
+    """A HelloRetryRequest names the group alone (RFC 8446 4.2.8)."""
+    if key_share is None:
+        return None
+    fields = Fields(key_share)
+    group = fields.number(2)
+    if (not is_retry_request and not fields.vector(2)) or fields.left:
+        raise Malformed("a malformed key share")
+    return group
+
+
+def _protocol(alpn: bytes | None) -> bytes | None:
+    """The list has exactly one name (RFC 7301 3.1)."""
+    if alpn is None:
+        return None
+    outer = Fields(alpn)
+    listed = Fields(outer.vector(2))
+    name = listed.vector(1)
+    if not name or listed.left or outer.left:
+        raise Malformed("not exactly one protocol chosen by ALPN")
+    return name

@@ -1,0 +1,50 @@
+"""Groups, signature schemes and alerts: numbers have the right names."""
+
+import pytest
+from tlslite import constants
+
+from otpc_policy.tls.alerts import ALERTS, alert_name
+from otpc_policy.tls.named_groups import NAMED_GROUPS, group_name, is_forbidden_in_tls13
+from otpc_policy.tls.signature_schemes import SIGNATURE_SCHEMES, scheme_name
+
+
+def test_another_implementation_uses_the_same_numbers() -> None:
+    """tlslite-ng has tables of its own."""
+    groups = {name: number for name, number in vars(constants.GroupName).items() if isinstance(number, int)}
+    assert {NAMED_GROUPS[number].lower() for number in groups.values()} == {name.lower() for name in groups}
+    alerts = {name: number for name, number in vars(constants.AlertDescription).items() if isinstance(number, int)}
+    assert {name: ALERTS[number] for name, number in alerts.items()} == {name: name for name in alerts}
+    names = {name.lower() for name in SIGNATURE_SCHEMES.values()}
+    theirs = {name: number for name, number in vars(constants.SignatureScheme).items() if name.lower() in names}
+    assert len(theirs) > 15
+    assert {name: SIGNATURE_SCHEMES[number[0] << 8 | number[1]].lower() for name, number in theirs.items()} == {name: name.lower() for name in theirs}
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (group_name(0x11EC), "X25519MLKEM768"),
+        (group_name(0x4138), "0x4138"),
+        (scheme_name(0x0804), "rsa_pss_rsae_sha256"),
+        (scheme_name(0x0202), "dsa_sha1"),
+        (scheme_name(0x0840), "gostr34102012_256_intrinsic"),
+        (scheme_name(0xFE0B), "0xFE0B"),
+        (alert_name(40), "handshake_failure (40)"),
+        (alert_name(200), "alert 200"),
+    ],
+)
+def test_names_are_shown_with_numbers_where_there_is_none(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_names_are_unique() -> None:
+    for table in (NAMED_GROUPS, SIGNATURE_SCHEMES, ALERTS):
+        assert len(set(table.values())) == len(table)
+
+
+def test_groups_that_tls_1_3_forbids_are_those_that_another_implementation_knows_as_such() -> None:
+    """tlslite-ng answers such a group with illegal_parameter when TLS 1.3 is offered alone."""
+    forbidden = {number for number in NAMED_GROUPS if is_forbidden_in_tls13(number)}
+    assert forbidden == constants.TLS_1_3_FORBIDDEN_GROUPS & NAMED_GROUPS.keys()
+    assert {"secp256k1", "brainpoolP256r1", "sect571r1"} <= {NAMED_GROUPS[number] for number in forbidden}
+    assert not {"secp256r1", "x25519", "ffdhe2048", "X25519MLKEM768", "brainpoolP256r1tls13"} & {NAMED_GROUPS[number] for number in forbidden}
