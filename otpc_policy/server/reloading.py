@@ -37,6 +37,8 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
         self._asked = asyncio.Event()
         self._current = loader.load()
+        # Of the files at the last reload, whatever came of it: only another change is worth another look.
+        self._seen = loader.stamp
         self._calendar = calendar_of(self._current)
         observer.config_loaded(True, now())
 
@@ -65,6 +67,12 @@ class Reloader:
             except ConfigurationError as error:
                 self._failed(cause, error.problems)
                 raise
+            except Exception:
+                self._observer.config_reload("failure")
+                self._observer.config_loaded(False, self._now())
+                raise
+            finally:
+                self._seen = self._loader.stamp
             changed = loaded.revision != self._current.revision
             if changed:
                 calendar = await asyncio.to_thread(calendar_of, loaded)
@@ -83,12 +91,10 @@ class Reloader:
                 if cause := await self._cause(poll_s):
                     await self.reload(cause)
             except ConfigurationError:
-                # Said and counted where it happened. The stamp is that of the bad files: the same ones are not complained of again.
+                # Said and counted where it happened.
                 continue
             except Exception:  # noqa: BLE001  # the outermost frame of this task: a bug must not end the watch
                 self._log.exception("configuration_reload_failed", cause=cause)
-                self._observer.config_reload("failure")
-                self._observer.config_loaded(False, self._now())
 
     def partner_count(self) -> int:
         """Return how many partners there are now."""
@@ -112,7 +118,7 @@ class Reloader:
             self._asked.clear()
             return "signal"
         except TimeoutError:
-            return "" if await asyncio.to_thread(self._loader.stamp_now) == self._loader.stamp else "change"
+            return "" if await asyncio.to_thread(self._loader.stamp_now) == self._seen else "change"
 
     def _failed(self, cause: str, problems: tuple[str, ...]) -> None:
         self._observer.config_reload("failure")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from otpc_policy.errors import ConfigurationError
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.server.loading import GenerationLoader
 from otpc_policy.server.partners import PartnerReader
@@ -40,8 +41,18 @@ def main() -> None:
             for single in (False, True):
                 folder = Path(name) / f"{label} {single}"
                 size = _write(folder, entry, count, single)
-                index = _measure(f"{label} ({count})", folder, size)
+                index = max(index, _measure(f"{label} ({count})", folder, size), key=len)
+        _break_one(Path(name) / "whole False", entries)
     _look_up(index)
+
+
+def _break_one(folder: Path, entries: int) -> None:
+    broken = folder / f"p{entries // 2:05d}.toml"
+    broken.write_text(broken.read_text(encoding="utf-8").replace("ends = 2027-03-01T00:00:00Z", "ends = 2027-03-01"), encoding="utf-8")
+    try:
+        PartnerReader(folder).read()
+    except ConfigurationError as error:
+        print(f"one broken among {entries}: {'; '.join(error.problems).replace(str(folder), folder.name)}")
 
 
 def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
@@ -67,7 +78,7 @@ def _look_up(index: PartnerIndex) -> None:
         for host, port in asked:
             index.find(host, port)
         rounds.append((time.perf_counter() - began) / _LOOKUPS)
-    print(f"look-up among {len(index)}: {statistics.median(rounds) * 1e9:.0f} ns")
+    print(f"look-up among {len(index)} partners: {statistics.median(rounds) * 1e9:.0f} ns")
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -162,6 +162,33 @@ async def test_the_watch_sees_a_swapped_link_a_changed_file_and_a_mended_one(fol
         watch.cancel()
 
 
+async def test_validation_does_not_hide_a_change_from_the_watch(folder: MountedFolder) -> None:
+    held = reloader(folder)
+    folder.swap(bank=GOOD, other=GOOD.replace("bank", "other"))
+    await held.validate()
+    watch = asyncio.create_task(held.watch(0.01))
+    try:
+        await until(lambda: len(held.current.partners) == 2)
+    finally:
+        watch.cancel()
+
+
+async def test_a_bug_in_a_load_is_counted_and_ends_neither_the_watch_nor_the_service(folder: MountedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    observer = Observer()
+    held = reloader(folder, observer)
+    watch = asyncio.create_task(held.watch(0.01))
+    try:
+        with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+            broken.setattr("otpc_policy.server.loading.trust_from", lambda _settings: 1 / 0)
+            held.ask()
+            await until(lambda: observer.reloads == ["failure"])
+        assert [one["event"] for one in logs] == ["configuration_reload_failed"]
+        folder.swap(bank=GOOD, other=GOOD.replace("bank", "other"))
+        await until(lambda: len(held.current.partners) == 2)
+    finally:
+        watch.cancel()
+
+
 async def test_whoever_asks_gets_a_reload_though_nothing_is_polled(folder: MountedFolder) -> None:
     held = reloader(folder)
     watch = asyncio.create_task(held.watch(0))
