@@ -213,7 +213,8 @@ class EndpointChecker:
             task = flight.task
             if not task.done():
                 gathered.retry_after = _IN_PROGRESS_RETRY
-                gathered.findings.append(service_finding("CHECK_IN_PROGRESS", "the measurement is still under way; ask again", address.text))
+                message = self._foretell(request, address, now, gathered)
+                gathered.findings.append(service_finding("CHECK_IN_PROGRESS", message, address.text))
             elif task.cancelled():
                 raise ServiceUnavailable("the service is draining")
             elif (error := task.exception()) is None:
@@ -223,6 +224,14 @@ class EndpointChecker:
                 gathered.findings.append(service_finding("SCAN_FAILED", "there is no room to measure this address now", address.text))
             else:
                 gathered.findings.append(service_finding("SCAN_FAILED", "the measurement failed by a fault of this service", address.text))
+
+    def _foretell(self, request: CheckRequest, address: VettedAddress, now: datetime, gathered: _Gathered) -> str:
+        """Take what a measurement under way has found if that denies already, because nothing it may still find permits; say which it is."""
+        found = self._scanner.glimpse(request.endpoint, address, request.depth)
+        if found is None or self._judge.decision(request, found, now) is not Decision.DENY:
+            return "the measurement is still under way; ask again"
+        gathered.facts.append(found)
+        return "the measurement is still under way, and what it has found so far denies already; ask again for the rest"
 
     def _answer(self, request: CheckRequest, resolution: Resolution, gathered: _Gathered) -> CheckAnswer:
         now = self._clock.now()

@@ -1,7 +1,7 @@
 """Policy tests: saved facts, a fixed clock, and what the policy must say of them. Pure; whoever has files reads them elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from otpc_policy.errors import UnknownPolicy
@@ -56,7 +56,7 @@ def judge_with(trust: Trust) -> CaseJudge:
     """Return the judge of cases that applies one policy with this trust, and that of the case."""
 
     def judge(case: PolicyCase, policy: Policy) -> Verdict:
-        whole = Trust(mozilla_roots=trust.mozilla_roots, entries=(*trust.entries, *case.trust))
+        whole = replace(trust, entries=(*trust.entries, *case.trust))
         return evaluate(case.facts, policy, trust=whole, now=case.at, expected_client_auth=case.expected_client_auth)
 
     return judge

@@ -34,6 +34,7 @@ class SslyzeScanner:
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
         self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
 
     @property
     def ready(self) -> bool:
@@ -66,15 +67,27 @@ class SslyzeScanner:
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
             scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
             cut_short: tuple[str, ...] = ()
+            key = (endpoint, address.text, depth)
+            self._running[key] = (scan, started)
             try:
                 async with asyncio.timeout(self._limits.scan_deadline_s):
                     await scan.run()
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+            finally:
+                del self._running[key]
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))
         # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
         return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
+
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None:
+        """Return what a measurement under way has found so far; None if there is none. What it has not asked yet is unknown."""
+        scan, started = self._running.get((endpoint, address.text, depth), (None, 0.0))
+        if scan is None:
+            return None
+        duration = timedelta(seconds=asyncio.get_running_loop().time() - started)
+        return _facts(scan, depth, observed_at=self._now(), duration=duration)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

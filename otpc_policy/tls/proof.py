@@ -22,13 +22,14 @@ LONG_LIST = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
+    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up. shape: all else of its hello."""
 
     wave: int
     probe: Probe
     outcome: Outcome
     reading: Reading
     offered: frozenset[int] = field(repr=False)
+    shape: ClientHello = field(repr=False)
 
     @property
     def chose(self) -> bool:
@@ -47,6 +48,7 @@ class Log:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.waves = 0
+        self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._times: dict[ClientHello, int] = {}
         self._refusals: dict[tuple[TlsVersion, KeyType | None, bool], Mapping[int, Evidence]] = {}
@@ -56,10 +58,12 @@ class Log:
         for probe, outcome in zip(probes, outcomes, strict=True):
             offered = frozenset(probe.hello.cipher_suites)
             reading = _read(probe, outcome, offered)
-            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered)
+            shape = replace(probe.hello, cipher_suites=())
+            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered, shape=shape)
             self.records.append(record)
             self._times[probe.hello] = self.times_asked(probe.hello) + 1
             if record.chose and reading.version is not None:
+                self._goods.append(record)
                 of_version = self._chosen.setdefault(reading.version, {})
                 for suite in reading.suites:
                     of_version.setdefault(suite, record)
@@ -96,9 +100,11 @@ class Log:
 
     def contradictions(self) -> Iterator[Record]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
-        accepted = [record for record in self.records if record.chose]
+        accepted: dict[ClientHello, list[Record]] = {}
+        for record in self._goods:
+            accepted.setdefault(record.shape, []).append(record)
         for record in self.records:
-            if not record.chose and any(_contradicts(record, good) for good in accepted):
+            if not record.chose and any(_contradicts(record, good) for good in accepted.get(record.shape, ())):
                 yield record
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
@@ -151,12 +157,13 @@ class Log:
 
     def has_control_before(self, hello: ClientHello) -> bool:
         """A hello of the same shape, and as long, was accepted in an earlier wave than the one to come."""
-        return any(self._is_control(good, hello) for good in self.records)
+        return any(self._is_control(good, hello) for good in self._goods)
 
     def _is_bracketed(self, record: Record) -> bool:
         """An accepted hello of the same shape came before the refusal, and one was sent behind it."""
-        before = any(good.wave < record.wave and self._is_control(good, record.probe.hello) for good in self.records)
-        return before and any(self._controls_behind(good, record) for good in self.records)
+        hello = record.probe.hello
+        before = any(good.wave < record.wave and self._is_control(good, hello) for good in self._goods)
+        return before and any(self._controls_behind(good, record) for good in reversed(self._goods))
 
     def _controls_behind(self, good: Record, record: Record) -> bool:
         is_later = good.wave > record.wave or (good.wave == record.wave and good.probe.is_last and not record.probe.is_last)
@@ -171,8 +178,8 @@ class Log:
         return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.probe.hello.version))
 
     def _is_control(self, good: Record, hello: ClientHello) -> bool:
-        """The hello of a record was accepted, and is of the shape of another."""
-        if not good.chose or (hello.version in self._chosen and good.reading.version is not hello.version):
+        """An accepted hello is of the shape of another."""
+        if good.reading.version is not hello.version and hello.version in self._chosen:
             return False
         if hello.version is TlsVersion.SSL_2_0:
             return True
@@ -182,13 +189,11 @@ class Log:
 
 
 def _contradicts(record: Record, good: Record) -> bool:
-    hello, other = record.probe.hello, good.probe.hello
-    if record.outcome.ending is Ending.NOT_RUN:
-        return False
-    if replace(hello, cipher_suites=()) != replace(other, cipher_suites=()):
+    """Of two hellos of one shape, the first was not accepted though it holds what was chosen from the second, which is no shorter."""
+    if record.outcome.ending is Ending.NOT_RUN or len(record.offered) > len(good.offered):
         return False
     both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
-    if not both or len(record.offered) > len(good.offered):
+    if not both:
         return False
     # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
     return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))

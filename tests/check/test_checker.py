@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -39,6 +40,7 @@ class World:
     """Clock, resolver, scanner and observer in one; a test changes what they say.
 
     gate: when set, measurements wait for it. facts: what is measured at an address. error: what a measurement raises.
+    so_far: what one under way has found.
     """
 
     at: datetime = NOW
@@ -47,6 +49,7 @@ class World:
     gate: asyncio.Event | None = None
     facts: Callable[[str, datetime], AddressFacts] = field(default_factory=lambda: compliant)
     error: Exception | None = None
+    so_far: Callable[[str, datetime], AddressFacts] | None = None
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -68,6 +71,9 @@ class World:
         if self.error is not None:
             raise self.error
         return self.facts(address.text, self.at)
+
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None:
+        return None if self.so_far is None else self.so_far(address.text, self.at)
 
     def cache_request(self, *, tier: str, result: str) -> None:
         self.events.append((tier, result))
@@ -165,9 +171,32 @@ async def test_a_denial_already_proven_stands_while_another_address_is_measured(
     checker = world.checker()
     denied = await checker.check(request(), wait_s=None)
     world.addresses, world.gate = ("127.0.0.1", "127.0.0.2"), asyncio.Event()
-    partial = await checker.check(request(), wait_s=0)
-    assert (denied.judged.verdict.decision, partial.judged.verdict.decision) == (Decision.DENY, Decision.DENY)
-    assert "CHECK_IN_PROGRESS" in codes(partial)
+    incomplete = await checker.check(request(), wait_s=0)
+    assert (denied.judged.verdict.decision, incomplete.judged.verdict.decision) == (Decision.DENY, Decision.DENY)
+    assert "CHECK_IN_PROGRESS" in codes(incomplete)
+    await checker.close()
+
+
+async def test_what_denies_already_is_told_to_a_caller_out_of_time_and_kept_for_nobody() -> None:
+    denying = partial(compliant, versions=versions(TLS_1_0=Support.YES))
+    world = World(gate=asyncio.Event(), so_far=denying)
+    checker = world.checker()
+    early = await checker.check(request(), wait_s=0)
+    assert early.judged.verdict.decision is Decision.DENY
+    assert codes(early) >= {"CHECK_IN_PROGRESS", "TLS_VERSION_BELOW_MINIMUM"}
+    assert early.retry_after is not None
+    assert world.gate is not None
+    world.gate.set()
+    await turns()
+    assert summary(await checker.check(request(), wait_s=0)) == (Decision.ALLOW, ResultSource.CACHE)
+
+
+@pytest.mark.parametrize("so_far", [compliant, unknown])
+async def test_a_measurement_under_way_that_denies_nothing_yet_permits_nothing(so_far: Callable[[str, datetime], AddressFacts]) -> None:
+    world = World(gate=asyncio.Event(), so_far=so_far)
+    checker = world.checker()
+    early = await checker.check(request(), wait_s=0)
+    assert (summary(early), codes(early)) == ((Decision.INDETERMINATE, ResultSource.NONE), {"CHECK_IN_PROGRESS"})
     await checker.close()
 
 

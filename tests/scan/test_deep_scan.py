@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -39,17 +39,6 @@ AGAINST = (
     DeepCommand.SESSION_RENEGOTIATION,
     DeepCommand.TLS_COMPRESSION,
 )
-
-
-@dataclass
-class Replayed(Connection):
-    """A connection of which the first bytes have been read already."""
-
-    first: bytes
-
-    async def read(self) -> bytes:
-        first, self.first = self.first, b""
-        return first or await super().read()
 
 
 Front = Callable[[Listener, Listener], AbstractContextManager[Listener]]
@@ -239,8 +228,8 @@ async def test_a_version_that_is_met_with_silence_takes_its_share_of_time_and_no
         if first[9:11] == b"\3\1":
             await stall(connection)
         else:
-            replayed = Replayed(connection.number, connection.reader, connection.writer, first)
-            await relayed(replayed)
+            connection.unread(first)
+            await relayed(connection)
 
     with counting_server(own_listener(), ignore_old) as counts:
         facts = await deepen(counts.listener, DeepCommand.HEARTBLEED, DeepCommand.TLS_1_0_CIPHER_SUITES, connection_deadline_s=1.0)

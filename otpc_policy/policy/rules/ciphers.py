@@ -72,12 +72,13 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
     for address in subject.addresses:
         insecure: dict[int, str] = {}
         open_: list[CipherSuiteFact] = []
-        for fact in address.cipher_suites:
+        # Nearly all facts are refusals.
+        for fact in (one for one in address.cipher_suites if one.support is not Support.NO):
             suite = suite_by_code_point(fact.code_point)
             lacks = "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
             if fact.support is Support.YES and lacks:
                 insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
-            elif (fact.support is Support.UNKNOWN and lacks) or (fact.support is not Support.NO and suite is None):
+            elif (fact.support is Support.UNKNOWN and lacks) or suite is None:
                 open_.append(fact)
         if insecure:
             yield Report(
