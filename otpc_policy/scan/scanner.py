@@ -68,14 +68,15 @@ class SslyzeScanner:
             scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
             cut_short: tuple[str, ...] = ()
             key = (endpoint, address.text, depth)
-            self._running[key] = (scan, started)
+            self._running.setdefault(key, (scan, started))
             try:
                 async with asyncio.timeout(self._limits.scan_deadline_s):
                     await scan.run()
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             finally:
-                del self._running[key]
+                if self._running[key][0] is scan:
+                    del self._running[key]
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))
         # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.

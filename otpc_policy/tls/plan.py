@@ -73,8 +73,7 @@ class _Wave:
         self._log, self._server_name = log, server_name
         self._asked: dict[ClientHello, Probe] = {}
         self._closing: dict[ClientHello, Probe] = {}
-        accepted = {record.probe.hello.style for record in log.records if record.chose}
-        self._style = HelloStyle.SHORT if HelloStyle.SHORT in accepted and HelloStyle.FULL not in accepted else HelloStyle.FULL
+        self._style = HelloStyle.SHORT if self._dislikes_full_hellos() else HelloStyle.FULL
         self._lanes = list(self._find_lanes())
 
     def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
@@ -87,6 +86,21 @@ class _Wave:
                 self._ask_version(version)
         self._ask_key_types(obtained)
         return (*self._asked.values(), *self._closing.values())
+
+    def _dislikes_full_hellos(self) -> bool:
+        """Only short hellos were accepted, or none of the full ones that are as long as those with short lists."""
+        accepted = [record for record in self._log.records if record.chose]
+        full = [len(record.offered) for record in accepted if record.probe.hello.style is HelloStyle.FULL]
+        if not full:
+            return any(record.probe.hello.style is HelloStyle.SHORT for record in accepted)
+        return any(
+            record.wave
+            and not record.chose
+            and record.probe.purpose is Purpose.CONTROL
+            and record.probe.hello.style is HelloStyle.FULL
+            and max(full) < len(record.offered) <= LONG_LIST
+            for record in self._log.records
+        )
 
     def old_versions(self) -> tuple[Probe, ...]:
         for version in _OLD_VERSIONS:

@@ -60,7 +60,7 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
     if isinstance(answer, Incomplete) and closed:
         return Reading(reaction=Reaction.CLOSED)
     if isinstance(answer, Ssl2ServerHello):
-        return _violation("SSL 2.0, which was not offered")
+        return _violation(f"{TlsVersion.SSL_2_0.label}, which was not offered")
     return Reading(reaction=Reaction.UNPROVEN, remark=_unproven(answer, otherwise))
 
 

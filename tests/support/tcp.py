@@ -56,8 +56,8 @@ class Connection:
     number: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    transcript: Transcript = field(default_factory=Transcript)
-    _unread: bytes = b""
+    transcript: Transcript = field(default_factory=Transcript, kw_only=True)
+    _unread: bytes = field(default=b"", kw_only=True)
 
     async def read(self) -> bytes:
         """Return what the client sent, or b"" once it has left."""

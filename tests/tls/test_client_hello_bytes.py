@@ -106,7 +106,7 @@ def test_a_full_hello_names_groups_and_schemes_once_each_and_old_ones_last() -> 
     assert hello.signature_schemes is not None
     for numbers in (hello.groups, hello.signature_schemes):
         assert len(set(numbers)) == len(numbers)
-    assert {22, 19, 1, 26, 27, 28, 256} <= set(hello.groups)
+    assert {22, 19, 1, 26, 27, 28} <= set(hello.groups)
     assert {0x0201, 0x0203, 0x0202, 0x0101, 0x0402} <= set(hello.signature_schemes)
     assert hello.signature_schemes.index(0x0403) < hello.signature_schemes.index(0x0201)
 

@@ -33,7 +33,7 @@ def test_every_suite_is_asked_for_at_some_version_and_at_no_other_kind_of_versio
             assert versions == {TLS13}
         else:
             assert TLS12 in versions
-            assert versions in ({TLS12}, {TlsVersion.SSL_3_0, TlsVersion.TLS_1_0, TlsVersion.TLS_1_1, TLS12})
+            assert versions == {version for version in TlsVersion if suite.lowest_version <= version <= TLS12}
 
 
 @pytest.mark.parametrize("version", TlsVersion)

@@ -47,17 +47,17 @@ def test_what_was_offered_and_chosen_is_there(answer: Answer, highest: TlsVersio
         (hello(0x0304, 0x1301), TLS12, "TLS 1.3, which was not offered"),
         (hello(0x0305, 0x1301), TLS13, "version 0x0305, which was not offered"),
         (hello(0x7F1C, 0x1301), TLS13, "version 0x7F1C, which was not offered"),
-        (hello(0x0002, 0x002F), TLS12, "SSL 2.0, which was not offered"),
+        (hello(0x0002, 0x002F), TLS12, "SSL 2, which was not offered"),
         (hello(0x0301, 0x002F), SSL2, "TLS 1.0, which was not offered"),
         (hello(0x0303, 0x1301), TLS13, "cipher suite TLS_AES_128_GCM_SHA256 for TLS 1.2"),
         (hello(0x0304, 0xC02F), TLS13, "cipher suite TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 for TLS 1.3"),
-        (Ssl2ServerHello((0x010080,)), TLS12, "SSL 2.0, which was not offered"),
+        (Ssl2ServerHello((0x010080,)), TLS12, "SSL 2, which was not offered"),
     ],
 )
 def test_what_was_not_offered_is_a_violation_and_proves_nothing(answer: Answer, highest: TlsVersion, remark: str) -> None:
-    # The label of SSL 2 is its name in facts.
-    expected = remark.replace("SSL 2.0", "SSL 2.0" if isinstance(answer, Ssl2ServerHello) else SSL2.label)
-    assert reading(answer, highest, closed=True) == Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {expected}")
+    assert reading(answer, highest, closed=True) == Reading(
+        reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {remark}", is_violation=True
+    )
 
 
 @pytest.mark.parametrize("description", range(256))
@@ -77,7 +77,7 @@ def test_four_alerts_refuse_one_closes_and_no_other_says_anything(description: i
 def test_an_alert_that_is_not_fatal_refuses_nothing(level: int, description: int) -> None:
     read = reading(Alert(level, description), closed=True)
     assert read.reaction is Reaction.UNPROVEN
-    assert read.remark.startswith("the server sent a warning" if level == 1 else f"protocol violation: the server sent an alert of level {level}")
+    assert read.remark.startswith("the server sent the warning" if level == 1 else f"protocol violation: the server sent an alert of level {level}")
 
 
 @pytest.mark.parametrize(

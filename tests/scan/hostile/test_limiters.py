@@ -31,15 +31,14 @@ _SLOW = {"stall", "drip"}
 
 @pytest.mark.parametrize("manner", TURNED_AWAY)
 async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
-    """For each number of connections that are served: what a lax server accepts is never said to be absent once it refuses everything.
+    """What a lax server accepts is never said to be absent once it refuses everything: for each number of connections that it serves first.
 
-    Each number in the most dangerous manner, some numbers in the others. The last control comes behind the last refusal, so a limit that
-    strikes between them is always seen.
+    The last control comes behind the last refusal, so a limit that strikes between them is always seen.
     """
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for number in range(0, 41, {"handshake_failure": 1, "reset": 2, "close": 2, "stall": 2}.get(manner, 4)):
-        lax = rotating(endpoints, number)
+        lax = rotating(endpoints, len(cases))
         cases.append(Case(name=f"{manner} after {number}", behaviour=after(number, lax, TURNED_AWAY[manner]), truth=Truth(always=lax.truth)))
     surveyed = await hurried.survey(*cases, lanes=41 if manner in _SLOW else 8)
     assert_no_false_claim(surveyed)
@@ -48,7 +47,7 @@ async def test_a_limit_in_total_hides_nothing(manner: str, hurried: Surveyor, ba
 
 async def test_a_limit_in_total_makes_no_good_server_bad(patient: Surveyor, backends: Backends) -> None:
     """A server that turns us away is not denied for lacking what it has."""
-    cases = []
+    cases: list[Case] = []
     for manner in ("handshake_failure", "reset"):
         for number in (*range(1, 41, 4), 200):
             behaviour = after(number, backends.strict, TURNED_AWAY[manner])
@@ -63,9 +62,9 @@ async def test_a_limit_in_total_makes_no_good_server_bad(patient: Surveyor, back
 async def test_a_limit_on_simultaneous_connections_hides_nothing(manner: str, hurried: Surveyor, backends: Backends) -> None:
     """The scanner's own connections are what such a limit strikes: its refusals come and go with them."""
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for number in range(1, 17):
-        lax = rotating(endpoints, number + len(manner))
+        lax = rotating(endpoints, len(cases) + len(manner))
         behaviour = at_most_at_once(number, lax, TURNED_AWAY[manner])
         cases.append(Case(name=f"{manner} beside {number}", behaviour=behaviour, truth=Truth(always=lax.truth)))
     assert_no_false_claim(await hurried.survey(*cases))

@@ -35,9 +35,9 @@ def sometimes_lax(strict: Endpoint, lax: Endpoint) -> Truth:
 async def test_refusals_at_random_prove_nothing(manner: str, patient: Surveyor, backends: Backends) -> None:
     refuse = {"reset": reset, "close": finish, "alert 40": alert(40), "alert 80": alert(80)}[manner]
     endpoints = list(backends.lax.values())
-    cases = []
+    cases: list[Case] = []
     for tenths in range(1, 10, 1 if manner == "alert 40" else 2):
-        lax = rotating(endpoints, tenths + 1)
+        lax = rotating(endpoints, len(cases))
         behaviour = at_random(tenths / 10, 1, refuse, lax)
         cases.append(Case(name=f"{manner}, {tenths} of 10", behaviour=behaviour, truth=Truth(unseen=lax.truth)))
     surveyed = await patient.survey(*cases)
@@ -55,7 +55,7 @@ def is_revealing(one: Surveyed) -> bool:
 
 async def test_several_servers_behind_one_address_are_judged_by_the_worst_that_was_seen(patient: Surveyor, backends: Backends) -> None:
     strict = backends.strict
-    cases = []
+    cases: list[Case] = []
     for name, lax in backends.lax.items():
         truth = sometimes_lax(strict, lax)
         cases += [
@@ -73,7 +73,7 @@ async def test_several_servers_behind_one_address_are_judged_by_the_worst_that_w
 
 async def test_what_is_shown_and_then_hidden_has_been_seen(patient: Surveyor, backends: Backends) -> None:
     strict = backends.strict
-    cases = []
+    cases: list[Case] = []
     for name, lax in backends.lax.items():
         truth = sometimes_lax(strict, lax)
         for number in (5, 14, 20, 26):
@@ -91,7 +91,7 @@ def asks_for_weak_alone(hello: SeenHello) -> bool:
 async def test_a_server_that_turns_away_whoever_probes_it_is_not_believed(patient: Surveyor, backends: Backends) -> None:
     """From the first hello of weak suites alone, every hello is refused: the controls are refused with it."""
     ways = {"handshake_failure": alert(40), "reset": reset, "close": finish, "internal_error": alert(80)}
-    cases = []
+    cases: list[Case] = []
     for name, lax in backends.lax.items():
         for way, refuse in ways.items():
             cases.append(Case(name=f"{name}, {way}", behaviour=once_seen(asks_for_weak_alone, lax, refuse), truth=Truth(always=lax.truth)))
