@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from otpc_policy.check.values import Freshness, Judged
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import AddressFacts, Depth
 from otpc_policy.policy.finding import Decision
@@ -12,6 +13,8 @@ from otpc_policy.policy.model import Policy
 
 # Part of every key: raise it when the same server would now give other facts.
 PROBE_VERSION = "1"
+# How soon asking again can find a measurement finished that was still under way.
+IN_PROGRESS_RETRY = timedelta(seconds=1)
 # Entries made in one burst should not all expire in one burst.
 _JITTER = 0.1
 
@@ -57,3 +60,15 @@ def lifetime_ends_at(key: bytes, facts: AddressFacts, lifetime: timedelta) -> da
     """Return the end of a lifetime, moved by up to ten percent either way; the same facts always get the same end."""
     draw = zlib.crc32(key, zlib.crc32(facts.observed_at.isoformat().encode())) / 0xFFFFFFFF
     return facts.observed_at + lifetime * (1 - _JITTER + 2 * _JITTER * draw)
+
+
+def still_answers(judged: Judged, freshness: Freshness, now: datetime) -> bool:
+    """Tell whether a kept judgement is fresh enough for this caller."""
+    return now < judged.expires_at and (freshness.max_age is None or judged.observed_at is None or now - judged.observed_at <= freshness.max_age)
+
+
+def wait_for(judged: Judged, now: datetime) -> timedelta | None:
+    """Return when asking again can help: never for ALLOW and DENY, which a new measurement follows by itself at their end."""
+    if judged.verdict.decision is not Decision.INDETERMINATE:
+        return None
+    return max(judged.expires_at - now, IN_PROGRESS_RETRY)
