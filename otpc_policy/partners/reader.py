@@ -1,6 +1,6 @@
 """From the tables of a document to one partner. What is wrong is collected with its path; nothing is guessed and nothing unknown is passed over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from otpc_policy.partners.fields import (
@@ -116,13 +116,18 @@ class EntryReader:
         if not isinstance(values, list):
             self._problem((*path, key), f"{values!r} is not a list")
             return ()
-        read_values = []
+        try:
+            return tuple([read(value) for value in values])
+        except ValueError:
+            # Nearly all are good; only of a list that is not, each is looked at by itself.
+            return tuple(self._good_ones((*path, key), values, read))
+
+    def _good_ones(self, path: KeyPath, values: Sequence[object], read: Callable[[object], T]) -> Iterator[T]:
         for at, value in enumerate(values):
             try:
-                read_values.append(read(value))
+                yield read(value)
             except ValueError as error:
-                self._problem((*path, key, at), str(error))
-        return tuple(read_values)
+                self._problem((*path, at), str(error))
 
     def _tables(self, table: Table, key: str) -> list[tuple[int, Table]]:
         if key not in table:
