@@ -36,9 +36,10 @@ lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style,
 proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
 	$(BIN)/python protos/generate.py
 
-benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo
+benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo, ten thousand partners
 	$(BIN)/python -m tests.benchmarks.cold
 	$(BIN)/python -m tests.benchmarks.warm
+	$(BIN)/python -m tests.benchmarks.partners
 
 fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minutes (OPTIONS="--cases 1000 --seed 2")
 	$(BIN)/python -m tests.tls.fuzz $(OPTIONS)

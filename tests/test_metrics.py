@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -112,6 +113,23 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one(metrics: Metrics, r
     assert registry.get_sample_value("otpc_policy_config_last_reload_success_timestamp_seconds") == at.timestamp()
 
 
+def test_reloads_are_counted_by_result(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for result in ("success", "failure", "failure"):
+        metrics.config_reload(result)
+    counts = [registry.get_sample_value("otpc_policy_config_reloads_total", {"result": result}) for result in ("success", "failure")]
+    assert counts == [1, 2]
+
+
+def test_what_ends_is_read_when_it_is_scraped(metrics: Metrics, registry: CollectorRegistry) -> None:
+    left = {"pin": 5.0, "waiver": float("inf")}
+    metrics.watch_partners(lambda: 3, {kind: partial(left.__getitem__, kind) for kind in left}, {"pin": lambda: 2})
+    assert registry.get_sample_value("otpc_policy_partners") == 3
+    assert registry.get_sample_value("otpc_policy_partner_next_end_seconds", {"kind": "waiver"}) == float("inf")
+    assert registry.get_sample_value("otpc_policy_partner_ended", {"kind": "pin"}) == 2
+    left["pin"] = 4.0
+    assert registry.get_sample_value("otpc_policy_partner_next_end_seconds", {"kind": "pin"}) == 4
+
+
 def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, registry: CollectorRegistry) -> None:
     before = _series(registry)
     metrics.rpc_started("evil.Service", "x" * 50)
@@ -121,6 +139,7 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
     metrics.cache_request(tier="evil", result="evil")
     metrics.flight("evil")
     metrics.scan_finished(outcome="evil", seconds=0.0)
+    metrics.config_reload("evil")
     assert _series(registry) == before
     other = {"grpc_type": "unary", "grpc_service": OTHER, "grpc_method": OTHER}
     assert registry.get_sample_value("grpc_server_started_total", other) == 1

@@ -64,6 +64,13 @@ class MemoryFactsCache:
             _, (_, freed) = self._entries.popitem(last=False)
             self._bytes -= freed
 
+    def discard_all(self, prefix: bytes) -> int:
+        """Forget the facts whose keys begin so, and return how many there were. Looks at every key: some milliseconds for a full cache."""
+        keys = [key for key in self._entries if key.startswith(prefix)]
+        for key in keys:
+            self.discard(key)
+        return len(keys)
+
     def discard(self, key: bytes) -> None:
         """Forget the facts, if there are any."""
         entry = self._entries.pop(key, None)

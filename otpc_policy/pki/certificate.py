@@ -5,6 +5,7 @@ Nothing here judges. A certificate that leaves this module can be read everywher
 
 import hashlib
 import ipaddress
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ DECODING_ERRORS = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# Re-entrant: whoever decodes a staple decodes certificates within.
+_ONE_AT_A_TIME = threading.RLock()
 # signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
 UNKNOWN_HASH = "unknown"
 # The extensions that this package acts on, or that demand nothing of who validates. Others that cryptography can read are not understood
@@ -94,9 +97,9 @@ def decoding_leniently() -> Iterator[None]:
     """Silence cryptography's warnings about oddities: serial numbers that are not positive, NULL parameters, lengths of names.
 
     They are for programmers, and partners' certificates are full of them; without this, `python -W error` would reject such certificates.
-    Not for threads: warning filters belong to the process.
+    Warning filters belong to the process, so one thread at a time: a reload decodes on a thread of its own.
     """
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -115,6 +115,13 @@ def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+def _admin_caller(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank; a caller is named by a subjectAltName of its certificate")
+    return text.strip()
+
+
+AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
 HostName = Annotated[str, AfterValidator(canonical_host)]

@@ -49,6 +49,14 @@ def test_bytes_are_bounded_and_counted_down_again() -> None:
     assert (len(cache), cache.bytes_kept) == (2, 2 * one)
 
 
+def test_what_begins_alike_is_forgotten_together_and_counted() -> None:
+    cache = MemoryFactsCache(max_entries=100, max_bytes=1 << 20)
+    for key in (b"4:a.b3:443x", b"4:a.b4:8443", b"5:a.bc3:443"):
+        cache.put(key, facts())
+    assert [cache.discard_all(prefix) for prefix in (b"4:a.b3:443", b"4:a.b", b"4:a.b", b"5:a.bc")] == [1, 1, 0, 1]
+    assert (len(cache), cache.bytes_kept) == (0, 0)
+
+
 def test_facts_larger_than_the_bound_are_not_kept_and_displace_nothing_else() -> None:
     cache = MemoryFactsCache(max_entries=100, max_bytes=5000)
     cache.put(b"small", facts())

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.documents import load_builtin_policies
@@ -44,10 +45,10 @@ def entry_of(case: ChainCase) -> TrustEntry:
 @asynccontextmanager
 async def judging(trust: Trust) -> AsyncIterator[Any]:
     """A stub of a service with this trust, which takes anchors from requests."""
+    generation = Generation(policies=load_builtin_policies(), trust=trust)
     servicer = PolicyCheckServicer(
         checker=_NoChecker(),
-        policies=load_builtin_policies(),
-        trust=trust,
+        generation=lambda: generation,
         clock=SystemClock(),
         counters=FakeCounters(),
         decisions=DecisionLog(lambda _line: None),

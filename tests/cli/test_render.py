@@ -38,6 +38,15 @@ def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> 
         assert part in text
 
 
+def test_the_partner_and_its_policy_are_named() -> None:
+    response = check_response(findings=[finding()])
+    assert "partner" not in shown(check_view(response)).replace("partner.test", "")
+    response.partner.id = "bank"
+    assert "partner    bank\n" in "".join(f"{line.rstrip()}\n" for line in shown(check_view(response)).splitlines())
+    response.partner.policy.name = "otpc-2024-12-strict"
+    assert "bank; its policy otpc-2024-12-strict judges too" in shown(check_view(response), width=160)
+
+
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
     text = "".join(f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines())
     for part in (
@@ -208,7 +217,8 @@ def test_reasons_are_the_findings_that_decided() -> None:
 
 
 def test_policies_show_name_mode_rules_and_effects() -> None:
-    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper")
+    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper", extends="lax")
+    policy.lifetimes.allow.FromSeconds(600)
     rule = policy.rules.add(id="cipher.required", summary="One of six", citation="the paper, page 1", parameters=["minimum = 1"])
     rule.codes.add(code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH)
     rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
@@ -216,6 +226,10 @@ def test_policies_show_name_mode_rules_and_effects() -> None:
     text = shown(policy_view(policy))
     for part in ("report-only", "cipher.required", "One of six", "the paper, page 1", "minimum = 1", "DENY  high  CIPHER_SUITE_NONE_REQUIRED", "off   low"):
         assert part in text
+    assert "ALLOW 10 min, others as the service is set" in text
+    assert "lax" in text
+    policy.ClearField("lifetimes")
+    assert "lifetimes  as the service is set" in shown(policy_view(policy))
 
 
 @pytest.mark.parametrize(
