@@ -5,7 +5,7 @@ Evidence of absence needs to know what was really offered: a TLS library drops s
 the version forbids, without saying so. Only our own hellos are read here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -186,7 +186,7 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
 
 def _groups(hello: ClientHello) -> Sequence[int]:
     if hello.groups is GroupList.SHARED:
-        return (_X25519, *_POINTS)
+        return (_X25519, *_points(hello))
     finite_field = _FINITE_FIELD_GROUPS if hello.groups is GroupList.FINITE_FIELD else ()
     if hello.style is not HelloStyle.FULL:
         return (*_FEW_GROUPS, *finite_field)
@@ -194,6 +194,11 @@ def _groups(hello: ClientHello) -> Sequence[int]:
         return (*_CURVES, *finite_field)
     groups = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
     return groups if hello.lowest < TlsVersion.TLS_1_3 else [group for group in groups if not is_forbidden_in_tls13(group)]
+
+
+def _points(hello: ClientHello) -> Mapping[int, bytes]:
+    """Return the constant key shares; a short hello has no room for them."""
+    return _POINTS if hello.groups is GroupList.SHARED and hello.style is HelloStyle.FULL else {}
 
 
 def _schemes(hello: ClientHello) -> Sequence[int]:
@@ -204,8 +209,7 @@ def _schemes(hello: ClientHello) -> Sequence[int]:
 
 def _shares(hello: ClientHello) -> bytes:
     """Return the key shares; that for X25519 stands last and is left empty."""
-    points = _POINTS if hello.groups is GroupList.SHARED else {}
-    entries = b"".join(group.to_bytes(2, "big") + _vector(2, point) for group, point in points.items())
+    entries = b"".join(group.to_bytes(2, "big") + _vector(2, point) for group, point in _points(hello).items())
     return (51).to_bytes(2, "big") + _vector(2, _vector(2, entries + _X25519.to_bytes(2, "big") + _vector(2, bytes(_SHARE_BYTES))))
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import ecdsa_among, finite_field_among
+from otpc_policy.tls.offers import ecdsa_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
+_WEAKNESS = (Evidence.ALERT, Evidence.CLOSED_CONFIRMED)
 # Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
 LONG_LIST = 64
 
@@ -110,19 +111,18 @@ class Log:
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused at a version, each with what proves it.
 
+        Below TLS 1.3 finite-field suites must be refused with both lists of groups (see GroupList). The hellos that ask for them again ask for
+        all of their family, so that one refusal by chance proves nothing of any of these.
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
         if key_type is not None:
             return self.refusals(version, key_type, groups=GroupList.SHARED)
-        without, with_groups = (self.refusals(version, groups=named) for named in (GroupList.WIDE, GroupList.FINITE_FIELD))
-        found = {**with_groups, **without}
-        for suite in finite_field_among(found):
-            evidence = {without.get(suite), with_groups.get(suite)}
-            if None in evidence:
-                del found[suite]
-            elif Evidence.CLOSED_CONFIRMED in evidence:
-                found[suite] = Evidence.CLOSED_CONFIRMED
-        return found
+        found = self.refusals(version, groups=GroupList.WIDE)
+        if not TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
+            return found
+        once = ecdsa_among(found)
+        again = self.refusals(version, groups=GroupList.FINITE_FIELD)
+        return {suite: max(evidence, again.get(suite, evidence), key=_WEAKNESS.index) for suite, evidence in found.items() if suite in once or suite in again}
 
     def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused in hellos that name these groups."""

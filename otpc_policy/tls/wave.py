@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, finite_field_among, lanes_of, short_lists_of, suites_at
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, short_lists_of, suites_at
 from otpc_policy.tls.probe import Probe, Purpose
 from otpc_policy.tls.proof import LONG_LIST, Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
@@ -87,7 +87,7 @@ class Wave:
             left = tuple(suite for suite in family if suite not in accepted)
             hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
             if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
-                hellos += self._finite_field_hellos(version, left)
+                hellos += self._again(version, left)
             proving += [hello for hello in hellos if self._is_open(hello)]
         self._prove(version, proving)
 
@@ -166,7 +166,7 @@ class Wave:
         is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
         if is_vague and version is not TlsVersion.SSL_3_0:
-            hellos += self._finite_field_hellos(version, suites)
+            hellos += self._again(version, suites)
         # Clients of SSL 3 know no extensions, and routing proxies need the name.
         nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
         return [*hellos, *nameless]
@@ -228,9 +228,10 @@ class Wave:
         style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
         return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
 
-    def _finite_field_hellos(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
-        among = finite_field_among(suites)
-        lists = self._lists(version, tuple(suite for suite in suites if suite in among))
+    def _again(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
+        """Ask for all but ECDSA suites once more, with finite-field groups (see Log.absences)."""
+        ecdsa = ecdsa_among(suites)
+        lists = self._lists(version, tuple(suite for suite in suites if suite not in ecdsa))
         return [replace(self._hello(version, some), groups=GroupList.FINITE_FIELD) for some in lists]
 
     def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:

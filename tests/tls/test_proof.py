@@ -7,7 +7,7 @@ import pytest
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, Incomplete, ServerHello
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
 
@@ -59,7 +59,7 @@ REFUSAL = asked(REFUSED, alert(40))
 def test_a_refusal_counts_between_a_control_before_and_one_behind(description: int) -> None:
     refusal = asked(REFUSED, alert(description))
     for log in (log_of(BEFORE, [refusal, chose(CONTROL, is_last=True)]), log_of(BEFORE, [refusal], BEHIND)):
-        assert log.absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
+        assert log.refusals(TLS12, groups=GroupList.WIDE) == dict.fromkeys(ABSENT, Evidence.ALERT)
         assert not list(log.contradictions())
 
 
@@ -85,43 +85,48 @@ UNCONTROLLED: dict[str, list[list[Asked]]] = {
 
 @pytest.mark.parametrize("waves", UNCONTROLLED.values(), ids=UNCONTROLLED)
 def test_without_both_controls_a_refusal_proves_nothing(waves: list[list[Asked]]) -> None:
-    assert log_of(*waves).absences(TLS12) == {}
+    assert log_of(*waves).refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
 @pytest.mark.parametrize("outcome", [alert(0), alert(10), alert(80), alert(112), answered(Alert(1, 40)), CLOSED, SILENT, NOT_RUN, answered(Incomplete())])
 def test_what_is_no_refusing_alert_proves_nothing_between_controls_either(outcome: Outcome) -> None:
-    assert log_of(BEFORE, [asked(REFUSED, outcome), chose(CONTROL, is_last=True)]).absences(TLS12) == {}
+    assert log_of(BEFORE, [asked(REFUSED, outcome), chose(CONTROL, is_last=True)]).refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
 @pytest.mark.parametrize("outcome", [CLOSED, replace(CLOSED, ending=Ending.RESET), alert(80)], ids=["close", "reset", "internal_error"])
 def test_a_close_counts_when_it_came_in_three_waves_with_controls_between_them(outcome: Outcome) -> None:
     close = asked(REFUSED, outcome)
     closing = chose(CONTROL, is_last=True)
-    assert log_of(BEFORE, [close, closing], [close, closing]).absences(TLS12) == {}
-    assert log_of(BEFORE, [close, close, close, closing]).absences(TLS12) == {}
-    assert log_of(BEFORE, [close, closing], [close, closing], [close, closing]).absences(TLS12) == dict.fromkeys(ABSENT, Evidence.CLOSED_CONFIRMED)
+    assert log_of(BEFORE, [close, closing], [close, closing]).refusals(TLS12, groups=GroupList.WIDE) == {}
+    assert log_of(BEFORE, [close, close, close, closing]).refusals(TLS12, groups=GroupList.WIDE) == {}
+    assert log_of(BEFORE, [close, closing], [close, closing], [close, closing]).refusals(TLS12, groups=GroupList.WIDE) == dict.fromkeys(
+        ABSENT, Evidence.CLOSED_CONFIRMED
+    )
     failed = asked(CONTROL, alert(40), is_last=True)
-    assert log_of(BEFORE, [close, closing], [close, closing], [close, failed]).absences(TLS12) == {}
+    assert log_of(BEFORE, [close, closing], [close, closing], [close, failed]).refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
 def test_a_close_before_tcp_connects_is_none() -> None:
     unreachable = asked(REFUSED, Outcome(ending=Ending.RESET))
-    assert log_of(BEFORE, *[[unreachable, chose(CONTROL, is_last=True)]] * 4).absences(TLS12) == {}
+    assert log_of(BEFORE, *[[unreachable, chose(CONTROL, is_last=True)]] * 4).refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
 def test_an_alert_is_stronger_than_closes() -> None:
     closing = chose(CONTROL, is_last=True)
     log = log_of(BEFORE, *[[asked(REFUSED, CLOSED), closing]] * 3, [REFUSAL, closing])
-    assert log.absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
+    assert log.refusals(TLS12, groups=GroupList.WIDE) == dict.fromkeys(ABSENT, Evidence.ALERT)
 
 
 def test_a_version_is_refused_between_controls_of_the_nearest_version() -> None:
     """Once the version itself was chosen, only its own hellos are controls."""
     old = hello(*ABSENT, version=TLS11)
     log = log_of(BEFORE, [asked(old, alert(70)), chose(CONTROL, is_last=True)])
-    assert log.absences(TLS11) == dict.fromkeys(ABSENT, Evidence.ALERT)
-    assert log.absences(TLS12) == log.absences(TLS10) == {}
-    assert log_of(BEFORE, [asked(old, alert(70)), chose(CONTROL, is_last=True)], [chose(hello(0x0035, version=TLS11))]).absences(TLS11) == {}
+    assert log.refusals(TLS11, groups=GroupList.WIDE) == dict.fromkeys(ABSENT, Evidence.ALERT)
+    assert log.refusals(TLS12, groups=GroupList.WIDE) == log.refusals(TLS10, groups=GroupList.WIDE) == {}
+    assert (
+        log_of(BEFORE, [asked(old, alert(70)), chose(CONTROL, is_last=True)], [chose(hello(0x0035, version=TLS11))]).refusals(TLS11, groups=GroupList.WIDE)
+        == {}
+    )
 
 
 def test_ssl_3_needs_a_control_as_long_as_its_hello_of_any_style() -> None:
@@ -151,30 +156,48 @@ def test_beside_ecdsa_suites_a_refusal_is_about_these_alone() -> None:
     mixed = (*ABSENT, *ABSENT_ECDSA)
     control = hello(*mixed, RSA_GOOD)
     about = {
-        description: set(log_of([chose(control)], [asked(hello(*mixed), alert(description))], [chose(control)]).absences(TLS12)) for description in (40, 70)
+        description: set(log_of([chose(control)], [asked(hello(*mixed), alert(description))], [chose(control)]).refusals(TLS12, groups=GroupList.WIDE))
+        for description in (40, 70)
     }
     assert about == {40: set(ABSENT_ECDSA), 70: set(mixed)}
     old = hello(*mixed, version=TLS11)
-    assert set(log_of([chose(control)], [asked(old, alert(40))], [chose(control)]).absences(TLS11)) == set(mixed)
+    assert set(log_of([chose(control)], [asked(old, alert(40))], [chose(control)]).refusals(TLS11, groups=GroupList.WIDE)) == set(mixed)
 
 
 def test_a_long_list_counts_only_while_no_long_control_failed() -> None:
     many = tuple(range(0x2000, 0x2000 + 65))
     refusal, control = asked(hello(*many), alert(40)), chose(hello(*many, RSA_GOOD))
     bracketed = [[control], [refusal], [control]]
-    assert len(log_of(*bracketed).absences(TLS12)) == 65
+    assert len(log_of(*bracketed).refusals(TLS12, groups=GroupList.WIDE)) == 65
     deaf = Probe(hello=hello(*many, RSA_OTHER), purpose=Purpose.CONTROL), alert(40)
-    assert log_of(*bracketed, [deaf]).absences(TLS12) == {}
+    assert log_of(*bracketed, [deaf]).refusals(TLS12, groups=GroupList.WIDE) == {}
     # What was expected to be accepted in the first wave was a guess.
-    assert len(log_of([control, deaf], *bracketed[1:]).absences(TLS12)) == 65
+    assert len(log_of([control, deaf], *bracketed[1:]).refusals(TLS12, groups=GroupList.WIDE)) == 65
 
 
 def test_a_key_type_is_refused_apart_from_the_suites() -> None:
-    control = hello(0x1301, version=TLS13)
-    log = log_of([chose(control)], [asked(replace(control, key_type=KeyType.EDDSA), alert(40)), chose(control, is_last=True)])
+    control = replace(hello(0x1301, version=TLS13), groups=GroupList.SHARED)
+    refusal = asked(replace(control, key_type=KeyType.EDDSA), alert(40))
+    log = log_of([chose(control)], [refusal, chose(control, is_last=True)])
     assert log.absences(TLS13) == {}
     assert log.absences(TLS13, KeyType.EDDSA) == {0x1301: Evidence.ALERT}
     assert log.absences(TLS13, KeyType.RSA) == {}
+    # A server that takes none of these groups refuses them whatever the key type.
+    wide = chose(replace(control, groups=GroupList.WIDE), is_last=True)
+    assert log_of([chose(control)], [refusal, wide]).absences(TLS13, KeyType.EDDSA) == {}
+
+
+def test_absence_takes_a_refusal_with_and_one_without_finite_field_groups_but_for_ecdsa_suites() -> None:
+    again = asked(replace(REFUSED, groups=GroupList.FINITE_FIELD), alert(40))
+    closing = chose(CONTROL, is_last=True)
+    assert log_of(BEFORE, [REFUSAL, closing]).absences(TLS12) == log_of(BEFORE, [again, closing]).absences(TLS12) == {}
+    assert log_of(BEFORE, [REFUSAL, again, closing]).absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
+    of_ecdsa = hello(*ABSENT_ECDSA, ECDSA_GOOD)
+    refused = asked(hello(*ABSENT_ECDSA), alert(40))
+    assert log_of([chose(of_ecdsa)], [refused, chose(of_ecdsa, is_last=True)]).absences(TLS12) == dict.fromkeys(ABSENT_ECDSA, Evidence.ALERT)
+    # An alert about the version is about no group.
+    version = asked(REFUSED, alert(70))
+    assert log_of(BEFORE, [version, closing]).absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
 
 
 def test_a_lower_version_passes_over_those_between() -> None:
