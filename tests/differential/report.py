@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.facts import TlsVersion
 from tests.differential.case import ToolReport, size, suite_name
 from tests.differential.comparison import OURS, Difference, Kind
 from tests.differential.explanations import Accounted, Explanation
@@ -18,8 +18,8 @@ _HEAD = """\
 Written by `make test-differential`; not edited by hand. Each server's configuration says which suites over which versions it must accept, and that is
 compared with what this project's scanner measures and with what other scanners report. A pair is one suite over one version.
 
-*allowed* is the number of pairs that the configuration allows. *ours* is the number that we measured as YES, equal to the allowed ones by name, and after
-a `?` the number left UNKNOWN. For a tool: pairs reported of those that it knows; `-n` are missing, `+n` are reported and not allowed, each with the number
+*allowed* is the number of pairs that the configuration allows. *ours* is the number that we measured as YES; `?n` facts are left
+UNKNOWN, versions included. For a tool: pairs reported of those that it knows; `-n` are missing, `+n` are reported and not allowed, each with the number
 of its explanation below. An empty cell: the tool did not look at this server.
 """
 
@@ -53,8 +53,7 @@ def _versions(result: Result) -> str:
 
 
 def _ours(result: Result, explained: Counter[tuple[Kind, str]]) -> str:
-    unknown = size(result.ours.unknown) + sum(support is Support.UNKNOWN for support in result.ours.versions.values())
-    return f"{size(result.ours.yes)}" + (f" ?{unknown} {_marks(explained)}" if unknown else "")
+    return " ".join(filter(None, (str(size(result.ours.yes)), _marks(explained))))
 
 
 def _tool(result: Result, report: ToolReport | None, explained: Counter[tuple[Kind, str]]) -> str:

@@ -1,7 +1,7 @@
 """sslscan, read from XML, which gives code points.
 
 It knows what its OpenSSL knows, without PSK and SRP for which it has no credentials. It also asks for other suites by hellos of its own; what it
-finds so is compared, but a suite outside of OpenSSL that it does not report counts as not known.
+finds so is compared and counts as known, but a suite outside of OpenSSL that it does not report counts as not known.
 """
 
 import re
@@ -53,7 +53,9 @@ def read(path: Path) -> ToolReport:
     for element in root.iter("cipher"):
         offered[_VERSIONS[element.get("sslversion", "")]].add(int(element.get("id", ""), 16))
     told = frozenset(_PROTOCOLS[element.get("type", ""), element.get("version", "")] for element in root.iter("protocol") if element.get("enabled") == "1")
-    return ToolReport(offered={version: frozenset(seen) for version, seen in offered.items()}, known=known(), versions_told=told)
+    found = {version: frozenset(seen) for version, seen in offered.items()}
+    everything = {version: found.get(version, frozenset()) | known().get(version, frozenset()) for version in TlsVersion}
+    return ToolReport(offered=found, known=everything, versions_told=told)
 
 
 @cache
