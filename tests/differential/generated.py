@@ -29,13 +29,13 @@ _GNUTLS_MACS = ("AEAD", "SHA1", "SHA256", "SHA384", "MD5")
 _GNUTLS_GROUPS = ("SECP256R1", "SECP384R1", "SECP521R1", "X25519", "X448", "FFDHE2048", "FFDHE3072")
 
 
-def generated(authority: CertificateAuthority) -> Iterator[Case]:
-    """Yield all of them. A configuration that allows nothing is drawn again."""
+def generated(authority: CertificateAuthority, seed: int = SEED) -> Iterator[Case]:
+    """Yield all of them. A configuration that allows nothing is drawn again. seed: another one draws other configurations."""
     makers = {"s_server": _s_server, "nginx": _nginx, "gnutls-serv": _gnutls_serv}
     for kind, make in makers.items():
         for number in range(COUNTS[kind]):
             name = f"{kind}-{number:02}"
-            chance = random.Random(f"{SEED} {name}")
+            chance = random.Random(f"{seed} {name}")
             case = make(name, chance, authority)
             while not case.allowed:
                 case = make(name, chance, authority)
