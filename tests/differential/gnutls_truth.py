@@ -69,6 +69,9 @@ def _against(name: str, version: TlsVersion, configuration: GnuTlsConfiguration,
         yield "no pre-shared key"
     if "SRP" in name:
         yield "no SRP verifiers"
+    if ("_DHE_" in name or "_DH_ANON_" in name) and "GROUP-FFDHE" not in listing:
+        # Since 3.6 the groups of the priority string are the only parameters for finite fields, named by the client or not.
+        yield "no finite field among the groups"
     if ("_ECDHE_" in name or "_ECDH_ANON_" in name) and not curves:
         yield "no elliptic curve among the groups"
 

@@ -82,6 +82,7 @@ def test_what_is_not_allowed_has_its_reason() -> None:
         (("rsa2048", "ec256"), False, "GROUP-ALL", {0xC02F, 0xC02B, 0x00A6}),
         (("ec256",), True, "GROUP-ALL", {0xC02B, 0x00A6}),
         (("rsa2048",), True, "GROUP-FFDHE2048", {0x009C, 0x00A6}),
+        (("rsa2048",), True, "GROUP-SECP256R1", {0x009C, 0xC02F}),
     ],
 )
 def test_gnutls_over_tls_1_2(keys: tuple[str, ...], encipherment: bool, groups: str, allowed: set[int]) -> None:
