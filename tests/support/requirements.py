@@ -18,6 +18,8 @@ _INSTALL = {
     "nmap": "apt-get install nmap",
     "sslscan": "apt-get install sslscan",
     "testssl": "apt-get install testssl.sh bsdextrautils dnsutils",
+    "certutil": "apt-get install libnss3-tools",
+    "pk12util": "apt-get install libnss3-tools",
     "selfserv": "apt-get install libnss3-tools",
     "lighttpd": "apt-get install lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl",
     "java": "apt-get install default-jre-headless",

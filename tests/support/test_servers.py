@@ -28,7 +28,10 @@ from tests.support.servers import (
     stunnel,
     tls_server,
 )
+from tests.support.servers.envoy import envoy
 from tests.support.servers.legacy import SSL_3_0
+from tests.support.servers.lighttpd import lighttpd
+from tests.support.servers.nss import selfserv
 
 AUTHORITY = CertificateAuthority.create()
 OFFER = TlsOffer(certificates=(AUTHORITY.issue(key="rsa2048"), AUTHORITY.issue(key="ec256")))
@@ -70,6 +73,24 @@ def test_weak_versions_and_keys_can_be_served(serve: Serve) -> None:
         shown = s_client(server, "-tls1", "-cipher", "ALL:@SECLEVEL=0")
     assert "New, TLSv1.0" in shown or "Protocol  : TLSv1\n" in shown
     assert "Server public key is 1024 bit" in shown
+
+
+@pytest.mark.parametrize("library", ["BoringSSL", "NSS", "mbedTLS", "wolfSSL"])
+def test_other_libraries_serve_the_suite_they_are_told_to(library: str) -> None:
+    openssl_name = "ECDHE-RSA-AES128-GCM-SHA256"
+    told = TlsOffer(certificates=SINGLE.certificates, versions=("1.2",), ciphers=openssl_name)
+    in_iana = TlsOffer(certificates=SINGLE.certificates, versions=("1.2",), ciphers="TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA256")
+    serve = {
+        "BoringSSL": lambda: envoy(own_listener(), told),
+        "NSS": lambda: selfserv(own_listener(), told, suites=(0xC02F,)),
+        "mbedTLS": lambda: lighttpd(own_listener(), in_iana, "mbedtls"),
+        "wolfSSL": lambda: lighttpd(own_listener(), told, "wolfssl"),
+    }
+    with serve[library]() as server:
+        offered = s_client(server, "-tls1_2", "-cipher", openssl_name)
+        unlisted = s_client(server, "-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384")
+    assert f"Cipher is {openssl_name}" in offered
+    assert "Cipher is (NONE)" in unlisted
 
 
 def test_stunnel_serves_one_certificate_in_front_of_http() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
@@ -35,7 +36,7 @@ def selfserv(listener: Listener, offer: TlsOffer, *, suites: Iterable[int], argu
             )
             store.write_bytes(content)
             subprocess.run([require("pk12util"), "-i", str(store), "-d", database, "-W", _PASSWORD, "-K", ""], check=True, capture_output=True)
-            names += ["-e" if "EC" in type(issued.private_key).__name__ or "Elliptic" in type(issued.private_key).__name__ else "-n", name]
+            names += ["-e" if isinstance(issued.private_key, ec.EllipticCurvePrivateKey) else "-n", name]
         first, last = (version if version.startswith("ssl") else f"tls{version}" for version in (offer.versions[0], offer.versions[-1]))
         listed = "".join(f":{suite:04X}" for suite in sorted(suites))
         command = (require("selfserv"), "-d", database, "-p", str(everywhere.port), "-V", f"{first}:{last}", "-c", listed, "-H", "1")
