@@ -120,7 +120,9 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
     before, has_session_id, behind, has_share = _template(hello)
     session_id = entropy[32:64] if has_session_id else b""
-    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], entropy[64:96] if has_share else b""))
+    # RFC 7748 5 has the highest bit of an X25519 share ignored; wolfSSL refuses shares in which it is set.
+    share = entropy[64:95] + bytes((entropy[95] & 0x7F,)) if has_share else b""
+    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], share))
 
 
 def _with_signal(hello: ClientHello) -> tuple[int, ...]:
