@@ -75,7 +75,7 @@ class SslyzeScanner:
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
             finally:
-                if self._running[key][0] is scan:
+                if self._running.get(key, (None, 0.0))[0] is scan:
                     del self._running[key]
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from otpc_policy.errors import ConfigurationError, MalformedCertificate
-from otpc_policy.pki.anchors import problem_with_anchor
+from otpc_policy.pki.anchors import problem_with_anchor, web_anchor_set
 from otpc_policy.pki.certificate import view_certificate
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.roots import mozilla_roots
@@ -23,7 +23,9 @@ def trust_from(settings: Settings) -> Trust:
             problems.extend(f"{place}: {problem}" for problem in error.problems)
     if problems:
         raise ConfigurationError(problems)
-    return Trust(mozilla_roots=mozilla_roots(), entries=tuple(entries))
+    roots = mozilla_roots()
+    web_anchor_set(roots)  # decoding them all takes 50 ms, which the first caller's deadline may not have
+    return Trust(mozilla_roots=roots, entries=tuple(entries))
 
 
 def _entry(entry: TrustSettings, place: str, problems: list[str]) -> TrustEntry:
