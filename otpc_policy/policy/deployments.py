@@ -49,7 +49,8 @@ def _missing(address: AddressFacts) -> Iterator[str]:
         yield "no handshake was completed"
     known = obtained | {(one.version, one.key_type) for one in address.deployments if one.support is Support.NO}
     for fact in address.cipher_suites:
-        yield from _missing_for(fact, obtained, known)
+        if fact.support is not Support.NO:
+            yield from _missing_for(fact, obtained, known)
 
 
 def _missing_over(version: TlsVersion, address: AddressFacts) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _missing_over(version: TlsVersion, address: AddressFacts) -> Iterator[str]:
 def _missing_for(fact: CipherSuiteFact, obtained: set[tuple[TlsVersion, KeyType]], known: set[tuple[TlsVersion, KeyType]]) -> Iterator[str]:
     """A suite that is accepted proves a key type, whose certificate must have been seen; one that may be accepted must not be the only hint of one."""
     suite = suite_by_code_point(fact.code_point)
-    if suite is None or suite.authentication is None or fact.support is Support.NO:
+    if suite is None or suite.authentication is None:
         return
     leaves = _leaves(suite.authentication)
     sufficient = obtained if fact.support is Support.YES else known

@@ -71,11 +71,10 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
         insecure: dict[int, str] = {}
         open_: list[CipherSuiteFact] = []
         for fact in address.cipher_suites:
-            suite = suite_by_code_point(fact.code_point)
-            lacks = "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
+            lacks = _lacks(fact.code_point, kinds)
             if fact.support is Support.YES and lacks:
                 insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
-            elif (fact.support is Support.UNKNOWN and lacks) or (fact.support is not Support.NO and suite is None):
+            elif (fact.support is Support.UNKNOWN and lacks) or (fact.support is not Support.NO and suite_by_code_point(fact.code_point) is None):
                 open_.append(fact)
         if insecure:
             yield Report(
@@ -148,6 +147,13 @@ def _named(facts: Iterable[CipherSuiteFact]) -> str:
 def _name(code_point: int) -> str:
     suite = suite_by_code_point(code_point)
     return suite.iana_name if suite else f"0x{code_point:04X}"
+
+
+# Hundreds of suites are asked about in every judgement; what they lack never changes.
+@lru_cache(maxsize=4096)
+def _lacks(code_point: int, kinds: tuple[str, ...]) -> str:
+    suite = suite_by_code_point(code_point)
+    return "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
 
 
 def _is_kind(suite: CipherSuite, kind: str) -> bool:
