@@ -36,8 +36,9 @@ class Running:
         return cpu_s(self.process)
 
     def children_cpu_s(self) -> float:
-        """Return the CPU seconds of the children that run now."""
-        return sum(map(cpu_s, self.process.children(recursive=True)))
+        """Return the CPU seconds of the children: of those that run, and of those that ended, which the system counts in hundredths."""
+        ended = self.process.cpu_times()
+        return sum(map(cpu_s, self.process.children(recursive=True))) + float(ended.children_user + ended.children_system)
 
     def memory_bytes(self) -> int:
         """Return the proportional set size of the process and its children."""
