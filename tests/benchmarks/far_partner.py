@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -24,6 +25,13 @@ ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 -----END DH PARAMETERS-----
 """
 _LAX_VERSIONS, _LAX_CIPHERS = ("1.0", "1.1", "1.2", "1.3"), "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+
+
+class Lax(Enum):
+    """Every version and suite that nginx can be made to offer: as it comes, and with finite-field Diffie-Hellman, anonymous included."""
+
+    WITHOUT_FINITE_FIELDS = "nginx with ALL:COMPLEMENTOFALL:@SECLEVEL=0 over TLS 1.0 to 1.3"
+    WITH_FINITE_FIELDS = "the same with ssl_dhparam"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +67,10 @@ class FarPartner:
 
 
 @contextmanager
-def far_partner(directory: Path, *, names: int, round_trip_s: float, accepts_everything: bool = False, own_addresses: bool = False) -> Iterator[FarPartner]:
+def far_partner(directory: Path, *, names: int, round_trip_s: float, lax: Lax | None = None, own_addresses: bool = False) -> Iterator[FarPartner]:
     """Serve while the context lasts.
 
-    accepts_everything: every version and suite that OpenSSL can be made to offer, in place of a compliant server.
+    lax: what is served in place of a compliant server.
     own_addresses: every name has an address of its own; one relay listens on all of 127.0.0.0/8.
     """
     root = CertificateAuthority.create("Benchmark Root")
@@ -71,10 +79,12 @@ def far_partner(directory: Path, *, names: int, round_trip_s: float, accepts_eve
     anchor.write_bytes(root.pem)
     offer = TlsOffer(certificates=(issuer.issue(dns=("*.partner.test",), key="rsa2048"), issuer.issue(dns=("*.partner.test",), key="ec256")))
     directives = []
-    if accepts_everything:
+    if lax is not None:
+        offer = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS)
+    if lax is Lax.WITH_FINITE_FIELDS:
         parameters = directory / "dh.pem"
         parameters.write_text(_DH_PARAMETERS)
-        offer, directives = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS), [f"ssl_dhparam {parameters};"]
+        directives.append(f"ssl_dhparam {parameters};")
     address = own_address()
     hosts = {f"p{number}.partner.test": f"127.253.{number // 250}.{1 + number % 250}" if own_addresses else address for number in range(names)}
     with (

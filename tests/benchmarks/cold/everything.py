@@ -55,7 +55,7 @@ def print_everything(ours: Cost, observation: pb.EndpointObservation, alone: Sur
     """Print what was found, what it took, and what limits it."""
     accepted = Counter(one.version for one in observation.addresses[0].cipher_suites if one.support == pb.SUPPORT_YES)
     found = ", ".join(f"{count} of {TlsVersion[pb.TlsVersion.Name(version).removeprefix('TLS_VERSION_')].label}" for version, count in sorted(accepted.items()))
-    print(f"\nthe server that accepts everything: {found}")
+    print(f"accepted: {found}")
     print(f"wall {ours.wall_s:.2f} s, target {_TARGET_S:.0f} s; {ours.connections} connections, {ours.most_open} at once; CPU {ours.cpu_s * 1000:.0f} ms")
     at_once = ScanLimits().connections_per_address
     turns = sum(-(-hellos // at_once) for hellos in alone.waves)
