@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint proto constraints benchmark fuzz image clean
+.PHONY: help run demo test test-differential lint proto constraints benchmark fuzz image clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## Set up and start the service on its embedded defaults (OPTIONS="--help" shows more)
 	$(BIN)/otpc-policy serve $(OPTIONS)
@@ -21,6 +21,10 @@ demo: $(VENV)/.run ## Set up, start eight local partners and the service, check 
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(OPTIONS)
+
+# gRPC would log every refused hello.
+test-differential: $(VENV)/.test ## Compare our scanner and four others with what 80 real servers allow; write tests/differential/REPORT.md
+	GRPC_VERBOSITY=NONE $(BIN)/python -m tests.differential $(OPTIONS)
 
 lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style, the Dockerfile
 	$(BIN)/ruff format --check .
@@ -32,9 +36,10 @@ lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style,
 proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
 	$(BIN)/python protos/generate.py
 
-benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo
+benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo, ten thousand partners
 	$(BIN)/python -m tests.benchmarks.cold
 	$(BIN)/python -m tests.benchmarks.warm
+	$(BIN)/python -m tests.benchmarks.partners
 
 fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minutes (OPTIONS="--cases 1000 --seed 2")
 	$(BIN)/python -m tests.tls.fuzz $(OPTIONS)

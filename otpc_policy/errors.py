@@ -58,3 +58,7 @@ class ConfigurationError(OtpcPolicyError):
 
 class MalformedCertificate(OtpcPolicyError):
     """Bytes that should be a certificate cannot be decoded."""
+
+
+class MalformedFacts(OtpcPolicyError):
+    """A document that should hold facts cannot be decoded, or is of another version."""

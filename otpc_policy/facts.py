@@ -102,6 +102,29 @@ class Vulnerability(_Word):
     COMPRESSION = "COMPRESSION"
 
 
+class DeepCommand(Enum):
+    """Scan commands that a DEEP measurement can run, in the order in which they begin; the values are the names that sslyze gives them.
+
+    The first five tell of one Vulnerability each. The cipher suites are compared with the STANDARD facts. The others are shown in DeepFacts.
+    """
+
+    HEARTBLEED = "heartbleed"
+    OPENSSL_CCS_INJECTION = "openssl_ccs_injection"
+    ROBOT = "robot"
+    SESSION_RENEGOTIATION = "session_renegotiation"
+    TLS_COMPRESSION = "tls_compression"
+    TLS_1_3_EARLY_DATA = "tls_1_3_early_data"
+    TLS_FALLBACK_SCSV = "tls_fallback_scsv"
+    TLS_EXTENDED_MASTER_SECRET = "tls_extended_master_secret"  # noqa: S105 - a name, no secret
+    ELLIPTIC_CURVES = "elliptic_curves"
+    TLS_1_3_CIPHER_SUITES = "tls_1_3_cipher_suites"
+    TLS_1_2_CIPHER_SUITES = "tls_1_2_cipher_suites"
+    TLS_1_1_CIPHER_SUITES = "tls_1_1_cipher_suites"
+    TLS_1_0_CIPHER_SUITES = "tls_1_0_cipher_suites"
+    SSL_3_0_CIPHER_SUITES = "ssl_3_0_cipher_suites"
+    SSL_2_0_CIPHER_SUITES = "ssl_2_0_cipher_suites"
+
+
 @dataclass(frozen=True, slots=True)
 class VersionFact:
     """Whether one protocol version is offered."""
@@ -150,6 +173,35 @@ class VulnerabilityFact:
     present: Support
 
 
+@dataclass(frozen=True, slots=True)
+class CurveFact:
+    """Whether key exchange over one elliptic curve is accepted. curve: its name in SEC 2 or RFC, in lower case, such as "secp256r1"."""
+
+    curve: str
+    support: Support
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepFacts:
+    """What a DEEP measurement shows beside the vulnerabilities; UNKNOWN where a command was not run or proves nothing.
+
+    early_data: TLS 1.3 early data is accepted. secure_renegotiation: RFC 5746. client_renegotiation: a client may renegotiate as often
+    as it likes. contradictions: for people, what the two measurements disagree about; those facts are UNKNOWN.
+    connections_used, duration: of the DEEP part alone. remarks: for people, what kept it from ending.
+    """
+
+    early_data: Support = Support.UNKNOWN
+    fallback_scsv: Support = Support.UNKNOWN
+    extended_master_secret: Support = Support.UNKNOWN
+    secure_renegotiation: Support = Support.UNKNOWN
+    client_renegotiation: Support = Support.UNKNOWN
+    curves: tuple[CurveFact, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    connections_used: int = 0
+    duration: timedelta = timedelta()
+    remarks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
     """One connection of a measurement, for people.
@@ -175,6 +227,7 @@ class AddressFacts:
     cipher_suites: every suite that was offered, for every version that is offered.
     remarks: for people: what could not be seen and why, protocol violations met.
     intolerances: for people: what the server dislikes in a client, and how it was measured all the same. trace: connection by connection.
+    deep: None unless a DEEP measurement was carried out.
     """
 
     address: str
@@ -193,6 +246,7 @@ class AddressFacts:
     remarks: tuple[str, ...] = ()
     intolerances: tuple[str, ...] = ()
     trace: tuple[TraceStep, ...] = ()
+    deep: DeepFacts | None = None
 
     def version(self, version: TlsVersion) -> VersionFact:
         """Return the fact about a version; unknown where it was not asked about."""

@@ -49,7 +49,9 @@ DECIDING_RPCS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate")
 CACHE_TIERS = ("memory",)
 CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
 FLIGHT_RESULTS = ("began", "joined")
+CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
 SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
+RELOAD_RESULTS = ("success", "failure")
 FINDING_EFFECTS = (Effect.ADVISORY, Effect.DENY, Effect.INDETERMINATE, Effect.WAIVED)
 
 # A cached answer takes a fraction of a millisecond, a cold one several round trips, a stuck target the scan's deadline.
@@ -110,15 +112,31 @@ class Metrics:
         self._scan_s = Histogram(
             "scan_seconds", "Time to measure one address, waiting included.", namespace=NAMESPACE, buckets=SCAN_BUCKETS_S, registry=self._registry
         )
+        # subject: version, cipher_suite. Ours and sslyze's proof of it exclude each other; the fact is then unknown.
+        contradictions = Counter(
+            "deep_contradictions_total", "Facts that the DEEP measurement contradicts.", ("subject",), namespace=NAMESPACE, registry=self._registry
+        )
+        self._contradictions = {subject: contradictions.labels(subject) for subject in (*CONTRADICTION_SUBJECTS, OTHER)}
         self._queue = Gauge("scan_queue_length", "Measurements that wait.", namespace=NAMESPACE, registry=self._registry)
         self._workers = Gauge("scan_workers", "Worker processes that are alive.", namespace=NAMESPACE, registry=self._registry)
 
     def _build_process(self) -> None:
-        # 1 after a good load of the policies, 0 after a failed one (the last good set then stays).
-        self._config_good = Gauge("config_last_reload_successful", "The last load of the policies succeeded.", namespace=NAMESPACE, registry=self._registry)
-        self._config_at = Gauge(
-            "config_last_reload_success_timestamp_seconds", "When the policies were last loaded well.", namespace=NAMESPACE, registry=self._registry
+        # 1 after a good load of policies, partners and trust, 0 after a failed one (the last good set then stays).
+        self._config_good = Gauge(
+            "config_last_reload_successful", "The last load of policies, partners and trust succeeded.", namespace=NAMESPACE, registry=self._registry
         )
+        self._config_at = Gauge(
+            "config_last_reload_success_timestamp_seconds", "When they were last loaded well.", namespace=NAMESPACE, registry=self._registry
+        )
+        # result: success, failure (the last good set stays). The load at the start is none.
+        reloads = Counter("config_reloads_total", "Reloads of policies, partners and trust.", ("result",), namespace=NAMESPACE, registry=self._registry)
+        self._reloads = {result: reloads.labels(result) for result in (*RELOAD_RESULTS, OTHER)}
+        self._partners = Gauge("partners", "Partners whose entries are in use.", namespace=NAMESPACE, registry=self._registry)
+        # kind: waiver, pin, anchor. Never a partner: `otpc-policy policy lint` says which.
+        self._next_end = Gauge(
+            "partner_next_end_seconds", "Time until the next one ends; +Inf if none does.", ("kind",), namespace=NAMESPACE, registry=self._registry
+        )
+        self._ended = Gauge("partner_ended", "Those that have ended and are still written down.", ("kind",), namespace=NAMESPACE, registry=self._registry)
         # Not zero: the reader of the log is too slow, and decisions are missing from it.
         self._undocumented = Gauge("decision_log_dropped_lines", "Decisions that reached no log.", namespace=NAMESPACE, registry=self._registry)
         versions = {"version": __version__, "python": platform.python_version(), "grpcio": version("grpcio"), "sslyze": version("sslyze")}
@@ -156,6 +174,10 @@ class Metrics:
         (self._scans.get(outcome) or self._scans[OTHER]).inc()
         self._scan_s.observe(seconds)
 
+    def contradicted(self, subject: str) -> None:
+        """Count a fact about which two measurements disagree."""
+        (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
+
     def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
         """Read the length of the queue and the number of workers whenever they are scraped."""
         self._queue.set_function(queued)
@@ -165,8 +187,20 @@ class Metrics:
         """Read the number of decisions that reached no log whenever it is scraped."""
         self._undocumented.set_function(dropped)
 
+    def watch_partners(self, count: Callable[[], float], next_end_s: Mapping[str, Callable[[], float]], ended: Mapping[str, Callable[[], float]]) -> None:
+        """Read whenever they are scraped: how many partners there are, and by kind the time to the next end and the number of those that have come."""
+        self._partners.set_function(count)
+        for kind, seconds in next_end_s.items():
+            self._next_end.labels(kind).set_function(seconds)
+        for kind, number in ended.items():
+            self._ended.labels(kind).set_function(number)
+
+    def config_reload(self, result: str) -> None:
+        """Count a reload."""
+        (self._reloads.get(result) or self._reloads[OTHER]).inc()
+
     def config_loaded(self, successful: bool, at: datetime) -> None:
-        """Record a load of the policies."""
+        """Record a load of policies, partners and trust."""
         self._config_good.set(successful)
         if successful:
             self._config_at.set(at.timestamp())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.endpoint import Endpoint, parse_endpoint
+from otpc_policy.endpoint import Endpoint, canonical_host, parse_endpoint
 from otpc_policy.errors import InvalidRequest
 
 
@@ -68,4 +68,17 @@ def _parsed(host: str) -> Endpoint | None:
     try:
         return parse_endpoint(host)
     except InvalidRequest:
+        return None
+
+
+@given(st.text("abx019-.", min_size=1, max_size=62))
+def test_a_plain_name_is_canonical_by_the_short_way_as_by_the_long_one(host: str) -> None:
+    # A trailing dot leads every name the long way, through IDNA.
+    assert _canonical_or_none(host) == _canonical_or_none(host + ".") or host.endswith(".") or host[-1].isdigit()
+
+
+def _canonical_or_none(host: str) -> str | None:
+    try:
+        return canonical_host(host)
+    except ValueError:
         return None

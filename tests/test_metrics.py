@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -48,6 +49,7 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_flights_total", {"result": "joined"}),
         ("otpc_policy_scans_total", {"outcome": "overloaded"}),
         ("otpc_policy_scan_seconds_count", {}),
+        ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),
         ("otpc_policy_scan_queue_length", {}),
         ("otpc_policy_scan_workers", {}),
         ("otpc_policy_result_age_seconds_count", {}),
@@ -111,6 +113,23 @@ def test_a_failed_reload_keeps_the_time_of_the_last_good_one(metrics: Metrics, r
     assert registry.get_sample_value("otpc_policy_config_last_reload_success_timestamp_seconds") == at.timestamp()
 
 
+def test_reloads_are_counted_by_result(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for result in ("success", "failure", "failure"):
+        metrics.config_reload(result)
+    counts = [registry.get_sample_value("otpc_policy_config_reloads_total", {"result": result}) for result in ("success", "failure")]
+    assert counts == [1, 2]
+
+
+def test_what_ends_is_read_when_it_is_scraped(metrics: Metrics, registry: CollectorRegistry) -> None:
+    left = {"pin": 5.0, "waiver": float("inf")}
+    metrics.watch_partners(lambda: 3, {kind: partial(left.__getitem__, kind) for kind in left}, {"pin": lambda: 2})
+    assert registry.get_sample_value("otpc_policy_partners") == 3
+    assert registry.get_sample_value("otpc_policy_partner_next_end_seconds", {"kind": "waiver"}) == float("inf")
+    assert registry.get_sample_value("otpc_policy_partner_ended", {"kind": "pin"}) == 2
+    left["pin"] = 4.0
+    assert registry.get_sample_value("otpc_policy_partner_next_end_seconds", {"kind": "pin"}) == 4
+
+
 def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, registry: CollectorRegistry) -> None:
     before = _series(registry)
     metrics.rpc_started("evil.Service", "x" * 50)
@@ -120,6 +139,7 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
     metrics.cache_request(tier="evil", result="evil")
     metrics.flight("evil")
     metrics.scan_finished(outcome="evil", seconds=0.0)
+    metrics.config_reload("evil")
     assert _series(registry) == before
     other = {"grpc_type": "unary", "grpc_service": OTHER, "grpc_method": OTHER}
     assert registry.get_sample_value("grpc_server_started_total", other) == 1
@@ -131,3 +151,12 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
 def test_promtool_finds_nothing_to_complain_about(registry: CollectorRegistry) -> None:
     checked = subprocess.run([require("promtool"), "check", "metrics"], input=generate_latest(registry), capture_output=True, timeout=20, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_contradictions_are_counted_by_what_they_are_about(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for subject in ("version", "cipher_suite", "cipher_suite", "partner.test"):
+        metrics.contradicted(subject)
+    counted = {
+        subject: registry.get_sample_value("otpc_policy_deep_contradictions_total", {"subject": subject}) for subject in ("version", "cipher_suite", OTHER)
+    }
+    assert counted == {"version": 1, "cipher_suite": 2, OTHER: 1}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.facts import DeepCommand
 from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
@@ -171,6 +172,33 @@ def test_a_trust_entry_that_names_no_host_is_refused() -> None:
     assert _problems(trust=[{"hosts": [], "spki_sha256": DIGEST}])[0].startswith("trust.0.hosts: is empty")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"admin_service": True}, ""),
+        ({"admin_service": True, "listen": "[::]:50051", "dangerously_listen_without_tls": True}, "name who may administer"),
+        ({"admin_service": True, "admin_callers": ["spiffe://example.com/admin"]}, "set tls_client_ca_file too"),
+        ({"admin_service": True, "admin_callers": [" "], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, "is blank"),
+        ({"admin_service": True, "admin_callers": ["a.test"], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, ""),
+        ({"admin_callers": ["a.test"]}, ""),
+    ],
+)
+def test_administration_is_for_this_machine_or_for_callers_with_names(arguments: dict[str, Any], says: str) -> None:
+    if not says:
+        assert Settings(**arguments).admin_service is ("admin_service" in arguments)
+        return
+    with pytest.raises(ConfigurationError, match=says) as raised:
+        Settings(**arguments)
+    assert raised.value.problems[0].startswith("admin_callers")
+
+
+def test_folders_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('partners_dir = "partners"\npolicies_dir = "/policies"\n')
+    settings = Settings(config=file)
+    assert (settings.partners_dir, settings.policies_dir) == (tmp_path / "partners", Path("/policies"))
+
+
 def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
     path = _file(tmp_path, 'policy_files = ["p.toml", "/etc/q.toml"]\n[[trust]]\nhosts = "a.test"\nanchor_file = "ca.pem"\n')
     settings = Settings(config=path)
@@ -215,3 +243,14 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
 
     assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
     assert set(TrustSettings.model_fields) == set(tree["trust"][0])
+
+
+def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().scan.deep_commands == tuple(DeepCommand)
+    chosen = (DeepCommand.ROBOT, DeepCommand.HEARTBLEED)
+    assert Settings(config=_file(tmp_path, '[scan]\ndeep_commands = ["robot", "heartbleed"]')).scan.deep_commands == chosen
+    monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot, heartbleed")
+    assert Settings().scan.deep_commands == chosen
+    monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot,http_headers")
+    (problem,) = _problems()
+    assert problem.startswith("OTPC_POLICY_SCAN__DEEP_COMMANDS: ")

@@ -17,7 +17,11 @@ def size_of(facts: AddressFacts) -> int:
     served = sum(len(der) for one in facts.deployments for der in one.chain) + sum(len(one.stapled_ocsp_response or b"") for one in facts.deployments)
     counted = len(facts.versions) + len(facts.deployments) + len(facts.vulnerabilities)
     shared = len(facts.cipher_suites) * _SHARED_BYTES + len(facts.trace) * _STEP_BYTES
-    return _ENTRY_BYTES + served + counted * _FACT_BYTES + shared + sum(len(text) for text in (*facts.remarks, *facts.intolerances))
+    texts = (*facts.remarks, *facts.intolerances)
+    if facts.deep is not None:
+        counted += len(facts.deep.curves)
+        texts += (*facts.deep.remarks, *facts.deep.contradictions)
+    return _ENTRY_BYTES + served + counted * _FACT_BYTES + shared + sum(len(text) for text in texts)
 
 
 class MemoryFactsCache:
@@ -59,6 +63,13 @@ class MemoryFactsCache:
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             _, (_, freed) = self._entries.popitem(last=False)
             self._bytes -= freed
+
+    def discard_all(self, prefix: bytes) -> int:
+        """Forget the facts whose keys begin so, and return how many there were. Looks at every key: some milliseconds for a full cache."""
+        keys = [key for key in self._entries if key.startswith(prefix)]
+        for key in keys:
+            self.discard(key)
+        return len(keys)
 
     def discard(self, key: bytes) -> None:
         """Forget the facts, if there are any."""

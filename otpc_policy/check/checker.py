@@ -5,38 +5,21 @@ Each address's facts live as long as the policy's judgement of that address alon
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from otpc_policy.addresses import Resolution, VettedAddress
 from otpc_policy.check.flights import Flight, FlightBoard
-from otpc_policy.check.freshness import Lifetimes, facts_key, lifetime_ends_at
+from otpc_policy.check.freshness import IN_PROGRESS_RETRY, Lifetimes, facts_key, facts_prefix, lifetime_ends_at, still_answers, wait_for
+from otpc_policy.check.gathered import Gathered, outcome_of
 from otpc_policy.check.judging import Judge
 from otpc_policy.check.ports import CheckObserver, Clock, FactsCache, Resolver, Scanner
-from otpc_policy.check.values import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged, ResultSource
+from otpc_policy.check.values import CheckAnswer, CheckRequest, FreshnessMode, ResultSource
 from otpc_policy.errors import Overloaded, ServiceUnavailable
-from otpc_policy.facts import AddressFacts, Depth, ResolutionStatus, Support
-from otpc_policy.pki.trust import Trust
+from otpc_policy.facts import AddressFacts, Depth, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.service_findings import service_finding
 
 _logger = logging.getLogger(__name__)
-
-# How soon asking again can find a measurement finished that was still under way.
-_IN_PROGRESS_RETRY = timedelta(seconds=1)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Gathered:
-    """Facts by address, and why some are missing."""
-
-    facts: list[AddressFacts] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    ends: list[datetime] = field(default_factory=list)
-    flights: list[tuple[VettedAddress, bytes, Flight]] = field(default_factory=list)
-    source: ResultSource = ResultSource.CACHE
-    retry_after: timedelta | None = None
-    overloaded: Overloaded | None = None
 
 
 class EndpointChecker:
@@ -49,7 +32,6 @@ class EndpointChecker:
         scanner: Scanner,
         cache: FactsCache,
         clock: Clock,
-        trust: Trust,
         lifetimes: Lifetimes,
         observer: CheckObserver,
         max_stale: timedelta,
@@ -63,7 +45,7 @@ class EndpointChecker:
         self._observer = observer
         self._max_stale = max_stale
         self._minimum_refresh_interval = minimum_refresh_interval
-        self._judge = Judge(trust)
+        self._judge = Judge()
         self._flights = FlightBoard(clock.monotonic)
         self._closing = False
 
@@ -77,6 +59,15 @@ class EndpointChecker:
         self._closing = True
         await self._flights.close()
 
+    def invalidate(self, host: str, port: int) -> int:
+        """Forget the facts about a host (canonical) and say how many there were; port 0 stands for every port.
+
+        A measurement under way began before this: it answers whoever waits for it already, and nobody who asks from now on.
+        """
+        prefix = facts_prefix(host, port)
+        self._flights.outdate(prefix)
+        return self._cache.discard_all(prefix)
+
     async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
         """Return the judged answer. wait_s: how long the caller waits for a measurement; None for until it ends.
 
@@ -84,19 +75,21 @@ class EndpointChecker:
         """
         if self._closing:
             raise ServiceUnavailable("the service is draining")
+        if (refusal := request.terms.refusal(request.endpoint)) is not None:
+            return self._refused(request, refusal)
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(wait_s):
                 resolution = await self._resolver.resolve(request.endpoint.host)
         except TimeoutError:
-            return self._unanswered(request, "CHECK_IN_PROGRESS", f"{request.endpoint.host} is still being resolved", _IN_PROGRESS_RETRY)
+            return self._unanswered(request, "CHECK_IN_PROGRESS", f"{request.endpoint.host} is still being resolved", IN_PROGRESS_RETRY)
         if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
             return self._unmeasured(request, resolution)
         now = self._clock.now()
         kept = self._judge.kept(request, resolution, tuple(self._newest(request, address)[1] for address in resolution.addresses))
-        if kept is not None and request.freshness.mode is not FreshnessMode.REFRESH and _still_answers(kept, request.freshness, now):
+        if kept is not None and request.freshness.mode is not FreshnessMode.REFRESH and still_answers(kept, request.freshness, now):
             self._observer.cache_request(tier="memory", result="hit")
-            return CheckAnswer(judged=kept, source=ResultSource.CACHE, evaluated_at=now, retry_after=_wait_for(kept, now))
+            return CheckAnswer(judged=kept, source=ResultSource.CACHE, evaluated_at=now, retry_after=wait_for(kept, now))
         gathered = self._gather(request, resolution, now)
         if gathered.flights:
             await self._wait(request, gathered, None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began)))
@@ -112,9 +105,9 @@ class EndpointChecker:
                 return key, deep
         return key, facts
 
-    def _gather(self, request: CheckRequest, resolution: Resolution, now: datetime) -> _Gathered:
+    def _gather(self, request: CheckRequest, resolution: Resolution, now: datetime) -> Gathered:
         """Take what the cache may answer with and begin a flight for the rest."""
-        gathered = _Gathered()
+        gathered = Gathered()
         mode = request.freshness.mode
         results = []
         for address in resolution.addresses:
@@ -136,7 +129,7 @@ class EndpointChecker:
             gathered.source = ResultSource.STALE_CACHE
         return gathered
 
-    def _refresh(self, request: CheckRequest, address: VettedAddress, key: bytes, facts: AddressFacts | None, *, now: datetime, gathered: _Gathered) -> str:
+    def _refresh(self, request: CheckRequest, address: VettedAddress, key: bytes, facts: AddressFacts | None, *, now: datetime, gathered: Gathered) -> str:
         if facts is not None and timedelta() <= now - facts.observed_at < self._minimum_refresh_interval:
             self._use(request, key, facts, now, gathered)
             soonest = self._minimum_refresh_interval - (now - facts.observed_at)
@@ -145,7 +138,7 @@ class EndpointChecker:
         gathered.flights.append((address, key, self._fly(request, address, key, refresh=True, gathered=gathered)))
         return "refresh"
 
-    def _cached(self, request: CheckRequest, key: bytes, facts: AddressFacts | None, now: datetime, gathered: _Gathered) -> str:
+    def _cached(self, request: CheckRequest, key: bytes, facts: AddressFacts | None, now: datetime, gathered: Gathered) -> str:
         if facts is None or (request.freshness.max_age is not None and now - facts.observed_at > request.freshness.max_age):
             return "miss"
         ends_at = self._ends_at(request, key, facts, now)
@@ -160,14 +153,14 @@ class EndpointChecker:
             return "stale"
         return "miss"
 
-    def _use(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime, gathered: _Gathered) -> None:
+    def _use(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime, gathered: Gathered) -> None:
         gathered.facts.append(facts)
         gathered.ends.append(self._ends_at(request, key, facts, now))
 
     def _ends_at(self, request: CheckRequest, key: bytes, facts: AddressFacts, now: datetime) -> datetime:
-        return lifetime_ends_at(key, facts, self._lifetimes.of(self._judge.decision(request, facts, now)))
+        return lifetime_ends_at(key, facts, self._lifetimes.under(*request.terms.policies).of(self._judge.decision(request, facts, now)))
 
-    def _fly(self, request: CheckRequest, address: VettedAddress, key: bytes, *, refresh: bool, gathered: _Gathered) -> Flight:
+    def _fly(self, request: CheckRequest, address: VettedAddress, key: bytes, *, refresh: bool, gathered: Gathered) -> Flight:
         join = self._flights.join_new if refresh else self._flights.join
         flight, began = join(key, lambda: self._measure(request, address, key))
         self._observer.flight("began" if began else "joined")
@@ -181,8 +174,9 @@ class EndpointChecker:
     async def _measure(self, request: CheckRequest, address: VettedAddress, key: bytes) -> AddressFacts:
         began = self._clock.monotonic()
         facts = await self._scanner.measure(request.endpoint, address, request.depth)
-        self._cache.put(key, facts)
-        self._observer.scan_finished(outcome=_outcome(facts), seconds=self._clock.monotonic() - began)
+        if not self._flights.is_outdated(key):
+            self._cache.put(key, facts)
+        self._observer.scan_finished(outcome=outcome_of(facts), seconds=self._clock.monotonic() - began)
         return facts
 
     def _landed(self, task: asyncio.Task[AddressFacts], key: bytes) -> None:
@@ -195,15 +189,16 @@ class EndpointChecker:
             self._observer.scan_finished(outcome="failed", seconds=0.0)
             _logger.error("a measurement failed", exc_info=error)
 
-    async def _wait(self, request: CheckRequest, gathered: _Gathered, wait_s: float | None) -> None:
+    async def _wait(self, request: CheckRequest, gathered: Gathered, wait_s: float | None) -> None:
         """Wait for the flights and sort what they brought."""
         await asyncio.wait({flight.task for _, _, flight in gathered.flights}, timeout=wait_s)
         now = self._clock.now()
         for address, key, flight in gathered.flights:
             task = flight.task
             if not task.done():
-                gathered.retry_after = _IN_PROGRESS_RETRY
-                gathered.findings.append(service_finding("CHECK_IN_PROGRESS", "the measurement is still under way; ask again", address.text))
+                gathered.retry_after = IN_PROGRESS_RETRY
+                message = self._foretell(request, address, now, gathered)
+                gathered.findings.append(service_finding("CHECK_IN_PROGRESS", message, address.text))
             elif task.cancelled():
                 raise ServiceUnavailable("the service is draining")
             elif (error := task.exception()) is None:
@@ -214,9 +209,19 @@ class EndpointChecker:
             else:
                 gathered.findings.append(service_finding("SCAN_FAILED", "the measurement failed by a fault of this service", address.text))
 
-    def _answer(self, request: CheckRequest, resolution: Resolution, gathered: _Gathered) -> CheckAnswer:
+    def _foretell(self, request: CheckRequest, address: VettedAddress, now: datetime, gathered: Gathered) -> str:
+        """Take what a measurement under way has found if that denies already, because nothing it may still find permits; say which it is."""
+        found = self._scanner.glimpse(request.endpoint, address, request.depth)
+        if found is None or self._judge.decision(request, found, now) is not Decision.DENY:
+            return "the measurement is still under way; ask again"
+        gathered.facts.append(found)
+        return "the measurement is still under way, and what it has found so far denies already; ask again for the rest"
+
+    def _answer(self, request: CheckRequest, resolution: Resolution, gathered: Gathered) -> CheckAnswer:
         now = self._clock.now()
-        expires_at = min((*gathered.ends, now + self._lifetimes.unknown) if gathered.findings or not gathered.ends else gathered.ends)
+        expires_at = min(
+            (*gathered.ends, now + self._lifetimes.under(*request.terms.policies).unknown) if gathered.findings or not gathered.ends else gathered.ends
+        )
         judged = self._judge.judge(
             request,
             resolution,
@@ -229,34 +234,22 @@ class EndpointChecker:
         if gathered.overloaded is not None and judged.verdict.decision is not Decision.DENY:
             raise gathered.overloaded
         source = gathered.source if gathered.facts else ResultSource.NONE
-        return CheckAnswer(judged=judged, source=source, evaluated_at=now, retry_after=gathered.retry_after or _wait_for(judged, now))
+        return CheckAnswer(judged=judged, source=source, evaluated_at=now, retry_after=gathered.retry_after or wait_for(judged, now))
 
     def _unmeasured(self, request: CheckRequest, resolution: Resolution) -> CheckAnswer:
         """Judge a host that has no address to measure."""
         now = self._clock.now()
-        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.unknown, now=now)
-        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=_wait_for(judged, now))
+        judged = self._judge.judge(request, resolution, (), expires_at=now + self._lifetimes.under(*request.terms.policies).unknown, now=now)
+        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=wait_for(judged, now))
+
+    def _refused(self, request: CheckRequest, refusal: Finding) -> CheckAnswer:
+        now = self._clock.now()
+        judged = self._judge.refused(request, refusal, now + self._lifetimes.under(*request.terms.policies).deny)
+        return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=None)
 
     def _unanswered(self, request: CheckRequest, code: str, message: str, retry_after: timedelta) -> CheckAnswer:
         now = self._clock.now()
         pending = Resolution(status=ResolutionStatus.RESOLVED)
-        judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=now + self._lifetimes.unknown, now=now)
+        expires_at = now + self._lifetimes.under(*request.terms.policies).unknown
+        judged = self._judge.judge(request, pending, (), findings=(service_finding(code, message),), expires_at=expires_at, now=now)
         return CheckAnswer(judged=judged, source=ResultSource.NONE, evaluated_at=now, retry_after=retry_after)
-
-
-def _still_answers(judged: Judged, freshness: Freshness, now: datetime) -> bool:
-    return now < judged.expires_at and (freshness.max_age is None or judged.observed_at is None or now - judged.observed_at <= freshness.max_age)
-
-
-def _wait_for(judged: Judged, now: datetime) -> timedelta | None:
-    """Return when asking again can help: never for ALLOW and DENY, which a new measurement follows by itself at their end."""
-    if judged.verdict.decision is not Decision.INDETERMINATE:
-        return None
-    return max(judged.expires_at - now, _IN_PROGRESS_RETRY)
-
-
-def _outcome(facts: AddressFacts) -> str:
-    if facts.reachable is not Support.YES:
-        return "unreachable"
-    supports = {one.support for facts_of_a_kind in (facts.versions, facts.cipher_suites, facts.deployments) for one in facts_of_a_kind}
-    return "incomplete" if Support.UNKNOWN in supports or not facts.versions else "complete"

@@ -12,10 +12,11 @@ from otpc_policy.facts import AddressFacts
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One measurement. began_at: monotonic seconds, None while it waits for its predecessor."""
+    """One measurement. began_at: monotonic seconds, None while it waits for its predecessor. outdated: nobody may join it any more."""
 
     task: asyncio.Task[AddressFacts]
     began_at: float | None = None
+    outdated: bool = False
 
 
 class FlightBoard:
@@ -30,8 +31,10 @@ class FlightBoard:
         return len(self._flying) + len(self._waiting)
 
     def join(self, key: bytes, measure: Callable[[], Coroutine[None, None, AddressFacts]]) -> tuple[Flight, bool]:
-        """Return the flight for the key and whether it is new. Whatever flies will do."""
+        """Return the flight for the key and whether it is new. Whatever flies will do, unless it is outdated."""
         flying = self._flying.get(key)
+        if flying is not None and flying.outdated:
+            return self.join_new(key, measure)
         if flying is not None:
             return flying, False
         return self._take_off(key, measure), True
@@ -50,6 +53,17 @@ class FlightBoard:
         self._waiting[key] = successor
         successor.task.add_done_callback(lambda _: self._land(key, successor))
         return successor, True
+
+    def outdate(self, prefix: bytes) -> None:
+        """Let nobody join the measurements under way whose keys begin so; those that still wait begin late enough."""
+        for key, flight in self._flying.items():
+            if key.startswith(prefix):
+                flight.outdated = True
+
+    def is_outdated(self, key: bytes) -> bool:
+        """The measurement that flies for the key is outdated."""
+        flying = self._flying.get(key)
+        return flying is not None and flying.outdated
 
     async def close(self) -> None:
         """Cancel every flight and wait until each has ended."""

@@ -8,29 +8,26 @@ from otpc_policy.addresses import Resolution
 from otpc_policy.check.values import CheckRequest, Judged
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
-from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Finding, Verdict
-from otpc_policy.policy.service_findings import indeterminate, order_of
+from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 
 # A judgement holds its facts; the bound keeps facts that the cache has dropped from staying here for ever.
 _MAXIMUM_KEPT = 4_096
 
-_JudgementKey = tuple[Endpoint, str, Depth]
-_AloneKey = tuple[int, Endpoint, str]
+_JudgementKey = tuple[Endpoint, tuple[str, str], Depth]
+_AloneKey = tuple[int, Endpoint, tuple[str, str]]
 
 
 class Judge:
-    """Applies policies with one process's trust."""
+    """Applies the terms of requests."""
 
-    def __init__(self, trust: Trust) -> None:
-        self._trust = trust
+    def __init__(self) -> None:
         self._kept: OrderedDict[_JudgementKey, tuple[Judged, Resolution]] = OrderedDict()
         self._alone: OrderedDict[_AloneKey, tuple[AddressFacts, datetime, Verdict]] = OrderedDict()
 
     def kept(self, request: CheckRequest, resolution: Resolution, newest: tuple[AddressFacts | None, ...]) -> Judged | None:
         """Return the kept judgement if it rests on exactly these facts. Whether it has expired is for the caller to see."""
-        entry = self._kept.get((request.endpoint, request.policy.revision, request.depth))
+        entry = self._kept.get((request.endpoint, request.terms.key, request.depth))
         if entry is None:
             return None
         judged, of = entry
@@ -60,22 +57,19 @@ class Judge:
             verdict = _with(self._verdict_alone(request, facts[0], now), findings)
         else:
             something_to_judge = facts or resolution.left_out or resolution.status is not ResolutionStatus.RESOLVED
-            verdict = _with(evaluate(whole, request.policy, trust=self._trust, now=now) if something_to_judge else None, findings)
-        judged = Judged(
-            endpoint=request.endpoint,
-            policy=request.policy,
-            facts=whole,
-            verdict=verdict,
-            observed_at=min((one.observed_at for one in facts), default=None),
-            expires_at=min(expires_at, verdict.changes_at) if verdict.changes_at is not None else expires_at,
-            judged_addresses=tuple(one.address for one in facts),
-        )
+            verdict = _with(request.terms.evaluate(whole, now) if something_to_judge else None, findings)
+        judged = _judged(request, whole, verdict, expires_at)
         if facts and keep and not findings:
-            self._kept[request.endpoint, request.policy.revision, request.depth] = (judged, resolution)
-            self._kept.move_to_end((request.endpoint, request.policy.revision, request.depth))
+            key = (request.endpoint, request.terms.key, request.depth)
+            self._kept[key] = (judged, resolution)
+            self._kept.move_to_end(key)
             if len(self._kept) > _MAXIMUM_KEPT:
                 self._kept.popitem(last=False)
         return judged
+
+    def refused(self, request: CheckRequest, finding: Finding, expires_at: datetime) -> Judged:
+        """Return the denial of an endpoint that is not looked at."""
+        return _judged(request, _endpoint_facts(request, (), None), denied(finding), expires_at)
 
     def decision(self, request: CheckRequest, facts: AddressFacts, now: datetime) -> Decision:
         """Return what the policy makes of one address alone: it decides how long the facts answer."""
@@ -86,18 +80,34 @@ class Judge:
         return self._verdict_alone(request, facts, since).changes_at
 
     def _verdict_alone(self, request: CheckRequest, facts: AddressFacts, now: datetime) -> Verdict:
-        key = (id(facts), request.endpoint, request.policy.revision)
+        key = (id(facts), request.endpoint, request.terms.key)
         entry = self._alone.get(key)
         if entry is not None:
             of, since, verdict = entry
             if of is facts and since <= now and (verdict.changes_at is None or now < verdict.changes_at):
                 return verdict
-        verdict = evaluate(_endpoint_facts(request, (facts,), None), request.policy, trust=self._trust, now=now)
+        verdict = request.terms.evaluate(_endpoint_facts(request, (facts,), None), now)
         self._alone[key] = (facts, now, verdict)
         self._alone.move_to_end(key)
         if len(self._alone) > _MAXIMUM_KEPT:
             self._alone.popitem(last=False)
         return verdict
+
+
+def _judged(request: CheckRequest, facts: EndpointFacts, verdict: Verdict, expires_at: datetime) -> Judged:
+    terms = request.terms
+    return Judged(
+        endpoint=request.endpoint,
+        policy=terms.policy,
+        partner_id=terms.partner.id if terms.partner is not None else "",
+        partner_policy=terms.partner_policy,
+        configuration_revision=terms.revision,
+        facts=facts,
+        verdict=verdict,
+        observed_at=min((one.observed_at for one in facts.addresses), default=None),
+        expires_at=min(expires_at, verdict.changes_at) if verdict.changes_at is not None else expires_at,
+        judged_addresses=tuple(one.address for one in facts.addresses),
+    )
 
 
 def _with(verdict: Verdict | None, findings: tuple[Finding, ...]) -> Verdict:

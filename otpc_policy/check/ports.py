@@ -15,9 +15,13 @@ class Resolver(Protocol):
 
 
 class Scanner(Protocol):
-    """Measures one address. Raises Overloaded where it has no room; anything else it raises is a bug."""
+    """Measures one address. Raises Overloaded where it has no room; anything else it raises is a bug.
+
+    glimpse: what a measurement under way has found so far, all else unknown; None if none is under way.
+    """
 
     async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts: ...
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None: ...
 
 
 class FactsCache(Protocol):
@@ -26,6 +30,7 @@ class FactsCache(Protocol):
     def get(self, key: bytes) -> AddressFacts | None: ...
     def put(self, key: bytes, facts: AddressFacts) -> None: ...
     def discard(self, key: bytes) -> None: ...
+    def discard_all(self, prefix: bytes) -> int: ...
 
 
 class Clock(Protocol):

@@ -6,6 +6,7 @@ from enum import Enum
 
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import Depth, EndpointFacts
+from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
 
@@ -40,10 +41,10 @@ class ResultSource(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRequest:
-    """One question about one endpoint."""
+    """One question about one endpoint. terms: of one generation; they judge from the start of the call to its end."""
 
     endpoint: Endpoint
-    policy: Policy
+    terms: Terms
     freshness: Freshness
     depth: Depth
 
@@ -53,11 +54,15 @@ class Judged:
     """A verdict with the facts it rests on. One shared object for as long as it is valid, so that its wire form can be kept beside it.
 
     observed_at: of the oldest facts; None where no facts were used. expires_at: never past the instant at which time alone
-    changes the verdict. judged_addresses: those whose facts were judged.
+    changes the verdict. judged_addresses: those whose facts were judged. policy, partner_id, partner_policy, configuration_revision:
+    what judged; the id is empty for nobody's endpoint, the policy None where the partner's entry adds none.
     """
 
     endpoint: Endpoint
     policy: Policy
+    partner_id: str = ""
+    partner_policy: Policy | None = None
+    configuration_revision: str = ""
     facts: EndpointFacts
     verdict: Verdict
     observed_at: datetime | None

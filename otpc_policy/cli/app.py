@@ -12,6 +12,7 @@ from otpc_policy.cli.demo.command import demo
 from otpc_policy.cli.explain import explain
 from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
+from otpc_policy.cli.proving import run_tests
 from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command(cls=ServeCommand, short_help="Run the gRPC service.")(serve)
 app.command(short_help="Judge an endpoint.")(check)
 app.command(short_help="Judge a certificate chain in a file.")(validate)
+policy_app.command("test", short_help="Run policy tests.")(run_tests)
 app.add_typer(policy_app, name="policy")
 app.command(short_help="Tell what a finding means and what to do about it.")(explain)
 app.command(short_help="Watch the service judge eight local partners.")(demo)

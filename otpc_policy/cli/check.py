@@ -1,5 +1,6 @@
 """otpc-policy check: one endpoint, judged in this process or by a running service."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +17,15 @@ from otpc_policy.cli.options import (
     refuse_with_server,
     service,
 )
-from otpc_policy.cli.output import OutputFormat, answer, progress
+from otpc_policy.cli.output import OutputFormat, answer, complain, progress
 from otpc_policy.cli.target import Target, parse_target
 
 if TYPE_CHECKING:
+    from otpc_policy.facts import EndpointFacts
     from otpc_policy.v1 import policy_pb2 as pb
+
+# Findings that say that an address is missing among the facts.
+_UNFINISHED = frozenset({"CHECK_IN_PROGRESS", "SCAN_FAILED", "NO_CACHED_RESULT"})
 
 
 def check(
@@ -36,6 +41,7 @@ def check(
     allow_network: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Open this private range for this run; may be repeated.")] = None,
     trust_anchor: Annotated[str | None, typer.Option(metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER).")] = None,
     trust_pin: Annotated[str | None, typer.Option(metavar="FILE|SHA256", help="Trust exactly this certificate for this host, for this run.")] = None,
+    save_facts: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was measured, for policy tests (otpc-policy policy test).")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show every connection: what was offered, what came back and what it proves.")] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
@@ -44,7 +50,7 @@ def check(
     Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all (unreachable service, overload), 2 a wrong command line, file or setting.
     Only 0 permits traffic.
     """
-    refuse_with_server(server, allow_network=allow_network, trust_anchor=trust_anchor, trust_pin=trust_pin)
+    refuse_with_server(server, allow_network=allow_network, trust_anchor=trust_anchor, trust_pin=trust_pin, save_facts=save_facts)
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     try:
         target = parse_target(endpoint, server_name)
@@ -64,7 +70,9 @@ def check(
         anchors = read_anchors(trust_anchor) if trust_anchor else ()
         pin = read_pin(trust_pin) if trust_pin else ""
         with progress(f"measuring {endpoint}"):
-            response = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
+            response, facts = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
+        if save_facts is not None:
+            _save(facts, {finding.code for finding in response.findings}, save_facts)
     answer(response, lambda: check_view(response, explain=explain), OutputFormat.TABLE if explain and format is None else format)
     raise typer.Exit(exit_status(response.decision))
 
@@ -80,3 +88,14 @@ def _request(target: Target, policy: str, server_name: str, depth: DepthOption) 
         view=pb.VIEW_FULL,
         depth=pb.SCAN_DEPTH_DEEP if depth is DepthOption.DEEP else pb.SCAN_DEPTH_STANDARD,
     )
+
+
+def _save(facts: "EndpointFacts", codes: set[str], file: Path) -> None:
+    """Write facts that are whole. With an address left out they would say more for the endpoint than was seen."""
+    from otpc_policy.facts import ResolutionStatus  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.facts_codec import dump_facts  # noqa: PLC0415
+
+    if codes & _UNFINISHED or (not facts.addresses and facts.resolution is ResolutionStatus.RESOLVED):
+        complain(f"{file}: not written, since the measurement is not complete")
+    else:
+        file.write_text(dump_facts(facts, indent=1) + "\n", encoding="utf-8")

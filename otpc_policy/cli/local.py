@@ -2,20 +2,19 @@
 
 import asyncio
 import base64
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from otpc_policy.cli.certificates import STDIN
+from otpc_policy.check import CheckAnswer, CheckRequest
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.policy.documents import parse_policy
+from otpc_policy.facts import EndpointFacts
 from otpc_policy.server import Application, build_application
 from otpc_policy.server.logs import logs_configured
+from otpc_policy.service.answers import Checker
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.interceptor import Context
 from otpc_policy.service.policy_check import PolicyCheckServicer
@@ -36,10 +35,10 @@ class _Deadline:
 
 def check_locally(
     request: pb.CheckEndpointRequest, *, allow_networks: Sequence[str], anchors: Sequence[bytes], pin: str, timeout_s: float
-) -> pb.CheckEndpointResponse:
-    """Measure and judge an endpoint. anchors (DER), pin (SHA-256, or empty): trusted for this host in this run.
+) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
+    """Measure and judge an endpoint; return the answer and the facts behind it.
 
-    Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
+    anchors (DER), pin (SHA-256, or empty): trusted for this host in this run. Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
     """
     host = parse_endpoint(request.host, request.port, request.server_name).server_name
     with _trust_entries(host, anchors, pin) as trust:
@@ -51,7 +50,7 @@ def check_locally(
 def validate_locally(request: pb.ValidateCertificateRequest) -> pb.ValidateCertificateResponse:
     """Judge a chain; anchors in the request are accepted. Raises InvalidRequest, UnknownPolicy, ConfigurationError."""
     application = build_application(read_settings(allow_request_anchors=True))
-    body = asyncio.run(_servicer(application).validate_certificate(request.SerializeToString(), _context(0)))
+    body = asyncio.run(_servicer(application, application.checker).validate_certificate(request.SerializeToString(), _context(0)))
     return pb.ValidateCertificateResponse.FromString(body)
 
 
@@ -61,34 +60,40 @@ def policies_locally() -> list[pb.Policy]:
     return [policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()]
 
 
-def lint(files: Sequence[str]) -> list[str]:
-    """Return every problem of every policy document, each with its place. Raises OSError for a file that cannot be read."""
-    problems: list[str] = []
-    for file in files:
-        try:
-            content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-            parse_policy(content.decode("utf-8"), "stdin" if file == STDIN else file)
-        except UnicodeDecodeError:
-            problems.append(f"{file}: is not UTF-8")
-        except ConfigurationError as error:
-            problems.extend(error.problems)
-    return problems
+def policy_locally(name: str) -> pb.Policy:
+    """Return one policy with its effective document; an empty name means the default. Raises UnknownPolicy, ConfigurationError."""
+    policies = read_policies()
+    policy = policies.get(name)
+    return policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
 
 
-async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> pb.CheckEndpointResponse:
+async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     application = build_application(settings)
     # A wrong name should not have to wait for workers to start.
-    application.policies.get(request.policy)
+    application.reloader.current.policies.get(request.policy)
+    checker = _RememberingChecker(application.checker)
     async with application:
-        body = await _servicer(application).check_endpoint(request.SerializeToString(), _context(timeout_s))
-    return pb.CheckEndpointResponse.FromString(body)
+        body = await _servicer(application, checker).check_endpoint(request.SerializeToString(), _context(timeout_s))
+    return pb.CheckEndpointResponse.FromString(body), checker.facts[0]
 
 
-def _servicer(application: Application) -> PolicyCheckServicer:
+class _RememberingChecker:
+    """The checker, and the facts behind its answers: the contract carries the observation, which is made for people and holds less."""
+
+    def __init__(self, checker: Checker) -> None:
+        self._checker = checker
+        self.facts: list[EndpointFacts] = []
+
+    async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
+        answer = await self._checker.check(request, wait_s=wait_s)
+        self.facts.append(answer.judged.facts)
+        return answer
+
+
+def _servicer(application: Application, checker: Checker) -> PolicyCheckServicer:
     return PolicyCheckServicer(
-        checker=application.checker,
-        policies=application.policies,
-        trust=application.trust,
+        checker=checker,
+        generation=lambda: application.reloader.current,
         clock=application.clock,
         counters=application.metrics,
         decisions=DecisionLog(lambda _lines: None),

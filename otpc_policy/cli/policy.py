@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otpc_policy.cli.remote import Remote
     from otpc_policy.v1 import policy_pb2 as pb
 
-policy_app = typer.Typer(help="Show policies, and check policy documents.", no_args_is_help=True, rich_markup_mode=None)
+policy_app = typer.Typer(help="Show policies; check and test policy documents.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @policy_app.command("list", short_help="List the policies.")
@@ -42,37 +42,45 @@ def show_policy(
     server_ca: ServerCaOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
+    document: Annotated[bool, typer.Option("--document", help="Print only the effective document in TOML, with everything that it inherits.")] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Show one policy: every rule, what it cites, what each finding does."""
     remote = service(server, server_ca, dangerously_plaintext, timeout)
-    from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.output import write  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
 
-    policies = _policies(remote)
-    for policy in policies:
-        if policy.name == name or (not name and policy.is_default):
-            answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)  # noqa: B023  # used before the loop goes on
-            return
-    raise typer.BadParameter(f"no policy is named {name!r}; there are: {', '.join(policy.name for policy in policies)}", param_hint="NAME")
+    policy = remote.policy(name) if remote is not None else _local_policy(name)
+    if document:
+        write(policy.effective_document)
+    else:
+        answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
-@policy_app.command("lint", short_help="Check policy documents.")
+@policy_app.command("lint", short_help="Check documents of policies and partners.")
 def lint_policies(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Policy documents in TOML; - is stdin.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE|DIR]...", help="Documents of policies and partners in TOML, or folders of them; - is stdin.")
+    ] = None,
+    *,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 also if something has ended, or ends within a month.")] = False,
 ) -> None:
-    """Check policy documents; print every problem with its place.
+    """Check documents of policies and partners; print every problem with file and line, and what has ended or ends soon.
 
-    Exit status: 0 every document can be used, 1 at least one cannot.
+    Without a path: everything that a service with these settings would load, its policy tests included.
+    Exit status: 0 everything can be used, 1 something cannot.
     """
-    from otpc_policy.cli.local import lint  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.server import SystemClock  # noqa: PLC0415
 
-    problems = lint(files)
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
+    now = SystemClock().now()
+    report = lint_documents(paths, now) if paths else lint_settings(now)
+    for line in (*report.problems, *(f"note: {note}" for note in (*report.endings, *report.remarks))):
+        typer.echo(line)
+    if report.problems or (strict and report.endings):
         raise typer.Exit(1)
-    typer.echo("ok: " + ", ".join(files), err=True)
+    typer.echo("ok: " + (", ".join(paths) if paths else "the settings and everything that they name"), err=True)
 
 
 def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
@@ -81,3 +89,14 @@ def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
     from otpc_policy.cli.local import policies_locally  # noqa: PLC0415  # slow; --help needs none of it
 
     return policies_locally()
+
+
+def _local_policy(name: str) -> "pb.Policy":
+    from otpc_policy.cli.local import policies_locally, policy_locally  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.errors import UnknownPolicy  # noqa: PLC0415
+
+    try:
+        return policy_locally(name)
+    except UnknownPolicy:
+        names = ", ".join(policy.name for policy in policies_locally())
+        raise typer.BadParameter(f"no policy is named {name!r}; there are: {names}", param_hint="NAME") from None

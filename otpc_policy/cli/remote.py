@@ -61,6 +61,10 @@ class Remote:
         """Return the policies of the service, ordered by name. Raises CommandFailed."""
         return self._ask(lambda client: client.list_policies(timeout_s=self.timeout_s))
 
+    def policy(self, name: str) -> pb.Policy:
+        """Return one policy of the service with its effective document. Raises CommandFailed."""
+        return self._ask(lambda client: client.get_policy(name, timeout_s=self.timeout_s))
+
     def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
         roots = None if self.ca_file is None else Path(self.ca_file).read_bytes()
         try:

@@ -20,18 +20,20 @@ class AnchorSet:
 
     anchors: only those that may issue; a certificate that is no CA vouches for nothing, itself included.
     builder: a verifier's beginning, with store and extension policies; None if there is no anchor.
+    are_public: the web PKI's rules about a leaf's key hold too.
     """
 
     anchors: tuple[DecodedCertificate, ...]
-    subjects: frozenset[str]
+    by_subject: dict[str, tuple[DecodedCertificate, ...]]
     by_certificate: dict[x509.Certificate, DecodedCertificate]
     builder: PolicyBuilder | None
+    are_public: bool
 
 
 @lru_cache(maxsize=4)
 def web_anchor_set(anchors: tuple[bytes, ...]) -> AnchorSet:
     """Prepare public roots: the rules of the web PKI, untouched. Building costs some milliseconds, a look-up microseconds."""
-    return _anchor_set(anchors, PolicyBuilder())
+    return _anchor_set(anchors, PolicyBuilder(), are_public=True)
 
 
 @lru_cache(maxsize=1024)
@@ -42,7 +44,7 @@ def partner_anchor_set(anchors: tuple[bytes, ...]) -> AnchorSet:
 
 def unkept_partner_anchor_set(anchors: Sequence[bytes]) -> AnchorSet:
     """Prepare anchors that came with a request: the same rules, and callers cannot push the operator's out of the cache."""
-    return _anchor_set(anchors, PolicyBuilder().extension_policies(ca_policy=_partner_ca_policy(), ee_policy=_partner_leaf_policy()))
+    return _anchor_set(anchors, PolicyBuilder().extension_policies(ca_policy=_partner_ca_policy(), ee_policy=_partner_leaf_policy()), are_public=False)
 
 
 def problem_with_anchor(der: bytes) -> str | None:
@@ -57,15 +59,23 @@ def problem_with_anchor(der: bytes) -> str | None:
     return None
 
 
-def _anchor_set(anchors: Sequence[bytes], builder: PolicyBuilder) -> AnchorSet:
+def _anchor_set(anchors: Sequence[bytes], builder: PolicyBuilder, *, are_public: bool) -> AnchorSet:
     readable = (one for one in map(_decoded_or_none, anchors) if one is not None)
     decoded = tuple(one for one in readable if one.is_ca and one.may_sign_certificates)
     return AnchorSet(
         anchors=decoded,
-        subjects=frozenset(one.view.subject for one in decoded),
+        by_subject=_by_subject(decoded),
         by_certificate={one.certificate: one for one in decoded},
         builder=builder.store(Store([one.certificate for one in decoded])) if decoded else None,
+        are_public=are_public,
     )
+
+
+def _by_subject(decoded: Sequence[DecodedCertificate]) -> dict[str, tuple[DecodedCertificate, ...]]:
+    found: dict[str, tuple[DecodedCertificate, ...]] = {}
+    for one in decoded:
+        found[one.view.subject] = (*found.get(one.view.subject, ()), one)
+    return found
 
 
 def _decoded_or_none(der: bytes) -> DecodedCertificate | None:

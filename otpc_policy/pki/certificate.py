@@ -5,6 +5,7 @@ Nothing here judges. A certificate that leaves this module can be read everywher
 
 import hashlib
 import ipaddress
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,26 +36,45 @@ DECODING_ERRORS = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# Re-entrant: whoever decodes a staple decodes certificates within.
+_ONE_AT_A_TIME = threading.RLock()
 # signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
 UNKNOWN_HASH = "unknown"
+# The extensions that this package acts on, or that demand nothing of who validates. Others that cryptography can read are not understood
+# by that: the poison of a precertificate, or constraints on policies, for which nothing here looks.
+_UNDERSTOOD = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+    x509.NameConstraints,
+    x509.CertificatePolicies,
+    x509.SubjectKeyIdentifier,
+    x509.AuthorityKeyIdentifier,
+    x509.TLSFeature,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DecodedCertificate:
     """A certificate whose every part has been read.
 
-    has_subject_alt_name: the extension is there, even if it holds no name that could match.
-    may_sign_certificates: keyCertSign is set, or keyUsage is absent. purposes: extended key usages, dotted; None without the extension.
-    has_unknown_critical: an extension that must be understood is not (RFC 5280 4.2).
+    has_subject_alt_name: the extension is there, even if it holds no name that could match. alternative_names: all of its names.
+    may_sign_certificates: keyCertSign is set, or keyUsage is absent; may_sign_handshakes: the same for digitalSignature.
+    purposes: extended key usages, dotted; None without the extension.
+    has_unknown_critical: an extension that must be understood is not understood here (RFC 5280 4.2).
     """
 
     view: CertificateView
     certificate: x509.Certificate
+    subject: x509.Name
     has_subject_alt_name: bool
+    alternative_names: tuple[x509.GeneralName, ...]
     dns_names: tuple[str, ...]
     ip_addresses: tuple[IpAddress, ...]
     is_ca: bool
     may_sign_certificates: bool
+    may_sign_handshakes: bool
     purposes: frozenset[str] | None
     name_constraints: x509.NameConstraints | None
     has_unknown_critical: bool
@@ -77,9 +97,9 @@ def decoding_leniently() -> Iterator[None]:
     """Silence cryptography's warnings about oddities: serial numbers that are not positive, NULL parameters, lengths of names.
 
     They are for programmers, and partners' certificates are full of them; without this, `python -W error` would reject such certificates.
-    Not for threads: warning filters belong to the process.
+    Warning filters belong to the process, so one thread at a time: a reload decodes on a thread of its own.
     """
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -96,13 +116,15 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
             # Read here, since it is this look that warns.
             serial_number = f"{certificate.serial_number:x}"
             part = "names"
-            subject, issuer = _printable(certificate.subject.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
-            common_names = tuple(str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
-            is_self_issued = certificate.subject == certificate.issuer
+            # Kept: every look at a name reads it anew, and warns anew.
+            subject_name = certificate.subject
+            subject, issuer = _printable(subject_name.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
+            common_names = tuple(str(one.value) for one in subject_name.get_attributes_for_oid(NameOID.COMMON_NAME))
+            is_self_issued = subject_name == certificate.issuer
             part = "validity"
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             part = "public key"
-            key_type, key_bits, key_name = _describe_key(certificate)
+            key_type, key_bits, key_name, key_flaw = _describe_key(certificate)
             spki = _subject_public_key_info(certificate.tbs_certificate_bytes)
             part = "signature algorithm"
             signature_algorithm, signature_hash = _describe_signature(certificate)
@@ -134,19 +156,23 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
         signature_algorithm=signature_algorithm,
         signature_hash=signature_hash,
         is_self_issued=is_self_issued,
+        key_flaw=key_flaw,
         must_staple=features is not None and x509.TLSFeatureType.status_request in features,
     )
     return DecodedCertificate(
         view=view,
         certificate=certificate,
+        subject=subject_name,
         has_subject_alt_name=names is not None,
+        alternative_names=tuple(names) if names else (),
         dns_names=dns_names,
         ip_addresses=ip_addresses,
         is_ca=constraints is not None and constraints.ca,
         may_sign_certificates=key_usage is None or key_usage.key_cert_sign,
+        may_sign_handshakes=key_usage is None or key_usage.digital_signature,
         purposes=None if purposes is None else frozenset(one.dotted_string for one in purposes),
         name_constraints=_extension(extensions, x509.NameConstraints),
-        has_unknown_critical=any(one.critical and isinstance(one.value, x509.UnrecognizedExtension) for one in extensions),
+        has_unknown_critical=any(one.critical and not isinstance(one.value, _UNDERSTOOD) for one in extensions),
     )
 
 
@@ -167,24 +193,35 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
-def _describe_key(certificate: x509.Certificate) -> tuple[KeyType, int, str]:
+def _describe_key(certificate: x509.Certificate) -> tuple[KeyType, int, str, str]:
+    """Return type, bits, name and flaw of the key."""
     try:
         key = certificate.public_key()
     except UnsupportedAlgorithm:
-        return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid)
+        return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid), ""
     match key:
         case rsa.RSAPublicKey():
-            return KeyType.RSA, key.key_size, f"RSA {key.key_size}"
+            return KeyType.RSA, key.key_size, f"RSA {key.key_size}", _rsa_flaw(key.public_numbers())
         case ec.EllipticCurvePublicKey():
-            return KeyType.ECDSA, key.curve.key_size, f"EC {key.curve.name}"
+            return KeyType.ECDSA, key.curve.key_size, f"EC {key.curve.name}", ""
         case ed25519.Ed25519PublicKey():
-            return KeyType.EDDSA, 0, "Ed25519"
+            return KeyType.EDDSA, 0, "Ed25519", ""
         case ed448.Ed448PublicKey():
-            return KeyType.EDDSA, 0, "Ed448"
+            return KeyType.EDDSA, 0, "Ed448", ""
         case dsa.DSAPublicKey():
-            return KeyType.DSA, key.key_size, f"DSA {key.key_size}"
+            return KeyType.DSA, key.key_size, f"DSA {key.key_size}", ""
         case _:
-            return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid)
+            return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid), ""
+
+
+def _rsa_flaw(numbers: rsa.RSAPublicNumbers) -> str:
+    """With exponent 1 a signature is its own message, and anybody can make one; an even exponent or modulus belongs to no key pair.
+
+    Source: Baseline Requirements 6.1.6. cryptography and OpenSSL load such keys.
+    """
+    if numbers.e < 3 or numbers.e % 2 == 0:
+        return f"its RSA exponent is {numbers.e}; an odd one of at least 3 required"
+    return "its RSA modulus is even; an odd one required" if numbers.n % 2 == 0 else ""
 
 
 def _describe_signature(certificate: x509.Certificate) -> tuple[str, str]:

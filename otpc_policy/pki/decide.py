@@ -1,13 +1,14 @@
 """Who vouches for the leaf: Mozilla's roots, a pin, an anchor of the operator, or an anchor of the request."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet, partner_anchor_set, unkept_partner_anchor_set, web_anchor_set
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.judgement import TrustSource
-from otpc_policy.pki.paths import ProvenPath, find_direct_issue, find_path
+from otpc_policy.pki.paths import ProvenPath, find_direct_issue, find_path, has_public_kind_of_key
+from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.trust import Trust, TrustEntry
 
@@ -35,6 +36,7 @@ class _Voucher:
     source: TrustSource
     anchors: AnchorSet
     entry: TrustEntry | None = None
+    limits: Mapping[str, RootLimit] = field(default_factory=dict)
 
     @property
     def allows_common_name(self) -> bool:
@@ -53,19 +55,18 @@ def decide_trust(served: ServedChain, *, server_name: str | None, trust: Trust, 
         return TrustDecision(source=TrustSource.NOTHING, trusted_if_valid=False, path=(), label="", failure="the leaf cannot be decoded", issuer=None)
     entries = () if server_name is None else trust.entries_for(server_name, at)
     lasting = sorted(entries, key=lambda entry: entry.ends_at or _NEVER, reverse=True)
-    mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)))
+    mozilla = _Voucher(source=TrustSource.MOZILLA_ROOT, anchors=web_anchor_set(tuple(trust.mozilla_roots)), limits=trust.root_limits)
     chosen = tuple(_chosen_vouchers(lasting, request_anchors))
-    intermediates = served.intermediates()
-    if found := _find(leaf, intermediates, mozilla, at):
+    if found := _find(served, leaf, mozilla, at):
         return _decision(served, mozilla, found, is_valid=True)
     for entry in lasting:
         if leaf.view.sha256 in entry.certificate_pins or leaf.view.spki_sha256 in entry.spki_pins:
             return _pinned(served, entry)
     for voucher in chosen:
-        if found := _find(leaf, intermediates, voucher, at):
+        if found := _find(served, leaf, voucher, at):
             return _decision(served, voucher, found, is_valid=True)
     vouchers = (mozilla, *chosen)
-    return _if_valid(served, leaf, intermediates, vouchers, at) or _untrusted(served, vouchers)
+    return _if_valid(served, leaf, vouchers, at) or _untrusted(served, vouchers)
 
 
 def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[bytes]) -> Iterator[_Voucher]:
@@ -76,15 +77,13 @@ def _chosen_vouchers(entries: Sequence[TrustEntry], request_anchors: Sequence[by
         yield _Voucher(source=TrustSource.REQUEST_ANCHOR, anchors=unkept_partner_anchor_set(request_anchors))
 
 
-def _find(leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], voucher: _Voucher, at: datetime) -> ProvenPath | None:
+def _find(served: ServedChain, leaf: DecodedCertificate, voucher: _Voucher, at: datetime) -> ProvenPath | None:
     if leaf.has_subject_alt_name:
-        return find_path(leaf, intermediates, voucher.anchors, at)
+        return find_path(leaf, served.intermediates(), voucher.anchors, checks=served.checks, limits=voucher.limits, at=at)
     return find_direct_issue(leaf, voucher.anchors, at) if voucher.allows_common_name else None
 
 
-def _if_valid(
-    served: ServedChain, leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], vouchers: Sequence[_Voucher], at: datetime
-) -> TrustDecision | None:
+def _if_valid(served: ServedChain, leaf: DecodedCertificate, vouchers: Sequence[_Voucher], at: datetime) -> TrustDecision | None:
     """Look for a path at instants when the served path was valid.
 
     Only if a served certificate on it is outside its validity now, and the anchor is inside: so whoever sees trusted_if_valid
@@ -92,7 +91,7 @@ def _if_valid(
     """
     for instant in _instants(served):
         for voucher in vouchers:
-            found = _find(leaf, intermediates, voucher, instant)
+            found = _find(served, leaf, voucher, instant)
             if found is None or not found.anchor.is_valid_at(at):
                 continue
             decision = _decision(served, voucher, found, is_valid=False)
@@ -146,20 +145,29 @@ def _untrusted(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDecisi
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    is_known = any(last.view.issuer in voucher.anchors.subjects for voucher in vouchers)
+    knowing = {voucher.source for voucher in vouchers if last.view.issuer in voucher.anchors.by_subject}
+    is_known = bool(knowing)
     issuer_missing = not last.view.is_self_issued and not is_known
     return TrustDecision(
         source=TrustSource.NOTHING,
         trusted_if_valid=False,
         path=path,
         label="",
-        failure=_failure(first, last, is_known=is_known, is_alone=len(path) == 1),
+        failure=_refused_by_limit(first, last, vouchers[0])
+        or _failure(first, last, is_known=is_known, is_public=TrustSource.MOZILLA_ROOT in knowing, is_alone=len(path) == 1),
         issuer=_served_issuer(served),
         issuer_missing=issuer_missing,
     )
 
 
-def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bool, is_alone: bool) -> str:
+def _refused_by_limit(leaf: DecodedCertificate, last: DecodedCertificate, mozilla: _Voucher) -> str:
+    """Say how Mozilla limits the root to which the served path leads, if that refuses the leaf. "" if not."""
+    reached = (one for one in mozilla.anchors.anchors if one.view.sha256 == last.view.sha256 or one.view.subject == last.view.issuer)
+    refusals = (mozilla.limits[one.view.sha256].refusal(leaf) for one in reached if one.view.sha256 in mozilla.limits)
+    return next((one for one in refusals if one), "")
+
+
+def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bool, is_public: bool, is_alone: bool) -> str:
     """Say why nothing vouches for the leaf, in our own words: the library's are for programmers."""
     if is_alone and leaf.view.is_self_issued:
         return "the certificate is self-signed, and no pin for this host equals it"
@@ -171,6 +179,10 @@ def _failure(leaf: DecodedCertificate, last: DecodedCertificate, *, is_known: bo
         return "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor configured for this host is trusted"
     if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
         return "the leaf's extended key usage does not include serverAuth"
+    if not leaf.may_sign_handshakes:
+        return "the leaf's key usage does not include digitalSignature, without which its key cannot sign a handshake (RFC 8446 4.4.2.2)"
     if leaf.is_ca:
         return "the leaf is a CA certificate"
+    if is_public and not has_public_kind_of_key(leaf):
+        return f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify (Baseline Requirements 6.1.5, 7.1.3.1)"
     return f"the path to {last.view.issuer} does not pass validation (RFC 5280 section 6): signature, algorithm, key, validity, purpose or constraints"

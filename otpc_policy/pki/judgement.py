@@ -43,6 +43,7 @@ class CertificateView:
     """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
 
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC secp256r1").
+    key_flaw: why the key gives no security whatever its length, for people; "" if it does.
     signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash (Ed25519).
     is_self_issued: subject equals issuer; its own signature then carries no trust.
     """
@@ -64,6 +65,7 @@ class CertificateView:
     signature_hash: str
     is_self_issued: bool
     must_staple: bool
+    key_flaw: str = ""
 
 
 @dataclass(frozen=True, slots=True)

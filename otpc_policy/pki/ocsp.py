@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from otpc_policy.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, decode_certificate, decoding_leniently
 from otpc_policy.pki.judgement import StapleStatus
-from otpc_policy.pki.served import is_issued_by
+from otpc_policy.pki.signatures import is_issued_by, is_too_costly
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
@@ -106,7 +106,7 @@ def _delegate(certificate: x509.Certificate, issuer: DecodedCertificate, at: dat
     except MalformedCertificate:
         return None
     is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes and not decoded.has_unknown_critical
-    return decoded if is_for_ocsp and decoded.is_valid_at(at) and is_issued_by(decoded, issuer) else None
+    return decoded if is_for_ocsp and not is_too_costly(decoded) and decoded.is_valid_at(at) and is_issued_by(decoded, issuer) else None
 
 
 def _verifies(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:

@@ -4,12 +4,13 @@ A pin is equality of the leaf's DER or SPKI. It never enters a store, so it can 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from otpc_policy.endpoint import canonical_host, is_ip_literal
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.pki.roots import RootLimit, mozilla_limits
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -56,9 +57,10 @@ class TrustEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """All trust of a process: Mozilla's roots in DER, and the operator's entries."""
+    """All trust of a process: Mozilla's roots in DER, how far Mozilla trusts them (by SHA-256), and the operator's entries."""
 
     mozilla_roots: Sequence[bytes] = field(repr=False)
+    root_limits: Mapping[str, RootLimit] = field(default_factory=mozilla_limits, repr=False)
     entries: tuple[TrustEntry, ...] = ()
 
     def entries_for(self, host: str, at: datetime) -> tuple[TrustEntry, ...]:

@@ -11,20 +11,29 @@ from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import FINDING_CODES, remedy_under
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Rule, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
 from otpc_policy.policy.service_findings import order_of, service_finding
+from otpc_policy.policy.waivers import Waiver, waived
 
 _ADDRESS_FORBIDDEN = "TARGET_ADDRESS_FORBIDDEN"
 
 
-def evaluate(facts: EndpointFacts, policy: Policy, *, trust: Trust, now: datetime, expected_client_auth: ClientAuth | None = None) -> Verdict:
+def evaluate(
+    facts: EndpointFacts,
+    policy: Policy,
+    *,
+    trust: Trust,
+    now: datetime,
+    expected_client_auth: ClientAuth | None = None,
+    waivers: Sequence[Waiver] = (),
+) -> Verdict:
     """Judge a measured endpoint. Every address counts, and the worst decides.
 
-    expected_client_auth: what was agreed with the partner; None where nothing was.
+    expected_client_auth, waivers: what was agreed with the partner; None where nothing was.
     """
     if facts.forbidden or facts.resolution is not ResolutionStatus.RESOLVED:
         return _verdict(policy, _not_dialled(facts), None)
@@ -52,11 +61,19 @@ def evaluate(facts: EndpointFacts, policy: Policy, *, trust: Trust, now: datetim
             findings.add(settings[rule.id], _without_noise(rule, asked, rule.judge(asked, settings[rule.id].parameters, now), settings))
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
-    return _verdict(policy, [*findings.made(), *_omitted(facts)], changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], now))
+    changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
+    return _verdict(policy, waived([*findings.made(), *_omitted(facts)], waivers, now), changes)
 
 
 def evaluate_chain(
-    chain: Sequence[bytes], policy: Policy, *, server_name: str | None, trust: Trust, request_anchors: Sequence[bytes], now: datetime
+    chain: Sequence[bytes],
+    policy: Policy,
+    *,
+    server_name: str | None,
+    trust: Trust,
+    request_anchors: Sequence[bytes],
+    now: datetime,
+    waivers: Sequence[Waiver] = (),
 ) -> Verdict:
     """Judge a chain that somebody has in hand, by the certificate rules alone.
 
@@ -71,15 +88,15 @@ def evaluate_chain(
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
             findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
-    return _verdict(policy, findings.made(), changes_at(chains, settings[CERTIFICATE_VALIDITY.id], now))
+    return _verdict(policy, waived(findings.made(), waivers, now), changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now))
 
 
-def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, now: datetime) -> datetime | None:
-    """Return the first instant after now at which time alone can change what the rules say of these chains.
+def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, waivers: Iterable[Waiver], now: datetime) -> datetime | None:
+    """Return the first instant after now at which time alone can change what the rules say of these chains, or what waivers make of it.
 
     Certificates off the path count too: when the path breaks, another may take its place.
     """
-    instants: list[datetime] = []
+    instants: list[datetime] = [waiver.ends_at for waiver in waivers]
     for presented in chains:
         judgement = presented.judgement
         instants += [one for one in (judgement.trust_ends_at, judgement.staple_next_update) if one is not None]
@@ -173,12 +190,18 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=entry.remedy_text,
+                remediation=remedy_under(report.code, _listed_suites(settings)),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
                 address=address,
+                about=report.about,
             )
+
+
+def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
+    suites = settings.parameters.get("suites", ()) if settings else ()
+    return suites if isinstance(suites, tuple) else ()
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:

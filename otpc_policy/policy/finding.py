@@ -47,6 +47,8 @@ class Finding:
     """One reason of a verdict.
 
     rule_id: empty where no rule found it. certificate_index: leaf 0. address: empty where it holds for all.
+    about: IANA names of suites, or labels of versions, that a waiver of this must cover; empty where the code says it all.
+    waiver_ends_at: with effect WAIVED, when the exception ends.
     """
 
     code: str
@@ -59,6 +61,7 @@ class Finding:
     evidence: tuple[FindingEvidence, ...] = ()
     certificate_index: int | None = None
     address: str = ""
+    about: tuple[str, ...] = ()
     waiver_ends_at: datetime | None = None
 
 

@@ -1,9 +1,10 @@
 """Policies as values: what each rule demands, what each finding does, under one name and revision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
-from otpc_policy.errors import UnknownPolicy
+from otpc_policy.errors import ConfigurationError, UnknownPolicy
 from otpc_policy.policy.finding import Effect, Severity
 
 
@@ -29,11 +30,21 @@ class RuleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLifetimes:
+    """How long facts answer under one policy, by what it makes of them; None where the settings of the service decide."""
+
+    allow: timedelta | None = None
+    deny: timedelta | None = None
+    unknown: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One policy.
 
     source: the document that it enforces. enforcing: False is report-only. revision: SHA-256 of the effective
-    document, in hexadecimal. rules: every rule there is, in order of evaluation.
+    document, in hexadecimal. rules: every rule there is, in order of evaluation. extends: the built-in policy that it
+    inherits from, or empty. document: the effective document in TOML.
     """
 
     name: str
@@ -42,14 +53,25 @@ class Policy:
     enforcing: bool
     revision: str
     rules: tuple[RuleSettings, ...]
+    extends: str = ""
+    lifetimes: ResultLifetimes = ResultLifetimes()
+    document: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """The policies that requests may name. default_name: one of them, the one that an empty name means."""
+    """The policies that requests may name. default_name: one of them, the one that an empty name means; it enforces.
+
+    Raises ConfigurationError if the default policy is report-only: a caller who names nothing would then get ALLOW for what is denied.
+    """
 
     policies: Mapping[str, Policy]
     default_name: str
+
+    def __post_init__(self) -> None:
+        default = self.policies.get(self.default_name)
+        if default is not None and not default.enforcing:
+            raise ConfigurationError([f"default_policy: {self.default_name!r} is report-only (enforcing = false); the default policy must enforce"])
 
     def get(self, name: str) -> Policy:
         """Return the policy of that name; "" means the default. Raises UnknownPolicy by the caller's fault."""

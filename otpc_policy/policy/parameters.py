@@ -67,6 +67,15 @@ def some_of(*choices: str) -> Callable[[object], tuple[str, ...]]:
 
 def suites_before_tls13(value: object) -> tuple[str, ...]:
     """Read a list of IANA names of cipher suites that exist in TLS 1.2."""
+    suites = tuple(_suite(item) for item in _texts(value))
+    for suite in suites:
+        if suite.is_tls13:
+            raise ValueError(f"{suite.iana_name!r} does not exist in TLS 1.2")
+    return tuple(suite.iana_name for suite in suites)
+
+
+def suites(value: object) -> tuple[str, ...]:
+    """Read a list of IANA names of cipher suites of any version of TLS."""
     return tuple(_suite(item).iana_name for item in _texts(value))
 
 
@@ -87,6 +96,6 @@ def _suite(name: str) -> CipherSuite:
         raise ValueError(f"{name!r} is not the IANA name of a cipher suite")
     if suite.iana_name != name:
         raise ValueError(f"{name!r} is OpenSSL's name; write {suite.iana_name!r}")
-    if suite.is_tls13 or suite.is_ssl2:
-        raise ValueError(f"{name!r} does not exist in TLS 1.2")
+    if suite.is_ssl2:
+        raise ValueError(f"{name!r} is of SSL 2; it does not exist in TLS")
     return suite

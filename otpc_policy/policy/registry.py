@@ -7,11 +7,13 @@ except for those whose effect stands here.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
 from otpc_policy.policy.finding import Effect, Severity
+from otpc_policy.tls.suites import suite_by_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +65,18 @@ def _read() -> Mapping[str, FindingCode]:
 
 
 FINDING_CODES: Mapping[str, FindingCode] = _read()
+
+
+@lru_cache(maxsize=256)
+def remedy_under(code: str, listed_suites: tuple[str, ...]) -> str:
+    """Return the remedy of a code as one text, under a policy whose rule lists these suites (IANA names; none where it lists none).
+
+    The lines of the registry offer the suites of otpc-2024-12; under another list the text says so, and which ones belong there.
+    """
+    entry = FINDING_CODES[code]
+    suites = [suite for suite in map(suite_by_name, listed_suites) if suite is not None and not suite.is_tls13]
+    own = ":".join(suite.openssl_name or suite.iana_name for suite in suites)
+    if not suites or "ssl_ciphers" not in entry.remedy_text or f"ssl_ciphers {own};" in entry.remedy_text:
+        return entry.remedy_text
+    hint = f"This policy lists other suites for TLS 1.2 than the lines below offer; write in their place, in the words of OpenSSL: {own}"
+    return entry.remedy_text.replace(entry.remediation, f"{entry.remediation}\n{hint}", 1)

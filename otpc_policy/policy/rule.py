@@ -18,7 +18,7 @@ class Report:
     """One thing a rule has to say; the policy then says what it does.
 
     addresses: where it was observed; empty means the whole endpoint. effect: overrides the one that the policy gives
-    the code, where a parameter says so.
+    the code, where a parameter says so. about: IANA names of suites, or labels of versions, that a waiver of this must cover.
     """
 
     code: str
@@ -27,6 +27,7 @@ class Report:
     evidence: tuple[FindingEvidence, ...] = ()
     certificate_index: int | None = None
     effect: Effect | None = None
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

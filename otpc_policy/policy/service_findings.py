@@ -34,6 +34,13 @@ def indeterminate(findings: Sequence[Finding]) -> Verdict:
     return Verdict(decision=Decision.INDETERMINATE, evaluated_decision=Decision.INDETERMINATE, findings=ordered, changes_at=None)
 
 
+def denied(finding: Finding) -> Verdict:
+    """Return the verdict of an endpoint that was denied without a look at it. finding: why; no policy softens it."""
+    if finding.effect is not Effect.DENY:
+        raise ValueError("a denial needs a finding that denies")
+    return Verdict(decision=Decision.DENY, evaluated_decision=Decision.DENY, findings=(finding,), changes_at=None)
+
+
 def order_of(finding: Finding) -> tuple[bool, int, str, str, str]:
     """Sort key of findings: denying first, then severity, then code."""
     return finding.effect is not Effect.DENY, -finding.severity, finding.code, finding.address, finding.message

@@ -153,7 +153,7 @@ def _by_authentication(code_points: Sequence[int]) -> list[list[int]]:
     families: dict[KeyType, list[CipherSuite]] = {}
     for code_point in code_points:
         suite = suite_by_code_point(code_point)
-        if suite is not None and suite.openssl_name and suite.authentication is not None:
+        if suite is not None and suite.openssl_name and suite.authentication is not None and not suite.needs_shared_secret:
             families.setdefault(suite.authentication, []).append(suite)
     return [[suite.code_point for suite in sorted(family, key=lambda one: not one.is_forward_secret)] for family in families.values()]
 

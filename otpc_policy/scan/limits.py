@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from otpc_policy.facts import DeepCommand
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanLimits:
@@ -12,6 +14,9 @@ class ScanLimits:
     connection_deadline_s, connection_bytes: for one connection, from connect to the last byte read.
     concurrent_scans, queue_limit: addresses measured at the same time, and waiting for that.
     recycle_after_handshakes: a worker is replaced after so many, because sslyze's memory grows (sslyze#603).
+    deep_commands: what a DEEP scan runs after the STANDARD measurement. deep_deadline_s: for all of it, from the start of its process.
+    deep_connections: open at the same time, within connections_per_address. concurrent_deep_scans: processes at the same time;
+    queue_limit bounds those that wait, too.
     """
 
     workers: int = 2
@@ -22,3 +27,7 @@ class ScanLimits:
     concurrent_scans: int = 32
     queue_limit: int = 256
     recycle_after_handshakes: int = 4000
+    deep_commands: tuple[DeepCommand, ...] = tuple(DeepCommand)
+    deep_deadline_s: float = 60.0
+    deep_connections: int = 8
+    concurrent_deep_scans: int = 2

@@ -10,8 +10,9 @@ from weakref import WeakValueDictionary
 from otpc_policy.addresses import VettedAddress
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsService, Vulnerability, VulnerabilityFact
+from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.scan.address_scan import AddressScan
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
 from otpc_policy.scan.sslyze_pool import SslyzePool
@@ -24,14 +25,16 @@ _RETRY_AFTER = timedelta(seconds=2)
 
 
 class SslyzeScanner:
-    """Owns the worker processes. now: the wall clock that dates the facts."""
+    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
 
-    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None) -> None:
         self._limits, self._now = limits, now
+        self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = SslyzePool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
         self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
 
     @property
     def ready(self) -> bool:
@@ -40,8 +43,8 @@ class SslyzeScanner:
 
     @property
     def queued(self) -> int:
-        """Scans that wait for their turn."""
-        return self._queued
+        """Scans, and DEEP parts of scans, that wait for their turn."""
+        return self._queued + self._deep.queued
 
     @property
     def workers_alive(self) -> int:
@@ -64,13 +67,28 @@ class SslyzeScanner:
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
             scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
             cut_short: tuple[str, ...] = ()
+            key = (endpoint, address.text, depth)
+            self._running.setdefault(key, (scan, started))
             try:
                 async with asyncio.timeout(self._limits.scan_deadline_s):
                     await scan.run()
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+            finally:
+                if self._running[key][0] is scan:
+                    del self._running[key]
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
-            return replace(facts, remarks=(*facts.remarks, *cut_short))
+            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
+
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None:
+        """Return what a measurement under way has found so far; None if there is none. What it has not asked yet is unknown."""
+        scan, started = self._running.get((endpoint, address.text, depth), (None, 0.0))
+        if scan is None:
+            return None
+        duration = timedelta(seconds=asyncio.get_running_loop().time() - started)
+        return _facts(scan, depth, observed_at=self._now(), duration=duration)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -97,7 +115,6 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         depth=depth,
         reachable=_reachable(measured),
         tls=_tls_service(measured),
-        vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability) if depth is Depth.DEEP else (),
         intolerances=intolerances(measured),
         trace=scan.trace(),
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -10,17 +11,16 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from otpc_policy.addresses import AddressVetting
 from otpc_policy.cache.memory import MemoryFactsCache
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
-from otpc_policy.errors import ConfigurationError
 from otpc_policy.metrics import Metrics
-from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.model import PolicySet
+from otpc_policy.partners.deadlines import DeadlineKind
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.resolver import SystemResolver
+from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
-from otpc_policy.server.policies import policies_from
-from otpc_policy.server.trust import trust_from
+from otpc_policy.server.loading import GenerationLoader
+from otpc_policy.server.reloading import Reloader
 from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
 
@@ -42,8 +42,7 @@ class Application:
 
     settings: Settings
     clock: Clock
-    policies: PolicySet
-    trust: Trust
+    reloader: Reloader
     registry: CollectorRegistry
     metrics: Metrics
     scanner: RunningScanner
@@ -69,22 +68,25 @@ def build_application(
 ) -> Application:
     """Return the engine, not yet started. clock, scanner, resolver: in place of the real ones.
 
-    Raises ConfigurationError with every problem of policies and trust.
+    Raises ConfigurationError with every problem of policies, partners and trust, or with the policy tests that do not pass.
     """
     chosen_clock = clock if clock is not None else SystemClock()
-    policies, trust = _policies_and_trust(settings)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, finding_codes=FINDING_CODES, rpc_methods=RPC_METHODS)
-    metrics.config_loaded(True, chosen_clock.now())
-    chosen_scanner = scanner if scanner is not None else SslyzeScanner(limits=scan_limits(settings.scan), now=chosen_clock.now)
+    reloader = Reloader(GenerationLoader(settings), observer=metrics, now=chosen_clock.now)
+    metrics.watch_partners(
+        reloader.partner_count,
+        next_end_s={kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind},
+        ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
+    )
+    chosen_scanner = scanner if scanner is not None else _scanner(settings.scan, chosen_clock, metrics)
     metrics.watch_scanner(lambda: chosen_scanner.queued, lambda: chosen_scanner.workers_alive)
     checker = EndpointChecker(
         resolver=resolver if resolver is not None else resolver_from(settings, chosen_clock),
         scanner=chosen_scanner,
         cache=MemoryFactsCache(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes),
         clock=chosen_clock,
-        trust=trust,
         lifetimes=lifetimes(settings.lifetimes),
         observer=metrics,
         max_stale=timedelta(seconds=settings.max_stale_s),
@@ -93,8 +95,7 @@ def build_application(
     return Application(
         settings=settings,
         clock=chosen_clock,
-        policies=policies,
-        trust=trust,
+        reloader=reloader,
         registry=registry,
         metrics=metrics,
         scanner=chosen_scanner,
@@ -105,6 +106,11 @@ def build_application(
 def scan_limits(scan: ScanSettings) -> ScanLimits:
     """Return the limits that the settings say; the fields have the same names."""
     return ScanLimits(**scan.model_dump())
+
+
+def _scanner(scan: ScanSettings, clock: Clock, metrics: Metrics) -> SslyzeScanner:
+    limits = scan_limits(scan)
+    return SslyzeScanner(limits=limits, now=clock.now, deep=DeepScanner(limits, contradicted=metrics.contradicted))
 
 
 def lifetimes(chosen: LifetimeSettings) -> Lifetimes:
@@ -123,19 +129,3 @@ def resolver_from(settings: Settings, clock: Clock) -> SystemResolver:
         address_families=families.get(settings.address_families, "routed"),
         monotonic=clock.monotonic,
     )
-
-
-def _policies_and_trust(settings: Settings) -> tuple[PolicySet, Trust]:
-    problems: list[str] = []
-    policies = trust = None
-    try:
-        policies = policies_from(settings)
-    except ConfigurationError as error:
-        problems.extend(error.problems)
-    try:
-        trust = trust_from(settings)
-    except ConfigurationError as error:
-        problems.extend(error.problems)
-    if policies is None or trust is None:
-        raise ConfigurationError(problems)
-    return policies, trust

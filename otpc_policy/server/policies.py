@@ -6,6 +6,8 @@ from pathlib import Path
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.model import Policy, PolicySet
+from otpc_policy.server.folders import documents_in
+from otpc_policy.server.policy_tests import CASES_SUFFIX
 from otpc_policy.settings import Settings
 
 
@@ -14,7 +16,7 @@ def policies_from(settings: Settings) -> PolicySet:
     builtin = load_builtin_policies()
     policies = dict(builtin.policies)
     problems: list[str] = []
-    for path in settings.policy_files:
+    for path in policy_paths(settings, problems):
         policy = _read(path, problems)
         if policy is None:
             continue
@@ -26,6 +28,18 @@ def policies_from(settings: Settings) -> PolicySet:
     if problems:
         raise ConfigurationError(problems)
     return replace(builtin, policies=policies, default_name=settings.default_policy)
+
+
+def policy_paths(settings: Settings, problems: list[str] | None = None) -> tuple[Path, ...]:
+    """Return the documents that the settings name, one by one or as a folder, tests left out. problems: gets what is wrong with the folder."""
+    found: tuple[Path, ...] = ()
+    if settings.policies_dir is not None:
+        try:
+            found = documents_in(settings.policies_dir, "policies_dir")
+        except ConfigurationError as error:
+            if problems is not None:
+                problems.extend(error.problems)
+    return (*settings.policy_files, *(path for path in found if not path.name.endswith(CASES_SUFFIX)))
 
 
 def _read(path: Path, problems: list[str]) -> Policy | None:

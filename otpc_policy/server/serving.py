@@ -20,6 +20,7 @@ from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.service.operations import OperationsServer
+from otpc_policy.service.policy_admin import PolicyAdminServicer
 from otpc_policy.service.policy_check import PolicyCheckServicer
 from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
 from otpc_policy.settings import Settings, split_address
@@ -31,7 +32,7 @@ Ready = Callable[[str, str], None]
 
 
 async def serve(settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or stop, then drain; a second signal ends the drain at once.
+    """Serve until SIGTERM, SIGINT or stop, then drain; a second signal ends the drain at once. SIGHUP reloads.
 
     ready: called once with the addresses of the gRPC and the operations server, ports included, when both answer.
     Raises ConfigurationError before anything is served.
@@ -39,8 +40,9 @@ async def serve(settings: Settings, *, ready: Ready | None = None, stop: asyncio
     with logs_configured(settings.log_format, settings.log_level):
         stop = stop if stop is not None else asyncio.Event()
         hurry = asyncio.Event()
-        with _signals(stop, hurry):
-            await Service(build_application(settings)).run(ready, stop, hurry)
+        application = build_application(settings)
+        with _signals(stop, hurry, application.reloader.ask):
+            await Service(application).run(ready, stop, hurry)
 
 
 class Service:
@@ -65,7 +67,11 @@ class Service:
             address = bind(self._server, self._settings.listen, server_credentials(self._settings))
             self._add_services()
             async with self._application:
-                await self._serve(ready, address, ops_address, stop)
+                watch = asyncio.create_task(self._application.reloader.watch(self._settings.reload_poll_s))
+                try:
+                    await self._serve(ready, address, ops_address, stop)
+                finally:
+                    watch.cancel()
                 await self._drain(hurry)
         finally:
             await self._server.stop(None)
@@ -85,8 +91,7 @@ class Service:
     def _add_services(self) -> None:
         servicer = PolicyCheckServicer(
             checker=self._application.checker,
-            policies=self._application.policies,
-            trust=self._application.trust,
+            generation=lambda: self._application.reloader.current,
             clock=self._application.clock,
             counters=self._application.metrics,
             decisions=self._decisions,
@@ -94,7 +99,11 @@ class Service:
             default_wait_s=self._settings.default_wait_s,
             allow_request_anchors=self._settings.allow_request_anchors,
         )
-        add_services(self._server, policy_check=servicer, health=self._health, with_reflection=self._settings.reflection)
+        admin = None
+        if self._settings.admin_service:
+            callers = frozenset(self._settings.admin_callers)
+            admin = PolicyAdminServicer(facts=self._application.checker, reloads=self._application.reloader, callers=callers)
+        add_services(self._server, policy_check=servicer, policy_admin=admin, health=self._health, with_reflection=self._settings.reflection)
 
     async def _serve(self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event) -> None:
         await self._server.start()
@@ -129,8 +138,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask for a stop, and a second one for haste. Only the main thread can be asked."""
+def _signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask for a stop, a second one for haste, and SIGHUP for a reload. Only the main thread can be asked."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -139,9 +148,9 @@ def _signals(stop: asyncio.Event, hurry: asyncio.Event) -> Iterator[None]:
         (hurry if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    chosen = (signal.SIGTERM, signal.SIGINT)
-    for number in chosen:
-        loop.add_signal_handler(number, asked)
+    chosen = {signal.SIGTERM: asked, signal.SIGINT: asked, signal.SIGHUP: reload}
+    for number, handler in chosen.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:

@@ -1,14 +1,15 @@
 """One answer to one check: ask the checker, keep what is the same for every caller, count and record the decision."""
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 from otpc_policy.check import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged
+from otpc_policy.partners.terms import Generation
 from otpc_policy.policy.finding import Decision, Finding, Verdict
-from otpc_policy.policy.model import Policy, PolicySet
+from otpc_policy.policy.model import Policy
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
 from otpc_policy.service.request_id import current_request_id, new_id
 from otpc_policy.v1 import policy_pb2 as pb
@@ -46,7 +47,7 @@ class _KeptAnswer:
             {
                 "endpoint": str(judged.endpoint),
                 "server_name": judged.endpoint.server_name,
-                **verdict_fields(judged.policy, judged.verdict),
+                **verdict_fields(judged.policy, judged.verdict, partner_id=judged.partner_id, configuration_revision=judged.configuration_revision),
                 "addresses": list(judged.judged_addresses),
                 "observed_at": _text(judged.observed_at),
                 "expires_at": _text(judged.expires_at),
@@ -63,20 +64,20 @@ class _KeptAnswer:
 class CheckAnswers:
     """Answers checks with serialised CheckEndpointResponses."""
 
-    def __init__(self, *, checker: Checker, policies: PolicySet, counters: DecisionCounters, decisions: DecisionLog) -> None:
+    def __init__(self, *, checker: Checker, counters: DecisionCounters, decisions: DecisionLog) -> None:
         self._checker = checker
-        self._policies = policies
         self._counters = counters
         self._decisions = decisions
         self._own_part = pb.CheckEndpointResponse()
-        # Callers repeat themselves; the policies of one set never change.
-        self._request = lru_cache(maxsize=_KEPT_REQUESTS)(self._request_from)
+        # Callers repeat themselves, and a generation never changes. Only the newest one's requests are kept, so that others can go.
+        self._generation: Generation | None = None
+        self._request_of: Callable[[ParsedCheck], CheckRequest]
         # Serialising costs more than all the rest of a warm answer. An entry lives exactly as long as the checker keeps the judgement.
         self._kept: weakref.WeakKeyDictionary[Judged, _KeptAnswer] = weakref.WeakKeyDictionary()
 
-    async def answer(self, parsed: ParsedCheck, *, wait_s: float, rpc: str) -> bytes:
-        """Return the answer. Raises UnknownPolicy, Overloaded, ServiceUnavailable."""
-        answer = await self._checker.check(self._request(parsed), wait_s=wait_s)
+    async def answer(self, parsed: ParsedCheck, generation: Generation, *, wait_s: float, rpc: str) -> bytes:
+        """Return the answer, judged by this generation from start to end. Raises UnknownPolicy, Overloaded, ServiceUnavailable."""
+        answer = await self._checker.check(self._request(parsed, generation), wait_s=wait_s)
         judged = answer.judged
         kept = self._kept.get(judged)
         if kept is None:
@@ -91,20 +92,28 @@ class CheckAnswers:
         )
         return response
 
-    def _request_from(self, parsed: ParsedCheck) -> CheckRequest:
-        return CheckRequest(
-            endpoint=parsed.endpoint,
-            policy=self._policies.get(parsed.policy_name),
-            freshness=Freshness(mode=_MODES[parsed.freshness_mode], max_age=parsed.max_age, max_stale=parsed.max_stale),
-            depth=parsed.depth,
-        )
+    def _request(self, parsed: ParsedCheck, generation: Generation) -> CheckRequest:
+        if generation is not self._generation:
+            self._generation, self._request_of = generation, lru_cache(maxsize=_KEPT_REQUESTS)(partial(_request_from, generation))
+        return self._request_of(parsed)
 
 
-def verdict_fields(policy: Policy, verdict: Verdict) -> dict[str, object]:
+def _request_from(generation: Generation, parsed: ParsedCheck) -> CheckRequest:
+    return CheckRequest(
+        endpoint=parsed.endpoint,
+        terms=generation.terms_for(parsed.endpoint, parsed.policy_name),
+        freshness=Freshness(mode=_MODES[parsed.freshness_mode], max_age=parsed.max_age, max_stale=parsed.max_stale),
+        depth=parsed.depth,
+    )
+
+
+def verdict_fields(policy: Policy, verdict: Verdict, *, partner_id: str, configuration_revision: str) -> dict[str, object]:
     """Return what every decision's line says of its verdict."""
     return {
         "policy": policy.name,
         "policy_revision": policy.revision,
+        "configuration_revision": configuration_revision,
+        **({"partner": partner_id} if partner_id else {}),
         "decision": verdict.decision.name,
         "evaluated_decision": verdict.evaluated_decision.name,
         "findings": [

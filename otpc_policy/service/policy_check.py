@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -12,9 +13,7 @@ from google.rpc import status_pb2
 
 from otpc_policy.check import Clock
 from otpc_policy.errors import FieldViolation, InvalidRequest
-from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.evaluate import evaluate_chain
-from otpc_policy.policy.model import PolicySet
+from otpc_policy.partners.terms import Generation
 from otpc_policy.service.answers import CheckAnswers, Checker, DecisionCounters, verdict_fields
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
 from otpc_policy.service.interceptor import Context
@@ -47,6 +46,7 @@ _M = TypeVar("_M", bound=Message)
 class PolicyCheckServicer:
     """Answers the five methods.
 
+    generation: the present one; each call takes it once, at its start.
     deadline_reserve_s: kept back from a caller's deadline, so that the answer still reaches it.
     default_wait_s: how long a caller without a deadline waits for a measurement.
     """
@@ -55,8 +55,7 @@ class PolicyCheckServicer:
         self,
         *,
         checker: Checker,
-        policies: PolicySet,
-        trust: Trust,
+        generation: Callable[[], Generation],
         clock: Clock,
         counters: DecisionCounters,
         decisions: DecisionLog,
@@ -64,9 +63,8 @@ class PolicyCheckServicer:
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
     ) -> None:
-        self._answers = CheckAnswers(checker=checker, policies=policies, counters=counters, decisions=decisions)
-        self._policies = policies
-        self._trust = trust
+        self._answers = CheckAnswers(checker=checker, counters=counters, decisions=decisions)
+        self._generation = generation
         self._clock = clock
         self._counters = counters
         self._decisions = decisions
@@ -76,15 +74,15 @@ class PolicyCheckServicer:
 
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
-        return await self._answers.answer(read_check_request(request), wait_s=self._wait_s(context), rpc="CheckEndpoint")
+        return await self._answers.answer(read_check_request(request), self._generation(), wait_s=self._wait_s(context), rpc="CheckEndpoint")
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items side by side, identical ones answered once."""
         items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
-        wait_s = self._wait_s(context)
+        wait_s, generation = self._wait_s(context), self._generation()
         parsed = [_parsed_or_error(item) for item in items]
         distinct = dict.fromkeys(one for one in parsed if isinstance(one, ParsedCheck))
-        outcomes = dict(zip(distinct, await asyncio.gather(*(self._outcome(one, wait_s) for one in distinct)), strict=True))
+        outcomes = dict(zip(distinct, await asyncio.gather(*(self._outcome(one, generation, wait_s) for one in distinct)), strict=True))
         response = pb.BatchCheckEndpointsResponse()
         for index, one in enumerate(parsed):
             result = outcomes[one] if isinstance(one, ParsedCheck) else pb.BatchCheckEndpointsResult(error=one)
@@ -94,9 +92,10 @@ class PolicyCheckServicer:
     async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
         """ValidateCertificate. Judged on the spot: a chain takes about a millisecond, less than handing it to a thread and back under load."""
         parsed = parse_validate_request(_parse(pb.ValidateCertificateRequest, request), allow_request_anchors=self._allow_request_anchors)
-        policy = self._policies.get(parsed.policy_name)
+        terms = self._generation().terms_for_name(parsed.server_name, parsed.policy_name)
+        policy, partner_id = terms.policy, terms.partner.id if terms.partner is not None else ""
         at = parsed.at or self._clock.now()
-        verdict = evaluate_chain(parsed.chain, policy, server_name=parsed.server_name, trust=self._trust, request_anchors=parsed.trust_anchors, now=at)
+        verdict = terms.evaluate_chain(parsed.chain, server_name=parsed.server_name, request_anchors=parsed.trust_anchors, now=at)
         expires_at = at + VALIDATION_LIFETIME if verdict.changes_at is None else min(at + VALIDATION_LIFETIME, verdict.changes_at)
         check_id = new_id()
         self._counters.decided(rpc="ValidateCertificate", decision=verdict.decision, findings=verdict.findings, result_age_s=None)
@@ -106,32 +105,50 @@ class PolicyCheckServicer:
             check_id=check_id,
             request_id=current_request_id.get(),
             source="REQUEST",
-            constant=constant_fields({"server_name": parsed.server_name or "", **verdict_fields(policy, verdict), "judged_at": at.isoformat()}),
+            constant=constant_fields(
+                {
+                    "server_name": parsed.server_name or "",
+                    **verdict_fields(policy, verdict, partner_id=partner_id, configuration_revision=terms.revision),
+                    "judged_at": at.isoformat(),
+                }
+            ),
         )
         return validate_response(
-            verdict=verdict, policy=policy, chain=parsed.chain, evaluated_at=at, expires_at=expires_at, view=parsed.view, check_id=check_id
+            verdict=verdict,
+            policy=policy,
+            partner_id=partner_id,
+            partner_policy=terms.partner_policy,
+            configuration_revision=terms.revision,
+            chain=parsed.chain,
+            evaluated_at=at,
+            expires_at=expires_at,
+            view=parsed.view,
+            check_id=check_id,
         ).SerializeToString()
 
     async def get_policy(self, request: bytes, _context: Context) -> bytes:
         """GetPolicy."""
-        policy = self._policies.get(_parse(pb.GetPolicyRequest, request).name)
-        return pb.GetPolicyResponse(policy=policy_message(policy, is_default=policy.name == self._policies.default_name)).SerializeToString()
+        policies = self._generation().policies
+        policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
+        message = policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+        return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
         """ListPolicies. A page token is the last name of the page before, so that it stays good when policies come and go."""
         message = _parse(pb.ListPoliciesRequest, request)
         size, after = parse_page_size(message), _name_in(message.page_token)
-        rest = [policy for policy in self._policies.ordered() if policy.name > after]
+        policies = self._generation().policies
+        rest = [policy for policy in policies.ordered() if policy.name > after]
         page = rest[:size]
         return pb.ListPoliciesResponse(
-            policies=(policy_message(policy, is_default=policy.name == self._policies.default_name) for policy in page),
+            policies=(policy_message(policy, is_default=policy.name == policies.default_name) for policy in page),
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
         ).SerializeToString()
 
-    async def _outcome(self, parsed: ParsedCheck, wait_s: float) -> pb.BatchCheckEndpointsResult:
+    async def _outcome(self, parsed: ParsedCheck, generation: Generation, wait_s: float) -> pb.BatchCheckEndpointsResult:
         """Return the outcome of one item. A bug in one item is that item's error too, so this is its outermost frame."""
         try:
-            body = await self._answers.answer(parsed, wait_s=wait_s, rpc="BatchCheckEndpoints")
+            body = await self._answers.answer(parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints")
         except Exception as error:
             if not is_expected(error):
                 log.exception("item of a batch failed", request_id=current_request_id.get())

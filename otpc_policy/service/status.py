@@ -17,6 +17,7 @@ ERROR_DOMAIN = "otpc-policy"
 DETAILS_KEY = "grpc-status-details-bin"
 # Details travel in trailers, which gRPC limits to 8 KiB unless told otherwise: what a caller wrote is shortened before it goes back.
 _MAX_ECHOED_CHARACTERS = 128
+_MAX_PROBLEMS, _MAX_PROBLEM_CHARACTERS = 10, 300
 
 
 class Reason(StrEnum):
@@ -34,6 +35,12 @@ class Reason(StrEnum):
     """The service has no such method."""
     ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
     """The administrative service is off here."""
+    CALLER_UNKNOWN = "CALLER_UNKNOWN"
+    """The method is for callers who prove who they are, and this one did not."""
+    CALLER_NOT_PERMITTED = "CALLER_NOT_PERMITTED"
+    """The method is not for this caller."""
+    CONFIGURATION_REFUSED = "CONFIGURATION_REFUSED"
+    """Policies, partners or trust cannot be used as they are; PreconditionFailure tells the problems. The last good set stays."""
     HEALTH_SERVICE_UNKNOWN = "HEALTH_SERVICE_UNKNOWN"
     """Health was asked about a service that does not exist here."""
     INTERNAL = "INTERNAL"
@@ -46,6 +53,22 @@ class MethodUnknown(OtpcPolicyError):
 
 class AdminServiceOff(OtpcPolicyError):
     """The caller asked for administration where it is off."""
+
+
+class CallerUnknown(OtpcPolicyError):
+    """The caller did not prove who it is, where it must."""
+
+
+class CallerNotPermitted(OtpcPolicyError):
+    """The caller proved who it is, and may not do this."""
+
+
+class ConfigurationRefused(OtpcPolicyError):
+    """An operator asked for a reload, and what is on disk cannot be used. problems: all of them, each with its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
 
 
 class HealthServiceUnknown(OtpcPolicyError):
@@ -72,6 +95,15 @@ def _retry_info(error: Overloaded) -> Sequence[Message]:
     return (error_details_pb2.RetryInfo(retry_delay=delay),)
 
 
+def _precondition_failure(error: ConfigurationRefused) -> Sequence[Message]:
+    """Tell the first problems, shortened: all of them are in the log."""
+    told = [one[:_MAX_PROBLEM_CHARACTERS] for one in error.problems[:_MAX_PROBLEMS]]
+    if len(error.problems) > _MAX_PROBLEMS:
+        told.append(f"and {len(error.problems) - _MAX_PROBLEMS} more; the log has all")
+    violations = (error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=one) for one in told)
+    return (error_details_pb2.PreconditionFailure(violations=violations),)
+
+
 _TABLE: Mapping[type[Exception], _Row] = {
     InvalidRequest: _Row(
         grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, "the request is invalid; the details name every violation", details=_bad_request
@@ -86,6 +118,14 @@ _TABLE: Mapping[type[Exception], _Row] = {
     ServiceUnavailable: _Row(grpc.StatusCode.UNAVAILABLE, Reason.SERVICE_UNAVAILABLE, "this process is draining or not ready; another replica may answer"),
     MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "there is no such method"),
     AdminServiceOff: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"),
+    CallerUnknown: _Row(grpc.StatusCode.UNAUTHENTICATED, Reason.CALLER_UNKNOWN, "a client certificate with a subjectAltName is needed"),
+    CallerNotPermitted: _Row(grpc.StatusCode.PERMISSION_DENIED, Reason.CALLER_NOT_PERMITTED, "this caller may not do that"),
+    ConfigurationRefused: _Row(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        Reason.CONFIGURATION_REFUSED,
+        "the configuration cannot be used and the last good one stays; the details name the problems",
+        details=_precondition_failure,
+    ),
     HealthServiceUnknown: _Row(grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "there is no such service here"),
 }
 _BUG = _Row(grpc.StatusCode.INTERNAL, Reason.INTERNAL, "internal error; the operator finds it in the log under the request id")

@@ -8,9 +8,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from otpc_policy.errors import ConfigurationError
+from otpc_policy.facts import DeepCommand
 from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
 from otpc_policy.settings.values import (
     AddressFamilies,
+    AdminCaller,
+    DeepCommands,
     HostName,
     IpLiteral,
     ListenAddress,
@@ -65,6 +68,10 @@ class ScanSettings(BaseModel):
     concurrent_scans: int = Field(default=32, ge=1, le=1024, description="Addresses measured at the same time.")
     queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
     recycle_after_handshakes: int = Field(default=4000, ge=1, description="A worker is replaced after this many handshakes, because sslyze's memory grows.")
+    deep_commands: DeepCommands = Field(default=tuple(DeepCommand), description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.")
+    deep_deadline_s: PositiveSeconds = Field(default=60.0, description="Longest time of the DEEP part of a measurement, after the STANDARD part.")
+    deep_connections: int = Field(default=8, ge=1, le=64, description="Connections open at a time in the DEEP part, within connections_per_address.")
+    concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 50 MiB.")
 
 
 class Settings(BaseSettings):
@@ -75,7 +82,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
     _tables: ClassVar[frozenset[str]] = frozenset({"lifetimes", "scan"})
-    _lists: ClassVar[frozenset[str]] = frozenset({"allow_networks", "policy_files"})
+    _lists: ClassVar[frozenset[str]] = frozenset({"allow_networks", "policy_files", "admin_callers"})
 
     tls_certificate_file: Path | None = Field(default=None, description="PEM chain of this service, leaf first; read again when it changes.")
     tls_key_file: Path | None = Field(default=None, description="PEM private key of that leaf; read again when it changes.")
@@ -96,8 +103,21 @@ class Settings(BaseSettings):
 
     default_policy: str = Field(default="otpc-2024-12", min_length=1, description="The policy that an empty name means.")
     policy_files: tuple[Path, ...] = Field(default=(), description="Policy documents (TOML) beside the built-in ones.")
-    trust: tuple[TrustSettings, ...] = Field(default=(), description="Anchors and pins for named hosts, beside the Mozilla roots.")
+    policies_dir: Path | None = Field(default=None, description="Folder of policy documents (*.toml), and of their tests (*.test.toml).")
+    partners_dir: Path | None = Field(
+        default=None, description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. See the README, Partners."
+    )
+    trust: tuple[TrustSettings, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
+    reload_poll_s: Seconds = Field(
+        default=5.0, description="How often the files of policies, partners and trust are looked at for changes; 0 for never. SIGHUP reloads at once."
+    )
     allow_request_anchors: bool = Field(default=False, description="ValidateCertificate accepts trust anchors from the request.")
+
+    admin_service: bool = Field(default=False, description="Serve PolicyAdminService: reload policies, forget results.")
+    admin_callers: tuple[AdminCaller, ...] = Field(
+        default=(),
+        description="Who may call it: subjectAltNames of client certificates, as spiffe://... or a DNS name. Empty: everybody who reaches a loopback listener.",
+    )
 
     allow_networks: tuple[Network, ...] = Field(default=(), description="Private ranges that may be measured. Metadata addresses stay forbidden.")
     address_families: AddressFamilies = Field(default=AddressFamilies.ROUTED, description="Addresses to measure: routed, both, ipv4 or ipv6.")
@@ -152,6 +172,17 @@ class Settings(BaseSettings):
     def _client_ca_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and info.data.get("tls_certificate_file", value) is None:
             raise ValueError("callers can prove a certificate only over TLS: set tls_certificate_file and tls_key_file too")
+        return value
+
+    @field_validator("admin_callers")
+    @classmethod
+    def _admin_callers_can_be_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not info.data.get("admin_service"):
+            return value
+        if value and info.data.get("tls_client_ca_file", value) is None:
+            raise ValueError("callers can be told apart only by their certificates: set tls_client_ca_file too")
+        if not value and "listen" in info.data and not is_loopback(info.data["listen"]):
+            raise ValueError("is empty, and the listener can be reached from other machines: name who may administer this service")
         return value
 
     @field_validator("listen")

@@ -40,6 +40,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, tuple) and all(isinstance(item, Enum) for item in value):
+        return ",".join(str(item.value) for item in value)
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None or value in ((), {}) else str(value)

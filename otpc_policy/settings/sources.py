@@ -96,7 +96,7 @@ def _value(text: str, *, is_list: bool) -> object:
 
 
 def read_file(path: Path) -> Source:
-    """Return what a TOML file says. Paths in it (keys ending in _file or _files) are relative to its folder.
+    """Return what a TOML file says. Paths in it (keys ending in _file, _files or _dir) are relative to its folder.
 
     Raises ConfigurationError if it cannot be read.
     """
@@ -122,6 +122,6 @@ def _anchored(key: str, value: object, folder: Path) -> object:
         return {name: _anchored(name, item, folder) for name, item in value.items()}
     if isinstance(value, list):
         return [_anchored(key, item, folder) for item in value]
-    if isinstance(value, str) and value and key.endswith(("_file", "_files")):
+    if isinstance(value, str) and value and key.endswith(("_file", "_files", "_dir")):
         return str(folder / value)
     return value

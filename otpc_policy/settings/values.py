@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator
 
 from otpc_policy.endpoint import canonical_host
+from otpc_policy.facts import DeepCommand
 
 Item = TypeVar("Item")
 
@@ -102,6 +103,11 @@ def _one_or_many(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _listed(value: object) -> object:
+    """Tables cannot know in the environment which of their settings are lists, so the text comes whole."""
+    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+
 def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     # Not min_length: that counts the hosts that are valid, and so blames a list of one wrong host for being empty.
     if not hosts:
@@ -109,6 +115,13 @@ def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
+def _admin_caller(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is blank; a caller is named by a subjectAltName of its certificate")
+    return text.strip()
+
+
+AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
@@ -118,3 +131,4 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidat
 # A table's list of one may be written without brackets.
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
 TrustedHosts = Annotated[OneOrMany[TrustedHost], AfterValidator(_not_empty)]
+DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_listed)]

@@ -5,12 +5,13 @@ Evidence of absence needs to know what was really offered: a TLS library drops s
 the version forbids, without saying so. Only our own hellos are read here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
 from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.tls.named_groups import is_forbidden_in_tls13
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
 _RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
@@ -25,6 +26,8 @@ _RENEGOTIATION_SIGNAL = 0x00FF
 _CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))
 # RFC 7919.
 _FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
+# ML-KEM, alone and beside a curve: of TLS 1.3 only. A server that takes nothing else asks for it with a HelloRetryRequest, which is an acceptance.
+_POST_QUANTUM_GROUPS = (0x11EC, 0x11EB, 0x11ED, 0x11EE, 0x11E9, 0x11EA, 0x0200, 0x0201, 0x0202)
 _FEW_GROUPS = (29, 23, 24, 25)
 _EDDSA_SCHEMES = (0x0807, 0x0808)
 # The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
@@ -48,6 +51,20 @@ _SIGNATURE_SCHEMES = (
 _FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
 _ALPN = (b"h2", b"http/1.1")
 _X25519 = 29
+# P-256, P-384 and P-521, each with its base point as the share (SEC 2, 2.4.2, 2.5.1 and 2.6.1): a valid public key, of which nobody needs the private one.
+_POINTS = {
+    23: bytes.fromhex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"),
+    24: bytes.fromhex(
+        "04"
+        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
+        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f"
+    ),
+    25: bytes.fromhex(
+        "04"
+        "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66"
+        "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650"
+    ),
+}
 
 
 class HelloStyle(Enum):
@@ -62,6 +79,19 @@ class HelloStyle(Enum):
     BARE = "bare"
 
 
+class GroupList(Enum):
+    """Which groups a hello names.
+
+    WIDE: all but those of RFC 7919; at TLS 1.3 all. FINITE_FIELD: those of RFC 7919 too. A server that shares none of them must not choose a
+    suite with finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked below TLS 1.3.
+    SHARED: those that the hello has key shares for, so that the server has no reason to ask for another before it chooses a certificate.
+    """
+
+    WIDE = "wide"
+    FINITE_FIELD = "finite field"
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientHello:
     """One offer.
@@ -69,8 +99,7 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
     own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
-    finite_field_groups: name those of RFC 7919, as a full hello of TLS 1.3 always does. A server that shares none of them must not choose a suite with
-    finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked.
+    groups: see GroupList.
     """
 
     version: TlsVersion
@@ -79,7 +108,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     key_type: KeyType | None = None
-    finite_field_groups: bool = False
+    groups: GroupList = GroupList.WIDE
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -117,7 +146,7 @@ def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], boo
     has_share = hello.version is TlsVersion.TLS_1_3
     extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
     if has_share:
-        extensions += _share(bytes(_SHARE_BYTES))
+        extensions += _shares(hello)
     tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
     length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
     # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
@@ -156,9 +185,20 @@ def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
 
 
 def _groups(hello: ClientHello) -> Sequence[int]:
-    is_full = hello.style is HelloStyle.FULL
-    curves = _CURVES if is_full else _FEW_GROUPS
-    return (*curves, *_FINITE_FIELD_GROUPS) if hello.finite_field_groups or (is_full and hello.version is TlsVersion.TLS_1_3) else curves
+    if hello.groups is GroupList.SHARED:
+        return (_X25519, *_points(hello))
+    finite_field = _FINITE_FIELD_GROUPS if hello.groups is GroupList.FINITE_FIELD else ()
+    if hello.style is not HelloStyle.FULL:
+        return (*_FEW_GROUPS, *finite_field)
+    if hello.version is not TlsVersion.TLS_1_3:
+        return (*_CURVES, *finite_field)
+    groups = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
+    return groups if hello.lowest < TlsVersion.TLS_1_3 else [group for group in groups if not is_forbidden_in_tls13(group)]
+
+
+def _points(hello: ClientHello) -> Mapping[int, bytes]:
+    """Return the constant key shares; a short hello has no room for them."""
+    return _POINTS if hello.groups is GroupList.SHARED and hello.style is HelloStyle.FULL else {}
 
 
 def _schemes(hello: ClientHello) -> Sequence[int]:
@@ -167,8 +207,10 @@ def _schemes(hello: ClientHello) -> Sequence[int]:
     return _SIGNATURE_SCHEMES if hello.style is HelloStyle.FULL else _FEW_SCHEMES
 
 
-def _share(share: bytes) -> bytes:
-    return (51).to_bytes(2, "big") + _vector(2, _vector(2, _X25519.to_bytes(2, "big") + _vector(2, share)))
+def _shares(hello: ClientHello) -> bytes:
+    """Return the key shares; that for X25519 stands last and is left empty."""
+    entries = b"".join(group.to_bytes(2, "big") + _vector(2, point) for group, point in _points(hello).items())
+    return (51).to_bytes(2, "big") + _vector(2, _vector(2, entries + _X25519.to_bytes(2, "big") + _vector(2, bytes(_SHARE_BYTES))))
 
 
 def _vector(width: int, content: bytes) -> bytes:

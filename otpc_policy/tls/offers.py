@@ -53,11 +53,6 @@ def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
     return _ecdsa_suites().intersection(suites)
 
 
-def finite_field_among(suites: Iterable[int]) -> frozenset[int]:
-    """Return those with ephemeral finite-field Diffie-Hellman, which the groups of RFC 7919 may hide or bring about."""
-    return _finite_field_suites().intersection(suites)
-
-
 def lanes_of(family: Sequence[int]) -> list[tuple[int, ...]]:
     """Return a family in interleaved lanes, so that what OpenSSL implements, and with it most servers, is spread evenly."""
     usual = _usual_suites()
@@ -119,11 +114,6 @@ def _may_be_negotiated(suite: CipherSuite, version: TlsVersion) -> bool:
 @cache
 def _ecdsa_suites() -> frozenset[int]:
     return frozenset(suite.code_point for suite in all_suites() if suite.authentication is KeyType.ECDSA)
-
-
-@cache
-def _finite_field_suites() -> frozenset[int]:
-    return frozenset(suite.code_point for suite in all_suites() if "_DHE_" in suite.iana_name or "_DH_anon_" in suite.iana_name)
 
 
 @cache

@@ -1,34 +1,19 @@
 """What to offer next, given what was seen. A plain state machine without IO: it yields waves of hellos and takes their outcomes.
 
-Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough.
-A server that accepts little is settled by offering it everything else at once; one that accepts much is listed by elimination in lanes.
+Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough (see wave).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import KeyType
 from otpc_policy.tls.answer import Garbage, PlainHttp
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, finite_field_among, lanes_of, opening, second_opening, short_lists_of, suites_at
-from otpc_policy.tls.probe import Outcome, Probe, Purpose
-from otpc_policy.tls.proof import LONG_LIST, Log
-from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
+from otpc_policy.tls.offers import opening, second_opening
+from otpc_policy.tls.probe import Outcome, Probe
+from otpc_policy.tls.proof import Log
+from otpc_policy.tls.wave import Wave
 
-# A refusal that is a close counts when it was seen three times; one more for what was lost.
-_ATTEMPTS = 4
-# The server of most suites that is known needs 14 waves; this ends a conversation with one that answers by chance.
+# A server of every suite of every version needs 28; this ends a conversation with one that answers by chance.
 _WAVES = 40
-# With so many suites, one more as its control has, TLS 1.2 beside TLS 1.3 and a name of 24 bytes, a short hello stays below 256 bytes.
-_SHORTEST_LIST = 31
-# An answer that proves nothing, or none at all, is asked for once more.
-_SILENCES = 2
-# As many suites as the hellos of the first wave hold at least, so that they are controls of this.
-_FEW = 8
-# The last lanes overlap with the proof of the whole; before, each proof would hold up the wave and be void by the next choice.
-_FEW_LANES = 6
-_KEY_TYPES = (KeyType.EDDSA, KeyType.ECDSA, KeyType.RSA)
-_OLD_VERSIONS = (TlsVersion.TLS_1_1, TlsVersion.TLS_1_0, TlsVersion.SSL_3_0, TlsVersion.SSL_2_0)
 
 
 class Survey:
@@ -52,8 +37,8 @@ class Survey:
         if log.waves >= _WAVES or not _speaks_tls(log):
             return ()
         if not log.versions:
-            return (*second_opening(self._server_name), *_Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
-        return _Wave(log, self._server_name).probes(obtained)
+            return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
+        return Wave(log, self._server_name).probes(obtained)
 
     def take(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""
@@ -64,208 +49,3 @@ def _speaks_tls(log: Log) -> bool:
     """Some connection was made, and not all that were answered were answered in another protocol."""
     connected = [record for record in log.records if record.outcome.connected]
     return any(not isinstance(record.outcome.answer, PlainHttp | Garbage) for record in connected)
-
-
-class _Wave:
-    """One wave in the making. _lanes: what is listed by elimination. _closing: controls that are sent behind all else."""
-
-    def __init__(self, log: Log, server_name: str | None) -> None:
-        self._log, self._server_name = log, server_name
-        self._asked: dict[ClientHello, Probe] = {}
-        self._closing: dict[ClientHello, Probe] = {}
-        accepted = {record.probe.hello.style for record in log.records if record.chose}
-        self._style = HelloStyle.SHORT if HelloStyle.SHORT in accepted and HelloStyle.FULL not in accepted else HelloStyle.FULL
-        self._lanes = list(self._find_lanes())
-
-    def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
-        for lane in self._lanes:
-            self._ask(lane, Purpose.LANE)
-        for version in reversed(TlsVersion):
-            if version in self._log.versions:
-                self._ask_suites(version)
-            else:
-                self._ask_version(version)
-        self._ask_key_types(obtained)
-        return (*self._asked.values(), *self._closing.values())
-
-    def old_versions(self) -> tuple[Probe, ...]:
-        for version in _OLD_VERSIONS:
-            for hello in self._version_hellos(version):
-                self._ask(hello, Purpose.VERSION)
-        return tuple(self._asked.values())
-
-    # What a version that is offered accepts.
-
-    def _ask_suites(self, version: TlsVersion) -> None:
-        if version is TlsVersion.SSL_2_0:
-            return  # its one answer lists all
-        accepted = self._log.chosen(version)
-        proving: list[ClientHello] = []
-        for family in families_at(version):
-            if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
-                continue
-            left = tuple(suite for suite in family if suite not in accepted)
-            hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
-            if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
-                hellos += self._finite_field_hellos(version, left)
-            proving += [hello for hello in hellos if self._is_open(hello)]
-        self._prove(version, proving)
-
-    def _is_open(self, hello: ClientHello) -> bool:
-        refused = self._log.refusals(hello.version, finite_field_groups=hello.finite_field_groups)
-        return not refused.keys() >= set(hello.cipher_suites)
-
-    def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
-        """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
-        is_usual = all(suite in PAYMENT_SUITES for suite in self._log.chosen(version) if suite in family)
-        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and not is_usual
-
-    def _find_lanes(self) -> Iterator[ClientHello]:
-        """Yield the lanes of all versions that may hold more."""
-        for version in self._log.versions:
-            accepted = self._log.chosen(version)
-            for family in families_at(version):
-                for lane in lanes_of(family) if self._is_listed(version, family) else ():
-                    left = tuple(suite for suite in lane if suite not in accepted)
-                    if left and not self._log.times_asked(hello := self._hello(version, left)):
-                        yield hello
-
-    def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
-        """Ask for all that is left, between two controls."""
-        asked = []
-        for hello in hellos:
-            if not self._log.has_control_before(hello):
-                self._ask(self._hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
-            elif self._ask(hello, Purpose.REMAINDER):
-                asked.append(hello.cipher_suites)
-        if self._style is HelloStyle.FULL and not self._is_deaf_to_long_lists(version):
-            # One list for all, without what would keep a server from its good suite.
-            has_ecdsa = bool(ecdsa_among(self._log.chosen(version)))
-            together = [suite for suites in asked for suite in suites if has_ecdsa or suite not in ecdsa_among(suites)]
-            asked = [tuple(dict.fromkeys(together))] if asked else []
-        for suites in asked:
-            good = self._good(version, suites)
-            self._close_with(self._hello(version, (*suites, good)))
-
-    def _good(self, version: TlsVersion, beside: Sequence[int]) -> int:
-        """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
-        accepted = self._log.chosen(version)
-        ecdsa = ecdsa_among(accepted)
-        candidates = [suite for suite in accepted if (suite in ecdsa) is bool(ecdsa_among(beside))] or list(accepted)
-        return next((suite for suite in candidates if suite in PAYMENT_SUITES), candidates[0])
-
-    # Whether other versions are offered at all.
-
-    def _ask_version(self, version: TlsVersion) -> None:
-        if self._log.is_passed_over(version):
-            return
-        for hello in self._version_hellos(version):
-            if not self._is_open(hello):
-                continue
-            control = self._version_control(hello)
-            if hello.lowest is not version:
-                self._ask(hello, Purpose.VERSION)  # the choice of a lower one proves enough by itself
-            elif control is not None and self._log.has_control_before(hello):
-                if self._ask(hello, Purpose.VERSION) and not self._is_closed_for(hello):
-                    self._close_with(control)
-            elif control is not None:
-                self._ask(control, Purpose.CONTROL)
-
-    def _version_hellos(self, version: TlsVersion) -> list[ClientHello]:
-        suites = suites_at(version)
-        if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
-            return [together]
-        whole = self._hello(version, suites)
-        if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
-            return [whole]
-        # All at once, until a refusal might be about the mixture of families, or about the groups.
-        mixed = [record for record in self._log.records if record.probe.hello == whole]
-        is_vague = any(record.refused and record.reading.alert != PROTOCOL_VERSION for record in mixed)
-        is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
-        hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
-        if is_vague and version is not TlsVersion.SSL_3_0:
-            hellos += self._finite_field_hellos(version, suites)
-        # Clients of SSL 3 know no extensions, and routing proxies need the name.
-        nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
-        return [*hellos, *nameless]
-
-    def _together_with_lower(self) -> ClientHello | None:
-        """TLS 1.3 beside what is accepted, once: a server that knows TLS 1.3 must choose it (RFC 8446 4.2.1)."""
-        top = max(self._log.versions)
-        if top < TlsVersion.SSL_3_0:
-            return None
-        suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
-        hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
-        return None if self._log.times_asked(hello) else hello
-
-    def _version_control(self, hello: ClientHello) -> ClientHello | None:
-        """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
-        versions = self._log.versions
-        if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
-            least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
-            of_top = (record for record in self._log.records if record.chose and record.reading.version is max(versions))
-            long_enough = next((record.probe.hello for record in of_top if len(record.offered) >= least), None)
-            if long_enough is not None:
-                return long_enough
-        top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
-        if top not in versions:
-            return None
-        good = next(iter(self._log.chosen(top)))
-        control = self._hello(top, (*(suite for suite in hello.cipher_suites if suite != good), good))
-        return replace(control, lowest=TlsVersion.TLS_1_2) if top is TlsVersion.TLS_1_3 and hello.version < top else control
-
-    def _is_closed_for(self, hello: ClientHello) -> bool:
-        """A control of this wave serves for this version too."""
-        if hello.version is TlsVersion.SSL_2_0:
-            return bool(self._closing)
-        return any(hello.style in (HelloStyle.BARE, one.style) and len(one.cipher_suites) >= len(hello.cipher_suites) for one in self._closing)
-
-    # Which certificates are there that no handshake brought.
-
-    def _ask_key_types(self, obtained: Collection[KeyType]) -> None:
-        version = TlsVersion.TLS_1_3
-        accepted = tuple(self._log.chosen(version))
-        for key_type in _KEY_TYPES if accepted else ():
-            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type)
-            is_there = any(record.chose for record in self._log.records if record.probe.hello.key_type is key_type)
-            if key_type in obtained or is_there or self._log.absences(version, key_type):
-                continue
-            if self._ask(hello, Purpose.KEY_TYPE) and not any(one.version is one.lowest is version for one in self._closing):
-                self._close_with(replace(hello, key_type=None))
-
-    # How hellos are made.
-
-    def _hello(self, version: TlsVersion, suites: tuple[int, ...]) -> ClientHello:
-        name = self._server_name
-        if version is TlsVersion.SSL_3_0 and (accepted := self._log.chosen(version)):
-            name = next(iter(accepted.values())).probe.hello.server_name
-        style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
-        return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
-
-    def _finite_field_hellos(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
-        among = finite_field_among(suites)
-        lists = self._lists(version, tuple(suite for suite in suites if suite in among))
-        return [replace(self._hello(version, some), finite_field_groups=True) for some in lists]
-
-    def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
-        if not suites:
-            return []
-        if self._style is HelloStyle.SHORT and version >= TlsVersion.SSL_3_0:
-            return short_lists_of(suites, _SHORTEST_LIST)
-        return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
-
-    def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
-        """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        of_version = (record for record in self._log.records if record.wave and record.probe.hello.version is version and len(record.offered) > LONG_LIST)
-        return self._log.is_deaf_to_long_lists or any(record.reading.reaction is Reaction.UNPROVEN for record in of_version)
-
-    def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
-        """Add a hello, unless it was asked often enough; say whether it is asked."""
-        silent = sum(record.probe.hello == hello and record.reading.reaction is Reaction.UNPROVEN for record in self._log.records)
-        if self._log.times_asked(hello) >= _ATTEMPTS or silent >= _SILENCES:
-            return False
-        self._asked.setdefault(hello, Probe(hello=hello, purpose=purpose))
-        return True
-
-    def _close_with(self, control: ClientHello) -> None:
-        self._closing[control] = Probe(hello=control, purpose=Purpose.CLOSING_CONTROL, is_last=True)

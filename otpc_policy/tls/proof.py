@@ -9,26 +9,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
-from otpc_policy.tls.offers import ecdsa_among, finite_field_among
+from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.offers import ecdsa_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
+_WEAKNESS = (Evidence.ALERT, Evidence.CLOSED_CONFIRMED)
 # Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
 LONG_LIST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
+    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up. shape: all else of its hello."""
 
     wave: int
     probe: Probe
     outcome: Outcome
     reading: Reading
     offered: frozenset[int] = field(repr=False)
+    shape: ClientHello = field(repr=False)
 
     @property
     def chose(self) -> bool:
@@ -47,19 +49,22 @@ class Log:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.waves = 0
+        self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._times: dict[ClientHello, int] = {}
-        self._refusals: dict[tuple[TlsVersion, KeyType | None, bool], Mapping[int, Evidence]] = {}
+        self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Mapping[int, Evidence]] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
         for probe, outcome in zip(probes, outcomes, strict=True):
             offered = frozenset(probe.hello.cipher_suites)
             reading = _read(probe, outcome, offered)
-            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered)
+            shape = replace(probe.hello, cipher_suites=())
+            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered, shape=shape)
             self.records.append(record)
             self._times[probe.hello] = self.times_asked(probe.hello) + 1
             if record.chose and reading.version is not None:
+                self._goods.append(record)
                 of_version = self._chosen.setdefault(reading.version, {})
                 for suite in reading.suites:
                     of_version.setdefault(suite, record)
@@ -96,34 +101,37 @@ class Log:
 
     def contradictions(self) -> Iterator[Record]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
-        accepted = [record for record in self.records if record.chose]
+        accepted: dict[ClientHello, list[Record]] = {}
+        for record in self._goods:
+            accepted.setdefault(record.shape, []).append(record)
         for record in self.records:
-            if not record.chose and any(_contradicts(record, good) for good in accepted):
+            if not record.chose and any(_contradicts(record, good) for good in accepted.get(record.shape, ())):
                 yield record
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused at a version, each with what proves it.
 
+        Below TLS 1.3 finite-field suites must be refused with both lists of groups (see GroupList). The hellos that ask for them again ask for
+        all of their family, so that one refusal by chance proves nothing of any of these.
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
-        without, with_groups = (self.refusals(version, key_type, finite_field_groups=named) for named in (False, True))
-        found = {**with_groups, **without}
-        for suite in finite_field_among(found):
-            evidence = {without.get(suite), with_groups.get(suite)}
-            if None in evidence:
-                del found[suite]
-            elif Evidence.CLOSED_CONFIRMED in evidence:
-                found[suite] = Evidence.CLOSED_CONFIRMED
-        return found
+        if key_type is not None:
+            return self.refusals(version, key_type, groups=GroupList.SHARED)
+        found = self.refusals(version, groups=GroupList.WIDE)
+        if not TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
+            return found
+        once = ecdsa_among(found)
+        again = self.refusals(version, groups=GroupList.FINITE_FIELD)
+        return {suite: max(evidence, again.get(suite, evidence), key=_WEAKNESS.index) for suite, evidence in found.items() if suite in once or suite in again}
 
-    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, finite_field_groups: bool) -> Mapping[int, Evidence]:
-        """Return the suites that are proven to be refused in hellos with or without finite-field groups."""
-        key = (version, key_type, finite_field_groups)
+    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused in hellos that name these groups."""
+        key = (version, key_type, groups)
         if key not in self._refusals:
             self._refusals[key] = self._find_refusals(*key)
         return self._refusals[key]
 
-    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, finite_field_groups: bool) -> Mapping[int, Evidence]:
+    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
         closes: dict[int, set[int]] = {}
         is_deaf = self.is_deaf_to_long_lists
@@ -131,7 +139,7 @@ class Log:
             hello = record.probe.hello
             if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
                 continue
-            if hello.finite_field_groups is not finite_field_groups and not _is_free_of_groups(record):
+            if hello.groups is not groups and not _is_free_of_groups(record):
                 continue
             if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
                 continue
@@ -151,19 +159,22 @@ class Log:
 
     def has_control_before(self, hello: ClientHello) -> bool:
         """A hello of the same shape, and as long, was accepted in an earlier wave than the one to come."""
-        return any(self._is_control(good, hello) for good in self.records)
+        return any(self._is_control(good, hello) for good in self._goods)
 
     def _is_bracketed(self, record: Record) -> bool:
         """An accepted hello of the same shape came before the refusal, and one was sent behind it."""
-        before = any(good.wave < record.wave and self._is_control(good, record.probe.hello) for good in self.records)
-        return before and any(self._controls_behind(good, record) for good in self.records)
+        hello = record.probe.hello
+        before = any(good.wave < record.wave and self._is_control(good, hello) for good in self._goods)
+        return before and any(self._controls_behind(good, record) for good in reversed(self._goods))
 
     def _controls_behind(self, good: Record, record: Record) -> bool:
         is_later = good.wave > record.wave or (good.wave == record.wave and good.probe.is_last and not record.probe.is_last)
         if not is_later or not self._is_control(good, record.probe.hello):
             return False
         hello = record.probe.hello
-        is_about_suites = hello.version in self._chosen and hello.key_type is None and hello.version is not TlsVersion.SSL_2_0
+        if hello.key_type is not None:
+            return good.probe.hello.groups is hello.groups
+        is_about_suites = hello.version in self._chosen and hello.version is not TlsVersion.SSL_2_0
         return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
 
     def _cannot_carry_a_good_suite(self, record: Record) -> bool:
@@ -171,8 +182,8 @@ class Log:
         return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.probe.hello.version))
 
     def _is_control(self, good: Record, hello: ClientHello) -> bool:
-        """The hello of a record was accepted, and is of the shape of another."""
-        if not good.chose or (hello.version in self._chosen and good.reading.version is not hello.version):
+        """An accepted hello is of the shape of another."""
+        if good.reading.version is not hello.version and hello.version in self._chosen:
             return False
         if hello.version is TlsVersion.SSL_2_0:
             return True
@@ -182,13 +193,11 @@ class Log:
 
 
 def _contradicts(record: Record, good: Record) -> bool:
-    hello, other = record.probe.hello, good.probe.hello
-    if record.outcome.ending is Ending.NOT_RUN:
-        return False
-    if replace(hello, cipher_suites=()) != replace(other, cipher_suites=()):
+    """Of two hellos of one shape, the first was not accepted though it holds what was chosen from the second, which is no shorter."""
+    if record.outcome.ending is Ending.NOT_RUN or len(record.offered) > len(good.offered):
         return False
     both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
-    if not both or len(record.offered) > len(good.offered):
+    if not both:
         return False
     # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
     return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))
@@ -217,7 +226,9 @@ def _covered(record: Record) -> frozenset[int]:
 
 def _read(probe: Probe, outcome: Outcome, offered: frozenset[int]) -> Reading:
     closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
-    return read_answer(outcome.answer, highest=probe.hello.version, offered=offered, closed=closed, otherwise=_otherwise(outcome))
+    return read_answer(
+        outcome.answer, highest=probe.hello.version, offered=offered, key_type=probe.hello.key_type, closed=closed, otherwise=_otherwise(outcome)
+    )
 
 
 def _otherwise(outcome: Outcome) -> str:

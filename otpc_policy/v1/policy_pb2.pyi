@@ -514,7 +514,8 @@ class CheckEndpointRequest(_message.Message):
     """Name of the policy. Empty: the service's default."""
     server_name: _builtins.str
     """Server name for SNI and for matching the certificate, when it differs from
-    host. A DNS name.
+    host. A DNS name. Where the endpoint is a partner's, its entry must list the
+    name: else the answer is DENY with SERVER_NAME_NOT_LISTED, and nothing is measured.
     """
     view: Global___View.ValueType
     """How much evidence to return. Default: VIEW_BASIC."""
@@ -558,6 +559,7 @@ class CheckEndpointResponse(_message.Message):
     JUDGED_ADDRESSES_FIELD_NUMBER: _builtins.int
     OBSERVATION_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict. Only DECISION_ALLOW permits traffic."""
     evaluated_decision: Global___Decision.ValueType
@@ -592,6 +594,10 @@ class CheckEndpointResponse(_message.Message):
     def retry_after(self) -> _duration_pb2.Duration:
         """Set when asking again after this time can give another answer."""
 
+    @_builtins.property
+    def partner(self) -> Global___AppliedPartner:
+        """The partner whose endpoint it is. Unset: no partner's entry names this host and port."""
+
     def __init__(
         self,
         *,
@@ -604,10 +610,11 @@ class CheckEndpointResponse(_message.Message):
         judged_addresses: _abc.Iterable[_builtins.str] | None = ...,
         observation: Global___EndpointObservation | None = ...,
         retry_after: _duration_pb2.Duration | None = ...,
+        partner: Global___AppliedPartner | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "observation", b"observation", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -646,6 +653,37 @@ class AppliedPolicy(_message.Message):
 Global___AppliedPolicy: _TypeAlias = AppliedPolicy  # noqa: Y015
 
 @_typing.final
+class AppliedPartner(_message.Message):
+    """The partner's entry behind a verdict: its pins, anchors, waivers and expectations were applied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    @_builtins.property
+    def policy(self) -> Global___AppliedPolicy:
+        """Set where the entry names another policy than the one that was applied: both
+        judged, the decision is the worse of the two, and the findings of both stand in
+        one list (one that both report in the same words stands once, with the worse effect).
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        policy: Global___AppliedPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppliedPartner: _TypeAlias = AppliedPartner  # noqa: Y015
+
+@_typing.final
 class ResultInfo(_message.Message):
     """Times and source of an answer. All times are absolute."""
 
@@ -656,10 +694,15 @@ class ResultInfo(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     CHECK_ID_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_REVISION_FIELD_NUMBER: _builtins.int
     source: Global___ResultSource.ValueType
     """Where the facts came from."""
     check_id: _builtins.str
     """Identifies this answer in the logs of the service."""
+    configuration_revision: _builtins.str
+    """SHA-256, in hexadecimal, of everything that judged: policies, partners, trust.
+    All of an answer was judged by this one, whatever was reloaded meanwhile.
+    """
     @_builtins.property
     def observation_time(self) -> _timestamp_pb2.Timestamp:
         """When the oldest fact that was used was measured."""
@@ -682,10 +725,11 @@ class ResultInfo(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         source: Global___ResultSource.ValueType = ...,
         check_id: _builtins.str = ...,
+        configuration_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation_time", b"evaluation_time", "expire_time", b"expire_time", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_id", b"check_id", "evaluation_time", b"evaluation_time", "expire_time", b"expire_time", "observation_time", b"observation_time", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_id", b"check_id", "configuration_revision", b"configuration_revision", "evaluation_time", b"evaluation_time", "expire_time", b"expire_time", "observation_time", b"observation_time", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -843,6 +887,7 @@ class AddressObservation(_message.Message):
     OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
     INTOLERANCES_FIELD_NUMBER: _builtins.int
+    DEEP_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """IP address in canonical text form."""
@@ -883,6 +928,10 @@ class AddressObservation(_message.Message):
         """What the server dislikes in a client, and how it was measured all the same; for people."""
 
     @_builtins.property
+    def deep(self) -> Global___DeepObservation:
+        """What only SCAN_DEPTH_DEEP shows; unset otherwise."""
+
+    @_builtins.property
     def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraceStep]:
         """Every connection of the measurement, in the order of their beginning."""
 
@@ -901,15 +950,140 @@ class AddressObservation(_message.Message):
         observation_time: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
         intolerances: _abc.Iterable[_builtins.str] | None = ...,
+        deep: Global___DeepObservation | None = ...,
         trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressObservation: _TypeAlias = AddressObservation  # noqa: Y015
+
+@_typing.final
+class DeepObservation(_message.Message):
+    """What a DEEP measurement shows. UNKNOWN: not run, or nothing proves either."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VULNERABILITIES_FIELD_NUMBER: _builtins.int
+    EARLY_DATA_FIELD_NUMBER: _builtins.int
+    FALLBACK_SCSV_FIELD_NUMBER: _builtins.int
+    EXTENDED_MASTER_SECRET_FIELD_NUMBER: _builtins.int
+    SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    CLIENT_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    CURVES_FIELD_NUMBER: _builtins.int
+    CONTRADICTIONS_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_USED_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
+    early_data: Global___Support.ValueType
+    """Whether TLS 1.3 early data is accepted."""
+    fallback_scsv: Global___Support.ValueType
+    """Whether TLS_FALLBACK_SCSV (RFC 7507) is honoured."""
+    extended_master_secret: Global___Support.ValueType
+    """Whether the extended master secret (RFC 7627) is used."""
+    secure_renegotiation: Global___Support.ValueType
+    """Whether renegotiation is protected by RFC 5746."""
+    client_renegotiation: Global___Support.ValueType
+    """Whether a client may renegotiate as often as it likes."""
+    connections_used: _builtins.int
+    """Connections of the DEEP part. connections_used of the address counts them too; trace does not list them."""
+    @_builtins.property
+    def vulnerabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___VulnerabilityObservation]:
+        """One entry for each vulnerability. SUPPORT_YES: the server has it."""
+
+    @_builtins.property
+    def curves(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurveObservation]:
+        """Elliptic curves that were asked for, over the highest version."""
+
+    @_builtins.property
+    def contradictions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the two measurements of versions and cipher suites disagree; for people. Those facts are UNKNOWN."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """How long the DEEP part took, waiting included."""
+
+    @_builtins.property
+    def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What kept the DEEP part from its end; for people."""
+
+    def __init__(
+        self,
+        *,
+        vulnerabilities: _abc.Iterable[Global___VulnerabilityObservation] | None = ...,
+        early_data: Global___Support.ValueType = ...,
+        fallback_scsv: Global___Support.ValueType = ...,
+        extended_master_secret: Global___Support.ValueType = ...,
+        secure_renegotiation: Global___Support.ValueType = ...,
+        client_renegotiation: Global___Support.ValueType = ...,
+        curves: _abc.Iterable[Global___CurveObservation] | None = ...,
+        contradictions: _abc.Iterable[_builtins.str] | None = ...,
+        connections_used: _builtins.int = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        remarks: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_renegotiation", b"client_renegotiation", "connections_used", b"connections_used", "contradictions", b"contradictions", "curves", b"curves", "duration", b"duration", "early_data", b"early_data", "extended_master_secret", b"extended_master_secret", "fallback_scsv", b"fallback_scsv", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeepObservation: _TypeAlias = DeepObservation  # noqa: Y015
+
+@_typing.final
+class VulnerabilityObservation(_message.Message):
+    """Whether the server has one vulnerability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PRESENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """HEARTBLEED, ROBOT, CCS_INJECTION, INSECURE_RENEGOTIATION or COMPRESSION; more may be added."""
+    present: Global___Support.ValueType
+    """SUPPORT_YES: present. SUPPORT_NO: proven to be absent."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        present: Global___Support.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "present", b"present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VulnerabilityObservation: _TypeAlias = VulnerabilityObservation  # noqa: Y015
+
+@_typing.final
+class CurveObservation(_message.Message):
+    """Whether key exchange over one elliptic curve is accepted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name in SEC 2 or RFC, in lower case, for example "secp256r1"."""
+    support: Global___Support.ValueType
+    """Whether it is accepted."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        support: Global___Support.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurveObservation: _TypeAlias = CurveObservation  # noqa: Y015
 
 @_typing.final
 class TraceStep(_message.Message):
@@ -1327,6 +1501,7 @@ class ValidateCertificateResponse(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     RESULT_INFO_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict of the certificate rules alone."""
     evaluated_decision: Global___Decision.ValueType
@@ -1349,6 +1524,12 @@ class ValidateCertificateResponse(_message.Message):
         has only its DER and its SHA-256.
         """
 
+    @_builtins.property
+    def partner(self) -> Global___AppliedPartner:
+        """The partner to whom the server name leads: the one of its port 443, else the
+        only one whose entry names it. Unset: none does, or several do.
+        """
+
     def __init__(
         self,
         *,
@@ -1358,10 +1539,11 @@ class ValidateCertificateResponse(_message.Message):
         policy: Global___AppliedPolicy | None = ...,
         result_info: Global___ResultInfo | None = ...,
         certificates: _abc.Iterable[Global___CertificateObservation] | None = ...,
+        partner: Global___AppliedPartner | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1422,9 +1604,11 @@ class ListPoliciesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 100; 0 means 50."""
+    """At most this many; 0 means 50, more than 100 means 100. A page may hold
+    fewer: only an empty next_page_token says that it is the last.
+    """
     page_token: _builtins.str
-    """From the previous page; empty for the first."""
+    """next_page_token of the previous page; empty for the first."""
     def __init__(
         self,
         *,
@@ -1480,6 +1664,9 @@ class Policy(_message.Message):
     ENFORCING_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    EXTENDS_FIELD_NUMBER: _builtins.int
+    LIFETIMES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DOCUMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the value of CheckEndpointRequest.policy."""
     revision: _builtins.str
@@ -1492,9 +1679,22 @@ class Policy(_message.Message):
     """False: report-only."""
     is_default: _builtins.bool
     """True for the policy that an empty name means."""
+    extends: _builtins.str
+    """The built-in policy that the document inherits from; empty if it says all
+    by itself.
+    """
+    effective_document: _builtins.str
+    """The document in TOML with everything that it inherits. It has the same
+    revision and can be served as a policy document itself. Only GetPolicy
+    fills it; lists leave it empty.
+    """
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRule]:
         """Every rule, in the order of evaluation."""
+
+    @_builtins.property
+    def lifetimes(self) -> Global___ResultLifetimes:
+        """How long results answer under this policy."""
 
     def __init__(
         self,
@@ -1506,14 +1706,55 @@ class Policy(_message.Message):
         enforcing: _builtins.bool = ...,
         rules: _abc.Iterable[Global___PolicyRule] | None = ...,
         is_default: _builtins.bool = ...,
+        extends: _builtins.str = ...,
+        lifetimes: Global___ResultLifetimes | None = ...,
+        effective_document: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lifetimes", b"lifetimes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcing", b"enforcing", "is_default", b"is_default", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_document", b"effective_document", "enforcing", b"enforcing", "extends", b"extends", "is_default", b"is_default", "lifetimes", b"lifetimes", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class ResultLifetimes(_message.Message):
+    """How long results answer from the cache, by the decision that the facts lead
+    to. Unset where the policy leaves it to the settings of the service.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOW_FIELD_NUMBER: _builtins.int
+    DENY_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allow(self) -> _duration_pb2.Duration:
+        """After DECISION_ALLOW."""
+
+    @_builtins.property
+    def deny(self) -> _duration_pb2.Duration:
+        """After DECISION_DENY."""
+
+    @_builtins.property
+    def unknown(self) -> _duration_pb2.Duration:
+        """After DECISION_INDETERMINATE."""
+
+    def __init__(
+        self,
+        *,
+        allow: _duration_pb2.Duration | None = ...,
+        deny: _duration_pb2.Duration | None = ...,
+        unknown: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "deny", b"deny", "unknown", b"unknown"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "deny", b"deny", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultLifetimes: _TypeAlias = ResultLifetimes  # noqa: Y015
 
 @_typing.final
 class PolicyRule(_message.Message):
@@ -1643,7 +1884,7 @@ class ReloadPoliciesRequest(_message.Message):
 
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     validate_only: _builtins.bool
-    """Only report what would happen."""
+    """Only report what would happen: everything is read and validated, nothing is swapped."""
     def __init__(
         self,
         *,
@@ -1659,11 +1900,22 @@ Global___ReloadPoliciesRequest: _TypeAlias = ReloadPoliciesRequest  # noqa: Y015
 
 @_typing.final
 class ReloadPoliciesResponse(_message.Message):
-    """The policies after the reload."""
+    """The policies after the reload; with validate_only, as they would be."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     POLICIES_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_REVISION_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    PARTNER_COUNT_FIELD_NUMBER: _builtins.int
+    configuration_revision: _builtins.str
+    """The revision of policies, partners and trust together, as in
+    ResultInfo.configuration_revision.
+    """
+    changed: _builtins.bool
+    """Whether it differs from the one before."""
+    partner_count: _builtins.int
+    """Number of partners."""
     @_builtins.property
     def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Policy]:
         """Ordered by name."""
@@ -1672,10 +1924,13 @@ class ReloadPoliciesResponse(_message.Message):
         self,
         *,
         policies: _abc.Iterable[Global___Policy] | None = ...,
+        configuration_revision: _builtins.str = ...,
+        changed: _builtins.bool = ...,
+        partner_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "configuration_revision", b"configuration_revision", "partner_count", b"partner_count", "policies", b"policies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -299,7 +299,7 @@ class PolicyCheckService:
 
 class PolicyAdminServiceStub:
     """Operations on the service's own state. Off by default; answers UNIMPLEMENTED
-    where it is off.
+    where it is off, UNAUTHENTICATED or PERMISSION_DENIED to callers without the role.
     """
 
     def __init__(self, channel):
@@ -322,18 +322,23 @@ class PolicyAdminServiceStub:
 
 class PolicyAdminServiceServicer:
     """Operations on the service's own state. Off by default; answers UNIMPLEMENTED
-    where it is off.
+    where it is off, UNAUTHENTICATED or PERMISSION_DENIED to callers without the role.
     """
 
     def InvalidateResults(self, request, context):
-        """Forgets cached facts, so that the next check measures again.
+        """Forgets cached facts, so that the next check measures again. A measurement under
+        way answers those who wait for it already, and nobody who asks afterwards.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReloadPolicies(self, request, context):
-        """Reads the policy documents again. The last good set stays on failure.
+        """Reads policies, partners and trust again and swaps them in at once; calls in
+        flight end with what they began with, and nothing is measured anew.
+
+        Errors: FAILED_PRECONDITION with google.rpc.PreconditionFailure, one violation
+        for each problem with file and line; the last good set then stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -362,7 +367,7 @@ def add_PolicyAdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PolicyAdminService:
     """Operations on the service's own state. Off by default; answers UNIMPLEMENTED
-    where it is off.
+    where it is off, UNAUTHENTICATED or PERMISSION_DENIED to callers without the role.
     """
 
     @staticmethod

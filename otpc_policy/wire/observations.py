@@ -2,7 +2,17 @@
 
 from datetime import timedelta
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, EndpointFacts, ForbiddenAddress, TraceStep, UnmeasuredAddress, VersionFact
+from otpc_policy.facts import (
+    AddressFacts,
+    CipherSuiteFact,
+    DeepFacts,
+    DeploymentFact,
+    EndpointFacts,
+    ForbiddenAddress,
+    TraceStep,
+    UnmeasuredAddress,
+    VersionFact,
+)
 from otpc_policy.tls.suites import suite_by_code_point
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.certificates import certificate_message
@@ -39,6 +49,23 @@ def _address(facts: AddressFacts) -> pb.AddressObservation:
         remarks=facts.remarks,
         intolerances=facts.intolerances,
         trace=map(_step, facts.trace),
+        deep=_deep(facts, facts.deep) if facts.deep is not None else None,
+    )
+
+
+def _deep(facts: AddressFacts, deep: DeepFacts) -> pb.DeepObservation:
+    return pb.DeepObservation(
+        vulnerabilities=(pb.VulnerabilityObservation(name=one.vulnerability.value, present=SUPPORTS[one.present]) for one in facts.vulnerabilities),
+        early_data=SUPPORTS[deep.early_data],
+        fallback_scsv=SUPPORTS[deep.fallback_scsv],
+        extended_master_secret=SUPPORTS[deep.extended_master_secret],
+        secure_renegotiation=SUPPORTS[deep.secure_renegotiation],
+        client_renegotiation=SUPPORTS[deep.client_renegotiation],
+        curves=(pb.CurveObservation(name=one.curve, support=SUPPORTS[one.support]) for one in deep.curves),
+        contradictions=deep.contradictions,
+        connections_used=deep.connections_used,
+        duration=to_duration(deep.duration),
+        remarks=deep.remarks,
     )
 
 

@@ -1,14 +1,14 @@
 """Policies as callers see them."""
 
-import json
-
-from otpc_policy.policy.model import Policy, RuleSettings
+from otpc_policy.policy.effective import toml_value
+from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.wire.times import to_duration
 from otpc_policy.wire.vocabulary import EFFECTS, SEVERITIES
 
 
-def policy_message(policy: Policy, *, is_default: bool) -> pb.Policy:
-    """Return the whole policy, its rules in the order of evaluation."""
+def policy_message(policy: Policy, *, is_default: bool, with_document: bool = False) -> pb.Policy:
+    """Return the policy, its rules in the order of evaluation. with_document: the effective document too, as GetPolicy shows it."""
     return pb.Policy(
         name=policy.name,
         revision=policy.revision,
@@ -17,12 +17,27 @@ def policy_message(policy: Policy, *, is_default: bool) -> pb.Policy:
         enforcing=policy.enforcing,
         rules=map(_rule, policy.rules),
         is_default=is_default,
+        extends=policy.extends,
+        lifetimes=_lifetimes(policy.lifetimes),
+        effective_document=policy.document if with_document else "",
     )
 
 
 def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
     """Return what an answer says about the policy behind it."""
     return pb.AppliedPolicy(name=policy.name, revision=policy.revision, enforcing=policy.enforcing)
+
+
+def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
+    allow, deny, unknown = (None if one is None else to_duration(one) for one in (lifetimes.allow, lifetimes.deny, lifetimes.unknown))
+    return pb.ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
+
+
+def applied_partner_message(partner_id: str, partner_policy: Policy | None) -> pb.AppliedPartner | None:
+    """Return what an answer says about the partner behind it; None where there is none."""
+    if not partner_id:
+        return None
+    return pb.AppliedPartner(id=partner_id, policy=None if partner_policy is None else applied_policy_message(partner_policy))
 
 
 def _rule(rule: RuleSettings) -> pb.PolicyRule:
@@ -33,18 +48,3 @@ def _rule(rule: RuleSettings) -> pb.PolicyRule:
         codes=(pb.PolicyRuleCode(code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]) for code, effect in rule.effects.items()),
         parameters=(f"{name} = {toml_value(value)}" for name, value in sorted(rule.parameters.items())),
     )
-
-
-def toml_value(value: object) -> str:
-    """Return a parameter of a rule as TOML writes it. Source: TOML 1.0; its basic strings take every escape of JSON's except the slash."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case list() | tuple():
-            return f"[{', '.join(map(toml_value, value))}]"
-        case set() | frozenset():
-            return f"[{', '.join(sorted(map(toml_value, value)))}]"
-        case _:
-            return json.dumps(str(value), ensure_ascii=False)

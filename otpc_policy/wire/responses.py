@@ -16,7 +16,7 @@ from otpc_policy.policy.model import Policy
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.certificates import certificate_message
 from otpc_policy.wire.observations import observation_message
-from otpc_policy.wire.policies import applied_policy_message
+from otpc_policy.wire.policies import applied_partner_message, applied_policy_message
 from otpc_policy.wire.times import to_duration, to_timestamp, write_timestamp
 from otpc_policy.wire.vocabulary import DECISIONS, EFFECTS, SEVERITIES, SOURCES
 
@@ -28,6 +28,12 @@ class Judged(Protocol):
     def endpoint(self) -> Endpoint: ...
     @property
     def policy(self) -> Policy: ...
+    @property
+    def partner_id(self) -> str: ...
+    @property
+    def partner_policy(self) -> Policy | None: ...
+    @property
+    def configuration_revision(self) -> str: ...
     @property
     def facts(self) -> EndpointFacts: ...
     @property
@@ -71,10 +77,12 @@ def judged_part(judged: Judged, view: pb.View.ValueType) -> pb.CheckEndpointResp
         result_info=pb.ResultInfo(
             observation_time=None if judged.observed_at is None else to_timestamp(judged.observed_at),
             expire_time=to_timestamp(judged.expires_at),
+            configuration_revision=judged.configuration_revision,
         ),
         canonical_endpoint=str(judged.endpoint),
         judged_addresses=judged.judged_addresses,
         observation=observation_message(judged.facts) if view == pb.VIEW_FULL else None,
+        partner=applied_partner_message(judged.partner_id, judged.partner_policy),
     )
 
 
@@ -94,6 +102,9 @@ def validate_response(
     *,
     verdict: Verdict,
     policy: Policy,
+    partner_id: str = "",
+    partner_policy: Policy | None = None,
+    configuration_revision: str = "",
     chain: Sequence[bytes],
     evaluated_at: datetime,
     expires_at: datetime,
@@ -107,9 +118,14 @@ def validate_response(
         findings=(_finding(finding, view) for finding in verdict.findings),
         policy=applied_policy_message(policy),
         result_info=pb.ResultInfo(
-            evaluation_time=to_timestamp(evaluated_at), expire_time=to_timestamp(expires_at), source=pb.RESULT_SOURCE_REQUEST, check_id=check_id
+            evaluation_time=to_timestamp(evaluated_at),
+            expire_time=to_timestamp(expires_at),
+            source=pb.RESULT_SOURCE_REQUEST,
+            check_id=check_id,
+            configuration_revision=configuration_revision,
         ),
         certificates=map(certificate_message, chain) if view == pb.VIEW_FULL else None,
+        partner=applied_partner_message(partner_id, partner_policy),
     )
 
 

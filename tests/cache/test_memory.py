@@ -1,9 +1,10 @@
 """Facts in memory: newest wins, bounded by entries and by bytes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from otpc_policy.cache.memory import MemoryFactsCache, size_of
-from otpc_policy.facts import AddressFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.facts import AddressFacts, CurveFact, DeepFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,8 +49,21 @@ def test_bytes_are_bounded_and_counted_down_again() -> None:
     assert (len(cache), cache.bytes_kept) == (2, 2 * one)
 
 
+def test_what_begins_alike_is_forgotten_together_and_counted() -> None:
+    cache = MemoryFactsCache(max_entries=100, max_bytes=1 << 20)
+    for key in (b"4:a.b3:443x", b"4:a.b4:8443", b"5:a.bc3:443"):
+        cache.put(key, facts())
+    assert [cache.discard_all(prefix) for prefix in (b"4:a.b3:443", b"4:a.b", b"4:a.b", b"5:a.bc")] == [1, 1, 0, 1]
+    assert (len(cache), cache.bytes_kept) == (0, 0)
+
+
 def test_facts_larger_than_the_bound_are_not_kept_and_displace_nothing_else() -> None:
     cache = MemoryFactsCache(max_entries=100, max_bytes=5000)
     cache.put(b"small", facts())
     cache.put(b"large", facts(chain_bytes=10_000))
     assert (cache.get(b"large"), cache.get(b"small") is not None) == (None, True)
+
+
+def test_what_a_deep_measurement_adds_is_counted() -> None:
+    deep = DeepFacts(curves=(CurveFact("x25519", Support.YES),) * 30, remarks=("r" * 500,), contradictions=("c" * 700,))
+    assert size_of(replace(facts(), deep=deep)) - size_of(facts()) > 30 * 100 + 500 + 700

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 
@@ -16,8 +17,11 @@ from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
-from otpc_policy.policy.documents import load_builtin_policies
+from otpc_policy.partners.terms import Terms
+from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
+from otpc_policy.policy.model import Policy
+from tests.partners.writing import entry, index
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()
@@ -36,6 +40,7 @@ class World:
     """Clock, resolver, scanner and observer in one; a test changes what they say.
 
     gate: when set, measurements wait for it. facts: what is measured at an address. error: what a measurement raises.
+    so_far: what one under way has found.
     """
 
     at: datetime = NOW
@@ -44,6 +49,7 @@ class World:
     gate: asyncio.Event | None = None
     facts: Callable[[str, datetime], AddressFacts] = field(default_factory=lambda: compliant)
     error: Exception | None = None
+    so_far: Callable[[str, datetime], AddressFacts] | None = None
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -66,6 +72,9 @@ class World:
             raise self.error
         return self.facts(address.text, self.at)
 
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None:
+        return None if self.so_far is None else self.so_far(address.text, self.at)
+
     def cache_request(self, *, tier: str, result: str) -> None:
         self.events.append((tier, result))
 
@@ -82,7 +91,6 @@ class World:
             scanner=self,
             cache=MemoryFactsCache(max_entries=100, max_bytes=1 << 24),
             clock=self,
-            trust=make_trust(),
             lifetimes=LIFETIMES,
             observer=self,
             max_stale=timedelta(minutes=10),
@@ -99,7 +107,11 @@ def unknown(address: str, at: datetime) -> AddressFacts:
 
 
 def request(mode: FreshnessMode = FreshnessMode.CACHE_FIRST, **freshness: timedelta) -> CheckRequest:
-    return CheckRequest(endpoint=parse_endpoint(HOST), policy=POLICIES.get(""), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
+    return CheckRequest(endpoint=parse_endpoint(HOST), terms=terms(), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
+
+
+def terms(policy: Policy | None = None) -> Terms:
+    return Terms(policy=policy or POLICIES.get(""), trust=make_trust())
 
 
 def summary(answer: CheckAnswer) -> tuple[Decision, ResultSource]:
@@ -159,9 +171,32 @@ async def test_a_denial_already_proven_stands_while_another_address_is_measured(
     checker = world.checker()
     denied = await checker.check(request(), wait_s=None)
     world.addresses, world.gate = ("127.0.0.1", "127.0.0.2"), asyncio.Event()
-    partial = await checker.check(request(), wait_s=0)
-    assert (denied.judged.verdict.decision, partial.judged.verdict.decision) == (Decision.DENY, Decision.DENY)
-    assert "CHECK_IN_PROGRESS" in codes(partial)
+    incomplete = await checker.check(request(), wait_s=0)
+    assert (denied.judged.verdict.decision, incomplete.judged.verdict.decision) == (Decision.DENY, Decision.DENY)
+    assert "CHECK_IN_PROGRESS" in codes(incomplete)
+    await checker.close()
+
+
+async def test_what_denies_already_is_told_to_a_caller_out_of_time_and_kept_for_nobody() -> None:
+    denying = partial(compliant, versions=versions(TLS_1_0=Support.YES))
+    world = World(gate=asyncio.Event(), so_far=denying)
+    checker = world.checker()
+    early = await checker.check(request(), wait_s=0)
+    assert early.judged.verdict.decision is Decision.DENY
+    assert codes(early) >= {"CHECK_IN_PROGRESS", "TLS_VERSION_BELOW_MINIMUM"}
+    assert early.retry_after is not None
+    assert world.gate is not None
+    world.gate.set()
+    await turns()
+    assert summary(await checker.check(request(), wait_s=0)) == (Decision.ALLOW, ResultSource.CACHE)
+
+
+@pytest.mark.parametrize("so_far", [compliant, unknown])
+async def test_a_measurement_under_way_that_denies_nothing_yet_permits_nothing(so_far: Callable[[str, datetime], AddressFacts]) -> None:
+    world = World(gate=asyncio.Event(), so_far=so_far)
+    checker = world.checker()
+    early = await checker.check(request(), wait_s=0)
+    assert (summary(early), codes(early)) == ((Decision.INDETERMINATE, ResultSource.NONE), {"CHECK_IN_PROGRESS"})
     await checker.close()
 
 
@@ -342,3 +377,78 @@ def test_keys_of_different_endpoints_differ_and_jitter_is_the_same_for_the_same_
     assert facts_key(one, "127.0.0.1", Depth.STANDARD) != facts_key(other, "127.0.0.1", Depth.STANDARD)
     key, facts = facts_key(one, "127.0.0.1", Depth.STANDARD), compliant("127.0.0.1", NOW)
     assert lifetime_ends_at(key, facts, LIFETIMES.allow) == lifetime_ends_at(key, facts, LIFETIMES.allow)
+
+
+async def test_lifetimes_of_a_policy_document_go_before_those_of_the_settings() -> None:
+    world = World()
+    checker = world.checker()
+    brief = parse_policy('name = "brief"\nextends = "otpc-2024-12"\nlifetimes.allow_s = 60\n', "brief.toml")
+    impatient = replace(request(), terms=terms(brief))
+    answer = await checker.check(impatient, wait_s=None)
+    assert answer.judged.expires_at <= NOW + 66 * SECOND
+    world.at = NOW + 67 * SECOND
+    assert summary(await checker.check(request(), wait_s=None)) == (Decision.ALLOW, ResultSource.CACHE)
+    assert summary(await checker.check(impatient, wait_s=None)) == (Decision.ALLOW, ResultSource.MEASURED)
+    assert LIFETIMES.under(brief) == Lifetimes(allow=timedelta(minutes=1), deny=LIFETIMES.deny, unknown=LIFETIMES.unknown)
+
+
+async def test_forgotten_facts_are_measured_again_and_a_measurement_under_way_answers_only_those_who_wait() -> None:
+    world = World(gate=asyncio.Event())
+    assert world.gate is not None
+    checker = world.checker()
+    early = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    assert checker.invalidate(HOST, 443) == 0
+    late = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    # One measurement of a target at a time: the second begins when the outdated one has landed.
+    assert world.measured == ["127.0.0.1"]
+    world.gate.set()
+    assert (await early).judged is not (await late).judged
+    assert world.measured == ["127.0.0.1"] * 2
+    assert summary(await checker.check(request(), wait_s=None))[1] is ResultSource.CACHE
+    assert [checker.invalidate(*which) for which in ((HOST, 8443), ("other.test", 0), (HOST, 0), (HOST, 0))] == [0, 0, 1, 0]
+    assert summary(await checker.check(request(), wait_s=None))[1] is ResultSource.MEASURED
+
+
+async def test_an_outdated_measurement_is_not_kept() -> None:
+    world = World(gate=asyncio.Event())
+    assert world.gate is not None
+    checker = world.checker()
+    early = asyncio.create_task(checker.check(request(), wait_s=None))
+    await turns()
+    checker.invalidate(HOST, 0)
+    world.gate.set()
+    assert summary(await early) == (Decision.ALLOW, ResultSource.MEASURED)
+    only_cached = await checker.check(request(FreshnessMode.CACHE_ONLY), wait_s=None)
+    assert codes(only_cached) == {"NO_CACHED_RESULT"}
+
+
+async def test_new_terms_judge_the_same_facts_anew() -> None:
+    world = World()
+    checker = world.checker()
+    first = await checker.check(request(), wait_s=None)
+    stricter = replace(request(), terms=replace(terms(POLICIES.get("otpc-2024-12-strict")), revision="second"))
+    renewed = replace(request(), terms=replace(terms(), revision="second"))
+    for one in (stricter, renewed):
+        answer = await checker.check(one, wait_s=None)
+        assert (answer.source, answer.judged is first.judged) == (ResultSource.CACHE, False)
+        assert (answer.judged.policy, answer.judged.configuration_revision) == (one.terms.policy, "second")
+    assert world.measured == ["127.0.0.1"]
+
+
+async def test_a_server_name_that_is_not_listed_is_denied_unresolved_and_unmeasured() -> None:
+    world = World()
+    endpoint = parse_endpoint(HOST, 443, "other.test")
+    (partner,) = index(entry("bank", HOST)).partners
+    asked = CheckRequest(endpoint=endpoint, terms=replace(terms(), partner=partner), freshness=Freshness(), depth=Depth.STANDARD)
+    answer = await world.checker().check(asked, wait_s=None)
+    assert (summary(answer), codes(answer)) == ((Decision.DENY, ResultSource.NONE), {"SERVER_NAME_NOT_LISTED"})
+    assert (world.measured, answer.judged.partner_id, answer.judged.judged_addresses) == ([], "bank", ())
+    assert answer.judged.expires_at == NOW + LIFETIMES.deny
+
+
+async def test_of_two_policies_the_shorter_lifetimes_hold() -> None:
+    brief = parse_policy('name = "brief"\nextends = "otpc-2024-12"\nlifetimes.allow_s = 60\n', "brief.toml")
+    under = LIFETIMES.under(POLICIES.get(""), brief)
+    assert (under.allow, under.deny) == (timedelta(seconds=60), LIFETIMES.deny)

@@ -7,33 +7,41 @@ import pytest
 from otpc_policy.policy.registry import FINDING_CODES
 from tests.cli.running import Run
 
-NAMES = ["otpc-2024-12", "otpc-2024-12-strict"]
+NAMES = ["mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict"]
+DEFAULT, STRICT = NAMES[1:]
 
 
 def test_the_built_in_policies_are_listed_and_one_is_the_default(run: Run) -> None:
     done = run("policy", "list")
     assert done.status == 0
-    assert [(policy["name"], policy["isDefault"]) for policy in done.json["policies"]] == [(NAMES[0], True), (NAMES[1], False)]
+    assert [(policy["name"], policy["isDefault"]) for policy in done.json["policies"]] == [(name, name == DEFAULT) for name in NAMES]
     table = run("policy", "list", "--format", "table").stdout
     assert all(name in table for name in NAMES)
 
 
 def test_a_policy_is_shown_with_its_rules(run: Run) -> None:
-    assert run("policy", "show").json["policy"]["name"] == NAMES[0]
-    table = run("policy", "show", NAMES[1], "--format", "table").stdout
+    assert run("policy", "show").json["policy"]["name"] == DEFAULT
+    table = run("policy", "show", STRICT, "--format", "table").stdout
     for part in ("cipher.required", "CIPHER_SUITE_NONE_REQUIRED", "DENY"):
         assert part in table
 
 
+def test_the_effective_document_is_a_policy_document(run: Run, service: str, tmp_path: Path) -> None:
+    printed = run("policy", "show", STRICT, "--document")
+    assert (printed.status, run("policy", "show", STRICT, "--document", "--server", service).stdout) == (0, printed.stdout)
+    (tmp_path / "effective.toml").write_text(printed.stdout)
+    assert run("policy", "lint", tmp_path / "effective.toml").status == 0
+
+
 def test_a_service_shows_its_policies(run: Run, service: str) -> None:
     assert [policy["name"] for policy in run("policy", "list", "--server", service).json["policies"]] == NAMES
-    assert run("policy", "show", NAMES[1], "--server", service).json["policy"] == run("policy", "show", NAMES[1]).json["policy"]
+    assert run("policy", "show", STRICT, "--server", service).json["policy"] == run("policy", "show", STRICT).json["policy"]
 
 
 def test_a_policy_that_does_not_exist_exits_with_2_and_names_those_that_do(run: Run) -> None:
     done = run("policy", "show", "otpc-2024-21")
     assert (done.status, done.stdout) == (2, "")
-    assert NAMES[1] in done.stderr
+    assert STRICT in done.stderr
 
 
 def test_lint_accepts_the_built_in_documents(run: Run) -> None:

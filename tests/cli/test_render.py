@@ -38,6 +38,15 @@ def test_a_denial_shows_decision_endpoint_policy_times_findings_and_remedy() -> 
         assert part in text
 
 
+def test_the_partner_and_its_policy_are_named() -> None:
+    response = check_response(findings=[finding()])
+    assert "partner" not in shown(check_view(response)).replace("partner.test", "")
+    response.partner.id = "bank"
+    assert "partner    bank\n" in "".join(f"{line.rstrip()}\n" for line in shown(check_view(response)).splitlines())
+    response.partner.policy.name = "otpc-2024-12-strict"
+    assert "bank; its policy otpc-2024-12-strict judges too" in shown(check_view(response), width=160)
+
+
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
     text = "".join(f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines())
     for part in (
@@ -56,6 +65,37 @@ def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None
     ):
         assert part in text
     assert "AES256" not in text
+
+
+def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
+    deep = pb.DeepObservation(
+        vulnerabilities=[
+            pb.VulnerabilityObservation(name="HEARTBLEED", present=pb.SUPPORT_YES),
+            pb.VulnerabilityObservation(name="CCS_INJECTION", present=pb.SUPPORT_NO),
+            pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_UNKNOWN),
+        ],
+        early_data=pb.SUPPORT_NO,
+        secure_renegotiation=pb.SUPPORT_YES,
+        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES), pb.CurveObservation(name="sect163k1", support=pb.SUPPORT_NO)],
+        contradictions=["TLS 1.0: refused\x1b[2J by proof"],
+        remarks=["the DEEP part was ended"],
+    )
+    response = check_response(observation=pb.EndpointObservation())
+    response.observation.addresses[0].deep.CopyFrom(deep)
+    lines = [" ".join(line.split()) for line in shown(check_view(response)).splitlines()]
+    for line in (
+        "present heartbleed",
+        "absent ccs injection",
+        "unknown robot",
+        "early data no",
+        "fallback SCSV unknown",
+        "RFC 5746 yes",
+        "curves x25519",
+        "disputed TLS 1.0: refused\\u001b[2J by proof",
+        "remark the DEEP part was ended",
+    ):
+        assert line in lines
+    assert "early data" not in shown(check_view(check_response()))
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -177,7 +217,8 @@ def test_reasons_are_the_findings_that_decided() -> None:
 
 
 def test_policies_show_name_mode_rules_and_effects() -> None:
-    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper")
+    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper", extends="lax")
+    policy.lifetimes.allow.FromSeconds(600)
     rule = policy.rules.add(id="cipher.required", summary="One of six", citation="the paper, page 1", parameters=["minimum = 1"])
     rule.codes.add(code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH)
     rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
@@ -185,6 +226,10 @@ def test_policies_show_name_mode_rules_and_effects() -> None:
     text = shown(policy_view(policy))
     for part in ("report-only", "cipher.required", "One of six", "the paper, page 1", "minimum = 1", "DENY  high  CIPHER_SUITE_NONE_REQUIRED", "off   low"):
         assert part in text
+    assert "ALLOW 10 min, others as the service is set" in text
+    assert "lax" in text
+    policy.ClearField("lifetimes")
+    assert "lifetimes  as the service is set" in shown(policy_view(policy))
 
 
 @pytest.mark.parametrize(

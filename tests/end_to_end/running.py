@@ -10,7 +10,9 @@ from typing import Any
 
 import grpc
 
-from otpc_policy.server import serve
+from otpc_policy.check import Clock
+from otpc_policy.server import build_application, serve
+from otpc_policy.server.serving import Service as ServiceRun
 from otpc_policy.settings import Settings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
@@ -52,9 +54,9 @@ def request_for(partner: Partner | str, at: Listener, **fields: Any) -> pb.Check
 
 
 @contextmanager
-def running_service(settings: Settings) -> Iterator[Service]:
-    """Run the service while the context lasts."""
-    runner = _Runner(settings)
+def running_service(settings: Settings, clock: Clock | None = None) -> Iterator[Service]:
+    """Run the service while the context lasts. clock: in place of the machine's."""
+    runner = _Runner(settings, clock)
     runner.thread.start()
     try:
         if not runner.ready.wait(60) or runner.failure is not None:
@@ -68,8 +70,9 @@ def running_service(settings: Settings) -> Iterator[Service]:
 
 
 class _Runner:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None) -> None:
         self._settings = settings
+        self._clock = clock
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.addresses = ("", "")
@@ -87,7 +90,10 @@ class _Runner:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await serve(self._settings, ready=self._is_ready, stop=self._stop)
+        if self._clock is None:
+            await serve(self._settings, ready=self._is_ready, stop=self._stop)
+        else:
+            await ServiceRun(build_application(self._settings, clock=self._clock)).run(self._is_ready, self._stop, asyncio.Event())
 
     def _is_ready(self, address: str, ops_address: str) -> None:
         self.addresses = (address, ops_address)

@@ -34,6 +34,24 @@ def test_a_caller_with_300_ms_is_answered_in_time_and_the_next_one_gets_the_fini
     assert counts.connections == used == third.observation.addresses[0].connections_used
 
 
+def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(world: World, service: Service) -> None:
+    partner = world.partner()
+    everything = TlsOffer(certificates=world.pair(partner.name), versions=("1.0", "1.1", "1.2", "1.3"), ciphers="ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    with nginx(own_listener(), everything) as far, relay(partner.listener(), far, round_trip_s=0.1) as counts:
+        at = counts.listener
+        first = service.check(partner, at, timeout_s=1.5)
+        second = service.check(partner, at)
+    codes = {finding.code for finding in first.findings}
+    assert decision_of(first) == decision_of(second) == "DENY"
+    assert codes >= {"CHECK_IN_PROGRESS", "TLS_VERSION_BELOW_MINIMUM"}
+    assert "CHECK_IN_PROGRESS" not in {finding.code for finding in second.findings}
+    assert len(_accepted(second)) > len(_accepted(first))
+
+
+def _accepted(response: pb.CheckEndpointResponse) -> list[pb.CipherSuiteObservation]:
+    return [suite for address in response.observation.addresses for suite in address.cipher_suites if suite.support == pb.SUPPORT_YES]
+
+
 def test_a_caller_that_hangs_up_does_not_end_the_measurement(world: World, service: Service) -> None:
     partner = world.partner()
     with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as far, relay(partner.listener(), far, round_trip_s=0.05) as counts:

@@ -13,6 +13,14 @@ from tests.support.loopback import Listener, free_port, own_address
 from tests.support.signing import now
 
 _PARTNERS = 240
+# A policy on trial: it reports, and its results are short-lived.
+TRIAL = "trial"
+_TRIAL_DOCUMENT = f"""\
+name = "{TRIAL}"
+extends = "otpc-2024-12-strict"
+enforcing = false
+lifetimes = {{ allow_s = 120, deny_s = 60 }}
+"""
 # Nothing can be dialled here, and metadata addresses stay forbidden whatever the operator opens.
 METADATA_ADDRESS = "169.254.169.254"
 
@@ -65,12 +73,18 @@ class World:
             _fresh=iter(partners),
         )
         world.anchor_file.write_bytes(root.pem)
+        world.trial_file.write_text(_TRIAL_DOCUMENT, encoding="utf-8")
         return world
 
     @property
     def anchor_file(self) -> Path:
         """The anchor in PEM."""
         return self.directory / "anchor.pem"
+
+    @property
+    def trial_file(self) -> Path:
+        """The policy on trial."""
+        return self.directory / "trial.toml"
 
     def partner(self) -> Partner:
         """Return a partner that no test has used, so that nothing about it is cached."""
@@ -101,6 +115,7 @@ class World:
                 {"hosts": ["*.partner.test", "::1"], "anchor_file": str(self.anchor_file), "note": "agreed with the partners"},
                 {"hosts": [self.pinned.name], "certificate_sha256": self.pinned_leaf.sha256, "note": "pinned"},
             ],
+            policy_files=[str(self.trial_file)],
             log_level="warning",
             # Every test has its own partner; only these tests ask twice.
             minimum_refresh_interval_s=0.0,

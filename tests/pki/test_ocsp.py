@@ -1,10 +1,13 @@
 """Stapled OCSP: GOOD only when current and signed by the right authority, REVOKED whenever the right authority said so."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from math import gcd, lcm
 from pathlib import Path
 
 import cryptography_vectors
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
@@ -12,12 +15,25 @@ from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.support.certificates import CertificateAuthority, Issued, self_signed
+from tests.support.forging import Made, leaf, purposes
+from tests.support.signing import private_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ROOT = CertificateAuthority.create("Root")
 AUTHORITY = ROOT.intermediate("Authority")
 ISSUED = AUTHORITY.issue(must_staple=True)
 LEAF = ISSUED.certificate
+
+
+def _with_exponent_of(bits: int) -> rsa.RSAPrivateKey:
+    key = private_key("rsa2048", "exponents")
+    assert isinstance(key, rsa.RSAPrivateKey)
+    p, q = key.private_numbers().p, key.private_numbers().q
+    order = lcm(p - 1, q - 1)
+    e = next(one for one in count((1 << (bits - 1)) + 1, 2) if gcd(one, order) == 1)
+    d = pow(e, -1, order)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q))
+    return numbers.private_key()
 
 
 def judge(response: bytes | None, *, issued: Issued = ISSUED, at: datetime = NOW, entries: tuple[TrustEntry, ...] = ()) -> ChainJudgement:
@@ -106,6 +122,15 @@ class TestDelegates:
     def test_a_delegate_may_sign(self, status: str) -> None:
         delegate = AUTHORITY.issue(dns=("ocsp.test",), extended_key_usage=("ocsp_signing",))
         assert judge(AUTHORITY.ocsp_response(LEAF, status=status, signer=delegate)).staple.value == status.upper()
+
+    @pytest.mark.parametrize(("exponent_bits", "expected"), [(17, StapleStatus.GOOD), (66, StapleStatus.UNVERIFIED)])
+    def test_a_delegate_whose_key_is_dear_to_ask_may_not(self, exponent_bits: int, expected: StapleStatus) -> None:
+        """Its certificates come from whoever answers; a long exponent makes each look at a signature cost a hundred."""
+        holder = Made(AUTHORITY.der, AUTHORITY.private_key, AUTHORITY.certificate.subject)
+        dates = (NOW - timedelta(days=1), NOW + timedelta(days=1))
+        delegate = leaf(holder, key=_with_exponent_of(exponent_bits), plus=[(purposes("ocsp_signing"), False)], dates=dates)
+        response = AUTHORITY.ocsp_response(LEAF, signer=Issued(delegate.certificate, delegate.key, ()))
+        assert judge(response).staple is expected
 
     def test_a_delegate_of_another_authority_may_not(self) -> None:
         delegate = ROOT.issue(extended_key_usage=("ocsp_signing",))

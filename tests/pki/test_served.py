@@ -128,7 +128,7 @@ def test_signatures_are_checked_once() -> None:
     served = read_chain((LEAF, LOW, UP, TOP))
     assert served.path() == (0, 1, 2, 3)
     assert not served.is_misordered()
-    assert len(served._checked) == 3
+    assert served.checks.made == 3
 
 
 def test_a_real_leaf_under_its_real_authority() -> None:

@@ -152,6 +152,13 @@ def test_keys_must_be_strong(key_type: KeyType, bits: int, expected: list[str]) 
     assert reported(CERTIFICATE_KEY, make_judgement(make_view(key_type=key_type, key_bits=bits))) == expected
 
 
+def test_a_key_that_is_none_is_weak_whatever_its_length() -> None:
+    flaw = "its RSA exponent is 1; an odd one of at least 3 required"
+    (report,) = reports(CERTIFICATE_KEY, make_judgement(make_view(key_type=KeyType.RSA, key_bits=4096, key_name="RSA 4096", key_flaw=flaw)))
+    assert report.code == "CERTIFICATE_KEY_WEAK"
+    assert report.message == f"the key of the leaf certificate (RSA 4096, CN=partner.test) is none: {flaw}"
+
+
 def test_a_weak_key_is_described_with_both_figures() -> None:
     (report,) = reports(CERTIFICATE_KEY, make_judgement(make_view(key_type=KeyType.RSA, key_bits=1024, key_name="RSA 1024")))
     assert report.message == "the RSA key of the leaf certificate (RSA 1024, CN=partner.test) has 1024 bits; 2048 bits required"

@@ -85,7 +85,8 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(good
     assert obtained == {(version, key): leaf.chain_der for version in modern for key, leaf in zip((KeyType.RSA, KeyType.ECDSA), leaves, strict=True)}
     assert {(fact.version, fact.key_type) for fact in facts.deployments if fact.support is Support.NO} == {(TlsVersion.TLS_1_3, KeyType.EDDSA)}
     assert facts.remarks == ()
-    assert facts.connections_used <= 26
+    # s_server refuses old versions by handshake_failure, so it must be shown that it is not about the groups: three more than others take.
+    assert facts.connections_used <= 29
 
 
 async def test_what_a_lax_server_takes_is_listed_by_version(leaves: tuple[Issued, Issued], tmp_path: Path) -> None:

@@ -24,15 +24,15 @@ def test_lifetimes_are_those_of_the_settings() -> None:
 
 async def test_an_engine_is_built_from_embedded_defaults_without_starting_anything() -> None:
     application = build_application(Settings())
-    assert application.policies.get("").name == "otpc-2024-12"
-    assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(application.policies.policies)
+    assert application.reloader.current.policies.get("").name == "otpc-2024-12"
+    assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(application.reloader.current.policies.policies)
     assert application.scanner.workers_alive == 0
     assert application.registry.get_sample_value("otpc_policy_config_last_reload_successful") == 1
     assert application.registry.get_sample_value("process_resident_memory_bytes")
 
 
 async def test_the_default_policy_is_that_of_the_settings() -> None:
-    assert build_application(Settings(default_policy="otpc-2024-12-strict")).policies.get("").name == "otpc-2024-12-strict"
+    assert build_application(Settings(default_policy="otpc-2024-12-strict")).reloader.current.policies.get("").name == "otpc-2024-12-strict"
 
 
 async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Path) -> None:
@@ -47,6 +47,14 @@ async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Pa
     assert any(problem.startswith("trust.0.anchor_file: ") for problem in problems)
 
 
+async def test_a_report_only_policy_is_never_the_default(tmp_path: Path) -> None:
+    trial = tmp_path / "trial.toml"
+    trial.write_text('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="'trial' is report-only"):
+        build_application(Settings(policy_files=[trial], default_policy="trial"))
+    assert not build_application(Settings(policy_files=[trial])).reloader.current.policies.get("trial").enforcing
+
+
 async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_told() -> None:
-    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; there are otpc-2024-12, otpc-2024-12-strict"):
+    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"):
         build_application(Settings(default_policy="otpc"))

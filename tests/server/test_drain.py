@@ -37,6 +37,9 @@ class GatedScanner:
         self.workers_alive = 0
         self.reaped = True
 
+    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> None:
+        return None
+
     async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
         self.measuring.set()
         await self.gate.wait()

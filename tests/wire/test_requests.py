@@ -133,12 +133,12 @@ def test_a_batch_holds_1_to_100_items(count: int, good: bool) -> None:
         assert fields(error) == ["requests"]
 
 
-@pytest.mark.parametrize(("size", "page"), [(0, 50), (1, 1), (100, 100)])
+@pytest.mark.parametrize(("size", "page"), [(0, 50), (1, 1), (100, 100), (101, 100), (2**31 - 1, 100)])
 def test_page_sizes(size: int, page: int) -> None:
     assert parse_page_size(pb.ListPoliciesRequest(page_size=size)) == page
 
 
-@pytest.mark.parametrize("size", [-1, 101])
+@pytest.mark.parametrize("size", [-1, -(2**31)])
 def test_bad_page_sizes_are_refused(size: int) -> None:
     with pytest.raises(InvalidRequest, match="page_size"):
         parse_page_size(pb.ListPoliciesRequest(page_size=size))

@@ -1,15 +1,17 @@
 """Answers carry everything the contract promises, exactly, and in the view that was asked for."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
 
+from otpc_policy.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
+from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import check_response, judged_part, policy_message, validate_response, write_answer_part
 from otpc_policy.wire.certificates import certificate_message
-from otpc_policy.wire.policies import toml_value
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.wire.values import NOW, AnswerValue, JudgedValue, Source, make_facts, make_policy, make_verdict
 
@@ -86,6 +88,39 @@ def test_the_full_view_shows_the_whole_observation(issued: Issued) -> None:
     assert (deployment.key_type, deployment.support, deployment.stapled_ocsp_response) == (pb.KEY_TYPE_ECDSA, pb.SUPPORT_YES, b"staple")
     assert [certificate.der for certificate in deployment.certificates] == [*issued.chain_der, b"junk"]
     assert (left_out.address, left_out.reachable, list(left_out.remarks)) == ("192.0.2.9", pb.SUPPORT_UNKNOWN, ["a ninth address"])
+
+
+def test_what_only_a_deep_measurement_shows_stands_apart() -> None:
+    deep = DeepFacts(
+        early_data=Support.NO,
+        fallback_scsv=Support.YES,
+        extended_master_secret=Support.NO,
+        secure_renegotiation=Support.YES,
+        client_renegotiation=Support.UNKNOWN,
+        curves=(CurveFact("x25519", Support.YES),),
+        contradictions=("TLS 1.0: disputed",),
+        connections_used=500,
+        duration=timedelta(seconds=2),
+        remarks=("cut short",),
+    )
+    facts = make_facts()
+    deepened = replace(facts.addresses[0], deep=deep, vulnerabilities=(VulnerabilityFact(Vulnerability.ROBOT, Support.YES),))
+    response = check_response(AnswerValue(judged=JudgedValue(facts=replace(facts, addresses=(deepened,)))), pb.VIEW_FULL, "check-1")
+    expected = pb.DeepObservation(
+        vulnerabilities=[pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_YES)],
+        early_data=pb.SUPPORT_NO,
+        fallback_scsv=pb.SUPPORT_YES,
+        extended_master_secret=pb.SUPPORT_NO,
+        secure_renegotiation=pb.SUPPORT_YES,
+        client_renegotiation=pb.SUPPORT_UNKNOWN,
+        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES)],
+        contradictions=["TLS 1.0: disputed"],
+        connections_used=500,
+        remarks=["cut short"],
+    )
+    expected.duration.FromTimedelta(timedelta(seconds=2))
+    assert response.observation.addresses[0].deep == expected
+    assert not check_response(AnswerValue(), pb.VIEW_FULL, "check-1").observation.addresses[0].HasField("deep")
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])

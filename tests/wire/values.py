@@ -95,6 +95,9 @@ class JudgedValue:
 
     endpoint: Endpoint = field(default_factory=lambda: parse_endpoint("partner.test", 8443))
     policy: Policy = field(default_factory=make_policy)
+    partner_id: str = ""
+    partner_policy: Policy | None = None
+    configuration_revision: str = "cd" * 32
     facts: EndpointFacts = field(default_factory=make_facts)
     verdict: Verdict = field(default_factory=make_verdict)
     observed_at: datetime | None = NOW - timedelta(minutes=1)

@@ -86,10 +86,35 @@ def _address_table(address: pb.AddressObservation) -> Table:
     table.add_row("HTTP", enum_word(pb.HttpService, address.http, "HTTP_SERVICE_"))
     for intolerance in address.intolerances:
         table.add_row("intolerance", Text(one_line(intolerance)))
+    if address.HasField("deep"):
+        _add_deep(table, address.deep)
     for remark in address.remarks:
         table.add_row("remark", Text(one_line(remark)))
     table.add_row("effort", f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}")
     return table
+
+
+def _add_deep(table: Table, deep: pb.DeepObservation) -> None:
+    """Add what only a DEEP measurement shows: dangers first, then properties, then where the two measurements disagree."""
+    for word, support, style in (("present", pb.SUPPORT_YES, "bold red"), ("unknown", pb.SUPPORT_UNKNOWN, "bold yellow"), ("absent", pb.SUPPORT_NO, "dim")):
+        names = [one_line(one.name).lower().replace("_", " ") for one in deep.vulnerabilities if one.present == support]
+        if names:
+            table.add_row(word, Text(", ".join(names), style=style))
+    for name, support in (
+        ("early data", deep.early_data),
+        ("fallback SCSV", deep.fallback_scsv),
+        ("ext. master s.", deep.extended_master_secret),
+        ("RFC 5746", deep.secure_renegotiation),
+        ("client reneg.", deep.client_renegotiation),
+    ):
+        table.add_row(name, support_word(support))
+    curves = [one.name for one in deep.curves if one.support == pb.SUPPORT_YES]
+    if curves:
+        table.add_row("curves", Text(comma_list(curves)))
+    for contradiction in deep.contradictions:
+        table.add_row("disputed", Text(one_line(contradiction), style="bold yellow"))
+    for remark in deep.remarks:
+        table.add_row("remark", Text(one_line(remark)))
 
 
 def _supported(text: str, support: pb.Support.ValueType) -> Text:

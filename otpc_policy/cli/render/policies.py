@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from otpc_policy.cli.render.words import effect_text, one_line, severity_word
+from otpc_policy.cli.render.words import effect_text, length_words, one_line, severity_word
 from otpc_policy.v1 import policy_pb2 as pb
 
 
@@ -35,11 +35,22 @@ def policy_view(policy: pb.Policy) -> RenderableType:
     head.add_row("source", Text(one_line(policy.source)))
     head.add_row("revision", policy.revision)
     head.add_row("mode", _mode(policy))
+    if policy.extends:
+        head.add_row("extends", Text(one_line(policy.extends)))
+    head.add_row("lifetimes", _lifetimes(policy.lifetimes))
     return Group(head, *(Padding(_rule(rule), (1, 0, 0, 0)) for rule in policy.rules))
 
 
 def _mode(policy: pb.Policy) -> str:
     return "enforcing" if policy.enforcing else "report-only"
+
+
+def _lifetimes(lifetimes: pb.ResultLifetimes) -> str:
+    """Say how long results answer; what the policy leaves open, the settings of the service say."""
+    every = {"ALLOW": lifetimes.allow, "DENY": lifetimes.deny, "INDETERMINATE": lifetimes.unknown}
+    # A lifetime that is set is above zero.
+    given = [f"{word} {length_words(length)}" for word, length in every.items() if length.seconds or length.nanos]
+    return ", ".join([*given, "others as the service is set"] if 0 < len(given) < 3 else given) or "as the service is set"
 
 
 def _rule(rule: pb.PolicyRule) -> RenderableType:

@@ -87,6 +87,10 @@ def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, s
     policy = response.policy
     enforcing = "" if policy.enforcing else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
     _facts_row(head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})")
+    if response.HasField("partner"):
+        partner = response.partner
+        beside = f"; its policy {partner.policy.name} judges too, and the worse verdict wins" if partner.HasField("policy") else ""
+        _facts_row(head, "partner", f"{partner.id}{beside}")
     return head
 
 

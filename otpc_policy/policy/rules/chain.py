@@ -59,6 +59,13 @@ def judge_key(subject: Subject, parameters: Mapping[str, object], _now: datetime
 
 
 def _judge_key(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]) -> Iterator[Report]:
+    if view.key_flaw:
+        yield presented.report(
+            "CERTIFICATE_KEY_WEAK",
+            f"the key of the {describe(index, view)} is none: {view.key_flaw}",
+            index=index,
+            evidence=(FindingEvidence("public_key", view.key_name, view.key_flaw),),
+        )
     minima = {KeyType.RSA: _RSA_MINIMUM_BITS.of(parameters), KeyType.ECDSA: _EC_MINIMUM_BITS.of(parameters)}
     minimum = minima.get(view.key_type, 0)
     if view.key_type.value in _REFUSED_KEY_TYPES.of(parameters):

@@ -1,16 +1,18 @@
 """Rules about cipher suites: one of the required ones works, others are not accepted, none is without security."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
 from otpc_policy.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
 from otpc_policy.policy.finding import Effect, FindingEvidence
-from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites_before_tls13
+from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
 from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown
 from otpc_policy.tls.suites import CipherSuite, suite_by_code_point, suite_by_name
 
-_SUITES = Parameter("suites", suites_before_tls13)
+_REQUIRED_SUITES = Parameter("suites", suites_before_tls13)
+_LISTED_SUITES = Parameter("suites", suites)
+# For the standard suites of TLS 1.3 that are not listed.
 _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
 # TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Others that negotiate TLS 1.3 (SM4, integrity only) are not meant.
@@ -22,7 +24,7 @@ _LACKS: Mapping[str, str] = {"null": "no encryption", "anonymous": "no authentic
 
 def judge_required(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
     """A handshake with one of the suites was completed over TLS 1.2, the only version that has them (RFC 5289, RFC 7905)."""
-    names = _SUITES.of(parameters)
+    names = _REQUIRED_SUITES.of(parameters)
     code_points = _code_points(names)
     required = f"one of {listed(names)} required over TLS 1.2"
     for address in subject.addresses:
@@ -30,7 +32,7 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
         facts = [fact for fact in address.cipher_suites if fact.version is TlsVersion.TLS_1_2]
         wanted = [fact for fact in facts if fact.code_point in code_points]
         if support is Support.NO:
-            yield _none_required(address, _without_tls12(address), "", required, names)
+            yield _none_required(address, _without_tls12(address), (), required, names)
         elif support is not Support.YES:
             yield unknown(f"whether TLS 1.2 is offered is not known; {required}", address.address)
         elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
@@ -43,13 +45,13 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
         elif not any(fact.support is Support.YES for fact in facts):
             yield unknown(f"which cipher suites the server accepts over TLS 1.2 is not known; {required}", address.address)
         else:
-            accepted = _named(fact for fact in facts if fact.support is Support.YES)
-            yield _none_required(address, f"over TLS 1.2 the server accepts only {accepted}", accepted, required, names)
+            accepted = _names(fact for fact in facts if fact.support is Support.YES)
+            yield _none_required(address, f"over TLS 1.2 the server accepts only {listed(accepted)}", accepted, required, names)
 
 
 def judge_outside_set(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
     """No suite outside the set is accepted, over any version. What is not known about any suite is not known here."""
-    names = _SUITES.of(parameters)
+    names = _LISTED_SUITES.of(parameters)
     code_points = _code_points(names)
     tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
     for address in subject.addresses:
@@ -70,11 +72,13 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
     for address in subject.addresses:
         insecure: dict[int, str] = {}
         open_: list[CipherSuiteFact] = []
-        for fact in address.cipher_suites:
-            lacks = _lacks(fact.code_point, kinds)
+        # Nearly all facts are refusals.
+        for fact in (one for one in address.cipher_suites if one.support is not Support.NO):
+            suite = suite_by_code_point(fact.code_point)
+            lacks = "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
             if fact.support is Support.YES and lacks:
                 insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
-            elif (fact.support is Support.UNKNOWN and lacks) or (fact.support is not Support.NO and suite_by_code_point(fact.code_point) is None):
+            elif (fact.support is Support.UNKNOWN and lacks) or suite is None:
                 open_.append(fact)
         if insecure:
             yield Report(
@@ -82,6 +86,7 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
                 message=f"the server accepts {listed(insecure[one] for one in sorted(insecure))}; suites with encryption and authentication required",
                 addresses=(address.address,),
                 evidence=tuple(FindingEvidence("cipher_suite", insecure[one], "refused") for one in sorted(insecure)),
+                about=tuple(_name(one) for one in sorted(insecure)),
             )
         yield from _unseen(address)
         if open_:
@@ -106,16 +111,19 @@ def _without_tls12(address: AddressFacts) -> str:
     return "TLS 1.2 is not offered"
 
 
-def _none_required(address: AddressFacts, observed: str, accepted: str, required: str, names: tuple[str, ...]) -> Report:
+def _none_required(address: AddressFacts, observed: str, accepted: tuple[str, ...], required: str, names: tuple[str, ...]) -> Report:
+    """accepted: what the server takes in place of the required suites; empty where TLS 1.2 is not offered, and a waiver must name the versions that are."""
+    others = tuple(version.label for version in TlsVersion if address.version(version).support is Support.YES)
     return Report(
         code="CIPHER_SUITE_NONE_REQUIRED",
         message=f"{observed}; {required}",
         addresses=(address.address,),
-        evidence=(FindingEvidence("cipher_suite", accepted or "TLS 1.2 not offered", listed(names)),),
+        evidence=(FindingEvidence("cipher_suite", listed(accepted) or "TLS 1.2 not offered", listed(names)),),
+        about=accepted or others or ("no version",),
     )
 
 
-def _not_listed(address: AddressFacts, facts: Iterable[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
+def _not_listed(address: AddressFacts, facts: Sequence[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
     described = _described(facts)
     return Report(
         code="CIPHER_SUITE_NOT_LISTED",
@@ -123,6 +131,7 @@ def _not_listed(address: AddressFacts, facts: Iterable[CipherSuiteFact], names: 
         addresses=(address.address,),
         evidence=tuple(FindingEvidence("cipher_suite", one, "refused") for one in described),
         effect=effect,
+        about=_names(facts),
     )
 
 
@@ -141,19 +150,16 @@ def _listed_suites(facts: Iterable[CipherSuiteFact]) -> str:
 
 
 def _named(facts: Iterable[CipherSuiteFact]) -> str:
-    return listed(_name(code_point) for code_point in sorted({fact.code_point for fact in facts}))
+    return listed(_names(facts))
+
+
+def _names(facts: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
+    return tuple(_name(code_point) for code_point in sorted({fact.code_point for fact in facts}))
 
 
 def _name(code_point: int) -> str:
     suite = suite_by_code_point(code_point)
     return suite.iana_name if suite else f"0x{code_point:04X}"
-
-
-# Hundreds of suites are asked about in every judgement; what they lack never changes.
-@lru_cache(maxsize=4096)
-def _lacks(code_point: int, kinds: tuple[str, ...]) -> str:
-    suite = suite_by_code_point(code_point)
-    return "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
 
 
 def _is_kind(suite: CipherSuite, kind: str) -> bool:
@@ -165,6 +171,6 @@ def _code_points(names: tuple[str, ...]) -> frozenset[int]:
     return frozenset(suite.code_point for suite in map(suite_by_name, names) if suite)
 
 
-CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_SUITES,), judge=judge_required)
-CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_SUITES, _TLS13_SUITES), judge=judge_outside_set)
+CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_REQUIRED_SUITES,), judge=judge_required)
+CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_LISTED_SUITES, _TLS13_SUITES), judge=judge_outside_set)
 CIPHER_INSECURE = Rule(id="cipher.insecure", codes=("CIPHER_SUITE_INSECURE",), parameters=(_KINDS,), judge=judge_insecure)

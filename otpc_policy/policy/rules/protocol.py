@@ -49,6 +49,7 @@ def judge_minimum_version(subject: Subject, parameters: Mapping[str, object], _n
                     message=f"{version.label} is offered; only {required} permitted",
                     addresses=(address.address,),
                     evidence=(FindingEvidence("version", version.label, f"{version.label} refused"),),
+                    about=(version.label,),
                 )
             else:
                 yield unknown(f"whether {version.label} is offered is not known; proof that it is refused required", address.address)
@@ -67,6 +68,8 @@ def _permitted_version_offered(address: AddressFacts, labels: tuple[str, ...], r
             message=f"{required} is not offered; one of them required",
             addresses=(address.address,),
             evidence=(FindingEvidence("version", "none permitted", required),),
+            # What no waiver lists: that nothing is permitted cannot be waived, only what is offered beside it.
+            about=("no permitted version",),
         )
 
 

@@ -37,12 +37,53 @@ async def garbage(connection: Connection) -> None:
     await connection.send(_GARBAGE)
 
 
-def alert(description: int) -> Behaviour:
-    """Answer every hello with a fatal alert, as a limiter that speaks TLS does."""
+async def reset_at_once(connection: Connection) -> None:
+    """RST, without waiting for anything more."""
+    connection.reset()
+
+
+async def finish_at_once(connection: Connection) -> None:
+    """FIN, without waiting for anything more."""
+
+
+async def deaf(connection: Connection) -> None:
+    """Accept, and never read."""
+    connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await asyncio.Event().wait()
+
+
+def alert(description: int, level: int = 2) -> Behaviour:
+    """Answer every hello with an alert, as a limiter that speaks TLS does."""
+    return says(bytes([0x15, 3, 3, 0, 2, level, description]))
+
+
+def says(answer: bytes) -> Behaviour:
+    """Answer every hello with the same bytes, then FIN."""
 
     async def behave(connection: Connection) -> None:
         await connection.read()
-        await connection.send(bytes([0x15, 3, 3, 0, 2, 2, description]))
+        await connection.send(answer)
+
+    return behave
+
+
+def says_and_waits(answer: bytes) -> Behaviour:
+    """Answer every hello with the same bytes, and wait for what the client does."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.read()
+        await connection.send(answer)
+        await stall(connection)
+
+    return behave
+
+
+def greets(banner: bytes) -> Behaviour:
+    """Speak first, as SSH and SMTP do."""
+
+    async def behave(connection: Connection) -> None:
+        await connection.send(banner)
+        await stall(connection)
 
     return behave
 
@@ -70,14 +111,5 @@ def first_bytes_of(target: Listener, number: int) -> Behaviour:
             await stall(connection)
         finally:
             writer.close()
-
-    return behave
-
-
-def after(number: int, at_first: Behaviour, then: Behaviour) -> Behaviour:
-    """Behave well for so many connections, and otherwise from then on."""
-
-    async def behave(connection: Connection) -> None:
-        await (at_first if connection.number < number else then)(connection)
 
     return behave

@@ -4,9 +4,12 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
-from tlslite.errors import TLSError
+from tlslite.constants import ExtensionType
+from tlslite.errors import TLSError, TLSIllegalParameterException
+from tlslite.messages import ServerHello
 
 from tests.support.certificates import Issued
 from tests.support.loopback import Listener
@@ -31,6 +34,29 @@ class LegacyOffer:
     macs: Sequence[str] = ("sha", "sha256", "sha384", "aead")
     key_exchanges: Sequence[str] = ("ecdhe_ecdsa", "ecdhe_rsa", "rsa")
     anonymous: bool = False
+    secure_renegotiation: bool = True
+    padding_oracle: bool = False
+
+
+class _WithoutRenegotiationInfo(TLSConnection):  # type: ignore[misc]  # tlslite-ng has no types
+    """A server from before RFC 5746."""
+
+    def _sendMsg(self, msg: Any, *arguments: Any, **options: Any) -> Iterator[Any]:  # noqa: N802 - tlslite's name
+        if isinstance(msg, ServerHello):
+            msg.extensions = [one for one in msg.extensions or [] if one.extType != ExtensionType.renegotiation_info]
+        return super()._sendMsg(msg, *arguments, **options)  # type: ignore[no-any-return]
+
+
+def _make_oracle(key: Any) -> None:
+    """Have the key say when padding is wrong, which every server must keep to itself (RFC 5246 7.4.7.1)."""
+
+    def decrypt(encrypted: Any) -> Any:
+        plain = key._raw_private_key_op_bytes(encrypted)
+        if plain[:2] != b"\0\2" or plain[-49] != 0 or 0 in plain[2:-49]:
+            raise TLSIllegalParameterException("wrong padding")
+        return plain[-48:]
+
+    key.decrypt = decrypt
 
 
 @contextmanager
@@ -49,9 +75,11 @@ def legacy_server(listener: Listener, offer: LegacyOffer) -> Iterator[Listener]:
         chain = X509CertChain()
         chain.parsePemList(offer.certificate.chain_pem.decode())
         key = parsePEMKey((offer.signer or offer.certificate).key_pem.decode(), private=True)
+        if offer.padding_oracle:
+            _make_oracle(key)
 
     def answer(raw: socket.socket) -> None:
-        connection = TLSConnection(raw)
+        connection = TLSConnection(raw) if offer.secure_renegotiation else _WithoutRenegotiationInfo(raw)
         try:
             connection.handshakeServer(certChain=chain, privateKey=key, settings=settings, anon=offer.anonymous)
             if connection.recv(65536):

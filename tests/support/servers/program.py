@@ -17,8 +17,10 @@ _END_S = 5.0
 
 
 @contextmanager
-def program(listener: Listener, command: Callable[[Path], Sequence[str]], environment: Mapping[str, str] | None = None) -> Iterator[Listener]:
-    """Run a server while the context lasts. command: made for a fresh directory, in which it may write its configuration."""
+def program(
+    listener: Listener, command: Callable[[Path], Sequence[str]], environment: Mapping[str, str] | None = None, *, start_s: float = _START_S
+) -> Iterator[Listener]:
+    """Run a server while the context lasts. command: made for a fresh directory, in which it may write its configuration. start_s: for its start."""
     # Not below pytest's own directory: the path of nginx's temporary files must stay short, and nothing of it is worth keeping.
     with tempfile.TemporaryDirectory(prefix="otpc-server-") as name:
         directory = Path(name)
@@ -30,14 +32,14 @@ def program(listener: Listener, command: Callable[[Path], Sequence[str]], enviro
             subprocess.Popen(arguments, cwd=directory, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
         ):
             try:
-                _wait_until_it_accepts(process, listener, log)
+                _wait_until_it_accepts(process, listener, log, start_s)
                 yield listener
             finally:
                 _end(process)
 
 
-def _wait_until_it_accepts(process: "subprocess.Popen[bytes]", listener: Listener, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
+def _wait_until_it_accepts(process: "subprocess.Popen[bytes]", listener: Listener, log: Path, start_s: float) -> None:
+    deadline = time.monotonic() + start_s
     while True:
         try:
             socket.create_connection((listener.address, listener.port), timeout=1.0).close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.loopback import Listener, own_listener
 from tests.support.requirements import require
-from tests.support.servers.offer import TlsOffer
+from tests.support.servers.offer import TlsOffer, openssl_versions
 from tests.support.servers.program import program
 from tests.support.servers.threaded import http_server
 
@@ -76,8 +76,8 @@ def stunnel(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
                 chain=chain,
                 key=key,
                 ciphers=offer.ciphers,
-                minimum=f"TLSv{offer.versions[0]}",
-                maximum=f"TLSv{offer.versions[-1]}",
+                minimum=openssl_versions(offer)[0],
+                maximum=openssl_versions(offer)[-1],
             )
         )
         return (require("stunnel4"), str(configuration))

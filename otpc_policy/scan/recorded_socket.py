@@ -1,0 +1,84 @@
+"""The guarded socket of a DEEP measurement: it also keeps what the server said and how the connection ended."""
+
+from otpc_policy.scan.deep_messages import Trace
+from otpc_policy.scan.guarded_socket import ByteLimitReached, GuardedSocket
+from otpc_policy.scan.server_flight import offers_compression, read_flight
+from otpc_policy.tls.probe import Ending
+
+# A flight of sixteen certificates, twice over.
+_KEPT_BYTES = 65_536
+
+
+class RecordedSocket(GuardedSocket):
+    """A connection to one address that begins with the first byte sent: of some suites the TLS libraries have nothing to send.
+
+    ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in.
+    """
+
+    def __init__(self, address: str, port: int, *, deadline_s: float, byte_limit: int) -> None:
+        super().__init__(deadline_s=deadline_s, byte_limit=byte_limit)
+        self._target = (address, port)
+        self.ending = Ending.ANSWERED
+        self.received = b""
+
+    def connect(self, address: str, port: int) -> None:
+        """Connect to an IP address."""
+        try:
+            super().connect(address, port)
+        except TimeoutError:
+            self.ending = Ending.TIMED_OUT
+            raise
+        except ConnectionRefusedError:
+            self.ending = Ending.REFUSED
+            raise
+        except OSError:
+            self.ending = Ending.UNREACHABLE
+            raise
+
+    def send(self, content: bytes) -> int:
+        """Send everything; connect before the first."""
+        if not self.connected:
+            self.connect(*self._target)
+        try:
+            return super().send(content)
+        except OSError as error:
+            self._ended(error)
+            raise
+
+    def recv(self, size: int) -> bytes:
+        """Receive up to size bytes."""
+        try:
+            received = super().recv(size)
+        except OSError as error:
+            self._ended(error)
+            raise
+        self.received += received[: max(0, _KEPT_BYTES - len(self.received))]
+        if not received:
+            self.ending = Ending.CLOSED
+        return received
+
+    def _ended(self, error: OSError) -> None:
+        if isinstance(error, TimeoutError):
+            self.ending = Ending.TIMED_OUT
+        else:
+            self.ending = Ending.BYTE_LIMIT if isinstance(error, ByteLimitReached) else Ending.RESET
+
+
+class RecordedConnection:
+    """One connection of a DEEP scan: its socket, and how far its handshake came.
+
+    completed: both Finished messages passed. renegotiation_error: how a later handshake on it ended, "" if none failed.
+    """
+
+    def __init__(self, socket: RecordedSocket) -> None:
+        self.socket, self.completed, self.renegotiation_error = socket, False, ""
+
+    def trace(self) -> Trace:
+        """Return what there is to say of it."""
+        return Trace(
+            connected=self.socket.connected,
+            ending=self.socket.ending,
+            completed=self.completed,
+            offers_compression=offers_compression(self.socket.sent),
+            flight=read_flight(self.socket.received),
+        )

@@ -1,0 +1,86 @@
+"""The servicer of otpc_policy.v1.PolicyAdminService. Who may call it is decided here, for every method."""
+
+from collections.abc import Set
+from typing import Protocol
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from otpc_policy.endpoint import parse_endpoint
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.partners.terms import Generation
+from otpc_policy.service.interceptor import Context
+from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.wire import policy_message, undecodable
+
+_log = structlog.get_logger("otpc_policy.service")
+
+# What gRPC says about the caller's certificate: every subjectAltName in it. The common name says nothing: anybody may write one.
+_IDENTITIES = "x509_subject_alternative_name"
+
+
+class Facts(Protocol):
+    """The checker, as far as its facts go."""
+
+    def invalidate(self, host: str, port: int) -> int: ...
+
+
+class Reloads(Protocol):
+    """What holds the present generation. reload and validate raise ConfigurationError with every problem."""
+
+    @property
+    def current(self) -> Generation: ...
+    async def reload(self, cause: str) -> Generation: ...
+    async def validate(self) -> Generation: ...
+
+
+class PolicyAdminServicer:
+    """Answers both methods. callers: subjectAltNames of those who may; empty where the listener is reached from this machine only, and everybody there may."""
+
+    def __init__(self, *, facts: Facts, reloads: Reloads, callers: Set[str]) -> None:
+        self._facts = facts
+        self._reloads = reloads
+        self._callers = frozenset(callers)
+
+    async def invalidate_results(self, request: bytes, context: Context) -> bytes:
+        """InvalidateResults."""
+        self._authorise(context)
+        try:
+            message = pb.InvalidateResultsRequest.FromString(request)
+        except DecodeError:
+            raise undecodable("InvalidateResultsRequest") from None
+        # Port 0 means every port here, and the parser would make it 443.
+        endpoint = parse_endpoint(message.host, message.port)
+        count = self._facts.invalidate(endpoint.host, endpoint.port if message.port else 0)
+        _log.info("results_invalidated", port=message.port, count=count)
+        return pb.InvalidateResultsResponse(invalidated_count=count).SerializeToString()
+
+    async def reload_policies(self, request: bytes, context: Context) -> bytes:
+        """ReloadPolicies."""
+        self._authorise(context)
+        try:
+            message = pb.ReloadPoliciesRequest.FromString(request)
+        except DecodeError:
+            raise undecodable("ReloadPoliciesRequest") from None
+        before = self._reloads.current.revision
+        try:
+            generation = await (self._reloads.validate() if message.validate_only else self._reloads.reload("call"))
+        except ConfigurationError as error:
+            raise ConfigurationRefused(error.problems) from None
+        policies = generation.policies
+        return pb.ReloadPoliciesResponse(
+            policies=(policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()),
+            configuration_revision=generation.revision,
+            changed=generation.revision != before,
+            partner_count=len(generation.partners),
+        ).SerializeToString()
+
+    def _authorise(self, context: Context) -> None:
+        if not self._callers:
+            return
+        identities = {one.decode("utf-8", "replace") for one in context.auth_context().get(_IDENTITIES, ())}
+        if not identities:
+            raise CallerUnknown
+        if not identities & self._callers:
+            raise CallerNotPermitted

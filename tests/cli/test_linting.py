@@ -1,0 +1,79 @@
+"""otpc-policy policy lint: every problem with file and line, and every end before it comes."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Run
+from tests.support.signing import now
+
+PARTNER = 'id = "{0}"\nowner = "onboarding@example.com"\nendpoints = ["{0}.example"]\n'
+
+
+def trusted(ends: datetime) -> str:
+    return f'[[trusted]]\ncertificate_sha256 = "{"ab" * 32}"\nnote = "agreed"\nends = {ends.isoformat()}\n'
+
+
+def waiver(ends: datetime) -> str:
+    return f'[[waivers]]\ncode = "CERTIFICATE_EXPIRED"\nreason = "change window"\nowner = "onboarding@example.com"\nends = {ends.isoformat()}\n'
+
+
+@pytest.fixture
+def partners(tmp_path: Path) -> Path:
+    folder = tmp_path / "partners"
+    folder.mkdir()
+    (folder / "good.toml").write_text(PARTNER.format("good") + trusted(now() + timedelta(days=90)))
+    return folder
+
+
+def test_a_folder_of_good_partners_is_good(run: Run, partners: Path) -> None:
+    done = run("policy", "lint", partners)
+    assert (done.status, done.stdout, done.stderr) == (0, "", f"ok: {partners}\n")
+
+
+def test_problems_of_a_folder_are_told_with_file_and_line(run: Run, partners: Path) -> None:
+    (partners / "bad.toml").write_text(PARTNER.format("bad") + "\nsurprise = 1\n")
+    (partners / "same.toml").write_text(PARTNER.format("good").replace('id = "good"', 'id = "same"'))
+    done = run("policy", "lint", partners)
+    assert done.status == 1
+    assert done.stdout.splitlines() == [
+        f"{partners}/bad.toml:5: surprise: is no key here; there are client_auth, endpoints, id, owner, policy, server_names, trusted, waivers",
+        f"{partners}/same.toml:3: good.example:443 overlaps good.example:443 at {partners}/good.toml:3; an endpoint belongs to one pattern of one partner",
+    ]
+
+
+def test_what_has_ended_or_ends_within_a_month_is_told_and_counts_if_asked(run: Run, partners: Path) -> None:
+    ended, soon = now() - timedelta(days=1), now() + timedelta(days=29)
+    (partners / "ending.toml").write_text(PARTNER.format("ending") + trusted(ended) + waiver(soon))
+    done = run("policy", "lint", partners)
+    assert done.status == 0
+    assert done.stdout.splitlines() == [
+        f"note: {partners}/ending.toml:12: partner ending: the waiver of CERTIFICATE_EXPIRED ends at {soon:%Y-%m-%d %H:%M:%S} UTC",
+        f"note: {partners}/ending.toml:7: partner ending: the pin of a certificate (agreed) ended at {ended:%Y-%m-%d %H:%M:%S} UTC",
+    ]
+    assert run("policy", "lint", "--strict", partners).status == 1
+
+
+def test_an_empty_folder_is_a_problem(run: Run, tmp_path: Path) -> None:
+    done = run("policy", "lint", tmp_path)
+    assert (done.status, "holds no document" in done.stdout) == (1, True)
+
+
+def test_without_a_path_everything_is_checked_that_the_settings_name(run: Run, partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (partners / "asking.toml").write_text(PARTNER.format("asking") + 'policy = "mutual"\nclient_auth = "required"\n')
+    monkeypatch.setenv("OTPC_POLICY_PARTNERS_DIR", str(partners))
+    unknown = run("policy", "lint")
+    assert (unknown.status, unknown.stdout.splitlines()) == (
+        1,
+        [f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"],
+    )
+    policy = tmp_path / "mutual.toml"
+    policy.write_text('name = "mutual"\nextends = "otpc-2024-12"\n')
+    monkeypatch.setenv("OTPC_POLICY_POLICY_FILES", str(policy))
+    silent = run("policy", "lint", "--strict")
+    assert silent.status == 0
+    (remark,) = silent.stdout.splitlines()
+    assert remark.startswith(f"note: {partners}/asking.toml:5: partner asking: client_auth has no effect under otpc-2024-12 and mutual: ")
+    policy.write_text('name = "mutual"\nextends = "otpc-2024-12"\nrules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n')
+    assert run("policy", "lint").stdout == ""

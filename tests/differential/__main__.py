@@ -1,0 +1,94 @@
+"""Compares our scanner and four others with the truth, on real servers: `python -m tests.differential [--only PATTERN] [--tools NAMES]`.
+
+It fails if a difference has no explanation, if an explanation has no difference, and if a claim of ours is wrong. Without options it writes REPORT.md.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.differential import explanations, report
+from tests.differential.case import Case, size, suite_name
+from tests.differential.comparison import OURS, Difference
+from tests.differential.explanations import Accounted
+from tests.differential.generated import generated
+from tests.differential.other_stacks import other_stacks
+from tests.differential.result import Result
+from tests.differential.running import TOOLS, CannotRun, look_at
+from tests.differential.suite_cases import suite_cases
+from tests.support.certificates import CertificateAuthority
+from tests.support.requirements import require
+
+_SHOWN = 6
+_PROGRAMS = {"sslyze": None, "nmap": "nmap", "sslscan": "sslscan", "testssl": "testssl"}
+
+
+def main() -> int:
+    """Run, print and write; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.differential")
+    parser.add_argument("--only", default="*", help="names of servers, as a pattern")
+    parser.add_argument("--tools", default=",".join(TOOLS), help="which scanners beside ours, separated by commas")
+    arguments = parser.parse_args()
+    try:
+        tools = [tool for tool in arguments.tools.split(",") if tool and _there(tool)]
+        cases = [case for case in all_cases() if fnmatchcase(case.name, arguments.only)]
+        began = time.monotonic()
+        results, skipped = asyncio.run(look_at(cases, tools, lambda line: print(line, flush=True)))
+    except (pytest.fail.Exception, CannotRun) as missing:
+        print(missing)
+        return 1
+    pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in (OURS, *result.tools))
+    accounted = explanations.account((one for result in results for one in result.differences()), explanations.load(), pairs)
+    if arguments.only == "*" and tools == list(TOOLS):
+        report.write(results, accounted, skipped, tools)
+    _print_summary(results, accounted, tools, time.monotonic() - began)
+    return 1 if accounted.unexplained or accounted.stale else 0
+
+
+def all_cases() -> list[Case]:
+    """Return every server of the comparison."""
+    authority = CertificateAuthority.create()
+    return [*suite_cases(authority), *other_stacks(authority), *generated(authority)]
+
+
+def _there(tool: str) -> bool:
+    program = _PROGRAMS[tool]
+    try:
+        return program is None or bool(require(program))
+    except pytest.skip.Exception as reason:
+        print(f"{tool}: skipped: {reason}")
+        return False
+
+
+def _print_summary(results: list[Result], accounted: Accounted, tools: list[str], took_s: float) -> None:
+    for line in _grouped(accounted.unexplained):
+        print(f"UNEXPLAINED {line}")
+    for explanation in accounted.stale:
+        print(f"STALE {explanation.number}: nothing differs like this any more")
+    pairs = sum(size(result.case.allowed) for result in results)
+    print(f"{len(results)} servers, {pairs} allowed pairs of version and suite, {took_s:.0f} s")
+    for tool in (OURS, *tools):
+        times = sorted(result.seconds[tool] for result in results if tool in result.seconds)
+        if times:
+            print(f"  {tool:12} {len(times):3} servers, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s")
+    print(f"{len(accounted.explained)} differences explained, {len(accounted.unexplained)} not; {len(accounted.stale)} explanations stale")
+
+
+def _grouped(differences: Iterable[Difference]) -> Iterator[str]:
+    """Yield one line for each server, tool, kind and version: how many, and the first few."""
+    groups: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for one in differences:
+        name = "the version itself" if one.suite is None else suite_name(one.suite)
+        groups[one.server, one.tool, one.kind.value, one.version.label if one.version else one.detail].append(name)
+    for (server, tool, kind, version), names in groups.items():
+        yield f"{server}: {tool}: {kind}: {version}: {len(names)}: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

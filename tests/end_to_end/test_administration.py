@@ -1,0 +1,69 @@
+"""Who may administer a service that others can reach: callers are told apart by the certificates that they prove."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from otpc_policy.settings import Settings
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from tests.end_to_end.running import Service, running_service
+from tests.support.certificates import CertificateAuthority, Issued
+
+ADMIN = "admin.callers.test"
+
+
+@pytest.fixture(scope="module")
+def authority() -> CertificateAuthority:
+    return CertificateAuthority.create("Callers")
+
+
+@pytest.fixture(scope="module")
+def service(authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("tls")
+    chain, key = authority.issue(dns=("localhost",)).write(folder, "server")
+    (folder / "ca.pem").write_bytes(authority.pem)
+    settings = Settings(
+        listen="127.0.0.1:0",
+        ops_listen="127.0.0.1:0",
+        tls_certificate_file=chain,
+        tls_key_file=key,
+        tls_client_ca_file=folder / "ca.pem",
+        admin_service=True,
+        admin_callers=[ADMIN, "spiffe://example.test/admin"],
+        log_level="error",
+        scan={"workers": 1},
+    )
+    with running_service(settings) as running:
+        yield running
+
+
+def reload_as(service: Service, authority: CertificateAuthority, caller: Issued) -> pb.ReloadPoliciesResponse:
+    credentials = grpc.ssl_channel_credentials(authority.pem, caller.key_pem, caller.chain_pem)
+    with grpc.secure_channel(f"localhost:{service.address.rpartition(':')[2]}", credentials) as channel:
+        stub = policy_pb2_grpc.PolicyAdminServiceStub(channel)  # type: ignore[no-untyped-call]
+        answer = stub.ReloadPolicies(pb.ReloadPoliciesRequest(), timeout=20)
+    assert isinstance(answer, pb.ReloadPoliciesResponse)
+    return answer
+
+
+def test_a_caller_whom_the_settings_name_may(service: Service, authority: CertificateAuthority) -> None:
+    caller = authority.issue(dns=("somebody.test", ADMIN), extended_key_usage=("client_auth",))
+    assert len(reload_as(service, authority, caller).configuration_revision) == 64
+    assert service.metric('otpc_policy_config_reloads_total{result="success"}') >= 1
+
+
+@pytest.mark.parametrize("with_san", [True, False])
+def test_another_caller_may_not_and_a_common_name_proves_nothing(service: Service, authority: CertificateAuthority, with_san: bool) -> None:
+    caller = authority.issue(dns=("router.callers.test",), common_name=ADMIN, with_san=with_san, extended_key_usage=("client_auth",))
+    with pytest.raises(grpc.RpcError) as raised:
+        reload_as(service, authority, caller)
+    assert raised.value.code() is (grpc.StatusCode.PERMISSION_DENIED if with_san else grpc.StatusCode.UNAUTHENTICATED)
+
+
+def test_a_stranger_does_not_even_reach_the_service(service: Service, authority: CertificateAuthority) -> None:
+    stranger = CertificateAuthority.create("Stranger").issue(dns=(ADMIN,), extended_key_usage=("client_auth",))
+    with pytest.raises(grpc.RpcError) as raised:
+        reload_as(service, authority, stranger)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

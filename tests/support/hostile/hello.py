@@ -1,0 +1,234 @@
+"""The first words of TLS as a server reads and writes them. Written apart from the package, so that neither vouches for the other."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from otpc_policy.facts import TlsVersion
+
+_ALERT, _HANDSHAKE = 21, 22
+_WARNING = 1
+_SERVER_NAME, _SUPPORTED_VERSIONS = 0, 43
+# supported_groups, signature_algorithms.
+_PREFERENCES = (10, 13, _SUPPORTED_VERSIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenHello:
+    """A ClientHello.
+
+    versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3 (RFC 5246 E.1).
+    cipher_suites: in the client's order. offered: the same, for look-up.
+    extensions: their types, in order. preferences: groups, signature schemes and versions, as they were sent: what else a choice depends on.
+    size: of the handshake message, with its header.
+    """
+
+    versions: frozenset[TlsVersion]
+    cipher_suites: tuple[int, ...]
+    server_name: str | None
+    extensions: tuple[int, ...]
+    preferences: tuple[bytes, ...]
+    size: int
+    offered: frozenset[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offered", frozenset(self.cipher_suites))
+
+    @property
+    def highest(self) -> TlsVersion:
+        return max(self.versions)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a ServerHello says. version: may be no version at all."""
+
+    version: int
+    cipher_suite: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAlert:
+    level: int
+    description: int
+
+
+class _Fields:
+    def __init__(self, content: bytes) -> None:
+        self.content, self._place = content, 0
+
+    @property
+    def left(self) -> int:
+        return len(self.content) - self._place
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise IndexError("a field ends behind its message")
+        self._place += count
+        return self.content[self._place - count : self._place]
+
+    def number(self, width: int) -> int:
+        return int.from_bytes(self.take(width), "big")
+
+    def vector(self, width: int) -> "_Fields":
+        return _Fields(self.take(self.number(width)))
+
+    def numbers(self, width: Literal[2, 3]) -> tuple[int, ...]:
+        listed = self.take(self.left // width * width)
+        return (
+            struct.unpack(f">{len(listed) // 2}H", listed)
+            if width == 2
+            else tuple(int.from_bytes(listed[at : at + 3], "big") for at in range(0, len(listed), 3))
+        )
+
+
+def hello_length(received: bytes) -> int:
+    """Return how many bytes the record of a first hello takes; what is not known yet counts as one more than is there."""
+    if len(received) < 5:
+        return len(received) + 1
+    if received[0] & 0x80:
+        return 2 + (int.from_bytes(received[:2], "big") & 0x7FFF)
+    return 5 + int.from_bytes(received[3:5], "big")
+
+
+def read_client_hello(received: bytes) -> SeenHello | None:
+    """Return the ClientHello that starts here, or None if it is none or not whole."""
+    try:
+        return _ssl2_hello(received) if received[0] & 0x80 else _tls_hello(received)
+    except (IndexError, ValueError):
+        return None
+
+
+def _ssl2_hello(received: bytes) -> SeenHello | None:
+    fields = _Fields(received[2:])
+    if fields.number(1) != 1:
+        return None
+    version = TlsVersion(fields.number(2))
+    kinds = fields.number(2)
+    fields.take(4)
+    offered = _Fields(fields.take(kinds)).numbers(3)
+    if version is not TlsVersion.SSL_2_0:
+        # RFC 5246 E.2: a hello for later versions in the old form; suites of TLS have a leading zero.
+        offered = tuple(one for one in offered if one < 0x10000)
+    versions = frozenset({version}) if version is TlsVersion.SSL_2_0 else _down_from(version)
+    return SeenHello(versions=versions, cipher_suites=offered, server_name=None, extensions=(), preferences=(), size=len(received) - 2)
+
+
+def _tls_hello(received: bytes) -> SeenHello | None:
+    record = _Fields(received)
+    if record.number(1) != _HANDSHAKE:
+        return None
+    record.take(2)
+    message = record.vector(2)
+    size = message.left
+    if message.number(1) != 1:
+        return None
+    fields = message.vector(3)
+    legacy_version = fields.number(2)
+    fields.take(32)
+    fields.vector(1)
+    suites = fields.vector(2).numbers(2)
+    fields.vector(1)
+    extensions = dict(_extensions(fields.vector(2))) if fields.left else {}
+    versions = _down_from(TlsVersion(legacy_version))
+    if _SUPPORTED_VERSIONS in extensions:
+        listed = extensions[_SUPPORTED_VERSIONS].vector(1).numbers(2)
+        versions = frozenset(version for version in TlsVersion if version in listed)
+    server_name = None
+    if _SERVER_NAME in extensions:
+        names = extensions[_SERVER_NAME].vector(2)
+        names.take(1)
+        server_name = names.take(names.number(2)).decode("ascii")
+    return SeenHello(
+        versions=versions,
+        cipher_suites=suites,
+        server_name=server_name,
+        extensions=tuple(extensions),
+        preferences=tuple(extensions[kind].content for kind in _PREFERENCES if kind in extensions),
+        size=size,
+    )
+
+
+def _extensions(fields: _Fields) -> Iterator[tuple[int, _Fields]]:
+    while fields.left:
+        kind = fields.number(2)
+        yield kind, fields.vector(2)
+
+
+def _down_from(highest: TlsVersion) -> frozenset[TlsVersion]:
+    return frozenset(version for version in TlsVersion if TlsVersion.SSL_3_0 <= version <= min(highest, TlsVersion.TLS_1_2))
+
+
+def read_choice(sent: bytes) -> Choice | None:
+    """Return what the first ServerHello of a server's bytes chose, or None; warnings before it are passed over, fragments joined."""
+    handshake = b""
+    for kind, content in _records(sent):
+        if kind == _ALERT and content[:1] == bytes([_WARNING]) and not handshake:
+            continue
+        if kind != _HANDSHAKE:
+            return None
+        handshake += content
+        try:
+            return _choice(_Fields(handshake))
+        except IndexError:
+            continue
+    return None
+
+
+def _choice(message: _Fields) -> Choice | None:
+    if message.number(1) != 2:
+        return None
+    fields = message.vector(3)
+    version = fields.number(2)
+    fields.take(32)
+    fields.vector(1)
+    suite = fields.number(2)
+    fields.take(1)
+    extensions = dict(_extensions(fields.vector(2))) if fields.left else {}
+    if _SUPPORTED_VERSIONS in extensions:
+        version = extensions[_SUPPORTED_VERSIONS].number(2)
+    return Choice(version, suite)
+
+
+def read_alert(sent: bytes) -> SeenAlert | None:
+    """Return the alert that a server's bytes begin with, or None; warnings before another alert are passed over."""
+    found = None
+    for kind, content in _records(sent):
+        if kind != _ALERT or len(content) != 2:
+            return None
+        found = SeenAlert(content[0], content[1])
+        if found.level != _WARNING:
+            break
+    return found
+
+
+def _records(sent: bytes) -> Iterator[tuple[int, bytes]]:
+    fields = _Fields(sent)
+    while fields.left >= 5:
+        kind = fields.number(1)
+        fields.take(2)
+        length = fields.number(2)
+        yield kind, fields.take(min(length, fields.left))
+
+
+def alert_bytes(description: int, level: int = 2) -> bytes:
+    """Return a record with one alert."""
+    return bytes([_ALERT, 3, 3, 0, 2, level, description])
+
+
+def server_hello_bytes(version: int, cipher_suite: int, *, extensions: bytes | None = None) -> bytes:
+    """Return a record with a ServerHello. extensions: without a length; None for what the version needs."""
+    is_tls13 = version >= TlsVersion.TLS_1_3
+    if extensions is None:
+        extensions = b"\x00\x2b\x00\x02" + version.to_bytes(2, "big") if is_tls13 else b""
+    legacy_version = min(version, TlsVersion.TLS_1_2)
+    body = legacy_version.to_bytes(2, "big") + bytes(range(32)) + b"\0" + cipher_suite.to_bytes(2, "big") + b"\0"
+    if extensions:
+        body += len(extensions).to_bytes(2, "big") + extensions
+    return record_bytes(b"\x02" + len(body).to_bytes(3, "big") + body, version=legacy_version)
+
+
+def record_bytes(content: bytes, *, kind: int = _HANDSHAKE, version: int = TlsVersion.TLS_1_2) -> bytes:
+    """Return one record."""
+    return bytes([kind]) + version.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content

@@ -1,0 +1,23 @@
+"""Parameters for finite-field Diffie-Hellman, for servers that have none of their own."""
+
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from tests.support.requirements import require
+
+
+@cache
+def ffdhe2048() -> Path:
+    """Return a PEM file with the group ffdhe2048 (RFC 7919); it is kept for the life of the process."""
+    # The object is held by the cache of _directory(), so that the file stays until the end.
+    path = Path(_directory().name) / "ffdhe2048.pem"
+    command = [require("openssl"), "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    return path
+
+
+@cache
+def _directory() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="otpc-dh-")

@@ -1,0 +1,137 @@
+"""Every key of a TOML document is found on its line, however it is written."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otpc_policy.errors import ConfigurationError
+from otpc_policy.toml_places import KeyPath, read_toml
+
+DOCUMENT = '''\
+# a comment with name = "x" and [table]
+name = "a # b"            # 2
+
+"quoted key" = 'single'
+'it.is'."one key".bare = 1
+long = """
+[not.a.table]
+fake = 1 \\"""
+"""""
+literal = \'\'\'
+other = 2
+\'\'\'
+items = [ # 13
+  "a", # 14
+  ["b",
+   "]"], # 16
+  { x = 1, y.z = [
+    2 ] },
+]
+when = 2026-03-02 12:00:00Z
+[rules.cipher.required] # 21
+effects.CODE = "deny"
+[rules."cipher.outside_set".effects]
+[[case]] # 24
+name = "first"
+[case.expect]
+decision = "ALLOW"
+[[case]]
+name = "second"
+[[case.step]]
+[[case.step]]
+at = 1
+[case.expect]
+decision = "DENY"
+empty = ""
+last = {}
+'''
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("name",), 2),
+        (("quoted key",), 4),
+        (("it.is", "one key", "bare"), 5),
+        (("it.is", "one key"), 5),
+        (("long",), 6),
+        (("literal",), 10),
+        (("items",), 13),
+        (("items", 0), 14),
+        (("items", 1, 0), 15),
+        (("items", 1, 1), 16),
+        (("items", 2, "x"), 17),
+        (("items", 2, "y", "z", 0), 18),
+        (("when",), 20),
+        (("rules", "cipher", "required"), 21),
+        (("rules", "cipher", "required", "effects", "CODE"), 22),
+        (("rules", "cipher.outside_set", "effects"), 23),
+        (("case",), 24),
+        (("case", 0), 24),
+        (("case", 0, "expect", "decision"), 27),
+        (("case", 1), 28),
+        (("case", 1, "step", 1, "at"), 32),
+        (("case", 1, "expect", "decision"), 34),
+        (("case", 1, "expect", "last"), 36),
+    ],
+)
+def test_a_key_is_found_on_its_line(path: KeyPath, line: int) -> None:
+    document = read_toml(DOCUMENT, "one.toml")
+    assert document.lines[path] == line
+    assert document.at(path) == f"one.toml:{line}"
+
+
+def test_what_is_not_written_down_stands_at_the_nearest_table_above() -> None:
+    document = read_toml(DOCUMENT, "one.toml")
+    assert document.at(("rules", "cipher", "required", "summary")) == "one.toml:21"
+    assert document.at(("title",)) == document.at(()) == "one.toml:1"
+
+
+def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {path, *(deeper for key, child in children for deeper in _paths(child, (*path, key)))}
+
+
+def test_every_key_that_is_decoded_has_a_line_and_no_other_has() -> None:
+    document = read_toml(DOCUMENT, "one.toml")
+    assert set(document.lines) == _paths(document.table) - {()}
+    assert read_toml(DOCUMENT.replace("\n", "\r\n"), "one.toml").lines == document.lines
+
+
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_size=6)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, str):
+        return '"' + "".join(one if one not in '"\\' and one >= " " else f"\\u{ord(one):04x}" for one in value) + '"'
+    if isinstance(value, list):
+        return "[\n" + ",# ]\n".join(map(_written, value)) + "\n]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_written(key)} = {_written(item)}" for key, item in value.items()) + "}"
+    return str(value)
+
+
+_VALUES = st.recursive(_TEXTS | st.integers(0, 9), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3), max_leaves=8)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(_TEXTS, _VALUES, max_size=5))
+def test_any_document_has_a_line_for_every_key(table: dict[str, object]) -> None:
+    document = read_toml("\n".join(f"{_written(key)} = {_written(value)}" for key, value in table.items()), "any.toml")
+    assert document.table == table
+    assert set(document.lines) == _paths(table) - {()}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a = 1\nb = \n", r"one\.toml:2: "),
+        ("a = [1,\n\n", r"one\.toml:3: "),
+        ("a = 1\na = 2\n", r"one\.toml:2: "),
+        ("a = " + "[" * 40 + "]" * 40, r"one\.toml:1: is nested"),
+        ("a = " + "[" * 5000 + "]" * 5000, r"one\.toml:1: is nested"),
+    ],
+)
+def test_what_is_no_toml_is_refused_with_its_line(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        read_toml(text, "one.toml")
