@@ -36,8 +36,9 @@ lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style,
 proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
 	$(BIN)/python protos/generate.py
 
-benchmark: $(VENV)/.test ## Cold check through 50 ms round trips, warm path against a bare echo, ten thousand partners
-	$(BIN)/python -m tests.benchmarks.cold
+benchmark: $(VENV)/.test ## Cold check beside today's tools, a thousand at once, warm path against a bare echo, ten thousand partners
+	$(BIN)/python -m tests.benchmarks.cold --everything
+	$(BIN)/python -m tests.benchmarks.crowd
 	$(BIN)/python -m tests.benchmarks.warm
 	$(BIN)/python -m tests.benchmarks.partners
 

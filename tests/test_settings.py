@@ -54,7 +54,7 @@ def test_an_argument_goes_before_the_environment_before_the_file_before_the_defa
     assert (settings.drain_grace_s, settings.dns_timeout_s, settings.cache_entries) == (3, 2, 1)
     assert (settings.scan.workers, settings.scan.queue_limit) == (7, 6)
     assert settings.log_format is LogFormat.CONSOLE
-    assert settings.deadline_reserve_s == 0.05
+    assert settings.deadline_reserve_s == 0.075
 
 
 def test_the_file_may_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

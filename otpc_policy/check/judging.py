@@ -53,8 +53,11 @@ class Judge:
         is this caller's). expires_at: end of the facts' lifetimes.
         """
         whole = _endpoint_facts(request, facts, resolution)
-        something_to_judge = facts or resolution.left_out or resolution.status is not ResolutionStatus.RESOLVED
-        verdict = _with(request.terms.evaluate(whole, now) if something_to_judge else None, findings)
+        if len(facts) == 1 and whole == _endpoint_facts(request, facts, None):
+            verdict = _with(self._verdict_alone(request, facts[0], now), findings)
+        else:
+            something_to_judge = facts or resolution.left_out or resolution.status is not ResolutionStatus.RESOLVED
+            verdict = _with(request.terms.evaluate(whole, now) if something_to_judge else None, findings)
         judged = _judged(request, whole, verdict, expires_at)
         if facts and keep and not findings:
             key = (request.endpoint, request.terms.key, request.depth)

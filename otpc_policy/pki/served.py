@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, pairwise
 
 from otpc_policy.errors import MalformedCertificate
@@ -78,8 +79,12 @@ def read_chain(ders: Sequence[bytes]) -> ServedChain:
     malformed: list[MalformedEntry] = []
     for index, der in enumerate(ders[:MAX_CERTIFICATES]):
         try:
-            certificates.append(decode_certificate(der))
+            certificates.append(_decode_issuer(der) if index else decode_certificate(der))
         except MalformedCertificate as error:
             certificates.append(None)
             malformed.append(MalformedEntry(index, str(error)))
     return ServedChain(tuple(certificates), tuple(malformed), max(0, len(ders) - MAX_CERTIFICATES))
+
+
+# Few issuers stand above many leaves. What cannot be decoded raises each time, and is not kept.
+_decode_issuer = lru_cache(maxsize=512)(decode_certificate)

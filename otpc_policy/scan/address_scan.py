@@ -43,6 +43,7 @@ class AddressScan:
         self._http = HttpQuestion(address=address, endpoint=endpoint, slots=slots, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Log] = []
+        self._measured: tuple[tuple[int, int, int], Measured] | None = None
 
     @property
     def connections_used(self) -> int:
@@ -61,8 +62,12 @@ class AddressScan:
         return ClientAuth.REQUIRED if asked is ClientAuth.REQUESTED and self._http.proves_client_auth else asked
 
     def measured(self) -> Measured:
-        """Return what is known now."""
-        return Measured(surveys=tuple(self._surveys) or (Log(),), completed=self._handshakes.completed())
+        """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
+        surveys = tuple(self._surveys) or (Log(),)
+        state = (len(surveys), surveys[-1].waves, len(self._handshakes.done))
+        if self._measured is None or self._measured[0] != state:
+            self._measured = (state, Measured(surveys=surveys, completed=self._handshakes.completed()))
+        return self._measured[1]
 
     def trace(self) -> tuple[TraceStep, ...]:
         """Return every connection so far, for people."""

@@ -49,6 +49,7 @@ class Handshakes:
     def __init__(self, *, pool: SslyzePool, slots: asyncio.Semaphore, shape: HandshakeOffer, begun_s: float) -> None:
         self._pool, self._slots, self._shape, self._begun_s = pool, slots, shape, begun_s
         self.done: list[tuple[Handshake, HandshakeOutcome, float]] = []
+        self._completed: list[Completed] = []
         self.connections_used = 0
 
     async def shake(self, handshake: Handshake) -> None:
@@ -65,16 +66,17 @@ class Handshakes:
             started_s = asyncio.get_running_loop().time() - self._begun_s
             outcome = await self._pool.handshake(offer)
         self.done.append((handshake, outcome, started_s))
+        self._completed += _completed(handshake, outcome)
 
     def completed(self) -> list[Completed]:
         """Return those that prove something, in order."""
-        return [one for handshake, outcome, _ in self.done for one in _completed(handshake, outcome)]
+        return list(self._completed)
 
     @property
     def key_types_over_tls13(self) -> frozenset[KeyType]:
         """Key types whose certificate was obtained over TLS 1.3."""
         return frozenset(
-            one.handshake.key_type for one in self.completed() if one.handshake.version is TlsVersion.TLS_1_3 and one.handshake.key_type is not None
+            one.handshake.key_type for one in self._completed if one.handshake.version is TlsVersion.TLS_1_3 and one.handshake.key_type is not None
         )
 
 

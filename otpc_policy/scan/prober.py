@@ -1,12 +1,14 @@
 """Carries hellos: one connection each, all of a wave at once, within the address's slots. Whatever the server does ends as an outcome.
 
-Bare sockets, because a stream and its transport cost more than all that is done here.
+Bare sockets that wait on the loop's selector, because a stream and its transport cost more than all that is done here, and so do sock_connect and
+sock_recv with a timeout around each.
 """
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
@@ -104,15 +106,13 @@ class _Exchange:
             with socket.socket(family, socket.SOCK_STREAM) as connection:
                 connection.setblocking(False)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                async with asyncio.timeout(self._limits.connection_deadline_s):
-                    await loop.sock_connect(connection, peer)
+                await self._connect(loop, connection, peer)
                 self._connected = True
                 if self._probe.is_last:
                     await answered.wait()
                 else:
                     self.connects(connected)
-                async with asyncio.timeout(self._limits.connection_deadline_s):
-                    ending = await self._exchange(loop, connection)
+                ending = await self._exchange(loop, connection)
         except TimeoutError:
             ending = Ending.TIMED_OUT
         except ConnectionRefusedError:
@@ -128,11 +128,30 @@ class _Exchange:
             duration_s=loop.time() - started_s,
         )
 
+    async def _connect(self, loop: asyncio.AbstractEventLoop, connection: socket.socket, peer: tuple[str, int]) -> None:
+        """Raises OSError and TimeoutError."""
+        code = connection.connect_ex(peer)
+        if code in (errno.EINPROGRESS, errno.EINTR):
+            await _wait(loop, loop.add_writer, loop.remove_writer, connection, until_s=loop.time() + self._limits.connection_deadline_s)
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+
     async def _exchange(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> Ending:
-        """Send the hello and read until the answer is whole. Raises OSError, and TimeoutError from outside."""
-        await loop.sock_sendall(connection, encode_client_hello(self._probe.hello, os.urandom(ENTROPY_BYTES)))
+        """Send the hello and read until the answer is whole. Raises OSError and TimeoutError."""
+        until_s = loop.time() + self._limits.connection_deadline_s
+        hello = encode_client_hello(self._probe.hello, os.urandom(ENTROPY_BYTES))
+        while hello:
+            try:
+                hello = hello[connection.send(hello) :]
+            except BlockingIOError:
+                await _wait(loop, loop.add_writer, loop.remove_writer, connection, until_s=until_s)
         while len(self._received) < self._limits.connection_bytes:
-            content = await loop.sock_recv(connection, _READ_BYTES)
+            await _wait(loop, loop.add_reader, loop.remove_reader, connection, until_s=until_s)
+            try:
+                content = connection.recv(_READ_BYTES)
+            except BlockingIOError:
+                continue
             if not content:
                 return Ending.CLOSED
             self._received += content
@@ -144,3 +163,31 @@ class _Exchange:
         """Return the leaf that came in clear with the answer; more bytes are not waited for."""
         answer = self._reader.at_end()
         return certificate_hint(self._received) if isinstance(answer, ServerHello) and answer.version < TlsVersion.TLS_1_3 else None
+
+
+async def _wait(
+    loop: asyncio.AbstractEventLoop, watch: Callable[..., object], unwatch: Callable[[int], object], connection: socket.socket, *, until_s: float
+) -> None:
+    """Wait until the connection is ready. Raises TimeoutError at until_s, by the loop's time."""
+    # The loop looks at sockets before it looks at the clock: who always has one more byte would never be late.
+    if loop.time() >= until_s:
+        raise TimeoutError
+    ready: asyncio.Future[None] = loop.create_future()
+    number = connection.fileno()
+    watch(number, _wake, ready)
+    timer = loop.call_at(until_s, _give_up, ready)
+    try:
+        await ready
+    finally:
+        timer.cancel()
+        unwatch(number)
+
+
+def _wake(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _give_up(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_exception(TimeoutError())

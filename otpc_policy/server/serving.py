@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 import threading
@@ -106,6 +107,9 @@ class Service:
 
     async def _serve(self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event) -> None:
         await self._server.start()
+        # What the start has made stays for good: the collector need not walk it again, which would hold up calls for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         await self._health.set_serving(True)
         self._lifecycle.phase = Phase.SERVING
         self._log.info("serving", listen=address, ops_listen=ops_address, tls=self._settings.tls_certificate_file is not None)

@@ -59,7 +59,7 @@ class PolicyCheckServicer:
         clock: Clock,
         counters: DecisionCounters,
         decisions: DecisionLog,
-        deadline_reserve_s: float = 0.05,
+        deadline_reserve_s: float = 0.075,
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
     ) -> None:

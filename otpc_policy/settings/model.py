@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     minimum_refresh_interval_s: Seconds = Field(default=10.0, description="A REFRESH sooner after the last measurement gets that one.")
     cache_entries: int = Field(default=20_000, ge=1, description="Measurements kept in memory, one for each address of an endpoint.")
     cache_bytes: int = Field(default=67_108_864, ge=1_048_576, description="Memory for them, in bytes.")
-    deadline_reserve_s: Seconds = Field(default=0.05, description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.")
+    deadline_reserve_s: Seconds = Field(default=0.075, description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.")
     default_wait_s: PositiveSeconds = Field(default=30.0, description="Longest wait for a measurement on behalf of a caller without a deadline.")
     scan: ScanSettings = Field(default_factory=ScanSettings, description="How endpoints are measured.")
 

@@ -1,49 +1,104 @@
-"""The partner of the benchmarks: a compliant nginx with an RSA and an ECDSA certificate, behind a relay that adds round trips."""
+"""The partners of the benchmarks: nginx with an RSA and an ECDSA certificate, behind a relay that adds round trips."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
+from tests.benchmarks.processes import Running, announced, cpu_s
 from tests.support.certificates import CertificateAuthority
-from tests.support.loopback import own_listener
-from tests.support.relay import relay
+from tests.support.loopback import own_address, own_listener
 from tests.support.servers import TlsOffer, nginx
-from tests.support.tcp import Counts
+
+# nginx serves finite-field suites only with parameters: those of RFC 7919, group ffdhe2048, as OpenSSL writes them.
+_DH_PARAMETERS = """\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
+_LAX_VERSIONS, _LAX_CIPHERS = ("1.0", "1.1", "1.2", "1.3"), "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
 
 
-@dataclass(frozen=True, slots=True)
+class Lax(Enum):
+    """Every version and suite that nginx can be made to offer: as it comes, and with finite-field Diffie-Hellman, anonymous included."""
+
+    WITHOUT_FINITE_FIELDS = "nginx with ALL:COMPLEMENTOFALL:@SECLEVEL=0 over TLS 1.0 to 1.3"
+    WITH_FINITE_FIELDS = "the same with ssl_dhparam"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FarPartner:
-    """One server under many names, so that each check of another name is a cold one. configuration: for the service, in TOML."""
+    """One server under many names, so that each check of another name is a cold one.
 
-    names: tuple[str, ...]
-    counts: Counts
+    hosts: names with their addresses. configuration: for the service, in TOML.
+    """
+
+    hosts: dict[str, str]
+    relay: Running
+    server: "psutil.Process"
     configuration: Sequence[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the server."""
+        return tuple(self.hosts)
 
     @property
     def port(self) -> int:
         """The relay's port."""
-        return self.counts.listener.port
+        return self.relay.port
+
+    def counts(self) -> tuple[int, int]:
+        """Return the connections up to now, and the most that were open at once since this was last asked."""
+        connections, most_open = self.relay.ask().split()
+        return int(connections), int(most_open)
+
+    def server_cpu_s(self) -> float:
+        """Return the CPU seconds of the server up to now."""
+        return cpu_s(self.server)
 
 
 @contextmanager
-def far_partner(directory: Path, *, names: int, round_trip_s: float) -> Iterator[FarPartner]:
-    """Serve while the context lasts."""
+def far_partner(directory: Path, *, names: int, round_trip_s: float, lax: Lax | None = None, own_addresses: bool = False) -> Iterator[FarPartner]:
+    """Serve while the context lasts.
+
+    lax: what is served in place of a compliant server.
+    own_addresses: every name has an address of its own; one relay listens on all of 127.0.0.0/8.
+    """
     root = CertificateAuthority.create("Benchmark Root")
     issuer = root.intermediate("Benchmark Intermediate")
     anchor = directory / "anchor.pem"
     anchor.write_bytes(root.pem)
     offer = TlsOffer(certificates=(issuer.issue(dns=("*.partner.test",), key="rsa2048"), issuer.issue(dns=("*.partner.test",), key="ec256")))
-    hosts = tuple(f"p{number}.partner.test" for number in range(names))
-    with nginx(own_listener(), offer) as near, relay(own_listener(), near, round_trip_s=round_trip_s) as counts:
-        address = counts.listener.address
+    directives = []
+    if lax is not None:
+        offer = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS)
+    if lax is Lax.WITH_FINITE_FIELDS:
+        parameters = directory / "dh.pem"
+        parameters.write_text(_DH_PARAMETERS)
+        directives.append(f"ssl_dhparam {parameters};")
+    address = own_address()
+    hosts = {f"p{number}.partner.test": f"127.253.{number // 250}.{1 + number % 250}" if own_addresses else address for number in range(names)}
+    with (
+        nginx(own_listener(), offer, directives=directives) as near,
+        announced("tests.benchmarks.relay_process", "0.0.0.0:0" if own_addresses else f"{address}:0", str(near), str(round_trip_s)) as relay,
+    ):
         configuration = [
             'allow_networks = ["127.0.0.0/8"]',
             "minimum_refresh_interval_s = 0",
             "[static_hosts]",
-            *(f'"{host}" = "{address}"' for host in hosts),
+            *(f'"{host}" = "{its_address}"' for host, its_address in hosts.items()),
             "[[trust]]",
             'hosts = ["*.partner.test"]',
             f'anchor_file = "{anchor}"',
         ]
-        yield FarPartner(hosts, counts, configuration)
+        (server,) = (one for one in psutil.Process().children() if one.name() == "nginx")
+        yield FarPartner(hosts=hosts, relay=relay, server=server, configuration=configuration)

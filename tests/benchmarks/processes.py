@@ -1,4 +1,4 @@
-"""Processes that the benchmarks run, and what they cost: all of their CPU time, children included."""
+"""Processes that the benchmarks run, and what they cost: CPU time and memory, children included."""
 
 import os
 import subprocess
@@ -20,14 +20,46 @@ class Running:
 
     process: "psutil.Process"
     address: str
+    pipes: "subprocess.Popen[str]"
+
+    @property
+    def port(self) -> int:
+        """The port it serves on."""
+        return int(self.address.rpartition(":")[2])
 
     def cpu_s(self) -> float:
         """Return the CPU seconds of the process and its children up to now."""
-        total = 0.0
-        for one in (self.process, *self.process.children(recursive=True)):
-            times = one.cpu_times()
-            total += times.user + times.system
-        return total
+        return self.own_cpu_s() + self.children_cpu_s()
+
+    def own_cpu_s(self) -> float:
+        """Return the CPU seconds of the process alone up to now."""
+        return cpu_s(self.process)
+
+    def children_cpu_s(self) -> float:
+        """Return the CPU seconds of the children: of those that run, and of those that ended, which the system counts in hundredths."""
+        ended = self.process.cpu_times()
+        return sum(map(cpu_s, self.process.children(recursive=True))) + float(ended.children_user + ended.children_system)
+
+    def memory_bytes(self) -> int:
+        """Return the proportional set size of the process and its children."""
+        return sum(int(one.memory_full_info().pss) for one in (self.process, *self.process.children(recursive=True)))
+
+    def ask(self) -> str:
+        """Send an empty line, and return the line that comes back."""
+        assert self.pipes.stdin is not None
+        assert self.pipes.stdout is not None
+        self.pipes.stdin.write("\n")
+        self.pipes.stdin.flush()
+        return self.pipes.stdout.readline()
+
+
+def cpu_s(process: "psutil.Process") -> float:
+    """Return the CPU seconds of the threads of one process.
+
+    From the scheduler's own count in nanoseconds; what accounts for processes counts hundredths of a second, more than half a check.
+    """
+    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 @contextmanager
@@ -36,7 +68,9 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
     with (
         # Decisions and logs go to a file, as in production they go to a collector: a pipe nobody reads would block.
         tempfile.TemporaryFile() as log,
-        subprocess.Popen([sys.executable, "-m", *module_and_arguments], stdout=subprocess.PIPE, stderr=log, text=True, env=_quiet()) as process,
+        subprocess.Popen(
+            [sys.executable, "-m", *module_and_arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=_quiet()
+        ) as process,
     ):
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -44,7 +78,7 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
             if not line.startswith(_ANNOUNCEMENT):
                 log.seek(0)
                 raise SystemExit(f"{module_and_arguments[0]} did not start: {line}{log.read().decode(errors='replace')}")
-            yield Running(psutil.Process(process.pid), line.removeprefix(_ANNOUNCEMENT).split()[0])
+            yield Running(psutil.Process(process.pid), line.removeprefix(_ANNOUNCEMENT).split()[0], process)
         finally:
             process.terminate()
             process.wait(30)

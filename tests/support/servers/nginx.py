@@ -15,7 +15,7 @@ daemon off;
 master_process off;
 pid {directory}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 512; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;

@@ -1,0 +1,1 @@
+"""What one cold check costs, next to the tools that people use today."""
