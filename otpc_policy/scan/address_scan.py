@@ -8,6 +8,7 @@ from otpc_policy.scan.handshake import HandshakeOffer
 from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.trace import trace
@@ -19,6 +20,8 @@ from otpc_policy.tls.reading import Reaction
 
 # Rounds of handshakes for certificates that the first four did not bring.
 _FOLLOW_UPS = 2
+# Where nothing was accepted yet, nothing is known of what the server bears.
+_UNTRIED = 8
 
 
 class AddressScan:
@@ -38,9 +41,10 @@ class AddressScan:
             deadline_s=limits.connection_deadline_s,
             byte_limit=limits.connection_bytes,
         )
-        self._prober = Prober(address=address, port=endpoint.port, slots=slots, limits=limits, begun_s=begun_s)
-        self._handshakes = Handshakes(pool=pool, slots=slots, shape=shape, begun_s=begun_s)
-        self._http = HttpQuestion(address=address, endpoint=endpoint, slots=slots, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
+        self._openings = Openings(slots, limits.connections_per_address)
+        self._prober = Prober(address=address, port=endpoint.port, openings=self._openings, limits=limits, begun_s=begun_s)
+        self._handshakes = Handshakes(pool=pool, openings=self._openings, shape=shape, begun_s=begun_s)
+        self._http = HttpQuestion(address=address, endpoint=endpoint, openings=self._openings, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Log] = []
         self._measured: tuple[tuple[int, int, int], Measured] | None = None
@@ -79,10 +83,11 @@ class AddressScan:
             http = tasks.create_task(self._ask_http())
             of_client = {handshake: tasks.create_task(self._handshakes.shake(handshake)) for handshake in PAYMENT_CLIENT}
             tls13 = [task for handshake, task in of_client.items() if handshake.version is TlsVersion.TLS_1_3]
-            await self._survey(tls13, at_once=self._limits.connections_per_address)
+            await self._survey(tls13)
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: everything is asked again, one after the other.
-                await self._survey([], at_once=1)
+                self._openings.limit = 1
+                await self._survey([])
             await asyncio.wait(of_client.values())
             await self._follow_up()
             self._handshakes_done.set()
@@ -90,15 +95,16 @@ class AddressScan:
             if self._http.service is HttpService.UNKNOWN and len(self._surveys) > 1:
                 await self._ask_http()
 
-    async def _survey(self, tls13: list[asyncio.Task[None]], *, at_once: int) -> None:
+    async def _survey(self, tls13: list[asyncio.Task[None]]) -> None:
         survey = Survey(self._server_name)
         self._surveys.append(survey.log)
         while probes := survey.next_wave(self._handshakes.key_types_over_tls13):
             outcomes: list[Outcome] = []
             try:
-                await self._prober.run(probes, outcomes, at_once=at_once)
+                await self._prober.run(probes, outcomes)
             finally:
                 survey.take(probes, outcomes)
+            self._openings.limit = min(self._openings.limit, _borne(survey.log))
             if tls13:
                 # They end as the first wave does, and tell which key types need no hello of their own.
                 await asyncio.wait(tls13)
@@ -138,6 +144,14 @@ class AddressScan:
         control = Survey(self._server_name)
         probes = (Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),)
         outcomes: list[Outcome] = []
-        await self._prober.run(probes, outcomes, at_once=1)
+        await self._prober.run(probes, outcomes)
         control.take(probes, outcomes)
         return control.log.records[0].reading.reaction is Reaction.CHOSE
+
+
+def _borne(log: Log) -> int:
+    """Return beside how many connections the server has accepted one: refusals beside more may be about their number.
+
+    The controls that are sent last would not show that, because they have the server to themselves.
+    """
+    return max((record.outcome.beside for record in log.records if record.chose), default=_UNTRIED)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
+from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.tls.answer import ServerHello, parse_answer
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, STANDARD_TLS13
@@ -44,10 +45,10 @@ class Completed:
 
 
 class Handshakes:
-    """Those with one address so far. slots: shared by everything that connects to the address. connections_used: counted here."""
+    """Those with one address so far. openings: shared by everything that one scan connects. connections_used: counted here."""
 
-    def __init__(self, *, pool: SslyzePool, slots: asyncio.Semaphore, shape: HandshakeOffer, begun_s: float) -> None:
-        self._pool, self._slots, self._shape, self._begun_s = pool, slots, shape, begun_s
+    def __init__(self, *, pool: SslyzePool, openings: Openings, shape: HandshakeOffer, begun_s: float) -> None:
+        self._pool, self._openings, self._shape, self._begun_s = pool, openings, shape, begun_s
         self.done: list[tuple[Handshake, HandshakeOutcome, float]] = []
         self._completed: list[Completed] = []
         self.connections_used = 0
@@ -61,7 +62,7 @@ class Handshakes:
             key_type=handshake.key_type,
             legacy=handshake.version <= TlsVersion.SSL_3_0 or any(map(_needs_legacy, handshake.cipher_suites)),
         )
-        async with self._slots:
+        async with self._openings:
             self.connections_used += 1
             started_s = asyncio.get_running_loop().time() - self._begun_s
             outcome = await self._pool.handshake(offer)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.facts import HttpService
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http
+from otpc_policy.scan.openings import Openings
 
 # The design's rule for closes without an alert, applied to a client certificate that is demanded by closing.
 _CLOSES = 3
@@ -15,13 +16,13 @@ _CLOSES = 3
 class HttpQuestion:
     """One address's answer so far.
 
-    slots: shared by everything that connects to the address. connections_used: counted here.
+    openings: shared by everything that one scan connects. connections_used: counted here.
     answers: each with its begin and duration in seconds, the first from the start of the measurement.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
-    def __init__(self, *, address: str, endpoint: Endpoint, slots: asyncio.Semaphore, deadline_s: float, begun_s: float) -> None:
-        self._address, self._endpoint, self._slots, self._deadline_s, self._begun_s = address, endpoint, slots, deadline_s, begun_s
+    def __init__(self, *, address: str, endpoint: Endpoint, openings: Openings, deadline_s: float, begun_s: float) -> None:
+        self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
         self.connections_used = 0
         self.answers: list[tuple[HttpAnswer, float, float]] = []
         self.service = HttpService.UNKNOWN
@@ -50,7 +51,7 @@ class HttpQuestion:
             self.service, self.proves_client_auth = HttpService.NOT_OBSERVABLE, True
 
     async def _answer(self, *, alpn: bool) -> HttpAnswer:
-        async with self._slots:
+        async with self._openings:
             self.connections_used += 1
             loop, endpoint = asyncio.get_running_loop(), self._endpoint
             started_s = loop.time()

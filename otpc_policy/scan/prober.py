@@ -1,4 +1,4 @@
-"""Carries hellos: one connection each, all of a wave at once, within the address's slots. Whatever the server does ends as an outcome.
+"""Carries hellos: one connection each, all of a wave at once, within the scan's openings. Whatever the server does ends as an outcome.
 
 Bare sockets that wait on the loop's selector, because a stream and its transport cost more than all that is done here, and so do sock_connect and
 sock_recv with a timeout around each.
@@ -9,9 +9,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello, alert_behind
 from otpc_policy.tls.certificate_hint import certificate_hint
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
@@ -24,30 +26,30 @@ _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 class Prober:
     """Carries hellos to one vetted address.
 
-    slots: shared by everything that connects to the address. connections_used: counted here. begun_s: the loop's time to count from.
+    openings: shared by everything that one scan connects. connections_used: counted here. begun_s: the loop's time to count from.
     """
 
-    def __init__(self, *, address: str, port: int, slots: asyncio.Semaphore, limits: ScanLimits, begun_s: float) -> None:
+    def __init__(self, *, address: str, port: int, openings: Openings, limits: ScanLimits, begun_s: float) -> None:
         self._peer = (address, port)
         self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._slots, self._limits, self._begun_s = slots, limits, begun_s
+        self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self.connections_used = 0
 
-    async def run(self, probes: Sequence[Probe], outcomes: list[Outcome], *, at_once: int) -> None:
+    async def run(self, probes: Sequence[Probe], outcomes: list[Outcome]) -> None:
         """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
         outcomes[:] = [_NOT_RUN] * len(probes)
         ahead = [probe for probe in probes if not probe.is_last]
         connected, answered = _Latch(len(ahead)), _Latch(len(ahead))
-        turns = asyncio.Semaphore(at_once)
 
         async def carry(place: int, probe: Probe) -> None:
             exchange = _Exchange(probe, self._limits)
             try:
                 if probe.is_last:
                     await connected.wait()
-                async with turns, self._slots:
+                async with self._openings as beside:
                     self.connections_used += 1
-                    outcomes[place] = await exchange.run(self._family, self._peer, self._begun_s, connected, answered)
+                    outcome = await exchange.run(self._family, self._peer, self._begun_s, connected, answered)
+                outcomes[place] = replace(outcome, beside=beside)
             finally:
                 if outcomes[place] is _NOT_RUN:
                     outcomes[place] = exchange.cut_short()

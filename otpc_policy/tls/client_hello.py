@@ -5,8 +5,9 @@ Evidence of absence needs to know what was really offered: a TLS library drops s
 the version forbids, without saying so. Only our own hellos are read here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
@@ -118,11 +119,15 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
-    before, has_session_id, behind, has_share = _template(hello)
-    session_id = entropy[32:64] if has_session_id else b""
+    template = _template(replace(hello, server_name=None))
+    session_id = entropy[32:64] if template.has_session_id else b""
     # RFC 7748 5 has the highest bit of an X25519 share ignored; wolfSSL refuses shares in which it is set.
-    share = entropy[64:95] + bytes((entropy[95] & 0x7F,)) if has_share else b""
-    return b"".join((before, entropy[:32], behind[0], session_id, behind[1], share))
+    share = entropy[64:95] + bytes((entropy[95] & 0x7F,)) if template.has_share else b""
+    extensions = b"".join((_server_name(hello.server_name), template.extensions, share))
+    body = b"".join((template.legacy_version, entropy[:32], _vector(1, session_id), template.suites, _vector(2, extensions) if extensions else b""))
+    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
+    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    return b"".join((record, (4 + len(body)).to_bytes(2, "big"), b"\x01", len(body).to_bytes(3, "big"), body))
 
 
 def _with_signal(hello: ClientHello) -> tuple[int, ...]:
@@ -136,35 +141,43 @@ def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
-@lru_cache(maxsize=512)
-def _template(hello: ClientHello) -> tuple[bytes, bool, tuple[bytes, bytes], bool]:
-    """Return a hello without its randomness: what stands before Random, whether a session id follows it, what stands before and behind that.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Template:
+    """What is the same in a hello for every server. suites: with compression methods. extensions: without a name, and without X25519's share at their end."""
 
-    The last says whether a key share ends it all. The same few hellos are sent to every server.
-    """
-    legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
-    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
-    session_id = _SESSION_ID_BYTES if hello.style is HelloStyle.FULL else 0
-    has_share = hello.version is TlsVersion.TLS_1_3
-    extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(hello))
-    if has_share:
-        extensions += _shares(hello)
-    tail = _numbers(2, _with_signal(hello)) + b"\1\0" + (_vector(2, extensions) if extensions else b"")
-    length = len(legacy_version) + _RANDOM_BYTES + 1 + session_id + len(tail)
-    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
-    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
-    before = record + (4 + length).to_bytes(2, "big") + b"\x01" + length.to_bytes(3, "big") + legacy_version
-    return before, bool(session_id), (bytes((session_id,)), tail[:-_SHARE_BYTES] if has_share else tail), has_share
+    legacy_version: bytes
+    has_session_id: bool
+    suites: bytes
+    extensions: bytes
+    has_share: bool
+
+
+# The same few hellos are sent to every server, each under another name.
+@lru_cache(maxsize=512)
+def _template(nameless: ClientHello) -> _Template:
+    has_share = nameless.version is TlsVersion.TLS_1_3
+    extensions = b"".join(kind.to_bytes(2, "big") + _vector(2, content) for kind, content in _extensions(nameless))
+    return _Template(
+        legacy_version=min(nameless.version, TlsVersion.TLS_1_2).to_bytes(2, "big"),
+        # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
+        has_session_id=nameless.style is HelloStyle.FULL,
+        suites=_numbers(2, _with_signal(nameless)) + b"\1\0",
+        extensions=extensions + _shares(nameless) if has_share else extensions,
+        has_share=has_share,
+    )
+
+
+def _server_name(name: str | None) -> bytes:
+    """Return the extension for a name (RFC 6066 3)."""
+    return b"" if name is None else b"\0\0" + _vector(2, _vector(2, b"\0" + _vector(2, name.encode("ascii"))))
 
 
 def _extensions(hello: ClientHello) -> list[tuple[int, bytes]]:
-    extensions: list[tuple[int, bytes]] = []
-    if hello.server_name is not None:
-        extensions.append((0, _vector(2, b"\0" + _vector(2, hello.server_name.encode("ascii")))))
+    """Return all but the server's name and the key shares."""
     if hello.style is HelloStyle.BARE:
-        return extensions
+        return []
     is_full = hello.style is HelloStyle.FULL
-    extensions += [
+    extensions = [
         (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
         (10, _numbers(2, _groups(hello))),
         (11, _vector(1, b"\0")),  # uncompressed points (RFC 8422)
@@ -210,17 +223,17 @@ def _schemes(hello: ClientHello) -> Sequence[int]:
 
 
 def _shares(hello: ClientHello) -> bytes:
-    """Return the key shares; that for X25519 stands last and is left empty."""
+    """Return the key shares; that for X25519 stands last and is left out, though counted."""
     entries = b"".join(group.to_bytes(2, "big") + _vector(2, point) for group, point in _points(hello).items())
-    return (51).to_bytes(2, "big") + _vector(2, _vector(2, entries + _X25519.to_bytes(2, "big") + _vector(2, bytes(_SHARE_BYTES))))
+    return (51).to_bytes(2, "big") + _vector(2, _vector(2, entries + _X25519.to_bytes(2, "big") + _vector(2, bytes(_SHARE_BYTES))))[:-_SHARE_BYTES]
 
 
 def _vector(width: int, content: bytes) -> bytes:
     return len(content).to_bytes(width, "big") + content
 
 
-def _numbers(width: int, numbers: Iterable[int]) -> bytes:
-    return _vector(width, b"".join(number.to_bytes(2, "big") for number in numbers))
+def _numbers(width: int, numbers: Sequence[int]) -> bytes:
+    return _vector(width, struct.pack(f">{len(numbers)}H", *numbers))
 
 
 def offered_cipher_suites(sent: bytes) -> tuple[int, ...]:

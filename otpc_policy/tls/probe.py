@@ -60,6 +60,7 @@ class Outcome:
 
     connected: TCP connected. leaf_hint: DER of the leaf that a server up to TLS 1.2 sends in clear, if it came along; proves nothing.
     taken_back: the fatal alert that came along behind a ServerHello.
+    beside: how many connections the scan had open when this one began, itself included.
     started_s, duration_s: seconds, the first from the start of the measurement.
     """
 
@@ -68,5 +69,6 @@ class Outcome:
     answer: Answer = _NOTHING
     leaf_hint: bytes | None = None
     taken_back: Alert | None = None
+    beside: int = 1
     started_s: float = 0.0
     duration_s: float = 0.0

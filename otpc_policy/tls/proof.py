@@ -45,11 +45,15 @@ class Record:
 
 
 class Log:
-    """Everything that was asked and answered in one survey, in order."""
+    """Everything that was asked and answered in one survey, in order.
+
+    is_deaf_to_long_lists: a long list with a good suite at its end was not accepted; of no such list is it known that it was read to its end.
+    """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.waves = 0
+        self.is_deaf_to_long_lists = False
         self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._taken_back: set[int] = set()
@@ -67,6 +71,9 @@ class Log:
             self._times[probe.hello] = self.times_asked(probe.hello) + 1
             if outcome.taken_back is not None and isinstance(outcome.answer, ServerHello):
                 self._taken_back.add(outcome.answer.cipher_suite)
+            # The first wave is left out: what is good was not known then.
+            if record.wave and not record.chose and probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL) and len(offered) > LONG_LIST:
+                self.is_deaf_to_long_lists = True
             if record.chose and reading.version is not None:
                 self._goods.append(record)
                 of_version = self._chosen.setdefault(reading.version, {})
@@ -99,15 +106,6 @@ class Log:
             record.chose and record.reading.version is not None and record.reading.version < version <= record.probe.hello.version for record in self.records
         )
 
-    @property
-    def is_deaf_to_long_lists(self) -> bool:
-        """A long list with a good suite at its end was not accepted: of no such list is it known that it was read to its end.
-
-        The first wave is left out: what is good was not known then.
-        """
-        controls = (record for record in self.records if record.wave and record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL))
-        return any(not record.chose and len(record.offered) > LONG_LIST for record in controls)
-
     def contradictions(self) -> Iterator[Record]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
         accepted: dict[ClientHello, list[Record]] = {}
@@ -131,7 +129,7 @@ class Log:
             return found
         once = ecdsa_among(found)
         again = self.refusals(version, groups=GroupList.FINITE_FIELD)
-        return {suite: max(evidence, again.get(suite, evidence), key=_WEAKNESS.index) for suite, evidence in found.items() if suite in once or suite in again}
+        return {suite: _weaker(evidence, again.get(suite, evidence)) for suite, evidence in found.items() if suite in once or suite in again}
 
     def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused in hellos that name these groups."""
@@ -142,23 +140,20 @@ class Log:
 
     def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Mapping[int, Evidence]:
         proven: dict[int, Evidence] = {}
-        closes: dict[int, set[int]] = {}
-        is_deaf = self.is_deaf_to_long_lists
+        seen: list[tuple[int, frozenset[int]]] = []
         for record in self.records:
             hello = record.probe.hello
             if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
                 continue
             if hello.groups is not groups and not _is_free_of_groups(record):
                 continue
-            if (is_deaf and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
+            if (self.is_deaf_to_long_lists and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
                 continue
             covered = _covered(record)
-            for suite in covered:
-                closes.setdefault(suite, set()).add(record.wave)
+            seen.append((record.wave, covered))
             if record.reading.reaction is Reaction.REFUSED:
                 proven.update(dict.fromkeys(covered, Evidence.ALERT))
-        confirmed = (suite for suite, waves in closes.items() if len(waves) >= CLOSES)
-        return {**dict.fromkeys(confirmed, Evidence.CLOSED_CONFIRMED), **proven}
+        return {**dict.fromkeys(_seen_often(seen), Evidence.CLOSED_CONFIRMED), **proven}
 
     def _lacks_name(self, hello: ClientHello) -> bool:
         """The hello names no server, and others of its version do: a routing proxy's refusal of it says nothing of the server."""
@@ -199,6 +194,21 @@ class Log:
         # With as many suites, every other style is longer than BARE.
         has_style = hello.style in (HelloStyle.BARE, good.probe.hello.style)
         return has_style and len(good.offered) >= len(hello.cipher_suites)
+
+
+def _seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> list[int]:
+    """Return the suites that were turned away in enough waves. seen: waves, and the suites that each turned away."""
+    if len({wave for wave, _ in seen}) < CLOSES:
+        return []
+    waves_of: dict[int, set[int]] = {}
+    for wave, suites in seen:
+        for suite in suites:
+            waves_of.setdefault(suite, set()).add(wave)
+    return [suite for suite, waves in waves_of.items() if len(waves) >= CLOSES]
+
+
+def _weaker(one: Evidence, other: Evidence) -> Evidence:
+    return one if one is other else max(one, other, key=_WEAKNESS.index)
 
 
 def _contradicts(record: Record, good: Record) -> bool:

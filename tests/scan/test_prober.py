@@ -9,6 +9,7 @@ import pytest
 
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
@@ -28,14 +29,15 @@ def probes(count: int) -> list[Probe]:
     return [probe(0x1000 + number) for number in range(count)]
 
 
-def prober(port: int, *, slots: int = 16, deadline_s: float = 5, byte_limit: int = 4096) -> Prober:
+def prober(port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float = 5, byte_limit: int = 4096) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
-    return Prober(address="127.0.0.1", port=port, slots=asyncio.Semaphore(slots), limits=limits, begun_s=asyncio.get_running_loop().time())
+    openings = Openings(asyncio.Semaphore(slots), at_once)
+    return Prober(address="127.0.0.1", port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
 
 
-async def carried(one: Prober, wave: Sequence[Probe], *, at_once: int = 16) -> list[Outcome]:
+async def carried(one: Prober, wave: Sequence[Probe]) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    await one.run(wave, outcomes, at_once=at_once)
+    await one.run(wave, outcomes)
     return outcomes
 
 
@@ -114,8 +116,8 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(slots: int
     most = min(slots, at_once)
     gate = Gate()
     async with server(gate) as port:
-        one = prober(port, slots=slots)
-        running = asyncio.create_task(carried(one, [*probes(8), probe(0xC02F, is_last=True)], at_once=at_once))
+        one = prober(port, slots=slots, at_once=at_once)
+        running = asyncio.create_task(carried(one, [*probes(8), probe(0xC02F, is_last=True)]))
         await gate.until(connected=most, hellos=most)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -187,7 +189,7 @@ async def test_a_cancelled_wave_keeps_what_came_in_and_leaves_no_socket() -> Non
         slots_before = open_sockets()
         one = prober(port)
         outcomes: list[Outcome] = []
-        running = asyncio.create_task(one.run([*probes(3), probe(0xC02F, is_last=True)], outcomes, at_once=16))
+        running = asyncio.create_task(one.run([*probes(3), probe(0xC02F, is_last=True)], outcomes))
         async with asyncio.timeout(10):
             await answered.wait()
         running.cancel()

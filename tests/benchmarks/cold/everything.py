@@ -43,7 +43,7 @@ async def survey(partner: FarPartner) -> SurveyCost:
         if not probes:
             break
         outcomes: list[Outcome] = []
-        await prober.run(probes, outcomes, at_once=limits.connections_per_address)
+        await prober.run(probes, outcomes)
         planning_began = time.process_time()
         asked.take(probes, outcomes)
         planning_s += time.process_time() - planning_began

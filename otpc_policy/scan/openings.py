@@ -1,0 +1,37 @@
+"""How many connections one scan has open at once: within the address's slots, and within what the server was seen to bear."""
+
+import asyncio
+
+
+class Openings:
+    """Enter it for each connection; what is entered is how many are open then, itself included.
+
+    slots: shared by all scans of the address. limit: of this scan; it may be lowered, and holds for whoever enters from then on.
+    """
+
+    def __init__(self, slots: asyncio.Semaphore, limit: int) -> None:
+        self.limit = limit
+        self._slots = slots
+        self._open = 0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> int:
+        while True:
+            while self._open >= self.limit:
+                turn = asyncio.get_running_loop().create_future()
+                self._waiting.append(turn)
+                await turn
+            await self._slots.acquire()
+            if self._open < self.limit:
+                break
+            self._slots.release()
+        self._open += 1
+        return self._open
+
+    async def __aexit__(self, *_: object) -> None:
+        self._open -= 1
+        self._slots.release()
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            if not turn.done():
+                turn.set_result(None)
