@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-differential lint proto constraints benchmark fuzz image clean
+.PHONY: help run demo test test-hostile test-differential lint proto constraints benchmark fuzz image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -20,7 +20,10 @@ demo: $(VENV)/.run ## Set up, start eight local partners and the service, check 
 	$(BIN)/otpc-policy demo
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(OPTIONS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/scan/hostile $(OPTIONS)
+
+test-hostile: $(VENV)/.test ## Hold facts against several hundred hostile servers; a few minutes
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/scan/hostile $(OPTIONS)
 
 # gRPC would log every refused hello.
 test-differential: $(VENV)/.test ## Compare our scanner and four others with what 80 real servers allow; write tests/differential/REPORT.md

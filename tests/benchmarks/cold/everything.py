@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.plan import Survey
 from otpc_policy.tls.probe import Outcome
@@ -33,7 +34,9 @@ async def survey(partner: FarPartner) -> SurveyCost:
     limits = ScanLimits()
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(limits.connections_per_address)
-    prober = Prober(address=partner.hosts[name], port=partner.port, slots=slots, limits=limits, begun_s=loop.time())
+    prober = Prober(
+        address=partner.hosts[name], port=partner.port, openings=Openings(slots, limits.connections_per_address), limits=limits, begun_s=loop.time()
+    )
     asked, waves, planning_s = Survey(name), [], 0.0
     began, cpu_began = time.perf_counter(), time.process_time()
     while True:
