@@ -60,6 +60,8 @@ def test_ctrl_c_is_no_verdict_and_leaves_no_worker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "otpc_policy", "check", endpoint, "--allow-network", "127.0.0.0/8"]
+        # Tests that run as a background job of a shell ignore SIGINT, and so would what they start.
+        command = ["env", "--default-signal=INT", *command]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as check:
             # The measurement has begun when its first connection arrives.
             silent.settimeout(30)
