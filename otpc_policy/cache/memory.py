@@ -1,6 +1,7 @@
 """Facts in memory, least recently used out first, bounded by entries and by bytes."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from otpc_policy.facts import AddressFacts
 
@@ -49,30 +50,32 @@ class MemoryFactsCache:
         self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, key: bytes, facts: AddressFacts) -> None:
-        """Keep the facts in place of older ones; older facts never replace newer ones."""
+    def put(self, key: bytes, facts: AddressFacts) -> Sequence[AddressFacts]:
+        """Keep the facts in place of older ones, and return what is not kept now; older facts never replace newer ones."""
         present = self._entries.get(key)
         if present is not None and present[0].observed_at > facts.observed_at:
-            return
-        self.discard(key)
+            return (facts,)
+        gone = [one for one in self.discard(key) if one is not facts]
         size = size_of(facts)
         if size > self._max_bytes:
-            return
+            return (*gone, facts)
         self._entries[key] = (facts, size)
         self._bytes += size
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
-            _, (_, freed) = self._entries.popitem(last=False)
+            _, (oldest, freed) = self._entries.popitem(last=False)
             self._bytes -= freed
+            gone.append(oldest)
+        return gone
 
-    def discard_all(self, prefix: bytes) -> int:
-        """Forget the facts whose keys begin so, and return how many there were. Looks at every key: some milliseconds for a full cache."""
+    def discard_all(self, prefix: bytes) -> Sequence[AddressFacts]:
+        """Forget the facts whose keys begin so, and return them. Looks at every key: some milliseconds for a full cache."""
         keys = [key for key in self._entries if key.startswith(prefix)]
-        for key in keys:
-            self.discard(key)
-        return len(keys)
+        return [facts for key in keys for facts in self.discard(key)]
 
-    def discard(self, key: bytes) -> None:
-        """Forget the facts, if there are any."""
+    def discard(self, key: bytes) -> Sequence[AddressFacts]:
+        """Forget the facts, if there are any, and return them."""
         entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._bytes -= entry[1]
+        if entry is None:
+            return ()
+        self._bytes -= entry[1]
+        return (entry[0],)

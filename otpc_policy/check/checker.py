@@ -66,7 +66,9 @@ class EndpointChecker:
         """
         prefix = facts_prefix(host, port)
         self._flights.outdate(prefix)
-        return self._cache.discard_all(prefix)
+        gone = self._cache.discard_all(prefix)
+        self._judge.release(gone)
+        return len(gone)
 
     async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
         """Return the judged answer. wait_s: how long the caller waits for a measurement; None for until it ends.
@@ -175,7 +177,8 @@ class EndpointChecker:
         began = self._clock.monotonic()
         facts = await self._scanner.measure(request.endpoint, address, request.depth)
         if not self._flights.is_outdated(key):
-            self._cache.put(key, facts)
+            self._judge.hold(facts)
+            self._judge.release(self._cache.put(key, facts))
         self._observer.scan_finished(outcome=outcome_of(facts), seconds=self._clock.monotonic() - began)
         return facts
 
@@ -185,7 +188,7 @@ class EndpointChecker:
         if isinstance(error, Overloaded):
             self._observer.scan_finished(outcome="overloaded", seconds=0.0)
         elif error is not None:
-            self._cache.discard(key)
+            self._judge.release(self._cache.discard(key))
             self._observer.scan_finished(outcome="failed", seconds=0.0)
             _logger.error("a measurement failed", exc_info=error)
 

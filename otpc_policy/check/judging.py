@@ -1,6 +1,7 @@
 """Judging facts for one checker, and keeping a judgement for as long as nothing can change it."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from otpc_policy.facts import AddressFacts, Depth, EndpointFacts, ResolutionStat
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 
-# A judgement holds its facts; the bound keeps facts that the cache has dropped from staying here for ever.
+# Of facts that stay in the cache: what one generation of the configuration judged is of no use to the next.
 _MAXIMUM_KEPT = 4_096
 
 _JudgementKey = tuple[Endpoint, tuple[str, str], Depth]
@@ -19,11 +20,25 @@ _AloneKey = tuple[int, Endpoint, tuple[str, str]]
 
 
 class Judge:
-    """Applies the terms of requests."""
+    """Applies the terms of requests. Judgements are kept of facts that are held; all others would outlive their facts in the cache, and fill memory."""
 
     def __init__(self) -> None:
+        self._held: dict[int, tuple[AddressFacts, set[_JudgementKey], set[_AloneKey]]] = {}
         self._kept: OrderedDict[_JudgementKey, tuple[Judged, Resolution]] = OrderedDict()
         self._alone: OrderedDict[_AloneKey, tuple[AddressFacts, datetime, Verdict]] = OrderedDict()
+
+    def hold(self, facts: AddressFacts) -> None:
+        """Keep judgements of these facts from now on, until they are released."""
+        self._held.setdefault(id(facts), (facts, set(), set()))
+
+    def release(self, gone: Iterable[AddressFacts]) -> None:
+        """Forget every judgement that rests on any of these facts."""
+        for facts in gone:
+            _, judgements, alone = self._held.pop(id(facts), (facts, (), ()))
+            for key in judgements:
+                self._kept.pop(key, None)
+            for alone_key in alone:
+                self._alone.pop(alone_key, None)
 
     def kept(self, request: CheckRequest, resolution: Resolution, newest: tuple[AddressFacts | None, ...]) -> Judged | None:
         """Return the kept judgement if it rests on exactly these facts. Whether it has expired is for the caller to see."""
@@ -50,7 +65,7 @@ class Judge:
         """Return the judgement of all addresses together and keep it if it is whole.
 
         findings: why facts are missing; such a judgement is not kept, nor one with keep off (a stale one, whose end
-        is this caller's). expires_at: end of the facts' lifetimes.
+        is this caller's), nor one of facts that are not held. expires_at: end of the facts' lifetimes.
         """
         whole = _endpoint_facts(request, facts, resolution)
         if len(facts) == 1 and whole == _endpoint_facts(request, facts, None):
@@ -59,8 +74,10 @@ class Judge:
             something_to_judge = facts or resolution.left_out or resolution.status is not ResolutionStatus.RESOLVED
             verdict = _with(request.terms.evaluate(whole, now) if something_to_judge else None, findings)
         judged = _judged(request, whole, verdict, expires_at)
-        if facts and keep and not findings:
+        if facts and keep and not findings and all(id(one) in self._held for one in facts):
             key = (request.endpoint, request.terms.key, request.depth)
+            for one in facts:
+                self._held[id(one)][1].add(key)
             self._kept[key] = (judged, resolution)
             self._kept.move_to_end(key)
             if len(self._kept) > _MAXIMUM_KEPT:
@@ -87,6 +104,9 @@ class Judge:
             if of is facts and since <= now and (verdict.changes_at is None or now < verdict.changes_at):
                 return verdict
         verdict = request.terms.evaluate(_endpoint_facts(request, (facts,), None), now)
+        if id(facts) not in self._held:
+            return verdict
+        self._held[id(facts)][2].add(key)
         self._alone[key] = (facts, now, verdict)
         self._alone.move_to_end(key)
         if len(self._alone) > _MAXIMUM_KEPT:

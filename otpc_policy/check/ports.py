@@ -1,5 +1,6 @@
 """What the use case needs from outside, as Protocols. Adapters satisfy them; nothing here knows an adapter."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,12 +26,15 @@ class Scanner(Protocol):
 
 
 class FactsCache(Protocol):
-    """Keeps the newest facts for each key. It never judges and never ages: lifetimes are computed on read."""
+    """Keeps the newest facts for each key. It never judges and never ages: lifetimes are computed on read.
+
+    put, discard, discard_all: return the facts that are not kept any more, among them those that put did not take.
+    """
 
     def get(self, key: bytes) -> AddressFacts | None: ...
-    def put(self, key: bytes, facts: AddressFacts) -> None: ...
-    def discard(self, key: bytes) -> None: ...
-    def discard_all(self, prefix: bytes) -> int: ...
+    def put(self, key: bytes, facts: AddressFacts) -> Sequence[AddressFacts]: ...
+    def discard(self, key: bytes) -> Sequence[AddressFacts]: ...
+    def discard_all(self, prefix: bytes) -> Sequence[AddressFacts]: ...
 
 
 class Clock(Protocol):

@@ -16,6 +16,11 @@ _MIN_CLIENT_PING_INTERVAL_MS = 5_000
 # A caller that vanished without a word is noticed within a minute and a half.
 _PING_INTERVAL_MS = 60_000
 _PING_TIMEOUT_MS = 20_000
+# Calls that wait until the loop takes them, one at a time, at 13 KiB each. By itself gRPC drops some beyond a thousand and all beyond three thousand,
+# and the caller is told CANCELLED and nothing more. Every call should get a status of ours: this only bounds memory. (grpc#34782; core/server/server.cc)
+_WAITING_CALLS = 10_000
+# By itself gRPC also drops, as CANCELLED, what has waited for half a minute. How long is too long the caller's deadline says: so this is a day.
+_LONGEST_WAIT_S = 86_400
 
 
 def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:
@@ -32,6 +37,9 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        ("grpc.server.max_pending_requests", _WAITING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _WAITING_CALLS),
+        ("grpc.server_max_unrequested_time_in_server", _LONGEST_WAIT_S),
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
         # A call that waits for a measurement outlives its connection's age by no more than this.
         ("grpc.max_connection_age_grace_ms", int((settings.default_wait_s + settings.scan.scan_deadline_s) * 1000)),

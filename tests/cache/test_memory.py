@@ -53,7 +53,7 @@ def test_what_begins_alike_is_forgotten_together_and_counted() -> None:
     cache = MemoryFactsCache(max_entries=100, max_bytes=1 << 20)
     for key in (b"4:a.b3:443x", b"4:a.b4:8443", b"5:a.bc3:443"):
         cache.put(key, facts())
-    assert [cache.discard_all(prefix) for prefix in (b"4:a.b3:443", b"4:a.b", b"4:a.b", b"5:a.bc")] == [1, 1, 0, 1]
+    assert [len(cache.discard_all(prefix)) for prefix in (b"4:a.b3:443", b"4:a.b", b"4:a.b", b"5:a.bc")] == [1, 1, 0, 1]
     assert (len(cache), cache.bytes_kept) == (0, 0)
 
 
@@ -67,3 +67,19 @@ def test_facts_larger_than_the_bound_are_not_kept_and_displace_nothing_else() ->
 def test_what_a_deep_measurement_adds_is_counted() -> None:
     deep = DeepFacts(curves=(CurveFact("x25519", Support.YES),) * 30, remarks=("r" * 500,), contradictions=("c" * 700,))
     assert size_of(replace(facts(), deep=deep)) - size_of(facts()) > 30 * 100 + 500 + 700
+
+
+def test_whoever_keeps_something_beside_the_facts_is_told_which_are_gone() -> None:
+    cache = MemoryFactsCache(max_entries=2, max_bytes=9_000)
+    first, second, third, large = facts(), facts(), facts(), facts(chain_bytes=10_000)
+    newer = replace(first, observed_at=first.observed_at + timedelta(seconds=1))
+    assert list(cache.put(b"a", first)) == []
+    assert [one is first for one in cache.put(b"a", newer)] == [True]
+    assert [one is first for one in cache.put(b"a", first)] == [True], "the newer facts stay"
+    assert list(cache.put(b"a", newer)) == [], "they are there again"
+    assert list(cache.put(b"b", second)) == []
+    assert [one is newer for one in cache.put(b"c", third)] == [True]
+    assert [one is large for one in cache.put(b"d", large)] == [True]
+    assert [one is second for one in cache.discard(b"b")] == [True]
+    assert list(cache.discard(b"b")) == []
+    assert [one is third for one in cache.discard_all(b"c")] == [True]

@@ -1,6 +1,7 @@
 """The use case with a clock, names and a scanner that tests move by hand."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -85,11 +86,11 @@ class World:
         assert seconds >= 0
         self.events.append(("scan", outcome))
 
-    def checker(self) -> EndpointChecker:
+    def checker(self, *, cache_entries: int = 100) -> EndpointChecker:
         return EndpointChecker(
             resolver=self,
             scanner=self,
-            cache=MemoryFactsCache(max_entries=100, max_bytes=1 << 24),
+            cache=MemoryFactsCache(max_entries=cache_entries, max_bytes=1 << 24),
             clock=self,
             lifetimes=LIFETIMES,
             observer=self,
@@ -422,6 +423,23 @@ async def test_an_outdated_measurement_is_not_kept() -> None:
     assert summary(await early) == (Decision.ALLOW, ResultSource.MEASURED)
     only_cached = await checker.check(request(FreshnessMode.CACHE_ONLY), wait_s=None)
     assert codes(only_cached) == {"NO_CACHED_RESULT"}
+
+
+async def test_no_judgement_keeps_facts_that_the_cache_has_dropped() -> None:
+    world = World(addresses=("127.9.9.1", "127.9.9.2"))
+    checker = world.checker(cache_entries=4)
+
+    def alive() -> list[str]:
+        gc.collect()
+        return sorted(one.address for one in gc.get_objects() if isinstance(one, AddressFacts) and one.address.startswith("127.9.9."))
+
+    for number in range(5):
+        asked = replace(request(), endpoint=parse_endpoint(HOST, 443, f"name{number}.test"))
+        assert (await checker.check(asked, wait_s=None)).source is ResultSource.MEASURED
+    assert alive() == ["127.9.9.1"] * 2 + ["127.9.9.2"] * 2
+    assert (await checker.check(asked, wait_s=None)).judged is (await checker.check(asked, wait_s=None)).judged
+    checker.invalidate(HOST, 0)
+    assert alive() == []
 
 
 async def test_new_terms_judge_the_same_facts_anew() -> None:
