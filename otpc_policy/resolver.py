@@ -67,11 +67,16 @@ class SystemResolver:
         self._known: dict[str, tuple[float, Resolution]] = {}
         self._running: dict[str, asyncio.Task[Resolution]] = {}
 
+    def known(self, host: str) -> Resolution | None:
+        """Return the answer that is at hand and still good. host: canonical."""
+        known = self._known.get(host)
+        return known[1] if known is not None and self._monotonic() < known[0] else None
+
     async def resolve(self, host: str) -> Resolution:
         """Return what the host turns into; a name without addresses is an answer, not an error. host: canonical."""
-        known = self._known.get(host)
-        if known is not None and self._monotonic() < known[0]:
-            return known[1]
+        known = self.known(host)
+        if known is not None:
+            return known
         task = self._running.get(host)
         if task is None:
             task = self._running[host] = asyncio.create_task(self._resolve(host))

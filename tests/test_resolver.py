@@ -74,6 +74,19 @@ async def test_answers_are_kept_for_their_time_and_no_longer_than_a_minute() -> 
     assert [one.text for one in (await chosen.resolve("partner.example")).addresses] == ["127.0.0.2"]
 
 
+async def test_what_is_known_is_what_resolve_would_answer_without_asking() -> None:
+    now = [0.0]
+    names = Names({"partner.example": ["127.0.0.1"]})
+    chosen = resolver(names, at=lambda: now[0])
+    assert chosen.known("partner.example") is None
+    resolution = await chosen.resolve("partner.example")
+    now[0] = 59.9
+    assert chosen.known("partner.example") is resolution
+    now[0] = 60.0
+    assert chosen.known("partner.example") is None
+    assert len(names.asked) == 1
+
+
 async def test_many_callers_share_one_look_up_and_one_cancelled_caller_harms_no_other() -> None:
     names = Names({"partner.example": ["127.0.0.1"]})
     chosen = resolver(names)

@@ -10,8 +10,12 @@ from otpc_policy.facts import AddressFacts, Depth
 
 
 class Resolver(Protocol):
-    """Turns a canonical host into vetted addresses. A name without addresses is an answer, not an error."""
+    """Turns a canonical host into vetted addresses. A name without addresses is an answer, not an error.
 
+    known: the answer that resolve would give without waiting; None if it would ask.
+    """
+
+    def known(self, host: str) -> Resolution | None: ...
     async def resolve(self, host: str) -> Resolution: ...
 
 

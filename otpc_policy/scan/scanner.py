@@ -125,7 +125,7 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         facts,
         versions=versions,
         cipher_suites=suites,
-        deployments=deployment_facts(measured, versions, suites),
+        deployments=deployment_facts(measured, versions),
         client_auth=scan.client_auth,
         http=scan.http,
         remarks=remarks(measured, versions, suites),

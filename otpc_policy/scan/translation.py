@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -130,7 +130,7 @@ def _cipher_suite_facts(
     return tuple(facts)
 
 
-def deployment_facts(measured: Measured, versions: Iterable[VersionFact], suites: Sequence[CipherSuiteFact]) -> tuple[DeploymentFact, ...]:
+def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tuple[DeploymentFact, ...]:
     """Return every chain that was obtained, and what is known about key types of which none was."""
     obtained = _obtained(measured.completed)
     facts = list(obtained)
@@ -138,8 +138,7 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact], suites
     for version in versions:
         got = {fact.key_type for fact in obtained if fact.version is version.version}
         if version.version in wanted:
-            of_version = [fact for fact in suites if fact.version is version.version]
-            by_key = _tls13_key_types(measured) if version.version is TlsVersion.TLS_1_3 else _suite_key_types(of_version)
+            by_key = _tls13_key_types(measured) if version.version is TlsVersion.TLS_1_3 else _suite_key_types(measured, version.version)
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
@@ -163,19 +162,27 @@ def _obtained(completed: Iterable[Completed]) -> list[DeploymentFact]:
     ]
 
 
-def _suite_key_types(suites: Iterable[CipherSuiteFact]) -> dict[KeyType, Evidence]:
+def _suite_key_types(measured: Measured, version: TlsVersion) -> dict[KeyType, Evidence]:
     """Return what the suites of one version up to TLS 1.2 say about key types that gave no chain; NONE means unknown."""
-    by_key: dict[KeyType, list[CipherSuiteFact]] = {}
-    for fact in suites:
-        suite = suite_by_code_point(fact.code_point)
+    accepted, absences = measured.accepted[version], measured.absences(version)
+    told: dict[KeyType, Evidence] = {}
+    for key, suites in _suites_by_key_type(version).items():
+        is_accepted = not suites.isdisjoint(accepted)
+        if is_accepted or key in _EXPECTED_KEY_TYPES:
+            is_refused = not is_accepted and absences.keys() >= suites
+            told[key] = _weakest(absences[suite] for suite in suites) if is_refused else Evidence.NONE
+    return told
+
+
+@cache
+def _suites_by_key_type(version: TlsVersion) -> dict[KeyType, frozenset[int]]:
+    """Return the suites of a version by the key type that they prove."""
+    by_key: dict[KeyType, set[int]] = {}
+    for code_point in suites_at(version):
+        suite = suite_by_code_point(code_point)
         if suite is not None and suite.authentication is not None:
-            by_key.setdefault(suite.authentication, []).append(fact)
-    told = {
-        key: Evidence.NONE if any(fact.support is not Support.NO for fact in facts) else _weakest(fact.evidence for fact in facts)
-        for key, facts in by_key.items()
-    }
-    proven_by_suite = {key for key, facts in by_key.items() if any(fact.support is Support.YES for fact in facts)}
-    return {key: evidence for key, evidence in told.items() if key in proven_by_suite or key in _EXPECTED_KEY_TYPES}
+            by_key.setdefault(suite.authentication, set()).add(code_point)
+    return {key: frozenset(suites) for key, suites in by_key.items()}
 
 
 def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:

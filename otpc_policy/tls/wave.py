@@ -93,7 +93,7 @@ class Wave:
 
     def _is_open(self, hello: ClientHello) -> bool:
         refused = self._log.refusals(hello.version, groups=hello.groups)
-        return not refused.keys() >= set(hello.cipher_suites)
+        return any(suite not in refused for suite in hello.cipher_suites)
 
     def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
         """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
@@ -161,7 +161,8 @@ class Wave:
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
-        refused = [record for record in self._log.records if record.wave and record.refused and record.shape == replace(whole, cipher_suites=())]
+        shape = replace(whole, cipher_suites=())
+        refused = [record for record in self._log.records if record.wave and record.refused and record.shape == shape]
         is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
         is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]

@@ -41,7 +41,7 @@ class World:
     """Clock, resolver, scanner and observer in one; a test changes what they say.
 
     gate: when set, measurements wait for it. facts: what is measured at an address. error: what a measurement raises.
-    so_far: what one under way has found.
+    so_far: what one under way has found. is_known: the resolver has its answer at hand, and must not be asked.
     """
 
     at: datetime = NOW
@@ -51,6 +51,7 @@ class World:
     facts: Callable[[str, datetime], AddressFacts] = field(default_factory=lambda: compliant)
     error: Exception | None = None
     so_far: Callable[[str, datetime], AddressFacts] | None = None
+    is_known: bool = False
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -60,7 +61,14 @@ class World:
     def monotonic(self) -> float:
         return self.at.timestamp()
 
+    def known(self, host: str) -> Resolution | None:
+        return self.resolved(host) if self.is_known else None
+
     async def resolve(self, host: str) -> Resolution:
+        assert not self.is_known
+        return self.resolved(host)
+
+    def resolved(self, host: str) -> Resolution:
         assert host == HOST
         return self.resolution or Resolution(status=ResolutionStatus.RESOLVED, addresses=tuple(vetted(one) for one in self.addresses))
 
@@ -127,6 +135,14 @@ async def turns() -> None:
     """Let every task run as far as it can."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("status", [ResolutionStatus.RESOLVED, ResolutionStatus.FORBIDDEN, ResolutionStatus.FAILED])
+async def test_a_resolution_that_is_at_hand_is_judged_as_one_that_was_asked_for(status: ResolutionStatus) -> None:
+    resolution = None if status is ResolutionStatus.RESOLVED else Resolution(status=status, detail="as the test says")
+    answers = [await World(resolution=resolution, is_known=is_known).checker().check(request(), wait_s=None) for is_known in (True, False)]
+    assert answers[0].judged.verdict == answers[1].judged.verdict
+    assert summary(answers[0]) == summary(answers[1])
 
 
 async def test_measured_once_then_answered_from_the_cache_with_the_same_object() -> None:

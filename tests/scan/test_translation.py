@@ -39,7 +39,7 @@ def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
 
 
 def deployments(found: Measured, wanted: TlsVersion = TLS12) -> Deployments:
-    facts = deployment_facts(found, version_facts(found), cipher_suite_facts(found))
+    facts = deployment_facts(found, version_facts(found))
     return {(fact.key_type, fact.support, fact.evidence) for fact in facts if fact.version is wanted}
 
 
@@ -126,7 +126,7 @@ def test_key_types_of_tls_1_3_are_refused_by_their_signature_schemes() -> None:
 def test_one_staple_is_enough_for_a_chain_and_different_ones_are_all_judged() -> None:
     def staples(*responses: bytes | None) -> list[bytes | None]:
         found = measured(RSA_ALONE, done=[completed(TLS12, PAYMENT_RSA[0], KeyType.RSA, staple=one) for one in responses])
-        facts = deployment_facts(found, version_facts(found), cipher_suite_facts(found))
+        facts = deployment_facts(found, version_facts(found))
         return [fact.stapled_ocsp_response for fact in facts if fact.version is TLS12 and fact.support is Support.YES]
 
     assert staples(None, None) == [None]
