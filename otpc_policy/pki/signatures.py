@@ -1,6 +1,7 @@
 """Whose key made a certificate's signature, each pair asked about once, with a bound on all that hostile chains can ask for."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -17,7 +18,7 @@ _MAX_RSA_EXPONENT_BITS = 64
 
 @dataclass(slots=True, eq=False)
 class SignatureChecks:
-    """Answers about one chain. made: how many signatures were verified for them."""
+    """Answers about one chain. made: how many signatures were asked about for them; an issuer's counts too if it is known from another chain."""
 
     made: int = 0
     _issued: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -31,8 +32,16 @@ class SignatureChecks:
             if self.made >= MAX_SIGNATURE_CHECKS:
                 return False
             self.made += 1
-            self._issued[pair] = is_issued_by(child, parent) or _is_weakly_signed_by(child, parent)
+            self._issued[pair] = _issuer_is_signed_by(child, parent) if child.is_ca else _is_signed_by(child, parent)
         return self._issued[pair]
+
+
+def _is_signed_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
+    return is_issued_by(child, parent) or _is_weakly_signed_by(child, parent)
+
+
+# Few issuers stand above many leaves, as objects too (served._decode_issuer). What is kept is arithmetic, true for ever; the bound holds all the same.
+_issuer_is_signed_by = lru_cache(maxsize=256)(_is_signed_by)
 
 
 def is_issued_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
