@@ -48,8 +48,9 @@ def relay_to(target: Listener, *, round_trip_s: float = 0.0) -> Behaviour:
         except OSError:
             connection.reset()
         finally:
-            await _ended(to_client, to_target)
+            # First, because a second cancellation may end this here.
             writer.close()
+            await _ended(to_client, to_target)
             with suppress(OSError):
                 await writer.wait_closed()
 
