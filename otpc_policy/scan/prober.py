@@ -14,7 +14,7 @@ from dataclasses import replace
 from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
-from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello, alert_behind
+from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.certificate_hint import certificate_hint
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
 from otpc_policy.tls.probe import Ending, Outcome, Probe
@@ -126,7 +126,6 @@ class _Exchange:
             connected=self._connected,
             answer=self._reader.at_end(),
             leaf_hint=self._leaf_hint(),
-            taken_back=alert_behind(self._received) if isinstance(self._reader.at_end(), ServerHello) else None,
             started_s=started_s - begun_s,
             duration_s=loop.time() - started_s,
         )

@@ -11,7 +11,7 @@ from otpc_policy.tls.records import ALERT, HANDSHAKE, RecordSplitter
 from otpc_policy.tls.server_hello import ServerHello, decode_server_hello
 from otpc_policy.tls.ssl2_server_hello import Ssl2Reader, Ssl2ServerHello
 
-__all__ = ["Alert", "Answer", "AnswerReader", "Garbage", "Incomplete", "PlainHttp", "ServerHello", "Ssl2ServerHello", "alert_behind", "parse_answer"]
+__all__ = ["Alert", "Answer", "AnswerReader", "Garbage", "Incomplete", "PlainHttp", "ServerHello", "Ssl2ServerHello", "parse_answer"]
 
 _SERVER_HELLO = 2
 _MESSAGE_HEADER_BYTES = 4
@@ -112,20 +112,6 @@ def parse_answer(received: bytes) -> Answer:
     reader = AnswerReader()
     answer = reader.feed(received)
     return reader.warning or answer if isinstance(answer, Incomplete) else answer
-
-
-def alert_behind(received: bytes) -> Alert | None:
-    """Return the fatal alert that came right behind a ServerHello and what follows it in clear: the server took its choice back.
-
-    OpenSSL does so where it finds no group for a suite that it has chosen (testssl.sh#2883 has more). Never raises.
-    """
-    alert = b""
-    try:
-        for piece in RecordSplitter((HANDSHAKE, ALERT)).split(received):
-            alert = alert + piece.content if piece.content_type == ALERT else b""
-    except Malformed:
-        return None  # something else follows, so the server goes on
-    return Alert(alert[0], alert[1]) if len(alert) == 2 and alert[0] != _WARNING else None
 
 
 def _greeted(start: bytes) -> Answer:

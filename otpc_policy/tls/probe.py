@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.tls.answer import Alert, Answer, Incomplete
+from otpc_policy.tls.answer import Answer, Incomplete
 from otpc_policy.tls.client_hello import ClientHello
 
 
@@ -59,7 +59,6 @@ class Outcome:
     """What came of a probe.
 
     connected: TCP connected. leaf_hint: DER of the leaf that a server up to TLS 1.2 sends in clear, if it came along; proves nothing.
-    taken_back: the fatal alert that came along behind a ServerHello.
     beside: how many connections the scan had open when this one began, itself included.
     started_s, duration_s: seconds, the first from the start of the measurement.
     """
@@ -68,7 +67,6 @@ class Outcome:
     connected: bool = False
     answer: Answer = _NOTHING
     leaf_hint: bytes | None = None
-    taken_back: Alert | None = None
     beside: int = 1
     started_s: float = 0.0
     duration_s: float = 0.0

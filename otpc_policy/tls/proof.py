@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
-from otpc_policy.tls.answer import ServerHello
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
-from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer, taken_back
+from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
@@ -56,7 +55,6 @@ class Log:
         self.is_deaf_to_long_lists = False
         self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
-        self._taken_back: set[int] = set()
         self._times: dict[ClientHello, int] = {}
         self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Mapping[int, Evidence]] = {}
 
@@ -69,8 +67,6 @@ class Log:
             record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered, shape=shape)
             self.records.append(record)
             self._times[probe.hello] = self.times_asked(probe.hello) + 1
-            if outcome.taken_back is not None and isinstance(outcome.answer, ServerHello):
-                self._taken_back.add(outcome.answer.cipher_suite)
             # The first wave is left out: what is good was not known then.
             if record.wave and not record.chose and probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL) and len(offered) > LONG_LIST:
                 self.is_deaf_to_long_lists = True
@@ -91,11 +87,6 @@ class Log:
         """Versions that the server chose."""
         return frozenset(self._chosen)
 
-    @property
-    def hiding(self) -> frozenset[int]:
-        """Suites that the server chose and took back: they stay unknown, and would hide others that are offered beside them."""
-        return frozenset(self._taken_back)
-
     def times_asked(self, hello: ClientHello) -> int:
         """Return how often exactly this was offered."""
         return self._times.get(hello, 0)
@@ -112,7 +103,7 @@ class Log:
         for record in self._goods:
             accepted.setdefault(record.shape, []).append(record)
         for record in self.records:
-            if not record.chose and record.outcome.taken_back is None and any(_contradicts(record, good) for good in accepted.get(record.shape, ())):
+            if not record.chose and any(_contradicts(record, good) for good in accepted.get(record.shape, ())):
                 yield record
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
@@ -244,8 +235,6 @@ def _covered(record: Record) -> frozenset[int]:
 
 
 def _read(probe: Probe, outcome: Outcome, offered: frozenset[int]) -> Reading:
-    if outcome.taken_back is not None:
-        return taken_back(outcome.taken_back)
     closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
     return read_answer(
         outcome.answer, highest=probe.hello.version, offered=offered, key_type=probe.hello.key_type, closed=closed, otherwise=_otherwise(outcome)

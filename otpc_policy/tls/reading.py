@@ -67,11 +67,6 @@ def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int],
     return Reading(reaction=Reaction.UNPROVEN, remark=_unproven(answer, otherwise))
 
 
-def taken_back(alert: Alert) -> Reading:
-    """Return what a ServerHello says that an alert follows at once: nobody can complete that handshake, and what it refuses is not said."""
-    return Reading(reaction=Reaction.UNPROVEN, remark=f"the server chose a cipher suite and took it back with the alert {alert_name(alert.description)}")
-
-
 def _choice(hello: ServerHello, highest: TlsVersion, offered: Container[int]) -> Reading:
     try:
         version = TlsVersion(hello.version)

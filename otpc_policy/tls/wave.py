@@ -84,7 +84,7 @@ class Wave:
         for family in families_at(version):
             if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
                 continue
-            left = tuple(suite for suite in family if suite not in accepted and suite not in self._log.hiding)
+            left = tuple(suite for suite in family if suite not in accepted)
             hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
             if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
                 hellos += self._again(version, left)
@@ -106,7 +106,7 @@ class Wave:
             accepted = self._log.chosen(version)
             for family in families_at(version):
                 for lane in lanes_of(family) if self._is_listed(version, family) else ():
-                    left = tuple(suite for suite in lane if suite not in accepted and suite not in self._log.hiding)
+                    left = tuple(suite for suite in lane if suite not in accepted)
                     if left and not self._log.times_asked(hello := self._hello(version, left)):
                         yield hello
 

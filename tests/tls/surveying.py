@@ -8,7 +8,7 @@ from functools import cached_property
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, version_facts
-from otpc_policy.tls.answer import Alert, Incomplete, ServerHello, alert_behind, parse_answer
+from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
 from otpc_policy.tls.offers import suites_at
 from otpc_policy.tls.plan import Survey
@@ -82,8 +82,7 @@ def survey(server: Server, server_name: str | None = NAME, obtained: Collection[
 def outcome_of(said: Said) -> Outcome:
     answer = parse_answer(said.content)
     whole = not isinstance(answer, Incomplete) and not (isinstance(answer, Alert) and answer.level == 1)
-    taken_back = alert_behind(said.content) if isinstance(answer, ServerHello) else None
-    return Outcome(ending=Ending.ANSWERED if whole else said.ending, connected=True, answer=answer, taken_back=taken_back)
+    return Outcome(ending=Ending.ANSWERED if whole else said.ending, connected=True, answer=answer)
 
 
 def falsehoods(model: Model, surveyed: Surveyed) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, alert_behind, parse_answer
+from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
 from tests.tls.hostile_answers import RETRY_RANDOM, SUPPORTED_VERSIONS_13, fragmented, hello, long_hello, record, ssl2_hello
 
 UNRECOGNIZED_NAME = record(b"\x01\x70", 0x15)
@@ -171,25 +171,3 @@ def test_a_mutated_server_hello_is_still_answered_and_decisions_are_final(data: 
     answers = [parse_answer(bytes(received[:cut])) for cut in range(len(received) + 1)]
     decided = [one for one in answers if not isinstance(one, Incomplete) and not (isinstance(one, Alert) and one.level == 1)]
     assert len(set(decided)) <= 1
-
-
-SERVER_HELLO = bytes.fromhex("16030300 2a 02000026 0303") + bytes(32) + bytes.fromhex("00 c037 00")
-FATAL, WARNING = bytes.fromhex("15030300020228"), bytes.fromhex("15030300020128")
-CHANGE_CIPHER_SPEC = bytes.fromhex("140303000101")
-
-
-@pytest.mark.parametrize(
-    ("received", "expected"),
-    [
-        (SERVER_HELLO + FATAL, Alert(2, 40)),
-        (SERVER_HELLO + bytes.fromhex("160303000104") + FATAL, Alert(2, 40)),
-        (SERVER_HELLO, None),
-        (SERVER_HELLO + WARNING, None),
-        (SERVER_HELLO + FATAL[:-1], None),
-        (SERVER_HELLO + CHANGE_CIPHER_SPEC + FATAL, None),
-        (WARNING + SERVER_HELLO, None),
-        (b"", None),
-    ],
-)
-def test_a_choice_that_an_alert_follows_at_once_is_taken_back(received: bytes, expected: Alert | None) -> None:
-    assert alert_behind(received) == expected

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
-from otpc_policy.tls.answer import ServerHello, parse_answer
 from otpc_policy.tls.client_hello import HelloStyle
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.tls.probe import Purpose
@@ -87,24 +86,6 @@ def test_a_compliant_server_takes_nine_hellos_and_then_twelve() -> None:
     assert {probe.purpose for probe in first} == {Purpose.CONTROL}
     assert [probe.is_last for probe in second] == [probe.purpose is Purpose.CLOSING_CONTROL for probe in second] == [False] * 10 + [True] * 2
     assert set(surveyed.versions.values()) == {(Support.YES, Evidence.SERVER_HELLO), (Support.NO, Evidence.ALERT)}
-
-
-def test_suites_that_are_chosen_and_taken_back_are_unknown_and_hide_nothing() -> None:
-    """OpenSSL chooses suites for which it then finds no group: testssl.sh#2883, and seen with OpenSSL 3.0 and `-groups ffdhe3072`."""
-    unservable = {0xC037, 0x009E}
-    model = Model(suites={TLS13: USUAL_13, TLS12: (*unservable, *PAYMENT_SUITES)})
-
-    def server(sent: bytes, number: int) -> Said:
-        said = model(sent, number)
-        answer = parse_answer(said.content)
-        takes_back = isinstance(answer, ServerHello) and answer.cipher_suite in unservable
-        return replace(said, content=said.content + alert(40).content) if takes_back else said
-
-    surveyed = survey(server)
-    assert falsehoods(model, surveyed) == []
-    assert surveyed.suites(Support.UNKNOWN, TLS12) == unservable
-    assert surveyed.suites(Support.YES, TLS12) == set(PAYMENT_SUITES)
-    assert Support.UNKNOWN not in {support for support, _ in surveyed.versions.values()}
 
 
 def test_closes_need_three_waves_of_refusals_and_say_so() -> None:

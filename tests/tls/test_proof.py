@@ -106,13 +106,6 @@ def test_a_close_counts_when_it_came_in_three_waves_with_controls_between_them(o
     assert log_of(BEFORE, [close, closing], [close, closing], [close, failed]).refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
-def test_a_choice_that_is_taken_back_is_no_acceptance_and_no_control() -> None:
-    probe, outcome = chose(CONTROL)
-    back = (probe, replace(outcome, taken_back=Alert(2, 40)))
-    assert log_of([back]).versions == frozenset()
-    assert log_of([back], [REFUSAL], [back]).refusals(TLS12, groups=GroupList.WIDE) == {}
-
-
 def test_a_close_before_tcp_connects_is_none() -> None:
     unreachable = asked(REFUSED, Outcome(ending=Ending.RESET))
     assert log_of(BEFORE, *[[unreachable, chose(CONTROL, is_last=True)]] * 4).refusals(TLS12, groups=GroupList.WIDE) == {}
