@@ -153,9 +153,14 @@ def _static_rsa_facts() -> AddressFacts:
 
 @pytest.mark.parametrize(("oracle", "robot"), [(True, YES), (False, NO)])
 async def test_an_oracle_of_rsa_padding_is_robot(leaves: tuple[Issued, Issued], oracle: bool, robot: Support) -> None:
+    """sslyze asks twice, and a busy machine may delay one answer: that is unknown, never the contrary."""
+    seen: list[Support] = []
     with legacy_server(own_listener(), replace(_static_rsa(leaves[1]), padding_oracle=oracle)) as at:
-        facts = await deepen(at, DeepCommand.ROBOT, standard=_static_rsa_facts())
-    assert present(facts)[Vulnerability.ROBOT] is robot
+        while robot not in seen and len(seen) < 4:
+            facts = await deepen(at, DeepCommand.ROBOT, standard=_static_rsa_facts())
+            seen.append(present(facts)[Vulnerability.ROBOT])
+    assert set(seen) <= {robot, UNKNOWN}
+    assert seen[-1] is robot
 
 
 async def test_a_server_from_before_rfc_5746_renegotiates_insecurely(leaves: tuple[Issued, Issued]) -> None:
