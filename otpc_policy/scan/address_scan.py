@@ -16,7 +16,6 @@ from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.plan import Survey
 from otpc_policy.tls.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
-from otpc_policy.tls.reading import Reaction
 
 # Rounds of handshakes for certificates that the first four did not bring.
 _FOLLOW_UPS = 2
@@ -141,12 +140,12 @@ class AddressScan:
         good = next((record.probe.hello for log in self._surveys for record in log.records if record.chose), None)
         if good is None:
             return False
-        control = Survey(self._server_name)
+        control = Log()
         probes = (Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),)
         outcomes: list[Outcome] = []
         await self._prober.run(probes, outcomes)
-        control.take(probes, outcomes)
-        return control.log.records[0].reading.reaction is Reaction.CHOSE
+        control.add(probes, outcomes)
+        return control.records[0].chose
 
 
 def _borne(log: Log) -> int:

@@ -11,6 +11,8 @@ from otpc_policy.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, S
 from otpc_policy.scan.deep_comparison import SuiteClaim
 from otpc_policy.scan.deep_messages import Part, Report, Trace
 from otpc_policy.tls.probe import Ending
+from otpc_policy.tls.proof import CLOSES
+from otpc_policy.tls.reading import REFUSING_ALERTS
 from otpc_policy.tls.suites import suite_by_code_point, suite_by_name
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
@@ -21,11 +23,8 @@ _COMMANDS: Mapping[Vulnerability, DeepCommand] = {
     Vulnerability.INSECURE_RENEGOTIATION: DeepCommand.SESSION_RENEGOTIATION,
     Vulnerability.COMPRESSION: DeepCommand.TLS_COMPRESSION,
 }
-# RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
-_REFUSING_ALERTS = frozenset({40, 47, 70, 71})
 # RFC 7507 4: the one alert that tells a fallback from a version that is not offered.
 _INAPPROPRIATE_FALLBACK = 86
-_CLOSES = 3
 _VALID_ROBOT_ANSWERS = 5
 
 
@@ -194,11 +193,11 @@ class DeepEvidence:
 
 def _all_refused(traces: Sequence[Trace]) -> bool:
     """Every connection, and there is one, ended with an alert that refuses what was offered."""
-    return bool(traces) and all(trace.flight.refusal in _REFUSING_ALERTS for trace in traces)
+    return bool(traces) and all(trace.flight.refusal in REFUSING_ALERTS for trace in traces)
 
 
 def _closes_confirmed(traces: Sequence[Trace]) -> bool:
     """Closed or reset after a whole flight, so many times, alternating with controls that went well."""
     tried, controls = traces[::2], traces[1::2]
     closed = all(trace.flight.hello_done and trace.ending in (Ending.CLOSED, Ending.RESET) for trace in tried)
-    return len(tried) == _CLOSES and closed and all(trace.flight.hello_done for trace in controls)
+    return len(tried) == CLOSES and closed and all(trace.flight.hello_done for trace in controls)

@@ -32,10 +32,9 @@ from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, 
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
 from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
 from otpc_policy.tls.probe import Ending
+from otpc_policy.tls.proof import CLOSES
 
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
-# A close proves something only when it is seen so often, alternating with controls.
-_CLOSES = 3
 _REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)
 # Commands that use the highest version; the others are about TLS 1.2 and below.
 _ANY_VERSION = (DeepCommand.ELLIPTIC_CURVES, DeepCommand.TLS_1_3_EARLY_DATA)
@@ -167,7 +166,7 @@ class _Scan:
         """Run a job again, alternating with controls, where it ended in a close."""
         part, result = self._run(command, job, number)
         claim, traces = part.claim, list(part.traces)
-        while len(traces) < 2 * _CLOSES - 1 and traces[-1:] and traces[-1].flight.hello_done and traces[-1].ending in (Ending.CLOSED, Ending.RESET):
+        while len(traces) < 2 * CLOSES - 1 and traces[-1:] and traces[-1].flight.hello_done and traces[-1].ending in (Ending.CLOSED, Ending.RESET):
             control = self._control()
             again, _ = self._run(command, job, number)
             traces += [*control.traces, *again.traces]

@@ -8,9 +8,7 @@ from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.facts import HttpService
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http
 from otpc_policy.scan.openings import Openings
-
-# The design's rule for closes without an alert, applied to a client certificate that is demanded by closing.
-_CLOSES = 3
+from otpc_policy.tls.proof import CLOSES
 
 
 class HttpQuestion:
@@ -34,7 +32,8 @@ class HttpQuestion:
         is_certificate_requested: awaited only after a failure. is_still_good: sends a control, and says whether the server accepted it.
         """
         demanded = False
-        for _ in range(_CLOSES):
+        # The rule for closes without an alert, applied to a client certificate that is demanded by closing.
+        for _ in range(CLOSES):
             answer = await self._answer(alpn=True)
             if answer is HttpAnswer.CLOSED:
                 answer = await self._answer(alpn=False)

@@ -6,13 +6,12 @@ from otpc_policy.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.client_hello import HelloStyle
-from otpc_policy.tls.proof import Record
+from otpc_policy.tls.proof import LONG_LIST, Record
 
 _UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
 _UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"
 # RFC 6066 3.
 _UNRECOGNIZED_NAME = 112
-_LONG = 64
 
 
 def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
@@ -42,8 +41,8 @@ def _intolerances(measured: Measured) -> Iterator[str]:
         styles = {record.probe.hello.style for record in accepted}
         if HelloStyle.SHORT in styles and HelloStyle.FULL not in styles:
             yield "accepts no hello with the extensions and suites of current clients, only one below 256 bytes; short ones were sent"
-        elif accepted and _was_split(log.records) and not any(len(record.offered) > _LONG for record in accepted):
-            yield f"accepts no hello with more than {_LONG} cipher suites; shorter lists were sent"
+        elif accepted and _was_split(log.records) and not any(len(record.offered) > LONG_LIST for record in accepted):
+            yield f"accepts no hello with more than {LONG_LIST} cipher suites; shorter lists were sent"
         if any(isinstance(answer := record.outcome.answer, Alert) and answer.description == _UNRECOGNIZED_NAME for record in log.records):
             yield "refuses hellos without a server name it knows (alert 112)"
     if len(measured.surveys) > 1:
@@ -51,7 +50,7 @@ def _intolerances(measured: Measured) -> Iterator[str]:
 
 
 def _was_split(records: Iterable[Record]) -> bool:
-    return any(_LONG // 2 < len(record.offered) <= _LONG for record in records)
+    return any(LONG_LIST // 2 < len(record.offered) <= LONG_LIST for record in records)
 
 
 def _lacks_only_a_name(record: Record) -> bool:

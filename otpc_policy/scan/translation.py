@@ -57,16 +57,7 @@ class Measured:
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""
-        if not self.is_steady:
-            return {}
-        key = (version, key_type)
-        if key not in self._absences:
-            self._absences[key] = self.surveys[-1].absences(version, key_type)
-        return self._absences[key]
-
-    @cached_property
-    def _absences(self) -> dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]]:
-        return {}
+        return self.surveys[-1].absences(version, key_type) if self.is_steady else {}
 
     @cached_property
     def tls13_key_types(self) -> frozenset[KeyType]:

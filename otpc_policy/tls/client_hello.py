@@ -14,7 +14,7 @@ from functools import lru_cache
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.named_groups import is_forbidden_in_tls13
 
-# Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are (RFC 7748 5).
+# Bytes of randomness in one hello: Random, session id, and an X25519 share, which any 32 bytes are but for the highest bit (RFC 7748 5).
 _RANDOM_BYTES = _SESSION_ID_BYTES = _SHARE_BYTES = 32
 ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + _SHARE_BYTES
 

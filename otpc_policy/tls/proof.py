@@ -55,7 +55,8 @@ class Log:
         self.is_deaf_to_long_lists = False
         self._goods: list[Record] = []
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
-        self._times: dict[ClientHello, int] = {}
+        self._asked: dict[ClientHello, list[Reaction]] = {}
+        self._absences: dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]] = {}
         self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Mapping[int, Evidence]] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
@@ -66,7 +67,7 @@ class Log:
             shape = replace(probe.hello, cipher_suites=())
             record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered, shape=shape)
             self.records.append(record)
-            self._times[probe.hello] = self.times_asked(probe.hello) + 1
+            self._asked.setdefault(probe.hello, []).append(reading.reaction)
             # The first wave is left out: what is good was not known then.
             if record.wave and not record.chose and probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL) and len(offered) > LONG_LIST:
                 self.is_deaf_to_long_lists = True
@@ -77,6 +78,7 @@ class Log:
                     of_version.setdefault(suite, record)
         self.waves += 1
         self._refusals.clear()
+        self._absences.clear()
 
     def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
         """Return the suites that the server chose at a version, each with its first record."""
@@ -89,7 +91,11 @@ class Log:
 
     def times_asked(self, hello: ClientHello) -> int:
         """Return how often exactly this was offered."""
-        return self._times.get(hello, 0)
+        return len(self._asked.get(hello, ()))
+
+    def times_unproven(self, hello: ClientHello) -> int:
+        """Return how often exactly this was offered and proved nothing."""
+        return self._asked.get(hello, []).count(Reaction.UNPROVEN)
 
     def is_passed_over(self, version: TlsVersion) -> bool:
         """The version was offered, and a lower one was chosen."""
@@ -113,6 +119,12 @@ class Log:
         all of their family, so that one refusal by chance proves nothing of any of these.
         key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
         """
+        key = (version, key_type)
+        if key not in self._absences:
+            self._absences[key] = self._find_absences(*key)
+        return self._absences[key]
+
+    def _find_absences(self, version: TlsVersion, key_type: KeyType | None) -> Mapping[int, Evidence]:
         if key_type is not None:
             return self.refusals(version, key_type, groups=GroupList.SHARED)
         found = self.refusals(version, groups=GroupList.WIDE)

@@ -14,7 +14,7 @@ from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp
 from otpc_policy.tls.suites import suite_by_code_point
 
 # RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
-_REFUSING_ALERTS = frozenset({40, 47, 70, 71})
+REFUSING_ALERTS = frozenset({40, 47, 70, 71})
 PROTOCOL_VERSION = 70
 # Stock OpenSSL 3 refuses TLS 1.0 and 1.1 with internal_error where its security level forbids them.
 _INTERNAL_ERROR = 80
@@ -94,7 +94,7 @@ def _refusal(alert: Alert, *, is_ssl2: bool) -> Reading:
     if alert.description == _INTERNAL_ERROR:
         return Reading(reaction=Reaction.CLOSED, alert=alert.description)
     # An alert is a message of SSL 3 and later: whoever sends one after a hello of SSL 2 has not understood it, whatever it complains of.
-    if alert.description in _REFUSING_ALERTS or is_ssl2:
+    if alert.description in REFUSING_ALERTS or is_ssl2:
         return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     return Reading(
         reaction=Reaction.UNPROVEN,

@@ -249,8 +249,7 @@ class Wave:
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""
-        silent = sum(record.probe.hello == hello and record.reading.reaction is Reaction.UNPROVEN for record in self._log.records)
-        if self._log.times_asked(hello) >= _ATTEMPTS or silent >= _SILENCES:
+        if self._log.times_asked(hello) >= _ATTEMPTS or self._log.times_unproven(hello) >= _SILENCES:
             return False
         self._asked.setdefault(hello, Probe(hello=hello, purpose=purpose))
         return True
