@@ -12,28 +12,10 @@ from pathlib import Path
 
 from tests.support.loopback import Listener
 from tests.support.requirements import require
+from tests.support.servers.nginx import FRAME
 from tests.support.servers.program import program
 
-_NGINX = """\
-daemon off;
-master_process off;
-pid {directory}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/body;
-    proxy_temp_path {directory}/proxy;
-    fastcgi_temp_path {directory}/fastcgi;
-    uwsgi_temp_path {directory}/uwsgi;
-    scgi_temp_path {directory}/scgi;
-    server {{
-{listen}
-{site}
-        return 200 accepted;
-    }}
-}}
-"""
+_NGINX = FRAME % "{listen}\n{site}\n        return 200 accepted;"
 _APACHE = """\
 ServerRoot {directory}
 DefaultRuntimeDir {directory}

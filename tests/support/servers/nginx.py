@@ -9,7 +9,8 @@ from tests.support.requirements import require
 from tests.support.servers.offer import BODY, TlsOffer, openssl_versions
 from tests.support.servers.program import program
 
-_CONFIGURATION = """\
+# A server block goes into it. Not formatted yet: braces are doubled.
+FRAME = """\
 daemon off;
 # One process: nothing to leave behind, and no second user that would have to read the temporary directory.
 master_process off;
@@ -24,12 +25,17 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     server {{
-        listen {listener}{listen_options};
-        {directives}
-        return 200 "{body}";
+%s
     }}
 }}
 """
+_CONFIGURATION = (
+    FRAME
+    % """\
+        listen {listener}{listen_options};
+        {directives}
+        return 200 "{body}";"""
+)
 
 
 @contextmanager
