@@ -107,6 +107,18 @@ class AddressScan:
             if tls13:
                 # They end as the first wave does, and tell which key types need no hello of their own.
                 await asyncio.wait(tls13)
+        if self._openings.limit > 1 and survey.log.versions and survey.is_patchy:
+            await self._confirm(survey)
+
+    async def _confirm(self, survey: Survey) -> None:
+        """Send again what was refused, one hello after the other."""
+        self._openings.limit = 1
+        probes = survey.confirmation()
+        outcomes: list[Outcome] = []
+        try:
+            await self._prober.run(probes, outcomes)
+        finally:
+            survey.take(probes, outcomes)
 
     async def _follow_up(self) -> None:
         is_steady = self.measured().is_steady

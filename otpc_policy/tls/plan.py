@@ -5,10 +5,10 @@ Every suite of every version is asked for until it is chosen, or proven to be re
 
 from collections.abc import Collection, Iterable, Sequence
 
-from otpc_policy.facts import KeyType
+from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.answer import Garbage, PlainHttp
-from otpc_policy.tls.offers import opening, second_opening
-from otpc_policy.tls.probe import Outcome, Probe
+from otpc_policy.tls.offers import ecdsa_among, opening, second_opening
+from otpc_policy.tls.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
 from otpc_policy.tls.wave import Wave
 
@@ -39,6 +39,28 @@ class Survey:
         if not log.versions:
             return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
         return Wave(log, self._server_name).probes(obtained)
+
+    @property
+    def is_patchy(self) -> bool:
+        """Of hellos that differ in their last suite alone, the first wave had some accepted and others not.
+
+        Servers with few suites look so, and servers that turn away what comes beside a few other connections: the controls that are sent last
+        have those to themselves, and would not show it.
+        """
+        fates: dict[tuple[TlsVersion, bool], set[bool]] = {}
+        for record in self.log.records:
+            if record.wave == 0:
+                hello = record.probe.hello
+                fates.setdefault((hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))), set()).add(record.chose)
+        return any(len(fate) > 1 for fate in fates.values())
+
+    def confirmation(self) -> tuple[Probe, ...]:
+        """Return every hello behind the first wave that was refused, lanes left out, to be sent once more with the server to itself.
+
+        What is accepted then contradicts the refusal, and makes the server unsteady.
+        """
+        refused = (record.probe for record in self.log.records if record.wave and record.refused and record.probe.purpose is not Purpose.LANE)
+        return tuple({probe.hello: Probe(hello=probe.hello, purpose=Purpose.CONFIRMATION) for probe in refused}.values())
 
     def take(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""

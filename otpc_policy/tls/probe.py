@@ -20,6 +20,7 @@ class Purpose(Enum):
     LANE = "which of these suites is accepted"
     KEY_TYPE = "is there a certificate of this key type"
     CLOSING_CONTROL = "control behind the refusals"
+    CONFIRMATION = "is it refused too with no other connection open"
 
 
 class Ending(Enum):

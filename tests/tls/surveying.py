@@ -23,8 +23,12 @@ NAME = "gateway.partner.example"
 class Surveyed:
     """One survey, and what is concluded from it; read it when the survey is over."""
 
-    log: Log
+    planner: Survey
     waves: list[tuple[Probe, ...]]
+
+    @property
+    def log(self) -> Log:
+        return self.planner.log
 
     @property
     def hellos(self) -> int:
@@ -67,16 +71,21 @@ def survey(server: Server, server_name: str | None = NAME, obtained: Collection[
     obtained: as for Survey.next_wave.
     """
     one = Survey(server_name)
-    done, number = Surveyed(one.log, []), 0
+    done, number = Surveyed(one, []), 0
     while probes := one.next_wave(obtained):
         outcomes: dict[int, Outcome] = {}
         for place in sorted(range(len(probes)), key=lambda place: probes[place].is_last):
-            outcomes[place] = outcome_of(server(encode_client_hello(probes[place].hello, bytes(range(ENTROPY_BYTES))), number))
+            outcomes[place] = asked(server, probes[place], number)
             number += 1
         one.take(probes, [outcomes[place] for place in range(len(probes))])
         done.waves.append(probes)
         assert len(done.waves) < 100
     return done
+
+
+def asked(server: Server, probe: Probe, number: int) -> Outcome:
+    """Return what comes of one probe. number: of the connection."""
+    return outcome_of(server(encode_client_hello(probe.hello, bytes(range(ENTROPY_BYTES))), number))
 
 
 def outcome_of(said: Said) -> Outcome:

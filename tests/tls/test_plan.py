@@ -9,7 +9,7 @@ from otpc_policy.tls.client_hello import HelloStyle
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.tls.probe import Purpose
 from tests.tls.model_server import CLOSE, PLAIN_HTTP, RESET, SILENCE, Model, Order, Said, alert
-from tests.tls.surveying import falsehoods, gaps, survey
+from tests.tls.surveying import asked, falsehoods, gaps, survey
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 USUAL_13 = (0x1302, 0x1303, 0x1301)
@@ -159,3 +159,30 @@ def test_a_server_that_accepts_nothing_is_unknown_after_two_waves(said: Said) ->
     assert len(surveyed.waves) == 2
     assert surveyed.supports(Support.UNKNOWN) == set(TlsVersion)
     assert surveyed.known == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_patchy"),
+    [
+        (COMPLIANT, False),
+        (Model(suites={TLS13: USUAL_13, TLS12: PAYMENT_RSA}, key_types=RSA), False),
+        (LAX, False),
+        (Model(suites={TLS12: PAYMENT_RSA[:1]}), True),
+        (Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES}), True),
+    ],
+    ids=["compliant", "RSA alone", "lax", "one suite", "two of three over TLS 1.3"],
+)
+def test_a_first_wave_that_was_accepted_in_part_is_patchy(model: Model, is_patchy: bool) -> None:
+    """So would a server look that turns away what comes beside a few other connections."""
+    assert survey(model).planner.is_patchy is is_patchy
+
+
+def test_what_was_refused_can_be_asked_again_and_an_acceptance_then_contradicts() -> None:
+    patchy = Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})
+    one = survey(patchy).planner
+    again = one.confirmation()
+    assert {probe.purpose for probe in again} == {Purpose.CONFIRMATION}
+    assert {probe.hello for probe in again} == {record.probe.hello for record in one.log.records if record.wave and record.refused}
+    assert not any(one.log.contradictions())
+    one.take(again, [asked(COMPLIANT, probe, 0) for probe in again])
+    assert any(one.log.contradictions())
