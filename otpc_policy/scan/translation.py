@@ -51,9 +51,9 @@ class Measured:
     @cached_property
     def is_steady(self) -> bool:
         """In the last survey the server refused nothing that it had accepted, then or before."""
-        last = self.surveys[-1]
+        *earlier, last = self.surveys
         refused_now = (last.absences(version).keys() & suites for version, suites in self.accepted.items())
-        return not any(last.contradictions()) and not any(refused_now)
+        return not any(last.contradictions(*earlier)) and not any(refused_now)
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""

@@ -103,13 +103,18 @@ class Log:
             record.chose and record.reading.version is not None and record.reading.version < version <= record.probe.hello.version for record in self.records
         )
 
-    def contradictions(self) -> Iterator[Record]:
-        """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter."""
+    def contradictions(self, *earlier: "Log") -> Iterator[Record]:
+        """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter.
+
+        earlier: surveys of the same server, for what it accepted in them.
+        """
         accepted: dict[ClientHello, list[Record]] = {}
-        for record in self._goods:
-            accepted.setdefault(record.shape, []).append(record)
+        for log in (*earlier, self):
+            for record in log._goods:
+                accepted.setdefault(record.shape, []).append(record)
+        read_to = {shape: max(_last_place_chosen(good) for good in goods) for shape, goods in accepted.items()}
         for record in self.records:
-            if not record.chose and any(_contradicts(record, good) for good in accepted.get(record.shape, ())):
+            if not record.chose and any(_contradicts(record, good, read_to[record.shape]) for good in accepted.get(record.shape, ())):
                 yield record
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
@@ -214,21 +219,23 @@ def _weaker(one: Evidence, other: Evidence) -> Evidence:
     return one if one is other else max(one, other, key=_WEAKNESS.index)
 
 
-def _contradicts(record: Record, good: Record) -> bool:
-    """Of two hellos of one shape, the first was not accepted though it holds what was chosen from the second, which is no shorter."""
+def _contradicts(record: Record, good: Record, read_to: int) -> bool:
+    """Of two hellos of one shape, the first was not accepted though it holds what was chosen from the second, which is no shorter.
+
+    read_to: the last place from which the server chose in hellos of this shape; some never look behind the 64th.
+    """
     if record.outcome.ending is Ending.NOT_RUN or len(record.offered) > len(good.offered):
         return False
-    both = {suite for suite in record.offered.intersection(good.reading.suites) if not _may_be_unread(record, good, suite)}
+    suites = record.probe.hello.cipher_suites
+    both = {suite for suite in record.offered.intersection(good.reading.suites) if suites.index(suite) < max(LONG_LIST, read_to + 1)}
     if not both:
         return False
     # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
     return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))
 
 
-def _may_be_unread(record: Record, good: Record, suite: int) -> bool:
-    """The suite stands where some servers do not look, and further back than where it was chosen."""
-    place = record.probe.hello.cipher_suites.index(suite)
-    return place >= LONG_LIST and place > good.probe.hello.cipher_suites.index(suite)
+def _last_place_chosen(good: Record) -> int:
+    return max(map(good.probe.hello.cipher_suites.index, good.reading.suites), default=0)
 
 
 def _is_free_of_groups(record: Record) -> bool:

@@ -236,5 +236,21 @@ def test_a_hello_refused_though_it_holds_an_accepted_suite_is_a_contradiction(
         assert [record.probe.hello for record in log.contradictions()] == ([refused] if contradicts else [])
 
 
+def test_who_chose_from_the_end_of_one_long_list_has_read_the_others_to_the_same_place() -> None:
+    refused = hello(*range(0x2000, 0x2050), RSA_GOOD)
+    good = chose(hello(RSA_GOOD, *range(0x2000, 0x2050)), RSA_GOOD)
+    at_the_end = chose(hello(*range(0x2000, 0x2050), RSA_OTHER))
+    assert not list(log_of([good], [asked(refused, alert(40))]).contradictions())
+    assert [record.probe.hello for record in log_of([good, at_the_end], [asked(refused, alert(40))]).contradictions()] == [refused]
+
+
+def test_what_an_earlier_survey_showed_to_be_accepted_contradicts_a_refusal_too() -> None:
+    earlier, later = log_of(BEFORE), log_of([asked(CONTROL, alert(40))], BEHIND, [REFUSAL])
+    refused_once = log_of([asked(CONTROL, alert(40))])
+    assert [record.probe.hello for record in refused_once.contradictions(earlier)] == [CONTROL]
+    assert not list(earlier.contradictions(refused_once))
+    assert [record.probe.hello for record in later.contradictions(earlier)] == [CONTROL]
+
+
 def test_a_hello_that_was_never_sent_contradicts_nothing() -> None:
     assert not list(log_of(BEFORE, [asked(CONTROL, NOT_RUN)]).contradictions())
