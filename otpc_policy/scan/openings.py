@@ -4,7 +4,7 @@ import asyncio
 
 
 class Openings:
-    """Enter it for each connection; what is entered is how many are open then, itself included.
+    """Enter it for each connection, and leave it after that.
 
     slots: shared by all scans of the address. limit: of this scan; it may be lowered, and holds for whoever enters from then on.
     """
@@ -15,7 +15,8 @@ class Openings:
         self._open = 0
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def __aenter__(self) -> int:
+    async def enter(self) -> int:
+        """Wait for a turn; return how many are open then, this one included."""
         while True:
             while self._open >= self.limit:
                 turn = asyncio.get_running_loop().create_future()
@@ -28,10 +29,17 @@ class Openings:
         self._open += 1
         return self._open
 
-    async def __aexit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Let another one have the turn."""
         self._open -= 1
         self._slots.release()
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             if not turn.done():
                 turn.set_result(None)
+
+    async def __aenter__(self) -> int:
+        return await self.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()

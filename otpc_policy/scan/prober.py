@@ -1,25 +1,19 @@
 """Carries hellos: one connection each, all of a wave at once, within the scan's openings. Whatever the server does ends as an outcome.
 
-Bare sockets that wait on the loop's selector, because a stream and its transport cost more than all that is done here, and so do sock_connect and
-sock_recv with a timeout around each.
+The connections of a wave wait on a selector of their own, and the loop waits on that selector: a future, two timers and four registrations with the
+loop for each connection would cost more than all that is done here.
 """
 
 import asyncio
-import errno
-import os
-import socket
+import selectors
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from math import inf
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.exchange import Exchange, connecting_socket, ending_of
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
-from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
-from otpc_policy.tls.certificate_hint import certificate_hint
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
 from otpc_policy.tls.probe import Ending, Outcome, Probe
 
-_READ_BYTES = 16_384
 _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
 
@@ -31,165 +25,170 @@ class Prober:
 
     def __init__(self, *, address: str, port: int, openings: Openings, limits: ScanLimits, begun_s: float) -> None:
         self._peer = (address, port)
-        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self.connections_used = 0
 
     async def run(self, probes: Sequence[Probe], outcomes: list[Outcome]) -> None:
         """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
         outcomes[:] = [_NOT_RUN] * len(probes)
-        ahead = [probe for probe in probes if not probe.is_last]
-        connected, answered = _Latch(len(ahead)), _Latch(len(ahead))
+        ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
+        behind = [place for place, probe in enumerate(probes) if probe.is_last]
 
-        async def carry(place: int, probe: Probe) -> None:
-            exchange = _Exchange(probe, self._limits)
-            try:
-                if probe.is_last:
-                    await connected.wait()
-                async with self._openings as beside:
-                    self.connections_used += 1
-                    outcome = await exchange.run(self._family, self._peer, self._begun_s, connected, answered)
-                outcomes[place] = replace(outcome, beside=beside)
-            finally:
-                if outcomes[place] is _NOT_RUN:
-                    outcomes[place] = exchange.cut_short()
-                if not probe.is_last:
-                    exchange.connects(connected)
-                    answered.count_down()
+        def ended(place: int, outcome: Outcome) -> None:
+            outcomes[place] = outcome
+            self._openings.leave()
 
-        async with asyncio.TaskGroup() as tasks:
-            for place, probe in enumerate(probes):
-                tasks.create_task(carry(place, probe))
+        wave = _Wave(self._peer, self._limits, begun_s=self._begun_s, ahead=len(ahead), behind=len(behind), ended=ended)
 
+        async def begin(places: Sequence[int]) -> None:
+            for place in places:
+                beside = await self._openings.enter()
+                self.connections_used += 1
+                wave.begin(probes[place], place, beside)
 
-class _Latch:
-    """Opens when it was counted down to nothing."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._open = asyncio.Event()
-        if not count:
-            self._open.set()
-
-    def count_down(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._open.set()
-
-    async def wait(self) -> None:
-        await self._open.wait()
-
-
-class _Exchange:
-    """One connection."""
-
-    def __init__(self, probe: Probe, limits: ScanLimits) -> None:
-        self._probe, self._limits = probe, limits
-        self._is_counted = False
-        self._connected = False
-        self._reader = AnswerReader()
-        self._received = b""
-
-    def connects(self, latch: _Latch) -> None:
-        """Count this connection as made, or as given up; once."""
-        if not self._is_counted:
-            self._is_counted = True
-            latch.count_down()
-
-    def cut_short(self) -> Outcome:
-        """Return what is known of a connection that there was no time for."""
-        return Outcome(ending=Ending.NOT_RUN, connected=self._connected)
-
-    async def run(self, family: socket.AddressFamily, peer: tuple[str, int], begun_s: float, connected: _Latch, answered: _Latch) -> Outcome:
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        ending = Ending.UNREACHABLE
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as connection:
-                connection.setblocking(False)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                await self._connect(loop, connection, peer)
-                self._connected = True
-                if self._probe.is_last:
-                    await answered.wait()
-                else:
-                    self.connects(connected)
-                ending = await self._exchange(loop, connection)
-        except TimeoutError:
-            ending = Ending.TIMED_OUT
-        except ConnectionRefusedError:
-            ending = Ending.REFUSED
-        except OSError:
-            ending = Ending.RESET if self._connected else Ending.UNREACHABLE
-        return Outcome(
-            ending=ending,
-            connected=self._connected,
-            answer=self._reader.at_end(),
-            leaf_hint=self._leaf_hint(),
-            started_s=started_s - begun_s,
-            duration_s=loop.time() - started_s,
-        )
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(begin(ahead))
+                await wave.ahead_are_connected.wait()
+                tasks.create_task(begin(behind))
+                await wave.all_ended
+        finally:
+            wave.close()
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop, connection: socket.socket, peer: tuple[str, int]) -> None:
-        """Raises OSError and TimeoutError."""
-        code = connection.connect_ex(peer)
-        if code in (errno.EINPROGRESS, errno.EINTR):
-            await _wait(loop, loop.add_writer, loop.remove_writer, connection, until_s=loop.time() + self._limits.connection_deadline_s)
-            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
 
-    async def _exchange(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> Ending:
-        """Send the hello and read until the answer is whole. Raises OSError and TimeoutError."""
-        until_s = loop.time() + self._limits.connection_deadline_s
-        hello = encode_client_hello(self._probe.hello, os.urandom(ENTROPY_BYTES))
-        while hello:
+class _Wave:
+    """Connections that are watched together: those ahead, and those behind, which hold their hellos until all ahead are answered.
+
+    ahead, behind: how many will be begun. ended: called once for each that was begun, with its place.
+    ahead_are_connected: or given up. all_ended: fails where something is wrong here.
+    """
+
+    def __init__(
+        self, peer: tuple[str, int], limits: ScanLimits, *, begun_s: float, ahead: int, behind: int, ended: Callable[[int, Outcome], None]
+    ) -> None:
+        self._peer, self._limits, self._begun_s, self._ended = peer, limits, begun_s, ended
+        self._loop = asyncio.get_running_loop()
+        self._unconnected = self._unanswered = ahead
+        self._unended = ahead + behind
+        self._exchanges: set[Exchange] = set()
+        self._held: list[Exchange] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._selector = selectors.DefaultSelector()
+        self._loop.add_reader(self._selector, self._safely, self._look)
+        self.ahead_are_connected = asyncio.Event()
+        self.all_ended: asyncio.Future[None] = self._loop.create_future()
+        if not self._unconnected:
+            self.ahead_are_connected.set()
+        if not self._unended:
+            self.all_ended.set_result(None)
+
+    def begin(self, probe: Probe, place: int, beside: int) -> None:
+        """Begin to connect."""
+        started_s = self._loop.time()
+        try:
+            connection = connecting_socket(self._peer)
+        except OSError as error:
+            ending = ending_of(error, is_connected=False)
+            self._count(probe, place, Outcome(ending=ending, beside=beside, started_s=started_s - self._begun_s))
+            return
+        exchange = Exchange(connection, probe, self._limits, place=place, beside=beside, started_s=started_s)
+        self._exchanges.add(exchange)
+        self._selector.register(connection, selectors.EVENT_WRITE, exchange)
+        self._set_timer()
+
+    def close(self) -> None:
+        """Leave no socket behind; what has not ended was not run."""
+        self._loop.remove_reader(self._selector)
+        self._selector.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for exchange in self._exchanges:
+            exchange.connection.close()
+            self._ended(exchange.place, Outcome(ending=Ending.NOT_RUN, connected=exchange.is_connected))
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        """Do what the loop calls for. It would only log what goes wrong, and whoever waits for this wave would wait for ever."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - it goes on to whoever waits
+            self.ahead_are_connected.set()
+            if not self.all_ended.done():
+                self.all_ended.set_exception(error)
+
+    def _look(self) -> None:
+        """Go on with every connection that is ready."""
+        for key, _ in self._selector.select(0):
+            exchange: Exchange = key.data
             try:
-                hello = hello[connection.send(hello) :]
-            except BlockingIOError:
-                await _wait(loop, loop.add_writer, loop.remove_writer, connection, until_s=until_s)
-        while len(self._received) < self._limits.connection_bytes:
-            await _wait(loop, loop.add_reader, loop.remove_reader, connection, until_s=until_s)
-            try:
-                content = connection.recv(_READ_BYTES)
-            except BlockingIOError:
-                continue
-            if not content:
-                return Ending.CLOSED
-            self._received += content
-            if not isinstance(self._reader.feed(content), Incomplete):
-                return Ending.ANSWERED
-        return Ending.BYTE_LIMIT
+                # The loop looks at sockets before it looks at the clock: who always has one more byte would never be late.
+                ending = Ending.TIMED_OUT if self._loop.time() >= exchange.until_s else self._go_on(exchange)
+            except OSError as error:
+                ending = ending_of(error, is_connected=exchange.is_connected)
+            if ending is not None:
+                self._end(exchange, ending)
 
-    def _leaf_hint(self) -> bytes | None:
-        """Return the leaf that came in clear with the answer; more bytes are not waited for."""
-        answer = self._reader.at_end()
-        return certificate_hint(self._received) if isinstance(answer, ServerHello) and answer.version < TlsVersion.TLS_1_3 else None
+    def _go_on(self, exchange: Exchange) -> Ending | None:
+        """Return how the exchange ended, if it has. Raises OSError."""
+        if exchange.is_spoken:
+            return exchange.listen()
+        if not exchange.is_connected:
+            exchange.finish_connecting()
+            if exchange.probe.is_last and self._unanswered:
+                self._hold(exchange)
+                return None
+            exchange.until_s = self._loop.time() + self._limits.connection_deadline_s
+            if not exchange.probe.is_last:
+                self._count_connected()
+        exchange.speak()
+        if exchange.is_spoken:
+            self._selector.modify(exchange.connection, selectors.EVENT_READ, exchange)
+        return None
 
+    def _hold(self, exchange: Exchange) -> None:
+        self._selector.unregister(exchange.connection)
+        exchange.until_s = inf
+        self._held.append(exchange)
 
-async def _wait(
-    loop: asyncio.AbstractEventLoop, watch: Callable[..., object], unwatch: Callable[[int], object], connection: socket.socket, *, until_s: float
-) -> None:
-    """Wait until the connection is ready. Raises TimeoutError at until_s, by the loop's time."""
-    # The loop looks at sockets before it looks at the clock: who always has one more byte would never be late.
-    if loop.time() >= until_s:
-        raise TimeoutError
-    ready: asyncio.Future[None] = loop.create_future()
-    number = connection.fileno()
-    watch(number, _wake, ready)
-    timer = loop.call_at(until_s, _give_up, ready)
-    try:
-        await ready
-    finally:
-        timer.cancel()
-        unwatch(number)
+    def _release(self) -> None:
+        for exchange in self._held:
+            exchange.until_s = self._loop.time() + self._limits.connection_deadline_s
+            self._selector.register(exchange.connection, selectors.EVENT_WRITE, exchange)
+        self._held.clear()
+        self._set_timer()
 
+    def _end(self, exchange: Exchange, ending: Ending) -> None:
+        self._selector.unregister(exchange.connection)
+        exchange.connection.close()
+        self._exchanges.remove(exchange)
+        self._count(exchange.probe, exchange.place, exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()))
 
-def _wake(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
+    def _count(self, probe: Probe, place: int, outcome: Outcome) -> None:
+        self._ended(place, outcome)
+        if not probe.is_last:
+            if not outcome.connected:
+                self._count_connected()
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._release()
+        self._unended -= 1
+        if not self._unended:
+            self.all_ended.set_result(None)
 
+    def _count_connected(self) -> None:
+        self._unconnected -= 1
+        if not self._unconnected:
+            self.ahead_are_connected.set()
 
-def _give_up(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_exception(TimeoutError())
+    def _set_timer(self) -> None:
+        """Wake up when the next one is late. Those that begin later are late later, so one timer is enough."""
+        if self._timer is None:
+            until_s = min((exchange.until_s for exchange in self._exchanges), default=inf)
+            if until_s < inf:
+                self._timer = self._loop.call_at(until_s, self._safely, self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        now_s = self._loop.time()
+        for exchange in [one for one in self._exchanges if one.until_s <= now_s]:
+            self._end(exchange, Ending.TIMED_OUT)
+        self._set_timer()
