@@ -1,6 +1,7 @@
 """The partners of this process, from the folder that the settings name."""
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,10 @@ from otpc_policy.errors import ConfigurationError
 from otpc_policy.partners.document import PartnerDocument, read_partner_document
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.server.folders import documents_in
+from otpc_policy.server.folders import places_in
+
+# Nearly every file is one piece.
+_PIECE = 65536
 
 
 class PartnerReader:
@@ -31,8 +35,7 @@ class PartnerReader:
         documents: dict[str, PartnerDocument] = {}
         problems: dict[str, Sequence[str]] = {}
         # All files before the first document: taken in turn, reading and parsing push each other out of the processor's caches. A tenth of the time.
-        for path in documents_in(folder, "partners_dir"):
-            place = str(path)
+        for place in places_in(folder, "partners_dir"):
             try:
                 texts[place] = _text(place)
             except OSError as error:
@@ -56,9 +59,15 @@ class PartnerReader:
 
 
 def _text(place: str) -> str:
-    # Unbuffered: a small file is read whole in one piece, and there may be thousands.
-    with open(place, "rb", buffering=0) as file:
-        return file.readall().decode("utf-8")
+    """Return what a file says. A file object calls the system seven times for a small file, this four times, and there may be thousands."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        pieces = []
+        while piece := os.read(descriptor, _PIECE):
+            pieces.append(piece)
+        return b"".join(pieces).decode("utf-8")
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
