@@ -46,8 +46,8 @@ class EntryReader:
         policy = self._optional(table, "policy", read_text)
         client_auth = self._optional(table, "client_auth", read_client_auth)
         server_names = self._many((), table, "server_names", read_server_name)
-        trusted = tuple(self._trusted(("trusted", at), one) for at, one in self._tables(table, "trusted"))
-        waivers = tuple(self._waiver(("waivers", at), one) for at, one in self._tables(table, "waivers"))
+        trusted = [self._trusted(("trusted", at), one) for at, one in enumerate(self._tables(table, "trusted"))]
+        waivers = [self._waiver(("waivers", at), one) for at, one in enumerate(self._tables(table, "waivers"))]
         if self.problems or partner_id is None or owner is None:
             return None
         return Partner(
@@ -57,8 +57,8 @@ class EntryReader:
             policy=policy or "",
             server_names=frozenset(server_names),
             client_auth=client_auth,
-            trusted=tuple(one for one in trusted if one is not None),
-            waivers=tuple(one for one in waivers if one is not None),
+            trusted=tuple([one for one in trusted if one is not None]),
+            waivers=tuple([one for one in waivers if one is not None]),
             number=number,
         )
 
@@ -129,14 +129,14 @@ class EntryReader:
             except ValueError as error:
                 self._problem((*path, at), str(error))
 
-    def _tables(self, table: Table, key: str) -> list[tuple[int, Table]]:
+    def _tables(self, table: Table, key: str) -> Sequence[Table]:
         if key not in table:
-            return []
+            return ()
         values = table[key]
         if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
             self._problem((key,), f"is not a list of tables; each begins with [[...{key}]]")
-            return []
-        return list(enumerate(values))
+            return ()
+        return values
 
     def _refuse_unknown(self, path: KeyPath, table: Table, known: frozenset[str]) -> None:
         if known.issuperset(table):
