@@ -5,7 +5,7 @@ import asyncio
 from otpc_policy.endpoint import Endpoint, is_ip_literal
 from otpc_policy.facts import ClientAuth, HttpService, TlsVersion, TraceStep
 from otpc_policy.scan.handshake import HandshakeOffer
-from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Handshake, Handshakes, client_auth, missing_handshakes
+from otpc_policy.scan.handshakes import MOST_USUAL, PAYMENT_CLIENT, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
@@ -79,8 +79,11 @@ class AddressScan:
     async def run(self) -> None:
         """Measure. Cancel it to stop; what is known stays."""
         async with asyncio.TaskGroup() as tasks:
-            http = tasks.create_task(self._ask_http())
-            of_client = {handshake: tasks.create_task(self._handshakes.shake(handshake)) for handshake in PAYMENT_CLIENT}
+            of_client = {
+                handshake: tasks.create_task(self._handshakes.shake(handshake, self._http.request if handshake is MOST_USUAL else b""))
+                for handshake in PAYMENT_CLIENT
+            }
+            http = tasks.create_task(self._ask_http(of_client[MOST_USUAL]))
             tls13 = [task for handshake, task in of_client.items() if handshake.version is TlsVersion.TLS_1_3]
             await self._survey(tls13)
             if self._surveys[-1].versions and not self.measured().is_steady:
@@ -92,9 +95,9 @@ class AddressScan:
             self._handshakes_done.set()
             await http
             if self._http.service is HttpService.UNKNOWN and len(self._surveys) > 1:
-                await self._ask_http()
+                await self._ask_http_alone()
 
-    async def _survey(self, tls13: list[asyncio.Task[None]]) -> None:
+    async def _survey(self, tls13: list[asyncio.Task[bytes]]) -> None:
         survey = Survey(self._server_name)
         self._surveys.append(survey.log)
         while probes := survey.next_wave(self._handshakes.key_types_over_tls13):
@@ -140,7 +143,12 @@ class AddressScan:
         else:
             await asyncio.gather(*map(self._handshakes.shake, wanted))
 
-    async def _ask_http(self) -> None:
+    async def _ask_http(self, handshake: asyncio.Task[bytes]) -> None:
+        self._http.take_reply(await handshake)
+        if self._http.service is HttpService.UNKNOWN:
+            await self._ask_http_alone()
+
+    async def _ask_http_alone(self) -> None:
         await self._http.ask(self._is_certificate_requested, self._is_still_good)
 
     async def _is_certificate_requested(self) -> bool:

@@ -37,6 +37,7 @@ class HandshakeOffer:
     server_name: None sends no SNI. version: None offers TLS 1.0 to 1.3 in one hello.
     cipher_suites: code points. key_type: TLS 1.3 only, offer signature schemes of this key type alone.
     legacy: use OpenSSL 1.0.2, which knows SSL 2, SSL 3, EXPORT, single DES and static Diffie-Hellman.
+    request: what is sent behind the handshake, if it completes; the start of the reply is read.
     deadline_s: for the whole connection. byte_limit: bytes read from it.
     """
 
@@ -47,6 +48,7 @@ class HandshakeOffer:
     cipher_suites: tuple[int, ...]
     key_type: KeyType | None = None
     legacy: bool = False
+    request: bytes = b""
     deadline_s: float
     byte_limit: int
 
@@ -57,7 +59,8 @@ class HandshakeOutcome:
 
     connected: TCP connected. offered: code points that were in the hello as sent. first_bytes: the start of what the
     server sent, bounded. key_proven: a signature or Finished message that needs the leaf's key was verified; chain (DER,
-    leaf first) and stapled_ocsp_response (DER) are given only then. detail: for logs.
+    leaf first) and stapled_ocsp_response (DER) are given only then. reply: the start of what came back to the request, bounded;
+    nothing for whatever reason. detail: for logs.
     """
 
     ending: Ending
@@ -68,5 +71,6 @@ class HandshakeOutcome:
     client_certificate_requested: bool = False
     chain: tuple[bytes, ...] = ()
     stapled_ocsp_response: bytes | None = None
+    reply: bytes = b""
     duration_s: float = 0.0
     detail: str = ""

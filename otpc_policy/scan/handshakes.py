@@ -28,10 +28,13 @@ class Handshake:
     key_type: KeyType | None = None
 
 
+# The one that most servers complete, so that it can carry a question, too.
+MOST_USUAL = Handshake(version=TlsVersion.TLS_1_2, cipher_suites=PAYMENT_RSA)
 # Two over TLS 1.2, because a server with two certificates must show both; and the same over TLS 1.3.
 PAYMENT_CLIENT = (
     *(Handshake(version=TlsVersion.TLS_1_3, cipher_suites=STANDARD_TLS13, key_type=key_type) for key_type in (KeyType.RSA, KeyType.ECDSA)),
-    *(Handshake(version=TlsVersion.TLS_1_2, cipher_suites=suites) for suites in (PAYMENT_RSA, PAYMENT_ECDSA)),
+    MOST_USUAL,
+    Handshake(version=TlsVersion.TLS_1_2, cipher_suites=PAYMENT_ECDSA),
 )
 
 
@@ -53,14 +56,15 @@ class Handshakes:
         self._completed: list[Completed] = []
         self.connections_used = 0
 
-    async def shake(self, handshake: Handshake) -> None:
-        """Carry out one and take it down."""
+    async def shake(self, handshake: Handshake, request: bytes = b"") -> bytes:
+        """Carry out one and take it down. Return the start of what came back to the request, which is sent if the handshake completes."""
         offer = replace(
             self._shape,
             version=handshake.version,
             cipher_suites=handshake.cipher_suites,
             key_type=handshake.key_type,
             legacy=handshake.version <= TlsVersion.SSL_3_0 or any(map(_needs_legacy, handshake.cipher_suites)),
+            request=request,
         )
         async with self._openings:
             self.connections_used += 1
@@ -68,6 +72,7 @@ class Handshakes:
             outcome = await self._pool.handshake(offer)
         self.done.append((handshake, outcome, started_s))
         self._completed += _completed(handshake, outcome)
+        return outcome.reply
 
     def completed(self) -> list[Completed]:
         """Return those that prove something, in order."""

@@ -48,7 +48,7 @@ async def ask_http(*, address: str, port: int, server_name: str, host_header: st
             reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(alpn), server_hostname=server_name, limit=2**14)
             tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
             speaks_h2 = tls.selected_alpn_protocol() == "h2"
-            writer.write(_H2_HELLO if speaks_h2 else _http1_request(host_header))
+            writer.write(_H2_HELLO if speaks_h2 else http1_request(host_header))
             start = await _read_start(reader, _H2_FRAME_HEADER if speaks_h2 else len(_HTTP1_START))
     except TimeoutError:
         return HttpAnswer.UNKNOWN
@@ -72,7 +72,7 @@ def _judge(start: bytes, speaks_h2: bool) -> HttpAnswer:
             return HttpAnswer.UNKNOWN
         on_stream_0 = not int.from_bytes(start[5:9], "big") & 0x7FFFFFFF
         return HttpAnswer.HTTP if start[3] in (_H2_SETTINGS, _H2_GOAWAY) and on_stream_0 else HttpAnswer.NOT_HTTP
-    if start.startswith(_HTTP1_START):
+    if is_http1(start):
         return HttpAnswer.HTTP
     return HttpAnswer.UNKNOWN if _HTTP1_START.startswith(start) else HttpAnswer.NOT_HTTP
 
@@ -94,7 +94,13 @@ async def _read_start(reader: asyncio.StreamReader, wanted: int) -> bytes:
     return start
 
 
-def _http1_request(host_header: str) -> bytes:
+def is_http1(start: bytes) -> bool:
+    """Bytes that came back are the start of an answer of HTTP/1."""
+    return start.startswith(_HTTP1_START)
+
+
+def http1_request(host_header: str) -> bytes:
+    """Return a request that every server of HTTP/1 answers. host_header: authority for the Host field."""
     # GET, because small servers know nothing else; no more than the first bytes of the answer is read.
     return f"GET / HTTP/1.1\r\nHost: {host_header}\r\nUser-Agent: {_USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode("ascii")
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.facts import HttpService
-from otpc_policy.scan.http_probe import HttpAnswer, ask_http
+from otpc_policy.scan.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.proof import CLOSES
 
@@ -16,15 +16,23 @@ class HttpQuestion:
 
     openings: shared by everything that one scan connects. connections_used: counted here.
     answers: each with its begin and duration in seconds, the first from the start of the measurement.
+    request: asks for HTTP on a connection that is there for something else.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
     def __init__(self, *, address: str, endpoint: Endpoint, openings: Openings, deadline_s: float, begun_s: float) -> None:
         self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
+        self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}")
+        self.request = http1_request(self._host_header)
         self.connections_used = 0
         self.answers: list[tuple[HttpAnswer, float, float]] = []
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
+
+    def take_reply(self, reply: bytes) -> None:
+        """Take what came back to request. Without ALPN, and with the suites of one hello, only HTTP itself is an answer."""
+        if is_http1(reply):
+            self.service = HttpService.SERVED
 
     async def ask(self, is_certificate_requested: Callable[[], Awaitable[bool]], is_still_good: Callable[[], Awaitable[bool]]) -> None:
         """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails.
@@ -58,7 +66,7 @@ class HttpQuestion:
                 address=self._address,
                 port=endpoint.port,
                 server_name=endpoint.server_name,
-                host_header=str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}"),
+                host_header=self._host_header,
                 deadline_s=self._deadline_s,
                 alpn=alpn,
             )

@@ -33,6 +33,7 @@ def encode_offer(number: int, offer: HandshakeOffer) -> bytes:
         "cipher_suites": offer.cipher_suites,
         "key_type": offer.key_type.value if offer.key_type else None,
         "legacy": offer.legacy,
+        "request": b64encode(offer.request).decode(),
         "deadline_s": offer.deadline_s,
         "byte_limit": offer.byte_limit,
     }
@@ -46,6 +47,7 @@ def decode_offer(message: bytes) -> tuple[int, HandshakeOffer]:
     fields["version"] = None if fields["version"] is None else TlsVersion(fields["version"])
     fields["key_type"] = None if fields["key_type"] is None else KeyType(fields["key_type"])
     fields["cipher_suites"] = tuple(fields["cipher_suites"])
+    fields["request"] = b64decode(fields["request"])
     return number, HandshakeOffer(**fields)
 
 
@@ -62,6 +64,7 @@ def encode_outcome(number: int, outcome: HandshakeOutcome) -> bytes:
         "client_certificate_requested": outcome.client_certificate_requested,
         "chain": [b64encode(certificate).decode() for certificate in outcome.chain],
         "stapled_ocsp_response": None if staple is None else b64encode(staple).decode(),
+        "reply": b64encode(outcome.reply).decode(),
         "duration_s": outcome.duration_s,
         "detail": outcome.detail,
     }
@@ -78,4 +81,5 @@ def decode_outcome(message: bytes) -> tuple[int, HandshakeOutcome]:
     fields["first_bytes"] = b64decode(fields["first_bytes"])
     fields["chain"] = tuple(b64decode(certificate) for certificate in fields["chain"])
     fields["stapled_ocsp_response"] = None if staple is None else b64decode(staple)
+    fields["reply"] = b64decode(fields["reply"])
     return number, HandshakeOutcome(**fields)

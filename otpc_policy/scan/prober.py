@@ -63,9 +63,7 @@ class _Wave:
     ahead_are_connected: or given up. all_ended: fails where something is wrong here.
     """
 
-    def __init__(
-        self, peer: tuple[str, int], limits: ScanLimits, *, begun_s: float, ahead: int, behind: int, ended: Callable[[int, Outcome], None]
-    ) -> None:
+    def __init__(self, peer: tuple[str, int], limits: ScanLimits, *, begun_s: float, ahead: int, behind: int, ended: Callable[[int, Outcome], None]) -> None:
         self._peer, self._limits, self._begun_s, self._ended = peer, limits, begun_s, ended
         self._loop = asyncio.get_running_loop()
         self._unconnected = self._unanswered = ahead

@@ -33,6 +33,8 @@ from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
 
 # More than the parent asks of one worker at a time, so that a request that was given up never makes another one wait.
 THREADS = 32
+# Enough to tell protocols apart.
+_REPLY_BYTES = 16
 
 _VERSIONS = {
     None: OpenSslVersionEnum.SSLV23,
@@ -60,13 +62,14 @@ def handshake(offer: HandshakeOffer) -> HandshakeOutcome:
     guarded = GuardedSocket(deadline_s=offer.deadline_s, byte_limit=offer.byte_limit)
     client: Any = None
     requested = False
-    detail = ""
+    detail, reply = "", b""
     try:
         client = _client(offer)
         guarded.connect(offer.address, offer.port)
         client.set_underlying_socket(guarded)
         client.do_handshake()
         ending = Ending.COMPLETED
+        reply = _reply(client, offer.request) if offer.request else b""
     except ClientCertificateRequested as request:
         # The same exception also stands for alerts about a certificate; we sent none, so such an alert is a failure.
         requested = isinstance(request.__context__, WantX509LookupError)
@@ -96,6 +99,7 @@ def handshake(offer: HandshakeOffer) -> HandshakeOutcome:
         client_certificate_requested=requested,
         chain=chain,
         stapled_ocsp_response=_staple(client) if chain else None,
+        reply=reply,
         duration_s=time.monotonic() - started,
         detail=detail,
     )
@@ -127,6 +131,15 @@ def _client(offer: HandshakeOffer) -> Any:
     if offer.version is None or offer.version >= TlsVersion.TLS_1_0:
         client.set_tlsext_status_ocsp()
     return client
+
+
+def _reply(client: Any, request: bytes) -> bytes:
+    """Return the start of what comes back; nothing that the server does now is about the handshake."""
+    try:
+        client.write(request)
+        return bytes(client.read(_REPLY_BYTES))
+    except (OpenSSLError, OSError, ClientCertificateRequested):
+        return b""
 
 
 def _signs_before_asking(first_bytes: bytes) -> bool:

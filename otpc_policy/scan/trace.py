@@ -6,7 +6,7 @@ from functools import lru_cache
 from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
 from otpc_policy.scan.handshake import HandshakeOutcome
 from otpc_policy.scan.handshakes import Handshake
-from otpc_policy.scan.http_probe import HttpAnswer
+from otpc_policy.scan.http_probe import HttpAnswer, is_http1
 from otpc_policy.scan.translation import Measured, leaf_key_type
 from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
@@ -89,13 +89,13 @@ def _handshake_step(handshake: Handshake, outcome: HandshakeOutcome, started_s: 
     chosen = _choice(handshake.version, (answer.cipher_suite,)) if isinstance(answer, ServerHello) else ""
     if outcome.key_proven:
         key_type = leaf_key_type(outcome.chain[0], handshake.key_type)
-        proves = f"the server has the key of its {key_type.value} certificate"
+        proves = f"the server has the key of its {key_type.value} certificate{'; HTTPS is served' if is_http1(outcome.reply) else ''}"
     else:
         proves = _NOTHING
     return TraceStep(
         purpose="handshake of a payment client, for the certificates",
         offered=_handshake_offer(handshake.version, handshake.cipher_suites, handshake.key_type),
-        answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " ")) if part),
+        answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " "), "HTTP" if is_http1(outcome.reply) else "") if part),
         proves=proves,
         started_s=started_s,
         duration_s=outcome.duration_s,

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -33,6 +34,7 @@ def offer(
     suites: tuple[int, ...] = SIX,
     key_type: KeyType | None = None,
     legacy: bool = False,
+    request: bytes = b"",
     deadline_s: float = 2,
 ) -> HandshakeOffer:
     return HandshakeOffer(
@@ -43,6 +45,7 @@ def offer(
         cipher_suites=suites,
         key_type=key_type,
         legacy=legacy,
+        request=request,
         deadline_s=deadline_s,
         byte_limit=100_000,
     )
@@ -93,6 +96,30 @@ def openssl_server(directory: Path, *leaves: Issued, arguments: tuple[str, ...] 
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@asynccontextmanager
+async def tls_server(directory: Path, leaf: Issued, handler: Handler, *, alpn: list[str] | None = None) -> AsyncIterator[int]:
+    """Run a server whose handler reads and writes inside TLS. Yields the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*leaf.write(directory, "leaf"))
+    if alpn:
+        context.set_alpn_protocols(alpn)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        await listening.wait_closed()
 
 
 @asynccontextmanager

@@ -1,46 +1,18 @@
 """HTTP inside TLS: served, not served, not to be seen, not known."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http
-from tests.scan.partners import Handler, free_port, openssl_server, says, server, stall
+from tests.scan.partners import Handler, free_port, openssl_server, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority, Issued
 
 
 @pytest.fixture(scope="module")
 def leaf() -> Issued:
     return CertificateAuthority.create().issue()
-
-
-@asynccontextmanager
-async def tls_server(
-    directory: Path, leaf: Issued, handler: Handler, *, alpn: list[str] | None = None, ca: bytes = b"", tls12: bool = False
-) -> AsyncIterator[int]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*leaf.write(directory, "leaf"))
-    if alpn:
-        context.set_alpn_protocols(alpn)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        await listening.wait_closed()
 
 
 async def ask(port: int, deadline_s: float = 2) -> HttpAnswer:

@@ -26,6 +26,7 @@ from tests.scan.partners import (
     server,
     server_hello,
     stall,
+    tls_server,
     turns_hostile,
 )
 from tests.support.certificates import CertificateAuthority, Issued
@@ -86,7 +87,26 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(good
     assert {(fact.version, fact.key_type) for fact in facts.deployments if fact.support is Support.NO} == {(TlsVersion.TLS_1_3, KeyType.EDDSA)}
     assert facts.remarks == ()
     # s_server refuses old versions by handshake_failure, so it must be shown that it is not about the groups: three more than others take.
-    assert facts.connections_used <= 29
+    assert facts.connections_used <= 28
+
+
+@pytest.mark.parametrize(
+    ("key", "handler", "service", "asked_alone"),
+    [
+        ("rsa2048", says(b"HTTP/1.1 200 OK\r\n\r\n"), HttpService.SERVED, 0),
+        ("ec256", says(b"HTTP/1.1 200 OK\r\n\r\n"), HttpService.SERVED, 1),
+        ("rsa2048", says(b"220 mail ESMTP\r\n"), HttpService.NOT_SERVED, 1),
+    ],
+    ids=["rsa", "ecdsa", "mail"],
+)
+async def test_http_is_asked_for_behind_a_handshake_and_alone_if_that_shows_nothing(
+    authority: CertificateAuthority, tmp_path: Path, *, key: str, handler: Handler, service: HttpService, asked_alone: int
+) -> None:
+    async with tls_server(tmp_path, authority.issue(key=key), handler) as port:
+        facts = await measure(port)
+    assert facts.http is service
+    assert [step.purpose for step in facts.trace].count("does HTTP answer inside TLS") == asked_alone
+    assert any(step.proves.endswith("; HTTPS is served") for step in facts.trace) is (asked_alone == 0)
 
 
 async def test_what_a_lax_server_takes_is_listed_by_version(leaves: tuple[Issued, Issued], tmp_path: Path) -> None:

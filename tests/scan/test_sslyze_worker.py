@@ -16,7 +16,7 @@ from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
 from otpc_policy.scan.sslyze_worker import handshake
 from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
-from tests.scan.partners import SIX, close, drip, free_port, offer, openssl_server, reset, says, server, stall
+from tests.scan.partners import SIX, Handler, close, drip, free_port, offer, openssl_server, reset, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority
 
 TLS13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
@@ -162,6 +162,23 @@ async def test_hostile_servers_end_within_the_deadline() -> None:
     assert all(len(outcome.first_bytes) <= 4096 for outcome in outcomes)
 
 
+@pytest.mark.parametrize(
+    ("handler", "reply"),
+    [(says(b"HTTP/1.1 200 OK\r\n\r\n"), b"HTTP/1.1 200 OK\r"), (says(b"220 mail\r\n"), b"220 mail\r\n"), (close, b""), (reset, b""), (stall, b"")],
+    ids=["http", "mail", "close", "reset", "stall"],
+)
+@pytest.mark.parametrize(("version", "suites"), [(TlsVersion.TLS_1_2, SIX), (TlsVersion.TLS_1_3, TLS13)])
+async def test_what_comes_of_a_request_says_nothing_of_the_handshake_before_it(
+    authority: CertificateAuthority, tmp_path: Path, *, version: TlsVersion, suites: tuple[int, ...], handler: Handler, reply: bytes
+) -> None:
+    leaf = authority.issue(key="rsa2048")
+    async with tls_server(tmp_path, leaf, handler) as port:
+        asked = offer(port, version=version, suites=suites, request=b"GET / HTTP/1.1\r\n\r\n", deadline_s=1)
+        outcome = await asyncio.to_thread(handshake, asked)
+    assert (outcome.ending, outcome.key_proven, outcome.chain) == (Ending.COMPLETED, True, leaf.chain_der)
+    assert outcome.reply[: len(reply) or None] == reply
+
+
 def test_a_closed_port_and_an_empty_offer_are_told_apart_from_refusals() -> None:
     assert handshake(offer(free_port())).ending is Ending.REFUSED
     nothing = handshake(offer(free_port(), version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
@@ -169,7 +186,9 @@ def test_a_closed_port_and_an_empty_offer_are_told_apart_from_refusals() -> None
 
 
 def test_messages_survive_the_pipe() -> None:
-    asked = offer(443, version=None)
-    outcome = HandshakeOutcome(ending=Ending.COMPLETED, connected=True, offered=SIX, first_bytes=b"\0\xff", chain=(b"\x30",), stapled_ocsp_response=b"")
+    asked = offer(443, version=None, request=b"GET \xff")
+    outcome = HandshakeOutcome(
+        ending=Ending.COMPLETED, connected=True, offered=SIX, first_bytes=b"\0\xff", chain=(b"\x30",), stapled_ocsp_response=b"", reply=b"\xfe"
+    )
     assert decode_offer(encode_offer(7, asked)) == (7, asked)
     assert decode_outcome(encode_outcome(9, outcome)) == (9, outcome)
