@@ -109,10 +109,10 @@ def _instants(served: ServedChain) -> tuple[datetime, ...]:
 
 
 def _decision(served: ServedChain, voucher: _Voucher, found: ProvenPath, *, is_valid: bool) -> TrustDecision:
-    positions = {one.certificate: index for index, one in reversed(tuple(enumerate(served.certificates))) if one is not None}
-    path = [positions[one] for one in found.certificates]
-    if found.anchor.certificate in positions:
-        path.append(positions[found.anchor.certificate])
+    positions = {one.view.sha256: index for index, one in reversed(tuple(enumerate(served.certificates))) if one is not None}
+    path = [positions[one.view.sha256] for one in found.certificates]
+    if found.anchor.view.sha256 in positions:
+        path.append(positions[found.anchor.view.sha256])
     entry = voucher.entry
     return TrustDecision(
         source=voucher.source if is_valid else TrustSource.NOTHING,

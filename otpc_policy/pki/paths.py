@@ -11,7 +11,7 @@ from cryptography.x509.verification import ServerVerifier, Subject, Verification
 
 from otpc_policy.facts import KeyType
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate
 from otpc_policy.pki.constraints import constraints_permit
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import candidate_paths
@@ -31,7 +31,7 @@ _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 class ProvenPath:
     """certificates: leaf first, without the anchor. anchor: the trusted certificate that issued the last one."""
 
-    certificates: tuple[x509.Certificate, ...]
+    certificates: tuple[DecodedCertificate, ...]
     anchor: DecodedCertificate
 
 
@@ -61,14 +61,17 @@ def find_path(
         try:
             verifier: ServerVerifier = anchors.builder.time(at).build_server_verifier(name)
             chain = verifier.verify(leaf.certificate, [one.certificate for one in path[1:]])
-        except (VerificationError, ValueError, TypeError):
+        except (VerificationError, *DECODING_ERRORS):
             continue
         anchor = anchors.by_certificate.get(chain[-1])
         proven = tuple(one for one in path if one.certificate in chain[:-1])
-        if anchor is None or len(proven) != len(chain) - 1 or not constraints_permit((*proven, anchor)):
+        if anchor is None or tuple(one.certificate for one in proven) != tuple(chain[:-1]):
+            continue
+        checks.take_for_issued((*proven, anchor))
+        if not constraints_permit((*proven, anchor)):
             continue
         if anchor.view.sha256 not in limits or not limits[anchor.view.sha256].refusal(leaf):
-            return ProvenPath(tuple(chain[:-1]), anchor)
+            return ProvenPath(proven, anchor)
     return None
 
 
@@ -104,7 +107,7 @@ def find_direct_issue(leaf: DecodedCertificate, anchors: AnchorSet, at: datetime
             and constraints_permit((leaf, anchor))
             and is_issued_by(leaf, anchor)
         ):
-            return ProvenPath((leaf.certificate,), anchor)
+            return ProvenPath((leaf,), anchor)
     return None
 
 

@@ -1,7 +1,9 @@
 """Whose key made a certificate's signature, each pair asked about once, with a bound on all that hostile chains can ask for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -34,6 +36,10 @@ class SignatureChecks:
             self.made += 1
             self._issued[pair] = _issuer_is_signed_by(child, parent) if child.is_ca else _is_signed_by(child, parent)
         return self._issued[pair]
+
+    def take_for_issued(self, path: Sequence[DecodedCertificate]) -> None:
+        """Remember that each certificate was issued by the next one, as the verifier has proven: it asks for as much as has_issued, and more."""
+        self._issued.update({(parent.view.sha256, child.view.sha256): True for child, parent in pairwise(path)})
 
 
 def _is_signed_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:

@@ -17,6 +17,7 @@ from otpc_policy.pki.search import MAX_PATHS, candidate_paths
 from otpc_policy.pki.served import ServedChain, read_chain
 from otpc_policy.pki.signatures import MAX_SIGNATURE_CHECKS, is_too_costly
 from otpc_policy.pki.trust import Trust
+from tests.support import forging
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.signing import PrivateKey, private_key, sign
 
@@ -161,6 +162,49 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
         served = read_chain((certificate.public_bytes(Encoding.DER),))
         assert served.leaf is not None
         assert is_too_costly(served.leaf) is expected
+
+
+def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
+    """One certificate alone bears the issuer's name, so that the search asks about no signature: the verifier does."""
+    root = forging.authority("Named Root")
+    issuer, namesake = forging.authority("Named Issuer", by=root), forging.authority("Named Issuer", by=root)
+    good = forging.leaf(issuer)
+    for chain, is_misordered in (((good.with_flipped_bit(), issuer), True), ((good, namesake), True), ((good, issuer.with_flipped_bit()), False)):
+        served = read_chain(tuple(one.der for one in chain))
+        decision = decide_trust(served, server_name="partner.test", trust=Trust(mozilla_roots=(root.der,)), request_anchors=(), at=forging.AT)
+        assert (decision.source, decision.trusted_if_valid) == (TrustSource.NOTHING, False)
+        assert served.is_misordered() is is_misordered
+
+
+def test_what_the_verifier_has_proven_is_not_looked_at_again() -> None:
+    """All that the search asks is whether the root issued the intermediate, and the order of the chain nothing any more."""
+    decision, served = decide(ROOT.intermediate("Proven").issue().chain_der)
+    assert (decision.source, decision.path) == (TrustSource.MOZILLA_ROOT, (0, 1))
+    assert not served.is_misordered()
+    assert served.checks.made == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "instead"),
+    [
+        pytest.param("2a8648ce3d030107", "2a8648ce3d03017f", id="unknown curve"),
+        pytest.param("2a8648ce3d0201", "2a8648ce3d027f", id="unknown algorithm"),
+        pytest.param("2a8648ce3d0201", "2a8648ce380401", id="DSA with parameters of a curve"),
+        pytest.param("03420004", "03420005", id="no point"),
+    ],
+)
+def test_the_verifier_bears_issuers_whose_key_nobody_can_use(found: str, instead: str) -> None:
+    """The root has signed them and their names fit: the search leaves the leaf's signature to the verifier."""
+
+    def spoil(elements: list[bytes]) -> None:
+        assert found in elements[forging.KEY].hex()
+        elements[forging.KEY] = bytes.fromhex(elements[forging.KEY].hex().replace(found, instead))
+
+    root = forging.authority("Odd Root")
+    issuer = forging.authority("Odd Issuer", by=root, edit=spoil)
+    served = read_chain((forging.leaf(issuer).der, issuer.der))
+    decision = decide_trust(served, server_name="partner.test", trust=Trust(mozilla_roots=(root.der,)), request_anchors=(), at=forging.AT)
+    assert decision.source is TrustSource.NOTHING
 
 
 @pytest.mark.parametrize("seed", range(60))
