@@ -7,7 +7,7 @@ import hashlib
 import ipaddress
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,26 +117,29 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
             serial_number = f"{certificate.serial_number:x}"
             part = "names"
             # Kept: every look at a name reads it anew, and warns anew.
-            subject_name = certificate.subject
-            subject, issuer = _printable(subject_name.rfc4514_string()), _printable(certificate.issuer.rfc4514_string())
+            subject_name, issuer_name = certificate.subject, certificate.issuer
+            subject, issuer = _printable(subject_name.rfc4514_string()), _printable(issuer_name.rfc4514_string())
             common_names = tuple(str(one.value) for one in subject_name.get_attributes_for_oid(NameOID.COMMON_NAME))
-            is_self_issued = subject_name == certificate.issuer
+            is_self_issued = subject_name == issuer_name
             part = "validity"
             not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             part = "public key"
             key_type, key_bits, key_name, key_flaw = _describe_key(certificate)
-            spki = _subject_public_key_info(certificate.tbs_certificate_bytes)
+            spki = _subject_public_key_info(der)
             part = "signature algorithm"
             signature_algorithm, signature_hash = _describe_signature(certificate)
             part = "extensions"
             extensions = certificate.extensions
-            names = _extension(extensions, x509.SubjectAlternativeName)
+            # By type once: looking for each in turn, past all others, costs as much as reading them.
+            by_kind = {type(one.value): one.value for one in extensions}
+            names = _extension(by_kind, x509.SubjectAlternativeName)
             dns_names = tuple(names.get_values_for_type(x509.DNSName)) if names else ()
             ip_addresses = _addresses(names) if names else ()
-            constraints = _extension(extensions, x509.BasicConstraints)
-            key_usage = _extension(extensions, x509.KeyUsage)
-            purposes = _extension(extensions, x509.ExtendedKeyUsage)
-            features = _extension(extensions, x509.TLSFeature)
+            constraints = _extension(by_kind, x509.BasicConstraints)
+            key_usage = _extension(by_kind, x509.KeyUsage)
+            purposes = _extension(by_kind, x509.ExtendedKeyUsage)
+            features = _extension(by_kind, x509.TLSFeature)
+            name_constraints = _extension(by_kind, x509.NameConstraints)
     except DECODING_ERRORS as error:
         raise MalformedCertificate(f"its {part} cannot be decoded") from error
     view = CertificateView(
@@ -171,16 +174,14 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
         may_sign_certificates=key_usage is None or key_usage.key_cert_sign,
         may_sign_handshakes=key_usage is None or key_usage.digital_signature,
         purposes=None if purposes is None else frozenset(one.dotted_string for one in purposes),
-        name_constraints=_extension(extensions, x509.NameConstraints),
+        name_constraints=name_constraints,
         has_unknown_critical=any(one.critical and not isinstance(one.value, _UNDERSTOOD) for one in extensions),
     )
 
 
-def _extension(extensions: x509.Extensions, kind: type[Extension]) -> Extension | None:
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
+def _extension(by_kind: Mapping[type[x509.ExtensionType], x509.ExtensionType], kind: type[Extension]) -> Extension | None:
+    found = by_kind.get(kind)
+    return found if isinstance(found, kind) else None
 
 
 def _addresses(names: x509.SubjectAlternativeName) -> tuple[IpAddress, ...]:
@@ -238,18 +239,19 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
     return oid.dotted_string if name == "Unknown OID" else name
 
 
-def _subject_public_key_info(tbs: bytes) -> bytes:
+def _subject_public_key_info(der: bytes) -> bytes:
     """Return the key as it stands in the certificate: encoding it anew would change compressed points and parameters, and so the pin.
 
-    tbs: TBSCertificate that has been decoded before. Source: RFC 5280 4.1.
+    der: Certificate that has been decoded before. Source: RFC 5280 4.1.
     """
-    start, _ = _content(tbs, 0)
+    tbs, _ = _content(der, 0)
+    start, _ = _content(der, tbs)
     # version is tagged [0] and may be absent; then serialNumber, signature, issuer, validity, subject.
-    skipped = 6 if tbs[start] == 0xA0 else 5
+    skipped = 6 if der[start] == 0xA0 else 5
     for _ in range(skipped):
-        start = sum(_content(tbs, start))
-    content, length = _content(tbs, start)
-    return tbs[start : content + length]
+        start = sum(_content(der, start))
+    content, length = _content(der, start)
+    return der[start : content + length]
 
 
 def _content(der: bytes, at: int) -> tuple[int, int]:

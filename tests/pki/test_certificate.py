@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cryptography_vectors
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.errors import MalformedCertificate
@@ -19,6 +20,7 @@ from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust
 from tests.support.certificates import CertificateAuthority
+from tests.support.forging import leaf
 
 X509_VECTORS = Path(cryptography_vectors.__file__).parent / "x509"
 AT = datetime(2020, 1, 1, tzinfo=UTC)
@@ -169,3 +171,13 @@ def test_the_spki_is_hashed_as_it_stands_in_the_certificate() -> None:
 def test_control_characters_do_not_reach_people() -> None:
     view = view_certificate(CertificateAuthority.create().issue(common_name="evil\x1b[31m\nname").der)
     assert view.subject.isprintable()
+
+
+def test_a_critical_extension_is_seen_among_others_that_are_not_known() -> None:
+    """Extensions are looked up by kind, and all that nobody knows are of one kind."""
+    foreign = [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.3.6.1.4.1.32473.{number}"), b"\x05\x00") for number in range(3)]
+    for critical in (None, 0, 1, 2):
+        plus = [(one, number == critical) for number, one in enumerate(foreign)]
+        decoded = decode_certificate(leaf(None, plus=plus).der)
+        assert decoded.has_unknown_critical is (critical is not None)
+        assert (decoded.dns_names, decoded.is_ca, decoded.may_sign_handshakes) == (("partner.test",), False, True)
