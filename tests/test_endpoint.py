@@ -1,10 +1,12 @@
 """Endpoints are parsed once: canonical form, or every violation."""
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.endpoint import Endpoint, canonical_host, parse_endpoint
+from otpc_policy.endpoint import Endpoint, canonical_host, is_ip_literal, parse_endpoint
 from otpc_policy.errors import InvalidRequest
 
 
@@ -82,3 +84,14 @@ def _canonical_or_none(host: str) -> str | None:
         return canonical_host(host)
     except ValueError:
         return None
+
+
+@given(st.ip_addresses().map(str) | st.text(alphabet="0123456789abcdefx.:%/\u0663 ", max_size=20) | st.sampled_from(["::", "::f", "fe80::1%eth0", "1.2.3.4 "]))
+def test_an_ip_literal_is_what_the_standard_library_reads(name: str) -> None:
+    """What looks like no address at first sight is none."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        assert not is_ip_literal(name)
+    else:
+        assert is_ip_literal(name)
