@@ -1,6 +1,6 @@
 """From facts, policy and an instant to a verdict: every rule is asked, the policy says what each report does."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.policy.registry import FINDING_CODES, remedy_under
-from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Rule, Subject, unknown
+from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
@@ -45,7 +45,7 @@ def evaluate(
     settings = {rule.id: rule for rule in policy.rules}
     plaintext_denies = settings[TLS_SERVED.id].effects["TLS_NOT_SERVED"] is Effect.DENY
     # Where plain-text HTTP denies already, nothing is asked about the TLS that is not there. No other effect may hide it.
-    speaking = [address for address in reachable if not (plaintext_denies and address.tls is TlsService.PLAINTEXT_HTTP)]
+    speaking = [_without_refused_suites(address) for address in reachable if not (plaintext_denies and address.tls is TlsService.PLAINTEXT_HTTP)]
     subject = Subject(
         depth=facts.depth,
         server_name=facts.server_name,
@@ -54,11 +54,17 @@ def evaluate(
         gaps=gaps(speaking),
         expected_client_auth=expected_client_auth,
     )
+    # Where it is not even known whether TLS is spoken, and tls.served says so.
+    silent = frozenset(one.address for one in speaking if one.tls is TlsService.UNKNOWN and settings[TLS_SERVED.id].is_enabled)
     findings = _Findings([*(one.address for one in facts.addresses), *(one.address for one in facts.unmeasured)])
     for rule in RULES:
-        if settings[rule.id].is_enabled:
-            asked = replace(subject, addresses=reachable) if rule is TLS_SERVED else subject
-            findings.add(settings[rule.id], _without_noise(rule, asked, rule.judge(asked, settings[rule.id].parameters, now), settings))
+        of_rule = settings[rule.id]
+        if not of_rule.is_enabled:
+            continue
+        if rule is TLS_SERVED:
+            findings.add(of_rule, rule.judge(replace(subject, addresses=reachable), of_rule.parameters, now))
+        else:
+            findings.add(of_rule, _without_noise(rule.judge(subject, of_rule.parameters, now), silent))
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
@@ -140,14 +146,16 @@ def _omitted(facts: EndpointFacts) -> list[Finding]:
     ]
 
 
-def _without_noise(rule: Rule, subject: Subject, reports: Iterable[Report], settings: Mapping[str, RuleSettings]) -> Iterator[Report]:
-    """Where it is not even known whether TLS is spoken, tls.served says so; that the rest is unknown too adds nothing. Proven facts stay."""
-    silent = {address.address for address in subject.addresses if address.tls is TlsService.UNKNOWN}
-    is_said = settings[TLS_SERVED.id].is_enabled and rule is not TLS_SERVED
+def _without_refused_suites(address: AddressFacts) -> AddressFacts:
+    """Nearly all facts about suites are refusals, several hundred, and no rule asks for one: they are passed over once, and not by each."""
+    return replace(address, cipher_suites=tuple(fact for fact in address.cipher_suites if fact.support is not Support.NO))
+
+
+def _without_noise(reports: Iterable[Report], silent: frozenset[str]) -> Iterator[Report]:
+    """Leave out what else is unknown of silent addresses: that adds nothing. Proven facts stay."""
     for report in reports:
-        if is_said and report.code == MEASUREMENT_INCOMPLETE and report.addresses and silent.issuperset(report.addresses):
-            continue
-        yield report
+        if not (report.code == MEASUREMENT_INCOMPLETE and report.addresses and silent.issuperset(report.addresses)):
+            yield report
 
 
 @dataclass(slots=True)

@@ -59,7 +59,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is judged. addresses: reachable ones only. expected_client_auth: None without an expectation."""
+    """What is judged.
+
+    addresses: reachable ones only, without facts about suites that are refused. expected_client_auth: None without an expectation.
+    """
 
     depth: Depth = Depth.STANDARD
     server_name: str | None = None

@@ -234,6 +234,18 @@ def test_a_chain_alone_is_judged_without_a_connection_and_without_a_name_it_is_u
     assert alone(HOST, issued(must_staple=True)).decision is not Decision.DENY  # a staple cannot be seen here
 
 
+@given(st.integers(0, 200))
+def test_suites_that_are_refused_change_nothing(which: int) -> None:
+    """They are passed over before any rule is asked. Those of otpc-2024-12 and NULL suites among them, over every version."""
+    facts = _with_one_unknown(which)
+    (address,) = facts.addresses
+    names = ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", NULL_SUITE, "0xEEEE")
+    refused = tuple(suite(name, over=version, support=NO) for name in names for version in TlsVersion)
+    told = {(fact.version, fact.code_point) for fact in address.cipher_suites}
+    more = tuple(fact for fact in refused if (fact.version, fact.code_point) not in told)
+    assert judge(replace(facts, addresses=(replace(address, cipher_suites=(*address.cipher_suites, *more)),))) == judge(facts)
+
+
 def _with_one_unknown(which: int) -> EndpointFacts:
     """The compliant endpoint, measured deeply, with one of its facts unknown."""
     facts = make_address()

@@ -26,17 +26,20 @@ def judge_validity(subject: Subject, parameters: Mapping[str, object], now: date
 
 
 def _judge_one(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object], now: datetime) -> Iterator[Report]:
-    dates = FindingEvidence("validity", f"{instant(view.not_before)} to {instant(view.not_after)}", f"valid at {instant(now)}")
     soon = expires_soon_from(view, parameters)
     if now < view.not_before:
         message = f"the {describe(index, view)} is not valid before {instant(view.not_before)}; validity required now"
-        yield presented.report("CERTIFICATE_NOT_YET_VALID", message, index=index, evidence=(dates,))
+        yield presented.report("CERTIFICATE_NOT_YET_VALID", message, index=index, evidence=_dates(view, now))
     if not is_unexpired_at(view, now):
         message = f"the {describe(index, view)} expired at {instant(view.not_after)}; validity required now"
-        yield presented.report("CERTIFICATE_EXPIRED", message, index=index, evidence=(dates,))
+        yield presented.report("CERTIFICATE_EXPIRED", message, index=index, evidence=_dates(view, now))
     elif now >= soon:
         message = f"the {describe(index, view)} expires at {instant(view.not_after)}; renewal was due from {instant(soon)}"
-        yield presented.report("CERTIFICATE_EXPIRES_SOON", message, index=index, evidence=(dates,))
+        yield presented.report("CERTIFICATE_EXPIRES_SOON", message, index=index, evidence=_dates(view, now))
+
+
+def _dates(view: CertificateView, now: datetime) -> tuple[FindingEvidence, ...]:
+    return (FindingEvidence("validity", f"{instant(view.not_before)} to {instant(view.not_after)}", f"valid at {instant(now)}"),)
 
 
 def is_unexpired_at(view: CertificateView, now: datetime) -> bool:
