@@ -132,7 +132,7 @@ class AddressScan:
                 measured.tls13_key_types,
                 measured.leaf_hints,
                 measured.completed,
-                [handshake for handshake, _, _ in self._handshakes.done],
+                [one.handshake for one in self._handshakes.done],
             )
             await self._shake_all(wanted, one_by_one=not is_steady)
 

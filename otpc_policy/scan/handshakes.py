@@ -8,7 +8,7 @@ from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.sslyze_pool import SslyzePool
-from otpc_policy.tls.answer import ServerHello, parse_answer
+from otpc_policy.tls.answer import Answer, ServerHello, parse_answer
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, STANDARD_TLS13
 from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
 
@@ -39,6 +39,16 @@ PAYMENT_CLIENT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shaken:
+    """A handshake that was carried out, however it ended. answer: read from the outcome's first bytes. started_s: from the start of the scan."""
+
+    handshake: Handshake
+    outcome: HandshakeOutcome
+    answer: Answer
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """A handshake in which the peer proved its key. cipher_suite: chosen by the server."""
 
@@ -52,7 +62,7 @@ class Handshakes:
 
     def __init__(self, *, pool: SslyzePool, openings: Openings, shape: HandshakeOffer, begun_s: float) -> None:
         self._pool, self._openings, self._shape, self._begun_s = pool, openings, shape, begun_s
-        self.done: list[tuple[Handshake, HandshakeOutcome, float]] = []
+        self.done: list[Shaken] = []
         self._completed: list[Completed] = []
         self.connections_used = 0
 
@@ -70,8 +80,9 @@ class Handshakes:
             self.connections_used += 1
             started_s = asyncio.get_running_loop().time() - self._begun_s
             outcome = await self._pool.handshake(offer)
-        self.done.append((handshake, outcome, started_s))
-        self._completed += _completed(handshake, outcome)
+        shaken = Shaken(handshake=handshake, outcome=outcome, answer=parse_answer(outcome.first_bytes), started_s=started_s)
+        self.done.append(shaken)
+        self._completed += _completed(shaken)
         return outcome.reply
 
     def completed(self) -> list[Completed]:
@@ -86,11 +97,9 @@ class Handshakes:
         )
 
 
-def _completed(handshake: Handshake, outcome: HandshakeOutcome) -> Iterator[Completed]:
-    if not outcome.key_proven:
-        return
-    answer = parse_answer(outcome.first_bytes)
-    if isinstance(answer, ServerHello) and answer.version == handshake.version and answer.cipher_suite in outcome.offered:
+def _completed(shaken: Shaken) -> Iterator[Completed]:
+    handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
+    if outcome.key_proven and isinstance(answer, ServerHello) and answer.version == handshake.version and answer.cipher_suite in outcome.offered:
         yield Completed(handshake=handshake, cipher_suite=answer.cipher_suite, outcome=outcome)
 
 

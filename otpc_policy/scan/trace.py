@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
-from otpc_policy.scan.handshake import HandshakeOutcome
-from otpc_policy.scan.handshakes import Handshake
+from otpc_policy.scan.handshakes import Shaken
 from otpc_policy.scan.http_probe import HttpAnswer, is_http1
-from otpc_policy.scan.translation import Measured, leaf_key_type
+from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.alerts import alert_name
-from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
+from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.probe import Ending, Purpose
 from otpc_policy.tls.proof import Log, Record
@@ -18,13 +17,11 @@ from otpc_policy.tls.reading import Reaction, suite_name
 _NOTHING = "nothing by itself"
 
 
-def trace(
-    measured: Measured, handshakes: Iterable[tuple[Handshake, HandshakeOutcome, float]], http: Iterable[tuple[HttpAnswer, float, float]]
-) -> tuple[TraceStep, ...]:
+def trace(measured: Measured, handshakes: Iterable[Shaken], http: Iterable[tuple[HttpAnswer, float, float]]) -> tuple[TraceStep, ...]:
     """Return every connection of a measurement, in order of their beginning."""
     steps = [
         *(step for log in measured.surveys for step in _survey_steps(measured, log)),
-        *(_handshake_step(handshake, outcome, started_s) for handshake, outcome, started_s in handshakes),
+        *(_handshake_step(measured, shaken) for shaken in handshakes),
         *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
     ]
     return tuple(sorted(steps, key=lambda step: step.started_s))
@@ -84,11 +81,11 @@ def _proves(measured: Measured, record: Record, absences: Mapping[int, Evidence]
     return "none of these suites is accepted" if absences.keys() >= record.offered else _NOTHING
 
 
-def _handshake_step(handshake: Handshake, outcome: HandshakeOutcome, started_s: float) -> TraceStep:
-    answer = parse_answer(outcome.first_bytes)
+def _handshake_step(measured: Measured, shaken: Shaken) -> TraceStep:
+    handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
     chosen = _choice(handshake.version, (answer.cipher_suite,)) if isinstance(answer, ServerHello) else ""
     if outcome.key_proven:
-        key_type = leaf_key_type(outcome.chain[0], handshake.key_type)
+        key_type = measured.leaf_key_type(outcome.chain[0], handshake.key_type)
         proves = f"the server has the key of its {key_type.value} certificate{'; HTTPS is served' if is_http1(outcome.reply) else ''}"
     else:
         proves = _NOTHING
@@ -97,7 +94,7 @@ def _handshake_step(handshake: Handshake, outcome: HandshakeOutcome, started_s: 
         offered=_handshake_offer(handshake.version, handshake.cipher_suites, handshake.key_type),
         answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " "), "HTTP" if is_http1(outcome.reply) else "") if part),
         proves=proves,
-        started_s=started_s,
+        started_s=shaken.started_s,
         duration_s=outcome.duration_s,
     )
 

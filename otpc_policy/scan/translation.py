@@ -1,7 +1,7 @@
 """From surveys and handshakes to facts. Pure; decides nothing that the evidence does not say."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 
 from cryptography import x509
@@ -26,6 +26,7 @@ class Measured:
 
     surveys: Sequence[Log]
     completed: Sequence[Completed]
+    _key_types: dict[tuple[bytes, KeyType | None], KeyType] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def accepted(self) -> Mapping[TlsVersion, frozenset[int]]:
@@ -58,6 +59,12 @@ class Measured:
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""
         return self.surveys[-1].absences(version, key_type) if self.is_steady else {}
+
+    def leaf_key_type(self, der: bytes, hint: KeyType | None) -> KeyType:
+        """Return what the function of that name does. Few leaves come in many handshakes: each is read once, and not for every fact and step."""
+        if (der, hint) not in self._key_types:
+            self._key_types[der, hint] = leaf_key_type(der, hint)
+        return self._key_types[der, hint]
 
     @cached_property
     def tls13_key_types(self) -> frozenset[KeyType]:
@@ -123,7 +130,7 @@ def _cipher_suite_facts(
 
 def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tuple[DeploymentFact, ...]:
     """Return every chain that was obtained, and what is known about key types of which none was."""
-    obtained = _obtained(measured.completed)
+    obtained = _obtained(measured)
     facts = list(obtained)
     wanted = versions_for_certificates(measured.accepted)
     for version in versions:
@@ -133,16 +140,17 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    unproven = ((hint.version, leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
+    unproven = ((hint.version, measured.leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
     return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys(unproven)))
 
 
-def _obtained(completed: Iterable[Completed]) -> list[DeploymentFact]:
+def _obtained(measured: Measured) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for one in completed:
+    for one in measured.completed:
         suite = suite_by_code_point(one.cipher_suite)
         hint = one.handshake.key_type or (suite.authentication if suite is not None else None)
-        responses = staples.setdefault((one.handshake.version, leaf_key_type(one.outcome.chain[0], hint), one.outcome.chain), set())
+        key_type = measured.leaf_key_type(one.outcome.chain[0], hint)
+        responses = staples.setdefault((one.handshake.version, key_type, one.outcome.chain), set())
         if one.outcome.stapled_ocsp_response is not None:
             responses.add(one.outcome.stapled_ocsp_response)
     # A server may staple only after its first handshakes (nginx fetches lazily): one staple is enough for a chain.

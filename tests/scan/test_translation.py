@@ -140,6 +140,15 @@ def test_a_leaf_tells_its_key_type_and_the_hint_serves_where_it_cannot_be_read()
     assert leaf_key_type(b"no DER", None) is KeyType.OTHER
 
 
+def test_a_leaf_that_cannot_be_read_is_remembered_by_its_hint() -> None:
+    """One scan reads each leaf once; what RSA suites hint at says nothing of the same bytes behind ECDSA ones."""
+    found = measured()
+    for _ in range(2):
+        for hint, expected in ((KeyType.ECDSA, KeyType.ECDSA), (KeyType.RSA, KeyType.RSA), (None, KeyType.OTHER)):
+            assert found.leaf_key_type(b"no DER", hint) is expected
+            assert found.leaf_key_type(CHAINS[KeyType.EDDSA][0], hint) is KeyType.EDDSA
+
+
 @pytest.mark.parametrize(
     ("server", "remark"),
     [
