@@ -5,10 +5,11 @@ A server that accepts little is settled by offering it everything else at once; 
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, short_lists_of, suites_at
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, short_lists_of, suites_at, without_ecdsa
 from otpc_policy.tls.probe import Probe, Purpose
 from otpc_policy.tls.proof import LONG_LIST, Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
@@ -97,8 +98,8 @@ class Wave:
 
     def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
         """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
-        is_usual = all(suite in PAYMENT_SUITES for suite in self._log.chosen(version) if suite in family)
-        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and not is_usual
+        unusual = [suite for suite in self._log.chosen(version) if suite not in PAYMENT_SUITES]
+        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and any(suite in family for suite in unusual)
 
     def _find_lanes(self) -> Iterator[ClientHello]:
         """Yield the lanes of all versions that may hold more."""
@@ -112,17 +113,16 @@ class Wave:
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
         """Ask for all that is left, between two controls."""
-        asked = []
+        asked: list[tuple[int, ...]] = []
         for hello in hellos:
             if not self._log.has_control_before(hello):
                 self._ask(self._hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
-            elif self._ask(hello, Purpose.REMAINDER):
+            elif self._ask(hello, Purpose.REMAINDER) and hello.cipher_suites not in asked:
                 asked.append(hello.cipher_suites)
         if self._style is HelloStyle.FULL and not self._is_deaf_to_long_lists(version):
             # One list for all, without what would keep a server from its good suite.
-            has_ecdsa = bool(ecdsa_among(self._log.chosen(version)))
-            together = [suite for suites in asked for suite in suites if has_ecdsa or suite not in ecdsa_among(suites)]
-            asked = [tuple(dict.fromkeys(together))] if asked else []
+            together = tuple(dict.fromkeys(chain.from_iterable(asked)))
+            asked = [together if ecdsa_among(self._log.chosen(version)) else without_ecdsa(together)] if asked else []
         for suites in asked:
             control = self._hello(version, (*suites, self._good(version, suites)))
             # So the same control serves for key types.
@@ -133,7 +133,8 @@ class Wave:
         """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
         accepted = self._log.chosen(version)
         ecdsa = ecdsa_among(accepted)
-        candidates = [suite for suite in accepted if (suite in ecdsa) is bool(ecdsa_among(beside))] or list(accepted)
+        is_beside_ecdsa = bool(ecdsa_among(beside))
+        candidates = [suite for suite in accepted if (suite in ecdsa) is is_beside_ecdsa] or list(accepted)
         return next((suite for suite in candidates if suite in PAYMENT_SUITES), candidates[0])
 
     # Whether other versions are offered at all.
@@ -194,7 +195,10 @@ class Wave:
         if top not in versions:
             return None
         good = next(iter(self._log.chosen(top)))
-        control = self._hello(top, (*(suite for suite in hello.cipher_suites if suite != good), good))
+        others = hello.cipher_suites
+        if good in others:
+            others = tuple(suite for suite in others if suite != good)
+        control = self._hello(top, (*others, good))
         return replace(control, lowest=TlsVersion.TLS_1_2) if top is TlsVersion.TLS_1_3 and hello.version < top else control
 
     def _is_closed_for(self, hello: ClientHello) -> bool:
@@ -209,10 +213,10 @@ class Wave:
         version = TlsVersion.TLS_1_3
         accepted = tuple(self._log.chosen(version))
         for key_type in _KEY_TYPES if accepted else ():
-            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type, groups=GroupList.SHARED)
             is_there = any(record.chose for record in self._log.records if record.probe.hello.key_type is key_type)
             if key_type in obtained or is_there or self._log.absences(version, key_type):
                 continue
+            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type, groups=GroupList.SHARED)
             if self._ask(hello, Purpose.KEY_TYPE) and not any(one.groups is GroupList.SHARED for one in self._closing):
                 self._close_with(replace(hello, key_type=None))
 
@@ -229,11 +233,9 @@ class Wave:
         style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
         return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
 
-    def _again(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
+    def _again(self, version: TlsVersion, suites: tuple[int, ...]) -> list[ClientHello]:
         """Ask for all but ECDSA suites once more, with finite-field groups (see Log.absences)."""
-        ecdsa = ecdsa_among(suites)
-        lists = self._lists(version, tuple(suite for suite in suites if suite not in ecdsa))
-        return [replace(self._hello(version, some), groups=GroupList.FINITE_FIELD) for some in lists]
+        return [replace(self._hello(version, some), groups=GroupList.FINITE_FIELD) for some in self._lists(version, without_ecdsa(suites))]
 
     def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
         if not suites:
