@@ -55,10 +55,10 @@ class Wave:
 
     def _dislikes_full_hellos(self) -> bool:
         """Only short hellos were accepted, or none of the full ones that are as long as those with short lists."""
-        accepted = [record for record in self._log.records if record.chose]
-        full = [len(record.offered) for record in accepted if record.probe.hello.style is HelloStyle.FULL]
+        accepted = self._log.accepted
+        full = [len(good.offered) for good in accepted if good.probe.hello.style is HelloStyle.FULL]
         if not full:
-            return any(record.probe.hello.style is HelloStyle.SHORT for record in accepted)
+            return any(good.probe.hello.style is HelloStyle.SHORT for good in accepted)
         return any(
             record.wave
             and not record.chose
@@ -81,6 +81,9 @@ class Wave:
         if version is TlsVersion.SSL_2_0:
             return  # its one answer lists all
         accepted = self._log.chosen(version)
+        known = {**accepted, **self._log.absences(version)}
+        if all(map(known.__contains__, suites_at(version))):
+            return
         proving: list[ClientHello] = []
         for family in families_at(version):
             if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
@@ -94,7 +97,7 @@ class Wave:
 
     def _is_open(self, hello: ClientHello) -> bool:
         refused = self._log.refusals(hello.version, groups=hello.groups)
-        return any(suite not in refused for suite in hello.cipher_suites)
+        return not all(map(refused.__contains__, hello.cipher_suites))
 
     def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
         """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
@@ -108,7 +111,7 @@ class Wave:
             for family in families_at(version):
                 for lane in lanes_of(family) if self._is_listed(version, family) else ():
                     left = tuple(suite for suite in lane if suite not in accepted)
-                    if left and not self._log.times_asked(hello := self._hello(version, left)):
+                    if left and not self._log.reactions(hello := self._hello(version, left)):
                         yield hello
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
@@ -162,8 +165,7 @@ class Wave:
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
-        shape = replace(whole, cipher_suites=())
-        refused = [record for record in self._log.records if record.wave and record.refused and record.shape == shape]
+        refused = [record for record in self._log.refused(version) if record.wave and record.probe.hello.shape == whole.shape]
         is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
         is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
@@ -180,15 +182,16 @@ class Wave:
             return None
         suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
         hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
-        return None if self._log.times_asked(hello) else hello
+        return None if self._log.reactions(hello) else hello
 
     def _version_control(self, hello: ClientHello) -> ClientHello | None:
         """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
         versions = self._log.versions
         if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
             least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
-            of_top = (record for record in self._log.records if record.chose and record.reading.version is max(versions))
-            long_enough = next((record.probe.hello for record in of_top if len(record.offered) >= least), None)
+            highest = max(versions)
+            of_highest = (good for good in self._log.accepted if good.reading.version is highest)
+            long_enough = next((good.probe.hello for good in of_highest if len(good.offered) >= least), None)
             if long_enough is not None:
                 return long_enough
         top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
@@ -213,7 +216,7 @@ class Wave:
         version = TlsVersion.TLS_1_3
         accepted = tuple(self._log.chosen(version))
         for key_type in _KEY_TYPES if accepted else ():
-            is_there = any(record.chose for record in self._log.records if record.probe.hello.key_type is key_type)
+            is_there = any(good.probe.hello.key_type is key_type for good in self._log.accepted)
             if key_type in obtained or is_there or self._log.absences(version, key_type):
                 continue
             hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type, groups=GroupList.SHARED)
@@ -246,12 +249,12 @@ class Wave:
 
     def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
         """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        of_version = (record for record in self._log.records if record.wave and record.probe.hello.version is version and len(record.offered) > LONG_LIST)
-        return self._log.is_deaf_to_long_lists or any(record.reading.reaction is Reaction.UNPROVEN for record in of_version)
+        return self._log.is_deaf_to_long_lists or version in self._log.unproven_long_lists
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""
-        if self._log.times_asked(hello) >= _ATTEMPTS or self._log.times_unproven(hello) >= _SILENCES:
+        reactions = self._log.reactions(hello)
+        if len(reactions) >= _ATTEMPTS or reactions.count(Reaction.UNPROVEN) >= _SILENCES:
             return False
         self._asked.setdefault(hello, Probe(hello=hello, purpose=purpose))
         return True
