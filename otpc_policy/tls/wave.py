@@ -9,15 +9,14 @@ from itertools import chain
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, short_lists_of, suites_at, without_ecdsa
+from otpc_policy.tls.hellos import Hellos
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, suites_at, without_ecdsa
 from otpc_policy.tls.probe import Probe, Purpose
-from otpc_policy.tls.proof import LONG_LIST, Log
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
 # A refusal that is a close counts when it was seen three times; one more for what was lost.
 _ATTEMPTS = 4
-# With so many suites, one more as its control has, TLS 1.2 beside TLS 1.3 and a name of 24 bytes, a short hello stays below 256 bytes.
-_SHORTEST_LIST = 31
 # An answer that proves nothing, or none at all, is asked for once more.
 _SILENCES = 2
 # As many suites as the hellos of the first wave hold at least, so that they are controls of this.
@@ -36,9 +35,9 @@ class Wave:
 
     def __init__(self, log: Log, server_name: str | None) -> None:
         self._log, self._server_name = log, server_name
+        self._hellos = Hellos(log, server_name)
         self._asked: dict[ClientHello, Probe] = {}
         self._closing: dict[ClientHello, Probe] = {}
-        self._style = HelloStyle.SHORT if self._dislikes_full_hellos() else HelloStyle.FULL
         self._lanes = list(self._find_lanes())
 
     def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
@@ -52,21 +51,6 @@ class Wave:
                 self._ask_version(version)
         self._ask_key_types(obtained)
         return (*self._asked.values(), *self._closing.values())
-
-    def _dislikes_full_hellos(self) -> bool:
-        """Only short hellos were accepted, or none of the full ones that are as long as those with short lists."""
-        accepted = self._log.accepted
-        full = [len(good.offered) for good in accepted if good.probe.hello.style is HelloStyle.FULL]
-        if not full:
-            return any(good.probe.hello.style is HelloStyle.SHORT for good in accepted)
-        return any(
-            record.wave
-            and not record.chose
-            and record.probe.purpose is Purpose.CONTROL
-            and record.probe.hello.style is HelloStyle.FULL
-            and max(full) < len(record.offered) <= LONG_LIST
-            for record in self._log.records
-        )
 
     def old_versions(self) -> tuple[Probe, ...]:
         """Return the hellos of old versions, where nothing is known to be accepted that could be a control."""
@@ -89,9 +73,9 @@ class Wave:
             if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in family if suite not in accepted)
-            hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
+            hellos = [self._hellos.hello(version, suites) for suites in self._hellos.lists(version, left)]
             if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
-                hellos += self._again(version, left)
+                hellos += self._hellos.again(version, left)
             proving += [hello for hello in hellos if self._is_open(hello)]
         self._prove(version, proving)
 
@@ -111,7 +95,7 @@ class Wave:
             for family in families_at(version):
                 for lane in lanes_of(family) if self._is_listed(version, family) else ():
                     left = tuple(suite for suite in lane if suite not in accepted)
-                    if left and not self._log.reactions(hello := self._hello(version, left)):
+                    if left and not self._log.reactions(hello := self._hellos.hello(version, left)):
                         yield hello
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
@@ -119,18 +103,18 @@ class Wave:
         asked: list[tuple[int, ...]] = []
         for hello in hellos:
             if not self._log.has_control_before(hello):
-                self._ask(self._hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
+                self._ask(self._hellos.hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
             elif self._ask(hello, Purpose.REMAINDER) and hello.cipher_suites not in asked:
                 asked.append(hello.cipher_suites)
-        if self._style is HelloStyle.FULL and not self._is_deaf_to_long_lists(version):
+        if self._hellos.style is HelloStyle.FULL and not self._hellos.is_deaf_to_long_lists(version):
             # One list for all, without what would keep a server from its good suite.
             together = tuple(dict.fromkeys(chain.from_iterable(asked)))
             asked = [together if ecdsa_among(self._log.chosen(version)) else without_ecdsa(together)] if asked else []
         for suites in asked:
-            control = self._hello(version, (*suites, self._good(version, suites)))
             # So the same control serves for key types.
             is_shared = version is TlsVersion.TLS_1_3 and self._takes_shared_groups()
-            self._close_with(replace(control, groups=GroupList.SHARED) if is_shared else control)
+            groups = GroupList.SHARED if is_shared else GroupList.WIDE
+            self._close_with(self._hellos.hello(version, (*suites, self._good(version, suites)), groups))
 
     def _good(self, version: TlsVersion, beside: Sequence[int]) -> int:
         """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
@@ -161,16 +145,17 @@ class Wave:
         suites = suites_at(version)
         if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
             return [together]
-        whole = self._hello(version, suites)
+        whole = self._hellos.hello(version, suites)
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
         refused = [record for record in self._log.refused(version) if record.wave and record.probe.hello.shape == whole.shape]
         is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
-        is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
-        hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
+        is_split = self._hellos.style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
+        families = families_at(version) if is_split else (suites,)
+        hellos = [self._hellos.hello(version, some) for family in families for some in self._hellos.lists(version, family)]
         if is_vague and version is not TlsVersion.SSL_3_0:
-            hellos += self._again(version, suites)
+            hellos += self._hellos.again(version, suites)
         # Clients of SSL 3 know no extensions, and routing proxies need the name.
         nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
         return [*hellos, *nameless]
@@ -181,7 +166,7 @@ class Wave:
         if top < TlsVersion.SSL_3_0:
             return None
         suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
-        hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
+        hello = replace(self._hellos.hello(TlsVersion.TLS_1_3, suites), lowest=top)
         return None if self._log.reactions(hello) else hello
 
     def _version_control(self, hello: ClientHello) -> ClientHello | None:
@@ -201,7 +186,7 @@ class Wave:
         others = hello.cipher_suites
         if good in others:
             others = tuple(suite for suite in others if suite != good)
-        control = self._hello(top, (*others, good))
+        control = self._hellos.hello(top, (*others, good))
         return replace(control, lowest=TlsVersion.TLS_1_2) if top is TlsVersion.TLS_1_3 and hello.version < top else control
 
     def _is_closed_for(self, hello: ClientHello) -> bool:
@@ -219,37 +204,13 @@ class Wave:
             is_there = any(good.probe.hello.key_type is key_type for good in self._log.accepted)
             if key_type in obtained or is_there or self._log.absences(version, key_type):
                 continue
-            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type, groups=GroupList.SHARED)
+            hello = replace(self._hellos.hello(version, accepted[:_FEW], GroupList.SHARED), key_type=key_type)
             if self._ask(hello, Purpose.KEY_TYPE) and not any(one.groups is GroupList.SHARED for one in self._closing):
                 self._close_with(replace(hello, key_type=None))
 
     def _takes_shared_groups(self) -> bool:
         """No hello that names only groups with a key share was turned away."""
         return all(record.chose for record in self._log.records if record.probe.hello.groups is GroupList.SHARED and record.probe.hello.key_type is None)
-
-    # How hellos are made.
-
-    def _hello(self, version: TlsVersion, suites: tuple[int, ...]) -> ClientHello:
-        name = self._server_name
-        if version is TlsVersion.SSL_3_0 and (accepted := self._log.chosen(version)):
-            name = next(iter(accepted.values())).probe.hello.server_name
-        style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
-        return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
-
-    def _again(self, version: TlsVersion, suites: tuple[int, ...]) -> list[ClientHello]:
-        """Ask for all but ECDSA suites once more, with finite-field groups (see Log.absences)."""
-        return [replace(self._hello(version, some), groups=GroupList.FINITE_FIELD) for some in self._lists(version, without_ecdsa(suites))]
-
-    def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
-        if not suites:
-            return []
-        if self._style is HelloStyle.SHORT and version >= TlsVersion.SSL_3_0:
-            return short_lists_of(suites, _SHORTEST_LIST)
-        return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
-
-    def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
-        """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        return self._log.is_deaf_to_long_lists or version in self._log.unproven_long_lists
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""
