@@ -53,8 +53,8 @@ class Measured:
     def is_steady(self) -> bool:
         """In the last survey the server refused nothing that it had accepted, then or before."""
         *earlier, last = self.surveys
-        refused_now = (last.absences(version).keys() & suites for version, suites in self.accepted.items())
-        return not any(last.contradictions(*earlier)) and not any(refused_now)
+        accepted_then = all(last.absences(version).keys().isdisjoint(suites) for version, suites in self.accepted.items())
+        return accepted_then and not any(last.contradictions(*earlier))
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""
@@ -85,7 +85,7 @@ def _version_support(measured: Measured, version: TlsVersion) -> tuple[Support, 
     if measured.surveys[-1].is_passed_over(version):
         return Support.NO, Evidence.LOWER_VERSION
     absences = measured.absences(version)
-    if absences.keys() >= set(suites_at(version)) and not _is_nameless_hello_unanswered(measured.surveys[-1], version):
+    if all(map(absences.__contains__, suites_at(version))) and not _is_nameless_hello_unanswered(measured.surveys[-1], version):
         return Support.NO, _weakest(absences.values())
     return Support.UNKNOWN, Evidence.NONE
 
@@ -215,4 +215,4 @@ def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
 
 
 def _weakest(evidence: Iterable[Evidence]) -> Evidence:
-    return Evidence.CLOSED_CONFIRMED if Evidence.CLOSED_CONFIRMED in set(evidence) else Evidence.ALERT
+    return Evidence.CLOSED_CONFIRMED if Evidence.CLOSED_CONFIRMED in evidence else Evidence.ALERT

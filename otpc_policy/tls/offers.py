@@ -5,7 +5,7 @@ chooses a suite before it asks for the secret.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
@@ -44,7 +44,7 @@ def families_at(version: TlsVersion) -> tuple[tuple[int, ...], ...]:
     """
     suites = suites_at(version)
     ecdsa = ecdsa_among(suites)
-    families = (tuple(suite for suite in suites if suite in ecdsa), tuple(suite for suite in suites if suite not in ecdsa))
+    families = (tuple(suite for suite in suites if suite in ecdsa), without_ecdsa(suites))
     return tuple(family for family in families if family)
 
 
@@ -53,11 +53,19 @@ def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
     return _ecdsa_suites().intersection(suites)
 
 
-def lanes_of(family: Sequence[int]) -> list[tuple[int, ...]]:
+def without_ecdsa(suites: tuple[int, ...]) -> tuple[int, ...]:
+    """Return those of other families, in their order."""
+    ecdsa = ecdsa_among(suites)
+    return tuple(suite for suite in suites if suite not in ecdsa) if ecdsa else suites
+
+
+# There are seven families.
+@lru_cache(maxsize=16)
+def lanes_of(family: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Return a family in interleaved lanes, so that what OpenSSL implements, and with it most servers, is spread evenly."""
     usual = _usual_suites()
     ranked = sorted(family, key=lambda suite: suite not in usual)
-    return _interleaved(ranked, max(1, round(len(family) / (_ECDSA_LANE if ecdsa_among(family) else _LANE))))
+    return tuple(_interleaved(ranked, max(1, round(len(family) / (_ECDSA_LANE if ecdsa_among(family) else _LANE)))))
 
 
 def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tuple[int, ...]]:
@@ -71,14 +79,22 @@ def opening(server_name: str | None) -> tuple[Probe, ...]:
     So each answer proves a suite, and is the control of the refusal that is to follow. One hello has both families, so that a server
     with nothing but an ECDSA certificate has accepted a list as long as any that follows.
     """
+    return tuple(
+        Probe(hello=ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=server_name), purpose=Purpose.CONTROL)
+        for version, suites in _opening_lists()
+    )
+
+
+@cache
+def _opening_lists() -> tuple[tuple[TlsVersion, tuple[int, ...]], ...]:
     ecdsa, rest = (tuple(suite for suite in family if suite not in PAYMENT_SUITES) for family in families_at(TlsVersion.TLS_1_2))
     others = tuple(suite for suite in suites_at(TlsVersion.TLS_1_3) if suite not in _USUAL_TLS13)
     longest, *shorter = PAYMENT_ECDSA
     return (
-        _control(TlsVersion.TLS_1_2, (*rest, *ecdsa, longest), server_name),
-        *(_control(TlsVersion.TLS_1_2, (*ecdsa, suite), server_name) for suite in shorter),
-        *(_control(TlsVersion.TLS_1_2, (*rest, suite), server_name) for suite in PAYMENT_RSA),
-        *(_control(TlsVersion.TLS_1_3, (*others, suite), server_name) for suite in _USUAL_TLS13),
+        (TlsVersion.TLS_1_2, (*rest, *ecdsa, longest)),
+        *((TlsVersion.TLS_1_2, (*ecdsa, suite)) for suite in shorter),
+        *((TlsVersion.TLS_1_2, (*rest, suite)) for suite in PAYMENT_RSA),
+        *((TlsVersion.TLS_1_3, (*others, suite)) for suite in _USUAL_TLS13),
     )
 
 
@@ -96,10 +112,6 @@ def second_opening(server_name: str | None) -> tuple[Probe, ...]:
         )
         for highest, lowest, suites in lists
     )
-
-
-def _control(version: TlsVersion, suites: tuple[int, ...], server_name: str | None) -> Probe:
-    return Probe(hello=ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=server_name), purpose=Purpose.CONTROL)
 
 
 def _interleaved(family: Sequence[int], count: int) -> list[tuple[int, ...]]:

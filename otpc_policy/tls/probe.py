@@ -1,10 +1,12 @@
-"""One hello and what came of it: values that the planner asks with and is answered with."""
+"""One hello and what came of it: values that the planner asks with and is answered with, and what the answer says alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from otpc_policy.tls.answer import Answer, Incomplete
 from otpc_policy.tls.client_hello import ClientHello
+from otpc_policy.tls.reading import Reaction, Reading, read_answer
 
 
 class Purpose(Enum):
@@ -71,3 +73,44 @@ class Outcome:
     beside: int = 1
     started_s: float = 0.0
     duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
+
+    wave: int
+    probe: Probe
+    outcome: Outcome
+    reading: Reading
+    offered: frozenset[int] = field(repr=False)
+
+    @property
+    def chose(self) -> bool:
+        """The server chose something that was offered."""
+        return self.reading.reaction is Reaction.CHOSE
+
+    @property
+    def refused(self) -> bool:
+        """The server refused or closed, which counts only between controls."""
+        return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
+
+
+def read_record(wave: int, probe: Probe, outcome: Outcome) -> Record:
+    """Return what came of a probe of this wave, read."""
+    hello, offered = probe.hello, _as_set(probe.hello.cipher_suites)
+    closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
+    reading = read_answer(outcome.answer, highest=hello.version, offered=offered, key_type=hello.key_type, closed=closed, otherwise=_otherwise(outcome))
+    return Record(wave=wave, probe=probe, outcome=outcome, reading=reading, offered=offered)
+
+
+# Most servers are offered the same lists; a set of hundreds takes four times as long to make as to find.
+@lru_cache(maxsize=64)
+def _as_set(suites: tuple[int, ...]) -> frozenset[int]:
+    return frozenset(suites)
+
+
+def _otherwise(outcome: Outcome) -> str:
+    if outcome.ending is Ending.NOT_RUN:
+        return "there was no time to wait for an answer"
+    return f"the server did not answer ({outcome.ending.value})" if outcome.connected else f"no TCP connection ({outcome.ending.value})"

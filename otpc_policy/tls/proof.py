@@ -6,115 +6,102 @@ at the nearest version that is accepted. So a server that begins to refuse, rese
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
+from otpc_policy.tls.absence import CLOSES, Refused, absent, absent_with_both, seen_often
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among
-from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
-from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction, Reading, read_answer
+from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose, Record, read_record
+from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
-# A close without an alert must be seen so often, alternating with controls.
-CLOSES = 3
-_WEAKNESS = (Evidence.ALERT, Evidence.CLOSED_CONFIRMED)
+__all__ = ["CLOSES", "LONG_LIST", "Log", "Record"]
+
 # Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
 LONG_LIST = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up. shape: all else of its hello."""
-
-    wave: int
-    probe: Probe
-    outcome: Outcome
-    reading: Reading
-    offered: frozenset[int] = field(repr=False)
-    shape: ClientHello = field(repr=False)
-
-    @property
-    def chose(self) -> bool:
-        """The server chose something that was offered."""
-        return self.reading.reaction is Reaction.CHOSE
-
-    @property
-    def refused(self) -> bool:
-        """The server refused or closed, which counts only between controls."""
-        return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
 
 
 class Log:
     """Everything that was asked and answered in one survey, in order.
 
+    accepted: the records that chose.
     is_deaf_to_long_lists: a long list with a good suite at its end was not accepted; of no such list is it known that it was read to its end.
+    unproven_long_lists: versions at which the answer to a long list proved nothing.
     """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.accepted: list[Record] = []
         self.waves = 0
         self.is_deaf_to_long_lists = False
-        self._goods: list[Record] = []
+        self.unproven_long_lists: set[TlsVersion] = set()
+        self._refused: dict[TlsVersion, list[Record]] = {}
+        self._passed_over: set[TlsVersion] = set()
         self._chosen: dict[TlsVersion, dict[int, Record]] = {}
         self._asked: dict[ClientHello, list[Reaction]] = {}
         self._absences: dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]] = {}
-        self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Mapping[int, Evidence]] = {}
+        self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Refused] = {}
 
     def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
         for probe, outcome in zip(probes, outcomes, strict=True):
-            offered = frozenset(probe.hello.cipher_suites)
-            reading = _read(probe, outcome, offered)
-            shape = replace(probe.hello, cipher_suites=())
-            record = Record(wave=self.waves, probe=probe, outcome=outcome, reading=reading, offered=offered, shape=shape)
-            self.records.append(record)
-            self._asked.setdefault(probe.hello, []).append(reading.reaction)
-            # The first wave is left out: what is good was not known then.
-            if record.wave and not record.chose and probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL) and len(offered) > LONG_LIST:
-                self.is_deaf_to_long_lists = True
-            if record.chose and reading.version is not None:
-                self._goods.append(record)
-                of_version = self._chosen.setdefault(reading.version, {})
-                for suite in reading.suites:
-                    of_version.setdefault(suite, record)
+            self._add(read_record(self.waves, probe, outcome))
         self.waves += 1
         self._refusals.clear()
         self._absences.clear()
 
+    def _add(self, record: Record) -> None:
+        hello, reading = record.probe.hello, record.reading
+        self.records.append(record)
+        self._asked.setdefault(hello, []).append(reading.reaction)
+        if record.refused:
+            self._refused.setdefault(hello.version, []).append(record)
+        if record.chose and reading.version is not None:
+            self.accepted.append(record)
+            if reading.version is not hello.version:
+                self._passed_over.update(version for version in TlsVersion if reading.version < version <= hello.version)
+            of_version = self._chosen.setdefault(reading.version, {})
+            for suite in reading.suites:
+                of_version.setdefault(suite, record)
+        elif record.wave and len(record.offered) > LONG_LIST:
+            # The first wave is left out: what is good was not known then.
+            if record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL):
+                self.is_deaf_to_long_lists = True
+            if reading.reaction is Reaction.UNPROVEN:
+                self.unproven_long_lists.add(hello.version)
+
     def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
         """Return the suites that the server chose at a version, each with its first record."""
         return self._chosen.get(version, {})
+
+    def refused(self, version: TlsVersion) -> Sequence[Record]:
+        """Return the hellos with this as their highest version that were refused, or closed."""
+        return self._refused.get(version, ())
 
     @property
     def versions(self) -> frozenset[TlsVersion]:
         """Versions that the server chose."""
         return frozenset(self._chosen)
 
-    def times_asked(self, hello: ClientHello) -> int:
-        """Return how often exactly this was offered."""
-        return len(self._asked.get(hello, ()))
-
-    def times_unproven(self, hello: ClientHello) -> int:
-        """Return how often exactly this was offered and proved nothing."""
-        return self._asked.get(hello, []).count(Reaction.UNPROVEN)
+    def reactions(self, hello: ClientHello) -> Sequence[Reaction]:
+        """Return what came of it whenever exactly this was offered."""
+        return self._asked.get(hello, ())
 
     def is_passed_over(self, version: TlsVersion) -> bool:
         """The version was offered, and a lower one was chosen."""
-        return any(
-            record.chose and record.reading.version is not None and record.reading.version < version <= record.probe.hello.version for record in self.records
-        )
+        return version in self._passed_over
 
     def contradictions(self, *earlier: "Log") -> Iterator[Record]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter.
 
         earlier: surveys of the same server, for what it accepted in them.
         """
-        accepted: dict[ClientHello, list[Record]] = {}
+        accepted: dict[tuple[object, ...], list[Record]] = {}
         for log in (*earlier, self):
-            for record in log._goods:
-                accepted.setdefault(record.shape, []).append(record)
-        read_to = {shape: max(_last_place_chosen(good) for good in goods) for shape, goods in accepted.items()}
+            for good in log.accepted:
+                accepted.setdefault(good.probe.hello.shape, []).append(good)
         for record in self.records:
-            if not record.chose and any(_contradicts(record, good, read_to[record.shape]) for good in accepted.get(record.shape, ())):
+            if not record.chose and _is_contradicted(record, accepted.get(record.probe.hello.shape, ())):
                 yield record
 
     def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
@@ -133,25 +120,26 @@ class Log:
         if key_type is not None:
             return self.refusals(version, key_type, groups=GroupList.SHARED)
         found = self.refusals(version, groups=GroupList.WIDE)
-        if not TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
+        if not TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2 or all(map(_is_free_of_groups, self.refused(version))):
             return found
-        once = ecdsa_among(found)
-        again = self.refusals(version, groups=GroupList.FINITE_FIELD)
-        return {suite: _weaker(evidence, again.get(suite, evidence)) for suite, evidence in found.items() if suite in once or suite in again}
+        return absent_with_both(self._counted(version, None, GroupList.WIDE), self._counted(version, None, GroupList.FINITE_FIELD))
 
     def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused in hellos that name these groups."""
+        return absent(self._counted(version, key_type, groups))
+
+    def _counted(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Refused:
         key = (version, key_type, groups)
         if key not in self._refusals:
-            self._refusals[key] = self._find_refusals(*key)
+            self._refusals[key] = self._count(*key)
         return self._refusals[key]
 
-    def _find_refusals(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Mapping[int, Evidence]:
-        proven: dict[int, Evidence] = {}
+    def _count(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Refused:
+        alerted: list[frozenset[int]] = []
         seen: list[tuple[int, frozenset[int]]] = []
-        for record in self.records:
+        for record in self.refused(version):
             hello = record.probe.hello
-            if not record.refused or hello.version is not version or hello.key_type is not key_type or self._lacks_name(hello):
+            if hello.key_type is not key_type or self._lacks_name(hello):
                 continue
             if hello.groups is not groups and not _is_free_of_groups(record):
                 continue
@@ -160,8 +148,8 @@ class Log:
             covered = _covered(record)
             seen.append((record.wave, covered))
             if record.reading.reaction is Reaction.REFUSED:
-                proven.update(dict.fromkeys(covered, Evidence.ALERT))
-        return {**dict.fromkeys(_seen_often(seen), Evidence.CLOSED_CONFIRMED), **proven}
+                alerted.append(covered)
+        return Refused(tuple(alerted), seen_often(seen))
 
     def _lacks_name(self, hello: ClientHello) -> bool:
         """The hello names no server, and others of its version do: a routing proxy's refusal of it says nothing of the server."""
@@ -171,13 +159,14 @@ class Log:
 
     def has_control_before(self, hello: ClientHello) -> bool:
         """A hello of the same shape, and as long, was accepted in an earlier wave than the one to come."""
-        return any(self._is_control(good, hello) for good in self._goods)
+        return any(self._is_control(good, hello) for good in self.accepted)
 
     def _is_bracketed(self, record: Record) -> bool:
         """An accepted hello of the same shape came before the refusal, and one was sent behind it."""
         hello = record.probe.hello
-        before = any(good.wave < record.wave and self._is_control(good, hello) for good in self._goods)
-        return before and any(self._controls_behind(good, record) for good in reversed(self._goods))
+        before = any(good.wave < record.wave and self._is_control(good, hello) for good in self.accepted)
+        not_before = takewhile(lambda good: good.wave >= record.wave, reversed(self.accepted))
+        return before and any(self._controls_behind(good, record) for good in not_before)
 
     def _controls_behind(self, good: Record, record: Record) -> bool:
         is_later = good.wave > record.wave or (good.wave == record.wave and good.probe.is_last and not record.probe.is_last)
@@ -204,30 +193,19 @@ class Log:
         return has_style and len(good.offered) >= len(hello.cipher_suites)
 
 
-def _seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> list[int]:
-    """Return the suites that were turned away in enough waves. seen: waves, and the suites that each turned away."""
-    if len({wave for wave, _ in seen}) < CLOSES:
-        return []
-    waves_of: dict[int, set[int]] = {}
-    for wave, suites in seen:
-        for suite in suites:
-            waves_of.setdefault(suite, set()).add(wave)
-    return [suite for suite, waves in waves_of.items() if len(waves) >= CLOSES]
-
-
-def _weaker(one: Evidence, other: Evidence) -> Evidence:
-    return one if one is other else max(one, other, key=_WEAKNESS.index)
+def _is_contradicted(record: Record, accepted: Sequence[Record]) -> bool:
+    """A hello was not accepted though it holds what was chosen from another of its shape, which is no shorter. accepted: all of this shape."""
+    suspects = [good for good in accepted if not record.offered.isdisjoint(good.reading.suites) and len(record.offered) <= len(good.offered)]
+    if not suspects or record.outcome.ending is Ending.NOT_RUN:
+        return False
+    # Some servers never look behind the 64th suite: how far were hellos of this shape read?
+    read_to = max(LONG_LIST, 1 + max(map(_last_place_chosen, accepted)))
+    return any(_contradicts(record, good, read_to) for good in suspects)
 
 
 def _contradicts(record: Record, good: Record, read_to: int) -> bool:
-    """Of two hellos of one shape, the first was not accepted though it holds what was chosen from the second, which is no shorter.
-
-    read_to: the last place from which the server chose in hellos of this shape; some never look behind the 64th.
-    """
-    if record.outcome.ending is Ending.NOT_RUN or len(record.offered) > len(good.offered):
-        return False
-    suites = record.probe.hello.cipher_suites
-    both = {suite for suite in record.offered.intersection(good.reading.suites) if suites.index(suite) < max(LONG_LIST, read_to + 1)}
+    suites = record.probe.hello.cipher_suites[:read_to]
+    both = {suite for suite in good.reading.suites if suite in suites}
     if not both:
         return False
     # A server that prefers its ECDSA certificate may fail beside suites of that family (see offers.families_at).
@@ -251,16 +229,3 @@ def _covered(record: Record) -> frozenset[int]:
     if record.reading.alert == PROTOCOL_VERSION or record.probe.hello.version < TlsVersion.TLS_1_2:
         return record.offered
     return ecdsa_among(record.offered) or record.offered
-
-
-def _read(probe: Probe, outcome: Outcome, offered: frozenset[int]) -> Reading:
-    closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
-    return read_answer(
-        outcome.answer, highest=probe.hello.version, offered=offered, key_type=probe.hello.key_type, closed=closed, otherwise=_otherwise(outcome)
-    )
-
-
-def _otherwise(outcome: Outcome) -> str:
-    if outcome.ending is Ending.NOT_RUN:
-        return "there was no time to wait for an answer"
-    return f"the server did not answer ({outcome.ending.value})" if outcome.connected else f"no TCP connection ({outcome.ending.value})"

@@ -5,18 +5,18 @@ A server that accepts little is settled by offering it everything else at once; 
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, short_lists_of, suites_at
+from otpc_policy.tls.hellos import Hellos
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, suites_at, without_ecdsa
 from otpc_policy.tls.probe import Probe, Purpose
-from otpc_policy.tls.proof import LONG_LIST, Log
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
 # A refusal that is a close counts when it was seen three times; one more for what was lost.
 _ATTEMPTS = 4
-# With so many suites, one more as its control has, TLS 1.2 beside TLS 1.3 and a name of 24 bytes, a short hello stays below 256 bytes.
-_SHORTEST_LIST = 31
 # An answer that proves nothing, or none at all, is asked for once more.
 _SILENCES = 2
 # As many suites as the hellos of the first wave hold at least, so that they are controls of this.
@@ -35,9 +35,9 @@ class Wave:
 
     def __init__(self, log: Log, server_name: str | None) -> None:
         self._log, self._server_name = log, server_name
+        self._hellos = Hellos(log, server_name)
         self._asked: dict[ClientHello, Probe] = {}
         self._closing: dict[ClientHello, Probe] = {}
-        self._style = HelloStyle.SHORT if self._dislikes_full_hellos() else HelloStyle.FULL
         self._lanes = list(self._find_lanes())
 
     def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
@@ -52,21 +52,6 @@ class Wave:
         self._ask_key_types(obtained)
         return (*self._asked.values(), *self._closing.values())
 
-    def _dislikes_full_hellos(self) -> bool:
-        """Only short hellos were accepted, or none of the full ones that are as long as those with short lists."""
-        accepted = [record for record in self._log.records if record.chose]
-        full = [len(record.offered) for record in accepted if record.probe.hello.style is HelloStyle.FULL]
-        if not full:
-            return any(record.probe.hello.style is HelloStyle.SHORT for record in accepted)
-        return any(
-            record.wave
-            and not record.chose
-            and record.probe.purpose is Purpose.CONTROL
-            and record.probe.hello.style is HelloStyle.FULL
-            and max(full) < len(record.offered) <= LONG_LIST
-            for record in self._log.records
-        )
-
     def old_versions(self) -> tuple[Probe, ...]:
         """Return the hellos of old versions, where nothing is known to be accepted that could be a control."""
         for version in _OLD_VERSIONS:
@@ -80,25 +65,28 @@ class Wave:
         if version is TlsVersion.SSL_2_0:
             return  # its one answer lists all
         accepted = self._log.chosen(version)
+        known = {**accepted, **self._log.absences(version)}
+        if all(map(known.__contains__, suites_at(version))):
+            return
         proving: list[ClientHello] = []
         for family in families_at(version):
             if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in family if suite not in accepted)
-            hellos = [self._hello(version, suites) for suites in self._lists(version, left)]
+            hellos = [self._hellos.hello(version, suites) for suites in self._hellos.lists(version, left)]
             if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
-                hellos += self._again(version, left)
+                hellos += self._hellos.again(version, left)
             proving += [hello for hello in hellos if self._is_open(hello)]
         self._prove(version, proving)
 
     def _is_open(self, hello: ClientHello) -> bool:
         refused = self._log.refusals(hello.version, groups=hello.groups)
-        return any(suite not in refused for suite in hello.cipher_suites)
+        return not all(map(refused.__contains__, hello.cipher_suites))
 
     def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
         """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
-        is_usual = all(suite in PAYMENT_SUITES for suite in self._log.chosen(version) if suite in family)
-        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and not is_usual
+        unusual = [suite for suite in self._log.chosen(version) if suite not in PAYMENT_SUITES]
+        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and any(suite in family for suite in unusual)
 
     def _find_lanes(self) -> Iterator[ClientHello]:
         """Yield the lanes of all versions that may hold more."""
@@ -107,33 +95,33 @@ class Wave:
             for family in families_at(version):
                 for lane in lanes_of(family) if self._is_listed(version, family) else ():
                     left = tuple(suite for suite in lane if suite not in accepted)
-                    if left and not self._log.times_asked(hello := self._hello(version, left)):
+                    if left and not self._log.reactions(hello := self._hellos.hello(version, left)):
                         yield hello
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
         """Ask for all that is left, between two controls."""
-        asked = []
+        asked: list[tuple[int, ...]] = []
         for hello in hellos:
             if not self._log.has_control_before(hello):
-                self._ask(self._hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
-            elif self._ask(hello, Purpose.REMAINDER):
+                self._ask(self._hellos.hello(version, (*hello.cipher_suites, self._good(version, hello.cipher_suites))), Purpose.CONTROL)
+            elif self._ask(hello, Purpose.REMAINDER) and hello.cipher_suites not in asked:
                 asked.append(hello.cipher_suites)
-        if self._style is HelloStyle.FULL and not self._is_deaf_to_long_lists(version):
+        if self._hellos.style is HelloStyle.FULL and not self._hellos.is_deaf_to_long_lists(version):
             # One list for all, without what would keep a server from its good suite.
-            has_ecdsa = bool(ecdsa_among(self._log.chosen(version)))
-            together = [suite for suites in asked for suite in suites if has_ecdsa or suite not in ecdsa_among(suites)]
-            asked = [tuple(dict.fromkeys(together))] if asked else []
+            together = tuple(dict.fromkeys(chain.from_iterable(asked)))
+            asked = [together if ecdsa_among(self._log.chosen(version)) else without_ecdsa(together)] if asked else []
         for suites in asked:
-            control = self._hello(version, (*suites, self._good(version, suites)))
             # So the same control serves for key types.
             is_shared = version is TlsVersion.TLS_1_3 and self._takes_shared_groups()
-            self._close_with(replace(control, groups=GroupList.SHARED) if is_shared else control)
+            groups = GroupList.SHARED if is_shared else GroupList.WIDE
+            self._close_with(self._hellos.hello(version, (*suites, self._good(version, suites)), groups))
 
     def _good(self, version: TlsVersion, beside: Sequence[int]) -> int:
         """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
         accepted = self._log.chosen(version)
         ecdsa = ecdsa_among(accepted)
-        candidates = [suite for suite in accepted if (suite in ecdsa) is bool(ecdsa_among(beside))] or list(accepted)
+        is_beside_ecdsa = bool(ecdsa_among(beside))
+        candidates = [suite for suite in accepted if (suite in ecdsa) is is_beside_ecdsa] or list(accepted)
         return next((suite for suite in candidates if suite in PAYMENT_SUITES), candidates[0])
 
     # Whether other versions are offered at all.
@@ -157,17 +145,17 @@ class Wave:
         suites = suites_at(version)
         if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
             return [together]
-        whole = self._hello(version, suites)
+        whole = self._hellos.hello(version, suites)
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
-        shape = replace(whole, cipher_suites=())
-        refused = [record for record in self._log.records if record.wave and record.refused and record.shape == shape]
+        refused = [record for record in self._log.refused(version) if record.wave and record.probe.hello.shape == whole.shape]
         is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
-        is_split = self._style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
-        hellos = [self._hello(version, some) for family in (families_at(version) if is_split else (suites,)) for some in self._lists(version, family)]
+        is_split = self._hellos.style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
+        families = families_at(version) if is_split else (suites,)
+        hellos = [self._hellos.hello(version, some) for family in families for some in self._hellos.lists(version, family)]
         if is_vague and version is not TlsVersion.SSL_3_0:
-            hellos += self._again(version, suites)
+            hellos += self._hellos.again(version, suites)
         # Clients of SSL 3 know no extensions, and routing proxies need the name.
         nameless = [replace(hello, server_name=None) for hello in hellos] if version is TlsVersion.SSL_3_0 and self._server_name is not None else []
         return [*hellos, *nameless]
@@ -178,23 +166,27 @@ class Wave:
         if top < TlsVersion.SSL_3_0:
             return None
         suites = (*suites_at(TlsVersion.TLS_1_3), *list(self._log.chosen(top))[: len(PAYMENT_SUITES)])
-        hello = replace(self._hello(TlsVersion.TLS_1_3, suites), lowest=top)
-        return None if self._log.times_asked(hello) else hello
+        hello = replace(self._hellos.hello(TlsVersion.TLS_1_3, suites), lowest=top)
+        return None if self._log.reactions(hello) else hello
 
     def _version_control(self, hello: ClientHello) -> ClientHello | None:
         """The same list with a good suite behind it, at the nearest version that is accepted; None if none has this shape."""
         versions = self._log.versions
         if hello.style is HelloStyle.BARE or hello.version is TlsVersion.SSL_2_0:
             least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
-            of_top = (record for record in self._log.records if record.chose and record.reading.version is max(versions))
-            long_enough = next((record.probe.hello for record in of_top if len(record.offered) >= least), None)
+            highest = max(versions)
+            of_highest = (good for good in self._log.accepted if good.reading.version is highest)
+            long_enough = next((good.probe.hello for good in of_highest if len(good.offered) >= least), None)
             if long_enough is not None:
                 return long_enough
         top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
         if top not in versions:
             return None
         good = next(iter(self._log.chosen(top)))
-        control = self._hello(top, (*(suite for suite in hello.cipher_suites if suite != good), good))
+        others = hello.cipher_suites
+        if good in others:
+            others = tuple(suite for suite in others if suite != good)
+        control = self._hellos.hello(top, (*others, good))
         return replace(control, lowest=TlsVersion.TLS_1_2) if top is TlsVersion.TLS_1_3 and hello.version < top else control
 
     def _is_closed_for(self, hello: ClientHello) -> bool:
@@ -209,10 +201,10 @@ class Wave:
         version = TlsVersion.TLS_1_3
         accepted = tuple(self._log.chosen(version))
         for key_type in _KEY_TYPES if accepted else ():
-            hello = replace(self._hello(version, accepted[:_FEW]), key_type=key_type, groups=GroupList.SHARED)
-            is_there = any(record.chose for record in self._log.records if record.probe.hello.key_type is key_type)
+            is_there = any(good.probe.hello.key_type is key_type for good in self._log.accepted)
             if key_type in obtained or is_there or self._log.absences(version, key_type):
                 continue
+            hello = replace(self._hellos.hello(version, accepted[:_FEW], GroupList.SHARED), key_type=key_type)
             if self._ask(hello, Purpose.KEY_TYPE) and not any(one.groups is GroupList.SHARED for one in self._closing):
                 self._close_with(replace(hello, key_type=None))
 
@@ -220,36 +212,10 @@ class Wave:
         """No hello that names only groups with a key share was turned away."""
         return all(record.chose for record in self._log.records if record.probe.hello.groups is GroupList.SHARED and record.probe.hello.key_type is None)
 
-    # How hellos are made.
-
-    def _hello(self, version: TlsVersion, suites: tuple[int, ...]) -> ClientHello:
-        name = self._server_name
-        if version is TlsVersion.SSL_3_0 and (accepted := self._log.chosen(version)):
-            name = next(iter(accepted.values())).probe.hello.server_name
-        style = HelloStyle.BARE if version <= TlsVersion.SSL_3_0 else self._style
-        return ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=name, style=style)
-
-    def _again(self, version: TlsVersion, suites: Sequence[int]) -> list[ClientHello]:
-        """Ask for all but ECDSA suites once more, with finite-field groups (see Log.absences)."""
-        ecdsa = ecdsa_among(suites)
-        lists = self._lists(version, tuple(suite for suite in suites if suite not in ecdsa))
-        return [replace(self._hello(version, some), groups=GroupList.FINITE_FIELD) for some in lists]
-
-    def _lists(self, version: TlsVersion, suites: tuple[int, ...]) -> list[tuple[int, ...]]:
-        if not suites:
-            return []
-        if self._style is HelloStyle.SHORT and version >= TlsVersion.SSL_3_0:
-            return short_lists_of(suites, _SHORTEST_LIST)
-        return short_lists_of(suites) if self._is_deaf_to_long_lists(version) else [suites]
-
-    def _is_deaf_to_long_lists(self, version: TlsVersion) -> bool:
-        """A long list with a good suite at its end was not accepted, or one of this version was not answered."""
-        of_version = (record for record in self._log.records if record.wave and record.probe.hello.version is version and len(record.offered) > LONG_LIST)
-        return self._log.is_deaf_to_long_lists or any(record.reading.reaction is Reaction.UNPROVEN for record in of_version)
-
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""
-        if self._log.times_asked(hello) >= _ATTEMPTS or self._log.times_unproven(hello) >= _SILENCES:
+        reactions = self._log.reactions(hello)
+        if len(reactions) >= _ATTEMPTS or reactions.count(Reaction.UNPROVEN) >= _SILENCES:
             return False
         self._asked.setdefault(hello, Probe(hello=hello, purpose=purpose))
         return True
