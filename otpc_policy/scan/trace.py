@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
 from otpc_policy.scan.handshakes import Shaken
@@ -32,7 +33,7 @@ def _survey_steps(measured: Measured, log: Log) -> Iterator[TraceStep]:
     for record in log.records:
         yield TraceStep(
             purpose=record.probe.purpose.value,
-            offered=_offered(record.probe.hello),
+            offered=_offered(_described(record.probe.hello)),
             answer=_answered(record),
             proves=_proves(measured, record, absences[record.probe.hello.version]),
             started_s=record.outcome.started_s,
@@ -40,14 +41,29 @@ def _survey_steps(measured: Measured, log: Log) -> Iterator[TraceStep]:
         )
 
 
-# The same hellos are sent to all servers; their descriptions are shared by all facts that are kept.
+class _Offer(NamedTuple):
+    """What is said of a hello."""
+
+    lowest: TlsVersion
+    highest: TlsVersion
+    length: int
+    last: int
+    key_type: KeyType | None
+    has_name: bool
+
+
+def _described(hello: ClientHello) -> _Offer:
+    suites = hello.cipher_suites
+    return _Offer(hello.lowest, hello.version, len(suites), suites[-1], hello.key_type, hello.server_name is not None)
+
+
+# All servers are sent the same hellos, but for the name; their descriptions are shared by all facts that are kept.
 @lru_cache(maxsize=1024)
-def _offered(hello: ClientHello) -> str:
-    last = suite_name(hello.cipher_suites[-1])
-    suites = f"{len(hello.cipher_suites)} suites, the last {last}" if len(hello.cipher_suites) > 1 else last
-    versions = hello.version.label if hello.lowest is hello.version else f"{hello.lowest.label} to {hello.version.label}"
-    key_type = f", signature schemes of {hello.key_type.value} alone" if hello.key_type is not None else ""
-    return f"{versions}: {suites}{key_type}{'' if hello.server_name is not None else ', no server name'}"
+def _offered(offer: _Offer) -> str:
+    suites = f"{offer.length} suites, the last {suite_name(offer.last)}" if offer.length > 1 else suite_name(offer.last)
+    versions = offer.highest.label if offer.lowest is offer.highest else f"{offer.lowest.label} to {offer.highest.label}"
+    schemes = f", signature schemes of {offer.key_type.value} alone" if offer.key_type is not None else ""
+    return f"{versions}: {suites}{schemes}{'' if offer.has_name else ', no server name'}"
 
 
 def _answered(record: Record) -> str:
@@ -76,9 +92,9 @@ def _proves(measured: Measured, record: Record, absences: Mapping[int, Evidence]
         return f"nothing: {reading.remark}"
     if hello.key_type is not None:
         return f"no {hello.key_type.value} certificate is served" if measured.absences(hello.version, hello.key_type) else _NOTHING
-    if hello.version not in measured.accepted and absences.keys() >= record.offered:
-        return f"{hello.version.label} is not offered"
-    return "none of these suites is accepted" if absences.keys() >= record.offered else _NOTHING
+    if not absences.keys() >= record.offered:
+        return _NOTHING
+    return "none of these suites is accepted" if hello.version in measured.accepted else f"{hello.version.label} is not offered"
 
 
 def _handshake_step(measured: Measured, shaken: Shaken) -> TraceStep:

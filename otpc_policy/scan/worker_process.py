@@ -31,6 +31,7 @@ class WorkerProcess:
         self._process, self._reader, self._writer = process, reader, writer
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[HandshakeOutcome]] = {}
+        self._unsent: list[bytes] = []
         self._listening: asyncio.Task[None] | None = None
         self.alive = False
         self.asked = 0
@@ -84,13 +85,23 @@ class WorkerProcess:
         answer: asyncio.Future[HandshakeOutcome] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            self._writer.write(frame(encode_offer(number, offer)))
+            self._send(frame(encode_offer(number, offer)))
             async with asyncio.timeout(within_s):
                 return await answer
         except TimeoutError:
             raise WorkerStuck from None
         finally:
             self._waiting.pop(number, None)
+
+    def _send(self, message: bytes) -> None:
+        """Send it together with all that is asked in this turn of the loop: each write wakes the worker."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(message)
+
+    def _flush(self) -> None:
+        self._writer.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     def kill(self) -> None:
         """End it at once; everything that waits for it gets WorkerLost."""
