@@ -1,8 +1,10 @@
-"""A relay that only delays bytes, in a process of its own: `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S`.
+"""A relay that only delays bytes, in a process of its own: `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S TICK_S`.
 
 The relay of the tests costs more CPU than the whole of a check; here it shares two cores with what is measured. So: bare sockets, one
-loop, one queue of what is under way. LISTEN and TARGET are ADDRESS:PORT. Each line on stdin is answered with the connections that came so
-far, and the most that were open at once since the last answer.
+loop, one queue of what is under way. LISTEN and TARGET are ADDRESS:PORT. TICK_S: it looks no more often than that, and takes all that has
+come together; of many connections it then wakes up once for several, but cannot tell whether an end came before the next begin. 0: it looks
+whenever something comes. Each line on stdin is answered with the connections that came so far, and the most that were open at once since the
+last answer.
 """
 
 import heapq
@@ -34,8 +36,8 @@ class _Side:
 
 
 class _Relay:
-    def __init__(self, listener: socket.socket, target: tuple[str, int], round_trip_s: float) -> None:
-        self._listener, self._target, self._round_trip_s = listener, target, round_trip_s
+    def __init__(self, listener: socket.socket, target: tuple[str, int], round_trip_s: float, tick_s: float) -> None:
+        self._listener, self._target, self._round_trip_s, self._tick_s = listener, target, round_trip_s, tick_s
         self._epoll = select.epoll()
         self._sides: dict[int, _Side] = {}
         self._under_way: list[tuple[float, int, _Side, bytes]] = []
@@ -55,11 +57,13 @@ class _Relay:
             for number in ready:
                 if (side := self._sides.get(number)) is not None:
                     self._read(side)
-            if calls is not None:
-                # One in each turn, after the ends that came before it: or a caller that never has two open would seem to.
-                self._accept()
+            # One in each turn, after the ends that came before it: or a caller that never has two open would seem to.
+            while calls is not None and self._accept() and self._tick_s:
+                pass
             for to, content in self._due():
                 self._deliver(to, content)
+            if self._tick_s:
+                time.sleep(self._tick_s)
 
     def _wait_s(self) -> float | None:
         return max(0.0, self._under_way[0][0] - time.monotonic() - _HALF_TICK_S) if self._under_way else None
@@ -71,27 +75,35 @@ class _Relay:
         self._most_open = self._open
         return True
 
-    def _accept(self) -> None:
-        with suppress(BlockingIOError):
+    def _accept(self) -> bool:
+        """Take one connection that waits; say whether there was one."""
+        try:
             connection, _ = self._listener.accept()
-            settled_at = time.monotonic() + self._round_trip_s
-            onward = socket.socket()
-            onward.setsockopt(socket.SOL_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
-            onward.bind((next(self._sources), 0))
-            onward.setblocking(False)
-            with suppress(BlockingIOError):
-                onward.connect(self._target)
-            self._connections += 1
-            self._open += 1
-            self._most_open = max(self._most_open, self._open)
-            client, target = _Side(connection, settled_at, is_client=True), _Side(onward, settled_at, is_client=False)
-            client.other, target.other = target, client
-            for side in (client, target):
-                side.connection.setblocking(False)
-                side.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sides[side.connection.fileno()] = side
-            self._epoll.register(connection, select.EPOLLIN)
-            self._epoll.register(onward, select.EPOLLIN)
+        except BlockingIOError:
+            return False
+        settled_at = self._now() + self._round_trip_s
+        onward = socket.socket()
+        onward.setsockopt(socket.SOL_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
+        onward.bind((next(self._sources), 0))
+        onward.setblocking(False)
+        with suppress(BlockingIOError):
+            onward.connect(self._target)
+        self._connections += 1
+        self._open += 1
+        self._most_open = max(self._most_open, self._open)
+        client, target = _Side(connection, settled_at, is_client=True), _Side(onward, settled_at, is_client=False)
+        client.other, target.other = target, client
+        for side in (client, target):
+            side.connection.setblocking(False)
+            side.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sides[side.connection.fileno()] = side
+        self._epoll.register(connection, select.EPOLLIN)
+        self._epoll.register(onward, select.EPOLLIN)
+        return True
+
+    def _now(self) -> float:
+        """Return when what is found in this turn came, on average."""
+        return time.monotonic() - self._tick_s / 2
 
     def _read(self, side: _Side) -> None:
         """Take what came; nothing stands for an end, whatever its kind."""
@@ -106,7 +118,7 @@ class _Relay:
             del self._sides[side.connection.fileno()]
             if side.is_client:
                 self._open -= 1
-        due = max(time.monotonic(), side.settled_at) + self._round_trip_s / 2
+        due = max(self._now(), side.settled_at) + self._round_trip_s / 2
         heapq.heappush(self._under_way, (due, next(self._order), side.other, content))
 
     def _due(self) -> Iterator[tuple[_Side, bytes]]:
@@ -145,7 +157,7 @@ def main() -> None:
         listener.listen(_BACKLOG)
         address, port = listener.getsockname()
         print(f"serving on {address}:{port}", flush=True)
-        _Relay(listener, (target[0], int(target[1])), float(sys.argv[3])).run()
+        _Relay(listener, (target[0], int(target[1])), float(sys.argv[3]), float(sys.argv[4])).run()
 
 
 if __name__ == "__main__":
