@@ -4,6 +4,7 @@ nassl calls only recv, send and close, and every recv of its own would start a n
 a second would hold it for ever.
 """
 
+import os
 import socket
 import time
 
@@ -66,4 +67,32 @@ class GuardedSocket:
         if self._socket is None or left_s <= 0:
             raise TimeoutError("the deadline of the connection has passed")
         self._socket.settimeout(left_s)
+        return self._socket
+
+
+class EagerSocket(GuardedSocket):
+    """One that never waits: where it would, methods raise BlockingIOError."""
+
+    def fileno(self) -> int:
+        """Return the number of the socket, for a selector; -1 when it is closed, or not there yet."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def connect(self, address: str, port: int) -> None:
+        """Begin to connect to an IP address; when the socket can be written, finish_connecting tells what came of it."""
+        self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if code := self._socket.connect_ex((address, port)):
+            raise OSError(code, os.strerror(code))
+        self.connected = True
+
+    def finish_connecting(self) -> None:
+        """Raises OSError where the connection could not be made."""
+        if code := self._ready().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))
+        self.connected = True
+
+    def _ready(self) -> socket.socket:
+        if self._socket is None or self._ends_at <= time.monotonic():
+            raise TimeoutError("the deadline of the connection has passed")
         return self._socket

@@ -7,7 +7,7 @@ from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.worker_process import WorkerLost, WorkerProcess, WorkerStuck
 
-# Requests that one worker carries out at a time; it has a few more threads than that.
+# Requests that one worker carries out at a time; more would each wait longer for its core.
 HANDSHAKES_PER_WORKER = 24
 # The worker's socket ends a connection at its deadline. Scheduling and the pipe take milliseconds; after this long it is stuck.
 _STUCK_MARGIN_S = 2.0

@@ -1,10 +1,12 @@
 """Servers for the scanner's tests: real ones from OpenSSL, and a relay that turns hostile after some connections."""
 
 import asyncio
+import selectors
 import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -14,7 +16,8 @@ from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.facts import KeyType, TlsVersion
-from otpc_policy.scan.handshake import HandshakeOffer
+from otpc_policy.scan.client_handshake import ClientHandshake
+from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.support.certificates import Issued
@@ -49,6 +52,19 @@ def offer(
         deadline_s=deadline_s,
         byte_limit=100_000,
     )
+
+
+def handshake(offer: HandshakeOffer) -> HandshakeOutcome:
+    """Carry out one offer, waiting where the worker would."""
+    one = ClientHandshake(offer)
+    with selectors.DefaultSelector() as selector:
+        while (outcome := one.go_on()) is None:
+            selector.register(one, selectors.EVENT_READ if one.is_connected else selectors.EVENT_WRITE)
+            is_ready = selector.select(one.until_s - time.monotonic())
+            selector.unregister(one)
+            if not is_ready:
+                return one.give_up()
+    return outcome
 
 
 def server_hello(suite: int, version: int = 0x0303) -> bytes:

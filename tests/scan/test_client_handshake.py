@@ -14,9 +14,8 @@ from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePE
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
-from otpc_policy.scan.sslyze_worker import handshake
 from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
-from tests.scan.partners import SIX, Handler, close, drip, free_port, offer, openssl_server, reset, says, server, stall, tls_server
+from tests.scan.partners import SIX, Handler, close, drip, free_port, handshake, offer, openssl_server, reset, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority
 
 TLS13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
