@@ -1,6 +1,7 @@
 """Servers for the scanner's tests: real ones from OpenSSL, and a relay that turns hostile after some connections."""
 
 import asyncio
+import os
 import selectors
 import socket
 import ssl
@@ -165,6 +166,17 @@ async def server(handler: Handler) -> AsyncIterator[int]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await listening.wait_closed()
+
+
+def open_sockets(process: int | str = "self") -> int:
+    """Sockets of a process: descriptors that the system calls by that name."""
+    found = 0
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            found += os.readlink(descriptor).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return found
 
 
 async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

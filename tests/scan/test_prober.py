@@ -1,9 +1,7 @@
 """Carrying hellos over loopback: order, bounds, and that nothing is left behind."""
 
 import asyncio
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
-from tests.scan.partners import close, drip, free_port, reset, says, server, server_hello, stall
+from tests.scan.partners import close, drip, free_port, open_sockets, reset, says, server, server_hello, stall
 
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
@@ -39,17 +37,6 @@ async def carried(one: Prober, wave: Sequence[Probe]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     await one.run(wave, outcomes)
     return outcomes
-
-
-def open_sockets() -> int:
-    """Sockets of this process: descriptors that the system calls by that name."""
-    found = 0
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            found += os.readlink(descriptor).startswith("socket:")
-        except FileNotFoundError:
-            continue
-    return found
 
 
 class Gate:

@@ -13,7 +13,7 @@ from otpc_policy.scan.handshake import Ending
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.worker_process import WorkerLost, WorkerProcess
-from tests.scan.partners import close, offer, openssl_server, server, stall
+from tests.scan.partners import close, offer, open_sockets, openssl_server, server, stall
 from tests.support.certificates import CertificateAuthority
 
 
@@ -44,6 +44,23 @@ async def test_handshakes_run_side_by_side_and_nothing_is_left_behind(tmp_path: 
     assert [outcome.chain for outcome in outcomes] == [leaf.chain_der] * 30
     assert len(pids) == 2
     assert not any(is_running(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(("count", "each"), [(4, [0, 4]), (8, [4, 4]), (16, [8, 8])])
+async def test_the_handshakes_of_a_scan_share_a_worker_and_many_are_spread(count: int, each: list[int]) -> None:
+    all_arrived = asyncio.Barrier(count + 1)
+
+    async def arrive_and_stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with all_arrived:
+            pass
+        await stall(reader, writer)
+
+    async with server(arrive_and_stall) as port, running(ScanLimits(workers=2)) as pool:
+        idle = {pid: open_sockets(pid) for pid in pool.worker_pids}
+        waiting = [asyncio.create_task(pool.handshake(offer(port, deadline_s=1))) for _ in range(count)]
+        async with all_arrived:
+            assert sorted(open_sockets(pid) - before for pid, before in idle.items()) == each
+        assert {(await one).ending for one in waiting} == {Ending.TIMED_OUT}
 
 
 async def test_a_worker_that_dies_costs_its_neighbours_nothing() -> None:
