@@ -134,6 +134,8 @@ class AddressScan:
                 measured.completed,
                 [one.handshake for one in self._handshakes.done],
             )
+            if not wanted:
+                return
             await self._shake_all(wanted, one_by_one=not is_steady)
 
     async def _shake_all(self, wanted: list[Handshake], *, one_by_one: bool) -> None:
