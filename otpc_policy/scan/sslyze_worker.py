@@ -62,16 +62,12 @@ class _Worker:
                 else:
                     self._go_on(key.data)
             for number in [number for number, one in self._under_way.items() if one.until_s <= time.monotonic()]:
-                self._end(number, self._under_way[number].give_up())
+                self._take(number, self._under_way[number].give_up)
 
     def _go_on(self, number: int) -> None:
         handshake = self._under_way[number]
-        try:
-            outcome = handshake.go_on()
-        except Exception as error:  # noqa: BLE001 - outermost frame of a request: the worker outlives every handshake
-            outcome = HandshakeOutcome(ending=Ending.NOT_RUN, detail=f"{type(error).__name__}: {error}")
-        if outcome is not None:
-            self._end(number, outcome)
+        self._take(number, handshake.go_on)
+        if number not in self._under_way:
             return
         events = selectors.EVENT_READ if handshake.is_connected else selectors.EVENT_WRITE
         if number not in self._watched:
@@ -80,7 +76,14 @@ class _Worker:
             self._selector.modify(handshake, events, number)
         self._watched[number] = events
 
-    def _end(self, number: int, outcome: HandshakeOutcome) -> None:
+    def _take(self, number: int, step: Callable[[], HandshakeOutcome | None]) -> None:
+        """Take a step of a handshake; if it is the last, answer."""
+        try:
+            outcome = step()
+        except Exception as error:  # noqa: BLE001 - outermost frame of a request: the worker outlives every handshake
+            outcome = HandshakeOutcome(ending=Ending.NOT_RUN, detail=f"{type(error).__name__}: {error}")
+        if outcome is None:
+            return
         handshake = self._under_way.pop(number)
         if self._watched.pop(number, None) is not None:
             self._selector.unregister(handshake)
