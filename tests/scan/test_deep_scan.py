@@ -215,7 +215,10 @@ async def test_a_server_that_turns_hostile_is_cleared_of_nothing(good: Listener,
     results = await asyncio.gather(*(deepened(behaviour) for behaviour in HOSTILE.values()))
     for name, facts in zip(HOSTILE, results, strict=True):
         assert set(present(facts).values()) == {UNKNOWN}, name
-        assert facts.cipher_suites == make_address().cipher_suites, name
+        # Nothing is taken back; a busy machine may leave sslyze a last good connection, which shows one suite more.
+        assert set(make_address().cipher_suites) <= set(facts.cipher_suites), name
+        shown = set(facts.cipher_suites) - set(make_address().cipher_suites)
+        assert {(one.support, one.handshake_completed) for one in shown} <= {(YES, True)}, name
         assert facts.deep is not None
         assert facts.deep.remarks, name
         assert facts.deep.duration.total_seconds() < 8, name
