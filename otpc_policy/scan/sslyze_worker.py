@@ -107,9 +107,10 @@ def main() -> None:
         except OSError:
             os._exit(0)  # the parent is gone
 
+    worker = _Worker(sys.stdin.fileno(), answer)
     load_libraries()
     answer(READY)
-    _Worker(sys.stdin.fileno(), answer).run()
+    worker.run()
     os._exit(0)  # the parent is gone or has everything: waiting for connections serves nobody
 
 
