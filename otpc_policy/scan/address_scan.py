@@ -1,6 +1,7 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
 
 import asyncio
+from collections.abc import Sequence
 
 from otpc_policy.endpoint import Endpoint, is_ip_literal
 from otpc_policy.facts import ClientAuth, HttpService, TlsVersion, TraceStep
@@ -101,22 +102,16 @@ class AddressScan:
         survey = Survey(self._server_name)
         self._surveys.append(survey.log)
         while probes := survey.next_wave(self._handshakes.key_types_over_tls13):
-            outcomes: list[Outcome] = []
-            try:
-                await self._prober.run(probes, outcomes)
-            finally:
-                survey.take(probes, outcomes)
+            await self._carry(survey, probes)
             self._openings.limit = min(self._openings.limit, _borne(survey.log))
             if tls13:
                 # They end as the first wave does, and tell which key types need no hello of their own.
                 await asyncio.wait(tls13)
-        if self._openings.limit > 1 and survey.log.versions and survey.is_patchy:
-            await self._confirm(survey)
+        if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
+            self._openings.limit = 1
+            await self._carry(survey, again)
 
-    async def _confirm(self, survey: Survey) -> None:
-        """Send again what was refused, one hello after the other."""
-        self._openings.limit = 1
-        probes = survey.confirmation()
+    async def _carry(self, survey: Survey, probes: Sequence[Probe]) -> None:
         outcomes: list[Outcome] = []
         try:
             await self._prober.run(probes, outcomes)

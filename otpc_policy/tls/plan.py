@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from otpc_policy.facts import KeyType, TlsVersion
 from otpc_policy.tls.answer import Garbage, PlainHttp
+from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.offers import ecdsa_among, opening, second_opening
 from otpc_policy.tls.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
@@ -14,6 +15,7 @@ from otpc_policy.tls.wave import Wave
 
 # A server of every suite of every version needs 28; this ends a conversation with one that answers by chance.
 _WAVES = 40
+_Kind = tuple[TlsVersion, bool]
 
 
 class Survey:
@@ -40,31 +42,36 @@ class Survey:
             return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
         return Wave(log, self._server_name).probes(obtained)
 
-    @property
-    def is_patchy(self) -> bool:
-        """Of hellos that differ in their last suite alone, the first wave had some accepted and others not.
+    def confirmation(self) -> tuple[Probe, ...]:
+        """Return hellos behind the first wave that were refused, lanes left out, to be sent once more with the server to itself.
 
-        Servers with few suites look so, and servers that turn away what comes beside a few other connections: the controls that are sent last
-        have those to themselves, and would not show it.
+        What is accepted then contradicts the refusal, and makes the server unsteady. The controls that are sent last have the server to themselves,
+        too: they would not show that it turns away what comes beside a few other connections. The first wave does. Where such a server may have
+        accepted a part of the hellos of one kind, everything is asked again; where it refused all of a kind and accepted others, this kind.
         """
-        fates: dict[tuple[TlsVersion, bool], set[bool]] = {}
+        fates: dict[_Kind, set[bool]] = {}
         for record in self.log.records:
             if record.wave == 0:
-                hello = record.probe.hello
-                fates.setdefault((hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))), set()).add(record.chose)
-        return any(len(fate) > 1 for fate in fates.values())
-
-    def confirmation(self) -> tuple[Probe, ...]:
-        """Return every hello behind the first wave that was refused, lanes left out, to be sent once more with the server to itself.
-
-        What is accepted then contradicts the refusal, and makes the server unsteady.
-        """
-        refused = (record.probe for record in self.log.records if record.wave and record.refused and record.probe.purpose is not Purpose.LANE)
-        return tuple({probe.hello: Probe(hello=probe.hello, purpose=Purpose.CONFIRMATION) for probe in refused}.values())
+                fates.setdefault(_kind(record.probe.hello), set()).add(record.chose)
+        is_patchy = any(len(fate) > 1 for fate in fates.values())
+        refused_kinds = {kind for kind, fate in fates.items() if True not in fate}
+        if not is_patchy and len(refused_kinds) in (0, len(fates)):
+            return ()
+        refused = (
+            record.probe.hello
+            for record in self.log.records
+            if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.probe.hello) in refused_kinds)
+        )
+        return tuple(Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused))
 
     def take(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""
         self.log.add(probes, outcomes)
+
+
+def _kind(hello: ClientHello) -> _Kind:
+    """Return what the hellos of the first wave share that differ in their last suite alone."""
+    return hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))
 
 
 def _speaks_tls(log: Log) -> bool:

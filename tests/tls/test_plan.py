@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
-from otpc_policy.tls.client_hello import HelloStyle
-from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, suites_at
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, ecdsa_among, suites_at
 from otpc_policy.tls.probe import Purpose
+from otpc_policy.tls.proof import Log
 from tests.tls.model_server import CLOSE, PLAIN_HTTP, RESET, SILENCE, Model, Order, Said, alert
 from tests.tls.surveying import asked, falsehoods, gaps, survey
 
@@ -161,28 +162,48 @@ def test_a_server_that_accepts_nothing_is_unknown_after_two_waves(said: Said) ->
     assert surveyed.known == {}
 
 
+def refused_behind_the_first_wave(log: Log) -> set[ClientHello]:
+    return {record.probe.hello for record in log.records if record.wave and record.refused}
+
+
 @pytest.mark.parametrize(
-    ("model", "is_patchy"),
-    [
-        (COMPLIANT, False),
-        (Model(suites={TLS13: USUAL_13, TLS12: PAYMENT_RSA}, key_types=RSA), False),
-        (LAX, False),
-        (Model(suites={TLS12: PAYMENT_RSA[:1]}), True),
-        (Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES}), True),
-    ],
-    ids=["compliant", "RSA alone", "lax", "one suite", "two of three over TLS 1.3"],
+    "model",
+    [Model(suites={TLS12: PAYMENT_RSA[:1]}), Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})],
+    ids=["one suite", "two of three over TLS 1.3"],
 )
-def test_a_first_wave_that_was_accepted_in_part_is_patchy(model: Model, is_patchy: bool) -> None:
+def test_a_kind_of_hello_that_was_accepted_in_part_has_everything_asked_again(model: Model) -> None:
     """So would a server look that turns away what comes beside a few other connections."""
-    assert survey(model).planner.is_patchy is is_patchy
-
-
-def test_what_was_refused_can_be_asked_again_and_an_acceptance_then_contradicts() -> None:
-    patchy = Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})
-    one = survey(patchy).planner
+    one = survey(model).planner
     again = one.confirmation()
     assert {probe.purpose for probe in again} == {Purpose.CONFIRMATION}
-    assert {probe.hello for probe in again} == {record.probe.hello for record in one.log.records if record.wave and record.refused}
+    assert {probe.hello for probe in again} == refused_behind_the_first_wave(one.log)
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "is_ecdsa"),
+    [
+        (Model(suites={TLS13: USUAL_13, TLS12: PAYMENT_RSA}, key_types=RSA), TLS12, True),
+        (Model(suites={TLS13: USUAL_13, TLS12: PAYMENT_ECDSA}, key_types=frozenset({KeyType.ECDSA})), TLS12, False),
+        (Model(suites={TLS12: PAYMENT_SUITES}), TLS13, False),
+    ],
+    ids=["RSA alone", "ECDSA alone", "TLS 1.2 alone"],
+)
+def test_a_kind_of_hello_that_was_refused_beside_others_is_asked_again_by_itself(model: Model, version: TlsVersion, is_ecdsa: bool) -> None:
+    one = survey(model).planner
+    of_kind = {
+        hello for hello in refused_behind_the_first_wave(one.log) if hello.version is version and bool(ecdsa_among(hello.cipher_suites[-1:])) is is_ecdsa
+    }
+    assert {probe.hello for probe in one.confirmation()} == of_kind
+
+
+@pytest.mark.parametrize("model", [COMPLIANT, LAX], ids=["compliant", "lax"])
+def test_a_first_wave_that_was_accepted_as_a_whole_has_nothing_asked_again(model: Model) -> None:
+    assert survey(model).planner.confirmation() == ()
+
+
+def test_what_is_accepted_when_it_is_asked_again_contradicts() -> None:
+    one = survey(Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})).planner
+    again = one.confirmation()
     assert not any(one.log.contradictions())
     one.take(again, [asked(COMPLIANT, probe, 0) for probe in again])
     assert any(one.log.contradictions())
