@@ -1,7 +1,7 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from otpc_policy.endpoint import Endpoint, is_ip_literal
 from otpc_policy.facts import ClientAuth, HttpService, TlsVersion, TraceStep
@@ -102,21 +102,22 @@ class AddressScan:
         survey = Survey(self._server_name)
         self._surveys.append(survey.log)
         while probes := survey.next_wave(self._handshakes.key_types_over_tls13):
-            await self._carry(survey, probes)
+            await self._carry(probes, survey.take)
             self._openings.limit = min(self._openings.limit, _borne(survey.log))
             if tls13:
                 # They end as the first wave does, and tell which key types need no hello of their own.
                 await asyncio.wait(tls13)
         if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
             self._openings.limit = 1
-            await self._carry(survey, again)
+            await self._carry(again, survey.take)
 
-    async def _carry(self, survey: Survey, probes: Sequence[Probe]) -> None:
+    async def _carry(self, probes: Sequence[Probe], take: Callable[[Sequence[Probe], Sequence[Outcome]], None]) -> None:
+        """Carry out a wave and have it taken down, what there is of it if it is cut short."""
         outcomes: list[Outcome] = []
         try:
             await self._prober.run(probes, outcomes)
         finally:
-            survey.take(probes, outcomes)
+            take(probes, outcomes)
 
     async def _follow_up(self) -> None:
         is_steady = self.measured().is_steady
@@ -158,10 +159,7 @@ class AddressScan:
         if good is None:
             return False
         control = Log()
-        probes = (Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),)
-        outcomes: list[Outcome] = []
-        await self._prober.run(probes, outcomes)
-        control.add(probes, outcomes)
+        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
         return control.records[0].chose
 
 

@@ -1,10 +1,10 @@
 """One connection that carries one hello. Nothing here waits: whoever watches the socket says when it is ready."""
 
-import errno
 import os
 import socket
 
 from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.connecting import finish_connecting
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.certificate_hint import certificate_hint
@@ -32,8 +32,7 @@ class Exchange:
 
     def finish_connecting(self) -> None:
         """Take note of the end of connecting. Raises OSError if it failed."""
-        if code := self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(code, os.strerror(code))
+        finish_connecting(self.connection)
         self.is_connected = True
 
     def speak(self) -> None:
@@ -72,20 +71,6 @@ class Exchange:
             started_s=self.started_s - begun_s,
             duration_s=now_s - self.started_s,
         )
-
-
-def connecting_socket(peer: tuple[str, int]) -> socket.socket:
-    """Return a socket that becomes ready for writing when it is connected, or failed to be. Raises OSError."""
-    connection = socket.socket(socket.AF_INET6 if ":" in peer[0] else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if (code := connection.connect_ex(peer)) not in (0, errno.EINPROGRESS, errno.EINTR):
-            raise OSError(code, os.strerror(code))
-    except OSError:
-        connection.close()
-        raise
-    return connection
 
 
 def ending_of(error: OSError, *, is_connected: bool) -> Ending:

@@ -4,9 +4,10 @@ nassl calls only recv, send and close, and every recv of its own would start a n
 a second would hold it for ever.
 """
 
-import os
 import socket
 import time
+
+from otpc_policy.scan.connecting import connecting_socket, finish_connecting
 
 # Enough for any ServerHello, behind a few warnings.
 FIRST_BYTES = 4096
@@ -79,17 +80,12 @@ class EagerSocket(GuardedSocket):
 
     def connect(self, address: str, port: int) -> None:
         """Begin to connect to an IP address; when the socket can be written, finish_connecting tells what came of it."""
-        self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if code := self._socket.connect_ex((address, port)):
-            raise OSError(code, os.strerror(code))
-        self.connected = True
+        self._socket = connecting_socket((address, port))
+        raise BlockingIOError("not connected yet")
 
     def finish_connecting(self) -> None:
         """Raises OSError where the connection could not be made."""
-        if code := self._ready().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(code, os.strerror(code))
+        finish_connecting(self._ready())
         self.connected = True
 
     def _ready(self) -> socket.socket:

@@ -9,7 +9,8 @@ import selectors
 from collections.abc import Callable, Sequence
 from math import inf
 
-from otpc_policy.scan.exchange import Exchange, connecting_socket, ending_of
+from otpc_policy.scan.connecting import connecting_socket
+from otpc_policy.scan.exchange import Exchange, ending_of
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.probe import Ending, Outcome, Probe

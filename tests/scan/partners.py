@@ -122,26 +122,13 @@ async def tls_server(directory: Path, leaf: Issued, handler: Handler, *, alpn: l
     context.load_cert_chain(*leaf.write(directory, "leaf"))
     if alpn:
         context.set_alpn_protocols(alpn)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        await listening.wait_closed()
+    async with server(handler, tls=context) as port:
+        yield port
 
 
 @asynccontextmanager
-async def server(handler: Handler) -> AsyncIterator[int]:
-    """Run a scripted server; its connections are dropped at the end. Yields the port."""
+async def server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Run a scripted server; its connections are dropped at the end. tls: the handler reads and writes inside it. Yields the port."""
     writers: list[asyncio.StreamWriter] = []
     tasks: set[asyncio.Task[None]] = set()
 
@@ -157,7 +144,7 @@ async def server(handler: Handler) -> AsyncIterator[int]:
         finally:
             writer.transport.abort()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
