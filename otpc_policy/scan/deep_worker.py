@@ -31,8 +31,8 @@ from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
 from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
+from otpc_policy.tls.absence import CLOSES
 from otpc_policy.tls.probe import Ending
-from otpc_policy.tls.proof import CLOSES
 
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
 _REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)

@@ -8,7 +8,7 @@ from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.facts import HttpService
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.scan.openings import Openings
-from otpc_policy.tls.proof import CLOSES
+from otpc_policy.tls.absence import CLOSES
 
 
 class HttpQuestion:

@@ -6,7 +6,8 @@ from otpc_policy.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.client_hello import HelloStyle
-from otpc_policy.tls.proof import LONG_LIST, Record
+from otpc_policy.tls.probe import Record
+from otpc_policy.tls.proof import LONG_LIST
 
 _UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
 _UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"

@@ -11,8 +11,8 @@ from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
-from otpc_policy.tls.probe import Ending, Purpose
-from otpc_policy.tls.proof import Log, Record
+from otpc_policy.tls.probe import Ending, Purpose, Record
+from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import Reaction, suite_name
 
 _NOTHING = "nothing by itself"

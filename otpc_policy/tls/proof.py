@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
-from otpc_policy.tls.absence import CLOSES, Refused, absent, absent_with_both, seen_often
+from otpc_policy.tls.absence import Refused, absent, absent_with_both, seen_often
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
-
-__all__ = ["CLOSES", "LONG_LIST", "Log", "Record"]
 
 # Some servers ignore the suites behind the 64th, or the 128th, of a hello (F5 K14758 and others).
 LONG_LIST = 64
