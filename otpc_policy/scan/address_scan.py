@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from otpc_policy.endpoint import Endpoint, is_ip_literal
-from otpc_policy.facts import ClientAuth, HttpService, TlsVersion, TraceStep
+from otpc_policy.facts import ClientAuth, HttpService, TraceStep
 from otpc_policy.scan.handshake import HandshakeOffer
-from otpc_policy.scan.handshakes import MOST_USUAL, PAYMENT_CLIENT, Handshake, Handshakes, client_auth, missing_handshakes
+from otpc_policy.scan.handshakes import MOST_USUAL, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
@@ -14,11 +14,14 @@ from otpc_policy.scan.prober import Prober
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.trace import trace
 from otpc_policy.scan.translation import Measured
+from otpc_policy.tls.client_hello import ClientHello
+from otpc_policy.tls.client_profiles import ProfileHello
+from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.plan import Survey
-from otpc_policy.tls.probe import Outcome, Probe, Purpose
+from otpc_policy.tls.probe import AnyHello, Hello_co, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
 
-# Rounds of handshakes for certificates that the first four did not bring.
+# Rounds of handshakes for certificates that no flight proved.
 _FOLLOW_UPS = 2
 # Where nothing was accepted yet, nothing is known of what the server bears.
 _UNTRIED = 8
@@ -47,7 +50,8 @@ class AddressScan:
         self._http = HttpQuestion(address=address, endpoint=endpoint, openings=self._openings, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Log] = []
-        self._measured: tuple[tuple[int, int, int], Measured] | None = None
+        self._clients = ClientSurvey(self._server_name)
+        self._measured: tuple[tuple[int, ...], Measured] | None = None
 
     @property
     def connections_used(self) -> int:
@@ -62,15 +66,17 @@ class AddressScan:
     @property
     def client_auth(self) -> ClientAuth:
         """Whether a client certificate is asked for, or required."""
-        asked = client_auth(self._handshakes.completed())
+        asked = client_auth(self.measured().presented)
         return ClientAuth.REQUIRED if asked is ClientAuth.REQUESTED and self._http.proves_client_auth else asked
 
     def measured(self) -> Measured:
         """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
         surveys = tuple(self._surveys) or (Log(),)
-        state = (len(surveys), surveys[-1].waves, len(self._handshakes.done))
+        clients, leaves = self._clients, self._http.leaves
+        state = (len(surveys), surveys[-1].waves, len(clients.records), len(self._handshakes.done), len(leaves))
         if self._measured is None or self._measured[0] != state:
-            self._measured = (state, Measured(surveys=surveys, completed=self._handshakes.completed()))
+            completed = tuple(self._handshakes.presented())
+            self._measured = (state, Measured(surveys=surveys, clients=clients, completed=completed, http_leaves=tuple(leaves)))
         return self._measured[1]
 
     def trace(self) -> tuple[TraceStep, ...]:
@@ -80,38 +86,42 @@ class AddressScan:
     async def run(self) -> None:
         """Measure. Cancel it to stop; what is known stays."""
         async with asyncio.TaskGroup() as tasks:
-            of_client = {
-                handshake: tasks.create_task(self._handshakes.shake(handshake, self._http.request if handshake is MOST_USUAL else b""))
-                for handshake in PAYMENT_CLIENT
-            }
-            http = tasks.create_task(self._ask_http(of_client[MOST_USUAL]))
-            tls13 = [task for handshake, task in of_client.items() if handshake.version is TlsVersion.TLS_1_3]
-            await self._survey(tls13)
+            usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
+            http = tasks.create_task(self._ask_http(usual))
+            await self._survey()
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: everything is asked again, one after the other.
                 self._openings.limit = 1
-                await self._survey([])
-            await asyncio.wait(of_client.values())
+                await self._survey()
+            await asyncio.wait((usual,))
             await self._follow_up()
             self._handshakes_done.set()
             await http
             if self._http.service is HttpService.UNKNOWN and len(self._surveys) > 1:
                 await self._ask_http_alone()
 
-    async def _survey(self, tls13: list[asyncio.Task[bytes]]) -> None:
+    async def _survey(self) -> None:
         survey = Survey(self._server_name)
         self._surveys.append(survey.log)
-        while probes := survey.next_wave(self._handshakes.key_types_over_tls13):
-            await self._carry(probes, survey.take)
+        while True:
+            probes = survey.next_wave()
+            clients = self._clients.next_wave(survey.log, is_closed=any(probe.is_last for probe in probes))
+            if not probes and not clients:
+                break
+            await self._carry_together(survey, probes, clients)
             self._openings.limit = min(self._openings.limit, _borne(survey.log))
-            if tls13:
-                # They end as the first wave does, and tell which key types need no hello of their own.
-                await asyncio.wait(tls13)
         if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
             self._openings.limit = 1
             await self._carry(again, survey.take)
 
-    async def _carry(self, probes: Sequence[Probe], take: Callable[[Sequence[Probe], Sequence[Outcome]], None]) -> None:
+    async def _carry_together(self, survey: Survey, probes: tuple[Probe[ClientHello], ...], clients: tuple[Probe[ProfileHello], ...]) -> None:
+        def take(_: Sequence[Probe[AnyHello]], outcomes: Sequence[Outcome]) -> None:
+            survey.take(probes, outcomes[: len(probes)])
+            self._clients.take(clients, outcomes[len(probes) :])
+
+        await self._carry((*probes, *clients), take)
+
+    async def _carry(self, probes: Sequence[Probe[Hello_co]], take: Callable[[Sequence[Probe[Hello_co]], Sequence[Outcome]], None]) -> None:
         """Carry out a wave and have it taken down, what there is of it if it is cut short."""
         outcomes: list[Outcome] = []
         try:
@@ -125,9 +135,8 @@ class AddressScan:
             measured = self.measured()
             wanted = missing_handshakes(
                 {version: sorted(suites) for version, suites in measured.accepted.items()},
-                measured.tls13_key_types,
                 measured.leaf_hints,
-                measured.completed,
+                measured.presented,
                 [one.handshake for one in self._handshakes.done],
             )
             if not wanted:
@@ -151,7 +160,7 @@ class AddressScan:
 
     async def _is_certificate_requested(self) -> bool:
         await self._handshakes_done.wait()
-        return client_auth(self._handshakes.completed()) is ClientAuth.REQUESTED
+        return client_auth(self.measured().presented) is ClientAuth.REQUESTED
 
     async def _is_still_good(self) -> bool:
         """Send again the first hello that was accepted."""

@@ -18,7 +18,7 @@ from nassl.ssl_client import ClientCertificateRequested, OpenSslVersionEnum
 from sslyze.connection_helpers.tls_connection import SslConnection
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.guarded_socket import ByteLimitReached, EagerSocket
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 from otpc_policy.tls.answer import ServerHello, parse_answer
@@ -36,15 +36,6 @@ _VERSIONS = {
     TlsVersion.TLS_1_1: OpenSslVersionEnum.TLSV1_1,
     TlsVersion.TLS_1_2: OpenSslVersionEnum.TLSV1_2,
     TlsVersion.TLS_1_3: OpenSslVersionEnum.TLSV1_3,
-}
-# Pairs of digest and key type, as NIDs of OpenSSL 1.1.1. TLS 1.3 signs with PSS alone (RFC 8446 4.2.3), but HAProxy looks for the schemes of
-# PKCS #1 to see whether a client takes its RSA certificate.
-_SHA1, _SHA256, _SHA384, _SHA512 = 64, 672, 673, 674
-_RSA, _RSA_PSS, _EC, _ED25519, _ED448 = 6, 912, 408, 1087, 1088
-_SIGNATURE_SCHEMES = {
-    KeyType.RSA: (_SHA256, _RSA_PSS, _SHA384, _RSA_PSS, _SHA512, _RSA_PSS, _SHA256, _RSA, _SHA384, _RSA, _SHA512, _RSA),
-    KeyType.ECDSA: (_SHA256, _EC, _SHA384, _EC, _SHA512, _EC, _SHA1, _EC),
-    KeyType.EDDSA: (0, _ED25519, 0, _ED448),
 }
 
 
@@ -173,8 +164,6 @@ def _client(offer: HandshakeOffer) -> Any:
         # Security level 0: weak keys and old hashes must be seen, not refused by us. Some suite has to stand beside it.
         client.set_cipher_list(":".join([*(older or ["ECDHE-RSA-AES128-GCM-SHA256"]), "@SECLEVEL=0"]))
         client.set_ciphersuites(":".join(suite.openssl_name for suite in suites if suite.is_tls13))
-        if offer.key_type is not None:
-            client._ssl.set1_sigalgs(list(_SIGNATURE_SCHEMES[offer.key_type]))  # the public method knows no EdDSA
     if offer.version is None or offer.version >= TlsVersion.TLS_1_0:
         client.set_tlsext_status_ocsp()
     return client

@@ -1,15 +1,14 @@
-"""One connection that carries one hello. Nothing here waits: whoever watches the socket says when it is ready."""
+"""One connection that carries one conversation. Nothing here waits: whoever watches the socket says when it is ready."""
 
 import os
 import socket
+from contextlib import suppress
 
-from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.connecting import finish_connecting
+from otpc_policy.scan.conversation import Conversation
+from otpc_policy.scan.key_proof import proves_key
 from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello
-from otpc_policy.tls.certificate_hint import certificate_hint
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
-from otpc_policy.tls.probe import Ending, Outcome, Probe
+from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe
 
 _READ_BYTES = 16_384
 
@@ -21,14 +20,13 @@ class Exchange:
     is_connected: over TCP. is_spoken: the whole hello has left.
     """
 
-    def __init__(self, connection: socket.socket, probe: Probe, limits: ScanLimits, *, place: int, beside: int, started_s: float) -> None:
+    def __init__(self, connection: socket.socket, probe: Probe[AnyHello], limits: ScanLimits, *, place: int, beside: int, started_s: float) -> None:
         self.connection, self.probe, self.place, self.beside, self.started_s = connection, probe, place, beside, started_s
         self.until_s = started_s + limits.connection_deadline_s
         self.is_connected = self.is_spoken = False
-        self._byte_limit = limits.connection_bytes
+        self._bytes_left = limits.connection_bytes
+        self._conversation: Conversation | None = None
         self._unsent = b""
-        self._received = b""
-        self._reader = AnswerReader()
 
     def finish_connecting(self) -> None:
         """Take note of the end of connecting. Raises OSError if it failed."""
@@ -36,40 +34,54 @@ class Exchange:
         self.is_connected = True
 
     def speak(self) -> None:
-        """Send as much of the hello as the socket takes. Raises OSError."""
-        hello = self._unsent or encode_client_hello(self.probe.hello, os.urandom(ENTROPY_BYTES))
-        try:
-            self._unsent = hello[self.connection.send(hello) :]
-        except BlockingIOError:
-            self._unsent = hello
+        """Send as much as the socket takes of what is to be said. Raises OSError."""
+        if self._conversation is None:
+            self._conversation = Conversation(self.probe.hello, os.urandom)
+            self._unsent = self._conversation.opening
+        with suppress(BlockingIOError):
+            self._unsent = self._unsent[self.connection.send(self._unsent) :]
         self.is_spoken = not self._unsent
 
     def listen(self) -> Ending | None:
-        """Read what is there; return how the exchange ended, if it has. Raises OSError."""
+        """Read what is there; return how the exchange ended, if it has. Raises OSError.
+
+        Where the server asked for another hello, is_spoken is false until that has left.
+        """
+        conversation = self._conversation
+        if conversation is None:
+            return None
         try:
             content = self.connection.recv(_READ_BYTES)
         except BlockingIOError:
             return None
         if not content:
-            return Ending.CLOSED
-        self._received += content
-        if not isinstance(self._reader.feed(content), Incomplete):
+            return Ending.ANSWERED if conversation.is_answered else Ending.CLOSED
+        self._bytes_left -= len(content)
+        self._unsent = conversation.receive(content)
+        if conversation.is_over:
             return Ending.ANSWERED
-        return Ending.BYTE_LIMIT if len(self._received) >= self._byte_limit else None
+        if self._bytes_left <= 0:
+            return Ending.ANSWERED if conversation.is_answered else Ending.BYTE_LIMIT
+        self.is_spoken = not self._unsent
+        return None
 
     def outcome(self, ending: Ending, *, begun_s: float, now_s: float) -> Outcome:
         """Return what came of it. begun_s: when the measurement began."""
-        answer = self._reader.at_end()
-        # The leaf that came in clear with the answer; more bytes are not waited for.
-        has_hint = isinstance(answer, ServerHello) and answer.version < TlsVersion.TLS_1_3
+        started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
+        conversation = self._conversation
+        if conversation is None:
+            return Outcome(ending=ending, connected=self.is_connected, beside=self.beside, started_s=started_s, duration_s=duration_s)
+        flight = conversation.flight
         return Outcome(
-            ending=ending,
+            # A server that breaks off its flight has answered all the same.
+            ending=Ending.ANSWERED if conversation.is_answered else ending,
             connected=self.is_connected,
-            answer=answer,
-            leaf_hint=certificate_hint(self._received) if has_hint else None,
+            answer=conversation.answer_at_end(),
+            flight=flight,
+            key_proven=flight is not None and proves_key(flight),
             beside=self.beside,
-            started_s=self.started_s - begun_s,
-            duration_s=now_s - self.started_s,
+            started_s=started_s,
+            duration_s=duration_s,
         )
 
 

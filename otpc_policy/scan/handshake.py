@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 
 
 class Ending(Enum):
@@ -35,7 +35,7 @@ class HandshakeOffer:
     """One hello to send, to one vetted address.
 
     server_name: None sends no SNI. version: None offers TLS 1.0 to 1.3 in one hello.
-    cipher_suites: code points. key_type: TLS 1.3 only, offer signature schemes of this key type alone.
+    cipher_suites: code points.
     legacy: use OpenSSL 1.0.2, which knows SSL 2, SSL 3, EXPORT, single DES and static Diffie-Hellman.
     request: what is sent behind the handshake, if it completes; the start of the reply is read.
     deadline_s: for the whole connection. byte_limit: bytes read from it.
@@ -46,7 +46,6 @@ class HandshakeOffer:
     server_name: str | None
     version: TlsVersion | None
     cipher_suites: tuple[int, ...]
-    key_type: KeyType | None = None
     legacy: bool = False
     request: bytes = b""
     deadline_s: float

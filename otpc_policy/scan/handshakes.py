@@ -1,4 +1,4 @@
-"""The handshakes that are completed with one address, as a payment client would: they bring the chains. Which ones, and what they brought."""
+"""The handshakes that are completed with one address: one for the HTTP question, and those for certificates that no flight proved."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.tls.answer import Answer, ServerHello, parse_answer
-from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, STANDARD_TLS13
+from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA
 from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
 
 # What is tried after the survey, for each certificate that is known to be there and was not obtained.
@@ -21,21 +21,14 @@ _LEGACY_CIPHERS = ("_DES_CBC_", "_DES40_", "_EXPORT", "_IDEA_")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """What is offered: one version, suites in order; key_type: TLS 1.3 only, signature schemes of this key type alone."""
+    """What is offered: one version, suites in order."""
 
     version: TlsVersion
     cipher_suites: tuple[int, ...]
-    key_type: KeyType | None = None
 
 
 # The one that most servers complete, so that it can carry a question, too.
 MOST_USUAL = Handshake(version=TlsVersion.TLS_1_2, cipher_suites=PAYMENT_RSA)
-# Two over TLS 1.2, because a server with two certificates must show both; and the same over TLS 1.3.
-PAYMENT_CLIENT = (
-    *(Handshake(version=TlsVersion.TLS_1_3, cipher_suites=STANDARD_TLS13, key_type=key_type) for key_type in (KeyType.RSA, KeyType.ECDSA)),
-    MOST_USUAL,
-    Handshake(version=TlsVersion.TLS_1_2, cipher_suites=PAYMENT_ECDSA),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +42,19 @@ class Shaken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    """A handshake in which the peer proved its key. cipher_suite: chosen by the server."""
+class Presented:
+    """A chain that the server presented and whose leaf's key it proved, in a completed handshake or a flight whose signature was verified.
 
-    handshake: Handshake
+    cipher_suite: chosen by the server. chain: DER, leaf first. key_type: what the suite or the offer says of the leaf, for one that cannot be read.
+    is_certificate_requested: of the client.
+    """
+
+    version: TlsVersion
     cipher_suite: int
-    outcome: HandshakeOutcome
+    chain: tuple[bytes, ...]
+    key_type: KeyType | None = None
+    stapled_ocsp_response: bytes | None = None
+    is_certificate_requested: bool = False
 
 
 class Handshakes:
@@ -63,7 +63,7 @@ class Handshakes:
     def __init__(self, *, pool: SslyzePool, openings: Openings, shape: HandshakeOffer, begun_s: float) -> None:
         self._pool, self._openings, self._shape, self._begun_s = pool, openings, shape, begun_s
         self.done: list[Shaken] = []
-        self._completed: list[Completed] = []
+        self._presented: list[Presented] = []
         self.connections_used = 0
 
     async def shake(self, handshake: Handshake, request: bytes = b"") -> bytes:
@@ -72,7 +72,6 @@ class Handshakes:
             self._shape,
             version=handshake.version,
             cipher_suites=handshake.cipher_suites,
-            key_type=handshake.key_type,
             legacy=handshake.version <= TlsVersion.SSL_3_0 or any(map(_needs_legacy, handshake.cipher_suites)),
             request=request,
         )
@@ -82,30 +81,31 @@ class Handshakes:
             outcome = await self._pool.handshake(offer)
         shaken = Shaken(handshake=handshake, outcome=outcome, answer=parse_answer(outcome.first_bytes), started_s=started_s)
         self.done.append(shaken)
-        self._completed += _completed(shaken)
+        self._presented += _presented(shaken)
         return outcome.reply
 
-    def completed(self) -> list[Completed]:
-        """Return those that prove something, in order."""
-        return list(self._completed)
+    def presented(self) -> list[Presented]:
+        """Return what was presented and proven, in order."""
+        return list(self._presented)
 
-    @property
-    def key_types_over_tls13(self) -> frozenset[KeyType]:
-        """Key types whose certificate was obtained over TLS 1.3."""
-        return frozenset(
-            one.handshake.key_type for one in self._completed if one.handshake.version is TlsVersion.TLS_1_3 and one.handshake.key_type is not None
+
+def _presented(shaken: Shaken) -> Iterator[Presented]:
+    handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
+    if outcome.key_proven and isinstance(answer, ServerHello) and answer.version == handshake.version and answer.cipher_suite in outcome.offered:
+        suite = suite_by_code_point(answer.cipher_suite)
+        yield Presented(
+            version=handshake.version,
+            cipher_suite=answer.cipher_suite,
+            chain=outcome.chain,
+            key_type=suite.authentication if suite is not None else None,
+            stapled_ocsp_response=outcome.stapled_ocsp_response,
+            is_certificate_requested=outcome.client_certificate_requested,
         )
 
 
-def _completed(shaken: Shaken) -> Iterator[Completed]:
-    handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
-    if outcome.key_proven and isinstance(answer, ServerHello) and answer.version == handshake.version and answer.cipher_suite in outcome.offered:
-        yield Completed(handshake=handshake, cipher_suite=answer.cipher_suite, outcome=outcome)
-
-
-def client_auth(completed: Iterable[Completed]) -> ClientAuth:
+def client_auth(presented: Iterable[Presented]) -> ClientAuth:
     """Return whether a client certificate was asked for; that it is required is not seen here."""
-    asked = [one.outcome.client_certificate_requested for one in completed]
+    asked = [one.is_certificate_requested for one in presented]
     if not asked:
         return ClientAuth.UNKNOWN
     return ClientAuth.REQUESTED if any(asked) else ClientAuth.NONE
@@ -120,35 +120,30 @@ class LeafHint:
     leaf: bytes
 
 
-def unproven_hints(hints: Iterable[LeafHint], completed: Iterable[Completed]) -> list[LeafHint]:
-    """Return hints of leaves that no handshake has brought, one for each leaf."""
-    proven = {one.outcome.chain[0] for one in completed}
+def unproven_hints(hints: Iterable[LeafHint], presented: Iterable[Presented]) -> list[LeafHint]:
+    """Return hints of leaves whose key was never proven, one for each leaf."""
+    proven = {one.chain[0] for one in presented}
     return list({hint.leaf: hint for hint in hints if hint.leaf not in proven}.values())
 
 
 def missing_handshakes(
     accepted: Mapping[TlsVersion, Sequence[int]],
-    tls13_key_types: Iterable[KeyType],
     hints: Iterable[LeafHint],
-    completed: Sequence[Completed],
+    presented: Sequence[Presented],
     tried: Sequence[Handshake],
 ) -> list[Handshake]:
-    """Return handshakes for certificates that are known to be there, and for the payment client's suites, of which none was completed.
+    """Return handshakes for certificates that are known to be there and were not proven, and for suites of the payment client likewise.
 
-    accepted: suites by version. tls13_key_types: seen in answers over TLS 1.3. tried: not tried again.
+    accepted: suites by version. tried: not tried again.
     """
-    wanted = [Handshake(version=hint.version, cipher_suites=(hint.cipher_suite,)) for hint in unproven_hints(hints, completed)[:_TRIES]]
-    got_tls13 = {one.handshake.key_type for one in completed if one.handshake.version is TlsVersion.TLS_1_3}
-    tls13 = tuple(suite for suite in accepted.get(TlsVersion.TLS_1_3, ()) if _is_implemented(suite))
-    wanted += [Handshake(version=TlsVersion.TLS_1_3, cipher_suites=tls13, key_type=key) for key in tls13_key_types if key not in got_tls13 and tls13]
+    wanted = [Handshake(version=hint.version, cipher_suites=(hint.cipher_suite,)) for hint in unproven_hints(hints, presented)[:_TRIES]]
     for version in versions_for_certificates(accepted):
         if version is TlsVersion.TLS_1_3:
             continue
-        of_version = [one for one in completed if one.handshake.version is version]
+        proven = {one.cipher_suite for one in presented if one.version is version}
         for family in _by_authentication(accepted[version]):
             payment = [suite for suite in family if suite in (*PAYMENT_ECDSA, *PAYMENT_RSA)]
-            got = {one.cipher_suite for one in of_version}
-            if got.isdisjoint(payment or family):
+            if proven.isdisjoint(payment or family):
                 singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in [*payment, *(one for one in family if one not in payment)])
                 wanted += [one for one in singly if one not in tried][:_TRIES]
     return [one for one in dict.fromkeys(wanted) if one not in tried]
@@ -171,11 +166,6 @@ def _by_authentication(code_points: Sequence[int]) -> list[list[int]]:
         if suite is not None and suite.openssl_name and suite.authentication is not None and not suite.needs_shared_secret:
             families.setdefault(suite.authentication, []).append(suite)
     return [[suite.code_point for suite in sorted(family, key=lambda one: not one.is_forward_secret)] for family in families.values()]
-
-
-def _is_implemented(code_point: int) -> bool:
-    suite = suite_by_code_point(code_point)
-    return suite is not None and bool(suite.openssl_name)
 
 
 def _needs_legacy(code_point: int) -> bool:

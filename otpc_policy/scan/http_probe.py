@@ -8,6 +8,9 @@ import ssl
 import warnings
 from enum import Enum
 from functools import cache
+from typing import NamedTuple
+
+from otpc_policy.facts import TlsVersion
 
 _USER_AGENT = "otpc-policy"
 # RFC 9113 3.4: the client's preface and an empty SETTINGS frame.
@@ -25,6 +28,9 @@ _CERTIFICATE_ALERTS = (
     "ALERT_CERTIFICATE_REQUIRED",
 )
 
+# SSLObject.version().
+_VERSIONS = {"TLSv1": TlsVersion.TLS_1_0, "TLSv1.1": TlsVersion.TLS_1_1, "TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3}
+
 
 class HttpAnswer(Enum):
     """What came back. CERTIFICATE_ALERT and CLOSED came instead of any answer."""
@@ -36,32 +42,46 @@ class HttpAnswer(Enum):
     UNKNOWN = "UNKNOWN"
 
 
-async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float, alpn: bool = True) -> HttpAnswer:
+class HttpOutcome(NamedTuple):
+    """What came back, and the leaf that was presented: its version and DER, None if there was none. Nobody verified its key."""
+
+    answer: HttpAnswer
+    leaf: tuple[TlsVersion, bytes] | None = None
+
+
+async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float, alpn: bool = True) -> HttpOutcome:
     """Connect to one vetted address and ask for HTTP; h2 where the server prefers it.
 
     server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for the Host field.
     alpn: offer h2 and http/1.1; a few old servers close on the extension.
     """
     writer: asyncio.StreamWriter | None = None
+    leaf: tuple[TlsVersion, bytes] | None = None
     try:
         async with asyncio.timeout(deadline_s):
             reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(alpn), server_hostname=server_name, limit=2**14)
             tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+            leaf = _leaf(tls)
             speaks_h2 = tls.selected_alpn_protocol() == "h2"
             writer.write(_H2_HELLO if speaks_h2 else http1_request(host_header))
             start = await _read_start(reader, _H2_FRAME_HEADER if speaks_h2 else len(_HTTP1_START))
     except TimeoutError:
-        return HttpAnswer.UNKNOWN
+        return HttpOutcome(HttpAnswer.UNKNOWN, leaf)
     except ssl.SSLError as error:
-        return _failed(error)
+        return HttpOutcome(_failed(error), leaf)
     except (ConnectionError, EOFError):
-        return HttpAnswer.CLOSED
+        return HttpOutcome(HttpAnswer.CLOSED, leaf)
     except OSError:
-        return HttpAnswer.UNKNOWN
+        return HttpOutcome(HttpAnswer.UNKNOWN, leaf)
     finally:
         if writer is not None:
             writer.transport.abort()
-    return _judge(start, speaks_h2)
+    return HttpOutcome(_judge(start, speaks_h2), leaf)
+
+
+def _leaf(tls: ssl.SSLObject) -> tuple[TlsVersion, bytes] | None:
+    der, version = tls.getpeercert(binary_form=True), _VERSIONS.get(tls.version() or "")
+    return (version, der) if der and version is not None else None
 
 
 def _judge(start: bytes, speaks_h2: bool) -> HttpAnswer:

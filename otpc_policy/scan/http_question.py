@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
-from otpc_policy.facts import HttpService
+from otpc_policy.facts import HttpService, TlsVersion
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.absence import CLOSES
@@ -16,7 +16,7 @@ class HttpQuestion:
 
     openings: shared by everything that one scan connects. connections_used: counted here.
     answers: each with its begin and duration in seconds, the first from the start of the measurement.
-    request: asks for HTTP on a connection that is there for something else.
+    leaves: what was presented on connections of its own, by version, unproven. request: asks for HTTP on a connection that is there for something else.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
@@ -26,6 +26,7 @@ class HttpQuestion:
         self.request = http1_request(self._host_header)
         self.connections_used = 0
         self.answers: list[tuple[HttpAnswer, float, float]] = []
+        self.leaves: list[tuple[TlsVersion, bytes]] = []
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
 
@@ -62,7 +63,7 @@ class HttpQuestion:
             self.connections_used += 1
             loop, endpoint = asyncio.get_running_loop(), self._endpoint
             started_s = loop.time()
-            answer = await ask_http(
+            answer, leaf = await ask_http(
                 address=self._address,
                 port=endpoint.port,
                 server_name=endpoint.server_name,
@@ -70,5 +71,7 @@ class HttpQuestion:
                 deadline_s=self._deadline_s,
                 alpn=alpn,
             )
+        if leaf is not None:
+            self.leaves.append(leaf)
         self.answers.append((answer, started_s - self._begun_s, loop.time() - started_s))
         return answer

@@ -7,7 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import Any
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 
 LENGTH_BYTES = 4
@@ -31,7 +31,6 @@ def encode_offer(number: int, offer: HandshakeOffer) -> bytes:
         "server_name": offer.server_name,
         "version": offer.version,
         "cipher_suites": offer.cipher_suites,
-        "key_type": offer.key_type.value if offer.key_type else None,
         "legacy": offer.legacy,
         "request": b64encode(offer.request).decode(),
         "deadline_s": offer.deadline_s,
@@ -45,7 +44,6 @@ def decode_offer(message: bytes) -> tuple[int, HandshakeOffer]:
     fields: dict[str, Any] = json.loads(message)
     number: int = fields.pop("number")
     fields["version"] = None if fields["version"] is None else TlsVersion(fields["version"])
-    fields["key_type"] = None if fields["key_type"] is None else KeyType(fields["key_type"])
     fields["cipher_suites"] = tuple(fields["cipher_suites"])
     fields["request"] = b64decode(fields["request"])
     return number, HandshakeOffer(**fields)

@@ -13,7 +13,7 @@ from otpc_policy.scan.connecting import connecting_socket
 from otpc_policy.scan.exchange import Exchange, ending_of
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
-from otpc_policy.tls.probe import Ending, Outcome, Probe
+from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe
 
 _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
@@ -29,7 +29,7 @@ class Prober:
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self.connections_used = 0
 
-    async def run(self, probes: Sequence[Probe], outcomes: list[Outcome]) -> None:
+    async def run(self, probes: Sequence[Probe[AnyHello]], outcomes: list[Outcome]) -> None:
         """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
         outcomes[:] = [_NOT_RUN] * len(probes)
         ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
@@ -81,7 +81,7 @@ class _Wave:
         if not self._unended:
             self.all_ended.set_result(None)
 
-    def begin(self, probe: Probe, place: int, beside: int) -> None:
+    def begin(self, probe: Probe[AnyHello], place: int, beside: int) -> None:
         """Begin to connect."""
         started_s = self._loop.time()
         try:
@@ -129,7 +129,10 @@ class _Wave:
     def _go_on(self, exchange: Exchange) -> Ending | None:
         """Return how the exchange ended, if it has. Raises OSError."""
         if exchange.is_spoken:
-            return exchange.listen()
+            ending = exchange.listen()
+            if ending is None and not exchange.is_spoken:
+                self._selector.modify(exchange.connection, selectors.EVENT_WRITE, exchange)
+            return ending
         if not exchange.is_connected:
             exchange.finish_connecting()
             if exchange.probe.is_last and self._unanswered:
@@ -161,7 +164,7 @@ class _Wave:
         self._exchanges.remove(exchange)
         self._count(exchange.probe, exchange.place, exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()))
 
-    def _count(self, probe: Probe, place: int, outcome: Outcome) -> None:
+    def _count(self, probe: Probe[AnyHello], place: int, outcome: Outcome) -> None:
         self._ended(place, outcome)
         if not probe.is_last:
             if not outcome.connected:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from otpc_policy.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.answer import Alert
-from otpc_policy.tls.client_hello import HelloStyle
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.probe import Record
 from otpc_policy.tls.proof import LONG_LIST
 
@@ -28,6 +28,7 @@ def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterabl
         found.append(_UNSTEADY)
     if not is_complete and any(record.refused for record in records):
         found.append(_UNCONTROLLED)
+    found += measured.unread.values()
     return tuple(dict.fromkeys(remark for remark in found if remark))
 
 
@@ -50,11 +51,11 @@ def _intolerances(measured: Measured) -> Iterator[str]:
         yield "fails when several connections are opened at once; everything was asked again, one after the other"
 
 
-def _was_split(records: Iterable[Record]) -> bool:
+def _was_split(records: Iterable[Record[ClientHello]]) -> bool:
     return any(LONG_LIST // 2 < len(record.offered) <= LONG_LIST for record in records)
 
 
-def _lacks_only_a_name(record: Record) -> bool:
+def _lacks_only_a_name(record: Record[ClientHello]) -> bool:
     """What a server says to a hello of SSL 3 without a name is told by its alert; only routing proxies differ there."""
     hello = record.probe.hello
     return hello.version is TlsVersion.SSL_3_0 and hello.server_name is None and isinstance(record.outcome.answer, Alert)

@@ -134,6 +134,7 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
 
 def _reachable(measured: Measured) -> Support:
     outcomes = [record.outcome for log in measured.surveys for record in log.records]
+    outcomes += [record.outcome for record in measured.clients.records]
     if any(outcome.connected for outcome in outcomes) or measured.completed:
         return Support.YES
     return Support.NO if outcomes and all(outcome.ending is Ending.REFUSED for outcome in outcomes) else Support.UNKNOWN

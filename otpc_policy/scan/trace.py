@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
+from otpc_policy.facts import Evidence, TlsVersion, TraceStep
 from otpc_policy.scan.handshakes import Shaken
 from otpc_policy.scan.http_probe import HttpAnswer, is_http1
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
-from otpc_policy.tls.probe import Ending, Purpose, Record
+from otpc_policy.tls.client_survey import ClientRecord
+from otpc_policy.tls.probe import AnyHello, Ending, Purpose, Record
 from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import Reaction, suite_name
 
@@ -22,6 +23,7 @@ def trace(measured: Measured, handshakes: Iterable[Shaken], http: Iterable[tuple
     """Return every connection of a measurement, in order of their beginning."""
     steps = [
         *(step for log in measured.surveys for step in _survey_steps(measured, log)),
+        *(_client_step(measured, record) for record in measured.clients.records),
         *(_handshake_step(measured, shaken) for shaken in handshakes),
         *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
     ]
@@ -41,6 +43,27 @@ def _survey_steps(measured: Measured, log: Log) -> Iterator[TraceStep]:
         )
 
 
+def _client_step(measured: Measured, record: ClientRecord) -> TraceStep:
+    hello, outcome = record.hello, record.outcome
+    return TraceStep(
+        purpose=record.probe.purpose.value,
+        offered=f"{hello.profile.name}{'' if hello.server_name is not None else ', no server name'}",
+        answer=_answered(record),
+        proves=_client_proves(measured, record),
+        started_s=outcome.started_s,
+        duration_s=outcome.duration_s,
+    )
+
+
+def _client_proves(measured: Measured, record: ClientRecord) -> str:
+    flight, version = record.outcome.flight, record.reading.version
+    if flight is not None and record.outcome.key_proven:
+        return f"the server has the key of its {measured.leaf_key_type(flight.chain[0], None).value} certificate"
+    if version is None:
+        return "such a client is refused" if record.refused and record.probe.purpose is not Purpose.REVEAL else _NOTHING
+    return "both are accepted"
+
+
 class _Offer(NamedTuple):
     """What is said of a hello."""
 
@@ -48,13 +71,12 @@ class _Offer(NamedTuple):
     highest: TlsVersion
     length: int
     last: int
-    key_type: KeyType | None
     has_name: bool
 
 
 def _described(hello: ClientHello) -> _Offer:
     suites = hello.cipher_suites
-    return _Offer(hello.lowest, hello.version, len(suites), suites[-1], hello.key_type, hello.server_name is not None)
+    return _Offer(hello.lowest, hello.version, len(suites), suites[-1], hello.server_name is not None)
 
 
 # All servers are sent the same hellos, but for the name; their descriptions are shared by all facts that are kept.
@@ -62,11 +84,10 @@ def _described(hello: ClientHello) -> _Offer:
 def _offered(offer: _Offer) -> str:
     suites = f"{offer.length} suites, the last {suite_name(offer.last)}" if offer.length > 1 else suite_name(offer.last)
     versions = offer.highest.label if offer.lowest is offer.highest else f"{offer.lowest.label} to {offer.highest.label}"
-    schemes = f", signature schemes of {offer.key_type.value} alone" if offer.key_type is not None else ""
-    return f"{versions}: {suites}{schemes}{'' if offer.has_name else ', no server name'}"
+    return f"{versions}: {suites}{'' if offer.has_name else ', no server name'}"
 
 
-def _answered(record: Record) -> str:
+def _answered(record: Record[AnyHello]) -> str:
     answer = record.outcome.answer
     if record.reading.version is not None:
         return _choice(record.reading.version, record.reading.suites)
@@ -80,18 +101,16 @@ def _choice(version: TlsVersion, suites: tuple[int, ...]) -> str:
     return f"{version.label}, {', '.join(map(suite_name, suites)) or 'no suite'}"
 
 
-def _proves(measured: Measured, record: Record, absences: Mapping[int, Evidence]) -> str:
+def _proves(measured: Measured, record: Record[ClientHello], absences: Mapping[int, Evidence]) -> str:
     hello, reading = record.probe.hello, record.reading
     if reading.version is not None:
         if record.probe.purpose is Purpose.CLOSING_CONTROL:
             return "the server still accepts what it accepted: the refusals before count"
         if reading.version < hello.lowest or (reading.version < hello.version and hello.version not in measured.accepted):
             return f"{hello.version.label} is not offered"
-        return f"{hello.key_type.value} certificates are served" if hello.key_type is not None else "both are accepted"
+        return "both are accepted"
     if reading.reaction is Reaction.UNPROVEN:
         return f"nothing: {reading.remark}"
-    if hello.key_type is not None:
-        return f"no {hello.key_type.value} certificate is served" if measured.absences(hello.version, hello.key_type) else _NOTHING
     if not absences.keys() >= record.offered:
         return _NOTHING
     return "none of these suites is accepted" if hello.version in measured.accepted else f"{hello.version.label} is not offered"
@@ -101,13 +120,13 @@ def _handshake_step(measured: Measured, shaken: Shaken) -> TraceStep:
     handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
     chosen = _choice(handshake.version, (answer.cipher_suite,)) if isinstance(answer, ServerHello) else ""
     if outcome.key_proven:
-        key_type = measured.leaf_key_type(outcome.chain[0], handshake.key_type)
+        key_type = measured.leaf_key_type(outcome.chain[0], None)
         proves = f"the server has the key of its {key_type.value} certificate{'; HTTPS is served' if is_http1(outcome.reply) else ''}"
     else:
         proves = _NOTHING
     return TraceStep(
         purpose="handshake of a payment client, for the certificates",
-        offered=_handshake_offer(handshake.version, handshake.cipher_suites, handshake.key_type),
+        offered=_handshake_offer(handshake.version, handshake.cipher_suites),
         answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " "), "HTTP" if is_http1(outcome.reply) else "") if part),
         proves=proves,
         started_s=shaken.started_s,
@@ -116,9 +135,9 @@ def _handshake_step(measured: Measured, shaken: Shaken) -> TraceStep:
 
 
 @lru_cache(maxsize=1024)
-def _handshake_offer(version: TlsVersion, suites: tuple[int, ...], key_type: KeyType | None) -> str:
+def _handshake_offer(version: TlsVersion, suites: tuple[int, ...]) -> str:
     names = f"{len(suites)} suites, the first {suite_name(suites[0])}" if len(suites) > 1 else suite_name(suites[0])
-    return f"{version.label}: {names}" + (f", signature schemes of {key_type.value} alone" if key_type is not None else "")
+    return f"{version.label}: {names}"
 
 
 def _http_step(answer: HttpAnswer, started_s: float, duration_s: float) -> TraceStep:

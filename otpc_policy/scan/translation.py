@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
-from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
+from otpc_policy.scan.handshakes import LeafHint, Presented, unproven_hints, versions_for_certificates
+from otpc_policy.scan.key_proof import public_key
 from otpc_policy.tls.answer import Alert
+from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.offers import suites_at
+from otpc_policy.tls.probe import AnyHello, Purpose, Record
 from otpc_policy.tls.proof import Log
 from otpc_policy.tls.suites import suite_by_code_point
 
@@ -22,43 +23,92 @@ _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that one scan found out. surveys: in order; presence is taken from all of them, absence from a steady last one alone."""
+    """All that one scan found out.
+
+    surveys: in order; presence is taken from all of them, absence from a steady last one alone. clients: what ordinary clients were given.
+    completed: by handshakes. http_leaves: what was presented to the HTTP question, DER by version, unproven.
+    """
 
     surveys: Sequence[Log]
-    completed: Sequence[Completed]
+    clients: ClientSurvey
+    completed: Sequence[Presented] = ()
+    http_leaves: Sequence[tuple[TlsVersion, bytes]] = ()
     _key_types: dict[tuple[bytes, KeyType | None], KeyType] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def accepted(self) -> Mapping[TlsVersion, frozenset[int]]:
         """Suites that were chosen, by version; a version of SSL 2 may have none."""
+        accepted = {version: set(suites) for version, suites in self._accepted_in_turn.items()}
+        for record in self.clients.records:
+            if record.reading.version is not None:
+                accepted.setdefault(record.reading.version, set()).update(record.reading.suites)
+        return {version: frozenset(suites) for version, suites in accepted.items()}
+
+    @cached_property
+    def _accepted_in_turn(self) -> Mapping[TlsVersion, set[int]]:
+        """Suites that were chosen where a refusal would count: not by hellos that only reveal, and are shaped otherwise on purpose."""
         accepted: dict[TlsVersion, set[int]] = {}
         for log in self.surveys:
             for version in log.versions:
                 accepted.setdefault(version, set()).update(log.chosen(version))
         for one in self.completed:
-            accepted.setdefault(one.handshake.version, set()).add(one.cipher_suite)
-        return {version: frozenset(suites) for version, suites in accepted.items()}
+            accepted.setdefault(one.version, set()).add(one.cipher_suite)
+        for record in self.clients.records:
+            if record.reading.version is not None and record.probe.purpose is not Purpose.REVEAL:
+                accepted.setdefault(record.reading.version, set()).update(record.reading.suites)
+        return accepted
+
+    @cached_property
+    def _flights(self) -> Sequence[Record[AnyHello]]:
+        """Records of a chosen suite that goes with a certificate, sent by a client that names the server if it can."""
+        records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
+        records += [record for record in self.clients.records if record.probe.purpose is not Purpose.REVEAL]
+        return [record for record in records if record.reading.version is not None and record.outcome.flight is not None and record.reading.suites]
+
+    @cached_property
+    def presented(self) -> Sequence[Presented]:
+        """Chains whose key was proven, in handshakes and flights."""
+        return (*self.completed, *(_presented(record) for record in self._flights if record.outcome.key_proven))
 
     @cached_property
     def leaf_hints(self) -> Sequence[LeafHint]:
-        """Leaves that came in clear."""
+        """Leaves that came in flights and were not proven there."""
         return [
-            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.leaf_hint)
-            for log in self.surveys
-            for record in log.records
-            if record.reading.version is not None and record.outcome.leaf_hint is not None and record.reading.suites
+            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.flight.chain[0])
+            for record in self._flights
+            if record.reading.version is not None and record.outcome.flight is not None and record.outcome.flight.chain and not record.outcome.key_proven
         ]
+
+    @cached_property
+    def unread(self) -> Mapping[tuple[TlsVersion, KeyType], str]:
+        """Flights that ended before their certificate, or never came: version and key type, with a remark for people."""
+        found: dict[tuple[TlsVersion, KeyType], str] = {}
+        for record in self._flights:
+            flight, version = record.outcome.flight, record.reading.version
+            if version is not None and flight is not None and not flight.chain and record.probe.purpose is not Purpose.CLIENT:
+                suite = suite_by_code_point(record.reading.suites[0])
+                key_type = suite.authentication if suite is not None else None
+                found[version, key_type or KeyType.OTHER] = f"the server ended its flight of {version.label} before its certificate"
+        for one in self.clients.unseen(self.surveys[-1]):
+            version = one.reading.version or max((v for v in self.accepted if v <= one.hello.version), default=one.hello.version)
+            for key_type in _EXPECTED_KEY_TYPES:
+                found[version, key_type] = f"which certificate is given to {one.hello.profile.name} is not known"
+        return found
 
     @cached_property
     def is_steady(self) -> bool:
         """In the last survey the server refused nothing that it had accepted, then or before."""
         *earlier, last = self.surveys
-        accepted_then = all(last.absences(version).keys().isdisjoint(suites) for version, suites in self.accepted.items())
+        accepted_then = all(last.absences(version).keys().isdisjoint(suites) for version, suites in self._accepted_in_turn.items())
         return accepted_then and not any(last.contradictions(*earlier))
 
-    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
+    def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""
-        return self.surveys[-1].absences(version, key_type) if self.is_steady else {}
+        return self.surveys[-1].absences(version) if self.is_steady else {}
+
+    def key_type_absence(self, key_type: KeyType) -> Evidence:
+        """Return what proves that no certificate of a key type is served over TLS 1.3; NONE if nothing does."""
+        return self.clients.absence(TlsVersion.TLS_1_3, key_type, self.surveys[-1]) if self.is_steady else Evidence.NONE
 
     def leaf_key_type(self, der: bytes, hint: KeyType | None) -> KeyType:
         """Return what the function of that name does. Few leaves come in many handshakes: each is read once, and not for every fact and step."""
@@ -66,12 +116,21 @@ class Measured:
             self._key_types[der, hint] = leaf_key_type(der, hint)
         return self._key_types[der, hint]
 
-    @cached_property
-    def tls13_key_types(self) -> frozenset[KeyType]:
-        """Key types whose signature schemes alone were answered over TLS 1.3."""
-        return frozenset(
-            record.probe.hello.key_type for log in self.surveys for record in log.records if record.chose and record.probe.hello.key_type is not None
-        )
+
+def _presented(record: Record[AnyHello]) -> Presented:
+    flight, version = record.outcome.flight, record.reading.version
+    if flight is None or version is None:
+        raise ValueError("nothing was presented")
+    (cipher_suite,) = record.reading.suites
+    suite = suite_by_code_point(cipher_suite)
+    return Presented(
+        version=version,
+        cipher_suite=cipher_suite,
+        chain=flight.chain,
+        key_type=suite.authentication if suite is not None else None,
+        stapled_ocsp_response=flight.stapled_ocsp_response,
+        is_certificate_requested=flight.is_certificate_requested,
+    )
 
 
 def version_facts(measured: Measured) -> tuple[VersionFact, ...]:
@@ -98,7 +157,7 @@ def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
 
 def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
     """Return a fact for every suite of every version that is offered; in order of versions and numbers."""
-    proven = frozenset((one.handshake.version, one.cipher_suite) for one in measured.completed)
+    proven = frozenset((one.version, one.cipher_suite) for one in measured.presented)
     return tuple(
         fact
         for version in sorted(measured.accepted)
@@ -140,19 +199,19 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    unproven = ((hint.version, measured.leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.completed))
-    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys(unproven)))
+    unproven = [(hint.version, measured.leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.presented)]
+    known = {one.chain[0] for one in measured.presented}
+    unproven += [(version, measured.leaf_key_type(leaf, None)) for version, leaf in measured.http_leaves if leaf not in known]
+    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys((*unproven, *measured.unread))))
 
 
 def _obtained(measured: Measured) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for one in measured.completed:
-        suite = suite_by_code_point(one.cipher_suite)
-        hint = one.handshake.key_type or (suite.authentication if suite is not None else None)
-        key_type = measured.leaf_key_type(one.outcome.chain[0], hint)
-        responses = staples.setdefault((one.handshake.version, key_type, one.outcome.chain), set())
-        if one.outcome.stapled_ocsp_response is not None:
-            responses.add(one.outcome.stapled_ocsp_response)
+    for one in measured.presented:
+        key_type = measured.leaf_key_type(one.chain[0], one.key_type)
+        responses = staples.setdefault((one.version, key_type, one.chain), set())
+        if one.stapled_ocsp_response is not None:
+            responses.add(one.stapled_ocsp_response)
     # A server may staple only after its first handshakes (nginx fetches lazily): one staple is enough for a chain.
     return [
         DeploymentFact(version=version, key_type=key, support=Support.YES, evidence=Evidence.SERVER_HELLO, chain=chain, stapled_ocsp_response=response)
@@ -185,11 +244,7 @@ def _suites_by_key_type(version: TlsVersion) -> dict[KeyType, frozenset[int]]:
 
 
 def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:
-    told = dict.fromkeys(_EXPECTED_KEY_TYPES, Evidence.NONE)
-    for key_type in (*_EXPECTED_KEY_TYPES, KeyType.EDDSA):
-        absences = {} if key_type in measured.tls13_key_types else measured.absences(TlsVersion.TLS_1_3, key_type)
-        told[key_type] = _weakest(absences.values()) if absences else Evidence.NONE
-    return told
+    return {key_type: measured.key_type_absence(key_type) for key_type in (*_EXPECTED_KEY_TYPES, KeyType.EDDSA)}
 
 
 def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -> DeploymentFact:
@@ -198,20 +253,20 @@ def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -
 
 
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
-    """Return the key type of a leaf; the hint, or OTHER, where it cannot be read."""
-    try:
-        key = x509.load_der_x509_certificate(der).public_key()
-    except UnsupportedAlgorithm:
-        return KeyType.OTHER
-    except ValueError:
-        return hint or KeyType.OTHER
-    if isinstance(key, rsa.RSAPublicKey):
-        return KeyType.RSA
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return KeyType.ECDSA
-    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        return KeyType.EDDSA
-    return KeyType.DSA if isinstance(key, dsa.DSAPublicKey) else KeyType.OTHER
+    """Return the key type of a leaf; the hint, or OTHER, where it cannot be read. Never raises."""
+    match public_key(der):
+        case None:
+            return hint or KeyType.OTHER
+        case rsa.RSAPublicKey():
+            return KeyType.RSA
+        case ec.EllipticCurvePublicKey():
+            return KeyType.ECDSA
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return KeyType.EDDSA
+        case dsa.DSAPublicKey():
+            return KeyType.DSA
+        case _:
+            return KeyType.OTHER
 
 
 def _weakest(evidence: Iterable[Evidence]) -> Evidence:

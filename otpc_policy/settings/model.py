@@ -61,7 +61,7 @@ class ScanSettings(BaseModel):
 
     model_config = _TABLE
     workers: int = Field(default=2, ge=1, le=64, description="Worker processes that complete TLS handshakes.")
-    connections_per_address: int = Field(default=16, ge=1, le=64, description="Connections open at a time to one address.")
+    connections_per_address: int = Field(default=20, ge=1, le=64, description="Connections open at a time to one address.")
     scan_deadline_s: PositiveSeconds = Field(default=20.0, description="Longest time to measure one address.")
     connection_deadline_s: PositiveSeconds = Field(default=4.0, description="Longest time of one connection.")
     connection_bytes: int = Field(default=262_144, ge=16_384, description="Most bytes read from one connection.")

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from otpc_policy.facts import Evidence
-from otpc_policy.tls.offers import ecdsa_among
+from otpc_policy.tls.offers import FINITE_FIELD_FAMILIES, ecdsa_among, family_of
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
@@ -39,6 +39,56 @@ def absent_with_both(wide: Refused, finite_field: Refused) -> Mapping[int, Evide
         for suite, evidence in found.items()
         if suite in again or suite in once
     }
+
+
+class Refusal(NamedTuple):
+    """One list that was turned away between controls. alerted: by an alert; else by a close. names_groups: finite-field ones too; None: neither matters."""
+
+    wave: int
+    suites: frozenset[int]
+    alerted: bool
+    names_groups: bool | None
+
+
+@lru_cache(maxsize=64)
+def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping[int, Evidence]:
+    """Return the suites whose absence these refusals prove, each with what proves it.
+
+    A list may be refused for one family that the server chose and could not serve. So a suite is absent only if no other family stands in
+    every list that was refused with it. needs_both: families that need a finite-field group must be so with and without such groups named.
+    """
+    found: dict[int, Evidence] = {}
+    verdicts: dict[tuple[str, tuple[int, ...]], Evidence] = {}
+    families = [frozenset(map(family_of, refusal.suites)) for refusal in refusals]
+    holding: dict[int, list[int]] = {}
+    for number, refusal in enumerate(refusals):
+        for suite in refusal.suites:
+            holding.setdefault(suite, []).append(number)
+    for suite, numbers in holding.items():
+        family = family_of(suite)
+        key = family, tuple(numbers)
+        if key not in verdicts:
+            with_suite = [(refusals[number], families[number]) for number in numbers]
+            verdicts[key] = _evidence(family, with_suite, needs_both=needs_both and family in FINITE_FIELD_FAMILIES)
+        if verdicts[key] is not Evidence.NONE:
+            found[suite] = verdicts[key]
+    return found
+
+
+def _evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]], *, needs_both: bool) -> Evidence:
+    if not needs_both:
+        return _one_evidence(family, seen)
+    parts = [_one_evidence(family, [one for one in seen if one[0].names_groups in (None, named)]) for named in (False, True)]
+    return next((kind for kind in (Evidence.NONE, Evidence.CLOSED_CONFIRMED) if kind in parts), Evidence.ALERT)
+
+
+def _one_evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]]) -> Evidence:
+    alerted = [families for refusal, families in seen if refusal.alerted]
+    if alerted and frozenset.intersection(*alerted) == {family}:
+        return Evidence.ALERT
+    is_often = len({refusal.wave for refusal, _ in seen}) >= CLOSES
+    is_alone = is_often and frozenset.intersection(*(families for _, families in seen)) == {family}
+    return Evidence.CLOSED_CONFIRMED if is_alone else Evidence.NONE
 
 
 def seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> frozenset[int]:

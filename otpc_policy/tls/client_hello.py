@@ -8,7 +8,7 @@ the version forbids, without saying so. Only our own hellos are read here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import SHARE_BYTES, GroupList, HelloStyle, numbers, other_extensions, server_name_extension, vector
 
 __all__ = ["ENTROPY_BYTES", "ClientHello", "GroupList", "HelloStyle", "encode_client_hello", "offered_cipher_suites"]
@@ -29,8 +29,7 @@ class ClientHello:
 
     version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
     own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
-    server_name: an A-label name for SNI; None sends none. key_type: restricts the signature schemes; None offers all.
-    groups: see GroupList.
+    server_name: an A-label name for SNI; None sends none. groups: see GroupList.
     """
 
     version: TlsVersion
@@ -38,7 +37,6 @@ class ClientHello:
     cipher_suites: tuple[int, ...]
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
-    key_type: KeyType | None = None
     groups: GroupList = GroupList.WIDE
 
     def __hash__(self) -> int:
@@ -48,7 +46,7 @@ class ClientHello:
     @property
     def shape(self) -> tuple[object, ...]:
         """All but its suites, to compare with."""
-        return self.version, self.lowest, self.server_name, self.style, self.key_type, self.groups
+        return self.version, self.lowest, self.server_name, self.style, self.groups
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -70,7 +68,7 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
 
 
 def _extensions(hello: ClientHello, share: bytes) -> bytes:
-    extensions = server_name_extension(hello.server_name) + other_extensions(hello.version, hello.lowest, hello.style, hello.key_type, hello.groups)
+    extensions = server_name_extension(hello.server_name) + other_extensions(hello.version, hello.lowest, hello.style, hello.groups)
     if hello.version is TlsVersion.TLS_1_3:
         # RFC 7748 5 has the highest bit of an X25519 share ignored; wolfSSL refuses shares in which it is set.
         extensions += share[:-1] + bytes((share[-1] & 0x7F,))

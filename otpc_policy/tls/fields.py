@@ -26,6 +26,10 @@ class Fields:
         taken, self._place = self._content[self._place : end], end
         return taken
 
+    def since_start(self, count: int) -> bytes:
+        """Return the first bytes of the message, taken or not."""
+        return self._content[:count]
+
     def number(self, width: int) -> int:
         """Take an unsigned number of so many bytes."""
         return int.from_bytes(self.take(width), "big")

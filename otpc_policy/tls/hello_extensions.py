@@ -1,11 +1,11 @@
 """The extensions of a ClientHello: how much it says beside its suites, written as bytes. Wide, so that no suite is hidden by its curve or hash."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.named_groups import is_forbidden_in_tls13
 
 # What is in use first, then Brainpool, SM2 and GOST, then old curves.
@@ -16,43 +16,21 @@ _FINITE_FIELD_GROUPS = (256, 257, 258, 259, 260)
 _POST_QUANTUM_GROUPS = (0x11EC, 0x11EB, 0x11ED, 0x11EE, 0x11E9, 0x11EA, 0x0200, 0x0201, 0x0202)
 _FEW_GROUPS = (29, 23, 24, 25)
 _EDDSA_SCHEMES = (0x0807, 0x0808)
-# The rest: post-quantum, SM2, GOST, then SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
-_SCHEMES_BY_KEY_TYPE = {
-    KeyType.RSA: (0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601),
-    KeyType.ECDSA: (0x0403, 0x0503, 0x0603, 0x081A, 0x081B, 0x081C),
-    KeyType.EDDSA: _EDDSA_SCHEMES,
-}
-_OTHER_SCHEMES = (
+# ECDSA, EdDSA, RSA-PSS, RSA, then post-quantum, SM2, GOST, and last SHA-1, SHA-224, DSA and MD5, which old servers cannot do without.
+_SIGNATURE_SCHEMES = (
+    *(0x0403, 0x0503, 0x0603),
+    *_EDDSA_SCHEMES,
+    *(0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0401, 0x0501, 0x0601),
+    *(0x081A, 0x081B, 0x081C),
     *(0x0904, 0x0905, 0x0906, 0x0708, 0x0840, 0x0841),
     *range(0x0709, 0x0710),
     *(0x0303, 0x0301, 0x0402, 0x0502, 0x0602, 0x0302, 0x0203, 0x0201, 0x0202, 0x0101),
-)
-_SIGNATURE_SCHEMES = (
-    *_SCHEMES_BY_KEY_TYPE[KeyType.ECDSA][:3],
-    *_EDDSA_SCHEMES,
-    *_SCHEMES_BY_KEY_TYPE[KeyType.RSA],
-    *_SCHEMES_BY_KEY_TYPE[KeyType.ECDSA][3:],
-    *_OTHER_SCHEMES,
 )
 _FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
 _ALPN = (b"h2", b"http/1.1")
 _X25519 = 29
 # Any 32 bytes are a share, but for the highest bit (RFC 7748 5).
 SHARE_BYTES = 32
-# P-256, P-384 and P-521, each with its base point as the share (SEC 2, 2.4.2, 2.5.1 and 2.6.1): a valid public key, of which nobody needs the private one.
-_POINTS = {
-    23: bytes.fromhex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"),
-    24: bytes.fromhex(
-        "04"
-        "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7"
-        "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f"
-    ),
-    25: bytes.fromhex(
-        "04"
-        "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66"
-        "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650"
-    ),
-}
 
 
 class HelloStyle(Enum):
@@ -75,12 +53,10 @@ class GroupList(Enum):
 
     WIDE: all but those of RFC 7919; at TLS 1.3 all. FINITE_FIELD: those of RFC 7919 too. A server that shares none of them must not choose a
     suite with finite-field Diffie-Hellman then (RFC 7919 4), and others choose one only then: both must be asked below TLS 1.3.
-    SHARED: those that the hello has key shares for, so that the server has no reason to ask for another before it chooses a certificate.
     """
 
     WIDE = "wide"
     FINITE_FIELD = "finite field"
-    SHARED = "shared"
 
     __hash__ = object.__hash__
 
@@ -92,14 +68,14 @@ def server_name_extension(name: str | None) -> bytes:
 
 # The same few are sent to all servers, whatever the name and the suites.
 @lru_cache(maxsize=64)
-def other_extensions(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, key_type: KeyType | None, groups: GroupList) -> bytes:
+def other_extensions(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList) -> bytes:
     """Return all but the server's name; of TLS 1.3, X25519's share stands at their end and is left out, though counted. See ClientHello."""
-    listed = _without_shares(version, lowest, style, key_type, groups)
+    listed = _without_share(version, lowest, style, groups)
     extensions = b"".join(kind.to_bytes(2, "big") + vector(2, content) for kind, content in listed)
-    return extensions + _shares(style, groups) if version is TlsVersion.TLS_1_3 else extensions
+    return extensions + _SHARE_HEADER if version is TlsVersion.TLS_1_3 else extensions
 
 
-def _without_shares(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, key_type: KeyType | None, groups: GroupList) -> list[tuple[int, bytes]]:
+def _without_share(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList) -> list[tuple[int, bytes]]:
     if style is HelloStyle.BARE:
         return []
     extensions = [
@@ -109,12 +85,14 @@ def _without_shares(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, 
     ]
     if style is HelloStyle.FULL:
         extensions += [
+            (35, b""),  # session_ticket (RFC 5077)
+            (22, b""),  # encrypt_then_mac (RFC 7366)
             (23, b""),  # extended_master_secret (RFC 7627)
             (5, b"\1\0\0\0\0"),  # status_request: OCSP (RFC 6066 8)
             (16, vector(2, b"".join(vector(1, name) for name in _ALPN))),
         ]
     if version >= TlsVersion.TLS_1_2:
-        extensions.append((13, numbers(_schemes(style, key_type))))
+        extensions.append((13, numbers(_SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES)))
     if version is TlsVersion.TLS_1_3:
         offered = [one for one in reversed(TlsVersion) if lowest <= one <= version]
         extensions += [
@@ -125,8 +103,6 @@ def _without_shares(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, 
 
 
 def _groups(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList) -> Sequence[int]:
-    if groups is GroupList.SHARED:
-        return (_X25519, *_points(style, groups))
     finite_field = _FINITE_FIELD_GROUPS if groups is GroupList.FINITE_FIELD else ()
     if style is not HelloStyle.FULL:
         return (*_FEW_GROUPS, *finite_field)
@@ -134,22 +110,6 @@ def _groups(version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: 
         return (*_CURVES, *finite_field)
     known = (*_CURVES, *_FINITE_FIELD_GROUPS, *_POST_QUANTUM_GROUPS)
     return known if lowest < TlsVersion.TLS_1_3 else [group for group in known if not is_forbidden_in_tls13(group)]
-
-
-def _points(style: HelloStyle, groups: GroupList) -> Mapping[int, bytes]:
-    """Return the constant key shares; a short hello has no room for them."""
-    return _POINTS if groups is GroupList.SHARED and style is HelloStyle.FULL else {}
-
-
-def _schemes(style: HelloStyle, key_type: KeyType | None) -> Sequence[int]:
-    if key_type is not None:
-        return _SCHEMES_BY_KEY_TYPE[key_type]
-    return _SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES
-
-
-def _shares(style: HelloStyle, groups: GroupList) -> bytes:
-    entries = b"".join(group.to_bytes(2, "big") + vector(2, point) for group, point in _points(style, groups).items())
-    return (51).to_bytes(2, "big") + vector(2, vector(2, entries + _X25519.to_bytes(2, "big") + vector(2, bytes(SHARE_BYTES))))[:-SHARE_BYTES]
 
 
 def vector(width: int, content: bytes) -> bytes:
@@ -160,3 +120,6 @@ def vector(width: int, content: bytes) -> bytes:
 def numbers(listed: Sequence[int]) -> bytes:
     """Return a list of numbers of two bytes, behind its length."""
     return vector(2, struct.pack(f">{len(listed)}H", *listed))
+
+
+_SHARE_HEADER = (51).to_bytes(2, "big") + vector(2, vector(2, _X25519.to_bytes(2, "big") + vector(2, bytes(SHARE_BYTES))))[:-SHARE_BYTES]

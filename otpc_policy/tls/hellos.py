@@ -44,14 +44,14 @@ class Hellos:
     def _dislikes_full_hellos(self) -> bool:
         """Only short hellos were accepted, or none of the full ones that are as long as those with short lists."""
         accepted = self._log.accepted
-        full = [len(good.offered) for good in accepted if good.probe.hello.style is HelloStyle.FULL]
+        full = [len(good.offered) for good in accepted if good.hello.style is HelloStyle.FULL]
         if not full:
-            return any(good.probe.hello.style is HelloStyle.SHORT for good in accepted)
+            return any(good.hello.style is HelloStyle.SHORT for good in accepted)
         return any(
             record.wave
             and not record.chose
             and record.probe.purpose is Purpose.CONTROL
-            and record.probe.hello.style is HelloStyle.FULL
+            and record.hello.style is HelloStyle.FULL
             and max(full) < len(record.offered) <= LONG_LIST
             for record in self._log.records
         )

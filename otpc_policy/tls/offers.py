@@ -6,11 +6,12 @@ chooses a suite before it asks for the secret.
 
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from otpc_policy.facts import KeyType, TlsVersion
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.probe import Probe, Purpose
-from otpc_policy.tls.suites import CipherSuite, all_suites
+from otpc_policy.tls.suites import CipherSuite, all_suites, suite_by_code_point
 
 # What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer encryption with HTTPS (2024-12-03).
 PAYMENT_ECDSA = (0xC02B, 0xCCA9, 0xC023)
@@ -48,6 +49,83 @@ def families_at(version: TlsVersion) -> tuple[tuple[int, ...], ...]:
     return tuple(family for family in families if family)
 
 
+class Cell(NamedTuple):
+    """One list of a layout. suites: in order of numbers."""
+
+    groups: GroupList
+    suites: tuple[int, ...]
+
+
+# Where each family stands: in which of four lists with the usual groups, and in which of four that name finite-field groups too. For every two
+# families some list holds the one without the other; for families that need such a group, in both kinds of list. So no set contains another.
+_FINITE_FIELD_PLACES = (("12", "12"), ("34", "34"), ("13", "13"), ("24", "24"))
+_PLACES = (*((wide, one) for wide in ("14", "23") for one in "1234"), *((one, both) for both in ("14", "23") for one in "1234"))
+# Families of TLS 1.0 to 1.2 whose keys are exchanged in a finite field, of which the server chooses the group.
+FINITE_FIELD_FAMILIES = ("TLS_DHE_RSA", "TLS_DH_anon", "TLS_DHE_DSS", "TLS_DHE_PSK")
+_OTHER_FAMILIES = (
+    *("TLS_RSA", "TLS_ECDHE_RSA", "TLS_ECDH_anon", "TLS_PSK", "TLS_ECDHE_PSK", "TLS_RSA_PSK", "TLS_SRP_SHA", "TLS_SRP_SHA_RSA"),
+    *("TLS_SRP_SHA_DSS", "TLS_DH_RSA", "TLS_DH_DSS", "TLS_KRB5", "GOST", "PASSWORD", "FORTEZZA"),
+)
+# What a server needs for one of these serves the other: where one fails after it was chosen, so does the other.
+_SAME_FAMILY = {
+    "SSL_RSA_FIPS": "TLS_RSA",
+    "SSL_RSA_OLDFIPS": "TLS_RSA",
+    "TLS_PSK_DHE": "TLS_DHE_PSK",
+    "TLS_CECPQ1_RSA": "TLS_ECDHE_RSA",
+    "TLS_CECPQ1_ECDSA": "TLS_ECDHE_ECDSA",
+    "TLS_ECDH_RSA": "TLS_ECDH_ECDSA",
+    "TLS_ECCPWD": "PASSWORD",
+    "TLS_ECJPAKE": "PASSWORD",
+    "SSL_FORTEZZA_KEA": "FORTEZZA",
+    "TLS_NULL": "FORTEZZA",
+}
+
+
+@cache
+def family_of(code_point: int) -> str:
+    """Return the family of a suite of SSL 3 to TLS 1.2: its key exchange and authentication, export strength left out.
+
+    Servers that choose a suite first and find out afterwards that they cannot serve it do so for a whole family (testssl/testssl.sh#2883).
+    """
+    suite = suite_by_code_point(code_point)
+    if suite is None or suite.is_tls13 or suite.is_ssl2:
+        return ""
+    exchange = suite.iana_name.partition("_WITH_")[0].removeprefix("OLD_").removesuffix("1024").removesuffix("_EXPORT")
+    return "GOST" if "GOST" in exchange else _SAME_FAMILY.get(exchange, exchange)
+
+
+@cache
+def layout_at(version: TlsVersion) -> tuple[Cell, ...]:
+    """Return the lists in which all suites of a version are asked for at once, such that the refusal of all of them is about each family itself.
+
+    A server that prefers a family which it cannot serve refuses every list that holds it, whatever else it would accept. Suites of ECDSA keep to
+    lists of their own (see families_at). At TLS 1.3 a suite says nothing of keys, so there are no families.
+    """
+    suites = suites_at(version)
+    if version in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3):
+        return (Cell(GroupList.WIDE, suites),)
+    lists: dict[tuple[GroupList, str], list[int]] = {}
+    for suite in suites:
+        for place in _places_of(family_of(suite)):
+            lists.setdefault(place, []).append(suite)
+    # SSL 3 has no extensions, and so no groups.
+    return tuple(Cell(GroupList.WIDE if version is TlsVersion.SSL_3_0 else place[0], tuple(listed)) for place, listed in sorted(lists.items(), key=_order))
+
+
+def _order(item: tuple[tuple[GroupList, str], list[int]]) -> tuple[str, str]:
+    (groups, name), _ = item
+    return groups.value, name
+
+
+@cache
+def _places_of(family: str) -> tuple[tuple[GroupList, str], ...]:
+    if family in ("TLS_ECDHE_ECDSA", "TLS_ECDH_ECDSA"):
+        return ((GroupList.WIDE, family),)
+    places = dict(zip(FINITE_FIELD_FAMILIES, _FINITE_FIELD_PLACES, strict=True)) | dict(zip(_OTHER_FAMILIES, _PLACES, strict=False))
+    wide, finite_field = places[family]
+    return (*((GroupList.WIDE, one) for one in wide), *((GroupList.FINITE_FIELD, one) for one in finite_field))
+
+
 def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
     """Return those of the ECDSA family."""
     return _ecdsa_suites().intersection(suites)
@@ -73,7 +151,7 @@ def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tup
     return _interleaved(family, -(-len(family) // longest))
 
 
-def opening(server_name: str | None) -> tuple[Probe, ...]:
+def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
     """Return the first wave: every suite of a payment client in a hello of its own, behind all suites that it might be alone with.
 
     So each answer proves a suite, and is the control of the refusal that is to follow. One hello has both families, so that a server
@@ -98,7 +176,7 @@ def _opening_lists() -> tuple[tuple[TlsVersion, tuple[int, ...]], ...]:
     )
 
 
-def second_opening(server_name: str | None) -> tuple[Probe, ...]:
+def second_opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
     """Return hellos below 256 bytes, for a server that has accepted none so far."""
     lists = (
         (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2, (*_USUAL_TLS13, *PAYMENT_SUITES)),

@@ -3,9 +3,9 @@
 Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough (see wave).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.offers import ecdsa_among, opening, second_opening
@@ -28,11 +28,8 @@ class Survey:
         self._server_name = server_name
         self.log = Log()
 
-    def next_wave(self, obtained: Collection[KeyType] = ()) -> tuple[Probe, ...]:
-        """Return the hellos to send now, all at once; none when nothing more can be learned.
-
-        obtained: key types of which a handshake of TLS 1.3 has brought the certificate, so that nobody need ask whether there is one.
-        """
+    def next_wave(self) -> tuple[Probe[ClientHello], ...]:
+        """Return the hellos to send now, all at once; none when nothing more can be learned."""
         log = self.log
         if log.waves == 0:
             return opening(self._server_name)
@@ -40,9 +37,9 @@ class Survey:
             return ()
         if not log.versions:
             return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
-        return Wave(log, self._server_name).probes(obtained)
+        return Wave(log, self._server_name).probes()
 
-    def confirmation(self) -> tuple[Probe, ...]:
+    def confirmation(self) -> tuple[Probe[ClientHello], ...]:
         """Return hellos behind the first wave that were refused, lanes left out, to be sent once more with the server to itself.
 
         What is accepted then contradicts the refusal, and makes the server unsteady. The controls that are sent last have the server to themselves,
@@ -52,19 +49,19 @@ class Survey:
         fates: dict[_Kind, set[bool]] = {}
         for record in self.log.records:
             if record.wave == 0:
-                fates.setdefault(_kind(record.probe.hello), set()).add(record.chose)
+                fates.setdefault(_kind(record.hello), set()).add(record.chose)
         is_patchy = any(len(fate) > 1 for fate in fates.values())
         refused_kinds = {kind for kind, fate in fates.items() if True not in fate}
         if not is_patchy and len(refused_kinds) in (0, len(fates)):
             return ()
         refused = (
-            record.probe.hello
+            record.hello
             for record in self.log.records
-            if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.probe.hello) in refused_kinds)
+            if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.hello) in refused_kinds)
         )
         return tuple(Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused))
 
-    def take(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
+    def take(self, probes: Sequence[Probe[ClientHello]], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""
         self.log.add(probes, outcomes)
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 from otpc_policy.tls.answer import Answer, Incomplete
 from otpc_policy.tls.client_hello import ClientHello
+from otpc_policy.tls.client_profiles import ProfileHello
+from otpc_policy.tls.flight import ServerFlight
 from otpc_policy.tls.reading import Reaction, Reading, read_answer
 
 
@@ -13,6 +16,7 @@ class Purpose(Enum):
     """What a connection is for. The value is for people.
 
     CONTROL and CLOSING_CONTROL hold a suite that is expected or known to be accepted: refusals count only between them.
+    REVEAL proves what it is accepted for; its refusal says nothing.
     """
 
     CONTROL = "control before refusals, and proof of its last suite"
@@ -20,7 +24,8 @@ class Purpose(Enum):
     VERSION = "is this version offered"
     REMAINDER = "is anything accepted of all that is left"
     LANE = "which of these suites is accepted"
-    KEY_TYPE = "is there a certificate of this key type"
+    CLIENT = "what a client that sends such a hello is given"
+    REVEAL = "is a client with such a hello accepted"
     CLOSING_CONTROL = "control behind the refusals"
     CONFIRMATION = "is it refused too with no other connection open"
 
@@ -42,17 +47,19 @@ class Ending(Enum):
     NOT_RUN = "no time"
 
 
+AnyHello = ClientHello | ProfileHello
+Hello_co = TypeVar("Hello_co", bound=AnyHello, covariant=True)
 _NOTHING = Incomplete()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Generic[Hello_co]):
     """One connection to make.
 
     is_last: it is connected only when every other probe of its wave is, and its hello is sent only when they are answered.
     """
 
-    hello: ClientHello
+    hello: Hello_co
     purpose: Purpose
     is_last: bool = False
 
@@ -61,7 +68,7 @@ class Probe:
 class Outcome:
     """What came of a probe.
 
-    connected: TCP connected. leaf_hint: DER of the leaf that a server up to TLS 1.2 sends in clear, if it came along; proves nothing.
+    connected: TCP connected. flight: what could be read of what followed a ServerHello. key_proven: its signature was verified with its leaf's key.
     beside: how many connections the scan had open when this one began, itself included.
     started_s, duration_s: seconds, the first from the start of the measurement.
     """
@@ -69,21 +76,27 @@ class Outcome:
     ending: Ending
     connected: bool = False
     answer: Answer = _NOTHING
-    leaf_hint: bytes | None = None
+    flight: ServerFlight | None = None
+    key_proven: bool = False
     beside: int = 1
     started_s: float = 0.0
     duration_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Generic[Hello_co]):
     """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
 
     wave: int
-    probe: Probe
+    probe: Probe[Hello_co]
     outcome: Outcome
     reading: Reading
     offered: frozenset[int] = field(repr=False)
+
+    @property
+    def hello(self) -> Hello_co:
+        """What was sent."""
+        return self.probe.hello
 
     @property
     def chose(self) -> bool:
@@ -96,11 +109,11 @@ class Record:
         return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
 
 
-def read_record(wave: int, probe: Probe, outcome: Outcome) -> Record:
+def read_record(wave: int, probe: Probe[Hello_co], outcome: Outcome) -> Record[Hello_co]:
     """Return what came of a probe of this wave, read."""
     hello, offered = probe.hello, _as_set(probe.hello.cipher_suites)
     closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
-    reading = read_answer(outcome.answer, highest=hello.version, offered=offered, key_type=hello.key_type, closed=closed, otherwise=_otherwise(outcome))
+    reading = read_answer(outcome.answer, highest=hello.version, offered=offered, closed=closed, otherwise=_otherwise(outcome))
     return Record(wave=wave, probe=probe, outcome=outcome, reading=reading, offered=offered)
 
 

@@ -8,10 +8,10 @@ at the nearest version that is accepted. So a server that begins to refuse, rese
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from otpc_policy.facts import Evidence, KeyType, TlsVersion
-from otpc_policy.tls.absence import Refused, absent, absent_with_both, seen_often
+from otpc_policy.facts import Evidence, TlsVersion
+from otpc_policy.tls.absence import CLOSES, Refusal, Refused, absent, absent_by_family, absent_with_both, seen_often
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
-from otpc_policy.tls.offers import ecdsa_among
+from otpc_policy.tls.offers import ecdsa_among, family_of
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 
@@ -28,28 +28,30 @@ class Log:
     """
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.accepted: list[Record] = []
+        self.records: list[Record[ClientHello]] = []
+        self.accepted: list[Record[ClientHello]] = []
         self.waves = 0
         self.is_deaf_to_long_lists = False
         self.unproven_long_lists: set[TlsVersion] = set()
-        self._refused: dict[TlsVersion, list[Record]] = {}
+        self._refused: dict[TlsVersion, list[Record[ClientHello]]] = {}
         self._passed_over: set[TlsVersion] = set()
-        self._chosen: dict[TlsVersion, dict[int, Record]] = {}
+        self._chosen: dict[TlsVersion, dict[int, Record[ClientHello]]] = {}
         self._asked: dict[ClientHello, list[Reaction]] = {}
-        self._absences: dict[tuple[TlsVersion, KeyType | None], Mapping[int, Evidence]] = {}
-        self._refusals: dict[tuple[TlsVersion, KeyType | None, GroupList], Refused] = {}
+        self._absences: dict[TlsVersion, Mapping[int, Evidence]] = {}
+        self._refusals: dict[tuple[TlsVersion, GroupList], Refused] = {}
+        self._lists: dict[TlsVersion, tuple[Refusal, ...]] = {}
 
-    def add(self, probes: Sequence[Probe], outcomes: Iterable[Outcome]) -> None:
+    def add(self, probes: Sequence[Probe[ClientHello]], outcomes: Iterable[Outcome]) -> None:
         """Take down a wave."""
         for probe, outcome in zip(probes, outcomes, strict=True):
             self._add(read_record(self.waves, probe, outcome))
         self.waves += 1
         self._refusals.clear()
         self._absences.clear()
+        self._lists.clear()
 
-    def _add(self, record: Record) -> None:
-        hello, reading = record.probe.hello, record.reading
+    def _add(self, record: Record[ClientHello]) -> None:
+        hello, reading = record.hello, record.reading
         self.records.append(record)
         self._asked.setdefault(hello, []).append(reading.reaction)
         if record.refused:
@@ -68,11 +70,11 @@ class Log:
             if reading.reaction is Reaction.UNPROVEN:
                 self.unproven_long_lists.add(hello.version)
 
-    def chosen(self, version: TlsVersion) -> Mapping[int, Record]:
+    def chosen(self, version: TlsVersion) -> Mapping[int, Record[ClientHello]]:
         """Return the suites that the server chose at a version, each with its first record."""
         return self._chosen.get(version, {})
 
-    def refused(self, version: TlsVersion) -> Sequence[Record]:
+    def refused(self, version: TlsVersion) -> Sequence[Record[ClientHello]]:
         """Return the hellos with this as their highest version that were refused, or closed."""
         return self._refused.get(version, ())
 
@@ -89,109 +91,117 @@ class Log:
         """The version was offered, and a lower one was chosen."""
         return version in self._passed_over
 
-    def contradictions(self, *earlier: "Log") -> Iterator[Record]:
+    def contradictions(self, *earlier: "Log") -> Iterator[Record[ClientHello]]:
         """Yield hellos that were not accepted though they hold a suite that the server accepts in a hello of the same shape and no shorter.
 
         earlier: surveys of the same server, for what it accepted in them.
         """
-        accepted: dict[tuple[object, ...], list[Record]] = {}
+        accepted: dict[tuple[object, ...], list[Record[ClientHello]]] = {}
         for log in (*earlier, self):
             for good in log.accepted:
-                accepted.setdefault(good.probe.hello.shape, []).append(good)
+                accepted.setdefault(good.hello.shape, []).append(good)
         for record in self.records:
-            if not record.chose and _is_contradicted(record, accepted.get(record.probe.hello.shape, ())):
+            if not record.chose and _is_contradicted(record, accepted.get(record.hello.shape, ())):
                 yield record
 
-    def absences(self, version: TlsVersion, key_type: KeyType | None = None) -> Mapping[int, Evidence]:
+    def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused at a version, each with what proves it.
 
-        Below TLS 1.3 finite-field suites must be refused with both lists of groups (see GroupList). The hellos that ask for them again ask for
-        all of their family, so that one refusal by chance proves nothing of any of these.
-        key_type: of hellos with signature schemes of this type alone. Whether the server is steady (see contradictions) is for the caller to see.
+        Over a version that is accepted a refusal counts for a family only as absence.absent_by_family says. A version of which nothing is accepted is
+        refused as a whole; below TLS 1.3 with both lists of groups (see GroupList). Whether the server is steady (see contradictions) is for the caller.
         """
-        key = (version, key_type)
-        if key not in self._absences:
-            self._absences[key] = self._find_absences(*key)
-        return self._absences[key]
+        if version not in self._absences:
+            self._absences[version] = self._find_absences(version)
+        return self._absences[version]
 
-    def _find_absences(self, version: TlsVersion, key_type: KeyType | None) -> Mapping[int, Evidence]:
-        if key_type is not None:
-            return self.refusals(version, key_type, groups=GroupList.SHARED)
+    def _find_absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
+        knows_groups = TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2
+        if version in self._chosen and version is not TlsVersion.SSL_2_0:
+            return absent_by_family(self._refused_lists(version), knows_groups)
         found = self.refusals(version, groups=GroupList.WIDE)
-        if not TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2 or all(map(_is_free_of_groups, self.refused(version))):
+        if not knows_groups or all(map(_is_free_of_groups, self.refused(version))):
             return found
-        return absent_with_both(self._counted(version, None, GroupList.WIDE), self._counted(version, None, GroupList.FINITE_FIELD))
+        return absent_with_both(self._counted(version, GroupList.WIDE), self._counted(version, GroupList.FINITE_FIELD))
 
-    def refusals(self, version: TlsVersion, key_type: KeyType | None = None, *, groups: GroupList) -> Mapping[int, Evidence]:
-        """Return the suites that are proven to be refused in hellos that name these groups."""
-        return absent(self._counted(version, key_type, groups))
+    def is_refused(self, hello: ClientHello) -> bool:
+        """A list of the same families with all suites of the hello was refused with its groups, by an alert or often enough."""
+        families = frozenset(map(family_of, hello.cipher_suites))
+        waves = set()
+        for refusal in self._refused_lists(hello.version):
+            has_groups = refusal.names_groups in (None, hello.groups is GroupList.FINITE_FIELD)
+            if has_groups and refusal.suites.issuperset(hello.cipher_suites) and families == frozenset(map(family_of, refusal.suites)):
+                waves.add(refusal.wave)
+                if refusal.alerted:
+                    return True
+        return len(waves) >= CLOSES
 
-    def _counted(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Refused:
-        key = (version, key_type, groups)
+    def refusals(self, version: TlsVersion, *, groups: GroupList) -> Mapping[int, Evidence]:
+        """Return the suites that are proven to be refused in hellos that name these groups, whatever stood beside them."""
+        return absent(self._counted(version, groups))
+
+    def _counted(self, version: TlsVersion, groups: GroupList) -> Refused:
+        key = (version, groups)
         if key not in self._refusals:
-            self._refusals[key] = self._count(*key)
+            names_groups = groups is GroupList.FINITE_FIELD
+            lists = [one for one in self._refused_lists(version) if one.names_groups in (None, names_groups)]
+            alerted = tuple(one.suites for one in lists if one.alerted)
+            self._refusals[key] = Refused(alerted, seen_often([(one.wave, one.suites) for one in lists]))
         return self._refusals[key]
 
-    def _count(self, version: TlsVersion, key_type: KeyType | None, groups: GroupList) -> Refused:
-        alerted: list[frozenset[int]] = []
-        seen: list[tuple[int, frozenset[int]]] = []
-        for record in self.refused(version):
-            hello = record.probe.hello
-            if hello.key_type is not key_type or self._lacks_name(hello):
-                continue
-            if hello.groups is not groups and not _is_free_of_groups(record):
-                continue
-            if (self.is_deaf_to_long_lists and len(record.offered) > LONG_LIST) or not self._is_bracketed(record):
-                continue
-            covered = _covered(record)
-            seen.append((record.wave, covered))
-            if record.reading.reaction is Reaction.REFUSED:
-                alerted.append(covered)
-        return Refused(tuple(alerted), seen_often(seen))
+    def _refused_lists(self, version: TlsVersion) -> tuple[Refusal, ...]:
+        """Return the refusals that count."""
+        if version not in self._lists:
+            self._lists[version] = tuple(
+                Refusal(
+                    wave=record.wave,
+                    suites=_covered(record),
+                    alerted=record.reading.reaction is Reaction.REFUSED,
+                    names_groups=None if _is_free_of_groups(record) else record.hello.groups is GroupList.FINITE_FIELD,
+                )
+                for record in self.refused(version)
+                if not self._lacks_name(record.hello) and not (self.is_deaf_to_long_lists and len(record.offered) > LONG_LIST) and self._is_bracketed(record)
+            )
+        return self._lists[version]
 
     def _lacks_name(self, hello: ClientHello) -> bool:
         """The hello names no server, and others of its version do: a routing proxy's refusal of it says nothing of the server."""
-        return hello.server_name is None and any(
-            record.probe.hello.version is hello.version and record.probe.hello.server_name is not None for record in self.records
-        )
+        return hello.server_name is None and any(record.hello.version is hello.version and record.hello.server_name is not None for record in self.records)
 
     def has_control_before(self, hello: ClientHello) -> bool:
         """A hello of the same shape, and as long, was accepted in an earlier wave than the one to come."""
         return any(self._is_control(good, hello) for good in self.accepted)
 
-    def _is_bracketed(self, record: Record) -> bool:
+    def _is_bracketed(self, record: Record[ClientHello]) -> bool:
         """An accepted hello of the same shape came before the refusal, and one was sent behind it."""
-        hello = record.probe.hello
+        hello = record.hello
         before = any(good.wave < record.wave and self._is_control(good, hello) for good in self.accepted)
         not_before = takewhile(lambda good: good.wave >= record.wave, reversed(self.accepted))
         return before and any(self._controls_behind(good, record) for good in not_before)
 
-    def _controls_behind(self, good: Record, record: Record) -> bool:
+    def _controls_behind(self, good: Record[ClientHello], record: Record[ClientHello]) -> bool:
         is_later = good.wave > record.wave or (good.wave == record.wave and good.probe.is_last and not record.probe.is_last)
-        if not is_later or not self._is_control(good, record.probe.hello):
+        if not is_later or not self._is_control(good, record.hello):
             return False
-        hello = record.probe.hello
-        if hello.key_type is not None:
-            return good.probe.hello.groups is hello.groups
+        hello = record.hello
         is_about_suites = hello.version in self._chosen and hello.version is not TlsVersion.SSL_2_0
         return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
 
-    def _cannot_carry_a_good_suite(self, record: Record) -> bool:
+    def _cannot_carry_a_good_suite(self, record: Record[ClientHello]) -> bool:
         """A server that prefers its ECDSA certificate accepts none of its suites beside others of that family (see offers.families_at)."""
-        return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.probe.hello.version))
+        return ecdsa_among(record.offered) == record.offered and not ecdsa_among(self.chosen(record.hello.version))
 
-    def _is_control(self, good: Record, hello: ClientHello) -> bool:
+    def _is_control(self, good: Record[ClientHello], hello: ClientHello) -> bool:
         """An accepted hello is of the shape of another."""
         if good.reading.version is not hello.version and hello.version in self._chosen:
             return False
         if hello.version is TlsVersion.SSL_2_0:
             return True
         # With as many suites, every other style is longer than BARE.
-        has_style = hello.style in (HelloStyle.BARE, good.probe.hello.style)
+        has_style = hello.style in (HelloStyle.BARE, good.hello.style)
         return has_style and len(good.offered) >= len(hello.cipher_suites)
 
 
-def _is_contradicted(record: Record, accepted: Sequence[Record]) -> bool:
+def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[ClientHello]]) -> bool:
     """A hello was not accepted though it holds what was chosen from another of its shape, which is no shorter. accepted: all of this shape."""
     suspects = [good for good in accepted if not record.offered.isdisjoint(good.reading.suites) and len(record.offered) <= len(good.offered)]
     if not suspects or record.outcome.ending is Ending.NOT_RUN:
@@ -201,8 +211,8 @@ def _is_contradicted(record: Record, accepted: Sequence[Record]) -> bool:
     return any(_contradicts(record, good, read_to) for good in suspects)
 
 
-def _contradicts(record: Record, good: Record, read_to: int) -> bool:
-    suites = record.probe.hello.cipher_suites[:read_to]
+def _contradicts(record: Record[ClientHello], good: Record[ClientHello], read_to: int) -> bool:
+    suites = record.hello.cipher_suites[:read_to]
     both = {suite for suite in good.reading.suites if suite in suites}
     if not both:
         return False
@@ -210,20 +220,20 @@ def _contradicts(record: Record, good: Record, read_to: int) -> bool:
     return bool(ecdsa_among(both)) or not ecdsa_among(record.offered) or bool(ecdsa_among(good.offered))
 
 
-def _last_place_chosen(good: Record) -> int:
-    return max(map(good.probe.hello.cipher_suites.index, good.reading.suites), default=0)
+def _last_place_chosen(good: Record[ClientHello]) -> int:
+    return max(map(good.hello.cipher_suites.index, good.reading.suites), default=0)
 
 
-def _is_free_of_groups(record: Record) -> bool:
+def _is_free_of_groups(record: Record[ClientHello]) -> bool:
     """The refusal cannot be about the groups: it is about the version, or the hello names none."""
-    return record.reading.alert == PROTOCOL_VERSION or record.probe.hello.style is HelloStyle.BARE
+    return record.reading.alert == PROTOCOL_VERSION or record.hello.style is HelloStyle.BARE
 
 
-def _covered(record: Record) -> frozenset[int]:
+def _covered(record: Record[ClientHello]) -> frozenset[int]:
     """Return what a refusal is about.
 
     Beside ECDSA suites it says nothing of the others, unless it is about the version, or the hello names no signature schemes (see offers.families_at).
     """
-    if record.reading.alert == PROTOCOL_VERSION or record.probe.hello.version < TlsVersion.TLS_1_2:
+    if record.reading.alert == PROTOCOL_VERSION or record.hello.version < TlsVersion.TLS_1_2:
         return record.offered
     return ecdsa_among(record.offered) or record.offered

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
 from otpc_policy.tls.suites import suite_by_code_point
@@ -45,15 +45,13 @@ class Reading:
     is_violation: bool = False
 
 
-def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str, key_type: KeyType | None = None) -> Reading:
+def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str) -> Reading:
     """Return what an answer says about an offer.
 
     highest: the highest version offered; lower ones are offered by the protocol's own rule. offered: suites that were really sent; empty if none was.
-    key_type: signature schemes of this type alone were offered. closed: the connection was closed or reset.
+    closed: the connection was closed or reset.
     otherwise: for people, how it ended, for the case that no answer came.
     """
-    if isinstance(answer, ServerHello) and answer.is_retry_request and key_type is not None:
-        return Reading(reaction=Reaction.UNPROVEN, remark="the server asked for another key share before it chose a certificate")
     if isinstance(answer, ServerHello):
         return _choice(answer, highest, offered)
     if isinstance(answer, Ssl2ServerHello) and highest is TlsVersion.SSL_2_0:

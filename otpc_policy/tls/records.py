@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from otpc_policy.tls.fields import Malformed
 
-ALERT, HANDSHAKE = 0x15, 0x16
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA = 0x14, 0x15, 0x16, 0x17
 
 _HEADER_BYTES = 5
 _DTLS_MAJOR = 0xFE

@@ -1,12 +1,12 @@
 """The ServerHello of SSL 3 to TLS 1.3, HelloRetryRequest included: from the bytes of the message to a value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from otpc_policy.tls.fields import Fields, Malformed
 
 _TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
-_ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 16, 43, 51
+_ALPN, _SUPPORTED_VERSIONS, _COOKIE, _KEY_SHARE = 16, 43, 44, 51
 # RFC 8446 4.1.3: a ServerHello with this random is a HelloRetryRequest.
 _RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
@@ -17,6 +17,7 @@ class ServerHello:
 
     version: number on the wire, from supported_versions where that is sent (RFC 8446 4.2.1). legacy_version: from the field that
     was the version before TLS 1.3. selected_group: of TLS 1.3, where the server names one. alpn: the protocol, where it is sent in clear.
+    random: the server's. key_share: its public key for the selected group; empty in a HelloRetryRequest, which may hold a cookie instead.
     """
 
     version: int
@@ -26,6 +27,9 @@ class ServerHello:
     selected_group: int | None = None
     alpn: bytes | None = None
     compression_method: int = 0
+    random: bytes = field(default=b"", repr=False, compare=False)
+    key_share: bytes = field(default=b"", repr=False, compare=False)
+    cookie: bytes = field(default=b"", repr=False, compare=False)
 
 
 def decode_server_hello(body: bytes) -> ServerHello:
@@ -35,20 +39,27 @@ def decode_server_hello(body: bytes) -> ServerHello:
     """
     fields = Fields(body)
     legacy_version = fields.number(2)
-    is_retry_request = fields.take(32) == _RETRY_RANDOM
+    random = fields.take(32)
+    is_retry_request = random == _RETRY_RANDOM
     if len(fields.vector(1)) > 32:
         raise Malformed("a session id of more than 32 bytes")
     cipher_suite, compression_method = fields.number(2), fields.number(1)
     extensions = _extensions(fields)
     version = _version(extensions.get(_SUPPORTED_VERSIONS), legacy_version, is_retry_request=is_retry_request)
+    group, key_share = None, b""
+    if version >= _TLS_1_3:
+        group, key_share = _share(extensions.get(_KEY_SHARE), is_retry_request=is_retry_request)
     return ServerHello(
         version=version,
         cipher_suite=cipher_suite,
         is_retry_request=is_retry_request,
         legacy_version=legacy_version,
-        selected_group=_group(extensions.get(_KEY_SHARE), is_retry_request=is_retry_request) if version >= _TLS_1_3 else None,
+        selected_group=group,
         alpn=_protocol(extensions.get(_ALPN)),
         compression_method=compression_method,
+        random=random,
+        key_share=key_share,
+        cookie=_cookie(extensions.get(_COOKIE)) if is_retry_request else b"",
     )
 
 
@@ -78,15 +89,26 @@ def _version(selected: bytes | None, legacy_version: int, *, is_retry_request: b
     return version
 
 
-def _group(key_share: bytes | None, *, is_retry_request: bool) -> int | None:
-    """A HelloRetryRequest names the group alone (RFC 8446 4.2.8)."""
+def _share(key_share: bytes | None, *, is_retry_request: bool) -> tuple[int | None, bytes]:
+    """Return the group and the server's public key. A HelloRetryRequest names the group alone (RFC 8446 4.2.8)."""
     if key_share is None:
-        return None
+        return None, b""
     fields = Fields(key_share)
-    group = fields.number(2)
-    if (not is_retry_request and not fields.vector(2)) or fields.left:
+    group, public_key = fields.number(2), b"" if is_retry_request else fields.vector(2)
+    if (not is_retry_request and not public_key) or fields.left:
         raise Malformed("a malformed key share")
-    return group
+    return group, public_key
+
+
+def _cookie(extension: bytes | None) -> bytes:
+    """RFC 8446 4.2.2."""
+    if extension is None:
+        return b""
+    fields = Fields(extension)
+    cookie = fields.vector(2)
+    if not cookie or fields.left:
+        raise Malformed("a malformed cookie")
+    return cookie
 
 
 def _protocol(alpn: bytes | None) -> bytes | None:

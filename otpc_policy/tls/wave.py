@@ -3,14 +3,14 @@
 A server that accepts little is settled by offering it everything else at once; one that accepts much is listed by elimination in lanes.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from otpc_policy.facts import KeyType, TlsVersion
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.facts import TlsVersion
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.hellos import Hellos
-from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, suites_at, without_ecdsa
+from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, layout_at, suites_at, without_ecdsa
 from otpc_policy.tls.probe import Probe, Purpose
 from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
@@ -19,11 +19,8 @@ from otpc_policy.tls.reading import PROTOCOL_VERSION, Reaction
 _ATTEMPTS = 4
 # An answer that proves nothing, or none at all, is asked for once more.
 _SILENCES = 2
-# As many suites as the hellos of the first wave hold at least, so that they are controls of this.
-_FEW = 8
 # The last lanes overlap with the proof of the whole; before, each proof would hold up the wave and be void by the next choice.
 _FEW_LANES = 6
-_KEY_TYPES = (KeyType.EDDSA, KeyType.ECDSA, KeyType.RSA)
 _OLD_VERSIONS = (TlsVersion.TLS_1_1, TlsVersion.TLS_1_0, TlsVersion.SSL_3_0, TlsVersion.SSL_2_0)
 
 
@@ -36,12 +33,12 @@ class Wave:
     def __init__(self, log: Log, server_name: str | None) -> None:
         self._log, self._server_name = log, server_name
         self._hellos = Hellos(log, server_name)
-        self._asked: dict[ClientHello, Probe] = {}
-        self._closing: dict[ClientHello, Probe] = {}
+        self._asked: dict[ClientHello, Probe[ClientHello]] = {}
+        self._closing: dict[ClientHello, Probe[ClientHello]] = {}
         self._lanes = list(self._find_lanes())
 
-    def probes(self, obtained: Collection[KeyType]) -> tuple[Probe, ...]:
-        """Return everything that is still open; nothing when no more can be learned. obtained: see Survey.next_wave."""
+    def probes(self) -> tuple[Probe[ClientHello], ...]:
+        """Return everything that is still open; nothing when no more can be learned."""
         for lane in self._lanes:
             self._ask(lane, Purpose.LANE)
         for version in reversed(TlsVersion):
@@ -49,10 +46,9 @@ class Wave:
                 self._ask_suites(version)
             else:
                 self._ask_version(version)
-        self._ask_key_types(obtained)
         return (*self._asked.values(), *self._closing.values())
 
-    def old_versions(self) -> tuple[Probe, ...]:
+    def old_versions(self) -> tuple[Probe[ClientHello], ...]:
         """Return the hellos of old versions, where nothing is known to be accepted that could be a control."""
         for version in _OLD_VERSIONS:
             for hello in self._version_hellos(version):
@@ -69,24 +65,25 @@ class Wave:
         if all(map(known.__contains__, suites_at(version))):
             return
         proving: list[ClientHello] = []
-        for family in families_at(version):
-            if self._is_listed(version, family) and len(self._lanes) > _FEW_LANES:
+        for cell in layout_at(version):
+            if self._is_listed(version, cell.suites) and len(self._lanes) > _FEW_LANES:
                 continue
-            left = tuple(suite for suite in family if suite not in accepted)
-            hellos = [self._hellos.hello(version, suites) for suites in self._hellos.lists(version, left)]
-            if TlsVersion.TLS_1_0 <= version <= TlsVersion.TLS_1_2:
-                hellos += self._hellos.again(version, left)
-            proving += [hello for hello in hellos if self._is_open(hello)]
+            left = tuple(suite for suite in cell.suites if suite not in accepted)
+            hellos = (self._hellos.hello(version, suites, cell.groups) for suites in self._hellos.lists(version, left))
+            proving += [hello for hello in hellos if not self._log.is_refused(hello)]
         self._prove(version, proving)
 
     def _is_open(self, hello: ClientHello) -> bool:
         refused = self._log.refusals(hello.version, groups=hello.groups)
         return not all(map(refused.__contains__, hello.cipher_suites))
 
-    def _is_listed(self, version: TlsVersion, family: Sequence[int]) -> bool:
-        """The server accepts suites of the family that few do, so they are listed by elimination in lanes."""
+    def _is_listed(self, version: TlsVersion, suites: Sequence[int]) -> bool:
+        """The server accepts suites that few do, of ECDSA or of the rest as these are, so they are listed by elimination in lanes."""
+        if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
+            return False
         unusual = [suite for suite in self._log.chosen(version) if suite not in PAYMENT_SUITES]
-        return version not in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0) and any(suite in family for suite in unusual)
+        ecdsa = ecdsa_among(unusual)
+        return bool(ecdsa) if ecdsa_among(suites[:1]) else len(ecdsa) < len(unusual)
 
     def _find_lanes(self) -> Iterator[ClientHello]:
         """Yield the lanes of all versions that may hold more."""
@@ -111,10 +108,7 @@ class Wave:
             together = tuple(dict.fromkeys(chain.from_iterable(asked)))
             asked = [together if ecdsa_among(self._log.chosen(version)) else without_ecdsa(together)] if asked else []
         for suites in asked:
-            # So the same control serves for key types.
-            is_shared = version is TlsVersion.TLS_1_3 and self._takes_shared_groups()
-            groups = GroupList.SHARED if is_shared else GroupList.WIDE
-            self._close_with(self._hellos.hello(version, (*suites, self._good(version, suites)), groups))
+            self._close_with(self._hellos.hello(version, (*suites, self._good(version, suites))))
 
     def _good(self, version: TlsVersion, beside: Sequence[int]) -> int:
         """Return an accepted suite that is chosen beside others: where there is an ECDSA suite among them, one of that family."""
@@ -149,7 +143,7 @@ class Wave:
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal might be about the mixture of families, or about the groups.
-        refused = [record for record in self._log.refused(version) if record.wave and record.probe.hello.shape == whole.shape]
+        refused = [record for record in self._log.refused(version) if record.wave and record.hello.shape == whole.shape]
         is_vague = any(record.reading.alert != PROTOCOL_VERSION for record in refused)
         is_split = self._hellos.style is HelloStyle.SHORT or (is_vague and version is TlsVersion.TLS_1_2)
         families = families_at(version) if is_split else (suites,)
@@ -176,7 +170,7 @@ class Wave:
             least = 0 if hello.version is TlsVersion.SSL_2_0 else len(hello.cipher_suites)
             highest = max(versions)
             of_highest = (good for good in self._log.accepted if good.reading.version is highest)
-            long_enough = next((good.probe.hello for good in of_highest if len(good.offered) >= least), None)
+            long_enough = next((good.hello for good in of_highest if len(good.offered) >= least), None)
             if long_enough is not None:
                 return long_enough
         top = max((one for one in versions if TlsVersion.TLS_1_0 <= one <= TlsVersion.TLS_1_2), default=TlsVersion.TLS_1_3)
@@ -194,23 +188,6 @@ class Wave:
         if hello.version is TlsVersion.SSL_2_0:
             return bool(self._closing)
         return any(hello.style in (HelloStyle.BARE, one.style) and len(one.cipher_suites) >= len(hello.cipher_suites) for one in self._closing)
-
-    # Which certificates are there that no handshake brought.
-
-    def _ask_key_types(self, obtained: Collection[KeyType]) -> None:
-        version = TlsVersion.TLS_1_3
-        accepted = tuple(self._log.chosen(version))
-        for key_type in _KEY_TYPES if accepted else ():
-            is_there = any(good.probe.hello.key_type is key_type for good in self._log.accepted)
-            if key_type in obtained or is_there or self._log.absences(version, key_type):
-                continue
-            hello = replace(self._hellos.hello(version, accepted[:_FEW], GroupList.SHARED), key_type=key_type)
-            if self._ask(hello, Purpose.KEY_TYPE) and not any(one.groups is GroupList.SHARED for one in self._closing):
-                self._close_with(replace(hello, key_type=None))
-
-    def _takes_shared_groups(self) -> bool:
-        """No hello that names only groups with a key share was turned away."""
-        return all(record.chose for record in self._log.records if record.probe.hello.groups is GroupList.SHARED and record.probe.hello.key_type is None)
 
     def _ask(self, hello: ClientHello, purpose: Purpose) -> bool:
         """Add a hello, unless it was asked often enough; say whether it is asked."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.endpoint import Endpoint, parse_endpoint
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.client_handshake import ClientHandshake
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
@@ -36,7 +36,6 @@ def offer(
     *,
     version: TlsVersion | None = TlsVersion.TLS_1_2,
     suites: tuple[int, ...] = SIX,
-    key_type: KeyType | None = None,
     legacy: bool = False,
     request: bytes = b"",
     deadline_s: float = 2,
@@ -47,7 +46,6 @@ def offer(
         server_name="partner.test",
         version=version,
         cipher_suites=suites,
-        key_type=key_type,
         legacy=legacy,
         request=request,
         deadline_s=deadline_s,

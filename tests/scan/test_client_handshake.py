@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
-from otpc_policy.tls.answer import Alert, ServerHello, parse_answer
+from otpc_policy.tls.answer import ServerHello, parse_answer
 from tests.scan.partners import SIX, Handler, close, drip, free_port, handshake, offer, openssl_server, reset, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority
 
@@ -124,17 +124,6 @@ def test_a_copied_certificate_served_without_its_key_never_counts(
     with tlslite_server(thief.chain_pem, thief.key_pem) as port:
         honest = handshake(offer(port, version=version, suites=suites, legacy=legacy))
     assert (honest.ending, honest.chain) == (Ending.COMPLETED, thief.chain_der)
-
-
-@pytest.mark.parametrize("key", ["rsa2048", "ec256", "ed25519"])
-def test_signature_schemes_choose_the_certificate_of_tls_1_3(authority: CertificateAuthority, tmp_path: Path, key: str) -> None:
-    served = {"rsa2048": KeyType.RSA, "ec256": KeyType.ECDSA, "ed25519": KeyType.EDDSA}[key]
-    leaf = authority.issue(key=key)
-    with openssl_server(tmp_path, leaf) as port:
-        wanted = (None, KeyType.RSA, KeyType.ECDSA, KeyType.EDDSA)
-        outcomes = {one: handshake(offer(port, version=TlsVersion.TLS_1_3, suites=TLS13, key_type=one)) for one in wanted}
-    assert {one for one, outcome in outcomes.items() if outcome.key_proven} == {None, served}
-    assert all(parse_answer(outcome.first_bytes) == Alert(2, 40) for one, outcome in outcomes.items() if one not in (None, served))
 
 
 def test_weak_keys_anonymous_and_null_suites_are_seen_not_refused_by_us(authority: CertificateAuthority, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.scan.http_probe import HttpAnswer, ask_http
+from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.http_probe import HttpAnswer, HttpOutcome, ask_http
 from tests.scan.partners import Handler, free_port, openssl_server, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority, Issued
 
@@ -16,6 +17,10 @@ def leaf() -> Issued:
 
 
 async def ask(port: int, deadline_s: float = 2) -> HttpAnswer:
+    return (await outcome(port, deadline_s)).answer
+
+
+async def outcome(port: int, deadline_s: float = 2) -> HttpOutcome:
     return await ask_http(address="127.0.0.1", port=port, server_name="partner.test", host_header="partner.test", deadline_s=deadline_s)
 
 
@@ -40,7 +45,7 @@ SETTINGS = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x80"
 )
 async def test_the_first_bytes_decide(tmp_path: Path, leaf: Issued, handler: Handler, alpn: list[str] | None, answer: HttpAnswer) -> None:
     async with tls_server(tmp_path, leaf, handler, alpn=alpn) as port:
-        assert await ask(port) is answer
+        assert await outcome(port) == HttpOutcome(answer, (TlsVersion.TLS_1_3, leaf.chain_der[0]))
 
 
 async def test_silence_is_unknown(tmp_path: Path, leaf: Issued) -> None:

@@ -18,12 +18,12 @@ ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
 
 
-def probe(suite: int, *, is_last: bool = False) -> Probe:
+def probe(suite: int, *, is_last: bool = False) -> Probe[ClientHello]:
     hello = ClientHello(version=TlsVersion.TLS_1_2, lowest=TlsVersion.TLS_1_2, cipher_suites=(suite,), server_name="partner.test")
     return Probe(hello=hello, purpose=Purpose.CLOSING_CONTROL if is_last else Purpose.REMAINDER, is_last=is_last)
 
 
-def probes(count: int) -> list[Probe]:
+def probes(count: int) -> list[Probe[ClientHello]]:
     return [probe(0x1000 + number) for number in range(count)]
 
 
@@ -33,7 +33,7 @@ def prober(port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float =
     return Prober(address="127.0.0.1", port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
 
 
-async def carried(one: Prober, wave: Sequence[Probe]) -> list[Outcome]:
+async def carried(one: Prober, wave: Sequence[Probe[ClientHello]]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     await one.run(wave, outcomes)
     return outcomes

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
-from otpc_policy.scan.handshake import Ending, HandshakeOutcome
-from otpc_policy.scan.handshakes import Completed, Handshake
+from otpc_policy.scan.handshakes import Presented
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, version_facts
+from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.tls.proof import Log
 from tests.support.certificates import CertificateAuthority
 from tests.tls.model_server import SILENCE, Model, Said, Server, alert
-from tests.tls.surveying import limited, random_refusals, survey
+from tests.tls.surveying import NAME, limited, random_refusals, survey
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 COMPLIANT = Model(suites={TLS13: (0x1302, 0x1303, 0x1301), TLS12: PAYMENT_SUITES})
@@ -24,14 +24,12 @@ CHAINS = {kind: AUTHORITY.issue(key=key).chain_der for kind, key in ((KeyType.RS
 Deployments = set[tuple[KeyType, Support, Evidence]]
 
 
-def completed(version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes | None = None) -> Completed:
-    handshake = Handshake(version=version, cipher_suites=(suite,), key_type=kind if version is TLS13 else None)
-    outcome = HandshakeOutcome(ending=Ending.COMPLETED, connected=True, key_proven=True, chain=CHAINS[kind], stapled_ocsp_response=staple)
-    return Completed(handshake=handshake, cipher_suite=suite, outcome=outcome)
+def presented(version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes | None = None) -> Presented:
+    return Presented(version=version, cipher_suite=suite, chain=CHAINS[kind], key_type=kind, stapled_ocsp_response=staple)
 
 
-def measured(*servers: Server, done: Sequence[Completed] = ()) -> Measured:
-    return Measured(surveys=tuple(survey(one).log for one in servers) or (Log(),), completed=done)
+def measured(*servers: Server, done: Sequence[Presented] = ()) -> Measured:
+    return Measured(surveys=tuple(survey(one).log for one in servers) or (Log(),), clients=ClientSurvey(NAME), completed=done)
 
 
 def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
@@ -66,7 +64,7 @@ def test_every_suite_of_every_version_that_is_offered_has_a_fact_in_order() -> N
 
 
 def test_a_handshake_proves_presence_too_and_is_told() -> None:
-    found = measured(RSA_ALONE, done=[completed(TLS12, PAYMENT_RSA[0], KeyType.RSA), completed(TLS10, 0x002F, KeyType.RSA)])
+    found = measured(RSA_ALONE, done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS10, 0x002F, KeyType.RSA)])
     assert versions(found)[TLS10] == OBTAINED
     told = {(fact.version, fact.code_point): fact.handshake_completed for fact in cipher_suite_facts(found) if fact.support is Support.YES}
     assert {key for key, is_completed in told.items() if is_completed} == {(TLS12, PAYMENT_RSA[0]), (TLS10, 0x002F)}
@@ -103,7 +101,7 @@ def test_ssl_3_is_absent_only_if_its_hello_without_a_name_was_turned_away_too() 
 
 
 def test_key_types_up_to_tls_1_2_follow_from_chains_and_else_from_the_suites() -> None:
-    rsa = completed(TLS12, PAYMENT_RSA[0], KeyType.RSA)
+    rsa = presented(TLS12, PAYMENT_RSA[0], KeyType.RSA)
     assert deployments(measured(RSA_ALONE, done=[rsa])) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *REFUSED)}
     # A suite that was chosen, and no handshake with it: the chain is unknown.
     assert deployments(measured(COMPLIANT, done=[rsa])) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *UNKNOWN)}
@@ -112,20 +110,19 @@ def test_key_types_up_to_tls_1_2_follow_from_chains_and_else_from_the_suites() -
 
 def test_an_ed25519_leaf_serves_suites_of_ecdsa() -> None:
     """RFC 8422 5.10."""
-    done = [completed(TLS12, PAYMENT_RSA[0], KeyType.RSA), completed(TLS12, 0xC02B, KeyType.EDDSA)]
+    done = [presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS12, 0xC02B, KeyType.EDDSA)]
     assert deployments(measured(COMPLIANT, done=done)) == {(KeyType.RSA, *OBTAINED), (KeyType.EDDSA, *OBTAINED)}
 
 
-def test_key_types_of_tls_1_3_are_refused_by_their_signature_schemes() -> None:
-    done = [completed(TLS13, 0x1301, KeyType.RSA)]
-    assert deployments(measured(RSA_ALONE, done=done), TLS13) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *REFUSED), (KeyType.EDDSA, *REFUSED)}
-    # Answered over TLS 1.3 without a handshake: there is such a certificate, and nobody has seen it.
-    assert (KeyType.ECDSA, *UNKNOWN) in deployments(measured(COMPLIANT, done=done), TLS13)
+def test_key_types_of_tls_1_3_that_no_client_asked_for_are_unknown() -> None:
+    """Whether they are refused is for the clients' survey to say (tests/tls/test_client_survey.py)."""
+    done = [presented(TLS13, 0x1301, KeyType.RSA)]
+    assert deployments(measured(RSA_ALONE, done=done), TLS13) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *UNKNOWN), (KeyType.EDDSA, *UNKNOWN)}
 
 
 def test_one_staple_is_enough_for_a_chain_and_different_ones_are_all_judged() -> None:
     def staples(*responses: bytes | None) -> list[bytes | None]:
-        found = measured(RSA_ALONE, done=[completed(TLS12, PAYMENT_RSA[0], KeyType.RSA, staple=one) for one in responses])
+        found = measured(RSA_ALONE, done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA, staple=one) for one in responses])
         facts = deployment_facts(found, version_facts(found))
         return [fact.stapled_ocsp_response for fact in facts if fact.version is TLS12 and fact.support is Support.YES]
 

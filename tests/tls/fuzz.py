@@ -13,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.conversation import Conversation
 from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
-from otpc_policy.tls.certificate_hint import certificate_hint
+from otpc_policy.tls.client_hello import ClientHello
 from tests.tls.hostile_answers import fragmented, handmade, long_hello, mutated
 
 RECORDED = Path(__file__).parent / "recorded"
+HELLO = ClientHello(version=TlsVersion.TLS_1_2, lowest=TlsVersion.TLS_1_2, cipher_suites=(0xC02F,), server_name="partner.test")
 KINDS = (Alert, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello)
 # About ten times what a case and a byte cost, all feeds together: room for a busy machine, none for a second pass.
 _ALLOWED_S, _ALLOWED_S_PER_BYTE = 0.02, 10e-6
@@ -59,9 +62,21 @@ def judged(case: bytes, random: Random) -> tuple[Answer, bytes | None]:
         assert in_pieces.at_end() == at_once.at_end(), "the end depends on how the bytes come"
         assert in_pieces.warning == at_once.warning, "warnings depend on how the bytes come"
     assert parse_answer(case) == (at_once.warning or answer if isinstance(answer, Incomplete) else answer), "parse_answer differs"
-    leaf = certificate_hint(case)
-    assert leaf is None or (leaf[:1] == b"\x30" and len(leaf) < len(case)), "a leaf that was not sent"
+    leaf = leaf_in(case, lambda: len(case))
+    assert leaf is None or 0 < len(leaf) < len(case), "a leaf that was not sent"
+    assert leaf_in(case, lambda: 1 + int(200 * random.random())) == leaf, "the leaf depends on how the bytes come"
     return answer, leaf
+
+
+def leaf_in(case: bytes, next_size: Callable[[], int]) -> bytes | None:
+    """Return the leaf that a conversation reads from a case, given in pieces; None where there is none."""
+    conversation, place = Conversation(HELLO, bytes), 0
+    while place < len(case) and not conversation.is_over:
+        size = next_size()
+        assert conversation.receive(case[place : place + size]) == b"", "something is answered to a hello of TLS 1.2"
+        place += size
+    flight = conversation.flight
+    return flight.chain[0] if flight is not None and flight.chain else None
 
 
 def fed(case: bytes, next_size: Callable[[], int]) -> AnswerReader:

@@ -1,15 +1,15 @@
 """Surveys of a model server, driven by bytes, and what is concluded from them."""
 
 import random
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
+from otpc_policy.facts import Evidence, Support, TlsVersion
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, encode_client_hello
+from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
+from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.offers import suites_at
 from otpc_policy.tls.plan import Survey
 from otpc_policy.tls.probe import Ending, Outcome, Probe
@@ -24,7 +24,7 @@ class Surveyed:
     """One survey, and what is concluded from it; read it when the survey is over."""
 
     planner: Survey
-    waves: list[tuple[Probe, ...]]
+    waves: list[tuple[Probe[ClientHello], ...]]
 
     @property
     def log(self) -> Log:
@@ -36,7 +36,7 @@ class Surveyed:
 
     @cached_property
     def measured(self) -> Measured:
-        return Measured(surveys=(self.log,), completed=())
+        return Measured(surveys=(self.log,), clients=ClientSurvey(NAME))
 
     @cached_property
     def versions(self) -> dict[TlsVersion, tuple[Support, Evidence]]:
@@ -65,14 +65,11 @@ class Surveyed:
         return remarks(self.measured, version_facts(self.measured), cipher_suite_facts(self.measured))
 
 
-def survey(server: Server, server_name: str | None = NAME, obtained: Collection[KeyType] = ()) -> Surveyed:
-    """Drive a survey with bytes, as the prober does: probes that are last speak when the others are answered.
-
-    obtained: as for Survey.next_wave.
-    """
+def survey(server: Server, server_name: str | None = NAME) -> Surveyed:
+    """Drive a survey with bytes, as the prober does: probes that are last speak when the others are answered."""
     one = Survey(server_name)
     done, number = Surveyed(one, []), 0
-    while probes := one.next_wave(obtained):
+    while probes := one.next_wave():
         outcomes: dict[int, Outcome] = {}
         for place in sorted(range(len(probes)), key=lambda place: probes[place].is_last):
             outcomes[place] = asked(server, probes[place], number)
@@ -83,7 +80,7 @@ def survey(server: Server, server_name: str | None = NAME, obtained: Collection[
     return done
 
 
-def asked(server: Server, probe: Probe, number: int) -> Outcome:
+def asked(server: Server, probe: Probe[ClientHello], number: int) -> Outcome:
     """Return what comes of one probe. number: of the connection."""
     return outcome_of(server(encode_client_hello(probe.hello, bytes(range(ENTROPY_BYTES))), number))
 

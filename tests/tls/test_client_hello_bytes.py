@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.facts import TlsVersion
 from otpc_policy.tls.answer import Answer, Incomplete, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, HelloStyle, encode_client_hello, offered_cipher_suites
 from otpc_policy.tls.offers import opening, second_opening, suites_at
@@ -22,7 +22,7 @@ NAME = "gateway.of.partner.tests"
 ENTROPY = bytes(range(ENTROPY_BYTES))
 WITH_EXTENSIONS = (TLS10, TLS11, TLS12, TLS13)
 COMMON = {Kind.RENEGOTIATION_INFO, Kind.SUPPORTED_GROUPS, Kind.EC_POINT_FORMATS}
-ONLY_FULL = {Kind.EXTENDED_MASTER_SECRET, Kind.STATUS_REQUEST, Kind.ALPN}
+ONLY_FULL = {Kind.SESSION_TICKET, Kind.ENCRYPT_THEN_MAC, Kind.EXTENDED_MASTER_SECRET, Kind.STATUS_REQUEST, Kind.ALPN}
 ONLY_13 = {Kind.SUPPORTED_VERSIONS, Kind.PSK_KEY_EXCHANGE_MODES, Kind.KEY_SHARE}
 
 
@@ -32,9 +32,8 @@ def sent(
     lowest: TlsVersion | None = None,
     name: str | None = NAME,
     style: HelloStyle = HelloStyle.FULL,
-    key_type: KeyType | None = None,
 ) -> bytes:
-    hello = ClientHello(version=version, lowest=lowest or version, cipher_suites=suites or suites_at(version), server_name=name, style=style, key_type=key_type)
+    hello = ClientHello(version=version, lowest=lowest or version, cipher_suites=suites or suites_at(version), server_name=name, style=style)
     return encode_client_hello(hello, ENTROPY)
 
 
@@ -109,22 +108,6 @@ def test_a_full_hello_names_groups_and_schemes_once_each_and_old_ones_last() -> 
     assert {22, 19, 1, 26, 27, 28} <= set(hello.groups)
     assert {0x0201, 0x0203, 0x0202, 0x0101, 0x0402} <= set(hello.signature_schemes)
     assert hello.signature_schemes.index(0x0403) < hello.signature_schemes.index(0x0201)
-
-
-@pytest.mark.parametrize(
-    ("key_type", "has", "lacks"),
-    [
-        (KeyType.RSA, {0x0804, 0x0805, 0x0806, 0x0401}, {0x0403, 0x0807}),
-        (KeyType.ECDSA, {0x0403, 0x0503, 0x0603}, {0x0804, 0x0401, 0x0807}),
-        (KeyType.EDDSA, {0x0807, 0x0808}, {0x0804, 0x0401, 0x0403}),
-    ],
-)
-def test_a_key_type_restricts_the_signature_schemes(key_type: KeyType, has: set[int], lacks: set[int]) -> None:
-    for style in (HelloStyle.FULL, HelloStyle.SHORT):
-        schemes = read_hello(sent(TLS13, key_type=key_type, style=style)).signature_schemes
-        assert schemes is not None
-        assert has <= set(schemes)
-        assert not lacks & set(schemes)
 
 
 def test_ssl_3_has_no_extension_but_the_name() -> None:

@@ -1,11 +1,11 @@
 """What a series of answers proves: a refusal counts between controls that were accepted, and nowhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, KeyType, TlsVersion
+from otpc_policy.facts import Evidence, TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
@@ -18,7 +18,7 @@ ABSENT, ABSENT_ECDSA = (0x0005, 0x000A, 0x002F), (0xC009, 0xC00A)
 CLOSED = Outcome(ending=Ending.CLOSED, connected=True)
 SILENT = Outcome(ending=Ending.TIMED_OUT, connected=True)
 NOT_RUN = Outcome(ending=Ending.NOT_RUN, connected=True)
-Asked = tuple[Probe, Outcome]
+Asked = tuple[Probe[ClientHello], Outcome]
 
 
 def hello(*suites: int, version: TlsVersion = TLS12, style: HelloStyle = HelloStyle.FULL, name: str | None = "partner.test") -> ClientHello:
@@ -175,29 +175,45 @@ def test_a_long_list_counts_only_while_no_long_control_failed() -> None:
     assert len(log_of([control, deaf], *bracketed[1:]).refusals(TLS12, groups=GroupList.WIDE)) == 65
 
 
-def test_a_key_type_is_refused_apart_from_the_suites() -> None:
-    control = replace(hello(0x1301, version=TLS13), groups=GroupList.SHARED)
-    refusal = asked(replace(control, key_type=KeyType.EDDSA), alert(40))
-    log = log_of([chose(control)], [refusal, chose(control, is_last=True)])
-    assert log.absences(TLS13) == {}
-    assert log.absences(TLS13, KeyType.EDDSA) == {0x1301: Evidence.ALERT}
-    assert log.absences(TLS13, KeyType.RSA) == {}
-    # A server that takes none of these groups refuses them whatever the key type.
-    wide = chose(replace(control, groups=GroupList.WIDE), is_last=True)
-    assert log_of([chose(control)], [refusal, wide]).absences(TLS13, KeyType.EDDSA) == {}
+DHE_RSA, DHE_DSS = 0x0033, 0x0032
+STATIC_RSA, STATIC_RSA_NULL = 0x002F, 0x0002
+CLOSING = (*ABSENT, DHE_RSA, DHE_DSS, STATIC_RSA_NULL, RSA_GOOD)
 
 
-def test_absence_takes_a_refusal_with_and_one_without_finite_field_groups_but_for_ecdsa_suites() -> None:
-    again = asked(replace(REFUSED, groups=GroupList.FINITE_FIELD), alert(40))
-    closing = chose(CONTROL, is_last=True)
-    assert log_of(BEFORE, [REFUSAL, closing]).absences(TLS12) == log_of(BEFORE, [again, closing]).absences(TLS12) == {}
-    assert log_of(BEFORE, [REFUSAL, again, closing]).absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
+def absences_of(*lists: tuple[int, ...], finite_field: Sequence[tuple[int, ...]] = (), description: int = 40) -> Mapping[int, Evidence]:
+    """Return what is proven absent where these lists were refused between controls."""
+    refused = [asked(hello(*suites), alert(description)) for suites in lists]
+    refused += [asked(replace(hello(*suites), groups=GroupList.FINITE_FIELD), alert(description)) for suites in finite_field]
+    log = log_of([chose(hello(*CLOSING))], [*refused, chose(hello(*CLOSING), is_last=True)])
+    return log.absences(TLS12)
+
+
+def test_a_refused_list_of_one_family_proves_all_of_it_absent() -> None:
+    assert absences_of((STATIC_RSA, STATIC_RSA_NULL)) == dict.fromkeys((STATIC_RSA, STATIC_RSA_NULL), Evidence.ALERT)
+
+
+def test_a_family_is_absent_only_if_no_other_stands_in_every_list_that_was_refused_with_it() -> None:
+    """The server may have chosen a suite of the other family, and failed afterwards (testssl/testssl.sh#2883)."""
+    assert absences_of((STATIC_RSA_NULL, DHE_DSS)) == {}
+    assert absences_of((STATIC_RSA_NULL, DHE_DSS), (STATIC_RSA_NULL, DHE_DSS, DHE_RSA)) == {}
+    assert absences_of((STATIC_RSA_NULL, DHE_DSS), (STATIC_RSA_NULL, DHE_RSA)) == {STATIC_RSA_NULL: Evidence.ALERT}
+    assert absences_of((STATIC_RSA_NULL, DHE_DSS), finite_field=[(STATIC_RSA_NULL, DHE_RSA)]) == {STATIC_RSA_NULL: Evidence.ALERT}
+
+
+def test_a_family_that_needs_a_finite_field_group_is_refused_with_and_without_such_groups() -> None:
+    both = {DHE_RSA: Evidence.ALERT}
+    assert absences_of((DHE_RSA,)) == absences_of(finite_field=[(DHE_RSA,)]) == {}
+    assert absences_of((DHE_RSA,), finite_field=[(DHE_RSA,)]) == both
+    assert absences_of((DHE_RSA,), finite_field=[(DHE_RSA, DHE_DSS)]) == {}
+    # An alert about the version is about no group.
+    assert absences_of((DHE_RSA,), description=70) == both
+
+
+def test_suites_of_ecdsa_need_one_list() -> None:
     of_ecdsa = hello(*ABSENT_ECDSA, ECDSA_GOOD)
     refused = asked(hello(*ABSENT_ECDSA), alert(40))
-    assert log_of([chose(of_ecdsa)], [refused, chose(of_ecdsa, is_last=True)]).absences(TLS12) == dict.fromkeys(ABSENT_ECDSA, Evidence.ALERT)
-    # An alert about the version is about no group.
-    version = asked(REFUSED, alert(70))
-    assert log_of(BEFORE, [version, closing]).absences(TLS12) == dict.fromkeys(ABSENT, Evidence.ALERT)
+    absent = log_of([chose(of_ecdsa)], [refused, chose(of_ecdsa, is_last=True)]).absences(TLS12)
+    assert absent == dict.fromkeys(ABSENT_ECDSA, Evidence.ALERT)
 
 
 def test_a_lower_version_passes_over_those_between() -> None:

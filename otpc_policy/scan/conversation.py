@@ -1,0 +1,268 @@
+"""One connection without the connection: the hello to send, what comes back, and when there is nothing more to wait for. No IO.
+
+A hello of the survey ends with the ServerHello of TLS 1.3, which is followed by ciphertext. Everything that follows in clear is read up to
+ServerHelloDone, because a certificate that is served in clear and not looked at would count as unseen. The hello of a client profile has key
+shares of its own, so the flight of TLS 1.3 is decrypted and read up to CertificateVerify; a HelloRetryRequest is answered.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+
+from otpc_policy.facts import TlsVersion
+from otpc_policy.scan.handshake_secrets import FlightDecryptor, KeyShares, Transcript, can_generate, hash_of_suite
+from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
+from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
+from otpc_policy.tls.client_profiles import RANDOM_BYTES, ProfileHello, encode_profile_hello
+from otpc_policy.tls.fields import Malformed
+from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight
+from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordSplitter
+from otpc_policy.tls.suites import suite_by_code_point
+
+Hello = ClientHello | ProfileHello
+
+_RECORD_HEADER_BYTES = 5
+_MIDDLEBOX_SIGNAL = b"\x14\x03\x03\0\1\1"
+_TLS_1_2_RECORD = b"\x03\x03"
+# A chain of 100 KiB takes seven records; servers and gateways that cut finer stay far below.
+_MAX_RECORDS = 1024
+# ServerHello to ServerHelloDone are six.
+_MAX_MESSAGES = 32
+
+
+class _Stage(Enum):
+    ANSWER = "answer"
+    FLIGHT = "flight"
+    OVER = "over"
+
+
+class Conversation:
+    """One hello and everything that is read after it.
+
+    opening: bytes to send first. flight: what followed the ServerHello; None where nothing of it can be read.
+    random_bytes: returns so many random bytes. Never raises for what a server sent.
+    """
+
+    def __init__(self, hello: Hello, random_bytes: Callable[[int], bytes]) -> None:
+        self._hello = hello
+        self._stage = _Stage.ANSWER
+        self._reader = AnswerReader()
+        self._pending = b""
+        self._flight: _ClearFlight | _EncryptedFlight | None = None
+        self._shares: KeyShares | None = None
+        self._retried: tuple[bytes, bytes] | None = None
+        self._held = b""
+        if isinstance(hello, ClientHello):
+            entropy = random_bytes(ENTROPY_BYTES)
+            self._client_random = entropy[:RANDOM_BYTES]
+            self.opening = encode_client_hello(hello, entropy)
+        else:
+            self._client_random, self._session_id = random_bytes(RANDOM_BYTES), random_bytes(RANDOM_BYTES)
+            self._shares = KeyShares(hello.profile.share_groups)
+            self.opening = self._profile_hello(hello)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is waited for."""
+        return self._stage is _Stage.OVER
+
+    @property
+    def is_answered(self) -> bool:
+        """The first answer is whole."""
+        return self._stage is not _Stage.ANSWER
+
+    @property
+    def flight(self) -> ServerFlight | None:
+        """What followed the ServerHello so far."""
+        return self._flight.flight if self._flight is not None else None
+
+    def answer_at_end(self) -> Answer:
+        """Return the answer if nothing more follows; see AnswerReader.at_end."""
+        return self._reader.at_end()
+
+    def receive(self, chunk: bytes) -> bytes:
+        """Take what came; return what is to be sent now, mostly nothing."""
+        if self._stage is _Stage.ANSWER:
+            if self._retried is not None:
+                chunk = self._without_middlebox_signal(chunk)
+            self._pending += chunk
+            answer = self._reader.feed(chunk)
+            if isinstance(answer, Incomplete):
+                return b""
+            if isinstance(answer, ServerHello) and answer.is_retry_request and isinstance(self._hello, ProfileHello):
+                return self._retry(self._hello, answer)
+            self._flight = self._flight_after(answer) if isinstance(answer, ServerHello) else None
+            self._stage = _Stage.FLIGHT if self._flight is not None else _Stage.OVER
+            chunk, self._pending = self._pending, b""
+        if self._stage is _Stage.FLIGHT and self._flight is not None and self._flight.receive(chunk):
+            self._stage = _Stage.OVER
+        return b""
+
+    def _flight_after(self, answer: ServerHello) -> "_ClearFlight | _EncryptedFlight | None":
+        if answer.version == TlsVersion.TLS_1_3:
+            return self._encrypted_flight(answer)
+        suite = suite_by_code_point(answer.cipher_suite)
+        if suite is None or suite.authentication is None or not self._names_server:
+            return None
+        is_elliptic = "_ECDHE_" in suite.iana_name
+        is_signed = answer.version == TlsVersion.TLS_1_2 and (is_elliptic or "_DHE_" in suite.iana_name) and not suite.needs_shared_secret
+        reader = ClearFlightReader(randoms=self._client_random + answer.random, is_elliptic=is_elliptic, is_signed=is_signed)
+        return _ClearFlight(reader)
+
+    @property
+    def _names_server(self) -> bool:
+        """Whoever is not told a name may show a certificate for another one, which no client of this endpoint gets."""
+        return isinstance(self._hello, ClientHello) or self._hello.profile.sends_name
+
+    def _encrypted_flight(self, answer: ServerHello) -> "_EncryptedFlight | None":
+        hash_name = hash_of_suite(answer.cipher_suite)
+        if self._shares is None or hash_name is None:
+            return None
+        try:
+            secret = self._shares.agree(answer.selected_group, answer.key_share)
+        except Malformed:
+            return None
+        transcript = Transcript(hash_name)
+        if self._retried is not None:
+            first, request = self._retried
+            transcript.add_first_hello_of_retry(_message(first))
+            transcript.add(_message(request))
+        transcript.add(_message(self.opening))
+        return _EncryptedFlight(transcript, answer.cipher_suite, secret)
+
+    def _retry(self, hello: ProfileHello, request: ServerHello) -> bytes:
+        """Answer a HelloRetryRequest, once (RFC 8446 4.1.4)."""
+        group = request.selected_group
+        groups = hello.profile.groups
+        if self._retried is not None or group is None or group not in groups or not can_generate(group):
+            self._stage = _Stage.OVER
+            return b""
+        end = _RECORD_HEADER_BYTES + int.from_bytes(self._pending[3:_RECORD_HEADER_BYTES], "big")
+        self._retried = self.opening, self._pending[:end]
+        self._held = self._pending[end:]
+        self._shares = KeyShares((group,))
+        self._reader, self._pending = AnswerReader(), b""
+        self.opening = self._profile_hello(hello, request.cookie)
+        return self.opening
+
+    def _without_middlebox_signal(self, chunk: bytes) -> bytes:
+        """Leave out the ChangeCipherSpec that may follow a HelloRetryRequest (RFC 8446 D.4)."""
+        if self._pending:
+            return chunk
+        held, self._held = self._held + chunk, b""
+        if len(held) < len(_MIDDLEBOX_SIGNAL) and _MIDDLEBOX_SIGNAL.startswith(held):
+            self._held = held
+            return b""
+        return held.removeprefix(_MIDDLEBOX_SIGNAL)
+
+    def _profile_hello(self, hello: ProfileHello, cookie: bytes = b"") -> bytes:
+        shares = self._shares.public if self._shares is not None else {}
+        return encode_profile_hello(hello, client_random=self._client_random, session_id=self._session_id, shares=shares, cookie=cookie)
+
+
+class _ClearFlight:
+    """The messages of SSL 3 to TLS 1.2. receive: takes bytes, from the first of the connection on; says whether the flight is over."""
+
+    def __init__(self, reader: ClearFlightReader) -> None:
+        self._reader = reader
+        self._splitter = RecordSplitter((HANDSHAKE, ALERT))
+        self._messages = MessageSplitter()
+        self._counter = _Counter()
+
+    @property
+    def flight(self) -> ServerFlight:
+        return self._reader.flight
+
+    def receive(self, chunk: bytes) -> bool:
+        try:
+            for piece in self._splitter.split(chunk):
+                if piece.content_type != HANDSHAKE:
+                    # A warning may come before the ServerHello; after it, nothing but a fatal alert makes sense.
+                    if self._counter.messages:
+                        return True
+                    continue
+                for message in self._messages.split(piece.content):
+                    self._counter.count_message()
+                    if message.kind != SERVER_HELLO:
+                        self._reader.read(message)
+        except Malformed:
+            return True
+        return self.flight.is_whole
+
+
+class _EncryptedFlight:
+    """The messages of TLS 1.3, decrypted. receive: as of _ClearFlight."""
+
+    def __init__(self, transcript: Transcript, suite: int, secret: bytes) -> None:
+        self._transcript, self._suite, self._secret = transcript, suite, secret
+        self._splitter = RecordSplitter((HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, APPLICATION_DATA))
+        self._clear, self._messages = MessageSplitter(), MessageSplitter()
+        self._counter = _Counter()
+        self._decryptor: FlightDecryptor | None = None
+        self._reader = EncryptedFlightReader()
+        self._sealed = bytearray()
+
+    @property
+    def flight(self) -> ServerFlight:
+        return self._reader.flight
+
+    def receive(self, chunk: bytes) -> bool:
+        try:
+            for piece in self._splitter.split(chunk):
+                if piece.content_type == HANDSHAKE and self._decryptor is None:
+                    self._read_server_hello(piece.content)
+                elif piece.content_type == APPLICATION_DATA and self._decryptor is not None:
+                    self._sealed += piece.content
+                    if len(self._sealed) == piece.record_bytes:
+                        self._counter.count_record()
+                        self._read_sealed(self._decryptor)
+                elif piece.content_type != CHANGE_CIPHER_SPEC:
+                    return True
+        except Malformed:
+            return True
+        return self.flight.is_whole
+
+    def _read_server_hello(self, content: bytes) -> None:
+        for message in self._clear.split(content):
+            self._transcript.add(message.raw)
+            self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
+
+    def _read_sealed(self, decryptor: FlightDecryptor) -> None:
+        header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")
+        kind, content = decryptor.decrypt(header, bytes(self._sealed))
+        self._sealed.clear()
+        if kind != HANDSHAKE:
+            raise Malformed("an alert in place of the flight")
+        for message in self._messages.split(content):
+            self._counter.count_message()
+            self._read(message)
+
+    def _read(self, message: Message) -> None:
+        if not self.flight.is_whole:
+            self._reader.read(message, self._transcript.digest())
+            self._transcript.add(message.raw)
+
+
+class _Counter:
+    """Bounds what a server can make us do with the bytes that it may send. Methods raise Malformed."""
+
+    def __init__(self) -> None:
+        self.messages = self._records = 0
+
+    def count_message(self) -> None:
+        self.messages += 1
+        if self.messages > _MAX_MESSAGES:
+            raise Malformed(f"more than {_MAX_MESSAGES} handshake messages")
+
+    def count_record(self) -> None:
+        self._records += 1
+        if self._records > _MAX_RECORDS:
+            raise Malformed(f"more than {_MAX_RECORDS} records")
+
+
+def _message(record: bytes) -> bytes:
+    """Return the first handshake message of bytes that begin with its record, which holds all of it."""
+    splitter, content = RecordSplitter((HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC)), bytearray()
+    for piece in splitter.split(record):
+        if piece.content_type == HANDSHAKE:
+            content += piece.content
+    return bytes(content[: 4 + int.from_bytes(content[1:4], "big")])

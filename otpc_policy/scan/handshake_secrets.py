@@ -1,0 +1,144 @@
+"""The secrets of a TLS 1.3 handshake, as far as a client needs them to read the server's first flight (RFC 8446 7.1).
+
+Every key here lives for one connection to a server whose identity is only being asked about; nothing is ever sent under it.
+"""
+
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import new as new_hash
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from otpc_policy.tls.fields import Malformed
+
+_Aead = AESGCM | AESCCM | ChaCha20Poly1305
+_IV_BYTES = 12
+_CURVES: Mapping[int, ec.EllipticCurve] = {23: ec.SECP256R1(), 24: ec.SECP384R1(), 25: ec.SECP521R1()}
+_X25519, _X448 = 29, 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    """RFC 8446 B.4: what a suite is made of."""
+
+    hash_name: str
+    key_bytes: int
+    aead: Callable[[bytes], _Aead]
+
+
+_SUITES: Mapping[int, _Suite] = {
+    0x1301: _Suite("sha256", 16, AESGCM),
+    0x1302: _Suite("sha384", 32, AESGCM),
+    0x1303: _Suite("sha256", 32, ChaCha20Poly1305),
+    0x1304: _Suite("sha256", 16, AESCCM),
+    0x1305: _Suite("sha256", 16, lambda key: AESCCM(key, tag_length=8)),
+}
+
+
+class KeyShares:
+    """Fresh private keys, one for each group. public: their public keys in the form of a key share (RFC 8446 4.2.8.2)."""
+
+    def __init__(self, groups: Iterable[int]) -> None:
+        self._private = {group: _generate(group) for group in groups}
+        self.public = {group: _public_bytes(key) for group, key in self._private.items()}
+
+    def agree(self, group: int | None, peer: bytes) -> bytes:
+        """Return the secret that is shared with whoever sent a public key. Raises Malformed."""
+        key = self._private.get(group) if group is not None else None
+        try:
+            if isinstance(key, x25519.X25519PrivateKey):
+                return key.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
+            if isinstance(key, x448.X448PrivateKey):
+                return key.exchange(x448.X448PublicKey.from_public_bytes(peer))
+            if isinstance(key, ec.EllipticCurvePrivateKey):
+                return key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(key.curve, peer))
+        except ValueError as error:
+            raise Malformed("a key share that is not a public key of its group") from error
+        raise Malformed("a key share for a group that was not offered")
+
+
+def can_generate(group: int) -> bool:
+    """Say whether a key share can be made for a group."""
+    return group in (_X25519, _X448) or group in _CURVES
+
+
+def _generate(group: int) -> x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey:
+    if group == _X25519:
+        return x25519.X25519PrivateKey.generate()
+    if group == _X448:
+        return x448.X448PrivateKey.generate()
+    return ec.generate_private_key(_CURVES[group])
+
+
+def _public_bytes(key: x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return key.public_key().public_bytes_raw()
+
+
+class Transcript:
+    """The hash of all handshake messages so far (RFC 8446 4.4.1). hash_name: of the suite that the server chose."""
+
+    def __init__(self, hash_name: str) -> None:
+        self._name = hash_name
+        self._hash = new_hash(hash_name)
+
+    def add(self, message: bytes) -> None:
+        """Take a message with its header."""
+        self._hash.update(message)
+
+    def add_first_hello_of_retry(self, message: bytes) -> None:
+        """Take the hello that a HelloRetryRequest answers: only its hash goes on."""
+        digest = new_hash(self._name, message).digest()
+        self._hash.update(b"\xfe\0\0" + bytes((len(digest),)) + digest)
+
+    def digest(self) -> bytes:
+        """Return the hash of what was added."""
+        return self._hash.digest()
+
+
+class FlightDecryptor:
+    """Decrypts records under the server's handshake traffic secret, in order."""
+
+    def __init__(self, suite: int, shared_secret: bytes, hello_hash: bytes) -> None:
+        made_of = _SUITES[suite]
+        secret = _server_handshake_secret(made_of.hash_name, shared_secret, hello_hash)
+        self._aead = made_of.aead(_expand(made_of.hash_name, secret, b"key", b"", made_of.key_bytes))
+        self._iv = int.from_bytes(_expand(made_of.hash_name, secret, b"iv", b"", _IV_BYTES), "big")
+        self._sequence = 0
+
+    def decrypt(self, header: bytes, sealed: bytes) -> tuple[int, bytes]:
+        """Return content type and content of a record. Raises Malformed."""
+        nonce = (self._iv ^ self._sequence).to_bytes(_IV_BYTES, "big")
+        self._sequence += 1
+        try:
+            inner = self._aead.decrypt(nonce, sealed, header).rstrip(b"\0")
+        except (InvalidTag, ValueError) as error:
+            raise Malformed("a record that cannot be decrypted") from error
+        if not inner:
+            raise Malformed("a record without a content type")
+        return inner[-1], inner[:-1]
+
+
+def hash_of_suite(suite: int) -> str | None:
+    """Return the name of a suite's hash; None if its records cannot be decrypted here."""
+    return _SUITES[suite].hash_name if suite in _SUITES else None
+
+
+def _server_handshake_secret(name: str, shared_secret: bytes, hello_hash: bytes) -> bytes:
+    size = new_hash(name).digest_size
+    early = hmac.digest(bytes(size), bytes(size), name)
+    derived = _expand(name, early, b"derived", new_hash(name).digest(), size)
+    handshake = hmac.digest(derived, shared_secret, name)
+    return _expand(name, handshake, b"s hs traffic", hello_hash, size)
+
+
+def _expand(name: str, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
+    """HKDF-Expand-Label (RFC 8446 7.1); no output here is longer than one block of the hash."""
+    full = b"tls13 " + label
+    info = length.to_bytes(2, "big") + bytes((len(full),)) + full + bytes((len(context),)) + context
+    return hmac.digest(secret, info + b"\1", name)[:length]

@@ -1,0 +1,194 @@
+"""What a server sends after its ServerHello: certificates, a staple, a signature. Pure; trusts no length; never says what is proven.
+
+Up to TLS 1.2 the messages come in clear (RFC 5246 7.3); of TLS 1.3 they must have been decrypted (RFC 8446 4.3 and 4.4).
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from otpc_policy.tls.fields import Fields, Malformed
+
+SERVER_HELLO = 2
+_STATUS_REQUEST = 5
+_OCSP = 1
+_NAMED_CURVE = 3
+_HEADER_BYTES = 4
+# OpenSSL takes chains of up to 100 KiB (max_cert_list); no message of a handshake needs more.
+MAX_MESSAGE_BYTES = 2**17
+# RFC 8446 4.4.3: what precedes the transcript's hash in the signature of a server.
+_CONTEXT = b"\x20" * 64 + b"TLS 1.3, server CertificateVerify\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One handshake message. content: without its header. raw: with it, for the transcript."""
+
+    kind: int
+    content: bytes
+    raw: bytes
+
+
+class _Kind(IntEnum):
+    """Handshake messages that are read here (RFC 8446 B.3, RFC 6066 8)."""
+
+    CERTIFICATE = 11
+    SERVER_KEY_EXCHANGE = 12
+    CERTIFICATE_REQUEST = 13
+    SERVER_HELLO_DONE = 14
+    CERTIFICATE_VERIFY = 15
+    CERTIFICATE_STATUS = 22
+
+
+class MessageSplitter:
+    """Takes the content of handshake records in chunks; holds one message that is not whole."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    @property
+    def is_between_messages(self) -> bool:
+        """No message has begun that is not whole."""
+        return not self._pending
+
+    def split(self, content: bytes) -> list[Message]:
+        """Return the messages that are whole now. Raises Malformed at one that is too long."""
+        self._pending += content
+        messages = []
+        place = 0
+        while len(self._pending) - place >= _HEADER_BYTES:
+            length = int.from_bytes(self._pending[place + 1 : place + _HEADER_BYTES], "big")
+            if length > MAX_MESSAGE_BYTES:
+                raise Malformed("a handshake message of more than 128 KiB")
+            end = place + _HEADER_BYTES + length
+            if end > len(self._pending):
+                break
+            raw = bytes(self._pending[place:end])
+            messages.append(Message(raw[0], raw[_HEADER_BYTES:], raw))
+            place = end
+        del self._pending[:place]
+        return messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A signature that only the holder of the leaf's key can make. scheme: code point. content: what was signed."""
+
+    scheme: int
+    content: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFlight:
+    """What came so far.
+
+    chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
+    signature: None until it came, and where the key exchange has none or is of a kind that is not read here.
+    is_whole: up to ServerHelloDone, or of TLS 1.3 up to CertificateVerify.
+    """
+
+    chain: tuple[bytes, ...] = ()
+    stapled_ocsp_response: bytes | None = None
+    signature: Signature | None = None
+    is_certificate_requested: bool = False
+    is_whole: bool = False
+
+
+class ClearFlightReader:
+    """Reads the messages of SSL 3 to TLS 1.2 that follow a ServerHello.
+
+    randoms: of client and server, one after the other. is_signed: the suite's ServerKeyExchange holds named curve or finite-field
+    parameters and a signature with a scheme, as (EC)DHE with a certificate does over TLS 1.2 (RFC 8422 5.4, RFC 5246 7.4.3).
+    """
+
+    def __init__(self, *, randoms: bytes, is_elliptic: bool, is_signed: bool) -> None:
+        self.flight = ServerFlight()
+        self._randoms, self._is_elliptic, self._is_signed = randoms, is_elliptic, is_signed
+
+    def read(self, message: Message) -> None:
+        """Take one message. Raises Malformed."""
+        fields = Fields(message.content)
+        match message.kind:
+            case _Kind.CERTIFICATE if not self.flight.chain:
+                self.flight = replace(self.flight, chain=_chain(fields))
+            case _Kind.CERTIFICATE_STATUS:
+                self.flight = replace(self.flight, stapled_ocsp_response=_ocsp_response(fields))
+            case _Kind.SERVER_KEY_EXCHANGE if self._is_signed and self.flight.signature is None:
+                self.flight = replace(self.flight, signature=self._key_exchange(fields))
+            case _Kind.CERTIFICATE_REQUEST:
+                self.flight = replace(self.flight, is_certificate_requested=True)
+            case _Kind.SERVER_HELLO_DONE:
+                self.flight = replace(self.flight, is_whole=True)
+            case _:
+                pass
+
+    def _key_exchange(self, fields: Fields) -> Signature:
+        whole = fields.left
+        if self._is_elliptic:
+            if fields.number(1) != _NAMED_CURVE:
+                raise Malformed("a curve without a name")
+            fields.number(2)
+            fields.vector(1)
+        else:
+            for _ in range(3):  # prime, generator, public value
+                fields.vector(2)
+        parameters = fields.since_start(whole - fields.left)
+        scheme, signature = fields.number(2), fields.vector(2)
+        if fields.left:
+            raise Malformed("a ServerKeyExchange of the wrong length")
+        return Signature(scheme=scheme, content=self._randoms + parameters, signature=signature)
+
+
+@dataclass(slots=True, kw_only=True)
+class EncryptedFlightReader:
+    """Reads the messages of TLS 1.3 that follow a ServerHello, decrypted."""
+
+    flight: ServerFlight = field(default_factory=ServerFlight)
+
+    def read(self, message: Message, transcript_hash: bytes) -> None:
+        """Take one message. transcript_hash: of all messages before it. Raises Malformed."""
+        fields = Fields(message.content)
+        match message.kind:
+            case _Kind.CERTIFICATE_REQUEST:
+                self.flight = replace(self.flight, is_certificate_requested=True)
+            case _Kind.CERTIFICATE if not self.flight.chain:
+                self._certificate(fields)
+            case _Kind.CERTIFICATE_VERIFY if self.flight.chain:
+                scheme, signature = fields.number(2), fields.vector(2)
+                signed = Signature(scheme=scheme, content=_CONTEXT + transcript_hash, signature=signature)
+                self.flight = replace(self.flight, signature=signed, is_whole=True)
+            case _:
+                pass
+
+    def _certificate(self, fields: Fields) -> None:
+        if fields.vector(1):
+            raise Malformed("a certificate for a request that was never made")
+        entries = Fields(fields.vector(3))
+        chain = []
+        while entries.left:
+            chain.append(entries.vector(3))
+            extensions = Fields(entries.vector(2))
+            while extensions.left:
+                kind, content = extensions.number(2), extensions.vector(2)
+                if kind == _STATUS_REQUEST and len(chain) == 1:
+                    self.flight = replace(self.flight, stapled_ocsp_response=_ocsp_response(Fields(content)))
+        if not chain or not all(chain):
+            raise Malformed("an empty certificate")
+        self.flight = replace(self.flight, chain=tuple(chain))
+
+
+def _chain(fields: Fields) -> tuple[bytes, ...]:
+    entries = Fields(fields.vector(3))
+    chain = []
+    while entries.left:
+        chain.append(entries.vector(3))
+    if fields.left or not chain or not all(chain):
+        raise Malformed("an empty certificate, or a list of the wrong length")
+    return tuple(chain)
+
+
+def _ocsp_response(fields: Fields) -> bytes:
+    """RFC 6066 8: a type, and a response of that type."""
+    return fields.vector(3) if fields.number(1) == _OCSP else b""
