@@ -1,8 +1,8 @@
 """One connection without the connection: the hello to send, what comes back, and when there is nothing more to wait for. No IO.
 
-A hello of the survey ends with the ServerHello of TLS 1.3, which is followed by ciphertext. Everything that follows in clear is read up to
-ServerHelloDone, because a certificate that is served in clear and not looked at would count as unseen. The hello of a client profile has key
-shares of its own, so the flight of TLS 1.3 is decrypted and read up to CertificateVerify; a HelloRetryRequest is answered.
+Whatever follows a ServerHello is read to its end, because a certificate that is served and not looked at could be any: in clear up to
+ServerHelloDone, of TLS 1.3 decrypted and up to Finished. The hello of a client profile answers a HelloRetryRequest; for a hello of the
+survey that is an answer like any other.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,13 @@ from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_clie
 from otpc_policy.tls.client_profiles import RANDOM_BYTES, ProfileHello, encode_profile_hello
 from otpc_policy.tls.fields import Malformed
 from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight
+from otpc_policy.tls.hello_extensions import SHARE_BYTES
 from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordSplitter
 from otpc_policy.tls.suites import suite_by_code_point
 
 Hello = ClientHello | ProfileHello
 
+_X25519 = 29
 _RECORD_HEADER_BYTES = 5
 _MIDDLEBOX_SIGNAL = b"\x14\x03\x03\0\1\1"
 _TLS_1_2_RECORD = b"\x03\x03"
@@ -27,6 +29,9 @@ _TLS_1_2_RECORD = b"\x03\x03"
 _MAX_RECORDS = 1024
 # ServerHello to ServerHelloDone are six.
 _MAX_MESSAGES = 32
+
+
+_NOTHING_YET = ServerFlight()
 
 
 class _Stage(Enum):
@@ -54,6 +59,9 @@ class Conversation:
         if isinstance(hello, ClientHello):
             entropy = random_bytes(ENTROPY_BYTES)
             self._client_random = entropy[:RANDOM_BYTES]
+            if hello.version is TlsVersion.TLS_1_3:
+                self._shares = KeyShares((_X25519,))
+                entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
             self.opening = encode_client_hello(hello, entropy)
         else:
             self._client_random, self._session_id = random_bytes(RANDOM_BYTES), random_bytes(RANDOM_BYTES)
@@ -115,7 +123,7 @@ class Conversation:
 
     def _encrypted_flight(self, answer: ServerHello) -> "_EncryptedFlight | None":
         hash_name = hash_of_suite(answer.cipher_suite)
-        if self._shares is None or hash_name is None:
+        if self._shares is None or hash_name is None or answer.is_retry_request:
             return None
         try:
             secret = self._shares.agree(answer.selected_group, answer.key_share)
@@ -198,12 +206,12 @@ class _EncryptedFlight:
         self._clear, self._messages = MessageSplitter(), MessageSplitter()
         self._counter = _Counter()
         self._decryptor: FlightDecryptor | None = None
-        self._reader = EncryptedFlightReader()
+        self._reader: EncryptedFlightReader | None = None
         self._sealed = bytearray()
 
     @property
     def flight(self) -> ServerFlight:
-        return self._reader.flight
+        return self._reader.flight if self._reader is not None else _NOTHING_YET
 
     def receive(self, chunk: bytes) -> bool:
         try:
@@ -215,8 +223,8 @@ class _EncryptedFlight:
                     if len(self._sealed) == piece.record_bytes:
                         self._counter.count_record()
                         self._read_sealed(self._decryptor)
-                elif piece.content_type != CHANGE_CIPHER_SPEC:
-                    return True
+                elif self._decryptor is not None and piece.content_type != CHANGE_CIPHER_SPEC:
+                    return True  # an alert in clear; before the ServerHello it was a warning
         except Malformed:
             return True
         return self.flight.is_whole
@@ -225,6 +233,7 @@ class _EncryptedFlight:
         for message in self._clear.split(content):
             self._transcript.add(message.raw)
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
+            self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
 
     def _read_sealed(self, decryptor: FlightDecryptor) -> None:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")
@@ -237,7 +246,7 @@ class _EncryptedFlight:
             self._read(message)
 
     def _read(self, message: Message) -> None:
-        if not self.flight.is_whole:
+        if self._reader is not None and not self.flight.is_whole:
             self._reader.read(message, self._transcript.digest())
             self._transcript.add(message.raw)
 

@@ -78,7 +78,8 @@ class Exchange:
             connected=self.is_connected,
             answer=conversation.answer_at_end(),
             flight=flight,
-            key_proven=flight is not None and proves_key(flight),
+            # A flight that breaks off behind its signature lets no client complete its handshake.
+            key_proven=flight is not None and flight.is_whole and proves_key(flight),
             beside=self.beside,
             started_s=started_s,
             duration_s=duration_s,

@@ -107,9 +107,15 @@ class FlightDecryptor:
     def __init__(self, suite: int, shared_secret: bytes, hello_hash: bytes) -> None:
         made_of = _SUITES[suite]
         secret = _server_handshake_secret(made_of.hash_name, shared_secret, hello_hash)
+        self._hash_name = made_of.hash_name
+        self._finished_key = _expand(made_of.hash_name, secret, b"finished", b"", new_hash(made_of.hash_name).digest_size)
         self._aead = made_of.aead(_expand(made_of.hash_name, secret, b"key", b"", made_of.key_bytes))
         self._iv = int.from_bytes(_expand(made_of.hash_name, secret, b"iv", b"", _IV_BYTES), "big")
         self._sequence = 0
+
+    def finished(self, transcript_hash: bytes) -> bytes:
+        """Return what the server's Finished message must hold (RFC 8446 4.4.4)."""
+        return hmac.digest(self._finished_key, transcript_hash, self._hash_name)
 
     def decrypt(self, header: bytes, sealed: bytes) -> tuple[int, bytes]:
         """Return content type and content of a record. Raises Malformed."""

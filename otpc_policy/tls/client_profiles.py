@@ -289,6 +289,13 @@ OPENSSL_102_WITH_RSA = ClientProfile(
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),
 )
+OPENSSL_3_AT_TLS_1_3 = replace(
+    OPENSSL_3,
+    name="OpenSSL 3 at TLS 1.3 alone, without ALPN",
+    lowest=TlsVersion.TLS_1_3,
+    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES if suite >> 8 == 0x13 or suite == 0x00FF),
+    extensions=tuple(kind for kind in OPENSSL_3.extensions if kind not in (_ALPN, _POINT_FORMATS, _ENCRYPT_THEN_MAC)),
+)
 # Asked for RSASSA-PSS, Ed25519 and Ed448 alone; at TLS 1.2 by a hello that offers nothing else.
 RARE_KINDS = (SignatureKind.RSA_PSS_PSS, SignatureKind.ED25519, SignatureKind.ED448)
 OPENSSL_3_AT_TLS_1_2 = replace(
@@ -316,9 +323,9 @@ BARE_TLS_1_0 = ClientProfile(
     listed_suites=(0x002F, 0x000A, 0x0005, 0x0035, 0x0033, 0x0016),
     record_version=0x0300,
 )
-OPENSSL_102_AT_TLS_1_0 = ClientProfile(
-    name="OpenSSL 1.0.2 at TLS 1.0",
-    highest=TlsVersion.TLS_1_0,
+OPENSSL_102_AT_TLS_1_1 = ClientProfile(
+    name="OpenSSL 1.0.2 at TLS 1.1",
+    highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(
         *(0xC014, 0xC00A, 0x0039, 0x0038, 0x0088, 0x0087, 0xC00F, 0xC005, 0x0035, 0x0084, 0xC013, 0xC009, 0x0033, 0x0032, 0x0045),
@@ -339,7 +346,7 @@ GNUTLS_AT_TLS_1_0 = ClientProfile(
     ),
     groups=(_P256, _P384, _P521),
 )
-OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_0, OPENSSL_102_AT_TLS_1_0, GNUTLS_AT_TLS_1_0)
+OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_0, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_0)
 
 # Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey asks for them in wide ones.
 _NULL_SUITES = (0x003B, 0x0002, 0x0001, 0xC010, 0xC006, 0xC015)

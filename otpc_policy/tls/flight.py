@@ -3,6 +3,7 @@
 Up to TLS 1.2 the messages come in clear (RFC 5246 7.3); of TLS 1.3 they must have been decrypted (RFC 8446 4.3 and 4.4).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -36,6 +37,7 @@ class _Kind(IntEnum):
     CERTIFICATE_REQUEST = 13
     SERVER_HELLO_DONE = 14
     CERTIFICATE_VERIFY = 15
+    FINISHED = 20
     CERTIFICATE_STATUS = 22
 
 
@@ -86,7 +88,7 @@ class ServerFlight:
 
     chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
     signature: None until it came, and where the key exchange has none or is of a kind that is not read here.
-    is_whole: up to ServerHelloDone, or of TLS 1.3 up to CertificateVerify.
+    is_whole: up to ServerHelloDone, or of TLS 1.3 up to a Finished message that is right.
     """
 
     chain: tuple[bytes, ...] = ()
@@ -143,8 +145,9 @@ class ClearFlightReader:
 
 @dataclass(slots=True, kw_only=True)
 class EncryptedFlightReader:
-    """Reads the messages of TLS 1.3 that follow a ServerHello, decrypted."""
+    """Reads the messages of TLS 1.3 that follow a ServerHello, decrypted. finished_of: returns what Finished must hold, given the transcript's hash."""
 
+    finished_of: Callable[[bytes], bytes]
     flight: ServerFlight = field(default_factory=ServerFlight)
 
     def read(self, message: Message, transcript_hash: bytes) -> None:
@@ -158,7 +161,11 @@ class EncryptedFlightReader:
             case _Kind.CERTIFICATE_VERIFY if self.flight.chain:
                 scheme, signature = fields.number(2), fields.vector(2)
                 signed = Signature(scheme=scheme, content=_CONTEXT + transcript_hash, signature=signature)
-                self.flight = replace(self.flight, signature=signed, is_whole=True)
+                self.flight = replace(self.flight, signature=signed)
+            case _Kind.FINISHED if self.flight.signature is not None:
+                if message.content != self.finished_of(transcript_hash):
+                    raise Malformed("a Finished message that does not go with the handshake")
+                self.flight = replace(self.flight, is_whole=True)
             case _:
                 pass
 

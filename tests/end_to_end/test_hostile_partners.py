@@ -18,7 +18,7 @@ from tests.support.tcp import Behaviour, Counts, counting_server
 # The scan's own limit is 6 s; what comes after it must be prompt.
 DEADLINE_S = 8.0
 # The design's limit for connections to one address.
-MOST_OPEN = 16
+MOST_OPEN = 20
 
 BAD = {
     "resets": reset,

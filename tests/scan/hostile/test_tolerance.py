@@ -151,13 +151,23 @@ def has_no_name(hello: SeenHello) -> bool:
 
 async def test_a_server_that_wants_a_name_is_asked_with_one(patient: Surveyor, backends: Backends) -> None:
     """A hello of SSL 2 cannot hold a name; what refuses it for want of one proves nothing about SSL 2."""
-    without: dict[str, Behaviour] = {"unrecognized_name": alert(112), "handshake_failure": alert(40), "close": finish, "another server": backends.old_rc4}
+    without: dict[str, Behaviour] = {"unrecognized_name": alert(112), "handshake_failure": alert(40), "close": finish}
     cases = [
         Case(name=f"{way}, {name}", behaviour=where(has_no_name, otherwise, one), truth=Truth(always=one.truth))
         for way, otherwise in without.items()
         for name, one in {"strict": backends.strict, "lax": backends.weak_suite}.items()
     ]
     assert_known(await patient.survey(*cases), except_for=frozenset({TlsVersion.SSL_2_0}))
+
+
+async def test_an_old_version_for_clients_that_name_no_server_is_denied(patient: Surveyor, backends: Backends) -> None:
+    """The default host of a shared address: whoever reaches it speaks TLS 1.0 with it (ssllabs/ssllabs-scan#690)."""
+    behaviour = where(has_no_name, backends.old_rc4, backends.strict)
+    case = Case(name="another server", behaviour=behaviour, truth=Truth(always=backends.strict.truth, sometimes=backends.old_rc4.truth))
+    (one,) = (await patient.survey(case)).values()
+    assert one.wrong == []
+    assert one.versions()[TlsVersion.TLS_1_0] == "YES"
+    assert one.verdict.decision is Decision.DENY
 
 
 async def test_a_lax_server_is_listed_completely(patient: Surveyor, backends: Backends) -> None:
