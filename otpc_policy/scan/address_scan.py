@@ -1,7 +1,7 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from otpc_policy.endpoint import Endpoint, is_ip_literal
 from otpc_policy.facts import ClientAuth, HttpService, TraceStep
@@ -18,7 +18,7 @@ from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.client_profiles import ProfileHello
 from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.plan import Survey
-from otpc_policy.tls.probe import AnyHello, Hello_co, Outcome, Probe, Purpose
+from otpc_policy.tls.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
 from otpc_policy.tls.proof import Log
 
 # Rounds of handshakes for certificates that no flight proved.
@@ -109,7 +109,7 @@ class AddressScan:
             if not probes and not clients:
                 break
             await self._carry_together(survey, probes, clients)
-            self._openings.limit = min(self._openings.limit, _borne(survey.log))
+            self._openings.limit = min(self._openings.limit, _borne((*survey.log.records, *self._clients.records)))
         if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
             self._openings.limit = 1
             await self._carry(again, survey.take)
@@ -172,9 +172,9 @@ class AddressScan:
         return control.records[0].chose
 
 
-def _borne(log: Log) -> int:
-    """Return beside how many connections the server has accepted one: refusals beside more may be about their number.
+def _borne(records: Iterable[Record[AnyHello]]) -> int:
+    """Return the highest number of open connections at which one was accepted: refusals at more may be about their number.
 
     The controls that are sent last would not show that, because they have the server to themselves.
     """
-    return max((record.outcome.beside for record in log.records if record.chose), default=_UNTRIED)
+    return max((record.outcome.beside for record in records if record.chose), default=_UNTRIED)
