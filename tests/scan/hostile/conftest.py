@@ -1,21 +1,15 @@
 """Two scanners for all of these tests: one in a hurry for servers that waste time, one with time for servers that are only slow."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
 
-from otpc_policy.pki.trust import Trust
-from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.scanner import SslyzeScanner
+from tests.scan.hostile.discriminators import POLICY
+from tests.scan.hostile.faults import Stacks, make_stacks
 from tests.scan.hostile.servers import Backends, make_backends
-from tests.scan.hostile.surveying import Surveyor
-
-# A worker that is replaced while a test looks on would be seen as something left behind.
-_NEVER = 1_000_000
-HURRIED = ScanLimits(workers=1, concurrent_scans=48, scan_deadline_s=4.0, connection_deadline_s=0.8, recycle_after_handshakes=_NEVER)
-PATIENT = ScanLimits(workers=1, recycle_after_handshakes=_NEVER)
+from tests.scan.hostile.surveying import HURRIED, PATIENT, Surveyor, running_surveyor
+from tests.support.loopback import Listener, free_port, own_address
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,22 +24,31 @@ def backends() -> Backends:
     return make_backends()
 
 
+@pytest.fixture(scope="package")
+def new_listener() -> Callable[[], Listener]:
+    """A free port at each call, all on one address."""
+    address = own_address()
+    return lambda: Listener(address, free_port(address))
+
+
+@pytest.fixture(scope="package")
+def stacks() -> Stacks:
+    return make_stacks()
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def hurried(backends: Backends) -> AsyncIterator[Surveyor]:
-    async for surveyor in _surveyor(HURRIED, backends):
+    async with running_surveyor(HURRIED, backends.trust) as surveyor:
         yield surveyor
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def patient(backends: Backends) -> AsyncIterator[Surveyor]:
-    async for surveyor in _surveyor(PATIENT, backends):
+    async with running_surveyor(PATIENT, backends.trust) as surveyor:
         yield surveyor
 
 
-async def _surveyor(limits: ScanLimits, backends: Backends) -> AsyncIterator[Surveyor]:
-    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC))
-    await scanner.start()
-    try:
-        yield Surveyor(scanner, limits, Trust(mozilla_roots=(backends.authority.der,)))
-    finally:
-        await scanner.stop()
+@pytest.fixture(scope="package")
+def anchored(patient: Surveyor, stacks: Stacks) -> Surveyor:
+    """The patient scanner under the default policy, with the authority of the stacks as anchor."""
+    return patient.under(POLICY, stacks.trust)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otpc_policy.facts import TlsVersion
+from otpc_policy.pki.trust import Trust
 from tests.support.certificates import CertificateAuthority
 from tests.support.hostile.endpoint import SIX, STRICT, TLS13, Accepted, Endpoint, server_context
 from tests.support.servers.offer import OTPC_CIPHERS
@@ -27,6 +28,11 @@ class Backends:
     old_version: Endpoint
     old_rc4: Endpoint
     insecure: Endpoint
+
+    @property
+    def trust(self) -> Trust:
+        """Their authority is trusted as if it were in Mozilla's program."""
+        return Trust(mozilla_roots=(self.authority.der,))
 
     @property
     def lax(self) -> dict[str, Endpoint]:

@@ -4,8 +4,8 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -19,7 +19,6 @@ from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Verdict
-from otpc_policy.policy.model import Policy
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.scan.hostile.claims import Exchange, Truth, exchanges, false_claims, may_be_allowed
@@ -27,6 +26,18 @@ from tests.support.loopback import Listener, free_port, own_address
 from tests.support.tcp import Behaviour, Counts, counting_servers
 
 HOST = "partner.test"
+_STRICT = "otpc-2024-12-strict"
+# A worker that is replaced during a test would be seen as something left behind.
+_NEVER = 1_000_000
+# For servers that waste time, and for servers that are only slow.
+HURRIED = ScanLimits(
+    workers=1,
+    concurrent_scans=48,
+    scan_deadline_s=4.0,
+    connection_deadline_s=0.8,
+    recycle_after_handshakes=_NEVER,
+)
+PATIENT = ScanLimits(workers=1, recycle_after_handshakes=_NEVER)
 # DESIGN, "Limits": at a time to one address.
 MOST_OPEN = 20
 # Two cores may be shared with a whole test run; what hangs, hangs for ever.
@@ -73,10 +84,24 @@ class Surveyed:
 
 
 class Surveyor:
-    """A scanner under test. trust: holds the root of the servers' certificates."""
+    """A scanner under test.
 
-    def __init__(self, scanner: SslyzeScanner, limits: ScanLimits, trust: Trust) -> None:
+    trust: holds the root of the servers' certificates. policy: the name of a built-in one.
+    """
+
+    def __init__(
+        self,
+        scanner: SslyzeScanner,
+        limits: ScanLimits,
+        trust: Trust,
+        policy: str = _STRICT,
+    ) -> None:
         self._scanner, self._limits, self._trust = scanner, limits, trust
+        self._policy = load_builtin_policies().get(policy)
+
+    def under(self, policy: str, trust: Trust) -> "Surveyor":
+        """Return the same scanner, judged by another policy."""
+        return Surveyor(self._scanner, self._limits, trust, policy)
 
     async def survey(self, *cases: Case, lanes: int = 8) -> dict[str, Surveyed]:
         """Measure all of them, so many at the same time. Fails if one takes too long or too many connections, or leaves a socket, a file or a task behind."""
@@ -112,6 +137,15 @@ class Surveyor:
         assert took_s < self._limits.scan_deadline_s + _MARGIN_S, f"the scan of {address}:{port} took {took_s:.1f} s"
         return facts
 
+    async def verdict_of(self, behaviour: Behaviour) -> Verdict:
+        """Measure one scripted server, and judge it."""
+        case = Case(name="server", behaviour=behaviour, truth=Truth())
+        return (await self.survey(case))[case.name].verdict
+
+    async def judge(self, listener: Listener) -> Verdict:
+        """Measure one server that is running already, and judge it."""
+        return self._verdict(await self.measure(listener.address, listener.port), listener)
+
     async def _measure(self, case: Case, listener: Listener, counts: Counts) -> Surveyed:
         facts = await self.measure(listener.address, listener.port)
         assert counts.most_open <= MOST_OPEN, f"{case.name}: {counts.most_open} connections at once"
@@ -121,7 +155,35 @@ class Surveyor:
         endpoint_facts = EndpointFacts(
             host=HOST, port=listener.port, server_name=HOST, depth=Depth.STANDARD, resolution=ResolutionStatus.RESOLVED, addresses=(facts,)
         )
-        return evaluate(endpoint_facts, _strict_policy(), trust=self._trust, now=datetime.now(UTC))
+        return evaluate(endpoint_facts, self._policy, trust=self._trust, now=datetime.now(UTC))
+
+
+@asynccontextmanager
+async def running_surveyor(
+    limits: ScanLimits,
+    trust: Trust,
+    policy: str = _STRICT,
+) -> AsyncIterator[Surveyor]:
+    """Run a scanner while the context lasts."""
+    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC))
+    await scanner.start()
+    try:
+        yield Surveyor(scanner, limits, trust, policy)
+    finally:
+        await scanner.stop()
+
+
+def objection(verdict: Verdict, code: str) -> str:
+    """Return what is wrong with a verdict about a server that has a fault; empty if nothing is.
+
+    code: the finding that a denial must rest on.
+    """
+    if verdict.decision is Decision.INDETERMINATE:
+        return ""
+    codes = {finding.code for finding in verdict.findings}
+    if verdict.decision is Decision.DENY and code in codes:
+        return ""
+    return f"{verdict.decision.value} without {code}"
 
 
 def assert_no_false_claim(surveyed: Mapping[str, Surveyed]) -> None:
@@ -137,11 +199,6 @@ def _in_short(claims: Iterable[str]) -> list[str]:
         suites = _SUITE.findall(claim)
         alike.setdefault(_SUITE.sub("suites", claim), []).extend(suites)
     return [f"{claim} ({len(suites)}: {', '.join(suites[:8])})" if suites else claim for claim, suites in alike.items()]
-
-
-@cache
-def _strict_policy() -> Policy:
-    return load_builtin_policies().get("otpc-2024-12-strict")
 
 
 def _unused(address: str, taken: Collection[Listener]) -> Listener:

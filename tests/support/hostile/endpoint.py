@@ -88,6 +88,15 @@ class Endpoint:
             await self.after_choice(connection)
 
 
+def serving(context: ssl.SSLContext, send: Send = whole) -> Behaviour:
+    """Return a server that leaves every decision to OpenSSL."""
+
+    async def behave(connection: Connection) -> None:
+        await converse(connection, context, send)
+
+    return behave
+
+
 async def read_hello(connection: Connection) -> bytes:
     """Return the first hello, or what there is of it when the client leaves."""
     received = b""

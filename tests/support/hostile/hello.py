@@ -1,4 +1,7 @@
-"""The first words of TLS as a server reads and writes them. Written apart from the package, so that neither vouches for the other."""
+"""The first messages of TLS as a server reads and writes them.
+
+Written independently of the package, so that neither vouches for the other.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -9,7 +12,11 @@ from otpc_policy.facts import TlsVersion
 
 _ALERT, _HANDSHAKE = 21, 22
 _WARNING = 1
-_SERVER_NAME, _SUPPORTED_VERSIONS = 0, 43
+_SERVER_NAME, _SUPPORTED_GROUPS, _ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 0, 10, 16, 43, 51
+# The header of a handshake message: its type and a length of three bytes.
+_MESSAGE_HEADER = 4
+# Type, version and a length of two bytes.
+_RECORD_HEADER = 5
 # supported_groups, signature_algorithms.
 _PREFERENCES = (10, 13, _SUPPORTED_VERSIONS)
 
@@ -18,18 +25,29 @@ _PREFERENCES = (10, 13, _SUPPORTED_VERSIONS)
 class SeenHello:
     """A ClientHello.
 
-    versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3 (RFC 5246 E.1).
+    record_version: of the first record; None in the format of SSL 2.
+    versions: all that are offered; below TLS 1.3 the highest stands for all down to SSL 3
+    (RFC 5246 E.1).
     cipher_suites: in the client's order. offered: the same, for look-up.
-    extensions: their types, in order. preferences: groups, signature schemes and versions, as they were sent: what else a choice depends on.
-    size: of the handshake message, with its header.
+    extensions: their types, in order.
+    groups: supported_groups in the client's order; None without the extension.
+    preferences: groups, signature schemes and versions as they were sent: what else a choice
+    depends on.
+    size: of the handshake message, with its header. wire_size: of the whole flight, with the
+    headers of its records.
     """
 
+    record_version: int | None
     versions: frozenset[TlsVersion]
     cipher_suites: tuple[int, ...]
     server_name: str | None
+    protocols: tuple[bytes, ...]
     extensions: tuple[int, ...]
+    groups: tuple[int, ...] | None
+    share_groups: tuple[int, ...]
     preferences: tuple[bytes, ...]
     size: int
+    wire_size: int
     offered: frozenset[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,24 +102,41 @@ class _Fields:
 
 
 def hello_length(received: bytes) -> int:
-    """Return how many bytes the record of a first hello takes; what is not known yet counts as one more than is there."""
-    if len(received) < 5:
+    """Return how many bytes a first hello takes; as long as that is unknown, more than there are.
+
+    A hello may be spread over several records (RFC 8446 5.1).
+    """
+    if len(received) < _RECORD_HEADER:
         return len(received) + 1
     if received[0] & 0x80:
         return 2 + (int.from_bytes(received[:2], "big") & 0x7FFF)
-    return 5 + int.from_bytes(received[3:5], "big")
+    message, end = b"", 0
+    while True:
+        if len(received) < end + _RECORD_HEADER:
+            return len(received) + 1
+        kind, start = received[end], end + _RECORD_HEADER
+        end = start + int.from_bytes(received[start - 2 : start], "big")
+        if kind != _HANDSHAKE:
+            return end
+        message += received[start:end]
+        length = int.from_bytes(message[1:_MESSAGE_HEADER], "big")
+        if len(message) >= _MESSAGE_HEADER and len(message) >= _MESSAGE_HEADER + length:
+            return end
+        if len(received) < end:
+            return end
 
 
 def read_client_hello(received: bytes) -> SeenHello | None:
     """Return the ClientHello that starts here, or None if it is none or not whole."""
+    flight = received[: hello_length(received)]
     try:
-        return _ssl2_hello(received) if received[0] & 0x80 else _tls_hello(received)
+        return _ssl2_hello(flight) if flight[0] & 0x80 else _tls_hello(flight)
     except (IndexError, ValueError):
         return None
 
 
-def _ssl2_hello(received: bytes) -> SeenHello | None:
-    fields = _Fields(received[2:])
+def _ssl2_hello(flight: bytes) -> SeenHello | None:
+    fields = _Fields(flight[2:])
     if fields.number(1) != 1:
         return None
     version = TlsVersion(fields.number(2))
@@ -112,15 +147,25 @@ def _ssl2_hello(received: bytes) -> SeenHello | None:
         # RFC 5246 E.2: a hello for later versions in the old form; suites of TLS have a leading zero.
         offered = tuple(one for one in offered if one < 0x10000)
     versions = frozenset({version}) if version is TlsVersion.SSL_2_0 else _down_from(version)
-    return SeenHello(versions=versions, cipher_suites=offered, server_name=None, extensions=(), preferences=(), size=len(received) - 2)
+    return SeenHello(
+        record_version=None,
+        versions=versions,
+        cipher_suites=offered,
+        server_name=None,
+        protocols=(),
+        extensions=(),
+        groups=None,
+        share_groups=(),
+        preferences=(),
+        size=len(flight) - 2,
+        wire_size=len(flight),
+    )
 
 
-def _tls_hello(received: bytes) -> SeenHello | None:
-    record = _Fields(received)
-    if record.number(1) != _HANDSHAKE:
+def _tls_hello(flight: bytes) -> SeenHello | None:
+    if any(kind != _HANDSHAKE for kind, _ in _records(flight)):
         return None
-    record.take(2)
-    message = record.vector(2)
+    message = _Fields(b"".join(content for _, content in _records(flight)))
     size = message.left
     if message.number(1) != 1:
         return None
@@ -131,23 +176,49 @@ def _tls_hello(received: bytes) -> SeenHello | None:
     suites = fields.vector(2).numbers(2)
     fields.vector(1)
     extensions = dict(_extensions(fields.vector(2))) if fields.left else {}
+    contents = {kind: field.content for kind, field in extensions.items()}
     versions = _down_from(TlsVersion(legacy_version))
     if _SUPPORTED_VERSIONS in extensions:
         listed = extensions[_SUPPORTED_VERSIONS].vector(1).numbers(2)
         versions = frozenset(version for version in TlsVersion if version in listed)
-    server_name = None
-    if _SERVER_NAME in extensions:
-        names = extensions[_SERVER_NAME].vector(2)
-        names.take(1)
-        server_name = names.take(names.number(2)).decode("ascii")
     return SeenHello(
+        record_version=int.from_bytes(flight[1:3], "big"),
         versions=versions,
         cipher_suites=suites,
-        server_name=server_name,
+        server_name=_server_name(extensions.get(_SERVER_NAME)),
+        protocols=tuple(_protocols(extensions.get(_ALPN))),
         extensions=tuple(extensions),
-        preferences=tuple(extensions[kind].content for kind in _PREFERENCES if kind in extensions),
+        groups=_groups(extensions.get(_SUPPORTED_GROUPS)),
+        share_groups=tuple(_share_groups(extensions.get(_KEY_SHARE))),
+        preferences=tuple(contents[kind] for kind in _PREFERENCES if kind in contents),
         size=size,
+        wire_size=len(flight),
     )
+
+
+def _server_name(extension: _Fields | None) -> str | None:
+    if extension is None:
+        return None
+    names = extension.vector(2)
+    names.take(1)
+    return names.take(names.number(2)).decode("ascii")
+
+
+def _protocols(extension: _Fields | None) -> Iterator[bytes]:
+    names = _Fields(b"") if extension is None else extension.vector(2)
+    while names.left:
+        yield names.take(names.number(1))
+
+
+def _groups(extension: _Fields | None) -> tuple[int, ...] | None:
+    return None if extension is None else extension.vector(2).numbers(2)
+
+
+def _share_groups(extension: _Fields | None) -> Iterator[int]:
+    shares = _Fields(b"") if extension is None else extension.vector(2)
+    while shares.left:
+        yield shares.number(2)
+        shares.vector(2)
 
 
 def _extensions(fields: _Fields) -> Iterator[tuple[int, _Fields]]:

@@ -51,6 +51,21 @@ def late(delay_s: float) -> Send:
     return send
 
 
+def in_segments(size: int, gap_s: float) -> Send:
+    """Send pieces of at most so many bytes, with a pause between them.
+
+    A gateway that forwards segments as they come in does so: 1,448 bytes fit into one of Ethernet.
+    """
+
+    async def send(connection: Connection, content: bytes) -> None:
+        for start in range(0, len(content), size):
+            if start:
+                await asyncio.sleep(gap_s)
+            await connection.send(content[start : start + size])
+
+    return send
+
+
 def behind(prefix: bytes) -> Send:
     """Send something else first, once."""
 
@@ -72,6 +87,12 @@ def only_first(number: int) -> Send:
         raise _Cut
 
     return send
+
+
+async def only_first_record(connection: Connection, content: bytes) -> None:
+    """Send the ServerHello, if it has a record of its own, and nothing more; see cut_short."""
+    await connection.send(content[: 5 + int.from_bytes(content[3:5], "big")])
+    raise _Cut
 
 
 def cut_short(serve: Behaviour, then: Behaviour = stall) -> Behaviour:

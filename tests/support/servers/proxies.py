@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.loopback import Listener, own_listener
@@ -21,6 +22,29 @@ defaults
 frontend partner
     bind {listener} ssl {options}
     http-request return status 200 content-type text/plain string accepted
+"""
+_ROUTER = """\
+global
+    maxconn 1000
+defaults
+    mode tcp
+    timeout client 5s
+    timeout connect 5s
+    timeout server 5s
+"""
+# A hello in the format of SSL 2 has a version, but is no message of type 1 for HAProxy.
+_ROUTE = """\
+frontend front{number}
+    bind {route.listener}
+    tcp-request inspect-delay 1s
+    tcp-request content accept if {{ req.ssl_hello_type 1 }}
+    tcp-request content accept if {{ req.ssl_ver gt 0 }}
+    use_backend then{number} if {{ {route.condition} }}
+    default_backend else{number}
+backend then{number}
+    server one {route.then}
+backend else{number}
+    server one {route.otherwise}
 """
 _STUNNEL = """\
 foreground = yes
@@ -59,6 +83,34 @@ def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
 
     with program(listener, written) as running:
         yield running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where HAProxy passes a connection on, TLS untouched.
+
+    condition: in HAProxy's words, about the first flight, such as "req.len gt 360".
+    """
+
+    listener: Listener
+    condition: str
+    then: Listener
+    otherwise: Listener
+
+
+@contextmanager
+def routing_haproxy(routes: Sequence[Route]) -> Iterator[None]:
+    """Run one HAProxy that listens for every route."""
+
+    def written(directory: Path) -> Sequence[str]:
+        configuration = directory / "haproxy.cfg"
+        fronts = (_ROUTE.format(number=number, route=route) for number, route in enumerate(routes))
+        configuration.write_text(_ROUTER + "".join(fronts))
+        return (require("haproxy"), "-db", "-f", str(configuration))
+
+    # It binds every port before it accepts on any.
+    with program(routes[-1].listener, written):
+        yield
 
 
 @contextmanager
