@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from otpc_policy.facts import Evidence
-from otpc_policy.tls.offers import FINITE_FIELD_FAMILIES, ecdsa_among, family_of
+from otpc_policy.tls.offers import FINITE_FIELD_FAMILIES, SHARED_NEEDS, ecdsa_among, family_of
 
 # A close without an alert must be seen so often, alternating with controls.
 CLOSES = 3
@@ -54,8 +54,9 @@ class Refusal(NamedTuple):
 def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping[int, Evidence]:
     """Return the suites whose absence these refusals prove, each with what proves it.
 
-    A list may be refused for one family that the server chose and could not serve. So a suite is absent only if no other family stands in
-    every list that was refused with it. needs_both: families that need a finite-field group must be so with and without such groups named.
+    A list may be refused for another family that the server chose and could not serve. So a suite is absent only if no other family, and none of
+    those that share a need, stands in every list that was refused with it.
+    needs_both: families that need a finite-field group must be so with and without such groups named.
     """
     found: dict[int, Evidence] = {}
     verdicts: dict[tuple[str, tuple[int, ...]], Evidence] = {}
@@ -84,11 +85,16 @@ def _evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]], *, ne
 
 def _one_evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]]) -> Evidence:
     alerted = [families for refusal, families in seen if refusal.alerted]
-    if alerted and frozenset.intersection(*alerted) == {family}:
+    if _is_about(family, alerted):
         return Evidence.ALERT
     is_often = len({refusal.wave for refusal, _ in seen}) >= CLOSES
-    is_alone = is_often and frozenset.intersection(*(families for _, families in seen)) == {family}
-    return Evidence.CLOSED_CONFIRMED if is_alone else Evidence.NONE
+    return Evidence.CLOSED_CONFIRMED if is_often and _is_about(family, [families for _, families in seen]) else Evidence.NONE
+
+
+def _is_about(family: str, refused: Sequence[frozenset[str]]) -> bool:
+    """Nothing else that may have been chosen stands in all of these lists."""
+    others = (need for need in SHARED_NEEDS if family not in need)
+    return bool(refused) and frozenset.intersection(*refused) == {family} and all(any(map(need.isdisjoint, refused)) for need in others)
 
 
 def seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> frozenset[int]:

@@ -254,7 +254,7 @@ SMALL = ClientProfile(
     name="a small client with few extensions",
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
-    listed_suites=(0xCCA8, 0xCCA9, 0xC02F, 0xC02B, 0x1303, 0x1301),
+    listed_suites=(0xCCA9, 0xCCA8, 0xC02B, 0xC02F, 0x1303, 0x1301),
     extensions=(_KEY_SHARE, _VERSIONS, _SCHEMES, _GROUPS, _SERVER_NAME),
     groups=(_P256, _X25519),
     schemes=(0x0804, 0x0401, 0x0403),
@@ -288,13 +288,6 @@ OPENSSL_102_WITH_RSA = ClientProfile(
     extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _SCHEMES, _HEARTBEAT),
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),
-)
-OPENSSL_3_AT_TLS_1_3 = replace(
-    OPENSSL_3,
-    name="OpenSSL 3 at TLS 1.3 alone, without ALPN",
-    lowest=TlsVersion.TLS_1_3,
-    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES if suite >> 8 == 0x13 or suite == 0x00FF),
-    extensions=tuple(kind for kind in OPENSSL_3.extensions if kind not in (_ALPN, _POINT_FORMATS, _ENCRYPT_THEN_MAC)),
 )
 # Asked for RSASSA-PSS, Ed25519 and Ed448 alone; at TLS 1.2 by a hello that offers nothing else.
 RARE_KINDS = (SignatureKind.RSA_PSS_PSS, SignatureKind.ED25519, SignatureKind.ED448)
@@ -349,7 +342,7 @@ GNUTLS_AT_TLS_1_0 = ClientProfile(
 OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_0, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_0)
 
 # Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey asks for them in wide ones.
-_NULL_SUITES = (0x003B, 0x0002, 0x0001, 0xC010, 0xC006, 0xC015)
+_NULL_SUITES = (0xC006, 0xC010, 0x003B, 0x0002, 0x0001, 0xC015)
 _ANONYMOUS_SUITES = (0x00A6, 0x00A7, 0x006C, 0x006D, 0x0034, 0x003A, 0x0018, 0x001B, 0xC018, 0xC019, 0xC017, 0xC016)
 _EXPORT_SUITES = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
 INSECURE_SUITES = ClientProfile(
@@ -357,7 +350,7 @@ INSECURE_SUITES = ClientProfile(
     highest=TlsVersion.TLS_1_2,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(_GREASE_SUITE, *_NULL_SUITES, *_EXPORT_SUITES, *_ANONYMOUS_SUITES),
-    extensions=(_SCHEMES, _GROUPS, _SERVER_NAME),
+    extensions=(_GREASE_FIRST, _SCHEMES, _POINT_FORMATS, _GROUPS, _SERVER_NAME),
     groups=(_GREASE_GROUP, _P256, _X25519),
     schemes=(0x0401, 0x0403, 0x0201, 0x0203),
     record_version=0x0303,

@@ -26,7 +26,6 @@ from otpc_policy.tls.client_profiles import (
     OLD_CLIENTS,
     OPENSSL_3,
     OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_3_AT_TLS_1_3,
     OPENSSL_102_WITH_RSA,
     RARE_KINDS,
     SMALL,
@@ -44,7 +43,7 @@ from otpc_policy.tls.suites import suite_by_code_point
 _ATTEMPTS = 3
 # One refusal may be about how many connections were open.
 _REFUSALS = 2
-_FIRST_WAVE = (OPENSSL_3, OPENSSL_3_AT_TLS_1_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA)
+_FIRST_WAVE = (OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA)
 _RSA_KINDS = (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     **dict.fromkeys((*_RSA_KINDS, SignatureKind.RSA_PSS_PSS), KeyType.RSA),

@@ -56,16 +56,41 @@ class Cell(NamedTuple):
     suites: tuple[int, ...]
 
 
-# Where each family stands: in which of four lists with the usual groups, and in which of four that name finite-field groups too. For every two
-# families some list holds the one without the other; for families that need such a group, in both kinds of list. So no set contains another.
-_FINITE_FIELD_PLACES = (("12", "12"), ("34", "34"), ("13", "13"), ("24", "24"))
-_PLACES = (*((wide, one) for wide in ("14", "23") for one in "1234"), *((one, both) for both in ("14", "23") for one in "1234"))
 # Families of TLS 1.0 to 1.2 whose keys are exchanged in a finite field, of which the server chooses the group.
 FINITE_FIELD_FAMILIES = ("TLS_DHE_RSA", "TLS_DH_anon", "TLS_DHE_DSS", "TLS_DHE_PSK")
-_OTHER_FAMILIES = (
-    *("TLS_RSA", "TLS_ECDHE_RSA", "TLS_ECDH_anon", "TLS_PSK", "TLS_ECDHE_PSK", "TLS_RSA_PSK", "TLS_SRP_SHA", "TLS_SRP_SHA_RSA"),
-    *("TLS_SRP_SHA_DSS", "TLS_DH_RSA", "TLS_DH_DSS", "TLS_KRB5", "GOST", "PASSWORD", "FORTEZZA"),
+# What a server may lack for several families at once: parameters, a curve, a pre-shared key, a verifier, or a certificate of a kind.
+SHARED_NEEDS = (
+    frozenset(FINITE_FIELD_FAMILIES),
+    frozenset({"TLS_ECDHE_RSA", "TLS_ECDH_anon", "TLS_ECDHE_PSK"}),
+    frozenset({"TLS_PSK", "TLS_DHE_PSK", "TLS_RSA_PSK", "TLS_ECDHE_PSK"}),
+    frozenset({"TLS_SRP_SHA", "TLS_SRP_SHA_RSA", "TLS_SRP_SHA_DSS"}),
+    frozenset({"TLS_DHE_DSS", "TLS_SRP_SHA_DSS", "TLS_DH_DSS"}),
+    frozenset({"TLS_DH_RSA", "TLS_DH_DSS"}),
 )
+# In which of five lists with the usual groups each family stands, and in which of four that name finite-field groups too. For every family and
+# every other one, or every need that it does not share, some list holds the family without these; for families that need a finite-field group,
+# a list of either sort does. Found by a search; tests/tls/test_offers.py holds the property.
+_PLACES = {
+    "TLS_DHE_RSA": ("15", "234"),
+    "TLS_DH_anon": ("25", "124"),
+    "TLS_DHE_DSS": ("14", "123"),
+    "TLS_DHE_PSK": ("24", "134"),
+    "TLS_RSA": ("35", "24"),
+    "TLS_ECDHE_RSA": ("123", "4"),
+    "TLS_ECDH_anon": ("123", "3"),
+    "TLS_PSK": ("34", "14"),
+    "TLS_ECDHE_PSK": ("23", "34"),
+    "TLS_RSA_PSK": ("23", "14"),
+    "TLS_SRP_SHA": ("345", "2"),
+    "TLS_SRP_SHA_RSA": ("345", "1"),
+    "TLS_SRP_SHA_DSS": ("34", "12"),
+    "TLS_DH_RSA": ("23", "12"),
+    "TLS_DH_DSS": ("13", "1"),
+    "TLS_KRB5": ("35", "34"),
+    "GOST": ("23", "23"),
+    "PASSWORD": ("345", "3"),
+    "FORTEZZA": ("13", "24"),
+}
 # What a server needs for one of these serves the other: where one fails after it was chosen, so does the other.
 _SAME_FAMILY = {
     "SSL_RSA_FIPS": "TLS_RSA",
@@ -98,7 +123,7 @@ def family_of(code_point: int) -> str:
 def layout_at(version: TlsVersion) -> tuple[Cell, ...]:
     """Return the lists in which all suites of a version are asked for at once, such that the refusal of all of them is about each family itself.
 
-    A server that prefers a family which it cannot serve refuses every list that holds it, whatever else it would accept. Suites of ECDSA keep to
+    A server that prefers families which it cannot serve refuses every list that holds one, whatever else it would accept. Suites of ECDSA keep to
     lists of their own (see families_at). At TLS 1.3 a suite says nothing of keys, so there are no families.
     """
     suites = suites_at(version)
@@ -121,8 +146,7 @@ def _order(item: tuple[tuple[GroupList, str], list[int]]) -> tuple[str, str]:
 def _places_of(family: str) -> tuple[tuple[GroupList, str], ...]:
     if family in ("TLS_ECDHE_ECDSA", "TLS_ECDH_ECDSA"):
         return ((GroupList.WIDE, family),)
-    places = dict(zip(FINITE_FIELD_FAMILIES, _FINITE_FIELD_PLACES, strict=True)) | dict(zip(_OTHER_FAMILIES, _PLACES, strict=False))
-    wide, finite_field = places[family]
+    wide, finite_field = _PLACES[family]
     return (*((GroupList.WIDE, one) for one in wide), *((GroupList.FINITE_FIELD, one) for one in finite_field))
 
 

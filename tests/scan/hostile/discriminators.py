@@ -76,6 +76,10 @@ ROWS: tuple[Row, ...] = tuple(_all_rows())
 _NAMELESS = "Clients of this partner name the server (RFC 6066 3): none is shown the certificate."
 _NO_GROUPS = "OpenSSL serves the six suites and TLS 1.3 only to clients that send supported_groups."
 _TLS13_ONLY = "Only clients of TLS 1.3 send its suites or key shares, and they are given TLS 1.3."
+_NEVER_SO_LONG = (
+    "A ClientHello passes one TCP segment by the key share of a hybrid group, which TLS 1.3 brought;"
+    " no client offers TLS 1.0 or NULL suites alone in so long a hello."
+)
 # Rows that need not hold, each with a reason that test_discriminator_clients.py shows to be true.
 EXPLAINED: Mapping[str, str] = {
     "server-name-without-expired": _NAMELESS,
@@ -86,6 +90,8 @@ EXPLAINED: Mapping[str, str] = {
     "begins-with-tls13-with-null": _TLS13_ONLY,
     "tls12-before-tls13-with-tls10": _TLS13_ONLY,
     "tls12-before-tls13-with-null": _TLS13_ONLY,
+    "over-1460-bytes-with-tls10": _NEVER_SO_LONG,
+    "over-1460-bytes-with-null": _NEVER_SO_LONG,
 }
 
 
