@@ -14,7 +14,7 @@ from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from otpc_policy.tls.client_profiles import RANDOM_BYTES, ProfileHello, encode_profile_hello
 from otpc_policy.tls.fields import Malformed
-from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight
+from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight, broken_off
 from otpc_policy.tls.hello_extensions import SHARE_BYTES
 from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordSplitter
 from otpc_policy.tls.suites import suite_by_code_point
@@ -186,6 +186,7 @@ class _ClearFlight:
                 if piece.content_type != HANDSHAKE:
                     # A warning may come before the ServerHello; after it, nothing but a fatal alert makes sense.
                     if self._counter.messages:
+                        self._reader.flight = broken_off(self.flight, piece.content)
                         return True
                     continue
                 for message in self._messages.split(piece.content):
@@ -239,8 +240,10 @@ class _EncryptedFlight:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")
         kind, content = decryptor.decrypt(header, bytes(self._sealed))
         self._sealed.clear()
+        if kind == ALERT and self._reader is not None:
+            self._reader.flight = broken_off(self.flight, content)
         if kind != HANDSHAKE:
-            raise Malformed("an alert in place of the flight")
+            raise Malformed("something else in the middle of the flight")
         for message in self._messages.split(content):
             self._counter.count_message()
             self._read(message)

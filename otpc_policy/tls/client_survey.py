@@ -159,9 +159,9 @@ class ClientSurvey:
         records = self._of_profile[profile]
         if any(map(_is_shown, records)):
             return True
-        if any(record.chose for record in records):
+        refused = [record for record in records if record.reading.reaction is Reaction.REFUSED or _is_broken_off(record)]
+        if any(record.chose and not _is_broken_off(record) for record in records):
             return False
-        refused = [record for record in records if record.reading.reaction is Reaction.REFUSED]
         closed = [record for record in records if record.refused]
         is_alone = any(profile is one for _, one in self._asked_alone)
         return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, log) for one in refused))
@@ -193,3 +193,8 @@ def _is_shown(record: ClientRecord) -> bool:
     """The flight holds a certificate whose key is proven, or one of a key exchange that does not sign, which is a hint of its own."""
     flight = record.outcome.flight
     return flight is not None and bool(flight.chain) and (record.outcome.key_proven or (flight.is_whole and flight.signature is None))
+
+
+def _is_broken_off(record: ClientRecord) -> bool:
+    """The server chose, and then turned the client away by a fatal alert, as Go does where it cannot sign."""
+    return record.outcome.flight is not None and record.outcome.flight.alert is not None

@@ -12,6 +12,7 @@ from otpc_policy.tls.fields import Fields, Malformed
 SERVER_HELLO = 2
 _STATUS_REQUEST = 5
 _OCSP = 1
+_FATAL = 2
 _NAMED_CURVE = 3
 _HEADER_BYTES = 4
 # OpenSSL takes chains of up to 100 KiB (max_cert_list); no message of a handshake needs more.
@@ -88,7 +89,7 @@ class ServerFlight:
 
     chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
     signature: None until it came, and where the key exchange has none or is of a kind that is not read here.
-    is_whole: up to ServerHelloDone, or of TLS 1.3 up to a Finished message that is right.
+    is_whole: up to ServerHelloDone, or of TLS 1.3 up to a Finished message that is right. alert: a fatal one that broke it off.
     """
 
     chain: tuple[bytes, ...] = ()
@@ -96,6 +97,13 @@ class ServerFlight:
     signature: Signature | None = None
     is_certificate_requested: bool = False
     is_whole: bool = False
+    alert: int | None = None
+
+
+def broken_off(flight: ServerFlight, alert: bytes) -> ServerFlight:
+    """Return the flight with the alert that came in the middle of it; only a fatal one ends a handshake (RFC 5246 7.2)."""
+    is_fatal = len(alert) == 2 and alert[0] == _FATAL
+    return replace(flight, alert=alert[1]) if is_fatal else flight
 
 
 class ClearFlightReader:
