@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, DeploymentFact, KeyType, Support, TlsVersion
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.policy.rule import Gap, PresentedChain
 from otpc_policy.tls.suites import suite_by_code_point

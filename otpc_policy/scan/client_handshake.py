@@ -18,7 +18,7 @@ from nassl.ssl_client import ClientCertificateRequested, OpenSslVersionEnum
 from sslyze.connection_helpers.tls_connection import SslConnection
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.scan.guarded_socket import ByteLimitReached, EagerSocket
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 from otpc_policy.tls.answer import ServerHello, parse_answer

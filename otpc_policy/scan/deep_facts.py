@@ -7,7 +7,7 @@ first and after the last command succeeded. Everything else is UNKNOWN.
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
 from otpc_policy.scan.deep_comparison import SuiteClaim
 from otpc_policy.scan.deep_messages import Part, Report, Trace
 from otpc_policy.tls.absence import CLOSES

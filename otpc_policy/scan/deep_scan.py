@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from otpc_policy.addresses import VettedAddress
-from otpc_policy.endpoint import Endpoint, is_ip_literal
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, DeepFacts, Depth, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint, is_ip_literal
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, DeepFacts, Depth, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
 from otpc_policy.scan.deep_comparison import compare
 from otpc_policy.scan.deep_facts import DeepEvidence
 from otpc_policy.scan.deep_messages import DeepTask, Report, decode_report, encode_task

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.connecting import finish_connecting
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.tls.answer import AnswerReader, Incomplete, ServerHello

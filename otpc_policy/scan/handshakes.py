@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
+from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.sslyze_pool import SslyzePool

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from otpc_policy.facts import Evidence, KeyType, TlsVersion, TraceStep
+from otpc_policy.core.facts import Evidence, KeyType, TlsVersion, TraceStep
 from otpc_policy.scan.handshakes import Shaken
 from otpc_policy.scan.http_probe import HttpAnswer, is_http1
 from otpc_policy.scan.translation import Measured

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.core.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
 from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.offers import suites_at

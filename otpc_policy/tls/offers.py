@@ -7,7 +7,7 @@ chooses a suite before it asks for the secret.
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.probe import Probe, Purpose
 from otpc_policy.tls.suites import CipherSuite, all_suites

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
 from otpc_policy.tls.suites import suite_by_code_point

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.suite_table import REGISTERED_SUITES
 from otpc_policy.tls.unregistered_suites import UNREGISTERED_SUITES
 

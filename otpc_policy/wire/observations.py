@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from otpc_policy.facts import (
+from otpc_policy.core.facts import (
     AddressFacts,
     CipherSuiteFact,
     DeepFacts,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import ClientAuth, HttpService
-from otpc_policy.facts_codec import dump_facts
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import ClientAuth, HttpService
+from otpc_policy.core.facts_codec import dump_facts
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.case_documents import parse_cases
 from otpc_policy.policy.documents import load_builtin_policies

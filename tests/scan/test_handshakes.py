@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
+from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.handshakes import PAYMENT_CLIENT, Completed, Handshake, LeafHint, client_auth, missing_handshakes, versions_for_certificates
 

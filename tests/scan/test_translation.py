@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.handshakes import Completed, Handshake
 from otpc_policy.scan.remarks import remarks

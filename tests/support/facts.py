@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from otpc_policy.facts import (
+from otpc_policy.core.facts import (
     AddressFacts,
     CipherSuiteFact,
     ClientAuth,

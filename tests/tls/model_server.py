@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.probe import Ending
 from otpc_policy.tls.suites import suite_by_code_point
 from tests.tls.sent_hello import SentHello, read_hello

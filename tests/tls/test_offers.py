@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.client_hello import HelloStyle
 from otpc_policy.tls.offers import (
     PAYMENT_SUITES,

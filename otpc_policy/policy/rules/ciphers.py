@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
 from otpc_policy.policy.finding import Effect, FindingEvidence
 from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
 from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown

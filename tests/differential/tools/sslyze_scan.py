@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.suites import suite_by_name
 from tests.differential.case import ToolReport
 from tests.differential.tools.running import run

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from otpc_policy.policy.finding import Decision
 from otpc_policy.tls.suites import all_suites
 from tests.scan.hostile.claims import Truth

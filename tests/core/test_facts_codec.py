@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.errors import MalformedFacts
-from otpc_policy.facts import AddressFacts, EndpointFacts
-from otpc_policy.facts_codec import dump_facts, load_facts
-from otpc_policy.json_forms import form_of
+from otpc_policy.core.errors import MalformedFacts
+from otpc_policy.core.facts import AddressFacts, EndpointFacts
+from otpc_policy.core.facts_codec import dump_facts, load_facts
+from otpc_policy.core.json_forms import form_of
 from tests.support.facts import make_facts
 
 _SCALARS: dict[Any, st.SearchStrategy[Any]] = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.endpoint import Endpoint, canonical_host, is_ip_literal, parse_endpoint
-from otpc_policy.errors import InvalidRequest
+from otpc_policy.core.endpoint import Endpoint, canonical_host, is_ip_literal, parse_endpoint
+from otpc_policy.core.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

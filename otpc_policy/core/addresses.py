@@ -10,7 +10,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from otpc_policy.facts import ForbiddenAddress, ResolutionStatus, UnmeasuredAddress
+from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus, UnmeasuredAddress
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network

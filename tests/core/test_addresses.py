@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.addresses import AddressClass, AddressVetting, VettedAddress, classify
-from otpc_policy.facts import ForbiddenAddress
+from otpc_policy.core.addresses import AddressClass, AddressVetting, VettedAddress, classify
+from otpc_policy.core.facts import ForbiddenAddress
 
 
 @pytest.mark.parametrize(

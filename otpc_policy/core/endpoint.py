@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import idna
 
-from otpc_policy.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 
 DEFAULT_PORT = 443
 

@@ -1,6 +1,6 @@
 """Facts as JSON documents and back, without loss: for files of saved facts, and for caches outside this process.
 
-The form follows the type hints of the dataclasses in otpc_policy.facts, so a new field needs no line here. Decoding is
+The form follows the type hints of the dataclasses in otpc_policy.core.facts, so a new field needs no line here. Decoding is
 strict: whatever the hints do not say is refused with its place, never guessed. A field with a default may be left out;
 its default says that nothing is known. Raise VERSION when the meaning of something that is there changes.
 """
@@ -8,8 +8,8 @@ its default says that nothing is known. Raise VERSION when the meaning of someth
 import json
 from typing import Any, TypeVar, cast
 
-from otpc_policy.errors import MalformedFacts
-from otpc_policy.json_forms import Refused, form_of
+from otpc_policy.core.errors import MalformedFacts
+from otpc_policy.core.json_forms import Refused, form_of
 
 FORMAT = "otpc-policy facts"
 VERSION = 1
