@@ -23,8 +23,8 @@ from otpc_policy.core.facts import (
     Vulnerability,
     VulnerabilityFact,
 )
+from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.tls.suites import suite_by_name
 from tests.support.certificates import CertificateAuthority, Issued
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from otpc_policy.core.facts import KeyType, TlsVersion
-from otpc_policy.tls.suite_table import REGISTERED_SUITES
-from otpc_policy.tls.unregistered_suites import UNREGISTERED_SUITES
+from otpc_policy.core.registries.suite_table import REGISTERED_SUITES
+from otpc_policy.core.registries.unregistered_suites import UNREGISTERED_SUITES
 
 # RFC 9150: TLS 1.3 suites that authenticate records and encrypt nothing.
 _INTEGRITY_ONLY = frozenset({0xC0B4, 0xC0B5})

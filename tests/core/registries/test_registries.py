@@ -3,9 +3,9 @@
 import pytest
 from tlslite import constants
 
-from otpc_policy.tls.alerts import ALERTS, alert_name
-from otpc_policy.tls.named_groups import NAMED_GROUPS, group_name, is_forbidden_in_tls13
-from otpc_policy.tls.signature_schemes import SIGNATURE_SCHEMES, scheme_name
+from otpc_policy.core.registries.alerts import ALERTS, alert_name
+from otpc_policy.core.registries.groups import NAMED_GROUPS, group_name, is_forbidden_in_tls13
+from otpc_policy.core.registries.schemes import SIGNATURE_SCHEMES, scheme_name
 
 
 def test_another_implementation_uses_the_same_numbers() -> None:

@@ -6,9 +6,9 @@ import ssl
 import pytest
 
 from otpc_policy.core.facts import KeyType, TlsVersion
-from otpc_policy.tls.suite_table import REGISTERED_SUITES
-from otpc_policy.tls.suites import CipherSuite, all_suites, suite_by_code_point, suite_by_name
-from otpc_policy.tls.unregistered_suites import UNREGISTERED_SUITES
+from otpc_policy.core.registries.suite_table import REGISTERED_SUITES
+from otpc_policy.core.registries.suites import CipherSuite, all_suites, suite_by_code_point, suite_by_name
+from otpc_policy.core.registries.unregistered_suites import UNREGISTERED_SUITES
 
 
 @pytest.mark.parametrize(
