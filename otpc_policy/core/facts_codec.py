@@ -20,14 +20,23 @@ F = TypeVar("F")
 def dump_facts(facts: object, *, indent: int | None = None) -> str:
     """Return a dataclass of facts as a JSON document that names its format, version and kind."""
     kind: Any = type(facts)
-    document = {"format": FORMAT, "version": VERSION, "kind": kind.__name__, "facts": form_of(kind).encode(facts)}
-    return json.dumps(document, indent=indent, allow_nan=False, separators=None if indent else (",", ":"))
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind.__name__,
+        "facts": form_of(kind).encode(facts),
+    }
+    return json.dumps(
+        document, indent=indent, allow_nan=False, separators=None if indent else (",", ":")
+    )
 
 
 def load_facts(text: str, kind: type[F]) -> F:
     """Return the facts of a document. Raises MalformedFacts with the place of the first thing that is wrong."""
     try:
-        document = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        document = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
+        )
     except ValueError as error:
         raise MalformedFacts(f"is no JSON that can be used: {error}") from None
     except RecursionError:
@@ -40,7 +49,9 @@ def read_facts(document: object, kind: type[F]) -> F:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise MalformedFacts(f'holds no facts: "format" must be "{FORMAT}"')
     if type(document.get("version")) is not int or document["version"] != VERSION:
-        raise MalformedFacts(f"is of version {document.get('version')!r}; this program reads version {VERSION}: save the facts again")
+        raise MalformedFacts(
+            f"is of version {document.get('version')!r}; this program reads version {VERSION}: save the facts again"
+        )
     if document.get("kind") != kind.__name__:
         raise MalformedFacts(f"holds {document.get('kind')!r}; {kind.__name__} expected")
     if unknown := set(document) - {"format", "version", "kind", "facts"}:
@@ -55,7 +66,9 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(
+            f"{next(name for name in names if names.count(name) > 1)!r} is there twice"
+        )
     return table
 
 

@@ -69,7 +69,11 @@ def _dataclass_form(kind: type) -> Form:
         hints = typing.get_type_hints(kind)
         return {field.name: form_of(hints[field.name]) for field in dataclasses.fields(kind)}
 
-    required = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING]
+    required = [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
 
     def encode(value: object) -> dict[str, object]:
         return {name: form.encode(getattr(value, name)) for name, form in fields().items()}
@@ -77,11 +81,18 @@ def _dataclass_form(kind: type) -> Form:
     def decode(value: object) -> object:
         table = _expected(value, dict, "an object")
         if unknown := [name for name in table if name not in fields()]:
-            raise Refused(f"{unknown[0]} is no field of {kind.__name__}; there are {', '.join(fields())}")
+            raise Refused(
+                f"{unknown[0]} is no field of {kind.__name__}; there are {', '.join(fields())}"
+            )
         if missing := [name for name in required if name not in table]:
             raise Refused(f"{missing[0]} is missing")
         try:
-            return kind(**{name: _decoded_at(f".{name}", fields()[name], item) for name, item in table.items()})
+            return kind(
+                **{
+                    name: _decoded_at(f".{name}", fields()[name], item)
+                    for name, item in table.items()
+                }
+            )
         except ValueError as error:
             raise Refused(str(error)) from None
 
@@ -94,7 +105,9 @@ def _items_form(item_hint: Any, collection: Callable[[Any], Any]) -> Form:
 
     def decode(value: object) -> object:
         values = _expected(value, list, "a list")
-        decoded = collection(_decoded_at(f"[{index}]", item, one) for index, one in enumerate(values))
+        decoded = collection(
+            _decoded_at(f"[{index}]", item, one) for index, one in enumerate(values)
+        )
         if len(decoded) != len(values):
             raise Refused("holds the same value twice")
         return decoded
@@ -109,9 +122,14 @@ def _fixed_form(hints: tuple[Any, ...]) -> Form:
         values = _expected(value, list, "a list")
         if len(values) != len(forms):
             raise Refused(f"holds {len(values)} values; {len(forms)} expected")
-        return tuple(_decoded_at(f"[{index}]", form, one) for index, (form, one) in enumerate(zip(forms, values, strict=True)))
+        return tuple(
+            _decoded_at(f"[{index}]", form, one)
+            for index, (form, one) in enumerate(zip(forms, values, strict=True))
+        )
 
-    return Form(lambda values: [form.encode(one) for form, one in zip(forms, values, strict=True)], decode)
+    return Form(
+        lambda values: [form.encode(one) for form, one in zip(forms, values, strict=True)], decode
+    )
 
 
 def _union_form(hints: tuple[Any, ...]) -> Form:
@@ -120,19 +138,32 @@ def _union_form(hints: tuple[Any, ...]) -> Form:
     may_be_none = len(some) < len(hints)
     if len(some) == 1:
         only = form_of(some[0])
-        return Form(lambda value: None if value is None else only.encode(value), lambda value: None if value is None else only.decode(value))
+        return Form(
+            lambda value: None if value is None else only.encode(value),
+            lambda value: None if value is None else only.decode(value),
+        )
     if not all(isinstance(hint, type) and dataclasses.is_dataclass(hint) for hint in some):
-        raise TypeError(f"a choice of {some} has no form in JSON: only dataclasses can be told apart")
+        raise TypeError(
+            f"a choice of {some} has no form in JSON: only dataclasses can be told apart"
+        )
     kinds = {hint.__name__: form_of(hint) for hint in some}
 
     def encode(value: object) -> object:
-        return None if value is None else {"kind": type(value).__name__, "value": kinds[type(value).__name__].encode(value)}
+        return (
+            None
+            if value is None
+            else {"kind": type(value).__name__, "value": kinds[type(value).__name__].encode(value)}
+        )
 
     def decode(value: object) -> object:
         if value is None and may_be_none:
             return None
         table = _expected(value, dict, "an object")
-        if set(table) != {"kind", "value"} or not isinstance(table["kind"], str) or table["kind"] not in kinds:
+        if (
+            set(table) != {"kind", "value"}
+            or not isinstance(table["kind"], str)
+            or table["kind"] not in kinds
+        ):
             raise Refused(f'must hold "kind", one of {", ".join(kinds)}, and "value"')
         return _decoded_at(".value", kinds[table["kind"]], table["value"])
 
@@ -163,7 +194,11 @@ def _read_text(value: object) -> str:
 
 def _read_float(value: object) -> float:
     # A whole number is a number too; JSON itself knows no difference.
-    number = float(_expected(value, int if type(value) is int else float, "a number")) if not _is_huge(value) else math.inf
+    number = (
+        float(_expected(value, int if type(value) is int else float, "a number"))
+        if not _is_huge(value)
+        else math.inf
+    )
     if not math.isfinite(number):
         raise Refused(f"{value!r:.80} is not finite")
     return number
@@ -203,7 +238,9 @@ def _read_duration(value: object) -> timedelta:
     found = _SECONDS.match(text)
     try:
         if found is not None:
-            duration = timedelta(seconds=int(found[2]), microseconds=int((found[3] or "").ljust(6, "0")))
+            duration = timedelta(
+                seconds=int(found[2]), microseconds=int((found[3] or "").ljust(6, "0"))
+            )
             return -duration if found[1] else duration
     except OverflowError:
         pass
