@@ -8,7 +8,7 @@ from pathlib import Path
 import otpc_policy.core
 
 CORE = Path(otpc_policy.core.__file__).parent
-ALLOWED = sys.stdlib_module_names | {"idna", "pydantic"}
+ALLOWED = sys.stdlib_module_names | {"idna", "pydantic", "pydantic_core"}
 # The standard library's own ways out of the process.
 IO = {"asyncio", "http", "multiprocessing", "os", "pathlib", "selectors", "socket", "ssl"}
 IO |= {"subprocess", "tempfile", "threading", "time", "urllib"}
