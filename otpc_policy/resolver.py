@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
-from otpc_policy.addresses import MAXIMUM_ADDRESSES, AddressVetting, Resolution, VettedAddress
-from otpc_policy.endpoint import is_ip_literal
-from otpc_policy.facts import ForbiddenAddress, ResolutionStatus, UnmeasuredAddress
+from otpc_policy.core.addresses import MAXIMUM_ADDRESSES, AddressVetting, Resolution, VettedAddress
+from otpc_policy.core.endpoint import is_ip_literal
+from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus, UnmeasuredAddress
 
 Families = tuple[str, ...] | Literal["routed"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.addresses import AddressVetting
-from otpc_policy.facts import ResolutionStatus
+from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.resolver import SystemResolver
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import DeepCommand
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import DeepCommand
 from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from otpc_policy.facts import AddressFacts
+from otpc_policy.core.facts import AddressFacts
 
 # What the objects themselves take, measured with tracemalloc over 1,000 entries of a compliant server, rounded up.
 _ENTRY_BYTES = 2_000

@@ -7,15 +7,15 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from otpc_policy.addresses import Resolution, VettedAddress
 from otpc_policy.check.flights import Flight, FlightBoard
 from otpc_policy.check.freshness import IN_PROGRESS_RETRY, Lifetimes, facts_key, facts_prefix, lifetime_ends_at, still_answers, wait_for
 from otpc_policy.check.gathered import Gathered, outcome_of
 from otpc_policy.check.judging import Judge
 from otpc_policy.check.ports import CheckObserver, Clock, FactsCache, Resolver, Scanner
 from otpc_policy.check.values import CheckAnswer, CheckRequest, FreshnessMode, ResultSource
-from otpc_policy.errors import Overloaded, ServiceUnavailable
-from otpc_policy.facts import AddressFacts, Depth, ResolutionStatus
+from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.service_findings import service_finding
 

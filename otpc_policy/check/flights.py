@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
-from otpc_policy.facts import AddressFacts
+from otpc_policy.core.facts import AddressFacts
 
 
 @dataclass(slots=True, eq=False)

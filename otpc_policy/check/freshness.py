@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from otpc_policy.check.values import Freshness, Judged
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import AddressFacts, Depth
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import Policy
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from otpc_policy.addresses import VettedAddress
 from otpc_policy.check.flights import Flight
 from otpc_policy.check.values import ResultSource
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, Support
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, Support
 from otpc_policy.policy.finding import Finding
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from otpc_policy.addresses import Resolution
 from otpc_policy.check.values import CheckRequest, Judged
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from otpc_policy.addresses import Resolution, VettedAddress
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import AddressFacts, Depth
+from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth
 
 
 class Resolver(Protocol):

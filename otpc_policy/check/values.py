@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import Depth, EndpointFacts
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import Depth, EndpointFacts
 from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy

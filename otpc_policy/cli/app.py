@@ -16,7 +16,7 @@ from otpc_policy.cli.proving import run_tests
 from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate
-from otpc_policy.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable
 
 app = typer.Typer(
     name="otpc-policy",

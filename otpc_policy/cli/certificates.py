@@ -40,7 +40,7 @@ def is_pem(content: bytes) -> bool:
 
 def read_certificates(path: str) -> tuple[bytes, ...]:
     """Return the certificates of a file in DER, in their order. Raises BadParameter, also for one that cannot be decoded."""
-    from otpc_policy.errors import MalformedCertificate  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.core.errors import MalformedCertificate  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.pki.certificate import view_certificate  # noqa: PLC0415
     from otpc_policy.pki.pem import read_pem_bundle  # noqa: PLC0415
 

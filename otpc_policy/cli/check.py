@@ -21,7 +21,7 @@ from otpc_policy.cli.output import OutputFormat, answer, complain, progress
 from otpc_policy.cli.target import Target, parse_target
 
 if TYPE_CHECKING:
-    from otpc_policy.facts import EndpointFacts
+    from otpc_policy.core.facts import EndpointFacts
     from otpc_policy.v1 import policy_pb2 as pb
 
 # Findings that say that an address is missing among the facts.
@@ -92,8 +92,8 @@ def _request(target: Target, policy: str, server_name: str, depth: DepthOption) 
 
 def _save(facts: "EndpointFacts", codes: set[str], file: Path) -> None:
     """Write facts that are whole. With an address left out they would say more for the endpoint than was seen."""
-    from otpc_policy.facts import ResolutionStatus  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.facts_codec import dump_facts  # noqa: PLC0415
+    from otpc_policy.core.facts import ResolutionStatus  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.core.facts_codec import dump_facts  # noqa: PLC0415
 
     if codes & _UNFINISHED or (not facts.addresses and facts.resolution is ResolutionStatus.RESOLVED):
         complain(f"{file}: not written, since the measurement is not complete")

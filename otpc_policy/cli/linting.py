@@ -8,7 +8,7 @@ from pathlib import Path
 
 from otpc_policy.cli.certificates import STDIN
 from otpc_policy.cli.configuration import read_settings
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.deadlines import ENDS_SOON, deadlines
 from otpc_policy.partners.document import PartnerDocument, is_partner_document, read_partner_document
 from otpc_policy.partners.index import PartnerIndex

@@ -10,8 +10,8 @@ from typing import cast
 
 from otpc_policy.check import CheckAnswer, CheckRequest
 from otpc_policy.cli.configuration import read_policies, read_settings
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.facts import EndpointFacts
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.server import Application, build_application
 from otpc_policy.server.logs import logs_configured
 from otpc_policy.service.answers import Checker

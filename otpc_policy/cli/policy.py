@@ -93,7 +93,7 @@ def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
 
 def _local_policy(name: str) -> "pb.Policy":
     from otpc_policy.cli.local import policies_locally, policy_locally  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.errors import UnknownPolicy  # noqa: PLC0415
+    from otpc_policy.core.errors import UnknownPolicy  # noqa: PLC0415
 
     try:
         return policy_locally(name)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import IntEnum
 
-from otpc_policy.errors import OtpcPolicyError
+from otpc_policy.core.errors import OtpcPolicyError
 
 
 class ExitStatus(IntEnum):

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import InvalidRequest
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import InvalidRequest
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PORT = re.compile(r"[0-9]{1,5}\Z")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.model import Partner
 from otpc_policy.partners.reader import EntryReader
 from otpc_policy.toml_decoder import TOMLDecodeError, loads

@@ -3,12 +3,12 @@
 import re
 from datetime import UTC, datetime
 
-from otpc_policy.endpoint import DEFAULT_PORT, canonical_host, is_ip_literal
-from otpc_policy.facts import ClientAuth, TlsVersion
+from otpc_policy.core.endpoint import DEFAULT_PORT, canonical_host, is_ip_literal
+from otpc_policy.core.facts import ClientAuth, TlsVersion
+from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.partners.model import EndpointPattern
 from otpc_policy.pki.anchors import problem_with_anchor
 from otpc_policy.pki.pem import read_pem_bundle
-from otpc_policy.tls.suites import suite_by_name
 
 # It stands in responses and logs.
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from otpc_policy.endpoint import DEFAULT_PORT
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.endpoint import DEFAULT_PORT
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.document import PartnerDocument
 from otpc_policy.partners.model import EndpointPattern, Partner
 

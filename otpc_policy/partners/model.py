@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from otpc_policy.facts import ClientAuth
+from otpc_policy.core.facts import ClientAuth
 from otpc_policy.policy.waivers import Waiver
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from otpc_policy.endpoint import parse_endpoint
+from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.partners.terms import Generation
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy

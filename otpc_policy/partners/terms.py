@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import EndpointFacts
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.partners.deadlines import deadline_findings, deadline_instants
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.partners.model import Partner, Trusted, TrustKind

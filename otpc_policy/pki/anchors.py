@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
 
-from otpc_policy.errors import MalformedCertificate
+from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
 
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string

@@ -18,8 +18,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from otpc_policy.errors import MalformedCertificate
-from otpc_policy.facts import KeyType
+from otpc_policy.core.errors import MalformedCertificate
+from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.judgement import CertificateView
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)

@@ -24,7 +24,7 @@ def judge_chain(
     """Return everything that can be said about a served chain at an instant. Never raises for what the bytes hold.
 
     chain: DER as served, leaf first, not empty; certificates beyond the sixteenth are not looked at, and count as misordered.
-    server_name: canonical (otpc_policy.endpoint); it also selects the operator's anchors and pins. None: name NOT_CHECKED, no entry applies.
+    server_name: canonical (otpc_policy.core.endpoint); it also selects the operator's anchors and pins. None: name NOT_CHECKED, no entry applies.
     """
     served = read_chain(chain)
     decision = decide_trust(served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from otpc_policy.facts import KeyType
+from otpc_policy.core.facts import KeyType
 
 
 class NameMatch(Enum):

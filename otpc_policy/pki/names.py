@@ -7,7 +7,7 @@ from functools import lru_cache
 from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern, IPAddress_ID, IPAddressPattern
 
-from otpc_policy.endpoint import canonical_host, is_ip_literal
+from otpc_policy.core.endpoint import canonical_host, is_ip_literal
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.judgement import NameMatch
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from otpc_policy.errors import MalformedCertificate
+from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, decode_certificate, decoding_leniently
 from otpc_policy.pki.judgement import StapleStatus
 from otpc_policy.pki.signatures import is_issued_by, is_too_costly

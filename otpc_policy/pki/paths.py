@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 from cryptography.x509.verification import ServerVerifier, Subject, VerificationError
 
-from otpc_policy.facts import KeyType
+from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.anchors import SERVER_AUTH, AnchorSet
 from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate
 from otpc_policy.pki.constraints import constraints_permit

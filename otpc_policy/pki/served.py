@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, pairwise
 
-from otpc_policy.errors import MalformedCertificate
+from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
 from otpc_policy.pki.judgement import MalformedEntry
 from otpc_policy.pki.signatures import SignatureChecks, is_too_costly

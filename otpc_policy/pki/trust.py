@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from otpc_policy.endpoint import canonical_host, is_ip_literal
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.endpoint import canonical_host, is_ip_literal
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.pki.roots import RootLimit, mozilla_limits
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import ConfigurationError, InvalidRequest, MalformedCertificate, MalformedFacts
-from otpc_policy.facts import ClientAuth, EndpointFacts
-from otpc_policy.facts_codec import load_facts
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import ConfigurationError, InvalidRequest, MalformedCertificate, MalformedFacts
+from otpc_policy.core.facts import ClientAuth, EndpointFacts
+from otpc_policy.core.facts_codec import load_facts
 from otpc_policy.pki.anchors import problem_with_anchor
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.trust import TrustEntry

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, DeploymentFact, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, DeploymentFact, KeyType, Support, TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.policy.rule import Gap, PresentedChain
-from otpc_policy.tls.suites import suite_by_code_point
 
 # Versions whose handshakes are measured for certificates: the ones that a payment client uses.
 _HANDSHAKE_VERSIONS = (TlsVersion.TLS_1_2, TlsVersion.TLS_1_3)

@@ -10,7 +10,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.policy.document_reader import EFFECTS, LIFETIMES, SEVERITIES, DocumentReader
 from otpc_policy.policy.effective import as_toml, merged, revision_of
 from otpc_policy.policy.model import Policy, PolicySet, ResultLifetimes, RuleSettings

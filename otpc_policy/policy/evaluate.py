@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from otpc_policy.facts import AddressFacts, ClientAuth, EndpointFacts, ResolutionStatus, Support, TlsService
+from otpc_policy.core.facts import AddressFacts, ClientAuth, EndpointFacts, ResolutionStatus, Support, TlsService
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.pki.trust import Trust

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from otpc_policy.errors import ConfigurationError, UnknownPolicy
+from otpc_policy.core.errors import ConfigurationError, UnknownPolicy
 from otpc_policy.policy.finding import Effect, Severity
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Generic, TypeVar, cast
 
-from otpc_policy.facts import KeyType, TlsVersion, Vulnerability
-from otpc_policy.tls.suites import CipherSuite, suite_by_name
+from otpc_policy.core.facts import KeyType, TlsVersion, Vulnerability
+from otpc_policy.core.registries.suites import CipherSuite, suite_by_name
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from otpc_policy.errors import UnknownPolicy
-from otpc_policy.facts import ClientAuth, EndpointFacts
+from otpc_policy.core.errors import UnknownPolicy
+from otpc_policy.core.facts import ClientAuth, EndpointFacts
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Finding, Verdict

@@ -12,8 +12,8 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.policy.finding import Effect, Severity
-from otpc_policy.tls.suites import suite_by_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from otpc_policy.facts import AddressFacts, ClientAuth, Depth
+from otpc_policy.core.facts import AddressFacts, ClientAuth, Depth
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.policy.finding import Effect, FindingEvidence
 from otpc_policy.policy.parameters import Parameter

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from otpc_policy.endpoint import Endpoint, is_ip_literal
-from otpc_policy.facts import ClientAuth, HttpService, TraceStep
+from otpc_policy.core.endpoint import Endpoint, is_ip_literal
+from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
 from otpc_policy.scan.handshake import HandshakeOffer
 from otpc_policy.scan.handshakes import MOST_USUAL, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion

@@ -18,12 +18,12 @@ from nassl.ssl_client import ClientCertificateRequested, OpenSslVersionEnum
 from sslyze.connection_helpers.tls_connection import SslConnection
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
 from otpc_policy.scan.guarded_socket import ByteLimitReached, EagerSocket
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 from otpc_policy.tls.answer import ServerHello, parse_answer
 from otpc_policy.tls.client_hello import offered_cipher_suites
-from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
 
 # Enough to tell protocols apart.
 _REPLY_BYTES = 16

@@ -8,7 +8,8 @@ survey that is an answer like any other.
 from collections.abc import Callable
 from enum import Enum
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.scan.handshake_secrets import FlightDecryptor, KeyShares, Transcript, can_generate, hash_of_suite
 from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
@@ -17,7 +18,6 @@ from otpc_policy.tls.fields import Malformed
 from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight, broken_off
 from otpc_policy.tls.hello_extensions import SHARE_BYTES
 from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordSplitter
-from otpc_policy.tls.suites import suite_by_code_point
 
 Hello = ClientHello | ProfileHello
 

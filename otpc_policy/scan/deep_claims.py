@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from otpc_policy.facts import DeepCommand, Support
+from otpc_policy.core.facts import DeepCommand, Support
 
 # The field of each command's result that says yes or no.
 _CLAIMS = {

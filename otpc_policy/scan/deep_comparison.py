@@ -7,8 +7,8 @@ sslyze alone turns an UNKNOWN into YES where it completed a handshake, and never
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, Evidence, Support, TlsVersion, VersionFact
-from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, Evidence, Support, TlsVersion, VersionFact
+from otpc_policy.core.registries.suites import suite_by_code_point
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
 

@@ -7,13 +7,13 @@ first and after the last command succeeded. Everything else is UNKNOWN.
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.registries.suites import suite_by_code_point, suite_by_name
 from otpc_policy.scan.deep_comparison import SuiteClaim
 from otpc_policy.scan.deep_messages import Part, Report, Trace
 from otpc_policy.tls.absence import CLOSES
 from otpc_policy.tls.probe import Ending
 from otpc_policy.tls.reading import REFUSING_ALERTS
-from otpc_policy.tls.suites import suite_by_code_point, suite_by_name
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
 _COMMANDS: Mapping[Vulnerability, DeepCommand] = {

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.server_flight import ServerFlight
 from otpc_policy.tls.probe import Ending
 

@@ -11,16 +11,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from otpc_policy.addresses import VettedAddress
-from otpc_policy.endpoint import Endpoint, is_ip_literal
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, DeepFacts, Depth, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint, is_ip_literal
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, DeepFacts, Depth, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.scan.deep_comparison import compare
 from otpc_policy.scan.deep_facts import DeepEvidence
 from otpc_policy.scan.deep_messages import DeepTask, Report, decode_report, encode_task
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.messages import LENGTH_BYTES, MAX_MESSAGE, frame
-from otpc_policy.tls.suites import suite_by_code_point
 
 _log = logging.getLogger(__name__)
 

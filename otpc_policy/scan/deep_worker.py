@@ -26,7 +26,7 @@ from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
 from sslyze.server_connectivity import ClientAuthRequirementEnum, ServerConnectivityInfo, ServerTlsProbingResult, TlsVersionEnum
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
-from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
 from otpc_policy.scan.messages import LENGTH_BYTES, frame

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 
 
 class Ending(Enum):

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from otpc_policy.facts import ClientAuth, KeyType, TlsVersion
+from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
+from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.tls.answer import Answer, ServerHello, parse_answer
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA
-from otpc_policy.tls.suites import CipherSuite, suite_by_code_point
 
 # What is tried after the survey, for each certificate that is known to be there and was not obtained.
 _TRIES = 3

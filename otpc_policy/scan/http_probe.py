@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 
 _USER_AGENT = "otpc-policy"
 # RFC 9113 3.4: the client's preface and an empty SETTINGS frame.

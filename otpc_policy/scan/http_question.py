@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from otpc_policy.endpoint import DEFAULT_PORT, Endpoint
-from otpc_policy.facts import HttpService, TlsVersion
+from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
+from otpc_policy.core.facts import HttpService, TlsVersion
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.absence import CLOSES

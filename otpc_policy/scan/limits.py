@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from otpc_policy.facts import DeepCommand
+from otpc_policy.core.facts import DeepCommand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

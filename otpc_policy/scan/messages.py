@@ -7,7 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import Any
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 
 LENGTH_BYTES = 4

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from otpc_policy.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
+from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
 from otpc_policy.scan.translation import Measured
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle

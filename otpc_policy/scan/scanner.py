@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from otpc_policy.addresses import VettedAddress
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.scan.address_scan import AddressScan
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits

@@ -6,7 +6,7 @@ A vulnerability test counts only if the server went along with the handshake so 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from otpc_policy.facts import Support
+from otpc_policy.core.facts import Support
 
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
 _SERVER_HELLO, _SERVER_HELLO_DONE = 2, 14

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from otpc_policy.facts import Evidence, TlsVersion, TraceStep
+from otpc_policy.core.facts import Evidence, TlsVersion, TraceStep
+from otpc_policy.core.registries.alerts import alert_name
 from otpc_policy.scan.handshakes import Shaken
 from otpc_policy.scan.http_probe import HttpAnswer, is_http1
 from otpc_policy.scan.translation import Measured
-from otpc_policy.tls.alerts import alert_name
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.client_survey import ClientRecord

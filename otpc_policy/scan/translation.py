@@ -6,7 +6,8 @@ from functools import cache, cached_property, lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.core.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.scan.handshakes import LeafHint, Presented, unproven_hints, versions_for_certificates
 from otpc_policy.scan.key_proof import public_key
 from otpc_policy.tls.answer import Alert
@@ -14,7 +15,6 @@ from otpc_policy.tls.client_survey import ClientSurvey
 from otpc_policy.tls.offers import suites_at
 from otpc_policy.tls.probe import AnyHello, Purpose, Record
 from otpc_policy.tls.proof import Log
-from otpc_policy.tls.suites import suite_by_code_point
 
 # Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
 _LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA}, KeyType.DSA: {KeyType.DSA}, KeyType.OTHER: {KeyType.OTHER}}

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 
 # Where a file is, and when and what it was: path, device, inode, size, modification and change in nanoseconds.
 Stamp = tuple[tuple[str, int, int, int, int, int], ...]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.settings import Settings, split_address
 

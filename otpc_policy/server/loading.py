@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.partners.proving import judge_under
 from otpc_policy.partners.terms import Generation

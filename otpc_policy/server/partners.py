@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.document import PartnerDocument, read_partner_document
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.policy.model import PolicySet

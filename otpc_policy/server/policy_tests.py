@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.policy.case_documents import parse_cases
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.proving import CaseJudge, PolicyCase, run_policy_tests

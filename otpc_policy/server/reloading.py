@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
 from otpc_policy.partners.terms import Generation
 from otpc_policy.server.loading import GenerationLoader

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.server.application import Application, build_application
 from otpc_policy.server.credentials import server_credentials
 from otpc_policy.server.lifecycle import Lifecycle, Phase

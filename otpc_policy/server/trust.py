@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError, MalformedCertificate
+from otpc_policy.core.errors import ConfigurationError, MalformedCertificate
 from otpc_policy.pki.anchors import problem_with_anchor, web_anchor_set
 from otpc_policy.pki.certificate import view_certificate
 from otpc_policy.pki.pem import read_pem_bundle

@@ -13,7 +13,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from otpc_policy.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.service.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
 from otpc_policy.service.status import DETAILS_KEY, MethodUnknown, code_of, is_expected, status_of
 

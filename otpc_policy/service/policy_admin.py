@@ -6,8 +6,8 @@ from typing import Protocol
 import structlog
 from google.protobuf.message import DecodeError
 
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.terms import Generation
 from otpc_policy.service.interceptor import Context
 from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from otpc_policy.check import Clock
-from otpc_policy.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.partners.terms import Generation
 from otpc_policy.service.answers import CheckAnswers, Checker, DecisionCounters, verdict_fields
 from otpc_policy.service.decision_log import DecisionLog, constant_fields

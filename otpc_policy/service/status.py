@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable, UnknownPolicy
+from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable, UnknownPolicy
 
 ERROR_DOMAIN = "otpc-policy"
 DETAILS_KEY = "grpc-status-details-bin"

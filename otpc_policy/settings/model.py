@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import DeepCommand
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import DeepCommand
 from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
 from otpc_policy.settings.values import (
     AddressFamilies,

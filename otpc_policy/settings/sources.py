@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX = "OTPC_POLICY_"
 NESTED_DELIMITER = "__"

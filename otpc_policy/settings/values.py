@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
-from otpc_policy.endpoint import canonical_host
-from otpc_policy.facts import DeepCommand
+from otpc_policy.core.endpoint import canonical_host
+from otpc_policy.core.facts import DeepCommand
 
 Item = TypeVar("Item")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from otpc_policy.facts import Evidence
+from otpc_policy.core.facts import Evidence
 from otpc_policy.tls.offers import FINITE_FIELD_FAMILIES, SHARED_NEEDS, ecdsa_among, family_of
 
 # A close without an alert must be seen so often, alternating with controls.

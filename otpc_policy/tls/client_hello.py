@@ -8,7 +8,7 @@ the version forbids, without saying so. Only our own hellos are read here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import SHARE_BYTES, GroupList, HelloStyle, numbers, other_extensions, server_name_extension, vector
 
 __all__ = ["ENTROPY_BYTES", "ClientHello", "GroupList", "HelloStyle", "encode_client_hello", "offered_cipher_suites"]

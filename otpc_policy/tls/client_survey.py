@@ -16,7 +16,8 @@ silence. A hello that is refused by an alert twice, or by a close three times, i
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from otpc_policy.facts import Evidence, KeyType, TlsVersion
+from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.tls.absence import CLOSES
 from otpc_policy.tls.client_profiles import (
     BROWSER,
@@ -37,7 +38,6 @@ from otpc_policy.tls.client_profiles import (
 from otpc_policy.tls.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.tls.proof import Log
 from otpc_policy.tls.reading import Reaction
-from otpc_policy.tls.suites import suite_by_code_point
 
 # A hello that brought nothing is sent so often.
 _ATTEMPTS = 3

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.named_groups import is_forbidden_in_tls13
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.groups import is_forbidden_in_tls13
 
 # What is in use first, then Brainpool, SM2 and GOST, then old curves.
 _CURVES = (*(29, 23, 24, 25, 30), *(26, 27, 28, 31, 32, 33, 41), *range(34, 41), *range(22, 8, -1), *range(1, 9))

@@ -1,6 +1,6 @@
 """The hellos that suit one server: no longer than it takes, with lists that it reads to their end."""
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import short_lists_of, without_ecdsa
 from otpc_policy.tls.probe import Purpose

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
+from otpc_policy.core.registries.suites import CipherSuite, all_suites, suite_by_code_point
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.probe import Probe, Purpose
-from otpc_policy.tls.suites import CipherSuite, all_suites, suite_by_code_point
 
 # What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer encryption with HTTPS (2024-12-03).
 PAYMENT_ECDSA = (0xC02B, 0xCCA9, 0xC023)

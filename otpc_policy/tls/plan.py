@@ -5,7 +5,7 @@ Every suite of every version is asked for until it is chosen, or proven to be re
 
 from collections.abc import Iterable, Sequence
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.offers import ecdsa_among, opening, second_opening

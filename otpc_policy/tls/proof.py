@@ -8,7 +8,7 @@ at the nearest version that is accepted. So a server that begins to refuse, rese
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from otpc_policy.facts import Evidence, TlsVersion
+from otpc_policy.core.facts import Evidence, TlsVersion
 from otpc_policy.tls.absence import CLOSES, Refusal, Refused, absent, absent_by_family, absent_with_both, seen_often
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.offers import ecdsa_among, family_of

@@ -8,10 +8,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.alerts import alert_name
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.alerts import alert_name
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
-from otpc_policy.tls.suites import suite_by_code_point
 
 # RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
 REFUSING_ALERTS = frozenset({40, 47, 70, 71})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.hellos import Hellos
 from otpc_policy.tls.offers import PAYMENT_SUITES, ecdsa_among, families_at, lanes_of, layout_at, suites_at, without_ecdsa

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from otpc_policy.errors import MalformedCertificate
+from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.certificate import view_certificate
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.times import to_timestamp

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from otpc_policy.facts import (
+from otpc_policy.core.facts import (
     AddressFacts,
     CipherSuiteFact,
     DeepFacts,
@@ -13,7 +13,7 @@ from otpc_policy.facts import (
     UnmeasuredAddress,
     VersionFact,
 )
-from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.certificates import certificate_message
 from otpc_policy.wire.times import to_duration, to_timestamp

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
-from otpc_policy.endpoint import Endpoint, canonical_host, parse_endpoint
-from otpc_policy.errors import FieldViolation, InvalidRequest, MalformedCertificate
-from otpc_policy.facts import Depth
+from otpc_policy.core.endpoint import Endpoint, canonical_host, parse_endpoint
+from otpc_policy.core.errors import FieldViolation, InvalidRequest, MalformedCertificate
+from otpc_policy.core.facts import Depth
 from otpc_policy.pki.certificate import view_certificate
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.v1 import policy_pb2 as pb

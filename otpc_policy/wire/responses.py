@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import EndpointFacts
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.policy.finding import Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.v1 import policy_pb2 as pb

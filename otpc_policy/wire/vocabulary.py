@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from otpc_policy import facts
+from otpc_policy.core import facts
 from otpc_policy.policy import finding
 from otpc_policy.v1 import policy_pb2 as pb
 

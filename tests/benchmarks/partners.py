@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.server.loading import GenerationLoader
 from otpc_policy.server.partners import PartnerReader

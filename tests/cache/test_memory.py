@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from otpc_policy.cache.memory import MemoryFactsCache, size_of
-from otpc_policy.facts import AddressFacts, CurveFact, DeepFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.core.facts import AddressFacts, CurveFact, DeepFacts, DeploymentFact, Depth, Evidence, KeyType, Support, TlsService, TlsVersion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.facts import EndpointFacts, ResolutionStatus
-from otpc_policy.facts_codec import dump_facts, load_facts
+from otpc_policy.core.facts import EndpointFacts, ResolutionStatus
+from otpc_policy.core.facts_codec import dump_facts, load_facts
 from tests.cli.conftest import Stage
 from tests.cli.running import Run
 from tests.support.facts import make_facts

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from tests.support.loopback import Listener
 
 # Code points by version; a version without suites is not offered.

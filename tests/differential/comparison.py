@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from tests.differential.case import Case, ToolReport
 from tests.differential.ours import OurReport
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import Offered
 from tests.support.requirements import require
 from tests.support.servers.offer import openssl_configuration

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.suites import suite_by_code_point
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from tests.differential.case import Case, Offered
 from tests.differential.openssl_truth import VERSIONS
 from tests.differential.suite_cases import RSA_ONLY_WEAK, numbers

@@ -4,9 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from otpc_policy.addresses import AddressVetting, VettedAddress
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsVersion
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.differential.case import Offered
 from tests.support.loopback import Listener

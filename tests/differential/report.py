@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import ToolReport, size, suite_name
 from tests.differential.comparison import OURS, Difference, Kind
 from tests.differential.explanations import Accounted, Explanation

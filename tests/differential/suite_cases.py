@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 import grpc
 from tlslite import __version__ as tlslite_version
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.suites import suite_by_name
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import suite_by_name
 from tests.differential import gnutls_truth, openssl_truth
 from tests.differential.case import Case, Offered
 from tests.differential.generated import gnutls_version, openssl_version

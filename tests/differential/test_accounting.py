@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from tests.differential import report
 from tests.differential.case import Case, ToolReport
 from tests.differential.comparison import Difference, Kind, against_tool, against_us

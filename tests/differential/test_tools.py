@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.tools import nmap, sslscan, sslyze_scan, testssl
 from tests.support.requirements import require
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential import gnutls_truth, openssl_truth
 from tests.differential.gnutls_truth import GnuTlsConfiguration
 from tests.differential.openssl_truth import OpenSslConfiguration

@@ -15,9 +15,9 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from otpc_policy.addresses import AddressVetting, VettedAddress
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.facts import ClientAuth, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.facts import ClientAuth, Depth, EndpointFacts, ResolutionStatus
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.documents import parse_policy
 from otpc_policy.policy.evaluate import evaluate

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import ClientAuth
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import ClientAuth
 from otpc_policy.partners.model import EndpointPattern, TrustKind
 from tests.partners.writing import HEAD, PIN, TRUSTED, WAIVER, document
 from tests.support.certificates import CertificateAuthority, self_signed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from tests.partners.writing import entry, index
 
 

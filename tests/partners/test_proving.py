@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.facts import ClientAuth, HttpService
+from otpc_policy.core.facts import ClientAuth, HttpService
 from otpc_policy.partners.proving import judge_under
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import UnknownPolicy
-from otpc_policy.facts import ClientAuth, Support
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import UnknownPolicy
+from otpc_policy.core.facts import ClientAuth, Support
 from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import TrustEntry
@@ -103,7 +103,7 @@ def test_a_verdict_changes_at_the_first_end_in_the_entry_and_a_month_before() ->
 
 
 def test_no_policy_and_no_waiver_softens_a_forbidden_address() -> None:
-    from otpc_policy.facts import ForbiddenAddress
+    from otpc_policy.core.facts import ForbiddenAddress
 
     terms = generation(index(entry("a", HOST))).terms_for(parse_endpoint(HOST), "trial")
     facts = make_facts(forbidden=(ForbiddenAddress("127.0.0.1", "loopback"),))

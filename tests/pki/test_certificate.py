@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from otpc_policy.errors import MalformedCertificate
-from otpc_policy.facts import KeyType
+from otpc_policy.core.errors import MalformedCertificate
+from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.certificate import decode_certificate, view_certificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from otpc_policy.errors import MalformedCertificate
+from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
 from otpc_policy.pki.constraints import constraints_permit, is_permitted
 from tests.pki.test_certificate import X509_VECTORS, certificates_in

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from otpc_policy.facts import ClientAuth, EndpointFacts, KeyType
+from otpc_policy.core.facts import ClientAuth, EndpointFacts, KeyType
 from otpc_policy.pki.judgement import CertificateView, ChainJudgement, NameMatch, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts_codec import dump_facts
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts_codec import dump_facts
 from otpc_policy.policy.case_documents import parse_cases
 from otpc_policy.policy.documents import parse_policy
 from otpc_policy.policy.effective import toml_value

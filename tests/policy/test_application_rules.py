@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import ClientAuth, HttpService
+from otpc_policy.core.facts import ClientAuth, HttpService
 from otpc_policy.policy.finding import Decision, Effect
 from tests.policy.judging import UNKNOWN, codes, finding, judge, only
 from tests.support.facts import make_facts

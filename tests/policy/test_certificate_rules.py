@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otpc_policy.facts import KeyType
+from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.judgement import ChainJudgement, MalformedEntry, NameMatch, StapleStatus, TrustSource
 from otpc_policy.policy.rules.chain import CERTIFICATE_CHAIN, CERTIFICATE_KEY, CERTIFICATE_REVOCATION
 from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import CipherSuiteFact, Support, TlsVersion
+from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion
 from otpc_policy.policy.finding import Decision, Effect
 from tests.policy.judging import UNKNOWN, codes, finding, judge, only, variant
 from tests.support.facts import compliant_suites, make_facts, suite, versions

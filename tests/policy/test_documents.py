@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError, UnknownPolicy
+from otpc_policy.core.errors import ConfigurationError, UnknownPolicy
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Effect, Severity
 from otpc_policy.policy.model import PolicySet, ResultLifetimes

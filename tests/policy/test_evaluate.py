@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.facts import (
+from otpc_policy.core.facts import (
     ClientAuth,
     Depth,
     EndpointFacts,

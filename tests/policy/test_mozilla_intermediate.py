@@ -2,12 +2,12 @@
 
 import pytest
 
-from otpc_policy.facts import CipherSuiteFact, HttpService, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import CipherSuiteFact, HttpService, KeyType, Support, TlsVersion
+from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rules import RULES
-from otpc_policy.tls.suites import suite_by_name
 from tests.policy.judging import denied, finding, judge, make_judgement, make_view, reported
 from tests.support.facts import deployments, make_facts, suite, versions
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import Depth, HttpService, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import Depth, HttpService, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
 from otpc_policy.policy.finding import Decision, Effect
 from tests.policy.judging import UNKNOWN, codes, finding, judge, only, variant
 from tests.support.facts import make_address, make_facts, no_vulnerabilities, versions

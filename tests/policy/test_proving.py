@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import ClientAuth, HttpService
-from otpc_policy.facts_codec import dump_facts
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import ClientAuth, HttpService
+from otpc_policy.core.facts_codec import dump_facts
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.case_documents import parse_cases
 from otpc_policy.policy.documents import load_builtin_policies
@@ -141,7 +141,7 @@ CASE = '[[case]]\nname = "a"\nfacts = "good.json"\nexpect.decision = "ALLOW"\n'
         (CASE + "polcy = 1", "5: case.polcy: is no key here; there are name, facts, policy"),
         (CASE + "expect.code = 1", "5: case.expect.code: is no key here"),
         (CASE.replace("good", "gone"), r"3: case.facts: gone.json: No such file or directory"),
-        (CASE.replace("good", "broken"), "3: case.facts: broken.json: is no JSON"),
+        (CASE.replace("good", "broken"), "3: case.facts: broken.json: is not valid JSON"),
         (CASE.replace("good", "nowhere"), "3: case.facts: nowhere.json: host: "),
         (CASE.replace('"good.json"', "1"), "3: case.facts: 1 is not a text"),
         (CASE.replace('name = "a"\n', ""), "1: case.name: is missing"),

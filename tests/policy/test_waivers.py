@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.facts import EndpointFacts, ForbiddenAddress, Support, TlsService, TlsVersion
+from otpc_policy.core.facts import EndpointFacts, ForbiddenAddress, Support, TlsService, TlsVersion
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Effect, Verdict
 from otpc_policy.policy.registry import FINDING_CODES

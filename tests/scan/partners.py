@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from otpc_policy.endpoint import Endpoint, parse_endpoint
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.endpoint import Endpoint, parse_endpoint
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.client_handshake import ClientHandshake
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
 from otpc_policy.tls.answer import ServerHello, parse_answer

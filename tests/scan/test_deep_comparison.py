@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import Evidence, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.scan.deep_comparison import SuiteClaim, compare
 from tests.support.facts import make_address, suite, versions
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import AddressFacts, DeepCommand, Support, Vulnerability
+from otpc_policy.core.facts import AddressFacts, DeepCommand, Support, Vulnerability
 from otpc_policy.scan.deep_facts import DeepEvidence
 from otpc_policy.scan.deep_messages import Part, Report, Trace
 from otpc_policy.scan.server_flight import ServerFlight

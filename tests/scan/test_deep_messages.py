@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from otpc_policy.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, Trace, decode_report, decode_task, encode_report, encode_task
 from otpc_policy.scan.server_flight import ServerFlight
 from otpc_policy.tls.probe import Ending

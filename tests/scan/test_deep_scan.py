@@ -11,9 +11,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from otpc_policy.addresses import AddressVetting, VettedAddress
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, ClientAuth, DeepCommand, Depth, Support, TlsService, TlsVersion, Vulnerability
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, ClientAuth, DeepCommand, Depth, Support, TlsService, TlsVersion, Vulnerability
 from otpc_policy.policy.finding import Decision
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits

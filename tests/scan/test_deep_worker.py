@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
 
-from otpc_policy.facts import ClientAuth, DeepCommand, TlsVersion
+from otpc_policy.core.facts import ClientAuth, DeepCommand, TlsVersion
 from otpc_policy.scan.deep_claims import _CLAIMS
 from otpc_policy.scan.deep_messages import DeepTask, encode_task
 from otpc_policy.scan.messages import frame

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from otpc_policy.facts import ClientAuth, TlsVersion
+from otpc_policy.core.facts import ClientAuth, TlsVersion
 from otpc_policy.scan.handshakes import Handshake, LeafHint, Presented, client_auth, missing_handshakes, versions_for_certificates
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion

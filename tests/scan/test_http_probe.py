@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.http_probe import HttpAnswer, HttpOutcome, ask_http
 from tests.scan.partners import Handler, free_port, openssl_server, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority, Issued

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.addresses import AddressVetting, VettedAddress
-from otpc_policy.errors import Overloaded
-from otpc_policy.facts import AddressFacts, ClientAuth, Depth, Evidence, HttpService, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, ClientAuth, Depth, Evidence, HttpService, KeyType, Support, TlsService, TlsVersion
 from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.scan.partners import (
     SIX,

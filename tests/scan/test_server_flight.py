@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from otpc_policy.scan.server_flight import ServerFlight, offers_compression, read_flight
 from tests.scan.partners import server_hello
 

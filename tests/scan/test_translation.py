@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.scan.handshakes import Presented
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, version_facts

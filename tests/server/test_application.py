@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.server.application import build_application, lifetimes, scan_limits
 from otpc_policy.settings import ScanSettings, Settings

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.errors import Overloaded
+from otpc_policy.core.errors import Overloaded
 from otpc_policy.server.listen import bind, build_server
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.server.credentials import RotatingCredentials, server_credentials
 from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority, Issued

@@ -9,10 +9,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from otpc_policy.addresses import VettedAddress
-from otpc_policy.endpoint import Endpoint
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.server.application import build_application
 from otpc_policy.server.serving import Service
 from otpc_policy.settings import Settings

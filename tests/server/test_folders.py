@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.server.folders import documents_in, stamp_of
 from tests.server.reloading import MountedFolder
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.server.partners import PartnerReader
 from tests.server.reloading import BAD, GOOD
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
-from otpc_policy.facts_codec import dump_facts
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts_codec import dump_facts
 from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.proving import judge_with
 from otpc_policy.server.application import build_application

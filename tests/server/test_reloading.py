@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.partners.deadlines import DeadlineKind
 from otpc_policy.server.loading import GenerationLoader
 from otpc_policy.server.reloading import Reloader

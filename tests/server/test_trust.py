@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.server.trust import trust_from
 from otpc_policy.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 import cryptography_vectors
 import pytest
 
-from otpc_policy.errors import InvalidRequest
+from otpc_policy.core.errors import InvalidRequest
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from google.rpc import error_details_pb2
 
-from otpc_policy.errors import ConfigurationError, FieldViolation, InvalidRequest, Overloaded, ServiceUnavailable, UnknownPolicy
+from otpc_policy.core.errors import ConfigurationError, FieldViolation, InvalidRequest, Overloaded, ServiceUnavailable, UnknownPolicy
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.service.request_id import current_request_id
 from otpc_policy.service.status import (

@@ -6,7 +6,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from otpc_policy.errors import ConfigurationError, InvalidRequest
+from otpc_policy.core.errors import ConfigurationError, InvalidRequest
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.documents import load_builtin_policies

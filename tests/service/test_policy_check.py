@@ -16,7 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
-from otpc_policy.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.documents import load_builtin_policies, parse_policy

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from otpc_policy.facts import (
+from otpc_policy.core.facts import (
     AddressFacts,
     CipherSuiteFact,
     ClientAuth,
@@ -23,8 +23,8 @@ from otpc_policy.facts import (
     Vulnerability,
     VulnerabilityFact,
 )
+from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.tls.suites import suite_by_name
 from tests.support.certificates import CertificateAuthority, Issued
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)

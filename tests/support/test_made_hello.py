@@ -1,6 +1,6 @@
 """Hellos made by hand have the shape that was asked for, as an independent reader sees it."""
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.support.hostile.hello import SeenHello, hello_length, read_client_hello
 from tests.support.hostile.made_hello import (
     Change,

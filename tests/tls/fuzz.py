@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.conversation import Conversation
 from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ClientHello

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
+from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.tls.probe import Ending
-from otpc_policy.tls.suites import suite_by_code_point
 from tests.tls.sent_hello import SentHello, read_hello
 
 _RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")

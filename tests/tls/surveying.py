@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from functools import cached_property
 
-from otpc_policy.facts import Evidence, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer

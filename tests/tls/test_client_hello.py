@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello, offered_cipher_suites
 from tests.support.certificates import CertificateAuthority

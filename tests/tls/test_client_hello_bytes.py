@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Answer, Incomplete, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, HelloStyle, encode_client_hello, offered_cipher_suites
 from otpc_policy.tls.offers import opening, second_opening, suites_at

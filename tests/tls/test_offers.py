@@ -4,7 +4,8 @@ from itertools import chain
 
 import pytest
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
+from otpc_policy.core.registries.suites import all_suites, suite_by_code_point
 from otpc_policy.tls.client_hello import HelloStyle
 from otpc_policy.tls.offers import (
     PAYMENT_SUITES,
@@ -19,7 +20,6 @@ from otpc_policy.tls.offers import (
     suites_at,
 )
 from otpc_policy.tls.probe import Purpose
-from otpc_policy.tls.suites import all_suites, suite_by_code_point
 
 TLS12, TLS13 = TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
 

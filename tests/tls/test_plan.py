@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, ecdsa_among, suites_at
 from otpc_policy.tls.probe import Purpose

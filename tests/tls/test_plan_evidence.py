@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from tests.tls.model_server import RESET, Model
 from tests.tls.surveying import falsehoods, gaps, survey
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.tls.offers import PAYMENT_SUITES
 from tests.tls.model_server import CLOSE, RESET, SILENCE, Model, Said, alert
 from tests.tls.surveying import falsehoods, limited, random_refusals, survey

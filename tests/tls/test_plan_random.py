@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.facts import KeyType, TlsVersion
+from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.tls.offers import PAYMENT_SUITES, suites_at
 from tests.tls.model_server import CLOSE, RESET, SILENCE, Model, Order, Said, alert
 from tests.tls.surveying import falsehoods, gaps, limited, survey

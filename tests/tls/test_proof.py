@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, TlsVersion
+from otpc_policy.core.facts import Evidence, TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
 from otpc_policy.tls.reading import Reaction, Reading, read_answer, suite_name
 

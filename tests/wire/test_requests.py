@@ -7,9 +7,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import InvalidRequest
-from otpc_policy.facts import Depth
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import InvalidRequest
+from otpc_policy.core.facts import Depth
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import ParsedCheck, parse_batch_request, parse_check_request, parse_page_size, parse_validate_request, read_check_request
 from tests.support.certificates import CertificateAuthority, Issued

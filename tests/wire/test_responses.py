@@ -6,7 +6,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from otpc_policy.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
 from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy import facts
+from otpc_policy.core import facts
 from otpc_policy.policy import finding
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import vocabulary

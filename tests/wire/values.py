@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from otpc_policy import facts
-from otpc_policy.endpoint import Endpoint, parse_endpoint
-from otpc_policy.facts import AddressFacts, EndpointFacts, Evidence, ResolutionStatus, Support, TlsVersion
+from otpc_policy.core import facts
+from otpc_policy.core.endpoint import Endpoint, parse_endpoint
+from otpc_policy.core.facts import AddressFacts, EndpointFacts, Evidence, ResolutionStatus, Support, TlsVersion
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Severity, Verdict
 from otpc_policy.policy.model import Policy, PolicySet, RuleSettings
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from otpc_policy.facts import KeyType
+from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.judgement import CertificateView, StapleStatus
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, key_types, positive_integer, some_of

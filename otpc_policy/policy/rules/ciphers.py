@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from otpc_policy.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
+from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point, suite_by_name
 from otpc_policy.policy.finding import Effect, FindingEvidence
 from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
 from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown
-from otpc_policy.tls.suites import CipherSuite, suite_by_code_point, suite_by_name
 
 _REQUIRED_SUITES = Parameter("suites", suites_before_tls13)
 _LISTED_SUITES = Parameter("suites", suites)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from otpc_policy.facts import AddressFacts, Depth, Support, TlsService, TlsVersion, Vulnerability
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService, TlsVersion, Vulnerability
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, version_labels, vulnerabilities
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober

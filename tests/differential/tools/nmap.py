@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import ToolReport
 from tests.differential.tools.running import run
 from tests.support.loopback import Listener

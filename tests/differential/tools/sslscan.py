@@ -11,7 +11,7 @@ from pathlib import Path
 from subprocess import run as run_now
 from xml.etree import ElementTree
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import ToolReport
 from tests.differential.tools.running import run
 from tests.support.loopback import Listener

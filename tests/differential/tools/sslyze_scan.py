@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from otpc_policy.facts import TlsVersion
-from otpc_policy.tls.suites import suite_by_name
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import suite_by_name
 from tests.differential.case import ToolReport
 from tests.differential.tools.running import run
 from tests.support.loopback import Listener

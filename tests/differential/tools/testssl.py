@@ -6,7 +6,7 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import ToolReport
 from tests.differential.tools.running import run
 from tests.support.loopback import Listener

@@ -6,7 +6,7 @@ Held against the server's own transcripts, so it does not matter how the scanner
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from otpc_policy.facts import AddressFacts, Evidence, Support, TlsService, TlsVersion
+from otpc_policy.core.facts import AddressFacts, Evidence, Support, TlsService, TlsVersion
 from tests.support.hostile.endpoint import SIX, Accepted
 from tests.support.hostile.hello import Choice, SeenAlert, SeenHello, read_alert, read_choice, read_client_hello
 from tests.support.tcp import Transcript

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.scan.hostile.claims import Exchange
 from tests.scan.hostile.properties import P256, POINT_FORMATS, SERVER_NAME, SUPPORTED_GROUPS, X25519

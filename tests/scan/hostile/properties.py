@@ -7,7 +7,7 @@ stand two changes: one gives it to a hello, the other takes it away.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from otpc_policy.tls.suites import all_suites
+from otpc_policy.core.registries.suites import all_suites
 from tests.support.hostile.hello import SeenHello
 from tests.support.hostile.made_hello import (
     Change,

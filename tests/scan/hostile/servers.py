@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.pki.trust import Trust
 from tests.support.certificates import CertificateAuthority
 from tests.support.hostile.endpoint import SIX, STRICT, TLS13, Accepted, Endpoint, server_context

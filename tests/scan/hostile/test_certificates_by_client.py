@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.faults import Stacks, expired_leaf
 from tests.scan.hostile.surveying import Surveyor, objection

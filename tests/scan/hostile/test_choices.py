@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, Support, TlsService, TlsVersion
+from otpc_policy.core.facts import Evidence, Support, TlsService, TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import Truth
 from tests.scan.hostile.servers import RC4_SHA, Backends

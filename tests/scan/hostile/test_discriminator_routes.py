@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.scan.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.scan.hostile.faults import EXPIRED, NULL, TLS10, Stacks
 from tests.support.hostile.hello import SeenHello, read_alert, read_choice, read_client_hello

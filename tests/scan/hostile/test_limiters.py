@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import Truth
 from tests.scan.hostile.servers import Backends, rotating

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import Truth, is_unsteady
 from tests.scan.hostile.servers import Backends, beyond, rotating, together

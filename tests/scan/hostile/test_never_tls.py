@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Support, TlsService
+from otpc_policy.core.facts import Support, TlsService
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import KNOWN_ALERTS, Truth
 from tests.scan.hostile.servers import Backends

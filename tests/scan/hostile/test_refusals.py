@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Evidence, Support, TlsVersion
+from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import KNOWN_ALERTS, REFUSING_ALERTS, Truth
 from tests.scan.hostile.servers import Backends, rotating

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.registries.suites import all_suites
 from otpc_policy.policy.finding import Decision
-from otpc_policy.tls.suites import all_suites
 from tests.scan.hostile.faults import EXTENSIONS
 from tests.scan.hostile.servers import Backends
 from tests.scan.hostile.surveying import Surveyor, objection

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from otpc_policy.facts import Support, TlsVersion
+from otpc_policy.core.facts import Support, TlsVersion
+from otpc_policy.core.registries.suites import all_suites
 from otpc_policy.policy.finding import Decision
-from otpc_policy.tls.suites import all_suites
 from tests.scan.hostile.claims import Truth
 from tests.scan.hostile.servers import Backends
 from tests.scan.hostile.surveying import Case, Surveyed, Surveyor, assert_no_false_claim

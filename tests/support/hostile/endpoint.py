@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 from tests.support.certificates import Issued
 from tests.support.hostile.behaviours import HANDSHAKE_FAILURE, alert, finish_at_once
 from tests.support.hostile.hello import Choice, SeenHello, hello_length, read_client_hello, server_hello_bytes

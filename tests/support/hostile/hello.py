@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from otpc_policy.facts import TlsVersion
+from otpc_policy.core.facts import TlsVersion
 
 _ALERT, _HANDSHAKE = 21, 22
 _WARNING = 1

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One thing that is wrong with a request. field: path in the message, such as "freshness.max_age"."""
+    """A fault in a request. field: path in the message, such as "freshness.max_age"."""
 
     field: str
     description: str

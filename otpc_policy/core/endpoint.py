@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import idna
 
-from otpc_policy.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 
 DEFAULT_PORT = 443
 
@@ -67,11 +67,20 @@ def parse_endpoint(host: str, port: int = 0, server_name: str = "") -> Endpoint:
     """
     violations: list[FieldViolation] = []
     dialled = _canonical_or_violation("host", host, violations)
-    expected = _canonical_or_violation("server_name", server_name, violations) if server_name else dialled
+    expected = (
+        _canonical_or_violation("server_name", server_name, violations) if server_name else dialled
+    )
     if server_name and is_ip_literal(expected):
-        violations.append(FieldViolation("server_name", "must be a DNS name (RFC 6066 section 3); leave it empty to match the IP address"))
+        violations.append(
+            FieldViolation(
+                "server_name",
+                "must be a DNS name (RFC 6066 section 3); leave it empty to match the IP address",
+            )
+        )
     if not 0 <= port <= 65535:
-        violations.append(FieldViolation("port", f"{port} is not a TCP port; 1 to 65535, or 0 for {DEFAULT_PORT}"))
+        violations.append(
+            FieldViolation("port", f"{port} is not a TCP port; 1 to 65535, or 0 for {DEFAULT_PORT}")
+        )
     if violations:
         raise InvalidRequest(violations)
     return Endpoint(host=dialled, port=port or DEFAULT_PORT, server_name=expected)
@@ -116,7 +125,9 @@ def _dns_name(name: str) -> str:
         raise ValueError("is not a DNS name (IDNA 2008)") from None
     labels = ascii_name.split(".")
     if len(ascii_name) > _MAX_HOST_LENGTH or not all(_LABEL.match(label) for label in labels):
-        raise ValueError("is not a DNS name: labels of 1 to 63 letters, digits and hyphens, 253 characters in all")
+        raise ValueError(
+            "is not a DNS name: labels of 1 to 63 letters, digits and hyphens, 253 characters in all"
+        )
     if _NUMERIC_LABEL.match(labels[-1]):
         raise ValueError("ends in a number but is no IP address in standard form")
     return ascii_name

@@ -9,7 +9,7 @@ from enum import Enum, IntEnum
 
 
 class _Word(Enum):
-    """Members are single objects and hash as such. The standard enum hashes their names, in Python: a thirtieth of a check went there."""
+    """An enum whose members hash by identity: they are single objects, and hashed often."""
 
     __hash__ = object.__hash__
 

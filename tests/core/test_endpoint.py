@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.endpoint import Endpoint, canonical_host, is_ip_literal, parse_endpoint
-from otpc_policy.errors import InvalidRequest
+from otpc_policy.core.endpoint import Endpoint, canonical_host, is_ip_literal, parse_endpoint
+from otpc_policy.core.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,12 @@ def test_hosts_become_canonical(host: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        "", ".", "a..b", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.", "1.2.3", "partner.example:443", "https://partner.example",
-        "user@partner.example", "partner.example/path", "partner example", "under_score.example", "-a.example", "a-.example", "*.example", "[::1", "::1]",
-        "[127.0.0.1]", "[partner.example]", "fe80::1%eth0", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "\x00", "partner.example\n",
+        "", ".", "a..b", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.1.",
+        "1.2.3", "partner.example:443", "https://partner.example",
+        "user@partner.example", "partner.example/path", "partner example", "under_score.example",
+        "-a.example", "a-.example", "*.example", "[::1", "::1]",
+        "[127.0.0.1]", "[partner.example]", "fe80::1%eth0", "a" * 64 + ".example",
+        ".".join(["a" * 60] * 5), "\x00", "partner.example\n",
     ],
 )  # fmt: skip
 def test_what_is_no_bare_host_is_refused(host: str) -> None:
@@ -76,7 +79,11 @@ def _parsed(host: str) -> Endpoint | None:
 @given(st.text("abx019-.", min_size=1, max_size=62))
 def test_a_plain_name_is_canonical_by_the_short_way_as_by_the_long_one(host: str) -> None:
     # A trailing dot leads every name the long way, through IDNA.
-    assert _canonical_or_none(host) == _canonical_or_none(host + ".") or host.endswith(".") or host[-1].isdigit()
+    assert (
+        _canonical_or_none(host) == _canonical_or_none(host + ".")
+        or host.endswith(".")
+        or host[-1].isdigit()
+    )
 
 
 def _canonical_or_none(host: str) -> str | None:
@@ -86,7 +93,11 @@ def _canonical_or_none(host: str) -> str | None:
         return None
 
 
-@given(st.ip_addresses().map(str) | st.text(alphabet="0123456789abcdefx.:%/\u0663 ", max_size=20) | st.sampled_from(["::", "::f", "fe80::1%eth0", "1.2.3.4 "]))
+@given(
+    st.ip_addresses().map(str)
+    | st.text(alphabet="0123456789abcdefx.:%/\u0663 ", max_size=20)
+    | st.sampled_from(["::", "::f", "fe80::1%eth0", "1.2.3.4 "])
+)
 def test_an_ip_literal_is_what_the_standard_library_reads(name: str) -> None:
     """What looks like no address at first sight is none."""
     try:
