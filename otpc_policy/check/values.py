@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from otpc_policy.catalog.context import Terms
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import Depth, EndpointFacts
-from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
 

@@ -8,7 +8,7 @@ import typer
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
-    from otpc_policy.policy.proving import CaseOutcome
+    from otpc_policy.catalog.policy_tests import CaseOutcome
 
 
 def run_tests(
@@ -22,9 +22,9 @@ def run_tests(
 
     Exit status: 0 every test passes, 1 at least one does not, 2 nothing to run, or a file that cannot be used.
     """
+    from otpc_policy.catalog.policy_test_judge import judge_under  # noqa: PLC0415
+    from otpc_policy.catalog.policy_tests import run_policy_tests  # noqa: PLC0415
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.partners.proving import judge_under  # noqa: PLC0415
-    from otpc_policy.policy.proving import run_policy_tests  # noqa: PLC0415
     from otpc_policy.server.loading import read_generation  # noqa: PLC0415
     from otpc_policy.server.partners import PartnerReader  # noqa: PLC0415
     from otpc_policy.server.policy_tests import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415

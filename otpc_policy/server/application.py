@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otpc_policy.addresses import AddressVetting
 from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
 from otpc_policy.metrics import Metrics
-from otpc_policy.partners.deadlines import DeadlineKind
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.resolver import SystemResolver
 from otpc_policy.scan.deep_scan import DeepScanner

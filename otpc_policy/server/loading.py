@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.partners.index import PartnerIndex
+from otpc_policy.catalog.policy_test_judge import judge_under
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.index import PartnerIndex
-from otpc_policy.partners.proving import judge_under
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.server.folders import Stamp, stamp_of

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from otpc_policy.catalog.partners.document import PartnerDocument, read_partner_document
+from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.document import PartnerDocument, read_partner_document
-from otpc_policy.partners.index import PartnerIndex
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.server.folders import places_in
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.model import Policy, PolicySet
 from otpc_policy.server.folders import documents_in
 from otpc_policy.server.policy_tests import CASES_SUFFIX

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from otpc_policy.catalog.policy_tests import CaseJudge, PolicyCase, run_policy_tests
+from otpc_policy.catalog.schemas.policy_test import parse_cases
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.policy.case_documents import parse_cases
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.policy.proving import CaseJudge, PolicyCase, run_policy_tests
 
 # In one folder with policies, so that a flat mount (a ConfigMap) can hold both; whoever lists policy documents leaves these out.
 CASES_SUFFIX = ".test.toml"

@@ -7,9 +7,9 @@ from typing import Protocol
 
 import structlog
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
-from otpc_policy.partners.terms import Generation
 from otpc_policy.server.loading import GenerationLoader
 
 # One problem a line; an operator who broke more than this mends these first.

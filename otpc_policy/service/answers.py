@@ -6,8 +6,8 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Protocol
 
+from otpc_policy.catalog.context import Generation
 from otpc_policy.check import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged
-from otpc_policy.partners.terms import Generation
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.service.decision_log import DecisionLog, constant_fields

@@ -6,9 +6,9 @@ from typing import Protocol
 import structlog
 from google.protobuf.message import DecodeError
 
+from otpc_policy.catalog.context import Generation
 from otpc_policy.endpoint import parse_endpoint
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.terms import Generation
 from otpc_policy.service.interceptor import Context
 from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb

@@ -11,9 +11,9 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
+from otpc_policy.catalog.context import Generation
 from otpc_policy.check import Clock
 from otpc_policy.errors import FieldViolation, InvalidRequest
-from otpc_policy.partners.terms import Generation
 from otpc_policy.service.answers import CheckAnswers, Checker, DecisionCounters, verdict_fields
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
 from otpc_policy.service.interceptor import Context

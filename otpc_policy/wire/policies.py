@@ -1,6 +1,6 @@
 """Policies as callers see them."""
 
-from otpc_policy.policy.effective import toml_value
+from otpc_policy.catalog.effective import toml_value
 from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.times import to_duration

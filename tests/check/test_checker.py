@@ -13,16 +13,16 @@ import pytest
 
 from otpc_policy.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.catalog.context import Terms
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import CheckAnswer, CheckRequest, EndpointChecker, Freshness, FreshnessMode, Lifetimes, ResultSource
 from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.endpoint import Endpoint, parse_endpoint
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
-from otpc_policy.partners.terms import Terms
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import Policy
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()

@@ -16,10 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from otpc_policy.addresses import AddressVetting, VettedAddress
+from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.endpoint import parse_endpoint
 from otpc_policy.facts import ClientAuth, Depth, EndpointFacts, ResolutionStatus
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import parse_policy
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.scan.limits import ScanLimits

@@ -2,8 +2,8 @@
 
 import pytest
 
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.facts import CipherSuiteFact, HttpService, KeyType, Support, TlsVersion
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rules import RULES

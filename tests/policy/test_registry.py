@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from otpc_policy.policy.documents import load_builtin_policies
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rules import RULES
 

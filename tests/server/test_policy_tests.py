@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.policy_tests import judge_with
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts_codec import dump_facts
-from otpc_policy.policy.documents import load_builtin_policies
-from otpc_policy.policy.proving import judge_with
 from otpc_policy.server.application import build_application
 from otpc_policy.server.policy_tests import case_files_beside, case_files_in, require_policy_tests
 from otpc_policy.settings import Settings

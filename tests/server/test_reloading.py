@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.deadlines import DeadlineKind
 from otpc_policy.server.loading import GenerationLoader
 from otpc_policy.server.reloading import Reloader
 from otpc_policy.settings import Settings

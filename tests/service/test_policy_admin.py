@@ -6,10 +6,10 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.errors import ConfigurationError, InvalidRequest
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor, Context
 from otpc_policy.service.policy_admin import PolicyAdminServicer
@@ -17,7 +17,7 @@ from otpc_policy.service.registration import POLICY_ADMIN_SERVICE, add_services
 from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 from tests.service.serving import FakeCounters, failure, serving
 
 

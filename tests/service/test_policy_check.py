@@ -15,11 +15,11 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
 from otpc_policy.errors import Overloaded, ServiceUnavailable
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.service.decision_log import DecisionLog

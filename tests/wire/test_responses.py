@@ -6,8 +6,8 @@ from datetime import UTC, timedelta
 
 import pytest
 
+from otpc_policy.catalog.effective import toml_value
 from otpc_policy.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
-from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import check_response, judged_part, policy_message, validate_response, write_answer_part

@@ -3,9 +3,9 @@
 import re
 from datetime import UTC, datetime
 
+from otpc_policy.catalog.partners.entry import EndpointPattern
 from otpc_policy.endpoint import DEFAULT_PORT, canonical_host, is_ip_literal
 from otpc_policy.facts import ClientAuth, TlsVersion
-from otpc_policy.partners.model import EndpointPattern
 from otpc_policy.pki.anchors import problem_with_anchor
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.tls.suites import suite_by_name

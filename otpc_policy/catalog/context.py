@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_instants
+from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
+from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import EndpointFacts
-from otpc_policy.partners.deadlines import deadline_findings, deadline_instants
-from otpc_policy.partners.index import PartnerIndex
-from otpc_policy.partners.model import Partner, Trusted, TrustKind
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
 from otpc_policy.policy.finding import Finding, Verdict

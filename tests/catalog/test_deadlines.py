@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otpc_policy.partners.deadlines import ENDS_SOON, DeadlineCalendar, DeadlineKind, deadline_findings, deadline_instants, deadlines
-from otpc_policy.partners.model import Partner
-from tests.partners.writing import HEAD, TRUSTED, WAIVER, document
+from otpc_policy.catalog.partners.deadlines import ENDS_SOON, DeadlineCalendar, DeadlineKind, deadline_findings, deadline_instants, deadlines
+from otpc_policy.catalog.partners.entry import Partner
+from tests.catalog.writing import HEAD, TRUSTED, WAIVER, document
 
 END = datetime(2027, 3, 1, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)

@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otpc_policy.catalog.effective import toml_value
+from otpc_policy.catalog.policies import parse_policy
+from otpc_policy.catalog.schemas.policy_test import parse_cases
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts_codec import dump_facts
-from otpc_policy.policy.case_documents import parse_cases
-from otpc_policy.policy.documents import parse_policy
-from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.rules import RULES
 from tests.support.facts import make_facts
 

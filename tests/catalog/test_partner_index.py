@@ -3,7 +3,7 @@
 import pytest
 
 from otpc_policy.errors import ConfigurationError
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from otpc_policy.partners.index import PartnerIndex
-from tests.partners.writing import document
+from otpc_policy.catalog.partners.index import PartnerIndex
+from tests.catalog.writing import document
 
 ROOT = Path(__file__).parent.parent.parent
 

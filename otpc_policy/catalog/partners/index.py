@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
+from otpc_policy.catalog.partners.document import PartnerDocument
+from otpc_policy.catalog.partners.entry import EndpointPattern, Partner
 from otpc_policy.endpoint import DEFAULT_PORT
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.document import PartnerDocument
-from otpc_policy.partners.model import EndpointPattern, Partner
 
 _Place = tuple[PartnerDocument, Partner, int]
 _Key = tuple[str, int]

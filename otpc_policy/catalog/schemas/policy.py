@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from otpc_policy.catalog.toml_lines import KeyPath, TomlDocument
 from otpc_policy.policy.finding import Effect, Severity
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
-from otpc_policy.toml_places import KeyPath, TomlDocument
 
 EFFECTS = {effect.value: effect for effect in (Effect.OFF, Effect.ADVISORY, Effect.DENY)}
 SEVERITIES = {severity.name.lower(): severity for severity in Severity}

@@ -1,7 +1,7 @@
 """Partner entries for tests: a good one, of which a test changes what matters."""
 
-from otpc_policy.partners.document import PartnerDocument, read_partner_document
-from otpc_policy.partners.index import PartnerIndex
+from otpc_policy.catalog.partners.document import PartnerDocument, read_partner_document
+from otpc_policy.catalog.partners.index import PartnerIndex
 
 PIN = "ab" * 32
 HEAD = 'id = "bank"\nowner = "onboarding@example.com"\nendpoints = ["api.bank.example"]\n'

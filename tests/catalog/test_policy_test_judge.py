@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.policy_test_judge import judge_under
+from otpc_policy.catalog.policy_tests import CaseOutcome, PolicyCase, run_policy_tests
 from otpc_policy.facts import ClientAuth, HttpService
-from otpc_policy.partners.proving import judge_under
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.policy.proving import CaseOutcome, PolicyCase, run_policy_tests
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 from tests.policy.judging import variant
 from tests.support.facts import HOST, NOW, leaf, make_facts, make_trust
 

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.policy_tests import CaseJudge, PolicyCase, judge_with
 from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.partners.terms import Generation
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
-from otpc_policy.policy.proving import CaseJudge, PolicyCase, judge_with
 from otpc_policy.policy.service_findings import denied
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from otpc_policy.catalog.partners.entry import Partner
+from otpc_policy.catalog.partners.reader import EntryReader
+from otpc_policy.catalog.toml_decoder import TOMLDecodeError, loads
+from otpc_policy.catalog.toml_lines import KeyPath, read_toml
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.partners.model import Partner
-from otpc_policy.partners.reader import EntryReader
-from otpc_policy.toml_decoder import TOMLDecodeError, loads
-from otpc_policy.toml_places import KeyPath, read_toml
 
 _MANY = "partner"
 _TELLING_KEYS = frozenset({_MANY, "id", "owner", "endpoints", "server_names", "client_auth", "trusted", "waivers"})

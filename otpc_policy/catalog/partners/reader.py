@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from otpc_policy.partners.fields import (
+from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
+from otpc_policy.catalog.partners.fields import (
     read_anchors,
     read_client_auth,
     read_end,
@@ -15,9 +16,8 @@ from otpc_policy.partners.fields import (
     read_text,
     read_version,
 )
-from otpc_policy.partners.model import Partner, Trusted, TrustKind
+from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.policy.waivers import Coverage, Waiver, coverage_of, problem_with_waived_code
-from otpc_policy.toml_places import KeyPath
 
 T = TypeVar("T")
 Table = Mapping[str, Any]

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from otpc_policy.catalog.policy_tests import PolicyCase
+from otpc_policy.catalog.toml_lines import KeyPath, TomlDocument, read_toml
 from otpc_policy.endpoint import parse_endpoint
 from otpc_policy.errors import ConfigurationError, InvalidRequest, MalformedCertificate, MalformedFacts
 from otpc_policy.facts import ClientAuth, EndpointFacts
@@ -23,9 +25,7 @@ from otpc_policy.pki.anchors import problem_with_anchor
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.finding import Decision
-from otpc_policy.policy.proving import PolicyCase
 from otpc_policy.policy.registry import FINDING_CODES
-from otpc_policy.toml_places import KeyPath, TomlDocument, read_toml
 
 _KEYS = ("name", "facts", "policy", "at", "anchor_files", "certificate_sha256", "spki_sha256", "client_auth", "expect")
 _EXPECT_KEYS = ("decision", "evaluated_decision", "codes", "codes_at_least")

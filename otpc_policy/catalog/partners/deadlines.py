@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from otpc_policy.partners.model import Partner, Trusted, TrustKind
+from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
+from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.policy.finding import Finding
 from otpc_policy.policy.service_findings import service_finding
 from otpc_policy.policy.waivers import Waiver
-from otpc_policy.toml_places import KeyPath
 
 # A certificate is renewed, or an exception agreed anew, within a month.
 ENDS_SOON = timedelta(days=30)

@@ -10,14 +10,14 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from otpc_policy.catalog.effective import as_toml, merged, revision_of
+from otpc_policy.catalog.schemas.policy import EFFECTS, LIFETIMES, SEVERITIES, DocumentReader
+from otpc_policy.catalog.toml_lines import read_toml
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.policy.document_reader import EFFECTS, LIFETIMES, SEVERITIES, DocumentReader
-from otpc_policy.policy.effective import as_toml, merged, revision_of
 from otpc_policy.policy.model import Policy, PolicySet, ResultLifetimes, RuleSettings
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
-from otpc_policy.toml_places import read_toml
 
 BUILTIN_NAMES = ("mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict")
 DEFAULT_NAME = "otpc-2024-12"

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from otpc_policy.catalog.partners.entry import EndpointPattern, TrustKind
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import ClientAuth
-from otpc_policy.partners.model import EndpointPattern, TrustKind
-from tests.partners.writing import HEAD, PIN, TRUSTED, WAIVER, document
+from tests.catalog.writing import HEAD, PIN, TRUSTED, WAIVER, document
 from tests.support.certificates import CertificateAuthority, self_signed
 
 END = datetime(2027, 3, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.errors import ConfigurationError, UnknownPolicy
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Effect, Severity
 from otpc_policy.policy.model import PolicySet, ResultLifetimes
 from otpc_policy.policy.rules import RULES

@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.partners.index import PartnerIndex
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.endpoint import parse_endpoint
 from otpc_policy.errors import UnknownPolicy
 from otpc_policy.facts import ClientAuth, Support
-from otpc_policy.partners.index import PartnerIndex
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision, Effect
 from otpc_policy.policy.model import PolicySet
-from tests.partners.writing import PIN, entry, index
+from tests.catalog.writing import PIN, entry, index
 from tests.support.certificates import self_signed
 from tests.support.facts import HOST, NOW, deployments, make_facts, make_trust, versions
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.policy_tests import PolicyCase, judge_with, run_policy_tests
+from otpc_policy.catalog.schemas.policy_test import parse_cases
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import ClientAuth, HttpService
 from otpc_policy.facts_codec import dump_facts
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.case_documents import parse_cases
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.finding import Decision
-from otpc_policy.policy.proving import PolicyCase, judge_with, run_policy_tests
 from tests.policy.judging import variant
 from tests.support.facts import NOW, make_facts, make_trust, root
 

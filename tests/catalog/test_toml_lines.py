@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otpc_policy.catalog.toml_lines import KeyPath, read_toml
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.toml_places import KeyPath, read_toml
 
 DOCUMENT = '''\
 # a comment with name = "x" and [table]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from otpc_policy.catalog.toml_decoder import TOMLDecodeError, loads
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.toml_decoder import TOMLDecodeError, loads
 
 # Keys of tables and positions in arrays, from the top of the document.
 KeyPath = tuple[str | int, ...]
