@@ -1,6 +1,7 @@
-"""The terms under which one endpoint is judged, and the generation of policies, partners and trust that they come from.
+"""A catalog, and the context that it gives for judging one endpoint.
 
-A generation never changes: whoever took one at the start of a call judges by it to the end.
+A catalog is one generation of policies, partners and trust, loaded together. It never changes, so a
+call that took one at its start is judged by it to its end.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +22,15 @@ from otpc_policy.policy.worse import worse_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class JudgingContext:
     """What one endpoint is judged by.
 
-    policy: the one that was asked for. partner: whose endpoint it is, None for nobody's. partner_policy: the one that the partner's entry
-    names, None where it names none or the same; both then judge, and the worse wins. trust: for this endpoint alone. revision: of the generation.
+    policy: the one that the request asked for.
+    partner: the owner of the endpoint, or None.
+    partner_policy: the policy in the partner's entry; None where the entry names none or the same
+        one. Where there are two policies, both judge and the worse verdict wins.
+    trust: for this endpoint alone.
+    revision: of the catalog.
     """
 
     policy: Policy
@@ -36,58 +41,99 @@ class Terms:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Tells apart what judges one endpoint differently."""
+        """Two contexts for one endpoint that judge differently have different keys."""
         return self.revision, self.policy.revision
 
     @property
     def policies(self) -> tuple[Policy, ...]:
-        """Those that judge."""
-        return (self.policy,) if self.partner_policy is None else (self.policy, self.partner_policy)
+        """Every policy that judges."""
+        if self.partner_policy is None:
+            return (self.policy,)
+        return (self.policy, self.partner_policy)
 
     def refusal(self, endpoint: Endpoint) -> Finding | None:
-        """Return why the endpoint is denied without a look at it, or None: a server name that is not the host must stand in the partner's entry."""
+        """Return why the endpoint is denied without being measured, or None.
+
+        A server name other than the host must be listed in the partner's entry.
+        """
         partner = self.partner
-        if partner is None or endpoint.server_name == endpoint.host or endpoint.server_name in partner.server_names:
+        if partner is None or endpoint.server_name == endpoint.host:
+            return None
+        if endpoint.server_name in partner.server_names:
             return None
         return service_finding(
-            "SERVER_NAME_NOT_LISTED", f"{endpoint.server_name} is not among the server names of partner {partner.id}, whose endpoint {endpoint} is"
+            "SERVER_NAME_NOT_LISTED",
+            f"{endpoint} belongs to partner {partner.id}, whose server names do not include "
+            f"{endpoint.server_name}",
         )
 
     def evaluate(self, facts: EndpointFacts, now: datetime) -> Verdict:
         """Judge a measured endpoint."""
-        client_auth = self.partner.client_auth if self.partner is not None else None
-        waivers = self.partner.waivers if self.partner is not None else ()
-        return self._joined(
-            (evaluate(facts, policy, trust=self.trust, now=now, expected_client_auth=client_auth, waivers=waivers) for policy in self.policies), now
-        )
-
-    def evaluate_chain(self, chain: Sequence[bytes], *, server_name: str | None, request_anchors: Sequence[bytes], now: datetime) -> Verdict:
-        """Judge a chain in hand."""
-        waivers = self.partner.waivers if self.partner is not None else ()
+        partner = self.partner
         return self._joined(
             (
-                evaluate_chain(chain, policy, server_name=server_name, trust=self.trust, request_anchors=request_anchors, now=now, waivers=waivers)
+                evaluate(
+                    facts,
+                    policy,
+                    trust=self.trust,
+                    now=now,
+                    expected_client_auth=partner.client_auth if partner is not None else None,
+                    waivers=partner.waivers if partner is not None else (),
+                )
+                for policy in self.policies
+            ),
+            now,
+        )
+
+    def evaluate_chain(
+        self,
+        chain: Sequence[bytes],
+        *,
+        server_name: str | None,
+        request_anchors: Sequence[bytes],
+        now: datetime,
+    ) -> Verdict:
+        """Judge a chain that the caller holds; chain and request_anchors are DER, leaf first."""
+        partner = self.partner
+        return self._joined(
+            (
+                evaluate_chain(
+                    chain,
+                    policy,
+                    server_name=server_name,
+                    trust=self.trust,
+                    request_anchors=request_anchors,
+                    now=now,
+                    waivers=partner.waivers if partner is not None else (),
+                )
                 for policy in self.policies
             ),
             now,
         )
 
     def _joined(self, verdicts: Iterable[Verdict], now: datetime) -> Verdict:
-        first, *others = verdicts
+        joined, *others = verdicts
         for other in others:
-            first = worse_of(first, other)
+            joined = worse_of(joined, other)
         if self.partner is None:
-            return first
-        instants = (one for one in (first.changes_at, *deadline_instants(self.partner)) if one is not None and one > now)
-        findings = (*first.findings, *deadline_findings(self.partner, now))
-        return replace(first, findings=tuple(sorted(findings, key=order_of)), changes_at=min(instants, default=None))
+            return joined
+        instants = (joined.changes_at, *deadline_instants(self.partner))
+        following = (at for at in instants if at is not None and at > now)
+        findings = (*joined.findings, *deadline_findings(self.partner, now))
+        return replace(
+            joined,
+            findings=tuple(sorted(findings, key=order_of)),
+            changes_at=min(following, default=None),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Generation:
-    """Everything that judges, as it was loaded together. trust: Mozilla's roots, and entries that hold whoever's endpoint it is.
+class Catalog:
+    """One generation of everything that judges.
 
-    revision: SHA-256 of it all, in hexadecimal. Every policy that a partner names is among the policies.
+    policies: every policy that a partner names is among them.
+    trust: Mozilla's roots, and the entries that hold for any endpoint of their hosts.
+    revision: SHA-256 of the whole, in hexadecimal.
     """
 
     policies: PolicySet
@@ -95,30 +141,49 @@ class Generation:
     partners: PartnerIndex = field(default_factory=PartnerIndex)
     revision: str = ""
 
-    def terms_for(self, endpoint: Endpoint, policy_name: str) -> Terms:
-        """Return the terms of an endpoint. Raises UnknownPolicy by the caller's fault."""
-        return self._terms(self.partners.find(endpoint.host, endpoint.port), endpoint.server_name, policy_name)
+    def context_for(self, endpoint: Endpoint, policy_name: str) -> JudgingContext:
+        """Return what judges an endpoint; "" means the default policy.
 
-    def terms_for_name(self, server_name: str | None, policy_name: str) -> Terms:
-        """Return the terms of a chain that somebody has in hand for this name. Raises UnknownPolicy by the caller's fault."""
-        return self._terms(None if server_name is None else self.partners.find_by_name(server_name), server_name, policy_name)
+        Raises UnknownPolicy by the caller's fault.
+        """
+        partner = self.partners.find(endpoint.host, endpoint.port)
+        return self._context(partner, endpoint.server_name, policy_name)
 
-    def _terms(self, partner: Partner | None, server_name: str | None, policy_name: str) -> Terms:
+    def context_for_name(self, server_name: str | None, policy_name: str) -> JudgingContext:
+        """Return what judges a chain that is to be served under this name.
+
+        Raises UnknownPolicy by the caller's fault.
+        """
+        partner = None if server_name is None else self.partners.find_by_name(server_name)
+        return self._context(partner, server_name, policy_name)
+
+    def _context(
+        self, partner: Partner | None, server_name: str | None, policy_name: str
+    ) -> JudgingContext:
         policy = self.policies.get(policy_name)
-        named = self.policies.get(partner.policy) if partner is not None and partner.policy else policy
-        entries = () if server_name is None else tuple(one for one in self.trust.entries if one.speaks_for(server_name))
-        trusted = () if partner is None or server_name is None else tuple(_trust_entry(one, server_name) for one in partner.trusted)
-        return Terms(
+        partner_policy: Policy | None = None
+        if partner is not None and partner.policy:
+            partner_policy = self.policies.get(partner.policy)
+        entries: tuple[TrustEntry, ...] = ()
+        if server_name is not None:
+            of_partner = partner.trusted if partner is not None else ()
+            entries = (
+                *(_trust_entry(trusted, server_name) for trusted in of_partner),
+                *(entry for entry in self.trust.entries if entry.speaks_for(server_name)),
+            )
+        if partner_policy is not None and partner_policy.revision == policy.revision:
+            partner_policy = None
+        return JudgingContext(
             policy=policy,
             partner=partner,
-            partner_policy=None if named.revision == policy.revision else named,
-            trust=replace(self.trust, entries=(*trusted, *entries)),
+            partner_policy=partner_policy,
+            trust=replace(self.trust, entries=entries),
             revision=self.revision,
         )
 
 
 def _trust_entry(trusted: Trusted, server_name: str) -> TrustEntry:
-    """Return a statement for this one name: what a partner trusts holds at its endpoints and nowhere else."""
+    """Return an entry for this name alone: a partner's trust holds at its own endpoints only."""
     pins = frozenset({trusted.pin}) if trusted.pin else frozenset()
     return TrustEntry(
         hosts=(server_name,),

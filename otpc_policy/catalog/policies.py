@@ -46,7 +46,9 @@ def _builtin_effective(name: str) -> dict[str, Any]:
 
 
 def _builtin_text(name: str) -> str:
-    return (resources.files("otpc_policy.policy") / "builtin" / f"{name}.toml").read_text(encoding="utf-8")
+    return (resources.files("otpc_policy.policy") / "builtin" / f"{name}.toml").read_text(
+        encoding="utf-8"
+    )
 
 
 def _effective(text: str, place: str) -> tuple[dict[str, Any], str]:
@@ -69,7 +71,9 @@ def _effective(text: str, place: str) -> tuple[dict[str, Any], str]:
 def _build(effective: Mapping[str, Any], extends: str) -> Policy:
     """Return the policy of an effective document, which has been checked."""
     seconds = effective.get("lifetimes", {})
-    allow, deny, unknown = (timedelta(seconds=seconds[key]) if key in seconds else None for key in LIFETIMES)
+    allow, deny, unknown = (
+        timedelta(seconds=seconds[key]) if key in seconds else None for key in LIFETIMES
+    )
     return Policy(
         name=effective["name"],
         title=effective["title"],
@@ -90,6 +94,15 @@ def _rule_settings(rule: Rule, settings: Mapping[str, Any]) -> RuleSettings:
         summary=settings["summary"],
         citation=settings["citation"],
         effects=MappingProxyType({code: EFFECTS[settings["effects"][code]] for code in rule.codes}),
-        severities=MappingProxyType({code: SEVERITIES[severities[code]] if code in severities else FINDING_CODES[code].severity for code in rule.codes}),
-        parameters=MappingProxyType({one.name: one.read(parameters[one.name]) for one in rule.parameters}),
+        severities=MappingProxyType(
+            {
+                code: SEVERITIES[severities[code]]
+                if code in severities
+                else FINDING_CODES[code].severity
+                for code in rule.codes
+            }
+        ),
+        parameters=MappingProxyType(
+            {one.name: one.read(parameters[one.name]) for one in rule.parameters}
+        ),
     )

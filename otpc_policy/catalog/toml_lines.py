@@ -17,14 +17,19 @@ KeyPath = tuple[str | int, ...]
 
 # Configuration is shallow; this is far above it and far below what a recursive decoder bears.
 _MAXIMUM_DEPTH = 32
-_ERROR = re.compile(r"(?P<text>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)\Z", re.DOTALL)
+_ERROR = re.compile(
+    r"(?P<text>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)\Z", re.DOTALL
+)
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEY = re.compile(rf"{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*")
 # Space, line ends and comments; inside arrays commas too.
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BETWEEN_ITEMS = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
 # Up to five quotes may end a multi-line string: two of them belong to it.
-_TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"""{1,3}(?!")|\'\'\'.*?\'{3,5}(?!\')|"(?:[^"\\\n]|\\.)*"|'[^'\n]*\'''', re.DOTALL)
+_TEXT = re.compile(
+    r'''"""(?:[^\\]|\\.)*?"""{1,3}(?!")|\'\'\'.*?\'{3,5}(?!\')|"(?:[^"\\\n]|\\.)*"|'[^'\n]*\'''',
+    re.DOTALL,
+)
 _BARE_VALUE = re.compile(r"[^,\]}#\n]+")
 
 
@@ -38,7 +43,14 @@ class TomlDocument:
 
     def line_of(self, path: KeyPath) -> int:
         """Return the line of a key; of the nearest table above it where it is not written down."""
-        return next((self.lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in self.lines), 1)
+        return next(
+            (
+                self.lines[path[:length]]
+                for length in range(len(path), 0, -1)
+                if path[:length] in self.lines
+            ),
+            1,
+        )
 
     def at(self, path: KeyPath) -> str:
         """Return "place:line" of a key."""

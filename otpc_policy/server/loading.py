@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policy_test_judge import judge_under
 from otpc_policy.errors import ConfigurationError
@@ -33,7 +33,7 @@ class GenerationLoader:
         self.stamp: Stamp = ()
         """Of the files as they were when the last load began, whether or not it succeeded."""
 
-    def load(self) -> Generation:
+    def load(self) -> Catalog:
         """Return a new generation. Raises ConfigurationError with every problem, or with every policy test that does not pass."""
         for _ in range(_READS):
             self.stamp = self.stamp_now()
@@ -58,14 +58,14 @@ class GenerationLoader:
         paths += [path for entry in settings.trust for path in (entry.anchor_file, entry.certificate_file) if path is not None]
         return stamp_of(paths)
 
-    def _read(self) -> Generation:
+    def _read(self) -> Catalog:
         generation = read_generation(self._settings, self._partners)
         # The last step, since it needs what is to be used: the operator's own tests of the policies.
         require_policy_tests(generation.policies, judge_under(generation), case_files_beside(policy_paths(self._settings)))
         return generation
 
 
-def read_generation(settings: Settings, reader: PartnerReader) -> Generation:
+def read_generation(settings: Settings, reader: PartnerReader) -> Catalog:
     """Return everything that judges as the files say it, its policy tests not yet run. Raises ConfigurationError with every problem."""
     problems: list[str] = []
     policies = _or_problems(lambda: policies_from(settings), problems)
@@ -75,7 +75,7 @@ def read_generation(settings: Settings, reader: PartnerReader) -> Generation:
         problems.extend(unknown_policies(partners, policies))
     if policies is None or trust is None or partners is None or problems:
         raise ConfigurationError(problems)
-    return Generation(policies=policies, partners=partners, trust=trust, revision=_revision(policies, partners, trust))
+    return Catalog(policies=policies, partners=partners, trust=trust, revision=_revision(policies, partners, trust))
 
 
 def _or_problems(read: Callable[[], T], problems: list[str]) -> T | None:

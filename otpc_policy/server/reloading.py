@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.server.loading import GenerationLoader
@@ -43,7 +43,7 @@ class Reloader:
         observer.config_loaded(True, now())
 
     @property
-    def current(self) -> Generation:
+    def current(self) -> Catalog:
         """The present generation. Take it once in a call: the next look may find another."""
         return self._current
 
@@ -51,12 +51,12 @@ class Reloader:
         """Have watch reload soon, whether or not anything seems to have changed."""
         self._asked.set()
 
-    async def validate(self) -> Generation:
+    async def validate(self) -> Catalog:
         """Return the generation that a reload would bring, and change nothing. Raises ConfigurationError with every problem."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._loader.load)
 
-    async def reload(self, cause: str) -> Generation:
+    async def reload(self, cause: str) -> Catalog:
         """Read and validate everything, swap it in, and return it. Raises ConfigurationError with every problem; the last good one then stays.
 
         cause: for the log, such as "signal". Files that say what they said before leave the present generation as it is.
@@ -128,7 +128,7 @@ class Reloader:
         self._log.error("configuration_refused", cause=cause, problems=told, revision=self._current.revision)
 
 
-def calendar_of(generation: Generation) -> DeadlineCalendar:
+def calendar_of(generation: Catalog) -> DeadlineCalendar:
     """Return every end in a generation: of partners, and of the trust of the settings."""
     ends = [(one.kind, one.ends_at) for partner in generation.partners.partners for one in deadlines(partner)]
     ends += [(DeadlineKind.ANCHOR if one.anchors else DeadlineKind.PIN, one.ends_at) for one in generation.trust.entries if one.ends_at is not None]

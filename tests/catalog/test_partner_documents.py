@@ -51,8 +51,15 @@ owner = "onboarding@example.com"
 ends = 2027-03-01T00:00:00Z
 """
     (partner,) = document(text).partners
-    assert (partner.id, partner.owner, partner.policy) == ("bank", "onboarding@example.com", "otpc-2024-12-strict")
-    assert (partner.server_names, partner.client_auth) == (frozenset({"edge.bank.example"}), ClientAuth.REQUIRED)
+    assert (partner.id, partner.owner, partner.policy) == (
+        "bank",
+        "onboarding@example.com",
+        "otpc-2024-12-strict",
+    )
+    assert (partner.server_names, partner.client_auth) == (
+        frozenset({"edge.bank.example"}),
+        ClientAuth.REQUIRED,
+    )
     assert partner.endpoints == (
         EndpointPattern("api.bank.example", 443),
         EndpointPattern("api.bank.example", 8443),
@@ -62,15 +69,31 @@ ends = 2027-03-01T00:00:00Z
         EndpointPattern("xn--bcher-kva.example", 443),
     )
     certificate, key, authorities = partner.trusted
-    assert (certificate.kind, certificate.pin, certificate.note, certificate.ends_at) == (TrustKind.CERTIFICATE, PIN, "agreed", END)
+    assert (certificate.kind, certificate.pin, certificate.note, certificate.ends_at) == (
+        TrustKind.CERTIFICATE,
+        PIN,
+        "agreed",
+        END,
+    )
     assert (key.kind, key.pin, key.ends_at) == (TrustKind.SPKI, "cd" * 32, None)
-    assert (authorities.kind, authorities.anchors, authorities.pin) == (TrustKind.CA, (authority.der,), "")
-    assert [one.covers for one in partner.waivers] == [frozenset(), frozenset({"TLS_RSA_WITH_AES_128_GCM_SHA256"}), frozenset({"TLS 1.1"})]
+    assert (authorities.kind, authorities.anchors, authorities.pin) == (
+        TrustKind.CA,
+        (authority.der,),
+        "",
+    )
+    assert [one.covers for one in partner.waivers] == [
+        frozenset(),
+        frozenset({"TLS_RSA_WITH_AES_128_GCM_SHA256"}),
+        frozenset({"TLS 1.1"}),
+    ]
     assert {one.ends_at for one in partner.waivers} == {END}
 
 
 def test_many_entries_stand_in_one_document() -> None:
-    text = "\n".join(f'[[partner]]\nid = "p{number}"\nowner = "o"\nendpoints = ["p{number}.example"]' for number in range(3))
+    text = "\n".join(
+        f'[[partner]]\nid = "p{number}"\nowner = "o"\nendpoints = ["p{number}.example"]'
+        for number in range(3)
+    )
     read = document(text)
     assert [(one.id, one.number) for one in read.partners] == [("p0", 0), ("p1", 1), ("p2", 2)]
     assert read.place_of(read.partners[1], "owner") == "bank.toml:7"
@@ -85,50 +108,131 @@ def test_many_entries_stand_in_one_document() -> None:
         (HEAD.replace('owner = "onboarding@example.com"\n', ""), "bank.toml:1: owner is missing"),
         (HEAD.replace("bank", "Big Bank", 1), "bank.toml:1: id: 'Big Bank' is no id"),
         (HEAD.replace("onboarding@example.com", " "), "bank.toml:2: owner: ' ' is not a text"),
-        (HEAD.replace('["api.bank.example"]', "[]"), "bank.toml:3: endpoints: endpoints is missing or empty"),
-        (HEAD.replace('["api.bank.example"]', '"api.bank.example"'), "bank.toml:3: endpoints: 'api.bank.example' is not a list"),
-        (HEAD + 'clientauth = "none"\n', "bank.toml:4: clientauth: is no key here; there are client_auth, "),
+        (
+            HEAD.replace('["api.bank.example"]', "[]"),
+            "bank.toml:3: endpoints: endpoints is missing or empty",
+        ),
+        (
+            HEAD.replace('["api.bank.example"]', '"api.bank.example"'),
+            "bank.toml:3: endpoints: 'api.bank.example' is not a list",
+        ),
+        (
+            HEAD + 'clientauth = "none"\n',
+            "bank.toml:4: clientauth: is no key here; there are client_auth, ",
+        ),
         (HEAD + 'client_auth = "optional"\n', "bank.toml:4: client_auth: 'optional' is neither"),
         (HEAD + "policy = 3\n", "bank.toml:4: policy: 3 is not a text"),
-        (HEAD + 'server_names = [\n  "good.example",\n  "192.0.2.1",\n]\n', "bank.toml:6: server_names.1: '192.0.2.1' is an IP address"),
+        (
+            HEAD + 'server_names = [\n  "good.example",\n  "192.0.2.1",\n]\n',
+            "bank.toml:6: server_names.1: '192.0.2.1' is an IP address",
+        ),
         (HEAD + 'trusted = ["x"]\n', "bank.toml:4: trusted: is not a list of tables"),
         (HEAD + TRUSTED.replace(PIN, "ab" * 31), "bank.toml:5: trusted.0.certificate_sha256: "),
-        (HEAD + TRUSTED.replace('note = "agreed"\n', ""), "bank.toml:4: trusted.0: note is missing"),
+        (
+            HEAD + TRUSTED.replace('note = "agreed"\n', ""),
+            "bank.toml:4: trusted.0: note is missing",
+        ),
         (
             HEAD + TRUSTED + 'spki_sha256 = "x"\n',
             "bank.toml:4: trusted.0: one of certificate_sha256, spki_sha256, ca_pem is needed; certificate_sha256 and spki",
         ),
-        (HEAD + '[[trusted]]\nnote = "x"\n', "bank.toml:4: trusted.0: one of certificate_sha256, spki_sha256, ca_pem is needed; none is there"),
-        (HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01"), "bank.toml:7: trusted.0.ends: datetime.date(2027, 3, 1) is no instant"),
-        (HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01T00:00:00"), "bank.toml:7: trusted.0.ends: 2027-03-01T00:00:00 lacks its offset"),
-        (HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-02-30T00:00:00Z"), "bank.toml:7: Invalid date or datetime"),
-        (HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "9999-12-31T23:59:59Z"), "bank.toml:7: trusted.0.ends: 9999-12-31T23:59:59+00:00 is too far away"),
-        (HEAD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n', "bank.toml:5: trusted.0.ca_pem: holds no certificate in PEM"),
+        (
+            HEAD + '[[trusted]]\nnote = "x"\n',
+            "bank.toml:4: trusted.0: one of certificate_sha256, spki_sha256, ca_pem is needed; none is there",
+        ),
+        (
+            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01"),
+            "bank.toml:7: trusted.0.ends: datetime.date(2027, 3, 1) is no instant",
+        ),
+        (
+            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01T00:00:00"),
+            "bank.toml:7: trusted.0.ends: 2027-03-01T00:00:00 lacks its offset",
+        ),
+        (
+            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-02-30T00:00:00Z"),
+            "bank.toml:7: Invalid date or datetime",
+        ),
+        (
+            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+            "bank.toml:7: trusted.0.ends: 9999-12-31T23:59:59+00:00 is too far away",
+        ),
+        (
+            HEAD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n',
+            "bank.toml:5: trusted.0.ca_pem: holds no certificate in PEM",
+        ),
         (HEAD + TRUSTED + "x = 1\n", "bank.toml:8: trusted.0.x: is no key here"),
-        (HEAD + WAIVER.replace("ends = 2027-03-01T00:00:00Z\n", ""), "bank.toml:4: waivers.0: ends is missing"),
-        (HEAD + WAIVER.replace('reason = "change window"\n', ""), "bank.toml:4: waivers.0: reason is missing"),
-        (HEAD + WAIVER.replace('owner = "onboarding@example.com"\n', ""), "bank.toml:4: waivers.0: owner is missing"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_UNTRUSTED"), "bank.toml:5: waivers.0.code: CERTIFICATE_UNTRUSTED can never be waived"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TLS_NOT_SERVED"), "bank.toml:5: waivers.0.code: TLS_NOT_SERVED can never be waived"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_NAME_MISMATCH"), "bank.toml:5: waivers.0.code: CERTIFICATE_NAME_MISMATCH can never"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED"), "bank.toml:5: waivers.0.code: CERTIFICATE_REVOKED can never be waived"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TARGET_ADDRESS_FORBIDDEN"), "bank.toml:5: waivers.0.code: TARGET_ADDRESS_FORBIDDEN can never"),
+        (
+            HEAD + WAIVER.replace("ends = 2027-03-01T00:00:00Z\n", ""),
+            "bank.toml:4: waivers.0: ends is missing",
+        ),
+        (
+            HEAD + WAIVER.replace('reason = "change window"\n', ""),
+            "bank.toml:4: waivers.0: reason is missing",
+        ),
+        (
+            HEAD + WAIVER.replace('owner = "onboarding@example.com"\n', ""),
+            "bank.toml:4: waivers.0: owner is missing",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_UNTRUSTED"),
+            "bank.toml:5: waivers.0.code: CERTIFICATE_UNTRUSTED can never be waived",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TLS_NOT_SERVED"),
+            "bank.toml:5: waivers.0.code: TLS_NOT_SERVED can never be waived",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_NAME_MISMATCH"),
+            "bank.toml:5: waivers.0.code: CERTIFICATE_NAME_MISMATCH can never",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED"),
+            "bank.toml:5: waivers.0.code: CERTIFICATE_REVOKED can never be waived",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TARGET_ADDRESS_FORBIDDEN"),
+            "bank.toml:5: waivers.0.code: TARGET_ADDRESS_FORBIDDEN can never",
+        ),
         (
             HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "MEASUREMENT_INCOMPLETE"),
             "bank.toml:5: waivers.0.code: MEASUREMENT_INCOMPLETE says that something is unknown",
         ),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "NONSENSE"), "bank.toml:5: waivers.0.code: 'NONSENSE' is no finding code"),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "NONSENSE"),
+            "bank.toml:5: waivers.0.code: 'NONSENSE' is no finding code",
+        ),
         (
             HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TLS_VERSION_BELOW_MINIMUM"),
             "bank.toml:4: waivers.0: a waiver of TLS_VERSION_BELOW_MINIMUM lists the versions",
         ),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_INSECURE"), "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_INSECURE lists the suites"),
-        (HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_NONE_REQUIRED"), "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_NONE_REQUIRED lists"),
-        (HEAD + WAIVER + 'versions = ["TLS 1.1"]\n', "bank.toml:4: waivers.0: a waiver of CERTIFICATE_EXPIRED lists no suites and no versions"),
-        (HEAD + WAIVER + 'versions = ["TLSv1.1"]\n', "bank.toml:9: waivers.0.versions.0: 'TLSv1.1' is not one of SSL 2, SSL 3"),
-        (HEAD + WAIVER + 'suites = ["ECDHE-RSA-AES128-SHA"]\n', "bank.toml:9: waivers.0.suites.0: 'ECDHE-RSA-AES128-SHA' is OpenSSL's name; write 'TLS_"),
-        ('[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n[[partner]]\nid = "b"\n', "bank.toml:5: partner.1: owner is missing"),
-        ('x = 1\n[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n', "bank.toml:1: x: is no key here"),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_INSECURE"),
+            "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_INSECURE lists the suites",
+        ),
+        (
+            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_NONE_REQUIRED"),
+            "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_NONE_REQUIRED lists",
+        ),
+        (
+            HEAD + WAIVER + 'versions = ["TLS 1.1"]\n',
+            "bank.toml:4: waivers.0: a waiver of CERTIFICATE_EXPIRED lists no suites and no versions",
+        ),
+        (
+            HEAD + WAIVER + 'versions = ["TLSv1.1"]\n',
+            "bank.toml:9: waivers.0.versions.0: 'TLSv1.1' is not one of SSL 2, SSL 3",
+        ),
+        (
+            HEAD + WAIVER + 'suites = ["ECDHE-RSA-AES128-SHA"]\n',
+            "bank.toml:9: waivers.0.suites.0: 'ECDHE-RSA-AES128-SHA' is OpenSSL's name; write 'TLS_",
+        ),
+        (
+            '[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n[[partner]]\nid = "b"\n',
+            "bank.toml:5: partner.1: owner is missing",
+        ),
+        (
+            'x = 1\n[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n',
+            "bank.toml:1: x: is no key here",
+        ),
         ('partner = "x"\n', "bank.toml:1: partner: is not a list of tables"),
     ],
 )
@@ -138,13 +242,17 @@ def test_a_problem_is_told_with_file_and_line(text: str, problem: str) -> None:
 
 def test_a_leaf_is_no_private_ca_and_its_pin_is_told() -> None:
     leaf = self_signed()
-    (problem,) = problems(f"{HEAD}[[trusted]]\nca_pem = '''\n{leaf.chain_pem.decode()}'''\nnote = 'n'\n")
+    (problem,) = problems(
+        f"{HEAD}[[trusted]]\nca_pem = '''\n{leaf.chain_pem.decode()}'''\nnote = 'n'\n"
+    )
     assert problem.startswith("bank.toml:5: trusted.0.ca_pem: certificate 1: ")
     assert leaf.sha256 in problem
 
 
 def test_a_private_key_in_an_entry_is_refused() -> None:
-    (problem,) = problems(f"{HEAD}[[trusted]]\nca_pem = '''\n{self_signed().key_pem.decode()}'''\nnote = 'n'\n")
+    (problem,) = problems(
+        f"{HEAD}[[trusted]]\nca_pem = '''\n{self_signed().key_pem.decode()}'''\nnote = 'n'\n"
+    )
     assert "holds a private key" in problem
 
 

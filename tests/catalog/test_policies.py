@@ -15,14 +15,20 @@ POLICIES = load_builtin_policies()
 
 def test_strict_differs_in_exactly_two_effects() -> None:
     standard, strict = (
-        {(rule.id, code): effect for rule in POLICIES.get(name).rules for code, effect in rule.effects.items()}
+        {
+            (rule.id, code): effect
+            for rule in POLICIES.get(name).rules
+            for code, effect in rule.effects.items()
+        }
         for name in ("otpc-2024-12", "otpc-2024-12-strict")
     )
     assert {key for key in standard if standard[key] is not strict[key]} == {
         ("cipher.outside_set", "CIPHER_SUITE_NOT_LISTED"),
         ("certificate.trust", "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"),
     }
-    assert [rule.parameters for rule in POLICIES.get("otpc-2024-12").rules] == [rule.parameters for rule in POLICIES.get("otpc-2024-12-strict").rules]
+    assert [rule.parameters for rule in POLICIES.get("otpc-2024-12").rules] == [
+        rule.parameters for rule in POLICIES.get("otpc-2024-12-strict").rules
+    ]
 
 
 def test_an_empty_name_means_the_default_and_an_unknown_one_is_refused() -> None:
@@ -34,9 +40,18 @@ def test_an_empty_name_means_the_default_and_an_unknown_one_is_refused() -> None
 def test_a_revision_follows_what_a_document_says_and_not_how() -> None:
     text = 'name = "mine"\ntitle = "Mine"\nextends = "otpc-2024-12"\n'
     same = parse_policy(f"# a comment\n{text}", "mine.toml")
-    other = parse_policy(text + '[rules.cipher.outside_set.effects]\nCIPHER_SUITE_NOT_LISTED = "off"\n', "mine.toml")
+    other = parse_policy(
+        text + '[rules.cipher.outside_set.effects]\nCIPHER_SUITE_NOT_LISTED = "off"\n', "mine.toml"
+    )
     assert parse_policy(text, "elsewhere.toml").revision == same.revision != other.revision
-    assert next(rule.effects["CIPHER_SUITE_NOT_LISTED"] for rule in other.rules if rule.id == "cipher.outside_set") is Effect.OFF
+    assert (
+        next(
+            rule.effects["CIPHER_SUITE_NOT_LISTED"]
+            for rule in other.rules
+            if rule.id == "cipher.outside_set"
+        )
+        is Effect.OFF
+    )
 
 
 def test_every_problem_is_reported_at_once_with_its_line() -> None:
@@ -109,14 +124,24 @@ def test_a_document_of_the_wrong_shape_is_refused_and_never_breaks_the_reader(te
 
 
 def test_every_effect_severity_and_lifetime_can_be_set() -> None:
-    lines = [f'rules.{rule.id}.effects.{code} = "off"\nrules.{rule.id}.severities.{code} = "info"' for rule in RULES for code in rule.codes]
+    lines = [
+        f'rules.{rule.id}.effects.{code} = "off"\nrules.{rule.id}.severities.{code} = "info"'
+        for rule in RULES
+        for code in rule.codes
+    ]
     policy = parse_policy(
-        'name = "mine"\nextends = "otpc-2024-12"\nenforcing = false\nlifetimes.allow_s = 60\nlifetimes.unknown_s = 0.5\n' + "\n".join(lines), "mine.toml"
+        'name = "mine"\nextends = "otpc-2024-12"\nenforcing = false\nlifetimes.allow_s = 60\nlifetimes.unknown_s = 0.5\n'
+        + "\n".join(lines),
+        "mine.toml",
     )
     assert {effect for rule in policy.rules for effect in rule.effects.values()} == {Effect.OFF}
-    assert {severity for rule in policy.rules for severity in rule.severities.values()} == {Severity.INFO}
+    assert {severity for rule in policy.rules for severity in rule.severities.values()} == {
+        Severity.INFO
+    }
     assert (policy.enforcing, policy.extends) == (False, "otpc-2024-12")
-    assert policy.lifetimes == ResultLifetimes(allow=timedelta(minutes=1), unknown=timedelta(milliseconds=500))
+    assert policy.lifetimes == ResultLifetimes(
+        allow=timedelta(minutes=1), unknown=timedelta(milliseconds=500)
+    )
 
 
 @pytest.mark.parametrize("name", POLICIES.policies)
@@ -132,7 +157,11 @@ def test_the_effective_document_keeps_what_is_hard_to_write() -> None:
     text = f'name = "mine"\nextends = "otpc-2024-12"\ntitle = {as_text(title)}\n[lifetimes]\ndeny_s = 1.5\n'
     policy = parse_policy(text, "mine.toml")
     again = parse_policy(policy.document, "effective.toml")
-    assert (again.title, again.lifetimes, again.revision) == (title, ResultLifetimes(deny=timedelta(seconds=1.5)), policy.revision)
+    assert (again.title, again.lifetimes, again.revision) == (
+        title,
+        ResultLifetimes(deny=timedelta(seconds=1.5)),
+        policy.revision,
+    )
 
 
 def as_text(value: str) -> str:
@@ -140,7 +169,9 @@ def as_text(value: str) -> str:
 
 
 def test_a_report_only_policy_is_never_the_default() -> None:
-    trial = parse_policy('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', "trial.toml")
+    trial = parse_policy(
+        'name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', "trial.toml"
+    )
     with pytest.raises(ConfigurationError, match="'trial' is report-only"):
         PolicySet(policies={"trial": trial}, default_name="trial")
 

@@ -36,7 +36,15 @@ def read(name: str) -> str:
 
 
 def case(**overrides: Any) -> PolicyCase:
-    compliant = PolicyCase(name="one", place="a.test.toml:1", facts=make_facts(), policy_name="", at=NOW, decision=Decision.ALLOW, codes=frozenset())
+    compliant = PolicyCase(
+        name="one",
+        place="a.test.toml:1",
+        facts=make_facts(),
+        policy_name="",
+        at=NOW,
+        decision=Decision.ALLOW,
+        codes=frozenset(),
+    )
     return replace(compliant, **overrides)
 
 
@@ -52,11 +60,27 @@ def differences(one: PolicyCase, trust: Trust | None = None) -> tuple[str, ...]:
         case(),
         case(codes=None),
         case(evaluated_decision=Decision.ALLOW),
-        case(facts=WEAK, decision=Decision.DENY, codes=None, codes_at_least=frozenset({"HTTPS_NOT_SERVED"})),
+        case(
+            facts=WEAK,
+            decision=Decision.DENY,
+            codes=None,
+            codes_at_least=frozenset({"HTTPS_NOT_SERVED"}),
+        ),
         case(facts=make_facts(client_auth=ClientAuth.UNKNOWN), policy_name="otpc-2024-12-strict"),
-        case(at=NOW + timedelta(days=91), decision=Decision.DENY, codes=frozenset({"CERTIFICATE_EXPIRED"})),
+        case(
+            at=NOW + timedelta(days=91),
+            decision=Decision.DENY,
+            codes=frozenset({"CERTIFICATE_EXPIRED"}),
+        ),
     ],
-    ids=["exactly nothing", "decision alone", "evaluated", "at least", "another policy", "a later clock"],
+    ids=[
+        "exactly nothing",
+        "decision alone",
+        "evaluated",
+        "at least",
+        "another policy",
+        "a later clock",
+    ],
 )
 def test_a_case_passes_if_the_policy_says_what_it_expects(one: PolicyCase) -> None:
     assert differences(one) == ()
@@ -65,13 +89,36 @@ def test_a_case_passes_if_the_policy_says_what_it_expects(one: PolicyCase) -> No
 @pytest.mark.parametrize(
     ("one", "told"),
     [
-        (case(facts=WEAK), ["decision: ALLOW expected, it is DENY", "not expected: HTTPS_NOT_SERVED (deny, rule https.served): what"]),
-        (case(facts=WEAK, codes=None), ["decision: ALLOW expected, it is DENY", "because of: HTTPS_NOT_SERVED (deny, rule https.served): what"]),
+        (
+            case(facts=WEAK),
+            [
+                "decision: ALLOW expected, it is DENY",
+                "not expected: HTTPS_NOT_SERVED (deny, rule https.served): what",
+            ],
+        ),
+        (
+            case(facts=WEAK, codes=None),
+            [
+                "decision: ALLOW expected, it is DENY",
+                "because of: HTTPS_NOT_SERVED (deny, rule https.served): what",
+            ],
+        ),
         (case(decision=Decision.DENY), ["decision: DENY expected, it is ALLOW"]),
-        (case(evaluated_decision=Decision.DENY), ["evaluated_decision: DENY expected, it is ALLOW"]),
+        (
+            case(evaluated_decision=Decision.DENY),
+            ["evaluated_decision: DENY expected, it is ALLOW"],
+        ),
         (case(codes=frozenset({"TLS_NOT_SERVED"})), ["missing: TLS_NOT_SERVED"]),
-        (case(codes=None, codes_at_least=frozenset({"TLS_NOT_SERVED"})), ["missing: TLS_NOT_SERVED"]),
-        (case(policy_name="acme"), ["policy: no policy is named 'acme'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"]),
+        (
+            case(codes=None, codes_at_least=frozenset({"TLS_NOT_SERVED"})),
+            ["missing: TLS_NOT_SERVED"],
+        ),
+        (
+            case(policy_name="acme"),
+            [
+                "policy: no policy is named 'acme'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"
+            ],
+        ),
     ],
 )
 def test_each_difference_is_told(one: PolicyCase, told: list[str]) -> None:
@@ -82,15 +129,25 @@ def test_each_difference_is_told(one: PolicyCase, told: list[str]) -> None:
 
 def test_a_case_brings_its_own_trust_and_agreement() -> None:
     (with_anchor,) = parse_cases(
-        '[[case]]\nname = "a"\nfacts = "good.json"\nanchor_files = ["ca.pem"]\nclient_auth = "required"\nexpect.decision = "ALLOW"\n', "a.test.toml", read
+        '[[case]]\nname = "a"\nfacts = "good.json"\nanchor_files = ["ca.pem"]\nclient_auth = "required"\nexpect.decision = "ALLOW"\n',
+        "a.test.toml",
+        read,
     )
-    assert (with_anchor.at, with_anchor.expected_client_auth) == (make_facts().addresses[0].observed_at, ClientAuth.REQUIRED)
+    assert (with_anchor.at, with_anchor.expected_client_auth) == (
+        make_facts().addresses[0].observed_at,
+        ClientAuth.REQUIRED,
+    )
     nobody = Trust(mozilla_roots=())
     assert differences(with_anchor, nobody) == ()
-    assert differences(replace(with_anchor, trust=()), nobody)[0] == "decision: ALLOW expected, it is DENY"
+    assert (
+        differences(replace(with_anchor, trust=()), nobody)[0]
+        == "decision: ALLOW expected, it is DENY"
+    )
     demanding = variant('rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"')
     (outcome,) = run_policy_tests(
-        [replace(with_anchor, policy_name="variant")], replace(POLICIES, policies={**POLICIES.policies, "variant": demanding}), judge_with(nobody)
+        [replace(with_anchor, policy_name="variant")],
+        replace(POLICIES, policies={**POLICIES.policies, "variant": demanding}),
+        judge_with(nobody),
     )
     assert "CLIENT_AUTH_MISSING" in outcome.differences[1]
 
@@ -98,7 +155,9 @@ def test_a_case_brings_its_own_trust_and_agreement() -> None:
 def test_the_judge_is_the_callers() -> None:
     """A process with partners and waivers proves its policies by the judge that it will use."""
     strict = judge_with(make_trust())
-    (outcome,) = run_policy_tests([case()], POLICIES, lambda one, policy: replace(strict(one, policy), decision=Decision.DENY))
+    (outcome,) = run_policy_tests(
+        [case()], POLICIES, lambda one, policy: replace(strict(one, policy), decision=Decision.DENY)
+    )
     assert outcome.differences == ("decision: ALLOW expected, it is DENY",)
 
 
@@ -120,12 +179,24 @@ facts = "weak.json"
 expect = { decision = "DENY", evaluated_decision = "DENY", codes_at_least = ["HTTPS_NOT_SERVED"] }
 """
     first, second = parse_cases(text.replace("PIN", ":".join(["bb"] * 31)), "a.test.toml", read)
-    assert (first.name, first.place, first.at, first.policy_name, first.decision) == ("compliant", "a.test.toml:1", NOW, "otpc-2024-12-strict", Decision.ALLOW)
+    assert (first.name, first.place, first.at, first.policy_name, first.decision) == (
+        "compliant",
+        "a.test.toml:1",
+        NOW,
+        "otpc-2024-12-strict",
+        Decision.ALLOW,
+    )
     assert (first.codes, first.codes_at_least) == (frozenset(), None)
     assert first.trust[0].certificate_pins == {"aa" + "bb" * 31}
-    assert (second.place, second.facts, second.evaluated_decision) == ("a.test.toml:11", WEAK, Decision.DENY)
+    assert (second.place, second.facts, second.evaluated_decision) == (
+        "a.test.toml:11",
+        WEAK,
+        Decision.DENY,
+    )
     assert (second.codes, second.codes_at_least) == (None, frozenset({"HTTPS_NOT_SERVED"}))
-    assert all(one.passed for one in run_policy_tests([first, second], POLICIES, judge_with(make_trust())))
+    assert all(
+        one.passed for one in run_policy_tests([first, second], POLICIES, judge_with(make_trust()))
+    )
 
 
 CASE = '[[case]]\nname = "a"\nfacts = "good.json"\nexpect.decision = "ALLOW"\n'
@@ -145,17 +216,32 @@ CASE = '[[case]]\nname = "a"\nfacts = "good.json"\nexpect.decision = "ALLOW"\n'
         (CASE.replace("good", "nowhere"), "3: case.facts: nowhere.json: host: "),
         (CASE.replace('"good.json"', "1"), "3: case.facts: 1 is not a text"),
         (CASE.replace('name = "a"\n', ""), "1: case.name: is missing"),
-        (CASE.replace("ALLOW", "allow"), "4: case.expect.decision: 'allow' is not one of ALLOW, DENY, INDETERMINATE"),
+        (
+            CASE.replace("ALLOW", "allow"),
+            "4: case.expect.decision: 'allow' is not one of ALLOW, DENY, INDETERMINATE",
+        ),
         (CASE.replace("expect.decision = ", "at = "), "1: case.expect.decision: is missing"),
         (CASE + "at = 2026-03-02T12:00:00", "5: case.at: must be an instant with an offset"),
         (CASE + 'at = "2026-03-02T12:00:00Z"', "5: case.at: must be an instant"),
         (CASE + 'expect.codes = ["TLS_1"]', "5: case.expect.codes: 'TLS_1' is no finding code"),
-        (CASE + "expect.codes = []\nexpect.codes_at_least = []", "6: case.expect.codes_at_least: contradicts codes"),
-        (CASE + 'client_auth = "maybe"', "5: case.client_auth: 'maybe' is not one of required, none"),
-        (CASE + 'anchor_files = ["leaf.txt"]', "5: case.anchor_files: leaf.txt: holds no certificate"),
+        (
+            CASE + "expect.codes = []\nexpect.codes_at_least = []",
+            "6: case.expect.codes_at_least: contradicts codes",
+        ),
+        (
+            CASE + 'client_auth = "maybe"',
+            "5: case.client_auth: 'maybe' is not one of required, none",
+        ),
+        (
+            CASE + 'anchor_files = ["leaf.txt"]',
+            "5: case.anchor_files: leaf.txt: holds no certificate",
+        ),
         (CASE + 'anchor_files = "ca.pem"', "5: case.anchor_files: 'ca.pem' is not a list of texts"),
         (CASE + 'spki_sha256 = ["xx"]', "1: case: .* is not a SHA-256"),
-        ('[[case]]\nname = "a"\nfacts = "good.json"\nexpect = 1', "4: case.expect: must be a table"),
+        (
+            '[[case]]\nname = "a"\nfacts = "good.json"\nexpect = 1',
+            "4: case.expect: must be a table",
+        ),
         (CASE + "x = ", "5: "),
     ],
 )

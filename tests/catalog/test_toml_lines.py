@@ -88,7 +88,13 @@ def test_what_is_not_written_down_stands_at_the_nearest_table_above() -> None:
 
 
 def _paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    children = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return {path, *(deeper for key, child in children for deeper in _paths(child, (*path, key)))}
 
 
@@ -103,21 +109,38 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x7f"), max_si
 
 def _written(value: object) -> str:
     if isinstance(value, str):
-        return '"' + "".join(one if one not in '"\\' and one >= " " else f"\\u{ord(one):04x}" for one in value) + '"'
+        return (
+            '"'
+            + "".join(
+                one if one not in '"\\' and one >= " " else f"\\u{ord(one):04x}" for one in value
+            )
+            + '"'
+        )
     if isinstance(value, list):
         return "[\n" + ",# ]\n".join(map(_written, value)) + "\n]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_written(key)} = {_written(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_written(key)} = {_written(item)}" for key, item in value.items())
+            + "}"
+        )
     return str(value)
 
 
-_VALUES = st.recursive(_TEXTS | st.integers(0, 9), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3), max_leaves=8)
+_VALUES = st.recursive(
+    _TEXTS | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(_TEXTS, _VALUES, max_size=5))
 def test_any_document_has_a_line_for_every_key(table: dict[str, object]) -> None:
-    document = read_toml("\n".join(f"{_written(key)} = {_written(value)}" for key, value in table.items()), "any.toml")
+    document = read_toml(
+        "\n".join(f"{_written(key)} = {_written(value)}" for key, value in table.items()),
+        "any.toml",
+    )
     assert document.table == table
     assert set(document.lines) == _paths(table) - {()}
 

@@ -13,7 +13,7 @@ import pytest
 
 from otpc_policy.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.cache.memory import MemoryFactsCache
-from otpc_policy.catalog.context import Terms
+from otpc_policy.catalog.context import JudgingContext
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import CheckAnswer, CheckRequest, EndpointChecker, Freshness, FreshnessMode, Lifetimes, ResultSource
 from otpc_policy.check.freshness import facts_key, lifetime_ends_at
@@ -119,8 +119,8 @@ def request(mode: FreshnessMode = FreshnessMode.CACHE_FIRST, **freshness: timede
     return CheckRequest(endpoint=parse_endpoint(HOST), terms=terms(), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
 
 
-def terms(policy: Policy | None = None) -> Terms:
-    return Terms(policy=policy or POLICIES.get(""), trust=make_trust())
+def terms(policy: Policy | None = None) -> JudgingContext:
+    return JudgingContext(policy=policy or POLICIES.get(""), trust=make_trust())
 
 
 def summary(answer: CheckAnswer) -> tuple[Decision, ResultSource]:

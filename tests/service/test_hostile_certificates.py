@@ -7,7 +7,7 @@ from typing import Any
 import cryptography_vectors
 import pytest
 
-from otpc_policy.catalog.context import Generation
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.errors import InvalidRequest
 from otpc_policy.pki.roots import mozilla_roots
@@ -36,7 +36,7 @@ def servicer() -> PolicyCheckServicer:
     checker: Any = None
     return PolicyCheckServicer(
         checker=checker,
-        generation=lambda: Generation(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
+        generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
         clock=_Clock(),
         counters=FakeCounters(),
         decisions=DecisionLog(lambda _lines: None),

@@ -49,10 +49,20 @@ class Deadline:
 def deadlines(partner: Partner) -> Iterator[Deadline]:
     """Yield everything of an entry that ends."""
     for at, waiver in enumerate(partner.waivers):
-        yield Deadline(kind=DeadlineKind.WAIVER, what=_waiver_text(waiver), ends_at=waiver.ends_at, path=("waivers", at, "ends"))
+        yield Deadline(
+            kind=DeadlineKind.WAIVER,
+            what=_waiver_text(waiver),
+            ends_at=waiver.ends_at,
+            path=("waivers", at, "ends"),
+        )
     for at, trusted in enumerate(partner.trusted):
         if trusted.ends_at is not None:
-            yield Deadline(kind=_kind(trusted), what=_trusted_text(trusted), ends_at=trusted.ends_at, path=("trusted", at, "ends"))
+            yield Deadline(
+                kind=_kind(trusted),
+                what=_trusted_text(trusted),
+                ends_at=trusted.ends_at,
+                path=("trusted", at, "ends"),
+            )
 
 
 def deadline_findings(partner: Partner, now: datetime) -> Iterator[Finding]:
@@ -60,9 +70,14 @@ def deadline_findings(partner: Partner, now: datetime) -> Iterator[Finding]:
     for one in deadlines(partner):
         subject = "WAIVER" if one.kind is DeadlineKind.WAIVER else "TRUST"
         if one.has_ended(now):
-            yield service_finding(f"PARTNER_{subject}_ENDED", f"{one.sentence(now)}; it counts no more")
+            yield service_finding(
+                f"PARTNER_{subject}_ENDED", f"{one.sentence(now)}; it counts no more"
+            )
         elif one.ends_soon(now):
-            yield service_finding(f"PARTNER_{subject}_ENDS_SOON", f"{one.sentence(now)}; it counts no more from then on")
+            yield service_finding(
+                f"PARTNER_{subject}_ENDS_SOON",
+                f"{one.sentence(now)}; it counts no more from then on",
+            )
 
 
 def deadline_instants(partner: Partner) -> Iterator[datetime]:
@@ -79,7 +94,9 @@ class DeadlineCalendar:
         by_kind: dict[DeadlineKind, list[datetime]] = {kind: [] for kind in DeadlineKind}
         for kind, ends_at in ends:
             by_kind[kind].append(ends_at)
-        self._ends: Mapping[DeadlineKind, Sequence[datetime]] = {kind: sorted(found) for kind, found in by_kind.items()}
+        self._ends: Mapping[DeadlineKind, Sequence[datetime]] = {
+            kind: sorted(found) for kind, found in by_kind.items()
+        }
 
     def next_end(self, kind: DeadlineKind, now: datetime) -> datetime | None:
         """Return the first end after now, or None."""
@@ -102,5 +119,9 @@ def _waiver_text(waiver: Waiver) -> str:
 
 
 def _trusted_text(trusted: Trusted) -> str:
-    names = {TrustKind.CERTIFICATE: "pin of a certificate", TrustKind.SPKI: "pin of a key", TrustKind.CA: "trust in a private CA"}
+    names = {
+        TrustKind.CERTIFICATE: "pin of a certificate",
+        TrustKind.SPKI: "pin of a key",
+        TrustKind.CA: "trust in a private CA",
+    }
     return f"the {names[trusted.kind]} ({trusted.note})"

@@ -11,7 +11,9 @@ from otpc_policy.catalog.toml_lines import KeyPath, read_toml
 from otpc_policy.errors import ConfigurationError
 
 _MANY = "partner"
-_TELLING_KEYS = frozenset({_MANY, "id", "owner", "endpoints", "server_names", "client_auth", "trusted", "waivers"})
+_TELLING_KEYS = frozenset(
+    {_MANY, "id", "owner", "endpoints", "server_names", "client_auth", "trusted", "waivers"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,12 @@ def read_partner_document(text: str, place: str) -> PartnerDocument:
             partners.append(partner)
     if problems:
         lines = read_toml(text, place)
-        raise ConfigurationError([f"{lines.at(path)}: {_dotted(path)}{problem}" for path, problem in problems])
-    return PartnerDocument(place=place, text=text, is_many=_MANY in document, partners=tuple(partners))
+        raise ConfigurationError(
+            [f"{lines.at(path)}: {_dotted(path)}{problem}" for path, problem in problems]
+        )
+    return PartnerDocument(
+        place=place, text=text, is_many=_MANY in document, partners=tuple(partners)
+    )
 
 
 def _decoded(text: str, place: str) -> Mapping[str, Any]:
@@ -63,10 +69,16 @@ def _decoded(text: str, place: str) -> Mapping[str, Any]:
         return read_toml(text, place).table
 
 
-def _entries(document: Mapping[str, Any], problems: list[tuple[KeyPath, str]]) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
+def _entries(
+    document: Mapping[str, Any], problems: list[tuple[KeyPath, str]]
+) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
     if _MANY not in document:
         return [((), document)]
-    problems += [((key,), f"is no key here: beside [[{_MANY}]] nothing else stands at the top of a document") for key in document if key != _MANY]
+    problems += [
+        ((key,), f"is no key here: beside [[{_MANY}]] nothing else stands at the top of a document")
+        for key in document
+        if key != _MANY
+    ]
     tables = document[_MANY]
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
         problems.append(((_MANY,), f"is not a list of tables; each begins with [[{_MANY}]]"))

@@ -29,7 +29,9 @@ def read_text(value: object) -> str:
 def read_id(value: object) -> str:
     """Read a partner's id."""
     if not isinstance(value, str) or not _ID.match(value):
-        raise ValueError(f"{value!r} is no id: lower-case letters, digits, '.', '_' and '-', at most 63, the first a letter or digit")
+        raise ValueError(
+            f"{value!r} is no id: lower-case letters, digits, '.', '_' and '-', at most 63, the first a letter or digit"
+        )
     return value
 
 
@@ -44,7 +46,9 @@ def read_endpoint(value: object) -> EndpointPattern:
     is_wildcard = host.startswith("*.")
     bare = host[2:] if is_wildcard else host
     if "*" in bare:
-        raise ValueError(f"{value!r}: a wildcard is the whole left-most label, as in *.partner.example; no part of a label, and nowhere else")
+        raise ValueError(
+            f"{value!r}: a wildcard is the whole left-most label, as in *.partner.example; no part of a label, and nowhere else"
+        )
     try:
         name = canonical_host(bare)
     except ValueError as error:
@@ -57,7 +61,9 @@ def read_endpoint(value: object) -> EndpointPattern:
 def _split(text: str) -> tuple[str, int]:
     found = _ENDPOINT.match(text)
     if found is None:
-        raise ValueError(f'{text!r} is no endpoint: "host" or "host:port", an IPv6 address in brackets as in [2001:db8::1]:443')
+        raise ValueError(
+            f'{text!r} is no endpoint: "host" or "host:port", an IPv6 address in brackets as in [2001:db8::1]:443'
+        )
     host, port = found["host"], found["port"]
     if port is None:
         return host, DEFAULT_PORT
@@ -75,7 +81,9 @@ def read_server_name(value: object) -> str:
     except ValueError as error:
         raise ValueError(f"{value!r} {error}") from None
     if is_ip_literal(name):
-        raise ValueError(f"{value!r} is an IP address; a server name is a DNS name (RFC 6066 section 3)")
+        raise ValueError(
+            f"{value!r} is an IP address; a server name is a DNS name (RFC 6066 section 3)"
+        )
     return name
 
 
@@ -92,7 +100,9 @@ def read_sha256(value: object) -> str:
     """Read a SHA-256: 64 hexadecimal digits, colons and case do not matter."""
     digest = value.replace(":", "").strip().lower() if isinstance(value, str) else ""
     if not _SHA256.match(digest):
-        raise ValueError(f"{value!r} is no SHA-256 in hexadecimal: 64 digits, with or without colons")
+        raise ValueError(
+            f"{value!r} is no SHA-256 in hexadecimal: 64 digits, with or without colons"
+        )
     return digest
 
 
@@ -110,7 +120,9 @@ def read_end(value: object) -> datetime:
     if not isinstance(value, datetime):
         raise ValueError(f"{value!r} is no instant such as 2027-03-01T00:00:00Z")
     if value.tzinfo is None:
-        raise ValueError(f"{value.isoformat()} lacks its offset; write {value.isoformat()}Z for UTC")
+        raise ValueError(
+            f"{value.isoformat()} lacks its offset; write {value.isoformat()}Z for UTC"
+        )
     if not _EARLIEST <= value < _LATEST:
         raise ValueError(f"{value.isoformat()} is too far away to mean anything")
     return value

@@ -22,13 +22,23 @@ class PartnerIndex:
     def __init__(self, documents: Sequence[PartnerDocument] = ()) -> None:
         exact: dict[_Key, _Place] = {}
         wildcards: dict[_Key, _Place] = {}
-        problems = [*_same_ids(documents), *_enter(documents, exact, wildcards), *_under_wildcards(exact, wildcards)]
+        problems = [
+            *_same_ids(documents),
+            *_enter(documents, exact, wildcards),
+            *_under_wildcards(exact, wildcards),
+        ]
         if problems:
             raise ConfigurationError(problems)
         self.documents = tuple(documents)
-        self.partners: Sequence[Partner] = tuple(partner for document in documents for partner in document.partners)
-        self._exact: Mapping[_Key, Partner] = {key: partner for key, (_, partner, _) in exact.items()}
-        self._wildcards: Mapping[_Key, Partner] = {key: partner for key, (_, partner, _) in wildcards.items()}
+        self.partners: Sequence[Partner] = tuple(
+            partner for document in documents for partner in document.partners
+        )
+        self._exact: Mapping[_Key, Partner] = {
+            key: partner for key, (_, partner, _) in exact.items()
+        }
+        self._wildcards: Mapping[_Key, Partner] = {
+            key: partner for key, (_, partner, _) in wildcards.items()
+        }
 
     def __len__(self) -> int:
         return len(self.partners)
@@ -46,7 +56,9 @@ class PartnerIndex:
         found = self.find(server_name, DEFAULT_PORT)
         if found is not None:
             return found
-        ids = self._by_name.get(server_name, frozenset()) | self._by_name.get("*." + _parent(server_name), frozenset())
+        ids = self._by_name.get(server_name, frozenset()) | self._by_name.get(
+            "*." + _parent(server_name), frozenset()
+        )
         return self.partners[next(iter(ids))] if len(ids) == 1 else None
 
     @cached_property
@@ -55,7 +67,9 @@ class PartnerIndex:
         positions: defaultdict[str, set[int]] = defaultdict(set)
         for position, partner in enumerate(self.partners):
             for pattern in partner.endpoints:
-                positions["*." + pattern.host if pattern.is_wildcard else pattern.host].add(position)
+                positions["*." + pattern.host if pattern.is_wildcard else pattern.host].add(
+                    position
+                )
             for name in partner.server_names:
                 positions[name].add(position)
         return {name: frozenset(found) for name, found in positions.items()}
@@ -65,7 +79,9 @@ def _parent(host: str) -> str:
     return host.partition(".")[2]
 
 
-def _enter(documents: Iterable[PartnerDocument], exact: dict[_Key, _Place], wildcards: dict[_Key, _Place]) -> Iterable[str]:
+def _enter(
+    documents: Iterable[PartnerDocument], exact: dict[_Key, _Place], wildcards: dict[_Key, _Place]
+) -> Iterable[str]:
     for document in documents:
         for partner in document.partners:
             for at, pattern in enumerate(partner.endpoints):
@@ -75,7 +91,9 @@ def _enter(documents: Iterable[PartnerDocument], exact: dict[_Key, _Place], wild
                     yield _overlap(place, other)
 
 
-def _under_wildcards(exact: Mapping[_Key, _Place], wildcards: Mapping[_Key, _Place]) -> Iterable[str]:
+def _under_wildcards(
+    exact: Mapping[_Key, _Place], wildcards: Mapping[_Key, _Place]
+) -> Iterable[str]:
     if not wildcards:
         return
     for (host, port), place in exact.items():

@@ -22,8 +22,14 @@ from otpc_policy.policy.waivers import Coverage, Waiver, coverage_of, problem_wi
 T = TypeVar("T")
 Table = Mapping[str, Any]
 
-_KEYS = frozenset({"id", "owner", "endpoints", "policy", "server_names", "client_auth", "trusted", "waivers"})
-_TRUST_KINDS: Mapping[str, TrustKind] = {"certificate_sha256": TrustKind.CERTIFICATE, "spki_sha256": TrustKind.SPKI, "ca_pem": TrustKind.CA}
+_KEYS = frozenset(
+    {"id", "owner", "endpoints", "policy", "server_names", "client_auth", "trusted", "waivers"}
+)
+_TRUST_KINDS: Mapping[str, TrustKind] = {
+    "certificate_sha256": TrustKind.CERTIFICATE,
+    "spki_sha256": TrustKind.SPKI,
+    "ca_pem": TrustKind.CA,
+}
 _TRUSTED_KEYS = frozenset({*_TRUST_KINDS, "note", "ends"})
 _WAIVER_KEYS = frozenset({"code", "suites", "versions", "reason", "owner", "ends"})
 
@@ -42,12 +48,21 @@ class EntryReader:
         owner = self._required(table, "owner", read_text)
         endpoints = self._many((), table, "endpoints", read_endpoint)
         if not table.get("endpoints"):
-            self._problem(("endpoints",) if "endpoints" in table else (), "endpoints is missing or empty; an entry is for the endpoints that it names")
+            self._problem(
+                ("endpoints",) if "endpoints" in table else (),
+                "endpoints is missing or empty; an entry is for the endpoints that it names",
+            )
         policy = self._optional(table, "policy", read_text)
         client_auth = self._optional(table, "client_auth", read_client_auth)
         server_names = self._many((), table, "server_names", read_server_name)
-        trusted = [self._trusted(("trusted", at), one) for at, one in enumerate(self._tables(table, "trusted"))]
-        waivers = [self._waiver(("waivers", at), one) for at, one in enumerate(self._tables(table, "waivers"))]
+        trusted = [
+            self._trusted(("trusted", at), one)
+            for at, one in enumerate(self._tables(table, "trusted"))
+        ]
+        waivers = [
+            self._waiver(("waivers", at), one)
+            for at, one in enumerate(self._tables(table, "waivers"))
+        ]
         if self.problems or partner_id is None or owner is None:
             return None
         return Partner(
@@ -66,7 +81,10 @@ class EntryReader:
         self._refuse_unknown(path, table, _TRUSTED_KEYS)
         named = [key for key in _TRUST_KINDS if key in table]
         if len(named) != 1:
-            self._problem(path, f"one of {', '.join(_TRUST_KINDS)} is needed; {' and '.join(named) if named else 'none'} is there")
+            self._problem(
+                path,
+                f"one of {', '.join(_TRUST_KINDS)} is needed; {' and '.join(named) if named else 'none'} is there",
+            )
             return None
         kind = _TRUST_KINDS[named[0]]
         pin: str | None = ""
@@ -77,7 +95,11 @@ class EntryReader:
             pin = self._required(table, named[0], read_sha256, path)
         note = self._required(table, "note", read_text, path)
         ends_at = self._optional(table, "ends", read_end, path)
-        return None if pin is None or anchors is None or note is None else Trusted(kind=kind, pin=pin, anchors=anchors, note=note, ends_at=ends_at)
+        return (
+            None
+            if pin is None or anchors is None or note is None
+            else Trusted(kind=kind, pin=pin, anchors=anchors, note=note, ends_at=ends_at)
+        )
 
     def _waiver(self, path: KeyPath, table: Table) -> Waiver | None:
         self._refuse_unknown(path, table, _WAIVER_KEYS)
@@ -92,15 +114,25 @@ class EntryReader:
         if problem := _problem_with_coverage(code, suites, versions):
             self._problem(path, problem)
             return None
-        return Waiver(code=code, covers=frozenset((*suites, *versions)), reason=reason, owner=owner, ends_at=ends_at)
+        return Waiver(
+            code=code,
+            covers=frozenset((*suites, *versions)),
+            reason=reason,
+            owner=owner,
+            ends_at=ends_at,
+        )
 
-    def _required(self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()) -> T | None:
+    def _required(
+        self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()
+    ) -> T | None:
         if key not in table:
             self._problem(path, f"{key} is missing")
             return None
         return self._optional(table, key, read, path)
 
-    def _optional(self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()) -> T | None:
+    def _optional(
+        self, table: Table, key: str, read: Callable[[object], T], path: KeyPath = ()
+    ) -> T | None:
         if key not in table:
             return None
         try:
@@ -109,7 +141,9 @@ class EntryReader:
             self._problem((*path, key), str(error))
             return None
 
-    def _many(self, path: KeyPath, table: Table, key: str, read: Callable[[object], T]) -> tuple[T, ...]:
+    def _many(
+        self, path: KeyPath, table: Table, key: str, read: Callable[[object], T]
+    ) -> tuple[T, ...]:
         if key not in table:
             return ()
         values = table[key]
@@ -122,7 +156,9 @@ class EntryReader:
             # Nearly all are good; only of a list that is not, each is looked at by itself.
             return tuple(self._good_ones((*path, key), values, read))
 
-    def _good_ones(self, path: KeyPath, values: Sequence[object], read: Callable[[object], T]) -> Iterator[T]:
+    def _good_ones(
+        self, path: KeyPath, values: Sequence[object], read: Callable[[object], T]
+    ) -> Iterator[T]:
         for at, value in enumerate(values):
             try:
                 yield read(value)
@@ -156,7 +192,9 @@ def _read_waived_code(value: object) -> str:
     return code
 
 
-def _problem_with_coverage(code: str, suites: tuple[str, ...], versions: tuple[str, ...]) -> str | None:
+def _problem_with_coverage(
+    code: str, suites: tuple[str, ...], versions: tuple[str, ...]
+) -> str | None:
     match coverage_of(code):
         case Coverage.NOTHING if suites or versions:
             return f"a waiver of {code} lists no suites and no versions: it covers the code"

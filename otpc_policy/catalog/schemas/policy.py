@@ -44,7 +44,12 @@ class DocumentReader:
 
     def problem(self, path: KeyPath, text: str) -> None:
         """Report a problem of the key at the path."""
-        self._problems.append((self._document.line_of(path), f"{self._document.at(path)}: {'.'.join(map(str, path))}: {text}"))
+        self._problems.append(
+            (
+                self._document.line_of(path),
+                f"{self._document.at(path)}: {'.'.join(map(str, path))}: {text}",
+            )
+        )
 
     def read(self) -> dict[str, Any]:
         """Return the document with its rules under their ids."""
@@ -54,11 +59,19 @@ class DocumentReader:
         for key in _TEXTS:
             self._check_text((key,), table)
         if isinstance(name := table.get("name"), str) and name.strip() and not _NAME.match(name):
-            self.problem(("name",), f"{name!r} is not a policy name: lower-case letters, digits, '.' and '-', at most 63")
+            self.problem(
+                ("name",),
+                f"{name!r} is not a policy name: lower-case letters, digits, '.' and '-', at most 63",
+            )
         if not isinstance(table.get("enforcing", True), bool):
-            self.problem(("enforcing",), f"{table['enforcing']!r} is not true or false; false is report-only")
+            self.problem(
+                ("enforcing",), f"{table['enforcing']!r} is not true or false; false is report-only"
+            )
         if "extends" in table and table["extends"] not in self._bases:
-            self.problem(("extends",), f"{own.pop('extends')!r} is no built-in policy; there are {', '.join(self._bases)}")
+            self.problem(
+                ("extends",),
+                f"{own.pop('extends')!r} is no built-in policy; there are {', '.join(self._bases)}",
+            )
         self._lifetimes(table.get("lifetimes", {}))
         own["rules"] = self._rules(table.get("rules", {}))
         return own
@@ -74,7 +87,11 @@ class DocumentReader:
             elif isinstance(settings, dict):
                 self._demand(path, settings, _RULE_TEXTS)
                 self._demand((*path, "effects"), settings.get("effects", {}), rule.codes)
-                self._demand((*path, "parameters"), settings.get("parameters", {}), tuple(one.name for one in rule.parameters))
+                self._demand(
+                    (*path, "parameters"),
+                    settings.get("parameters", {}),
+                    tuple(one.name for one in rule.parameters),
+                )
 
     def _demand(self, path: KeyPath, table: object, keys: tuple[str, ...]) -> None:
         if isinstance(table, dict):
@@ -87,8 +104,15 @@ class DocumentReader:
         self._refuse_unknown(("lifetimes",), given, LIFETIMES)
         for key in LIFETIMES:
             seconds = given.get(key, 1)
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not _SHORTEST_LIFETIME_S <= seconds <= _LONGEST_LIFETIME_S:
-                self.problem(("lifetimes", key), f"{seconds!r} is not a number of seconds from {_SHORTEST_LIFETIME_S} to {_LONGEST_LIFETIME_S} (30 days)")
+            if (
+                isinstance(seconds, bool)
+                or not isinstance(seconds, int | float)
+                or not _SHORTEST_LIFETIME_S <= seconds <= _LONGEST_LIFETIME_S
+            ):
+                self.problem(
+                    ("lifetimes", key),
+                    f"{seconds!r} is not a number of seconds from {_SHORTEST_LIFETIME_S} to {_LONGEST_LIFETIME_S} (30 days)",
+                )
 
     def _rules(self, groups: object) -> dict[str, Any]:
         known = {rule.id: rule for rule in RULES}
@@ -100,7 +124,9 @@ class DocumentReader:
                     found[rule_id] = settings
                     self._rule(known[rule_id], self._table(("rules", group, name), settings))
                 else:
-                    self.problem(("rules", group, name), f"is no rule; there are {', '.join(known)}")
+                    self.problem(
+                        ("rules", group, name), f"is no rule; there are {', '.join(known)}"
+                    )
         return found
 
     def _rule(self, rule: Rule, settings: Table) -> None:
@@ -124,7 +150,13 @@ class DocumentReader:
         for code, word in self._table(path, table).items():
             if code not in rule.codes:
                 known = FINDING_CODES.get(code)
-                home = f"belongs to rule {known.rule_id}" if known and known.effect is None else "no policy sets it" if known else "is no finding code"
+                home = (
+                    f"belongs to rule {known.rule_id}"
+                    if known and known.effect is None
+                    else "no policy sets it"
+                    if known
+                    else "is no finding code"
+                )
                 self.problem((*path, code), f"{home}; this rule has {', '.join(rule.codes)}")
             if not isinstance(word, str) or word not in words:
                 self.problem((*path, code), f"{word!r} is not one of {', '.join(words)}")
@@ -143,7 +175,9 @@ class DocumentReader:
     def _refuse_unknown(self, path: KeyPath, table: Table, known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
-                self.problem((*path, key), f"is no key here; there are {', '.join(known) or 'none'}")
+                self.problem(
+                    (*path, key), f"is no key here; there are {', '.join(known) or 'none'}"
+                )
 
 
 def _path(rule_id: str) -> KeyPath:

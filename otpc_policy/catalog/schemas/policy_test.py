@@ -18,7 +18,12 @@ from typing import Any
 from otpc_policy.catalog.policy_tests import PolicyCase
 from otpc_policy.catalog.toml_lines import KeyPath, TomlDocument, read_toml
 from otpc_policy.endpoint import parse_endpoint
-from otpc_policy.errors import ConfigurationError, InvalidRequest, MalformedCertificate, MalformedFacts
+from otpc_policy.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    MalformedCertificate,
+    MalformedFacts,
+)
 from otpc_policy.facts import ClientAuth, EndpointFacts
 from otpc_policy.facts_codec import load_facts
 from otpc_policy.pki.anchors import problem_with_anchor
@@ -27,7 +32,17 @@ from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.registry import FINDING_CODES
 
-_KEYS = ("name", "facts", "policy", "at", "anchor_files", "certificate_sha256", "spki_sha256", "client_auth", "expect")
+_KEYS = (
+    "name",
+    "facts",
+    "policy",
+    "at",
+    "anchor_files",
+    "certificate_sha256",
+    "spki_sha256",
+    "client_auth",
+    "expect",
+)
 _EXPECT_KEYS = ("decision", "evaluated_decision", "codes", "codes_at_least")
 _CLIENT_AUTHS = {"required": ClientAuth.REQUIRED, "none": ClientAuth.NONE}
 _DECISIONS = {decision.value: decision for decision in Decision}
@@ -58,10 +73,18 @@ class _Reader:
         table = self._document.table
         self._refuse_unknown((), table, ("case",))
         tables = table.get("case")
-        if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
+        if (
+            not isinstance(tables, list)
+            or not tables
+            or not all(isinstance(one, dict) for one in tables)
+        ):
             self._problem(("case",), "must be at least one table [[case]]")
             return ()
-        return tuple(case for index, one in enumerate(tables) if (case := self._case(("case", index), one)) is not None)
+        return tuple(
+            case
+            for index, one in enumerate(tables)
+            if (case := self._case(("case", index), one)) is not None
+        )
 
     def _case(self, path: KeyPath, table: Table) -> PolicyCase | None:
         before = len(self.problems)
@@ -74,12 +97,26 @@ class _Reader:
         expected = (*path, "expect")
         name, facts = self._text(path, table, "name"), self._facts(path, table)
         policy_name = self._text(path, table, "policy") if "policy" in table else ""
-        client_auth = self._word(path, table, "client_auth", _CLIENT_AUTHS) if "client_auth" in table else None
+        client_auth = (
+            self._word(path, table, "client_auth", _CLIENT_AUTHS)
+            if "client_auth" in table
+            else None
+        )
         decision = self._word(expected, expect, "decision", _DECISIONS)
-        evaluated = self._word(expected, expect, "evaluated_decision", _DECISIONS) if "evaluated_decision" in expect else None
-        codes, at_least = self._codes(expected, expect, "codes"), self._codes(expected, expect, "codes_at_least")
+        evaluated = (
+            self._word(expected, expect, "evaluated_decision", _DECISIONS)
+            if "evaluated_decision" in expect
+            else None
+        )
+        codes, at_least = (
+            self._codes(expected, expect, "codes"),
+            self._codes(expected, expect, "codes_at_least"),
+        )
         if codes is not None and at_least is not None:
-            self._problem((*expected, "codes_at_least"), "contradicts codes, which must be all; leave one of them out")
+            self._problem(
+                (*expected, "codes_at_least"),
+                "contradicts codes, which must be all; leave one of them out",
+            )
         at = self._at(path, table, facts)
         trust = self._trust(path, table, facts)
         if len(self.problems) > before or facts is None or decision is None or at is None:
@@ -114,14 +151,19 @@ class _Reader:
         if "at" in table:
             if isinstance(table["at"], datetime) and table["at"].tzinfo is not None:
                 return table["at"]
-            self._problem((*path, "at"), "must be an instant with an offset, such as 2026-03-02T12:00:00Z, without quotes")
+            self._problem(
+                (*path, "at"),
+                "must be an instant with an offset, such as 2026-03-02T12:00:00Z, without quotes",
+            )
         elif facts is not None:
             if facts.addresses:
                 return max(one.observed_at for one in facts.addresses)
             self._problem((*path, "at"), "is missing, and these facts were measured at no instant")
         return None
 
-    def _trust(self, path: KeyPath, table: Table, facts: EndpointFacts | None) -> tuple[TrustEntry, ...]:
+    def _trust(
+        self, path: KeyPath, table: Table, facts: EndpointFacts | None
+    ) -> tuple[TrustEntry, ...]:
         anchors: list[bytes] = []
         for index, file in enumerate(self._texts(path, table, "anchor_files")):
             place = (*path, "anchor_files", index)
@@ -135,13 +177,24 @@ class _Reader:
                 if complaint := problem_with_anchor(der):
                     self._problem(place, f"{file}: {complaint}")
             anchors += found
-        certificates, spkis = ([one.replace(":", "").lower() for one in self._texts(path, table, key)] for key in ("certificate_sha256", "spki_sha256"))
+        certificates, spkis = (
+            [one.replace(":", "").lower() for one in self._texts(path, table, key)]
+            for key in ("certificate_sha256", "spki_sha256")
+        )
         if facts is None or not (anchors or certificates or spkis):
             return ()
         note = "from the policy test"
         try:
             hosts = (facts.server_name,)
-            return (TrustEntry(hosts=hosts, anchors=tuple(anchors), certificate_pins=frozenset(certificates), spki_pins=frozenset(spkis), note=note),)
+            return (
+                TrustEntry(
+                    hosts=hosts,
+                    anchors=tuple(anchors),
+                    certificate_pins=frozenset(certificates),
+                    spki_pins=frozenset(spkis),
+                    note=note,
+                ),
+            )
         except ConfigurationError as error:
             for problem in error.problems:
                 self._problem(path, problem)
@@ -183,7 +236,12 @@ class _Reader:
         value = table.get(key)
         if isinstance(value, str) and value in words:
             return words[value]
-        self._problem((*path, key), f"{value!r} is not one of {', '.join(words)}" if key in table else f"is missing: one of {', '.join(words)}")
+        self._problem(
+            (*path, key),
+            f"{value!r} is not one of {', '.join(words)}"
+            if key in table
+            else f"is missing: one of {', '.join(words)}",
+        )
         return None
 
     def _refuse_unknown(self, path: KeyPath, table: Table, known: tuple[str, ...]) -> None:
