@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import DeepCommand
-from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
+from otpc_policy.settings import AddressFamilies, LogFormat, Settings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
@@ -134,7 +135,7 @@ def test_the_environment_writes_lists_with_commas_and_tables_as_json(monkeypatch
     settings = Settings()
     assert settings.allow_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     assert settings.static_hosts == {"a.test": ("127.0.0.1",), "b.test": ("127.0.0.2", "::1")}
-    assert settings.trust == (TrustSettings(hosts=("*.a.test",), spki_sha256=(DIGEST,)),)
+    assert settings.trust == (TrustTable(hosts=("*.a.test",), spki_sha256=(DIGEST,)),)
     assert settings.listen == "[::1]:50051"
 
 
@@ -154,11 +155,11 @@ def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone
 
 def test_pins_are_read_with_colons_and_in_either_case() -> None:
     written = ":".join(DIGEST[i : i + 2] for i in range(0, 64, 2)).upper()
-    assert TrustSettings(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
+    assert TrustTable(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
 
 
 def test_hosts_of_trust_entries_become_canonical() -> None:
-    assert TrustSettings(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
+    assert TrustTable(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
                 yield from named(value, f"{above}{key}.")
 
     assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
-    assert set(TrustSettings.model_fields) == set(tree["trust"][0])
+    assert set(TrustTable.model_fields) == set(tree["trust"][0])
 
 
 def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from otpc_policy.catalog.policy_files import policies_from
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.server.policies import policies_from
 from otpc_policy.settings import Settings
 
 

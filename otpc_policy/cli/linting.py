@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from otpc_policy.catalog.load import GenerationLoader
 from otpc_policy.catalog.partners.deadlines import ENDS_SOON, deadlines
 from otpc_policy.catalog.partners.document import PartnerDocument, is_partner_document, read_partner_document
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policies import parse_policy
+from otpc_policy.catalog.policy_test_files import CASES_SUFFIX
+from otpc_policy.catalog.watch import documents_in
 from otpc_policy.cli.certificates import STDIN
 from otpc_policy.cli.configuration import read_settings
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import Policy, PolicySet
 from otpc_policy.policy.rules.application import CLIENT_AUTH_EXPECTED
-from otpc_policy.server.folders import documents_in
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.policy_tests import CASES_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ def run_tests(
 
     Exit status: 0 every test passes, 1 at least one does not, 2 nothing to run, or a file that cannot be used.
     """
+    from otpc_policy.catalog.load import read_generation  # noqa: PLC0415
+    from otpc_policy.catalog.partners.folder import PartnerReader  # noqa: PLC0415
+    from otpc_policy.catalog.policy_test_files import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415
     from otpc_policy.catalog.policy_test_judge import judge_under  # noqa: PLC0415
     from otpc_policy.catalog.policy_tests import run_policy_tests  # noqa: PLC0415
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.server.loading import read_generation  # noqa: PLC0415
-    from otpc_policy.server.partners import PartnerReader  # noqa: PLC0415
-    from otpc_policy.server.policy_tests import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415
 
     settings = read_settings()
     if policy_file:

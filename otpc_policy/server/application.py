@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otpc_policy.addresses import AddressVetting
 from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.catalog.load import GenerationLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
+from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
 from otpc_policy.metrics import Metrics
 from otpc_policy.policy.registry import FINDING_CODES
@@ -19,8 +21,6 @@ from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.reloading import Reloader
 from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
 

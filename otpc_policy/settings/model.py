@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from otpc_policy.catalog.schemas.trust import TrustTable
+from otpc_policy.catalog.schemas.values import OneOrMany
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import DeepCommand
 from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
@@ -20,9 +22,6 @@ from otpc_policy.settings.values import (
     LogFormat,
     LogLevel,
     Network,
-    OneOrMany,
-    Sha256,
-    TrustedHosts,
     is_loopback,
 )
 
@@ -32,19 +31,6 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=Fals
 
 # The keyword under which the sources reach settings_customise_sources; no setting has a space in its name.
 _LAYERS = "layered sources"
-
-
-class TrustSettings(BaseModel):
-    """Whom to trust beside the Mozilla roots, and for which hosts."""
-
-    model_config = _TABLE
-    hosts: TrustedHosts = Field(description='Hosts this entry speaks for: names, "*.name" for one more label, or IP addresses.')
-    anchor_file: Path | None = Field(default=None, description="PEM file of CA certificates that may issue for these hosts.")
-    certificate_file: Path | None = Field(default=None, description="PEM file whose first certificate is pinned: exactly this leaf is trusted.")
-    certificate_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's DER encoding.")
-    spki_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's SubjectPublicKeyInfo.")
-    note: str = Field(default="", description="For people: why, and who agreed. Shown in findings.")
-    ends: AwareDatetime | None = Field(default=None, description="The entry stops at this instant (with an offset).")
 
 
 class LifetimeSettings(BaseModel):
@@ -107,7 +93,7 @@ class Settings(BaseSettings):
     partners_dir: Path | None = Field(
         default=None, description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. See the README, Partners."
     )
-    trust: tuple[TrustSettings, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
+    trust: tuple[TrustTable, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
     reload_poll_s: Seconds = Field(
         default=5.0, description="How often the files of policies, partners and trust are looked at for changes; 0 for never. SIGHUP reloads at once."
     )

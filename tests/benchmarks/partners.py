@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from otpc_policy.catalog.load import GenerationLoader
+from otpc_policy.catalog.partners.folder import PartnerReader
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.toml_decoder import loads
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.partners import PartnerReader
 from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority
 

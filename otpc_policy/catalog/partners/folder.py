@@ -8,9 +8,9 @@ from pathlib import Path
 
 from otpc_policy.catalog.partners.document import PartnerDocument, read_partner_document
 from otpc_policy.catalog.partners.index import PartnerIndex
+from otpc_policy.catalog.watch import places_in
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.server.folders import places_in
 
 # Nearly every file is one piece.
 _PIECE = 65536
@@ -48,14 +48,20 @@ class PartnerReader:
             except ConfigurationError as error:
                 problems[place] = error.problems
         if problems:
-            raise ConfigurationError([problem for place in sorted(problems) for problem in problems[place]])
+            raise ConfigurationError(
+                [problem for place in sorted(problems) for problem in problems[place]]
+            )
         # Only now: what was refused must not push out what is in use.
         self._known = documents
         return PartnerIndex(tuple(documents.values()))
 
     def _document(self, text: str, place: str) -> PartnerDocument:
         known = self._known.get(place)
-        return known if known is not None and known.text == text else read_partner_document(text, place)
+        return (
+            known
+            if known is not None and known.text == text
+            else read_partner_document(text, place)
+        )
 
 
 def _text(place: str) -> str:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.catalog.partners.folder import PartnerReader
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.server.partners import PartnerReader
-from tests.server.reloading import BAD, GOOD
+from tests.catalog.reloading import BAD, GOOD
 
 
 def test_every_problem_is_told_in_the_order_of_the_files(tmp_path: Path) -> None:
@@ -26,7 +26,9 @@ def test_every_problem_is_told_in_the_order_of_the_files(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("start", ["#", "##"])
-def test_a_long_file_is_read_to_its_end_wherever_a_character_is_cut(tmp_path: Path, start: str) -> None:
+def test_a_long_file_is_read_to_its_end_wherever_a_character_is_cut(
+    tmp_path: Path, start: str
+) -> None:
     text = f"{GOOD}{start}{'ü' * 100_000}"
     (tmp_path / "a.toml").write_text(text, encoding="utf-8")
     (document,) = PartnerReader(tmp_path).read().documents

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from otpc_policy.catalog.load import GenerationLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
+from otpc_policy.catalog.reload import Reloader
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.reloading import Reloader
 from otpc_policy.settings import Settings
-from tests.server.reloading import BAD, GOOD, MountedFolder, Observer
+from tests.catalog.reloading import BAD, GOOD, MountedFolder, Observer
 from tests.support.certificates import CertificateAuthority
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -28,7 +28,11 @@ def folder(tmp_path: Path) -> MountedFolder:
 
 
 def reloader(folder: MountedFolder, observer: Observer | None = None, **settings: Any) -> Reloader:
-    return Reloader(GenerationLoader(Settings(partners_dir=folder.path, **settings)), observer=observer or Observer(), now=lambda: NOW)
+    return Reloader(
+        GenerationLoader(Settings(partners_dir=folder.path, **settings)),
+        observer=observer or Observer(),
+        now=lambda: NOW,
+    )
 
 
 async def until(holds: Any) -> None:
@@ -38,7 +42,9 @@ async def until(holds: Any) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_change_is_a_new_generation_and_the_old_one_stays_what_it_was(folder: MountedFolder) -> None:
+async def test_a_change_is_a_new_generation_and_the_old_one_stays_what_it_was(
+    folder: MountedFolder,
+) -> None:
     observer = Observer()
     held = reloader(folder, observer)
     before = held.current
@@ -58,7 +64,9 @@ async def test_files_that_say_the_same_leave_the_generation_as_it_is(folder: Mou
     assert await held.reload("test") is before
 
 
-async def test_what_cannot_be_used_leaves_the_last_good_generation_and_is_told_with_file_and_line(folder: MountedFolder) -> None:
+async def test_what_cannot_be_used_leaves_the_last_good_generation_and_is_told_with_file_and_line(
+    folder: MountedFolder,
+) -> None:
     observer = Observer()
     held = reloader(folder, observer)
     before = held.current
@@ -92,16 +100,26 @@ async def test_validation_changes_nothing_and_counts_nothing(folder: MountedFold
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (GOOD + 'policy = "nope"\n', "bank.toml:4: policy: no policy is named 'nope'; there are mozilla-intermediate, "),
+        (
+            GOOD + 'policy = "nope"\n',
+            "bank.toml:4: policy: no policy is named 'nope'; there are mozilla-intermediate, ",
+        ),
         ("", "bank.toml:1: id is missing"),
-        (GOOD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n', "bank.toml:5: trusted.0.ca_pem: holds no certificate"),
+        (
+            GOOD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n',
+            "bank.toml:5: trusted.0.ca_pem: holds no certificate",
+        ),
     ],
 )
-async def test_a_first_load_that_fails_ends_the_start(folder: MountedFolder, text: str, problem: str) -> None:
+async def test_a_first_load_that_fails_ends_the_start(
+    folder: MountedFolder, text: str, problem: str
+) -> None:
     folder.swap(bank=text)
     with pytest.raises(ConfigurationError) as raised:
         reloader(folder)
-    assert any(one.startswith(f"{folder.path}/{problem}") for one in raised.value.problems), raised.value.problems
+    assert any(one.startswith(f"{folder.path}/{problem}") for one in raised.value.problems), (
+        raised.value.problems
+    )
 
 
 async def test_an_emptied_folder_is_refused(folder: MountedFolder) -> None:
@@ -112,25 +130,35 @@ async def test_an_emptied_folder_is_refused(folder: MountedFolder) -> None:
     assert len(held.current.partners) == 1
 
 
-async def test_policies_and_anchors_are_reloaded_with_the_partners(folder: MountedFolder, tmp_path: Path) -> None:
+async def test_policies_and_anchors_are_reloaded_with_the_partners(
+    folder: MountedFolder, tmp_path: Path
+) -> None:
     policies = MountedFolder(tmp_path / "policies")
     policies.swap(own='name = "own"\nextends = "otpc-2024-12"\n')
     anchor = tmp_path / "anchor.pem"
     anchor.write_bytes(CertificateAuthority.create("First").pem)
-    held = reloader(folder, policies_dir=policies.path, trust=[{"hosts": "a.test", "anchor_file": str(anchor)}])
+    held = reloader(
+        folder, policies_dir=policies.path, trust=[{"hosts": "a.test", "anchor_file": str(anchor)}]
+    )
     first = held.current
     folder.swap(bank=GOOD + 'policy = "new"\n')
     with pytest.raises(ConfigurationError, match="no policy is named 'new'"):
         await held.reload("test")
     policies.swap(own='name = "new"\nextends = "otpc-2024-12"\n')
     second = await held.reload("test")
-    assert ("own" in first.policies.policies, "new" in second.policies.policies, "own" in second.policies.policies) == (True, True, False)
+    assert (
+        "own" in first.policies.policies,
+        "new" in second.policies.policies,
+        "own" in second.policies.policies,
+    ) == (True, True, False)
     anchor.write_bytes(CertificateAuthority.create("Second").pem)
     third = await held.reload("test")
     assert second.trust.entries[0].anchors != third.trust.entries[0].anchors
 
 
-async def test_policy_tests_beside_the_policies_must_pass_before_a_swap(folder: MountedFolder, tmp_path: Path) -> None:
+async def test_policy_tests_beside_the_policies_must_pass_before_a_swap(
+    folder: MountedFolder, tmp_path: Path
+) -> None:
     policies = MountedFolder(tmp_path / "policies")
     policies.swap(own='name = "own"\nextends = "otpc-2024-12"\n')
     held = reloader(folder, policies_dir=policies.path)
@@ -141,7 +169,9 @@ async def test_policy_tests_beside_the_policies_must_pass_before_a_swap(folder: 
     assert held.current is first
 
 
-async def test_the_watch_sees_a_swapped_link_a_changed_file_and_a_mended_one(folder: MountedFolder) -> None:
+async def test_the_watch_sees_a_swapped_link_a_changed_file_and_a_mended_one(
+    folder: MountedFolder,
+) -> None:
     observer = Observer()
     held = reloader(folder, observer)
     watch = asyncio.create_task(held.watch(0.01))
@@ -173,13 +203,15 @@ async def test_validation_does_not_hide_a_change_from_the_watch(folder: MountedF
         watch.cancel()
 
 
-async def test_a_bug_in_a_load_is_counted_and_ends_neither_the_watch_nor_the_service(folder: MountedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_a_load_is_counted_and_ends_neither_the_watch_nor_the_service(
+    folder: MountedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     observer = Observer()
     held = reloader(folder, observer)
     watch = asyncio.create_task(held.watch(0.01))
     try:
         with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
-            broken.setattr("otpc_policy.server.loading.trust_from", lambda _settings: 1 / 0)
+            broken.setattr("otpc_policy.catalog.load.trust_from", lambda _settings: 1 / 0)
             held.ask()
             await until(lambda: observer.reloads == ["failure"])
         assert [one["event"] for one in logs] == ["configuration_reload_failed"]
@@ -211,12 +243,21 @@ async def test_a_document_that_did_not_change_is_not_read_anew(folder: MountedFo
 async def test_the_next_end_is_told_by_kind(folder: MountedFolder) -> None:
     authority = CertificateAuthority.create()
     ends = NOW + timedelta(days=2)
-    pins = "".join(f'[[trusted]]\nspki_sha256 = "{digit * 64}"\nnote = "n"\nends = {at.isoformat()}\n' for digit, at in (("a", ends), ("c", NOW)))
-    folder.swap(bank=GOOD + pins + f"[[trusted]]\nca_pem = '''\n{authority.pem.decode()}'''\nnote = \"n\"\n")
+    pins = "".join(
+        f'[[trusted]]\nspki_sha256 = "{digit * 64}"\nnote = "n"\nends = {at.isoformat()}\n'
+        for digit, at in (("a", ends), ("c", NOW))
+    )
+    folder.swap(
+        bank=GOOD + pins + f"[[trusted]]\nca_pem = '''\n{authority.pem.decode()}'''\nnote = \"n\"\n"
+    )
     held = reloader(folder)
     assert held.seconds_until_next_end(DeadlineKind.PIN) == timedelta(days=2).total_seconds()
     assert (held.ended(DeadlineKind.PIN), held.ended(DeadlineKind.ANCHOR)) == (1, 0)
-    assert held.seconds_until_next_end(DeadlineKind.ANCHOR) == held.seconds_until_next_end(DeadlineKind.WAIVER) == float("inf")
+    assert (
+        held.seconds_until_next_end(DeadlineKind.ANCHOR)
+        == held.seconds_until_next_end(DeadlineKind.WAIVER)
+        == float("inf")
+    )
 
 
 async def test_a_broken_file_among_thousands_is_told_alone(tmp_path: Path) -> None:
@@ -224,11 +265,15 @@ async def test_a_broken_file_among_thousands_is_told_alone(tmp_path: Path) -> No
     folder.mkdir()
     for number in range(800):
         (folder / f"p{number:05d}.toml").write_text(GOOD.replace("bank", f"bank{number}"))
-    held = Reloader(GenerationLoader(Settings(partners_dir=folder)), observer=Observer(), now=lambda: NOW)
+    held = Reloader(
+        GenerationLoader(Settings(partners_dir=folder)), observer=Observer(), now=lambda: NOW
+    )
     assert len(held.current.partners) == 800
     (folder / "p00123.toml").write_text(BAD)
     with pytest.raises(ConfigurationError) as raised:
         await held.reload("test")
-    assert raised.value.problems == (f"{folder}/p00123.toml:3: owner: 7 is not a text that says something",)
+    assert raised.value.problems == (
+        f"{folder}/p00123.toml:3: owner: 7 is not a text that says something",
+    )
     os.unlink(folder / "p00123.toml")
     assert len((await held.reload("test")).partners) == 799

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.partners.folder import PartnerReader, unknown_policies
 from otpc_policy.catalog.partners.index import PartnerIndex
+from otpc_policy.catalog.policy_files import policies_from, policy_paths
+from otpc_policy.catalog.policy_test_files import case_files_beside, require_policy_tests
 from otpc_policy.catalog.policy_test_judge import judge_under
+from otpc_policy.catalog.sources import CatalogSources
+from otpc_policy.catalog.trust import trust_from
+from otpc_policy.catalog.watch import Stamp, stamp_of
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.server.folders import Stamp, stamp_of
-from otpc_policy.server.partners import PartnerReader, unknown_policies
-from otpc_policy.server.policies import policies_from, policy_paths
-from otpc_policy.server.policy_tests import case_files_beside, require_policy_tests
-from otpc_policy.server.trust import trust_from
-from otpc_policy.settings import Settings
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _READS = 3
 class GenerationLoader:
     """Reads everything that judges. load may run on a thread, one at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CatalogSources) -> None:
         self._settings = settings
         self._partners = PartnerReader(settings.partners_dir)
         self.stamp: Stamp = ()
@@ -46,7 +46,9 @@ class GenerationLoader:
                 continue
             if self.stamp_now() == self.stamp:
                 return generation
-        raise ConfigurationError(["files changed again and again while they were read; nothing of them is used"])
+        raise ConfigurationError(
+            ["files changed again and again while they were read; nothing of them is used"]
+        )
 
     def stamp_now(self) -> Stamp:
         """Return what changes when any file does that a load reads: some microseconds for each."""
@@ -54,18 +56,29 @@ class GenerationLoader:
         documents = policy_paths(settings)
         # Tests stand beside the documents; a folder that is watched whole needs no list of its own.
         paths = [*documents, *dict.fromkeys(path.parent for path in settings.policy_files)]
-        paths += [path for path in (settings.policies_dir, settings.partners_dir) if path is not None]
-        paths += [path for entry in settings.trust for path in (entry.anchor_file, entry.certificate_file) if path is not None]
+        paths += [
+            path for path in (settings.policies_dir, settings.partners_dir) if path is not None
+        ]
+        paths += [
+            path
+            for entry in settings.trust
+            for path in (entry.anchor_file, entry.certificate_file)
+            if path is not None
+        ]
         return stamp_of(paths)
 
     def _read(self) -> Catalog:
         generation = read_generation(self._settings, self._partners)
         # The last step, since it needs what is to be used: the operator's own tests of the policies.
-        require_policy_tests(generation.policies, judge_under(generation), case_files_beside(policy_paths(self._settings)))
+        require_policy_tests(
+            generation.policies,
+            judge_under(generation),
+            case_files_beside(policy_paths(self._settings)),
+        )
         return generation
 
 
-def read_generation(settings: Settings, reader: PartnerReader) -> Catalog:
+def read_generation(settings: CatalogSources, reader: PartnerReader) -> Catalog:
     """Return everything that judges as the files say it, its policy tests not yet run. Raises ConfigurationError with every problem."""
     problems: list[str] = []
     policies = _or_problems(lambda: policies_from(settings), problems)
@@ -75,7 +88,12 @@ def read_generation(settings: Settings, reader: PartnerReader) -> Catalog:
         problems.extend(unknown_policies(partners, policies))
     if policies is None or trust is None or partners is None or problems:
         raise ConfigurationError(problems)
-    return Catalog(policies=policies, partners=partners, trust=trust, revision=_revision(policies, partners, trust))
+    return Catalog(
+        policies=policies,
+        partners=partners,
+        trust=trust,
+        revision=_revision(policies, partners, trust),
+    )
 
 
 def _or_problems(read: Callable[[], T], problems: list[str]) -> T | None:
@@ -107,4 +125,10 @@ def _trust_parts(trust: Trust) -> Iterator[Sequence[object]]:
     for entry in trust.entries:
         anchors = [hashlib.sha256(anchor).hexdigest() for anchor in entry.anchors]
         pins = [sorted(entry.certificate_pins), sorted(entry.spki_pins)]
-        yield [sorted(entry.hosts), anchors, pins, entry.note, entry.ends_at.isoformat() if entry.ends_at else None]
+        yield [
+            sorted(entry.hosts),
+            anchors,
+            pins,
+            entry.note,
+            entry.ends_at.isoformat() if entry.ends_at else None,
+        ]

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.policy_test_files import (
+    case_files_beside,
+    case_files_in,
+    require_policy_tests,
+)
 from otpc_policy.catalog.policy_tests import judge_with
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts_codec import dump_facts
 from otpc_policy.server.application import build_application
-from otpc_policy.server.policy_tests import case_files_beside, case_files_in, require_policy_tests
 from otpc_policy.settings import Settings
 from tests.support.facts import make_facts, make_trust, root
 
@@ -31,10 +35,14 @@ def test_a_folder_holds_the_documents_that_are_named_so(folder: Path) -> None:
     (folder / ".hidden.test.toml").write_text("")
     (folder / "deeper.test.toml").mkdir()
     assert case_files_in(folder) == (folder / "acme.test.toml",)
-    assert case_files_beside([folder / "acme.toml", folder / "other.toml", folder / "nowhere" / "x.toml"]) == (folder / "acme.test.toml",)
+    assert case_files_beside(
+        [folder / "acme.toml", folder / "other.toml", folder / "nowhere" / "x.toml"]
+    ) == (folder / "acme.test.toml",)
 
 
-def test_a_mounted_config_map_is_a_folder_of_links(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_mounted_config_map_is_a_folder_of_links(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     mount = tmp_path_factory.mktemp("mount")
     os.symlink(folder, mount / "..data")
     for name in ("acme.toml", "acme.test.toml"):
@@ -43,14 +51,22 @@ def test_a_mounted_config_map_is_a_folder_of_links(folder: Path, tmp_path_factor
 
 
 async def test_the_engine_is_built_if_the_tests_beside_its_policies_pass(folder: Path) -> None:
-    assert build_application(Settings(policy_files=[folder / "acme.toml"])).reloader.current.policies.get("acme").extends == "otpc-2024-12"
+    assert (
+        build_application(Settings(policy_files=[folder / "acme.toml"]))
+        .reloader.current.policies.get("acme")
+        .extends
+        == "otpc-2024-12"
+    )
 
 
 async def test_a_test_that_fails_keeps_the_policies_out(folder: Path) -> None:
     (folder / "acme.test.toml").write_text(CASE.format("DENY"))
     with pytest.raises(ConfigurationError) as refused:
         build_application(Settings(policy_files=[folder / "acme.toml"]))
-    assert refused.value.problems[0] == f"{folder / 'acme.test.toml'}:1: policy test 'the partner': decision: DENY expected, it is ALLOW"
+    assert (
+        refused.value.problems[0]
+        == f"{folder / 'acme.test.toml'}:1: policy test 'the partner': decision: DENY expected, it is ALLOW"
+    )
 
 
 def test_every_document_that_cannot_be_used_is_named(folder: Path) -> None:

@@ -14,7 +14,13 @@ CASES_SUFFIX = ".test.toml"
 
 def case_files_in(folder: Path) -> tuple[Path, ...]:
     """Return the documents of policy tests in a folder, by name; folders in it are not entered. Raises OSError."""
-    return tuple(sorted(one for one in folder.iterdir() if one.name.endswith(CASES_SUFFIX) and not one.name.startswith(".") and one.is_file()))
+    return tuple(
+        sorted(
+            one
+            for one in folder.iterdir()
+            if one.name.endswith(CASES_SUFFIX) and not one.name.startswith(".") and one.is_file()
+        )
+    )
 
 
 def case_files_beside(policy_files: Iterable[Path]) -> tuple[Path, ...]:
@@ -54,7 +60,11 @@ def require_policy_tests(policies: PolicySet, judge: CaseJudge, files: Iterable[
     judge: as the process will judge. Raises ConfigurationError with what cannot be read, or with every test that does not pass.
     """
     outcomes = run_policy_tests(read_policy_tests(files), policies, judge)
-    problems = [f"{one.case.place}: policy test {one.case.name!r}: {difference}" for one in outcomes for difference in one.differences]
+    problems = [
+        f"{one.case.place}: policy test {one.case.name!r}: {difference}"
+        for one in outcomes
+        for difference in one.differences
+    ]
     if problems:
         raise ConfigurationError(problems)
     return len(outcomes)

@@ -25,11 +25,19 @@ def places_in(folder: Path, setting: str) -> list[str]:
     """Return documents_in as plain texts, and raise as it does: for thousands, making paths takes longer than looking into the folder."""
     try:
         with os.scandir(folder) as entries:
-            places = sorted(one.path for one in entries if one.name.endswith(".toml") and not one.name.startswith(".") and one.is_file())
+            places = sorted(
+                one.path
+                for one in entries
+                if one.name.endswith(".toml") and not one.name.startswith(".") and one.is_file()
+            )
     except OSError as error:
-        raise ConfigurationError([f"{setting}: {folder}: {error.strerror or 'cannot be read'}"]) from None
+        raise ConfigurationError(
+            [f"{setting}: {folder}: {error.strerror or 'cannot be read'}"]
+        ) from None
     if not places:
-        raise ConfigurationError([f"{setting}: {folder}: holds no document (*.toml); to have none, leave {setting} out"])
+        raise ConfigurationError(
+            [f"{setting}: {folder}: holds no document (*.toml); to have none, leave {setting} out"]
+        )
     return places
 
 
@@ -43,7 +51,11 @@ def stamp_of(paths: Iterable[Path]) -> Stamp:
         try:
             if path.is_dir():
                 with os.scandir(path) as entries:
-                    stamps += [_stamp(one.path) for one in entries if one.name.endswith(_WATCHED) and not one.name.startswith(".")]
+                    stamps += [
+                        _stamp(one.path)
+                        for one in entries
+                        if one.name.endswith(_WATCHED) and not one.name.startswith(".")
+                    ]
             else:
                 stamps.append(_stamp(str(path)))
         except OSError:
@@ -56,4 +68,11 @@ def _stamp(path: str) -> tuple[str, int, int, int, int, int]:
         status = os.stat(path)
     except OSError:
         return path, 0, 0, 0, 0, 0
-    return path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return (
+        path,
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+from otpc_policy.catalog.schemas.trust import TrustTable
+from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.errors import ConfigurationError, MalformedCertificate
 from otpc_policy.pki.anchors import problem_with_anchor, web_anchor_set
 from otpc_policy.pki.certificate import view_certificate
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.settings import Settings, TrustSettings
 
 
-def trust_from(settings: Settings) -> Trust:
+def trust_from(settings: CatalogSources) -> Trust:
     """Return the trust that the settings describe. Raises ConfigurationError with the problems of every entry."""
     entries = []
     problems: list[str] = []
@@ -24,11 +25,13 @@ def trust_from(settings: Settings) -> Trust:
     if problems:
         raise ConfigurationError(problems)
     roots = mozilla_roots()
-    web_anchor_set(roots)  # decoding them all takes 50 ms, which the first caller's deadline may not have
+    web_anchor_set(
+        roots
+    )  # decoding them all takes 50 ms, which the first caller's deadline may not have
     return Trust(mozilla_roots=roots, entries=tuple(entries))
 
 
-def _entry(entry: TrustSettings, place: str, problems: list[str]) -> TrustEntry:
+def _entry(entry: TrustTable, place: str, problems: list[str]) -> TrustEntry:
     before = len(problems)
     anchors: tuple[bytes, ...] = ()
     pins = set(entry.certificate_sha256)
@@ -36,7 +39,9 @@ def _entry(entry: TrustSettings, place: str, problems: list[str]) -> TrustEntry:
         anchors = _certificates(entry.anchor_file, f"{place}.anchor_file", problems)
         complaints = (problem_with_anchor(der) for der in anchors)
         problems.extend(
-            f"{place}.anchor_file: {entry.anchor_file}: certificate {number}: {complaint}" for number, complaint in enumerate(complaints, 1) if complaint
+            f"{place}.anchor_file: {entry.anchor_file}: certificate {number}: {complaint}"
+            for number, complaint in enumerate(complaints, 1)
+            if complaint
         )
     if entry.certificate_file is not None:
         leaf = _certificates(entry.certificate_file, f"{place}.certificate_file", problems)[:1]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.catalog.watch import documents_in, stamp_of
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.server.folders import documents_in, stamp_of
-from tests.server.reloading import MountedFolder
+from tests.catalog.reloading import MountedFolder
 
 
 def test_documents_are_those_that_are_meant(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.catalog.trust import trust_from
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.pki.roots import mozilla_roots
-from otpc_policy.server.trust import trust_from
 from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority, self_signed
 
@@ -25,13 +25,30 @@ def test_anchor_files_and_pins_become_entries(tmp_path: Path) -> None:
     ends = datetime(2030, 1, 1, tzinfo=UTC)
     settings = Settings(
         trust=[
-            {"hosts": ["A.test"], "anchor_file": str(tmp_path / "ca.pem"), "note": "agreed", "ends": ends},
-            {"hosts": ["b.test", "*.b.test"], "certificate_file": str(tmp_path / "leaf.pem"), "spki_sha256": "AB" * 32},
+            {
+                "hosts": ["A.test"],
+                "anchor_file": str(tmp_path / "ca.pem"),
+                "note": "agreed",
+                "ends": ends,
+            },
+            {
+                "hosts": ["b.test", "*.b.test"],
+                "certificate_file": str(tmp_path / "leaf.pem"),
+                "spki_sha256": "AB" * 32,
+            },
         ]
     )
     first, second = trust_from(settings).entries
-    assert (first.hosts, first.anchors, first.note, first.ends_at) == (("a.test",), (authority.der,), "agreed", ends)
-    assert (second.certificate_pins, second.spki_pins) == (frozenset({leaf.sha256}), frozenset({"ab" * 32}))
+    assert (first.hosts, first.anchors, first.note, first.ends_at) == (
+        ("a.test",),
+        (authority.der,),
+        "agreed",
+        ends,
+    )
+    assert (second.certificate_pins, second.spki_pins) == (
+        frozenset({leaf.sha256}),
+        frozenset({"ab" * 32}),
+    )
     assert not second.anchors
 
 
@@ -50,7 +67,13 @@ def test_every_problem_of_every_entry_is_named_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         trust_from(Settings(trust=entries))
     places = [problem.split(": ")[0] for problem in raised.value.problems]
-    assert places == ["trust.0.anchor_file", "trust.1.anchor_file", "trust.2.anchor_file", "trust.3.certificate_file", "trust.4"]
+    assert places == [
+        "trust.0.anchor_file",
+        "trust.1.anchor_file",
+        "trust.2.anchor_file",
+        "trust.3.certificate_file",
+        "trust.4",
+    ]
     assert "No such file" in raised.value.problems[0]
     assert "not a CA" in raised.value.problems[1]
     assert "private key" in raised.value.problems[2]

@@ -8,9 +8,9 @@ from typing import Protocol
 import structlog
 
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.load import GenerationLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
 from otpc_policy.errors import ConfigurationError
-from otpc_policy.server.loading import GenerationLoader
 
 # One problem a line; an operator who broke more than this mends these first.
 _LOGGED_PROBLEMS = 20
@@ -29,7 +29,9 @@ class Reloader:
     Raises ConfigurationError if the first generation cannot be loaded.
     """
 
-    def __init__(self, loader: GenerationLoader, *, observer: ReloadObserver, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, loader: GenerationLoader, *, observer: ReloadObserver, now: Callable[[], datetime]
+    ) -> None:
         self._loader = loader
         self._observer = observer
         self._now = now
@@ -80,7 +82,13 @@ class Reloader:
             self._observer.config_reload("success")
             self._observer.config_loaded(True, self._now())
             tell = self._log.info if changed or cause != "change" else self._log.debug
-            tell("configuration_reloaded", cause=cause, changed=changed, revision=self._current.revision, partners=len(self._current.partners))
+            tell(
+                "configuration_reloaded",
+                cause=cause,
+                changed=changed,
+                revision=self._current.revision,
+                partners=len(self._current.partners),
+            )
             return self._current
 
     async def watch(self, poll_s: float) -> None:
@@ -125,11 +133,21 @@ class Reloader:
         self._observer.config_loaded(False, self._now())
         more = len(problems) - _LOGGED_PROBLEMS
         told = [*problems[:_LOGGED_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-        self._log.error("configuration_refused", cause=cause, problems=told, revision=self._current.revision)
+        self._log.error(
+            "configuration_refused", cause=cause, problems=told, revision=self._current.revision
+        )
 
 
 def calendar_of(generation: Catalog) -> DeadlineCalendar:
     """Return every end in a generation: of partners, and of the trust of the settings."""
-    ends = [(one.kind, one.ends_at) for partner in generation.partners.partners for one in deadlines(partner)]
-    ends += [(DeadlineKind.ANCHOR if one.anchors else DeadlineKind.PIN, one.ends_at) for one in generation.trust.entries if one.ends_at is not None]
+    ends = [
+        (one.kind, one.ends_at)
+        for partner in generation.partners.partners
+        for one in deadlines(partner)
+    ]
+    ends += [
+        (DeadlineKind.ANCHOR if one.anchors else DeadlineKind.PIN, one.ends_at)
+        for one in generation.trust.entries
+        if one.ends_at is not None
+    ]
     return DeadlineCalendar(ends)
