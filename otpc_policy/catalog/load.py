@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from otpc_policy.catalog.context import Catalog
-from otpc_policy.catalog.partners.folder import PartnerReader, unknown_policies
+from otpc_policy.catalog.partners.folder import PartnerFolder, unknown_policies
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policy_files import policies_from, policy_paths
 from otpc_policy.catalog.policy_test_files import case_files_beside, require_policy_tests
@@ -29,7 +29,7 @@ class GenerationLoader:
 
     def __init__(self, settings: CatalogSources) -> None:
         self._settings = settings
-        self._partners = PartnerReader(settings.partners_dir)
+        self._partners = PartnerFolder(settings.partners_dir)
         self.stamp: Stamp = ()
         """Of the files as they were when the last load began, whether or not it succeeded."""
 
@@ -78,7 +78,7 @@ class GenerationLoader:
         return generation
 
 
-def read_generation(settings: CatalogSources, reader: PartnerReader) -> Catalog:
+def read_generation(settings: CatalogSources, reader: PartnerFolder) -> Catalog:
     """Return everything that judges as the files say it, its policy tests not yet run. Raises ConfigurationError with every problem."""
     problems: list[str] = []
     policies = _or_problems(lambda: policies_from(settings), problems)

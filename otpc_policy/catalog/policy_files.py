@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from otpc_policy.catalog.files import documents_in
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.catalog.policy_test_files import CASES_SUFFIX
 from otpc_policy.catalog.sources import CatalogSources
-from otpc_policy.catalog.watch import documents_in
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.policy.model import Policy, PolicySet
 
@@ -25,7 +25,7 @@ def policies_from(settings: CatalogSources) -> PolicySet:
         policies[policy.name] = policy
     if not problems and settings.default_policy not in policies:
         problems.append(
-            f"default_policy: no policy is named {settings.default_policy!r}; there are {', '.join(sorted(policies))}"
+            f"default_policy: no policy is named {settings.default_policy!r}; expected one of {', '.join(sorted(policies))}"
         )
     if problems:
         raise ConfigurationError(problems)
@@ -37,7 +37,7 @@ def policy_paths(settings: CatalogSources, problems: list[str] | None = None) ->
     found: tuple[Path, ...] = ()
     if settings.policies_dir is not None:
         try:
-            found = documents_in(settings.policies_dir, "policies_dir")
+            found = tuple(map(Path, documents_in(settings.policies_dir, "policies_dir")))
         except ConfigurationError as error:
             if problems is not None:
                 problems.extend(error.problems)

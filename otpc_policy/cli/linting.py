@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from otpc_policy.catalog.files import documents_in
 from otpc_policy.catalog.load import GenerationLoader
 from otpc_policy.catalog.partners.deadlines import ENDS_SOON, deadlines
 from otpc_policy.catalog.partners.document import PartnerDocument, is_partner_document, read_partner_document
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.catalog.policy_test_files import CASES_SUFFIX
-from otpc_policy.catalog.watch import documents_in
 from otpc_policy.cli.certificates import STDIN
 from otpc_policy.cli.configuration import read_settings
 from otpc_policy.errors import ConfigurationError
@@ -67,7 +67,7 @@ def _contents(paths: Iterable[str], problems: list[str]) -> Iterator[tuple[str, 
             yield "stdin", sys.stdin.buffer.read()
         elif Path(path).is_dir():
             try:
-                files = documents_in(Path(path), "folder")
+                files = list(map(Path, documents_in(Path(path), "folder")))
             except ConfigurationError as error:
                 problems.extend(error.problems)
                 continue

@@ -23,7 +23,7 @@ def run_tests(
     Exit status: 0 every test passes, 1 at least one does not, 2 nothing to run, or a file that cannot be used.
     """
     from otpc_policy.catalog.load import read_generation  # noqa: PLC0415
-    from otpc_policy.catalog.partners.folder import PartnerReader  # noqa: PLC0415
+    from otpc_policy.catalog.partners.folder import PartnerFolder  # noqa: PLC0415
     from otpc_policy.catalog.policy_test_files import CASES_SUFFIX, case_files_in, read_policy_tests  # noqa: PLC0415
     from otpc_policy.catalog.policy_test_judge import judge_under  # noqa: PLC0415
     from otpc_policy.catalog.policy_tests import run_policy_tests  # noqa: PLC0415
@@ -35,7 +35,7 @@ def run_tests(
     files = [file for path in paths for file in (case_files_in(path) if path.is_dir() else (path,))]
     if not files:
         raise CommandFailed([f"{', '.join(map(str, paths))}: holds no test; their names end in {CASES_SUFFIX}"], ExitStatus.USAGE)
-    generation = read_generation(settings, PartnerReader(settings.partners_dir))
+    generation = read_generation(settings, PartnerFolder(settings.partners_dir))
     outcomes = run_policy_tests(read_policy_tests(files), generation.policies, judge_under(generation))
     for outcome in outcomes:
         _print(outcome)

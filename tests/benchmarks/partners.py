@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tomli import loads
+
 from otpc_policy.catalog.load import GenerationLoader
-from otpc_policy.catalog.partners.folder import PartnerReader
+from otpc_policy.catalog.partners.folder import PartnerFolder
 from otpc_policy.catalog.partners.index import PartnerIndex
-from otpc_policy.catalog.toml_decoder import loads
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority
@@ -50,13 +51,13 @@ def _break_one(folder: Path, entries: int) -> None:
     broken = folder / f"p{entries // 2:05d}.toml"
     broken.write_text(broken.read_text(encoding="utf-8").replace("ends = 2027-03-01T00:00:00Z", "ends = 2027-03-01"), encoding="utf-8")
     try:
-        PartnerReader(folder).read()
+        PartnerFolder(folder).read()
     except ConfigurationError as error:
         print(f"one broken among {entries}: {'; '.join(error.problems).replace(str(folder), folder.name)}")
 
 
 def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
-    reader = PartnerReader(folder)
+    reader = PartnerFolder(folder)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     index = reader.read()
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s

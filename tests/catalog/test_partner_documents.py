@@ -1,9 +1,10 @@
-"""Documents of partners become values, or say with file and line what is wrong with them."""
+"""Documents of partners become values, or every problem with file, line and key."""
 
 from datetime import UTC, datetime
 
 import pytest
 
+from otpc_policy.catalog.partners.document import is_partner_document
 from otpc_policy.catalog.partners.entry import EndpointPattern, TrustKind
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import ClientAuth
@@ -24,7 +25,10 @@ def test_an_entry_says_all_it_can_say() -> None:
     text = f"""\
 id = "bank"
 owner = "onboarding@example.com"
-endpoints = ["API.bank.example", "api.bank.example:8443", "*.otp.bank.example:443", "[2001:DB8::1]:8443", "192.0.2.7", "bücher.example"]
+endpoints = [
+  "API.bank.example", "api.bank.example:8443", "*.otp.bank.example:443",
+  "[2001:DB8::1]:8443", "192.0.2.7", "bücher.example",
+]
 policy = "otpc-2024-12-strict"
 server_names = ["Edge.bank.example"]
 client_auth = "required"
@@ -99,165 +103,178 @@ def test_many_entries_stand_in_one_document() -> None:
     assert read.place_of(read.partners[1], "owner") == "bank.toml:7"
 
 
+INSTANT = "must be a date and time with a zone, such as 2027-01-01T00:00:00Z"
+EXACTLY_ONE = "needs exactly one of certificate_sha256, spki_sha256, ca_pem"
+
+
+def waived(code: str, *, rest: str = "") -> str:
+    """An entry with a waiver of this code; rest: further lines of the waiver."""
+    return HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", code) + rest
+
+
+def ending(value: str) -> str:
+    """An entry whose pin ends at this TOML value."""
+    return HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", value)
+
+
+def without(line: str, text: str) -> str:
+    """The text without the line that begins like this."""
+    lines = text.splitlines(keepends=True)
+    assert any(one.startswith(line) for one in lines)
+    return "".join(one for one in lines if not one.startswith(line))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("id = \n", "bank.toml:1: Invalid value"),
-        ('id = "bank"\n\nid = "bank"\n', "bank.toml:3: Cannot overwrite a value"),
-        ("", "bank.toml:1: id is missing"),
-        (HEAD.replace('owner = "onboarding@example.com"\n', ""), "bank.toml:1: owner is missing"),
-        (HEAD.replace("bank", "Big Bank", 1), "bank.toml:1: id: 'Big Bank' is no id"),
-        (HEAD.replace("onboarding@example.com", " "), "bank.toml:2: owner: ' ' is not a text"),
-        (
-            HEAD.replace('["api.bank.example"]', "[]"),
-            "bank.toml:3: endpoints: endpoints is missing or empty",
-        ),
-        (
-            HEAD.replace('["api.bank.example"]', '"api.bank.example"'),
-            "bank.toml:3: endpoints: 'api.bank.example' is not a list",
-        ),
+        ("id = \n", "1: Invalid value"),
+        ('id = "bank"\n\nid = "bank"\n', "3: Cannot overwrite a value"),
+        ("", "1: id: is missing"),
+        ("", "1: endpoints: is missing"),
+        (without("owner", HEAD), "1: owner: is missing"),
+        (HEAD.replace("bank", "Big Bank", 1), "1: id: must be at most 63 lower-case letters"),
+        (HEAD.replace('"bank"', "7", 1), "1: id: must be text"),
+        (HEAD.replace("onboarding@example.com", " "), "2: owner: must not be blank"),
+        (HEAD.replace('["api.bank.example"]', "[]"), "3: endpoints: is empty"),
+        (HEAD.replace("[", "").replace("]", ""), "3: endpoints: must be a list"),
+        (HEAD.replace('"api.bank.example"', "443"), "3: endpoints.0: must be text, such as"),
         (
             HEAD + 'clientauth = "none"\n',
-            "bank.toml:4: clientauth: is no key here; there are client_auth, ",
+            "4: clientauth: unknown key; expected one of id, owner, endpoints, policy, ",
         ),
-        (HEAD + 'client_auth = "optional"\n', "bank.toml:4: client_auth: 'optional' is neither"),
-        (HEAD + "policy = 3\n", "bank.toml:4: policy: 3 is not a text"),
+        (HEAD + 'client_auth = "optional"\n', "4: client_auth: must be one of required, none"),
+        (HEAD + "client_auth = true\n", "4: client_auth: must be one of required, none"),
+        (HEAD + "policy = 3\n", "4: policy: must be text"),
         (
             HEAD + 'server_names = [\n  "good.example",\n  "192.0.2.1",\n]\n',
-            "bank.toml:6: server_names.1: '192.0.2.1' is an IP address",
+            "6: server_names.1: '192.0.2.1' is an IP address",
         ),
-        (HEAD + 'trusted = ["x"]\n', "bank.toml:4: trusted: is not a list of tables"),
-        (HEAD + TRUSTED.replace(PIN, "ab" * 31), "bank.toml:5: trusted.0.certificate_sha256: "),
+        (HEAD + 'trusted = ["x"]\n', "4: trusted.0: must be a table"),
+        (HEAD + 'trusted = "x"\n', "4: trusted: must be a list"),
+        (HEAD + "trusted = { x = 1 }\n", "4: trusted: must be a list"),
         (
-            HEAD + TRUSTED.replace('note = "agreed"\n', ""),
-            "bank.toml:4: trusted.0: note is missing",
+            HEAD + TRUSTED.replace(PIN, "ab" * 31),
+            "5: trusted.0.certificate_sha256: must be a SHA-256",
         ),
+        (HEAD + without("note", TRUSTED), "4: trusted.0.note: is missing"),
         (
             HEAD + TRUSTED + 'spki_sha256 = "x"\n',
-            "bank.toml:4: trusted.0: one of certificate_sha256, spki_sha256, ca_pem is needed; certificate_sha256 and spki",
+            f"4: trusted.0: {EXACTLY_ONE}; it has certificate_sha256 and spki_sha256",
         ),
         (
             HEAD + '[[trusted]]\nnote = "x"\n',
-            "bank.toml:4: trusted.0: one of certificate_sha256, spki_sha256, ca_pem is needed; none is there",
+            f"4: trusted.0: {EXACTLY_ONE}; it has none",
         ),
+        (ending("2027-03-01"), f"7: trusted.0.ends: {INSTANT}; 2027-03-01 has no time"),
+        (ending("07:30:00"), f"7: trusted.0.ends: {INSTANT}; 07:30:00 has no date"),
         (
-            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01"),
-            "bank.toml:7: trusted.0.ends: datetime.date(2027, 3, 1) is no instant",
+            ending("2027-03-01T00:00:00"),
+            f"7: trusted.0.ends: {INSTANT}; 2027-03-01T00:00:00 has no zone",
         ),
-        (
-            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-03-01T00:00:00"),
-            "bank.toml:7: trusted.0.ends: 2027-03-01T00:00:00 lacks its offset",
-        ),
-        (
-            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "2027-02-30T00:00:00Z"),
-            "bank.toml:7: Invalid date or datetime",
-        ),
-        (
-            HEAD + TRUSTED.replace("2027-03-01T00:00:00Z", "9999-12-31T23:59:59Z"),
-            "bank.toml:7: trusted.0.ends: 9999-12-31T23:59:59+00:00 is too far away",
-        ),
+        (ending('"2027-03-01"'), f"7: trusted.0.ends: {INSTANT}, without quotes"),
+        (ending("[2027]"), f"7: trusted.0.ends: {INSTANT}"),
+        (ending("2027-02-30T00:00:00Z"), "7: Invalid date or datetime"),
+        (ending("9999-12-31T23:59:59Z"), "7: trusted.0.ends: must be between 1970 and 9000"),
         (
             HEAD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n',
-            "bank.toml:5: trusted.0.ca_pem: holds no certificate in PEM",
+            "5: trusted.0.ca_pem: holds no certificate in PEM",
         ),
-        (HEAD + TRUSTED + "x = 1\n", "bank.toml:8: trusted.0.x: is no key here"),
+        (HEAD + "[[trusted]]\nca_pem = 1\n", "5: trusted.0.ca_pem: must be text"),
+        (HEAD + TRUSTED + "x = 1\n", "8: trusted.0.x: unknown key; expected one of certificate_"),
+        (HEAD + without("ends", WAIVER), "4: waivers.0.ends: is missing"),
+        (HEAD + without("reason", WAIVER), "4: waivers.0.reason: is missing"),
+        (HEAD + without("owner", WAIVER), "4: waivers.0.owner: is missing"),
         (
-            HEAD + WAIVER.replace("ends = 2027-03-01T00:00:00Z\n", ""),
-            "bank.toml:4: waivers.0: ends is missing",
+            waived("CERTIFICATE_UNTRUSTED"),
+            "5: waivers.0.code: CERTIFICATE_UNTRUSTED can never be waived",
         ),
+        (waived("TLS_NOT_SERVED"), "5: waivers.0.code: TLS_NOT_SERVED can never be waived"),
         (
-            HEAD + WAIVER.replace('reason = "change window"\n', ""),
-            "bank.toml:4: waivers.0: reason is missing",
-        ),
-        (
-            HEAD + WAIVER.replace('owner = "onboarding@example.com"\n', ""),
-            "bank.toml:4: waivers.0: owner is missing",
-        ),
-        (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_UNTRUSTED"),
-            "bank.toml:5: waivers.0.code: CERTIFICATE_UNTRUSTED can never be waived",
+            waived("CERTIFICATE_NAME_MISMATCH"),
+            "5: waivers.0.code: CERTIFICATE_NAME_MISMATCH can never be waived",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TLS_NOT_SERVED"),
-            "bank.toml:5: waivers.0.code: TLS_NOT_SERVED can never be waived",
+            waived("CERTIFICATE_REVOKED"),
+            "5: waivers.0.code: CERTIFICATE_REVOKED can never be waived",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_NAME_MISMATCH"),
-            "bank.toml:5: waivers.0.code: CERTIFICATE_NAME_MISMATCH can never",
+            waived("TARGET_ADDRESS_FORBIDDEN"),
+            "5: waivers.0.code: TARGET_ADDRESS_FORBIDDEN can never be waived",
+        ),
+        (waived("MEASUREMENT_INCOMPLETE"), "5: waivers.0.code: MEASUREMENT_INCOMPLETE says that"),
+        (waived("NONSENSE"), "5: waivers.0.code: 'NONSENSE' is no finding code"),
+        (
+            waived("TLS_VERSION_BELOW_MINIMUM"),
+            "4: waivers.0: a waiver of TLS_VERSION_BELOW_MINIMUM must list the versions",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED"),
-            "bank.toml:5: waivers.0.code: CERTIFICATE_REVOKED can never be waived",
+            waived("CIPHER_SUITE_INSECURE"),
+            "4: waivers.0: a waiver of CIPHER_SUITE_INSECURE must list the suites",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TARGET_ADDRESS_FORBIDDEN"),
-            "bank.toml:5: waivers.0.code: TARGET_ADDRESS_FORBIDDEN can never",
+            waived("CIPHER_SUITE_NONE_REQUIRED"),
+            "4: waivers.0: a waiver of CIPHER_SUITE_NONE_REQUIRED must list the suites that are",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "MEASUREMENT_INCOMPLETE"),
-            "bank.toml:5: waivers.0.code: MEASUREMENT_INCOMPLETE says that something is unknown",
+            waived("CERTIFICATE_EXPIRED", rest='versions = ["TLS 1.1"]\n'),
+            "4: waivers.0: a waiver of CERTIFICATE_EXPIRED covers the code and must list no ",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "NONSENSE"),
-            "bank.toml:5: waivers.0.code: 'NONSENSE' is no finding code",
+            waived("CERTIFICATE_EXPIRED", rest='versions = ["TLSv1.1"]\n'),
+            "9: waivers.0.versions.0: must be one of SSL 2, SSL 3, ",
         ),
         (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "TLS_VERSION_BELOW_MINIMUM"),
-            "bank.toml:4: waivers.0: a waiver of TLS_VERSION_BELOW_MINIMUM lists the versions",
+            waived("CERTIFICATE_EXPIRED", rest='suites = ["ECDHE-RSA-AES128-SHA"]\n'),
+            "9: waivers.0.suites.0: 'ECDHE-RSA-AES128-SHA' is OpenSSL's name; write 'TLS_",
         ),
-        (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_INSECURE"),
-            "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_INSECURE lists the suites",
-        ),
-        (
-            HEAD + WAIVER.replace("CERTIFICATE_EXPIRED", "CIPHER_SUITE_NONE_REQUIRED"),
-            "bank.toml:4: waivers.0: a waiver of CIPHER_SUITE_NONE_REQUIRED lists",
-        ),
-        (
-            HEAD + WAIVER + 'versions = ["TLS 1.1"]\n',
-            "bank.toml:4: waivers.0: a waiver of CERTIFICATE_EXPIRED lists no suites and no versions",
-        ),
-        (
-            HEAD + WAIVER + 'versions = ["TLSv1.1"]\n',
-            "bank.toml:9: waivers.0.versions.0: 'TLSv1.1' is not one of SSL 2, SSL 3",
-        ),
-        (
-            HEAD + WAIVER + 'suites = ["ECDHE-RSA-AES128-SHA"]\n',
-            "bank.toml:9: waivers.0.suites.0: 'ECDHE-RSA-AES128-SHA' is OpenSSL's name; write 'TLS_",
-        ),
-        (
-            '[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n[[partner]]\nid = "b"\n',
-            "bank.toml:5: partner.1: owner is missing",
-        ),
-        (
-            'x = 1\n[[partner]]\nid = "a"\nowner = "o"\nendpoints = ["a.example"]\n',
-            "bank.toml:1: x: is no key here",
-        ),
-        ('partner = "x"\n', "bank.toml:1: partner: is not a list of tables"),
+        (f"[[partner]]\n{HEAD}[[partner]]\nid = 'b'\n", "5: partner.1.owner: is missing"),
+        (f"x = 1\n[[partner]]\n{HEAD}", "1: x: unknown key; expected one of partner"),
+        ('partner = "x"\n', "1: partner: must be a list"),
+        ("partner = [1]\n", "1: partner.0: must be a table"),
     ],
 )
-def test_a_problem_is_told_with_file_and_line(text: str, problem: str) -> None:
-    assert any(one.startswith(problem) for one in problems(text)), problems(text)
+def test_a_problem_is_reported_with_file_line_and_key(text: str, problem: str) -> None:
+    assert any(one.startswith(f"bank.toml:{problem}") for one in problems(text)), problems(text)
 
 
-def test_a_leaf_is_no_private_ca_and_its_pin_is_told() -> None:
+def test_a_byte_order_mark_is_accepted() -> None:
+    """Windows editors write one."""
+    assert is_partner_document("\ufeff" + HEAD)
+    (partner,) = document("\ufeff" + HEAD).partners
+    assert partner.id == "bank"
+    (problem,) = problems("\ufeff" + HEAD + "x = 1\n")
+    assert problem.startswith("bank.toml:4: x: unknown key")
+
+
+def test_a_leaf_is_refused_as_a_private_ca_and_its_pin_is_shown() -> None:
     leaf = self_signed()
-    (problem,) = problems(
-        f"{HEAD}[[trusted]]\nca_pem = '''\n{leaf.chain_pem.decode()}'''\nnote = 'n'\n"
-    )
+    pem = f"ca_pem = '''\n{leaf.chain_pem.decode()}'''"
+    (problem,) = problems(f"{HEAD}[[trusted]]\n{pem}\nnote = 'n'\n")
     assert problem.startswith("bank.toml:5: trusted.0.ca_pem: certificate 1: ")
     assert leaf.sha256 in problem
 
 
 def test_a_private_key_in_an_entry_is_refused() -> None:
-    (problem,) = problems(
-        f"{HEAD}[[trusted]]\nca_pem = '''\n{self_signed().key_pem.decode()}'''\nnote = 'n'\n"
-    )
+    pem = f"ca_pem = '''\n{self_signed().key_pem.decode()}'''"
+    (problem,) = problems(f"{HEAD}[[trusted]]\n{pem}\nnote = 'n'\n")
     assert "holds a private key" in problem
 
 
-def test_every_problem_of_a_document_is_told_at_once() -> None:
-    assert len(problems('id = "X"\nendpoints = ["*", "a.example:0"]\nx = 1\n[[waivers]]\n')) == 9
+def test_every_problem_of_a_document_is_reported_at_once_by_line() -> None:
+    text = 'id = "X"\nendpoints = ["*", "a.example:0"]\nx = 1\n[[trusted]]\n[[waivers]]\n'
+    assert [one.split(": ")[:2] for one in problems(text)] == [
+        ["bank.toml:1", "id"],
+        ["bank.toml:1", "owner"],
+        ["bank.toml:2", "endpoints.0"],
+        ["bank.toml:2", "endpoints.1"],
+        ["bank.toml:3", "x"],
+        ["bank.toml:4", "trusted.0"],
+        ["bank.toml:4", "trusted.0.note"],
+        ["bank.toml:5", "waivers.0.code"],
+        ["bank.toml:5", "waivers.0.reason"],
+        ["bank.toml:5", "waivers.0.owner"],
+        ["bank.toml:5", "waivers.0.ends"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -270,19 +287,21 @@ def test_every_problem_of_a_document_is_told_at_once() -> None:
         ("*api.bank.example", "whole left-most label"),
         ("api.*.example", "whole left-most label"),
         ("*.*.bank.example", "whole left-most label"),
-        ("https://api.bank.example", "no TCP port"),
+        ("https://api.bank.example", "is a URL; an endpoint is a host and a port"),
+        ("https://api.bank.example/", "is a URL"),
+        ("HTTP://api.bank.example:8443/path", "is a URL"),
         ("api.bank.example/path", "bare host"),
-        ("api.bank.example:0", "no TCP port"),
-        ("api.bank.example:65536", "no TCP port"),
-        ("api.bank.example:*", "no TCP port"),
-        ("api.bank.example:", "no TCP port"),
+        ("api.bank.example:0", "not a TCP port"),
+        ("api.bank.example:65536", "not a TCP port"),
+        ("api.bank.example:*", "not a TCP port"),
+        ("api.bank.example:", "not a TCP port"),
         ("2001:db8::1", "brackets"),
-        ("[2001:db8::1", "is no endpoint"),
-        ("", "is no endpoint"),
+        ("[2001:db8::1", "is not an endpoint"),
+        ("", "is not an endpoint"),
         ("127.1", "ends in a number"),
     ],
 )
-def test_what_is_no_endpoint_is_refused(endpoint: str, says: str) -> None:
+def test_what_is_not_an_endpoint_is_refused(endpoint: str, says: str) -> None:
     (problem,) = problems(HEAD.replace("api.bank.example", endpoint))
     assert problem.startswith("bank.toml:3: endpoints.0: ")
     assert says in problem, problem

@@ -74,7 +74,7 @@ async def test_what_cannot_be_used_leaves_the_last_good_generation_and_is_told_w
     with structlog.testing.capture_logs() as logs, pytest.raises(ConfigurationError) as raised:
         await held.reload("test")
     (problem,) = raised.value.problems
-    assert problem == f"{folder.path}/bank.toml:3: owner: 7 is not a text that says something"
+    assert problem == f"{folder.path}/bank.toml:3: owner: must be text"
     assert held.current is before
     assert [(one["event"], one["log_level"], one["problems"], one["revision"]) for one in logs] == [
         ("configuration_refused", "error", [problem], before.revision)
@@ -102,9 +102,9 @@ async def test_validation_changes_nothing_and_counts_nothing(folder: MountedFold
     [
         (
             GOOD + 'policy = "nope"\n',
-            "bank.toml:4: policy: no policy is named 'nope'; there are mozilla-intermediate, ",
+            "bank.toml:4: policy: no policy is named 'nope'; expected one of mozilla-intermediate, ",
         ),
-        ("", "bank.toml:1: id is missing"),
+        ("", "bank.toml:1: id: is missing"),
         (
             GOOD + '[[trusted]]\nca_pem = "x"\nnote = "n"\n',
             "bank.toml:5: trusted.0.ca_pem: holds no certificate",
@@ -125,7 +125,7 @@ async def test_a_first_load_that_fails_ends_the_start(
 async def test_an_emptied_folder_is_refused(folder: MountedFolder) -> None:
     held = reloader(folder)
     folder.swap()
-    with pytest.raises(ConfigurationError, match="holds no document"):
+    with pytest.raises(ConfigurationError, match="contains no documents"):
         await held.reload("test")
     assert len(held.current.partners) == 1
 
@@ -272,8 +272,6 @@ async def test_a_broken_file_among_thousands_is_told_alone(tmp_path: Path) -> No
     (folder / "p00123.toml").write_text(BAD)
     with pytest.raises(ConfigurationError) as raised:
         await held.reload("test")
-    assert raised.value.problems == (
-        f"{folder}/p00123.toml:3: owner: 7 is not a text that says something",
-    )
+    assert raised.value.problems == (f"{folder}/p00123.toml:3: owner: must be text",)
     os.unlink(folder / "p00123.toml")
     assert len((await held.reload("test")).partners) == 799

@@ -1,27 +1,10 @@
-"""Folders of documents: what belongs to them, and that no change goes unseen."""
+"""No change of a watched file goes unseen."""
 
 import os
 from pathlib import Path
 
-import pytest
-
-from otpc_policy.catalog.watch import documents_in, stamp_of
-from otpc_policy.errors import ConfigurationError
+from otpc_policy.catalog.watch import stamp_of
 from tests.catalog.reloading import MountedFolder
-
-
-def test_documents_are_those_that_are_meant(tmp_path: Path) -> None:
-    for name in ("b.toml", "a.toml", ".hidden.toml", "c.toml~", "notes.md"):
-        (tmp_path / name).write_text("x = 1\n")
-    (tmp_path / "folder.toml").mkdir()
-    assert [one.name for one in documents_in(tmp_path, "partners_dir")] == ["a.toml", "b.toml"]
-
-
-def test_a_folder_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"partners_dir: .*: holds no document"):
-        documents_in(tmp_path, "partners_dir")
-    with pytest.raises(ConfigurationError, match=r"partners_dir: .*: No such file"):
-        documents_in(tmp_path / "missing", "partners_dir")
 
 
 def test_every_change_changes_the_stamp(tmp_path: Path) -> None:
@@ -52,7 +35,6 @@ def test_swapping_the_link_of_a_mounted_folder_changes_the_stamp(tmp_path: Path)
     mounted = MountedFolder(tmp_path / "mounted")
     mounted.swap(one="a")
     before = stamp_of([mounted.path])
-    assert [one.name for one in documents_in(mounted.path, "partners_dir")] == ["one.toml"]
     mounted.swap(one="a")
     assert stamp_of([mounted.path]) != before
 

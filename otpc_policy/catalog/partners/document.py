@@ -1,90 +1,67 @@
-"""Documents of partners: TOML, one entry as the whole document or many as [[partner]], read strictly, every problem with its line."""
+"""Documents of partners: TOML text to entries, or to every problem with its line."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from otpc_policy.catalog.partners.entry import Partner
-from otpc_policy.catalog.partners.reader import EntryReader
-from otpc_policy.catalog.toml_decoder import TOMLDecodeError, loads
-from otpc_policy.catalog.toml_lines import KeyPath, read_toml
+from otpc_policy.catalog.problems import problems_of, refusal
+from otpc_policy.catalog.schemas.partner import PartnersDocument, PartnerTable
+from otpc_policy.catalog.toml_lines import KeyPath, TomlLines, decode_toml
 from otpc_policy.errors import ConfigurationError
 
 _MANY = "partner"
-_TELLING_KEYS = frozenset(
-    {_MANY, "id", "owner", "endpoints", "server_names", "client_auth", "trusted", "waivers"}
-)
+# Any of them tells such a document from a policy.
+_TELLING_KEYS = frozenset({_MANY, *PartnerTable.model_fields}) - {"policy"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartnerDocument:
-    """One document. place: its name in problems. is_many: its entries stand under [[partner]]."""
+    """One document. is_many: its entries stand under [[partner]]."""
 
-    place: str
-    text: str = field(repr=False)
+    lines: TomlLines = field(repr=False)
     is_many: bool
     partners: tuple[Partner, ...]
 
+    @property
+    def text(self) -> str:
+        """The document as it was read."""
+        return self.lines.text
+
     def place_of(self, partner: Partner, *path: str | int) -> str:
-        """Return "place:line" of something in the entry of one of these partners."""
+        """Return "place:line" of a key in the entry of one of these partners."""
         entry: KeyPath = (_MANY, partner.number) if self.is_many else ()
-        return read_toml(self.text, self.place).at((*entry, *path))
+        return self.lines.at((*entry, *path))
 
 
 def is_partner_document(text: str) -> bool:
-    """Tell a document of partners from others by the keys at its top. What is no TOML is none."""
+    """Tell a document of partners from a policy by its top-level keys. False for invalid TOML."""
     try:
-        return not _TELLING_KEYS.isdisjoint(loads(text))
-    except (TOMLDecodeError, RecursionError):
+        return not _TELLING_KEYS.isdisjoint(decode_toml(text, ""))
+    except ConfigurationError:
         return False
 
 
 def read_partner_document(text: str, place: str) -> PartnerDocument:
-    """Return the partners of a document. Raises ConfigurationError with every problem as "place:line: what is wrong"."""
-    document = _decoded(text, place)
-    problems: list[tuple[KeyPath, str]] = []
-    partners = []
-    for number, (path, table) in enumerate(_entries(document, problems)):
-        reader = EntryReader(path)
-        partner = reader.partner(table, number)
-        problems += reader.problems
-        if partner is not None:
-            partners.append(partner)
-    if problems:
-        lines = read_toml(text, place)
-        raise ConfigurationError(
-            [f"{lines.at(path)}: {_dotted(path)}{problem}" for path, problem in problems]
-        )
+    """Return the partners of a document. place: its name in problems.
+
+    Raises ConfigurationError with every problem as "place:line: key: what is wrong".
+    """
+    table = decode_toml(text, place)
+    lines = TomlLines(text, place)
+    is_many = _MANY in table
     return PartnerDocument(
-        place=place, text=text, is_many=_MANY in document, partners=tuple(partners)
+        lines=lines,
+        is_many=is_many,
+        partners=tuple([entry.partner(at) for at, entry in enumerate(_entries(table, lines))]),
     )
 
 
-def _decoded(text: str, place: str) -> Mapping[str, Any]:
-    """Decode without looking for lines, which is done once something is wrong: thousands of entries are read, and nearly all are good."""
+def _entries(table: dict[str, Any], lines: TomlLines) -> tuple[PartnerTable, ...]:
+    schema = PartnersDocument if _MANY in table else PartnerTable
     try:
-        document: Mapping[str, Any] = loads(text)
-        return document
-    except (TOMLDecodeError, RecursionError):
-        return read_toml(text, place).table
-
-
-def _entries(
-    document: Mapping[str, Any], problems: list[tuple[KeyPath, str]]
-) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
-    if _MANY not in document:
-        return [((), document)]
-    problems += [
-        ((key,), f"is no key here: beside [[{_MANY}]] nothing else stands at the top of a document")
-        for key in document
-        if key != _MANY
-    ]
-    tables = document[_MANY]
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        problems.append(((_MANY,), f"is not a list of tables; each begins with [[{_MANY}]]"))
-        return []
-    return [((_MANY, number), table) for number, table in enumerate(tables)]
-
-
-def _dotted(path: KeyPath) -> str:
-    return f"{'.'.join(map(str, path))}: " if path else ""
+        document = schema.model_validate(table)
+    except ValidationError as error:
+        raise refusal(problems_of(error, schema), lines) from None
+    return (document,) if isinstance(document, PartnerTable) else document.partner
