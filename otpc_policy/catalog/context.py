@@ -12,7 +12,7 @@ from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_i
 from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.endpoint import Endpoint
-from otpc_policy.facts import EndpointFacts
+from otpc_policy.facts import ClientAuth, EndpointFacts
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
 from otpc_policy.policy.finding import Finding, Verdict
@@ -30,6 +30,7 @@ class JudgingContext:
     partner_policy: the policy in the partner's entry; None where the entry names none or the same
         one. Where there are two policies, both judge and the worse verdict wins.
     trust: for this endpoint alone.
+    expected_client_auth: what was agreed with the partner; None if nothing was.
     revision: of the catalog.
     """
 
@@ -37,6 +38,7 @@ class JudgingContext:
     partner: Partner | None = None
     partner_policy: Policy | None = None
     trust: Trust
+    expected_client_auth: ClientAuth | None = None
     revision: str = ""
 
     @property
@@ -77,7 +79,7 @@ class JudgingContext:
                     policy,
                     trust=self.trust,
                     now=now,
-                    expected_client_auth=partner.client_auth if partner is not None else None,
+                    expected_client_auth=self.expected_client_auth,
                     waivers=partner.waivers if partner is not None else (),
                 )
                 for policy in self.policies
@@ -178,6 +180,7 @@ class Catalog:
             partner=partner,
             partner_policy=partner_policy,
             trust=replace(self.trust, entries=entries),
+            expected_client_auth=partner.client_auth if partner is not None else None,
             revision=self.revision,
         )
 

@@ -1,9 +1,10 @@
-"""Policy documents: TOML, read strictly, every problem reported at once with its file and line.
+"""Policies: TOML documents to values, those of this package and those of the operator.
 
-A document sets every rule and every code, or extends a built-in document and says only what differs.
+A document sets every rule and every code, or extends a built-in document and says only what
+differs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib import resources
@@ -11,26 +12,34 @@ from types import MappingProxyType
 from typing import Any
 
 from otpc_policy.catalog.effective import as_toml, merged, revision_of
-from otpc_policy.catalog.schemas.policy import EFFECTS, LIFETIMES, SEVERITIES, DocumentReader
-from otpc_policy.catalog.toml_lines import read_toml
+from otpc_policy.catalog.files import POLICY_TEST_SUFFIX, documents_in, read_text
+from otpc_policy.catalog.problems import refusal
+from otpc_policy.catalog.schemas.policy import (
+    BUILTIN_NAMES,
+    LifetimesTable,
+    RuleTable,
+    policy_problems,
+    policy_schema,
+)
+from otpc_policy.catalog.sources import CatalogSources
+from otpc_policy.catalog.toml_lines import TomlLines, decode_toml
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.policy.model import Policy, PolicySet, ResultLifetimes, RuleSettings
 from otpc_policy.policy.registry import FINDING_CODES
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
 
-BUILTIN_NAMES = ("mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict")
 DEFAULT_NAME = "otpc-2024-12"
 
 
 def parse_policy(text: str, place: str) -> Policy:
-    """Return the policy that a document describes.
+    """Return the policy that a document describes. place: its name in problems.
 
-    place: the document's name in problems. Raises ConfigurationError with every problem, each as
+    Raises ConfigurationError with every problem, each as
     "place:line: rules.tls.served.effects.TLS_NOT_SERVED: what is wrong".
     """
-    effective, extends = _effective(text, place)
-    return _build(effective, extends)
+    table = decode_toml(text, place)
+    return _policy(_effective(table, TomlLines(text, place)), table.get("extends", ""))
 
 
 @cache
@@ -40,69 +49,100 @@ def load_builtin_policies() -> PolicySet:
     return PolicySet(policies=MappingProxyType(policies), default_name=DEFAULT_NAME)
 
 
+def load_policies(sources: CatalogSources) -> PolicySet:
+    """Return the built-in policies and the operator's.
+
+    Raises ConfigurationError with the problems of every document.
+    """
+    policies = dict(load_builtin_policies().policies)
+    problems: list[str] = []
+    try:
+        places = policy_places(sources)
+    except ConfigurationError as error:
+        places = tuple(map(str, sources.policy_files))
+        problems.extend(error.problems)
+    for place in places:
+        try:
+            policy = parse_policy(read_text(place), place)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+            continue
+        if policy.name in policies:
+            problems.append(f"{place}: name: another policy is named {policy.name!r} already")
+        policies[policy.name] = policy
+    if not problems and sources.default_policy not in policies:
+        problems.append(
+            f"default_policy: no policy is named {sources.default_policy!r}; "
+            f"expected one of {', '.join(sorted(policies))}"
+        )
+    if problems:
+        raise ConfigurationError(problems)
+    return PolicySet(policies=policies, default_name=sources.default_policy)
+
+
+def policy_places(sources: CatalogSources) -> tuple[str, ...]:
+    """Return the paths of the operator's documents, without tests.
+
+    Raises ConfigurationError if their folder cannot be read or holds no document.
+    """
+    found: Sequence[str] = ()
+    if sources.policies_dir is not None:
+        found = documents_in(sources.policies_dir, "policies_dir")
+    policies = (place for place in found if not place.endswith(POLICY_TEST_SUFFIX))
+    return (*map(str, sources.policy_files), *policies)
+
+
 @cache
-def _builtin_effective(name: str) -> dict[str, Any]:
-    return _effective(_builtin_text(name), f"{name}.toml")[0]
+def _builtin_effective(name: str) -> Mapping[str, Any]:
+    text, place = _builtin_text(name), f"{name}.toml"
+    return _effective(decode_toml(text, place), TomlLines(text, place))
 
 
 def _builtin_text(name: str) -> str:
-    return (resources.files("otpc_policy.policy") / "builtin" / f"{name}.toml").read_text(
-        encoding="utf-8"
-    )
+    document = resources.files("otpc_policy.policy") / "builtin" / f"{name}.toml"
+    return document.read_text(encoding="utf-8")
 
 
-def _effective(text: str, place: str) -> tuple[dict[str, Any], str]:
-    """Return the document with everything that it inherits, and the name of what it extends."""
-    document = read_toml(text, place)
-    reader = DocumentReader(document, BUILTIN_NAMES)
-    own = reader.read()
-    extends = own.pop("extends", "")
-    base = _builtin_effective(extends) if extends else {}
-    effective = merged(base, own)
-    if "extends" not in document.table:
-        reader.demand_all(effective)
-    if "name" not in own:
-        reader.problem(("name",), "is missing")
-    if reader.problems:
-        raise ConfigurationError(reader.problems)
-    return effective, extends
+def _effective(table: Mapping[str, Any], lines: TomlLines) -> Mapping[str, Any]:
+    """Return a decoded document with everything that it inherits."""
+    if problems := policy_problems(table):
+        raise refusal(problems, lines)
+    own = {key: value for key, value in table.items() if key != "extends"}
+    return merged(_builtin_effective(table["extends"]), own) if "extends" in table else own
 
 
-def _build(effective: Mapping[str, Any], extends: str) -> Policy:
-    """Return the policy of an effective document, which has been checked."""
-    seconds = effective.get("lifetimes", {})
-    allow, deny, unknown = (
-        timedelta(seconds=seconds[key]) if key in seconds else None for key in LIFETIMES
-    )
+def _policy(effective: Mapping[str, Any], extends: str) -> Policy:
+    document = policy_schema().model_validate(effective)
     return Policy(
-        name=effective["name"],
-        title=effective["title"],
-        source=effective["source"],
-        enforcing=effective["enforcing"],
+        name=document.name,
+        title=document.title,
+        source=document.source,
+        enforcing=document.enforcing,
         revision=revision_of(effective),
-        rules=tuple(_rule_settings(rule, effective["rules"][rule.id]) for rule in RULES),
+        rules=tuple(_rule_settings(rule, document.rule(rule.id)) for rule in RULES),
         extends=extends,
-        lifetimes=ResultLifetimes(allow=allow, deny=deny, unknown=unknown),
+        lifetimes=_lifetimes(document.lifetimes),
         document=as_toml(effective),
     )
 
 
-def _rule_settings(rule: Rule, settings: Mapping[str, Any]) -> RuleSettings:
-    severities, parameters = settings.get("severities", {}), settings.get("parameters", {})
+def _lifetimes(table: LifetimesTable) -> ResultLifetimes:
+    allow, deny, unknown = (
+        None if seconds is None else timedelta(seconds=seconds)
+        for seconds in (table.allow_s, table.deny_s, table.unknown_s)
+    )
+    return ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
+
+
+def _rule_settings(rule: Rule, table: RuleTable) -> RuleSettings:
+    severities = {code: severity for code, severity in table.severities if severity is not None}
     return RuleSettings(
         id=rule.id,
-        summary=settings["summary"],
-        citation=settings["citation"],
-        effects=MappingProxyType({code: EFFECTS[settings["effects"][code]] for code in rule.codes}),
+        summary=table.summary,
+        citation=table.citation,
+        effects=MappingProxyType(dict(table.effects)),
         severities=MappingProxyType(
-            {
-                code: SEVERITIES[severities[code]]
-                if code in severities
-                else FINDING_CODES[code].severity
-                for code in rule.codes
-            }
+            {code: severities.get(code, FINDING_CODES[code].severity) for code in rule.codes}
         ),
-        parameters=MappingProxyType(
-            {one.name: one.read(parameters[one.name]) for one in rule.parameters}
-        ),
+        parameters=MappingProxyType(dict(table.parameters)),
     )

@@ -35,9 +35,9 @@ _SENTENCES: Mapping[str, str] = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "tuple_type": "must be a list",
     "dict_type": "must be a table",
     "model_type": "must be a table",
@@ -55,10 +55,11 @@ _FALLBACK = "has a value that cannot be used"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem. path: to the key in the document. sentence: see above."""
+    """One problem. path: to the key in the document. is_missing: the key is required and absent."""
 
     path: KeyPath
     sentence: str
+    is_missing: bool = False
 
     @property
     def key(self) -> str:
@@ -71,7 +72,7 @@ UnknownKey = Callable[[KeyPath, tuple[str, ...]], str]
 
 def unknown_key(_path: KeyPath, expected: tuple[str, ...]) -> str:
     """Return the sentence for a key that its table does not know."""
-    return f"unknown key; expected one of {', '.join(expected)}"
+    return f"unknown key; expected one of {', '.join(expected)}" if expected else "unknown key"
 
 
 def about_the_table(sentence: str) -> PydanticCustomError:
@@ -123,7 +124,13 @@ def _problem(details: ErrorDetails, schema: type[BaseModel], unknown: UnknownKey
         case "about_the_table":
             return Problem(path[:-1], context["sentence"])
         case kind:
-            return Problem(path, _SENTENCES.get(kind, _FALLBACK).format_map(context))
+            bounds = {name: _without_fraction(value) for name, value in context.items()}
+            sentence = _SENTENCES.get(kind, _FALLBACK).format_map(bounds)
+            return Problem(path, sentence, is_missing=kind == "missing")
+
+
+def _without_fraction(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _table_at(schema: type[BaseModel], path: KeyPath) -> type[BaseModel]:

@@ -1,4 +1,7 @@
-"""The present generation, and how another takes its place: everything is read and validated, then swapped at once. On failure the last good one stays."""
+"""The catalog in use, and how another takes its place.
+
+Everything is read and validated, then swapped at once. If that fails, the last valid catalog stays.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -8,70 +11,74 @@ from typing import Protocol
 import structlog
 
 from otpc_policy.catalog.context import Catalog
-from otpc_policy.catalog.load import GenerationLoader
+from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineCalendar, DeadlineKind, deadlines
 from otpc_policy.errors import ConfigurationError
 
-# One problem a line; an operator who broke more than this mends these first.
+# One line each in the log; an operator with more of them fixes these first.
 _LOGGED_PROBLEMS = 20
 
 
 class ReloadObserver(Protocol):
-    """Is told of loads, for metrics."""
+    """Observes loads, for metrics."""
 
     def config_loaded(self, successful: bool, at: datetime) -> None: ...
     def config_reload(self, result: str) -> None: ...
 
 
 class Reloader:
-    """Holds the present generation. Everything here runs on one event loop; only reading files runs on a thread.
+    """Holds the catalog in use. Runs on one event loop; only files are read on a thread.
 
-    Raises ConfigurationError if the first generation cannot be loaded.
+    Raises ConfigurationError if the first catalog cannot be loaded.
     """
 
     def __init__(
-        self, loader: GenerationLoader, *, observer: ReloadObserver, now: Callable[[], datetime]
+        self, loader: CatalogLoader, *, observer: ReloadObserver, now: Callable[[], datetime]
     ) -> None:
         self._loader = loader
         self._observer = observer
         self._now = now
         self._log = structlog.get_logger("otpc_policy.configuration")
         self._one_at_a_time = asyncio.Lock()
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._current = loader.load()
-        # Of the files at the last reload, whatever came of it: only another change is worth another look.
+        # Of the files at the last reload, successful or not: only another change is worth another.
         self._seen = loader.stamp
         self._calendar = calendar_of(self._current)
         observer.config_loaded(True, now())
 
     @property
     def current(self) -> Catalog:
-        """The present generation. Take it once in a call: the next look may find another."""
+        """The catalog in use. A call takes it once: the next access may return another."""
         return self._current
 
     def ask(self) -> None:
-        """Have watch reload soon, whether or not anything seems to have changed."""
-        self._asked.set()
+        """Make watch reload soon, whether or not a file has changed."""
+        self._requested.set()
 
     async def validate(self) -> Catalog:
-        """Return the generation that a reload would bring, and change nothing. Raises ConfigurationError with every problem."""
+        """Return the catalog that a reload would bring, and change nothing.
+
+        Raises ConfigurationError with every problem.
+        """
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._loader.load)
 
     async def reload(self, cause: str) -> Catalog:
-        """Read and validate everything, swap it in, and return it. Raises ConfigurationError with every problem; the last good one then stays.
+        """Read and validate everything, swap it in, and return it.
 
-        cause: for the log, such as "signal". Files that say what they said before leave the present generation as it is.
+        cause: for the log, such as "signal". If no document says anything else, the catalog in use
+        stays. Raises ConfigurationError with every problem; then it stays too.
         """
         async with self._one_at_a_time:
             try:
                 loaded = await asyncio.to_thread(self._loader.load)
             except ConfigurationError as error:
-                self._failed(cause, error.problems)
+                self._log_refusal(cause, error.problems)
+                self._count(successful=False)
                 raise
             except Exception:
-                self._observer.config_reload("failure")
-                self._observer.config_loaded(False, self._now())
+                self._count(successful=False)
                 raise
             finally:
                 self._seen = self._loader.stamp
@@ -79,10 +86,9 @@ class Reloader:
             if changed:
                 calendar = await asyncio.to_thread(calendar_of, loaded)
                 self._current, self._calendar = loaded, calendar
-            self._observer.config_reload("success")
-            self._observer.config_loaded(True, self._now())
-            tell = self._log.info if changed or cause != "change" else self._log.debug
-            tell(
+            self._count(successful=True)
+            log = self._log.info if changed or cause != "change" else self._log.debug
+            log(
                 "configuration_reloaded",
                 cause=cause,
                 changed=changed,
@@ -92,16 +98,19 @@ class Reloader:
             return self._current
 
     async def watch(self, poll_s: float) -> None:
-        """Reload whenever a file has changed, looked at every poll_s seconds (0 for never), and whenever somebody asks. Ends when cancelled."""
+        """Reload when a file has changed, and when asked. Ends when cancelled.
+
+        poll_s: seconds between two looks at the files; 0 for never.
+        """
         while True:
             cause = ""
             try:
                 if cause := await self._cause(poll_s):
                     await self.reload(cause)
             except ConfigurationError:
-                # Said and counted where it happened.
+                # Logged and counted where it happened.
                 continue
-            except Exception:  # noqa: BLE001  # the outermost frame of this task: a bug must not end the watch
+            except Exception:  # noqa: BLE001  # the outermost frame of this task
                 self._log.exception("configuration_reload_failed", cause=cause)
 
     def partner_count(self) -> int:
@@ -109,45 +118,52 @@ class Reloader:
         return len(self._current.partners)
 
     def seconds_until_next_end(self, kind: DeadlineKind) -> float:
-        """Return how long until the next waiver, pin or anchor ends; infinite if none does."""
+        """Return how long until the next waiver, pin or anchor ends; infinity if none will."""
         now = self._now()
         ends_at = self._calendar.next_end(kind, now)
         return float("inf") if ends_at is None else (ends_at - now).total_seconds()
 
     def ended(self, kind: DeadlineKind) -> int:
-        """Return how many waivers, pins or anchors have ended and are still written down."""
+        """Return how many waivers, pins or anchors have ended and are still configured."""
         return self._calendar.ended(kind, self._now())
 
     async def _cause(self, poll_s: float) -> str:
-        """Return why to reload now, or nothing."""
+        """Wait; return why to reload now, or ""."""
         try:
             async with asyncio.timeout(poll_s or None):
-                await self._asked.wait()
-            self._asked.clear()
+                await self._requested.wait()
+            self._requested.clear()
             return "signal"
         except TimeoutError:
-            return "" if await asyncio.to_thread(self._loader.stamp_now) == self._seen else "change"
+            stamp = await asyncio.to_thread(self._loader.stamp_now)
+            return "" if stamp == self._seen else "change"
 
-    def _failed(self, cause: str, problems: tuple[str, ...]) -> None:
-        self._observer.config_reload("failure")
-        self._observer.config_loaded(False, self._now())
-        more = len(problems) - _LOGGED_PROBLEMS
-        told = [*problems[:_LOGGED_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+    def _count(self, *, successful: bool) -> None:
+        self._observer.config_reload("success" if successful else "failure")
+        self._observer.config_loaded(successful, self._now())
+
+    def _log_refusal(self, cause: str, problems: tuple[str, ...]) -> None:
+        logged = list(problems[:_LOGGED_PROBLEMS])
+        if len(problems) > _LOGGED_PROBLEMS:
+            logged.append(f"and {len(problems) - _LOGGED_PROBLEMS} more")
         self._log.error(
-            "configuration_refused", cause=cause, problems=told, revision=self._current.revision
+            "configuration_refused",
+            cause=cause,
+            problems=logged,
+            revision=self._current.revision,
         )
 
 
-def calendar_of(generation: Catalog) -> DeadlineCalendar:
-    """Return every end in a generation: of partners, and of the trust of the settings."""
+def calendar_of(catalog: Catalog) -> DeadlineCalendar:
+    """Return every end in a catalog: of the partners' entries and of the settings' trust."""
     ends = [
-        (one.kind, one.ends_at)
-        for partner in generation.partners.partners
-        for one in deadlines(partner)
+        (deadline.kind, deadline.ends_at)
+        for partner in catalog.partners.partners
+        for deadline in deadlines(partner)
     ]
     ends += [
-        (DeadlineKind.ANCHOR if one.anchors else DeadlineKind.PIN, one.ends_at)
-        for one in generation.trust.entries
-        if one.ends_at is not None
+        (DeadlineKind.ANCHOR if entry.anchors else DeadlineKind.PIN, entry.ends_at)
+        for entry in catalog.trust.entries
+        if entry.ends_at is not None
     ]
     return DeadlineCalendar(ends)

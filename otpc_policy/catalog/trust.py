@@ -1,9 +1,9 @@
-"""Whom this process trusts: Mozilla's roots and the entries of the settings, whose files are read and decoded here."""
+"""Whom a process trusts: Mozilla's roots, and the entries of the settings with their files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from otpc_policy.catalog.schemas.trust import TrustTable
-from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.errors import ConfigurationError, MalformedCertificate
 from otpc_policy.pki.anchors import problem_with_anchor, web_anchor_set
 from otpc_policy.pki.certificate import view_certificate
@@ -12,61 +12,70 @@ from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust, TrustEntry
 
 
-def trust_from(settings: CatalogSources) -> Trust:
-    """Return the trust that the settings describe. Raises ConfigurationError with the problems of every entry."""
-    entries = []
+def load_trust(tables: Sequence[TrustTable]) -> Trust:
+    """Return the trust that the settings describe.
+
+    Raises ConfigurationError with the problems of every entry.
+    """
+    entries: list[TrustEntry] = []
     problems: list[str] = []
-    for number, entry in enumerate(settings.trust):
+    for number, table in enumerate(tables):
         place = f"trust.{number}"
+        found = len(problems)
+        anchors, pins = _files(table, place, problems)
+        if len(problems) > found:
+            # What the files should have held is missing; the entry is not to blame for that.
+            continue
         try:
-            entries.append(_entry(entry, place, problems))
+            entries.append(_entry(table, anchors, pins))
         except ConfigurationError as error:
             problems.extend(f"{place}: {problem}" for problem in error.problems)
     if problems:
         raise ConfigurationError(problems)
     roots = mozilla_roots()
-    web_anchor_set(
-        roots
-    )  # decoding them all takes 50 ms, which the first caller's deadline may not have
+    # Decoding them all takes 50 ms, which the first caller's deadline may not allow.
+    web_anchor_set(roots)
     return Trust(mozilla_roots=roots, entries=tuple(entries))
 
 
-def _entry(entry: TrustTable, place: str, problems: list[str]) -> TrustEntry:
-    before = len(problems)
-    anchors: tuple[bytes, ...] = ()
-    pins = set(entry.certificate_sha256)
-    if entry.anchor_file is not None:
-        anchors = _certificates(entry.anchor_file, f"{place}.anchor_file", problems)
-        complaints = (problem_with_anchor(der) for der in anchors)
-        problems.extend(
-            f"{place}.anchor_file: {entry.anchor_file}: certificate {number}: {complaint}"
-            for number, complaint in enumerate(complaints, 1)
-            if complaint
-        )
-    if entry.certificate_file is not None:
-        leaf = _certificates(entry.certificate_file, f"{place}.certificate_file", problems)[:1]
-        try:
-            pins.update(view_certificate(der).sha256 for der in leaf)
-        except MalformedCertificate as error:
-            problems.append(f"{place}.certificate_file: {entry.certificate_file}: {error}")
-    if len(problems) > before:
-        # What the files should have held is missing now; the entry would be blamed for that too.
-        raise ConfigurationError(())
+def _entry(table: TrustTable, anchors: tuple[bytes, ...], pins: frozenset[str]) -> TrustEntry:
     return TrustEntry(
-        hosts=entry.hosts,
+        hosts=table.hosts,
         anchors=anchors,
-        certificate_pins=frozenset(pins),
-        spki_pins=frozenset(entry.spki_sha256),
-        note=entry.note,
-        ends_at=entry.ends,
+        certificate_pins=pins.union(table.certificate_sha256),
+        spki_pins=frozenset(table.spki_sha256),
+        note=table.note,
+        ends_at=table.ends,
     )
 
 
-def _certificates(path: Path, place: str, problems: list[str]) -> tuple[bytes, ...]:
+def _files(
+    table: TrustTable, place: str, problems: list[str]
+) -> tuple[tuple[bytes, ...], frozenset[str]]:
+    """Return the anchors in DER and the pins that the files of an entry hold."""
+    anchors: tuple[bytes, ...] = ()
+    pins: frozenset[str] = frozenset()
+    if (file := table.anchor_file) is not None:
+        anchors = _certificates(file, f"{place}.anchor_file", problems)
+        problems.extend(
+            f"{place}.anchor_file: {file}: certificate {number}: {problem}"
+            for number, der in enumerate(anchors, 1)
+            if (problem := problem_with_anchor(der)) is not None
+        )
+    if (file := table.certificate_file) is not None:
+        try:
+            leaves = _certificates(file, f"{place}.certificate_file", problems)[:1]
+            pins = frozenset(view_certificate(der).sha256 for der in leaves)
+        except MalformedCertificate as error:
+            problems.append(f"{place}.certificate_file: {file}: {error}")
+    return anchors, pins
+
+
+def _certificates(file: Path, place: str, problems: list[str]) -> tuple[bytes, ...]:
     try:
-        return read_pem_bundle(path.read_text(encoding="utf-8", errors="replace"))
+        return read_pem_bundle(file.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
-        problems.append(f"{place}: {path}: {error.strerror or 'cannot be read'}")
+        problems.append(f"{place}: {file}: {error.strerror or 'cannot be read'}")
     except ValueError as error:
-        problems.append(f"{place}: {path}: {error}")
+        problems.append(f"{place}: {file}: {error}")
     return ()

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otpc_policy.addresses import AddressVetting
 from otpc_policy.cache.memory import MemoryFactsCache
-from otpc_policy.catalog.load import GenerationLoader
+from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
@@ -74,7 +74,7 @@ def build_application(
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, finding_codes=FINDING_CODES, rpc_methods=RPC_METHODS)
-    reloader = Reloader(GenerationLoader(settings), observer=metrics, now=chosen_clock.now)
+    reloader = Reloader(CatalogLoader(settings), observer=metrics, now=chosen_clock.now)
     metrics.watch_partners(
         reloader.partner_count,
         next_end_s={kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind},

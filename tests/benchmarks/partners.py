@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tomli import loads
 
-from otpc_policy.catalog.load import GenerationLoader
+from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.folder import PartnerFolder
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.errors import ConfigurationError
@@ -62,7 +62,7 @@ def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
     index = reader.read()
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     again_s = _timed(reader.read)
-    loader = GenerationLoader(Settings(partners_dir=folder))
+    loader = CatalogLoader(Settings(partners_dir=folder))
     stamp_s = _timed(loader.stamp_now)
     files = len(list(folder.iterdir()))
     print(f"{label:<26}{files:>8}{size / 1e6:>7.1f}{wall_s:>7.2f} s{cpu_s:>7.2f} s{again_s:>7.2f} s{stamp_s:>7.3f} s")

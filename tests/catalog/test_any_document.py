@@ -1,14 +1,18 @@
-"""Whatever an operator writes, a document is read or refused with the line of what is wrong; nothing else ever comes out of the readers."""
+"""Whatever an operator writes, a document is read, or refused with the lines of its problems.
+
+Nothing else ever comes out of the readers, and no problem speaks of Python or of pydantic.
+"""
 
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
 
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.catalog.effective import toml_value
+from otpc_policy.catalog.partners.document import read_partner_document
 from otpc_policy.catalog.policies import parse_policy
-from otpc_policy.catalog.schemas.policy_test import parse_cases
+from otpc_policy.catalog.policy_tests import parse_policy_tests
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts_codec import dump_facts
 from otpc_policy.policy.rules import RULES
@@ -16,40 +20,14 @@ from tests.support.facts import make_facts
 
 _VALUES = st.sampled_from(
     [
-        '""',
-        '"x"',
-        "0",
-        "-1",
-        "7",
-        "true",
-        "1.5",
-        "nan",
-        "-inf",
-        "[]",
-        '["x"]',
-        "[[1], {}]",
-        "{}",
-        "{ x = 1 }",
-        "2026-01-01T00:00:00Z",
-        "12:00:00",
+        *('""', '" "', '"x"', '"required"', "0", "-1", "7", "99999999999999999999", "true"),
+        *("1.5", "nan", "-inf", "1e300", "[]", '["x"]', "[1, true]", "[[1], {}]", "{}", "[{}]"),
+        *("{ x = 1 }", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01", "12:00:00"),
     ]
 )
 _POLICY_KEYS = [
-    *(
-        "name",
-        "title",
-        "source",
-        "enforcing",
-        "extends",
-        "lifetimes",
-        "lifetimes.allow_s",
-        "lifetimes.x",
-        "rules",
-        "rules.tls",
-        "rules.no.rule",
-        "x",
-        '"a.b"',
-    ),
+    *("name", "title", "source", "enforcing", "extends", "lifetimes", "lifetimes.allow_s"),
+    *("lifetimes.x", "rules", "rules.tls", "rules.no.rule", "x", '"a.b"'),
     *(f"rules.{rule.id}" for rule in RULES),
     *(
         f"rules.{rule.id}.{key}"
@@ -68,88 +46,116 @@ _POLICY_KEYS = [
         for parameter in rule.parameters
     ),
 ]
+_POLICY = {"name": 'name = "any"'}
 _CASE_KEYS = [
-    "name",
-    "facts",
-    "policy",
-    "at",
-    "anchor_files",
-    "certificate_sha256",
-    "spki_sha256",
-    "client_auth",
-    "expect",
-    "x",
+    *("name", "facts", "policy", "at", "anchor_files", "certificate_sha256", "spki_sha256"),
+    *("client_auth", "expect", "x"),
+    *(f"expect.{key}" for key in ("decision", "evaluated_decision", "codes", "codes_at_least")),
+    "expect.x",
 ]
-_CASE_KEYS += [
-    f"expect.{key}" for key in ("decision", "evaluated_decision", "codes", "codes_at_least", "x")
+_CASE = {
+    "case": "[[case]]",
+    "name": 'name = "a"',
+    "facts": 'facts = "x"',
+    "expect.decision": 'expect.decision = "DENY"',
+}
+_PARTNER_KEYS = [
+    *("id", "owner", "endpoints", "policy", "server_names", "client_auth", "trusted", "waivers"),
+    *("partner", "x"),
 ]
+_PARTNER = {"id": 'id = "any"', "owner": 'owner = "o"', "endpoints": 'endpoints = ["a.example"]'}
+_TRUSTED_KEYS = ["certificate_sha256", "spki_sha256", "ca_pem", "note", "ends", "x"]
+_WAIVER_KEYS = ["code", "suites", "versions", "reason", "owner", "ends", "x"]
 _FACTS = dump_facts(make_facts())
+# What a library or a program says, and no author of a document.
+_FOREIGN = re.compile(
+    r"Input should|valid (?:dictionary|string|number|list)|Extra inputs|Field required|Value error"
+    r"|datetime\.|<class|cannot be used|\bNone\b|\bTrue\b|\bFalse\b|object at"
+)
+
+Read = Callable[[str], object]
 
 
-def refused_or(read: Any, key: str, line: int) -> None:
-    """Read; if that is refused, every problem names a line of the document, and one of them that of the key."""
-    problems = problems_of(read)
-    lines = [re.match(r"any\.toml:([0-9]+): ", problem) for problem in problems]
-    assert all(lines), problems
-    assert not problems or {int(one[1]) for one in lines if one} & {1, line}, (key, problems)
+def read_policy(text: str) -> object:
+    return parse_policy(text, "any.toml")
 
 
-def problems_of(read: Any) -> tuple[str, ...]:
-    """What is wrong; nothing where a document is read."""
+def read_tests(text: str) -> object:
+    return parse_policy_tests(text, "any.toml", lambda _: _FACTS)
+
+
+def read_partners(text: str) -> object:
+    return read_partner_document(text, "any.toml")
+
+
+def problems_of(read: Read, text: str) -> Sequence[str]:
+    """The problems of a document; none if it is read."""
     try:
-        read()
+        read(text)
     except ConfigurationError as error:
-        return error.problems
+        return error.problems or ("a refusal that says nothing",)
     return ()
 
 
-@settings(max_examples=200, deadline=None)
+def read_or_refused(read: Read, written: dict[str, str], key: str, value: str) -> None:
+    """Read a document with this value at this key.
+
+    If it is refused, every problem names a line, and one of them that of the key or of the table.
+    """
+    lines = {**written, key: f"{key} = {value}"}
+    problems = problems_of(read, "\n".join(lines.values()))
+    placed = [re.match(r"any\.toml:([0-9]+): ", problem) for problem in problems]
+    assert all(placed), problems
+    numbers = {int(found[1]) for found in placed if found}
+    own = {number for number, name in enumerate(lines, 1) if name in (key, "table")}
+    assert not problems or numbers & {1, *own}, (key, problems)
+    assert not any(map(_FOREIGN.search, problems)), problems
+
+
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(_POLICY_KEYS), _VALUES, st.booleans())
 def test_any_value_at_any_key_of_a_policy(key: str, value: str, extends: bool) -> None:
-    lines = {
-        "name": 'name = "any"',
-        **({"extends": 'extends = "otpc-2024-12"'} if extends else {}),
-        key: f"{key} = {value}",
-    }
-    refused_or(
-        lambda: parse_policy("\n".join(lines.values()), "any.toml"), key, list(lines).index(key) + 1
-    )
+    base = {"extends": 'extends = "otpc-2024-12"'} if extends else {}
+    read_or_refused(read_policy, {**_POLICY, **base}, key, value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(_CASE_KEYS), _VALUES)
 def test_any_value_at_any_key_of_a_policy_test(key: str, value: str) -> None:
-    lines = {
-        "case": "[[case]]",
-        "name": 'name = "a"',
-        "facts": 'facts = "x"',
-        "expect.decision": 'expect.decision = "DENY"',
-    }
-    if key == "expect":
-        del lines["expect.decision"]
-    lines[key] = f"{key} = {value}"
-    refused_or(
-        lambda: parse_cases("\n".join(lines.values()), "any.toml", lambda _: _FACTS),
-        key,
-        list(lines).index(key) + 1,
-    )
+    written = {name: line for name, line in _CASE.items() if not name.startswith(f"{key}.")}
+    read_or_refused(read_tests, written, key, value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(_PARTNER_KEYS), _VALUES)
+def test_any_value_at_any_key_of_a_partner(key: str, value: str) -> None:
+    read_or_refused(read_partners, _PARTNER, key, value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(
+        [("trusted", key) for key in _TRUSTED_KEYS] + [("waivers", key) for key in _WAIVER_KEYS]
+    ),
+    _VALUES,
+)
+def test_any_value_at_any_key_of_a_table_of_a_partner(key: tuple[str, str], value: str) -> None:
+    table, name = key
+    read_or_refused(read_partners, {**_PARTNER, "table": f"[[{table}]]"}, name, value)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_is_read_back_as_it_was_written(title: str) -> None:
-    written = f'name = "any"\nextends = "otpc-2024-12"\ntitle = {toml_value("t" + title)}\n'
-    assert (
-        parse_policy(parse_policy(written, "any.toml").document, "effective.toml").title
-        == "t" + title
-    )
+    written = {"name": "any", "extends": "otpc-2024-12", "title": f"t{title}"}
+    policy = parse_policy(tomli_w.dumps(written), "any.toml")
+    again = parse_policy(policy.document, "effective.toml")
+    assert (again.title, again.revision) == (f"t{title}", policy.revision)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
-def test_any_text_is_no_way_to_break_the_readers(text: str) -> None:
-    for read in (
-        lambda: parse_policy(text, "any.toml"),
-        lambda: parse_cases(text, "any.toml", lambda _: _FACTS),
-    ):
-        assert all(re.match(r"any\.toml:[0-9]+: ", problem) for problem in problems_of(read))
+def test_no_text_breaks_the_readers(text: str) -> None:
+    for read in (read_policy, read_tests, read_partners):
+        for problem in problems_of(read, text):
+            assert re.match(r"any\.toml:[0-9]+: ", problem)

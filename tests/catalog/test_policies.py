@@ -54,6 +54,12 @@ def test_a_revision_follows_what_a_document_says_and_not_how() -> None:
     )
 
 
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as refused:
+        parse_policy(text, "mine.toml")
+    return refused.value.problems
+
+
 def test_every_problem_is_reported_at_once_with_its_line() -> None:
     text = """\
 name = "mine"
@@ -84,43 +90,98 @@ suites = [
   "TLS_AES_128_GCM_SHA256",
 ]
 """
-    with pytest.raises(ConfigurationError) as refused:
-        parse_policy(text, "mine.toml")
-    assert [tuple(problem.split(": ")[:2]) for problem in refused.value.problems] == [
-        ("mine.toml:2", "title"),
-        ("mine.toml:4", "surprise"),
-        ("mine.toml:5", "enforcing"),
-        ("mine.toml:6", "lifetimes.for_ever_s"),
-        ("mine.toml:6", "lifetimes.allow_s"),
-        ("mine.toml:6", "lifetimes.deny_s"),
-        ("mine.toml:9", "rules.cipher.outside_set.effects.CIPHER_SUITE_NOT_LISTED"),
-        ("mine.toml:10", "rules.cipher.outside_set.effects.NO_SUCH_CODE"),
-        ("mine.toml:11", "rules.cipher.outside_set.effects.MEASUREMENT_INCOMPLETE"),
-        ("mine.toml:12", "rules.cipher.outside_set.effects.TLS_NOT_SERVED"),
-        ("mine.toml:13", "rules.cipher.outside_set.parameters.tls13_suites"),
-        ("mine.toml:15", "rules.no.such_rule"),
-        ("mine.toml:19", "rules.certificate.key.summary"),
-        ("mine.toml:20", "rules.certificate.key.severities.CERTIFICATE_KEY_WEAK"),
-        ("mine.toml:21", "rules.certificate.key.parameters.rsa_minimum_bits"),
-        ("mine.toml:22", "rules.certificate.key.parameters.rsa_maximum_bits"),
-        ("mine.toml:25", "rules.cipher.required.parameters.suites"),
-    ]
+    unlisted, key = "rules.cipher.outside_set", "rules.certificate.key"
+    assert problems(text) == (
+        "mine.toml:2: title: must be text",
+        (
+            "mine.toml:4: surprise: unknown key; expected one of name, title, source, enforcing, "
+            "extends, lifetimes, rules"
+        ),
+        "mine.toml:5: enforcing: must be true or false",
+        (
+            "mine.toml:6: lifetimes.allow_s: must be a number of seconds from 0.001 to 2592000 "
+            "(30 days)"
+        ),
+        "mine.toml:6: lifetimes.deny_s: must be a number",
+        (
+            "mine.toml:6: lifetimes.for_ever_s: unknown key; expected one of allow_s, deny_s, "
+            "unknown_s"
+        ),
+        (
+            f"mine.toml:9: {unlisted}.effects.CIPHER_SUITE_NOT_LISTED: must be one of off, advisory, "
+            "deny"
+        ),
+        (
+            f"mine.toml:10: {unlisted}.effects.NO_SUCH_CODE: unknown key; expected one of "
+            "CIPHER_SUITE_NOT_LISTED"
+        ),
+        (
+            f"mine.toml:11: {unlisted}.effects.MEASUREMENT_INCOMPLETE: is not set by policies; "
+            "expected one of CIPHER_SUITE_NOT_LISTED"
+        ),
+        (
+            f"mine.toml:12: {unlisted}.effects.TLS_NOT_SERVED: belongs to rule tls.served; "
+            "expected one of CIPHER_SUITE_NOT_LISTED"
+        ),
+        f"mine.toml:13: {unlisted}.parameters.tls13_suites: must be one of permit, advise, deny",
+        (
+            "mine.toml:15: rules.no: unknown key; expected one of tls, cipher, certificate, https, "
+            "client_auth"
+        ),
+        f"mine.toml:19: {key}.summary: must not be blank",
+        (
+            f"mine.toml:20: {key}.severities.CERTIFICATE_KEY_WEAK: must be one of info, low, medium, "
+            "high, critical"
+        ),
+        f"mine.toml:21: {key}.parameters.rsa_minimum_bits: must be a whole number above 0",
+        (
+            f"mine.toml:22: {key}.parameters.rsa_maximum_bits: unknown key; expected one of "
+            "rsa_minimum_bits, ec_minimum_bits, refused_key_types, weak_hashes"
+        ),
+        (
+            "mine.toml:25: rules.cipher.required.parameters.suites: 'TLS_AES_128_GCM_SHA256' "
+            "does not exist in TLS 1.2"
+        ),
+    )
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "problem"),
     [
-        'extends = "otpc-2024-12"\n[title]\nx = 1',
-        'extends = "otpc-2024-12"\nrules = 1',
-        'extends = "otpc-2024-12"\n[rules]\ntls = "x"',
-        'extends = ["x"]',
-        'extends = "mine"',
+        ('extends = "otpc-2024-12"\n[title]\nx = 1', "3: title: must be text"),
+        ('extends = "otpc-2024-12"\nrules = 1', "3: rules: must be a table"),
+        ('extends = "otpc-2024-12"\n[rules]\ntls = "x"', "4: rules.tls: must be a table"),
+        ('extends = ["x"]', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
+        ('extends = "mine"', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
+        (
+            'extends = "otpc-2024-12"\nrules.https.served.parameters.x = 1',
+            "3: rules.https.served.parameters.x: unknown key",
+        ),
     ],
-    ids=["a table for a text", "no rules", "no group", "a list to extend", "itself"],
 )
-def test_a_document_of_the_wrong_shape_is_refused_and_never_breaks_the_reader(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"mine\.toml:[0-9]: "):
-        parse_policy(f'name = "mine"\n{text}', "mine.toml")
+def test_a_document_of_the_wrong_shape_is_refused(text: str, problem: str) -> None:
+    (found,) = problems(f'name = "mine"\n{text}')
+    assert found.startswith(f"mine.toml:{problem}")
+
+
+def test_a_document_that_extends_nothing_must_set_every_rule() -> None:
+    text = POLICIES.get("").document
+    assert parse_policy(text, "mine.toml").name == "otpc-2024-12"
+    silent = text.replace("[rules.https.served", "[rules.https.was_served")
+    missing, unknown = problems(silent)[:2]
+    assert 'rules.https.served: is missing; set its effects to "off" to leave it out' in missing
+    assert "rules.https.was_served: unknown key; expected one of served" in unknown
+    (code,) = problems(text.replace('TLS_NOT_SERVED = "deny"\n', ""))
+    assert code.endswith(": rules.tls.served.effects.TLS_NOT_SERVED: is missing")
+    (parameter,) = problems(text.replace("rsa_minimum_bits = 2048\n", ""))
+    assert parameter.endswith(": rules.certificate.key.parameters.rsa_minimum_bits: is missing")
+
+
+def test_a_byte_order_mark_is_accepted() -> None:
+    """Windows editors write one."""
+    text = 'name = "mine"\nextends = "otpc-2024-12"\n'
+    marked = parse_policy(f"\ufeff{text}".replace("\n", "\r\n"), "mine.toml")
+    assert marked.revision == parse_policy(text, "mine.toml").revision
 
 
 def test_every_effect_severity_and_lifetime_can_be_set() -> None:

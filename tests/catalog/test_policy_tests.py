@@ -1,4 +1,8 @@
-"""Policy tests: a case passes exactly if the policy says what it expects; a document that cannot be used is refused with its lines."""
+"""A policy test passes exactly if the verdict is the expected one.
+
+It is judged as a check would be: by both policies, with the partner's trust, agreements and
+waivers, at the clock of the test.
+"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,37 +10,44 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policies import load_builtin_policies
-from otpc_policy.catalog.policy_tests import PolicyCase, judge_with, run_policy_tests
-from otpc_policy.catalog.schemas.policy_test import parse_cases
+from otpc_policy.catalog.policy_tests import (
+    PolicyTest,
+    PolicyTestOutcome,
+    require_policy_tests,
+    run_policy_tests,
+)
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import ClientAuth, HttpService
-from otpc_policy.facts_codec import dump_facts
-from otpc_policy.pki.trust import Trust
+from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
+from otpc_policy.policy.model import PolicySet
+from tests.catalog.writing import entry, index
 from tests.policy.judging import variant
-from tests.support.facts import NOW, make_facts, make_trust, root
+from tests.support.facts import HOST, NOW, leaf, make_facts, make_trust, root
 
 POLICIES = load_builtin_policies()
 WEAK = make_facts(http=HttpService.NOT_SERVED)
-FILES = {
-    "good.json": dump_facts(make_facts()),
-    "weak.json": dump_facts(WEAK),
-    "nowhere.json": dump_facts(make_facts(host="no host")),
-    "broken.json": "{",
-    "ca.pem": root().pem.decode(),
-    "leaf.txt": "x",
-}
+UNTIL = NOW + timedelta(days=30)
+PINS = "".join(
+    f'[[trusted]]\ncertificate_sha256 = "{leaf(key).sha256}"\nnote = "agreed"\n'
+    f"ends = {UNTIL:%Y-%m-%dT%H:%M:%SZ}\n"
+    for key in ("ec256", "rsa2048")
+)
+WAIVER = (
+    '[[waivers]]\ncode = "HTTPS_NOT_SERVED"\nreason = "moves"\nowner = "a@example.com"\n'
+    f"ends = {NOW + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}\n"
+)
+AGREED = variant('rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"')
+NOBODY = Trust(mozilla_roots=())
+BECAUSE = "HTTPS_NOT_SERVED (deny, rule https.served): what"
 
 
-def read(name: str) -> str:
-    if name not in FILES:
-        raise FileNotFoundError(2, "No such file or directory", name)
-    return FILES[name]
-
-
-def case(**overrides: Any) -> PolicyCase:
-    compliant = PolicyCase(
+def policy_test(**overrides: Any) -> PolicyTest:
+    """A test that passes: a compliant endpoint is allowed, without findings."""
+    compliant = PolicyTest(
         name="one",
         place="a.test.toml:1",
         facts=make_facts(),
@@ -48,203 +59,156 @@ def case(**overrides: Any) -> PolicyCase:
     return replace(compliant, **overrides)
 
 
-def differences(one: PolicyCase, trust: Trust | None = None) -> tuple[str, ...]:
-    (outcome,) = run_policy_tests([one], POLICIES, judge_with(trust or make_trust()))
-    assert outcome.passed == (not outcome.differences)
-    return outcome.differences
+def outcome(
+    test: PolicyTest,
+    *,
+    trust: Trust | None = None,
+    policies: PolicySet = POLICIES,
+    partners: PartnerIndex | None = None,
+) -> PolicyTestOutcome:
+    """Run one test under a catalog."""
+    catalog = Catalog(
+        policies=policies,
+        trust=trust or make_trust(),
+        partners=partners or PartnerIndex(),
+        revision="one",
+    )
+    (only,) = run_policy_tests([test], catalog)
+    assert only.passed == (not only.differences)
+    return only
+
+
+def of_partner(rest: str = "", *, host: str = HOST) -> PartnerIndex:
+    """One partner with these further lines in its entry."""
+    return index(entry("bank", host, rest=rest))
 
 
 @pytest.mark.parametrize(
-    "one",
+    "test",
     [
-        case(),
-        case(codes=None),
-        case(evaluated_decision=Decision.ALLOW),
-        case(
+        policy_test(),
+        policy_test(codes=None),
+        policy_test(evaluated_decision=Decision.ALLOW),
+        policy_test(
             facts=WEAK,
             decision=Decision.DENY,
             codes=None,
             codes_at_least=frozenset({"HTTPS_NOT_SERVED"}),
         ),
-        case(facts=make_facts(client_auth=ClientAuth.UNKNOWN), policy_name="otpc-2024-12-strict"),
-        case(
+        policy_test(
+            facts=make_facts(client_auth=ClientAuth.UNKNOWN), policy_name="otpc-2024-12-strict"
+        ),
+        policy_test(
             at=NOW + timedelta(days=91),
             decision=Decision.DENY,
             codes=frozenset({"CERTIFICATE_EXPIRED"}),
         ),
     ],
-    ids=[
-        "exactly nothing",
-        "decision alone",
-        "evaluated",
-        "at least",
-        "another policy",
-        "a later clock",
-    ],
+    ids=["exactly nothing", "decision", "evaluated", "at least", "another policy", "a later clock"],
 )
-def test_a_case_passes_if_the_policy_says_what_it_expects(one: PolicyCase) -> None:
-    assert differences(one) == ()
+def test_it_passes_if_the_verdict_is_the_expected_one(test: PolicyTest) -> None:
+    assert outcome(test).differences == ()
 
 
 @pytest.mark.parametrize(
-    ("one", "told"),
+    ("test", "expected"),
     [
         (
-            case(facts=WEAK),
-            [
-                "decision: ALLOW expected, it is DENY",
-                "not expected: HTTPS_NOT_SERVED (deny, rule https.served): what",
-            ],
+            policy_test(facts=WEAK),
+            ["decision: expected ALLOW, got DENY", f"not expected: {BECAUSE}"],
         ),
         (
-            case(facts=WEAK, codes=None),
-            [
-                "decision: ALLOW expected, it is DENY",
-                "because of: HTTPS_NOT_SERVED (deny, rule https.served): what",
-            ],
+            policy_test(facts=WEAK, codes=None),
+            ["decision: expected ALLOW, got DENY", f"because of: {BECAUSE}"],
         ),
-        (case(decision=Decision.DENY), ["decision: DENY expected, it is ALLOW"]),
+        (policy_test(decision=Decision.DENY), ["decision: expected DENY, got ALLOW"]),
         (
-            case(evaluated_decision=Decision.DENY),
-            ["evaluated_decision: DENY expected, it is ALLOW"],
+            policy_test(evaluated_decision=Decision.DENY),
+            ["evaluated_decision: expected DENY, got ALLOW"],
         ),
-        (case(codes=frozenset({"TLS_NOT_SERVED"})), ["missing: TLS_NOT_SERVED"]),
+        (policy_test(codes=frozenset({"TLS_NOT_SERVED"})), ["missing: TLS_NOT_SERVED"]),
         (
-            case(codes=None, codes_at_least=frozenset({"TLS_NOT_SERVED"})),
+            policy_test(codes=None, codes_at_least=frozenset({"TLS_NOT_SERVED"})),
             ["missing: TLS_NOT_SERVED"],
         ),
         (
-            case(policy_name="acme"),
-            [
-                "policy: no policy is named 'acme'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"
-            ],
+            policy_test(policy_name="acme"),
+            ["policy: no policy is named 'acme'; expected one of mozilla-intermediate, otpc-2024"],
         ),
     ],
 )
-def test_each_difference_is_told(one: PolicyCase, told: list[str]) -> None:
-    found = differences(one)
-    assert len(found) == len(told)
-    assert all(is_.startswith(expected) for is_, expected in zip(found, told, strict=True))
+def test_each_difference_is_reported(test: PolicyTest, expected: list[str]) -> None:
+    found = outcome(test).differences
+    assert len(found) == len(expected)
+    assert all(one.startswith(start) for one, start in zip(found, expected, strict=True))
 
 
-def test_a_case_brings_its_own_trust_and_agreement() -> None:
-    (with_anchor,) = parse_cases(
-        '[[case]]\nname = "a"\nfacts = "good.json"\nanchor_files = ["ca.pem"]\nclient_auth = "required"\nexpect.decision = "ALLOW"\n',
-        "a.test.toml",
-        read,
+def test_every_test_that_fails_keeps_a_catalog_out() -> None:
+    catalog = Catalog(policies=POLICIES, trust=make_trust())
+    require_policy_tests([policy_test()], catalog)
+    failing = policy_test(decision=Decision.DENY)
+    with pytest.raises(ConfigurationError) as refused:
+        require_policy_tests([policy_test(), failing, failing], catalog)
+    problem = "a.test.toml:1: policy test 'one': decision: expected DENY, got ALLOW"
+    assert refused.value.problems == (problem, problem)
+
+
+def test_a_test_brings_its_own_trust() -> None:
+    trusting = TrustEntry(hosts=(HOST,), anchors=(root().der,), note="from the policy test")
+    test = policy_test(trust=(trusting,), codes=None)
+    assert outcome(test, trust=NOBODY).passed
+    untrusted = outcome(replace(test, trust=()), trust=NOBODY)
+    assert untrusted.differences[0] == "decision: expected ALLOW, got DENY"
+
+
+def test_what_the_partner_trusts_holds_in_its_tests_until_it_ends() -> None:
+    test, denied = policy_test(codes=None), policy_test(codes=None, decision=Decision.DENY)
+    assert outcome(test, trust=NOBODY, partners=of_partner(PINS)).passed
+    ended = replace(
+        denied, at=NOW + timedelta(days=31), codes_at_least=frozenset({"CERTIFICATE_UNTRUSTED"})
     )
-    assert (with_anchor.at, with_anchor.expected_client_auth) == (
-        make_facts().addresses[0].observed_at,
-        ClientAuth.REQUIRED,
+    assert outcome(ended, trust=NOBODY, partners=of_partner(PINS)).passed
+    assert outcome(denied, trust=NOBODY, partners=of_partner(PINS, host="other.test")).passed
+
+
+def test_a_waiver_holds_in_its_tests_until_it_ends() -> None:
+    waived = policy_test(facts=WEAK, codes=None, codes_at_least=frozenset({"HTTPS_NOT_SERVED"}))
+    assert outcome(waived, partners=of_partner(WAIVER)).passed
+    ended = replace(waived, at=NOW + timedelta(days=1), decision=Decision.DENY)
+    assert outcome(ended, partners=of_partner(WAIVER)).passed
+
+
+def test_the_policy_of_the_partner_judges_in_addition_to_the_one_that_the_test_names() -> None:
+    test = policy_test(facts=WEAK, policy_name="mozilla-intermediate", codes=None)
+    assert outcome(test, partners=of_partner()).passed
+    stricter = of_partner('policy = "otpc-2024-12"\n')
+    denied = replace(test, decision=Decision.DENY, codes_at_least=frozenset({"HTTPS_NOT_SERVED"}))
+    assert outcome(denied, partners=stricter).passed
+
+
+@pytest.mark.parametrize("in_entry", ["", 'client_auth = "required"\n', 'client_auth = "none"\n'])
+@pytest.mark.parametrize("in_test", [None, ClientAuth.REQUIRED, ClientAuth.NONE])
+@pytest.mark.parametrize("has_partner", [True, False])
+def test_the_agreement_of_a_test_replaces_that_of_the_entry(
+    in_entry: str, in_test: ClientAuth | None, has_partner: bool
+) -> None:
+    policies = replace(POLICIES, policies={**POLICIES.policies, "variant": AGREED})
+    agreed = in_test or (ClientAuth.REQUIRED if has_partner and "required" in in_entry else None)
+    denies = agreed is ClientAuth.REQUIRED
+    test = policy_test(
+        policy_name="variant",
+        expected_client_auth=in_test,
+        decision=Decision.DENY if denies else Decision.ALLOW,
+        codes=frozenset({"CLIENT_AUTH_MISSING"} if denies else ()),
     )
-    nobody = Trust(mozilla_roots=())
-    assert differences(with_anchor, nobody) == ()
-    assert (
-        differences(replace(with_anchor, trust=()), nobody)[0]
-        == "decision: ALLOW expected, it is DENY"
+    partners = of_partner(in_entry) if has_partner else None
+    assert outcome(test, policies=policies, partners=partners).passed
+
+
+def test_a_server_name_that_the_entry_does_not_list_is_denied() -> None:
+    test = policy_test(
+        facts=make_facts(server_name="other.test"),
+        decision=Decision.DENY,
+        codes=frozenset({"SERVER_NAME_NOT_LISTED"}),
     )
-    demanding = variant('rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"')
-    (outcome,) = run_policy_tests(
-        [replace(with_anchor, policy_name="variant")],
-        replace(POLICIES, policies={**POLICIES.policies, "variant": demanding}),
-        judge_with(nobody),
-    )
-    assert "CLIENT_AUTH_MISSING" in outcome.differences[1]
-
-
-def test_the_judge_is_the_callers() -> None:
-    """A process with partners and waivers proves its policies by the judge that it will use."""
-    strict = judge_with(make_trust())
-    (outcome,) = run_policy_tests(
-        [case()], POLICIES, lambda one, policy: replace(strict(one, policy), decision=Decision.DENY)
-    )
-    assert outcome.differences == ("decision: ALLOW expected, it is DENY",)
-
-
-def test_a_document_is_read_with_all_its_cases() -> None:
-    text = """\
-[[case]]
-name = "compliant"
-facts = "good.json"
-at = 2026-03-02T13:00:00+01:00
-policy = "otpc-2024-12-strict"
-certificate_sha256 = ["AA:PIN"]
-[case.expect]
-decision = "ALLOW"
-codes = []
-
-[[case]]
-name = "old versions"
-facts = "weak.json"
-expect = { decision = "DENY", evaluated_decision = "DENY", codes_at_least = ["HTTPS_NOT_SERVED"] }
-"""
-    first, second = parse_cases(text.replace("PIN", ":".join(["bb"] * 31)), "a.test.toml", read)
-    assert (first.name, first.place, first.at, first.policy_name, first.decision) == (
-        "compliant",
-        "a.test.toml:1",
-        NOW,
-        "otpc-2024-12-strict",
-        Decision.ALLOW,
-    )
-    assert (first.codes, first.codes_at_least) == (frozenset(), None)
-    assert first.trust[0].certificate_pins == {"aa" + "bb" * 31}
-    assert (second.place, second.facts, second.evaluated_decision) == (
-        "a.test.toml:11",
-        WEAK,
-        Decision.DENY,
-    )
-    assert (second.codes, second.codes_at_least) == (None, frozenset({"HTTPS_NOT_SERVED"}))
-    assert all(
-        one.passed for one in run_policy_tests([first, second], POLICIES, judge_with(make_trust()))
-    )
-
-
-CASE = '[[case]]\nname = "a"\nfacts = "good.json"\nexpect.decision = "ALLOW"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("", "1: case: must be at least one table"),
-        ("case = []", "1: case: must be at least one table"),
-        ("[case]\nname = 1", "1: case: must be at least one table"),
-        ("[[cases]]", "1: cases: is no key here"),
-        (CASE + "polcy = 1", "5: case.polcy: is no key here; there are name, facts, policy"),
-        (CASE + "expect.code = 1", "5: case.expect.code: is no key here"),
-        (CASE.replace("good", "gone"), r"3: case.facts: gone.json: No such file or directory"),
-        (CASE.replace("good", "broken"), "3: case.facts: broken.json: is no JSON"),
-        (CASE.replace("good", "nowhere"), "3: case.facts: nowhere.json: host: "),
-        (CASE.replace('"good.json"', "1"), "3: case.facts: 1 is not a text"),
-        (CASE.replace('name = "a"\n', ""), "1: case.name: is missing"),
-        (
-            CASE.replace("ALLOW", "allow"),
-            "4: case.expect.decision: 'allow' is not one of ALLOW, DENY, INDETERMINATE",
-        ),
-        (CASE.replace("expect.decision = ", "at = "), "1: case.expect.decision: is missing"),
-        (CASE + "at = 2026-03-02T12:00:00", "5: case.at: must be an instant with an offset"),
-        (CASE + 'at = "2026-03-02T12:00:00Z"', "5: case.at: must be an instant"),
-        (CASE + 'expect.codes = ["TLS_1"]', "5: case.expect.codes: 'TLS_1' is no finding code"),
-        (
-            CASE + "expect.codes = []\nexpect.codes_at_least = []",
-            "6: case.expect.codes_at_least: contradicts codes",
-        ),
-        (
-            CASE + 'client_auth = "maybe"',
-            "5: case.client_auth: 'maybe' is not one of required, none",
-        ),
-        (
-            CASE + 'anchor_files = ["leaf.txt"]',
-            "5: case.anchor_files: leaf.txt: holds no certificate",
-        ),
-        (CASE + 'anchor_files = "ca.pem"', "5: case.anchor_files: 'ca.pem' is not a list of texts"),
-        (CASE + 'spki_sha256 = ["xx"]', "1: case: .* is not a SHA-256"),
-        (
-            '[[case]]\nname = "a"\nfacts = "good.json"\nexpect = 1',
-            "4: case.expect: must be a table",
-        ),
-        (CASE + "x = ", "5: "),
-    ],
-)
-def test_a_document_that_cannot_be_used_is_refused_with_its_line(text: str, problem: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"a\.test\.toml:{problem}"):
-        parse_cases(text, "a.test.toml", read)
+    assert outcome(test, partners=of_partner()).passed

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from otpc_policy.catalog.load import GenerationLoader
+from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.errors import ConfigurationError
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> MountedFolder:
 
 def reloader(folder: MountedFolder, observer: Observer | None = None, **settings: Any) -> Reloader:
     return Reloader(
-        GenerationLoader(Settings(partners_dir=folder.path, **settings)),
+        CatalogLoader(Settings(partners_dir=folder.path, **settings)),
         observer=observer or Observer(),
         now=lambda: NOW,
     )
@@ -211,7 +211,7 @@ async def test_a_bug_in_a_load_is_counted_and_ends_neither_the_watch_nor_the_ser
     watch = asyncio.create_task(held.watch(0.01))
     try:
         with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
-            broken.setattr("otpc_policy.catalog.load.trust_from", lambda _settings: 1 / 0)
+            broken.setattr("otpc_policy.catalog.load.load_trust", lambda _settings: 1 / 0)
             held.ask()
             await until(lambda: observer.reloads == ["failure"])
         assert [one["event"] for one in logs] == ["configuration_reload_failed"]
@@ -266,7 +266,7 @@ async def test_a_broken_file_among_thousands_is_told_alone(tmp_path: Path) -> No
     for number in range(800):
         (folder / f"p{number:05d}.toml").write_text(GOOD.replace("bank", f"bank{number}"))
     held = Reloader(
-        GenerationLoader(Settings(partners_dir=folder)), observer=Observer(), now=lambda: NOW
+        CatalogLoader(Settings(partners_dir=folder)), observer=Observer(), now=lambda: NOW
     )
     assert len(held.current.partners) == 800
     (folder / "p00123.toml").write_text(BAD)

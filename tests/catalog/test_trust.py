@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.catalog.trust import trust_from
+from otpc_policy.catalog.trust import load_trust
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.settings import Settings
@@ -13,7 +13,7 @@ from tests.support.certificates import CertificateAuthority, self_signed
 
 
 def test_without_entries_only_mozilla_vouches() -> None:
-    trust = trust_from(Settings())
+    trust = load_trust(())
     assert (trust.mozilla_roots, trust.entries) == (mozilla_roots(), ())
 
 
@@ -38,7 +38,7 @@ def test_anchor_files_and_pins_become_entries(tmp_path: Path) -> None:
             },
         ]
     )
-    first, second = trust_from(settings).entries
+    first, second = load_trust(settings.trust).entries
     assert (first.hosts, first.anchors, first.note, first.ends_at) == (
         ("a.test",),
         (authority.der,),
@@ -65,7 +65,7 @@ def test_every_problem_of_every_entry_is_named_once(tmp_path: Path) -> None:
         {"hosts": ["e.test"]},
     ]
     with pytest.raises(ConfigurationError) as raised:
-        trust_from(Settings(trust=entries))
+        load_trust(Settings(trust=entries).trust)
     places = [problem.split(": ")[0] for problem in raised.value.problems]
     assert places == [
         "trust.0.anchor_file",

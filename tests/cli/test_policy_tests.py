@@ -54,7 +54,7 @@ expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM", "CI
     failed = run("policy", "test", document, "--policy-file", tmp_path / "acme.toml")
     assert failed.status == 1
     assert f"FAIL  {document}:7: weak\n      policy acme (revision " in failed.stdout
-    assert "      decision: ALLOW expected, it is DENY\n" in failed.stdout
+    assert "      decision: expected ALLOW, got DENY\n" in failed.stdout
     assert "      because of: CIPHER_SUITE_NONE_REQUIRED (deny, rule cipher.required)" in failed.stdout
     assert failed.stderr == "1 passed, 1 failed\n"
 
@@ -92,14 +92,14 @@ def test_a_service_keeps_its_facts(run: Run, tmp_path: Path) -> None:
 def test_nothing_to_run_is_no_success(run: Run, tmp_path: Path) -> None:
     done = run("policy", "test", tmp_path)
     assert (done.status, done.stdout) == (2, "")
-    assert "holds no test; their names end in .test.toml" in done.stderr
+    assert "contains no policy tests; their names end in .test.toml" in done.stderr
 
 
 def test_what_cannot_be_used_exits_with_2_and_its_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.test.toml").write_text('[[case]]\nname = "a"\nfacts = "gone.json"\nexpect.decision = "ALLOW"\n')
     done = run("policy", "test", tmp_path)
     assert (done.status, done.stdout) == (2, "")
-    assert "a.test.toml:3: case.facts: gone.json: No such file or directory" in done.stderr
+    assert f"a.test.toml:3: case.0.facts: {tmp_path}/gone.json: No such file or directory" in done.stderr
     (tmp_path / "broken.toml").write_text('name = "x"\nextends = "nobody"\n')
     broken = run("policy", "test", tmp_path, "--policy-file", tmp_path / "broken.toml")
     assert broken.status == 2
