@@ -192,16 +192,3 @@ class _Scanner:
         self._line += self._text.count("\n", self._counted, self._position)
         self._counted = self._position
         return self._line
-
-
-class TomlDocument(TomlLines):
-    """A decoded document with its lines."""
-
-    def __init__(self, text: str, place: str) -> None:
-        super().__init__(text, place)
-        self.table = decode_toml(text, place)
-
-
-def read_toml(text: str, place: str) -> TomlDocument:
-    """Decode a document. Raises ConfigurationError whose problem begins with "place:line"."""
-    return TomlDocument(text, place)

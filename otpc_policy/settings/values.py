@@ -50,7 +50,7 @@ def split_address(text: str) -> tuple[str, int]:
     if bracketed != (":" in host):
         raise ValueError('must be "host:port", IPv6 as "[::1]:port"')
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"{port!r} is no TCP port: 0 to 65535, where 0 takes any free one")
+        raise ValueError(f"{port!r} is not a TCP port: 0 to 65535, where 0 takes any free one")
     return canonical_host(host), int(port)
 
 
@@ -72,7 +72,7 @@ def _ip_literal(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError(f"{text!r} is no IP address") from None
+        raise ValueError(f"{text!r} is not an IP address") from None
 
 
 def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -81,7 +81,7 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(str(value))
     except ValueError as error:
-        raise ValueError(f"is no network such as 10.0.0.0/8: {error}") from None
+        raise ValueError(f"must be a network such as 10.0.0.0/8: {error}") from None
 
 
 def _listed(value: object) -> object:
@@ -91,7 +91,7 @@ def _listed(value: object) -> object:
 
 def _admin_caller(text: str) -> str:
     if not text.strip():
-        raise ValueError("is blank; a caller is named by a subjectAltName of its certificate")
+        raise ValueError("must not be blank: a caller is named by a subjectAltName of its certificate")
     return text.strip()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from otpc_policy.catalog.problems import INSTANT
 from otpc_policy.endpoint import canonical_host, is_ip_literal
@@ -85,6 +85,10 @@ def ca_certificates(value: object) -> tuple[bytes, ...]:
     return anchors
 
 
+def _one_or_many(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 def one_of(words: Mapping[str, Any]) -> PlainValidator:
     """Return the validator of a field that takes one of these words and means their values."""
 
@@ -98,6 +102,8 @@ def one_of(words: Mapping[str, Any]) -> PlainValidator:
 
 # TOML knows lists only; a strict tuple would refuse them.
 Many = Annotated[tuple[Item, ...], Field(strict=False)]
+# A list of one may be written without brackets.
+OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 Instant = Annotated[datetime, PlainValidator(read_instant)]
