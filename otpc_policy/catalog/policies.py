@@ -25,7 +25,7 @@ from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.catalog.toml_lines import TomlLines, decode_toml
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.policy.model import Policy, PolicySet, ResultLifetimes, RuleSettings
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
 
@@ -142,7 +142,7 @@ def _rule_settings(rule: Rule, table: RuleTable) -> RuleSettings:
         citation=table.citation,
         effects=MappingProxyType(dict(table.effects)),
         severities=MappingProxyType(
-            {code: severities.get(code, FINDING_CODES[code].severity) for code in rule.codes}
+            {code: severities.get(code, finding_codes()[code].severity) for code in rule.codes}
         ),
         parameters=MappingProxyType(dict(table.parameters)),
     )

@@ -15,7 +15,7 @@ from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
 from otpc_policy.metrics import Metrics
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.resolver import SystemResolver
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
@@ -73,7 +73,7 @@ def build_application(
     chosen_clock = clock if clock is not None else SystemClock()
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    metrics = Metrics(registry, finding_codes=FINDING_CODES, rpc_methods=RPC_METHODS)
+    metrics = Metrics(registry, finding_codes=finding_codes(), rpc_methods=RPC_METHODS)
     reloader = Reloader(CatalogLoader(settings), observer=metrics, now=chosen_clock.now)
     metrics.watch_partners(
         reloader.partner_count,

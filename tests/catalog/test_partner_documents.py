@@ -201,8 +201,8 @@ def without(line: str, text: str) -> str:
             waived("TARGET_ADDRESS_FORBIDDEN"),
             "5: waivers.0.code: TARGET_ADDRESS_FORBIDDEN can never be waived",
         ),
-        (waived("MEASUREMENT_INCOMPLETE"), "5: waivers.0.code: MEASUREMENT_INCOMPLETE says that"),
-        (waived("NONSENSE"), "5: waivers.0.code: 'NONSENSE' is no finding code"),
+        (waived("MEASUREMENT_INCOMPLETE"), "5: waivers.0.code: MEASUREMENT_INCOMPLETE means"),
+        (waived("NONSENSE"), "5: waivers.0.code: 'NONSENSE' is not a finding code"),
         (
             waived("TLS_VERSION_BELOW_MINIMUM"),
             "4: waivers.0: a waiver of TLS_VERSION_BELOW_MINIMUM must list the versions",

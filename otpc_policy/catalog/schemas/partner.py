@@ -19,7 +19,7 @@ from otpc_policy.catalog.schemas.tables import (
 )
 from otpc_policy.endpoint import DEFAULT_PORT, canonical_host, is_ip_literal
 from otpc_policy.facts import TlsVersion
-from otpc_policy.policy.waivers import Coverage, Waiver, coverage_of, problem_with_waived_code
+from otpc_policy.policy.waivers import Waiver, problem_with_coverage, problem_with_waived_code
 from otpc_policy.tls.suites import suite_by_name
 
 # It appears in responses and logs.
@@ -174,7 +174,7 @@ class WaiverTable(Table):
     ) -> tuple[str, ...]:
         # Without a valid code and valid suites their own problems are enough.
         if "code" in info.data and "suites" in info.data:
-            problem = _problem_with_coverage(info.data["code"], info.data["suites"], versions)
+            problem = problem_with_coverage(info.data["code"], info.data["suites"], versions)
             if problem is not None:
                 raise about_the_table(problem)
         return versions
@@ -188,25 +188,6 @@ class WaiverTable(Table):
             owner=self.owner,
             ends_at=self.ends,
         )
-
-
-def _problem_with_coverage(
-    code: str, suites: tuple[str, ...], versions: tuple[str, ...]
-) -> str | None:
-    match coverage_of(code):
-        case Coverage.NOTHING if suites or versions:
-            return f"a waiver of {code} covers the code and must list no suites and no versions"
-        case Coverage.SUITES if versions or not suites:
-            return f"a waiver of {code} must list the suites that it covers, and no versions"
-        case Coverage.VERSIONS if suites or not versions:
-            return f"a waiver of {code} must list the versions that it covers, and no suites"
-        case Coverage.SUITES_OR_VERSIONS if not (suites or versions):
-            return (
-                f"a waiver of {code} must list the suites that are accepted instead of the "
-                "required ones, or the versions that are offered instead of TLS 1.2"
-            )
-        case _:
-            return None
 
 
 class PartnerTable(Table):

@@ -16,7 +16,7 @@ from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
 from otpc_policy.catalog.schemas.tables import Table, Text, one_of
 from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.policy.finding import Effect, Severity
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
 
@@ -124,7 +124,7 @@ def _missing_rule(problem: Problem) -> Problem:
 
 def _unknown_key(path: KeyPath, expected: tuple[str, ...]) -> str:
     """Say where a finding code belongs that stands under the wrong rule."""
-    code = FINDING_CODES.get(str(path[-1]))
+    code = finding_codes().get(str(path[-1]))
     if code is None or path[-2] not in ("effects", "severities"):
         return unknown_key(path, expected)
     home = f"belongs to rule {code.rule_id}" if code.effect is None else "is not set by policies"

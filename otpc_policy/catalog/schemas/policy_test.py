@@ -37,7 +37,7 @@ from otpc_policy.errors import ConfigurationError, InvalidRequest, MalformedFact
 from otpc_policy.facts import EndpointFacts
 from otpc_policy.facts_codec import load_facts
 from otpc_policy.policy.finding import Decision
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 
 ReadFile = Callable[[str], str]
 
@@ -74,7 +74,7 @@ def _anchors(value: object, info: ValidationInfo) -> tuple[bytes, ...]:
 
 
 def _finding_code(code: str) -> str:
-    if code not in FINDING_CODES:
+    if code not in finding_codes():
         raise ValueError(f"{code!r} is not a finding code")
     return code
 
