@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from otpc_policy.catalog.entry import Partner, Trusted, TrustKind
 from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_instants
-from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.endpoint import Endpoint
 from otpc_policy.facts import ClientAuth, EndpointFacts

@@ -1,4 +1,4 @@
-"""Documents on disk, ConfigMaps mounted by Kubernetes included: which files they are, and their text.
+"""Documents on disk, mounted ConfigMaps included: which files they are, and their text.
 
 Every function raises ConfigurationError, so that a loader can report the problems of all files at
 once.

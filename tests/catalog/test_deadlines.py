@@ -4,8 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from otpc_policy.catalog.partners.deadlines import ENDS_SOON, DeadlineCalendar, DeadlineKind, deadline_findings, deadline_instants, deadlines
-from otpc_policy.catalog.partners.entry import Partner
+from otpc_policy.catalog.entry import Partner
+from otpc_policy.catalog.partners.deadlines import (
+    ENDS_SOON,
+    DeadlineCalendar,
+    DeadlineKind,
+    deadline_findings,
+    deadline_instants,
+    deadlines,
+)
 from tests.catalog.writing import HEAD, TRUSTED, WAIVER, document
 
 END = datetime(2027, 3, 1, tzinfo=UTC)
@@ -40,12 +47,21 @@ def test_what_never_ends_is_no_deadline() -> None:
 
 
 def test_each_kind_has_its_calendar() -> None:
-    calendar = DeadlineCalendar([(DeadlineKind.PIN, END), (DeadlineKind.PIN, END + timedelta(days=1)), (DeadlineKind.WAIVER, END)])
+    calendar = DeadlineCalendar(
+        [
+            (DeadlineKind.PIN, END),
+            (DeadlineKind.PIN, END + timedelta(days=1)),
+            (DeadlineKind.WAIVER, END),
+        ]
+    )
     assert calendar.next_end(DeadlineKind.PIN, END - INSTANT) == END
     assert calendar.next_end(DeadlineKind.PIN, END) == END + timedelta(days=1)
     assert calendar.next_end(DeadlineKind.PIN, END + timedelta(days=1)) is None
     assert calendar.next_end(DeadlineKind.ANCHOR, END) is None
-    assert [calendar.ended(DeadlineKind.PIN, END + offset) for offset in (-INSTANT, timedelta(), timedelta(days=1))] == [0, 1, 2]
+    assert [
+        calendar.ended(DeadlineKind.PIN, END + offset)
+        for offset in (-INSTANT, timedelta(), timedelta(days=1))
+    ] == [0, 1, 2]
 
 
 def test_what_ends_is_named() -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from otpc_policy.catalog.entry import EndpointPattern, TrustKind
 from otpc_policy.catalog.partners.document import is_partner_document
-from otpc_policy.catalog.partners.entry import EndpointPattern, TrustKind
 from otpc_policy.errors import ConfigurationError
 from otpc_policy.facts import ClientAuth
 from tests.catalog.writing import HEAD, PIN, TRUSTED, WAIVER, document

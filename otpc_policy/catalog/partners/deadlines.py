@@ -1,4 +1,4 @@
-"""What ends in a partner's entry, and what is said of it before and after."""
+"""What ends in a partner's entry, and what is reported about it before and after."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from otpc_policy.catalog.partners.entry import Partner, Trusted, TrustKind
+from otpc_policy.catalog.entry import Partner, Trusted, TrustKind
 from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.policy.finding import Finding
 from otpc_policy.policy.service_findings import service_finding
 from otpc_policy.policy.waivers import Waiver
 
-# A certificate is renewed, or an exception agreed anew, within a month.
+# Time enough to renew a certificate or to agree on an exception again.
 ENDS_SOON = timedelta(days=30)
+
+_TRUST_NAMES: Mapping[TrustKind, str] = {
+    TrustKind.CERTIFICATE: "pin of a certificate",
+    TrustKind.SPKI: "pin of a key",
+    TrustKind.CA: "trust in a private CA",
+}
 
 
 class DeadlineKind(Enum):
@@ -26,7 +32,7 @@ class DeadlineKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
-    """One end. what: for people. path: where it stands in the partner's entry."""
+    """One end. what: for people. path: to its key in the partner's entry."""
 
     kind: DeadlineKind
     what: str
@@ -34,20 +40,21 @@ class Deadline:
     path: KeyPath
 
     def has_ended(self, now: datetime) -> bool:
-        """It works no more from the instant itself on."""
+        """It is no longer applied, from the instant itself on."""
         return self.ends_at <= now
 
     def ends_soon(self, now: datetime) -> bool:
-        """It still works, and whoever owns it should act."""
+        """It is still applied, and its owner should act."""
         return self.ends_at - ENDS_SOON <= now < self.ends_at
 
     def sentence(self, now: datetime) -> str:
-        """Say when it ends or ended."""
-        return f"{self.what} {'ended' if self.has_ended(now) else 'ends'} at {self.ends_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        """Return when it ends or ended, for people."""
+        verb = "ended" if self.has_ended(now) else "ends"
+        return f"{self.what} {verb} at {self.ends_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def deadlines(partner: Partner) -> Iterator[Deadline]:
-    """Yield everything of an entry that ends."""
+    """Yield everything in an entry that ends."""
     for at, waiver in enumerate(partner.waivers):
         yield Deadline(
             kind=DeadlineKind.WAIVER,
@@ -59,32 +66,32 @@ def deadlines(partner: Partner) -> Iterator[Deadline]:
         if trusted.ends_at is not None:
             yield Deadline(
                 kind=_kind(trusted),
-                what=_trusted_text(trusted),
+                what=f"the {_TRUST_NAMES[trusted.kind]} ({trusted.note})",
                 ends_at=trusted.ends_at,
                 path=("trusted", at, "ends"),
             )
 
 
 def deadline_findings(partner: Partner, now: datetime) -> Iterator[Finding]:
-    """Yield what a response says of ends that have come or are near."""
-    for one in deadlines(partner):
-        subject = "WAIVER" if one.kind is DeadlineKind.WAIVER else "TRUST"
-        if one.has_ended(now):
+    """Yield the findings of a response about ends that have passed or are near."""
+    for deadline in deadlines(partner):
+        subject = "WAIVER" if deadline.kind is DeadlineKind.WAIVER else "TRUST"
+        sentence = deadline.sentence(now)
+        if deadline.has_ended(now):
             yield service_finding(
-                f"PARTNER_{subject}_ENDED", f"{one.sentence(now)}; it counts no more"
+                f"PARTNER_{subject}_ENDED", f"{sentence}; it is no longer applied"
             )
-        elif one.ends_soon(now):
+        elif deadline.ends_soon(now):
             yield service_finding(
-                f"PARTNER_{subject}_ENDS_SOON",
-                f"{one.sentence(now)}; it counts no more from then on",
+                f"PARTNER_{subject}_ENDS_SOON", f"{sentence}; it is not applied from then on"
             )
 
 
 def deadline_instants(partner: Partner) -> Iterator[datetime]:
-    """Yield every instant at which time alone changes what is said of this partner."""
-    for one in deadlines(partner):
-        yield one.ends_at - ENDS_SOON
-        yield one.ends_at
+    """Yield every instant at which time alone changes these findings."""
+    for deadline in deadlines(partner):
+        yield deadline.ends_at - ENDS_SOON
+        yield deadline.ends_at
 
 
 class DeadlineCalendar:
@@ -95,7 +102,7 @@ class DeadlineCalendar:
         for kind, ends_at in ends:
             by_kind[kind].append(ends_at)
         self._ends: Mapping[DeadlineKind, Sequence[datetime]] = {
-            kind: sorted(found) for kind, found in by_kind.items()
+            kind: sorted(instants) for kind, instants in by_kind.items()
         }
 
     def next_end(self, kind: DeadlineKind, now: datetime) -> datetime | None:
@@ -116,12 +123,3 @@ def _kind(trusted: Trusted) -> DeadlineKind:
 def _waiver_text(waiver: Waiver) -> str:
     covers = ", ".join(sorted(waiver.covers))
     return f"the waiver of {waiver.code}" + (f" ({covers})" if covers else "")
-
-
-def _trusted_text(trusted: Trusted) -> str:
-    names = {
-        TrustKind.CERTIFICATE: "pin of a certificate",
-        TrustKind.SPKI: "pin of a key",
-        TrustKind.CA: "trust in a private CA",
-    }
-    return f"the {names[trusted.kind]} ({trusted.note})"

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from otpc_policy.catalog.partners.entry import Partner
+from otpc_policy.catalog.entry import Partner
 from otpc_policy.catalog.problems import problems_of, refusal
 from otpc_policy.catalog.schemas.partner import PartnersDocument, PartnerTable
 from otpc_policy.catalog.toml_lines import KeyPath, TomlLines, decode_toml

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator
 
-from otpc_policy.catalog.partners.entry import EndpointPattern, Partner, Trusted, TrustKind
+from otpc_policy.catalog.entry import EndpointPattern, Partner, Trusted, TrustKind
 from otpc_policy.catalog.problems import about_the_table
 from otpc_policy.catalog.schemas.tables import (
     AgreedClientAuth,

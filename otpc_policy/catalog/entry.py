@@ -20,8 +20,9 @@ class TrustKind(Enum):
 class Trusted:
     """One statement: this is trusted at the partner's endpoints.
 
-    pin: SHA-256 in lower-case hexadecimal of the leaf's DER or SPKI; empty for a CA. anchors: CA certificates in DER; empty for a pin.
-    ends_at: it stops at this instant; None for never.
+    pin: SHA-256 in lower-case hexadecimal of the leaf's DER or SPKI; empty for a CA.
+    anchors: CA certificates in DER; empty for a pin.
+    ends_at: it is no longer trusted from this instant on; None for never.
     """
 
     kind: TrustKind
@@ -33,7 +34,10 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPattern:
-    """Which endpoints are meant. host: canonical; with is_wildcard, any one label more stands before it."""
+    """Which endpoints are meant.
+
+    host: canonical. is_wildcard: exactly one more label precedes it.
+    """
 
     host: str
     port: int
@@ -46,9 +50,12 @@ class EndpointPattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """One partner. policy: empty where the entry names none. server_names: canonical; which may be asked for beside the host itself.
+    """One partner.
 
-    client_auth: what was agreed, None where nothing was. number: position in its document, from 0.
+    policy: "" where the entry names none.
+    server_names: canonical; what a request may name in addition to the host itself.
+    client_auth: what was agreed; None if nothing was.
+    number: position in its document, from 0.
     """
 
     id: str
