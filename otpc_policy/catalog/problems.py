@@ -8,7 +8,7 @@ A sentence continues after "file:line: key: ", so it has no subject: "must be te
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -41,14 +41,8 @@ _SENTENCES: Mapping[str, str] = {
     "tuple_type": "must be a list",
     "dict_type": "must be a table",
     "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
     "path_type": "must be a path",
     "enum": "must be {expected}",
-    "datetime_type": INSTANT,
-    "datetime_parsing": INSTANT,
-    "datetime_from_date_parsing": INSTANT,
-    "datetime_object_invalid": INSTANT,
-    "timezone_aware": INSTANT,
 }
 _FALLBACK = "has a value that cannot be used"
 
@@ -85,16 +79,19 @@ def about_the_table(sentence: str) -> PydanticCustomError:
 
 
 def problems_of(
-    error: ValidationError, schema: type[BaseModel], *, unknown: UnknownKey = unknown_key
+    error: ValidationError,
+    schema: type[BaseModel],
+    *,
+    at: KeyPath = (),
+    unknown: UnknownKey = unknown_key,
 ) -> list[Problem]:
-    """Return every problem that a schema has with a document, in the order of its keys.
+    """Return every problem that a schema has with a table, in the order of its keys.
 
-    schema: the model that raised the error. unknown: words the unknown keys.
+    schema: the model that raised the error. at: path to the table. unknown: words unknown keys.
     """
-    return [
-        _problem(details, schema, unknown)
-        for details in error.errors(include_url=False, include_input=False)
-    ]
+    found = error.errors(include_url=False, include_input=False)
+    problems = (_problem(details, schema, unknown) for details in found)
+    return [replace(problem, path=(*at, *problem.path)) for problem in problems]
 
 
 def refusal(problems: Iterable[Problem], lines: TomlLines) -> ConfigurationError:

@@ -1,4 +1,7 @@
-"""What tests of reloading share: a folder as Kubernetes mounts it, entries that tell their generation, and who is told of loads."""
+"""What tests of reloading share.
+
+A folder as Kubernetes mounts it, good and bad entries, and an observer of loads.
+"""
 
 import os
 from dataclasses import dataclass, field
@@ -25,7 +28,10 @@ class Observer:
 
 
 class MountedFolder:
-    """A folder that shows files through a link named ..data, which is swapped in one step when any of them changes."""
+    """A folder that shows files through a link named ..data.
+
+    The link is swapped in one step when any of them changes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path

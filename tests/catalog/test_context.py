@@ -1,4 +1,4 @@
-"""Which terms an endpoint gets, and that they hold for it alone."""
+"""What judges an endpoint, and that it judges no other."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,13 +18,14 @@ from tests.support.certificates import self_signed
 from tests.support.facts import HOST, NOW, deployments, make_facts, make_trust, versions
 
 MUTUAL = parse_policy(
-    'name = "mutual"\nextends = "otpc-2024-12"\nrules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n',
+    'name = "mutual"\nextends = "otpc-2024-12"\n'
+    'rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n',
     "mutual.toml",
 )
 TRIAL = parse_policy('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', "trial.toml")
 
 
-def generation(partners: PartnerIndex | None = None, *entries: TrustEntry) -> Catalog:
+def catalog(partners: PartnerIndex | None = None, *entries: TrustEntry) -> Catalog:
     builtin = load_builtin_policies()
     policies = PolicySet(
         {**builtin.policies, "mutual": MUTUAL, "trial": TRIAL}, builtin.default_name
@@ -37,6 +38,11 @@ def generation(partners: PartnerIndex | None = None, *entries: TrustEntry) -> Ca
     )
 
 
+def waiver(code: str, rest: str = "") -> str:
+    ends = "ends = 2026-04-01T00:00:00Z\n"
+    return f'[[waivers]]\ncode = "{code}"\n{rest}reason = "r"\nowner = "o"\n{ends}'
+
+
 def pinned(sha256: str, ends: datetime | None = None) -> str:
     return f'[[trusted]]\ncertificate_sha256 = "{sha256}"\nnote = "agreed"\n' + (
         f"ends = {ends.isoformat()}\n" if ends else ""
@@ -46,23 +52,23 @@ def pinned(sha256: str, ends: datetime | None = None) -> str:
 def test_an_endpoint_that_is_nobodys_is_judged_by_the_requested_policy_and_common_trust() -> None:
     everywhere = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({PIN}))
     elsewhere = TrustEntry(hosts=("other.test",), certificate_pins=frozenset({PIN}))
-    terms = generation(None, everywhere, elsewhere).context_for(parse_endpoint(HOST), "")
-    assert (terms.partner, terms.partner_policy, terms.trust.entries, terms.revision) == (
+    context = catalog(None, everywhere, elsewhere).context_for(parse_endpoint(HOST), "")
+    assert (context.partner, context.partner_policy, context.trust.entries, context.revision) == (
         None,
         None,
         (everywhere,),
         "r",
     )
-    assert [one.name for one in terms.policies] == ["otpc-2024-12"]
+    assert [one.name for one in context.policies] == ["otpc-2024-12"]
 
 
 def test_a_policy_that_is_not_loaded_is_the_callers_fault() -> None:
     with pytest.raises(UnknownPolicy):
-        generation().context_for(parse_endpoint(HOST), "nope")
+        catalog().context_for(parse_endpoint(HOST), "nope")
 
 
 def test_what_a_partner_trusts_holds_at_its_endpoints_alone() -> None:
-    whole = generation(
+    whole = catalog(
         index(
             entry(
                 "a",
@@ -89,7 +95,7 @@ def test_what_a_partner_trusts_holds_at_its_endpoints_alone() -> None:
 
 
 def test_a_listed_server_name_is_trusted_as_the_host_is_and_another_is_refused() -> None:
-    whole = generation(
+    whole = catalog(
         index(entry("a", "a.test", rest='server_names = ["edge.test"]\n' + pinned(PIN)))
     )
     listed, other = (
@@ -129,19 +135,18 @@ def test_both_policies_judge_and_the_worse_wins(
         dns=(HOST,), not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=90)
     )
     named = f'policy = "{of_partner}"\n' if of_partner else ""
-    terms = generation(index(entry("a", HOST, rest=named + pinned(own.sha256)))).context_for(
+    context = catalog(index(entry("a", HOST, rest=named + pinned(own.sha256)))).context_for(
         parse_endpoint(HOST), requested
     )
-    assert [one.name for one in terms.policies] == judging
+    assert [one.name for one in context.policies] == judging
     assert (
-        terms.evaluate(make_facts(deployments=deployments(own.chain_der)), NOW).decision is decision
+        context.evaluate(make_facts(deployments=deployments(own.chain_der)), NOW).decision
+        is decision
     )
 
 
-def test_the_agreement_about_client_certificates_is_judged_where_a_policy_says_what_becomes_of_it() -> (
-    None
-):
-    whole = generation(index(entry("a", HOST, rest='client_auth = "required"\n')))
+def test_the_agreement_about_client_certificates_is_judged_if_a_policy_gives_it_an_effect() -> None:
+    whole = catalog(index(entry("a", HOST, rest='client_auth = "required"\n')))
     facts = make_facts(client_auth=ClientAuth.NONE)
     assert (
         whole.context_for(parse_endpoint(HOST), "").evaluate(facts, NOW).decision is Decision.ALLOW
@@ -155,11 +160,11 @@ def test_the_agreement_about_client_certificates_is_judged_where_a_policy_says_w
 
 def test_a_verdict_changes_at_the_first_end_in_the_entry_and_a_month_before() -> None:
     ends = NOW + timedelta(days=40)
-    terms = generation(index(entry("a", HOST, rest=pinned(PIN, ends)))).context_for(
+    context = catalog(index(entry("a", HOST, rest=pinned(PIN, ends)))).context_for(
         parse_endpoint(HOST), ""
     )
-    assert terms.evaluate(make_facts(), NOW).changes_at == ends - timedelta(days=30)
-    late = terms.evaluate(make_facts(), ends - timedelta(days=1))
+    assert context.evaluate(make_facts(), NOW).changes_at == ends - timedelta(days=30)
+    late = context.evaluate(make_facts(), ends - timedelta(days=1))
     assert late.changes_at == ends
     assert [one.code for one in late.findings if one.effect is Effect.ADVISORY] == [
         "PARTNER_TRUST_ENDS_SOON"
@@ -169,20 +174,20 @@ def test_a_verdict_changes_at_the_first_end_in_the_entry_and_a_month_before() ->
 def test_no_policy_and_no_waiver_softens_a_forbidden_address() -> None:
     from otpc_policy.facts import ForbiddenAddress
 
-    terms = generation(index(entry("a", HOST))).context_for(parse_endpoint(HOST), "trial")
+    context = catalog(index(entry("a", HOST))).context_for(parse_endpoint(HOST), "trial")
     facts = make_facts(forbidden=(ForbiddenAddress("127.0.0.1", "loopback"),))
-    assert terms.evaluate(facts, NOW).decision is Decision.DENY
+    assert context.evaluate(facts, NOW).decision is Decision.DENY
 
 
 def test_a_chain_in_hand_is_judged_with_the_waivers_of_the_partner_of_its_name() -> None:
     expired = self_signed(
         dns=(HOST,), not_before=NOW - timedelta(days=90), not_after=NOW - timedelta(days=1)
     )
-    waived = '[[waivers]]\ncode = "CERTIFICATE_EXPIRED"\nreason = "r"\nowner = "o"\nends = 2026-04-01T00:00:00Z\n'
-    whole = generation(index(entry("a", HOST, rest=pinned(expired.sha256) + waived)))
+    waived = waiver("CERTIFICATE_EXPIRED")
+    whole = catalog(index(entry("a", HOST, rest=pinned(expired.sha256) + waived)))
     for name, decision in ((HOST, Decision.ALLOW), ("other.test", Decision.DENY)):
-        terms = whole.context_for_name(name, "")
-        verdict = terms.evaluate_chain(
+        context = whole.context_for_name(name, "")
+        verdict = context.evaluate_chain(
             expired.chain_der, server_name=name, request_anchors=(), now=NOW
         )
         assert verdict.decision is decision, verdict
@@ -190,9 +195,9 @@ def test_a_chain_in_hand_is_judged_with_the_waivers_of_the_partner_of_its_name()
 
 
 def test_unknown_stays_unknown_under_any_terms() -> None:
-    waived = '[[waivers]]\ncode = "TLS_VERSION_BELOW_MINIMUM"\nversions = ["TLS 1.1"]\nreason = "r"\nowner = "o"\nends = 2026-04-01T00:00:00Z\n'
-    terms = generation(index(entry("a", HOST, rest=waived))).context_for(parse_endpoint(HOST), "")
-    verdict = terms.evaluate(
+    waived = waiver("TLS_VERSION_BELOW_MINIMUM", 'versions = ["TLS 1.1"]\n')
+    context = catalog(index(entry("a", HOST, rest=waived))).context_for(parse_endpoint(HOST), "")
+    verdict = context.evaluate(
         make_facts(versions=versions(TLS_1_1=Support.UNKNOWN)), NOW.astimezone(UTC)
     )
     assert verdict.decision is Decision.INDETERMINATE

@@ -11,9 +11,16 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_entry_in_the_readme_is_one() -> None:
-    (text,) = re.findall(r"```toml\n(# partners/.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = re.findall(
+        r"```toml\n(# partners/.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     (partner,) = document(text).partners
-    assert (partner.id, len(partner.endpoints), len(partner.trusted), len(partner.waivers)) == ("example-bank", 3, 1, 1)
+    assert (partner.id, len(partner.endpoints), len(partner.trusted), len(partner.waivers)) == (
+        "example-bank",
+        3,
+        1,
+        1,
+    )
 
 
 def test_the_config_map_holds_entries_that_go_together() -> None:

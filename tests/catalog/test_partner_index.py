@@ -41,11 +41,26 @@ def test_a_partner_is_found_by_host_and_port(host: str, port: int, partner: str 
             (entry("a", "api.bank.example"), entry("b", "other.example", "API.bank.example:443")),
             "1.toml:3: api.bank.example:443 overlaps api.bank.example:443 at 0.toml:3",
         ),
-        ((entry("a", "*.bank.example"), entry("b", "*.bank.example")), "1.toml:3: *.bank.example:443 overlaps *.bank.example:443 at 0.toml:3"),
-        ((entry("a", "*.bank.example"), entry("b", "api.bank.example")), "1.toml:3: api.bank.example:443 overlaps *.bank.example:443 at 0.toml:3"),
-        ((entry("a", "api.bank.example"), entry("b", "*.bank.example")), "0.toml:3: api.bank.example:443 overlaps *.bank.example:443 at 1.toml:3"),
-        ((entry("a", "a.example", "a.example"),), "0.toml:3: a.example:443 overlaps a.example:443 at 0.toml:3"),
-        ((entry("a", "a.example"), entry("a", "b.example")), "1.toml:1: id: 'a' is also the id of the entry at 0.toml:1"),
+        (
+            (entry("a", "*.bank.example"), entry("b", "*.bank.example")),
+            "1.toml:3: *.bank.example:443 overlaps *.bank.example:443 at 0.toml:3",
+        ),
+        (
+            (entry("a", "*.bank.example"), entry("b", "api.bank.example")),
+            "1.toml:3: api.bank.example:443 overlaps *.bank.example:443 at 0.toml:3",
+        ),
+        (
+            (entry("a", "api.bank.example"), entry("b", "*.bank.example")),
+            "0.toml:3: api.bank.example:443 overlaps *.bank.example:443 at 1.toml:3",
+        ),
+        (
+            (entry("a", "a.example", "a.example"),),
+            "0.toml:3: a.example:443 overlaps a.example:443 at 0.toml:3",
+        ),
+        (
+            (entry("a", "a.example"), entry("a", "b.example")),
+            "1.toml:1: id: 'a' is also the id of the entry at 0.toml:1",
+        ),
     ],
 )
 def test_overlaps_are_refused_with_both_places(texts: tuple[str, ...], problem: str) -> None:
@@ -56,7 +71,11 @@ def test_overlaps_are_refused_with_both_places(texts: tuple[str, ...], problem: 
 
 
 def test_patterns_that_meet_nowhere_do_not_overlap() -> None:
-    partners = index(entry("a", "*.bank.example", "bank.example"), entry("b", "*.bank.example:8443", "x.y.bank.example"), entry("c", "*.y.bank.example:1"))
+    partners = index(
+        entry("a", "*.bank.example", "bank.example"),
+        entry("b", "*.bank.example:8443", "x.y.bank.example"),
+        entry("c", "*.y.bank.example:1"),
+    )
     assert len(partners) == 3
 
 
@@ -72,11 +91,19 @@ def test_patterns_that_meet_nowhere_do_not_overlap() -> None:
         ("nobody.example", None),
     ],
 )
-def test_a_name_alone_leads_to_a_partner_only_if_it_cannot_mean_another(name: str, partner: str | None) -> None:
+def test_a_name_alone_leads_to_a_partner_only_if_it_cannot_mean_another(
+    name: str, partner: str | None
+) -> None:
     ids = {"default port": "a", "other port": "b", "wild": "c", "edge": "d"}
     partners = index(
         entry("a", "api.bank.example"),
-        entry("b", "api.bank.example:8443", "only.bank.example:8443", "ports.bank.example:1", rest='server_names = ["shared.bank.example"]'),
+        entry(
+            "b",
+            "api.bank.example:8443",
+            "only.bank.example:8443",
+            "ports.bank.example:1",
+            rest='server_names = ["shared.bank.example"]',
+        ),
         entry("c", "*.wild.example:8443", "ports.bank.example:2"),
         entry("d", "192.0.2.1", rest='server_names = ["edge.bank.example", "shared.bank.example"]'),
     )

@@ -1,4 +1,4 @@
-"""Policy documents are read strictly, and every problem is reported at once with its file and line."""
+"""Policy documents become policies, or every problem with file, line and key."""
 
 from datetime import timedelta
 
@@ -108,8 +108,8 @@ suites = [
             "unknown_s"
         ),
         (
-            f"mine.toml:9: {unlisted}.effects.CIPHER_SUITE_NOT_LISTED: must be one of off, advisory, "
-            "deny"
+            f"mine.toml:9: {unlisted}.effects.CIPHER_SUITE_NOT_LISTED: "
+            "must be one of off, advisory, deny"
         ),
         (
             f"mine.toml:10: {unlisted}.effects.NO_SUCH_CODE: unknown key; expected one of "
@@ -130,8 +130,8 @@ suites = [
         ),
         f"mine.toml:19: {key}.summary: must not be blank",
         (
-            f"mine.toml:20: {key}.severities.CERTIFICATE_KEY_WEAK: must be one of info, low, medium, "
-            "high, critical"
+            f"mine.toml:20: {key}.severities.CERTIFICATE_KEY_WEAK: "
+            "must be one of info, low, medium, high, critical"
         ),
         f"mine.toml:21: {key}.parameters.rsa_minimum_bits: must be a whole number above 0",
         (
@@ -190,11 +190,9 @@ def test_every_effect_severity_and_lifetime_can_be_set() -> None:
         for rule in RULES
         for code in rule.codes
     ]
-    policy = parse_policy(
-        'name = "mine"\nextends = "otpc-2024-12"\nenforcing = false\nlifetimes.allow_s = 60\nlifetimes.unknown_s = 0.5\n'
-        + "\n".join(lines),
-        "mine.toml",
-    )
+    head = 'name = "mine"\nextends = "otpc-2024-12"\nenforcing = false\n'
+    lifetimes = "lifetimes.allow_s = 60\nlifetimes.unknown_s = 0.5\n"
+    policy = parse_policy(head + lifetimes + "\n".join(lines), "mine.toml")
     assert {effect for rule in policy.rules for effect in rule.effects.values()} == {Effect.OFF}
     assert {severity for rule in policy.rules for severity in rule.severities.values()} == {
         Severity.INFO
@@ -215,8 +213,8 @@ def test_the_effective_document_says_all_and_has_the_same_revision(name: str) ->
 
 def test_the_effective_document_keeps_what_is_hard_to_write() -> None:
     title = 'a "title"\\\twith \x7f and ü'
-    text = f'name = "mine"\nextends = "otpc-2024-12"\ntitle = {as_text(title)}\n[lifetimes]\ndeny_s = 1.5\n'
-    policy = parse_policy(text, "mine.toml")
+    head = f'name = "mine"\nextends = "otpc-2024-12"\ntitle = {as_text(title)}\n'
+    policy = parse_policy(f"{head}[lifetimes]\ndeny_s = 1.5\n", "mine.toml")
     again = parse_policy(policy.document, "effective.toml")
     assert (again.title, again.lifetimes, again.revision) == (
         title,
@@ -226,7 +224,7 @@ def test_the_effective_document_keeps_what_is_hard_to_write() -> None:
 
 
 def as_text(value: str) -> str:
-    return '"' + "".join(f"\\u{ord(one):04x}" for one in value) + '"'
+    return '"' + "".join(f"\\u{ord(character):04x}" for character in value) + '"'
 
 
 def test_a_report_only_policy_is_never_the_default() -> None:

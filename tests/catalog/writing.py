@@ -5,8 +5,19 @@ from otpc_policy.catalog.partners.index import PartnerIndex
 
 PIN = "ab" * 32
 HEAD = 'id = "bank"\nowner = "onboarding@example.com"\nendpoints = ["api.bank.example"]\n'
-WAIVER = '[[waivers]]\ncode = "CERTIFICATE_EXPIRED"\nreason = "change window"\nowner = "onboarding@example.com"\nends = 2027-03-01T00:00:00Z\n'
-TRUSTED = f'[[trusted]]\ncertificate_sha256 = "{PIN}"\nnote = "agreed"\nends = 2027-03-01T00:00:00Z\n'
+WAIVER = """\
+[[waivers]]
+code = "CERTIFICATE_EXPIRED"
+reason = "change window"
+owner = "onboarding@example.com"
+ends = 2027-03-01T00:00:00Z
+"""
+TRUSTED = f"""\
+[[trusted]]
+certificate_sha256 = "{PIN}"
+note = "agreed"
+ends = 2027-03-01T00:00:00Z
+"""
 
 
 def document(text: str, place: str = "bank.toml") -> PartnerDocument:
@@ -20,6 +31,7 @@ def index(*texts: str) -> PartnerIndex:
 
 
 def entry(partner_id: str, *endpoints: str, rest: str = "") -> str:
-    """Return the document of one partner."""
-    listed = ", ".join(f'"{one}"' for one in endpoints)
-    return f'id = "{partner_id}"\nowner = "onboarding@example.com"\nendpoints = [{listed}]\n{rest}'
+    """Return the document of one partner. rest: further lines of the entry."""
+    quoted = ", ".join(f'"{endpoint}"' for endpoint in endpoints)
+    head = f'id = "{partner_id}"\nowner = "onboarding@example.com"\n'
+    return f"{head}endpoints = [{quoted}]\n{rest}"

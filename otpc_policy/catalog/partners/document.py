@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from otpc_policy.catalog.entry import Partner
-from otpc_policy.catalog.problems import problems_of, refusal
+from otpc_policy.catalog.problems import Problem, problems_of, refusal
 from otpc_policy.catalog.schemas.partner import PartnersDocument, PartnerTable
 from otpc_policy.catalog.toml_lines import KeyPath, TomlLines, decode_toml
 from otpc_policy.errors import ConfigurationError
@@ -50,18 +50,29 @@ def read_partner_document(text: str, place: str) -> PartnerDocument:
     """
     table = decode_toml(text, place)
     lines = TomlLines(text, place)
-    is_many = _MANY in table
-    return PartnerDocument(
-        lines=lines,
-        is_many=is_many,
-        partners=tuple([entry.partner(at) for at, entry in enumerate(_entries(table, lines))]),
-    )
+    problems: list[Problem] = []
+    partners: list[Partner] = []
+    for number, (path, entry) in enumerate(_entries(table, problems)):
+        try:
+            partners.append(PartnerTable.model_validate(entry).partner(number))
+        except ValidationError as error:
+            problems += problems_of(error, PartnerTable, at=path)
+    if problems:
+        raise refusal(problems, lines)
+    return PartnerDocument(lines=lines, is_many=_MANY in table, partners=tuple(partners))
 
 
-def _entries(table: dict[str, Any], lines: TomlLines) -> tuple[PartnerTable, ...]:
-    schema = PartnersDocument if _MANY in table else PartnerTable
+def _entries(table: dict[str, Any], problems: list[Problem]) -> list[tuple[KeyPath, Any]]:
+    """Return the tables of the entries with their paths.
+
+    Entries are validated one at a time, because the models of thousands would be alive at once and
+    keep the garbage collector busy.
+    """
+    if _MANY not in table:
+        return [((), table)]
     try:
-        document = schema.model_validate(table)
+        entries = PartnersDocument.model_validate(table).partner
     except ValidationError as error:
-        raise refusal(problems_of(error, schema), lines) from None
-    return (document,) if isinstance(document, PartnerTable) else document.partner
+        problems += problems_of(error, PartnersDocument)
+        entries = table[_MANY] if isinstance(table[_MANY], list) else ()
+    return [((_MANY, number), entry) for number, entry in enumerate(entries)]
