@@ -27,7 +27,7 @@ _VALUES = st.sampled_from(
 )
 _POLICY_KEYS = [
     *("name", "title", "source", "enforcing", "extends", "lifetimes", "lifetimes.allow_s"),
-    *("lifetimes.x", "rules", "rules.tls", "rules.no.rule", "x", '"a.b"'),
+    *("lifetimes.x", "rules", "rules.tls", "rules.no.rule", "x", '"a.b"', "TLS_NOT_SERVED"),
     *(f"rules.{rule.id}" for rule in RULES),
     *(
         f"rules.{rule.id}.{key}"

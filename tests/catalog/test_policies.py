@@ -151,6 +151,10 @@ suites = [
         ('extends = "otpc-2024-12"\n[title]\nx = 1', "3: title: must be text"),
         ('extends = "otpc-2024-12"\nrules = 1', "3: rules: must be a table"),
         ('extends = "otpc-2024-12"\n[rules]\ntls = "x"', "4: rules.tls: must be a table"),
+        (
+            'extends = "otpc-2024-12"\nTLS_NOT_SERVED = "off"',
+            "3: TLS_NOT_SERVED: unknown key; expected one of name, title, ",
+        ),
         ('extends = ["x"]', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
         ('extends = "mine"', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
         (

@@ -79,7 +79,7 @@ class PolicyDocument(Table):
     source: Text
     enforcing: bool
     extends: Annotated[str, one_of({name: name for name in BUILTIN_NAMES})] | None = None
-    lifetimes: LifetimesTable = LifetimesTable()
+    lifetimes: LifetimesTable = Field(default_factory=LifetimesTable)
     rules: Any
 
     def rule(self, rule_id: str) -> RuleTable:
@@ -124,8 +124,9 @@ def _missing_rule(problem: Problem) -> Problem:
 
 def _unknown_key(path: KeyPath, expected: tuple[str, ...]) -> str:
     """Say where a finding code belongs that stands under the wrong rule."""
-    code = finding_codes().get(str(path[-1]))
-    if code is None or path[-2] not in ("effects", "severities"):
+    *above, key = path
+    code = finding_codes().get(str(key))
+    if code is None or not above or above[-1] not in ("effects", "severities"):
         return unknown_key(path, expected)
     home = f"belongs to rule {code.rule_id}" if code.effect is None else "is not set by policies"
     return f"{home}; expected one of {', '.join(expected)}"
