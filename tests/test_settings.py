@@ -5,15 +5,17 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
-from otpc_policy.settings import AddressFamilies, LogFormat, Settings, TrustSettings, describe_settings, is_loopback, split_address
+from otpc_policy.settings import AddressFamilies, LogFormat, Settings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
@@ -70,26 +72,90 @@ def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path, monkey
     )
     monkeypatch.setenv("OTPC_POLICY_SCAN__QUEUE_LIMIT", "many")
     monkeypatch.setenv("OTPC_POLICY_NOPE", "1")
+    monkeypatch.setenv("OTPC_POLICY_LISTNE", "1")
     monkeypatch.setenv("OTPC_POLICY_NOPE__NEVER", "1")
     monkeypatch.setenv("OTPC_POLICY_ALLOW_NETWORKS", "10.0.0.0/8, 10.0.0.1/8")
     problems = _problems(config=path, cache_bytes=1)
     expected = {
-        f"{path}: listen",
-        f"{path}: bogus",
-        f"{path}: static_hosts.b.test.0",
-        f"{path}: scan.workers",
-        f"{path}: scan.typo",
-        f"{path}: trust.0.hosts.0",
-        f"{path}: trust.0.certificate_sha256.0",
-        f"{path}: trust.1",
-        "OTPC_POLICY_SCAN__QUEUE_LIMIT",
-        "OTPC_POLICY_NOPE",
-        "OTPC_POLICY_NOPE__NEVER",
-        "OTPC_POLICY_ALLOW_NETWORKS",
-        "cache_bytes",
+        f"{path}:1: listen: 0.0.0.0:1 can be reached from other machines, so it needs TLS",
+        f"{path}:2: bogus: unknown setting; otpc-policy serve --show-settings lists them",
+        f"{path}:4: static_hosts.b.test.0: 'x' is not an IP address",
+        f"{path}:6: scan.workers: must be at least 1",
+        f"{path}:7: scan.typo: unknown key; expected one of workers, connections_per_address, ",
+        f"{path}:9: trust.0.hosts.0: must be a bare host",
+        f"{path}:10: trust.0.certificate_sha256.0: must be a SHA-256",
+        f"{path}:11: trust.1.hosts: is missing",
+        "OTPC_POLICY_SCAN__QUEUE_LIMIT: must be a whole number",
+        "OTPC_POLICY_NOPE: unknown setting",
+        "OTPC_POLICY_NOPE__NEVER: unknown setting",
+        "OTPC_POLICY_ALLOW_NETWORKS: 1: must be a network such as 10.0.0.0/8: ",
+        "OTPC_POLICY_LISTNE: unknown setting; did you mean listen?",
+        "cache_bytes: must be at least 1048576",
     }
-    assert {place for place in expected if any(problem.startswith(f"{place}: ") for problem in problems)} == expected
-    assert len(problems) == len(expected)
+    found = {start for start in expected if any(one.startswith(start) for one in problems)}
+    assert (found, len(problems)) == (expected, len(expected)), problems
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_byte_order_mark_before_the_file_is_accepted(tmp_path: Path, mark: str) -> None:
+    """Windows editors write one."""
+    path = _file(tmp_path, f'{mark}log_format = "console"\r\nnope = 1\r\n')
+    (problem,) = _problems(config=path)
+    assert problem.startswith(f"{path}:2: nope: unknown setting")
+    settings = Settings(config=_file(tmp_path, f'{mark}log_format = "console"'))
+    assert settings.log_format is LogFormat.CONSOLE
+
+
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        ("2027-01-01", "; 2027-01-01 has no time"),
+        ("2027-01-01T00:00:00", "; 2027-01-01T00:00:00 has no zone"),
+        ("12:00:00", "; 12:00:00 has no date"),
+        ("1893456000", ""),
+        ('"tomorrow"', ""),
+        ("2027-01-01T00:00:00Z", None),
+        ('"2027-01-01T00:00:00Z"', None),
+    ],
+)
+def test_the_end_of_trust_is_an_instant(tmp_path: Path, ends: str, says: str | None) -> None:
+    table = f'[[trust]]\nhosts = "a.test"\nspki_sha256 = "{DIGEST}"\nends = {ends}\n'
+    path = _file(tmp_path, table)
+    if says is None:
+        assert Settings(config=path).trust[0].ends == datetime(2027, 1, 1, tzinfo=UTC)
+    else:
+        instant = "must be a date and time with a zone, such as 2027-01-01T00:00:00Z"
+        assert _problems(config=path) == (f"{path}:4: trust.0.ends: {instant}{says}",)
+
+
+# What a library or the language says, and no author of a setting.
+_FOREIGN = re.compile(
+    r"Input should|Extra inputs|Field required|Value error"  # pydantic
+    r"|datetime\.|<class|object at"  # Python
+    r"|cannot be used",  # our last resort
+)
+_VALUES: list[object] = [
+    *("", "x", "::1", 0, -1, 1 << 70, 1.5, float("nan"), True, None, b"x"),
+    *([], ["x", 1], {}, {"x": 1}, date(2027, 1, 1)),
+]
+_KEYS = [setting.key for setting in describe_settings() if setting.key]
+
+
+@pytest.mark.parametrize("key", [*_KEYS, "scan", "lifetimes", "trust.hosts"])
+def test_no_problem_speaks_of_python(key: str) -> None:
+    name, _, field = key.partition(".")
+    for value in _VALUES:
+        table: Any = {field: value} if field else value
+        arguments: dict[str, Any] = {name: [table] if name == "trust" and field else table}
+        assert not any(map(_FOREIGN.search, _problems_or_none(**arguments)))
+
+
+def _problems_or_none(**arguments: Any) -> tuple[str, ...]:
+    try:
+        Settings(**arguments)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +200,7 @@ def test_the_environment_writes_lists_with_commas_and_tables_as_json(monkeypatch
     settings = Settings()
     assert settings.allow_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     assert settings.static_hosts == {"a.test": ("127.0.0.1",), "b.test": ("127.0.0.2", "::1")}
-    assert settings.trust == (TrustSettings(hosts=("*.a.test",), spki_sha256=(DIGEST,)),)
+    assert settings.trust == (TrustTable(hosts=("*.a.test",), spki_sha256=(DIGEST,)),)
     assert settings.listen == "[::1]:50051"
 
 
@@ -154,11 +220,11 @@ def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone
 
 def test_pins_are_read_with_colons_and_in_either_case() -> None:
     written = ":".join(DIGEST[i : i + 2] for i in range(0, 64, 2)).upper()
-    assert TrustSettings(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
+    assert TrustTable(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
 
 
 def test_hosts_of_trust_entries_become_canonical() -> None:
-    assert TrustSettings(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
+    assert TrustTable(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +244,7 @@ def test_a_trust_entry_that_names_no_host_is_refused() -> None:
         ({"admin_service": True}, ""),
         ({"admin_service": True, "listen": "[::]:50051", "dangerously_listen_without_tls": True}, "name who may administer"),
         ({"admin_service": True, "admin_callers": ["spiffe://example.com/admin"]}, "set tls_client_ca_file too"),
-        ({"admin_service": True, "admin_callers": [" "], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, "is blank"),
+        ({"admin_service": True, "admin_callers": [" "], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, "must not be blank"),
         ({"admin_service": True, "admin_callers": ["a.test"], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, ""),
         ({"admin_callers": ["a.test"]}, ""),
     ],
@@ -211,7 +277,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
     path = tmp_path / "service.toml"
     if content is not None:
         path.write_bytes(content)
-    assert _problems(config=path)[0].startswith(f"{path}: ")
+    assert _problems(config=path)[0].startswith(f"{path}:")
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -242,7 +308,7 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
                 yield from named(value, f"{above}{key}.")
 
     assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
-    assert set(TrustSettings.model_fields) == set(tree["trust"][0])
+    assert set(TrustTable.model_fields) == set(tree["trust"][0])
 
 
 def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

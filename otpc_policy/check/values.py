@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from otpc_policy.catalog.context import JudgingContext
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import Depth, EndpointFacts
-from otpc_policy.partners.terms import Terms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
 
@@ -44,7 +44,7 @@ class CheckRequest:
     """One question about one endpoint. terms: of one generation; they judge from the start of the call to its end."""
 
     endpoint: Endpoint
-    terms: Terms
+    terms: JudgingContext
     freshness: Freshness
     depth: Depth
 

@@ -12,7 +12,7 @@ from otpc_policy.cli.demo.command import demo
 from otpc_policy.cli.explain import explain
 from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
-from otpc_policy.cli.proving import run_tests
+from otpc_policy.cli.policy_tests import run_tests
 from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate

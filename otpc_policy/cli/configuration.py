@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from otpc_policy.catalog.policies import load_policies
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.server.policies import policies_from
 from otpc_policy.settings import Settings
 
 
@@ -23,4 +23,4 @@ def read_settings(*, config: str | None = None, allow_networks: Sequence[str] = 
 
 def read_policies() -> PolicySet:
     """Return the policies that a service with these settings would serve. Raises ConfigurationError."""
-    return policies_from(read_settings())
+    return load_policies(read_settings())

@@ -11,7 +11,7 @@ from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
-from otpc_policy.policy.registry import FINDING_CODES, remedy_under
+from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
@@ -186,7 +186,7 @@ class _Findings:
         return [finding for group in self._groups.values() for finding in self._of(group)]
 
     def _of(self, group: _Group) -> Iterator[Finding]:
-        report, settings, entry = group.report, group.settings, FINDING_CODES[group.report.code]
+        report, settings, entry = group.report, group.settings, finding_codes()[group.report.code]
         effect = entry.effect or (settings.effects[report.code] if settings else Effect.INDETERMINATE)
         if effect is Effect.OFF:
             return

@@ -29,7 +29,7 @@ class Parameter(Generic[T]):
 def positive_integer(value: object) -> int:
     """Read an integer above zero."""
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{value!r} is not a whole number above 0")
+        raise ValueError("must be a whole number above 0")
     return value
 
 
@@ -40,7 +40,7 @@ def share(value: object) -> Fraction:
     except (ValueError, ZeroDivisionError):
         fraction = None
     if fraction is None or not 0 < fraction <= 1:
-        raise ValueError(f'{value!r} is not a share: text such as "1/3", above 0 and at most 1')
+        raise ValueError('must be a share: text such as "1/3", above 0 and at most 1')
     return fraction
 
 
@@ -49,7 +49,7 @@ def one_of(*choices: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+            raise ValueError(f"must be one of {', '.join(choices)}")
         return value
 
     return read
@@ -86,7 +86,7 @@ vulnerabilities = some_of(*(vulnerability.value for vulnerability in Vulnerabili
 
 def _texts(value: object) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{value!r} is not a list of at least one text")
+        raise ValueError("must be a list of at least one text")
     return cast(list[str], value)
 
 

@@ -1,13 +1,14 @@
-"""Every finding code there is, read from findings.toml: what it means, how bad it is, what to do about it.
+"""Every finding code: its meaning, its severity, its remedies, and what a waiver of it must list.
 
-No code is ever renamed or used again for something else. What a code does to a decision is said in policies,
-except for those whose effect stands here.
+The codes are data (findings.toml). A code is never renamed and never reused for something else.
+What it does to a decision is set by policies, except for the codes whose effect is in the data.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache, lru_cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -16,67 +17,97 @@ from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.policy.finding import Effect, Severity
 
 
+class WaiverCoverage(Enum):
+    """What a waiver of a code must list, if there may be one."""
+
+    NEVER = "never"
+    CODE = "code"
+    SUITES = "suites"
+    VERSIONS = "versions"
+    SUITES_OR_VERSIONS = "suites or versions"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingCode:
     """One finding code.
 
-    rule_id: the rule that reports it; empty where no single rule does. effect: the effect that no policy can change;
-    None where policies set it. remediation: what to change. remedies: the lines to write, by server, in reading order.
-    citation: where the technical ground is written. remedy_text: remediation and remedies as one text.
+    rule_id: the rule that reports it; empty where no single rule does.
+    effect: the effect that no policy can change; None where policies set it.
+    coverage: what a waiver must list.
+    remediation: what to change. remedies: the lines to write, by server, in reading order.
+    offered_suites: IANA names of the suites that the remedies' lines allow over TLS 1.2; empty if
+        the lines name no suites. other_suites: what to say first under a policy that lists others.
+    citation: the technical source.
     """
 
     code: str
     rule_id: str
     severity: Severity
     effect: Effect | None
+    coverage: WaiverCoverage
     meaning: str
     remediation: str
     remedies: Mapping[str, str]
+    offered_suites: frozenset[str] = field(default=frozenset(), repr=False)
+    other_suites: str = field(default="", repr=False)
     citation: str
-    remedy_text: str
+
+    @property
+    def remedy_text(self) -> str:
+        """Remediation and remedies as one text."""
+        return self.remedy_after()
+
+    def remedy_after(self, *hints: str) -> str:
+        """Return remediation and remedies as one text, with these lines in between."""
+        lines = map(_lines, self.remedies, self.remedies.values())
+        return "\n".join((self.remediation, *hints, *lines))
 
 
-def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> FindingCode:
-    table = document[code]
-    own = table.get("remedies", {})
-    lines_by_server = document[own]["remedies"] if isinstance(own, str) else own
-    remedies = {server: lines.strip() for server, lines in lines_by_server.items()}
-    return FindingCode(
-        code=code,
-        rule_id=table["rule"],
-        severity=Severity[table["severity"].upper()],
-        effect=Effect(table["effect"]) if "effect" in table else None,
-        meaning=table["meaning"],
-        remediation=table["remediation"],
-        remedies=MappingProxyType(remedies),
-        citation=table["citation"],
-        remedy_text="\n".join((table["remediation"], *map(_lines_of, remedies, remedies.values()))),
-    )
-
-
-def _lines_of(server: str, lines: str) -> str:
-    return f"{server}:\n    " + lines.replace("\n", "\n    ")
-
-
-def _read() -> Mapping[str, FindingCode]:
+@cache
+def finding_codes() -> Mapping[str, FindingCode]:
+    """Return every finding code by its name."""
     text = (resources.files("otpc_policy.policy") / "findings.toml").read_text(encoding="utf-8")
     document = tomllib.loads(text)
     return MappingProxyType({code: _finding_code(code, document) for code in document})
 
 
-FINDING_CODES: Mapping[str, FindingCode] = _read()
-
-
 @lru_cache(maxsize=256)
 def remedy_under(code: str, listed_suites: tuple[str, ...]) -> str:
-    """Return the remedy of a code as one text, under a policy whose rule lists these suites (IANA names; none where it lists none).
+    """Return the remedy of a code as one text, under a policy that lists these suites.
 
-    The lines of the registry offer the suites of otpc-2024-12; under another list the text says so, and which ones belong there.
+    listed_suites: IANA names; empty where the rule of the code lists none. If the remedies' lines
+    offer other suites for TLS 1.2, the text says so first.
     """
-    entry = FINDING_CODES[code]
-    suites = [suite for suite in map(suite_by_name, listed_suites) if suite is not None and not suite.is_tls13]
-    own = ":".join(suite.openssl_name or suite.iana_name for suite in suites)
-    if not suites or "ssl_ciphers" not in entry.remedy_text or f"ssl_ciphers {own};" in entry.remedy_text:
+    entry = finding_codes()[code]
+    known = (suite for suite in map(suite_by_name, listed_suites) if suite is not None)
+    listed = [suite for suite in known if not suite.is_tls13]
+    offered = entry.offered_suites
+    if not listed or not offered or offered == {suite.iana_name for suite in listed}:
         return entry.remedy_text
-    hint = f"This policy lists other suites for TLS 1.2 than the lines below offer; write in their place, in the words of OpenSSL: {own}"
-    return entry.remedy_text.replace(entry.remediation, f"{entry.remediation}\n{hint}", 1)
+    names = ":".join(suite.openssl_name or suite.iana_name for suite in listed)
+    return entry.remedy_after(entry.other_suites.format(suites=names))
+
+
+def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> FindingCode:
+    table = document[code]
+    # The remedies of another code may serve here too, with the suites that they offer.
+    remedies = table.get("remedies", {})
+    owner = document[remedies] if isinstance(remedies, str) else table
+    lines_by_server = {server: lines.strip() for server, lines in owner.get("remedies", {}).items()}
+    return FindingCode(
+        code=code,
+        rule_id=table["rule"],
+        severity=Severity[table["severity"].upper()],
+        effect=Effect(table["effect"]) if "effect" in table else None,
+        coverage=WaiverCoverage(table.get("waiver", "code")),
+        meaning=table["meaning"],
+        remediation=table["remediation"],
+        remedies=MappingProxyType(lines_by_server),
+        offered_suites=frozenset(owner.get("offered_suites", ())),
+        other_suites=owner.get("other_suites", ""),
+        citation=table["citation"],
+    )
+
+
+def _lines(server: str, lines: str) -> str:
+    return f"{server}:\n    " + lines.replace("\n", "\n    ")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 
 
 def service_finding(code: str, message: str, address: str = "") -> Finding:
@@ -11,7 +11,7 @@ def service_finding(code: str, message: str, address: str = "") -> Finding:
 
     address: where it was observed; empty where it holds for all.
     """
-    entry = FINDING_CODES[code]
+    entry = finding_codes()[code]
     if entry.effect is None:
         raise ValueError(f"{code} is a finding of rule {entry.rule_id}: its effect is the policy's")
     return Finding(

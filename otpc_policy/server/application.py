@@ -9,18 +9,18 @@ from typing import Protocol, Self
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.catalog.load import CatalogLoader
+from otpc_policy.catalog.partners.deadlines import DeadlineKind
+from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.metrics import Metrics
-from otpc_policy.partners.deadlines import DeadlineKind
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.resolver import SystemResolver
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.reloading import Reloader
 from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
 
@@ -73,8 +73,8 @@ def build_application(
     chosen_clock = clock if clock is not None else SystemClock()
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    metrics = Metrics(registry, finding_codes=FINDING_CODES, rpc_methods=RPC_METHODS)
-    reloader = Reloader(GenerationLoader(settings), observer=metrics, now=chosen_clock.now)
+    metrics = Metrics(registry, finding_codes=finding_codes(), rpc_methods=RPC_METHODS)
+    reloader = Reloader(CatalogLoader(settings), observer=metrics, now=chosen_clock.now)
     metrics.watch_partners(
         reloader.partner_count,
         next_end_s={kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind},

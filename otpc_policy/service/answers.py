@@ -6,8 +6,8 @@ from datetime import datetime
 from functools import lru_cache, partial
 from typing import Protocol
 
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged
-from otpc_policy.partners.terms import Generation
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
@@ -70,12 +70,12 @@ class CheckAnswers:
         self._decisions = decisions
         self._own_part = pb.CheckEndpointResponse()
         # Callers repeat themselves, and a generation never changes. Only the newest one's requests are kept, so that others can go.
-        self._generation: Generation | None = None
+        self._generation: Catalog | None = None
         self._request_of: Callable[[ParsedCheck], CheckRequest]
         # Serialising costs more than all the rest of a warm answer. An entry lives exactly as long as the checker keeps the judgement.
         self._kept: weakref.WeakKeyDictionary[Judged, _KeptAnswer] = weakref.WeakKeyDictionary()
 
-    async def answer(self, parsed: ParsedCheck, generation: Generation, *, wait_s: float, rpc: str) -> bytes:
+    async def answer(self, parsed: ParsedCheck, generation: Catalog, *, wait_s: float, rpc: str) -> bytes:
         """Return the answer, judged by this generation from start to end. Raises UnknownPolicy, Overloaded, ServiceUnavailable."""
         answer = await self._checker.check(self._request(parsed, generation), wait_s=wait_s)
         judged = answer.judged
@@ -92,16 +92,16 @@ class CheckAnswers:
         )
         return response
 
-    def _request(self, parsed: ParsedCheck, generation: Generation) -> CheckRequest:
+    def _request(self, parsed: ParsedCheck, generation: Catalog) -> CheckRequest:
         if generation is not self._generation:
             self._generation, self._request_of = generation, lru_cache(maxsize=_KEPT_REQUESTS)(partial(_request_from, generation))
         return self._request_of(parsed)
 
 
-def _request_from(generation: Generation, parsed: ParsedCheck) -> CheckRequest:
+def _request_from(generation: Catalog, parsed: ParsedCheck) -> CheckRequest:
     return CheckRequest(
         endpoint=parsed.endpoint,
-        terms=generation.terms_for(parsed.endpoint, parsed.policy_name),
+        terms=generation.context_for(parsed.endpoint, parsed.policy_name),
         freshness=Freshness(mode=_MODES[parsed.freshness_mode], max_age=parsed.max_age, max_stale=parsed.max_stale),
         depth=parsed.depth,
     )

@@ -6,9 +6,9 @@ from typing import Protocol
 import structlog
 from google.protobuf.message import DecodeError
 
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.partners.terms import Generation
 from otpc_policy.service.interceptor import Context
 from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
@@ -30,9 +30,9 @@ class Reloads(Protocol):
     """What holds the present generation. reload and validate raise ConfigurationError with every problem."""
 
     @property
-    def current(self) -> Generation: ...
-    async def reload(self, cause: str) -> Generation: ...
-    async def validate(self) -> Generation: ...
+    def current(self) -> Catalog: ...
+    async def reload(self, cause: str) -> Catalog: ...
+    async def validate(self) -> Catalog: ...
 
 
 class PolicyAdminServicer:

@@ -11,9 +11,9 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
+from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Clock
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
-from otpc_policy.partners.terms import Generation
 from otpc_policy.service.answers import CheckAnswers, Checker, DecisionCounters, verdict_fields
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
 from otpc_policy.service.interceptor import Context
@@ -55,7 +55,7 @@ class PolicyCheckServicer:
         self,
         *,
         checker: Checker,
-        generation: Callable[[], Generation],
+        generation: Callable[[], Catalog],
         clock: Clock,
         counters: DecisionCounters,
         decisions: DecisionLog,
@@ -92,7 +92,7 @@ class PolicyCheckServicer:
     async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
         """ValidateCertificate. Judged on the spot: a chain takes about a millisecond, less than handing it to a thread and back under load."""
         parsed = parse_validate_request(_parse(pb.ValidateCertificateRequest, request), allow_request_anchors=self._allow_request_anchors)
-        terms = self._generation().terms_for_name(parsed.server_name, parsed.policy_name)
+        terms = self._generation().context_for_name(parsed.server_name, parsed.policy_name)
         policy, partner_id = terms.policy, terms.partner.id if terms.partner is not None else ""
         at = parsed.at or self._clock.now()
         verdict = terms.evaluate_chain(parsed.chain, server_name=parsed.server_name, request_anchors=parsed.trust_anchors, now=at)
@@ -145,7 +145,7 @@ class PolicyCheckServicer:
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
         ).SerializeToString()
 
-    async def _outcome(self, parsed: ParsedCheck, generation: Generation, wait_s: float) -> pb.BatchCheckEndpointsResult:
+    async def _outcome(self, parsed: ParsedCheck, generation: Catalog, wait_s: float) -> pb.BatchCheckEndpointsResult:
         """Return the outcome of one item. A bug in one item is that item's error too, so this is its outermost frame."""
         try:
             body = await self._answers.answer(parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints")

@@ -4,7 +4,7 @@ Settings() reads both; arguments go before the environment, the environment befo
 defaults. Values are parsed here; files that they name are read by the composition root.
 """
 
-from otpc_policy.settings.model import LifetimeSettings, ScanSettings, Settings, TrustSettings
+from otpc_policy.settings.model import LifetimeSettings, ScanSettings, Settings
 from otpc_policy.settings.reference import SettingDescription, describe_settings
 from otpc_policy.settings.values import AddressFamilies, LogFormat, LogLevel, is_loopback, split_address
 
@@ -16,7 +16,6 @@ __all__ = [
     "ScanSettings",
     "SettingDescription",
     "Settings",
-    "TrustSettings",
     "describe_settings",
     "is_loopback",
     "split_address",

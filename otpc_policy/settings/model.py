@@ -1,15 +1,19 @@
 """Every setting: its type, its default, its bounds and what it is for."""
 
-import os
+import difflib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
+from otpc_policy.catalog.schemas.tables import OneOrMany
+from otpc_policy.catalog.schemas.trust import TrustTable
+from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
-from otpc_policy.settings.sources import Source, config_path, read_environment, read_file
+from otpc_policy.settings.sources import Layer, read_layers
 from otpc_policy.settings.values import (
     AddressFamilies,
     AdminCaller,
@@ -20,31 +24,12 @@ from otpc_policy.settings.values import (
     LogFormat,
     LogLevel,
     Network,
-    OneOrMany,
-    Sha256,
-    TrustedHosts,
     is_loopback,
 )
 
 _TABLE = ConfigDict(extra="forbid", frozen=True)
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
-
-# The keyword under which the sources reach settings_customise_sources; no setting has a space in its name.
-_LAYERS = "layered sources"
-
-
-class TrustSettings(BaseModel):
-    """Whom to trust beside the Mozilla roots, and for which hosts."""
-
-    model_config = _TABLE
-    hosts: TrustedHosts = Field(description='Hosts this entry speaks for: names, "*.name" for one more label, or IP addresses.')
-    anchor_file: Path | None = Field(default=None, description="PEM file of CA certificates that may issue for these hosts.")
-    certificate_file: Path | None = Field(default=None, description="PEM file whose first certificate is pinned: exactly this leaf is trusted.")
-    certificate_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's DER encoding.")
-    spki_sha256: OneOrMany[Sha256] = Field(default=(), description="Pins: SHA-256 of the leaf's SubjectPublicKeyInfo.")
-    note: str = Field(default="", description="For people: why, and who agreed. Shown in findings.")
-    ends: AwareDatetime | None = Field(default=None, description="The entry stops at this instant (with an offset).")
 
 
 class LifetimeSettings(BaseModel):
@@ -81,9 +66,6 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
-    _tables: ClassVar[frozenset[str]] = frozenset({"lifetimes", "scan"})
-    _lists: ClassVar[frozenset[str]] = frozenset({"allow_networks", "policy_files", "admin_callers"})
-
     tls_certificate_file: Path | None = Field(default=None, description="PEM chain of this service, leaf first; read again when it changes.")
     tls_key_file: Path | None = Field(default=None, description="PEM private key of that leaf; read again when it changes.")
     tls_client_ca_file: Path | None = Field(default=None, description="PEM CAs of callers. Set: every caller must prove a certificate under one of them.")
@@ -107,7 +89,7 @@ class Settings(BaseSettings):
     partners_dir: Path | None = Field(
         default=None, description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. See the README, Partners."
     )
-    trust: tuple[TrustSettings, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
+    trust: tuple[TrustTable, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
     reload_poll_s: Seconds = Field(
         default=5.0, description="How often the files of policies, partners and trust are looked at for changes; 0 for never. SIGHUP reloads at once."
     )
@@ -138,27 +120,13 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
 
     def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:
-        path = config_path(config)
-        sources = [Source("argument", arguments), read_environment(os.environ, self._tables, self._lists)]
-        if path is not None:
-            sources.append(read_file(path))
-        layers: dict[str, Any] = {_LAYERS: sources}
+        layers = read_layers(type(self), config, arguments)
         try:
-            super().__init__(**layers)
+            # The stock sources ignore unknown variables and stop at the first value that is not JSON.
+            super().__init__(_build_sources=(layers, {}))
         except ValidationError as error:
-            raise ConfigurationError(sorted(_problem(one["loc"], one["msg"], sources) for one in error.errors())) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take our sources: the stock ones overlook unknown variables, stop at the first bad value and do not tell where it stood."""
-        return tuple(InitSettingsSource(settings_cls, init_kwargs=dict(source.tree)) for source in init_settings()[_LAYERS])
+            problems = problems_of(error, type(self), unknown=_unknown_setting)
+            raise ConfigurationError([_placed(problem, layers) for problem in problems]) from None
 
     @field_validator("tls_key_file")
     @classmethod
@@ -197,14 +165,18 @@ class Settings(BaseSettings):
         return value
 
 
-def _problem(location: tuple[int | str, ...], message: str, sources: list[Source]) -> str:
-    text = (
-        message.removeprefix("Value error, ")
-        .replace("Extra inputs are not permitted", "is no setting")
-        .replace("Field required", f"{location[-1]} is required")
-    )
-    for depth in range(len(location), 0, -1):
-        for source in sources:
-            if source.holds(location[:depth]):
-                return f"{source.place(location[:depth])}: {text}"
-    return f"{'.'.join(str(step) for step in location)}: {text}"
+def _placed(problem: Problem, layers: tuple[Layer, ...]) -> str:
+    """Return a problem with the place of the value, or of the nearest table that a source sets."""
+    for depth in range(len(problem.path), 0, -1):
+        for layer in layers:
+            if layer.holds(problem.path[:depth]):
+                return f"{layer.place_of(problem.path)}: {problem.sentence}"
+    return f"{problem.key}: {problem.sentence}"
+
+
+def _unknown_setting(path: KeyPath, expected: tuple[str, ...]) -> str:
+    if len(path) > 1:
+        return unknown_key(path, expected)
+    near = difflib.get_close_matches(str(path[0]), expected, n=1)
+    hint = f"did you mean {near[0]}?" if near else "otpc-policy serve --show-settings lists them"
+    return f"unknown setting; {hint}"

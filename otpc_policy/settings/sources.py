@@ -1,120 +1,187 @@
-"""Where settings are read from: the environment and one TOML file. Nothing else in the package reads either.
+"""Where settings are read from: arguments, the environment and one TOML file.
 
-A source returns nested dictionaries and remembers what it read, so that a problem can be reported at its place.
+Nothing else in the package reads the latter two. Each source is a layer of nested tables that knows
+where each of its values was written, so that a problem can be reported there.
 """
 
 import json
 import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
-from otpc_policy.core.errors import ConfigurationError
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from otpc_policy.catalog.files import read_text
+from otpc_policy.catalog.toml_lines import KeyPath, TomlLines, decode_toml
 
 ENVIRONMENT_PREFIX = "OTPC_POLICY_"
 NESTED_DELIMITER = "__"
 CONFIG_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
 
-# Kubernetes puts these into every container beside a Service named "otpc-policy"; they are no settings of ours.
+# Kubernetes sets these in every container next to a Service named "otpc-policy".
 # Source: Kubernetes, "Service", section "Environment variables".
-_SERVICE_LINK = re.compile(r"OTPC_POLICY_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)\Z")
+_SERVICE_LINK = re.compile(
+    r"OTPC_POLICY_(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)\Z"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What one source said. tree: nested dictionaries by setting. kind: "argument", "variable" or a file's path."""
+class Layer(PydanticBaseSettingsSource):
+    """One source of settings. tree: nested tables by setting."""
 
-    kind: str
-    tree: Mapping[str, object]
+    def __init__(self, model: type[BaseSettings], tree: Mapping[str, Any]) -> None:
+        super().__init__(model)
+        self.tree = tree
 
-    def holds(self, location: Sequence[str | int]) -> bool:
-        """This source set the value at the location, or an ancestor of it that is no table."""
+    def __call__(self) -> dict[str, Any]:
+        """Return everything that this source sets."""
+        return dict(self.tree)
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return what the source says about one field, as pydantic-settings asks for it."""
+        return self.tree.get(field_name), field_name, False
+
+    def holds(self, path: KeyPath) -> bool:
+        """This source sets the value at the path, or a value above it that is not a table."""
         node: object = self.tree
-        for step in location:
-            if isinstance(node, Mapping) and step in node:
+        for step in path:
+            if isinstance(node, Mapping):
+                if step not in node:
+                    return False
                 node = node[step]
-            elif isinstance(node, Mapping):
-                return False
-            elif isinstance(node, Sequence) and not isinstance(node, str) and isinstance(step, int) and step < len(node):
+            elif isinstance(node, list | tuple) and isinstance(step, int) and step < len(node):
                 node = node[step]
             else:
                 return True
         return True
 
-    def place(self, location: Sequence[str | int]) -> str:
-        """Name the value at the location as the operator wrote it."""
-        if self.kind == "variable":
-            return variable_name(self._named(location))
-        key = ".".join(str(step) for step in location)
-        return key if self.kind == "argument" else f"{self.kind}: {key}"
+    @abstractmethod
+    def place_of(self, path: KeyPath) -> str:
+        """Return where a value is written, with its key, for people."""
 
-    def _named(self, location: Sequence[str | int]) -> Sequence[str | int]:
-        """Cut the location where a single variable holds all below it."""
+
+class Arguments(Layer):
+    """What the program itself sets, from options of the command line."""
+
+    def place_of(self, path: KeyPath) -> str:
+        """Return the key."""
+        return _dotted(path)
+
+
+class Environment(Layer):
+    """What the variables with our prefix set."""
+
+    def place_of(self, path: KeyPath) -> str:
+        """Return the variable, and the path inside it where it holds a list or a table."""
         node: object = self.tree
-        for depth, step in enumerate(location):
-            if not isinstance(node, Mapping) or step not in node:
-                return location[:depth]
-            node = node[step]
-        return location
+        named = 0
+        while named < len(path) and isinstance(node, Mapping) and path[named] in node:
+            node = node[path[named]]
+            named += 1
+        variable, rest = variable_name(path[:named]), path[named:]
+        return f"{variable}: {_dotted(rest)}" if rest else variable
 
 
-def variable_name(location: Sequence[str | int]) -> str:
-    """Return the environment variable of a setting, such as OTPC_POLICY_SCAN__WORKERS."""
-    return ENVIRONMENT_PREFIX + NESTED_DELIMITER.join(str(step).upper() for step in location)
+class File(Layer):
+    """What a TOML file sets."""
+
+    def __init__(self, model: type[BaseSettings], tree: Mapping[str, Any], lines: TomlLines) -> None:
+        super().__init__(model, tree)
+        self._lines = lines
+
+    def place_of(self, path: KeyPath) -> str:
+        """Return file, line and key."""
+        return f"{self._lines.at(path)}: {_dotted(path)}"
 
 
-def read_environment(environ: Mapping[str, str], tables: frozenset[str], lists: frozenset[str]) -> Source:
-    """Return what the variables with our prefix say; one with an unknown name is kept, so that it is refused.
+def read_layers(model: type[BaseSettings], config: Path | str | None, arguments: Mapping[str, Any]) -> tuple[Layer, ...]:
+    """Return all sources; each takes precedence over those after it.
 
-    tables: settings whose fields have variables of their own. lists: settings that also accept "a,b".
+    config: the file to read (default: the variable OTPC_POLICY_CONFIG, else none).
+    Raises ConfigurationError if the file cannot be read.
     """
-    tree: dict[str, object] = {}
+    path = config or os.environ.get(CONFIG_VARIABLE)
+    layers: tuple[Layer, ...] = (Arguments(model, arguments), read_environment(model, os.environ))
+    return (*layers, read_file(model, Path(path))) if path else layers
+
+
+def variable_name(path: Sequence[str | int]) -> str:
+    """Return the environment variable of a setting, such as OTPC_POLICY_SCAN__WORKERS."""
+    return ENVIRONMENT_PREFIX + NESTED_DELIMITER.join(str(step).upper() for step in path)
+
+
+def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> Environment:
+    """Return what the variables with our prefix say.
+
+    Fields of a table have variables of their own; a list may be written "a,b". A variable with an
+    unknown name is kept, so that it is refused.
+    """
+    tables, lists = frozenset(_tables(model)), frozenset(_lists(model))
+    tree: dict[str, Any] = {}
     for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE or _SERVICE_LINK.match(variable):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
             continue
-        name, nested, field = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition(NESTED_DELIMITER)
+        if _SERVICE_LINK.match(variable):
+            continue
+        key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        name, nested, field = key.partition(NESTED_DELIMITER)
         value = _value(text, is_list=name in lists)
         table = tree.setdefault(name, {}) if nested and name in tables else None
         if isinstance(table, dict):
             table[field] = value
         else:
-            tree[name + nested + field] = value
-    return Source("variable", tree)
+            tree[key] = value
+    return Environment(model, tree)
+
+
+def read_file(model: type[BaseSettings], path: Path) -> File:
+    """Return what a TOML file says.
+
+    Paths in it (keys ending in _file, _files or _dir) are relative to its folder.
+    Raises ConfigurationError if it cannot be read.
+    """
+    place = str(path)
+    text = read_text(place)
+    tree = decode_toml(text, place)
+    anchored = {key: _anchored(key, value, path.parent) for key, value in tree.items()}
+    return File(model, anchored, TomlLines(text, place))
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
+def _tables(model: type[BaseSettings]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name
+
+
+def _lists(model: type[BaseSettings]) -> Iterator[str]:
+    """Yield the settings that are lists of single values."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is tuple:
+            item = get_args(field.annotation)[0]
+            if not (isinstance(item, type) and issubclass(item, BaseModel)):
+                yield name
 
 
 def _value(text: str, *, is_list: bool) -> object:
-    """Return JSON where it is JSON (tables, lists), else the text, for the setting's own type to judge."""
+    """Return JSON where it is JSON (tables, lists), else the text, for its type to judge."""
     stripped = text.strip()
     if stripped.startswith(("[", "{")):
         try:
             return json.loads(stripped)
         except ValueError:
             return stripped
-    return [item.strip() for item in stripped.split(",") if item.strip()] if is_list else stripped
-
-
-def read_file(path: Path) -> Source:
-    """Return what a TOML file says. Paths in it (keys ending in _file, _files or _dir) are relative to its folder.
-
-    Raises ConfigurationError if it cannot be read.
-    """
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError([f"{path}: {error.strerror or 'cannot be read'}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError([f"{path}: is not UTF-8"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([f"{path}: is no TOML: {error}"]) from None
-    return Source(str(path), {key: _anchored(key, value, path.parent) for key, value in tree.items()})
-
-
-def config_path(argument: object) -> Path | None:
-    """Return the file to read: the argument, else OTPC_POLICY_CONFIG, else none."""
-    chosen = argument or os.environ.get(CONFIG_VARIABLE)
-    return Path(str(chosen)) if chosen else None
+    if is_list:
+        return [item.strip() for item in stripped.split(",") if item.strip()]
+    return stripped
 
 
 def _anchored(key: str, value: object, folder: Path) -> object:

@@ -5,14 +5,12 @@ Each raises ValueError with a text for the operator; where the value stood is ad
 
 import ipaddress
 from enum import Enum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
-
-Item = TypeVar("Item")
 
 
 class LogFormat(Enum):
@@ -52,7 +50,7 @@ def split_address(text: str) -> tuple[str, int]:
     if bracketed != (":" in host):
         raise ValueError('must be "host:port", IPv6 as "[::1]:port"')
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"{port!r} is no TCP port: 0 to 65535, where 0 takes any free one")
+        raise ValueError(f"{port!r} is not a TCP port: 0 to 65535, where 0 takes any free one")
     return canonical_host(host), int(port)
 
 
@@ -70,24 +68,11 @@ def _listen_address(text: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _trusted_host(text: str) -> str:
-    wildcard = text.startswith("*.")
-    host = canonical_host(text.removeprefix("*."))
-    return f"*.{host}" if wildcard else host
-
-
-def _sha256(text: str) -> str:
-    digest = text.replace(":", "").strip().lower()
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        raise ValueError("must be a SHA-256 in hexadecimal: 64 digits, with or without colons")
-    return digest
-
-
 def _ip_literal(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError(f"{text!r} is no IP address") from None
+        raise ValueError(f"{text!r} is not an IP address") from None
 
 
 def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -96,11 +81,7 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(str(value))
     except ValueError as error:
-        raise ValueError(f"is no network such as 10.0.0.0/8: {error}") from None
-
-
-def _one_or_many(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+        raise ValueError(f"must be a network such as 10.0.0.0/8: {error}") from None
 
 
 def _listed(value: object) -> object:
@@ -108,27 +89,15 @@ def _listed(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
 
-def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    # Not min_length: that counts the hosts that are valid, and so blames a list of one wrong host for being empty.
-    if not hosts:
-        raise ValueError("is empty: an anchor or pin must name the hosts it speaks for")
-    return hosts
-
-
 def _admin_caller(text: str) -> str:
     if not text.strip():
-        raise ValueError("is blank; a caller is named by a subjectAltName of its certificate")
+        raise ValueError("must not be blank: a caller is named by a subjectAltName of its certificate")
     return text.strip()
 
 
 AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
-TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
-# A table's list of one may be written without brackets.
-OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
-TrustedHosts = Annotated[OneOrMany[TrustedHost], AfterValidator(_not_empty)]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_listed)]

@@ -1,1 +1,1 @@
-"""Sans-IO TLS: what to ask a server, and what its first answer says. No sockets, no clock."""
+"""Sans-IO TLS: cipher suites as data, the first answer of a server. No sockets, no clock."""

@@ -1,6 +1,7 @@
 """Policies as callers see them."""
 
-from otpc_policy.policy.effective import toml_value
+import json
+
 from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.times import to_duration
@@ -46,5 +47,10 @@ def _rule(rule: RuleSettings) -> pb.PolicyRule:
         summary=rule.summary,
         citation=rule.citation,
         codes=(pb.PolicyRuleCode(code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]) for code, effect in rule.effects.items()),
-        parameters=(f"{name} = {toml_value(value)}" for name, value in sorted(rule.parameters.items())),
+        parameters=(f"{name} = {_toml(value)}" for name, value in sorted(rule.parameters.items())),
     )
+
+
+def _toml(value: object) -> str:
+    """Return a parameter as TOML on one line: numbers, words and lists of words look as in JSON."""
+    return json.dumps(value if isinstance(value, int | float | tuple) else str(value))

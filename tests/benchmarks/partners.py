@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tomli import loads
+
+from otpc_policy.catalog.load import CatalogLoader
+from otpc_policy.catalog.partners.folder import PartnerFolder
+from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.partners.index import PartnerIndex
-from otpc_policy.server.loading import GenerationLoader
-from otpc_policy.server.partners import PartnerReader
 from otpc_policy.settings import Settings
-from otpc_policy.toml_decoder import loads
 from tests.support.certificates import CertificateAuthority
 
 _ENTRIES = 10_000
@@ -50,18 +51,18 @@ def _break_one(folder: Path, entries: int) -> None:
     broken = folder / f"p{entries // 2:05d}.toml"
     broken.write_text(broken.read_text(encoding="utf-8").replace("ends = 2027-03-01T00:00:00Z", "ends = 2027-03-01"), encoding="utf-8")
     try:
-        PartnerReader(folder).read()
+        PartnerFolder(folder).read()
     except ConfigurationError as error:
         print(f"one broken among {entries}: {'; '.join(error.problems).replace(str(folder), folder.name)}")
 
 
 def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
-    reader = PartnerReader(folder)
+    reader = PartnerFolder(folder)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     index = reader.read()
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
     again_s = _timed(reader.read)
-    loader = GenerationLoader(Settings(partners_dir=folder))
+    loader = CatalogLoader(Settings(partners_dir=folder))
     stamp_s = _timed(loader.stamp_now)
     files = len(list(folder.iterdir()))
     print(f"{label:<26}{files:>8}{size / 1e6:>7.1f}{wall_s:>7.2f} s{cpu_s:>7.2f} s{again_s:>7.2f} s{stamp_s:>7.3f} s")

@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from otpc_policy.partners.terms import Generation
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.server.clock import SystemClock
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
@@ -45,7 +45,7 @@ def entry_of(case: ChainCase) -> TrustEntry:
 @asynccontextmanager
 async def judging(trust: Trust) -> AsyncIterator[Any]:
     """A stub of a service with this trust, which takes anchors from requests."""
-    generation = Generation(policies=load_builtin_policies(), trust=trust)
+    generation = Catalog(policies=load_builtin_policies(), trust=trust)
     servicer = PolicyCheckServicer(
         checker=_NoChecker(),
         generation=lambda: generation,

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from otpc_policy.cache.memory import MemoryFactsCache
+from otpc_policy.catalog.context import JudgingContext
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import CheckAnswer, CheckRequest, EndpointChecker, Freshness, FreshnessMode, Lifetimes, ResultSource
 from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
-from otpc_policy.partners.terms import Terms
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import Policy
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()
@@ -119,8 +119,8 @@ def request(mode: FreshnessMode = FreshnessMode.CACHE_FIRST, **freshness: timede
     return CheckRequest(endpoint=parse_endpoint(HOST), terms=terms(), freshness=Freshness(mode=mode, **freshness), depth=Depth.STANDARD)
 
 
-def terms(policy: Policy | None = None) -> Terms:
-    return Terms(policy=policy or POLICIES.get(""), trust=make_trust())
+def terms(policy: Policy | None = None) -> JudgingContext:
+    return JudgingContext(policy=policy or POLICIES.get(""), trust=make_trust())
 
 
 def summary(answer: CheckAnswer) -> tuple[Decision, ResultSource]:

@@ -110,7 +110,7 @@ def test_a_service_that_cannot_be_reached_has_judged_nothing(run: Run) -> None:
         (["pay.partner.test", "--server", "localhost:1", "--server-ca", "ca.pem", "--dangerously-plaintext"], "contradict each other"),
         (["pay.partner.test", "--server", "localhost:1", "--allow-network", "10.0.0.0/8"], "judges by its own configuration"),
         (["pay.partner.test", "--server", "localhost:1", "--trust-pin", "0" * 64, "--trust-anchor", "ca.pem"], "--trust-anchor, --trust-pin"),
-        (["pay.partner.test", "--allow-network", "everything"], "is no network"),
+        (["pay.partner.test", "--allow-network", "everything"], "must be a network"),
         (["pay.partner.test", "--trust-pin", "no-such-file"], "neither a file nor a SHA-256"),
         (["pay.partner.test", "--trust-anchor", "no-such-file"], "No such file"),
         (["pay.partner.test", "--server", "localhost:1", "--server-ca", "no-such-file"], "No such file"),

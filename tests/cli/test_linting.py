@@ -36,9 +36,10 @@ def test_problems_of_a_folder_are_told_with_file_and_line(run: Run, partners: Pa
     (partners / "bad.toml").write_text(PARTNER.format("bad") + "\nsurprise = 1\n")
     (partners / "same.toml").write_text(PARTNER.format("good").replace('id = "good"', 'id = "same"'))
     done = run("policy", "lint", partners)
+    known = "id, owner, endpoints, policy, server_names, client_auth, trusted, waivers"
     assert done.status == 1
     assert done.stdout.splitlines() == [
-        f"{partners}/bad.toml:5: surprise: is no key here; there are client_auth, endpoints, id, owner, policy, server_names, trusted, waivers",
+        f"{partners}/bad.toml:5: surprise: unknown key; expected one of {known}",
         f"{partners}/same.toml:3: good.example:443 overlaps good.example:443 at {partners}/good.toml:3; an endpoint belongs to one pattern of one partner",
     ]
 
@@ -57,7 +58,7 @@ def test_what_has_ended_or_ends_within_a_month_is_told_and_counts_if_asked(run: 
 
 def test_an_empty_folder_is_a_problem(run: Run, tmp_path: Path) -> None:
     done = run("policy", "lint", tmp_path)
-    assert (done.status, "holds no document" in done.stdout) == (1, True)
+    assert (done.status, "contains no documents" in done.stdout) == (1, True)
 
 
 def test_without_a_path_everything_is_checked_that_the_settings_name(run: Run, partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,7 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(run: Run, p
     unknown = run("policy", "lint")
     assert (unknown.status, unknown.stdout.splitlines()) == (
         1,
-        [f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; there are mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"],
+        [f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; expected one of mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"],
     )
     policy = tmp_path / "mutual.toml"
     policy.write_text('name = "mutual"\nextends = "otpc-2024-12"\n')

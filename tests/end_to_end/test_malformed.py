@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of
 from tests.end_to_end.running import Service
@@ -76,7 +76,7 @@ def _is_designed_for_der(content: bytes, outcome: Outcome) -> bool:
         return outcome is grpc.StatusCode.INVALID_ARGUMENT and not 0 < len(content) <= MOST_BYTES
     found = codes_of(outcome)
     # No vector is issued for this name under a root of Mozilla.
-    return found <= set(FINDING_CODES) and decision_of(outcome) == "DENY" and ("CERTIFICATE_MALFORMED" in found or _is_der_certificate(content))
+    return found <= set(finding_codes()) and decision_of(outcome) == "DENY" and ("CERTIFICATE_MALFORMED" in found or _is_der_certificate(content))
 
 
 def test_every_vector_as_pem_is_judged(service: Service) -> None:
@@ -95,7 +95,7 @@ def _is_designed_for_pem(text: str, outcome: Outcome) -> bool:
         return outcome is grpc.StatusCode.INVALID_ARGUMENT and not holds_certificates
     found = codes_of(outcome)
     # Without a name nothing is allowed.
-    return holds_certificates and found <= set(FINDING_CODES) and decision_of(outcome) != "ALLOW" and bool(NOT_NAMED & found)
+    return holds_certificates and found <= set(finding_codes()) and decision_of(outcome) != "ALLOW" and bool(NOT_NAMED & found)
 
 
 def codes_of(response: pb.ValidateCertificateResponse) -> set[str]:

@@ -15,13 +15,13 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import ClientAuth, Depth, EndpointFacts, ResolutionStatus
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import parse_policy
 from otpc_policy.policy.evaluate import evaluate
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.end_to_end.written_servers import Pieces, Serve, apache, envoy, haproxy, nginx
@@ -75,7 +75,7 @@ SERVERS: Mapping[str, Serve] = {"nginx": nginx, "Apache": apache, "HAProxy": hap
 
 def remedy(server: str, code: str) -> str:
     """The lines that a finding of this code shows for a server."""
-    return FINDING_CODES[code].remedies[server]
+    return finding_codes()[code].remedies[server]
 
 
 def placed(server: str, *lines: str, certificate: str, auth: str, content: Mapping[str, bytes]) -> Pieces:
@@ -121,7 +121,7 @@ def runs_of(server: str) -> dict[str, Run]:
     floor = [remedy(server, "TLS_VULNERABLE"), *([] if server == "Envoy" else [versions])]
     weak = {"TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CERTIFICATE_EXPIRED", "CLIENT_AUTH_UNEXPECTED"}
     half = {"CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CERTIFICATE_CHAIN_INCOMPLETE", "CLIENT_AUTH_MISSING"}
-    everything = frozenset(FINDING_CODES) - {ANCHOR}
+    everything = frozenset(finding_codes()) - {ANCHOR}
     return {
         "plain": Run(Pieces(files=GOOD), ClientAuth.NONE, frozenset({"TLS_NOT_SERVED"}), everything - {"TLS_NOT_SERVED"}),
         "weak": Run(

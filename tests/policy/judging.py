@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.core.facts import ClientAuth, EndpointFacts, KeyType
 from otpc_policy.pki.judgement import CertificateView, ChainJudgement, NameMatch, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Effect, Finding, Verdict
 from otpc_policy.policy.model import Policy

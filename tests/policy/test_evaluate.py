@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.facts import (
     ClientAuth,
     Depth,
@@ -26,7 +27,6 @@ from otpc_policy.core.facts import (
     VulnerabilityFact,
 )
 from otpc_policy.pki.trust import TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
 from otpc_policy.policy.finding import Decision, Effect, Verdict
 from tests.support.certificates import CertificateAuthority, self_signed

@@ -2,11 +2,11 @@
 
 import pytest
 
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.facts import CipherSuiteFact, HttpService, KeyType, Support, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_name
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.finding import Decision
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.policy.rules import RULES
 from tests.policy.judging import denied, finding, judge, make_judgement, make_view, reported
 from tests.support.facts import deployments, make_facts, suite, versions
@@ -58,11 +58,11 @@ def test_a_suite_outside_the_set_denies(further: CipherSuiteFact) -> None:
 
 def test_the_remedy_names_the_suites_of_this_policy() -> None:
     verdict = judge(make_facts(cipher_suites=(*EVERYTHING, suite("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"))), MOZILLA)
-    assert f"This policy lists other suites for TLS 1.2 than the lines below offer; write in their place, in the words of OpenSSL: {':'.join(TLS12)}\n" in (
+    assert f"This policy lists other suites for TLS 1.2 than the lines below; write these instead, in OpenSSL's names: {':'.join(TLS12)}\n" in (
         finding(verdict, "CIPHER_SUITE_NOT_LISTED").remediation
     )
     standard = judge(make_facts(cipher_suites=EVERYTHING))
-    assert finding(standard, "CIPHER_SUITE_NOT_LISTED").remediation == FINDING_CODES["CIPHER_SUITE_NOT_LISTED"].remedy_text
+    assert finding(standard, "CIPHER_SUITE_NOT_LISTED").remediation == finding_codes()["CIPHER_SUITE_NOT_LISTED"].remedy_text
 
 
 def test_an_old_version_denies() -> None:

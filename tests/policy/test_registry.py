@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from otpc_policy.policy.documents import load_builtin_policies
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.core.registries.suites import suite_by_name
+from otpc_policy.policy.registry import WaiverCoverage, finding_codes, remedy_under
 from otpc_policy.policy.rules import RULES
 
 NOT_JUDGED = {"TARGET_DNS_FAILED", "TARGET_UNREACHABLE", "MEASUREMENT_INCOMPLETE", "SCAN_FAILED", "CHECK_IN_PROGRESS", "NO_CACHED_RESULT"}
@@ -15,13 +16,13 @@ OF_SERVERS = {"TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED", "CIPHER
 
 def test_rules_policies_and_registry_name_the_same_codes() -> None:
     of_rules = {code: rule.id for rule in RULES for code in rule.codes}
-    assert {code: entry.rule_id for code, entry in FINDING_CODES.items() if entry.effect is None} == of_rules
+    assert {code: entry.rule_id for code, entry in finding_codes().items() if entry.effect is None} == of_rules
     for policy in load_builtin_policies().ordered():
         assert {code: rule.id for rule in policy.rules for code in rule.effects} == of_rules
 
 
 def test_codes_whose_effect_no_policy_sets_are_the_designed_ones() -> None:
-    fixed = {code: entry.effect.value for code, entry in FINDING_CODES.items() if entry.effect is not None}
+    fixed = {code: entry.effect.value for code, entry in finding_codes().items() if entry.effect is not None}
     assert fixed == {
         **dict.fromkeys(NOT_JUDGED | {"CERTIFICATE_NAME_NOT_CHECKED"}, "indeterminate"),
         **dict.fromkeys(("TARGET_ADDRESS_FORBIDDEN", "SERVER_NAME_NOT_LISTED"), "deny"),
@@ -29,9 +30,9 @@ def test_codes_whose_effect_no_policy_sets_are_the_designed_ones() -> None:
     }
 
 
-@pytest.mark.parametrize("code", FINDING_CODES)
+@pytest.mark.parametrize("code", finding_codes())
 def test_every_code_is_well_formed_and_says_what_it_means_and_what_to_do(code: str) -> None:
-    entry = FINDING_CODES[code]
+    entry = finding_codes()[code]
     assert re.fullmatch("[A-Z][A-Z0-9_]+[A-Z0-9]", code)
     assert all(len(text) >= len("RFC 9525") for text in (entry.meaning, entry.remediation, entry.citation))
     assert all(lines in entry.remedy_text.replace("\n    ", "\n") for lines in entry.remedies.values())
@@ -39,13 +40,52 @@ def test_every_code_is_well_formed_and_says_what_it_means_and_what_to_do(code: s
 
 @pytest.mark.parametrize("code", sorted(OF_SERVERS))
 def test_settings_of_servers_have_the_exact_lines_for_each_server(code: str) -> None:
-    text = FINDING_CODES[code].remedy_text
+    text = finding_codes()[code].remedy_text
     assert all(word in text for word in ("ssl_", "SSLProtocol", "ssl-default-bind-", "tls_params", "jdk.tls.disabledAlgorithms"))
-    assert {"nginx", "Apache", "HAProxy", "Envoy", "Java"} <= set(FINDING_CODES[code].remedies)
+    assert {"nginx", "Apache", "HAProxy", "Envoy", "Java"} <= set(finding_codes()[code].remedies)
 
 
-@pytest.mark.parametrize("code", [code for code, entry in FINDING_CODES.items() if "nginx" in entry.remedies])
+@pytest.mark.parametrize("code", [code for code, entry in finding_codes().items() if "nginx" in entry.remedies])
 def test_what_nginx_is_told_the_others_are_told_too(code: str) -> None:
     # Apache's mod_ssl ends TLS in front of HTTP alone: it has no such mistake to mend.
     expected = {"Apache", "HAProxy", "Envoy", "Java"} - ({"Apache"} if code == "HTTPS_NOT_SERVED" else set())
-    assert expected <= set(FINDING_CODES[code].remedies)
+    assert expected <= set(finding_codes()[code].remedies)
+
+
+def test_a_waiver_covers_what_the_registry_says() -> None:
+    coverages = {code: entry.coverage for code, entry in finding_codes().items()}
+    assert {code for code, coverage in coverages.items() if coverage is WaiverCoverage.NEVER} == {
+        "TLS_NOT_SERVED",
+        "CERTIFICATE_UNTRUSTED",
+        "CERTIFICATE_NAME_MISMATCH",
+        "CERTIFICATE_REVOKED",
+        "TARGET_ADDRESS_FORBIDDEN",
+    }
+    listing = {WaiverCoverage.SUITES, WaiverCoverage.VERSIONS, WaiverCoverage.SUITES_OR_VERSIONS}
+    assert {code: coverage for code, coverage in coverages.items() if coverage in listing} == {
+        "TLS_VERSION_BELOW_MINIMUM": WaiverCoverage.VERSIONS,
+        "CIPHER_SUITE_NOT_LISTED": WaiverCoverage.SUITES,
+        "CIPHER_SUITE_INSECURE": WaiverCoverage.SUITES,
+        "CIPHER_SUITE_NONE_REQUIRED": WaiverCoverage.SUITES_OR_VERSIONS,
+    }
+
+
+@pytest.mark.parametrize("code", [code for code, entry in finding_codes().items() if entry.offered_suites])
+def test_the_offered_suites_are_those_of_the_lines(code: str) -> None:
+    entry = finding_codes()[code]
+    (names,) = re.findall(r"ssl_ciphers (.*);", entry.remedies["nginx"])
+    assert {suite.iana_name for name in names.split(":") if (suite := suite_by_name(name))} == entry.offered_suites
+
+
+def test_a_remedy_names_the_suites_of_a_policy_that_lists_others_than_its_lines_offer() -> None:
+    code = "CIPHER_SUITE_NOT_LISTED"
+    entry = finding_codes()[code]
+    offered, tls13 = tuple(sorted(entry.offered_suites)), "TLS_AES_128_GCM_SHA256"
+    for listed in ((), offered, (*offered[::-1], tls13), (tls13,)):
+        assert remedy_under(code, listed) == entry.remedy_text
+    other = remedy_under(code, (*offered[:1], "TLS_RSA_WITH_AES_128_GCM_SHA256", tls13))
+    first, hint, *lines = other.split("\n")
+    assert [first, *lines] == entry.remedy_text.split("\n")
+    assert hint.endswith(": ECDHE-ECDSA-AES128-SHA256:AES128-GCM-SHA256")
+    insecure = "CIPHER_SUITE_INSECURE"
+    assert remedy_under(insecure, ()) == finding_codes()[insecure].remedy_text

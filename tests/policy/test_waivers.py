@@ -9,7 +9,7 @@ import pytest
 from otpc_policy.core.facts import EndpointFacts, ForbiddenAddress, Support, TlsService, TlsVersion
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Effect, Verdict
-from otpc_policy.policy.registry import FINDING_CODES
+from otpc_policy.policy.registry import finding_codes
 from otpc_policy.policy.waivers import Waiver, problem_with_waived_code
 from tests.policy.judging import default_policy, finding, variant
 from tests.support.certificates import self_signed
@@ -78,11 +78,11 @@ def test_that_no_permitted_version_is_offered_cannot_be_waived() -> None:
     ("accepted", "covered", "effect", "says"),
     [
         ((CBC,), ((CBC,),), Effect.WAIVED, "waived until"),
-        ((CBC, GCM), ((CBC,),), Effect.DENY, f"does not cover {GCM}"),
+        ((CBC, GCM), ((CBC,),), Effect.DENY, f"do not cover {GCM}"),
         ((CBC, GCM), ((CBC, GCM),), Effect.WAIVED, "waived until"),
         ((CBC, GCM), ((CBC,), (GCM,)), Effect.WAIVED, "waived until"),
-        ((CBC,), ((GCM,),), Effect.DENY, f"does not cover {CBC}"),
-        (("0xEEEE",), ((CBC,),), Effect.DENY, "does not cover 0xEEEE"),
+        ((CBC,), ((GCM,),), Effect.DENY, f"do not cover {CBC}"),
+        (("0xEEEE",), ((CBC,),), Effect.DENY, "do not cover 0xEEEE"),
     ],
 )
 def test_a_finding_about_suites_is_waived_only_as_a_whole(accepted: Iterable[str], covered: Iterable[Iterable[str]], effect: Effect, says: str) -> None:
@@ -158,9 +158,9 @@ def test_what_can_never_be_waived_denies_whatever_a_waiver_says(code: str, facts
 
 
 def test_only_denials_that_a_policy_sets_can_be_waived() -> None:
-    waivable = {code for code in FINDING_CODES if problem_with_waived_code(code) is None}
-    assert waivable == {code for code, entry in FINDING_CODES.items() if entry.effect is None} - NEVER
-    assert problem_with_waived_code("NO_SUCH_CODE") == "'NO_SUCH_CODE' is no finding code"
+    waivable = {code for code in finding_codes() if problem_with_waived_code(code) is None}
+    assert waivable == {code for code, entry in finding_codes().items() if entry.effect is None} - NEVER
+    assert problem_with_waived_code("NO_SUCH_CODE") == "'NO_SUCH_CODE' is not a finding code"
 
 
 def test_an_advisory_is_not_waived() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import cryptography_vectors
 import pytest
 
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.errors import InvalidRequest
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.policy_check import PolicyCheckServicer
 from otpc_policy.v1 import policy_pb2 as pb
@@ -36,7 +36,7 @@ def servicer() -> PolicyCheckServicer:
     checker: Any = None
     return PolicyCheckServicer(
         checker=checker,
-        generation=lambda: Generation(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
+        generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
         clock=_Clock(),
         counters=FakeCounters(),
         decisions=DecisionLog(lambda _lines: None),

@@ -6,10 +6,10 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.errors import ConfigurationError, InvalidRequest
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor, Context
 from otpc_policy.service.policy_admin import PolicyAdminServicer
@@ -17,18 +17,18 @@ from otpc_policy.service.registration import POLICY_ADMIN_SERVICE, add_services
 from otpc_policy.service.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
-from tests.partners.writing import entry, index
+from tests.catalog.writing import entry, index
 from tests.service.serving import FakeCounters, failure, serving
 
 
-def generation(revision: str) -> Generation:
-    return Generation(policies=load_builtin_policies(), trust=Trust(mozilla_roots=()), partners=index(entry("bank", "api.bank.example")), revision=revision)
+def generation(revision: str) -> Catalog:
+    return Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=()), partners=index(entry("bank", "api.bank.example")), revision=revision)
 
 
 class Engine:
     """Facts and generations in one; a test says what a reload brings."""
 
-    def __init__(self, brings: Generation | Exception | None = None) -> None:
+    def __init__(self, brings: Catalog | Exception | None = None) -> None:
         self.current = generation("first")
         self.brings = brings or generation("second")
         self.forgotten: list[tuple[str, int]] = []
@@ -37,12 +37,12 @@ class Engine:
         self.forgotten.append((host, port))
         return 3
 
-    async def validate(self) -> Generation:
+    async def validate(self) -> Catalog:
         if isinstance(self.brings, Exception):
             raise self.brings
         return self.brings
 
-    async def reload(self, cause: str) -> Generation:
+    async def reload(self, cause: str) -> Catalog:
         assert cause == "call"
         self.current = await self.validate()
         return self.current

@@ -15,11 +15,11 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
-from otpc_policy.partners.terms import Generation
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.policy.documents import load_builtin_policies, parse_policy
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.service.decision_log import DecisionLog
@@ -108,7 +108,7 @@ async def start() -> AsyncIterator[Start]:
     async def begin(*, trust: Trust | None = None, policies: PolicySet | None = None, **settings: Any) -> Running:
         checker, counters, lines = FakeChecker(), FakeCounters(), []  # type: ignore[var-annotated]
         decisions = DecisionLog(lines.append)
-        generation = Generation(policies=policies or load_builtin_policies(), trust=trust or Trust(mozilla_roots=()), revision="generation")
+        generation = Catalog(policies=policies or load_builtin_policies(), trust=trust or Trust(mozilla_roots=()), revision="generation")
         interceptor = CallInterceptor(counters)
         servicer = PolicyCheckServicer(
             checker=checker,

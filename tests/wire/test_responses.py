@@ -7,7 +7,6 @@ from datetime import UTC, timedelta
 import pytest
 
 from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
-from otpc_policy.policy.effective import toml_value
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import check_response, judged_part, policy_message, validate_response, write_answer_part
@@ -189,8 +188,3 @@ def test_a_policy_shows_each_rule_with_its_codes_and_parameters() -> None:
         pb.PolicyRuleCode(code="TLS_SOMETHING", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW),
     ]
     assert list(rule.parameters) == ['accepted = ["TLS 1.2", "TLS 1.3"]', "days = 21", 'minimum = "TLS 1.2"', "strict = true"]
-
-
-@pytest.mark.parametrize(("value", "toml"), [(False, "false"), (1.5, "1.5"), (frozenset({"b", "a"}), '["a", "b"]'), ('a"\n', '"a\\"\\n"'), ((), "[]")])
-def test_parameters_are_written_as_toml(value: object, toml: str) -> None:
-    assert toml_value(value) == toml

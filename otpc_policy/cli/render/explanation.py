@@ -11,7 +11,7 @@ from rich.text import Text
 from otpc_policy.cli.render.verbatim import Verbatim
 from otpc_policy.policy.finding import Effect
 from otpc_policy.policy.model import Policy
-from otpc_policy.policy.registry import FINDING_CODES, FindingCode
+from otpc_policy.policy.registry import FindingCode, finding_codes
 
 _EFFECT_STYLES = {Effect.ADVISORY: "cyan", Effect.DENY: "bold red", Effect.INDETERMINATE: "bold yellow", Effect.OFF: "dim"}
 _NEAR_MISSES = 3
@@ -19,7 +19,7 @@ _NEAR_MISSES = 3
 
 def near_misses(code: str) -> list[str]:
     """Return the codes that look most like this one, best first."""
-    return difflib.get_close_matches(code, FINDING_CODES, n=_NEAR_MISSES, cutoff=0.6)
+    return difflib.get_close_matches(code, finding_codes(), n=_NEAR_MISSES, cutoff=0.6)
 
 
 def codes_view(default: Policy) -> Table:
@@ -27,8 +27,8 @@ def codes_view(default: Policy) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("CODE", "SEVERITY", "EFFECT"):
         table.add_column(name, no_wrap=True)
-    for code in sorted(FINDING_CODES):
-        finding = FINDING_CODES[code]
+    for code in sorted(finding_codes()):
+        finding = finding_codes()[code]
         table.add_row(Text(code, style="bold"), finding.severity.name.lower(), _effect_text(_effect(finding, default)))
     return table
 

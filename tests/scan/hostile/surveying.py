@@ -12,11 +12,11 @@ from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
+from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus, TlsVersion
 from otpc_policy.pki.trust import Trust
-from otpc_policy.policy.documents import load_builtin_policies
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Verdict
 from otpc_policy.scan.limits import ScanLimits

@@ -1,0 +1,1 @@
+"""What each kind of document may say, and the values that it holds."""

@@ -1,0 +1,79 @@
+"""Trust from settings: files are read, pins computed, every problem named."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.catalog.trust import load_trust
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.pki.roots import mozilla_roots
+from otpc_policy.settings import Settings
+from tests.support.certificates import CertificateAuthority, self_signed
+
+
+def test_without_entries_only_mozilla_vouches() -> None:
+    trust = load_trust(())
+    assert (trust.mozilla_roots, trust.entries) == (mozilla_roots(), ())
+
+
+def test_anchor_files_and_pins_become_entries(tmp_path: Path) -> None:
+    authority = CertificateAuthority.create()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    leaf = self_signed()
+    leaf.write(tmp_path, "leaf")
+    ends = datetime(2030, 1, 1, tzinfo=UTC)
+    settings = Settings(
+        trust=[
+            {
+                "hosts": ["A.test"],
+                "anchor_file": str(tmp_path / "ca.pem"),
+                "note": "agreed",
+                "ends": ends,
+            },
+            {
+                "hosts": ["b.test", "*.b.test"],
+                "certificate_file": str(tmp_path / "leaf.pem"),
+                "spki_sha256": "AB" * 32,
+            },
+        ]
+    )
+    first, second = load_trust(settings.trust).entries
+    assert (first.hosts, first.anchors, first.note, first.ends_at) == (
+        ("a.test",),
+        (authority.der,),
+        "agreed",
+        ends,
+    )
+    assert (second.certificate_pins, second.spki_pins) == (
+        frozenset({leaf.sha256}),
+        frozenset({"ab" * 32}),
+    )
+    assert not second.anchors
+
+
+def test_every_problem_of_every_entry_is_named_once(tmp_path: Path) -> None:
+    leaf = self_signed(ca=False)
+    _chain, key = leaf.write(tmp_path, "leaf")
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    entries = [
+        {"hosts": ["a.test"], "anchor_file": str(tmp_path / "missing.pem")},
+        {"hosts": ["b.test"], "anchor_file": str(tmp_path / "leaf.pem")},
+        {"hosts": ["c.test"], "anchor_file": str(key)},
+        {"hosts": ["d.test"], "certificate_file": str(garbage)},
+        {"hosts": ["e.test"]},
+    ]
+    with pytest.raises(ConfigurationError) as raised:
+        load_trust(Settings(trust=entries).trust)
+    places = [problem.split(": ")[0] for problem in raised.value.problems]
+    assert places == [
+        "trust.0.anchor_file",
+        "trust.1.anchor_file",
+        "trust.2.anchor_file",
+        "trust.3.certificate_file",
+        "trust.4",
+    ]
+    assert "No such file" in raised.value.problems[0]
+    assert "not a CA" in raised.value.problems[1]
+    assert "private key" in raised.value.problems[2]
