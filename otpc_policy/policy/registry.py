@@ -23,6 +23,7 @@ class FindingCode:
     rule_id: the rule that reports it; empty where no single rule does. effect: the effect that no policy can change;
     None where policies set it. remediation: what to change. remedies: the lines to write, by server, in reading order.
     citation: where the technical ground is written. remedy_text: remediation and remedies as one text.
+    causes: what to change instead where the cause is known, by its name.
     """
 
     code: str
@@ -34,6 +35,7 @@ class FindingCode:
     remedies: Mapping[str, str]
     citation: str
     remedy_text: str
+    causes: Mapping[str, str]
 
 
 def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> FindingCode:
@@ -51,6 +53,7 @@ def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> Findi
         remedies=MappingProxyType(remedies),
         citation=table["citation"],
         remedy_text="\n".join((table["remediation"], *map(_lines_of, remedies, remedies.values()))),
+        causes=MappingProxyType(table.get("causes", {})),
     )
 
 
