@@ -14,6 +14,8 @@ from otpc_policy.facts import DeepCommand
 
 Item = TypeVar("Item")
 
+_DNS_PORT = 53
+
 
 class LogFormat(Enum):
     """How log lines look: one JSON object each, or columns for people."""
@@ -90,6 +92,23 @@ def _ip_literal(text: str) -> str:
         raise ValueError(f"{text!r} is no IP address") from None
 
 
+def _name_server(text: str) -> str:
+    """Return "address:port", IPv6 in brackets; the port of DNS where none is given."""
+    literal, port = text.strip(), str(_DNS_PORT)
+    if literal.count(":") == 1 or "]:" in literal:
+        literal, _, port = literal.rpartition(":")
+    if literal.startswith("[") and literal.endswith("]"):
+        literal = literal[1:-1]
+    try:
+        address = ipaddress.ip_address(literal)
+    except ValueError:
+        expected = '"192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"'
+        raise ValueError(f"{text!r} is not a name server such as {expected}") from None
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"{port!r} is not a port: 1 to 65535")
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
 def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
         return value
@@ -126,6 +145,7 @@ ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 TrustedHost = Annotated[str, AfterValidator(_trusted_host)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
+NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 # A table's list of one may be written without brackets.
