@@ -50,6 +50,8 @@ CACHE_TIERS = ("memory",)
 CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
 FLIGHT_RESULTS = ("began", "joined")
 CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
+_DNS_FAILURES = ("nxdomain", "nodata", "servfail", "refused", "timeout", "other")
+DNS_RESULTS = ("answered", *_DNS_FAILURES, "overloaded")
 SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
 RELOAD_RESULTS = ("success", "failure")
 FINDING_EFFECTS = (Effect.ADVISORY, Effect.DENY, Effect.INDETERMINATE, Effect.WAIVED)
@@ -112,6 +114,28 @@ class Metrics:
         self._scan_s = Histogram(
             "scan_seconds", "Time to measure one address, waiting included.", namespace=NAMESPACE, buckets=SCAN_BUCKETS_S, registry=self._registry
         )
+        # result: answered (with addresses), nxdomain, nodata (of neither family), servfail, refused,
+        # timeout, other (no server reached, or nonsense), overloaded (too many names are waited for).
+        look_ups = Counter(
+            "dns_lookups_total",
+            "Host names looked up in DNS.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+        self._look_ups = {result: look_ups.labels(result) for result in (*DNS_RESULTS, OTHER)}
+        self._fall_backs = Counter(
+            "dns_stale_resolutions_total",
+            "Times that earlier addresses stood in for those that name servers did not give.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
+        self._questions = Gauge(
+            "dns_questions_outstanding",
+            "Questions to name servers that have not ended; two for each name.",
+            namespace=NAMESPACE,
+            registry=self._registry,
+        )
         # subject: version, cipher_suite. Ours and sslyze's proof of it exclude each other; the fact is then unknown.
         contradictions = Counter(
             "deep_contradictions_total", "Facts that the DEEP measurement contradicts.", ("subject",), namespace=NAMESPACE, registry=self._registry
@@ -173,6 +197,18 @@ class Metrics:
         """Count a measurement that ended."""
         (self._scans.get(outcome) or self._scans[OTHER]).inc()
         self._scan_s.observe(seconds)
+
+    def dns_looked_up(self, result: str) -> None:
+        """Count a name that was looked up."""
+        (self._look_ups.get(result) or self._look_ups[OTHER]).inc()
+
+    def dns_fell_back(self) -> None:
+        """Count a name whose earlier addresses stood in."""
+        self._fall_backs.inc()
+
+    def watch_dns(self, outstanding: Callable[[], float]) -> None:
+        """Read the number of questions to name servers whenever it is scraped."""
+        self._questions.set_function(outstanding)
 
     def contradicted(self, subject: str) -> None:
         """Count a fact about which two measurements disagree."""

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from otpc_policy.metrics import OTHER, Metrics
+from otpc_policy.core.facts import ResolutionFailure
+from otpc_policy.metrics import DNS_RESULTS, OTHER, Metrics
 from otpc_policy.policy.finding import Decision, Effect, Finding, Severity
 from tests.support.requirements import require
 
@@ -51,6 +52,9 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_scan_seconds_count", {}),
         ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),
         ("otpc_policy_scan_queue_length", {}),
+        ("otpc_policy_dns_lookups_total", {"result": "servfail"}),
+        ("otpc_policy_dns_stale_resolutions_total", {}),
+        ("otpc_policy_dns_questions_outstanding", {}),
         ("otpc_policy_scan_workers", {}),
         ("otpc_policy_result_age_seconds_count", {}),
         ("otpc_policy_config_last_reload_successful", {}),
@@ -160,3 +164,20 @@ def test_contradictions_are_counted_by_what_they_are_about(metrics: Metrics, reg
         subject: registry.get_sample_value("otpc_policy_deep_contradictions_total", {"subject": subject}) for subject in ("version", "cipher_suite", OTHER)
     }
     assert counted == {"version": 1, "cipher_suite": 2, OTHER: 1}
+
+
+def test_look_ups_in_dns_are_counted_by_what_came_of_them(metrics: Metrics, registry: CollectorRegistry) -> None:
+    for result in ("answered", "nxdomain", "nxdomain", "partner.test"):
+        metrics.dns_looked_up(result)
+    metrics.dns_fell_back()
+    metrics.watch_dns(lambda: 6)
+    counted = {result: registry.get_sample_value("otpc_policy_dns_lookups_total", {"result": result}) for result in (*DNS_RESULTS, OTHER)}
+    expected = {"answered": 1, "nxdomain": 2, OTHER: 1}
+    assert counted == dict.fromkeys((*DNS_RESULTS, OTHER), 0) | expected
+    assert registry.get_sample_value("otpc_policy_dns_stale_resolutions_total") == 1
+    assert registry.get_sample_value("otpc_policy_dns_questions_outstanding") == 6
+
+
+def test_every_reason_why_a_name_does_not_resolve_has_its_own_series() -> None:
+    reasons = {one.name.lower() for one in ResolutionFailure if one is not ResolutionFailure.NONE}
+    assert {"answered", "overloaded", *reasons} == set(DNS_RESULTS)

@@ -320,3 +320,30 @@ def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path,
     monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot,http_headers")
     (problem,) = _problems()
     assert problem.startswith("OTPC_POLICY_SCAN__DEEP_COMMANDS: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("192.0.2.53", "192.0.2.53:53"),
+        ("192.0.2.53:5353", "192.0.2.53:5353"),
+        ("2001:DB8::53", "[2001:db8::53]:53"),
+        ("[2001:db8::53]", "[2001:db8::53]:53"),
+        (" [2001:db8::53]:5353 ", "[2001:db8::53]:5353"),
+    ],
+)
+def test_a_name_server_is_an_address_with_or_without_a_port(written: str, asked: str) -> None:
+    assert Settings(dns_servers=[written]).dns_servers == (asked,)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["ns.example", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536", "192.0.2.53:dns", "", "[::1"],
+)
+def test_a_name_server_is_never_a_name(written: str) -> None:
+    assert _problems(dns_servers=[written])[0].startswith("dns_servers.0: ")
+
+
+def test_name_servers_are_listed_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_DNS_SERVERS", "192.0.2.53, [::1]:5353")
+    assert Settings().dns_servers == ("192.0.2.53:53", "[::1]:5353")

@@ -17,6 +17,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
+from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
 
 _logger = logging.getLogger(__name__)
@@ -82,6 +83,9 @@ class EndpointChecker:
         began = self._clock.monotonic()
         try:
             resolution = self._resolver.known(request.endpoint.host) or await self._resolved(request.endpoint.host, wait_s)
+            if resolution.is_stale and self._needs_measuring(request, resolution):
+                left_s = self._left_s(wait_s, began)
+                resolution = await self._resolved(request.endpoint.host, left_s, fresh=True)
         except TimeoutError:
             return self._unanswered(request, "CHECK_IN_PROGRESS", f"{request.endpoint.host} is still being resolved", IN_PROGRESS_RETRY)
         if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
@@ -93,13 +97,35 @@ class EndpointChecker:
             return CheckAnswer(judged=kept, source=ResultSource.CACHE, evaluated_at=now, retry_after=wait_for(kept, now))
         gathered = self._gather(request, resolution, now)
         if gathered.flights:
-            await self._wait(request, gathered, None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began)))
+            await self._wait(request, gathered, self._left_s(wait_s, began))
         return self._answer(request, resolution, gathered)
 
-    async def _resolved(self, host: str, wait_s: float | None) -> Resolution:
+    async def _resolved(
+        self,
+        host: str,
+        wait_s: float | None,
+        *,
+        fresh: bool = False,
+    ) -> Resolution:
         """Raises TimeoutError. What is known already needs none of this: setting a timer and taking it back costs more than looking it up."""
         async with asyncio.timeout(wait_s):
-            return await self._resolver.resolve(host)
+            return await self._resolver.resolve(host, fresh=fresh)
+
+    def _left_s(self, wait_s: float | None, began: float) -> float | None:
+        """Return what is left of the caller's time."""
+        return None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began))
+
+    def _needs_measuring(self, request: CheckRequest, resolution: Resolution) -> bool:
+        """Tell whether some address has no cached answer, and the request lets it be measured."""
+        now, mode = self._clock.now(), request.freshness.mode
+
+        def lacks(address: VettedAddress) -> bool:
+            key, facts = self._newest(request, address)
+            if mode is FreshnessMode.REFRESH:
+                return not self._is_recent(facts, now)
+            return self._cached(request, key, facts, now, Gathered()) == "miss"
+
+        return mode is not FreshnessMode.CACHE_ONLY and any(map(lacks, resolution.addresses))
 
     def _newest(self, request: CheckRequest, address: VettedAddress) -> tuple[bytes, AddressFacts | None]:
         """Return the key to measure under and the newest facts; DEEP facts serve STANDARD too."""
@@ -114,21 +140,28 @@ class EndpointChecker:
     def _gather(self, request: CheckRequest, resolution: Resolution, now: datetime) -> Gathered:
         """Take what the cache may answer with and begin a flight for the rest."""
         gathered = Gathered()
-        mode = request.freshness.mode
+        mode, is_stale = request.freshness.mode, resolution.is_stale
         results = []
         for address in resolution.addresses:
             key, facts = self._newest(request, address)
-            if mode is FreshnessMode.REFRESH:
+            if mode is FreshnessMode.REFRESH and (self._is_recent(facts, now) or not is_stale):
                 result = self._refresh(request, address, key, facts, now=now, gathered=gathered)
+            elif mode is FreshnessMode.REFRESH:
+                result = "miss"
             else:
                 result = self._cached(request, key, facts, now, gathered)
-                if result != "hit" and mode is FreshnessMode.CACHE_FIRST:
+                if result != "hit" and mode is FreshnessMode.CACHE_FIRST and not is_stale:
                     flight = self._fly(request, address, key, refresh=False, gathered=gathered)
                     if result == "miss":
                         gathered.flights.append((address, key, flight))
-                elif result == "miss":
+                elif result == "miss" and mode is FreshnessMode.CACHE_ONLY:
                     gathered.findings.append(service_finding("NO_CACHED_RESULT", "no cached facts are fresh enough, and none may be measured", address.text))
+            if result == "miss" and is_stale and mode is not FreshnessMode.CACHE_ONLY:
+                host = request.endpoint.host
+                gathered.findings.append(unmeasured_finding(host, resolution.failure, address.text))
             results.append(result)
+        if is_stale:
+            gathered.ends.append(now + resolution.ttl)
         # One count for each request: the costliest thing that any address needed.
         self._observer.cache_request(tier="memory", result=next(one for one in ("refresh", "miss", "stale", "hit") if one in results))
         if "stale" in results and not gathered.flights:
@@ -136,13 +169,19 @@ class EndpointChecker:
         return gathered
 
     def _refresh(self, request: CheckRequest, address: VettedAddress, key: bytes, facts: AddressFacts | None, *, now: datetime, gathered: Gathered) -> str:
-        if facts is not None and timedelta() <= now - facts.observed_at < self._minimum_refresh_interval:
+        if facts is not None and self._is_recent(facts, now):
             self._use(request, key, facts, now, gathered)
             soonest = self._minimum_refresh_interval - (now - facts.observed_at)
             gathered.retry_after = max(soonest, gathered.retry_after or soonest)
             return "hit"
         gathered.flights.append((address, key, self._fly(request, address, key, refresh=True, gathered=gathered)))
         return "refresh"
+
+    def _is_recent(self, facts: AddressFacts | None, now: datetime) -> bool:
+        """Tell whether the facts are so new that a REFRESH gets them too."""
+        if facts is None:
+            return False
+        return timedelta() <= now - facts.observed_at < self._minimum_refresh_interval
 
     def _cached(self, request: CheckRequest, key: bytes, facts: AddressFacts | None, now: datetime, gathered: Gathered) -> str:
         if facts is None or (request.freshness.max_age is not None and now - facts.observed_at > request.freshness.max_age):

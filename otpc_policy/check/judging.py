@@ -8,7 +8,13 @@ from datetime import datetime
 from otpc_policy.check.values import CheckRequest, Judged
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    EndpointFacts,
+    ResolutionFailure,
+    ResolutionStatus,
+)
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 
@@ -46,7 +52,7 @@ class Judge:
         if entry is None:
             return None
         judged, of = entry
-        if resolution is not of and (resolution.left_out, resolution.omitted_families) != (of.left_out, of.omitted_families):
+        if resolution is not of and _of_facts(resolution) != _of_facts(of):
             return None
         facts = judged.facts.addresses
         return judged if len(facts) == len(newest) and all(one is other for one, other in zip(facts, newest, strict=True)) else None
@@ -159,4 +165,18 @@ def _endpoint_facts(request: CheckRequest, facts: tuple[AddressFacts, ...], reso
         unmeasured=resolution.left_out if resolution is not None else (),
         omitted_families=resolution.omitted_families if resolution is not None else (),
         forbidden=resolution.forbidden if resolution is not None else (),
+        resolution_failure=resolution.failure if resolution is not None else ResolutionFailure.NONE,
+        unresolved_families=resolution.unresolved_families if resolution is not None else (),
+        resolution_is_stale=resolution.is_stale if resolution is not None else False,
+    )
+
+
+def _of_facts(resolution: Resolution) -> tuple[object, ...]:
+    """Return what a resolution adds to the facts about its addresses."""
+    return (
+        resolution.left_out,
+        resolution.omitted_families,
+        resolution.failure,
+        resolution.unresolved_families,
+        resolution.is_stale,
     )

@@ -12,11 +12,13 @@ from otpc_policy.core.facts import AddressFacts, Depth
 class Resolver(Protocol):
     """Turns a canonical host into vetted addresses. A name without addresses is an answer, not an error.
 
-    known: the answer that resolve would give without waiting; None if it would ask.
+    known: the answer that resolve would give without waiting; None if it would ask. resolve:
+    raises Overloaded where there is no room. A stale answer may serve cached facts and never a
+    measurement; with fresh it waits for the name servers, and is stale only where they fail.
     """
 
     def known(self, host: str) -> Resolution | None: ...
-    async def resolve(self, host: str) -> Resolution: ...
+    async def resolve(self, host: str, *, fresh: bool = False) -> Resolution: ...
 
 
 class Scanner(Protocol):

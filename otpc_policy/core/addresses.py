@@ -6,10 +6,16 @@ services of clouds are never opened.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from typing import Final
 
-from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus, UnmeasuredAddress
+from otpc_policy.core.facts import (
+    ForbiddenAddress,
+    ResolutionFailure,
+    ResolutionStatus,
+    UnmeasuredAddress,
+)
 from otpc_policy.core.registries.networks import (
     AddressClass,
     IPAddress,
@@ -26,15 +32,34 @@ _SEAL: Final = object()
 
 
 class VettedAddress:
-    """An address that passed the guard, in canonical form. Only AddressVetting makes one."""
+    """An address that passed the guard, in canonical form. Only AddressVetting makes one; only such
+    an address is dialled.
 
-    __slots__ = ("family", "text")
+    family: "IPv4" or "IPv6". opened: the ranges of the operator that it needed, empty for a global
+    address; with them it can be vetted again in another process (vet_again).
+    """
 
-    def __init__(self, address: IPAddress, *, seal: object) -> None:
+    __slots__ = ("family", "opened", "text")
+
+    family: str
+    opened: tuple[str, ...]
+    text: str
+
+    def __init__(
+        self,
+        address: IPAddress,
+        *,
+        opened: Iterable[IPNetwork] = (),
+        seal: object,
+    ) -> None:
         if seal is not _SEAL:
             raise TypeError("only AddressVetting makes a VettedAddress")
-        self.text: Final = str(address)
-        self.family: Final = f"IPv{address.version}"
+        values = (f"IPv{address.version}", tuple(map(str, opened)), str(address))
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a VettedAddress does not change; {name} was to be set")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VettedAddress) and self.text == other.text
@@ -50,10 +75,11 @@ class VettedAddress:
 class Resolution:
     """What a host resolved to.
 
-    addresses: to be measured, at most MAXIMUM_ADDRESSES, without duplicates.
-    left_out: belong to the host and are unknown.
-    omitted_families: left out because this machine has no route.
-    detail: for people, why it failed.
+    addresses: to be measured, at most eight, without duplicates. left_out: belong to the host and
+    are unknown. omitted_families: left out because this machine has no route.
+    failure: why DNS gave no addresses, or not all. unresolved_families: of which nothing is known
+    for that reason. is_stale: some addresses are an earlier answer's; they may serve cached facts
+    and never a measurement. ttl: how long this may be used, from when it was made.
     """
 
     status: ResolutionStatus
@@ -61,7 +87,10 @@ class Resolution:
     left_out: tuple[UnmeasuredAddress, ...] = ()
     omitted_families: tuple[str, ...] = ()
     forbidden: tuple[ForbiddenAddress, ...] = ()
-    detail: str = ""
+    failure: ResolutionFailure = ResolutionFailure.NONE
+    unresolved_families: tuple[str, ...] = ()
+    is_stale: bool = False
+    ttl: timedelta = timedelta()
 
 
 class AddressVetting:
@@ -77,17 +106,39 @@ class AddressVetting:
         """
         address = unwrap(ip_address(text))
         kind = classify(address)
-        may_be_opened = kind is not AddressClass.METADATA
-        if kind is AddressClass.GLOBAL or (may_be_opened and self._is_opened(address)):
+        if kind is AddressClass.GLOBAL:
             return VettedAddress(address, seal=_SEAL)
+        opened = () if kind is AddressClass.METADATA else self._opened_for(address)
+        if opened:
+            return VettedAddress(address, opened=opened, seal=_SEAL)
         return ForbiddenAddress(str(address), kind.value)
 
-    def _is_opened(self, address: IPAddress) -> bool:
-        """The operator opened its range, and that of the IPv4 address it leads to, if any."""
-        if not any(
-            address.version == network.version and address in network for network in self._allowed
-        ):
-            return False
-        translates = classify(address) is AddressClass.TRANSLATION
-        inner = embedded_ipv4(address) if translates else None
-        return inner is None or classify(inner) is AddressClass.GLOBAL or self._is_opened(inner)
+    def opens(self, family: str) -> bool:
+        """Tell whether the operator opened any range of the family, "IPv4" or "IPv6"."""
+        return any(family == f"IPv{network.version}" for network in self._allowed)
+
+    def _opened_for(self, address: IPAddress) -> tuple[IPNetwork, ...]:
+        """Return the opened range that holds it, and that of the IPv4 address it leads to, if it
+        leads to one that needs it; empty if either is missing.
+        """
+        version = address.version
+        holding = (one for one in self._allowed if version == one.version and address in one)
+        network = next(holding, None)
+        if network is None:
+            return ()
+        inner = embedded_ipv4(address) if classify(address) is AddressClass.TRANSLATION else None
+        if inner is None or classify(inner) is AddressClass.GLOBAL:
+            return (network,)
+        of_inner = self._opened_for(inner)
+        return (network, *of_inner) if of_inner else ()
+
+
+def vet_again(text: str, opened: Iterable[str]) -> VettedAddress:
+    """Return an address that another process vetted and named, vetted here too.
+
+    opened: that VettedAddress's. Raises ValueError where it may not be dialled all the same.
+    """
+    address = AddressVetting(map(ip_network, opened)).vet(text)
+    if isinstance(address, ForbiddenAddress):
+        raise ValueError(f"{text} may not be dialled: {address.reason}")
+    return address

@@ -264,6 +264,23 @@ class ResolutionStatus(_Word):
     FORBIDDEN = "FORBIDDEN"
 
 
+class ResolutionFailure(_Word):
+    """Why DNS gave no address, wholly or in part.
+
+    NONE: it did not fail, or nobody wrote down why. NXDOMAIN: the name does not exist. NODATA: it
+    exists and has no address. SERVFAIL, REFUSED: the name server's own words. TIMEOUT: no answer in
+    time. OTHER: no name server could be reached, or its answer made no sense.
+    """
+
+    NONE = "NONE"
+    NXDOMAIN = "NXDOMAIN"
+    NODATA = "NODATA"
+    SERVFAIL = "SERVFAIL"
+    REFUSED = "REFUSED"
+    TIMEOUT = "TIMEOUT"
+    OTHER = "OTHER"
+
+
 @dataclass(frozen=True, slots=True)
 class ForbiddenAddress:
     """An address that may not be dialled. reason: for people, with the name of the range."""
@@ -287,6 +304,8 @@ class EndpointFacts:
     addresses: measured, one each. unmeasured: belong to the endpoint and are unknown (not measured in
     time, a ninth address). omitted_families: address families left out because this machine has no
     route, such as "IPv6"; advisory only. forbidden: not empty only with status FORBIDDEN.
+    resolution_failure: why DNS gave no addresses, or not all. unresolved_families: of which it told
+    nothing, for that reason. resolution_is_stale: addresses of an earlier answer took its place.
     """
 
     host: str
@@ -298,3 +317,6 @@ class EndpointFacts:
     unmeasured: tuple[UnmeasuredAddress, ...] = ()
     omitted_families: tuple[str, ...] = ()
     forbidden: tuple[ForbiddenAddress, ...] = ()
+    resolution_failure: ResolutionFailure = ResolutionFailure.NONE
+    unresolved_families: tuple[str, ...] = ()
+    resolution_is_stale: bool = False

@@ -12,6 +12,7 @@ from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.policy.registry import finding_codes, remedy_under
+from otpc_policy.policy.resolution_findings import resolution_findings
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
@@ -68,7 +69,8 @@ def evaluate(
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
-    return _verdict(policy, waived([*findings.made(), *_omitted(facts)], waivers, now), changes)
+    others = (*_omitted(facts), *resolution_findings(facts))
+    return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
 
 
 def evaluate_chain(
@@ -116,7 +118,7 @@ def _not_dialled(facts: EndpointFacts) -> list[Finding]:
     if facts.forbidden or facts.resolution is ResolutionStatus.FORBIDDEN:
         findings = [service_finding(_ADDRESS_FORBIDDEN, f"{one.address} may not be dialled: {one.reason}", one.address) for one in facts.forbidden]
         return findings or [service_finding(_ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled")]
-    return [service_finding("TARGET_DNS_FAILED", f"{facts.host} could not be resolved to an address")]
+    return list(resolution_findings(facts))
 
 
 def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
@@ -141,7 +143,10 @@ def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
 def _omitted(facts: EndpointFacts) -> list[Finding]:
     code = "ADDRESS_FAMILY_NOT_MEASURED"
     return [
-        service_finding(code, f"{facts.host} also has addresses of family {family}, which were not measured: no route from here")
+        service_finding(
+            code,
+            f"addresses of {facts.host} of family {family} were not measured: no route from here",
+        )
         for family in facts.omitted_families
     ]
 

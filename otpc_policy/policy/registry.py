@@ -37,7 +37,7 @@ class FindingCode:
     remediation: what to change. remedies: the lines to write, by server, in reading order.
     offered_suites: IANA names of the suites that the remedies' lines allow over TLS 1.2; empty if
         the lines name no suites. other_suites: what to say first under a policy that lists others.
-    citation: the technical source.
+    citation: the technical source. causes: what to change instead where the cause is known.
     """
 
     code: str
@@ -51,6 +51,7 @@ class FindingCode:
     offered_suites: frozenset[str] = field(default=frozenset(), repr=False)
     other_suites: str = field(default="", repr=False)
     citation: str
+    causes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def remedy_text(self) -> str:
@@ -106,6 +107,7 @@ def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> Findi
         offered_suites=frozenset(owner.get("offered_suites", ())),
         other_suites=owner.get("other_suites", ""),
         citation=table["citation"],
+        causes=MappingProxyType(table.get("causes", {})),
     )
 
 

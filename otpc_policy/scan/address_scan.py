@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
 from otpc_policy.scan.handshake import HandshakeOffer
@@ -30,7 +31,7 @@ _UNTRIED = 8
 class AddressScan:
     """What is known about one address so far; readable at every moment, so that a deadline loses nothing."""
 
-    def __init__(self, *, pool: SslyzePool, limits: ScanLimits, slots: asyncio.Semaphore, endpoint: Endpoint, address: str) -> None:
+    def __init__(self, *, pool: SslyzePool, limits: ScanLimits, slots: asyncio.Semaphore, endpoint: Endpoint, address: VettedAddress) -> None:
         self.address = address
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name

@@ -18,6 +18,7 @@ from nassl.ssl_client import ClientCertificateRequested, OpenSslVersionEnum
 from sslyze.connection_helpers.tls_connection import SslConnection
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
+from otpc_policy.core.addresses import vet_again
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
 from otpc_policy.scan.guarded_socket import ByteLimitReached, EagerSocket
@@ -81,9 +82,9 @@ class ClientHandshake:
             if self._client is None:
                 self._client = _client(self._offer)
                 self._client.set_underlying_socket(self._socket)
-                self._socket.connect(self._offer.address, self._offer.port)
+                self._socket.dial(self._offer.address, self._offer.port)
             if not self._socket.connected:
-                self._socket.finish_connecting()
+                self._socket.finish_dialling(self._offer.address)
             self._client.do_handshake()
         except BlockingIOError:
             raise
@@ -140,12 +141,29 @@ class ClientHandshake:
 
 def load_libraries() -> None:
     """Do what the first handshake would have to wait for."""
-    _client(HandshakeOffer(address="127.0.0.1", port=0, server_name=None, version=None, cipher_suites=(0x1301, 0xC02F), deadline_s=1, byte_limit=1))
+    nobody = vet_again("127.0.0.1", ["127.0.0.0/8"])
+    suites = (0x1301, 0xC02F)
+    _client(
+        HandshakeOffer(
+            address=nobody,
+            port=0,
+            server_name=None,
+            version=None,
+            cipher_suites=suites,
+            deadline_s=1,
+            byte_limit=1,
+        )
+    )
 
 
 def _client(offer: HandshakeOffer) -> Any:
     suites = [suite for suite in map(suite_by_code_point, offer.cipher_suites) if suite is not None and suite.openssl_name]
-    location = ServerNetworkLocation(hostname=offer.server_name or offer.address, port=offer.port, ip_address=offer.address)
+    address = offer.address.text
+    location = ServerNetworkLocation(
+        hostname=offer.server_name or address,
+        port=offer.port,
+        ip_address=address,
+    )
     # The annotation of tls_version is narrower than what it does: it takes OpenSslVersionEnum's numbers, "any version" included.
     version: Any = _VERSIONS[offer.version]
     connection = SslConnection(

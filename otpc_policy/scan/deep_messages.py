@@ -3,10 +3,12 @@
 The process has read bytes of a hostile server, so a report is built from known fields and known words only.
 """
 
+import dataclasses
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from otpc_policy.core.addresses import VettedAddress, vet_again
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.server_flight import ServerFlight
 from otpc_policy.tls.probe import Ending
@@ -14,13 +16,13 @@ from otpc_policy.tls.probe import Ending
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepTask:
-    """One DEEP scan of one vetted address.
+    """One DEEP scan of one address.
 
     server_name: None sends no SNI. cipher_suites: names that OpenSSL uses, proven to be accepted, by version.
     connections: open at the same time. deadline_s: of the whole scan. connection_deadline_s, connection_bytes: of one connection.
     """
 
-    address: str
+    address: VettedAddress
     port: int
     server_name: str | None
     commands: tuple[DeepCommand, ...]
@@ -74,12 +76,15 @@ class Report:
 
 def encode_task(task: DeepTask) -> bytes:
     """Return the one request of a DEEP scan."""
-    return json.dumps(asdict(task), default=lambda enum: enum.value).encode()
+    fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    fields |= {"address": task.address.text, "opened": task.address.opened}
+    return json.dumps(fields, default=lambda enum: enum.value).encode()
 
 
 def decode_task(message: bytes) -> DeepTask:
-    """Return the request."""
+    """Return the request, whose address is vetted once more. Raises ValueError."""
     fields: dict[str, Any] = json.loads(message)
+    fields["address"] = vet_again(fields["address"], fields.pop("opened"))
     fields["commands"] = tuple(map(DeepCommand, fields["commands"]))
     fields["cipher_suites"] = tuple((TlsVersion(version), tuple(names)) for version, names in fields["cipher_suites"])
     fields["client_auth"] = ClientAuth(fields["client_auth"])

@@ -86,7 +86,7 @@ class DeepScanner:
             if fact.support is Support.YES and suite is not None and suite.openssl_name:
                 accepted.setdefault(fact.version, []).append(suite.openssl_name)
         return DeepTask(
-            address=address.text,
+            address=address,
             port=endpoint.port,
             server_name=None if is_ip_literal(endpoint.server_name) else endpoint.server_name,
             commands=self._limits.deep_commands,

@@ -110,7 +110,11 @@ class _Scan:
         task, ((version, names),) = self._task, known
         modern = version is TlsVersion.TLS_1_2
         server = _Server(
-            ServerNetworkLocation(hostname=task.server_name or task.address, port=task.port, ip_address=task.address),
+            ServerNetworkLocation(
+                hostname=task.server_name or task.address.text,
+                port=task.port,
+                ip_address=task.address.text,
+            ),
             ServerNetworkConfiguration(tls_server_name_indication=task.server_name or "", network_timeout=5, network_max_retries=1),
             ServerTlsProbingResult(
                 highest_tls_version_supported=TlsVersionEnum[version.name],

@@ -4,7 +4,8 @@ import os
 import socket
 from contextlib import suppress
 
-from otpc_policy.scan.connecting import finish_connecting
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import finish_connecting
 from otpc_policy.scan.conversation import Conversation
 from otpc_policy.scan.key_proof import proves_key
 from otpc_policy.scan.limits import ScanLimits
@@ -28,9 +29,9 @@ class Exchange:
         self._conversation: Conversation | None = None
         self._unsent = b""
 
-    def finish_connecting(self) -> None:
-        """Take note of the end of connecting. Raises OSError if it failed."""
-        finish_connecting(self.connection)
+    def finish_connecting(self, address: VettedAddress) -> None:
+        """Take note of the end of connecting to the address. Raises OSError if it failed."""
+        finish_connecting(self.connection, address)
         self.is_connected = True
 
     def speak(self) -> None:

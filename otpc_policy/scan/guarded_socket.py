@@ -7,7 +7,8 @@ a second would hold it for ever.
 import socket
 import time
 
-from otpc_policy.scan.connecting import connecting_socket, finish_connecting
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import begin_connecting, connect, finish_connecting
 
 # Enough for any ServerHello, behind a few warnings.
 FIRST_BYTES = 4096
@@ -32,11 +33,9 @@ class GuardedSocket:
         self.sent = b""
         self.first_bytes = b""
 
-    def connect(self, address: str, port: int) -> None:
-        """Connect to an IP address; names are not resolved here."""
-        self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._ready().connect((address, port))
+    def dial(self, address: VettedAddress, port: int) -> None:
+        """Connect. Raises OSError."""
+        self._socket = connect(address, port, timeout_s=self._left_s())
         self.connected = True
 
     def send(self, content: bytes) -> int:
@@ -62,13 +61,22 @@ class GuardedSocket:
         if self._socket is not None:
             self._socket.close()
 
+    def _left_s(self) -> float:
+        left_s = self._ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the deadline of the connection has passed")
+        return left_s
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise TimeoutError("nothing is connected")
+        return self._socket
+
     def _ready(self) -> socket.socket:
         """Return the socket with what is left of the deadline."""
-        left_s = self._ends_at - time.monotonic()
-        if self._socket is None or left_s <= 0:
-            raise TimeoutError("the deadline of the connection has passed")
-        self._socket.settimeout(left_s)
-        return self._socket
+        left_s, ready = self._left_s(), self._opened()
+        ready.settimeout(left_s)
+        return ready
 
 
 class EagerSocket(GuardedSocket):
@@ -78,17 +86,16 @@ class EagerSocket(GuardedSocket):
         """Return the number of the socket, for a selector; -1 when it is closed, or not there yet."""
         return -1 if self._socket is None else self._socket.fileno()
 
-    def connect(self, address: str, port: int) -> None:
-        """Begin to connect to an IP address; when the socket can be written, finish_connecting tells what came of it."""
-        self._socket = connecting_socket((address, port))
+    def dial(self, address: VettedAddress, port: int) -> None:
+        """Begin to connect; finish_dialling, once the socket can be written, says how it went."""
+        self._socket = begin_connecting(address, port)
         raise BlockingIOError("not connected yet")
 
-    def finish_connecting(self) -> None:
-        """Raises OSError where the connection could not be made."""
-        finish_connecting(self._ready())
+    def finish_dialling(self, address: VettedAddress) -> None:
+        """Raises OSError where the connection could not be made. address: as in dial."""
+        finish_connecting(self._ready(), address)
         self.connected = True
 
     def _ready(self) -> socket.socket:
-        if self._socket is None or self._ends_at <= time.monotonic():
-            raise TimeoutError("the deadline of the connection has passed")
-        return self._socket
+        self._left_s()
+        return self._opened()

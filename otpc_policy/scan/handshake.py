@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.facts import TlsVersion
 
 
@@ -32,7 +33,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeOffer:
-    """One hello to send, to one vetted address.
+    """One hello to send, to one address.
 
     server_name: None sends no SNI. version: None offers TLS 1.0 to 1.3 in one hello.
     cipher_suites: code points.
@@ -41,7 +42,7 @@ class HandshakeOffer:
     deadline_s: for the whole connection. byte_limit: bytes read from it.
     """
 
-    address: str
+    address: VettedAddress
     port: int
     server_name: str | None
     version: TlsVersion | None

@@ -10,7 +10,9 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
+from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.facts import TlsVersion
+from otpc_policy.engine.egress.dialler import connect_soon
 
 _USER_AGENT = "otpc-policy"
 # RFC 9113 3.4: the client's preface and an empty SETTINGS frame.
@@ -49,8 +51,16 @@ class HttpOutcome(NamedTuple):
     leaf: tuple[TlsVersion, bytes] | None = None
 
 
-async def ask_http(*, address: str, port: int, server_name: str, host_header: str, deadline_s: float, alpn: bool = True) -> HttpOutcome:
-    """Connect to one vetted address and ask for HTTP; h2 where the server prefers it.
+async def ask_http(
+    *,
+    address: VettedAddress,
+    port: int,
+    server_name: str,
+    host_header: str,
+    deadline_s: float,
+    alpn: bool = True,
+) -> HttpOutcome:
+    """Connect to one address and ask for HTTP; h2 where the server prefers it.
 
     server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for the Host field.
     alpn: offer h2 and http/1.1; a few old servers close on the extension.
@@ -59,7 +69,13 @@ async def ask_http(*, address: str, port: int, server_name: str, host_header: st
     leaf: tuple[TlsVersion, bytes] | None = None
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_connection(address, port, ssl=_any_tls(alpn), server_hostname=server_name, limit=2**14)
+            connection = await connect_soon(address, port)
+            reader, writer = await asyncio.open_connection(
+                sock=connection,
+                ssl=_any_tls(alpn),
+                server_hostname=server_name,
+                limit=2**14,
+            )
             tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
             leaf = _leaf(tls)
             speaks_h2 = tls.selected_alpn_protocol() == "h2"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.core.facts import HttpService, TlsVersion
 from otpc_policy.scan.http_probe import HttpAnswer, ask_http, http1_request, is_http1
@@ -20,7 +21,7 @@ class HttpQuestion:
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
-    def __init__(self, *, address: str, endpoint: Endpoint, openings: Openings, deadline_s: float, begun_s: float) -> None:
+    def __init__(self, *, address: VettedAddress, endpoint: Endpoint, openings: Openings, deadline_s: float, begun_s: float) -> None:
         self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
         self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}")
         self.request = http1_request(self._host_header)

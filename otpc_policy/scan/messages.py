@@ -7,6 +7,7 @@ import json
 from base64 import b64decode, b64encode
 from typing import Any
 
+from otpc_policy.core.addresses import vet_again
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOffer, HandshakeOutcome
 
@@ -26,7 +27,8 @@ def encode_offer(number: int, offer: HandshakeOffer) -> bytes:
     """Return the request with this number."""
     fields = {
         "number": number,
-        "address": offer.address,
+        "address": offer.address.text,
+        "opened": offer.address.opened,
         "port": offer.port,
         "server_name": offer.server_name,
         "version": offer.version,
@@ -40,9 +42,13 @@ def encode_offer(number: int, offer: HandshakeOffer) -> bytes:
 
 
 def decode_offer(message: bytes) -> tuple[int, HandshakeOffer]:
-    """Return the number of a request and its offer."""
+    """Return the number of a request and its offer, whose address is vetted once more.
+
+    Raises ValueError.
+    """
     fields: dict[str, Any] = json.loads(message)
     number: int = fields.pop("number")
+    fields["address"] = vet_again(fields["address"], fields.pop("opened"))
     fields["version"] = None if fields["version"] is None else TlsVersion(fields["version"])
     fields["cipher_suites"] = tuple(fields["cipher_suites"])
     fields["request"] = b64decode(fields["request"])

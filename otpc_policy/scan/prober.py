@@ -9,7 +9,8 @@ import selectors
 from collections.abc import Callable, Sequence
 from math import inf
 
-from otpc_policy.scan.connecting import connecting_socket
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import begin_connecting
 from otpc_policy.scan.exchange import Exchange, ending_of
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
@@ -19,12 +20,20 @@ _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
 
 class Prober:
-    """Carries hellos to one vetted address.
+    """Carries hellos to one address.
 
     openings: shared by everything that one scan connects. connections_used: counted here. begun_s: the loop's time to count from.
     """
 
-    def __init__(self, *, address: str, port: int, openings: Openings, limits: ScanLimits, begun_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        address: VettedAddress,
+        port: int,
+        openings: Openings,
+        limits: ScanLimits,
+        begun_s: float,
+    ) -> None:
         self._peer = (address, port)
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self.connections_used = 0
@@ -64,7 +73,16 @@ class _Wave:
     ahead_are_connected: or given up. all_ended: fails where something is wrong here.
     """
 
-    def __init__(self, peer: tuple[str, int], limits: ScanLimits, *, begun_s: float, ahead: int, behind: int, ended: Callable[[int, Outcome], None]) -> None:
+    def __init__(
+        self,
+        peer: tuple[VettedAddress, int],
+        limits: ScanLimits,
+        *,
+        begun_s: float,
+        ahead: int,
+        behind: int,
+        ended: Callable[[int, Outcome], None],
+    ) -> None:
         self._peer, self._limits, self._begun_s, self._ended = peer, limits, begun_s, ended
         self._loop = asyncio.get_running_loop()
         self._unconnected = self._unanswered = ahead
@@ -85,7 +103,7 @@ class _Wave:
         """Begin to connect."""
         started_s = self._loop.time()
         try:
-            connection = connecting_socket(self._peer)
+            connection = begin_connecting(*self._peer)
         except OSError as error:
             ending = ending_of(error, is_connected=False)
             self._count(probe, place, Outcome(ending=ending, beside=beside, started_s=started_s - self._begun_s))
@@ -134,7 +152,7 @@ class _Wave:
                 self._selector.modify(exchange.connection, selectors.EVENT_WRITE, exchange)
             return ending
         if not exchange.is_connected:
-            exchange.finish_connecting()
+            exchange.finish_connecting(self._peer[0])
             if exchange.probe.is_last and self._unanswered:
                 self._hold(exchange)
                 return None

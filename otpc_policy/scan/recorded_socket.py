@@ -1,5 +1,6 @@
 """The guarded socket of a DEEP measurement: it also keeps what the server said and how the connection ended."""
 
+from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.scan.deep_messages import Trace
 from otpc_policy.scan.guarded_socket import ByteLimitReached, GuardedSocket
 from otpc_policy.scan.server_flight import offers_compression, read_flight
@@ -15,16 +16,16 @@ class RecordedSocket(GuardedSocket):
     ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in.
     """
 
-    def __init__(self, address: str, port: int, *, deadline_s: float, byte_limit: int) -> None:
+    def __init__(self, address: VettedAddress, port: int, *, deadline_s: float, byte_limit: int) -> None:
         super().__init__(deadline_s=deadline_s, byte_limit=byte_limit)
         self._target = (address, port)
         self.ending = Ending.ANSWERED
         self.received = b""
 
-    def connect(self, address: str, port: int) -> None:
-        """Connect to an IP address."""
+    def dial(self, address: VettedAddress, port: int) -> None:
+        """Connect, and note why it failed if it does."""
         try:
-            super().connect(address, port)
+            super().dial(address, port)
         except TimeoutError:
             self.ending = Ending.TIMED_OUT
             raise
@@ -38,7 +39,7 @@ class RecordedSocket(GuardedSocket):
     def send(self, content: bytes) -> int:
         """Send everything; connect before the first."""
         if not self.connected:
-            self.connect(*self._target)
+            self.dial(*self._target)
         try:
             return super().send(content)
         except OSError as error:

@@ -65,7 +65,7 @@ class SslyzeScanner:
             loop = asyncio.get_running_loop()
             started = loop.time()
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
-            scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address.text)
+            scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address)
             cut_short: tuple[str, ...] = ()
             key = (endpoint, address.text, depth)
             self._running.setdefault(key, (scan, started))
@@ -108,7 +108,7 @@ class SslyzeScanner:
 def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: timedelta) -> AddressFacts:
     measured = scan.measured()
     facts = AddressFacts(
-        address=scan.address,
+        address=scan.address.text,
         observed_at=observed_at,
         duration=duration,
         connections_used=scan.connections_used,

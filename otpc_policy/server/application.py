@@ -14,9 +14,12 @@ from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
 from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.engine.egress.dns import DnsClient
+from otpc_policy.engine.egress.hosts_file import HostsFile
+from otpc_policy.engine.egress.resolver import EgressResolver, LookUpObserver
+from otpc_policy.engine.egress.selection import AddressSelection
 from otpc_policy.metrics import Metrics
 from otpc_policy.policy.registry import finding_codes
-from otpc_policy.resolver import SystemResolver
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
@@ -36,6 +39,12 @@ class RunningScanner(Scanner, Protocol):
     def workers_alive(self) -> int: ...
 
 
+class RunningResolver(Resolver, Protocol):
+    """A resolver with questions to end."""
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """The engine. As an async context manager it starts the workers, and at the end reaps them."""
@@ -46,12 +55,14 @@ class Application:
     registry: CollectorRegistry
     metrics: Metrics
     scanner: RunningScanner
+    resolver: RunningResolver
     checker: EndpointChecker
 
     async def close(self) -> None:
-        """Refuse further checks, end measurements, reap every worker."""
+        """Refuse further checks, end look-ups and measurements, reap every worker."""
         try:
             await self.checker.close()
+            await self.resolver.close()
         finally:
             await self.scanner.stop()
 
@@ -64,7 +75,11 @@ class Application:
 
 
 def build_application(
-    settings: Settings, *, clock: Clock | None = None, scanner: RunningScanner | None = None, resolver: Resolver | None = None
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    scanner: RunningScanner | None = None,
+    resolver: RunningResolver | None = None,
 ) -> Application:
     """Return the engine, not yet started. clock, scanner, resolver: in place of the real ones.
 
@@ -82,8 +97,12 @@ def build_application(
     )
     chosen_scanner = scanner if scanner is not None else _scanner(settings.scan, chosen_clock, metrics)
     metrics.watch_scanner(lambda: chosen_scanner.queued, lambda: chosen_scanner.workers_alive)
+    chosen_resolver = resolver
+    if chosen_resolver is None:
+        chosen_resolver = own = resolver_from(settings, chosen_clock, metrics)
+        metrics.watch_dns(lambda: own.outstanding)
     checker = EndpointChecker(
-        resolver=resolver if resolver is not None else resolver_from(settings, chosen_clock),
+        resolver=chosen_resolver,
         scanner=chosen_scanner,
         cache=MemoryFactsCache(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes),
         clock=chosen_clock,
@@ -99,6 +118,7 @@ def build_application(
         registry=registry,
         metrics=metrics,
         scanner=chosen_scanner,
+        resolver=chosen_resolver,
         checker=checker,
     )
 
@@ -118,14 +138,27 @@ def lifetimes(chosen: LifetimeSettings) -> Lifetimes:
     return Lifetimes(allow=timedelta(seconds=chosen.allow_s), deny=timedelta(seconds=chosen.deny_s), unknown=timedelta(seconds=chosen.unknown_s))
 
 
-def resolver_from(settings: Settings, clock: Clock) -> SystemResolver:
+def resolver_from(settings: Settings, clock: Clock, observer: LookUpObserver) -> EgressResolver:
     """Return the resolver that the settings describe, the egress guard inside."""
-    families = {AddressFamilies.BOTH: ("IPv4", "IPv6"), AddressFamilies.IPV4: ("IPv4",), AddressFamilies.IPV6: ("IPv6",)}
-    return SystemResolver(
-        AddressVetting(settings.allow_networks),
+    families = {
+        AddressFamilies.BOTH: ("IPv4", "IPv6"),
+        AddressFamilies.IPV4: ("IPv4",),
+        AddressFamilies.IPV6: ("IPv6",),
+    }
+    return EgressResolver(
+        AddressSelection(
+            AddressVetting(settings.allow_networks),
+            families=families.get(settings.address_families, "routed"),
+        ),
+        DnsClient(
+            servers=settings.dns_servers,
+            deadline_s=settings.dns_timeout_s,
+            channel_life_s=settings.dns_ttl_s,
+            monotonic=clock.monotonic,
+        ),
         static_hosts=settings.static_hosts,
+        hosts_file=HostsFile(),
         dns_ttl_s=settings.dns_ttl_s,
-        dns_timeout_s=settings.dns_timeout_s,
-        address_families=families.get(settings.address_families, "routed"),
         monotonic=clock.monotonic,
+        observer=observer,
     )

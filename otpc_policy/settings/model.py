@@ -23,6 +23,7 @@ from otpc_policy.settings.values import (
     ListenAddress,
     LogFormat,
     LogLevel,
+    NameServer,
     Network,
     is_loopback,
 )
@@ -104,7 +105,15 @@ class Settings(BaseSettings):
     allow_networks: tuple[Network, ...] = Field(default=(), description="Private ranges that may be measured. Metadata addresses stay forbidden.")
     address_families: AddressFamilies = Field(default=AddressFamilies.ROUTED, description="Addresses to measure: routed, both, ipv4 or ipv6.")
     static_hosts: dict[HostName, OneOrMany[IpLiteral]] = Field(default={}, description="Addresses by host name, in place of DNS; vetted all the same.")
-    dns_ttl_s: Seconds = Field(default=60.0, le=60, description="How long an answer of DNS is used.")
+    dns_servers: tuple[NameServer, ...] = Field(
+        default=(),
+        description="Name servers, as address or address:port. Empty: those of /etc/resolv.conf.",
+    )
+    dns_ttl_s: Seconds = Field(
+        default=60.0,
+        le=60,
+        description="Longest use of an answer of DNS; its own time to live may be shorter.",
+    )
     dns_timeout_s: PositiveSeconds = Field(default=5.0, description="Longest time to resolve one name.")
 
     lifetimes: LifetimeSettings = Field(default_factory=LifetimeSettings, description="How long facts answer from the cache.")

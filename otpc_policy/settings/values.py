@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BeforeValidator
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
 
+_DNS_PORT = 53
+
 
 class LogFormat(Enum):
     """How log lines look: one JSON object each, or columns for people."""
@@ -75,6 +77,23 @@ def _ip_literal(text: str) -> str:
         raise ValueError(f"{text!r} is not an IP address") from None
 
 
+def _name_server(text: str) -> str:
+    """Return "address:port", IPv6 in brackets; the port of DNS where none is given."""
+    literal, port = text.strip(), str(_DNS_PORT)
+    if literal.count(":") == 1 or "]:" in literal:
+        literal, _, port = literal.rpartition(":")
+    if literal.startswith("[") and literal.endswith("]"):
+        literal = literal[1:-1]
+    try:
+        address = ipaddress.ip_address(literal)
+    except ValueError:
+        expected = '"192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"'
+        raise ValueError(f"{text!r} is not a name server such as {expected}") from None
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError(f"{port!r} is not a port: 1 to 65535")
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
 def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
         return value
@@ -98,6 +117,7 @@ def _admin_caller(text: str) -> str:
 AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
+NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_listed)]

@@ -19,14 +19,15 @@ from otpc_policy.check.freshness import facts_key, lifetime_ends_at
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
-from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionStatus, Support
-from otpc_policy.policy.finding import Decision
+from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, ResolutionFailure, ResolutionStatus, Support
+from otpc_policy.policy.finding import Decision, Effect
 from otpc_policy.policy.model import Policy
 from tests.catalog.writing import entry, index
 from tests.support.facts import HOST, NOW, make_facts, make_trust, versions
 
 POLICIES = load_builtin_policies()
 SECOND = timedelta(seconds=1)
+DNS_FAILED = "TARGET_DNS_FAILED"
 LIFETIMES = Lifetimes(allow=timedelta(hours=1), deny=timedelta(minutes=5), unknown=timedelta(seconds=30))
 
 
@@ -42,6 +43,7 @@ class World:
 
     gate: when set, measurements wait for it. facts: what is measured at an address. error: what a measurement raises.
     so_far: what one under way has found. is_known: the resolver has its answer at hand, and must not be asked.
+    asked_fresh: how often it was asked to wait for the name servers.
     """
 
     at: datetime = NOW
@@ -52,6 +54,7 @@ class World:
     error: Exception | None = None
     so_far: Callable[[str, datetime], AddressFacts] | None = None
     is_known: bool = False
+    asked_fresh: int = 0
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -64,8 +67,9 @@ class World:
     def known(self, host: str) -> Resolution | None:
         return self.resolved(host) if self.is_known else None
 
-    async def resolve(self, host: str) -> Resolution:
-        assert not self.is_known
+    async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
+        assert fresh or not self.is_known
+        self.asked_fresh += fresh
         return self.resolved(host)
 
     def resolved(self, host: str) -> Resolution:
@@ -139,7 +143,7 @@ async def turns() -> None:
 
 @pytest.mark.parametrize("status", [ResolutionStatus.RESOLVED, ResolutionStatus.FORBIDDEN, ResolutionStatus.FAILED])
 async def test_a_resolution_that_is_at_hand_is_judged_as_one_that_was_asked_for(status: ResolutionStatus) -> None:
-    resolution = None if status is ResolutionStatus.RESOLVED else Resolution(status=status, detail="as the test says")
+    resolution = None if status is ResolutionStatus.RESOLVED else Resolution(status=status)
     answers = [await World(resolution=resolution, is_known=is_known).checker().check(request(), wait_s=None) for is_known in (True, False)]
     assert answers[0].judged.verdict == answers[1].judged.verdict
     assert summary(answers[0]) == summary(answers[1])
@@ -358,7 +362,7 @@ async def test_no_room_is_the_callers_error_to_see() -> None:
 @pytest.mark.parametrize(
     ("resolution", "decision", "code"),
     [
-        (Resolution(status=ResolutionStatus.FAILED, detail="the name has no address"), Decision.INDETERMINATE, "TARGET_DNS_FAILED"),
+        (Resolution(status=ResolutionStatus.FAILED), Decision.INDETERMINATE, "TARGET_DNS_FAILED"),
         (Resolution(status=ResolutionStatus.FORBIDDEN, forbidden=(ForbiddenAddress("10.0.0.1", "private"),)), Decision.DENY, "TARGET_ADDRESS_FORBIDDEN"),
     ],
 )
@@ -367,6 +371,104 @@ async def test_a_host_without_an_address_to_dial_is_answered_without_measuring(r
     answer = await world.checker().check(request(), wait_s=None)
     assert (summary(answer), codes(answer)) == ((decision, ResultSource.NONE), {code})
     assert world.measured == []
+
+
+def stale(*texts: str) -> Resolution:
+    """The addresses of an earlier answer, while the name server says SERVFAIL."""
+    return Resolution(
+        status=ResolutionStatus.RESOLVED,
+        addresses=tuple(map(vetted, texts or ("127.0.0.1",))),
+        failure=ResolutionFailure.SERVFAIL,
+        is_stale=True,
+        ttl=5 * SECOND,
+    )
+
+
+async def test_cached_facts_answer_at_earlier_addresses_and_the_answer_says_so() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at, world.resolution, world.is_known = NOW + 60 * SECOND, stale(), True
+    for _ in range(2):
+        answer = await checker.check(request(), wait_s=None)
+        assert summary(answer) == (Decision.ALLOW, ResultSource.CACHE)
+        (finding,) = [one for one in answer.judged.verdict.findings if one.code == DNS_FAILED]
+        assert (finding.effect, "SERVFAIL" in finding.message) == (Effect.ADVISORY, True)
+        assert answer.judged.expires_at <= world.at + 5 * SECOND, "no longer than the addresses"
+    assert (world.measured, world.asked_fresh) == (["127.0.0.1"], 0)
+    world.resolution = None
+    answer = await checker.check(request(), wait_s=None)
+    assert (summary(answer), codes(answer)) == ((Decision.ALLOW, ResultSource.CACHE), set())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(),
+        request(FreshnessMode.REFRESH),
+        request(max_age=5 * SECOND),
+        request(max_stale=5 * SECOND),
+    ],
+    ids=["expired", "refresh", "too old", "too stale"],
+)
+async def test_nothing_is_measured_at_earlier_addresses(asked: CheckRequest) -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at, world.resolution = NOW + timedelta(hours=2), stale()
+    answer = await checker.check(asked, wait_s=None)
+    assert summary(answer) == (Decision.INDETERMINATE, ResultSource.NONE)
+    assert codes(answer) == {DNS_FAILED}
+    assert world.measured == ["127.0.0.1"], "only before"
+    assert world.asked_fresh == 1, "the name servers were waited for"
+    assert checker.flights_in_progress == 0
+
+
+async def test_who_accepts_stale_facts_gets_them_at_earlier_addresses_and_none_are_measured() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.at, world.resolution = NOW + timedelta(hours=1, minutes=7), stale()
+    answer = await checker.check(request(max_stale=timedelta(minutes=10)), wait_s=None)
+    assert summary(answer) == (Decision.ALLOW, ResultSource.STALE_CACHE)
+    assert DNS_FAILED in codes(answer)
+    assert (world.measured, checker.flights_in_progress) == (["127.0.0.1"], 0)
+
+
+async def test_an_earlier_address_without_facts_leaves_the_name_unjudged() -> None:
+    world = World()
+    checker = world.checker()
+    await checker.check(request(), wait_s=None)
+    world.resolution = stale("127.0.0.1", "127.0.0.2")
+    answer = await checker.check(request(), wait_s=None)
+    assert answer.judged.verdict.decision is Decision.INDETERMINATE
+    unmeasured = [one for one in answer.judged.verdict.findings if one.address == "127.0.0.2"]
+    assert [(one.code, one.effect) for one in unmeasured] == [(DNS_FAILED, Effect.INDETERMINATE)]
+
+
+async def test_a_name_that_resolves_after_all_is_measured() -> None:
+    world = World(resolution=stale(), is_known=True)
+    answered = Resolution(status=ResolutionStatus.RESOLVED, addresses=(vetted("127.0.0.2"),))
+
+    async def resolve(host: str, *, fresh: bool = False) -> Resolution:
+        assert fresh
+        return answered
+
+    world.resolve = resolve  # type: ignore[method-assign]
+    answer = await world.checker().check(request(), wait_s=None)
+    assert summary(answer) == (Decision.ALLOW, ResultSource.MEASURED)
+    assert (world.measured, codes(answer)) == (["127.0.0.2"], set())
+
+
+async def test_a_family_that_did_not_resolve_is_never_allowed() -> None:
+    partly = replace(stale(), is_stale=False, unresolved_families=("IPv6",))
+    world = World(resolution=partly)
+    checker = world.checker()
+    answers = [await checker.check(request(), wait_s=None) for _ in range(2)]
+    assert [summary(one)[0] for one in answers] == [Decision.INDETERMINATE] * 2
+    assert codes(answers[0]) == {DNS_FAILED}
+    world.resolution = None
+    assert summary(await checker.check(request(), wait_s=None))[0] is Decision.ALLOW
 
 
 async def test_after_close_begins_checks_are_refused_and_flights_end() -> None:

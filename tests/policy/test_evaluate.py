@@ -92,6 +92,12 @@ def test_a_compliant_endpoint_is_allowed_without_a_finding() -> None:
         ({"http": HttpService.NOT_OBSERVABLE, "client_auth": ClientAuth.REQUIRED}, "ALLOW", {("HTTP_NOT_OBSERVABLE", "advisory")}),
         ({"resolution": ResolutionStatus.FAILED, "addresses": ()}, "INDETERMINATE", {("TARGET_DNS_FAILED", "indeterminate")}),
         (
+            {"unresolved_families": ("IPv6",)},
+            "INDETERMINATE",
+            {("TARGET_DNS_FAILED", "indeterminate")},
+        ),
+        ({"resolution_is_stale": True}, "ALLOW", {("TARGET_DNS_FAILED", "advisory")}),
+        (
             {"resolution": ResolutionStatus.FORBIDDEN, "addresses": (), "forbidden": (ForbiddenAddress("10.0.0.1", "private"),)},
             "DENY",
             {("TARGET_ADDRESS_FORBIDDEN", "deny")},

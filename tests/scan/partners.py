@@ -22,6 +22,7 @@ from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from tests.support.certificates import Issued
+from tests.support.loopback import vetted
 
 SIX = (0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027)
 SIX_NAMES = (
@@ -41,7 +42,7 @@ def offer(
     deadline_s: float = 2,
 ) -> HandshakeOffer:
     return HandshakeOffer(
-        address="127.0.0.1",
+        address=vetted(),
         port=port,
         server_name="partner.test",
         version=version,

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from otpc_policy.core.addresses import vet_again
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, Trace, decode_report, decode_task, encode_report, encode_task
 from otpc_policy.scan.server_flight import ServerFlight
 from otpc_policy.tls.probe import Ending
 
 TASK = DeepTask(
-    address="2001:db8::1",
+    address=vet_again("2001:db8::1", ["2001:db8::/32"]),
     port=8443,
     server_name=None,
     commands=(DeepCommand.ROBOT, DeepCommand.SSL_2_0_CIPHER_SUITES),

@@ -13,7 +13,7 @@ from otpc_policy.scan.deep_claims import _CLAIMS
 from otpc_policy.scan.deep_messages import DeepTask, encode_task
 from otpc_policy.scan.messages import frame
 from tests.support.hostile import stall
-from tests.support.loopback import Listener, own_listener
+from tests.support.loopback import Listener, own_listener, vetted
 from tests.support.tcp import Connection, counting_server
 
 # Carried out otherwise: the chain by the STANDARD measurement, HTTP by a request of our own. Nobody judges resumption.
@@ -22,7 +22,7 @@ LEFT_OUT = {ScanCommand.CERTIFICATE_INFO, ScanCommand.HTTP_HEADERS, ScanCommand.
 
 def task(at: Listener, *, deadline_s: float) -> DeepTask:
     return DeepTask(
-        address=at.address,
+        address=vetted(at.address),
         port=at.port,
         server_name="partner.test",
         commands=tuple(DeepCommand),

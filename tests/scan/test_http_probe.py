@@ -9,6 +9,7 @@ from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.http_probe import HttpAnswer, HttpOutcome, ask_http
 from tests.scan.partners import Handler, free_port, openssl_server, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority, Issued
+from tests.support.loopback import vetted
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ async def ask(port: int, deadline_s: float = 2) -> HttpAnswer:
 
 
 async def outcome(port: int, deadline_s: float = 2) -> HttpOutcome:
-    return await ask_http(address="127.0.0.1", port=port, server_name="partner.test", host_header="partner.test", deadline_s=deadline_s)
+    return await ask_http(address=vetted(), port=port, server_name="partner.test", host_header="partner.test", deadline_s=deadline_s)
 
 
 async def disconnect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@ from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, Server
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from tests.scan.partners import close, drip, free_port, open_sockets, reset, says, server, server_hello, stall
+from tests.support.loopback import vetted
 
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
@@ -30,7 +31,7 @@ def probes(count: int) -> list[Probe[ClientHello]]:
 def prober(port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float = 5, byte_limit: int = 4096) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
     openings = Openings(asyncio.Semaphore(slots), at_once)
-    return Prober(address="127.0.0.1", port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
+    return Prober(address=vetted(), port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
 
 
 async def carried(one: Prober, wave: Sequence[Probe[ClientHello]]) -> list[Outcome]:

@@ -9,6 +9,8 @@ import os
 import socket
 from dataclasses import dataclass
 
+from otpc_policy.core.addresses import VettedAddress, vet_again
+
 _NUMBERS = itertools.count()
 _OWN = 1000
 
@@ -30,6 +32,11 @@ def own_address() -> str:
     assert number < _OWN, f"a process has {_OWN} addresses of its own"
     block, rest = divmod(number, 250)
     return f"127.{1 + process // 62 % 250}.{process % 62 * 4 + block}.{1 + rest}"
+
+
+def vetted(text: str = "127.0.0.1") -> VettedAddress:
+    """Return a loopback address as the guard lets it pass where the operator opened loopback."""
+    return vet_again(text, ["127.0.0.0/8", "::1/128"])
 
 
 def free_port(address: str) -> int:

@@ -46,6 +46,9 @@ def explanation_view(finding: FindingCode, policies: Sequence[Policy]) -> Render
         head.add_row("rule", finding.rule_id)
     head.add_row("source", Text(finding.citation))
     parts: list[RenderableType] = [head, Padding(Text("What to do", style="bold"), (1, 0, 0, 0)), Padding(Text(finding.remediation), (0, 0, 0, 2))]
+    for cause, text in finding.causes.items():
+        parts.append(Padding(Text(f"Where it is {cause}", style="bold"), (1, 0, 0, 2)))
+        parts.append(Padding(Text(text), (0, 0, 0, 4)))
     for server, lines in finding.remedies.items():
         parts.append(Padding(Text(server, style="bold"), (1, 0, 0, 2)))
         parts.append(Verbatim(lines, indent=4, style="green"))

@@ -14,6 +14,7 @@ from otpc_policy.tls.probe import Outcome
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.benchmarks.cold.cost import Cost
 from tests.benchmarks.far_partner import FarPartner
+from tests.support.loopback import vetted
 
 _TARGET_S = 2.0
 
@@ -35,7 +36,7 @@ async def survey(partner: FarPartner) -> SurveyCost:
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(limits.connections_per_address)
     prober = Prober(
-        address=partner.hosts[name], port=partner.port, openings=Openings(slots, limits.connections_per_address), limits=limits, begun_s=loop.time()
+        address=vetted(partner.hosts[name]), port=partner.port, openings=Openings(slots, limits.connections_per_address), limits=limits, begun_s=loop.time()
     )
     asked, waves, planning_s = Survey(name), [], 0.0
     began, cpu_began = time.perf_counter(), time.process_time()
