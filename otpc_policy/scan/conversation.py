@@ -156,7 +156,14 @@ class Conversation:
 
     def _profile_hello(self, hello: ProfileHello, cookie: bytes = b"") -> bytes:
         shares = self._shares.public if self._shares is not None else {}
-        return encode_profile_hello(hello, client_random=self._client_random, session_id=self._session_id, shares=shares, cookie=cookie)
+        return encode_profile_hello(
+            hello,
+            client_random=self._client_random,
+            session_id=self._session_id,
+            shares=shares,
+            cookie=cookie,
+            is_second=self._retried is not None,
+        )
 
 
 class _ClearFlight:

@@ -354,6 +354,40 @@ def test_a_hello_that_is_long_enough_is_not_padded() -> None:
     assert len(sent(replace(BROWSER, padded_to=unpadded + 5))) == unpadded + 5
 
 
+OF_TLS_1_3 = [profile for profile in EVERY if profile.highest is TLS13]
+
+
+@pytest.mark.parametrize("profile", OF_TLS_1_3, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("cookie", [b"", b"cookie"])
+@pytest.mark.parametrize("asks_for_group", [True, False])
+def test_a_second_hello_differs_only_as_a_retry_request_asked(
+    profile: ClientProfile,
+    asks_for_group: bool,
+    cookie: bytes,
+) -> None:
+    """RFC 8446 4.1.2: the one share that was asked for, the cookie, the padding; 5.1: the record."""
+    unsent = [one for one in profile.groups if one not in profile.share_groups]
+    asked_for = {unsent[-1]: b"share"}
+    raw = encode_profile_hello(
+        ProfileHello(profile=profile, server_name=NAME),
+        client_random=RANDOM,
+        session_id=SESSION_ID,
+        shares=asked_for if asks_for_group else shares_of(profile),
+        cookie=cookie,
+        is_second=True,
+    )
+    first, second = read(profile), read_hello(raw)
+    assert second.record_version == 0x0303
+    assert second.key_shares == (tuple(asked_for.items()) if asks_for_group else first.key_shares)
+    prefixed = len(cookie).to_bytes(2, "big") + cookie
+    assert second.extension(Kind.COOKIE) == (prefixed if cookie else None)
+    changed = (Kind.KEY_SHARE, Kind.COOKIE, Kind.PADDING)
+    kept = [[one for one in hello.extensions if one[0] not in changed] for hello in (first, second)]
+    assert kept[0] == kept[1]
+    unchanged = replace(second, record_version=first.record_version, size=first.size)
+    assert replace(unchanged, extensions=first.extensions) == first
+
+
 def test_every_scheme_is_of_one_kind() -> None:
     """RFC 8446 4.2.3; DSA, Brainpool and unknown ones are of none."""
     for kind, schemes in SCHEMES_OF_KIND.items():
