@@ -365,7 +365,7 @@ def test_a_second_hello_differs_only_as_a_retry_request_asked(
     asks_for_group: bool,
     cookie: bytes,
 ) -> None:
-    """RFC 8446 4.1.2: the one share that was asked for, the cookie, the padding; 5.1: the record."""
+    """RFC 8446 4.1.2: one share as asked for, cookie, padding; 5.1: the record."""
     unsent = [one for one in profile.groups if one not in profile.share_groups]
     asked_for = {unsent[-1]: b"share"}
     raw = encode_profile_hello(
