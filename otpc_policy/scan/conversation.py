@@ -244,11 +244,16 @@ class _EncryptedFlight:
                     if len(self._sealed) == piece.record_bytes:
                         self._counter.count_record()
                         self._read_sealed(self._decryptor)
-                elif piece.content_type != CHANGE_CIPHER_SPEC:
+                elif not self._is_passed_over(piece.content_type):
                     return True
         except Malformed:
             return True
         return self.flight.is_whole
+
+    def _is_passed_over(self, content_type: int) -> bool:
+        """It is a signal for middleboxes, or a warning before the ServerHello (see AnswerReader)."""
+        is_warning = content_type == ALERT and self._decryptor is None
+        return is_warning or content_type == CHANGE_CIPHER_SPEC
 
     def _read_server_hello(self, content: bytes) -> None:
         for message in self._clear.split(content):

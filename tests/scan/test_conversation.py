@@ -442,6 +442,17 @@ def test_a_staple_is_read_in_tls_1_2() -> None:
     assert is_proven(one)
 
 
+@pytest.mark.parametrize("size", [1, 2**14])
+def test_warnings_before_the_server_hello_change_nothing(size: int) -> None:
+    """Some servers say unrecognized_name (112) as a warning and go on."""
+    in_clear = client(OPENSSL_3_AT_TLS_1_2)
+    fed(in_clear, WARNING * 2 + record(clear_flight(in_clear)), size)
+    encrypted = client()
+    fed(encrypted, WARNING * 2 + handmade().flight(encrypted.opening), size)
+    assert is_proven(in_clear)
+    assert is_proven(encrypted)
+
+
 def test_an_alert_behind_the_server_hello_ends_the_flight() -> None:
     in_clear = client(OPENSSL_3_AT_TLS_1_2)
     in_clear.receive(record(hello(suite=0xC02B)) + WARNING + record(clear_flight(in_clear)))
