@@ -257,8 +257,13 @@ class _EncryptedFlight:
 
     def _read_server_hello(self, content: bytes) -> None:
         for message in self._clear.split(content):
+            if self._decryptor is not None:
+                break
             self._transcript.add(message.raw)
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
+        if self._decryptor is not None and not self._clear.is_between_messages:
+            # RFC 8446 5.1: no message spans a change of keys, and no record holds what is behind it.
+            raise Malformed("a message in clear behind the ServerHello")
 
     def _read_sealed(self, decryptor: FlightDecryptor) -> None:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")

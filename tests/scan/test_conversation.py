@@ -467,6 +467,18 @@ def test_an_alert_behind_the_server_hello_ends_the_flight() -> None:
         assert read(one) == ServerFlight()
 
 
+@pytest.mark.parametrize("behind", [message(8, b"\0\0"), b"\x08\0", b"\x08"])
+@pytest.mark.parametrize("size", [1, 2**14])
+def test_nothing_may_follow_the_server_hello_in_clear(behind: bytes, size: int) -> None:
+    """RFC 8446 5.1: the keys change there; a client ends the handshake."""
+    one, server = client(), handmade()
+    answer = server.server_hello(one.opening)
+    server.transcript += behind
+    fed(one, record(answer + behind) + server.sealed(b"".join(server.messages())), size)
+    assert one.is_over
+    assert read(one) == ServerFlight()
+
+
 # What shows nothing.
 
 
