@@ -24,7 +24,13 @@ _SUITES: dict[int, tuple[hashes.HashAlgorithm, int, Callable[[bytes], _Aead]]] =
     0x1304: (hashes.SHA256(), 16, AESCCM),
     0x1305: (hashes.SHA256(), 16, lambda key: AESCCM(key, 8)),
 }
-_HASHES = {4: hashes.SHA256(), 5: hashes.SHA384(), 6: hashes.SHA512(), 2: hashes.SHA1()}
+_HASHES: dict[int, hashes.HashAlgorithm] = {
+    2: hashes.SHA1(),
+    3: hashes.SHA224(),
+    4: hashes.SHA256(),
+    5: hashes.SHA384(),
+    6: hashes.SHA512(),
+}
 
 
 def vector(width: int, content: bytes) -> bytes:
