@@ -59,6 +59,7 @@ class ClientSurvey:
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
         self._wave = 0
+        self._unsent_reveals: tuple[ClientProfile, ...] = (INSECURE_SUITES, NULL_SUITES)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         self.records: list[ClientRecord] = []
@@ -72,7 +73,7 @@ class ClientSurvey:
             return ()
         again = (profile for profile in self._of_profile if self._is_open(profile, log))
         flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, log))))
-        reveals = (INSECURE_SUITES, NULL_SUITES) if self._wave == 1 else ()
+        reveals, self._unsent_reveals = self._unsent_reveals, ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
             return (*probes, Probe(hello=self._hello(control), purpose=Purpose.CLOSING_CONTROL, is_last=True))

@@ -209,6 +209,24 @@ def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
     assert not any(reveals)
 
 
+@pytest.mark.parametrize("waves", [1, 2, 3])
+def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int) -> None:
+    """A server that takes short hellos alone is known one wave later."""
+    planner, empty = ClientSurvey(NAME), Log()
+    probes = planner.next_wave(empty, is_closed=False)
+    planner.take(probes, [SILENT] * len(probes))
+    for _ in range(waves):
+        assert planner.next_wave(empty, is_closed=False) == ()
+        planner.take((), ())
+    log = log_of((TLS12, RSA_SUITE))
+    late = planner.next_wave(log, is_closed=True)
+    planner.take(late, [alert()] * len(late))
+    reveals = [one.hello.profile for one in late if one.purpose is Purpose.REVEAL]
+    assert reveals == [INSECURE_SUITES, NULL_SUITES]
+    later = planner.next_wave(log, is_closed=True)
+    assert not [one for one in later if one.purpose is Purpose.REVEAL]
+
+
 @pytest.mark.parametrize("name", [NAME, None])
 def test_only_profiles_with_room_for_a_name_send_it(name: str | None) -> None:
     done = conduct(Partner([PSS]), log_for(Partner([PSS])), name=name)
@@ -291,7 +309,7 @@ def test_each_kind_that_no_shape_brought_is_asked_for_by_itself(
     assert done.unseen == []
 
 
-EVERY_SERVER = [list(kinds) for number in range(1, len(SignatureKind) + 1) for kinds in combinations(SignatureKind, number)]
+EVERY_SERVER = [list(one) for size in range(1, 7) for one in combinations(SignatureKind, size)]
 
 
 @pytest.mark.parametrize("versions", [(TLS13,), (TLS12,), (TLS13, TLS12)])
