@@ -191,6 +191,12 @@ def _kinds_at(version: TlsVersion) -> tuple[SignatureKind, ...]:
 
 
 def _is_shown(record: ClientRecord) -> bool:
-    """The flight holds a certificate whose key is proven, or one of a key exchange that does not sign, which is a hint of its own."""
+    """The flight holds a certificate whose key is proven, or comes of a key exchange without signature.
+
+    The latter is a hint (see translation). A flight for what was not offered shows nothing: clients
+    end the handshake, and its chain is not judged.
+    """
     flight = record.outcome.flight
-    return flight is not None and bool(flight.chain) and (record.outcome.key_proven or (flight.is_whole and flight.signature is None))
+    if not record.chose or flight is None or not flight.chain:
+        return False
+    return record.outcome.key_proven or (flight.is_whole and flight.signature is None)

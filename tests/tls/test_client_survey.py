@@ -351,6 +351,7 @@ UNKNOWN = {
     "a flight whose signature is false": NOT_PROVEN,
     "a flight that ended before its signature": CUT_SHORT,
     "a choice without a flight": chose(TLS13, TLS13_SUITE, None, proven=False),
+    "a choice that was not offered": VIOLATION,
 }
 
 
