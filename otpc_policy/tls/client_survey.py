@@ -11,6 +11,8 @@ the rare ones are asked for together, and what is left of them again whenever on
 
 A flight that was begun and not shown to its certificate is asked for again, and counts as unknown at the end; so does a hello that is met with
 silence. A hello that is refused by an alert twice, or by a close three times, is refused: such a client is given no certificate at all.
+A refusal counts only if something that was sent behind it was accepted: a server that has begun to
+turn everybody away says nothing of those who came last.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,12 +147,17 @@ class ClientSurvey:
         return refused
 
     def _is_bracketed(self, record: ClientRecord, log: Log) -> bool:
-        """A hello of such a shape was accepted no later, and something was accepted that was sent behind the refusal."""
-        own = [one for one in self.records if one.chose and one.probe.purpose is not Purpose.REVEAL]
-        accepted: list[Record[AnyHello]] = [*log.accepted, *own]
-        return any(one.wave <= record.wave for one in own) and any(
-            one.wave > record.wave or (one.wave == record.wave and one.probe.is_last) for one in accepted
-        )
+        """Another client was accepted no later, and something that was sent behind the refusal."""
+        is_preceded = any(one.wave <= record.wave for one in self._accepted())
+        return is_preceded and self._is_followed(record, log)
+
+    def _is_followed(self, record: ClientRecord, log: Log) -> bool:
+        """Something was accepted that was sent behind the record."""
+        accepted: list[Record[AnyHello]] = [*log.accepted, *self._accepted()]
+        return any(one.wave > record.wave or (one.wave == record.wave and one.probe.is_last) for one in accepted)
+
+    def _accepted(self) -> list[ClientRecord]:
+        return [one for one in self.records if one.chose and one.probe.purpose is not Purpose.REVEAL]
 
     def _is_open(self, profile: ClientProfile, log: Log) -> bool:
         return len(self._of_profile[profile]) < _ATTEMPTS and not self._is_settled(profile, log)
@@ -162,8 +169,8 @@ class ClientSurvey:
             return True
         if any(record.chose for record in records):
             return False
-        refused = [record for record in records if record.reading.reaction is Reaction.REFUSED]
-        closed = [record for record in records if record.refused]
+        closed = [one for one in records if one.refused and self._is_followed(one, log)]
+        refused = [record for record in closed if record.reading.reaction is Reaction.REFUSED]
         is_alone = any(profile is one for _, one in self._asked_alone)
         return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, log) for one in refused))
 

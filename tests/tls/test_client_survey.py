@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, count
+from random import Random
 
 import pytest
 
@@ -25,7 +26,7 @@ from otpc_policy.tls.client_profiles import (
     SignatureKind,
     kind_of_scheme,
 )
-from otpc_policy.tls.client_survey import ClientSurvey
+from otpc_policy.tls.client_survey import ClientRecord, ClientSurvey
 from otpc_policy.tls.flight import ServerFlight, Signature
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
@@ -319,11 +320,12 @@ def test_every_certificate_of_every_server_is_found(
     order: str,
 ) -> None:
     for kinds in EVERY_SERVER:
-        if "reversed" in order:
-            kinds.reverse()
-        partner = Partner(kinds, versions, prefers_own="own" in order)
+        preferred = kinds[::-1] if "reversed" in order else kinds
+        partner = Partner(preferred, versions, prefers_own="own" in order)
+        if not partner.kinds_over(max(versions)):
+            continue
         done = conducted(partner)
-        for version in versions if partner.kinds_over(max(versions)) else ():
+        for version in versions:
             assert done.kinds_shown(version) == set(partner.kinds_over(version))
         assert done.unseen == []
 
@@ -429,6 +431,16 @@ def accept_later(log: Log) -> None:
     log.add([control], [log.records[0].outcome])
 
 
+@pytest.mark.parametrize("outcome", [alert(40), CLOSED])
+def test_refusals_behind_which_nothing_was_accepted_are_no_answer(outcome: Outcome) -> None:
+    """Who has begun to turn everybody away may hide the certificates of those who come last."""
+    partner = Partner([PSS, PKCS1])
+    done = conduct(turning(partner, outcome), log_for(partner))
+    last = {alone(TLS13, *RARE_KINDS), alone(TLS13, ECDSA), alone(TLS12, *RARE_KINDS)}
+    assert set(done.unseen) >= last
+    assert {done.times(profile) for profile in last} == {3}
+
+
 def turning(partner: Partner, outcome: Outcome) -> Server:
     """Serve the first wave, and turn everybody away after that."""
     served = len(FIRST_WAVE) + len(OLD_CLIENTS)
@@ -509,3 +521,39 @@ def test_refusals_before_which_nothing_was_accepted_again_prove_no_absence(
 ) -> None:
     done = conduct(turning(Partner([PSS, PKCS1]), outcome), log_for(Partner([PSS, PKCS1])))
     assert done.absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+
+
+# Bounds, whatever the server says.
+
+OUTCOMES = [
+    *(alert(40), alert(40), alert(80), alert(112), CLOSED, SILENT, NOT_RUN, begun(), VIOLATION),
+    *(NOT_PROVEN, CUT_SHORT),
+    *(shown(TLS13, TLS13_SUITE, scheme) for scheme in (0x0804, 0x0403, 0x0807, 0x0808, 0x0809)),
+    *(shown(TLS12, RSA_SUITE, scheme) for scheme in (0x0804, 0x0401, None)),
+    *(shown(TLS12, ECDSA_SUITE, scheme) for scheme in (0x0403, 0x0807)),
+]
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_by_chance_too_each_client_is_shown_refused_or_unseen(seed: int) -> None:
+    chance = Random(seed)
+    usual = chance.choices(OUTCOMES, k=chance.randint(1, 4))
+    log = log_of((TLS13, TLS13_SUITE), (TLS12, RSA_SUITE), (TLS12, ECDSA_SUITE))
+    done = conduct(lambda _: chance.choice(usual), log, is_closed=chance.random() < 0.5)
+    assert len(done.waves) <= 9
+    records: dict[ClientProfile, list[ClientRecord]] = {}
+    for record in done.planner.records:
+        if record.probe.purpose is Purpose.CLIENT:
+            records.setdefault(record.hello.profile, []).append(record)
+    for profile, of_profile in records.items():
+        assert len(of_profile) <= 3
+        is_shown = any(one.chose and is_whole(one.outcome) for one in of_profile)
+        refusals = [one for one in of_profile if one.refused]
+        assert is_shown or profile in done.unseen or refusals
+        assert not (is_shown and profile in done.unseen)
+
+
+def is_whole(outcome: Outcome) -> bool:
+    flight = outcome.flight
+    is_unsigned = flight is not None and flight.is_whole and flight.signature is None
+    return outcome.key_proven or is_unsigned
