@@ -16,6 +16,7 @@ turn everybody away says nothing of those who came last.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from otpc_policy.facts import Evidence, KeyType, TlsVersion
@@ -117,9 +118,9 @@ class ClientSurvey:
                     yield profile
 
     def _usual_kinds(self, version: TlsVersion, log: Log) -> tuple[SignatureKind, ...]:
-        """Return the kinds that belong to what is accepted; at TLS 1.3 a suite does not tell, and RSA alone is in the first wave."""
+        """Return the kinds that belong to what is accepted; at TLS 1.3 a suite does not tell."""
         if version is TlsVersion.TLS_1_3:
-            return (SignatureKind.ECDSA,)
+            return (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE)
         suites = (suite_by_code_point(code_point) for code_point in log.chosen(version))
         key_types = {suite.authentication for suite in suites if suite is not None and suite.is_forward_secret}
         return (
@@ -134,17 +135,25 @@ class ClientSurvey:
         return {kind_of_scheme(flight.signature.scheme) for flight in flights if flight is not None and flight.signature is not None}
 
     def _refused_kinds(self, version: TlsVersion, log: Log) -> dict[SignatureKind, Evidence]:
+        """Return the kinds that were refused between controls of the same shape, with what proves it."""
         refused: dict[SignatureKind, Evidence] = {}
-        alone = {**self._asked_alone, (TlsVersion.TLS_1_3, JAVA_17_WITH_RSA): _RSA_KINDS}
-        for (of_version, profile), kinds in alone.items():
-            counted = [record for record in self._of_profile.get(profile, ()) if self._is_bracketed(record, log)]
-            if of_version is not version or any(record.chose for record in self._of_profile.get(profile, ())):
+        for (of_version, profile), kinds in self._asked_alone.items():
+            records = self._of_profile.get(profile, ())
+            is_chosen = any(record.chose for record in records)
+            if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
+            counted = [record for record in records if self._is_bracketed(record, log)]
             if any(record.reading.reaction is Reaction.REFUSED for record in counted):
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
             elif len([record for record in counted if record.refused]) >= CLOSES:
                 refused |= {kind: refused.get(kind, Evidence.CLOSED_CONFIRMED) for kind in kinds}
         return refused
+
+    def _has_control(self, version: TlsVersion, profile: ClientProfile) -> bool:
+        """A client that differs in nothing but its signature schemes was accepted over a version."""
+        shape = _shape(profile)
+        accepted = (one for one in self._accepted() if one.reading.version is version)
+        return any(_shape(one.hello.profile) == shape for one in accepted)
 
     def _is_bracketed(self, record: ClientRecord, log: Log) -> bool:
         """Another client was accepted no later, and something that was sent behind the refusal."""
@@ -154,10 +163,11 @@ class ClientSurvey:
     def _is_followed(self, record: ClientRecord, log: Log) -> bool:
         """Something was accepted that was sent behind the record."""
         accepted: list[Record[AnyHello]] = [*log.accepted, *self._accepted()]
-        return any(one.wave > record.wave or (one.wave == record.wave and one.probe.is_last) for one in accepted)
+        return any(_is_behind(one, record) for one in accepted)
 
     def _accepted(self) -> list[ClientRecord]:
-        return [one for one in self.records if one.chose and one.probe.purpose is not Purpose.REVEAL]
+        counted = (one for one in self.records if one.probe.purpose is not Purpose.REVEAL)
+        return [one for one in counted if one.chose]
 
     def _is_open(self, profile: ClientProfile, log: Log) -> bool:
         return len(self._of_profile[profile]) < _ATTEMPTS and not self._is_settled(profile, log)
@@ -191,6 +201,15 @@ def _alone(version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfi
     return profile.signing_with(kinds)
 
 
+def _is_behind(one: Record[AnyHello], record: ClientRecord) -> bool:
+    """It was sent when the other had been answered."""
+    return one.wave > record.wave or (one.wave == record.wave and one.probe.is_last)
+
+
+def _shape(profile: ClientProfile) -> ClientProfile:
+    return replace(profile, name="", schemes=())
+
+
 def _kinds_at(version: TlsVersion) -> tuple[SignatureKind, ...]:
     """RFC 8446 4.2.3: TLS 1.3 signs with RSA-PSS alone, where TLS 1.2 may use PKCS #1 as well."""
     kinds = tuple(SignatureKind)
@@ -198,10 +217,9 @@ def _kinds_at(version: TlsVersion) -> tuple[SignatureKind, ...]:
 
 
 def _is_shown(record: ClientRecord) -> bool:
-    """The flight holds a certificate whose key is proven, or comes of a key exchange without signature.
+    """The flight holds a certificate whose key is proven, or which is a hint: nothing was to be signed.
 
-    The latter is a hint (see translation). A flight for what was not offered shows nothing: clients
-    end the handshake, and its chain is not judged.
+    A flight for what was not offered shows nothing: clients end the handshake, and no chain is judged.
     """
     flight = record.outcome.flight
     if not record.chose or flight is None or not flight.chain:

@@ -271,7 +271,7 @@ ASKED: dict[str, tuple[Partner, Asked, Asked]] = {
     ),
     "ECDSA": (
         Partner([ECDSA]),
-        [(TLS13, RARE_KINDS), (TLS12, RARE_KINDS), (TLS12, (ECDSA,))],
+        [(TLS13, RARE_KINDS), (TLS13, (PSS,)), (TLS12, RARE_KINDS), (TLS12, (ECDSA,))],
         [],
     ),
     "ECDSA and RSA": (
@@ -287,7 +287,7 @@ ASKED: dict[str, tuple[Partner, Asked, Asked]] = {
     "Ed25519 and Ed448": (
         Partner([ED25519, ED448]),
         [
-            *((TLS13, kinds) for kinds in (RARE_BUT_ED25519, (ECDSA,))),
+            *((TLS13, kinds) for kinds in (RARE_BUT_ED25519, (ECDSA,), (PSS,))),
             *((TLS12, kinds) for kinds in (RARE_KINDS, (ECDSA,))),
         ],
         [(TLS13, (PSS_PSS,)), (TLS12, RARE_BUT_ED25519)],
@@ -328,6 +328,13 @@ def test_every_certificate_of_every_server_is_found(
         for version in versions:
             assert done.kinds_shown(version) == set(partner.kinds_over(version))
         assert done.unseen == []
+
+
+def test_a_kind_that_a_shape_is_refused_is_asked_for_in_one_that_is_accepted() -> None:
+    """A server that wants ALPN turns away the only shape of RSA alone, and prefers its ECDSA key."""
+    partner = Partner([ECDSA, PSS], turned_away={JAVA_17_WITH_RSA: alert(), SMALL: alert()})
+    done = conducted(partner)
+    assert done.kinds_shown(TLS13) == {ECDSA, PSS}
 
 
 # What counts as shown.
@@ -505,6 +512,30 @@ def test_a_key_type_is_absent_if_each_of_its_kinds_is_refused(
         assert done.absence(TLS13, key_type) is expected
 
 
+@pytest.mark.parametrize(
+    ("rsa", "rare", "evidence"),
+    [
+        (alert(), alert(), Evidence.ALERT),
+        (CLOSED, alert(), Evidence.CLOSED_CONFIRMED),
+        (alert(), alert(80), Evidence.CLOSED_CONFIRMED),
+        (CLOSED, CLOSED, Evidence.CLOSED_CONFIRMED),
+        (SILENT, alert(), Evidence.NONE),
+        (alert(), SILENT, Evidence.NONE),
+        (alert(112), CLOSED, Evidence.NONE),
+        (begun(), alert(), Evidence.NONE),
+    ],
+)
+def test_absence_is_as_strong_as_its_weakest_proof(
+    rsa: Outcome,
+    rare: Outcome,
+    evidence: Evidence,
+) -> None:
+    """RSASSA-PSS and rsaEncryption keys are one type: each is to be refused."""
+    away = {alone(TLS13, PSS): rsa, alone(TLS13, *RARE_KINDS): rare}
+    done = conducted(Partner([ECDSA], turned_away=away))
+    assert done.absence(TLS13, KeyType.RSA) is evidence
+
+
 def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
     planner = ClientSurvey(NAME)
     log = log_for(Partner([PSS]))
@@ -513,6 +544,14 @@ def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
     done = conducted(Partner([PSS], [TLS12]))
     for key_type in KEY_TYPES:
         assert done.absence(TLS13, key_type) is Evidence.NONE
+
+
+def test_refusals_count_only_between_controls_of_their_shape() -> None:
+    """The shape is OpenSSL's at TLS 1.3: whoever dislikes it says nothing of keys."""
+    away = Partner([PSS], turned_away={OPENSSL_3: alert()})
+    assert conducted(away).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+    lower = Partner([PSS], turned_away={OPENSSL_3: shown(TLS12, RSA_SUITE, 0x0804)})
+    assert conducted(lower).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
 
 
 @pytest.mark.parametrize("outcome", [alert(), CLOSED])
