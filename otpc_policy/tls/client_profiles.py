@@ -305,11 +305,13 @@ OPENSSL_102_WITH_RSA = ClientProfile(
 )
 # Asked for RSASSA-PSS, Ed25519 and Ed448 alone; at TLS 1.2 by a hello that offers nothing else.
 RARE_KINDS = (SignatureKind.RSA_PSS_PSS, SignatureKind.ED25519, SignatureKind.ED448)
+# Static RSA is left out: a server that prefers it would choose it for every kind, and sign nothing.
+_STATIC_RSA = (0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F)
 OPENSSL_3_AT_TLS_1_2 = replace(
     OPENSSL_3,
-    name="OpenSSL 3 at TLS 1.2",
+    name="OpenSSL 3 at TLS 1.2 without static RSA",
     highest=TlsVersion.TLS_1_2,
-    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES if suite >> 8 != 0x13),
+    listed_suites=tuple(one for one in _OPENSSL_3_SUITES[3:] if one not in _STATIC_RSA),
     extensions=tuple(kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)),
     share_groups=(),
     has_session_id=False,

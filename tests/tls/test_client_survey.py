@@ -30,6 +30,7 @@ from otpc_policy.tls.client_survey import ClientRecord, ClientSurvey
 from otpc_policy.tls.flight import ServerFlight, Signature
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
+from otpc_policy.tls.suites import suite_by_code_point
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 PKCS1, PSS, PSS_PSS, ECDSA, ED25519, ED448 = SignatureKind
@@ -335,6 +336,14 @@ def test_a_kind_that_a_shape_is_refused_is_asked_for_in_one_that_is_accepted() -
     partner = Partner([ECDSA, PSS], turned_away={JAVA_17_WITH_RSA: alert(), SMALL: alert()})
     done = conducted(partner)
     assert done.kinds_shown(TLS13) == {ECDSA, PSS}
+
+
+@pytest.mark.parametrize("kind", SignatureKind)
+def test_at_tls_1_2_a_kind_is_asked_for_with_suites_that_sign_alone(kind: SignatureKind) -> None:
+    """A server that prefers static RSA would pick it for all, and sign nothing."""
+    suites = list(map(suite_by_code_point, alone(TLS12, kind).cipher_suites))
+    assert suites
+    assert all(suite is not None and suite.is_forward_secret for suite in suites)
 
 
 # What counts as shown.
