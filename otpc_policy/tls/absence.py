@@ -50,12 +50,17 @@ class Refusal(NamedTuple):
     names_groups: bool | None
 
 
+# Refusals of lists with some suite, each with the families of its list.
+_Seen = Sequence[tuple[Refusal, frozenset[str]]]
+
+
 @lru_cache(maxsize=64)
 def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping[int, Evidence]:
     """Return the suites whose absence these refusals prove, each with what proves it.
 
-    A list may be refused for one family that the server chose and could not serve. So a suite is absent only if no other family stands in
-    every list that was refused with it. needs_both: families that need a finite-field group must be so with and without such groups named.
+    A list may be refused for one family that the server chose and could not serve. So a suite is
+    absent only if for every other family a list with the suite and without that family was refused.
+    needs_both: families that need a finite-field group must be so with and without them named.
     """
     found: dict[int, Evidence] = {}
     verdicts: dict[tuple[str, tuple[int, ...]], Evidence] = {}
@@ -75,20 +80,28 @@ def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping
     return found
 
 
-def _evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]], *, needs_both: bool) -> Evidence:
+def _evidence(family: str, seen: _Seen, *, needs_both: bool) -> Evidence:
     if not needs_both:
         return _one_evidence(family, seen)
     parts = [_one_evidence(family, [one for one in seen if one[0].names_groups in (None, named)]) for named in (False, True)]
     return next((kind for kind in (Evidence.NONE, Evidence.CLOSED_CONFIRMED) if kind in parts), Evidence.ALERT)
 
 
-def _one_evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]]) -> Evidence:
+def _one_evidence(family: str, seen: _Seen) -> Evidence:
     alerted = [families for refusal, families in seen if refusal.alerted]
     if alerted and frozenset.intersection(*alerted) == {family}:
         return Evidence.ALERT
-    is_often = len({refusal.wave for refusal, _ in seen}) >= CLOSES
-    is_alone = is_often and frozenset.intersection(*(families for _, families in seen)) == {family}
-    return Evidence.CLOSED_CONFIRMED if is_alone else Evidence.NONE
+    others = {other for _, families in seen for other in families} - {family}
+    # Where the lists hold no other, each of them counts.
+    is_proven = all(_is_refused_without(other, seen) for other in others or (None,))
+    return Evidence.CLOSED_CONFIRMED if is_proven else Evidence.NONE
+
+
+def _is_refused_without(other: str | None, seen: _Seen) -> bool:
+    """Lists that do not hold another family were refused, by an alert or in enough waves."""
+    refusals = [refusal for refusal, families in seen if other not in families]
+    is_often = len({refusal.wave for refusal in refusals}) >= CLOSES
+    return is_often or any(refusal.alerted for refusal in refusals)
 
 
 def seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> frozenset[int]:
