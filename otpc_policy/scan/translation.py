@@ -60,9 +60,9 @@ class Measured:
 
     @cached_property
     def _flights(self) -> Sequence[Record[AnyHello]]:
-        """Records of a chosen suite that goes with a certificate, sent by a client that names the server if it can."""
+        """Records of a chosen suite that goes with a certificate, sent by whoever can name the server."""
         records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
-        records += [record for record in self.clients.records if record.probe.purpose is not Purpose.REVEAL]
+        records += self.clients.records
         return [record for record in records if record.reading.version is not None and record.outcome.flight is not None and record.reading.suites]
 
     @cached_property

@@ -13,7 +13,9 @@ from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.client_profiles import (
     BROWSER,
+    INSECURE_SUITES,
     OPENSSL_3,
+    OPENSSL_102_AT_TLS_1_0,
     OPENSSL_102_WITH_RSA,
     ClientProfile,
     ProfileHello,
@@ -346,3 +348,17 @@ def test_a_leaf_that_http_was_given_and_nobody_else_is_unknown() -> None:
     assert unknown(seen(KNOWN, http=[(TLS12, eddsa)])) == LEFT_OPEN | {(TLS12, KeyType.EDDSA)}
     unread = (TLS12, KeyType.OTHER)
     assert unknown(seen(KNOWN, http=[(TLS12, b"no DER")])) == LEFT_OPEN | {unread}
+
+
+@pytest.mark.parametrize("profile", [OPENSSL_102_AT_TLS_1_0, INSECURE_SUITES])
+def test_what_an_old_client_is_shown_is_a_hint_too(profile: ClientProfile) -> None:
+    """A policy may allow the old version; its certificate is not taken to be that of the others."""
+    suite = next(one for one in profile.cipher_suites if one in (0x002F, 0x003B))
+    other = replace(UNSIGNED, chain=CHAINS[KeyType.EDDSA])
+    old = clients((profile, flown(profile.highest, suite, other)), purpose=Purpose.REVEAL)
+    found = seen(KNOWN, old)
+    assert (profile.highest, KeyType.EDDSA) in unknown(found)
+    assert {hint.leaf for hint in found.leaf_hints} == {other.chain[0]}
+    cut = flown(profile.highest, suite, ServerFlight())
+    found = seen(KNOWN, clients((profile, cut), purpose=Purpose.REVEAL))
+    assert (profile.highest, KeyType.RSA) in unknown(found)
