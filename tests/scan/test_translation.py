@@ -362,3 +362,13 @@ def test_what_an_old_client_is_shown_is_a_hint_too(profile: ClientProfile) -> No
     cut = flown(profile.highest, suite, ServerFlight())
     found = seen(KNOWN, clients((profile, cut), purpose=Purpose.REVEAL))
     assert (profile.highest, KeyType.RSA) in unknown(found)
+
+
+def test_at_tls_1_3_an_eddsa_leaf_says_nothing_of_ecdsa() -> None:
+    """There the client's schemes tell them apart; the suites of TLS 1.2 do not (RFC 8422 5.10)."""
+    eddsa = replace(PROVEN, chain=CHAINS[KeyType.EDDSA])
+    found = seen(KNOWN, clients((OPENSSL_3, flown(TLS13, 0x1301, eddsa))))
+    assert {key for version, key in unknown(found) if version is TLS13} == {
+        KeyType.RSA,
+        KeyType.ECDSA,
+    }
