@@ -22,7 +22,7 @@ from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC,
 Hello = ClientHello | ProfileHello
 
 _X25519 = 29
-_RECORD_HEADER_BYTES = 5
+_RECORD_HEADER_BYTES, _MESSAGE_HEADER_BYTES = 5, 4
 _MIDDLEBOX_SIGNAL = b"\x14\x03\x03\0\1\1"
 _TLS_1_2_RECORD = b"\x03\x03"
 # A chain of 100 KiB takes seven records; servers and gateways that cut finer stay far below.
@@ -54,6 +54,7 @@ class Conversation:
         self._pending = b""
         self._flight: _ClearFlight | _EncryptedFlight | None = None
         self._shares: KeyShares | None = None
+        self._retry_request: ServerHello | None = None
         self._retried: tuple[bytes, bytes] | None = None
         self._held = b""
         if isinstance(hello, ClientHello):
@@ -75,8 +76,8 @@ class Conversation:
 
     @property
     def is_answered(self) -> bool:
-        """The first answer is whole."""
-        return self._stage is not _Stage.ANSWER
+        """The server chose, or turned the hello away."""
+        return self._stage is not _Stage.ANSWER or self._retry_request is not None
 
     @property
     def flight(self) -> ServerFlight | None:
@@ -84,14 +85,20 @@ class Conversation:
         return self._flight.flight if self._flight is not None else None
 
     def answer_at_end(self) -> Answer:
-        """Return the answer if nothing more follows; see AnswerReader.at_end."""
-        return self._reader.at_end()
+        """Return the answer if nothing more follows; see AnswerReader.at_end.
+
+        A HelloRetryRequest is a choice. If no ServerHello follows it, it stays the answer: a server
+        that fails after it has not turned such a client away, whose certificate is unknown then.
+        """
+        answer = self._reader.at_end()
+        request = self._retry_request
+        return answer if request is None or isinstance(answer, ServerHello) else request
 
     def receive(self, chunk: bytes) -> bytes:
         """Take what came; return what is to be sent now, mostly nothing."""
         if self._stage is _Stage.ANSWER:
-            if self._retried is not None:
-                chunk = self._without_middlebox_signal(chunk)
+            if self._retry_request is not None:
+                chunk = self._without_middlebox_signals(chunk)
             self._pending += chunk
             answer = self._reader.feed(chunk)
             if isinstance(answer, Incomplete):
@@ -132,39 +139,61 @@ class Conversation:
         transcript = Transcript(hash_name)
         if self._retried is not None:
             first, request = self._retried
-            transcript.add_first_hello_of_retry(_message(first))
-            transcript.add(_message(request))
-        transcript.add(_message(self.opening))
+            transcript.add_first_hello_of_retry(first)
+            transcript.add(request)
+        transcript.add(_first_message(self.opening)[0])
         return _EncryptedFlight(transcript, answer.cipher_suite, secret)
 
     def _retry(self, hello: ProfileHello, request: ServerHello) -> bytes:
         """Answer a HelloRetryRequest, once (RFC 8446 4.1.4)."""
-        group = request.selected_group
-        groups = hello.profile.groups
-        if self._retried is not None or group is None or group not in groups or not can_generate(group):
+        shares = self._shares_for(hello, request) if self._retry_request is None else None
+        if shares is None:
             self._stage = _Stage.OVER
             return b""
-        end = _RECORD_HEADER_BYTES + int.from_bytes(self._pending[3:_RECORD_HEADER_BYTES], "big")
-        self._retried = self.opening, self._pending[:end]
-        self._held = self._pending[end:]
-        self._shares = KeyShares((group,))
-        self._reader, self._pending = AnswerReader(), b""
+        message, end = _first_message(self._pending)
+        behind = self._pending[end:]
+        self._retry_request, self._retried = request, (_first_message(self.opening)[0], message)
+        self._reader, self._pending, self._shares = AnswerReader(), b"", shares
         self.opening = self._profile_hello(hello, request.cookie)
+        self.receive(behind)
         return self.opening
 
-    def _without_middlebox_signal(self, chunk: bytes) -> bytes:
-        """Leave out the ChangeCipherSpec that may follow a HelloRetryRequest (RFC 8446 D.4)."""
+    def _shares_for(self, hello: ProfileHello, request: ServerHello) -> KeyShares | None:
+        """Return the key shares of a second hello; None for a request that a client must not grant.
+
+        RFC 8446 4.1.4, 4.2.8: a group must have been offered, without a share; if none is named,
+        the cookie is all that changes.
+        """
+        group, sent = request.selected_group, self._shares
+        if sent is None or not sent.public:
+            return None
+        if group is None:
+            return sent if request.cookie else None
+        is_new = group in hello.profile.groups and group not in sent.public
+        return KeyShares((group,)) if is_new and can_generate(group) else None
+
+    def _without_middlebox_signals(self, chunk: bytes) -> bytes:
+        """Leave out each ChangeCipherSpec that follows a HelloRetryRequest (RFC 8446 5, D.4)."""
         if self._pending:
             return chunk
-        held, self._held = self._held + chunk, b""
-        if len(held) < len(_MIDDLEBOX_SIGNAL) and _MIDDLEBOX_SIGNAL.startswith(held):
-            self._held = held
-            return b""
-        return held.removeprefix(_MIDDLEBOX_SIGNAL)
+        held, place = self._held + chunk, 0
+        while held.startswith(_MIDDLEBOX_SIGNAL, place):
+            place += len(_MIDDLEBOX_SIGNAL)
+        rest = held[place:]
+        is_cut = _MIDDLEBOX_SIGNAL.startswith(rest)
+        self._held = rest if is_cut else b""
+        return b"" if is_cut else rest
 
     def _profile_hello(self, hello: ProfileHello, cookie: bytes = b"") -> bytes:
         shares = self._shares.public if self._shares is not None else {}
-        return encode_profile_hello(hello, client_random=self._client_random, session_id=self._session_id, shares=shares, cookie=cookie)
+        return encode_profile_hello(
+            hello,
+            client_random=self._client_random,
+            session_id=self._session_id,
+            shares=shares,
+            cookie=cookie,
+            is_second=self._retry_request is not None,
+        )
 
 
 class _ClearFlight:
@@ -224,17 +253,27 @@ class _EncryptedFlight:
                     if len(self._sealed) == piece.record_bytes:
                         self._counter.count_record()
                         self._read_sealed(self._decryptor)
-                elif self._decryptor is not None and piece.content_type != CHANGE_CIPHER_SPEC:
-                    return True  # an alert in clear; before the ServerHello it was a warning
+                elif not self._is_passed_over(piece.content_type):
+                    return True
         except Malformed:
             return True
         return self.flight.is_whole
 
+    def _is_passed_over(self, content_type: int) -> bool:
+        """It is a signal for middleboxes, or a warning before the ServerHello (see AnswerReader)."""
+        is_warning = content_type == ALERT and self._decryptor is None
+        return is_warning or content_type == CHANGE_CIPHER_SPEC
+
     def _read_server_hello(self, content: bytes) -> None:
         for message in self._clear.split(content):
+            if self._decryptor is not None:
+                break
             self._transcript.add(message.raw)
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
             self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
+        if self._decryptor is not None and not self._clear.is_between_messages:
+            # RFC 8446 5.1: no message spans a change of keys, and no record holds what is behind it.
+            raise Malformed("a message in clear behind the ServerHello")
 
     def _read_sealed(self, decryptor: FlightDecryptor) -> None:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")
@@ -271,10 +310,18 @@ class _Counter:
             raise Malformed(f"more than {_MAX_RECORDS} records")
 
 
-def _message(record: bytes) -> bytes:
-    """Return the first handshake message of bytes that begin with its record, which holds all of it."""
-    splitter, content = RecordSplitter((HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC)), bytearray()
-    for piece in splitter.split(record):
-        if piece.content_type == HANDSHAKE:
-            content += piece.content
-    return bytes(content[: 4 + int.from_bytes(content[1:4], "big")])
+def _first_message(records: bytes) -> tuple[bytes, int]:
+    """Return the first handshake message of these records, and the end of its last record."""
+    place, content = 0, bytearray()
+    while len(content) < _MESSAGE_HEADER_BYTES or len(content) < _message_bytes(content):
+        start = place + _RECORD_HEADER_BYTES
+        end = start + int.from_bytes(records[start - 2 : start], "big")
+        if records[place] == HANDSHAKE:
+            content += records[start:end]
+        place = end
+    return bytes(content[: _message_bytes(content)]), place
+
+
+def _message_bytes(content: bytes | bytearray) -> int:
+    """Return how many bytes the first message has, header included."""
+    return _MESSAGE_HEADER_BYTES + int.from_bytes(content[1:_MESSAGE_HEADER_BYTES], "big")

@@ -18,6 +18,7 @@ _MAX_RSA_BITS = 8192
 _MAX_RSA_EXPONENT_BITS = 64
 _HASHES: Mapping[int, hashes.HashAlgorithm] = {
     2: hashes.SHA1(),  # noqa: S303 - what old servers sign with must be seen; whether it is acceptable is judged elsewhere
+    3: hashes.SHA224(),
     4: hashes.SHA256(),
     5: hashes.SHA384(),
     6: hashes.SHA512(),

@@ -60,9 +60,9 @@ class Measured:
 
     @cached_property
     def _flights(self) -> Sequence[Record[AnyHello]]:
-        """Records of a chosen suite that goes with a certificate, sent by a client that names the server if it can."""
+        """Records of a chosen suite that goes with a certificate, sent by whoever can name the server."""
         records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
-        records += [record for record in self.clients.records if record.probe.purpose is not Purpose.REVEAL]
+        records += self.clients.records
         return [record for record in records if record.reading.version is not None and record.outcome.flight is not None and record.reading.suites]
 
     @cached_property
@@ -195,8 +195,11 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
     for version in versions:
         got = {fact.key_type for fact in obtained if fact.version is version.version}
         if version.version in wanted:
-            by_key = _tls13_key_types(measured) if version.version is TlsVersion.TLS_1_3 else _suite_key_types(measured, version.version)
-            facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & _LEAVES.get(key, {key})]
+            is_tls13 = version.version is TlsVersion.TLS_1_3
+            by_key = _tls13_key_types(measured) if is_tls13 else _suite_key_types(measured, version.version)
+            # Suites of TLS 1.3 say nothing of keys: there an EdDSA leaf does not stand for an ECDSA one.
+            leaves: Mapping[KeyType, set[KeyType]] = {} if is_tls13 else _LEAVES
+            facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & leaves.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
             facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
     unproven = [(hint.version, measured.leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.presented)]

@@ -50,6 +50,10 @@ class Refusal(NamedTuple):
     names_groups: bool | None
 
 
+# Refusals of lists with some suite, each with the families of its list.
+_Seen = Sequence[tuple[Refusal, frozenset[str]]]
+
+
 @lru_cache(maxsize=64)
 def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping[int, Evidence]:
     """Return the suites whose absence these refusals prove, each with what proves it.
@@ -76,25 +80,33 @@ def absent_by_family(refusals: tuple[Refusal, ...], needs_both: bool) -> Mapping
     return found
 
 
-def _evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]], *, needs_both: bool) -> Evidence:
+def _evidence(family: str, seen: _Seen, *, needs_both: bool) -> Evidence:
     if not needs_both:
         return _one_evidence(family, seen)
     parts = [_one_evidence(family, [one for one in seen if one[0].names_groups in (None, named)]) for named in (False, True)]
     return next((kind for kind in (Evidence.NONE, Evidence.CLOSED_CONFIRMED) if kind in parts), Evidence.ALERT)
 
 
-def _one_evidence(family: str, seen: Sequence[tuple[Refusal, frozenset[str]]]) -> Evidence:
+def _one_evidence(family: str, seen: _Seen) -> Evidence:
     alerted = [families for refusal, families in seen if refusal.alerted]
     if _is_about(family, alerted):
         return Evidence.ALERT
-    is_often = len({refusal.wave for refusal, _ in seen}) >= CLOSES
-    return Evidence.CLOSED_CONFIRMED if is_often and _is_about(family, [families for _, families in seen]) else Evidence.NONE
+    blockers = [frozenset({other}) for _, families in seen for other in families - {family}]
+    blockers += [need for need in SHARED_NEEDS if family not in need]
+    return Evidence.CLOSED_CONFIRMED if all(_is_refused_without(blocker, seen) for blocker in blockers) else Evidence.NONE
 
 
 def _is_about(family: str, refused: Sequence[frozenset[str]]) -> bool:
     """Nothing else that may have been chosen stands in all of these lists."""
     others = (need for need in SHARED_NEEDS if family not in need)
     return bool(refused) and frozenset.intersection(*refused) == {family} and all(any(map(need.isdisjoint, refused)) for need in others)
+
+
+def _is_refused_without(blocker: frozenset[str], seen: _Seen) -> bool:
+    """Lists that hold none of these families were refused, by an alert or in enough waves."""
+    refusals = [refusal for refusal, families in seen if blocker.isdisjoint(families)]
+    is_often = len({refusal.wave for refusal in refusals}) >= CLOSES
+    return is_often or any(refusal.alerted for refusal in refusals)
 
 
 def seen_often(seen: Sequence[tuple[int, frozenset[int]]]) -> frozenset[int]:

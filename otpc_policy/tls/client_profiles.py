@@ -117,11 +117,20 @@ class ProfileHello:
         return self.profile.cipher_suites
 
 
-def encode_profile_hello(hello: ProfileHello, *, client_random: bytes, session_id: bytes, shares: Mapping[int, bytes], cookie: bytes = b"") -> bytes:
+def encode_profile_hello(
+    hello: ProfileHello,
+    *,
+    client_random: bytes,
+    session_id: bytes,
+    shares: Mapping[int, bytes],
+    cookie: bytes = b"",
+    is_second: bool = False,
+) -> bytes:
     """Return one record with the hello.
 
-    client_random, session_id: 32 random bytes each. shares: public key by group, for each of share_groups; after a
-    HelloRetryRequest the one group that it asked for, with the cookie that it gave (RFC 8446 4.1.2).
+    client_random, session_id: 32 random bytes each. shares: public key by group, for each of
+    share_groups. is_second: it answers a HelloRetryRequest; then shares holds the one group that
+    this asked for, if it did, and cookie what it gave (RFC 8446 4.1.2).
     Key shares stand in the order of supported_groups (RFC 8446 4.2.8).
     """
     profile = hello.profile
@@ -144,7 +153,9 @@ def encode_profile_hello(hello: ProfileHello, *, client_random: bytes, session_i
         extensions += _with_header(_PADDING, bytes(missing))
     body = head + (vector(2, extensions) if extensions else b"")
     message = b"\x01" + len(body).to_bytes(3, "big") + body
-    return b"\x16" + profile.record_version.to_bytes(2, "big") + len(message).to_bytes(2, "big") + message
+    # RFC 8446 5.1: only the record of a first hello may say another version.
+    record_version = TlsVersion.TLS_1_2 if is_second else profile.record_version
+    return b"\x16" + record_version.to_bytes(2, "big") + vector(2, message)
 
 
 def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
@@ -163,8 +174,11 @@ def _extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> b
 
 
 def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:
-    grease = [_GREASE_GROUP.to_bytes(2, "big") + vector(2, b"\0")] if _GREASE_GROUP in profile.groups else []
-    return grease + [group.to_bytes(2, "big") + vector(2, shares[group]) for group in profile.groups if group in shares]
+    # RFC 8446 4.2.8: the share that a HelloRetryRequest asked for is the only one.
+    is_asked_for = shares.keys() != set(profile.share_groups)
+    sent = shares if is_asked_for else {_GREASE_GROUP: b"\0", **shares}
+    groups = (group for group in profile.groups if group in sent)
+    return [group.to_bytes(2, "big") + vector(2, sent[group]) for group in groups]
 
 
 def _content(kind: int, profile: ClientProfile) -> bytes:
@@ -291,11 +305,13 @@ OPENSSL_102_WITH_RSA = ClientProfile(
 )
 # Asked for RSASSA-PSS, Ed25519 and Ed448 alone; at TLS 1.2 by a hello that offers nothing else.
 RARE_KINDS = (SignatureKind.RSA_PSS_PSS, SignatureKind.ED25519, SignatureKind.ED448)
+# Static RSA is left out: a server that prefers it would choose it for every kind, and sign nothing.
+_STATIC_RSA = (0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F)
 OPENSSL_3_AT_TLS_1_2 = replace(
     OPENSSL_3,
-    name="OpenSSL 3 at TLS 1.2",
+    name="OpenSSL 3 at TLS 1.2 without static RSA",
     highest=TlsVersion.TLS_1_2,
-    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES if suite >> 8 != 0x13),
+    listed_suites=tuple(one for one in _OPENSSL_3_SUITES[3:] if one not in _STATIC_RSA),
     extensions=tuple(kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)),
     share_groups=(),
     has_session_id=False,

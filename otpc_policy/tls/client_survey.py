@@ -11,9 +11,12 @@ the rare ones are asked for together, and what is left of them again whenever on
 
 A flight that was begun and not shown to its certificate is asked for again, and counts as unknown at the end; so does a hello that is met with
 silence. A hello that is refused by an alert twice, or by a close three times, is refused: such a client is given no certificate at all.
+A refusal counts only if something that was sent behind it was accepted: a server that has begun to
+turn everybody away says nothing of those who came last.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
@@ -59,6 +62,7 @@ class ClientSurvey:
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
         self._wave = 0
+        self._unsent_reveals: tuple[ClientProfile, ...] = (INSECURE_SUITES, NULL_SUITES)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         self.records: list[ClientRecord] = []
@@ -72,7 +76,7 @@ class ClientSurvey:
             return ()
         again = (profile for profile in self._of_profile if self._is_open(profile, log))
         flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, log))))
-        reveals = (INSECURE_SUITES, NULL_SUITES) if self._wave == 1 else ()
+        reveals, self._unsent_reveals = self._unsent_reveals, ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
             return (*probes, Probe(hello=self._hello(control), purpose=Purpose.CLOSING_CONTROL, is_last=True))
@@ -114,9 +118,9 @@ class ClientSurvey:
                     yield profile
 
     def _usual_kinds(self, version: TlsVersion, log: Log) -> tuple[SignatureKind, ...]:
-        """Return the kinds that belong to what is accepted; at TLS 1.3 a suite does not tell, and RSA alone is in the first wave."""
+        """Return the kinds that belong to what is accepted; at TLS 1.3 a suite does not tell."""
         if version is TlsVersion.TLS_1_3:
-            return (SignatureKind.ECDSA,)
+            return (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE)
         suites = (suite_by_code_point(code_point) for code_point in log.chosen(version))
         key_types = {suite.authentication for suite in suites if suite is not None and suite.is_forward_secret}
         return (
@@ -131,25 +135,39 @@ class ClientSurvey:
         return {kind_of_scheme(flight.signature.scheme) for flight in flights if flight is not None and flight.signature is not None}
 
     def _refused_kinds(self, version: TlsVersion, log: Log) -> dict[SignatureKind, Evidence]:
+        """Return the kinds that were refused between controls of the same shape, with what proves it."""
         refused: dict[SignatureKind, Evidence] = {}
-        alone = {**self._asked_alone, (TlsVersion.TLS_1_3, JAVA_17_WITH_RSA): _RSA_KINDS}
-        for (of_version, profile), kinds in alone.items():
-            counted = [record for record in self._of_profile.get(profile, ()) if self._is_bracketed(record, log)]
-            if of_version is not version or any(record.chose for record in self._of_profile.get(profile, ())):
+        for (of_version, profile), kinds in self._asked_alone.items():
+            records = self._of_profile.get(profile, ())
+            is_chosen = any(record.chose for record in records)
+            if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
+            counted = [record for record in records if self._is_bracketed(record, log)]
             if any(record.reading.reaction is Reaction.REFUSED for record in counted):
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
             elif len([record for record in counted if record.refused]) >= CLOSES:
                 refused |= {kind: refused.get(kind, Evidence.CLOSED_CONFIRMED) for kind in kinds}
         return refused
 
+    def _has_control(self, version: TlsVersion, profile: ClientProfile) -> bool:
+        """A client that differs in nothing but its signature schemes was accepted over a version."""
+        shape = _shape(profile)
+        accepted = (one for one in self._accepted() if one.reading.version is version)
+        return any(_shape(one.hello.profile) == shape for one in accepted)
+
     def _is_bracketed(self, record: ClientRecord, log: Log) -> bool:
-        """A hello of such a shape was accepted no later, and something was accepted that was sent behind the refusal."""
-        own = [one for one in self.records if one.chose and one.probe.purpose is not Purpose.REVEAL]
-        accepted: list[Record[AnyHello]] = [*log.accepted, *own]
-        return any(one.wave <= record.wave for one in own) and any(
-            one.wave > record.wave or (one.wave == record.wave and one.probe.is_last) for one in accepted
-        )
+        """Another client was accepted no later, and something that was sent behind the refusal."""
+        is_preceded = any(one.wave <= record.wave for one in self._accepted())
+        return is_preceded and self._is_followed(record, log)
+
+    def _is_followed(self, record: ClientRecord, log: Log) -> bool:
+        """Something was accepted that was sent behind the record."""
+        accepted: list[Record[AnyHello]] = [*log.accepted, *self._accepted()]
+        return any(_is_behind(one, record) for one in accepted)
+
+    def _accepted(self) -> list[ClientRecord]:
+        counted = (one for one in self.records if one.probe.purpose is not Purpose.REVEAL)
+        return [one for one in counted if one.chose]
 
     def _is_open(self, profile: ClientProfile, log: Log) -> bool:
         return len(self._of_profile[profile]) < _ATTEMPTS and not self._is_settled(profile, log)
@@ -159,10 +177,11 @@ class ClientSurvey:
         records = self._of_profile[profile]
         if any(map(_is_shown, records)):
             return True
-        refused = [record for record in records if record.reading.reaction is Reaction.REFUSED or _is_broken_off(record)]
         if any(record.chose and not _is_broken_off(record) for record in records):
             return False
-        closed = [record for record in records if record.refused]
+        followed = [one for one in records if (one.refused or _is_broken_off(one)) and self._is_followed(one, log)]
+        refused = [one for one in followed if one.reading.reaction is Reaction.REFUSED or _is_broken_off(one)]
+        closed = [one for one in followed if one.refused]
         is_alone = any(profile is one for _, one in self._asked_alone)
         return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, log) for one in refused))
 
@@ -183,6 +202,15 @@ def _alone(version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfi
     return profile.signing_with(kinds)
 
 
+def _is_behind(one: Record[AnyHello], record: ClientRecord) -> bool:
+    """It was sent when the other had been answered."""
+    return one.wave > record.wave or (one.wave == record.wave and one.probe.is_last)
+
+
+def _shape(profile: ClientProfile) -> ClientProfile:
+    return replace(profile, name="", schemes=())
+
+
 def _kinds_at(version: TlsVersion) -> tuple[SignatureKind, ...]:
     """RFC 8446 4.2.3: TLS 1.3 signs with RSA-PSS alone, where TLS 1.2 may use PKCS #1 as well."""
     kinds = tuple(SignatureKind)
@@ -190,9 +218,14 @@ def _kinds_at(version: TlsVersion) -> tuple[SignatureKind, ...]:
 
 
 def _is_shown(record: ClientRecord) -> bool:
-    """The flight holds a certificate whose key is proven, or one of a key exchange that does not sign, which is a hint of its own."""
+    """The flight holds a certificate whose key is proven, or which is a hint: nothing was to be signed.
+
+    A flight for what was not offered shows nothing: clients end the handshake, and no chain is judged.
+    """
     flight = record.outcome.flight
-    return flight is not None and bool(flight.chain) and (record.outcome.key_proven or (flight.is_whole and flight.signature is None))
+    if not record.chose or flight is None or not flight.chain:
+        return False
+    return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
 
 
 def _is_broken_off(record: ClientRecord) -> bool:

@@ -3,7 +3,7 @@
 Up to TLS 1.2 the messages come in clear (RFC 5246 7.3); of TLS 1.3 they must have been decrypted (RFC 8446 4.3 and 4.4).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -55,10 +55,9 @@ class MessageSplitter:
         """No message has begun that is not whole."""
         return not self._pending
 
-    def split(self, content: bytes) -> list[Message]:
-        """Return the messages that are whole now. Raises Malformed at one that is too long."""
+    def split(self, content: bytes) -> Iterator[Message]:
+        """Yield the messages that are whole now. Raises Malformed at one that is too long."""
         self._pending += content
-        messages = []
         place = 0
         while len(self._pending) - place >= _HEADER_BYTES:
             length = int.from_bytes(self._pending[place + 1 : place + _HEADER_BYTES], "big")
@@ -68,10 +67,9 @@ class MessageSplitter:
             if end > len(self._pending):
                 break
             raw = bytes(self._pending[place:end])
-            messages.append(Message(raw[0], raw[_HEADER_BYTES:], raw))
+            yield Message(raw[0], raw[_HEADER_BYTES:], raw)
             place = end
         del self._pending[:place]
-        return messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

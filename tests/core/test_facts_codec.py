@@ -87,7 +87,7 @@ def test_any_facts_of_version_1_are_read_as_they_were(facts: Any) -> None:
 
 
 def restricted(written: Any, known: Any) -> Any:
-    """Return what is written without the fields that a later program added, which are not known to the older one."""
+    """Return what is written without the fields that came later than what is known."""
     if isinstance(known, dict):
         return {key: restricted(written[key], value) for key, value in known.items()}
     if isinstance(known, list):
@@ -97,7 +97,9 @@ def restricted(written: Any, known: Any) -> Any:
 
 def test_a_file_of_version_1_is_read_without_loss() -> None:
     facts = load_facts(VERSION_1, EndpointFacts)
-    assert restricted(json.loads(dump_version_1(facts)), json.loads(VERSION_1)) == json.loads(VERSION_1)
+    assert restricted(json.loads(dump_version_1(facts)), json.loads(VERSION_1)) == json.loads(
+        VERSION_1
+    )
     assert load_facts(dump_facts(facts), EndpointFacts) == facts
     (address,) = facts.addresses
     assert [fact.version for fact in address.versions] == list(TlsVersion)

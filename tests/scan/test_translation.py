@@ -9,8 +9,21 @@ from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.scan.handshakes import Presented
 from otpc_policy.scan.remarks import remarks
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, version_facts
+from otpc_policy.tls.answer import Alert, ServerHello
+from otpc_policy.tls.client_hello import ClientHello
+from otpc_policy.tls.client_profiles import (
+    BROWSER,
+    INSECURE_SUITES,
+    OPENSSL_3,
+    OPENSSL_102_AT_TLS_1_1,
+    OPENSSL_102_WITH_RSA,
+    ClientProfile,
+    ProfileHello,
+)
 from otpc_policy.tls.client_survey import ClientSurvey
+from otpc_policy.tls.flight import ServerFlight, Signature
 from otpc_policy.tls.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
+from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
 from tests.support.certificates import CertificateAuthority
 from tests.tls.model_server import SILENCE, Model, Said, Server, alert
@@ -163,3 +176,199 @@ def test_what_kept_something_from_being_proven_is_told_once(server: Server, rema
     assert len(set(told)) == len(told)
     assert bool(told) is (remark is not None)
     assert remark is None or any(one.startswith(remark) for one in told)
+
+
+# Flights: of the survey of suites, and of clients.
+
+RSA_CHAIN, ECDSA_CHAIN = CHAINS[KeyType.RSA], CHAINS[KeyType.ECDSA]
+SIGNED = Signature(scheme=0x0804, content=b"", signature=b"")
+PROVEN = ServerFlight(chain=RSA_CHAIN, signature=SIGNED, is_whole=True)
+UNSIGNED = ServerFlight(chain=RSA_CHAIN, is_whole=True)
+SILENT = Outcome(ending=Ending.TIMED_OUT, connected=True)
+REFUSAL = Outcome(ending=Ending.ANSWERED, connected=True, answer=Alert(2, 40))
+
+
+def flown(version: TlsVersion, suite: int, flight: ServerFlight | None) -> Outcome:
+    """The server chose, and this is what followed; a signature was verified."""
+    return Outcome(
+        ending=Ending.ANSWERED,
+        connected=True,
+        answer=ServerHello(version=version, cipher_suite=suite, is_retry_request=False),
+        flight=flight,
+        key_proven=flight is not None and flight.signature is not None,
+    )
+
+
+def surveyed(*outcomes: tuple[TlsVersion, int, ServerFlight | None]) -> Log:
+    log = Log()
+    for version, suite, flight in outcomes:
+        hello = ClientHello(
+            version=version,
+            lowest=version,
+            cipher_suites=(suite,),
+            server_name=NAME,
+        )
+        outcome = flown(version, suite, flight)
+        log.add([Probe(hello=hello, purpose=Purpose.CONTROL)], [outcome])
+    return log
+
+
+def clients(
+    *asked: tuple[ClientProfile, Outcome],
+    purpose: Purpose = Purpose.CLIENT,
+) -> ClientSurvey:
+    survey_of_clients = ClientSurvey(NAME)
+    for profile, outcome in asked:
+        hello = ProfileHello(profile=profile, server_name=NAME)
+        survey_of_clients.take([Probe(hello=hello, purpose=purpose)], [outcome])
+    return survey_of_clients
+
+
+def seen(
+    log: Log,
+    asked: ClientSurvey | None = None,
+    *,
+    done: Sequence[Presented] = (),
+    http: Sequence[tuple[TlsVersion, bytes]] = (),
+) -> Measured:
+    return Measured(
+        surveys=(log,),
+        clients=asked or ClientSurvey(NAME),
+        completed=done,
+        http_leaves=http,
+    )
+
+
+def unknown(found: Measured) -> set[tuple[TlsVersion, KeyType]]:
+    facts = deployment_facts(found, version_facts(found))
+    return {(one.version, one.key_type) for one in facts if one.support is Support.UNKNOWN}
+
+
+def chains(found: Measured) -> set[tuple[TlsVersion, tuple[bytes, ...]]]:
+    facts = deployment_facts(found, version_facts(found))
+    return {(one.version, one.chain) for one in facts if one.support is Support.YES}
+
+
+KNOWN = surveyed((TLS12, 0xC02F, PROVEN))
+# Nothing was refused, so these are unknown whatever else there is.
+LEFT_OPEN = unknown(seen(KNOWN))
+
+
+def test_what_the_known_flight_leaves_open() -> None:
+    assert {
+        (TLS12, KeyType.ECDSA),
+        *((TLS13, key_type) for key_type in (KeyType.RSA, KeyType.ECDSA)),
+    } == LEFT_OPEN
+    assert chains(seen(KNOWN)) == {(TLS12, RSA_CHAIN)}
+
+
+def test_a_suite_whose_flight_is_proven_counts_as_completed_and_no_other() -> None:
+    log = surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, UNSIGNED), (TLS12, 0xC030, None))
+    asked = clients((OPENSSL_3, flown(TLS13, 0x1301, PROVEN)))
+    every = cipher_suite_facts(seen(log, asked))
+    facts = [fact for fact in every if fact.support is Support.YES]
+    accepted = {(one.version, one.code_point): one.handshake_completed for one in facts}
+    assert accepted == {
+        (TLS12, 0xC02F): True,
+        (TLS12, 0x009C): False,
+        (TLS12, 0xC030): False,
+        (TLS13, 0x1301): True,
+    }
+
+
+def test_a_chain_that_a_client_was_shown_is_a_deployment_with_its_staple() -> None:
+    stapled = replace(PROVEN, chain=ECDSA_CHAIN, stapled_ocsp_response=b"response")
+    found = seen(KNOWN, clients((BROWSER, flown(TLS13, 0x1301, stapled))))
+    assert chains(found) == {(TLS12, RSA_CHAIN), (TLS13, ECDSA_CHAIN)}
+    facts = deployment_facts(found, version_facts(found))
+    staples = {one.stapled_ocsp_response for one in facts if one.version is TLS13}
+    assert staples == {None, b"response"}
+
+
+def test_a_client_certificate_that_a_flight_asked_for_is_told() -> None:
+    asking = replace(PROVEN, is_certificate_requested=True)
+    found = seen(KNOWN, clients((BROWSER, flown(TLS13, 0x1301, asking))))
+    assert [one.is_certificate_requested for one in found.presented] == [False, True]
+
+
+def test_a_flight_of_the_survey_that_ended_before_its_certificate_is_unknown_and_told() -> None:
+    cut = surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0xC030, ServerFlight()))
+    found = seen(cut)
+    assert unknown(found) == LEFT_OPEN | {(TLS12, KeyType.RSA)}
+    assert found.unread == {
+        (TLS12, KeyType.RSA): "the server ended its flight of TLS 1.2 before its certificate",
+    }
+    assert set(found.unread.values()) <= set(remarks(found, version_facts(found), ()))
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [SILENT, flown(TLS12, 0xC02F, ServerFlight()), flown(TLS12, 0xC02F, None)],
+)
+def test_a_client_whose_certificate_is_not_known_leaves_both_key_types_unknown(
+    outcome: Outcome,
+) -> None:
+    found = seen(KNOWN, clients((OPENSSL_3, outcome)))
+    assert unknown(found) == LEFT_OPEN | {(TLS12, KeyType.RSA), (TLS12, KeyType.ECDSA)}
+    remark = f"which certificate is given to {OPENSSL_3.name} is not known"
+    assert set(found.unread.values()) == {remark}
+
+
+def test_an_unknown_client_is_told_at_the_highest_version_that_it_may_have_got() -> None:
+    log = surveyed((TLS13, 0x1301, None), (TLS12, 0xC02F, PROVEN))
+    for profile, version in ((BROWSER, TLS13), (OPENSSL_102_WITH_RSA, TLS12)):
+        found = seen(log, clients((profile, SILENT)))
+        assert {of_version for of_version, _ in found.unread} == {version}
+
+
+def test_a_client_that_is_shown_or_turned_away_leaves_nothing_unknown() -> None:
+    shown = clients((BROWSER, SILENT), (BROWSER, flown(TLS12, 0xC02F, PROVEN)))
+    assert unknown(seen(KNOWN, shown)) == LEFT_OPEN
+    away = clients(
+        (BROWSER, REFUSAL),
+        (BROWSER, REFUSAL),
+        (OPENSSL_3, flown(TLS12, 0xC02F, PROVEN)),
+    )
+    assert unknown(seen(KNOWN, away)) == LEFT_OPEN
+
+
+def test_a_leaf_that_no_flight_proved_is_a_hint_and_unknown_until_it_is() -> None:
+    other = replace(UNSIGNED, chain=CHAINS[KeyType.EDDSA])
+    log = surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, other), (TLS10, 0x002F, UNSIGNED))
+    found = seen(log)
+    assert {hint.leaf for hint in found.leaf_hints} == {other.chain[0], RSA_CHAIN[0]}
+    assert unknown(found) == LEFT_OPEN | {(TLS12, KeyType.EDDSA)}
+    done = [presented(TLS12, 0xC02B, KeyType.EDDSA)]
+    assert (TLS12, KeyType.EDDSA) not in unknown(seen(log, done=done))
+
+
+def test_a_leaf_that_http_was_given_and_nobody_else_is_unknown() -> None:
+    eddsa = CHAINS[KeyType.EDDSA][0]
+    assert unknown(seen(KNOWN, http=[(TLS12, RSA_CHAIN[0])])) == LEFT_OPEN
+    assert unknown(seen(KNOWN, http=[(TLS12, eddsa)])) == LEFT_OPEN | {(TLS12, KeyType.EDDSA)}
+    unread = (TLS12, KeyType.OTHER)
+    assert unknown(seen(KNOWN, http=[(TLS12, b"no DER")])) == LEFT_OPEN | {unread}
+
+
+@pytest.mark.parametrize("profile", [OPENSSL_102_AT_TLS_1_1, INSECURE_SUITES])
+def test_what_an_old_client_is_shown_is_a_hint_too(profile: ClientProfile) -> None:
+    """A policy may allow the old version; its certificate is not taken to be that of the others."""
+    suite = next(one for one in profile.cipher_suites if one in (0x002F, 0x003B))
+    other = replace(UNSIGNED, chain=CHAINS[KeyType.EDDSA])
+    old = clients((profile, flown(profile.highest, suite, other)), purpose=Purpose.REVEAL)
+    found = seen(KNOWN, old)
+    assert (profile.highest, KeyType.EDDSA) in unknown(found)
+    assert {hint.leaf for hint in found.leaf_hints} == {other.chain[0]}
+    cut = flown(profile.highest, suite, ServerFlight())
+    found = seen(KNOWN, clients((profile, cut), purpose=Purpose.REVEAL))
+    assert (profile.highest, KeyType.RSA) in unknown(found)
+
+
+def test_at_tls_1_3_an_eddsa_leaf_says_nothing_of_ecdsa() -> None:
+    """There the client's schemes tell them apart; the suites of TLS 1.2 do not (RFC 8422 5.10)."""
+    eddsa = replace(PROVEN, chain=CHAINS[KeyType.EDDSA])
+    found = seen(KNOWN, clients((OPENSSL_3, flown(TLS13, 0x1301, eddsa))))
+    assert {key for version, key in unknown(found) if version is TLS13} == {
+        KeyType.RSA,
+        KeyType.ECDSA,
+    }

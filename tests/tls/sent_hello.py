@@ -12,19 +12,24 @@ class Kind(IntEnum):
     SUPPORTED_GROUPS = 10
     EC_POINT_FORMATS = 11
     SIGNATURE_ALGORITHMS = 13
+    HEARTBEAT = 15
     ALPN = 16
+    SIGNED_CERTIFICATE_TIMESTAMP = 18
+    PADDING = 21
     ENCRYPT_THEN_MAC = 22
     EXTENDED_MASTER_SECRET = 23
     SESSION_TICKET = 35
     SUPPORTED_VERSIONS = 43
+    COOKIE = 44
     PSK_KEY_EXCHANGE_MODES = 45
+    SIGNATURE_ALGORITHMS_CERT = 50
     KEY_SHARE = 51
     RENEGOTIATION_INFO = 0xFF01
 
 
 @dataclass(frozen=True, kw_only=True)
 class SentHello:
-    """What a server reads. SSL 2: record_version is 0 and cipher_suites are kinds of three bytes."""
+    """What a server reads. In the format of SSL 2: record_version is 0 and cipher_suites are kinds of three bytes."""
 
     size: int
     record_version: int
@@ -38,6 +43,11 @@ class SentHello:
     @property
     def is_ssl2(self) -> bool:
         return self.version == 2
+
+    @property
+    def extension_kinds(self) -> tuple[int, ...]:
+        """Numbers of the extensions, in their order."""
+        return tuple(kind for kind, _ in self.extensions)
 
     def extension(self, kind: int) -> bytes | None:
         return dict(self.extensions).get(kind)
@@ -142,7 +152,7 @@ def _read_tls(sent: bytes) -> SentHello:
 
 
 def _read_ssl2(sent: bytes) -> SentHello:
-    """draft-hickman-netscape-ssl-00, CLIENT-HELLO."""
+    """draft-hickman-netscape-ssl-00, CLIENT-HELLO; RFC 5246 E.2 for later versions in that format."""
     header = int.from_bytes(sent[:2], "big") & 0x7FFF
     body = _Fields(sent[2:])
     assert body.left == header

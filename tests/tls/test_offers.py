@@ -1,19 +1,23 @@
 """What is offered: every suite there is, in families, lanes and lists that leave none out."""
 
-from itertools import chain
+from itertools import chain, permutations
 
 import pytest
 
 from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.core.registries.suites import all_suites, suite_by_code_point
-from otpc_policy.tls.client_hello import HelloStyle
+from otpc_policy.tls.client_hello import GroupList, HelloStyle
 from otpc_policy.tls.offers import (
+    FINITE_FIELD_FAMILIES,
     PAYMENT_SUITES,
     SHORT_LIST,
     STANDARD_TLS13,
+    Cell,
     ecdsa_among,
     families_at,
+    family_of,
     lanes_of,
+    layout_at,
     opening,
     second_opening,
     short_lists_of,
@@ -49,6 +53,113 @@ def test_families_lanes_and_lists_leave_no_suite_out_and_name_none_twice(version
         assert max(map(len, short_lists_of(family))) <= SHORT_LIST < 64
         assert max(map(len, short_lists_of(family, 31))) <= 31
         assert max(map(len, lanes_of(family))) <= 36
+
+
+LAID_OUT = (TlsVersion.SSL_3_0, TlsVersion.TLS_1_0, TlsVersion.TLS_1_1, TLS12)
+
+
+def families_in(cell: Cell) -> set[str]:
+    return set(map(family_of, cell.suites))
+
+
+@pytest.mark.parametrize("version", TlsVersion)
+def test_every_suite_of_a_version_is_in_some_list_and_in_its_order(version: TlsVersion) -> None:
+    cells = layout_at(version)
+    assert set(chain(*(cell.suites for cell in cells))) == set(suites_at(version))
+    for cell in cells:
+        assert list(cell.suites) == [suite for suite in suites_at(version) if suite in cell.suites]
+
+
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_every_suite_is_of_a_family_that_has_a_place(version: TlsVersion) -> None:
+    """A new key exchange in the registry needs one (see offers)."""
+    for suite in suites_at(version):
+        assert family_of(suite)
+        lists = [cell for cell in layout_at(version) if suite in cell.suites]
+        assert lists
+        for cell in lists:
+            of_family = {one for one in suites_at(version) if family_of(one) == family_of(suite)}
+            assert of_family <= set(cell.suites)
+
+
+@pytest.mark.parametrize("version", [TlsVersion.SSL_2_0, TLS13])
+def test_where_suites_say_nothing_of_keys_there_is_one_list(version: TlsVersion) -> None:
+    assert layout_at(version) == (Cell(GroupList.WIDE, suites_at(version)),)
+    assert {family_of(suite) for suite in suites_at(version)} == {""}
+
+
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_for_every_two_families_some_list_holds_the_one_without_the_other(
+    version: TlsVersion,
+) -> None:
+    """So a family that cannot be served hides no other, and the refusal of all is about each."""
+    held = [families_in(cell) for cell in layout_at(version)]
+    for family, other in permutations(set().union(*held), 2):
+        assert [one for one in held if family in one and other not in one]
+
+
+@pytest.mark.parametrize("version", LAID_OUT[1:])
+@pytest.mark.parametrize("groups", GroupList)
+def test_finite_field_families_are_told_apart_with_and_without_their_groups(
+    version: TlsVersion,
+    groups: GroupList,
+) -> None:
+    held = [families_in(cell) for cell in layout_at(version) if cell.groups is groups]
+    for family in FINITE_FIELD_FAMILIES:
+        for other in set().union(*held) - {family}:
+            assert [one for one in held if family in one and other not in one]
+
+
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_ecdsa_suites_share_no_list_with_others(version: TlsVersion) -> None:
+    """A server that picks its ECDSA certificate for them would refuse what only RSA could serve."""
+    for cell in layout_at(version):
+        assert len(ecdsa_among(cell.suites)) in (0, len(cell.suites))
+
+
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_no_list_is_longer_than_the_control_of_the_first_wave(version: TlsVersion) -> None:
+    longest = max(len(probe.hello.cipher_suites) for probe in opening(None))
+    assert max(len(cell.suites) for cell in layout_at(version)) < longest
+
+
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_lists_name_finite_field_groups_only_where_hellos_have_extensions(
+    version: TlsVersion,
+) -> None:
+    named = {cell.groups for cell in layout_at(version)}
+    assert named == ({GroupList.WIDE} if version is TlsVersion.SSL_3_0 else set(GroupList))
+
+
+@pytest.mark.parametrize(
+    ("code_point", "family"),
+    [
+        (0x002F, "TLS_RSA"),
+        (0x0003, "TLS_RSA"),
+        (0x0062, "TLS_RSA"),
+        (0xFEFE, "TLS_RSA"),
+        (0x003B, "TLS_RSA"),
+        (0x0033, "TLS_DHE_RSA"),
+        (0x0014, "TLS_DHE_RSA"),
+        (0xCCAA, "TLS_DHE_RSA"),
+        (0x0018, "TLS_DH_anon"),
+        (0x0017, "TLS_DH_anon"),
+        (0xC02F, "TLS_ECDHE_RSA"),
+        (0xC010, "TLS_ECDHE_RSA"),
+        (0xC02B, "TLS_ECDHE_ECDSA"),
+        (0xC004, "TLS_ECDH_ECDSA"),
+        (0xC00E, "TLS_ECDH_ECDSA"),
+        (0xC0AA, "TLS_DHE_PSK"),
+        (0xC0B2, "PASSWORD"),
+        (0x0081, "GOST"),
+        (0x1301, ""),
+        (0x010080, ""),
+        (0xFBFB, ""),
+    ],
+)
+def test_a_family_is_a_key_exchange_with_its_kind_of_key(code_point: int, family: str) -> None:
+    """Export and NULL suites belong to the family of their key exchange."""
+    assert family_of(code_point) == family
 
 
 def test_the_first_wave_offers_every_suite_of_tls_1_2_and_1_3() -> None:
