@@ -9,6 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
 from otpc_policy.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.pki.certificate import DECODING_ERRORS, decoding_leniently
 from otpc_policy.scan.handshakes import Completed, LeafHint, unproven_hints, versions_for_certificates
 from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.offers import suites_at
@@ -200,10 +201,11 @@ def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
     """Return the key type of a leaf; the hint, or OTHER, where it cannot be read."""
     try:
-        key = x509.load_der_x509_certificate(der).public_key()
+        with decoding_leniently():
+            key = x509.load_der_x509_certificate(der).public_key()
     except UnsupportedAlgorithm:
         return KeyType.OTHER
-    except ValueError:
+    except DECODING_ERRORS:
         return hint or KeyType.OTHER
     if isinstance(key, rsa.RSAPublicKey):
         return KeyType.RSA
