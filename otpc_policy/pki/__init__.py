@@ -1,1 +1,1 @@
-"""Certificates: parsing, names, chains, anchors and pins, stapled revocation. Time is an argument."""
+"""Certificates: parsing, names, chains, anchors, pins, stapled revocation. Time is an argument."""

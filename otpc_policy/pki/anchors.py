@@ -1,15 +1,32 @@
-"""Trust anchors prepared for path validation: stores are built once, and with them what each kind of anchor demands of a path."""
+"""Trust anchors prepared for path validation, and what each kind of anchor demands of a path."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy, PolicyBuilder, Store
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    ServerVerifier,
+    Store,
+    Subject,
+)
 
 from otpc_policy.core.errors import MalformedCertificate
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
+from otpc_policy.pki.certificate import (
+    DecodedCertificate,
+    Skeleton,
+    decode_certificate,
+    read_certificate,
+    skeleton_or_none,
+)
 
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
 
@@ -18,64 +35,95 @@ SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
 class AnchorSet:
     """CA certificates that are trusted together.
 
-    anchors: only those that may issue; a certificate that is no CA vouches for nothing, itself included.
-    builder: a verifier's beginning, with store and extension policies; None if there is no anchor.
-    are_public: the web PKI's rules about a leaf's key hold too.
+    by_subject: only those that may issue; a certificate that is no CA vouches for nothing, itself
+    included. are_public: the web PKI's rules about a leaf's key hold too. unread: why some of them
+    were not read, for people; "" if all were. skeletons: of exactly those; None where not even that
+    could be had.
     """
 
-    anchors: tuple[DecodedCertificate, ...]
-    by_subject: dict[str, tuple[DecodedCertificate, ...]]
-    by_certificate: dict[x509.Certificate, DecodedCertificate]
-    builder: PolicyBuilder | None
+    by_subject: Mapping[str, tuple[DecodedCertificate, ...]]
+    builder: PolicyBuilder
     are_public: bool
+    unread: str = ""
+    skeletons: tuple[Skeleton | None, ...] = ()
+
+    def holds(self, one: DecodedCertificate) -> bool:
+        """The certificate is itself one of the anchors."""
+        same_subject = self.by_subject.get(one.view.subject, ())
+        return any(anchor.view.sha256 == one.view.sha256 for anchor in same_subject)
+
+    def verifier(self, anchor: DecodedCertificate, name: Subject, at: datetime) -> ServerVerifier:
+        """Return cryptography's verifier for a server of that name at an instant.
+
+        Its store holds this anchor alone, so that it cannot wander to another one.
+        """
+        store = Store([anchor.certificate])
+        return self.builder.store(store).time(at).build_server_verifier(name)
 
 
 @lru_cache(maxsize=4)
 def web_anchor_set(anchors: tuple[bytes, ...]) -> AnchorSet:
-    """Prepare public roots: the rules of the web PKI, untouched. Building costs some milliseconds, a look-up microseconds."""
-    return _anchor_set(anchors, PolicyBuilder(), are_public=True)
+    """Prepare public roots: the rules of the web PKI, untouched. Costs some milliseconds, once."""
+    return _anchor_set(map(_decoded_or_none, anchors), PolicyBuilder(), are_public=True)
 
 
 @lru_cache(maxsize=1024)
 def partner_anchor_set(anchors: tuple[bytes, ...]) -> AnchorSet:
     """Prepare anchors that an operator configured."""
-    return unkept_partner_anchor_set(anchors)
+    return _anchor_set(map(_decoded_or_none, anchors), _partner_builder(), are_public=False)
 
 
-def unkept_partner_anchor_set(anchors: Sequence[bytes]) -> AnchorSet:
-    """Prepare anchors that came with a request: the same rules, and callers cannot push the operator's out of the cache."""
-    return _anchor_set(anchors, PolicyBuilder().extension_policies(ca_policy=_partner_ca_policy(), ee_policy=_partner_leaf_policy()), are_public=False)
+def request_anchor_set(anchors: Sequence[bytes], budget: WorkBudget) -> AnchorSet:
+    """Prepare anchors that came with a request: the rules of an operator's, and the chain's budget.
+
+    Nothing of them is kept, so that callers cannot push an operator's anchors out of the cache.
+    """
+    decoded: list[DecodedCertificate] = []
+    unread: list[str] = []
+    skeletons: list[Skeleton | None] = []
+    for number, der in enumerate(anchors, 1):
+        what = f"anchor {number} of the request"
+        # What cannot be decoded vouches for nothing.
+        with suppress(MalformedCertificate):
+            try:
+                decoded.append(read_certificate(der, budget, what, on=Work.ANCHORS))
+            except TooComplexError as error:
+                skeletons.append(skeleton_or_none(der, budget))
+                unread.append(str(error))
+    prepared = _anchor_set(decoded, _partner_builder(), are_public=False)
+    return replace(prepared, unread=next(iter(unread), ""), skeletons=tuple(skeletons))
 
 
 def problem_with_anchor(der: bytes) -> str | None:
-    """Say why a certificate cannot be an anchor, for whoever configured it, or None. An anchor set passes such certificates over."""
+    """Say why a certificate cannot be an anchor, for whoever configured it, or None.
+
+    An anchor set leaves such certificates out.
+    """
     decoded = _decoded_or_none(der)
     if decoded is None:
         return "cannot be decoded as an X.509 certificate"
     if not (decoded.is_ca and decoded.may_sign_certificates):
         return (
-            f"{decoded.view.subject} is not a CA certificate and vouches for nothing; to trust exactly this certificate, pin its SHA-256 {decoded.view.sha256}"
+            f"{decoded.view.subject} is not a CA certificate and vouches for nothing;"
+            f" to trust exactly this certificate, pin its SHA-256 {decoded.view.sha256}"
         )
     return None
 
 
-def _anchor_set(anchors: Sequence[bytes], builder: PolicyBuilder, *, are_public: bool) -> AnchorSet:
-    readable = (one for one in map(_decoded_or_none, anchors) if one is not None)
-    decoded = tuple(one for one in readable if one.is_ca and one.may_sign_certificates)
-    return AnchorSet(
-        anchors=decoded,
-        by_subject=_by_subject(decoded),
-        by_certificate={one.certificate: one for one in decoded},
-        builder=builder.store(Store([one.certificate for one in decoded])) if decoded else None,
-        are_public=are_public,
+def _anchor_set(
+    anchors: Iterable[DecodedCertificate | None], builder: PolicyBuilder, *, are_public: bool
+) -> AnchorSet:
+    by_subject: dict[str, tuple[DecodedCertificate, ...]] = {}
+    for one in anchors:
+        if one is not None and one.is_ca and one.may_sign_certificates:
+            by_subject[one.view.subject] = (*by_subject.get(one.view.subject, ()), one)
+    return AnchorSet(by_subject=by_subject, builder=builder, are_public=are_public)
+
+
+def _partner_builder() -> PolicyBuilder:
+    return PolicyBuilder().extension_policies(
+        ca_policy=_partner_ca_policy(), ee_policy=_partner_leaf_policy()
     )
-
-
-def _by_subject(decoded: Sequence[DecodedCertificate]) -> dict[str, tuple[DecodedCertificate, ...]]:
-    found: dict[str, tuple[DecodedCertificate, ...]] = {}
-    for one in decoded:
-        found[one.view.subject] = (*found.get(one.view.subject, ()), one)
-    return found
 
 
 def _decoded_or_none(der: bytes) -> DecodedCertificate | None:
@@ -86,9 +134,11 @@ def _decoded_or_none(der: bytes) -> DecodedCertificate | None:
 
 
 def _partner_ca_policy() -> ExtensionPolicy:
-    """Private authorities, as `openssl req -x509` makes them, lack keyUsage, name the issuer in the AKI, or leave basicConstraints uncritical.
+    """Return what is asked of private authorities, as `openssl req -x509` makes them.
 
-    What protects stays: CA:TRUE, keyCertSign where keyUsage is present, purposes, name constraints, path length.
+    They lack keyUsage, name the issuer in the AKI, or leave basicConstraints uncritical.
+    What protects stays: CA:TRUE, keyCertSign where keyUsage is present, purposes, name constraints,
+    path length.
     """
     return (
         ExtensionPolicy.webpki_defaults_ca()
@@ -108,16 +158,22 @@ def _partner_leaf_policy() -> ExtensionPolicy:
     )
 
 
-def _require_ca(_policy: Policy, _certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+def _require_ca(
+    _policy: Policy, _certificate: x509.Certificate, constraints: x509.BasicConstraints
+) -> None:
     if not constraints.ca:
         raise ValueError("not a CA")
 
 
-def _require_certificate_signing(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+def _require_certificate_signing(
+    _policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
+) -> None:
     if usage is not None and not usage.key_cert_sign:
         raise ValueError("keyCertSign is not set")
 
 
-def _require_server_auth(_policy: Policy, _certificate: x509.Certificate, purposes: x509.ExtendedKeyUsage | None) -> None:
+def _require_server_auth(
+    _policy: Policy, _certificate: x509.Certificate, purposes: x509.ExtendedKeyUsage | None
+) -> None:
     if purposes is not None and ExtendedKeyUsageOID.SERVER_AUTH not in purposes:
         raise ValueError("serverAuth is not among the purposes")

@@ -1,47 +1,61 @@
 """Decoding certificates: everything that is parsed lazily is read here, inside one guard.
 
-Nothing here judges. A certificate that leaves this module can be read everywhere without any exception.
+Nothing here judges. A certificate that leaves this module can be read everywhere without any
+exception.
 """
 
 import hashlib
 import ipaddress
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.core.facts import KeyType
+from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
+from otpc_policy.pki.decoding_cost import COUNTING_SHARE, DecodingCost, decoding_cost
 from otpc_policy.pki.judgement import CertificateView
+from otpc_policy.pki.signature_cost import key_units
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What cryptography raises for bytes it cannot read. KeyError: a name whose string type it does not know. The last three are plain Exceptions.
+# What cryptography raises for bytes that it cannot read. KeyError: a name whose string type it does
+# not know. InternalError: an error of OpenSSL that it did not expect. From there on plain
+# Exceptions.
 DECODING_ERRORS = (
     ValueError,
     TypeError,
     KeyError,
     OverflowError,
+    InternalError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# Certificates that may be kept beyond a judgement: those of public authorities are below 2 kB. What
+# this holds at worst, 1,200 empty names, takes 200 kB of memory once it is read.
+_MAX_KEPT_BYTES = 2_560
 # Re-entrant: whoever decodes a staple decodes certificates within.
 _ONE_AT_A_TIME = threading.RLock()
-# signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which would say that none is needed.
+# signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which
+# would say that none is needed.
 UNKNOWN_HASH = "unknown"
-# The extensions that this package acts on, or that demand nothing of who validates. Others that cryptography can read are not understood
-# by that: the poison of a precertificate, or constraints on policies, for which nothing here looks.
+# The extensions that this package acts on, or that demand nothing of who validates. Others that
+# cryptography can read are not understood by that: the poison of a precertificate, or constraints
+# on policies, for which nothing here looks.
 _UNDERSTOOD = (
     x509.BasicConstraints,
     x509.KeyUsage,
@@ -56,13 +70,30 @@ _UNDERSTOOD = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Skeleton:
+    """A certificate without its extensions: names, dates, key and signature.
+
+    Enough to see who signed whom; who may sign, and for which names, stands in the extensions. So
+    nothing is ever trusted on its account. view: as if there were no extensions.
+    key_units: what its key costs whoever verifies a signature with it. cost: of reading it, all of
+    it; the work of other readers is in proportion.
+    """
+
+    view: CertificateView
+    certificate: x509.Certificate
+    key_units: int
+    cost: DecodingCost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DecodedCertificate:
     """A certificate whose every part has been read.
 
-    has_subject_alt_name: the extension is there, even if it holds no name that could match. alternative_names: all of its names.
-    may_sign_certificates: keyCertSign is set, or keyUsage is absent; may_sign_handshakes: the same for digitalSignature.
-    purposes: extended key usages, dotted; None without the extension.
-    has_unknown_critical: an extension that must be understood is not understood here (RFC 5280 4.2).
+    has_subject_alt_name: the extension is there, even if it holds no name that could match.
+    alternative_names: all of its names. may_sign_certificates: keyCertSign is set, or keyUsage is
+    absent; may_sign_handshakes: the same for digitalSignature. purposes: extended key usages,
+    dotted; None without the extension. has_unknown_critical: an extension that must be understood
+    is not understood here (RFC 5280 4.2). key_units, cost: as those of a Skeleton.
     """
 
     view: CertificateView
@@ -78,9 +109,14 @@ class DecodedCertificate:
     purposes: frozenset[str] | None
     name_constraints: x509.NameConstraints | None
     has_unknown_critical: bool
+    key_units: int
+    cost: DecodingCost
 
     def is_valid_at(self, at: datetime) -> bool:
-        """The instant lies in the validity, both ends included. Source: RFC 5280 4.1.2.5, which knows whole seconds."""
+        """The instant lies in the validity, both ends included.
+
+        Source: RFC 5280 4.1.2.5, which knows whole seconds.
+        """
         return self.view.not_before <= at.replace(microsecond=0) <= self.view.not_after
 
 
@@ -94,43 +130,72 @@ def view_certificate(der: bytes) -> CertificateView:
 
 @contextmanager
 def decoding_leniently() -> Iterator[None]:
-    """Silence cryptography's warnings about oddities: serial numbers that are not positive, NULL parameters, lengths of names.
+    """Silence cryptography's warnings about oddities.
 
-    They are for programmers, and partners' certificates are full of them; without this, `python -W error` would reject such certificates.
-    Warning filters belong to the process, so one thread at a time: a reload decodes on a thread of its own.
+    Serial numbers that are not positive, NULL parameters, lengths of names. They are for
+    programmers, and partners' certificates are full of them; without this, `python -W error` would
+    reject such certificates. Warning filters belong to the process, so one thread at a time: a
+    reload decodes on a thread of its own.
     """
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def decode_certificate(der: bytes) -> DecodedCertificate:
-    """Return the certificate with every part read.
+def read_certificate(
+    der: bytes, budget: WorkBudget, what: str, *, on: Work = Work.DECODING, keep: bool = False
+) -> DecodedCertificate:
+    """Return the certificate with every part read, if the budget allows it.
 
-    Raises MalformedCertificate whose text may be shown to anybody: it never holds text of the library.
+    what: the certificate, for people. keep: it is likely to come again, in other chains.
+    Raises TooComplexError, or MalformedCertificate as decode_certificate does.
     """
-    part = "structure"
+    left = budget.left_for(on)
+    cost = decoding_cost(der, left)
+    reason = f"{what} has too many names, extensions or bytes to be read"
+    if cost.whole > left:
+        budget.spend(left // COUNTING_SHARE, on, reason)
+        raise TooComplexError(reason)
+    budget.spend(cost.whole, on, reason)
+    return _kept(der) if keep and len(der) <= _MAX_KEPT_BYTES else decode_certificate(der, cost)
+
+
+def skeleton_or_none(der: bytes, budget: WorkBudget) -> Skeleton | None:
+    """Return what can be had of a certificate that costs too much to be read whole.
+
+    None if that costs too much as well. Raises MalformedCertificate as decode_certificate does.
+    """
+    left = budget.left_for(Work.SIGNATURES)
+    cost = decoding_cost(der, left, inside=False)
+    is_bearable = cost.outside <= left
+    units = cost.outside if is_bearable else left // COUNTING_SHARE
+    budget.spend(units, Work.SIGNATURES, "its signatures cannot be read")
+    if not is_bearable:
+        return None
+    with decoding_leniently():
+        outside = _read_outside(der)
+    return Skeleton(
+        view=CertificateView(**outside.fields, subject_alt_names=(), must_staple=False),
+        certificate=outside.certificate,
+        key_units=outside.key_units,
+        cost=cost,
+    )
+
+
+def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedCertificate:
+    """Return the certificate with every part read, however long that takes: see read_certificate.
+
+    cost: None where nobody has counted yet.
+    Raises MalformedCertificate whose text may be shown to anybody: it never holds text of the
+    library.
+    """
+    cost = decoding_cost(der, sys.maxsize) if cost is None else cost
     try:
         with decoding_leniently():
-            certificate = x509.load_der_x509_certificate(der)
-            # Read here, since it is this look that warns.
-            serial_number = f"{certificate.serial_number:x}"
-            part = "names"
-            # Kept: every look at a name reads it anew, and warns anew.
-            subject_name, issuer_name = certificate.subject, certificate.issuer
-            subject, issuer = _printable(subject_name.rfc4514_string()), _printable(issuer_name.rfc4514_string())
-            common_names = tuple(str(one.value) for one in subject_name.get_attributes_for_oid(NameOID.COMMON_NAME))
-            is_self_issued = subject_name == issuer_name
-            part = "validity"
-            not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-            part = "public key"
-            key_type, key_bits, key_name, key_flaw = _describe_key(certificate)
-            spki = _subject_public_key_info(der)
-            part = "signature algorithm"
-            signature_algorithm, signature_hash = _describe_signature(certificate)
-            part = "extensions"
-            extensions = certificate.extensions
-            # By type once: looking for each in turn, past all others, costs as much as reading them.
+            outside = _read_outside(der)
+            extensions = outside.certificate.extensions
+            # By type once: looking for each in turn, past all others, costs as much as reading
+            # them.
             by_kind = {type(one.value): one.value for one in extensions}
             names = _extension(by_kind, x509.SubjectAlternativeName)
             dns_names = tuple(names.get_values_for_type(x509.DNSName)) if names else ()
@@ -141,31 +206,16 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
             features = _extension(by_kind, x509.TLSFeature)
             name_constraints = _extension(by_kind, x509.NameConstraints)
     except DECODING_ERRORS as error:
-        raise MalformedCertificate(f"its {part} cannot be decoded") from error
+        raise MalformedCertificate("its extensions cannot be decoded") from error
     view = CertificateView(
-        der=der,
-        sha256=hashlib.sha256(der).hexdigest(),
-        spki_sha256=hashlib.sha256(spki).hexdigest(),
-        subject=subject,
-        issuer=issuer,
-        serial_number=serial_number,
-        not_before=not_before,
-        not_after=not_after,
+        **outside.fields,
         subject_alt_names=(*map(_printable, dns_names), *map(str, ip_addresses)),
-        common_names=common_names,
-        key_type=key_type,
-        key_bits=key_bits,
-        key_name=key_name,
-        signature_algorithm=signature_algorithm,
-        signature_hash=signature_hash,
-        is_self_issued=is_self_issued,
-        key_flaw=key_flaw,
         must_staple=features is not None and x509.TLSFeatureType.status_request in features,
     )
     return DecodedCertificate(
         view=view,
-        certificate=certificate,
-        subject=subject_name,
+        certificate=outside.certificate,
+        subject=outside.subject,
         has_subject_alt_name=names is not None,
         alternative_names=tuple(names) if names else (),
         dns_names=dns_names,
@@ -175,31 +225,111 @@ def decode_certificate(der: bytes) -> DecodedCertificate:
         may_sign_handshakes=key_usage is None or key_usage.digital_signature,
         purposes=None if purposes is None else frozenset(one.dotted_string for one in purposes),
         name_constraints=name_constraints,
-        has_unknown_critical=any(one.critical and not isinstance(one.value, _UNDERSTOOD) for one in extensions),
+        has_unknown_critical=any(
+            one.critical and not isinstance(one.value, _UNDERSTOOD) for one in extensions
+        ),
+        key_units=outside.key_units,
+        cost=cost,
     )
 
 
-def _extension(by_kind: Mapping[type[x509.ExtensionType], x509.ExtensionType], kind: type[Extension]) -> Extension | None:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Outside:
+    """What stands outside the extensions. fields: of a view, all but those that extensions fill."""
+
+    certificate: x509.Certificate
+    subject: x509.Name
+    key_units: int
+    fields: Mapping[str, Any]
+
+
+def _read_outside(der: bytes) -> _Outside:
+    """Call it within decoding_leniently."""
+    part = "structure"
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        # Read here, since it is this look that warns.
+        serial_number = f"{certificate.serial_number:x}"
+        part = "names"
+        # Kept: every look at a name reads it anew, and warns anew.
+        subject, issuer = certificate.subject, certificate.issuer
+        subject_text = _printable(subject.rfc4514_string())
+        issuer_text = _printable(issuer.rfc4514_string())
+        common_names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        is_self_issued = subject == issuer
+        part = "validity"
+        not_before = certificate.not_valid_before_utc
+        not_after = certificate.not_valid_after_utc
+        part = "public key"
+        key = _public_key(certificate)
+        key_type, key_bits, key_name, key_flaw = _describe_key(key, certificate)
+        spki = _subject_public_key_info(der)
+        part = "signature algorithm"
+        signature_algorithm, signature_hash = _describe_signature(certificate)
+    except DECODING_ERRORS as error:
+        raise MalformedCertificate(f"its {part} cannot be decoded") from error
+    fields = {
+        "der": der,
+        "sha256": hashlib.sha256(der).hexdigest(),
+        "spki_sha256": hashlib.sha256(spki).hexdigest(),
+        "subject": subject_text,
+        "issuer": issuer_text,
+        "serial_number": serial_number,
+        "not_before": not_before,
+        "not_after": not_after,
+        "common_names": tuple(str(one.value) for one in common_names),
+        "key_type": key_type,
+        "key_bits": key_bits,
+        "key_name": key_name,
+        "signature_algorithm": signature_algorithm,
+        "signature_hash": signature_hash,
+        "is_self_issued": is_self_issued,
+        "key_flaw": key_flaw,
+    }
+    return _Outside(
+        certificate=certificate, subject=subject, key_units=key_units(key), fields=fields
+    )
+
+
+# Few issuers stand above many leaves. What cannot be decoded raises each time, and is not kept.
+_kept = lru_cache(maxsize=256)(decode_certificate)
+
+
+def _extension(
+    by_kind: Mapping[type[x509.ExtensionType], x509.ExtensionType], kind: type[Extension]
+) -> Extension | None:
     found = by_kind.get(kind)
     return found if isinstance(found, kind) else None
 
 
 def _addresses(names: x509.SubjectAlternativeName) -> tuple[IpAddress, ...]:
-    """A certificate's name is one address; cryptography also reads networks, which belong in name constraints only."""
-    return tuple(one for one in names.get_values_for_type(x509.IPAddress) if isinstance(one, ipaddress.IPv4Address | ipaddress.IPv6Address))
+    """A name is one address; cryptography also reads networks, which belong in name constraints."""
+    return tuple(
+        one
+        for one in names.get_values_for_type(x509.IPAddress)
+        if isinstance(one, ipaddress.IPv4Address | ipaddress.IPv6Address)
+    )
 
 
 def _printable(text: str) -> str:
     """Control characters in a name would act on the terminals and logs of whoever reads it."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(one if one.isprintable() else "\ufffd" for one in text)
+    )
 
 
-def _describe_key(certificate: x509.Certificate) -> tuple[KeyType, int, str, str]:
-    """Return type, bits, name and flaw of the key."""
+def _public_key(certificate: x509.Certificate) -> object:
+    """Return the key, None if it is of a kind that cryptography does not know."""
     try:
-        key = certificate.public_key()
+        return certificate.public_key()
     except UnsupportedAlgorithm:
-        return KeyType.OTHER, 0, _oid_name(certificate.public_key_algorithm_oid), ""
+        return None
+
+
+def _describe_key(key: object, certificate: x509.Certificate) -> tuple[KeyType, int, str, str]:
+    """Return type, bits, name and flaw of the key."""
     match key:
         case rsa.RSAPublicKey():
             return KeyType.RSA, key.key_size, f"RSA {key.key_size}", _rsa_flaw(key.public_numbers())
@@ -216,9 +346,11 @@ def _describe_key(certificate: x509.Certificate) -> tuple[KeyType, int, str, str
 
 
 def _rsa_flaw(numbers: rsa.RSAPublicNumbers) -> str:
-    """With exponent 1 a signature is its own message, and anybody can make one; an even exponent or modulus belongs to no key pair.
+    """Say why the key gives no security, or "".
 
-    Source: Baseline Requirements 6.1.6. cryptography and OpenSSL load such keys.
+    With exponent 1 a signature is its own message, and anybody can make one; an even exponent or
+    modulus belongs to no key pair. Source: Baseline Requirements 6.1.6. cryptography and OpenSSL
+    load such keys.
     """
     if numbers.e < 3 or numbers.e % 2 == 0:
         return f"its RSA exponent is {numbers.e}; an odd one of at least 3 required"
@@ -240,13 +372,15 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
 
 
 def _subject_public_key_info(der: bytes) -> bytes:
-    """Return the key as it stands in the certificate: encoding it anew would change compressed points and parameters, and so the pin.
+    """Return the key as it stands in the certificate.
 
+    To encode it again would change compressed points and parameters, and so the pin.
     der: Certificate that has been decoded before. Source: RFC 5280 4.1.
     """
     tbs, _ = _content(der, 0)
     start, _ = _content(der, tbs)
-    # version is tagged [0] and may be absent; then serialNumber, signature, issuer, validity, subject.
+    # version is tagged [0] and may be absent; then serialNumber, signature, issuer, validity,
+    # subject.
     skipped = 6 if der[start] == 0xA0 else 5
     for _ in range(skipped):
         start = sum(_content(der, start))

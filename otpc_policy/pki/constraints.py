@@ -1,110 +1,120 @@
-"""Name constraints along a path, for every kind of name that a certificate may have.
+"""Name constraints along a path: each authority and certificate compared once, and paid for before.
 
-cryptography 46 checks those on DNS names and addresses, but takes a wildcard for permitted where only one of the names that it covers is,
-and passes over constraints on the subject. So they are checked here as well. Source: RFC 5280 4.2.1.10, 6.1.3 (b) and (c).
+cryptography 46 checks constraints on DNS names and addresses, but takes a wildcard for permitted
+where only one of the names that it covers is, and passes over constraints on the subject. So all of
+them are checked here. Its verifier checks them too, and compares each name with each subtree: what
+that will cost is said here as well. Source: RFC 5280 6.1.3 (b) and (c).
 """
 
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from otpc_policy.pki.budget import Work, WorkBudget
 from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.subtrees import Fence, Names
 
-# Comparing takes microseconds, and whoever makes certificates chooses how many names meet how many subtrees. Real ones stay below a few thousand.
-_MAX_COMPARISONS = 65_536
-_Rdns = tuple[frozenset[tuple[str, str]], ...]
-
-
-def constraints_permit(path: Sequence[DecodedCertificate]) -> bool:
-    """Every name on the path is permitted by every certificate above it.
-
-    path: leaf first, the anchor last. Its constraints count too: whoever trusts it trusts it within them (RFC 5937 3.2).
-    The common names of a leaf without subjectAltName count as DNS names, because they are used as such.
-    """
-    return all(
-        is_permitted(authority.name_constraints, one)
-        for position, authority in enumerate(path)
-        if authority.name_constraints is not None
-        for number, one in enumerate(path[:position])
-        if number == 0 or not one.view.is_self_issued
-    )
+_NS_PER_UNIT = 1_000
+# What one comparison costs cryptography's verifier: it takes name and subtree apart each time.
+_NS_PER_COMPARISON, _NS_PER_SUBTREE_BYTE, _NS_PER_NAME_BYTE, _NS_PER_LABEL = 100, 6, 1, 8
+# What a chain can afford when it has been read, of names and subtrees of 20 bytes.
+_TYPICAL_COMPARISONS = 150_000
 
 
-def is_permitted(constraints: x509.NameConstraints, one: DecodedCertificate) -> bool:
-    """Every name of the certificate is permitted. More names than can be compared in decent time are not."""
-    permitted, excluded = constraints.permitted_subtrees or [], constraints.excluded_subtrees or []
-    if len(one.alternative_names) * (len(permitted) + len(excluded)) > _MAX_COMPARISONS:
-        return False
-    return all(
-        (not (subtrees := _same_kind(permitted, name)) or any(_lies_within(name, subtree) for subtree in subtrees))
-        and not any(_overlaps(name, subtree) for subtree in _same_kind(excluded, name))
-        for name in _names(one)
-    )
+@dataclass(slots=True, eq=False)
+class ConstraintChecks:
+    """Answers about one chain. Every method may raise TooComplexError."""
 
+    budget: WorkBudget
+    _permitted: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _names: dict[str, Names] = field(default_factory=dict)
+    _fences: dict[str, Fence] = field(default_factory=dict)
 
-def _names(one: DecodedCertificate) -> Iterable[x509.GeneralName]:
-    yield from one.alternative_names
-    subject = one.subject
-    if len(list(subject)) > 0:
-        yield x509.DirectoryName(subject)
-    if not one.has_subject_alt_name:
-        yield from (x509.RFC822Name(str(attribute.value)) for attribute in subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS) if _is_ascii(attribute))
-        if not one.is_ca:
-            yield from (x509.DNSName(name) for name in one.view.common_names if name.isascii())
+    def permit(self, path: Sequence[DecodedCertificate]) -> bool:
+        """Every name on the path is permitted by every certificate above it.
 
+        path: leaf first, the anchor last. Its constraints count too: whoever trusts it trusts it
+        within them (RFC 5937 3.2). The common names of a leaf without subjectAltName count as DNS
+        names, because they are used as such.
+        """
+        return all(
+            self.permits(authority, one)
+            for position, authority in enumerate(path)
+            for number, one in enumerate(path[:position])
+            if number == 0 or not one.view.is_self_issued
+        )
 
-def _is_ascii(attribute: x509.NameAttribute[str | bytes]) -> bool:
-    return isinstance(attribute.value, str) and attribute.value.isascii()
-
-
-def _same_kind(subtrees: Sequence[x509.GeneralName], name: x509.GeneralName) -> list[x509.GeneralName]:
-    return [subtree for subtree in subtrees if type(subtree) is type(name)]
-
-
-def _lies_within(name: x509.GeneralName, subtree: x509.GeneralName) -> bool:
-    """The subtree holds all that the name speaks for. Kinds that are not understood lie within nothing."""
-    match name, subtree:
-        case x509.DNSName(), x509.DNSName():
-            return _is_domain_within(name.value.removeprefix("*."), subtree.value)
-        case x509.IPAddress(), x509.IPAddress():
-            return _is_address_within(name, subtree)
-        case x509.DirectoryName(), x509.DirectoryName():
-            inner, outer = _rdns(name.value), _rdns(subtree.value)
-            return inner[: len(outer)] == outer
-        case _:
-            return False
-
-
-def _overlaps(name: x509.GeneralName, subtree: x509.GeneralName) -> bool:
-    """The subtree holds something that the name speaks for. Kinds that are not understood overlap everything."""
-    match name, subtree:
-        case x509.DNSName(), x509.DNSName():
-            covers_it = name.value.startswith("*.") and _is_domain_within(subtree.value, name.value[2:])
-            return covers_it or _is_domain_within(name.value.removeprefix("*."), subtree.value)
-        case (x509.IPAddress(), x509.IPAddress()) | (x509.DirectoryName(), x509.DirectoryName()):
-            return _lies_within(name, subtree)
-        case _:
+    def permits(self, authority: DecodedCertificate, one: DecodedCertificate) -> bool:
+        """Every name of the certificate is permitted by the authority."""
+        if authority.name_constraints is None:
             return True
+        pair = (authority.view.sha256, one.view.sha256)
+        if pair not in self._permitted:
+            fence = self._fence_of(authority, authority.name_constraints)
+            self._permitted[pair] = self._look_up(fence, one)
+        return self._permitted[pair]
+
+    def lie_within(self, domains: Sequence[str], one: DecodedCertificate) -> bool:
+        """Every DNS name of the certificate lies within one of the domains."""
+        permitted = [x509.DNSName(domain) for domain in domains]
+        return self._look_up(Fence.of(x509.NameConstraints(permitted, None)), one)
+
+    def verifier_units(self, path: Sequence[DecodedCertificate]) -> int:
+        """Return the units that the comparisons of cryptography's verifier cost on this path.
+
+        path: leaf first, the anchor last. The verifier holds each certificate's constraints against
+        its own names too, and against those of every certificate below it.
+        """
+        nanoseconds = 0
+        for position, authority in enumerate(path):
+            if authority.name_constraints is not None:
+                fence = self._fence_of(authority, authority.name_constraints)
+                below = [one for one in path[: position + 1] if one.alternative_names]
+                nanoseconds += sum(self._verifier_nanoseconds(fence, one) for one in below)
+        return nanoseconds // _NS_PER_UNIT
+
+    def _verifier_nanoseconds(self, fence: Fence, one: DecodedCertificate) -> int:
+        names, subtrees = len(one.alternative_names), fence.count
+        taking_subtrees_apart = _NS_PER_SUBTREE_BYTE * fence.encoded_bytes * names
+        letters = _NS_PER_NAME_BYTE * len(one.view.der) + _NS_PER_LABEL * self._names_of(one).labels
+        return _NS_PER_COMPARISON * names * subtrees + taking_subtrees_apart + letters * subtrees
+
+    def _fence_of(self, authority: DecodedCertificate, constraints: x509.NameConstraints) -> Fence:
+        key = authority.view.sha256
+        if key not in self._fences:
+            # Half of reading the certificate, of which its constraints are the costly part.
+            too_many = "it has too many name constraints to be read"
+            self.budget.spend(authority.cost.whole // 2, Work.COMPARISONS, too_many)
+            self._fences[key] = Fence.of(constraints)
+        return self._fences[key]
+
+    def _names_of(self, one: DecodedCertificate) -> Names:
+        key = one.view.sha256
+        if key not in self._names:
+            too_many = f"it has {len(one.alternative_names):,} names below name constraints"
+            self.budget.spend(one.cost.whole // 2, Work.COMPARISONS, too_many)
+            self._names[key] = Names.of(one)
+        return self._names[key]
+
+    def _look_up(self, fence: Fence, one: DecodedCertificate) -> bool:
+        names = self._names_of(one)
+        too_many = _too_many(len(one.alternative_names), fence.count)
+        units = fence.nanoseconds_for(names) // _NS_PER_UNIT + 1
+        self.budget.spend(units, Work.COMPARISONS, too_many)
+        return fence.permits(names)
 
 
-def _is_domain_within(name: str, subtree: str) -> bool:
-    """Zero or more labels added on the left. A leading dot is not for DNS names; many write it, and mean the same."""
-    bare, base = name.lower().removeprefix("."), subtree.lower().removeprefix(".")
-    return not base or bare == base or bare.endswith("." + base)
+def too_many_comparisons(path: Sequence[DecodedCertificate]) -> str:
+    """Say for people how many names meet how many subtrees on the path, and how many may."""
+    constraints = [one.name_constraints for one in path if one.name_constraints is not None]
+    permitted = sum(len(one.permitted_subtrees or ()) for one in constraints)
+    excluded = sum(len(one.excluded_subtrees or ()) for one in constraints)
+    return _too_many(sum(len(one.alternative_names) for one in path), permitted + excluded)
 
 
-def _is_address_within(name: x509.IPAddress, subtree: x509.IPAddress) -> bool:
-    address, network = name.value, subtree.value
-    if not isinstance(network, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return False
-    return isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address) and address in network
-
-
-def _rdns(name: x509.Name) -> _Rdns:
-    """Names are compared without regard to case and to runs of spaces. Source: RFC 5280 7.1."""
-    return tuple(frozenset((one.oid.dotted_string, _folded(one.value)) for one in rdn) for rdn in name.rdns)
-
-
-def _folded(value: str | bytes) -> str:
-    return " ".join(value.casefold().split()) if isinstance(value, str) else value.hex()
+def _too_many(names: int, subtrees: int) -> str:
+    return (
+        f"{names:,} names would have to be compared with {subtrees:,} subtrees of name constraints;"
+        f" about {_TYPICAL_COMPARISONS:,} comparisons are made for a chain"
+    )

@@ -1,14 +1,14 @@
-"""Judging a served chain: name, trust, order and staple at one instant, joined into one judgement."""
+"""Judging a served chain: name, trust, order and staple at one instant, in one judgement."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from otpc_policy.pki.certificate import DecodedCertificate
-from otpc_policy.pki.decide import decide_trust
-from otpc_policy.pki.judgement import ChainJudgement, NameMatch
+from otpc_policy.pki.budget import WorkBudget
+from otpc_policy.pki.decide import TrustDecision, decide_trust
+from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus
 from otpc_policy.pki.names import match_name
-from otpc_policy.pki.ocsp import judge_staple
-from otpc_policy.pki.served import read_chain
+from otpc_policy.pki.ocsp import Staple, judge_staple
+from otpc_policy.pki.served import ServedChain, read_chain
 from otpc_policy.pki.trust import Trust
 
 
@@ -20,34 +20,57 @@ def judge_chain(
     trust: Trust,
     request_anchors: Sequence[bytes] = (),
     at: datetime,
+    budget: WorkBudget | None = None,
 ) -> ChainJudgement:
-    """Return everything that can be said about a served chain at an instant. Never raises for what the bytes hold.
+    """Return everything that can be said about a served chain at an instant.
 
-    chain: DER as served, leaf first, not empty; certificates beyond the sixteenth are not looked at, and count as misordered.
-    server_name: canonical (otpc_policy.core.endpoint); it also selects the operator's anchors and pins. None: name NOT_CHECKED, no entry applies.
+    Never raises, whatever the bytes are.
+
+    chain: DER as served, leaf first, not empty; certificates after the sixteenth are not looked at,
+    and count as misordered. server_name: canonical (otpc_policy.core.endpoint); it also selects the
+    operator's anchors and pins. None: name NOT_CHECKED, no entry applies. budget: the work that
+    this may cost; what costs more is UNDECIDED. None: as much as any chain.
     """
-    served = read_chain(chain)
-    decision = decide_trust(served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at)
-    staple = judge_staple(stapled_ocsp_response, served.leaf, decision.issuer, at)
+    served = read_chain(chain, budget)
+    # First, while there is a budget: the same signatures are most of what an ordinary path rests
+    # on.
+    is_misordered = served.is_misordered()
+    decision = decide_trust(
+        served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at
+    )
+    staple = _judge_staple(stapled_ocsp_response, served, decision, at)
     return ChainJudgement(
-        certificates=tuple(one.view if one else None for one in served.certificates),
+        certificates=tuple(
+            one.view if one else None for one in map(served.signed, range(len(served.certificates)))
+        ),
+        leaf_unread=served.unread.get(0, ""),
         malformed=served.malformed,
         path=decision.path,
-        name=_name(served.leaf, server_name),
+        name=_name(served, server_name),
         trust=decision.source,
         trusted_if_valid=decision.trusted_if_valid,
         trust_label=decision.label,
         trust_failure=decision.failure,
         trust_ends_at=decision.ends_at,
         issuer_missing=decision.issuer_missing,
-        misordered=served.is_misordered(),
+        misordered=is_misordered,
         staple=staple.status,
         staple_detail=staple.detail,
         staple_next_update=staple.next_update,
     )
 
 
-def _name(leaf: DecodedCertificate | None, server_name: str | None) -> NameMatch:
+def _judge_staple(
+    response: bytes | None, served: ServedChain, decision: TrustDecision, at: datetime
+) -> Staple:
+    if response is not None and decision.issuer_undecided:
+        return Staple(StapleStatus.UNDECIDED, decision.issuer_undecided)
+    return judge_staple(response, served.leaf, decision.issuer, at, checks=served.checks)
+
+
+def _name(served: ServedChain, server_name: str | None) -> NameMatch:
     if server_name is None:
         return NameMatch.NOT_CHECKED
-    return NameMatch.MISMATCH if leaf is None else match_name(leaf, server_name)
+    if served.leaf is None:
+        return NameMatch.UNDECIDED if 0 in served.unread else NameMatch.MISMATCH
+    return match_name(served.leaf, server_name)

@@ -1,6 +1,7 @@
 """What judging a chain yields: observations about name, trust, order, keys and revocation.
 
-Values only. Whether an observation denies is the policy's business.
+Values only. Whether an observation denies is the policy's business. UNDECIDED is an answer of its
+own: finding the true one would have cost more work than one judgement may (otpc_policy.pki.budget).
 """
 
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from otpc_policy.core.facts import KeyType
 
 
 class NameMatch(Enum):
-    """How the leaf matches the wanted name (RFC 9525). COMMON_NAME only where the leaf has no SAN at all."""
+    """How the leaf matches the wanted name (RFC 9525). COMMON_NAME only without any SAN."""
 
     SUBJECT_ALT_NAME = "SUBJECT_ALT_NAME"
     COMMON_NAME = "COMMON_NAME"
     MISMATCH = "MISMATCH"
     NOT_CHECKED = "NOT_CHECKED"
+    UNDECIDED = "UNDECIDED"
 
 
 class TrustSource(Enum):
@@ -27,25 +29,30 @@ class TrustSource(Enum):
     PIN = "PIN"
     REQUEST_ANCHOR = "REQUEST_ANCHOR"
     NOTHING = "NOTHING"
+    UNDECIDED = "UNDECIDED"
 
 
 class StapleStatus(Enum):
-    """What the stapled OCSP response proves. UNVERIFIED: present, but proves nothing (stale, wrong signer, malformed)."""
+    """What the stapled OCSP response proves.
+
+    UNVERIFIED: present, but proves nothing (stale, wrong signer, malformed).
+    """
 
     GOOD = "GOOD"
     REVOKED = "REVOKED"
     UNVERIFIED = "UNVERIFIED"
     ABSENT = "ABSENT"
+    UNDECIDED = "UNDECIDED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
     """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
 
-    key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC secp256r1").
-    key_flaw: why the key gives no security whatever its length, for people; "" if it does.
-    signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash (Ed25519).
-    is_self_issued: subject equals issuer; its own signature then carries no trust.
+    key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
+    secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
+    does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
+    (Ed25519). is_self_issued: subject equals issuer; its own signature then carries no trust.
     """
 
     der: bytes
@@ -80,19 +87,26 @@ class MalformedEntry:
 class ChainJudgement:
     """Everything observed about one served chain at one instant.
 
-    certificates: as served, leaf first; None where the entry is malformed.
-    path: indexes into certificates of the path that leads from the leaf towards the trust source, leaf first.
-    Where nothing vouches for the leaf it is the longest path that signatures and names prove. It holds served
-    certificates only, never the anchor itself unless the server sent it.
-    trusted_if_valid: a path to a trust source exists when validity dates are left out of account, so that an
-    expired chain under a good root is EXPIRED and not also UNTRUSTED.
-    trust_label: for people: the anchor's subject or the entry's note. trust_ends_at: end of the anchor or pin entry.
+    certificates: as served, leaf first; None where the entry is malformed. Of one that cost too
+        much to be read whole, without what its extensions say, or None.
+    leaf_unread: why the leaf is such a one, for people; "" if it is not.
+    path: indexes into certificates of the path that leads from the leaf towards the trust source,
+        leaf first. Where nothing vouches for the leaf it is the longest path that signatures and
+        names prove, and where that is UNDECIDED the leaf alone. It holds served certificates only,
+        never the anchor itself unless the server sent it.
+    trusted_if_valid: a path to a trust source exists when validity dates are left out of account,
+        so that an expired chain under a good root is EXPIRED and not also UNTRUSTED.
+    trust_label: for people: the anchor's subject or the entry's note.
+    trust_failure: for people: why nothing vouches for the leaf, or why that is UNDECIDED.
+    trust_ends_at: end of the anchor or pin entry.
     issuer_missing: an intermediate that the path needs was not served.
-    misordered: the served order is not the order of the path, or alien certificates stand between.
+    misordered: it is not proven that each certificate certifies the one before it: other order,
+        alien certificates between, or more than are looked at.
     staple_next_update: nextUpdate of a staple that was verified.
     """
 
     certificates: tuple[CertificateView | None, ...]
+    leaf_unread: str = ""
     malformed: tuple[MalformedEntry, ...]
     path: tuple[int, ...]
     name: NameMatch
@@ -109,5 +123,5 @@ class ChainJudgement:
 
     @property
     def leaf(self) -> CertificateView | None:
-        """The first certificate; None if there is none or it is malformed."""
+        """The first certificate; None if there is none or it could not be read."""
         return self.certificates[0] if self.certificates else None

@@ -1,4 +1,4 @@
-"""Does the leaf speak for this name? RFC 9525 on subjectAltName; the common name only where there is no subjectAltName at all."""
+"""Does the leaf speak for this name? RFC 9525; the common name only without any subjectAltName."""
 
 import ipaddress
 import re
@@ -11,7 +11,8 @@ from otpc_policy.core.endpoint import canonical_host, is_ip_literal
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.judgement import NameMatch
 
-# service-identity strips space around a pattern and accepts any bytes in it: such a pattern would match what other clients refuse.
+# service-identity strips space around a pattern and accepts any bytes in it: such a pattern would
+# match what other clients refuse.
 _LEGAL_PATTERN = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\Z")
 
 
@@ -19,33 +20,49 @@ def match_name(leaf: DecodedCertificate, server_name: str) -> NameMatch:
     """Say how the leaf matches the name.
 
     server_name: DNS name or IP literal. IP literals match iPAddress entries only (RFC 9525 6.5).
-    Source: RFC 9525 6; the common name because the OTPC document says "CN or wildcards" (RFC 2818 3.1: the most specific one).
+    Source: RFC 9525 6; the common name because the OTPC document says "CN or wildcards" (RFC 2818
+    3.1: the most specific one).
     """
     try:
         name = canonical_host(server_name)
     except ValueError:
         return NameMatch.MISMATCH
     if leaf.has_subject_alt_name:
-        matches = _matches_address(leaf, name) if is_ip_literal(name) else any(matches_dns_pattern(one, name) for one in leaf.dns_names)
+        matches = (
+            _matches_address(leaf, name) if is_ip_literal(name) else _matches_dns_name(leaf, name)
+        )
         return NameMatch.SUBJECT_ALT_NAME if matches else NameMatch.MISMATCH
-    if leaf.view.common_names and not is_ip_literal(name) and matches_dns_pattern(leaf.view.common_names[-1], name):
+    last_common_name = leaf.view.common_names[-1:]
+    if not is_ip_literal(name) and any(matches_dns_pattern(one, name) for one in last_common_name):
         return NameMatch.COMMON_NAME
     return NameMatch.MISMATCH
+
+
+def _matches_dns_name(leaf: DecodedCertificate, name: str) -> bool:
+    # A leaf may have thousands of names, most of them of others: those cost a look at a set each.
+    candidates = _patterns_that_cover(name)
+    found = (one for one in leaf.dns_names if one.lower() in candidates)
+    return any(matches_dns_pattern(one, name) for one in found)
 
 
 def matches_dns_pattern(pattern: str, name: str) -> bool:
     """Tell whether one dNSName of a certificate covers a name.
 
-    pattern: as in the certificate. name: canonical, no IP literal. A pattern that is not valid covers nothing: service-identity
-    would reject the whole certificate for it. A wildcard is the complete left-most label, and at least two labels follow.
+    pattern: as in the certificate. name: canonical, no IP literal. A pattern that is not valid
+    covers nothing: service-identity would reject the whole certificate for it. A wildcard is the
+    complete left-most label, and must be followed by at least two labels.
     """
-    # Most names of a content network's leaf are of others, and service-identity takes 20 microseconds to say so.
-    if pattern.lower() not in (name, "*." + name.partition(".")[2]) or not _LEGAL_PATTERN.match(pattern):
+    if pattern.lower() not in _patterns_that_cover(name) or not _LEGAL_PATTERN.match(pattern):
         return False
     return _covers(pattern, name)
 
 
-# A server with two certificates has the same names in both. What is kept is true of these two strings for ever, and no longer ones get here.
+def _patterns_that_cover(name: str) -> frozenset[str]:
+    return frozenset({name, "*." + name.partition(".")[2]})
+
+
+# A server with two certificates has the same names in both. What is kept is true of these two
+# strings for ever, and no longer ones get here.
 @lru_cache(maxsize=256)
 def _covers(pattern: str, name: str) -> bool:
     try:
@@ -55,10 +72,12 @@ def _covers(pattern: str, name: str) -> bool:
     if "*" not in pattern:
         return DNS_ID(name).verify(parsed)
     _, dot, parent = name.partition(".")
-    # A complete wildcard label covers A-labels as well (RFC 9525 6.3), which service-identity refuses: any other label stands in.
+    # A complete wildcard label covers A-labels as well (RFC 9525 6.3), which service-identity
+    # refuses: any other label stands in.
     return bool(dot) and DNS_ID("label." + parent).verify(parsed)
 
 
 def _matches_address(leaf: DecodedCertificate, literal: str) -> bool:
-    wanted = IPAddress_ID(ipaddress.ip_address(literal))
-    return any(wanted.verify(IPAddressPattern(one)) for one in leaf.ip_addresses)
+    address = ipaddress.ip_address(literal)
+    found = (one for one in leaf.ip_addresses if one == address)
+    return any(IPAddress_ID(address).verify(IPAddressPattern(one)) for one in found)

@@ -12,21 +12,42 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.errors import MalformedCertificate
-from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, decode_certificate, decoding_leniently
+from otpc_policy.pki.budget import TooComplexError, Work
+from otpc_policy.pki.certificate import (
+    DECODING_ERRORS,
+    DecodedCertificate,
+    decoding_leniently,
+    read_certificate,
+)
 from otpc_policy.pki.judgement import StapleStatus
-from otpc_policy.pki.signatures import is_issued_by, is_too_costly
+from otpc_policy.pki.signature_cost import signature_units
+from otpc_policy.pki.signatures import (
+    TOO_MANY_SIGNATURES,
+    SignatureChecks,
+    is_too_costly,
+)
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
 # Clocks of responders and ours differ; a fresh response must not look like one from the future.
 _CLOCK_SKEW = timedelta(minutes=5)
-# Without nextUpdate newer information is always available (RFC 6960 2.4); mozilla::pkix takes such a response for a day.
+# Without nextUpdate newer information is always available (RFC 6960 2.4); mozilla::pkix takes such
+# a response for a day.
 _LIFETIME_WITHOUT_NEXT_UPDATE = timedelta(days=1)
 # RFC 6960 lets a responder send its certificates, and one is enough.
 _MAX_RESPONDER_CERTIFICATES = 4
 _MAX_RESPONSES = 16
-_HASHES: dict[str, type[hashes.SHA1 | hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
-    one.name: one for one in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
+# Units (see budget): to read the response, and to look whether one answer in it is about the leaf,
+# for which the issuer's name and key are hashed.
+_BYTES_PER_UNIT = 64
+_UNITS_PER_ANSWER = 60
+# To read its certificates, per square of a kilobyte: cryptography 46 reads the whole response again
+# for each of them. Responses of public authorities have at most 5 kB.
+_UNITS_PER_SQUARE_OF_A_KILOBYTE = 70
+_Hash = hashes.SHA1 | hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+_HASHES: dict[str, type[_Hash]] = {
+    one.name: one
+    for one in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 }
 _SIGNING_HASHES = frozenset({"sha224", "sha256", "sha384", "sha512"})
 
@@ -40,88 +61,155 @@ class Staple:
     next_update: datetime | None = None
 
 
-def judge_staple(response: bytes | None, leaf: DecodedCertificate | None, issuer: DecodedCertificate | None, at: datetime) -> Staple:
+def judge_staple(
+    response: bytes | None,
+    leaf: DecodedCertificate | None,
+    issuer: DecodedCertificate | None,
+    at: datetime,
+    *,
+    checks: SignatureChecks,
+) -> Staple:
     """Say what a stapled response proves about the leaf.
 
-    issuer: the proven issuer of the leaf, None if unknown. A revocation that was signed counts even when its answer is stale:
-    it is not undone. GOOD needs an answer that is current; every doubt is UNVERIFIED. Source: RFC 6960 3.2, 4.2.2.
+    issuer: the proven issuer of the leaf, None if there is none. checks: of the chain, with its
+    budget. A revocation that was signed counts even when its answer is stale: it is not undone.
+    GOOD needs an answer that is current; every doubt is UNVERIFIED. Source: RFC 6960 3.2, 4.2.2.
     """
     if response is None:
         return Staple(StapleStatus.ABSENT, "no OCSP response was stapled")
     if leaf is None or issuer is None:
-        return Staple(StapleStatus.UNVERIFIED, "the issuer of the leaf is not known, so nobody can vouch for the response")
+        detail = "the issuer of the leaf is not known, so nobody can vouch for the response"
+        return Staple(StapleStatus.UNVERIFIED, detail)
     try:
+        units = len(response) // _BYTES_PER_UNIT
+        checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
         with decoding_leniently():
-            return _judge(ocsp.load_der_ocsp_response(response), leaf, issuer, at)
+            return _judge(ocsp.load_der_ocsp_response(response), leaf, issuer, at, checks)
     except DECODING_ERRORS:
         return Staple(StapleStatus.UNVERIFIED, "the response cannot be decoded")
+    except TooComplexError as error:
+        return Staple(StapleStatus.UNDECIDED, str(error))
 
 
-def _judge(response: ocsp.OCSPResponse, leaf: DecodedCertificate, issuer: DecodedCertificate, at: datetime) -> Staple:
+def _judge(
+    response: ocsp.OCSPResponse,
+    leaf: DecodedCertificate,
+    issuer: DecodedCertificate,
+    at: datetime,
+    checks: SignatureChecks,
+) -> Staple:
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         return Staple(StapleStatus.UNVERIFIED, "the responder answered with an error")
-    answers = [one for _, one in zip(range(_MAX_RESPONSES), response.responses, strict=False) if _is_about(one, leaf, issuer)]
+    answers = _answers_about(response, leaf, issuer, checks)
     if not answers:
         return Staple(StapleStatus.UNVERIFIED, "the response is about another certificate")
-    answer = next((one for one in answers if one.certificate_status is ocsp.OCSPCertStatus.REVOKED), answers[0])
+    revoked = (one for one in answers if one.certificate_status is ocsp.OCSPCertStatus.REVOKED)
+    answer = next(revoked, answers[0])
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
     instant = answer.this_update_utc if is_revoked else at
-    if not _is_signed(response, issuer, instant):
-        return Staple(StapleStatus.UNVERIFIED, "the signature is not that of the leaf's issuer or its responder")
+    if not _is_signed(response, issuer, instant, checks):
+        detail = "the signature is not that of the leaf's issuer or its responder"
+        return Staple(StapleStatus.UNVERIFIED, detail)
     if is_revoked:
         revoked_at = answer.revocation_time_utc
-        return Staple(StapleStatus.REVOKED, f"revoked at {revoked_at:%Y-%m-%dT%H:%M:%SZ}" if revoked_at else "revoked")
+        detail = f"revoked at {revoked_at:%Y-%m-%dT%H:%M:%SZ}" if revoked_at else "revoked"
+        return Staple(StapleStatus.REVOKED, detail)
     if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         return Staple(StapleStatus.UNVERIFIED, "the responder does not know the certificate")
     next_update = answer.next_update_utc or answer.this_update_utc + _LIFETIME_WITHOUT_NEXT_UPDATE
     if at + _CLOCK_SKEW < answer.this_update_utc:
-        return Staple(StapleStatus.UNVERIFIED, f"the response is not valid before {answer.this_update_utc:%Y-%m-%dT%H:%M:%SZ}")
+        detail = f"the response is not valid before {answer.this_update_utc:%Y-%m-%dT%H:%M:%SZ}"
+        return Staple(StapleStatus.UNVERIFIED, detail)
     if at >= next_update:
-        return Staple(StapleStatus.UNVERIFIED, f"the response was stale at {next_update:%Y-%m-%dT%H:%M:%SZ}")
+        detail = f"the response was stale at {next_update:%Y-%m-%dT%H:%M:%SZ}"
+        return Staple(StapleStatus.UNVERIFIED, detail)
     return Staple(StapleStatus.GOOD, f"good until {next_update:%Y-%m-%dT%H:%M:%SZ}", next_update)
 
 
-def _is_about(answer: ocsp.OCSPSingleResponse, leaf: DecodedCertificate, issuer: DecodedCertificate) -> bool:
+def _answers_about(
+    response: ocsp.OCSPResponse,
+    leaf: DecodedCertificate,
+    issuer: DecodedCertificate,
+    checks: SignatureChecks,
+) -> list[ocsp.OCSPSingleResponse]:
+    answers = []
+    for _, answer in zip(range(_MAX_RESPONSES), response.responses, strict=False):
+        units = _UNITS_PER_ANSWER + issuer.cost.outside // 4
+        checks.budget.spend(units, Work.STAPLE, "the response has too many answers to be read")
+        if _is_about(answer, leaf, issuer):
+            answers.append(answer)
+    return answers
+
+
+def _is_about(
+    answer: ocsp.OCSPSingleResponse, leaf: DecodedCertificate, issuer: DecodedCertificate
+) -> bool:
     algorithm = _HASHES.get(answer.hash_algorithm.name)
     if algorithm is None or answer.serial_number != leaf.certificate.serial_number:
         return False
-    wanted = ocsp.OCSPRequestBuilder().add_certificate(leaf.certificate, issuer.certificate, algorithm()).build()
-    return (answer.issuer_name_hash, answer.issuer_key_hash) == (wanted.issuer_name_hash, wanted.issuer_key_hash)
+    builder = ocsp.OCSPRequestBuilder()
+    wanted = builder.add_certificate(leaf.certificate, issuer.certificate, algorithm()).build()
+    hashed = (wanted.issuer_name_hash, wanted.issuer_key_hash)
+    return (answer.issuer_name_hash, answer.issuer_key_hash) == hashed
 
 
-def _is_signed(response: ocsp.OCSPResponse, issuer: DecodedCertificate, at: datetime) -> bool:
-    if _verifies(response, issuer.certificate):
+def _is_signed(
+    response: ocsp.OCSPResponse, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
+) -> bool:
+    if _verifies(response, issuer, checks):
         return True
+    size = len(response.public_bytes(_DER))
+    units = _UNITS_PER_SQUARE_OF_A_KILOBYTE * size * size // 1_000_000
+    checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
     for certificate in response.certificates[:_MAX_RESPONDER_CERTIFICATES]:
-        delegate = _delegate(certificate, issuer, at)
-        if delegate is not None and _verifies(response, delegate.certificate):
+        delegate = _delegate(certificate, issuer, at, checks)
+        if delegate is not None and _verifies(response, delegate, checks):
             return True
     return False
 
 
-def _delegate(certificate: x509.Certificate, issuer: DecodedCertificate, at: datetime) -> DecodedCertificate | None:
-    """Source: RFC 6960 4.2.2.2: issued by the very authority, for OCSP signing, said in so many words (anyExtendedKeyUsage is not enough)."""
+def _delegate(
+    certificate: x509.Certificate, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
+) -> DecodedCertificate | None:
+    """Return the certificate if the authority delegated its responses to it, or None.
+
+    Issued by the very authority, for OCSP signing by name (anyExtendedKeyUsage is not enough).
+    Source: RFC 6960 4.2.2.2.
+    """
+    der = certificate.public_bytes(_DER)
     try:
-        decoded = decode_certificate(certificate.public_bytes(_DER))
+        decoded = read_certificate(
+            der, checks.budget, "a certificate in the response", on=Work.STAPLE
+        )
     except MalformedCertificate:
         return None
-    is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes and not decoded.has_unknown_critical
-    return decoded if is_for_ocsp and not is_too_costly(decoded) and decoded.is_valid_at(at) and is_issued_by(decoded, issuer) else None
+    is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes
+    if not is_for_ocsp or decoded.has_unknown_critical or is_too_costly(decoded):
+        return None
+    if not decoded.is_valid_at(at) or not checks.has_issued_by_strong_hash(issuer, decoded):
+        return None
+    return decoded
 
 
-def _verifies(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
+def _verifies(
+    response: ocsp.OCSPResponse, signer: DecodedCertificate, checks: SignatureChecks
+) -> bool:
     algorithm = response.signature_hash_algorithm
     if algorithm is not None and algorithm.name not in _SIGNING_HASHES:
         return False
-    key = signer.public_key()
+    signed = response.tbs_response_bytes
+    checks.budget.spend(
+        signature_units(signer.key_units, len(signed)), Work.SIGNATURES, TOO_MANY_SIGNATURES
+    )
+    key = signer.certificate.public_key()
     try:
         match key:
             case rsa.RSAPublicKey() if algorithm is not None:
-                key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), algorithm)
+                key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
             case ec.EllipticCurvePublicKey() if algorithm is not None:
-                key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(algorithm))
+                key.verify(response.signature, signed, ec.ECDSA(algorithm))
             case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() if algorithm is None:
-                key.verify(response.signature, response.tbs_response_bytes)
+                key.verify(response.signature, signed)
             case _:
                 return False
     except InvalidSignature:

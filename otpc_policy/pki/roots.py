@@ -1,4 +1,7 @@
-"""Mozilla's roots, as certifi packs them, and the limits that certifi leaves out. The one place of this package that reads files."""
+"""Mozilla's roots, as certifi packs them, and the limits that certifi leaves out.
+
+The one place of this package that reads files.
+"""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,16 +13,18 @@ from types import MappingProxyType
 from typing import Any
 
 import certifi
-from cryptography import x509
 
 from otpc_policy.pki.certificate import DecodedCertificate
-from otpc_policy.pki.constraints import is_permitted
+from otpc_policy.pki.constraints import ConstraintChecks
 from otpc_policy.pki.pem import read_pem_bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootLimit:
-    """How far Mozilla trusts a root. permitted_dns: empty for every name. sources: where the limit is written."""
+    """How far Mozilla trusts a root.
+
+    permitted_dns: empty for every name. sources: where the limit is written.
+    """
 
     sha256: str
     subject: str
@@ -27,19 +32,21 @@ class RootLimit:
     permitted_dns: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
-    def refusal(self, leaf: DecodedCertificate) -> str:
-        """Say why the root does not vouch for the leaf although a path leads to it, or "" if it does.
+    def refusal(self, leaf: DecodedCertificate, checks: ConstraintChecks) -> str:
+        """Say why the root does not vouch for a leaf to which a path leads, or "" if it does.
 
-        Source: https://wiki.mozilla.org/CA/Additional_Trust_Changes: what counts is the leaf's notBefore, not the clock.
+        Raises TooComplexError. Source: https://wiki.mozilla.org/CA/Additional_Trust_Changes: what
+        counts is the leaf's notBefore, not the clock.
         """
         if self.distrust_after is not None and leaf.view.not_before > self.distrust_after:
             return (
-                f"Mozilla trusts the root {self.subject} for certificates issued until {self.distrust_after:%Y-%m-%d %H:%M:%S} UTC only (distrust-after);"
+                f"Mozilla trusts the root {self.subject} for certificates issued until"
+                f" {self.distrust_after:%Y-%m-%d %H:%M:%S} UTC only (distrust-after);"
                 f" this one is from {leaf.view.not_before:%Y-%m-%d %H:%M:%S} UTC"
             )
-        permitted = x509.NameConstraints([x509.DNSName(one) for one in self.permitted_dns], None) if self.permitted_dns else None
-        if permitted is not None and not is_permitted(permitted, leaf):
-            return f"Mozilla trusts the root {self.subject} for names under {', '.join(self.permitted_dns)} only"
+        if self.permitted_dns and not checks.lie_within(self.permitted_dns, leaf):
+            permitted = ", ".join(self.permitted_dns)
+            return f"Mozilla trusts the root {self.subject} for names under {permitted} only"
         return ""
 
 
@@ -59,14 +66,19 @@ def mozilla_roots() -> tuple[bytes, ...]:
 
 @cache
 def mozilla_limits() -> Mapping[str, RootLimit]:
-    """Return the limits of Mozilla's roots by SHA-256. The file says of what day they are; limits set later are not known."""
+    """Return the limits of Mozilla's roots by SHA-256.
+
+    The file says of what day they are; limits set later are not known.
+    """
     return limits_by_root([_limit(one) for one in root_limits_document()["roots"]])
 
 
 @cache
 def root_limits_document() -> Mapping[str, Any]:
     """Return the file of limits."""
-    return tomllib.loads((resources.files("otpc_policy.pki") / "root_limits.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(
+        (resources.files("otpc_policy.pki") / "root_limits.toml").read_text(encoding="utf-8")
+    )
 
 
 def _limit(entry: Mapping[str, Any]) -> RootLimit:

@@ -1,56 +1,146 @@
-"""Which certificates may lead from a leaf to an anchor, in which order: a search by names and signatures, bounded whatever was served.
+"""Which certificates may lead from a leaf to an anchor, in which order, by names and signatures.
 
-The verifier of cryptography searches for itself, and never ends on certificates that certify each other: a dozen with two names and one
-key keep it busy for hours (cryptography 46). So it is only ever given one path, and no more than a few paths of a chain are tried.
-Source: RFC 4158 2.4.1, 3.5 (loop detection, and trying the likely first).
+The verifier of cryptography searches for itself, and never ends on certificates that certify each
+other: a dozen with two names and one key keep it busy for hours (cryptography 46). It also compares
+name constraints before it has seen whether a signature is good. So it is only ever given one path
+with one anchor, of which every signature has been verified here before, and on which it has no
+choice: each certificate is signed by the next one and by no other one on the path. A path that
+gives a choice has a shorter one within, from the same leaf to the same anchor, and that one is
+found first.
+
+Every step of the search is paid for, and so is every signature. Source: RFC 4158 2.4.1, 3.5 (loop
+detection, and trying the likely first).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from otpc_policy.pki.anchors import AnchorSet
+from otpc_policy.pki.budget import TooComplexError, Work
 from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.signatures import SignatureChecks
 
 # The depth to which cryptography's verifier goes. Public paths have one to three intermediates.
 MAX_INTERMEDIATES = 8
-# Two roads for each of two cross-signed intermediates are four; the rest is for the careless.
-MAX_PATHS = 16
 # An authority that renews its key certifies new with old and old with new (RFC 4210 4.4).
 _MAX_SAME_NAME = 3
+# Looking through the certificates for those that may come next; there are at most fifteen.
+_UNITS_PER_STEP = 15
+
+Path = tuple[DecodedCertificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A path by signatures: each certificate was signed by the next, the last by the anchor.
+
+    certificates: leaf first, without the anchor.
+    """
+
+    certificates: Path
+    anchor: DecodedCertificate
+
+    def is_valid_at(self, at: datetime) -> bool:
+        """The instant lies in the validity of every certificate, the anchor's included."""
+        return all(one.is_valid_at(at) for one in (*self.certificates, self.anchor))
 
 
 def candidate_paths(
-    leaf: DecodedCertificate, intermediates: Sequence[DecodedCertificate], anchors: AnchorSet, checks: SignatureChecks, at: datetime
-) -> Iterator[tuple[DecodedCertificate, ...]]:
-    """Yield paths for the verifier to prove, leaf first, without the anchor; at most MAX_PATHS.
+    leaf: DecodedCertificate,
+    intermediates: Sequence[DecodedCertificate],
+    anchors: AnchorSet,
+    checks: SignatureChecks,
+    at: datetime,
+) -> Iterator[Candidate]:
+    """Yield paths whose names and signatures are good, for somebody to prove the rest.
 
-    Where there is a choice, signatures tell: an anchor before a certificate, one that is valid at the instant before others, then as served.
-    Where only one certificate bears the name, its signature is left to the verifier, which looks at every one: a second look would be
-    a sixth of what a chain costs, and a wrong signature ends the path there as it would here.
-    No name and key comes twice on a path: it would lead nowhere that it does not lead without the loop.
+    Where there is a choice, an anchor comes before a certificate, one that is valid at the instant
+    before others, then as served. Raises TooComplexError in between: there may be more paths.
     """
-    ordered = sorted((one for one in intermediates if one.is_ca), key=lambda one: not one.is_valid_at(at))
-    for number, path in enumerate(_extensions((leaf,), ordered, anchors, checks)):
-        if number == MAX_PATHS:
-            return
-        yield path
+    authorities = [one for one in intermediates if one.is_ca]
+    ordered = sorted(authorities, key=lambda one: not one.is_valid_at(at))
+    yield from _extensions((leaf,), ordered, anchors, checks)
 
 
 def _extensions(
-    path: tuple[DecodedCertificate, ...], intermediates: Sequence[DecodedCertificate], anchors: AnchorSet, checks: SignatureChecks
-) -> Iterator[tuple[DecodedCertificate, ...]]:
-    last = path[-1]
-    if any(checks.has_issued(anchor, last) for anchor in anchors.by_subject.get(last.view.issuer, ())):
-        yield path
+    path: Path,
+    intermediates: Sequence[DecodedCertificate],
+    anchors: AnchorSet,
+    checks: SignatureChecks,
+) -> Iterator[Candidate]:
+    checks.budget.spend(
+        _UNITS_PER_STEP, Work.SEARCH, "too many paths lead through its certificates"
+    )
+    for anchor in anchors.by_subject.get(path[-1].view.issuer, ()):
+        if _leads_on(anchor, path, checks):
+            yield Candidate(path, anchor)
     if len(path) > MAX_INTERMEDIATES:
         return
-    named = [one for one in intermediates if one.view.subject == last.view.issuer]
-    for one in named:
-        if _leads_on(one, path) and (len(named) == 1 or checks.has_issued(one, last)):
+    for one in intermediates:
+        if _same_name(one, path) < _MAX_SAME_NAME and _leads_on(one, path, checks):
             yield from _extensions((*path, one), intermediates, anchors, checks)
 
 
-def _leads_on(one: DecodedCertificate, path: Sequence[DecodedCertificate]) -> bool:
+def _same_name(one: DecodedCertificate, path: Path) -> int:
+    return sum(other.view.subject == one.view.subject for other in path)
+
+
+def _leads_on(one: DecodedCertificate, path: Path, checks: SignatureChecks) -> bool:
+    """The certificate issued the last one of the path, and no other there is its issuer or issued.
+
+    No name and key comes twice: it would lead nowhere that it does not lead without the loop. A key
+    can be written in more than one way, so among certificates of one name it is the signatures that
+    tell.
+    """
+    last = path[-1]
+    if one.view.subject != last.view.issuer:
+        return False
     of_same_name = [other for other in path if other.view.subject == one.view.subject]
-    return len(of_same_name) < _MAX_SAME_NAME and all(other.view.spki_sha256 != one.view.spki_sha256 for other in of_same_name)
+    return (
+        all(other.view.spki_sha256 != one.view.spki_sha256 for other in of_same_name)
+        and checks.has_issued(one, last)
+        and not any(checks.has_issued(one, lower) for lower in path[:-1])
+        and not any(checks.has_issued(other, last) for other in of_same_name)
+    )
+
+
+def may_lead_to_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
+    """A certificate that was not read may stand on a path to one of the anchors, or be one of them.
+
+    Signatures alone tell, and they are verified without reading what a certificate says. So where
+    this is False, nothing that is in the unread certificates could make a path. Where a signature
+    itself cannot be paid for, it is True.
+    """
+    try:
+        return _reaches_anchor(served, sets)
+    except TooComplexError:
+        return True
+
+
+def _reaches_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
+    if None in served.skeletons.values() or any(None in one.skeletons for one in sets):
+        return True
+    has_issued = served.checks.has_issued
+    authorities = [
+        (position, one)
+        for position in range(1, len(served.certificates))
+        if (one := served.signed(position)) is not None
+    ]
+    leaf = served.signed(0)
+    # Each certificate that is reached, and whether on the way there one was not read.
+    reached = [] if leaf is None else [(leaf, 0 in served.unread)]
+    seen = set()
+    while reached:
+        lower, is_unread = reached.pop()
+        for anchors in sets:
+            known = anchors.by_subject.get(lower.view.issuer, ()) if is_unread else ()
+            if any(has_issued(one, lower) for one in (*known, *anchors.skeletons) if one):
+                return True
+        for position, upper in authorities:
+            step = (position, is_unread or position in served.unread)
+            if step not in seen and has_issued(upper, lower):
+                seen.add(step)
+                reached.append((upper, step[1]))
+    return False

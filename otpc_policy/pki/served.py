@@ -1,45 +1,69 @@
-"""The chain as served: what names and signatures prove between the certificates themselves, without any trust."""
+"""The chain as served: what names and signatures prove between certificates, without any trust."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from otpc_policy.core.errors import MalformedCertificate
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.budget import TooComplexError, WorkBudget
+from otpc_policy.pki.certificate import (
+    DecodedCertificate,
+    Skeleton,
+    read_certificate,
+    skeleton_or_none,
+)
 from otpc_policy.pki.judgement import MalformedEntry
-from otpc_policy.pki.signatures import SignatureChecks, is_too_costly
+from otpc_policy.pki.signatures import SignatureChecks, Signed, is_too_costly
 
 # As many as ValidateCertificate accepts; public chains have 2 to 4.
 MAX_CERTIFICATES = 16
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class ServedChain:
-    """Decoded certificates by position, leaf first, and the signatures between them that were checked.
+    """Decoded certificates by position, leaf first, and which signatures between them were checked.
 
-    left_out: how many certificates beyond the sixteenth were not looked at.
+    unread: by position, why a certificate was not read, for people. skeletons: of exactly those;
+    None where not even that could be had. left_out: how many certificates after the sixteenth were
+    not looked at.
     """
 
     certificates: tuple[DecodedCertificate | None, ...]
     malformed: tuple[MalformedEntry, ...]
+    unread: Mapping[int, str]
+    skeletons: Mapping[int, Skeleton | None]
     left_out: int
-    checks: SignatureChecks = field(default_factory=SignatureChecks)
+    checks: SignatureChecks
+
+    @property
+    def budget(self) -> WorkBudget:
+        """The budget of everything that is judged about this chain."""
+        return self.checks.budget
 
     @property
     def leaf(self) -> DecodedCertificate | None:
-        """The first certificate, if it can be decoded."""
+        """The first certificate, if it could be read."""
         return self.certificates[0] if self.certificates else None
 
+    def signed(self, position: int) -> Signed | None:
+        """Return the certificate, or its skeleton if no more of it was read."""
+        return self.certificates[position] or self.skeletons.get(position)
+
     def intermediates(self) -> list[DecodedCertificate]:
-        """Return what may stand between leaf and anchor, each once: certificates whose checks are cheap enough to be tried."""
-        unique = {one.view.sha256: one for one in self.certificates[1:] if one is not None and not is_too_costly(one)}
+        """Return what may stand between leaf and anchor, each once.
+
+        Only certificates with whose keys a signature can be verified at a bearable cost.
+        """
+        served = [one for one in self.certificates[1:] if one is not None]
+        unique = {one.view.sha256: one for one in served if not is_too_costly(one)}
         return list(unique.values())
 
     def path(self) -> tuple[int, ...]:
-        """Return the positions of the path from the leaf that names and signatures prove, in served order where there is a choice.
+        """Return the positions of the path from the leaf that names and signatures prove.
 
-        It goes on until no served certificate issued the last one; a self-issued certificate ends it. Empty if the leaf is malformed.
+        In served order where there is a choice. It goes on until no served certificate issued the
+        last one; a self-issued certificate ends it. Empty if the leaf was not read. Raises
+        TooComplexError.
         """
         path: list[int] = []
         following = None if self.leaf is None else 0
@@ -48,19 +72,37 @@ class ServedChain:
             following = self._issuer_of(following, path)
         return tuple(path)
 
+    def issuer_of_leaf(self) -> DecodedCertificate | None:
+        """Return the served certificate that issued the leaf, None if there is none.
+
+        Raises TooComplexError too where it may be one of those that were not read.
+        """
+        issuer = None if self.leaf is None else self._issuer_of(0, (0,))
+        if issuer is None and self.unread:
+            raise TooComplexError(next(iter(self.unread.values())))
+        return None if issuer is None else self.certificates[issuer]
+
     def along(self, path: Sequence[int]) -> tuple[DecodedCertificate, ...]:
-        """Return the certificates at these positions, which a path holds only if they could be decoded."""
+        """Return the certificates at these positions, which a path holds only if they were read."""
         return tuple(one for one in (self.certificates[index] for index in path) if one is not None)
 
     def is_misordered(self) -> bool:
-        """Something other than "each certificate certifies the one before it" was served: reordered, alien, repeated or too many.
+        """It is not proven that each certificate certifies the one before it.
 
-        Malformed ones are passed over; they are a finding of their own. Source: RFC 5246 7.4.2.
+        Reordered, alien, repeated or too many. Malformed ones are passed over; they are a finding
+        of their own. Source: RFC 5246 7.4.2.
         """
-        readable = [one for one in self.certificates if one is not None]
-        unique = {one.view.sha256 for one in readable}
-        follows = all(self.checks.has_issued(parent, child) for child, parent in pairwise(readable))
-        return self.left_out > 0 or len(unique) != len(readable) or not follows
+        malformed = {entry.index for entry in self.malformed}
+        positions = [one for one in range(len(self.certificates)) if one not in malformed]
+        known = [one for one in map(self.signed, positions) if one is not None]
+        unique = {one.view.sha256 for one in known}
+        if self.left_out > 0 or not len(positions) == len(known) == len(unique):
+            return True
+        has_issued = self.checks.has_issued
+        try:
+            return not all(has_issued(parent, child) for child, parent in pairwise(known))
+        except TooComplexError:
+            return True
 
     def _issuer_of(self, child: int, path: Sequence[int]) -> int | None:
         lower = self.certificates[child]
@@ -73,18 +115,34 @@ class ServedChain:
         return None
 
 
-def read_chain(ders: Sequence[bytes]) -> ServedChain:
-    """Decode a served chain, whatever its bytes are."""
+def read_chain(ders: Sequence[bytes], budget: WorkBudget | None = None) -> ServedChain:
+    """Decode a served chain, whatever its bytes are, as far as the budget allows; the leaf first.
+
+    budget: of everything that will be judged about the chain. None: as much as any chain.
+    """
+    budget = WorkBudget() if budget is None else budget
     certificates: list[DecodedCertificate | None] = []
     malformed: list[MalformedEntry] = []
+    unread: dict[int, str] = {}
+    skeletons: dict[int, Skeleton | None] = {}
     for index, der in enumerate(ders[:MAX_CERTIFICATES]):
+        certificate, what = None, f"certificate {index} of the chain" if index else "the leaf"
         try:
-            certificates.append(_decode_issuer(der) if index else decode_certificate(der))
+            certificate = read_certificate(der, budget, what, keep=index > 0)
         except MalformedCertificate as error:
-            certificates.append(None)
             malformed.append(MalformedEntry(index, str(error)))
-    return ServedChain(tuple(certificates), tuple(malformed), max(0, len(ders) - MAX_CERTIFICATES))
-
-
-# Few issuers stand above many leaves. What cannot be decoded raises each time, and is not kept.
-_decode_issuer = lru_cache(maxsize=512)(decode_certificate)
+        except TooComplexError as error:
+            try:
+                skeletons[index] = skeleton_or_none(der, budget)
+                unread[index] = str(error)
+            except MalformedCertificate as flaw:
+                malformed.append(MalformedEntry(index, str(flaw)))
+        certificates.append(certificate)
+    return ServedChain(
+        certificates=tuple(certificates),
+        malformed=tuple(malformed),
+        unread=unread,
+        skeletons=skeletons,
+        left_out=max(0, len(ders) - MAX_CERTIFICATES),
+        checks=SignatureChecks(budget),
+    )

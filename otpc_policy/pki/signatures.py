@@ -1,89 +1,114 @@
-"""Whose key made a certificate's signature, each pair asked about once, with a bound on all that hostile chains can ask for."""
+"""Whose key made a certificate's signature: each pair is asked about once, and paid for before."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate
+from otpc_policy.pki.budget import Work, WorkBudget
+from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, Skeleton
+from otpc_policy.pki.signature_cost import signature_units
 
-# A chain of 16 in good order needs 15. What is asked for beyond the bound counts as not issued: the chain is then untrusted, never trusted.
-MAX_SIGNATURE_CHECKS = 64
-# The largest key in Mozilla's program has 4096 bits. One check with 16384 bits takes milliseconds, and a path search makes many.
+# The largest key in Mozilla's program has 4096 bits. A key of 16384 bits costs milliseconds.
 _MAX_RSA_BITS = 8192
-# OpenSSL's bound for large moduli. Without it, a check with an exponent as long as the modulus costs as much as a hundred.
+# OpenSSL's bound for large moduli. Without it, a check with an exponent as long as the modulus
+# costs as much as a hundred.
 _MAX_RSA_EXPONENT_BITS = 64
+_WEAK_HASHES = ("sha1", "md5")
+
+TOO_MANY_SIGNATURES = "its signatures are too many or too costly to be verified"
+
+
+# A certificate as far as signatures go.
+Signed = Skeleton | DecodedCertificate
 
 
 @dataclass(slots=True, eq=False)
 class SignatureChecks:
-    """Answers about one chain. made: how many signatures were asked about for them; an issuer's counts too if it is known from another chain."""
+    """Answers about one chain, each found once. made: how many signatures were asked about."""
 
+    budget: WorkBudget
     made: int = 0
     _issued: dict[tuple[str, str], bool] = field(default_factory=dict)
 
-    def has_issued(self, parent: DecodedCertificate, child: DecodedCertificate) -> bool:
-        """Names chain and the parent's key made the child's signature, be it a weak one. Says nothing about the parent's right to issue."""
+    def has_issued(self, parent: Signed, child: Signed) -> bool:
+        """Names chain and the parent's key made the child's signature, be it a weak one.
+
+        Says nothing about the parent's right to issue. Raises TooComplexError.
+        """
         if child.view.issuer != parent.view.subject:
             return False
         pair = (parent.view.sha256, child.view.sha256)
         if pair not in self._issued:
-            if self.made >= MAX_SIGNATURE_CHECKS:
-                return False
-            self.made += 1
-            self._issued[pair] = _issuer_is_signed_by(child, parent) if child.is_ca else _is_signed_by(child, parent)
+            self._issued[pair] = self._verify(parent, child)
         return self._issued[pair]
 
-    def take_for_issued(self, path: Sequence[DecodedCertificate]) -> None:
-        """Remember that each certificate was issued by the next one, as the verifier has proven: it asks for as much as has_issued, and more."""
-        self._issued.update({(parent.view.sha256, child.view.sha256): True for child, parent in pairwise(path)})
+    def has_issued_by_strong_hash(self, parent: Signed, child: Signed) -> bool:
+        """The same, and no collision can have moved the signature from another certificate."""
+        return child.view.signature_hash not in _WEAK_HASHES and self.has_issued(parent, child)
+
+    def units_of(self, parent: Signed, child: Signed) -> int:
+        """Return what it costs to verify one signature."""
+        return signature_units(parent.key_units, len(child.view.der), child.cost.outside)
+
+    def _verify(self, parent: Signed, child: Signed) -> bool:
+        if is_too_costly(parent):
+            return False
+        self.budget.spend(self.units_of(parent, child), Work.SIGNATURES, TOO_MANY_SIGNATURES)
+        self.made += 1
+        known = _answers(parent.view.sha256, child.view.sha256)
+        if not known:
+            known.append(_is_signed_by(child, parent))
+        return known[0]
 
 
-def _is_signed_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
-    return is_issued_by(child, parent) or _is_weakly_signed_by(child, parent)
-
-
-# Few issuers stand above many leaves, as objects too (served._decode_issuer). What is kept is arithmetic, true for ever; the bound holds all the same.
-_issuer_is_signed_by = lru_cache(maxsize=256)(_is_signed_by)
-
-
-def is_issued_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
-    """Names chain and the parent's key made the child's signature. Says nothing about the parent's right to issue."""
-    if is_too_costly(parent):
-        return False
+def _is_signed_by(child: Signed, parent: Signed) -> bool:
     try:
         child.certificate.verify_directly_issued_by(parent.certificate)
     except (InvalidSignature, *DECODING_ERRORS):
-        return False
+        return _is_weakly_signed_by(child, parent)
     return True
 
 
-def is_too_costly(certificate: DecodedCertificate) -> bool:
+# A chain is judged under several policies, and again when it is seen again. What is kept is
+# arithmetic, true for ever, and costs the same units; an answer takes 300 bytes.
+@lru_cache(maxsize=4_096)
+def _answers(_parent_sha256: str, _child_sha256: str) -> list[bool]:
+    """Return where the answer about these two stands, once somebody has found it."""
+    return []
+
+
+def is_too_costly(certificate: Signed) -> bool:
     """A look at a signature by this key would cost so much that none is worth it."""
     if certificate.view.key_bits > _MAX_RSA_BITS:
         return True
-    key = certificate.certificate.public_key() if certificate.view.key_name.startswith("RSA ") else None
-    return isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e.bit_length() > _MAX_RSA_EXPONENT_BITS
-
-
-def _is_weakly_signed_by(child: DecodedCertificate, parent: DecodedCertificate) -> bool:
-    """The parent's key made the child's SHA-1 or MD5 signature. It tells the served order and lends no trust.
-
-    cryptography refuses such signatures in verify_directly_issued_by; without this a chain with one would be called incomplete as well.
-    """
-    if child.view.signature_hash not in ("sha1", "md5") or is_too_costly(parent):
+    if not certificate.view.key_name.startswith("RSA "):
         return False
+    key = certificate.certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    return key.public_numbers().e.bit_length() > _MAX_RSA_EXPONENT_BITS
+
+
+def _is_weakly_signed_by(child: Signed, parent: Signed) -> bool:
+    """The parent's key made the child's SHA-1 or MD5 signature: that tells the order, no more.
+
+    cryptography refuses such signatures in verify_directly_issued_by; without this a chain with one
+    would be called incomplete as well.
+    """
+    if child.view.signature_hash not in _WEAK_HASHES:
+        return False
+    certificate = child.certificate
     try:
-        algorithm, key = child.certificate.signature_hash_algorithm, parent.certificate.public_key()
+        algorithm, key = certificate.signature_hash_algorithm, parent.certificate.public_key()
+        signature, signed = certificate.signature, certificate.tbs_certificate_bytes
         if algorithm is None:
             return False
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(child.certificate.signature, child.certificate.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(child.certificate.signature, child.certificate.tbs_certificate_bytes, ec.ECDSA(algorithm))
+            key.verify(signature, signed, ec.ECDSA(algorithm))
         else:
             return False
     except (InvalidSignature, *DECODING_ERRORS):

@@ -11,6 +11,7 @@ from otpc_policy.policy.finding import Effect, FindingEvidence
 from otpc_policy.policy.parameters import Parameter
 
 MEASUREMENT_INCOMPLETE = "MEASUREMENT_INCOMPLETE"
+CERTIFICATE_CHAIN_TOO_COMPLEX = "CERTIFICATE_CHAIN_TOO_COMPLEX"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Whether a server proved the key of the leaf that it presented: the signature in its flight is verified with that key."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -48,7 +49,10 @@ def proves_key(flight: ServerFlight) -> bool:
 def public_key(leaf: bytes) -> PublicKeyTypes | None:
     """Return the key of a certificate in DER; None where it cannot be read, or a look with it costs too much."""
     try:
-        key = x509.load_der_x509_certificate(leaf).public_key()
+        with warnings.catch_warnings():
+            # Oddities such as a negative serial number are for programmers.
+            warnings.simplefilter("ignore")
+            key = x509.load_der_x509_certificate(leaf).public_key()
     except _UNREADABLE:
         return None
     if isinstance(key, rsa.RSAPublicKey):

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.pki.certificate import DECODING_ERRORS
 from otpc_policy.settings import Settings
 
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -86,7 +87,7 @@ class RotatingCredentials:
         certificate_key = private_key = None
         try:
             certificate_key = _public_bytes(x509.load_pem_x509_certificates(contents[self._certificate_file])[0].public_key())
-        except (ValueError, UnsupportedAlgorithm):
+        except DECODING_ERRORS:
             problems.append(f"{self._certificate_file}: holds no readable certificate (PEM)")
         try:
             private_key = _public_bytes(load_pem_private_key(contents[self._key_file], password=None).public_key())
@@ -97,7 +98,7 @@ class RotatingCredentials:
         if self._client_ca_file is not None:
             try:
                 x509.load_pem_x509_certificates(contents[self._client_ca_file])
-            except ValueError:
+            except DECODING_ERRORS:
                 problems.append(f"{self._client_ca_file}: holds no readable certificate (PEM)")
         return problems
 

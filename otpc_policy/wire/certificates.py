@@ -1,19 +1,42 @@
-"""Certificates for people: what a decoded one shows, and what little one shows that cannot be decoded."""
+"""Certificates for people: all that one shows that can be read, and what little one shows that cannot."""
 
 import hashlib
 
 from otpc_policy.core.errors import MalformedCertificate
-from otpc_policy.pki.certificate import view_certificate
+from otpc_policy.pki.budget import TooComplexError, WorkBudget
+from otpc_policy.pki.certificate import read_certificate
+from otpc_policy.pki.judgement import CertificateView
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.times import to_timestamp
 
+# For all certificates of one answer; units as in otpc_policy.pki.budget. A leaf of 4,000 names costs 6,000.
+_ANSWER_UNITS = 8_000
 
-def certificate_message(der: bytes) -> pb.CertificateObservation:
-    """Return everything about a certificate; of one that cannot be decoded only its bytes and their SHA-256."""
-    try:
-        view = view_certificate(der)
-    except MalformedCertificate:
-        return pb.CertificateObservation(der=der, sha256=hashlib.sha256(der).hexdigest())
+
+class CertificateMessages:
+    """The certificates of one answer, each read once however many deployments serve it."""
+
+    def __init__(self) -> None:
+        self._budget = WorkBudget(_ANSWER_UNITS)
+        self._made: dict[bytes, pb.CertificateObservation] = {}
+
+    def of(self, der: bytes) -> pb.CertificateObservation:
+        """Return everything about a certificate.
+
+        Of one that cannot be decoded, or has too much to be shown here, its bytes and their SHA-256.
+        """
+        if der not in self._made:
+            self._made[der] = self._message(der)
+        return self._made[der]
+
+    def _message(self, der: bytes) -> pb.CertificateObservation:
+        try:
+            return _message(read_certificate(der, self._budget, "the certificate").view)
+        except (MalformedCertificate, TooComplexError):
+            return pb.CertificateObservation(der=der, sha256=hashlib.sha256(der).hexdigest())
+
+
+def _message(view: CertificateView) -> pb.CertificateObservation:
     bits = str(view.key_bits)
     return pb.CertificateObservation(
         der=view.der,

@@ -15,7 +15,7 @@ from otpc_policy.core.facts import (
 )
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire.certificates import certificate_message
+from otpc_policy.wire.certificates import CertificateMessages
 from otpc_policy.wire.times import to_duration, to_timestamp
 from otpc_policy.wire.vocabulary import CLIENT_AUTHS, EVIDENCES, HTTP_SERVICES, KEY_TYPES, SUPPORTS, VERSIONS
 
@@ -25,7 +25,8 @@ def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
 
     An address that belongs to the endpoint and was not measured, or must not be, stands there too: reachable UNKNOWN, with the reason as its remark.
     """
-    message = pb.EndpointObservation(canonical_host=facts.host, port=facts.port, addresses=map(_address, facts.addresses))
+    certificates = CertificateMessages()
+    message = pb.EndpointObservation(canonical_host=facts.host, port=facts.port, addresses=(_address(one, certificates) for one in facts.addresses))
     not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (*facts.unmeasured, *facts.forbidden)
     for left_out in not_measured:
         message.addresses.add(
@@ -34,13 +35,13 @@ def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
     return message
 
 
-def _address(facts: AddressFacts) -> pb.AddressObservation:
+def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.AddressObservation:
     return pb.AddressObservation(
         address=facts.address,
         reachable=SUPPORTS[facts.reachable],
         protocols=map(_version, facts.versions),
         cipher_suites=map(_cipher_suite, facts.cipher_suites),
-        certificate_deployments=map(_deployment, facts.deployments),
+        certificate_deployments=(_deployment(one, certificates) for one in facts.deployments),
         client_auth=CLIENT_AUTHS[facts.client_auth],
         http=HTTP_SERVICES[facts.http],
         connections_used=facts.connections_used,
@@ -97,12 +98,12 @@ def _cipher_suite(fact: CipherSuiteFact) -> pb.CipherSuiteObservation:
     )
 
 
-def _deployment(fact: DeploymentFact) -> pb.CertificateDeployment:
+def _deployment(fact: DeploymentFact, certificates: CertificateMessages) -> pb.CertificateDeployment:
     return pb.CertificateDeployment(
         version=VERSIONS[fact.version],
         key_type=KEY_TYPES[fact.key_type],
         support=SUPPORTS[fact.support],
         evidence=EVIDENCES[fact.evidence],
-        certificates=map(certificate_message, fact.chain),
+        certificates=map(certificates.of, fact.chain),
         stapled_ocsp_response=fact.stapled_ocsp_response or b"",
     )

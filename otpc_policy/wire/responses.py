@@ -14,7 +14,7 @@ from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.policy.finding import Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire.certificates import certificate_message
+from otpc_policy.wire.certificates import CertificateMessages
 from otpc_policy.wire.observations import observation_message
 from otpc_policy.wire.policies import applied_partner_message, applied_policy_message
 from otpc_policy.wire.times import to_duration, to_timestamp, write_timestamp
@@ -124,7 +124,7 @@ def validate_response(
             check_id=check_id,
             configuration_revision=configuration_revision,
         ),
-        certificates=map(certificate_message, chain) if view == pb.VIEW_FULL else None,
+        certificates=map(CertificateMessages().of, chain) if view == pb.VIEW_FULL else None,
         partner=applied_partner_message(partner_id, partner_policy),
     )
 

@@ -3,6 +3,7 @@
 from functools import cache
 
 from tests.chains.case import ChainCase
+from tests.chains.complexity_cases import complexity_cases
 from tests.chains.constraint_cases import constraint_cases
 from tests.chains.encoding_cases import encoding_cases
 from tests.chains.extension_cases import extension_cases
@@ -21,6 +22,7 @@ GROUPS = {
     "The right to issue and to serve": right_cases,
     "Names": name_cases,
     "Name constraints": constraint_cases,
+    "What costs too much": complexity_cases,
     "Other extensions": extension_cases,
     "Keys and signatures": key_cases,
     "Encoding": encoding_cases,

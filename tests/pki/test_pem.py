@@ -22,6 +22,7 @@ PEM = ISSUED.chain_pem.decode("ascii")
         PEM.replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE").replace("END CERTIFICATE", "END X509 CERTIFICATE"),
         "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n" + PEM,
         PEM.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n"),
+        PEM.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n").replace("\n", "\r"),
     ],
 )
 def test_certificates_come_out_in_order(text: str) -> None:
@@ -66,6 +67,8 @@ def test_hostile_text_is_read_in_linear_time() -> None:
         read_pem_bundle("-----BEGIN X-----\n" * 15_000)
     with pytest.raises(ValueError, match="no certificate"):
         read_pem_bundle("-----BEGIN X-----\n-----END X-----\n" * 7_500)
+    for body in ("\n" * 260_000, ":" + "\n" * 260_000, "A" * 260_000 + "\n:\n"):
+        assert len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----")) == 1
     assert time.process_time() - began < 2
 
 

@@ -1,11 +1,14 @@
 """The certificate rules on judgements written by hand: pass, fail, unknown, exact boundary."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.judgement import ChainJudgement, MalformedEntry, NameMatch, StapleStatus, TrustSource
+from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules.chain import CERTIFICATE_CHAIN, CERTIFICATE_KEY, CERTIFICATE_REVOCATION
 from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
@@ -14,6 +17,12 @@ from tests.support.facts import NOW
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 _MALFORMED_LEAF = make_judgement(None, malformed=(MalformedEntry(0, "its structure cannot be decoded"),), path=(), name=NameMatch.MISMATCH)
+_TOO_COMPLEX, _REASON = "CERTIFICATE_CHAIN_TOO_COMPLEX", "4,000 names and 260 subtrees"
+# A leaf that was read, one without its extensions, and one of which nothing was, below issuers that nobody could decide about.
+_UNDECIDED = make_judgement(trust=TrustSource.UNDECIDED, trusted_if_valid=False, trust_failure=_REASON, path=(0,))
+_UNREAD: dict[str, Any] = {"leaf_unread": _REASON, "name": NameMatch.UNDECIDED, "staple": StapleStatus.UNDECIDED, "staple_detail": _REASON}
+_UNREAD_LEAF = replace(_UNDECIDED, **_UNREAD)
+_NOTHING_OF_THE_LEAF = replace(_UNDECIDED, **_UNREAD, certificates=(None,), path=())
 _UNTRUSTED, _BY_ANCHOR = "CERTIFICATE_UNTRUSTED", "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"
 
 
@@ -129,6 +138,41 @@ def test_the_strangest_dates_are_no_error(not_after: datetime) -> None:
 )
 def test_the_chain_must_be_complete_in_order_and_readable(judgement: ChainJudgement, expected: list[str]) -> None:
     assert reported(CERTIFICATE_CHAIN, judgement) == expected
+
+
+@pytest.mark.parametrize("judgement", [_UNDECIDED, _UNREAD_LEAF, _NOTHING_OF_THE_LEAF])
+@pytest.mark.parametrize("rule", [CERTIFICATE_TRUST, CERTIFICATE_VALIDITY, CERTIFICATE_KEY])
+def test_a_path_that_costs_too_much_is_neither_trusted_nor_denied(rule: Rule, judgement: ChainJudgement) -> None:
+    (found,) = reports(rule, judgement)
+    assert found.code == _TOO_COMPLEX
+    assert _REASON in found.message
+
+
+@pytest.mark.parametrize(
+    ("rule", "judgement", "expected"),
+    [
+        (CERTIFICATE_NAME, _UNDECIDED, []),
+        (CERTIFICATE_NAME, _UNREAD_LEAF, [_TOO_COMPLEX]),
+        (CERTIFICATE_CHAIN, _UNREAD_LEAF, []),
+        (CERTIFICATE_REVOCATION, _UNDECIDED, []),
+        (CERTIFICATE_REVOCATION, make_judgement(staple=StapleStatus.UNDECIDED, staple_detail=_REASON), [_TOO_COMPLEX]),
+        # Whether it demands a staple stands in its extensions.
+        (CERTIFICATE_REVOCATION, replace(_UNREAD_LEAF, staple=StapleStatus.ABSENT), [_TOO_COMPLEX]),
+        (CERTIFICATE_REVOCATION, replace(_NOTHING_OF_THE_LEAF, staple=StapleStatus.ABSENT), [_TOO_COMPLEX]),
+        (CERTIFICATE_TRUST, replace(_UNREAD_LEAF, trust=TrustSource.NOTHING), [_UNTRUSTED]),
+        (CERTIFICATE_TRUST, replace(_UNREAD_LEAF, trust=TrustSource.PIN), [_BY_ANCHOR]),
+    ],
+)
+def test_what_was_not_read_of_a_leaf_is_undecided(rule: Rule, judgement: ChainJudgement, expected: list[str]) -> None:
+    assert reported(rule, judgement) == expected
+
+
+def test_an_undecided_path_hides_no_fault_of_the_leaf() -> None:
+    expired = replace(_UNDECIDED, certificates=(make_view(not_after=NOW - _DAY, key_type=KeyType.RSA, key_bits=1024),))
+    assert reported(CERTIFICATE_VALIDITY, expired) == [_TOO_COMPLEX, "CERTIFICATE_EXPIRED"]
+    assert reported(CERTIFICATE_KEY, expired) == [_TOO_COMPLEX, "CERTIFICATE_KEY_WEAK"]
+    assert reported(CERTIFICATE_VALIDITY, replace(expired, **_UNREAD)) == [_TOO_COMPLEX, "CERTIFICATE_EXPIRED"]
+    assert reported(CERTIFICATE_NAME, replace(_UNDECIDED, name=NameMatch.MISMATCH)) == ["CERTIFICATE_NAME_MISMATCH"]
 
 
 @pytest.mark.parametrize("rule", [CERTIFICATE_VALIDITY, CERTIFICATE_KEY, CERTIFICATE_REVOCATION])

@@ -168,6 +168,66 @@ def test_a_leaf_that_cannot_be_decoded_is_malformed_and_denied() -> None:
     assert (decision, ("CERTIFICATE_MALFORMED", "deny") in findings) == ("DENY", True)
 
 
+def names(number: int) -> tuple[str, ...]:
+    """HOST and others below it."""
+    return (HOST, *(f"n{one}.{HOST}" for one in range(number - 1)))
+
+
+def fenced(number: int) -> CertificateAuthority:
+    """An authority whose constraints permit names below HOST, and that many others."""
+    permitted = (*(f"d{one}.example" for one in range(number - 1)), HOST)
+    return root().intermediate(f"Fenced {number}", permitted_dns=permitted, not_before=NOW - DAY, not_after=NOW + 900 * DAY)
+
+
+VALID: dict[str, Any] = {"not_before": NOW - DAY, "not_after": NOW + 90 * DAY}
+TOO_COMPLEX, MISORDERED = ("CERTIFICATE_CHAIN_TOO_COMPLEX", "indeterminate"), ("CERTIFICATE_CHAIN_MISORDERED", "advisory")
+# 4,000 x 260 comparisons, and a leaf that is not even read.
+COMPLEX = fenced(260).issue(dns=names(4_000), **VALID)
+UNREAD = root().issue(dns=names(20_000), **VALID)
+
+
+@pytest.mark.parametrize(
+    ("chain", "decision", "findings"),
+    [
+        (fenced(61).issue(dns=names(1_201), **VALID).chain_der, "ALLOW", set()),
+        (COMPLEX.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
+        (UNREAD.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
+        # What is known of the leaf alone denies all the same.
+        (fenced(260).issue(dns=names(4_000)[1:], **VALID).chain_der, "DENY", {TOO_COMPLEX, ("CERTIFICATE_NAME_MISMATCH", "deny")}),
+        (
+            fenced(260).issue(dns=names(4_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY).chain_der,
+            "DENY",
+            {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
+        ),
+        (root().issue(dns=names(20_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY).chain_der, "DENY", {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")}),
+        # Signatures tell that nothing vouches for it, whatever it says.
+        (
+            CertificateAuthority.create("Nobody's").issue(dns=names(20_000), **VALID).chain_der,
+            "DENY",
+            {TOO_COMPLEX, ("CERTIFICATE_UNTRUSTED", "deny")},
+        ),
+        # What is trusted stays so, whatever else is served.
+        ((*issued(), UNREAD.der), "ALLOW", {MISORDERED}),
+    ],
+)
+def test_a_chain_that_costs_too_much_is_undecided(chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]) -> None:
+    assert outcome(judge(served(*chain))) == (decision, findings)
+
+
+def test_a_pin_needs_no_path_that_could_cost_too_much() -> None:
+    pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({COMPLEX.sha256}))
+    assert outcome(judge(served(*COMPLEX.chain_der), STANDARD, pin)) == ("ALLOW", {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")})
+
+
+def test_no_policy_softens_what_costs_too_much() -> None:
+    facts = served(*COMPLEX.chain_der)
+    for policy in (STANDARD, STRICT, replace(STANDARD, enforcing=False)):
+        assert judge(facts, policy).decision is Decision.INDETERMINATE
+    alone = evaluate_chain(COMPLEX.chain_der, STANDARD, server_name=HOST, trust=make_trust(), request_anchors=(), now=NOW)
+    assert outcome(alone) == ("INDETERMINATE", {TOO_COMPLEX})
+    assert "4,000 names would have to be compared with 260 subtrees of name constraints" in alone.findings[0].message
+
+
 def test_trust_by_anchor_and_pin_is_advised_and_denied_under_strict() -> None:
     authority = CertificateAuthority.create("Partner", not_before=NOW - DAY, not_after=NOW + 900 * DAY)
     chain = authority.issue(dns=(HOST,), not_before=NOW - DAY, not_after=NOW + 90 * DAY).chain_der

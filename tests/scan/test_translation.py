@@ -25,6 +25,7 @@ from otpc_policy.tls.flight import ServerFlight, Signature
 from otpc_policy.tls.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.proof import Log
+from tests.support import forging
 from tests.support.certificates import CertificateAuthority
 from tests.tls.model_server import SILENCE, Model, Said, Server, alert
 from tests.tls.surveying import NAME, limited, random_refusals, survey
@@ -148,6 +149,33 @@ def test_a_leaf_tells_its_key_type_and_the_hint_serves_where_it_cannot_be_read()
     assert {leaf_key_type(chain[0], None) for chain in CHAINS.values()} == set(CHAINS)
     assert leaf_key_type(b"no DER", KeyType.ECDSA) is KeyType.ECDSA
     assert leaf_key_type(b"no DER", None) is KeyType.OTHER
+
+
+def _edited(element: int, content: bytes) -> bytes:
+    """A leaf with one element of its TBSCertificate replaced."""
+
+    def edit(elements: list[bytes]) -> None:
+        elements[element] = content
+
+    return forging.leaf(None, edit=edit).der
+
+
+@pytest.mark.parametrize(
+    ("element", "content"),
+    [
+        pytest.param(forging.VERSION, "a00302017f", id="version 127: an exception of its own"),
+        pytest.param(forging.VERSION, "a003020103", id="version 3"),
+        pytest.param(forging.VERSION, "a0030201ff", id="version -1"),
+        # 2.16.840.1.101.3.4.3.17, ML-DSA-44 (RFC 9881): a ValueError, where others are UnsupportedAlgorithm.
+        pytest.param(forging.KEY, "3012300b060960864801650304031103030000ff", id="key of an unknown kind"),
+        pytest.param(forging.KEY, "3009300706052b0e03020c0300", id="key without a bit"),
+        pytest.param(forging.SERIAL, "020180", id="negative serial number: a warning"),
+        pytest.param(forging.SERIAL, "0200", id="no serial number"),
+    ],
+)
+def test_no_leaf_ends_a_measurement(element: int, content: str) -> None:
+    found = leaf_key_type(_edited(element, bytes.fromhex(content)), KeyType.ECDSA)
+    assert found in (KeyType.ECDSA, KeyType.OTHER)
 
 
 def test_a_leaf_that_cannot_be_read_is_remembered_by_its_hint() -> None:

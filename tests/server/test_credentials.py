@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,7 @@ import pytest
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.server.credentials import RotatingCredentials, server_credentials
 from otpc_policy.settings import Settings
+from tests.support import forging
 from tests.support.certificates import CertificateAuthority, Issued
 
 
@@ -57,6 +59,20 @@ def test_every_problem_of_the_files_is_named(tmp_path: Path, authority: Certific
     with pytest.raises(ConfigurationError) as raised:
         RotatingCredentials(key, chain, key)
     assert len(raised.value.problems) == 3
+
+
+def test_a_certificate_of_a_version_that_does_not_exist_is_named(tmp_path: Path, authority: CertificateAuthority) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+
+    def edit(elements: list[bytes]) -> None:
+        elements[forging.VERSION] = bytes.fromhex("a00302017f")
+
+    odd = tmp_path / "odd.pem"
+    odd.write_text(ssl.DER_cert_to_PEM_cert(forging.leaf(None, edit=edit).der))
+    for certificate_file, client_ca_file in ((odd, None), (chain, odd)):
+        with pytest.raises(ConfigurationError) as raised:
+            RotatingCredentials(certificate_file, key, client_ca_file)
+        assert raised.value.problems == (f"{odd}: holds no readable certificate (PEM)",)
 
 
 async def _serve(credentials: grpc.ServerCredentials) -> tuple[grpc.aio.Server, int]:

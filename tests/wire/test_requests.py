@@ -207,6 +207,16 @@ def test_anchors_must_be_certificates_and_few(issued: Issued) -> None:
         parse_validate_request(validate(trust_anchors=[issued.der] * 17), allow_request_anchors=True)
 
 
+def test_an_anchor_that_costs_too_much_to_read_is_left_to_the_judgement() -> None:
+    """Whoever asks gets a verdict that says so; what is cheap enough is looked at all the same."""
+    huge = CertificateAuthority.create(excluded_dns=[f"x{number}.test" for number in range(9_000)]).der
+    parsed = parse_validate_request(validate(trust_anchors=[huge, huge]), allow_request_anchors=True)
+    assert parsed.trust_anchors == (huge, huge)
+    with pytest.raises(InvalidRequest) as error:
+        parse_validate_request(validate(trust_anchors=[huge, b"junk"]), allow_request_anchors=True)
+    assert fields(error) == ["trust_anchors[1]"]
+
+
 def test_all_violations_of_a_validation_come_at_once() -> None:
     message = pb.ValidateCertificateRequest(server_name="a b", validation_time=Timestamp(seconds=2**62), trust_anchors=[b"x"])
     message.view = 9  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability,
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import check_response, judged_part, policy_message, validate_response, write_answer_part
-from otpc_policy.wire.certificates import certificate_message
+from otpc_policy.wire.certificates import CertificateMessages
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.wire.values import NOW, AnswerValue, JudgedValue, Source, make_facts, make_policy, make_verdict
 
@@ -134,7 +134,7 @@ def test_joined_bytes_equal_the_message_built_at_once(issued: Issued, view: pb.V
 
 
 def test_a_certificate_is_shown_decoded(issued: Issued) -> None:
-    message = certificate_message(issued.der)
+    message = CertificateMessages().of(issued.der)
     assert (message.der, message.sha256, message.spki_sha256) == (issued.der, issued.sha256, issued.spki_sha256)
     assert message.issuer == "CN=Example Intermediate"
     assert int(message.serial_number, 16) == issued.certificate.serial_number
@@ -147,12 +147,29 @@ def test_a_certificate_is_shown_decoded(issued: Issued) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [("rsa2048", "RSA 2048"), ("ec384", "EC secp384r1 384"), ("ed25519", "Ed25519")])
 def test_public_keys_are_named_with_their_size(kind: str, name: str) -> None:
-    assert certificate_message(CertificateAuthority.create().issue(key=kind).der).public_key == name
+    assert CertificateMessages().of(CertificateAuthority.create().issue(key=kind).der).public_key == name
 
 
 @pytest.mark.parametrize("der", [b"", b"junk", b"\x30\x03\x02\x01\x01"])
 def test_of_a_malformed_certificate_only_bytes_and_hash_are_shown(der: bytes) -> None:
-    assert certificate_message(der) == pb.CertificateObservation(der=der, sha256=hashlib.sha256(der).hexdigest())
+    assert CertificateMessages().of(der) == pb.CertificateObservation(der=der, sha256=hashlib.sha256(der).hexdigest())
+
+
+def test_what_an_answer_shows_of_certificates_is_bounded() -> None:
+    """4,000 names are shown, and then no more than what costs little: bytes and hash of every other one."""
+    authority = CertificateAuthority.create()
+    large = [authority.issue(dns=[f"a{number}.test" for number in range(4_000)]) for _ in range(2)]
+    small = authority.issue()
+    messages = CertificateMessages()
+    first, second, third = (messages.of(one.der) for one in (*large, small))
+    assert len(first.subject_alt_names) == 4_000
+    assert second == pb.CertificateObservation(der=large[1].der, sha256=large[1].sha256)
+    assert list(third.subject_alt_names) == ["partner.test"]
+
+
+def test_a_certificate_of_many_deployments_is_read_once(issued: Issued) -> None:
+    messages = CertificateMessages()
+    assert messages.of(issued.der) is messages.of(issued.der)
 
 
 @pytest.mark.parametrize(("view", "shown"), [(pb.VIEW_BASIC, 0), (pb.VIEW_FULL, 2)])

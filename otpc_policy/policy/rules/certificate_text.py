@@ -3,8 +3,16 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from otpc_policy.pki.judgement import CertificateView, ChainJudgement
-from otpc_policy.policy.rule import PresentedChain, Report, Subject, listed, unknown
+from otpc_policy.pki.judgement import CertificateView, ChainJudgement, TrustSource
+from otpc_policy.policy.finding import FindingEvidence
+from otpc_policy.policy.rule import (
+    CERTIFICATE_CHAIN_TOO_COMPLEX,
+    PresentedChain,
+    Report,
+    Subject,
+    listed,
+    unknown,
+)
 
 # Subjects come from the partner; long ones would bury the message.
 _MAX_SUBJECT_LENGTH = 80
@@ -39,6 +47,24 @@ def unseen(subject: Subject) -> Iterator[Report]:
         yield unknown(f"not every certificate could be seen: {listed(parts)}", address)
 
 
+def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
+    """Report what would have cost more work than judging one chain may. reason: what there is too much of."""
+    return presented.report(
+        CERTIFICATE_CHAIN_TOO_COMPLEX,
+        f"{what} could not be decided within the work that one chain may cost: {reason}",
+        evidence=(FindingEvidence("chain", reason, "a chain that can be judged within the budget"),),
+    )
+
+
 def unreadable(presented: PresentedChain, what: str) -> Report:
-    """Report that the rule cannot be judged because the leaf cannot be decoded."""
+    """Report that the rule cannot be judged because the leaf could not be read."""
+    if presented.judgement.leaf_unread:
+        return undecided(presented, what, presented.judgement.leaf_unread)
     return unknown(f"{what} is not known: the leaf certificate cannot be decoded", *presented.addresses)
+
+
+def beyond_leaf(presented: PresentedChain, what: str) -> Iterator[Report]:
+    """Report that the rule cannot judge the rest of the path, where it is not decided which one that is."""
+    judgement = presented.judgement
+    if judgement.trust is TrustSource.UNDECIDED and judgement.leaf is not None:
+        yield undecided(presented, f"{what} of the issuers", judgement.trust_failure)

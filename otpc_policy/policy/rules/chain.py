@@ -8,7 +8,14 @@ from otpc_policy.pki.judgement import CertificateView, StapleStatus
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, key_types, positive_integer, some_of
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, unknown
-from otpc_policy.policy.rules.certificate_text import describe, on_path, unreadable, unseen
+from otpc_policy.policy.rules.certificate_text import (
+    beyond_leaf,
+    describe,
+    on_path,
+    undecided,
+    unreadable,
+    unseen,
+)
 
 _RSA_MINIMUM_BITS = Parameter("rsa_minimum_bits", positive_integer)
 _EC_MINIMUM_BITS = Parameter("ec_minimum_bits", positive_integer)
@@ -50,6 +57,7 @@ def judge_key(subject: Subject, parameters: Mapping[str, object], _now: datetime
     for presented in subject.chains:
         if presented.judgement.leaf is None:
             yield unreadable(presented, "the strength of the key")
+        yield from beyond_leaf(presented, "the strength of the keys and signatures")
         path = list(on_path(presented.judgement))
         for position, (index, view) in enumerate(path):
             yield from _judge_key(presented, index, view, parameters)
@@ -116,7 +124,9 @@ def judge_revocation(subject: Subject, _parameters: Mapping[str, object], _now: 
                 index=0,
                 evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
             )
-        elif leaf is None:
+        elif judgement.staple is StapleStatus.UNDECIDED:
+            yield undecided(presented, "what the stapled OCSP response proves", judgement.staple_detail)
+        elif leaf is None or judgement.leaf_unread:
             yield unreadable(presented, "whether a stapled OCSP response is due")
         elif leaf.must_staple and presented.staple_observed and judgement.staple is not StapleStatus.GOOD:
             yield presented.report(

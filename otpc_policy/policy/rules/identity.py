@@ -6,7 +6,13 @@ from datetime import datetime
 from otpc_policy.pki.judgement import NameMatch, TrustSource
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, listed
-from otpc_policy.policy.rules.certificate_text import describe, on_path, unseen
+from otpc_policy.policy.rules.certificate_text import (
+    describe,
+    on_path,
+    undecided,
+    unreadable,
+    unseen,
+)
 from otpc_policy.policy.rules.validity import is_valid_at
 
 # A certificate of a content network names hundreds of hosts; a few show whose it is.
@@ -29,6 +35,8 @@ def judge_name(subject: Subject, _parameters: Mapping[str, object], _now: dateti
                 )
             case NameMatch.NOT_CHECKED:
                 yield presented.report("CERTIFICATE_NAME_NOT_CHECKED", "no server name was given, so the name of the certificate was not checked", index=0)
+            case NameMatch.UNDECIDED:
+                yield unreadable(presented, f"whether the leaf certificate is for {subject.server_name}")
             case _:
                 yield _mismatch(presented, subject.server_name)
 
@@ -58,6 +66,9 @@ def judge_trust(subject: Subject, _parameters: Mapping[str, object], now: dateti
                 continue
             case TrustSource.ANCHOR | TrustSource.PIN | TrustSource.REQUEST_ANCHOR:
                 yield _trusted_by_partner_anchor(presented)
+            case TrustSource.UNDECIDED:
+                what = f"whether the {_leaf(presented)} chains to a trusted anchor"
+                yield undecided(presented, what, judgement.trust_failure)
             case _:
                 if judgement.trusted_if_valid and not all(is_valid_at(view, now) for _, view in on_path(judgement)):
                     continue

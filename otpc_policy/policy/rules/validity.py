@@ -7,7 +7,14 @@ from otpc_policy.pki.judgement import CertificateView
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, positive_integer, share
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject
-from otpc_policy.policy.rules.certificate_text import describe, instant, on_path, unreadable, unseen
+from otpc_policy.policy.rules.certificate_text import (
+    beyond_leaf,
+    describe,
+    instant,
+    on_path,
+    unreadable,
+    unseen,
+)
 
 _EXPIRES_SOON_DAYS = Parameter("expires_soon_days", positive_integer)
 _EXPIRES_SOON_SHARE = Parameter("expires_soon_share_of_lifetime", share)
@@ -21,6 +28,7 @@ def judge_validity(subject: Subject, parameters: Mapping[str, object], now: date
     for presented in subject.chains:
         if presented.judgement.leaf is None:
             yield unreadable(presented, "the validity")
+        yield from beyond_leaf(presented, "the validity")
         for index, view in on_path(presented.judgement):
             yield from _judge_one(presented, index, view, parameters, now)
 
