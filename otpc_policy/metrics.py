@@ -115,7 +115,7 @@ class Metrics:
             "scan_seconds", "Time to measure one address, waiting included.", namespace=NAMESPACE, buckets=SCAN_BUCKETS_S, registry=self._registry
         )
         # result: answered (with addresses), nxdomain, nodata (of neither family), servfail, refused,
-        # timeout, other (no server reached, or nonsense), overloaded (too many names are waited for).
+        # timeout, other (no server reached, or nonsense), overloaded (crowded out by other names).
         look_ups = Counter(
             "dns_lookups_total",
             "Host names looked up in DNS.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.engine.egress import dns as dns_module
 from otpc_policy.engine.egress import resolver as resolver_module
 from otpc_policy.errors import Overloaded, ServiceUnavailable
 from otpc_policy.facts import ResolutionFailure, ResolutionStatus
@@ -302,25 +303,43 @@ async def test_names_that_never_answer_do_not_delay_one_that_does() -> None:
         assert {found.failure for found in await asyncio.gather(*asleep)} == {_TIMEOUT}
 
 
-async def test_too_many_names_that_are_waited_for_are_refused_and_not_queued(
+async def test_in_a_flood_those_that_have_waited_longest_make_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolver_module, "_MAXIMUM_OUTSTANDING", 6)
-    silent = [f"n{number}.silent.example" for number in range(3)]
-    table = {name: always(Says.SILENCE) for name in silent} | {HOST: GOOD, "known.example": GOOD}
+    monkeypatch.setattr(dns_module, "_CHANNEL_QUESTIONS", 8)
+    monkeypatch.setattr(dns_module, "_RETIRED_QUESTIONS", 16)
+    silent = [f"n{number}.silent.example" for number in range(50)]
+    table = {name: always(Says.SILENCE) for name in silent} | {HOST: GOOD}
     async with resolving(table, deadline_s=1) as world:
-        await world.resolve("known.example")
-        asleep = [asyncio.create_task(world.resolve(name)) for name in silent]
-        await asyncio.sleep(0.05)
-        with pytest.raises(Overloaded):
-            await world.resolve()
-        assert await world.addresses("known.example") == ["127.0.0.1"]
-        world.now_s += 60
-        assert (await world.resolve("known.example")).is_stale, "what is known from before answers"
-        assert world.counted["overloaded"] == 2
-        await asyncio.gather(*asleep)
+        asleep = [asyncio.create_task(world.resolve(silent[0]))]
+        for name in silent[1:]:
+            asleep.append(asyncio.create_task(world.resolve(name)))
+            await asyncio.sleep(0.005)
+        assert await world.addresses() == ["127.0.0.1"], "whatever is asked now is asked"
+        assert world.resolver.outstanding <= 8 * 3 + 2
+        found = await asyncio.gather(*asleep, return_exceptions=True)
+        assert isinstance(found[0], Overloaded)
+        assert getattr(found[-1], "failure", None) is _TIMEOUT
+        assert world.counted["overloaded"] == sum(isinstance(one, Overloaded) for one in found)
         await until(lambda: not world.resolver.outstanding)
-        assert await world.addresses() == ["127.0.0.1"]
+
+
+async def test_a_name_that_was_crowded_out_is_answered_from_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dns_module, "_CHANNEL_QUESTIONS", 2)
+    monkeypatch.setattr(dns_module, "_RETIRED_QUESTIONS", 0)
+    silent = {f"n{number}.silent.example": always(Says.SILENCE) for number in range(3)}
+    async with resolving({HOST: GOOD, **silent}, deadline_s=1) as world:
+        await world.resolve()
+        world.now_s += 60
+        world.server.table[HOST] = always(Says.SILENCE)
+        caller = asyncio.create_task(world.resolve(fresh=True))
+        await asyncio.sleep(0.01)
+        others = [asyncio.create_task(world.resolve(name)) for name in silent]
+        assert (await caller).is_stale
+        assert world.counted["overloaded"] >= 1
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def test_a_closed_resolver_leaves_nobody_waiting() -> None:
