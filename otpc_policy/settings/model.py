@@ -83,7 +83,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
     _tables: ClassVar[frozenset[str]] = frozenset({"lifetimes", "scan"})
-    _lists: ClassVar[frozenset[str]] = frozenset({"allow_networks", "policy_files", "admin_callers", "dns_servers"})
+    _lists: ClassVar[frozenset[str]] = frozenset(
+        {
+            "allow_networks",
+            "policy_files",
+            "admin_callers",
+            "dns_servers",
+        }
+    )
 
     tls_certificate_file: Path | None = Field(default=None, description="PEM chain of this service, leaf first; read again when it changes.")
     tls_key_file: Path | None = Field(default=None, description="PEM private key of that leaf; read again when it changes.")

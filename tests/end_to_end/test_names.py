@@ -66,7 +66,12 @@ def finding(response: pb.CheckEndpointResponse, code: str = FAILED) -> pb.Findin
         (Says.SILENCE, "in time", "port 53"),
     ],
 )
-def test_a_name_that_does_not_resolve_is_told_why_and_what_to_do(names: Names, says: Says | tuple[str, ...], told: str, remedy: str) -> None:
+def test_a_name_that_does_not_resolve_is_told_why_and_what_to_do(
+    names: Names,
+    says: Says | tuple[str, ...],
+    told: str,
+    remedy: str,
+) -> None:
     name = f"{told.lower().replace(' ', '-')}.partner.test"
     names.server.table[name] = Name(a=says, aaaa=says)
     result = {"in time": "timeout"}.get(told, told.lower())
@@ -105,7 +110,10 @@ def test_a_family_that_fails_leaves_the_name_unjudged(world: World, names: Names
     assert list(response.judged_addresses) == [at.address]
 
 
-def test_while_name_servers_fail_cached_facts_answer_and_nothing_is_measured(world: World, names: Names) -> None:
+def test_while_name_servers_fail_cached_facts_answer_and_nothing_is_measured(
+    world: World,
+    names: Names,
+) -> None:
     name = "kept.partner.test"
     with served(world, names, name) as at:
         first = names.service.check(name, at)

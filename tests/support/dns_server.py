@@ -37,9 +37,9 @@ class Says(Enum):
 class Name:
     """What is said about one name.
 
-    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; what the table
-    says of that name follows. delay_s: before each answer. is_truncated: over UDP; TCP has all of it.
-    forged: an address in an answer with a wrong id, and of another name in the right one.
+    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; what the
+    table says of that name follows. delay_s: before each answer. is_truncated: over UDP; TCP has
+    all of it. forged: an address in an answer with a wrong id, and another name's in the right one.
     """
 
     a: tuple[str, ...] | Says = ()
@@ -96,7 +96,8 @@ class DnsServer:
             return [question.answer(records=records)]
         lie = _address_record(question.name, named.forged, named.ttl_s)
         other = _address_record("other." + question.name, named.forged, named.ttl_s)
-        return [question.answer(records=[lie], id_offset=1), question.answer(records=[*records, other])]
+        wrong_id = question.answer(records=[lie], id_offset=1)
+        return [wrong_id, question.answer(records=[*records, other])]
 
     def _records(self, name: str, kind: int, named: Name) -> list[bytes]:
         records: list[bytes] = []
@@ -151,7 +152,8 @@ async def dns_server(table: Mapping[str, Name] | None = None) -> AsyncIterator[D
     listener = own_listener()
     server = DnsServer(listener, dict(table or {}))
     at = (listener.address, listener.port)
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Udp(server), local_addr=at)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(server), local_addr=at)
     tcp = _Tcp(server)
     listening = await asyncio.start_server(tcp.serve, *at)
     try:

@@ -49,6 +49,8 @@ _FAILURES: Final[Mapping[int, ResolutionFailure]] = MappingProxyType(
         errno.ARES_ETIMEOUT: ResolutionFailure.TIMEOUT,
     }
 )
+# No search domains, no aliases from a file of $HOSTALIASES; EDNS, as without flags.
+_FLAGS: Final = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES | pycares.ARES_FLAG_EDNS
 _TRIES: Final = 3
 _FIRST_TIMEOUT_S: Final = 0.5
 # A channel is a thread, an event queue and a look at resolv.conf: 0.6 ms.
@@ -131,7 +133,8 @@ class DnsClient:
         records: dict[Family, AddressRecords] = dict.fromkeys(FAMILIES, silence)
         waiting = {self._question(host, family): family for family in FAMILIES}
         while waiting and (left_s := ends_at_s - loop.time()) > 0:
-            ended, _ = await asyncio.wait(waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            first = asyncio.FIRST_COMPLETED
+            ended, _ = await asyncio.wait(waiting, timeout=left_s, return_when=first)
             for question in ended:
                 family = waiting.pop(question)
                 records[family] = found = _records(host, family, question)
@@ -181,7 +184,7 @@ class DnsClient:
             nameservers=self._servers,
             timeout=min(_FIRST_TIMEOUT_S, self._deadline_s / (2**_TRIES - 1)),
             tries=_TRIES,
-            flags=pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_EDNS,
+            flags=_FLAGS,
         )
         self._current = _Channel(resolver, now_s)
         return self._current
@@ -194,7 +197,11 @@ class DnsClient:
             oldest.resolver.cancel()
 
 
-def _records(host: str, family: Family, question: asyncio.Future[pycares.DNSResult]) -> AddressRecords:
+def _records(
+    host: str,
+    family: Family,
+    question: asyncio.Future[pycares.DNSResult],
+) -> AddressRecords:
     """Return what a question that has ended came to. Raises Overloaded where it was crowded out."""
     error = question.exception()
     if error is None:

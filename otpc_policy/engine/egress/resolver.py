@@ -104,7 +104,9 @@ class EgressResolver:
     def known(self, host: str) -> Resolution | None:
         """Return the answer that is at hand and still good. host: canonical."""
         known = self._known.get(host)
-        return known.resolution if known is not None and self._monotonic() < known.until_s else None
+        if known is None or self._monotonic() >= known.until_s:
+            return None
+        return known.resolution
 
     async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
         """Return what the host resolves to; a name without addresses is an answer, not an error.
@@ -115,7 +117,9 @@ class EgressResolver:
         """
         look_up = self._running.get(host)
         known = self.known(host) or self._known_here(host)
-        if known is not None and not (fresh and known.is_stale and look_up is not None):
+        # A stale answer without a look-up under way is the outcome of one that has just failed.
+        is_outcome = look_up is None or not fresh
+        if known is not None and (is_outcome or not known.is_stale):
             return known
         fallback = self._fallback(host)
         if look_up is None:
