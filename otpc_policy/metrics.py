@@ -114,8 +114,9 @@ class Metrics:
         self._scan_s = Histogram(
             "scan_seconds", "Time to measure one address, waiting included.", namespace=NAMESPACE, buckets=SCAN_BUCKETS_S, registry=self._registry
         )
-        # result: answered (with addresses), nxdomain, nodata (of neither family), servfail, refused,
-        # timeout, other (no server reached, or nonsense), overloaded (too many names are waited for).
+        # result: answered (with addresses), nxdomain, nodata (of neither family), servfail,
+        # refused, timeout, other (no server reached, or nonsense), overloaded (crowded out by
+        # other names).
         look_ups = Counter(
             "dns_lookups_total",
             "Host names looked up in DNS.",

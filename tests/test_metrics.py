@@ -166,12 +166,16 @@ def test_contradictions_are_counted_by_what_they_are_about(metrics: Metrics, reg
     assert counted == {"version": 1, "cipher_suite": 2, OTHER: 1}
 
 
-def test_look_ups_in_dns_are_counted_by_what_came_of_them(metrics: Metrics, registry: CollectorRegistry) -> None:
+def test_look_ups_in_dns_are_counted_by_what_came_of_them(
+    metrics: Metrics,
+    registry: CollectorRegistry,
+) -> None:
     for result in ("answered", "nxdomain", "nxdomain", "partner.test"):
         metrics.dns_looked_up(result)
     metrics.dns_fell_back()
     metrics.watch_dns(lambda: 6)
-    counted = {result: registry.get_sample_value("otpc_policy_dns_lookups_total", {"result": result}) for result in (*DNS_RESULTS, OTHER)}
+    sample, look_ups = registry.get_sample_value, "otpc_policy_dns_lookups_total"
+    counted = {one: sample(look_ups, {"result": one}) for one in (*DNS_RESULTS, OTHER)}
     expected = {"answered": 1, "nxdomain": 2, OTHER: 1}
     assert counted == dict.fromkeys((*DNS_RESULTS, OTHER), 0) | expected
     assert registry.get_sample_value("otpc_policy_dns_stale_resolutions_total") == 1

@@ -31,7 +31,15 @@ _UNTRIED = 8
 class AddressScan:
     """What is known about one address so far; readable at every moment, so that a deadline loses nothing."""
 
-    def __init__(self, *, pool: SslyzePool, limits: ScanLimits, slots: asyncio.Semaphore, endpoint: Endpoint, address: VettedAddress) -> None:
+    def __init__(
+        self,
+        *,
+        pool: SslyzePool,
+        limits: ScanLimits,
+        slots: asyncio.Semaphore,
+        endpoint: Endpoint,
+        address: VettedAddress,
+    ) -> None:
         self.address = address
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name

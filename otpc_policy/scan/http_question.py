@@ -21,7 +21,15 @@ class HttpQuestion:
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
     """
 
-    def __init__(self, *, address: VettedAddress, endpoint: Endpoint, openings: Openings, deadline_s: float, begun_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        address: VettedAddress,
+        endpoint: Endpoint,
+        openings: Openings,
+        deadline_s: float,
+        begun_s: float,
+    ) -> None:
         self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
         self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}")
         self.request = http1_request(self._host_header)

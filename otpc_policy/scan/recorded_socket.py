@@ -16,7 +16,14 @@ class RecordedSocket(GuardedSocket):
     ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in.
     """
 
-    def __init__(self, address: VettedAddress, port: int, *, deadline_s: float, byte_limit: int) -> None:
+    def __init__(
+        self,
+        address: VettedAddress,
+        port: int,
+        *,
+        deadline_s: float,
+        byte_limit: int,
+    ) -> None:
         super().__init__(deadline_s=deadline_s, byte_limit=byte_limit)
         self._target = (address, port)
         self.ending = Ending.ANSWERED

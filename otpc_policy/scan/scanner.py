@@ -65,7 +65,13 @@ class SslyzeScanner:
             loop = asyncio.get_running_loop()
             started = loop.time()
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
-            scan = AddressScan(pool=self._pool, limits=self._limits, slots=slots, endpoint=endpoint, address=address)
+            scan = AddressScan(
+                pool=self._pool,
+                limits=self._limits,
+                slots=slots,
+                endpoint=endpoint,
+                address=address,
+            )
             cut_short: tuple[str, ...] = ()
             key = (endpoint, address.text, depth)
             self._running.setdefault(key, (scan, started))

@@ -424,7 +424,7 @@ async def test_nothing_is_measured_at_earlier_addresses(asked: CheckRequest) -> 
     assert checker.flights_in_progress == 0
 
 
-async def test_who_accepts_stale_facts_gets_them_at_earlier_addresses_and_none_are_measured() -> None:
+async def test_who_accepts_stale_facts_gets_them_at_earlier_addresses_too() -> None:
     world = World()
     checker = world.checker()
     await checker.check(request(), wait_s=None)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.end_to_end.running import Service, running_service
 from tests.end_to_end.world import World
+from tests.support.dns_server import dns_server_in_a_thread
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="session")
 def service(world: World) -> Iterator[Service]:
     """A service with the default limits."""
-    with running_service(world.settings()) as running:
+    # Its name server knows nobody: no name of a test is asked for on the network.
+    with (
+        dns_server_in_a_thread() as server,
+        running_service(world.settings(dns_servers=[server.address])) as running,
+    ):
         yield running
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
+from otpc_policy.engine.egress import dns as dns_module
 from otpc_policy.engine.egress import resolver as resolver_module
 from tests.engine.resolving import GOOD, HOST, resolving, until
 from tests.support.dns_server import NO_SUCH_NAME, Name, Says, always
@@ -90,7 +91,11 @@ async def test_a_look_up_goes_on_when_every_caller_has_gone() -> None:
     [(7, 60, 7), (3600, 60, 60), (3600, 5, 5), (0, 60, 1), (7, 0, 0)],
     ids=["real", "capped", "capped by the operator", "floor", "the cap goes before the floor"],
 )
-async def test_an_answer_is_kept_for_its_own_time_within_bounds(ttl_s: int, cap_s: float, kept_s: float) -> None:
+async def test_an_answer_is_kept_for_its_own_time_within_bounds(
+    ttl_s: int,
+    cap_s: float,
+    kept_s: float,
+) -> None:
     async with resolving({HOST: Name(a=("127.0.0.1",), ttl_s=ttl_s)}, dns_ttl_s=cap_s) as world:
         found = await world.resolve()
         assert found.ttl.total_seconds() == kept_s
@@ -144,7 +149,10 @@ async def test_a_name_that_does_not_exist_is_an_answer_and_is_not_asked_for_at_o
         (Name(a=Says.NXDOMAIN), "NXDOMAIN"),
     ],
 )
-async def test_why_a_name_has_no_address_is_told_apart_and_counted(name: Name, failure: str) -> None:
+async def test_why_a_name_has_no_address_is_told_apart_and_counted(
+    name: Name,
+    failure: str,
+) -> None:
     async with resolving({HOST: name}, deadline_s=SHORT_S) as world:
         found = await world.resolve()
         assert (found.status, found.failure.name) == (_FAILED, failure)
@@ -287,7 +295,8 @@ async def test_who_needs_a_measurement_waits_for_the_name_server() -> None:
 
 async def test_names_that_never_answer_do_not_delay_one_that_does() -> None:
     silent = [f"n{number}.silent.example" for number in range(200)]
-    table = {name: always(Says.SILENCE) for name in silent} | {f"good{number}.example": GOOD for number in range(20)}
+    table = {name: always(Says.SILENCE) for name in silent}
+    table |= {f"good{number}.example": GOOD for number in range(20)}
     async with resolving(table, deadline_s=2.5) as world:
         asleep = [asyncio.create_task(world.resolve(name)) for name in silent]
         await asyncio.sleep(0.2)
@@ -302,25 +311,43 @@ async def test_names_that_never_answer_do_not_delay_one_that_does() -> None:
         assert {found.failure for found in await asyncio.gather(*asleep)} == {_TIMEOUT}
 
 
-async def test_too_many_names_that_are_waited_for_are_refused_and_not_queued(
+async def test_in_a_flood_those_that_have_waited_longest_make_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resolver_module, "_MAXIMUM_OUTSTANDING", 6)
-    silent = [f"n{number}.silent.example" for number in range(3)]
-    table = {name: always(Says.SILENCE) for name in silent} | {HOST: GOOD, "known.example": GOOD}
+    monkeypatch.setattr(dns_module, "_CHANNEL_QUESTIONS", 8)
+    monkeypatch.setattr(dns_module, "_RETIRED_QUESTIONS", 16)
+    silent = [f"n{number}.silent.example" for number in range(50)]
+    table = {name: always(Says.SILENCE) for name in silent} | {HOST: GOOD}
     async with resolving(table, deadline_s=1) as world:
-        await world.resolve("known.example")
-        asleep = [asyncio.create_task(world.resolve(name)) for name in silent]
-        await asyncio.sleep(0.05)
-        with pytest.raises(Overloaded):
-            await world.resolve()
-        assert await world.addresses("known.example") == ["127.0.0.1"]
-        world.now_s += 60
-        assert (await world.resolve("known.example")).is_stale, "what is known from before answers"
-        assert world.counted["overloaded"] == 2
-        await asyncio.gather(*asleep)
+        asleep = [asyncio.create_task(world.resolve(silent[0]))]
+        for name in silent[1:]:
+            asleep.append(asyncio.create_task(world.resolve(name)))
+            await asyncio.sleep(0.005)
+        assert await world.addresses() == ["127.0.0.1"], "whatever is asked now is asked"
+        assert world.resolver.outstanding <= 8 * 3 + 2
+        found = await asyncio.gather(*asleep, return_exceptions=True)
+        assert isinstance(found[0], Overloaded)
+        assert getattr(found[-1], "failure", None) is _TIMEOUT
+        assert world.counted["overloaded"] == sum(isinstance(one, Overloaded) for one in found)
         await until(lambda: not world.resolver.outstanding)
-        assert await world.addresses() == ["127.0.0.1"]
+
+
+async def test_a_name_that_was_crowded_out_is_answered_from_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dns_module, "_CHANNEL_QUESTIONS", 2)
+    monkeypatch.setattr(dns_module, "_RETIRED_QUESTIONS", 0)
+    silent = {f"n{number}.silent.example": always(Says.SILENCE) for number in range(3)}
+    async with resolving({HOST: GOOD, **silent}, deadline_s=1) as world:
+        await world.resolve()
+        world.now_s += 60
+        world.server.table[HOST] = always(Says.SILENCE)
+        caller = asyncio.create_task(world.resolve(fresh=True))
+        await asyncio.sleep(0.01)
+        others = [asyncio.create_task(world.resolve(name)) for name in silent]
+        assert (await caller).is_stale
+        assert world.counted["overloaded"] >= 1
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def test_a_closed_resolver_leaves_nobody_waiting() -> None:

@@ -38,7 +38,8 @@ def test_every_reason_in_the_registry_is_one_that_can_come() -> None:
 
 
 def test_a_family_that_did_not_resolve_is_unknown() -> None:
-    verdict = judge(make_facts(resolution_failure=ResolutionFailure.SERVFAIL, unresolved_families=("IPv6",)))
+    failure = ResolutionFailure.SERVFAIL
+    verdict = judge(make_facts(resolution_failure=failure, unresolved_families=("IPv6",)))
     assert verdict.decision is Decision.INDETERMINATE
     (finding,) = verdict.findings
     assert (finding.code, finding.effect) == ("TARGET_DNS_FAILED", Effect.INDETERMINATE)

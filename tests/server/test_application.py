@@ -10,6 +10,7 @@ from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.server.application import build_application, lifetimes, scan_limits
 from otpc_policy.settings import ScanSettings, Settings
+from tests.support.dns_server import Name, Says, always, dns_server
 
 
 def test_the_scan_settings_are_the_scan_limits() -> None:
@@ -33,6 +34,31 @@ async def test_an_engine_is_built_from_embedded_defaults_without_starting_anythi
 
 async def test_the_default_policy_is_that_of_the_settings() -> None:
     assert build_application(Settings(default_policy="otpc-2024-12-strict")).reloader.current.policies.get("").name == "otpc-2024-12-strict"
+
+
+async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
+    table = {"a.test": Name(a=("127.0.0.1",)), "b.test": always(Says.SILENCE)}
+    async with dns_server(table) as server:
+        application = build_application(
+            Settings(
+                dns_servers=[server.address],
+                dns_timeout_s=0.3,
+                allow_networks=["127.0.0.0/8"],
+                static_hosts={"c.test": "127.0.0.3"},
+            )
+        )
+        names = ("a.test", "b.test", "c.test")
+        found = [await application.resolver.resolve(name) for name in names]
+        assert [[one.text for one in each.addresses] for each in found] == [
+            ["127.0.0.1"],
+            [],
+            ["127.0.0.3"],
+        ]
+        sample, look_ups = application.registry.get_sample_value, "otpc_policy_dns_lookups_total"
+        for result in ("answered", "timeout"):
+            assert sample(look_ups, {"result": result}) == 1
+        await application.resolver.close()
+        assert application.registry.get_sample_value("otpc_policy_dns_questions_outstanding") == 0
 
 
 async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ Names that are not in the table do not exist, so no name of a test is ever asked
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import ip_address
-from typing import Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from tests.support.loopback import Listener, own_listener
+
+T = TypeVar("T")
 
 A, CNAME, AAAA = 1, 5, 28
 _IN = 1
@@ -34,9 +37,9 @@ class Says(Enum):
 class Name:
     """What is said about one name.
 
-    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; what the table
-    says of that name follows. delay_s: before each answer. is_truncated: over UDP; TCP has all of it.
-    forged: an address in an answer with a wrong id, and of another name in the right one.
+    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; what the
+    table says of that name follows. delay_s: before each answer. is_truncated: over UDP; TCP has
+    all of it. forged: an address in an answer with a wrong id, and another name's in the right one.
     """
 
     a: tuple[str, ...] | Says = ()
@@ -93,7 +96,8 @@ class DnsServer:
             return [question.answer(records=records)]
         lie = _address_record(question.name, named.forged, named.ttl_s)
         other = _address_record("other." + question.name, named.forged, named.ttl_s)
-        return [question.answer(records=[lie], id_offset=1), question.answer(records=[*records, other])]
+        wrong_id = question.answer(records=[lie], id_offset=1)
+        return [wrong_id, question.answer(records=[*records, other])]
 
     def _records(self, name: str, kind: int, named: Name) -> list[bytes]:
         records: list[bytes] = []
@@ -148,7 +152,8 @@ async def dns_server(table: Mapping[str, Name] | None = None) -> AsyncIterator[D
     listener = own_listener()
     server = DnsServer(listener, dict(table or {}))
     at = (listener.address, listener.port)
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Udp(server), local_addr=at)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(server), local_addr=at)
     tcp = _Tcp(server)
     listening = await asyncio.start_server(tcp.serve, *at)
     try:
@@ -159,6 +164,34 @@ async def dns_server(table: Mapping[str, Name] | None = None) -> AsyncIterator[D
         for writer in tcp.writers:
             writer.transport.abort()
         await listening.wait_closed()
+
+
+@contextmanager
+def dns_server_in_a_thread(table: Mapping[str, Name] | None = None) -> Iterator[DnsServer]:
+    """Run a name server for a test that has no loop."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="name server", daemon=True)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    running = dns_server(table)
+    try:
+        yield run(_entered(running))
+        run(_left(running))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _entered(running: AbstractAsyncContextManager[T]) -> T:
+    return await running.__aenter__()
+
+
+async def _left(running: AbstractAsyncContextManager[object]) -> None:
+    await running.__aexit__(None, None, None)
 
 
 class _Udp(asyncio.DatagramProtocol):

@@ -4,7 +4,9 @@ and decides nothing about a host.
 What c-ares (1.34, below pycares 5 and aiodns 4) does, stated once:
 - A thread of its own watches its sockets and timers; answers arrive on the event loop.
 - A question cannot be taken back: one that nobody waits for any more goes on until its tries are
-  used up. So questions are counted, and whoever asks has to keep their number bounded.
+  used up. Only all questions of a channel can be ended together. So a channel takes a bounded
+  number of them, and of several channels the oldest makes room for a new one: whatever is asked
+  now is asked, and in a flood of names that never answer those go that have waited longest.
 - It keeps answers for their whole time to live, up to an hour, and that cannot be switched off. So
   a channel, with what it keeps, is replaced after a while.
 - Once it has met a server, the first try waits five times that server's latency, at least 250 ms,
@@ -19,6 +21,7 @@ What c-ares (1.34, below pycares 5 and aiodns 4) does, stated once:
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from math import inf
 from types import MappingProxyType
 from typing import Final, Literal
@@ -27,6 +30,7 @@ import aiodns
 import pycares
 from pycares import errno
 
+from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import ResolutionFailure
 
 Family = Literal["IPv4", "IPv6"]
@@ -45,10 +49,17 @@ _FAILURES: Final[Mapping[int, ResolutionFailure]] = MappingProxyType(
         errno.ARES_ETIMEOUT: ResolutionFailure.TIMEOUT,
     }
 )
+# No search domains, no aliases from a file of $HOSTALIASES; EDNS, as without flags.
+_FLAGS: Final = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_NOALIASES | pycares.ARES_FLAG_EDNS
 _TRIES: Final = 3
 _FIRST_TIMEOUT_S: Final = 0.5
 # A channel is a thread, an event queue and a look at resolv.conf: 0.6 ms.
 _MINIMUM_CHANNEL_LIFE_S: Final = 1.0
+# Five thousand names at a time, far more than can wait for a measurement. A channel has a thread.
+_CHANNEL_QUESTIONS: Final = 2_048
+_RETIRED_QUESTIONS: Final = 4 * _CHANNEL_QUESTIONS
+_RETIRED_CHANNELS: Final = 16
+_RETRY_AFTER: Final = timedelta(seconds=2)
 # A chain of aliases is a handful long in practice; BIND and Unbound stop at 11 to 17.
 _MAXIMUM_ALIASES: Final = 16
 # More addresses than are ever measured, so that cutting the rest never makes a name look complete.
@@ -102,7 +113,8 @@ class DnsClient:
         self._channel_life_s = max(_MINIMUM_CHANNEL_LIFE_S, channel_life_s)
         self._monotonic = monotonic
         self._current: _Channel | None = None
-        self._retired: set[_Channel] = set()
+        # Channels whose questions have not all ended, the oldest first.
+        self._retired: list[_Channel] = []
 
     @property
     def outstanding(self) -> int:
@@ -113,11 +125,22 @@ class DnsClient:
     async def ask(self, host: str) -> dict[Family, AddressRecords]:
         """Return what DNS says about each family, within the deadline.
 
-        host: canonical, not a literal.
+        host: canonical, not a literal. Raises Overloaded where newer questions crowded it out.
         """
-        ends_at_s = asyncio.get_running_loop().time() + self._deadline_s
-        records = await asyncio.gather(*(self._ask(host, one, ends_at_s) for one in FAMILIES))
-        return dict(zip(FAMILIES, records, strict=True))
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + self._deadline_s
+        silence = AddressRecords(failure=ResolutionFailure.TIMEOUT)
+        records: dict[Family, AddressRecords] = dict.fromkeys(FAMILIES, silence)
+        waiting = {self._question(host, family): family for family in FAMILIES}
+        while waiting and (left_s := ends_at_s - loop.time()) > 0:
+            first = asyncio.FIRST_COMPLETED
+            ended, _ = await asyncio.wait(waiting, timeout=left_s, return_when=first)
+            for question in ended:
+                family = waiting.pop(question)
+                records[family] = found = _records(host, family, question)
+                if found.failure is ResolutionFailure.TIMEOUT:
+                    waiting[self._question(host, family)] = family
+        return records
 
     async def close(self) -> None:
         """End every question."""
@@ -127,51 +150,66 @@ class DnsClient:
         for channel in channels:
             await channel.resolver.close()
 
-    async def _ask(self, host: str, family: Family, ends_at_s: float) -> AddressRecords:
-        loop = asyncio.get_running_loop()
-        kind, number = _QUESTIONS[family]
-        while True:
-            question = self._question(host, kind)
-            await asyncio.wait((question,), timeout=max(0.0, ends_at_s - loop.time()))
-            if not question.done():
-                return AddressRecords(failure=ResolutionFailure.TIMEOUT)
-            error = question.exception()
-            if error is None:
-                return _addresses(host, number, question.result().answer)
-            code = int(error.args[0]) if isinstance(error, aiodns.error.DNSError) else -1
-            failure = _FAILURES.get(code, ResolutionFailure.OTHER)
-            if failure is not ResolutionFailure.TIMEOUT or loop.time() >= ends_at_s:
-                return AddressRecords(failure=failure)
-
-    def _question(self, host: str, kind: Literal["A", "AAAA"]) -> asyncio.Future[pycares.DNSResult]:
+    def _question(self, host: str, family: Family) -> asyncio.Future[pycares.DNSResult]:
         channel = self._channel()
+        kind, _ = _QUESTIONS[family]
         # The final dot says that the name is whole.
         question = channel.resolver.query_dns(f"{host}.", kind)
         channel.outstanding += 1
 
         def ended(_: asyncio.Future[pycares.DNSResult]) -> None:
             channel.outstanding -= 1
-            if not channel.outstanding:
-                self._retired.discard(channel)
+            if not channel.outstanding and channel in self._retired:
+                self._retired.remove(channel)
             question.exception()  # retrieved here, because whoever asked may have gone
 
         question.add_done_callback(ended)
         return question
 
     def _channel(self) -> _Channel:
+        """Return the channel for the next question: a new one where the last is old or full.
+
+        A channel closes itself with its last reference.
+        """
         now_s = self._monotonic()
         channel = self._current
-        if channel is None or now_s - channel.made_at_s >= self._channel_life_s:
-            if channel is not None and channel.outstanding:
-                self._retired.add(channel)  # else it closes itself with its last reference
-            resolver = aiodns.DNSResolver(
-                nameservers=self._servers,
-                timeout=min(_FIRST_TIMEOUT_S, self._deadline_s / (2**_TRIES - 1)),
-                tries=_TRIES,
-                flags=pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_EDNS,
-            )
-            channel = self._current = _Channel(resolver, now_s)
-        return channel
+        if channel is not None:
+            is_young = now_s - channel.made_at_s < self._channel_life_s
+            if is_young and channel.outstanding < _CHANNEL_QUESTIONS:
+                return channel
+            if channel.outstanding:
+                self._retired.append(channel)
+        self._make_room()
+        resolver = aiodns.DNSResolver(
+            nameservers=self._servers,
+            timeout=min(_FIRST_TIMEOUT_S, self._deadline_s / (2**_TRIES - 1)),
+            tries=_TRIES,
+            flags=_FLAGS,
+        )
+        self._current = _Channel(resolver, now_s)
+        return self._current
+
+    def _make_room(self) -> None:
+        questions = sum(channel.outstanding for channel in self._retired)
+        while len(self._retired) > _RETIRED_CHANNELS or questions > _RETIRED_QUESTIONS:
+            oldest = self._retired.pop(0)
+            questions -= oldest.outstanding
+            oldest.resolver.cancel()
+
+
+def _records(
+    host: str,
+    family: Family,
+    question: asyncio.Future[pycares.DNSResult],
+) -> AddressRecords:
+    """Return what a question that has ended came to. Raises Overloaded where it was crowded out."""
+    error = question.exception()
+    if error is None:
+        return _addresses(host, _QUESTIONS[family][1], question.result().answer)
+    code = int(error.args[0]) if isinstance(error, aiodns.error.DNSError) else -1
+    if code == errno.ARES_ECANCELLED:
+        raise Overloaded(_RETRY_AFTER)
+    return AddressRecords(failure=_FAILURES.get(code, ResolutionFailure.OTHER))
 
 
 def _addresses(host: str, kind: int, records: Sequence[pycares.DNSRecord]) -> AddressRecords:

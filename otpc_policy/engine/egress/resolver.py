@@ -10,7 +10,6 @@ exist is an answer, and no failure: its addresses are gone at once.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final, Protocol
 
 from otpc_policy.core.addresses import Resolution
@@ -30,15 +29,12 @@ _STALE_S: Final = 295.0
 # 1.8 s for resolvers; our callers are on a hot path).
 _PATIENCE_S: Final = 0.5
 _MAXIMUM_NAMES: Final = 10_000
-# Each name costs two questions of about 1 kB, for a few seconds if it never answers.
-_MAXIMUM_OUTSTANDING: Final = 4_096 * len(FAMILIES)
-_RETRY_AFTER: Final = timedelta(seconds=2)
 
 
 class LookUpObserver(Protocol):
     """Counts look-ups, for metrics.
 
-    dns_looked_up: result "answered", "overloaded" (too many names are waited for), or a
+    dns_looked_up: result "answered", "overloaded" (crowded out by other names), or a
     ResolutionFailure in lower case. dns_fell_back: addresses of an earlier answer took its place.
     """
 
@@ -108,26 +104,25 @@ class EgressResolver:
     def known(self, host: str) -> Resolution | None:
         """Return the answer that is at hand and still good. host: canonical."""
         known = self._known.get(host)
-        return known.resolution if known is not None and self._monotonic() < known.until_s else None
+        if known is None or self._monotonic() >= known.until_s:
+            return None
+        return known.resolution
 
     async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
         """Return what the host resolves to; a name without addresses is an answer, not an error.
 
         host: canonical. fresh: wait for the name servers, even where an earlier answer could stand
-        in. Raises Overloaded where too many names are waited for already, and ServiceUnavailable
-        where the resolver is closed meanwhile.
+        in. Raises Overloaded where other names crowded it out, and ServiceUnavailable where the
+        resolver is closed meanwhile.
         """
         look_up = self._running.get(host)
         known = self.known(host) or self._known_here(host)
-        if known is not None and not (fresh and known.is_stale and look_up is not None):
+        # A stale answer without a look-up under way is the outcome of one that has just failed.
+        is_outcome = look_up is None or not fresh
+        if known is not None and (is_outcome or not known.is_stale):
             return known
         fallback = self._fallback(host)
         if look_up is None:
-            if self._dns.outstanding >= _MAXIMUM_OUTSTANDING:
-                self._observer.dns_looked_up("overloaded")
-                if fallback is None:
-                    raise Overloaded(_RETRY_AFTER)
-                return self._fall_back(host, fallback)
             look_up = self._begin(host)
         if fallback is None or fresh:
             await asyncio.wait((look_up.task,))
@@ -163,7 +158,13 @@ class EgressResolver:
         return look_up
 
     async def _look_up(self, host: str) -> Resolution:
-        records = await self._dns.ask(host)
+        try:
+            records = await self._dns.ask(host)
+        except Overloaded:
+            self._observer.dns_looked_up("overloaded")
+            if (fallback := self._fallback(host)) is None:
+                raise
+            return self._fall_back(host, fallback)
         known = self._combined(host, records)
         self._keep(host, known)
         resolution = known.resolution

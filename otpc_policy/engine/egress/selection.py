@@ -111,7 +111,10 @@ class AddressSelection:
         """
         if self._families != "routed":
             return set(self._families)
-        routed = {one.family for one in vetted if self._has_route(one.text)}
+        routed: set[str] = set()
+        for one in vetted:
+            if one.family not in routed and self._has_route(one.text):
+                routed.add(one.family)
 
         def could_be_dialled(family: str) -> bool:
             return self._vetting.opens(family) or self._has_route(_ANYWHERE[family])
