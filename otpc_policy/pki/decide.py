@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otpc_policy.pki.anchors import (
-    SERVER_AUTH,
     AnchorSet,
     partner_anchor_set,
     request_anchor_set,
@@ -15,14 +14,14 @@ from otpc_policy.pki.budget import TooComplexError
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
 from otpc_policy.pki.judgement import TrustSource
-from otpc_policy.pki.paths import PathProver, ProvenPath, has_public_kind_of_key
+from otpc_policy.pki.paths import PathProver, ProvenPath
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import may_lead_to_anchor
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.trust import Trust, TrustEntry
+from otpc_policy.pki.trust_failure import NOTHING_SIGNED, failure_of, refusal_by_limit
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_NOTHING_SIGNED = "no signatures lead from it to a root that is trusted for this host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +241,7 @@ def _unread_leaf(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDeci
     if 0 in served.unread and may_lead_to_anchor(served, [one.anchors for one in vouchers]):
         return _undecided(served, served.unread[0])
     known = served.signed(0)
-    failure = "the leaf cannot be decoded" if known is None else _NOTHING_SIGNED
+    failure = "the leaf cannot be decoded" if known is None else NOTHING_SIGNED
     _, issuer_undecided = _served_issuer(served)
     return TrustDecision(
         source=TrustSource.NOTHING,
@@ -274,7 +273,9 @@ def _untrusted(
     is_known = bool(knowing)
     # Where a certificate was not read the path may go on, but not to an anchor.
     is_cut = not is_known and bool(served.unread)
-    refused = _refused_by_limit(first, last, vouchers[0], constraints)
+    mozilla = vouchers[0]
+    roots = mozilla.anchors.by_subject
+    refused = refusal_by_limit(first, last, roots, mozilla.limits, constraints)
     issuer, issuer_undecided = _served_issuer(served)
     return TrustDecision(
         source=TrustSource.NOTHING,
@@ -282,8 +283,8 @@ def _untrusted(
         path=path,
         label="",
         failure=refused
-        or (is_cut and _NOTHING_SIGNED)
-        or _failure(
+        or (is_cut and NOTHING_SIGNED)
+        or failure_of(
             first,
             last,
             is_known=is_known,
@@ -293,66 +294,4 @@ def _untrusted(
         issuer=issuer,
         issuer_undecided=issuer_undecided,
         issuer_missing=not (last.view.is_self_issued or is_known or is_cut),
-    )
-
-
-def _refused_by_limit(
-    leaf: DecodedCertificate,
-    last: DecodedCertificate,
-    mozilla: _Voucher,
-    constraints: ConstraintChecks,
-) -> str:
-    """Say how the limits of the root that the served path leads to refuse the leaf, or ""."""
-    by_subject = mozilla.anchors.by_subject
-    same_subject = by_subject.get(last.view.subject, ())
-    reached = [one for one in same_subject if one.view.sha256 == last.view.sha256]
-    reached += by_subject.get(last.view.issuer, ())
-    limits = [
-        mozilla.limits[one.view.sha256] for one in reached if one.view.sha256 in mozilla.limits
-    ]
-    refusals = (limit.refusal(leaf, constraints) for limit in limits)
-    return next((one for one in refusals if one), "")
-
-
-def _failure(
-    leaf: DecodedCertificate,
-    last: DecodedCertificate,
-    *,
-    is_known: bool,
-    is_public: bool,
-    is_alone: bool,
-) -> str:
-    """Say why nothing vouches for the leaf, in our own words: the library's are for programmers."""
-    issuer, subject = last.view.issuer, last.view.subject
-    if is_alone and leaf.view.is_self_issued:
-        return "the certificate is self-signed, and no pin for this host equals it"
-    if last.view.is_self_issued and not is_known:
-        return f"the path ends at {subject}, which is no trusted root for this host"
-    if not is_known:
-        return (
-            f"{issuer}, the issuer of {subject}, was not served"
-            " and is no trusted root for this host"
-        )
-    if not leaf.has_subject_alt_name:
-        return (
-            "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor"
-            " configured for this host is trusted"
-        )
-    if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
-        return "the leaf's extended key usage does not include serverAuth"
-    if not leaf.may_sign_handshakes:
-        return (
-            "the leaf's key usage does not include digitalSignature, without which its key cannot"
-            " sign a handshake (RFC 8446 4.4.2.2)"
-        )
-    if leaf.is_ca:
-        return "the leaf is a CA certificate"
-    if is_public and not has_public_kind_of_key(leaf):
-        return (
-            f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify"
-            " (Baseline Requirements 6.1.5, 7.1.3.1)"
-        )
-    return (
-        f"the path to {issuer} does not pass validation (RFC 5280 section 6):"
-        " signature, algorithm, key, validity, purpose or constraints"
     )

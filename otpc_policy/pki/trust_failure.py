@@ -1,0 +1,79 @@
+"""Why nothing vouches for a leaf, in our own words: those of the library are for programmers."""
+
+from collections.abc import Mapping, Sequence
+
+from otpc_policy.pki.anchors import SERVER_AUTH
+from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.paths import has_public_kind_of_key
+from otpc_policy.pki.roots import RootLimit
+
+NOTHING_SIGNED = "no signatures lead from it to a root that is trusted for this host"
+
+
+def failure_of(
+    leaf: DecodedCertificate,
+    last: DecodedCertificate,
+    *,
+    is_known: bool,
+    is_public: bool,
+    is_alone: bool,
+) -> str:
+    """Say why nothing vouches for the leaf.
+
+    last: the end of the served path, which is_alone if that is the leaf. is_known: an anchor has
+    the name of its issuer; is_public: one of Mozilla's roots has.
+    """
+    issuer, subject = last.view.issuer, last.view.subject
+    if is_alone and leaf.view.is_self_issued:
+        return "the certificate is self-signed, and no pin for this host equals it"
+    if last.view.is_self_issued and not is_known:
+        return f"the path ends at {subject}, which is no trusted root for this host"
+    if not is_known:
+        return (
+            f"{issuer}, the issuer of {subject}, was not served"
+            " and is no trusted root for this host"
+        )
+    if not leaf.has_subject_alt_name:
+        return (
+            "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor"
+            " configured for this host is trusted"
+        )
+    if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
+        return "the leaf's extended key usage does not include serverAuth"
+    if not leaf.may_sign_handshakes:
+        return (
+            "the leaf's key usage does not include digitalSignature, without which its key cannot"
+            " sign a handshake (RFC 8446 4.4.2.2)"
+        )
+    if leaf.is_ca:
+        return "the leaf is a CA certificate"
+    if is_public and not has_public_kind_of_key(leaf):
+        return (
+            f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify"
+            " (Baseline Requirements 6.1.5, 7.1.3.1)"
+        )
+    return (
+        f"the path to {issuer} does not pass validation (RFC 5280 section 6):"
+        " signature, algorithm, key, validity, purpose or constraints"
+    )
+
+
+def refusal_by_limit(
+    leaf: DecodedCertificate,
+    last: DecodedCertificate,
+    by_subject: Mapping[str, Sequence[DecodedCertificate]],
+    limits: Mapping[str, RootLimit],
+    constraints: ConstraintChecks,
+) -> str:
+    """Say how the limits of the root that the served path leads to refuse the leaf, or "".
+
+    last: the end of that path. by_subject: Mozilla's roots. limits: by their SHA-256.
+    Raises TooComplexError.
+    """
+    same_subject = by_subject.get(last.view.subject, ())
+    reached = [one for one in same_subject if one.view.sha256 == last.view.sha256]
+    reached += by_subject.get(last.view.issuer, ())
+    reached_limits = [limits[one.view.sha256] for one in reached if one.view.sha256 in limits]
+    refusals = (limit.refusal(leaf, constraints) for limit in reached_limits)
+    return next((one for one in refusals if one), "")
