@@ -9,11 +9,11 @@ from tests.benchmarks.cold.cost import Cost
 from tests.benchmarks.cold.ours import Checks
 
 # DESIGN section 7.
-_TARGET_CONNECTIONS = 26
-_TARGET_ROUND_TRIPS, _TARGET_REST_S = 5, 0.03
-_TARGET_CPU_S = 0.020
-_TARGET_OPEN = 16
-_TARGET_FASTER = 33
+_TARGET_CONNECTIONS = 42
+_TARGET_ROUND_TRIPS, _TARGET_REST_S = 6.4, 0.025
+_TARGET_CPU_S = 0.034
+_TARGET_OPEN = 20
+_TARGET_FASTER = 26
 
 
 def median_of(checks: Checks) -> Cost:
