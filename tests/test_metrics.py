@@ -97,7 +97,7 @@ def test_a_verdict_is_counted_with_its_findings_and_age(metrics: Metrics, regist
 
 
 def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
-    metrics.cache_request(tier="memory", result="miss")
+    metrics.cache_request("miss")
     metrics.flight("began")
     metrics.scan_finished(outcome="complete", seconds=0.3)
     metrics.watch_scanner(lambda: 3, lambda: 2)
@@ -140,7 +140,8 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(metrics: Metrics, regist
     metrics.rpc_handled("evil.Service", "x" * 50, "NOT_A_CODE", 1.0)
     metrics.rpc_handled(SERVICE, "CheckEndpoint", "NOT_A_CODE", 1.0)
     metrics.decided(rpc="Evil", decision=Decision.ALLOW, findings=(_finding("UNHEARD_OF", Effect.ADVISORY),), result_age_s=0.0)
-    metrics.cache_request(tier="evil", result="evil")
+    metrics.cache_request("evil")
+    metrics.cache_request("hit", tier="evil")
     metrics.flight("evil")
     metrics.scan_finished(outcome="evil", seconds=0.0)
     metrics.config_reload("evil")

@@ -1,22 +1,52 @@
-"""The use case: one request in, one judged answer out. It owns the Protocols that adapters satisfy."""
+"""The use case: one request in, one judged answer out. It owns the Protocols of its adapters."""
 
-from otpc_policy.check.checker import EndpointChecker
-from otpc_policy.check.freshness import Lifetimes
-from otpc_policy.check.ports import CheckObserver, Clock, FactsCache, Resolver, Scanner
-from otpc_policy.check.values import CheckAnswer, CheckRequest, Freshness, FreshnessMode, Judged, ResultSource
+from otpc_policy.check.chain import judge_chain_in_hand
+from otpc_policy.check.freshness import Freshness, FreshnessLimits, FreshnessMode
+from otpc_policy.check.lifetimes import Lifetimes
+from otpc_policy.check.measurements import Measurements
+from otpc_policy.check.ports import (
+    CheckObserver,
+    Clock,
+    FactsStore,
+    Resolver,
+    Scanner,
+    StoreUnavailable,
+)
+from otpc_policy.check.service import CheckService
+from otpc_policy.check.stored_facts import FactsKey, StoredFacts
+from otpc_policy.check.values import (
+    Answer,
+    ChainAnswer,
+    ChainRequest,
+    CheckRequest,
+    Judgement,
+    JudgementKey,
+    ResultSource,
+)
+from otpc_policy.check.verdicts import Verdicts
 
 __all__ = [
-    "CheckAnswer",
+    "Answer",
+    "ChainAnswer",
+    "ChainRequest",
     "CheckObserver",
     "CheckRequest",
+    "CheckService",
     "Clock",
-    "EndpointChecker",
-    "FactsCache",
+    "FactsKey",
+    "FactsStore",
     "Freshness",
+    "FreshnessLimits",
     "FreshnessMode",
-    "Judged",
+    "Judgement",
+    "JudgementKey",
     "Lifetimes",
+    "Measurements",
     "Resolver",
     "ResultSource",
     "Scanner",
+    "StoreUnavailable",
+    "StoredFacts",
+    "Verdicts",
+    "judge_chain_in_hand",
 ]

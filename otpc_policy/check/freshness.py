@@ -1,74 +1,115 @@
-"""How long facts answer: keys, lifetimes and jitter. Pure; the moment is an argument."""
+"""Whether stored facts may answer a request, and until when. Pure; the instant is an argument."""
 
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from enum import Enum
 
-from otpc_policy.check.values import Freshness, Judged
-from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.facts import AddressFacts, Depth
-from otpc_policy.policy.finding import Decision
-from otpc_policy.policy.model import Policy
+from otpc_policy.check.stored_facts import StoredFacts
 
-# Part of every key: raise it when the same server would now give other facts.
-PROBE_VERSION = "1"
-# How soon asking again can find a measurement finished that was still under way.
-IN_PROGRESS_RETRY = timedelta(seconds=1)
-# Entries made in one burst should not all expire in one burst.
+# Facts measured in one burst should not all expire in one burst.
 _JITTER = 0.1
+# The part of a facts_id that the jitter is drawn from: 32 bits.
+_DRAW_DIGITS = 8
+_LARGEST_DRAW = 0xFFFFFFFF
+
+
+class FreshnessMode(Enum):
+    """Where facts may come from."""
+
+    CACHE_FIRST = "CACHE_FIRST"
+    CACHE_ONLY = "CACHE_ONLY"
+    REFRESH = "REFRESH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
-    """How long facts answer, by what the policy makes of them."""
+class Freshness:
+    """How old facts may be.
 
-    allow: timedelta
-    deny: timedelta
-    unknown: timedelta
+    max_age: positive, or None. max_stale: how far past their lifetime, None for not at all.
+    """
 
-    def of(self, decision: Decision) -> timedelta:
-        """Return the lifetime for a decision."""
-        return {Decision.ALLOW: self.allow, Decision.DENY: self.deny, Decision.INDETERMINATE: self.unknown}[decision]
-
-    def under(self, *policies: Policy) -> "Lifetimes":
-        """Return these lifetimes with what the policies' documents say instead; where several judge, the shortest."""
-        own = [policy.lifetimes for policy in policies]
-        return Lifetimes(
-            allow=min(self.allow if one.allow is None else one.allow for one in own),
-            deny=min(self.deny if one.deny is None else one.deny for one in own),
-            unknown=min(self.unknown if one.unknown is None else one.unknown for one in own),
-        )
+    mode: FreshnessMode = FreshnessMode.CACHE_FIRST
+    max_age: timedelta | None = None
+    max_stale: timedelta | None = None
 
 
-@lru_cache(maxsize=16_384)
-def facts_key(endpoint: Endpoint, address: str, depth: Depth) -> bytes:
-    """Return what identifies facts. Every part carries its length, so that no two tuples share a key."""
-    return _joined(endpoint.host, str(endpoint.port), endpoint.server_name, address, depth.value, PROBE_VERSION)
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long facts answer, as it was at one instant.
+
+    length: from their observation on. changes_at: the first instant after that one at which time
+    alone can change the length; None if it never does.
+    """
+
+    length: timedelta
+    changes_at: datetime | None
 
 
-def facts_prefix(host: str, port: int) -> bytes:
-    """Return what the keys of all facts about a host begin with; port 0 stands for every port."""
-    return _joined(host, str(port)) if port else _joined(host)
+LifetimeAt = Callable[[StoredFacts, datetime], Lifetime]
+"""The lifetime of facts at an instant. All that measuring learns about judging."""
 
 
-def _joined(*parts: str) -> bytes:
-    return b"".join(b"%d:%b" % (len(part), part) for part in (text.encode() for text in parts))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usable:
+    """Stored facts that may answer.
+
+    ends_at: until when. is_stale: past their lifetime, within max_stale of the request.
+    retry_after: set where the request wants newer ones and came too soon for them.
+    """
+
+    stored: StoredFacts
+    ends_at: datetime
+    is_stale: bool = False
+    retry_after: timedelta | None = None
 
 
-def lifetime_ends_at(key: bytes, facts: AddressFacts, lifetime: timedelta) -> datetime:
-    """Return the end of a lifetime, moved by up to ten percent either way; the same facts always get the same end."""
-    draw = zlib.crc32(key, zlib.crc32(facts.observed_at.isoformat().encode())) / 0xFFFFFFFF
-    return facts.observed_at + lifetime * (1 - _JITTER + 2 * _JITTER * draw)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessLimits:
+    """What the operator grants, whatever requests ask for.
+
+    max_stale: the longest time past their lifetime that facts answer for.
+    minimum_refresh_interval: how long after a measurement nobody gets another one.
+    """
+
+    max_stale: timedelta
+    minimum_refresh_interval: timedelta
+
+    def usable(
+        self,
+        stored: StoredFacts,
+        freshness: Freshness,
+        lifetime: LifetimeAt,
+        now: datetime,
+    ) -> Usable | None:
+        """Return how the facts may answer such a request at an instant; None if they may not."""
+        age = now - stored.facts.observed_at
+        if freshness.mode is FreshnessMode.REFRESH:
+            if not timedelta() <= age < self.minimum_refresh_interval:
+                return None
+            return Usable(
+                stored=stored,
+                ends_at=lifetime_ends_at(stored, lifetime(stored, now).length),
+                retry_after=self.minimum_refresh_interval - age,
+            )
+        if freshness.max_age is not None and age > freshness.max_age:
+            return None
+        ends_at = lifetime_ends_at(stored, lifetime(stored, now).length)
+        if now < ends_at:
+            return Usable(stored=stored, ends_at=ends_at)
+        stale_until = ends_at + min(freshness.max_stale or timedelta(), self.max_stale)
+        if now >= stale_until:
+            return None
+        flips_at = lifetime(stored, stored.facts.observed_at).changes_at
+        if flips_at is not None and now >= flips_at:
+            return None
+        return Usable(stored=stored, ends_at=stale_until, is_stale=True)
 
 
-def still_answers(judged: Judged, freshness: Freshness, now: datetime) -> bool:
-    """Tell whether a kept judgement is fresh enough for this caller."""
-    return now < judged.expires_at and (freshness.max_age is None or judged.observed_at is None or now - judged.observed_at <= freshness.max_age)
+def lifetime_ends_at(stored: StoredFacts, length: timedelta) -> datetime:
+    """Return the end of a lifetime, moved by up to ten percent either way.
 
-
-def wait_for(judged: Judged, now: datetime) -> timedelta | None:
-    """Return when asking again can help: never for ALLOW and DENY, which a new measurement follows by itself at their end."""
-    if judged.verdict.decision is not Decision.INDETERMINATE:
-        return None
-    return max(judged.expires_at - now, IN_PROGRESS_RETRY)
+    The name of the facts decides how far: the same facts have the same end everywhere.
+    """
+    draw = int(stored.facts_id[:_DRAW_DIGITS], 16) / _LARGEST_DRAW
+    return stored.facts.observed_at + length * (1 - _JITTER + 2 * _JITTER * draw)

@@ -1,20 +1,23 @@
-"""What the use case needs from outside, as Protocols. Adapters satisfy them; nothing here knows an adapter."""
+"""What the use case needs from outside, as Protocols. Adapters satisfy them; none is known here."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
+from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.facts import AddressFacts, Depth
 
 
 class Resolver(Protocol):
-    """Turns a canonical host into vetted addresses. A name without addresses is an answer, not an error.
+    """Turns a canonical host into vetted addresses. A name without addresses is not an error.
 
-    known: the answer that resolve would give without waiting; None if it would ask. resolve:
-    raises Overloaded where there is no room. A stale answer may serve cached facts and never a
-    measurement; with fresh it waits for the name servers, and is stale only where they fail.
+    known: what resolve would return without waiting; None if it would have to ask.
+    resolve: raises Overloaded if there is no room. A stale answer may serve stored facts and never
+    a measurement. With fresh it waits for the name servers, and is stale only where they fail.
     """
 
     def known(self, host: str) -> Resolution | None: ...
@@ -22,41 +25,88 @@ class Resolver(Protocol):
 
 
 class Scanner(Protocol):
-    """Measures one address. Raises Overloaded where it has no room; anything else it raises is a bug.
+    """Measures one address. Raises Overloaded if it has no room; anything else it raises is a bug.
 
-    glimpse: what a measurement under way has found so far, all else unknown; None if none is under way.
+    probe_revision: facts of another revision may differ though the server is the same.
+    glimpse: what a measurement under way has found so far, all else unknown; None if none is.
     """
 
-    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts: ...
-    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None: ...
+    @property
+    def probe_revision(self) -> str: ...
+    async def measure(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts: ...
+    def glimpse(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts | None: ...
 
 
-class FactsCache(Protocol):
-    """Keeps the newest facts for each key. It never judges and never ages: lifetimes are computed on read.
+class StoreUnavailable(OtpcPolicyError):
+    """A store cannot be asked now. Measuring goes on without it; no check fails for this."""
 
-    put, discard, discard_all: return the facts that are not kept any more, among them those that put did not take.
+
+class FactsStore(Protocol):
+    """Keeps the newest facts under each key, in this process or outside of it.
+
+    It never judges, and it never lets facts expire by a clock of its own before their readers do:
+    whoever reads decides what is too old. It may forget anything at any time.
+
+    Every method returns within a bound of the store's own, short enough to wait for, or raises
+    StoreUnavailable; the store logs and counts that itself. A method that finds its answer in
+    memory does not suspend.
+
+    get_many: in the order of the keys, None where nothing is kept.
+    put: older facts never replace newer ones, by their observed_at.
+    discard_endpoint: forgets the facts of a host (canonical), of all ports for port 0, whatever
+    else their keys say; returns how many there were.
     """
 
-    def get(self, key: bytes) -> AddressFacts | None: ...
-    def put(self, key: bytes, facts: AddressFacts) -> Sequence[AddressFacts]: ...
-    def discard(self, key: bytes) -> Sequence[AddressFacts]: ...
-    def discard_all(self, prefix: bytes) -> Sequence[AddressFacts]: ...
+    async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]: ...
+    async def put(self, key: FactsKey, stored: StoredFacts) -> None: ...
+    async def discard(self, key: FactsKey) -> None: ...
+    async def discard_endpoint(self, host: str, port: int) -> int: ...
 
 
 class Clock(Protocol):
-    """Wall clock in aware UTC, and seconds that only go up."""
+    """Wall clock in aware UTC, and seconds that only increase."""
 
     def now(self) -> datetime: ...
     def monotonic(self) -> float: ...
 
 
-class CheckObserver(Protocol):
-    """Is told what happened, for metrics.
+class LookUp(Enum):
+    """What one check found of the facts it needs; later members cost more."""
 
-    cache_request: tier "memory"; result "hit", "stale", "miss" or "refresh". flight: "began" or "joined".
-    scan_finished: outcome "complete", "incomplete", "unreachable", "overloaded" or "failed".
+    HIT = "hit"
+    STALE = "stale"
+    MISS = "miss"
+    REFRESH = "refresh"
+
+
+class Boarding(Enum):
+    """How a check came by its measurement: began one, or joined one under way."""
+
+    BEGAN = "began"
+    JOINED = "joined"
+
+
+class ScanOutcome(Enum):
+    """How a measurement ended."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    UNREACHABLE = "unreachable"
+    OVERLOADED = "overloaded"
+    FAILED = "failed"
+
+
+class CheckObserver(Protocol):
+    """Learns what happened, for metrics.
+
+    cache_request: a value of LookUp, once for each check: the costliest that any address needed.
+    flight: a value of Boarding. scan_finished: outcome is a value of ScanOutcome.
     """
 
-    def cache_request(self, *, tier: str, result: str) -> None: ...
+    def cache_request(self, result: str) -> None: ...
     def flight(self, result: str) -> None: ...
     def scan_finished(self, *, outcome: str, seconds: float) -> None: ...

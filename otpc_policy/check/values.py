@@ -1,31 +1,33 @@
-"""What a check is asked and what it answers."""
+"""What the use case is asked and what it answers, without a transport."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import NamedTuple, Self
 
-from otpc_policy.catalog.context import JudgingContext
+from otpc_policy.check.freshness import Freshness
+from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.facts import Depth, EndpointFacts
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    EndpointFacts,
+    ResolutionFailure,
+    ResolutionStatus,
+    UnmeasuredAddress,
+)
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
 
 
-class FreshnessMode(Enum):
-    """Where facts may come from."""
-
-    CACHE_FIRST = "CACHE_FIRST"
-    CACHE_ONLY = "CACHE_ONLY"
-    REFRESH = "REFRESH"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """How old facts may be. max_age: positive, or None. max_stale: how far past their lifetime, or None for not at all."""
+class CheckRequest:
+    """One question about one endpoint. policy_name: empty for the default policy."""
 
-    mode: FreshnessMode = FreshnessMode.CACHE_FIRST
-    max_age: timedelta | None = None
-    max_stale: timedelta | None = None
+    endpoint: Endpoint
+    policy_name: str = ""
+    freshness: Freshness = field(default_factory=Freshness)
+    depth: Depth = Depth.STANDARD
 
 
 class ResultSource(Enum):
@@ -39,42 +41,136 @@ class ResultSource(Enum):
     REQUEST = "REQUEST"
 
 
+class BesideAddresses(NamedTuple):
+    """What a resolution says beside the addresses that are measured. Fields as in Resolution."""
+
+    left_out: tuple[UnmeasuredAddress, ...] = ()
+    omitted_families: tuple[str, ...] = ()
+    failure: ResolutionFailure = ResolutionFailure.NONE
+    unresolved_families: tuple[str, ...] = ()
+    is_stale: bool = False
+
+    @classmethod
+    def of(cls, resolution: Resolution) -> Self:
+        """Return that part of a resolution."""
+        return cls(
+            resolution.left_out,
+            resolution.omitted_families,
+            resolution.failure,
+            resolution.unresolved_families,
+            resolution.is_stale,
+        )
+
+
+JudgementKey = tuple[str, tuple[str, ...], BesideAddresses]
+"""What a judgement rests on, time apart; nothing else changes it.
+
+Its parts: the name of what was asked (Question.name); the facts_id of every judged address, in the
+order of the resolution; what else the resolution says.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckRequest:
-    """One question about one endpoint. terms: of one generation; they judge from the start of the call to its end."""
+class Judgement:
+    """A verdict about an endpoint, without the facts: the same for every caller while it holds.
 
-    endpoint: Endpoint
-    terms: JudgingContext
-    freshness: Freshness
-    depth: Depth
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class Judged:
-    """A verdict with the facts it rests on. One shared object for as long as it is valid, so that its wire form can be kept beside it.
-
-    observed_at: of the oldest facts; None where no facts were used. expires_at: never past the instant at which time alone
-    changes the verdict. judged_addresses: those whose facts were judged. policy, partner_id, partner_policy, configuration_revision:
-    what judged; the id is empty for nobody's endpoint, the policy None where the partner's entry adds none.
+    key: set if the judgement is kept; None if it is one caller's alone.
+    policy, partner_id, partner_policy, configuration_revision: what judged. The id is empty for an
+    endpoint that belongs to no partner, the policy None where the partner's entry adds none.
+    observed_at: of the oldest facts; None if no facts were used.
+    judged_at: the instant of the verdict. expires_at: never past the instant at which time alone
+    changes it. judged_addresses: those whose facts were judged.
     """
 
+    key: JudgementKey | None
     endpoint: Endpoint
+    depth: Depth
     policy: Policy
     partner_id: str = ""
     partner_policy: Policy | None = None
     configuration_revision: str = ""
-    facts: EndpointFacts
     verdict: Verdict
     observed_at: datetime | None
+    judged_at: datetime
     expires_at: datetime
     judged_addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckAnswer:
-    """What one caller gets. retry_after: when asking again can give another answer."""
+class Answer:
+    """What one caller gets.
 
-    judged: Judged
+    addresses: the facts that were judged. resolution: what the host turned into; None if it was
+    not looked up to its end. retry_after: when asking again can give another answer.
+    """
+
+    judgement: Judgement
+    addresses: tuple[AddressFacts, ...] = ()
+    resolution: Resolution | None = None
     source: ResultSource
     evaluated_at: datetime
     retry_after: timedelta | None
+
+    def facts(self) -> EndpointFacts:
+        """Return everything that was judged, for the few who want to see it."""
+        judgement = self.judgement
+        return endpoint_facts(judgement.endpoint, judgement.depth, self.addresses, self.resolution)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainRequest:
+    """One question about a chain in hand.
+
+    chain: DER, leaf first, not empty. server_name: canonical; None to judge the chain for no name.
+    at: None for now. trust_anchors: DER, trusted for this question alone.
+    """
+
+    chain: tuple[bytes, ...]
+    policy_name: str = ""
+    server_name: str | None = None
+    at: datetime | None = None
+    trust_anchors: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainAnswer:
+    """A verdict about a chain in hand. judged_at: the instant for which it was judged.
+
+    The other fields are those of Judgement.
+    """
+
+    policy: Policy
+    partner_id: str = ""
+    partner_policy: Policy | None = None
+    configuration_revision: str = ""
+    verdict: Verdict
+    judged_at: datetime
+    expires_at: datetime
+
+
+def endpoint_facts(
+    endpoint: Endpoint,
+    depth: Depth,
+    addresses: tuple[AddressFacts, ...],
+    resolution: Resolution | None = None,
+) -> EndpointFacts:
+    """Return the facts of an endpoint, ready to be judged.
+
+    resolution: what else belongs to the host; None if nothing does.
+    """
+    if resolution is None:
+        resolution = Resolution(status=ResolutionStatus.RESOLVED)
+    return EndpointFacts(
+        host=endpoint.host,
+        port=endpoint.port,
+        server_name=endpoint.server_name,
+        depth=depth,
+        resolution=resolution.status,
+        addresses=addresses,
+        unmeasured=resolution.left_out,
+        omitted_families=resolution.omitted_families,
+        forbidden=resolution.forbidden,
+        resolution_failure=resolution.failure,
+        unresolved_families=resolution.unresolved_families,
+        resolution_is_stale=resolution.is_stale,
+    )

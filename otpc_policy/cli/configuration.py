@@ -1,24 +1,30 @@
-"""Settings as a command sees them: what its options say goes before the environment and the file, ranges and trust are added to them."""
+"""Settings as a command sees them: options go before the environment and the file, ranges are added."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from otpc_policy.catalog.policies import load_policies
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.settings import Settings
 
 
-def read_settings(*, config: str | None = None, allow_networks: Sequence[str] = (), trust: Sequence[Mapping[str, object]] = (), **given: object) -> Settings:
-    """Return the settings of this run. given: settings by name; None means that the option was not used.
+def read_settings(
+    *,
+    config: str | None = None,
+    allow_networks: Sequence[str] = (),
+    **given: object,
+) -> Settings:
+    """Return the settings of this run.
 
-    allow_networks, trust: beside those of the environment and the file. Raises ConfigurationError.
+    given: settings by name; None means that the option was not used.
+    allow_networks: in addition to those of the environment and the file.
+    Raises ConfigurationError.
     """
     arguments = {name: value for name, value in given.items() if value is not None}
     settings = Settings(config=config, **arguments)
-    if allow_networks:
-        arguments["allow_networks"] = [*map(str, settings.allow_networks), *allow_networks]
-    if trust:
-        arguments["trust"] = [*settings.trust, *trust]
-    return Settings(config=config, **arguments) if allow_networks or trust else settings
+    if not allow_networks:
+        return settings
+    arguments["allow_networks"] = [*map(str, settings.allow_networks), *allow_networks]
+    return Settings(config=config, **arguments)
 
 
 def read_policies() -> PolicySet:

@@ -1,124 +1,120 @@
-"""The engine in this process: the service's own servicer, without a port. So a command judges exactly as a service would."""
+"""The use case of the service, in this process: a command judges as a service would."""
 
 import asyncio
-import base64
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import cast
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 
-from otpc_policy.check import CheckAnswer, CheckRequest
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.check import Answer, CheckRequest, judge_chain_in_hand
 from otpc_policy.cli.configuration import read_policies, read_settings
-from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import EndpointFacts
-from otpc_policy.server import Application, build_application
+from otpc_policy.pki.trust import TrustEntry
+from otpc_policy.server import build_application
 from otpc_policy.server.logs import logs_configured
-from otpc_policy.service.answers import Checker
-from otpc_policy.service.decision_log import DecisionLog
-from otpc_policy.service.interceptor import Context
-from otpc_policy.service.policy_check import PolicyCheckServicer
+from otpc_policy.service.request_id import new_id
 from otpc_policy.settings import LogFormat, LogLevel, Settings
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire import policy_message
-
-
-class _Deadline:
-    """What the servicer asks of a call: how long its caller still waits."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-
-    def time_remaining(self) -> float:
-        return self._timeout_s
+from otpc_policy.wire import (
+    check_response,
+    parse_check_request,
+    parse_validate_request,
+    policy_message,
+    validate_response,
+)
 
 
 def check_locally(
-    request: pb.CheckEndpointRequest, *, allow_networks: Sequence[str], anchors: Sequence[bytes], pin: str, timeout_s: float
+    request: pb.CheckEndpointRequest,
+    *,
+    allow_networks: Sequence[str],
+    anchors: Sequence[bytes],
+    pin: str,
+    timeout_s: float,
 ) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     """Measure and judge an endpoint; return the answer and the facts behind it.
 
-    anchors (DER), pin (SHA-256, or empty): trusted for this host in this run. Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
+    anchors (CA certificates in DER), pin (SHA-256, or empty): trusted for this host in this run.
+    Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
     """
-    host = parse_endpoint(request.host, request.port, request.server_name).server_name
-    with _trust_entries(host, anchors, pin) as trust:
-        settings = read_settings(allow_networks=allow_networks, trust=trust)
-        with logs_configured(LogFormat.CONSOLE, LogLevel.ERROR):
-            return asyncio.run(_check(settings, request, timeout_s))
+    parsed = parse_check_request(request)
+    trusted = _trust_entry(parsed.request.endpoint.server_name, anchors, pin)
+    settings = read_settings(allow_networks=allow_networks)
+    with logs_configured(LogFormat.CONSOLE, LogLevel.ERROR):
+        answer = asyncio.run(_check(settings, parsed.request, trusted, timeout_s))
+    return check_response(answer, parsed.view, new_id()), answer.facts()
 
 
 def validate_locally(request: pb.ValidateCertificateRequest) -> pb.ValidateCertificateResponse:
-    """Judge a chain; anchors in the request are accepted. Raises InvalidRequest, UnknownPolicy, ConfigurationError."""
-    application = build_application(read_settings(allow_request_anchors=True))
-    body = asyncio.run(_servicer(application, application.checker).validate_certificate(request.SerializeToString(), _context(0)))
-    return pb.ValidateCertificateResponse.FromString(body)
+    """Judge a chain; anchors in the request are accepted.
+
+    Raises InvalidRequest, UnknownPolicy, ConfigurationError.
+    """
+    application = build_application(read_settings())
+    parsed = parse_validate_request(request, allow_request_anchors=True)
+    now = application.clock.now()
+    answer = judge_chain_in_hand(parsed.request, application.reloader.current, now)
+    return validate_response(answer, parsed.request.chain, parsed.view, new_id())
 
 
 def policies_locally() -> list[pb.Policy]:
-    """Return the policies that a service with these settings would serve, ordered by name. Raises ConfigurationError."""
+    """Return the policies that a service with these settings would serve, ordered by name.
+
+    Raises ConfigurationError.
+    """
     policies = read_policies()
-    return [policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()]
+    messages = []
+    for policy in policies.ordered():
+        is_default = policy.name == policies.default_name
+        messages.append(policy_message(policy, is_default=is_default))
+    return messages
 
 
 def policy_locally(name: str) -> pb.Policy:
-    """Return one policy with its effective document; an empty name means the default. Raises UnknownPolicy, ConfigurationError."""
+    """Return one policy with its effective document; an empty name means the default.
+
+    Raises UnknownPolicy, ConfigurationError.
+    """
     policies = read_policies()
     policy = policies.get(name)
-    return policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+    is_default = policy.name == policies.default_name
+    return policy_message(policy, is_default=is_default, with_document=True)
 
 
-async def _check(settings: Settings, request: pb.CheckEndpointRequest, timeout_s: float) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
+async def _check(
+    settings: Settings,
+    request: CheckRequest,
+    trusted: TrustEntry | None,
+    timeout_s: float,
+) -> Answer:
     application = build_application(settings)
+    generation = application.reloader.current
+    if trusted is not None:
+        generation = _with_trust(generation, trusted)
     # A wrong name should not have to wait for workers to start.
-    application.reloader.current.policies.get(request.policy)
-    checker = _RememberingChecker(application.checker)
+    generation.policies.get(request.policy_name)
     async with application:
-        body = await _servicer(application, checker).check_endpoint(request.SerializeToString(), _context(timeout_s))
-    return pb.CheckEndpointResponse.FromString(body), checker.facts[0]
+        return await application.checks.check(request, generation, wait_s=timeout_s)
 
 
-class _RememberingChecker:
-    """The checker, and the facts behind its answers: the contract carries the observation, which is made for people and holds less."""
-
-    def __init__(self, checker: Checker) -> None:
-        self._checker = checker
-        self.facts: list[EndpointFacts] = []
-
-    async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
-        answer = await self._checker.check(request, wait_s=wait_s)
-        self.facts.append(answer.judged.facts)
-        return answer
-
-
-def _servicer(application: Application, checker: Checker) -> PolicyCheckServicer:
-    return PolicyCheckServicer(
-        checker=checker,
-        generation=lambda: application.reloader.current,
-        clock=application.clock,
-        counters=application.metrics,
-        decisions=DecisionLog(lambda _lines: None),
-        deadline_reserve_s=0.0,
-        allow_request_anchors=application.settings.allow_request_anchors,
+def _trust_entry(host: str, anchors: Sequence[bytes], pin: str) -> TrustEntry | None:
+    """Return what the options mean: trust for this host alone. None without options."""
+    if not anchors and not pin:
+        return None
+    return TrustEntry(
+        hosts=(host,),
+        anchors=tuple(anchors),
+        certificate_pins=frozenset({pin}) if pin else frozenset(),
+        note="from the command line",
     )
 
 
-def _context(timeout_s: float) -> Context:
-    return cast("Context", _Deadline(timeout_s))
-
-
-@contextmanager
-def _trust_entries(host: str, anchors: Sequence[bytes], pin: str) -> Iterator[list[dict[str, object]]]:
-    """Yield what the options mean as settings: entries for this host alone. Settings name anchors by file, so they get one while it is needed."""
-    entry: dict[str, object] = {"hosts": [host], "note": "from the command line"}
-    with tempfile.TemporaryDirectory(prefix="otpc-policy-") as folder:
-        if anchors:
-            file = Path(folder) / "anchors.pem"
-            file.write_text("".join(map(_pem, anchors)), encoding="ascii")
-            entry["anchor_file"] = file
-        if pin:
-            entry["certificate_sha256"] = [pin]
-        yield [entry] if anchors or pin else []
-
-
-def _pem(der: bytes) -> str:
-    return f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode('ascii')}-----END CERTIFICATE-----\n"
+def _with_trust(generation: Catalog, entry: TrustEntry) -> Catalog:
+    """Return the generation with one more entry, under a revision of its own."""
+    anchors = [hashlib.sha256(anchor).hexdigest() for anchor in entry.anchors]
+    parts = [generation.revision, *entry.hosts, *anchors, *entry.certificate_pins]
+    return replace(
+        generation,
+        trust=replace(generation.trust, entries=(*generation.trust.entries, entry)),
+        revision=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+    )

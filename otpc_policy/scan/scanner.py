@@ -15,6 +15,7 @@ from otpc_policy.scan.address_scan import AddressScan
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
+from otpc_policy.scan.revision import PROBE_REVISION
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts
 from otpc_policy.tls.answer import PlainHttp
@@ -35,6 +36,11 @@ class SslyzeScanner:
         self._queued = 0
         self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
+
+    @property
+    def probe_revision(self) -> str:
+        """Part of the key that facts are stored under."""
+        return PROBE_REVISION
 
     @property
     def ready(self) -> bool:

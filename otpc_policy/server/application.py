@@ -8,11 +8,19 @@ from typing import Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from otpc_policy.cache.memory import MemoryFactsCache
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
-from otpc_policy.check import Clock, EndpointChecker, Lifetimes, Resolver, Scanner
+from otpc_policy.check import (
+    CheckService,
+    Clock,
+    FreshnessLimits,
+    Lifetimes,
+    Measurements,
+    Resolver,
+    Scanner,
+    Verdicts,
+)
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.engine.egress.dns import DnsClient
 from otpc_policy.engine.egress.hosts_file import HostsFile
@@ -26,6 +34,7 @@ from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
 from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
+from otpc_policy.store.memory import MemoryFactsStore
 
 
 class RunningScanner(Scanner, Protocol):
@@ -56,12 +65,12 @@ class Application:
     metrics: Metrics
     scanner: RunningScanner
     resolver: RunningResolver
-    checker: EndpointChecker
+    checks: CheckService
 
     async def close(self) -> None:
         """Refuse further checks, end look-ups and measurements, reap every worker."""
         try:
-            await self.checker.close()
+            await self.checks.close()
             await self.resolver.close()
         finally:
             await self.scanner.stop()
@@ -101,15 +110,22 @@ def build_application(
     if chosen_resolver is None:
         chosen_resolver = own = resolver_from(settings, chosen_clock, metrics)
         metrics.watch_dns(lambda: own.outstanding)
-    checker = EndpointChecker(
+    measurements = Measurements(
         resolver=chosen_resolver,
         scanner=chosen_scanner,
-        cache=MemoryFactsCache(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes),
+        store=MemoryFactsStore(
+            max_entries=settings.cache_entries,
+            max_bytes=settings.cache_bytes,
+        ),
         clock=chosen_clock,
-        lifetimes=lifetimes(settings.lifetimes),
+        limits=freshness_limits(settings),
         observer=metrics,
-        max_stale=timedelta(seconds=settings.max_stale_s),
-        minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
+    )
+    checks = CheckService(
+        measurements=measurements,
+        verdicts=Verdicts(lifetimes(settings.lifetimes)),
+        clock=chosen_clock,
+        observer=metrics,
     )
     return Application(
         settings=settings,
@@ -119,7 +135,7 @@ def build_application(
         metrics=metrics,
         scanner=chosen_scanner,
         resolver=chosen_resolver,
-        checker=checker,
+        checks=checks,
     )
 
 
@@ -131,6 +147,14 @@ def scan_limits(scan: ScanSettings) -> ScanLimits:
 def _scanner(scan: ScanSettings, clock: Clock, metrics: Metrics) -> SslyzeScanner:
     limits = scan_limits(scan)
     return SslyzeScanner(limits=limits, now=clock.now, deep=DeepScanner(limits, contradicted=metrics.contradicted))
+
+
+def freshness_limits(settings: Settings) -> FreshnessLimits:
+    """Return what the settings grant to requests that ask for old or new facts."""
+    return FreshnessLimits(
+        max_stale=timedelta(seconds=settings.max_stale_s),
+        minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
+    )
 
 
 def lifetimes(chosen: LifetimeSettings) -> Lifetimes:

@@ -90,7 +90,7 @@ class Service:
 
     def _add_services(self) -> None:
         servicer = PolicyCheckServicer(
-            checker=self._application.checker,
+            checks=self._application.checks,
             generation=lambda: self._application.reloader.current,
             clock=self._application.clock,
             counters=self._application.metrics,
@@ -102,7 +102,11 @@ class Service:
         admin = None
         if self._settings.admin_service:
             callers = frozenset(self._settings.admin_callers)
-            admin = PolicyAdminServicer(facts=self._application.checker, reloads=self._application.reloader, callers=callers)
+            admin = PolicyAdminServicer(
+                results=self._application.checks,
+                reloads=self._application.reloader,
+                callers=callers,
+            )
         add_services(self._server, policy_check=servicer, policy_admin=admin, health=self._health, with_reflection=self._settings.reflection)
 
     async def _serve(self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event) -> None:

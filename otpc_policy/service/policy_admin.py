@@ -20,10 +20,10 @@ _log = structlog.get_logger("otpc_policy.service")
 _IDENTITIES = "x509_subject_alternative_name"
 
 
-class Facts(Protocol):
-    """The checker, as far as its facts go."""
+class ResultInvalidator(Protocol):
+    """What forgets facts. port: 0 for every port. Returns how many there were."""
 
-    def invalidate(self, host: str, port: int) -> int: ...
+    async def invalidate(self, host: str, port: int) -> int: ...
 
 
 class Reloads(Protocol):
@@ -38,8 +38,8 @@ class Reloads(Protocol):
 class PolicyAdminServicer:
     """Answers both methods. callers: subjectAltNames of those who may; empty where the listener is reached from this machine only, and everybody there may."""
 
-    def __init__(self, *, facts: Facts, reloads: Reloads, callers: Set[str]) -> None:
-        self._facts = facts
+    def __init__(self, *, results: ResultInvalidator, reloads: Reloads, callers: Set[str]) -> None:
+        self._results = results
         self._reloads = reloads
         self._callers = frozenset(callers)
 
@@ -52,7 +52,8 @@ class PolicyAdminServicer:
             raise undecodable("InvalidateResultsRequest") from None
         # Port 0 means every port here, and the parser would make it 443.
         endpoint = parse_endpoint(message.host, message.port)
-        count = self._facts.invalidate(endpoint.host, endpoint.port if message.port else 0)
+        port = endpoint.port if message.port else 0
+        count = await self._results.invalidate(endpoint.host, port)
         _log.info("results_invalidated", port=message.port, count=count)
         return pb.InvalidateResultsResponse(invalidated_count=count).SerializeToString()
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -12,9 +11,9 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from otpc_policy.catalog.context import Catalog
-from otpc_policy.check import Clock
+from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
-from otpc_policy.service.answers import CheckAnswers, Checker, DecisionCounters, verdict_fields
+from otpc_policy.service.answers import CheckAnswers, Checks, DecisionCounters, verdict_fields
 from otpc_policy.service.decision_log import DecisionLog, constant_fields
 from otpc_policy.service.interceptor import Context
 from otpc_policy.service.request_id import current_request_id, new_id
@@ -34,9 +33,6 @@ from otpc_policy.wire import (
 
 log = structlog.get_logger("otpc_policy.service")
 
-# The rules over a chain change with time alone (Verdict.changes_at) or with the configuration; this bounds the latter.
-VALIDATION_LIFETIME = timedelta(hours=1)
-
 # gRPC rounds a deadline up as it writes it into the request: to 10 ms from one second, to 100 ms from ten, to one second from a hundred.
 _DEADLINE_ROUNDING = 0.01
 
@@ -54,7 +50,7 @@ class PolicyCheckServicer:
     def __init__(
         self,
         *,
-        checker: Checker,
+        checks: Checks,
         generation: Callable[[], Catalog],
         clock: Clock,
         counters: DecisionCounters,
@@ -63,7 +59,7 @@ class PolicyCheckServicer:
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
     ) -> None:
-        self._answers = CheckAnswers(checker=checker, counters=counters, decisions=decisions)
+        self._answers = CheckAnswers(checks=checks, counters=counters, decisions=decisions)
         self._generation = generation
         self._clock = clock
         self._counters = counters
@@ -90,41 +86,40 @@ class PolicyCheckServicer:
         return response.SerializeToString()
 
     async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
-        """ValidateCertificate. Judged on the spot: a chain takes about a millisecond, less than handing it to a thread and back under load."""
-        parsed = parse_validate_request(_parse(pb.ValidateCertificateRequest, request), allow_request_anchors=self._allow_request_anchors)
-        terms = self._generation().context_for_name(parsed.server_name, parsed.policy_name)
-        policy, partner_id = terms.policy, terms.partner.id if terms.partner is not None else ""
-        at = parsed.at or self._clock.now()
-        verdict = terms.evaluate_chain(parsed.chain, server_name=parsed.server_name, request_anchors=parsed.trust_anchors, now=at)
-        expires_at = at + VALIDATION_LIFETIME if verdict.changes_at is None else min(at + VALIDATION_LIFETIME, verdict.changes_at)
+        """ValidateCertificate.
+
+        Judged on the spot: a chain takes about a millisecond, less than handing it to a thread and
+        back under load.
+        """
+        message = _parse(pb.ValidateCertificateRequest, request)
+        parsed = parse_validate_request(message, allow_request_anchors=self._allow_request_anchors)
+        asked = parsed.request
+        answer = judge_chain_in_hand(asked, self._generation(), self._clock.now())
         check_id = new_id()
-        self._counters.decided(rpc="ValidateCertificate", decision=verdict.decision, findings=verdict.findings, result_age_s=None)
+        self._counters.decided(
+            rpc="ValidateCertificate",
+            decision=answer.verdict.decision,
+            findings=answer.verdict.findings,
+            result_age_s=None,
+        )
+        verdict = verdict_fields(
+            answer.policy,
+            answer.verdict,
+            partner_id=answer.partner_id,
+            configuration_revision=answer.configuration_revision,
+        )
+        name, judged_at = asked.server_name or "", answer.judged_at.isoformat()
+        fields = {"server_name": name, **verdict, "judged_at": judged_at}
         self._decisions.record(
             at=self._clock.now(),
             rpc="ValidateCertificate",
             check_id=check_id,
             request_id=current_request_id.get(),
-            source="REQUEST",
-            constant=constant_fields(
-                {
-                    "server_name": parsed.server_name or "",
-                    **verdict_fields(policy, verdict, partner_id=partner_id, configuration_revision=terms.revision),
-                    "judged_at": at.isoformat(),
-                }
-            ),
+            source=ResultSource.REQUEST.name,
+            constant=constant_fields(fields),
         )
-        return validate_response(
-            verdict=verdict,
-            policy=policy,
-            partner_id=partner_id,
-            partner_policy=terms.partner_policy,
-            configuration_revision=terms.revision,
-            chain=parsed.chain,
-            evaluated_at=at,
-            expires_at=expires_at,
-            view=parsed.view,
-            check_id=check_id,
-        ).SerializeToString()
+        response = validate_response(answer, asked.chain, parsed.view, check_id)
+        return response.SerializeToString()
 
     async def get_policy(self, request: bytes, _context: Context) -> bytes:
         """GetPolicy."""

@@ -11,22 +11,25 @@ from otpc_policy.wire.requests import (
     read_check_request,
     undecodable,
 )
-from otpc_policy.wire.responses import Answer, Judged, check_response, judged_part, validate_response, write_answer_part
+from otpc_policy.wire.responses import (
+    check_response,
+    shared_part,
+    validate_response,
+    write_own_part,
+)
 
 __all__ = [
-    "Answer",
-    "Judged",
     "ParsedCheck",
     "ParsedValidation",
     "check_response",
-    "judged_part",
     "parse_batch_request",
     "parse_check_request",
     "parse_page_size",
     "parse_validate_request",
     "policy_message",
     "read_check_request",
+    "shared_part",
     "undecodable",
     "validate_response",
-    "write_answer_part",
+    "write_own_part",
 ]

@@ -8,15 +8,16 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
+from otpc_policy.check.freshness import Freshness
+from otpc_policy.check.values import ChainRequest, CheckRequest
 from otpc_policy.core.endpoint import Endpoint, canonical_host, parse_endpoint
 from otpc_policy.core.errors import FieldViolation, InvalidRequest, MalformedCertificate
-from otpc_policy.core.facts import Depth
 from otpc_policy.pki.budget import TooComplexError, WorkBudget
 from otpc_policy.pki.certificate import read_certificate
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire.times import read_duration, read_timestamp
-from otpc_policy.wire.vocabulary import DEPTHS
+from otpc_policy.wire.vocabulary import DEPTHS, FRESHNESS_MODES
 
 MAX_CERTIFICATES = 16
 MAX_CHAIN_BYTES = 256 * 1024
@@ -33,36 +34,24 @@ _Number = TypeVar("_Number", bound=int)
 _Value = TypeVar("_Value")
 
 _VIEWS: Mapping[pb.View.ValueType, pb.View.ValueType] = {pb.VIEW_UNSPECIFIED: pb.VIEW_BASIC, pb.VIEW_BASIC: pb.VIEW_BASIC, pb.VIEW_FULL: pb.VIEW_FULL}
-_MODES: Mapping[pb.FreshnessMode.ValueType, pb.FreshnessMode.ValueType] = {
-    pb.FRESHNESS_MODE_UNSPECIFIED: pb.FRESHNESS_MODE_CACHE_FIRST,
-    pb.FRESHNESS_MODE_CACHE_FIRST: pb.FRESHNESS_MODE_CACHE_FIRST,
-    pb.FRESHNESS_MODE_CACHE_ONLY: pb.FRESHNESS_MODE_CACHE_ONLY,
-    pb.FRESHNESS_MODE_REFRESH: pb.FRESHNESS_MODE_REFRESH,
-}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ParsedCheck:
-    """A valid CheckEndpointRequest. policy_name: empty for the default. view, freshness_mode: never the unset value."""
+    """A valid CheckEndpointRequest: the question, and how much of the answer is shown.
 
-    endpoint: Endpoint
-    policy_name: str
-    freshness_mode: pb.FreshnessMode.ValueType
-    max_age: timedelta | None
-    max_stale: timedelta | None
+    view: never the unset value.
+    """
+
+    request: CheckRequest
     view: pb.View.ValueType
-    depth: Depth
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ParsedValidation:
-    """A valid ValidateCertificateRequest. chain: DER, leaf first, not empty. server_name: canonical, None if unset. at: None for now."""
+    """A valid ValidateCertificateRequest. view: never the unset value."""
 
-    chain: tuple[bytes, ...]
-    policy_name: str
-    server_name: str | None
-    at: datetime | None
-    trust_anchors: tuple[bytes, ...]
+    request: ChainRequest
     view: pb.View.ValueType
 
 
@@ -96,14 +85,20 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
     except InvalidRequest as error:
         violations.extend(error.violations)
     freshness = message.freshness
-    mode = _known("freshness.mode", freshness.mode, _MODES, violations)
+    mode = _known("freshness.mode", freshness.mode, FRESHNESS_MODES, violations)
     max_age = _max_age(freshness, violations)
     max_stale = _max_stale(freshness, violations)
     view = _known("view", message.view, _VIEWS, violations)
     depth = _known("depth", message.depth, DEPTHS, violations)
     if endpoint is None or mode is None or view is None or depth is None or violations:
         raise InvalidRequest(violations)
-    return ParsedCheck(endpoint=endpoint, policy_name=message.policy, freshness_mode=mode, max_age=max_age, max_stale=max_stale, view=view, depth=depth)
+    request = CheckRequest(
+        endpoint=endpoint,
+        policy_name=message.policy,
+        freshness=Freshness(mode=mode, max_age=max_age, max_stale=max_stale),
+        depth=depth,
+    )
+    return ParsedCheck(request, view)
 
 
 def parse_batch_request(message: pb.BatchCheckEndpointsRequest) -> Sequence[pb.CheckEndpointRequest]:
@@ -133,7 +128,14 @@ def parse_validate_request(message: pb.ValidateCertificateRequest, *, allow_requ
     view = _known("view", message.view, _VIEWS, violations)
     if view is None or violations:
         raise InvalidRequest(violations)
-    return ParsedValidation(chain=chain, policy_name=message.policy, server_name=server_name, at=at, trust_anchors=anchors, view=view)
+    request = ChainRequest(
+        chain=chain,
+        policy_name=message.policy,
+        server_name=server_name,
+        at=at,
+        trust_anchors=anchors,
+    )
+    return ParsedValidation(request, view)
 
 
 def parse_page_size(message: pb.ListPoliciesRequest) -> int:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from otpc_policy.check.freshness import FreshnessMode
+from otpc_policy.check.values import ResultSource
 from otpc_policy.core import facts
 from otpc_policy.policy import finding
 from otpc_policy.v1 import policy_pb2 as pb
@@ -70,12 +72,17 @@ DEPTHS: Mapping[pb.ScanDepth.ValueType, facts.Depth] = {
     pb.SCAN_DEPTH_STANDARD: facts.Depth.STANDARD,
     pb.SCAN_DEPTH_DEEP: facts.Depth.DEEP,
 }
-# Keyed by name: the enum of sources belongs to the check, which this package does not know.
-SOURCES: Mapping[str, pb.ResultSource.ValueType] = {
-    "NONE": pb.RESULT_SOURCE_UNSPECIFIED,
-    "MEASURED": pb.RESULT_SOURCE_MEASURED,
-    "SHARED": pb.RESULT_SOURCE_SHARED,
-    "CACHE": pb.RESULT_SOURCE_CACHE,
-    "STALE_CACHE": pb.RESULT_SOURCE_STALE_CACHE,
-    "REQUEST": pb.RESULT_SOURCE_REQUEST,
+FRESHNESS_MODES: Mapping[pb.FreshnessMode.ValueType, FreshnessMode] = {
+    pb.FRESHNESS_MODE_UNSPECIFIED: FreshnessMode.CACHE_FIRST,
+    pb.FRESHNESS_MODE_CACHE_FIRST: FreshnessMode.CACHE_FIRST,
+    pb.FRESHNESS_MODE_CACHE_ONLY: FreshnessMode.CACHE_ONLY,
+    pb.FRESHNESS_MODE_REFRESH: FreshnessMode.REFRESH,
+}
+SOURCES: Mapping[ResultSource, pb.ResultSource.ValueType] = {
+    ResultSource.NONE: pb.RESULT_SOURCE_UNSPECIFIED,
+    ResultSource.MEASURED: pb.RESULT_SOURCE_MEASURED,
+    ResultSource.SHARED: pb.RESULT_SOURCE_SHARED,
+    ResultSource.CACHE: pb.RESULT_SOURCE_CACHE,
+    ResultSource.STALE_CACHE: pb.RESULT_SOURCE_STALE_CACHE,
+    ResultSource.REQUEST: pb.RESULT_SOURCE_REQUEST,
 }

@@ -47,7 +47,7 @@ async def judging(trust: Trust) -> AsyncIterator[Any]:
     """A stub of a service with this trust, which takes anchors from requests."""
     generation = Catalog(policies=load_builtin_policies(), trust=trust)
     servicer = PolicyCheckServicer(
-        checker=_NoChecker(),
+        checks=_NoChecks(),
         generation=lambda: generation,
         clock=SystemClock(),
         counters=FakeCounters(),
@@ -76,7 +76,7 @@ async def validate(stub: Any, case: ChainCase) -> pb.ValidateCertificateResponse
     return response
 
 
-class _NoChecker:
+class _NoChecks:
     async def check(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("ValidateCertificate measures nothing")
 

@@ -29,6 +29,7 @@ class GatedScanner:
         self.workers_alive = 0
         self.queued = 0
         self.reaped = False
+        self.probe_revision = "1"
 
     async def start(self) -> None:
         self.workers_alive = 1

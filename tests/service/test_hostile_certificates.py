@@ -33,9 +33,9 @@ class _Clock:
 
 @pytest.fixture(scope="module")
 def servicer() -> PolicyCheckServicer:
-    checker: Any = None
+    checks: Any = None
     return PolicyCheckServicer(
-        checker=checker,
+        checks=checks,
         generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
         clock=_Clock(),
         counters=FakeCounters(),

@@ -33,7 +33,7 @@ class Engine:
         self.brings = brings or generation("second")
         self.forgotten: list[tuple[str, int]] = []
 
-    def invalidate(self, host: str, port: int) -> int:
+    async def invalidate(self, host: str, port: int) -> int:
         self.forgotten.append((host, port))
         return 3
 
@@ -63,7 +63,7 @@ def context(*names: str) -> Context:
 
 
 def servicer(engine: Engine, *callers: str) -> PolicyAdminServicer:
-    return PolicyAdminServicer(facts=engine, reloads=engine, callers=frozenset(callers))
+    return PolicyAdminServicer(results=engine, reloads=engine, callers=frozenset(callers))
 
 
 @pytest.mark.parametrize(("port", "meant"), [(0, 0), (443, 443), (8443, 8443)])

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
-from otpc_policy.check import CheckAnswer, CheckRequest, FreshnessMode, Judged, ResultSource
+from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
@@ -32,7 +32,7 @@ from otpc_policy.v1 import policy_pb2_grpc
 from otpc_policy.wire import check_response
 from tests.service.serving import FakeCounters, failure, serving, unpacked
 from tests.support.certificates import CertificateAuthority, Issued
-from tests.wire.values import make_facts, make_verdict
+from tests.wire.values import make_answer, make_judgement, make_verdict
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
 METHODS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolicy", "ListPolicies")
@@ -48,35 +48,45 @@ class FixedClock:
         return 0.0
 
 
-def judged(request: CheckRequest, decision: Decision = Decision.DENY) -> Judged:
-    return Judged(
+def judgement(request: CheckRequest, generation: Catalog, number: int) -> Judgement:
+    """A denial that is kept under a key of its own."""
+    return make_judgement(
+        key=(f"{request.endpoint} {request.policy_name} {number}", (), (), ()),
         endpoint=request.endpoint,
-        policy=request.terms.policy,
-        configuration_revision=request.terms.revision,
-        facts=make_facts(),
-        verdict=make_verdict(decision),
+        policy=generation.policies.get(request.policy_name),
+        configuration_revision=generation.revision,
         observed_at=NOW - timedelta(seconds=30),
+        judged_at=NOW,
         expires_at=NOW + timedelta(minutes=5),
-        judged_addresses=("192.0.2.1",),
     )
 
 
 @dataclass
-class FakeChecker:
-    """Answers by host; errors: what a host raises. One judgement for each endpoint and policy, as the real one keeps it."""
+class FakeChecks:
+    """Answers by host. One judgement for each endpoint and policy, as the real ones are kept.
+
+    errors: what a host raises.
+    """
 
     errors: dict[str, Exception] = field(default_factory=dict)
     asked: list[tuple[CheckRequest, float | None]] = field(default_factory=list)
-    kept: dict[Any, Judged] = field(default_factory=dict)
-    answers: list[CheckAnswer] = field(default_factory=list)
+    kept: dict[Any, Judgement] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
 
-    async def check(self, request: CheckRequest, *, wait_s: float | None) -> CheckAnswer:
+    async def check(
+        self,
+        request: CheckRequest,
+        generation: Catalog,
+        *,
+        wait_s: float | None,
+    ) -> Answer:
         self.asked.append((request, wait_s))
         await asyncio.sleep(0)
+        made = judgement(request, generation, len(self.kept))
         if request.endpoint.host in self.errors:
             raise self.errors[request.endpoint.host]
-        one = self.kept.setdefault((request.endpoint, request.terms.policy.name), judged(request))
-        self.answers.append(CheckAnswer(judged=one, source=ResultSource.CACHE, evaluated_at=NOW, retry_after=None))
+        kept = self.kept.setdefault((request.endpoint, request.policy_name), made)
+        self.answers.append(make_answer(judgement=kept, evaluated_at=NOW, retry_after=None))
         return self.answers[-1]
 
 
@@ -86,7 +96,7 @@ class Running:
 
     stub: Any
     channel: Any
-    checker: FakeChecker
+    checks: FakeChecks
     counters: FakeCounters
     interceptor: CallInterceptor
     log_lines: list[str]
@@ -106,12 +116,12 @@ async def start() -> AsyncIterator[Start]:
     ending: list[Any] = []
 
     async def begin(*, trust: Trust | None = None, policies: PolicySet | None = None, **settings: Any) -> Running:
-        checker, counters, lines = FakeChecker(), FakeCounters(), []  # type: ignore[var-annotated]
+        checks, counters, lines = FakeChecks(), FakeCounters(), []  # type: ignore[var-annotated]
         decisions = DecisionLog(lines.append)
         generation = Catalog(policies=policies or load_builtin_policies(), trust=trust or Trust(mozilla_roots=()), revision="generation")
         interceptor = CallInterceptor(counters)
         servicer = PolicyCheckServicer(
-            checker=checker,
+            checks=checks,
             generation=lambda: generation,
             clock=FixedClock(),
             counters=counters,
@@ -122,7 +132,7 @@ async def start() -> AsyncIterator[Start]:
         channel = await service.__aenter__()
         ending.append(service)
         stub = policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
-        return Running(stub, channel, checker, counters, interceptor, lines, decisions)
+        return Running(stub, channel, checks, counters, interceptor, lines, decisions)
 
     yield begin
     for service in ending:
@@ -143,13 +153,15 @@ def check(host: str = "partner.test", **overrides: Any) -> pb.CheckEndpointReque
     return pb.CheckEndpointRequest(host=host, **overrides)
 
 
-async def test_an_answer_is_what_the_checker_judged(start: Start) -> None:
+async def test_an_answer_is_what_the_use_case_judged(start: Start) -> None:
     running = await start()
     response = await running.stub.CheckEndpoint(check(port=8443, policy="otpc-2024-12-strict"))
     assert len(response.result_info.check_id) == 32
-    assert response == check_response(running.checker.answers[0], pb.VIEW_BASIC, response.result_info.check_id)
-    (request, _), *_ = running.checker.asked
-    assert (str(request.endpoint), request.terms.policy.name, request.freshness.mode) == ("partner.test:8443", "otpc-2024-12-strict", FreshnessMode.CACHE_FIRST)
+    assert response == check_response(running.checks.answers[0], pb.VIEW_BASIC, response.result_info.check_id)
+    (request, _), *_ = running.checks.asked
+    assert str(request.endpoint) == "partner.test:8443"
+    assert request.policy_name == "otpc-2024-12-strict"
+    assert request.freshness.mode is FreshnessMode.CACHE_FIRST
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
@@ -157,24 +169,40 @@ async def test_a_kept_answer_equals_a_fresh_one_but_for_its_id(start: Start, vie
     running = await start()
     first = await running.stub.CheckEndpoint(check(view=view))
     second = await running.stub.CheckEndpoint(check(view=view))
-    assert running.checker.answers[0].judged is running.checker.answers[1].judged
+    assert running.checks.answers[0].judgement is running.checks.answers[1].judgement
     assert first.result_info.check_id != second.result_info.check_id
     second.result_info.check_id = first.result_info.check_id
-    assert first == second == check_response(running.checker.answers[1], view, first.result_info.check_id)
+    assert first == second == check_response(running.checks.answers[1], view, first.result_info.check_id)
 
 
-async def test_a_new_judgement_is_a_new_answer(start: Start) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"judged_at": NOW + timedelta(seconds=1)},
+        {"key": ("of other facts", (), (), ())},
+        {"key": None},
+    ],
+    ids=["later", "of other facts", "of one caller alone"],
+)
+async def test_another_judgement_is_another_answer(start: Start, changed: dict[str, Any]) -> None:
     running = await start()
     await running.stub.CheckEndpoint(check())
-    (key,) = running.checker.kept
-    running.checker.kept[key] = replace(running.checker.kept[key], verdict=make_verdict(Decision.ALLOW))
-    assert (await running.stub.CheckEndpoint(check())).decision == pb.DECISION_ALLOW
+    (asked,) = running.checks.kept
+    first = running.checks.kept[asked]
+    allowed = replace(first, verdict=make_verdict(Decision.ALLOW), **changed)
+    for kept, decision in (
+        (allowed, pb.DECISION_ALLOW),
+        (first, pb.DECISION_DENY),
+        (allowed, pb.DECISION_ALLOW),
+    ):
+        running.checks.kept[asked] = kept
+        assert (await running.stub.CheckEndpoint(check())).decision == decision
 
 
-async def test_freshness_reaches_the_checker(start: Start) -> None:
+async def test_freshness_reaches_the_use_case(start: Start) -> None:
     running = await start()
     await running.stub.CheckEndpoint(check(freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH, max_age=Duration(seconds=9), max_stale=Duration(seconds=8))))
-    freshness = running.checker.asked[0][0].freshness
+    freshness = running.checks.asked[0][0].freshness
     assert (freshness.mode, freshness.max_age, freshness.max_stale) == (FreshnessMode.REFRESH, timedelta(seconds=9), timedelta(seconds=8))
 
 
@@ -182,7 +210,7 @@ async def test_the_caller_waits_for_its_deadline_less_the_reserve(start: Start) 
     running = await start(deadline_reserve_s=1.0, default_wait_s=7.0)
     for timeout_s in (None, 5.0, 0.9):
         await running.stub.CheckEndpoint(check(), timeout=timeout_s)
-    without, with_deadline, short = (wait_s for _, wait_s in running.checker.asked)
+    without, with_deadline, short = (wait_s for _, wait_s in running.checks.asked)
     assert without == 7.0
     assert 3.0 < with_deadline <= 4.0
     assert short == 0.0
@@ -206,9 +234,9 @@ async def test_each_decision_is_counted_and_recorded(start: Start) -> None:
         (KeyError("secret"), grpc.StatusCode.INTERNAL, "INTERNAL"),
     ],
 )
-async def test_errors_of_the_checker_get_their_status(start: Start, error: Exception, code: grpc.StatusCode, reason: str) -> None:
+async def test_errors_of_the_use_case_get_their_status(start: Start, error: Exception, code: grpc.StatusCode, reason: str) -> None:
     running = await start()
-    running.checker.errors["partner.test"] = error
+    running.checks.errors["partner.test"] = error
     seen = await failure(running.stub.CheckEndpoint(check()))
     assert (seen.code, seen.info.reason) == (code, reason)
     assert "secret" not in f"{seen}"
@@ -255,7 +283,7 @@ class TestBatch:
 
     async def test_order_and_errors_of_single_items(self, start: Start) -> None:
         running = await start()
-        running.checker.errors = {"full.test": Overloaded(timedelta(seconds=4)), "bug.test": RuntimeError("secret")}
+        running.checks.errors = {"full.test": Overloaded(timedelta(seconds=4)), "bug.test": RuntimeError("secret")}
         requests = [check("b.test"), check(""), check("full.test"), check("bug.test"), check("a.test", policy="nope"), check("a.test")]
         with structlog.testing.capture_logs() as logs:
             response = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests), metadata=(("x-request-id", "mine"),))
@@ -277,7 +305,7 @@ class TestBatch:
         running = await start()
         requests = [check("a.test"), check("A.TEST.", port=443), check("a.test", view=pb.VIEW_FULL), check("a.test")]
         response = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
-        assert len(running.checker.asked) == 2
+        assert len(running.checks.asked) == 2
         assert len({result.response.result_info.check_id for result in response.results}) == 2
         assert response.results[0].response == response.results[1].response == response.results[3].response
         assert response.results[2].response.HasField("observation")

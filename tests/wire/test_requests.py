@@ -7,11 +7,20 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.check import ChainRequest, CheckRequest, Freshness, FreshnessMode
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import InvalidRequest
 from otpc_policy.core.facts import Depth
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire import ParsedCheck, parse_batch_request, parse_check_request, parse_page_size, parse_validate_request, read_check_request
+from otpc_policy.wire import (
+    ParsedCheck,
+    ParsedValidation,
+    parse_batch_request,
+    parse_check_request,
+    parse_page_size,
+    parse_validate_request,
+    read_check_request,
+)
 from tests.support.certificates import CertificateAuthority, Issued
 
 ANY_CHAIN = pb.DerChain(certificates=[b"leaf"])
@@ -37,15 +46,13 @@ def with_enum(field: str, number: int) -> pb.CheckEndpointRequest:
 
 
 def test_the_empty_fields_mean_their_documented_defaults() -> None:
-    assert parse_check_request(check()) == ParsedCheck(
+    asked = CheckRequest(
         endpoint=parse_endpoint("partner.test", 443),
         policy_name="",
-        freshness_mode=pb.FRESHNESS_MODE_CACHE_FIRST,
-        max_age=None,
-        max_stale=None,
-        view=pb.VIEW_BASIC,
+        freshness=Freshness(mode=FreshnessMode.CACHE_FIRST, max_age=None, max_stale=None),
         depth=Depth.STANDARD,
     )
+    assert parse_check_request(check()) == ParsedCheck(asked, pb.VIEW_BASIC)
 
 
 def test_every_field_is_read() -> None:
@@ -58,15 +65,14 @@ def test_every_field_is_read() -> None:
         view=pb.VIEW_FULL,
         depth=pb.SCAN_DEPTH_DEEP,
     )
-    assert read_check_request(message.SerializeToString()) == ParsedCheck(
+    minute, none = timedelta(seconds=60), timedelta(0)
+    asked = CheckRequest(
         endpoint=parse_endpoint("xn--bcher-kva.example", 8443, "other.example"),
         policy_name="otpc-2024-12-strict",
-        freshness_mode=pb.FRESHNESS_MODE_CACHE_ONLY,
-        max_age=timedelta(seconds=60),
-        max_stale=timedelta(0),
-        view=pb.VIEW_FULL,
+        freshness=Freshness(mode=FreshnessMode.CACHE_ONLY, max_age=minute, max_stale=none),
         depth=Depth.DEEP,
     )
+    assert read_check_request(message.SerializeToString()) == ParsedCheck(asked, pb.VIEW_FULL)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,8 @@ def test_bytes_that_are_no_message_are_refused(raw: bytes) -> None:
 
 
 def test_a_long_request_is_read_like_a_short_one() -> None:
-    assert read_check_request(check(policy="p" * 3000).SerializeToString()).policy_name == "p" * 3000
+    parsed = read_check_request(check(policy="p" * 3000).SerializeToString())
+    assert parsed.request.policy_name == "p" * 3000
 
 
 @pytest.mark.parametrize(("count", "good"), [(0, False), (1, True), (100, True), (101, False)])
@@ -154,8 +161,9 @@ def test_der_and_pem_give_the_same_chain(issued: Issued) -> None:
     by_der = parse_validate_request(validate(der_chain=pb.DerChain(certificates=issued.chain_der)), allow_request_anchors=False)
     by_pem = parse_validate_request(validate(pem_bundle=issued.chain_pem.decode()), allow_request_anchors=False)
     assert by_der == by_pem
-    assert by_der.chain == issued.chain_der
-    assert (by_der.server_name, by_der.at, by_der.trust_anchors, by_der.view) == (None, None, (), pb.VIEW_BASIC)
+    assert by_der == ParsedValidation(ChainRequest(chain=issued.chain_der), pb.VIEW_BASIC)
+    asked = by_der.request
+    assert (asked.server_name, asked.at, asked.trust_anchors) == (None, None, ())
 
 
 def test_every_field_of_a_validation_is_read(issued: Issued) -> None:
@@ -163,12 +171,16 @@ def test_every_field_of_a_validation_is_read(issued: Issued) -> None:
         policy="p", server_name="[2001:DB8::1]", validation_time=Timestamp(seconds=1_700_000_000, nanos=5000), trust_anchors=[issued.der], view=pb.VIEW_FULL
     )
     parsed = parse_validate_request(message, allow_request_anchors=True)
-    assert (parsed.policy_name, parsed.server_name, parsed.trust_anchors, parsed.view) == ("p", "2001:db8::1", (issued.der,), pb.VIEW_FULL)
-    assert parsed.at == datetime(2023, 11, 14, 22, 13, 20, 5, tzinfo=UTC)
+    asked = parsed.request
+    assert (asked.policy_name, asked.server_name) == ("p", "2001:db8::1")
+    assert (asked.trust_anchors, parsed.view) == ((issued.der,), pb.VIEW_FULL)
+    assert asked.at == datetime(2023, 11, 14, 22, 13, 20, 5, tzinfo=UTC)
 
 
 def test_a_certificate_that_cannot_be_decoded_is_no_error_of_the_request() -> None:
-    assert parse_validate_request(validate(der_chain=pb.DerChain(certificates=[b"", b"junk"])), allow_request_anchors=False).chain == (b"", b"junk")
+    message = validate(der_chain=pb.DerChain(certificates=[b"", b"junk"]))
+    parsed = parse_validate_request(message, allow_request_anchors=False)
+    assert parsed.request.chain == (b"", b"junk")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +223,7 @@ def test_an_anchor_that_costs_too_much_to_read_is_left_to_the_judgement() -> Non
     """Whoever asks gets a verdict that says so; what is cheap enough is looked at all the same."""
     huge = CertificateAuthority.create(excluded_dns=[f"x{number}.test" for number in range(9_000)]).der
     parsed = parse_validate_request(validate(trust_anchors=[huge, huge]), allow_request_anchors=True)
-    assert parsed.trust_anchors == (huge, huge)
+    assert parsed.request.trust_anchors == (huge, huge)
     with pytest.raises(InvalidRequest) as error:
         parse_validate_request(validate(trust_anchors=[huge, b"junk"]), allow_request_anchors=True)
     assert fields(error) == ["trust_anchors[1]"]

@@ -6,13 +6,28 @@ from datetime import UTC, timedelta
 
 import pytest
 
+from otpc_policy.check import ResultSource
 from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
 from otpc_policy.policy.finding import Decision
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire import check_response, judged_part, policy_message, validate_response, write_answer_part
+from otpc_policy.wire import (
+    check_response,
+    policy_message,
+    shared_part,
+    validate_response,
+    write_own_part,
+)
 from otpc_policy.wire.certificates import CertificateMessages
 from tests.support.certificates import CertificateAuthority, Issued
-from tests.wire.values import NOW, AnswerValue, JudgedValue, Source, make_facts, make_policy, make_verdict
+from tests.wire.values import (
+    NOW,
+    make_answer,
+    make_chain_answer,
+    make_facts,
+    make_judgement,
+    make_policy,
+    make_verdict,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +36,7 @@ def issued() -> Issued:
 
 
 def test_the_basic_view_has_everything_but_evidence() -> None:
-    response = check_response(AnswerValue(), pb.VIEW_BASIC, "check-1")
+    response = check_response(make_answer(), pb.VIEW_BASIC, "check-1")
     assert (response.decision, response.evaluated_decision) == (pb.DECISION_DENY, pb.DECISION_DENY)
     assert (response.canonical_endpoint, list(response.judged_addresses)) == ("partner.test:8443", ["192.0.2.1"])
     assert response.policy == pb.AppliedPolicy(name="otpc-test", revision="ab" * 32, enforcing=True)
@@ -48,7 +63,8 @@ def test_the_basic_view_has_everything_but_evidence() -> None:
 
 
 def test_what_is_not_known_is_not_set() -> None:
-    answer = AnswerValue(judged=JudgedValue(observed_at=None, verdict=make_verdict(Decision.ALLOW)), source=Source.NONE, retry_after=None)
+    judgement = make_judgement(observed_at=None, verdict=make_verdict(Decision.ALLOW))
+    answer = make_answer(judgement=judgement, source=ResultSource.NONE, retry_after=None)
     response = check_response(answer, pb.VIEW_BASIC, "check-1")
     assert response.decision == pb.DECISION_ALLOW
     assert not response.HasField("retry_after")
@@ -57,8 +73,8 @@ def test_what_is_not_known_is_not_set() -> None:
 
 
 def test_the_full_view_shows_the_whole_observation(issued: Issued) -> None:
-    judged = JudgedValue(facts=make_facts(chain=(*issued.chain_der, b"junk")))
-    response = check_response(AnswerValue(judged=judged), pb.VIEW_FULL, "check-1")
+    answer = make_answer(make_facts(chain=(*issued.chain_der, b"junk")))
+    response = check_response(answer, pb.VIEW_FULL, "check-1")
     assert [(one.key, one.observed, one.expected) for one in response.findings[0].evidence] == [("protocol", "TLS 1.0", "TLS 1.2")]
     observation = response.observation
     assert (observation.canonical_host, observation.port) == ("partner.test", 8443)
@@ -104,7 +120,8 @@ def test_what_only_a_deep_measurement_shows_stands_apart() -> None:
     )
     facts = make_facts()
     deepened = replace(facts.addresses[0], deep=deep, vulnerabilities=(VulnerabilityFact(Vulnerability.ROBOT, Support.YES),))
-    response = check_response(AnswerValue(judged=JudgedValue(facts=replace(facts, addresses=(deepened,)))), pb.VIEW_FULL, "check-1")
+    answer = make_answer(replace(facts, addresses=(deepened,)))
+    response = check_response(answer, pb.VIEW_FULL, "check-1")
     expected = pb.DeepObservation(
         vulnerabilities=[pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_YES)],
         early_data=pb.SUPPORT_NO,
@@ -119,17 +136,19 @@ def test_what_only_a_deep_measurement_shows_stands_apart() -> None:
     )
     expected.duration.FromTimedelta(timedelta(seconds=2))
     assert response.observation.addresses[0].deep == expected
-    assert not check_response(AnswerValue(), pb.VIEW_FULL, "check-1").observation.addresses[0].HasField("deep")
+    plain = check_response(make_answer(), pb.VIEW_FULL, "check-1")
+    assert not plain.observation.addresses[0].HasField("deep")
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
 @pytest.mark.parametrize("retry_after", [None, timedelta(seconds=3)])
 def test_joined_bytes_equal_the_message_built_at_once(issued: Issued, view: pb.View.ValueType, retry_after: timedelta | None) -> None:
-    answer = AnswerValue(judged=JudgedValue(facts=make_facts(chain=issued.chain_der)), retry_after=retry_after)
+    answer = make_answer(make_facts(chain=issued.chain_der), retry_after=retry_after)
+    other = make_answer(source=ResultSource.NONE, retry_after=timedelta(hours=1))
     own = pb.CheckEndpointResponse()
-    write_answer_part(AnswerValue(source=Source.NONE, retry_after=timedelta(hours=1)), "another caller's", own)
-    write_answer_part(answer, "check-1", own)
-    joined = judged_part(answer.judged, view).SerializeToString() + own.SerializeToString()
+    write_own_part(other, "another caller's", own)
+    write_own_part(answer, "check-1", own)
+    joined = shared_part(answer, view).SerializeToString() + own.SerializeToString()
     assert pb.CheckEndpointResponse.FromString(joined) == check_response(answer, view, "check-1")
 
 
@@ -174,15 +193,8 @@ def test_a_certificate_of_many_deployments_is_read_once(issued: Issued) -> None:
 
 @pytest.mark.parametrize(("view", "shown"), [(pb.VIEW_BASIC, 0), (pb.VIEW_FULL, 2)])
 def test_validation_answers(issued: Issued, view: pb.View.ValueType, shown: int) -> None:
-    response = validate_response(
-        verdict=make_verdict(),
-        policy=make_policy(enforcing=False),
-        chain=issued.chain_der,
-        evaluated_at=NOW,
-        expires_at=NOW + timedelta(hours=1),
-        view=view,
-        check_id="c",
-    )
+    answer = make_chain_answer(policy=make_policy(enforcing=False))
+    response = validate_response(answer, issued.chain_der, view, "c")
     assert (response.decision, response.policy.enforcing, len(response.certificates)) == (pb.DECISION_DENY, False, shown)
     assert (response.result_info.source, response.result_info.check_id) == (pb.RESULT_SOURCE_REQUEST, "c")
     assert response.result_info.expire_time.ToDatetime(tzinfo=UTC) == NOW + timedelta(hours=1)

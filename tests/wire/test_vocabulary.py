@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.check import FreshnessMode, ResultSource
 from otpc_policy.core import facts
 from otpc_policy.policy import finding
 from otpc_policy.v1 import policy_pb2 as pb
@@ -30,7 +31,10 @@ def test_each_value_has_its_name_on_the_wire(core: type[Enum], table: Mapping[An
     assert set(table.values()) | {0} == set(wire.values()), "a value of the contract that is never sent"
 
 
-def test_every_depth_and_source_of_the_contract_is_known() -> None:
+def test_every_depth_source_and_mode_of_the_contract_is_known() -> None:
     assert set(vocabulary.DEPTHS) == set(pb.ScanDepth.values())
     assert set(vocabulary.SOURCES.values()) == set(pb.ResultSource.values())
     assert set(vocabulary.DEPTHS.values()) == set(facts.Depth)
+    assert set(vocabulary.SOURCES) == set(ResultSource)
+    assert set(vocabulary.FRESHNESS_MODES) == set(pb.FreshnessMode.values())
+    assert set(vocabulary.FRESHNESS_MODES.values()) == set(FreshnessMode)

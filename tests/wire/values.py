@@ -1,11 +1,13 @@
 """Values that wire and service turn into messages: one endpoint, measured and judged, with every field set."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from typing import Any
 
+from otpc_policy.check import Answer, ChainAnswer, Judgement, ResultSource
 from otpc_policy.core import facts
-from otpc_policy.core.endpoint import Endpoint, parse_endpoint
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import AddressFacts, EndpointFacts, Evidence, ResolutionStatus, Support, TlsVersion
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Severity, Verdict
 from otpc_policy.policy.model import Policy, PolicySet, RuleSettings
@@ -89,34 +91,43 @@ def make_verdict(decision: Decision = Decision.DENY) -> Verdict:
     return Verdict(decision=decision, evaluated_decision=decision, findings=(denied,) if decision is Decision.DENY else (), changes_at=None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgedValue:
-    """What the check gives, as a plain value."""
-
-    endpoint: Endpoint = field(default_factory=lambda: parse_endpoint("partner.test", 8443))
-    policy: Policy = field(default_factory=make_policy)
-    partner_id: str = ""
-    partner_policy: Policy | None = None
-    configuration_revision: str = "cd" * 32
-    facts: EndpointFacts = field(default_factory=make_facts)
-    verdict: Verdict = field(default_factory=make_verdict)
-    observed_at: datetime | None = NOW - timedelta(minutes=1)
-    expires_at: datetime = NOW + timedelta(minutes=4)
-    judged_addresses: tuple[str, ...] = ("192.0.2.1",)
-
-
-class Source(Enum):
-    """Names of sources, as the check spells them."""
-
-    CACHE = "CACHE"
-    NONE = "NONE"
+def make_judgement(**overrides: Any) -> Judgement:
+    """A denial of the endpoint of make_facts; by name what differs (fields of Judgement)."""
+    denial = Judgement(
+        key=None,
+        endpoint=parse_endpoint("partner.test", 8443),
+        depth=facts.Depth.STANDARD,
+        policy=make_policy(),
+        configuration_revision="cd" * 32,
+        verdict=make_verdict(),
+        observed_at=NOW - timedelta(minutes=1),
+        judged_at=NOW,
+        expires_at=NOW + timedelta(minutes=4),
+        judged_addresses=("192.0.2.1",),
+    )
+    return replace(denial, **overrides)
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerValue:
-    """One answer, as a plain value."""
+def make_answer(seen: EndpointFacts | None = None, **overrides: Any) -> Answer:
+    """An answer from these facts, by default those of make_facts; by name what differs."""
+    shown = seen if seen is not None else make_facts()
+    answer = Answer(
+        judgement=make_judgement(),
+        addresses=shown.addresses,
+        resolution=Resolution(status=shown.resolution, left_out=shown.unmeasured),
+        source=ResultSource.CACHE,
+        evaluated_at=NOW,
+        retry_after=timedelta(milliseconds=1500),
+    )
+    return replace(answer, **overrides)
 
-    judged: JudgedValue = field(default_factory=JudgedValue)
-    source: Source = Source.CACHE
-    evaluated_at: datetime = NOW
-    retry_after: timedelta | None = timedelta(milliseconds=1500)
+
+def make_chain_answer(**overrides: Any) -> ChainAnswer:
+    """A denial of a chain; by name what differs (fields of ChainAnswer)."""
+    denial = ChainAnswer(
+        policy=make_policy(),
+        verdict=make_verdict(),
+        judged_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    return replace(denial, **overrides)

@@ -1,0 +1,389 @@
+"""The facts of an endpoint: from the store, or from one shared measurement of each address.
+
+What the facts mean is not known here. How long they answer is: a function that whoever asks for
+facts hands over (LifetimeAt).
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import lru_cache, partial
+
+from otpc_policy.check.freshness import (
+    Freshness,
+    FreshnessLimits,
+    FreshnessMode,
+    LifetimeAt,
+    Usable,
+    lifetime_ends_at,
+)
+from otpc_policy.check.ports import (
+    Boarding,
+    CheckObserver,
+    Clock,
+    FactsStore,
+    LookUp,
+    Resolver,
+    Scanner,
+    ScanOutcome,
+    StoreUnavailable,
+)
+from otpc_policy.check.single_flight import Flight, FlightBoard
+from otpc_policy.check.stored_facts import FactsKey, StoredFacts
+from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.facts import AddressFacts, Depth, Support
+
+_logger = logging.getLogger(__name__)
+
+# All measurements are made from one place so far.
+PERSPECTIVE = "default"
+_COST = {result: cost for cost, result in enumerate(LookUp)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactsWanted:
+    """What a check asks for. lifetime: how long facts answer this check."""
+
+    endpoint: Endpoint
+    depth: Depth
+    freshness: Freshness
+    lifetime: LifetimeAt
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a host before anything is measured.
+
+    stored: the newest facts of each address, however old; None without any.
+    """
+
+    resolution: Resolution
+    stored: Sequence[StoredFacts | None]
+
+
+class WhyMissing(Enum):
+    """Why an address has no facts to answer with."""
+
+    NOT_STORED = "nothing stored may answer, and the request permits no measurement"
+    EARLIER_ADDRESS = "the host does not resolve now, and the address is an earlier answer's"
+    UNDER_WAY = "the measurement has not ended in time"
+    NO_ROOM = "the scanner has no room"
+    FAILED = "the measurement raised"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An address whose facts answer.
+
+    boarding: of the measurement that brought them, or will replace them; None without one.
+    """
+
+    usable: Usable
+    boarding: Boarding | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """An address without facts.
+
+    so_far: what the measurement under way has found, all else unknown; None if nothing yet.
+    overloaded: what the scanner raised, for NO_ROOM.
+    """
+
+    address: str
+    why: WhyMissing
+    boarding: Boarding | None = None
+    so_far: AddressFacts | None = None
+    overloaded: Overloaded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """What one address has and needs. flight: waited for unless something is usable."""
+
+    address: VettedAddress
+    usable: Usable | None
+    looked_up: LookUp
+    flight: Flight | None
+    boarding: Boarding | None
+
+
+class Measurements:
+    """Resolves, measures and remembers. close() ends every measurement and lets none begin."""
+
+    def __init__(
+        self,
+        *,
+        resolver: Resolver,
+        scanner: Scanner,
+        store: FactsStore,
+        clock: Clock,
+        limits: FreshnessLimits,
+        observer: CheckObserver,
+    ) -> None:
+        self._resolver = resolver
+        self._scanner = scanner
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._observer = observer
+        self._flights = FlightBoard()
+        self._closing = False
+
+    @property
+    def in_progress(self) -> int:
+        """Measurements under way or waiting for their predecessor."""
+        return len(self._flights)
+
+    async def close(self) -> None:
+        """End every measurement."""
+        self._closing = True
+        await self._flights.close()
+
+    async def invalidate(self, host: str, port: int) -> int:
+        """Forget the facts of a host (canonical), of all ports for port 0; return how many.
+
+        A measurement under way began before this: it answers those who wait for it already, and
+        nobody who asks from now on. Raises ServiceUnavailable if the store cannot be asked.
+        """
+        self._flights.outdate(lambda key: key.host == host and port in (0, key.port))
+        try:
+            return await self._store.discard_endpoint(host, port)
+        except StoreUnavailable as error:
+            raise ServiceUnavailable("the store of facts cannot be asked") from error
+
+    async def known(self, wanted: FactsWanted, *, wait_s: float | None) -> Known | None:
+        """Return what the host turns into and what is stored of its addresses.
+
+        None if resolving takes longer than the caller waits (wait_s; None for as long as it takes).
+        Raises Overloaded if the resolver has no room.
+        """
+        began = self._clock.monotonic()
+        host = wanted.endpoint.host
+        # What is at hand needs no timer: setting one and taking it back costs more than looking.
+        resolution = self._resolver.known(host) or await self._resolved(host, wait_s)
+        if resolution is None:
+            return None
+        known = Known(resolution, await self._stored(wanted, resolution.addresses))
+        if not (resolution.is_stale and self._needs_measuring(wanted, known)):
+            return known
+        if wait_s is not None:
+            wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
+        resolution = await self._resolved(host, wait_s, fresh=True)
+        if resolution is None:
+            return None
+        return Known(resolution, await self._stored(wanted, resolution.addresses))
+
+    async def _resolved(
+        self, host: str, wait_s: float | None, *, fresh: bool = False
+    ) -> Resolution | None:
+        try:
+            async with asyncio.timeout(wait_s):
+                return await self._resolver.resolve(host, fresh=fresh)
+        except TimeoutError:
+            return None
+
+    def _needs_measuring(self, wanted: FactsWanted, known: Known) -> bool:
+        """Tell whether the request lets an address be measured that has nothing to answer with."""
+        if wanted.freshness.mode is FreshnessMode.CACHE_ONLY:
+            return False
+        now = self._clock.now()
+        return any(self._usable(wanted, stored, now) is None for stored in known.stored)
+
+    def _usable(
+        self, wanted: FactsWanted, stored: StoredFacts | None, now: datetime
+    ) -> Usable | None:
+        if stored is None:
+            return None
+        return self._limits.usable(stored, wanted.freshness, wanted.lifetime, now)
+
+    async def _stored(
+        self, wanted: FactsWanted, addresses: Sequence[VettedAddress]
+    ) -> Sequence[StoredFacts | None]:
+        """Return the newest stored facts of each address, however old.
+
+        Facts of a DEEP measurement serve STANDARD too.
+        """
+        if not addresses:
+            return ()
+        endpoint, depth = wanted.endpoint, wanted.depth
+        revision = self._scanner.probe_revision
+        keys: list[FactsKey] = []
+        for address in addresses:
+            keys += _facts_keys(endpoint, address.text, depth, revision)
+        try:
+            stored = await self._store.get_many(keys)
+        except StoreUnavailable:
+            return [None] * len(addresses)
+        if depth is Depth.DEEP:
+            return stored
+        # Two keys for each address.
+        return [_newer(stored[at], stored[at + 1]) for at in range(0, len(stored), 2)]
+
+    async def collect(
+        self,
+        wanted: FactsWanted,
+        known: Known,
+        *,
+        wait_s: float | None,
+    ) -> Sequence[Found | Missing]:
+        """Return what each address has to answer with, measured where that is needed.
+
+        Nothing is measured at the addresses of a stale resolution: they may be another's by now.
+        wait_s: for measurements; None until they end. Raises ServiceUnavailable while closing.
+        """
+        now = self._clock.now()
+        may_measure = (
+            wanted.freshness.mode is not FreshnessMode.CACHE_ONLY and not known.resolution.is_stale
+        )
+        needs = [
+            self._need(wanted, address, self._usable(wanted, stored, now), may_measure=may_measure)
+            for address, stored in zip(known.resolution.addresses, known.stored, strict=True)
+        ]
+        self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
+        awaited = {need.flight.task for need in needs if need.flight and need.usable is None}
+        if awaited:
+            await asyncio.wait(awaited, timeout=wait_s)
+        now = self._clock.now()
+        return [self._outcome(wanted, need, now) for need in needs]
+
+    def _need(
+        self,
+        wanted: FactsWanted,
+        address: VettedAddress,
+        usable: Usable | None,
+        *,
+        may_measure: bool,
+    ) -> _Need:
+        """Decide between the stored facts and a measurement, and board one where it is needed."""
+        if usable is not None:
+            looked_up = LookUp.STALE if usable.is_stale else LookUp.HIT
+        elif wanted.freshness.mode is FreshnessMode.REFRESH and may_measure:
+            looked_up = LookUp.REFRESH
+        else:
+            looked_up = LookUp.MISS
+        flight, boarding = None, None
+        if looked_up is not LookUp.HIT and may_measure:
+            flight, boarding = self._board(wanted, address)
+        return _Need(address, usable, looked_up, flight, boarding)
+
+    def _board(self, wanted: FactsWanted, address: VettedAddress) -> tuple[Flight, Boarding]:
+        if self._closing:
+            raise ServiceUnavailable("the service is draining")
+        endpoint, depth = wanted.endpoint, wanted.depth
+        key = _facts_keys(endpoint, address.text, depth, self._scanner.probe_revision)[0]
+        is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
+        join = self._flights.join_new if is_refresh else self._flights.join
+        flight, boarding = join(key, lambda: self._measure(endpoint, depth, address, key))
+        self._observer.flight(boarding.value)
+        return flight, boarding
+
+    async def _measure(
+        self, endpoint: Endpoint, depth: Depth, address: VettedAddress, key: FactsKey
+    ) -> StoredFacts:
+        """Measure, name and store. The outermost frame of a measurement's task."""
+        began = self._clock.monotonic()
+        try:
+            facts = await self._scanner.measure(endpoint, address, depth)
+            stored = StoredFacts.of(facts)
+            await self._keep(key, stored)
+        except Overloaded:
+            self._observer.scan_finished(outcome=ScanOutcome.OVERLOADED.value, seconds=0.0)
+            raise
+        except Exception:
+            _logger.exception("a measurement failed")
+            self._observer.scan_finished(outcome=ScanOutcome.FAILED.value, seconds=0.0)
+            # What was known before proves nothing about the endpoint as it is now.
+            await self._forget(key)
+            raise
+        seconds = self._clock.monotonic() - began
+        self._observer.scan_finished(outcome=outcome_of(facts).value, seconds=seconds)
+        return stored
+
+    async def _keep(self, key: FactsKey, stored: StoredFacts) -> None:
+        if self._flights.is_outdated(key):
+            return
+        try:
+            await self._store.put(key, stored)
+        except StoreUnavailable:
+            return
+        if self._flights.is_outdated(key):
+            # Invalidated while they were on their way into the store, maybe ahead of them.
+            await self._forget(key)
+
+    async def _forget(self, key: FactsKey) -> None:
+        try:
+            await self._store.discard(key)
+        except StoreUnavailable:
+            return
+
+    def _outcome(self, wanted: FactsWanted, need: _Need, now: datetime) -> Found | Missing:
+        boarding = need.boarding
+        if need.usable is not None:
+            return Found(usable=need.usable, boarding=boarding)
+        missing = partial(Missing, address=need.address.text, boarding=boarding)
+        if need.flight is None:
+            is_cache_only = wanted.freshness.mode is FreshnessMode.CACHE_ONLY
+            return missing(
+                why=WhyMissing.NOT_STORED if is_cache_only else WhyMissing.EARLIER_ADDRESS
+            )
+        task = need.flight.task
+        if not task.done():
+            so_far = self._scanner.glimpse(wanted.endpoint, need.address, wanted.depth)
+            return missing(why=WhyMissing.UNDER_WAY, so_far=so_far)
+        if task.cancelled():
+            raise ServiceUnavailable("the service is draining")
+        error = task.exception()
+        if isinstance(error, Overloaded):
+            return missing(why=WhyMissing.NO_ROOM, overloaded=error)
+        if error is not None:
+            return missing(why=WhyMissing.FAILED)
+        stored = task.result()
+        ends_at = lifetime_ends_at(stored, wanted.lifetime(stored, now).length)
+        return Found(usable=Usable(stored=stored, ends_at=ends_at), boarding=boarding)
+
+
+def outcome_of(facts: AddressFacts) -> ScanOutcome:
+    """Return how a measurement ended."""
+    if facts.reachable is not Support.YES:
+        return ScanOutcome.UNREACHABLE
+    kinds = (facts.versions, facts.cipher_suites, facts.deployments)
+    supports = {fact.support for kind in kinds for fact in kind}
+    if Support.UNKNOWN in supports or not facts.versions:
+        return ScanOutcome.INCOMPLETE
+    return ScanOutcome.COMPLETE
+
+
+def _cost(result: LookUp) -> int:
+    return _COST[result]
+
+
+@lru_cache(maxsize=16_384)
+def _facts_keys(
+    endpoint: Endpoint, address: str, depth: Depth, probe_revision: str
+) -> tuple[FactsKey, ...]:
+    """Return the key to measure under; for STANDARD, that of DEEP facts after it."""
+    depths = (depth,) if depth is Depth.DEEP else (depth, Depth.DEEP)
+    return tuple(
+        FactsKey(
+            host=endpoint.host,
+            port=endpoint.port,
+            server_name=endpoint.server_name,
+            address=address,
+            depth=each,
+            probe_revision=probe_revision,
+            perspective=PERSPECTIVE,
+        )
+        for each in depths
+    )
+
+
+def _newer(standard: StoredFacts | None, deep: StoredFacts | None) -> StoredFacts | None:
+    if standard is None or deep is None:
+        return standard or deep
+    return deep if deep.facts.observed_at > standard.facts.observed_at else standard

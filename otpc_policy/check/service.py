@@ -1,0 +1,264 @@
+"""The use case: may traffic go to this endpoint? Every transport and the command line ask it here.
+
+Facts come from measurements, their meaning from verdicts; this module only joins the two.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.check.freshness import Freshness, FreshnessMode
+from otpc_policy.check.measurements import (
+    FactsWanted,
+    Found,
+    Measurements,
+    Missing,
+    WhyMissing,
+)
+from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LookUp
+from otpc_policy.check.values import Answer, CheckRequest, Judgement, ResultSource
+from otpc_policy.check.verdicts import Question, Verdicts
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.errors import ServiceUnavailable
+from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
+from otpc_policy.policy.finding import Decision, Finding
+from otpc_policy.policy.resolution_findings import unmeasured_finding
+from otpc_policy.policy.service_findings import service_finding
+
+# How soon asking again can find a measurement finished that was still under way.
+IN_PROGRESS_RETRY = timedelta(seconds=1)
+
+_STILL_UNDER_WAY = "the measurement is still under way; ask again"
+_DENIES_ALREADY = (
+    "the measurement is still under way, and what it has found so far denies already; "
+    "ask again for the rest"
+)
+
+
+class CheckService:
+    """Answers checks. After close() begins, they raise ServiceUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        measurements: Measurements,
+        verdicts: Verdicts,
+        clock: Clock,
+        observer: CheckObserver,
+    ) -> None:
+        self._measurements = measurements
+        self._verdicts = verdicts
+        self._clock = clock
+        self._observer = observer
+        self._closing = False
+
+    async def close(self) -> None:
+        """Refuse further checks and end every measurement."""
+        self._closing = True
+        await self._measurements.close()
+
+    async def invalidate(self, host: str, port: int) -> int:
+        """Forget the facts of a host (canonical), of all ports for port 0; return how many."""
+        return await self._measurements.invalidate(host, port)
+
+    async def check(
+        self, request: CheckRequest, generation: Catalog, *, wait_s: float | None
+    ) -> Answer:
+        """Return the answer, judged by this generation from start to end.
+
+        wait_s: how long the caller waits for a measurement; None until it ends.
+        Raises UnknownPolicy, Overloaded if the host has to be resolved or measured and there is no
+        room for it, and ServiceUnavailable while closing.
+        """
+        if self._closing:
+            raise ServiceUnavailable("the service is draining")
+        question = self._verdicts.question(request, generation)
+        if question.refusal is not None:
+            return self._refused(question, question.refusal)
+        began = self._clock.monotonic()
+        freshness = request.freshness
+        wanted = FactsWanted(
+            endpoint=request.endpoint,
+            depth=request.depth,
+            freshness=freshness,
+            lifetime=partial(self._verdicts.lifetime, question),
+        )
+        known = await self._measurements.known(wanted, wait_s=wait_s)
+        if known is None:
+            return self._unresolved(question)
+        resolution, stored = known.resolution, known.stored
+        if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
+            return self._unmeasured(question, resolution)
+        if freshness.mode is not FreshnessMode.REFRESH:
+            now = self._clock.now()
+            judgement = self._verdicts.kept(question, resolution, stored)
+            if judgement is not None and _still_answers(judgement, freshness, now):
+                self._observer.cache_request(LookUp.HIT.value)
+                return Answer(
+                    judgement=judgement,
+                    addresses=tuple([each.facts for each in stored if each is not None]),
+                    resolution=resolution,
+                    source=ResultSource.CACHE,
+                    evaluated_at=now,
+                    retry_after=_wait_for(judgement, now),
+                )
+        if wait_s is not None:
+            wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
+        collected = await self._measurements.collect(wanted, known, wait_s=wait_s)
+        return self._answer(question, resolution, collected)
+
+    def _answer(
+        self, question: Question, resolution: Resolution, collected: Sequence[Found | Missing]
+    ) -> Answer:
+        now = self._clock.now()
+        found = [each for each in collected if isinstance(each, Found)]
+        missing = [each for each in collected if isinstance(each, Missing)]
+        # A measurement under way that denies already does so whatever it may still find.
+        denying = {
+            each.address: each.so_far
+            for each in missing
+            if each.so_far is not None and self._verdicts.denies(question, each.so_far, now)
+        }
+        stored = [each.usable.stored for each in found]
+        ends = [each.usable.ends_at for each in found]
+        if missing or not ends:
+            ends.append(now + question.lifetimes.unknown)
+        if resolution.is_stale:
+            ends.append(now + resolution.ttl)
+        findings = [
+            _finding(
+                each,
+                host=question.endpoint.host,
+                failure=resolution.failure,
+                denies=each.address in denying,
+            )
+            for each in missing
+        ]
+        judgement = self._verdicts.judge(
+            question,
+            resolution,
+            stored,
+            so_far=tuple(denying.values()),
+            findings=findings,
+            expires_at=min(ends),
+            now=now,
+            keep=not any(each.usable.is_stale for each in found),
+        )
+        _raise_if_overloaded(judgement, missing)
+        return Answer(
+            judgement=judgement,
+            addresses=(*(known.facts for known in stored), *denying.values()),
+            resolution=resolution,
+            source=_source(collected) if stored or denying else ResultSource.NONE,
+            evaluated_at=now,
+            retry_after=_retry_after(found, missing) or _wait_for(judgement, now),
+        )
+
+    def _refused(self, question: Question, refusal: Finding) -> Answer:
+        now = self._clock.now()
+        judgement = self._verdicts.refuse(question, refusal, now)
+        return Answer(
+            judgement=judgement, source=ResultSource.NONE, evaluated_at=now, retry_after=None
+        )
+
+    def _unresolved(self, question: Question) -> Answer:
+        """Answer for a host whose addresses are not known yet."""
+        message = f"{question.endpoint.host} is still being resolved"
+        now = self._clock.now()
+        judgement = self._verdicts.judge(
+            question,
+            None,
+            (),
+            findings=[service_finding("CHECK_IN_PROGRESS", message)],
+            expires_at=now + question.lifetimes.unknown,
+            now=now,
+        )
+        return Answer(
+            judgement=judgement,
+            source=ResultSource.NONE,
+            evaluated_at=now,
+            retry_after=IN_PROGRESS_RETRY,
+        )
+
+    def _unmeasured(self, question: Question, resolution: Resolution) -> Answer:
+        """Judge a host that has no address to measure."""
+        now = self._clock.now()
+        expires_at = now + question.lifetimes.unknown
+        judgement = self._verdicts.judge(question, resolution, (), expires_at=expires_at, now=now)
+        return Answer(
+            judgement=judgement,
+            resolution=resolution,
+            source=ResultSource.NONE,
+            evaluated_at=now,
+            retry_after=_wait_for(judgement, now),
+        )
+
+
+def _still_answers(judgement: Judgement, freshness: Freshness, now: datetime) -> bool:
+    """Tell whether a kept judgement holds, and is fresh enough for this caller."""
+    if not judgement.judged_at <= now < judgement.expires_at:
+        return False
+    max_age, observed_at = freshness.max_age, judgement.observed_at
+    return max_age is None or observed_at is None or now - observed_at <= max_age
+
+
+def _wait_for(judgement: Judgement, now: datetime) -> timedelta | None:
+    """Return when asking again can help.
+
+    Never for ALLOW and DENY, which a new measurement follows by itself at their end.
+    """
+    if judgement.verdict.decision is not Decision.INDETERMINATE:
+        return None
+    return max(judgement.expires_at - now, IN_PROGRESS_RETRY)
+
+
+def _retry_after(found: Sequence[Found], missing: Sequence[Missing]) -> timedelta | None:
+    """Return when asking again brings newer facts; None if nothing here says so."""
+    if any(each.why is WhyMissing.UNDER_WAY for each in missing):
+        return IN_PROGRESS_RETRY
+    too_soon = (each.usable.retry_after for each in found)
+    return max((wait for wait in too_soon if wait is not None), default=None)
+
+
+def _source(collected: Sequence[Found | Missing]) -> ResultSource:
+    """Return where facts came from: the costliest way of any address.
+
+    Stale facts name the answer unless it waited for a measurement too.
+    """
+    boarded = [each for each in collected if each.boarding is not None]
+    boardings = {each.boarding for each in boarded}
+    is_stale = any(isinstance(each, Found) and each.usable.is_stale for each in collected)
+    waited = not all(isinstance(each, Found) and each.usable.is_stale for each in boarded)
+    if is_stale and not waited:
+        return ResultSource.STALE_CACHE
+    if Boarding.BEGAN in boardings:
+        return ResultSource.MEASURED
+    return ResultSource.SHARED if boardings else ResultSource.CACHE
+
+
+def _finding(missing: Missing, *, host: str, failure: ResolutionFailure, denies: bool) -> Finding:
+    """Return why an address was not judged by facts, or not by all of them."""
+    match missing.why:
+        case WhyMissing.EARLIER_ADDRESS:
+            return unmeasured_finding(host, failure, missing.address)
+        case WhyMissing.NOT_STORED:
+            code = "NO_CACHED_RESULT"
+            message = "no cached facts are fresh enough, and none may be measured"
+        case WhyMissing.UNDER_WAY:
+            code = "CHECK_IN_PROGRESS"
+            message = _DENIES_ALREADY if denies else _STILL_UNDER_WAY
+        case WhyMissing.NO_ROOM:
+            code = "SCAN_FAILED"
+            message = "there is no room to measure this address now"
+        case WhyMissing.FAILED:
+            code = "SCAN_FAILED"
+            message = "the measurement failed by a fault of this service"
+    return service_finding(code, message, missing.address)
+
+
+def _raise_if_overloaded(judgement: Judgement, missing: Sequence[Missing]) -> None:
+    """Raise what the scanner raised for want of room, unless a denial is proven without it."""
+    overloaded = [each.overloaded for each in missing if each.overloaded is not None]
+    if overloaded and judgement.verdict.decision is not Decision.DENY:
+        raise max(overloaded, key=lambda error: error.retry_after)

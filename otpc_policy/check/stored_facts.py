@@ -1,0 +1,51 @@
+"""Facts under the name of their content, and the key that a store keeps them under.
+
+The name is what verdicts and built answers are kept by, so that none of them has to know where
+facts came from, whether they are still stored, or whether two fronts hold the same.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.core.facts_codec import dump_facts
+
+
+class FactsKey(NamedTuple):
+    """What a measurement was of. Keys that differ in any field never share facts.
+
+    host, server_name: canonical. probe_revision: of the scanner that measured.
+    perspective: the place on the network that was measured from.
+    """
+
+    # A named tuple: every look-up hashes it, and a tuple's hash takes a quarter of the time.
+    host: str
+    port: int
+    server_name: str
+    address: str
+    depth: Depth
+    probe_revision: str
+    perspective: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFacts:
+    """The facts of one address and their name. Two are equal if their names are.
+
+    facts_id: SHA-256, in hexadecimal, of the facts as facts_codec writes them. That form is
+    canonical: fields in a fixed order, instants in UTC, no choice of spelling. So equal facts have
+    one name wherever they were measured or read.
+    """
+
+    facts: AddressFacts = field(compare=False)
+    facts_id: str
+
+    @classmethod
+    def of(cls, facts: AddressFacts) -> Self:
+        """Name facts, once: when they have been measured, or read from outside this process.
+
+        Takes the time of encoding them, under a millisecond. Raises ValueError for facts that
+        could not be read again.
+        """
+        return cls(facts, hashlib.sha256(dump_facts(facts).encode()).hexdigest())

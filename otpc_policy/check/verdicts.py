@@ -1,0 +1,263 @@
+"""Judges facts under a generation, and keeps verdicts for as long as nothing can change them.
+
+A verdict is a function of the facts, of what judges, and of time. So it is kept by the names of the
+facts, by the generation and by the policy, together with the span of time it holds for. Nothing
+here holds facts: a verdict may outlive them in the store, and is then found by nobody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from otpc_policy.catalog.context import Catalog, JudgingContext
+from otpc_policy.check.freshness import Lifetime
+from otpc_policy.check.lifetimes import Lifetimes
+from otpc_policy.check.stored_facts import StoredFacts
+from otpc_policy.check.values import (
+    BesideAddresses,
+    CheckRequest,
+    Judgement,
+    JudgementKey,
+    endpoint_facts,
+)
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.policy.finding import Decision, Finding, Verdict
+from otpc_policy.policy.service_findings import denied, indeterminate, order_of
+from otpc_policy.recently_used import RecentlyUsed
+
+# Of each: questions, verdicts, judgements. A verdict takes a few kilobytes.
+_MAXIMUM_KEPT = 4_096
+_NOTHING_BESIDE = BesideAddresses()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """An endpoint, how deeply it is measured, and what judges it under one generation.
+
+    name: tells it from every other question: endpoint, depth, generation and policy in one text.
+    lifetimes: under its policies. refusal: why the endpoint is denied unmeasured, or None.
+    """
+
+    name: str
+    endpoint: Endpoint
+    depth: Depth
+    context: JudgingContext
+    lifetimes: Lifetimes
+    refusal: Finding | None
+
+
+# The name of the policy, and what is asked about.
+_QuestionKey = tuple[str, Depth, Endpoint]
+
+
+class _Dated(NamedTuple):
+    """A verdict and the instant of its evaluation. It holds from then until it changes."""
+
+    since: datetime
+    verdict: Verdict
+
+    def holds_at(self, now: datetime) -> bool:
+        changes_at = self.verdict.changes_at
+        return self.since <= now and (changes_at is None or now < changes_at)
+
+
+class Verdicts:
+    """The judge. lifetimes: of facts, where a policy sets none of its own."""
+
+    def __init__(self, lifetimes: Lifetimes) -> None:
+        self._lifetimes = lifetimes
+        self._generation: Catalog | None = None
+        self._questions = RecentlyUsed[_QuestionKey, Question](max_entries=_MAXIMUM_KEPT)
+        self._verdicts = RecentlyUsed[JudgementKey, _Dated](max_entries=_MAXIMUM_KEPT)
+        self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=_MAXIMUM_KEPT)
+
+    def question(self, request: CheckRequest, generation: Catalog) -> Question:
+        """Return what the request asks under a generation. Raises UnknownPolicy."""
+        if generation is not self._generation:
+            self._begin(generation)
+        key = (request.policy_name, request.depth, request.endpoint)
+        question = self._questions.get(key)
+        if question is None:
+            context = generation.context_for(request.endpoint, request.policy_name)
+            question = Question(
+                name=_name(request.endpoint, request.depth, *context.key),
+                endpoint=request.endpoint,
+                depth=request.depth,
+                context=context,
+                lifetimes=self._lifetimes.under(*context.policies),
+                refusal=context.refusal(request.endpoint),
+            )
+            self._questions.put(key, question)
+        return question
+
+    def kept(
+        self, question: Question, resolution: Resolution, stored: Sequence[StoredFacts | None]
+    ) -> Judgement | None:
+        """Return the judgement that rests on exactly these facts, if it was made before.
+
+        stored: by address. Whether the judgement still holds is for the caller to see.
+        """
+        facts_ids = tuple([known.facts_id for known in stored if known is not None])
+        if len(facts_ids) != len(stored):
+            return None
+        return self._judgements.get(_key(question, facts_ids, resolution))
+
+    def judge(
+        self,
+        question: Question,
+        resolution: Resolution | None,
+        stored: Sequence[StoredFacts],
+        *,
+        so_far: Sequence[AddressFacts] = (),
+        findings: Sequence[Finding] = (),
+        expires_at: datetime,
+        now: datetime,
+        keep: bool = True,
+    ) -> Judgement:
+        """Return the judgement of all addresses together.
+
+        It is kept if it is whole and everybody's: not with keep off (facts past their lifetime,
+        which other callers need not accept), not with findings (why facts are missing), not with
+        so_far (facts of measurements under way). expires_at: the end of the facts' lifetimes.
+        """
+        addresses = (*(known.facts for known in stored), *so_far)
+        verdict: Verdict | None
+        if stored and not so_far:
+            verdict = self._verdict(question, stored, resolution, now)
+        else:
+            facts = endpoint_facts(question.endpoint, question.depth, addresses, resolution)
+            verdict = _evaluated(question, facts, now)
+        is_kept = bool(stored) and keep and not findings and not so_far
+        judgement = _judgement(
+            question,
+            _with(verdict, findings),
+            key=_key(question, _ids(stored), resolution) if is_kept else None,
+            addresses=addresses,
+            expires_at=expires_at,
+            now=now,
+        )
+        if judgement.key is not None:
+            self._judgements.put(judgement.key, judgement)
+        return judgement
+
+    def refuse(self, question: Question, refusal: Finding, now: datetime) -> Judgement:
+        """Return the denial of an endpoint that is not measured."""
+        return _judgement(
+            question,
+            denied(refusal),
+            key=None,
+            addresses=(),
+            expires_at=now + question.lifetimes.deny,
+            now=now,
+        )
+
+    def denies(self, question: Question, so_far: AddressFacts, now: datetime) -> bool:
+        """Tell whether facts of a measurement under way deny, whatever it may still find."""
+        facts = endpoint_facts(question.endpoint, question.depth, (so_far,))
+        return question.context.evaluate(facts, now).evaluated_decision is Decision.DENY
+
+    def lifetime(self, question: Question, stored: StoredFacts, at: datetime) -> Lifetime:
+        """Return how long the facts of one address answer, judged alone at an instant."""
+        verdict = self._verdict(question, (stored,), None, at)
+        return Lifetime(question.lifetimes.of(verdict.evaluated_decision), verdict.changes_at)
+
+    def _begin(self, generation: Catalog) -> None:
+        """Let go of what an earlier generation judged, for nobody asks for it any more.
+
+        Else the documents of every generation there was would stay in memory.
+        """
+        earlier, self._generation = self._generation, generation
+        self._questions.clear()
+        if earlier is not None and earlier.revision != generation.revision:
+            self._verdicts.clear()
+            self._judgements.clear()
+
+    def _verdict(
+        self,
+        question: Question,
+        stored: Sequence[StoredFacts],
+        resolution: Resolution | None,
+        now: datetime,
+    ) -> Verdict:
+        key = _key(question, _ids(stored), resolution)
+        dated = self._verdicts.get(key)
+        if dated is None or not dated.holds_at(now):
+            addresses = tuple(known.facts for known in stored)
+            facts = endpoint_facts(question.endpoint, question.depth, addresses, resolution)
+            dated = _Dated(now, question.context.evaluate(facts, now))
+            self._verdicts.put(key, dated)
+        return dated.verdict
+
+
+def _ids(stored: Sequence[StoredFacts]) -> tuple[str, ...]:
+    return tuple(known.facts_id for known in stored)
+
+
+def _name(endpoint: Endpoint, depth: Depth, generation: str, policy: str) -> str:
+    # None of the parts contains a space. A text, because it is hashed with every look-up.
+    return f"{endpoint} {endpoint.server_name} {depth.value} {generation} {policy}"
+
+
+def _key(
+    question: Question, facts_ids: tuple[str, ...], resolution: Resolution | None
+) -> JudgementKey:
+    beside = _NOTHING_BESIDE if resolution is None else BesideAddresses.of(resolution)
+    return question.name, facts_ids, beside
+
+
+def _evaluated(question: Question, facts: EndpointFacts, now: datetime) -> Verdict | None:
+    """Return a verdict that is not kept; None if there is nothing to judge."""
+    if facts.addresses or facts.unmeasured or facts.resolution is not ResolutionStatus.RESOLVED:
+        return question.context.evaluate(facts, now)
+    return None
+
+
+def _judgement(
+    question: Question,
+    verdict: Verdict,
+    *,
+    key: JudgementKey | None,
+    addresses: Sequence[AddressFacts],
+    expires_at: datetime,
+    now: datetime,
+) -> Judgement:
+    context = question.context
+    changes_at = verdict.changes_at
+    return Judgement(
+        key=key,
+        endpoint=question.endpoint,
+        depth=question.depth,
+        policy=context.policy,
+        partner_id=context.partner.id if context.partner is not None else "",
+        partner_policy=context.partner_policy,
+        configuration_revision=context.revision,
+        verdict=verdict,
+        observed_at=min((facts.observed_at for facts in addresses), default=None),
+        judged_at=now,
+        expires_at=expires_at if changes_at is None else min(expires_at, changes_at),
+        judged_addresses=tuple(facts.address for facts in addresses),
+    )
+
+
+def _with(verdict: Verdict | None, findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict with findings that make it INDETERMINATE unless a rule denies.
+
+    verdict: None if there was nothing to judge.
+    """
+    if verdict is None:
+        return indeterminate(findings)
+    if not findings:
+        return verdict
+    return replace(
+        verdict,
+        decision=_at_most_indeterminate(verdict.decision),
+        evaluated_decision=_at_most_indeterminate(verdict.evaluated_decision),
+        findings=tuple(sorted((*verdict.findings, *findings), key=order_of)),
+    )
+
+
+def _at_most_indeterminate(decision: Decision) -> Decision:
+    return decision if decision is Decision.DENY else Decision.INDETERMINATE
