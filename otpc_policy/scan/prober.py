@@ -7,6 +7,7 @@ loop for each connection would cost more than all that is done here.
 import asyncio
 import selectors
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 
 from otpc_policy.core.addresses import VettedAddress
@@ -177,6 +178,10 @@ class _Wave:
         self._set_timer()
 
     def _end(self, exchange: Exchange, ending: Ending) -> None:
+        if not exchange.is_connected:
+            # On a busy machine the deadline may be seen before the connection that was made in time.
+            with suppress(OSError):
+                exchange.finish_connecting(self._peer[0])
         self._selector.unregister(exchange.connection)
         exchange.connection.close()
         self._exchanges.remove(exchange)

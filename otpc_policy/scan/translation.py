@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
@@ -18,6 +19,8 @@ from otpc_policy.tls.proof import Log
 
 # Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
 _LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA}, KeyType.DSA: {KeyType.DSA}, KeyType.OTHER: {KeyType.OTHER}}
+# One for each kind of signature, and twice as many; a server that presents another chain on each connection stops here.
+_MAX_PRESENTED = 12
 _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 
 
@@ -216,11 +219,14 @@ def _obtained(measured: Measured) -> list[DeploymentFact]:
         if one.stapled_ocsp_response is not None:
             responses.add(one.stapled_ocsp_response)
     # A server may staple only after its first handshakes (nginx fetches lazily): one staple is enough for a chain.
-    return [
+    facts = [
         DeploymentFact(version=version, key_type=key, support=Support.YES, evidence=Evidence.SERVER_HELLO, chain=chain, stapled_ocsp_response=response)
         for (version, key, chain), responses in staples.items()
         for response in (sorted(responses) if responses else (None,))
     ]
+    # Each is judged, at a price. Of more than that the rest stay unknown, so that nothing is allowed for them.
+    kept = set(islice(dict.fromkeys((fact.chain, fact.stapled_ocsp_response) for fact in facts), _MAX_PRESENTED))
+    return [fact if (fact.chain, fact.stapled_ocsp_response) in kept else _without_chain(fact.version, fact.key_type, Evidence.NONE) for fact in facts]
 
 
 def _suite_key_types(measured: Measured, version: TlsVersion) -> dict[KeyType, Evidence]:

@@ -325,9 +325,10 @@ SSL2_FORMAT = ClientProfile(
     listed_suites=(0x0004, 0x0005, 0x002F, 0x0035, 0x0033, 0x0039, 0x0032, 0x0038, 0x000A, 0x0016, 0x0013, 0x0009, 0x0003, 0x00FF),
     is_ssl2_format=True,
 )
-BARE_TLS_1_0 = ClientProfile(
-    name="a client of TLS 1.0 without extensions",
-    highest=TlsVersion.TLS_1_0,
+# The bare and the GnuTLS client offer TLS 1.1, and with it TLS 1.0: a stack may know either alone.
+BARE_TLS_1_1 = ClientProfile(
+    name="a client of TLS 1.1 without extensions",
+    highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(0x002F, 0x000A, 0x0005, 0x0035, 0x0033, 0x0016),
     record_version=0x0300,
@@ -344,9 +345,9 @@ OPENSSL_102_AT_TLS_1_1 = ClientProfile(
     extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _HEARTBEAT),
     groups=(14, 13, _P521, 11, 12, _P384, 9, 10, 22, _P256, 8, 6, 7, 20, 21, 4, 5, 18, 19, 1, 2, 3, 15, 16, 17),
 )
-GNUTLS_AT_TLS_1_0 = ClientProfile(
-    name="GnuTLS 3 at TLS 1.0, with GREASE",
-    highest=TlsVersion.TLS_1_0,
+GNUTLS_AT_TLS_1_1 = ClientProfile(
+    name="GnuTLS 3 at TLS 1.1, with GREASE",
+    highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(_GREASE_SUITE, 0xC009, 0xC00A, 0xC013, 0xC014, 0x002F, 0x0035, 0x0033, 0x0039, 0x000A),
     extensions=(
@@ -355,7 +356,7 @@ GNUTLS_AT_TLS_1_0 = ClientProfile(
     ),
     groups=(_P256, _P384, _P521),
 )
-OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_0, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_0)
+OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_1, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_1)
 
 # Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey asks for them in wide ones.
 _NULL_SUITES = (0xC006, 0xC010, 0x003B, 0x0002, 0x0001, 0xC015)

@@ -19,7 +19,7 @@ from otpc_policy.scan.key_proof import proves_key, public_key
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.client_profiles import (
-    BARE_TLS_1_0,
+    BARE_TLS_1_1,
     BROWSER,
     JAVA_17_WITH_RSA,
     OPENSSL_3,
@@ -483,7 +483,7 @@ def test_nothing_may_follow_the_server_hello_in_clear(behind: bytes, size: int) 
 # What shows nothing.
 
 
-@pytest.mark.parametrize("profile", [BARE_TLS_1_0, SSL2_FORMAT])
+@pytest.mark.parametrize("profile", [BARE_TLS_1_1, SSL2_FORMAT])
 def test_who_names_no_server_is_not_shown_its_certificate(profile: ClientProfile) -> None:
     """Such a client may be given another host's, which no client of this endpoint gets."""
     one = client(profile)

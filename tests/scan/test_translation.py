@@ -400,3 +400,11 @@ def test_at_tls_1_3_an_eddsa_leaf_says_nothing_of_ecdsa() -> None:
         KeyType.RSA,
         KeyType.ECDSA,
     }
+
+
+def test_more_chains_than_any_deployment_needs_are_not_judged_and_unknown() -> None:
+    """A server may present another chain on each connection, and each costs its judgement."""
+    done = [Presented(version=TLS12, cipher_suite=PAYMENT_RSA[0], chain=(*CHAINS[KeyType.RSA], bytes([number])), key_type=KeyType.RSA) for number in range(40)]
+    facts = [fact for fact in deployment_facts(measured(RSA_ALONE, done=done), ()) if fact.version is TLS12]
+    assert len({fact.chain for fact in facts if fact.support is Support.YES}) == 12
+    assert [fact.key_type for fact in facts if fact.support is Support.UNKNOWN] == [KeyType.RSA] * 28

@@ -10,7 +10,7 @@ from tlslite.utils.codec import Parser
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from otpc_policy.tls.client_profiles import (
-    BARE_TLS_1_0,
+    BARE_TLS_1_1,
     BROWSER,
     INSECURE_SUITES,
     JAVA_17_WITH_RSA,
@@ -333,7 +333,7 @@ def test_a_hello_in_the_format_of_ssl_2_is_as_rfc_5246_has_it() -> None:
 
 def test_a_bare_hello_has_no_extensions_and_no_length_of_them() -> None:
     """RFC 5246 7.4.1.2: old servers that know none expect the end of the message."""
-    for profile in (BARE_TLS_1_0, NULL_SUITES):
+    for profile in (BARE_TLS_1_1, NULL_SUITES):
         assert sent(profile).endswith(b"\1\0")
         assert not profile.sends_name
 
