@@ -12,8 +12,8 @@ from otpc_policy.check import CheckAnswer, CheckRequest
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import EndpointFacts
+from otpc_policy.ops.logs import logs_configured
 from otpc_policy.server import Application, build_application
-from otpc_policy.server.logs import logs_configured
 from otpc_policy.service.answers import Checker
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.interceptor import Context
@@ -43,7 +43,7 @@ def check_locally(
     host = parse_endpoint(request.host, request.port, request.server_name).server_name
     with _trust_entries(host, anchors, pin) as trust:
         settings = read_settings(allow_networks=allow_networks, trust=trust)
-        with logs_configured(LogFormat.CONSOLE, LogLevel.ERROR):
+        with logs_configured(LogFormat.CONSOLE.value, LogLevel.ERROR.value):
             return asyncio.run(_check(settings, request, timeout_s))
 
 
