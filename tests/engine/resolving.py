@@ -66,7 +66,11 @@ async def resolving(
     async with dns_server(table) as server:
         world = Resolving(server)
         world.resolver = EgressResolver(
-            AddressSelection(AddressVetting(map(ip_network, opened)), families=families, has_route=has_route),
+            AddressSelection(
+                AddressVetting(map(ip_network, opened)),
+                families=families,
+                has_route=has_route,
+            ),
             DnsClient(
                 servers=servers or [server.address],
                 deadline_s=deadline_s,

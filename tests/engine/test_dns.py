@@ -20,7 +20,11 @@ GOOD = Name(a=("127.0.0.1",), aaaa=("::1",))
 
 
 @asynccontextmanager
-async def asking(table: Mapping[str, Name], *, deadline_s: float = 5.0) -> AsyncIterator[tuple[DnsClient, DnsServer]]:
+async def asking(
+    table: Mapping[str, Name],
+    *,
+    deadline_s: float = 5.0,
+) -> AsyncIterator[tuple[DnsClient, DnsServer]]:
     async with dns_server(table) as server, client(server, deadline_s=deadline_s) as one:
         yield one, server
 
@@ -146,10 +150,15 @@ async def test_where_one_name_server_fails_the_next_is_asked(says: Says) -> None
 async def test_channels_that_were_replaced_leave_no_thread_and_no_descriptor() -> None:
     now = [0.0]
     async with dns_server({HOST: GOOD, "silent.example": always(Says.SILENCE)}) as server:
-        dns = DnsClient(servers=[server.address], deadline_s=0.1, channel_life_s=1, monotonic=lambda: now[0])
+        dns = DnsClient(
+            servers=[server.address],
+            deadline_s=0.1,
+            channel_life_s=1,
+            monotonic=lambda: now[0],
+        )
         await dns.ask(HOST)
         before = _used()
-        for _ in range(30):
+        for _ in range(8):
             await asyncio.gather(dns.ask(HOST), dns.ask("silent.example"))
             now[0] += 1
         await dns.ask(HOST)

@@ -90,7 +90,11 @@ async def test_a_look_up_goes_on_when_every_caller_has_gone() -> None:
     [(7, 60, 7), (3600, 60, 60), (3600, 5, 5), (0, 60, 1), (7, 0, 0)],
     ids=["real", "capped", "capped by the operator", "floor", "the cap goes before the floor"],
 )
-async def test_an_answer_is_kept_for_its_own_time_within_bounds(ttl_s: int, cap_s: float, kept_s: float) -> None:
+async def test_an_answer_is_kept_for_its_own_time_within_bounds(
+    ttl_s: int,
+    cap_s: float,
+    kept_s: float,
+) -> None:
     async with resolving({HOST: Name(a=("127.0.0.1",), ttl_s=ttl_s)}, dns_ttl_s=cap_s) as world:
         found = await world.resolve()
         assert found.ttl.total_seconds() == kept_s
@@ -144,7 +148,10 @@ async def test_a_name_that_does_not_exist_is_an_answer_and_is_not_asked_for_at_o
         (Name(a=Says.NXDOMAIN), "NXDOMAIN"),
     ],
 )
-async def test_why_a_name_has_no_address_is_told_apart_and_counted(name: Name, failure: str) -> None:
+async def test_why_a_name_has_no_address_is_told_apart_and_counted(
+    name: Name,
+    failure: str,
+) -> None:
     async with resolving({HOST: name}, deadline_s=SHORT_S) as world:
         found = await world.resolve()
         assert (found.status, found.failure.name) == (_FAILED, failure)
@@ -287,7 +294,8 @@ async def test_who_needs_a_measurement_waits_for_the_name_server() -> None:
 
 async def test_names_that_never_answer_do_not_delay_one_that_does() -> None:
     silent = [f"n{number}.silent.example" for number in range(200)]
-    table = {name: always(Says.SILENCE) for name in silent} | {f"good{number}.example": GOOD for number in range(20)}
+    table = {name: always(Says.SILENCE) for name in silent}
+    table |= {f"good{number}.example": GOOD for number in range(20)}
     async with resolving(table, deadline_s=2.5) as world:
         asleep = [asyncio.create_task(world.resolve(name)) for name in silent]
         await asyncio.sleep(0.2)

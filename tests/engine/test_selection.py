@@ -35,7 +35,11 @@ def test_a_ninth_address_is_unknown() -> None:
     assert [one.address for one in found.left_out] == ["127.0.0.9", "127.0.0.10"]
 
 
-@pytest.mark.parametrize("choice", [{"routed": "IPv4"}, {"families": ("IPv4",)}], ids=["routed", "chosen"])
+@pytest.mark.parametrize(
+    "choice",
+    [{"routed": "IPv4"}, {"families": ("IPv4",)}],
+    ids=["routed", "chosen"],
+)
 def test_a_family_that_is_not_dialled_is_named_and_left_out(choice: dict[str, str]) -> None:
     both = select("127.0.0.1", "::1", **choice)  # type: ignore[arg-type]
     assert [one.text for one in both.addresses] == ["127.0.0.1"]
@@ -58,7 +62,11 @@ def test_a_forbidden_address_of_a_family_that_is_not_dialled_forbids_all_the_sam
     ],
     ids=["routed", "not routed", "not routed but opened"],
 )
-def test_an_unresolved_family_counts_wherever_an_address_of_it_could_be_dialled(routed: str, opened: tuple[str, ...], is_unknown: bool) -> None:
+def test_an_unresolved_family_counts_wherever_an_address_of_it_could_be_dialled(
+    routed: str,
+    opened: tuple[str, ...],
+    is_unknown: bool,
+) -> None:
     found = select("127.0.0.1", routed=routed, opened=opened, unresolved=("IPv6",))
     assert found.unresolved_families == (("IPv6",) if is_unknown else ())
     assert found.omitted_families == (() if is_unknown else ("IPv6",))
