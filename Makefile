@@ -36,7 +36,7 @@ lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style,
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint Dockerfile
 
-proto: $(VENV)/.test ## Write the generated code under otpc_policy/v1 again
+proto: $(VENV)/.test ## Write the code generated from protos again
 	$(BIN)/python protos/generate.py
 
 benchmark: $(VENV)/.test ## Cold check beside today's tools, a thousand at once, warm path against a bare echo, ten thousand partners

@@ -29,7 +29,7 @@ def protoc_arguments(output: Path) -> list[str]:
 def main() -> int:
     """Return the exit status of protoc."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=PROTOS.parent, help="folder that gets otpc_policy/v1 (default: this checkout)")
+    parser.add_argument("--output", type=Path, default=PROTOS.parent, help="folder that gets the packages (default: this checkout)")
     output: Path = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
     return int(protoc.main(protoc_arguments(output)))

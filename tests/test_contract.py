@@ -1,4 +1,4 @@
-"""The contract's files: generated code is what the proto file says, and the proto file keeps the house style of protos."""
+"""The contracts' files: generated code is what the proto files say, and the proto files keep the house style of protos."""
 
 import importlib.resources
 import json
@@ -8,35 +8,42 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import EnumDescriptor
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
+from otpc_policy.measurement.v1 import measurement_pb2
 from otpc_policy.v1 import policy_pb2 as pb
 
 CHECKOUT = Path(__file__).parents[1]
 PROTOS = CHECKOUT / "protos"
-GENERATED = ("policy_pb2.py", "policy_pb2.pyi", "policy_pb2_grpc.py")
+# Folders under otpc_policy, each with the name of its proto file.
+PACKAGES = {"v1": "policy", "measurement/v1": "measurement"}
+GENERATED = [f"{folder}/{name}_pb2{ending}" for folder, name in PACKAGES.items() for ending in (".py", ".pyi", "_grpc.py")]
+DESCRIPTORS = (pb.DESCRIPTOR, measurement_pb2.DESCRIPTOR)
+ENUMS = [enum for descriptor in DESCRIPTORS for enum in descriptor.enum_types_by_name.values()]
 
 
 @pytest.fixture(scope="module")
 def regenerated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("generated")
     subprocess.run([sys.executable, str(PROTOS / "generate.py"), "--output", str(output)], check=True, capture_output=True, timeout=60)
-    return output / "otpc_policy" / "v1"
+    return output / "otpc_policy"
 
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_generated_code_is_what_the_proto_file_yields(regenerated: Path, name: str) -> None:
-    assert (regenerated / name).read_bytes() == (CHECKOUT / "otpc_policy" / "v1" / name).read_bytes(), "run `make proto`"
+    assert (regenerated / name).read_bytes() == (CHECKOUT / "otpc_policy" / name).read_bytes(), "run `make proto`"
 
 
 def test_nothing_else_is_generated(regenerated: Path) -> None:
-    assert sorted(path.name for path in regenerated.iterdir()) == sorted(GENERATED)
+    assert sorted(str(path.relative_to(regenerated)) for path in regenerated.rglob("*.py*")) == sorted(GENERATED)
 
 
-def test_buf_lint_passes_with_standard_and_comments(tmp_path: Path) -> None:
-    image = tmp_path / "policy.binpb"
+@pytest.mark.parametrize(("folder", "name"), PACKAGES.items())
+def test_buf_lint_passes_with_standard_and_comments(tmp_path: Path, folder: str, name: str) -> None:
+    image = tmp_path / "image.binpb"
     googleapis = Path(str(importlib.resources.files("google.rpc") / "status.proto")).parents[2]
-    proto = "otpc_policy/v1/policy.proto"
+    proto = f"otpc_policy/{folder}/{name}.proto"
     well_known = importlib.resources.files("grpc_tools") / "_proto"
     arguments = ["protoc", f"-I{PROTOS}", f"-I{googleapis}", f"-I{well_known}", "--include_imports", "--include_source_info", "-o", str(image), proto]
     assert protoc.main(arguments) == 0
@@ -47,13 +54,13 @@ def test_buf_lint_passes_with_standard_and_comments(tmp_path: Path) -> None:
 
 
 def test_the_folder_equals_the_package_so_that_imports_are_absolute() -> None:
-    assert pb.DESCRIPTOR.package == "otpc_policy.v1"
+    assert [descriptor.package for descriptor in DESCRIPTORS] == ["otpc_policy.v1", "otpc_policy.measurement.v1"]
     assert re.search(r"^from otpc_policy\.v1 import policy_pb2", (CHECKOUT / "otpc_policy/v1/policy_pb2_grpc.py").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("enum", sorted(pb.DESCRIPTOR.enum_types_by_name))
-def test_the_unset_value_of_every_enum_permits_nothing(enum: str) -> None:
-    assert pb.DESCRIPTOR.enum_types_by_name[enum].values_by_number[0].name.endswith("_UNSPECIFIED")
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: str(enum.full_name))
+def test_the_unset_value_of_every_enum_permits_nothing(enum: EnumDescriptor) -> None:
+    assert enum.values_by_number[0].name.endswith("_UNSPECIFIED")
 
 
 @pytest.mark.parametrize(("name", "number"), [("DECISION_ALLOW", 1), ("DECISION_DENY", 2), ("DECISION_INDETERMINATE", 3)])

@@ -9,6 +9,7 @@ import typer
 from otpc_policy import __version__
 from otpc_policy.cli.check import check
 from otpc_policy.cli.demo.command import demo
+from otpc_policy.cli.engine import engine
 from otpc_policy.cli.explain import explain
 from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=ServeCommand, short_help="Run the gRPC service.")(serve)
+app.command(short_help="Run the engine by itself.")(engine)
 app.command(short_help="Judge an endpoint.")(check)
 app.command(short_help="Judge a certificate chain in a file.")(validate)
 policy_app.command("test", short_help="Run policy tests.")(run_tests)

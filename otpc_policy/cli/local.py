@@ -9,9 +9,9 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Answer, CheckRequest, judge_chain_in_hand
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.facts import EndpointFacts
+from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.server import build_application
-from otpc_policy.server.logs import logs_configured
 from otpc_policy.service.request_id import new_id
 from otpc_policy.settings import LogFormat, LogLevel, Settings
 from otpc_policy.v1 import policy_pb2 as pb
@@ -40,7 +40,7 @@ def check_locally(
     parsed = parse_check_request(request)
     trusted = _trust_entry(parsed.request.endpoint.server_name, anchors, pin)
     settings = read_settings(allow_networks=allow_networks)
-    with logs_configured(LogFormat.CONSOLE, LogLevel.ERROR):
+    with logs_configured(LogFormat.CONSOLE.value, LogLevel.ERROR.value):
         answer = asyncio.run(_check(settings, parsed.request, trusted, timeout_s))
     return check_response(answer, parsed.view, new_id()), answer.facts()
 

@@ -5,6 +5,7 @@ It runs after the STANDARD part and only where that found TLS. What the reports 
 
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from otpc_policy.scan.deep_facts import DeepEvidence
 from otpc_policy.scan.deep_messages import DeepTask, Report, decode_report, encode_task
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.messages import LENGTH_BYTES, MAX_MESSAGE, frame
+from otpc_policy.scan.stages import Stage, StageListener, unheard
 
 _log = logging.getLogger(__name__)
 
@@ -48,26 +50,39 @@ class DeepScanner:
         """DEEP parts that wait for their turn."""
         return self._queued
 
-    async def deepen(self, facts: AddressFacts, endpoint: Endpoint, address: VettedAddress, slots: asyncio.Semaphore) -> AddressFacts:
+    async def deepen(
+        self,
+        facts: AddressFacts,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        slots: asyncio.Semaphore,
+        *,
+        deadline_s: float | None = None,
+        entered: StageListener = unheard,
+    ) -> AddressFacts:
         """Return the facts with depth DEEP.
 
         facts: the STANDARD ones about this endpoint at this address. slots: connections that may still be opened to it.
+        deadline_s: in place of the limit, if it is shorter. entered: is called with each stage as it begins.
         Raises Overloaded when too many wait; whatever the server or the process does becomes facts.
         """
         if facts.tls is not TlsService.SERVED:
             return replace(facts, depth=Depth.DEEP, vulnerabilities=tuple(VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability), deep=DeepFacts())
+        deadline_s = min(self._limits.deep_deadline_s, deadline_s or math.inf)
         loop = asyncio.get_running_loop()
         started = loop.time()
         reports: list[Report] = []
+        entered(Stage.DEEP_QUEUED)
         async with self._turn(), _some_of(slots, self._limits.deep_connections) as connections:
-            ended_well = await self._carry_out(self._task(facts, endpoint, address, connections), reports)
+            entered(Stage.DEEP_BEGUN)
+            ended_well = await self._carry_out(self._task(facts, endpoint, address, connections, deadline_s), reports, deadline_s)
         comparison = compare(facts, DeepEvidence(facts, self._limits.deep_commands, reports).suite_claims())
         # What is in dispute clears nobody of anything: from here on the compared facts count.
         evidence = DeepEvidence(comparison.facts, self._limits.deep_commands, reports)
         for contradiction in comparison.contradictions:
             self._contradicted(contradiction.subject)
         took = timedelta(seconds=loop.time() - started)
-        remarks = () if ended_well else (f"the DEEP part was ended before it was done; its deadline is {self._limits.deep_deadline_s:g} s",)
+        remarks = () if ended_well else (f"the DEEP part was ended before it was done; its deadline is {deadline_s:g} s",)
         if ended_well and not evidence.steady:
             remarks = ("the server refused a handshake that it had accepted before: none of its refusals counts",)
         return replace(
@@ -79,7 +94,7 @@ class DeepScanner:
             deep=replace(evidence.deep_facts(), contradictions=tuple(one.text for one in comparison.contradictions), duration=took, remarks=remarks),
         )
 
-    def _task(self, facts: AddressFacts, endpoint: Endpoint, address: VettedAddress, connections: int) -> DeepTask:
+    def _task(self, facts: AddressFacts, endpoint: Endpoint, address: VettedAddress, connections: int, deadline_s: float) -> DeepTask:
         accepted: dict[TlsVersion, list[str]] = {}
         for fact in facts.cipher_suites:
             suite = suite_by_code_point(fact.code_point)
@@ -93,16 +108,16 @@ class DeepScanner:
             cipher_suites=tuple((version, tuple(names)) for version, names in accepted.items()),
             client_auth=facts.client_auth,
             connections=connections,
-            deadline_s=self._limits.deep_deadline_s + _ORPHAN_MARGIN_S,
+            deadline_s=deadline_s + _ORPHAN_MARGIN_S,
             connection_deadline_s=self._limits.connection_deadline_s,
             connection_bytes=self._limits.connection_bytes,
         )
 
-    async def _carry_out(self, task: DeepTask, reports: list[Report]) -> bool:
+    async def _carry_out(self, task: DeepTask, reports: list[Report], deadline_s: float) -> bool:
         """Run the process and collect its reports, whole ones only. Return whether it ended by itself, everything said."""
         process: asyncio.subprocess.Process | None = None
         try:
-            async with asyncio.timeout(self._limits.deep_deadline_s):
+            async with asyncio.timeout(deadline_s):
                 # As for the other workers: a session of its own, and -P, because the current directory is not for imports.
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-m", "otpc_policy.scan.deep_worker"),

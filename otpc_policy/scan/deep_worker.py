@@ -30,6 +30,7 @@ from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
 from otpc_policy.scan.messages import LENGTH_BYTES, frame
+from otpc_policy.scan.parent_death import die_with_parent
 from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
 from otpc_policy.tls.absence import CLOSES
 from otpc_policy.tls.probe import Ending
@@ -221,6 +222,7 @@ def _end_with(waited_for: Callable[[], object]) -> None:
 
 def main() -> None:
     """Carry out the one task on stdin."""
+    die_with_parent()
     # Nothing that a library prints may get between the reports.
     own_stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -1,6 +1,7 @@
 """Measures one address: hellos, handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
 from otpc_policy.scan.revision import PROBE_REVISION
 from otpc_policy.scan.sslyze_pool import SslyzePool
+from otpc_policy.scan.stages import Stage, StageListener, unheard
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts
 from otpc_policy.tls.answer import PlainHttp
 from otpc_policy.tls.probe import Ending
@@ -65,9 +67,23 @@ class SslyzeScanner:
         """End the workers. Scans that still run lose them and end as unknown."""
         await self._pool.stop()
 
-    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
-        """Measure one address. Raises Overloaded when the queue is full; whatever the server does becomes facts."""
-        async with self._turn():
+    async def measure(
+        self,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        depth: Depth,
+        *,
+        scan_deadline_s: float | None = None,
+        deep_deadline_s: float | None = None,
+        entered: StageListener = unheard,
+    ) -> AddressFacts:
+        """Measure one address. Raises Overloaded when the queue is full; whatever the server does becomes facts.
+
+        scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter. entered: is
+        called with each stage as it begins.
+        """
+        deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
+        async with self._turn(entered):
             loop = asyncio.get_running_loop()
             started = loop.time()
             slots = self._slots_of.setdefault(address.text, asyncio.Semaphore(self._limits.connections_per_address))
@@ -82,17 +98,19 @@ class SslyzeScanner:
             key = (endpoint, address.text, depth)
             self._running.setdefault(key, (scan, started))
             try:
-                async with asyncio.timeout(self._limits.scan_deadline_s):
+                async with asyncio.timeout(deadline_s):
                     await scan.run()
             except TimeoutError:
-                cut_short = (f"the scan reached its deadline of {self._limits.scan_deadline_s:g} s",)
+                cut_short = (f"the scan reached its deadline of {deadline_s:g} s",)
             finally:
                 if self._running.get(key, (None, 0.0))[0] is scan:
                     del self._running[key]
             facts = _facts(scan, depth, observed_at=self._now(), duration=timedelta(seconds=loop.time() - started))
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))
         # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
-        return await self._deep.deepen(facts, endpoint, address, slots) if depth is Depth.DEEP else facts
+        if depth is Depth.STANDARD:
+            return facts
+        return await self._deep.deepen(facts, endpoint, address, slots, deadline_s=deep_deadline_s, entered=entered)
 
     def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts | None:
         """Return what a measurement under way has found so far; None if there is none. What it has not asked yet is unknown."""
@@ -103,14 +121,19 @@ class SslyzeScanner:
         return _facts(scan, depth, observed_at=self._now(), duration=duration)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._scans.locked() and self._queued >= self._limits.queue_limit:
+    async def _turn(self, entered: StageListener) -> AsyncIterator[None]:
+        must_wait = self._scans.locked()
+        if must_wait and self._queued >= self._limits.queue_limit:
             raise Overloaded(_RETRY_AFTER)
+        if must_wait:
+            entered(Stage.QUEUED)
         self._queued += 1
         try:
             await self._scans.acquire()
         finally:
             self._queued -= 1
+        if must_wait:
+            entered(Stage.BEGUN)
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from otpc_policy.scan.client_handshake import ClientHandshake, load_libraries
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
 from otpc_policy.scan.messages import LENGTH_BYTES, READY, decode_offer, encode_outcome, frame
+from otpc_policy.scan.parent_death import die_with_parent
 
 _READ_BYTES = 65_536
 
@@ -96,6 +97,7 @@ class _Worker:
 
 def main() -> None:
     """Serve requests until stdin ends."""
+    die_with_parent()
     # Nothing that a library prints may get between the answers.
     own_stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

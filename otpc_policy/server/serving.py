@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.credentials import server_credentials
+from otpc_policy.ops.http import OperationsServer
+from otpc_policy.ops.logs import logs_configured
 from otpc_policy.server.application import Application, build_application
-from otpc_policy.server.credentials import server_credentials
 from otpc_policy.server.lifecycle import Lifecycle, Phase
 from otpc_policy.server.listen import address_text, bind, build_server
-from otpc_policy.server.logs import logs_configured
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.service.operations import OperationsServer
 from otpc_policy.service.policy_admin import PolicyAdminServicer
 from otpc_policy.service.policy_check import PolicyCheckServicer
 from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
@@ -37,7 +37,7 @@ async def serve(settings: Settings, *, ready: Ready | None = None, stop: asyncio
     ready: called once with the addresses of the gRPC and the operations server, ports included, when both answer.
     Raises ConfigurationError before anything is served.
     """
-    with logs_configured(settings.log_format, settings.log_level):
+    with logs_configured(settings.log_format.value, settings.log_level.value):
         stop = stop if stop is not None else asyncio.Event()
         hurry = asyncio.Event()
         application = build_application(settings)
@@ -64,7 +64,9 @@ class Service:
         """Take the ports, warm the workers, serve until stop, drain until hurry. Leaves no port and no child behind, whatever happens."""
         try:
             ops_address = await self._listen_for_operations()
-            address = bind(self._server, self._settings.listen, server_credentials(self._settings))
+            settings = self._settings
+            credentials = server_credentials(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
+            address = bind(self._server, settings.listen, credentials)
             self._add_services()
             async with self._application:
                 watch = asyncio.create_task(self._application.reloader.watch(self._settings.reload_poll_s))

@@ -17,6 +17,7 @@ from otpc_policy.core.facts import AddressFacts, ClientAuth, DeepCommand, Depth,
 from otpc_policy.policy.finding import Decision
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.stages import Stage
 from tests.policy.judging import judge
 from tests.scan.partners import endpoint, scanner
 from tests.support.certificates import CertificateAuthority, Issued
@@ -368,3 +369,20 @@ async def test_parts_wait_for_their_turn_and_too_many_are_overload() -> None:
         outcomes = await asyncio.gather(*parts, return_exceptions=True)
     assert deep.queued == 0
     assert [isinstance(outcome, Overloaded) for outcome in outcomes] == [False, False, True]
+
+
+async def test_the_part_says_when_it_waits_and_when_it_begins_and_a_shorter_deadline_holds() -> None:
+    deep, stages = DeepScanner(ScanLimits(connection_deadline_s=30)), list[Stage]()
+    with counting_server(own_listener(), stall) as counts:
+        at = counts.listener
+        facts = await deep.deepen(
+            make_address(),
+            endpoint(at.port),
+            vetted(at.address),
+            asyncio.Semaphore(16),
+            deadline_s=0.5,
+            entered=stages.append,
+        )
+    assert stages == [Stage.DEEP_QUEUED, Stage.DEEP_BEGUN]
+    assert facts.deep is not None
+    assert facts.deep.remarks == ("the DEEP part was ended before it was done; its deadline is 0.5 s",)

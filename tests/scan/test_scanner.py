@@ -10,6 +10,7 @@ import pytest
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, ClientAuth, Depth, Evidence, HttpService, KeyType, Support, TlsService, TlsVersion
+from otpc_policy.scan.stages import Stage
 from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.scan.partners import (
     SIX,
@@ -241,6 +242,16 @@ async def test_the_scan_deadline_keeps_what_is_known(good: int) -> None:
     assert facts.reachable is Support.YES
     assert facts.version(TlsVersion.SSL_2_0).support is Support.UNKNOWN
     assert any("deadline" in remark for remark in facts.remarks)
+
+
+async def test_what_waits_says_so_and_a_shorter_deadline_holds_from_its_begin() -> None:
+    stages: dict[str, list[Stage]] = {"first": [], "second": []}
+    async with server(stall) as port, scanner(concurrent_scans=1, connection_deadline_s=30) as one:
+        target = endpoint(port), loopback(), Depth.STANDARD
+        measuring = [one.measure(*target, scan_deadline_s=0.3, entered=heard.append) for heard in stages.values()]
+        found = await asyncio.gather(*measuring)
+    assert stages == {"first": [], "second": [Stage.QUEUED, Stage.BEGUN]}
+    assert {facts.remarks[-1] for facts in found} == {"the scan reached its deadline of 0.3 s"}
 
 
 async def test_a_full_queue_is_overload() -> None:

@@ -108,6 +108,11 @@ class EgressResolver:
             return None
         return known.resolution
 
+    def seconds_left(self, host: str) -> float:
+        """Return how long the answer at hand is still good; zero where there is none."""
+        known = self._known.get(host)
+        return 0.0 if known is None else max(0.0, known.until_s - self._monotonic())
+
     async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
         """Return what the host resolves to; a name without addresses is an answer, not an error.
 

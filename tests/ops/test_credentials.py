@@ -9,8 +9,7 @@ import grpc
 import pytest
 
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.server.credentials import RotatingCredentials, server_credentials
-from otpc_policy.settings import Settings
+from otpc_policy.ops.credentials import RotatingCredentials, server_credentials
 from tests.support import forging
 from tests.support.certificates import CertificateAuthority, Issued
 
@@ -28,7 +27,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def test_without_files_there_is_no_tls() -> None:
-    assert server_credentials(Settings()) is None
+    assert server_credentials(None, None, None) is None
 
 
 def test_files_at_rest_change_nothing(tmp_path: Path, authority: CertificateAuthority) -> None:

@@ -24,7 +24,13 @@ _TEXT = "text/plain; charset=utf-8"
 class OperationsServer:
     """Serves /metrics and one page for each probe. probes: by path, such as "/readyz"."""
 
-    def __init__(self, registry: CollectorRegistry, probes: Mapping[str, Probe], *, exchange_deadline_s: float = _EXCHANGE_DEADLINE_S) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        probes: Mapping[str, Probe],
+        *,
+        exchange_deadline_s: float = _EXCHANGE_DEADLINE_S,
+    ) -> None:
         self._registry = registry
         self._probes = dict(probes)
         self._exchange_deadline_s = exchange_deadline_s
@@ -50,7 +56,12 @@ class OperationsServer:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.stop()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,13 +112,25 @@ class OperationsServer:
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET, HEAD\r\n")
         if probe is None:
-            return _response(HTTPStatus.OK, generate_latest(self._registry), content_type=CONTENT_TYPE_PLAIN_0_0_4, with_body=method == "GET")
+            return _response(
+                HTTPStatus.OK,
+                generate_latest(self._registry),
+                content_type=CONTENT_TYPE_PLAIN_0_0_4,
+                with_body=method == "GET",
+            )
         complaint = probe()
         status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
         return _response(status, f"{complaint or 'ok'}\n".encode(), with_body=method == "GET")
 
 
-def _response(status: HTTPStatus, body: bytes | None = None, *, content_type: str = _TEXT, extra: str = "", with_body: bool = True) -> bytes:
+def _response(
+    status: HTTPStatus,
+    body: bytes | None = None,
+    *,
+    content_type: str = _TEXT,
+    extra: str = "",
+    with_body: bool = True,
+) -> bytes:
     payload = f"{status.phrase}\n".encode() if body is None else body
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(payload)}\r\n"

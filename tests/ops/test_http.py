@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from otpc_policy.service.operations import OperationsServer
+from otpc_policy.ops.http import OperationsServer
 
 
 class Running:

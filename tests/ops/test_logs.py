@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from otpc_policy.server.logs import configure_logs
-from otpc_policy.settings import LogFormat, LogLevel
+from otpc_policy.ops.logs import configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +23,7 @@ def _logging_as_before() -> Iterator[None]:
 
 def test_each_line_is_one_json_object_from_whichever_logger() -> None:
     stream = io.StringIO()
-    configure_logs(LogFormat.JSON, LogLevel.INFO, stream)
+    configure_logs("json", "info", stream)
     structlog.get_logger("ours").info("decision", decision="ALLOW", host="a\nb")
     logging.getLogger("asyncio").warning("slow %s", "callback")
     structlog.get_logger("ours").debug("hidden")
@@ -36,7 +35,7 @@ def test_each_line_is_one_json_object_from_whichever_logger() -> None:
 
 def test_an_exception_stays_on_its_line() -> None:
     stream = io.StringIO()
-    configure_logs(LogFormat.JSON, LogLevel.INFO, stream)
+    configure_logs("json", "info", stream)
     try:
         raise ValueError("inside")
     except ValueError:
@@ -47,7 +46,7 @@ def test_an_exception_stays_on_its_line() -> None:
 
 def test_the_console_format_is_for_people() -> None:
     stream = io.StringIO()
-    configure_logs(LogFormat.CONSOLE, LogLevel.DEBUG, stream)
+    configure_logs("console", "debug", stream)
     structlog.get_logger("ours").debug("started", port=1)
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")

@@ -6,18 +6,33 @@ A pair that cannot be used never replaces one that can: rotation writes two file
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import grpc
 import structlog
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.pki.certificate import DECODING_ERRORS
-from otpc_policy.settings import Settings
 
 _Stamp = tuple[tuple[int, int, int], ...]
+
+# What cryptography raises for a certificate whose key it cannot read; pki has the whole list, which
+# the engine must not import.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    InternalError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 
 
 class RotatingCredentials:
@@ -35,7 +50,10 @@ class RotatingCredentials:
         """Return credentials whose key pair is looked up again for every connection."""
         required = self._client_ca_file is not None
         # None from the fetcher means "no change"; the stubs do not know that.
-        return grpc.dynamic_ssl_server_credentials(self._first, self.changed, require_client_authentication=required)  # type: ignore[arg-type]
+        fetcher: Any = self.changed
+        return grpc.dynamic_ssl_server_credentials(
+            self._first, fetcher, require_client_authentication=required
+        )
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the new configuration if the files changed and can be used, else None: the last good one stays.
@@ -55,7 +73,11 @@ class RotatingCredentials:
         return configuration
 
     def _files(self) -> Sequence[Path]:
-        return [path for path in (self._certificate_file, self._key_file, self._client_ca_file) if path is not None]
+        return [
+            path
+            for path in (self._certificate_file, self._key_file, self._client_ca_file)
+            if path is not None
+        ]
 
     def _stamp_now(self) -> _Stamp:
         stamps = []
@@ -80,25 +102,36 @@ class RotatingCredentials:
         if problems:
             raise ConfigurationError(problems)
         client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
-        return grpc.ssl_server_certificate_configuration([(contents[self._key_file], contents[self._certificate_file])], root_certificates=client_ca)
+        return grpc.ssl_server_certificate_configuration(
+            [(contents[self._key_file], contents[self._certificate_file])],
+            root_certificates=client_ca,
+        )
 
     def _unusable(self, contents: dict[Path, bytes]) -> list[str]:
         problems = []
         certificate_key = private_key = None
         try:
-            certificate_key = _public_bytes(x509.load_pem_x509_certificates(contents[self._certificate_file])[0].public_key())
-        except DECODING_ERRORS:
+            certificate_key = _public_bytes(
+                x509.load_pem_x509_certificates(contents[self._certificate_file])[0].public_key()
+            )
+        except _UNREADABLE:
             problems.append(f"{self._certificate_file}: holds no readable certificate (PEM)")
         try:
-            private_key = _public_bytes(load_pem_private_key(contents[self._key_file], password=None).public_key())
+            private_key = _public_bytes(
+                load_pem_private_key(contents[self._key_file], password=None).public_key()
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            problems.append(f"{self._key_file}: holds no readable private key (PEM, without a password)")
+            problems.append(
+                f"{self._key_file}: holds no readable private key (PEM, without a password)"
+            )
         if not problems and certificate_key != private_key:
-            problems.append(f"{self._key_file}: is not the key of the first certificate in {self._certificate_file}")
+            problems.append(
+                f"{self._key_file}: is not the key of the first certificate in {self._certificate_file}"
+            )
         if self._client_ca_file is not None:
             try:
                 x509.load_pem_x509_certificates(contents[self._client_ca_file])
-            except DECODING_ERRORS:
+            except _UNREADABLE:
                 problems.append(f"{self._client_ca_file}: holds no readable certificate (PEM)")
         return problems
 
@@ -108,8 +141,10 @@ def _public_bytes(key: object) -> bytes:
     return encoded
 
 
-def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Return what the settings say; None where the service listens in plain text."""
-    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+def server_credentials(
+    certificate_file: Path | None, key_file: Path | None, client_ca_file: Path | None
+) -> grpc.ServerCredentials | None:
+    """Return what these files say; None where there is no certificate: plain text."""
+    if certificate_file is None or key_file is None:
         return None
-    return RotatingCredentials(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file).server_credentials()
+    return RotatingCredentials(certificate_file, key_file, client_ca_file).server_credentials()

@@ -1,4 +1,4 @@
-"""How log lines leave the process: one JSON object a line on standard error, or columns for people.
+"""How log lines leave a process: one JSON object a line on standard error, or columns for people.
 
 Standard output stays free for what a command prints.
 """
@@ -11,23 +11,26 @@ from typing import TextIO
 
 import structlog
 
-from otpc_policy.settings import LogFormat, LogLevel
 
+def configure_logs(log_format: str, level: str, stream: TextIO | None = None) -> None:
+    """Send our logs and the standard library's (asyncio, grpc) to the stream.
 
-def configure_logs(log_format: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
-    """Send our logs and those of the standard library (asyncio, grpc) to the stream, standard error by default."""
+    log_format: "json" or "console". level: "debug", "info", "warning" or "error".
+    stream: standard error by default.
+    """
     target = sys.stderr if stream is None else stream
-    number = getattr(logging, level.name)
+    number = getattr(logging, level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
     ending: list[structlog.typing.Processor]
-    if log_format is LogFormat.JSON:
+    if log_format == "json":
         ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        ending = [structlog.dev.ConsoleRenderer(colors=target.isatty(), timestamp_key="time")]
+        colors = target.isatty()
+        ending = [structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")]
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -35,15 +38,21 @@ def configure_logs(log_format: LogFormat, level: LogLevel, stream: TextIO | None
     )
     handler = logging.StreamHandler(target)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, *ending]))
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[remove_meta, *ending]
+    )
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
 
 
 @contextlib.contextmanager
-def logs_configured(log_format: LogFormat, level: LogLevel) -> Iterator[None]:
-    """Configure logs for as long as a service runs, then put back what was there: a process may serve only for a while, as tests do."""
+def logs_configured(log_format: str, level: str) -> Iterator[None]:
+    """Configure logs for as long as a program runs, then restore what was there.
+
+    A process may serve only for a while, as tests do.
+    """
     root = logging.getLogger()
     handlers, former = list(root.handlers), root.level
     configure_logs(log_format, level)

@@ -1,0 +1,106 @@
+"""otpc-policy engine: the program that measures, in this process, until a signal ends it."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from otpc_policy.engine.listening import EngineTls
+    from otpc_policy.settings import Settings
+
+_UNIX = "unix:"
+
+
+def engine(
+    *,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="unix:/PATH | ADDR",
+            help="A Unix socket, or address and port; TCP needs TLS and client certificates.",
+        ),
+    ],
+    ops_listen: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="Address and port of /metrics and the probes; none by default."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Settings in TOML, as for serve; the engine uses those that concern measuring."),
+    ] = None,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Open this private range too; may be repeated."),
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM chain of this engine, leaf first.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM private key of that leaf.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM CAs of the clients that may use it.")] = None,
+    dangerously_listen_without_tls: Annotated[
+        bool,
+        typer.Option(
+            "--dangerously-listen-without-tls",
+            help="Listen over TCP in plain text: whoever reaches the port may have this engine connect anywhere.",
+        ),
+    ] = False,
+) -> None:
+    """Run the program that measures by itself, until SIGTERM or Ctrl-C.
+
+    It serves otpc_policy.measurement.v1 and judges nothing. `serve` does not use it yet: it still
+    measures in its own process.
+    """
+    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
+
+    files: dict[str, Any] = {
+        "tls_certificate_file": tls_certificate,
+        "tls_key_file": tls_key,
+        "tls_client_ca_file": tls_client_ca,
+        "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
+    }
+    settings = read_settings(config=config, allow_networks=allow_network or [], **files)
+    asyncio.run(_run(settings, listen, _tls(settings, listen), _host_and_port(ops_listen)))
+
+
+def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
+    """Return the files; None for a Unix socket, or for plain text. Raises ConfigurationError."""
+    from otpc_policy.core.errors import ConfigurationError  # noqa: PLC0415
+    from otpc_policy.engine.listening import EngineTls  # noqa: PLC0415  # slow; --help needs none of it
+
+    if listen.startswith(_UNIX):
+        return None
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    client_ca = settings.tls_client_ca_file
+    if certificate is not None and key is not None and client_ca is not None:
+        return EngineTls(certificate_file=certificate, key_file=key, client_ca_file=client_ca)
+    if settings.dangerously_listen_without_tls:
+        return None
+    remedy = "tls_certificate_file, tls_key_file and tls_client_ca_file"
+    raise ConfigurationError([f"--listen: {listen} is TCP, so the engine needs mutual TLS: set {remedy}, " + "or dangerously_listen_without_tls = true"])
+
+
+def _host_and_port(ops_listen: str | None) -> tuple[str, int] | None:
+    from otpc_policy.settings import split_address  # noqa: PLC0415  # slow; --help needs none of it
+
+    try:
+        return None if ops_listen is None else split_address(ops_listen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ops-listen") from None
+
+
+async def _run(settings: "Settings", listen: str, tls: "EngineTls | None", ops_listen: tuple[str, int] | None) -> None:
+    from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.engine.program import Stopping, run_engine, stopped_by_signals  # noqa: PLC0415
+    from otpc_policy.settings.engine_part import engine_part  # noqa: PLC0415
+
+    stopping = Stopping()
+    with stopped_by_signals(stopping):
+        await run_engine(
+            configuration_from(engine_part(settings)),
+            listen,
+            stopping=stopping,
+            # One line, flushed: whoever started this process waits for it.
+            ready=lambda address: typer.echo(f"measuring on {address}"),
+            tls=tls,
+            ops_listen=ops_listen,
+        )

@@ -1,0 +1,62 @@
+"""What an engine is told when it starts, as plain values.
+
+The settings model makes it (settings.engine_part); the engine itself does not import the model, so
+that it starts quickly and reads neither environment nor files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from ipaddress import ip_network
+from typing import Any
+
+from otpc_policy.core.facts import DeepCommand
+from otpc_policy.core.registries.networks import IPNetwork
+from otpc_policy.engine.egress.selection import DialledFamilies
+from otpc_policy.scan.limits import ScanLimits
+
+_FAMILIES: Mapping[str, DialledFamilies] = {
+    "routed": "routed",
+    "both": ("IPv4", "IPv6"),
+    "ipv4": ("IPv4",),
+    "ipv6": ("IPv6",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfiguration:
+    """One engine. The fields are settings of the same names; scan: its limits."""
+
+    scan: ScanLimits
+    allow_networks: tuple[IPNetwork, ...]
+    static_hosts: Mapping[str, Sequence[str]]
+    address_families: DialledFamilies
+    dns_servers: tuple[str, ...]
+    dns_ttl_s: float
+    dns_timeout_s: float
+    drain_grace_s: float
+    log_format: str
+    log_level: str
+
+
+def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
+    """Return the configuration. tree: as settings.engine_part makes it, through JSON or not.
+
+    Raises KeyError, TypeError or ValueError: the tree comes from a program of the same release.
+    """
+    unknown = set(tree) - {field.name for field in fields(EngineConfiguration)}
+    if unknown:
+        raise KeyError(f"no setting of an engine: {sorted(unknown)[0]}")
+    scan = dict(tree["scan"])
+    scan["deep_commands"] = tuple(map(DeepCommand, scan["deep_commands"]))
+    return EngineConfiguration(
+        scan=ScanLimits(**scan),
+        allow_networks=tuple(map(ip_network, tree["allow_networks"])),
+        static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
+        address_families=_FAMILIES[tree["address_families"]],
+        dns_servers=tuple(map(str, tree["dns_servers"])),
+        dns_ttl_s=float(tree["dns_ttl_s"]),
+        dns_timeout_s=float(tree["dns_timeout_s"]),
+        drain_grace_s=float(tree["drain_grace_s"]),
+        log_format=str(tree["log_format"]),
+        log_level=str(tree["log_level"]),
+    )

@@ -1,0 +1,116 @@
+"""How an engine of its own is watched: gRPC health, and a port for metrics and probes.
+
+An engine that a front has started needs neither: its front watches it.
+"""
+
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import ResolutionFailure
+from otpc_policy.engine.service.ports import EngineScanner
+from otpc_policy.measurement.methods import SERVICE
+from otpc_policy.ops.http import OperationsServer
+
+_STARTING, _SERVING, _DRAINING = "starting", "", "draining"
+# As LookUpObserver says.
+_FAILURES = [one.name.lower() for one in ResolutionFailure if one is not ResolutionFailure.NONE]
+_LOOK_UP_RESULTS = ("answered", *_FAILURES, "overloaded")
+
+
+class Operations:
+    """Health of the process ("") and of MeasurementService; /metrics and probes.
+
+    Implements LookUpObserver.
+    """
+
+    def __init__(self, server: grpc.aio.Server, scanner: EngineScanner) -> None:
+        self._scanner = scanner
+        self._phase = _STARTING
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        ProcessCollector(namespace="", registry=registry)
+        # The names that a front gives them.
+        queue = Gauge("otpc_policy_scan_queue_length", "Measurements that wait.", registry=registry)
+        queue.set_function(lambda: scanner.queued)
+        workers = Gauge("otpc_policy_scan_workers", "Workers that are alive.", registry=registry)
+        workers.set_function(lambda: scanner.workers_alive)
+        # result: why DNS gave no address, or not all; answered; overloaded.
+        look_ups = Counter(
+            "otpc_policy_dns_lookups_total",
+            "Host names looked up in DNS.",
+            ("result",),
+            registry=registry,
+        )
+        self._look_ups = {result: look_ups.labels(result) for result in _LOOK_UP_RESULTS}
+        self._fall_backs = Counter(
+            "otpc_policy_dns_stale_resolutions_total",
+            "Times that earlier addresses stood in for those that name servers did not give.",
+            registry=registry,
+        )
+        self._questions = Gauge(
+            "otpc_policy_dns_questions_outstanding",
+            "Questions to name servers that have not ended; two for each name.",
+            registry=registry,
+        )
+        probes = {
+            "/livez": lambda: "",
+            "/readyz": self._why_not_ready,
+            "/startupz": lambda: _STARTING if self._phase == _STARTING else "",
+        }
+        self._pages = OperationsServer(registry, probes)
+
+    def dns_looked_up(self, result: str) -> None:
+        """Count a name that was looked up."""
+        self._look_ups[result].inc()
+
+    def dns_fell_back(self) -> None:
+        """Count a name whose earlier addresses stood in."""
+        self._fall_backs.inc()
+
+    def watch_dns(self, outstanding: Callable[[], float]) -> None:
+        """Read the number of questions to name servers whenever it is scraped."""
+        self._questions.set_function(outstanding)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Serve the pages, and return the port. Raises ConfigurationError."""
+        try:
+            return await self._pages.start(host, port)
+        except OSError as error:
+            reason = error.strerror or "the address cannot be used"
+            text = f"--ops-listen: cannot listen on {host}:{port}: {reason}"
+            raise ConfigurationError([text]) from None
+
+    async def serving(self) -> None:
+        """Announce that the engine measures."""
+        self._phase = _SERVING
+        await self._announce(health_pb2.HealthCheckResponse.SERVING)
+
+    async def draining(self) -> None:
+        """Announce that it takes no more."""
+        self._phase = _DRAINING
+        await self._announce(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def stop(self) -> None:
+        """Close the port."""
+        await self._pages.stop()
+
+    async def _announce(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+        for name in ("", SERVICE):
+            await self._health.set(name, status)
+
+    def _why_not_ready(self) -> str:
+        if self._phase != _SERVING:
+            return self._phase
+        return "" if self._scanner.workers_alive else "no worker is alive"

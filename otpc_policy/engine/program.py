@@ -1,0 +1,169 @@
+"""The composition root of the engine: builds scanner, resolver and service; listens, drains."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import grpc
+import structlog
+
+from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.configuration import EngineConfiguration
+from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.listening import UNIX, EngineTls, bind, server_options
+from otpc_policy.engine.resolving import RemainingTimeResolver, Uncounted, egress_resolver
+from otpc_policy.engine.service.servicer import MeasurementServicer
+from otpc_policy.ops.logs import logs_configured
+from otpc_policy.scan.deep_scan import DeepScanner
+from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.scan.scanner import SslyzeScanner
+
+if TYPE_CHECKING:
+    from otpc_policy.engine.operations import Operations
+
+# A final report has left before the server stops; a slow network fits in this.
+_LAST_REPORTS_S: Final = 0.25
+
+_log = structlog.get_logger("otpc_policy.engine")
+
+
+class Stopping:
+    """How an engine ends. soon: drain, then end. now: end without waiting for anything.
+
+    is_abandoned: there is nobody left to report to.
+    """
+
+    def __init__(self) -> None:
+        self.soon = asyncio.Event()
+        self.now = asyncio.Event()
+        self.is_abandoned = False
+
+    def abandon(self) -> None:
+        """End at once: the front is gone, or wants nothing more."""
+        self.is_abandoned = True
+        self.now.set()
+        self.soon.set()
+
+    def ask(self) -> None:
+        """Begin to drain; asked again, end at once."""
+        if self.soon.is_set():
+            self.now.set()
+        self.soon.set()
+
+
+async def run_engine(
+    configuration: EngineConfiguration,
+    listen: str,
+    *,
+    stopping: Stopping,
+    ready: Callable[[str], None],
+    tls: EngineTls | None = None,
+    ops_listen: tuple[str, int] | None = None,
+) -> None:
+    """Serve measurements until stopping, then drain. Leaves no process behind.
+
+    listen: as listening.bind. tls: None for a Unix socket, or for plain text over TCP. ops_listen:
+    host and port of the operations port, if there is to be one. ready: is called once with the
+    address, when the engine answers. Raises ConfigurationError before anything is served.
+    """
+    with logs_configured(configuration.log_format, configuration.log_level):
+        scanner = _scanner(configuration.scan)
+        server = grpc.aio.server(options=server_options())
+        is_of_a_front = listen.startswith(UNIX) and ops_listen is None
+        operations = None if is_of_a_front else _operations(server, scanner)
+        vetting = AddressVetting(configuration.allow_networks)
+        resolver = egress_resolver(configuration, vetting, operations or Uncounted())
+        servicer = MeasurementServicer(
+            scanner=scanner,
+            resolver=RemainingTimeResolver(resolver),
+            vetting=vetting,
+            concurrent_scans=configuration.scan.concurrent_scans,
+        )
+        servicer.add_to(server)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(scanner.stop)
+            stack.push_async_callback(resolver.close)
+            # Calls end before the scanner does: what a scan loses by that must not be reported.
+            stack.push_async_callback(_stop, server, stopping)
+            address = bind(server, listen, None if tls is None else _credentials(tls))
+            if operations is not None:
+                operations.watch_dns(lambda: resolver.outstanding)
+                stack.push_async_callback(operations.stop)
+                if ops_listen is not None:
+                    await operations.listen(*ops_listen)
+            await scanner.start()
+            await server.start()
+            # What the start has made stays for good: the collector need not walk it again.
+            gc.collect()
+            gc.freeze()
+            if operations is not None:
+                await operations.serving()
+                _log.info("measuring", listen=address, tls=tls is not None)
+            ready(address)
+            await stopping.soon.wait()
+            if operations is not None:
+                await operations.draining()
+                _log.info("draining", measurements=servicer.under_way)
+            await _drain(servicer, stopping, configuration.drain_grace_s)
+
+
+def _scanner(limits: ScanLimits) -> SslyzeScanner:
+    return SslyzeScanner(
+        limits=limits,
+        now=lambda: datetime.now(UTC),
+        deep=DeepScanner(limits, contradicted=hear),
+    )
+
+
+def _operations(server: grpc.aio.Server, scanner: SslyzeScanner) -> "Operations":
+    # An engine that a front has started needs none of it, and starts without it.
+    from otpc_policy.engine.operations import Operations  # noqa: PLC0415
+
+    return Operations(server, scanner)
+
+
+async def _stop(server: grpc.aio.Server, stopping: Stopping) -> None:
+    """Cancel every call; not where the front is gone, whose gRPC would write lines about it."""
+    if not stopping.is_abandoned:
+        await server.stop(None)
+
+
+async def _drain(servicer: MeasurementServicer, stopping: Stopping, grace_s: float) -> None:
+    drain = asyncio.create_task(servicer.drain(grace_s))
+    hurry = asyncio.create_task(stopping.now.wait())
+    await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    if drain.done():
+        await asyncio.sleep(_LAST_REPORTS_S)
+    elif servicer.under_way:
+        _log.warning("measurements abandoned", measurements=servicer.under_way)
+    for task in (drain, hurry):
+        task.cancel()
+
+
+def _credentials(tls: EngineTls) -> grpc.ServerCredentials:
+    # cryptography, for the check of the files, is not needed by an engine on a Unix socket.
+    from otpc_policy.ops.credentials import server_credentials  # noqa: PLC0415
+
+    credentials = server_credentials(tls.certificate_file, tls.key_file, tls.client_ca_file)
+    if credentials is None:
+        raise ConfigurationError(["an engine over TCP needs a certificate"])
+    return credentials
+
+
+@contextlib.contextmanager
+def stopped_by_signals(stopping: Stopping) -> Iterator[None]:
+    """Drain at SIGTERM and SIGINT; a second one ends the drain at once."""
+    loop = asyncio.get_running_loop()
+    chosen = (signal.SIGTERM, signal.SIGINT)
+    for number in chosen:
+        loop.add_signal_handler(number, stopping.ask)
+    try:
+        yield
+    finally:
+        for number in chosen:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""MeasurementService: measurements, names and the state of the engine over gRPC."""

@@ -1,0 +1,131 @@
+"""One call of Measure: a scan, the questions that come meanwhile, and the order of the answers."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.facts import AddressFacts
+from otpc_policy.engine.contradictions import heard_in_tasks_begun_here
+from otpc_policy.engine.service.ports import EngineScanner
+from otpc_policy.engine.service.status import END_OF_STREAM, Context
+from otpc_policy.measurement.codec import encode_facts
+from otpc_policy.measurement.limits import MAX_DURATION_S, MAX_SUITES
+from otpc_policy.measurement.target_codec import RequestedTarget, decode_target
+from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.scan.revision import PROBE_REVISION
+from otpc_policy.scan.stages import Stage
+
+_PROGRESS: Mapping[Stage, pb.Progress.ValueType] = {
+    Stage.QUEUED: pb.PROGRESS_QUEUED,
+    Stage.BEGUN: pb.PROGRESS_BEGUN,
+    Stage.DEEP_QUEUED: pb.PROGRESS_DEEP_QUEUED,
+    Stage.DEEP_BEGUN: pb.PROGRESS_DEEP_BEGUN,
+}
+_SUBJECTS: Mapping[str, pb.ContradictionSubject.ValueType] = {
+    "version": pb.CONTRADICTION_SUBJECT_VERSION,
+    "cipher_suite": pb.CONTRADICTION_SUBJECT_CIPHER_SUITE,
+}
+# A front asks once for each waiter that runs out of time, several waiters together.
+_MAX_QUESTIONS: Final = 64
+
+
+class _Ended:
+    """The scan has ended."""
+
+
+class _Asked:
+    """The front asks for what has been found so far."""
+
+
+class Measurement:
+    """One measurement, from its first request to its final report."""
+
+    def __init__(self, scanner: EngineScanner, start: pb.StartMeasurement, vetting: AddressVetting):
+        self._scanner = scanner
+        self._target: RequestedTarget = decode_target(start.target)
+        self._address = _vetted(self._target.address, vetting)
+        self._scan_deadline_s = _deadline_s(start, "scan_deadline")
+        self._deep_deadline_s = _deadline_s(start, "deep_deadline")
+        if len(start.proven_suites) > MAX_SUITES:
+            raise InvalidRequest([FieldViolation("proven_suites", f"{MAX_SUITES} at most")])
+        self._header = pb.MeasureResponse(probe_revision=PROBE_REVISION, target=start.target)
+        # What must be answered, in the order in which it came.
+        self._events: asyncio.Queue[Stage | _Asked | _Ended] = asyncio.Queue()
+
+    async def run(self, context: Context) -> None:
+        """Measure and report. Raises what the scanner raises; cancelled, it ends the scan."""
+        with heard_in_tasks_begun_here() as contradictions:
+            scan = asyncio.create_task(self._scan())
+        scan.add_done_callback(lambda _: self._events.put_nowait(_Ended()))
+        # Not cancelled: it ends with the call, whose end is the end of what can be read.
+        self._listening = asyncio.create_task(self._listen(context))
+        try:
+            while not isinstance(event := await self._events.get(), _Ended):
+                await context.write(self._update(event))
+            await context.write(self._final(scan.result(), contradictions))
+        finally:
+            scan.cancel()
+            await asyncio.wait({scan})
+
+    async def _scan(self) -> AddressFacts:
+        return await self._scanner.measure(
+            self._target.endpoint,
+            self._address,
+            self._target.depth,
+            scan_deadline_s=self._scan_deadline_s,
+            deep_deadline_s=self._deep_deadline_s,
+            entered=self._events.put_nowait,
+        )
+
+    async def _listen(self, context: Context) -> None:
+        """Take down each question; whatever else comes is the end of them."""
+        with contextlib.suppress(DecodeError, grpc.aio.BaseError):  # that is: the call is over
+            for _ in range(_MAX_QUESTIONS):
+                message: Any = await context.read()
+                if message is END_OF_STREAM:
+                    return
+                if pb.MeasureRequest.FromString(message).WhichOneof("message") != "ask_partial":
+                    return
+                self._events.put_nowait(_Asked())
+
+    def _update(self, event: Stage | _Asked) -> bytes:
+        if isinstance(event, Stage):
+            return self._message(progress=_PROGRESS[event])
+        found = self._scanner.glimpse(self._target.endpoint, self._address, self._target.depth)
+        facts = None if found is None else encode_facts(found)
+        return self._message(partial_report=pb.PartialReport(facts=facts))
+
+    def _final(self, facts: AddressFacts, contradictions: list[str]) -> bytes:
+        report = pb.FinalReport(
+            facts=encode_facts(facts),
+            contradictions=[_SUBJECTS[subject] for subject in contradictions[:MAX_SUITES]],
+        )
+        return self._message(final_report=report)
+
+    def _message(self, **update: Any) -> bytes:
+        # Messages one after the other are one message to protobuf: the header is made once.
+        return self._header.SerializeToString() + pb.MeasureResponse(**update).SerializeToString()
+
+
+def _vetted(address: str, vetting: AddressVetting) -> VettedAddress:
+    vetted = vetting.vet(address)
+    if not isinstance(vetted, VettedAddress):
+        raise InvalidRequest([FieldViolation("target.address", "may not be dialled from here")])
+    return vetted
+
+
+def _deadline_s(start: pb.StartMeasurement, field: str) -> float | None:
+    """Return the deadline; None where the front sets none."""
+    if not start.HasField(field):  # type: ignore[arg-type]  # the stubs want the name itself
+        return None
+    duration = getattr(start, field)
+    seconds: float = duration.seconds + duration.nanos / 1e9
+    if not 0 < seconds <= MAX_DURATION_S:
+        raise InvalidRequest([FieldViolation(field, "must be positive and within a day")])
+    return seconds

@@ -1,0 +1,113 @@
+"""The servicer: admission and drain, resolving, and the heartbeat that fronts watch."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.errors import FieldViolation, InvalidRequest, ServiceUnavailable
+from otpc_policy.engine.service.measuring import Measurement
+from otpc_policy.engine.service.ports import EngineResolver, EngineScanner
+from otpc_policy.engine.service.status import END_OF_STREAM, Context, guarded
+from otpc_policy.measurement.methods import HEARTBEAT_S, SERVICE
+from otpc_policy.measurement.resolution_codec import encode_resolution
+from otpc_policy.measurement.target_codec import decode_host
+from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.scan.revision import PROBE_REVISION
+
+
+class MeasurementServicer:
+    """Answers the three methods. It takes and returns serialised messages.
+
+    vetting: the guard of this engine; every address that a front names passes it again.
+    concurrent_scans: what the scanner carries out at a time, for fronts to know.
+    """
+
+    def __init__(
+        self,
+        *,
+        scanner: EngineScanner,
+        resolver: EngineResolver,
+        vetting: AddressVetting,
+        concurrent_scans: int,
+    ) -> None:
+        self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
+        self._concurrent_scans = concurrent_scans
+        self._under_way = 0
+        self._is_draining = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+
+    @property
+    def under_way(self) -> int:
+        """Measurements that are carried out or wait."""
+        return self._under_way
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register the methods."""
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "Resolve": grpc.unary_unary_rpc_method_handler(guarded(self._resolve)),
+            "Measure": grpc.stream_stream_rpc_method_handler(guarded(self._measure)),
+            "WatchStatus": grpc.unary_stream_rpc_method_handler(guarded(self._watch_status)),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no more, tell every front, and wait for measurements under way or for grace_s."""
+        self._is_draining.set()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._is_idle.wait()
+        except TimeoutError:
+            pass
+
+    async def _resolve(self, request: bytes, _context: Context) -> bytes:
+        self._admit()
+        asked = pb.ResolveRequest.FromString(request)
+        host = decode_host(asked.host)
+        found = await self._resolver.resolve(host, fresh=asked.fresh)
+        return encode_resolution(host, found).SerializeToString()
+
+    async def _measure(self, _requests: Any, context: Context) -> None:
+        self._admit()
+        first: Any = await context.read()
+        request = (
+            pb.MeasureRequest() if first is END_OF_STREAM else pb.MeasureRequest.FromString(first)
+        )
+        if request.WhichOneof("message") != "start":
+            raise InvalidRequest([FieldViolation("start", "must be the first message")])
+        measurement = Measurement(self._scanner, request.start, self._vetting)
+        self._under_way += 1
+        self._is_idle.clear()
+        try:
+            await measurement.run(context)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._is_idle.set()
+
+    async def _watch_status(self, _request: bytes, context: Context) -> None:
+        self._admit()
+        while True:
+            await context.write(self._status())
+            if self._is_draining.is_set():
+                return
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._is_draining.wait()
+            except TimeoutError:
+                pass
+
+    def _status(self) -> bytes:
+        return pb.WatchStatusResponse(
+            probe_revision=PROBE_REVISION,
+            queued=self._scanner.queued,
+            workers_alive=self._scanner.workers_alive,
+            concurrent_scans=self._concurrent_scans,
+            draining=self._is_draining.is_set(),
+        ).SerializeToString()
+
+    def _admit(self) -> None:
+        if self._is_draining.is_set():
+            raise ServiceUnavailable("the engine is draining")

@@ -1,0 +1,74 @@
+"""From what went wrong to a gRPC status. No text of an exception passes unless it was written here.
+
+The outermost frame of every call: what no row names is a bug, logged here and told to nobody.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+
+from otpc_policy.core.errors import InvalidRequest, Overloaded, ServiceUnavailable
+from otpc_policy.measurement.methods import DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+# What reading a request gives where there is none any more; the stubs do not know it.
+END_OF_STREAM: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+
+_log = structlog.get_logger("otpc_policy.engine")
+
+
+def guarded(call: Call) -> Call:
+    """Return the call with its exceptions made statuses."""
+
+    async def outermost(request: Any, context: Context) -> Any:
+        try:
+            return await call(request, context)
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:  # noqa: BLE001  # gRPC would send its text to the front
+            await _abort(context, error)
+
+    return outermost
+
+
+async def _abort(context: Context, error: Exception) -> None:
+    code, reason, message = _row(error)
+    if code is grpc.StatusCode.INTERNAL:
+        _log.error("a call failed", exc_info=error)
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)]
+    if isinstance(error, Overloaded):
+        delay = Duration()
+        delay.FromTimedelta(error.retry_after)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=code.value[0], message=message, details=map(_packed, details))
+    trailers: Sequence[tuple[str, bytes]] = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(code, message, trailers)
+
+
+def _row(error: Exception) -> tuple[grpc.StatusCode, str, str]:
+    """Return code, reason and text."""
+    match error:
+        case InvalidRequest() | DecodeError():
+            return grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "the request is invalid"
+        case Overloaded():
+            text = "the engine has no room for more work now"
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, text
+        case ServiceUnavailable():
+            return grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE", "the engine is draining"
+        case _:
+            return grpc.StatusCode.INTERNAL, "INTERNAL", "internal error; the engine's log has it"
+
+
+def _packed(detail: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed

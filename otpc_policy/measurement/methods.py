@@ -1,0 +1,20 @@
+"""The names of the contract's methods on the wire, and the domain of its errors."""
+
+from typing import Final
+
+from otpc_policy.measurement.v1 import measurement_pb2 as pb
+
+SERVICE: Final[str] = pb.DESCRIPTOR.services_by_name["MeasurementService"].full_name
+RESOLVE: Final = f"/{SERVICE}/Resolve"
+MEASURE: Final = f"/{SERVICE}/Measure"
+WATCH_STATUS: Final = f"/{SERVICE}/WatchStatus"
+
+ERROR_DOMAIN: Final = "otpc-policy"
+# The trailer in which google.rpc.Status travels (grpc/grpc, "A6: client retries", rich errors).
+DETAILS_KEY: Final = "grpc-status-details-bin"
+# google.rpc.ErrorInfo.reason of RESOURCE_EXHAUSTED: the queue is full. gRPC gives the same status
+# by itself to a message that is too long.
+OVERLOADED: Final = "OVERLOADED"
+
+# How often an engine reports its state.
+HEARTBEAT_S: Final = 1.0

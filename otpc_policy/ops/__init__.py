@@ -1,0 +1,1 @@
+"""What both programs need to be run: logs, the pages of the operations port, keys that rotate."""

@@ -1,0 +1,26 @@
+"""The part of the settings that an engine is told, as plain values that JSON can carry."""
+
+from typing import Any, Final
+
+from otpc_policy.settings.model import Settings
+
+# engine.configuration reads them by these names.
+_NAMES: Final = frozenset(
+    {
+        "scan",
+        "allow_networks",
+        "static_hosts",
+        "address_families",
+        "dns_servers",
+        "dns_ttl_s",
+        "dns_timeout_s",
+        "drain_grace_s",
+        "log_format",
+        "log_level",
+    }
+)
+
+
+def engine_part(settings: Settings) -> dict[str, Any]:
+    """Return the settings of one engine by name."""
+    return settings.model_dump(mode="json", include=set(_NAMES))
