@@ -276,7 +276,7 @@ async def test_who_can_be_answered_from_before_does_not_wait_for_a_silent_name_s
         world.now_s += 60
         began = time.monotonic()
         found = await world.resolve()
-        assert 0.3 < time.monotonic() - began < 2
+        assert 0.3 < time.monotonic() - began < 2.9
         assert (found.is_stale, found.failure) == (True, ResolutionFailure.TIMEOUT)
         assert world.resolver.known(HOST) is found, "nobody else waits meanwhile"
         assert world.counted == {"answered": 1, "fell back": 1}
