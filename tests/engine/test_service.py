@@ -13,12 +13,13 @@ from google.rpc import error_details_pb2, status_pb2
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.methods import MEASURE, RESOLVE
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.scan.revision import PROBE_REVISION
 from otpc_policy.scan.stages import Stage
-from tests.engine.serving import ASK, World, served, start, target
+from tests.engine.serving import ASK, VETTING, World, served, start, target
 from tests.support.facts import make_address
 
 
@@ -133,6 +134,22 @@ async def test_a_front_can_have_the_name_servers_waited_for(tmp_path: Path, fres
     async with served(world, tmp_path) as service:
         await service.stub.Resolve(pb.ResolveRequest(host="partner.test", fresh=fresh))
     assert world.was_fresh is fresh
+
+
+async def test_a_drain_that_begins_while_a_state_is_written_is_told_all_the_same() -> None:
+    servicer = MeasurementServicer(
+        scanner=World(), resolver=World(), vetting=VETTING, concurrent_scans=32
+    )
+    told: list[bool] = []
+
+    class SlowFront:
+        async def write(self, message: bytes) -> None:
+            told.append(pb.WatchStatusResponse.FromString(message).draining)
+            await servicer.drain(0.0)
+
+    front: Any = SlowFront()
+    await asyncio.wait_for(servicer._watch_status(b"", front), 10)
+    assert told == [False, True]
 
 
 REFUSED: dict[str, pb.MeasureRequest] = {

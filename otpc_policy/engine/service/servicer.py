@@ -90,8 +90,10 @@ class MeasurementServicer:
     async def _watch_status(self, _request: bytes, context: Context) -> None:
         self._admit()
         while True:
+            # A drain that begins while this is written is told by the next one.
+            is_last = self._is_draining.is_set()
             await context.write(self._status())
-            if self._is_draining.is_set():
+            if is_last:
                 return
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
