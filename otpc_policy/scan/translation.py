@@ -63,7 +63,7 @@ class Measured:
 
     @cached_property
     def _flights(self) -> Sequence[Record[AnyHello]]:
-        """Records of a chosen suite that goes with a certificate, sent by whoever can name the server."""
+        """Records of a chosen suite with a certificate; the hello names the server if it can."""
         records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
         records += self.clients.records
         return [record for record in records if record.reading.version is not None and record.outcome.flight is not None and record.reading.suites]
@@ -72,6 +72,17 @@ class Measured:
     def presented(self) -> Sequence[Presented]:
         """Chains whose key was proven, in handshakes and flights."""
         return (*self.completed, *(_presented(record) for record in self._flights if record.outcome.key_proven))
+
+    @cached_property
+    def presented_otherwise(self) -> Sequence[Presented]:
+        """Other chains and staples of proven leaves, from flights that prove nothing themselves."""
+        proven = self.presented
+        leaves = {one.chain[0] for one in proven}
+        known = {(one.chain, one.stapled_ocsp_response) for one in proven}
+        known |= {(one.chain, None) for one in proven}
+        others = [_presented(record) for record in self._flights if _is_shown_unproven(record)]
+        of_leaves = (one for one in others if one.chain[0] in leaves)
+        return [one for one in of_leaves if (one.chain, one.stapled_ocsp_response) not in known]
 
     @cached_property
     def leaf_hints(self) -> Sequence[LeafHint]:
@@ -118,6 +129,11 @@ class Measured:
         if (der, hint) not in self._key_types:
             self._key_types[der, hint] = leaf_key_type(der, hint)
         return self._key_types[der, hint]
+
+
+def _is_shown_unproven(record: Record[AnyHello]) -> bool:
+    flight = record.outcome.flight
+    return flight is not None and bool(flight.chain) and not record.outcome.key_proven
 
 
 def _presented(record: Record[AnyHello]) -> Presented:
@@ -200,7 +216,7 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
         if version.version in wanted:
             is_tls13 = version.version is TlsVersion.TLS_1_3
             by_key = _tls13_key_types(measured) if is_tls13 else _suite_key_types(measured, version.version)
-            # Suites of TLS 1.3 say nothing of keys: there an EdDSA leaf does not stand for an ECDSA one.
+            # Suites of TLS 1.3 say nothing of keys: an EdDSA leaf does not stand for an ECDSA one.
             leaves: Mapping[KeyType, set[KeyType]] = {} if is_tls13 else _LEAVES
             facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & leaves.get(key, {key})]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
@@ -213,7 +229,7 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
 
 def _obtained(measured: Measured) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for one in measured.presented:
+    for one in (*measured.presented, *measured.presented_otherwise):
         key_type = measured.leaf_key_type(one.chain[0], one.key_type)
         responses = staples.setdefault((one.version, key_type, one.chain), set())
         if one.stapled_ocsp_response is not None:

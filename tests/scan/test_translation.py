@@ -408,3 +408,30 @@ def test_more_chains_than_any_deployment_needs_are_not_judged_and_unknown() -> N
     facts = [fact for fact in deployment_facts(measured(RSA_ALONE, done=done), ()) if fact.version is TLS12]
     assert len({fact.chain for fact in facts if fact.support is Support.YES}) == 12
     assert [fact.key_type for fact in facts if fact.support is Support.UNKNOWN] == [KeyType.RSA] * 28
+
+
+def test_another_chain_of_a_proven_leaf_is_judged_too() -> None:
+    """Clients of static RSA may lack an intermediate, or get one that has expired."""
+    without_issuer = AUTHORITY.issue(key="rsa2048")
+    chain = (RSA_CHAIN[0], without_issuer.der)
+    other = ServerFlight(chain=chain, stapled_ocsp_response=b"response", is_whole=True)
+    found = seen(surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, other)))
+    assert chains(found) == {(TLS12, RSA_CHAIN), (TLS12, chain)}
+    assert unknown(found) == LEFT_OPEN
+    staples = {one.stapled_ocsp_response for one in deployment_facts(found, ()) if one.chain == chain}
+    assert staples == {b"response"}
+    completed = {one.code_point for one in cipher_suite_facts(found) if one.handshake_completed}
+    assert completed == {0xC02F}
+
+
+def test_another_staple_of_a_proven_chain_is_judged_too() -> None:
+    stapled = replace(UNSIGNED, stapled_ocsp_response=b"revoked")
+    found = seen(surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, stapled)))
+    staples = {one.stapled_ocsp_response for one in deployment_facts(found, ()) if one.chain}
+    assert staples == {b"revoked"}
+
+
+def test_the_same_chain_over_an_older_version_is_no_other_deployment() -> None:
+    """What older ones serve is taken to be the same, unless it is seen to differ."""
+    found = seen(surveyed((TLS12, 0xC02F, PROVEN), (TLS10, 0x002F, UNSIGNED)))
+    assert chains(found) == {(TLS12, RSA_CHAIN)}
