@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,24 @@ from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
-from otpc_policy.tls.probe import Ending, Outcome, Probe, Purpose
-from tests.scan.partners import close, drip, free_port, open_sockets, reset, says, server, server_hello, stall
+from otpc_policy.tls.client_profiles import BROWSER, SMALL, ClientProfile, ProfileHello
+from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe, Purpose
+from tests.scan.handmade_tls13 import X25519, Handmade
+from tests.scan.partners import (
+    close,
+    drip,
+    free_port,
+    open_sockets,
+    openssl_server,
+    reset,
+    says,
+    server,
+    server_hello,
+    stall,
+)
+from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import vetted
+from tests.tls.hostile_answers import record
 
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
@@ -34,7 +50,7 @@ def prober(port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float =
     return Prober(address=vetted(), port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
 
 
-async def carried(one: Prober, wave: Sequence[Probe[ClientHello]]) -> list[Outcome]:
+async def carried(one: Prober, wave: Sequence[Probe[AnyHello]]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     await one.run(wave, outcomes)
     return outcomes
@@ -187,3 +203,43 @@ async def test_a_cancelled_wave_keeps_what_came_in_and_leaves_no_socket() -> Non
         assert open_sockets() <= slots_before + 4
     assert (outcomes[0].ending, outcomes[0].answer) == (Ending.ANSWERED, Alert(2, 40))
     assert [(outcome.ending, outcome.connected) for outcome in outcomes[1:]] == [(Ending.NOT_RUN, True)] * 3
+
+
+LEAF = CertificateAuthority.create().issue(key="ec256")
+
+
+def of_client(profile: ClientProfile) -> Probe[ProfileHello]:
+    hello = ProfileHello(profile=profile, server_name="partner.test")
+    return Probe(hello=hello, purpose=Purpose.CLIENT)
+
+
+@pytest.mark.parametrize("group", ["X25519", "P-384"])
+async def test_a_flight_is_proven_over_a_socket_with_and_without_a_retry_request(
+    tmp_path: Path,
+    group: str,
+) -> None:
+    with openssl_server(tmp_path, LEAF, arguments=("-tls1_3", "-groups", group)) as port:
+        (outcome,) = await carried(prober(port), [of_client(BROWSER)])
+    assert outcome.ending is Ending.ANSWERED
+    assert outcome.key_proven
+    assert outcome.flight is not None
+    assert outcome.flight.chain == LEAF.chain_der
+
+
+@pytest.mark.parametrize("behind", ["a close", "an alert", "nothing", "a whole flight"])
+async def test_a_retry_request_is_an_answer_whatever_follows_it(behind: str) -> None:
+    async def ask_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        one = Handmade(chain=LEAF.chain_der, key=LEAF.private_key)
+        writer.write(record(one.retry(await reader.read(4096), group=X25519)))
+        second = await reader.read(4096)
+        if behind != "a close":
+            flight = one.flight(second)
+            writer.write({"an alert": ALERT_40, "nothing": b""}.get(behind, flight))
+            await reader.read(4096)
+
+    async with server(ask_again) as port:
+        (outcome,) = await carried(prober(port, deadline_s=0.3), [of_client(SMALL)])
+    assert outcome.ending is Ending.ANSWERED
+    assert isinstance(outcome.answer, ServerHello)
+    assert outcome.answer.is_retry_request is (behind != "a whole flight")
+    assert outcome.key_proven is (behind == "a whole flight")
