@@ -1,17 +1,18 @@
 """Which refusals, taken together, prove that a suite is not accepted."""
 
 from collections.abc import Callable, Iterable
-from itertools import combinations
 
 import pytest
 
 from otpc_policy.core.facts import Evidence, TlsVersion
 from otpc_policy.tls.absence import CLOSES, Refusal, absent_by_family
 from otpc_policy.tls.client_hello import GroupList
-from otpc_policy.tls.offers import Cell, family_of, layout_at
+from otpc_policy.tls.offers import SHARED_NEEDS, Cell, family_of, layout_at
 
 # Two suites each of three families, the last of which needs a finite-field group.
 RSA, ECDHE, DHE = (0x002F, 0x0035), (0xC013, 0xC014), (0x0033, 0x0039)
+# Families that share what a server must have for them.
+PSK, DHE_PSK = (0x008C, 0x008D), (0x0090, 0x0091)
 # Suites of TLS 1.3 say nothing of keys: there are no families.
 TLS13 = (0x1304, 0x1305)
 ALERT, CLOSED = Evidence.ALERT, Evidence.CLOSED_CONFIRMED
@@ -81,6 +82,18 @@ CASES: dict[str, tuple[list[Refusal], dict[int, Evidence]]] = {
         [alerted(*RSA, *ECDHE), *thrice(*RSA, *DHE)],
         all_of(CLOSED, RSA),
     ),
+    "an alert to one beside each of two that share a need": (
+        [alerted(*RSA, *PSK), alerted(*RSA, *DHE_PSK)],
+        {},
+    ),
+    "an alert to each of two that share a need": (
+        [alerted(*PSK), alerted(*DHE_PSK)],
+        all_of(ALERT, PSK, DHE_PSK),
+    ),
+    "closes thrice beside each of two that share a need": (
+        [*thrice(*RSA, *PSK), *thrice(*RSA, *DHE_PSK)],
+        {},
+    ),
     "an alert to suites of TLS 1.3": ([alerted(*TLS13)], all_of(ALERT, TLS13)),
     "closes thrice to suites of TLS 1.3": ([*thrice(*TLS13)], all_of(CLOSED, TLS13)),
     "closes twice to suites of TLS 1.3": ([*thrice(*TLS13)[1:]], {}),
@@ -146,15 +159,16 @@ def test_the_lists_of_a_layout_prove_every_family_absent_and_no_fewer_do(
 
 
 @pytest.mark.parametrize("version", [TLS10, TLS12])
-def test_a_family_that_cannot_be_served_hides_no_other(version: TlsVersion) -> None:
-    """A server that chooses it first and fails refuses every list with it."""
+def test_what_a_server_lacks_hides_no_family_that_does_without_it(version: TlsVersion) -> None:
+    """A server that chooses first and fails refuses every list with a family that needs it."""
     families = sorted({family_of(suite) for cell in layout_at(version) for suite in cell.suites})
-    for broken, served in combinations(families, 2):
-        for first, good in ((broken, served), (served, broken)):
+    for failing in (*SHARED_NEEDS, *({family} for family in families)):
+        for served in (family for family in families if family not in failing):
             refusals = []
             for cell in layout_at(version):
                 held = set(map(family_of, cell.suites))
-                if first in held or good not in held:
+                if not held.isdisjoint(failing) or served not in held:
                     refusals.append(alerted(*cell.suites, names_groups=is_finite_field(cell)))
+            assert len(refusals) < len(layout_at(version))
             found = absent(refusals, needs_both=True)
-            assert not [suite for suite in found if family_of(suite) == good]
+            assert not [suite for suite in found if family_of(suite) == served]

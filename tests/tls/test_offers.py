@@ -10,6 +10,7 @@ from otpc_policy.tls.client_hello import GroupList, HelloStyle
 from otpc_policy.tls.offers import (
     FINITE_FIELD_FAMILIES,
     PAYMENT_SUITES,
+    SHARED_NEEDS,
     SHORT_LIST,
     STANDARD_TLS13,
     Cell,
@@ -98,6 +99,22 @@ def test_for_every_two_families_some_list_holds_the_one_without_the_other(
         assert [one for one in held if family in one and other not in one]
 
 
+@pytest.mark.parametrize("version", LAID_OUT)
+def test_for_every_need_that_a_family_does_not_share_some_list_holds_it_without_that(
+    version: TlsVersion,
+) -> None:
+    """A server without pre-shared keys may choose all families that need them, and serve none."""
+    held = [families_in(cell) for cell in layout_at(version)]
+    for family in set().union(*held):
+        for need in (need for need in SHARED_NEEDS if family not in need):
+            assert [one for one in held if family in one and need.isdisjoint(one)]
+
+
+def test_shared_needs_are_of_families_that_there_are() -> None:
+    families = set().union(*map(families_in, layout_at(TLS12)))
+    assert all(need <= families for need in SHARED_NEEDS)
+
+
 @pytest.mark.parametrize("version", LAID_OUT[1:])
 @pytest.mark.parametrize("groups", GroupList)
 def test_finite_field_families_are_told_apart_with_and_without_their_groups(
@@ -106,8 +123,10 @@ def test_finite_field_families_are_told_apart_with_and_without_their_groups(
 ) -> None:
     held = [families_in(cell) for cell in layout_at(version) if cell.groups is groups]
     for family in FINITE_FIELD_FAMILIES:
-        for other in set().union(*held) - {family}:
-            assert [one for one in held if family in one and other not in one]
+        others = [{other} for other in set().union(*held) - {family}]
+        needs = [need for need in SHARED_NEEDS if family not in need]
+        for missing in (*others, *needs):
+            assert [one for one in held if family in one and one.isdisjoint(missing)]
 
 
 @pytest.mark.parametrize("version", LAID_OUT)
