@@ -30,7 +30,7 @@ from otpc_policy.tls.client_profiles import (
     kind_of_scheme,
 )
 from otpc_policy.tls.client_survey import ClientSurvey
-from otpc_policy.tls.offers import PAYMENT_SUITES, opening
+from otpc_policy.tls.offers import PAYMENT_SUITES, family_of, opening, suites_at
 from otpc_policy.tls.probe import Purpose
 from otpc_policy.tls.proof import Log
 from tests.tls.model_server import Model
@@ -108,18 +108,25 @@ def is_grease(number: int) -> bool:
 
 
 def has_grease(hello: SentHello) -> bool:
-    numbers = (*hello.cipher_suites, *hello.extension_kinds, *(hello.groups or ()))
-    return any(map(is_grease, numbers))
+    return any(map(is_grease, (*hello.cipher_suites, *hello.extension_kinds)))
+
+
+def begins_with(suites: Iterable[int]) -> Property:
+    """GREASE is passed over."""
+    return lambda hello: next(one for one in hello.cipher_suites if not is_grease(one)) in suites
 
 
 def has_record_version(version: int) -> Property:
     return lambda hello: hello.record_version == version
 
 
+OF_ECDSA = [suite for suite in suites_at(TLS12) if family_of(suite) == "TLS_ECDHE_ECDSA"]
+OF_RSA = [suite for suite in suites_at(TLS12) if family_of(suite) == "TLS_ECDHE_RSA"]
+OF_TLS_1_3 = suites_at(TLS13)
 # How software tells hellos apart, for whatever they ask.
 EVERYWHERE: dict[str, Property] = {
-    "255 bytes": longer_than(255),
-    "512 bytes": longer_than(512),
+    **{f"{size} bytes": longer_than(size) for size in (200, 255, 300, 360, 512)},
+    "8 suites": more_suites_than(8),
     "16 suites": more_suites_than(16),
     "32 suites": more_suites_than(32),
     "64 suites": more_suites_than(64),
@@ -131,9 +138,13 @@ EVERYWHERE: dict[str, Property] = {
     "status_request": has(Kind.STATUS_REQUEST),
     "renegotiation_info": has(Kind.RENEGOTIATION_INFO),
     "point formats": has(Kind.EC_POINT_FORMATS),
-    "GREASE": has_grease,
+    "GREASE among suites": lambda hello: any(map(is_grease, hello.cipher_suites)),
+    "GREASE among extensions": lambda hello: any(map(is_grease, hello.extension_kinds)),
     "the name stands first": lambda hello: hello.extension_kinds[:1] == (Kind.SERVER_NAME,),
     "groups before the name": extensions_in_order(Kind.SUPPORTED_GROUPS, Kind.SERVER_NAME),
+    "formats before groups": extensions_in_order(Kind.EC_POINT_FORMATS, Kind.SUPPORTED_GROUPS),
+    "ECDSA first": begins_with(OF_ECDSA),
+    "four groups": lambda hello: len(hello.groups or ()) > 4,
     "X25519": names_group(29),
     "P-521": names_group(25),
     "Brainpool": names_group(26),
@@ -143,6 +154,9 @@ EVERYWHERE: dict[str, Property] = {
 OF_CERTIFICATES: dict[str, Property] = {
     "one TCP segment": longer_than(1460),
     "TLS 1.3": has(Kind.SUPPORTED_VERSIONS),
+    "TLS 1.3 alone": lambda hello: set(hello.cipher_suites) <= {*OF_TLS_1_3, 0x00FF},
+    "TLS 1.3 first": begins_with(OF_TLS_1_3),
+    "TLS 1.2 before TLS 1.3": suites_in_order(0xC02F, 0x1301),
     "session id": lambda hello: bool(hello.session_id),
     "padding": has(Kind.PADDING),
     "certificate timestamps": has(Kind.SIGNED_CERTIFICATE_TIMESTAMP),
@@ -151,6 +165,7 @@ OF_CERTIFICATES: dict[str, Property] = {
     "finite-field groups": names_group(256),
     "X448": names_group(30),
     "key share before the schemes": extensions_in_order(Kind.KEY_SHARE, Kind.SIGNATURE_ALGORITHMS),
+    "key share before groups": extensions_in_order(Kind.KEY_SHARE, Kind.SUPPORTED_GROUPS),
     "256 bits before 128": suites_in_order(0xC030, 0xC02F),
     "ECDSA before RSA": suites_in_order(0xC02B, 0xC02F),
     "ChaCha20 before AES": suites_in_order(0xCCA8, 0xC02F),
@@ -206,7 +221,7 @@ def asked(purpose: Purpose) -> list[ClientHello]:
 
 CERTIFICATES = (
     *of_clients(Purpose.CLIENT, 0),
-    *of_survey(probe.hello for probe in opening(NAME) if probe.hello.version is TLS12),
+    *of_survey(probe.hello for probe in opening(NAME)),
 )
 OLD_VERSIONS = (
     *of_clients(Purpose.REVEAL, 0),
@@ -234,6 +249,43 @@ def test_a_property_that_servers_route_by_is_in_one_hello_and_not_in_another(
     held: Property,
 ) -> None:
     assert {held(hello) for hello in hellos} == {True, False}
+
+
+# What no client has that such a server accepts, or what all of them have.
+MEANINGLESS = {
+    TLS12: {"static RSA first", "signature_algorithms_cert", "heartbeat", "TLS 1.3 alone"},
+    TLS13: {
+        *("32 suites", "64 suites", "128 suites", "Brainpool", "TLS 1.3", "heartbeat"),
+        *("static RSA first", "signature_algorithms_cert"),
+    },
+}
+OF_LEAVES = (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE)
+SERVERS = [(version, kind) for version in (TLS12, TLS13) for kind in OF_LEAVES]
+
+
+def is_acceptable(hello: SentHello, version: TlsVersion, kind: SignatureKind) -> bool:
+    """A server of this version alone, with a key for this kind alone, shows it its certificate."""
+    if kind not in map(kind_of_scheme, hello.signature_schemes or ()):
+        return False
+    if version is TLS13:
+        return TLS13 in (hello.offered_versions or ())
+    wanted = OF_ECDSA if kind is SignatureKind.ECDSA else OF_RSA
+    lists_tls12 = hello.offered_versions is None or TLS12 in hello.offered_versions
+    return lists_tls12 and not set(wanted).isdisjoint(hello.cipher_suites)
+
+
+@pytest.mark.parametrize(("version", "kind"), SERVERS)
+@pytest.mark.parametrize("name", EVERYWHERE | OF_CERTIFICATES)
+def test_the_hellos_that_a_server_accepts_are_a_cover_too(
+    name: str,
+    version: TlsVersion,
+    kind: SignatureKind,
+) -> None:
+    """What a server of one version and one key type refuses shows nothing of its certificates."""
+    held = (EVERYWHERE | OF_CERTIFICATES)[name]
+    accepted = [one for one in CERTIFICATES if is_acceptable(one, version, kind)]
+    is_covered = {held(hello) for hello in accepted} == {True, False}
+    assert is_covered or name in MEANINGLESS[version]
 
 
 # The bytes.
@@ -354,10 +406,10 @@ def test_a_hello_that_is_long_enough_is_not_padded() -> None:
     assert len(sent(replace(BROWSER, padded_to=unpadded + 5))) == unpadded + 5
 
 
-OF_TLS_1_3 = [profile for profile in EVERY if profile.highest is TLS13]
+WITH_SHARES = [profile for profile in EVERY if profile.highest is TLS13]
 
 
-@pytest.mark.parametrize("profile", OF_TLS_1_3, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", WITH_SHARES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("cookie", [b"", b"cookie"])
 @pytest.mark.parametrize("asks_for_group", [True, False])
 def test_a_second_hello_differs_only_as_a_retry_request_asked(
