@@ -204,6 +204,7 @@ class _ClearFlight:
         self._splitter = RecordSplitter((HANDSHAKE, ALERT))
         self._messages = MessageSplitter()
         self._counter = _Counter()
+        self._alert = b""
 
     @property
     def flight(self) -> ServerFlight:
@@ -215,8 +216,10 @@ class _ClearFlight:
                 if piece.content_type != HANDSHAKE:
                     # A warning may come before the ServerHello; after it, nothing but a fatal alert makes sense.
                     if self._counter.messages:
-                        self._reader.flight = broken_off(self.flight, piece.content)
-                        return True
+                        self._alert += piece.content
+                        self._reader.flight = broken_off(self.flight, self._alert)
+                        if len(self._alert) == piece.record_bytes:
+                            return True
                     continue
                 for message in self._messages.split(piece.content):
                     self._counter.count_message()

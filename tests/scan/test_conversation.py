@@ -486,6 +486,16 @@ def test_nothing_may_follow_the_server_hello_in_clear(behind: bytes, size: int) 
     assert read(one) == ServerFlight()
 
 
+@pytest.mark.parametrize("size", [1, 2**14])
+def test_a_server_that_cannot_sign_shows_its_certificate_and_its_alert(size: int) -> None:
+    """Go chooses first and finds out afterwards, over TLS 1.2, that it shares no scheme."""
+    one = client(OPENSSL_3_AT_TLS_1_2)
+    chain = message(11, vector(3, vector(3, EC.der)))
+    fed(one, record(hello(suite=0xC02B) + chain) + FATAL, size)
+    assert one.is_over
+    assert read(one) == ServerFlight(chain=(EC.der,), alert=47)
+
+
 # What shows nothing.
 
 

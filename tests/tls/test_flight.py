@@ -15,6 +15,7 @@ from otpc_policy.tls.flight import (
     MessageSplitter,
     ServerFlight,
     Signature,
+    broken_off,
 )
 
 # RFC 8446 B.3, RFC 6066 8.
@@ -192,6 +193,22 @@ MALFORMED_IN_CLEAR = {
 def test_a_message_that_contradicts_itself_is_malformed(one: Message) -> None:
     with pytest.raises(Malformed):
         clear(one)
+
+
+@pytest.mark.parametrize(
+    ("alert", "description"),
+    [
+        (b"\2\x28", 40),
+        (b"\2\0", 0),
+        *((alert, None) for alert in (b"", b"\2", b"\1\x28", b"\2\x28x")),
+    ],
+)
+def test_only_a_fatal_alert_breaks_a_flight_off(alert: bytes, description: int | None) -> None:
+    """RFC 5246 7.2."""
+    shown = ServerFlight(chain=(LEAF,))
+    flight = broken_off(shown, alert)
+    assert flight.alert == description
+    assert flight.chain == (LEAF,)
 
 
 # TLS 1.3.
