@@ -163,11 +163,11 @@ class ClientSurvey:
     def _is_followed(self, record: ClientRecord, log: Log) -> bool:
         """Something was accepted that was sent behind the record."""
         accepted: list[Record[AnyHello]] = [*log.accepted, *self._accepted()]
-        return any(_is_behind(one, record) for one in accepted)
+        return any(_is_behind(one, record) for one in accepted if not _is_broken_off(one))
 
     def _accepted(self) -> list[ClientRecord]:
         counted = (one for one in self.records if one.probe.purpose is not Purpose.REVEAL)
-        return [one for one in counted if one.chose]
+        return [one for one in counted if one.chose and not _is_broken_off(one)]
 
     def _is_open(self, profile: ClientProfile, log: Log) -> bool:
         return len(self._of_profile[profile]) < _ATTEMPTS and not self._is_settled(profile, log)
@@ -186,7 +186,8 @@ class ClientSurvey:
         return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, log) for one in refused))
 
     def _accepted_profile(self) -> ClientProfile | None:
-        return next((profile for profile, records in self._of_profile.items() if any(record.chose for record in records)), None)
+        accepted = (one for one in self._accepted() if one.probe.purpose is Purpose.CLIENT)
+        return next((one.hello.profile for one in accepted), None)
 
     def _probes(self, profiles: Iterable[ClientProfile], purpose: Purpose) -> Iterator[Probe[ProfileHello]]:
         for profile in profiles:
@@ -228,6 +229,6 @@ def _is_shown(record: ClientRecord) -> bool:
     return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
 
 
-def _is_broken_off(record: ClientRecord) -> bool:
+def _is_broken_off(record: Record[AnyHello]) -> bool:
     """The server chose, and then turned the client away by a fatal alert, as Go does where it cannot sign."""
     return record.outcome.flight is not None and record.outcome.flight.alert is not None

@@ -464,6 +464,31 @@ def turning(partner: Partner, outcome: Outcome) -> Server:
     return lambda probe: partner(probe) if next(number) < served else outcome
 
 
+# Go chooses over TLS 1.2, shows its certificate, and finds that it can sign with no scheme offered.
+BROKEN_OFF = chose(TLS12, RSA_SUITE, ServerFlight(chain=(b"leaf",), alert=40), proven=False)
+
+
+@pytest.mark.parametrize(
+    ("profile", "times"),
+    [(BROWSER, 2), (alone(TLS12, *RARE_KINDS), 1)],
+)
+def test_a_client_whose_flight_is_broken_off_by_an_alert_is_turned_away(
+    profile: ClientProfile,
+    times: int,
+) -> None:
+    done = conducted(Partner([PSS, PKCS1], turned_away={profile: BROKEN_OFF}))
+    assert done.times(profile) == times
+    assert done.unseen == []
+
+
+def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
+    partner = Partner([PSS, PKCS1])
+    refused = alone(TLS12, *RARE_KINDS)
+    broken = turning(partner, BROKEN_OFF)
+    done = conduct(lambda one: alert() if one.is_last else broken(one), log_for(partner))
+    assert refused in done.unseen
+
+
 # Controls.
 
 
