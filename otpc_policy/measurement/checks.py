@@ -30,9 +30,19 @@ def at_most(values: Sized, limit: int, field: str) -> None:
         raise EngineLied(f"{field}: {len(values)} entries; {limit} at most")
 
 
+def is_text(value: str) -> bool:
+    """Tell whether a text is printable ASCII, and so safe on a terminal."""
+    return value.isascii() and value.isprintable()
+
+
+def is_seconds(value: float) -> bool:
+    """Tell whether seconds are a finite number, not below zero, a day at most."""
+    return 0.0 <= value <= MAX_DURATION_S  # false for NaN
+
+
 def read_text(value: str, field: str) -> str:
-    """Return a text for people: short, printable, ASCII, so that it is safe on a terminal."""
-    if len(value) > MAX_TEXT_CHARACTERS or not (value.isascii() and value.isprintable()):
+    """Return a text for people: short and printable."""
+    if len(value) > MAX_TEXT_CHARACTERS or not is_text(value):
         raise EngineLied(f"{field}: not a short printable text")
     return value
 
@@ -41,13 +51,6 @@ def read_texts(values: Sequence[str], field: str) -> tuple[str, ...]:
     """Return texts for people."""
     at_most(values, MAX_REMARKS, field)
     return tuple(read_text(value, field) for value in values)
-
-
-def read_seconds(value: float, field: str) -> float:
-    """Return seconds: a finite number, not below zero, a day at most."""
-    if not 0.0 <= value <= MAX_DURATION_S:  # false for NaN
-        raise EngineLied(f"{field}: not a number of seconds within a day")
-    return value
 
 
 def read_count(value: int, limit: int, field: str) -> int:

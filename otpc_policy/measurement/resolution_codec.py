@@ -20,10 +20,10 @@ from otpc_policy.core.facts import (
 )
 from otpc_policy.core.registries.networks import unwrap
 from otpc_policy.measurement.checks import at_most, read_duration, read_text, require
-from otpc_policy.measurement.codec import encode_duration
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.fitting import fitted_text
 from otpc_policy.measurement.limits import MAX_ADDRESS_NOTES, MAX_ADDRESS_VALIDITY_S
+from otpc_policy.measurement.times import encode_duration
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.vocabulary import RESOLUTION_FAILURE, RESOLUTION_STATUS
 

@@ -56,3 +56,9 @@ PROVEN: Mapping[facts.Evidence, facts.Support] = {
     facts.Evidence.CLOSED_CONFIRMED: facts.Support.NO,
     facts.Evidence.LOWER_VERSION: facts.Support.NO,
 }
+
+
+def must_agree(support: facts.Support, evidence: facts.Evidence) -> None:
+    """Raise ValueError where the evidence proves something else: no scanner makes that."""
+    if PROVEN[evidence] is not support:
+        raise ValueError(f"{evidence.name} does not prove {support.name}")
