@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from typing import Any
 
+from otpc_policy.core.address_selection import DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
-from otpc_policy.engine.egress.selection import DialledFamilies
 from otpc_policy.scan.limits import ScanLimits
 
 _FAMILIES: Mapping[str, DialledFamilies] = {

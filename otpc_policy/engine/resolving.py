@@ -4,12 +4,13 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
+from otpc_policy.core.address_selection import AddressSelection
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.egress.dns import DnsClient
 from otpc_policy.engine.egress.hosts_file import HostsFile
 from otpc_policy.engine.egress.resolver import EgressResolver, LookUpObserver
-from otpc_policy.engine.egress.selection import AddressSelection
+from otpc_policy.ops.routes import has_route
 
 
 class RemainingTimeResolver:
@@ -44,7 +45,7 @@ def egress_resolver(
 ) -> EgressResolver:
     """Return the resolver that the configuration describes. Close it."""
     return EgressResolver(
-        AddressSelection(vetting, families=configuration.address_families),
+        AddressSelection(vetting, families=configuration.address_families, has_route=has_route),
         DnsClient(
             servers=configuration.dns_servers,
             deadline_s=configuration.dns_timeout_s,

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
+from otpc_policy.core.address_selection import AddressSelection, DialledFamilies
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.engine.egress.dns import DnsClient
 from otpc_policy.engine.egress.hosts_file import HostsFile
 from otpc_policy.engine.egress.resolver import EgressResolver
-from otpc_policy.engine.egress.selection import AddressSelection, DialledFamilies
 from tests.support.dns_server import DnsServer, Name, dns_server
 
 HOST = "partner.example"

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from otpc_policy.core.address_selection import AddressSelection
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import is_ip_literal
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
 from otpc_policy.engine.egress.dns import FAMILIES, AddressRecords, DnsClient, Family
 from otpc_policy.engine.egress.hosts_file import HostsFile
-from otpc_policy.engine.egress.selection import AddressSelection
 
 _MAXIMUM_TTL_S: Final = 60.0  # an address of yesterday never answers for today's
 _MINIMUM_TTL_S: Final = 1.0  # a time to live of zero would turn every call into a question

@@ -2,9 +2,7 @@
 forbidden forbids the host, and what is left out is named.
 """
 
-import socket
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
@@ -30,24 +28,18 @@ DialledFamilies = tuple[str, ...] | Literal["routed"]
 _ANYWHERE = MappingProxyType({"IPv4": "192.0.2.1", "IPv6": "2001:db8::1"})
 
 
-def has_route(address: str) -> bool:
-    """Tell whether this machine has a route to an IP address. No packet is sent for it."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((address, 9))
-        return True
-    return False
-
-
 class AddressSelection:
-    """families: those to dial; "routed" leaves out what this machine has no route to."""
+    """families: those to dial; "routed" leaves out those to which has_route knows no route.
+
+    has_route: tells whether an IP address can be reached from this machine.
+    """
 
     def __init__(
         self,
         vetting: AddressVetting,
         *,
         families: DialledFamilies = "routed",
-        has_route: Callable[[str], bool] = has_route,
+        has_route: Callable[[str], bool],
     ) -> None:
         self._vetting, self._families, self._has_route = vetting, families, has_route
 

@@ -4,9 +4,10 @@ from ipaddress import ip_network
 
 import pytest
 
+from otpc_policy.core.address_selection import AddressSelection, DialledFamilies
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import ResolutionStatus
-from otpc_policy.engine.egress.selection import AddressSelection, DialledFamilies, has_route
+from otpc_policy.ops.routes import has_route
 
 
 def select(
