@@ -17,6 +17,9 @@ from otpc_policy.engine.program import Stopping, run_engine
 from otpc_policy.scan.parent_death import die_with_parent
 
 READY: Final = b"ready\n"
+# Answers come before measurements: with 40 cold checks a second on two cores, this halves the
+# 99th percentile of cached answers. Workers inherit it.
+_NICENESS: Final = 10
 
 
 async def _serve(order: dict[str, Any], ready_pipe: int) -> None:
@@ -38,6 +41,7 @@ def _announce(ready_pipe: int) -> None:
 def main() -> None:
     """Serve until standard input ends."""
     die_with_parent()
+    os.nice(_NICENESS)
     ready_pipe = os.dup(1)
     # Nothing that a library prints may be taken for the announcement.
     os.dup2(2, 1)

@@ -16,7 +16,7 @@ UNIX: Final = "unix:"
 _MAX_PATH_BYTES: Final = 107
 # A start holds a target and a thousand code points.
 _RECEIVE_BYTES: Final = 32 * 1024
-# Below the 10 s of a front's keepalive, or it would get GOAWAY too_many_pings.
+# Below the 20 s of a front's keepalive, or it would get GOAWAY too_many_pings.
 _MIN_PING_INTERVAL_MS: Final = 5_000
 # Calls that wait until the loop takes them; gRPC would cancel some beyond a thousand without a
 # word (grpc#34782).

@@ -16,5 +16,7 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 # by itself to a message that is too long.
 OVERLOADED: Final = "OVERLOADED"
 
-# How often an engine reports its state.
+# How often an engine reports its state while it measures; at rest, when nothing changes, a report
+# costs more than it says.
 HEARTBEAT_S: Final = 1.0
+HEARTBEAT_AT_REST_S: Final = 5.0

@@ -12,11 +12,11 @@ from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.scan.address_scan import AddressScan
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
-from otpc_policy.scan.revision import PROBE_REVISION
 from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.stages import Stage, StageListener, unheard
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts

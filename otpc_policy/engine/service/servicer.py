@@ -9,12 +9,13 @@ from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import FieldViolation, InvalidRequest, ServiceUnavailable
 from otpc_policy.engine.service.measuring import Measurement
 from otpc_policy.engine.service.ports import EngineResolver, EngineScanner
+from otpc_policy.engine.service.pulse import Pulse
 from otpc_policy.engine.service.status import END_OF_STREAM, Context, guarded
-from otpc_policy.measurement.methods import HEARTBEAT_S, SERVICE
+from otpc_policy.measurement.methods import SERVICE
 from otpc_policy.measurement.resolution_codec import encode_resolution
+from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import decode_host
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
-from otpc_policy.scan.revision import PROBE_REVISION
 
 
 class MeasurementServicer:
@@ -35,6 +36,7 @@ class MeasurementServicer:
         self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
         self._concurrent_scans = concurrent_scans
         self._under_way = 0
+        self._pulse = Pulse(lambda: self._under_way > 0)
         self._is_draining = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -56,6 +58,7 @@ class MeasurementServicer:
     async def drain(self, grace_s: float) -> None:
         """Take no more, tell every front, and wait for measurements under way or for grace_s."""
         self._is_draining.set()
+        self._pulse.beat()
         try:
             async with asyncio.timeout(grace_s):
                 await self._is_idle.wait()
@@ -79,6 +82,7 @@ class MeasurementServicer:
             raise InvalidRequest([FieldViolation("start", "must be the first message")])
         measurement = Measurement(self._scanner, request.start, self._vetting)
         self._under_way += 1
+        self._pulse.quicken()
         self._is_idle.clear()
         try:
             await measurement.run(context)
@@ -95,11 +99,9 @@ class MeasurementServicer:
             await context.write(self._status())
             if is_last:
                 return
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._is_draining.wait()
-            except TimeoutError:
-                pass
+            # A drain that began meanwhile has beaten already.
+            if not self._is_draining.is_set():
+                await self._pulse.wait()
 
     def _status(self) -> bytes:
         return pb.WatchStatusResponse(

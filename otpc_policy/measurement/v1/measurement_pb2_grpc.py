@@ -87,8 +87,9 @@ class MeasurementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchStatus(self, request, context):
-        """Reports the state of the engine, at once and then every second or so, until the
-        client cancels or the engine has drained. Silence means that the engine hangs.
+        """Reports the state of the engine: at once, every second while the engine measures
+        and every five seconds at rest, until the client cancels or the engine drains.
+        Longer silence means that the engine hangs.
 
         Errors: UNAVAILABLE (draining).
         """

@@ -1,0 +1,75 @@
+"""The engine without a process of its own, for a command that measures once and ends.
+
+It satisfies what the use case needs of engines. A service never uses it: there, a scan would hold
+up answers, and what reads the bytes of hostile servers would share a process with what decides.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.engine.configuration import configuration_from
+from otpc_policy.engine.resolving import Uncounted, egress_resolver
+from otpc_policy.measurement.revision import PROBE_REVISION
+from otpc_policy.scan.scanner import SslyzeScanner
+
+
+class InProcessEngine:
+    """Scanner and resolver in this process. part: as settings.engine_part makes it."""
+
+    def __init__(self, part: dict[str, Any]) -> None:
+        configuration = configuration_from(part)
+        self._scanner = SslyzeScanner(limits=configuration.scan, now=lambda: datetime.now(UTC))
+        vetting = AddressVetting(configuration.allow_networks)
+        self._resolver = egress_resolver(configuration, vetting, Uncounted())
+
+    @property
+    def probe_revision(self) -> str:
+        """See measurement.revision."""
+        return PROBE_REVISION
+
+    @property
+    def queued(self) -> int:
+        """Measurements that wait for their turn."""
+        return self._scanner.queued
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers that can be asked."""
+        return self._scanner.workers_alive
+
+    @property
+    def resolving(self) -> int:
+        """Names that are being looked up."""
+        return self._resolver.outstanding
+
+    async def start(self) -> None:
+        """Start the workers and wait until they are warm."""
+        await self._scanner.start()
+
+    async def stop(self) -> None:
+        """End look-ups and workers."""
+        await self._resolver.close()
+        await self._scanner.stop()
+
+    async def measure(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts:
+        """Measure one address. Raises Overloaded."""
+        return await self._scanner.measure(endpoint, address, depth)
+
+    async def partial(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts | None:
+        """Return what a measurement under way has found so far."""
+        return self._scanner.glimpse(endpoint, address, depth)
+
+    def known(self, host: str) -> Resolution | None:
+        """Return the answer that is at hand and still good. host: canonical."""
+        return self._resolver.known(host)
+
+    async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
+        """Return what the host resolves to. See EgressResolver."""
+        return await self._resolver.resolve(host, fresh=fresh)

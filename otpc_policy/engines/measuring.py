@@ -1,0 +1,186 @@
+"""One call of Measure, seen from the front: what may come when, and for how long.
+
+A measurement that waits for its turn in the engine says so, and its time does not run. Otherwise
+the final report must be there when the deadline that the front set has passed, and a margin. Each
+other message must have a cause: a stage comes once and in order, a partial report was asked for.
+So an engine that never ends its stream is found out, whether it keeps silent or chatters.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from otpc_policy.core.facts import AddressFacts
+from otpc_policy.engines.errors import EngineFailed
+from otpc_policy.engines.ports import Report, Target, Terms
+from otpc_policy.engines.status import error_of, raise_lost_unless_cancelled
+from otpc_policy.measurement.checks import at_most, read_text, require
+from otpc_policy.measurement.codec import decode_facts
+from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.measurement.limits import MAX_SUITES
+from otpc_policy.measurement.target_codec import require_echo
+from otpc_policy.measurement.v1 import measurement_pb2 as pb
+
+# Scheduling and the way back take milliseconds. DESIGN: a lie costs no more than a second.
+_MARGIN_S: Final = 0.9
+# How long a full queue of the engine may take: its limit is 256 behind 32, 20 s each, and more for
+# the longer DEEP parts. Heartbeats tell meanwhile whether it lives.
+_PATIENCE_IN_QUEUE_S: Final = 3600.0
+# Of an engine one release newer, which may say what this front does not know.
+_MAX_UNKNOWN_MESSAGES: Final = 8
+
+_SUBJECTS: Mapping[int, str] = {
+    pb.CONTRADICTION_SUBJECT_VERSION: "version",
+    pb.CONTRADICTION_SUBJECT_CIPHER_SUITE: "cipher_suite",
+}
+_ASK: Final = pb.MeasureRequest(ask_partial=pb.AskPartial()).SerializeToString()
+
+
+class MeasureCall:
+    """One measurement at one engine. call: the gRPC call, nothing of it written or read yet."""
+
+    def __init__(
+        self,
+        call: Any,
+        target: Target,
+        start: pb.StartMeasurement,
+        *,
+        left_standard_part: Callable[[], None],
+    ) -> None:
+        self._call, self._target, self._start = call, target, start
+        self._left_standard_part = left_standard_part
+        self._writing = asyncio.Lock()
+        self._wanted: asyncio.Future[AddressFacts | None] | None = None
+        self._stage = 0
+        self._unknown_messages = 0
+
+    async def run(self, terms: Terms) -> Report:
+        """Return the final report. Raises Overloaded, EngineLost, EngineFailed, EngineLied."""
+        try:
+            await self._write(pb.MeasureRequest(start=self._start).SerializeToString())
+            return await self._final_report(terms)
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from None
+        except asyncio.InvalidStateError:
+            raise await self._why_it_ended() from None
+        except TimeoutError:
+            raise EngineFailed("the engine did not end the measurement in time") from None
+        except asyncio.CancelledError:
+            raise_lost_unless_cancelled()
+            raise
+        finally:
+            self._call.cancel()
+            self._give(None)
+
+    def give_up(self) -> None:
+        """Have run raise EngineLost."""
+        self._call.cancel()
+
+    async def partial(self) -> AddressFacts | None:
+        """Return what has been found so far; None where the measurement ends meanwhile."""
+        if self._wanted is None:
+            self._wanted = asyncio.get_running_loop().create_future()
+            wanted = self._wanted
+            try:
+                await self._write(_ASK)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                self._give(None)
+        else:
+            wanted = self._wanted
+        return await asyncio.shield(wanted)
+
+    async def _final_report(self, terms: Terms) -> Report:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + terms.scan_deadline_s + _MARGIN_S
+        while True:
+            async with asyncio.timeout_at(until_s):
+                response = await self._read()
+            match response.WhichOneof("update"):
+                case "final_report":
+                    report = self._report(response.final_report)
+                    # A stream with more in it does not end by itself.
+                    async with asyncio.timeout(_MARGIN_S):
+                        await self._call.code()
+                    return report
+                case "partial_report":
+                    self._take_partial(response.partial_report)
+                case "progress":
+                    until_s = self._take_progress(response.progress, terms, until_s)
+                case _:
+                    self._pass_over()
+
+    async def _read(self) -> pb.MeasureResponse:
+        message = await self._call.read()
+        if message is _EOF:
+            raise await self._why_it_ended()
+        try:
+            response = pb.MeasureResponse.FromString(message)
+        except DecodeError:
+            raise EngineLied("MeasureResponse: not a message") from None
+        require_echo(response.target, self._start.target)
+        read_text(response.probe_revision, "probe_revision")
+        return response
+
+    async def _why_it_ended(self) -> Exception:
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return EngineLied("the stream ended without a final report")
+        trailers = await self._call.trailing_metadata()
+        return error_of(grpc.aio.AioRpcError(code, trailers, trailers, "", ""))
+
+    def _report(self, message: pb.FinalReport) -> Report:
+        at_most(message.contradictions, MAX_SUITES, "contradictions")
+        subjects = [_SUBJECTS.get(number) for number in message.contradictions]
+        return Report(
+            facts=self._facts(message.facts),
+            contradictions=tuple(subject for subject in subjects if subject is not None),
+        )
+
+    def _take_partial(self, message: pb.PartialReport) -> None:
+        require(self._wanted is not None, "partial_report: not asked for")
+        self._give(self._facts(message.facts) if message.HasField("facts") else None)
+
+    def _facts(self, message: pb.AddressFacts) -> AddressFacts:
+        return decode_facts(message, address=self._target.address.text, depth=self._target.depth)
+
+    def _take_progress(self, stage: int, terms: Terms, until_s: float) -> float:
+        """Return until when the next message must come."""
+        require(stage > self._stage, "progress: again, or backwards")
+        self._stage = stage
+        now_s = asyncio.get_running_loop().time()
+        match stage:
+            case pb.PROGRESS_QUEUED:
+                return now_s + _PATIENCE_IN_QUEUE_S
+            case pb.PROGRESS_BEGUN:
+                return now_s + terms.scan_deadline_s + _MARGIN_S
+            case pb.PROGRESS_DEEP_QUEUED:
+                self._left_standard_part()
+                return now_s + _PATIENCE_IN_QUEUE_S
+            case pb.PROGRESS_DEEP_BEGUN:
+                self._left_standard_part()
+                return now_s + terms.deep_deadline_s + _MARGIN_S
+            case _:
+                self._pass_over()
+                return until_s
+
+    def _pass_over(self) -> None:
+        self._unknown_messages += 1
+        require(self._unknown_messages <= _MAX_UNKNOWN_MESSAGES, "too many unknown messages")
+
+    def _give(self, found: AddressFacts | None) -> None:
+        """Answer those who asked for what has been found so far."""
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None and not wanted.done():
+            wanted.set_result(found)
+
+    async def _write(self, message: bytes) -> None:
+        # gRPC takes one message at a time.
+        async with self._writing:
+            await self._call.write(message)
+
+
+# What reading gives at the end of a stream; the stubs do not know it.
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]

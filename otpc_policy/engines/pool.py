@@ -1,0 +1,287 @@
+"""All engines as one scanner and one resolver. Satisfies the use case's ports Scanner and Resolver.
+
+A measurement goes to the engine that its address names (see rendezvous); where that one is down, to
+the next. One whose engine dies under it is begun once more elsewhere, in the time that is left. An
+engine that lies fails the measurement in which it did, and is not asked again as it is.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.gate import Gate
+from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
+from otpc_policy.engines.rendezvous import ranked
+from otpc_policy.engines.resolutions import Resolutions
+from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.measurement.revision import PROBE_REVISION
+
+# A scan takes a second or a few; a caller that comes back sooner finds the same queue.
+_RETRY_AFTER: Final = timedelta(seconds=2)
+# An engine that died starts anew in about a second, on a busy machine in a few.
+_WAIT_FOR_ENGINE_S: Final = 10.0
+# The end of a process is known to its parent within milliseconds.
+_SETTLING_S: Final = 0.05
+# An engine holds its loop for no longer than 50 ms, whatever it measures.
+_ANSWER_S: Final = 1.0
+# Less than this is not enough to begin a measurement anew: most take half of it.
+_LEAST_TIME_S: Final = 1.0
+# A caller who waits for what has been found so far has this much of the time kept back for it.
+_PARTIAL_S: Final = 0.04
+# An engine gives up on DNS by itself; this is for the way there and back.
+_RESOLVE_MARGIN_S: Final = 1.0
+
+
+class EnginePool:
+    """Measures and resolves through a fleet.
+
+    known_host: what a host resolves to where no engine must be asked, else None.
+    queue_limit: measurements that may wait for their turn. proven_suites: those of all policies.
+    contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        queue_limit: int,
+        scan_deadline_s: float,
+        deep_deadline_s: float,
+        dns_timeout_s: float,
+        known_host: Callable[[str], Resolution | None] = lambda _host: None,
+        proven_suites: Callable[[], Sequence[int]] = tuple,
+        contradicted: Callable[[str], None] = lambda _subject: None,
+        look_ups: LookUpObserver | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fleet = fleet
+        self._queue_limit = queue_limit
+        self._scan_deadline_s, self._deep_deadline_s = scan_deadline_s, deep_deadline_s
+        self._dns_timeout_s = dns_timeout_s
+        self._proven_suites, self._contradicted = proven_suites, contradicted
+        self._gates: dict[str, Gate] = {}
+        self._measuring: dict[Target, Engine] = {}
+        self._changed = asyncio.Event()
+        self._resolutions = Resolutions(
+            self._ask_for_addresses,
+            known_host=known_host,
+            monotonic=monotonic,
+            observer=look_ups,
+        )
+        self._log = structlog.get_logger("otpc_policy.engines")
+
+    @property
+    def probe_revision(self) -> str:
+        """That of the engines; while several releases measure side by side, the highest."""
+        reported = {one.state.probe_revision for one in self._fleet.engines if one.is_up}
+        return max(reported, default=PROBE_REVISION)
+
+    @property
+    def queued(self) -> int:
+        """Measurements that wait for their turn, here and in the engines."""
+        return self._waiting_here + sum(one.state.queued for one in self._fleet.engines)
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers of all engines that are up."""
+        return sum(one.state.workers_alive for one in self._fleet.engines if one.is_up)
+
+    async def start(self) -> None:
+        """Start or find the engines. Raises EngineNotStarted."""
+        await self._fleet.start(self._changed.set)
+
+    async def stop(self) -> None:
+        """Part with every engine."""
+        await self._resolutions.close()
+        await self._fleet.stop()
+
+    def known(self, host: str) -> Resolution | None:
+        """Return the answer that is at hand and still good. host: canonical."""
+        return self._resolutions.known(host)
+
+    @property
+    def resolving(self) -> int:
+        """Names that engines are being asked for."""
+        return self._resolutions.outstanding
+
+    async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
+        """Return what the host resolves to. See check.ports.Resolver."""
+        return await self._resolutions.resolve(host, fresh=fresh)
+
+    async def measure(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts:
+        """Measure one address. Raises Overloaded, EngineLost, EngineFailed, EngineLied."""
+        target = Target(endpoint, address, depth)
+        deadline_s = self._scan_deadline_s
+        if depth is Depth.DEEP:
+            deadline_s += self._deep_deadline_s
+        async with self._turn(address.text) as (engine, leave):
+            until_s = asyncio.get_running_loop().time() + deadline_s
+            try:
+                return await self._measured(engine, target, self._scan_deadline_s, leave)
+            except EngineLost as lost:
+                self._log.info("engine lost", engine=engine.name, reason=str(lost))
+        # It has waited for its turn once; the other engine has a queue of its own for too many.
+        second = await self._living_engine(address.text, after=engine, within_s=_left_s(until_s))
+        terms_s = min(_left_s(until_s), self._scan_deadline_s)
+        return await self._measured(second, target, terms_s, _stay)
+
+    async def partial(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts | None:
+        """Return what a measurement under way has found so far; None if nothing is at hand."""
+        target = Target(endpoint, address, depth)
+        engine = self._measuring.get(target)
+        if engine is None:
+            return None
+        try:
+            async with asyncio.timeout(_PARTIAL_S):
+                return await engine.partial(target)
+        except TimeoutError:
+            return None
+
+    async def _measured(
+        self, engine: Engine, target: Target, deadline_s: float, leave: Callable[[], None]
+    ) -> AddressFacts:
+        terms = Terms(
+            scan_deadline_s=deadline_s,
+            deep_deadline_s=self._deep_deadline_s,
+            proven_suites=self._proven_suites(),
+        )
+        self._measuring[target] = engine
+        try:
+            report = await engine.measure(target, terms, left_standard_part=leave)
+        except EngineLied as lie:
+            engine.condemn(str(lie))
+            raise
+        finally:
+            if self._measuring.get(target) is engine:
+                del self._measuring[target]
+        for subject in report.contradictions:
+            self._contradicted(subject)
+        return report.facts
+
+    @asynccontextmanager
+    async def _turn(self, address: str) -> AsyncIterator[tuple[Engine, Callable[[], None]]]:
+        """Wait for a place at the address's engine. Yield both, and what leaves it early.
+
+        Raises Overloaded, EngineLost.
+        """
+        engine, gate = await self._place(address)
+        is_inside = True
+
+        def leave() -> None:
+            nonlocal is_inside
+            if is_inside:
+                is_inside = False
+                gate.leave()
+
+        try:
+            yield engine, leave
+        finally:
+            leave()
+
+    async def _place(self, address: str) -> tuple[Engine, Gate]:
+        while True:
+            engine = await self._engine(address)
+            gate = self._gate(engine)
+            if gate.is_full and self._waiting_here >= self._queue_limit:
+                raise Overloaded(_RETRY_AFTER)
+            await gate.enter()
+            if engine.is_up:
+                return engine, gate
+            gate.leave()
+
+    def _gate(self, engine: Engine) -> Gate:
+        return self._gates.setdefault(engine.name, Gate(lambda: engine.state.concurrent_scans))
+
+    @property
+    def _waiting_here(self) -> int:
+        return sum(gate.waiting for gate in self._gates.values())
+
+    async def _engine(
+        self,
+        key: str,
+        *,
+        besides: Collection[str] = (),
+        within_s: float = _WAIT_FOR_ENGINE_S,
+    ) -> Engine:
+        """Return the first engine for the key that is up; wait for one where none is.
+
+        besides: asked only where no other is up. Raises EngineLost.
+        """
+        try:
+            async with asyncio.timeout(min(within_s, _WAIT_FOR_ENGINE_S)):
+                while True:
+                    up = [one for one in ranked(key, self._fleet.engines) if one.is_up]
+                    others = [one for one in up if one.name not in besides]
+                    if up:
+                        return (others or up)[0]
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise EngineLost("no engine is up") from None
+
+    async def _living_engine(self, key: str, *, after: Engine, within_s: float) -> Engine:
+        """Return the next engine for the key, another one if there is, that answers now.
+
+        What ended one engine may have ended or stopped others, and this is the last try.
+        Raises EngineLost.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    await asyncio.sleep(_SETTLING_S)
+                    up = [one for one in ranked(key, self._fleet.engines) if one.is_up]
+                    for one in sorted(up, key=lambda one: one.name == after.name):
+                        with contextlib.suppress(EngineLost):
+                            if await one.answers(within_s=_ANSWER_S):
+                                return one
+        except TimeoutError:
+            raise EngineLost("no engine is up") from None
+
+    async def _ask_for_addresses(self, host: str, *, fresh: bool) -> Resolution:
+        """Ask one engine, and another one if that is lost. See resolutions.Ask."""
+        engine = await self._engine(host, within_s=self._resolve_within_s)
+        try:
+            return await self._resolved(engine, host, fresh=fresh)
+        except EngineLost as lost:
+            self._log.warning("engine lost", reason=str(lost))
+        await asyncio.sleep(_SETTLING_S)
+        other = await self._engine(host, besides={engine.name}, within_s=self._resolve_within_s)
+        return await self._resolved(other, host, fresh=fresh)
+
+    async def _resolved(self, engine: Engine, host: str, *, fresh: bool) -> Resolution:
+        try:
+            return await engine.resolve(host, fresh=fresh, within_s=self._resolve_within_s)
+        except EngineLied as lie:
+            engine.condemn(str(lie))
+            raise
+
+    @property
+    def _resolve_within_s(self) -> float:
+        return self._dns_timeout_s + _RESOLVE_MARGIN_S
+
+
+def _left_s(until_s: float) -> float:
+    """Return the time that is left. Raises EngineFailed where it is not enough."""
+    left_s = until_s - asyncio.get_running_loop().time()
+    if left_s < _LEAST_TIME_S:
+        raise EngineFailed("no time is left to begin the measurement anew")
+    return left_s
+
+
+def _stay() -> None:
+    """Leave nothing: no place is taken."""

@@ -1,0 +1,110 @@
+"""What an engine is to the front, wherever it runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.facts import AddressFacts, Depth
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is measured."""
+
+    endpoint: Endpoint
+    address: VettedAddress
+    depth: Depth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How it is measured. Times in seconds, each from the begin of its part.
+
+    proven_suites: code points whose handshake must be seen, because a policy requires one of them.
+    """
+
+    scan_deadline_s: float
+    deep_deadline_s: float
+    proven_suites: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """What an engine reports of itself. concurrent_scans: what it measures at a time."""
+
+    probe_revision: str = ""
+    queued: int = 0
+    workers_alive: int = 0
+    concurrent_scans: int = 1
+    is_draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a measurement found. contradictions: "version" or "cipher_suite", one for each."""
+
+    facts: AddressFacts
+    contradictions: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One engine. name: the same on every front that may use it, and over its restarts.
+
+    is_up: it can be asked. state: what it reported last; all zero while it is not up.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_up(self) -> bool: ...
+    @property
+    def state(self) -> EngineState: ...
+
+    async def measure(
+        self, target: Target, terms: Terms, *, left_standard_part: Callable[[], None]
+    ) -> Report:
+        """Measure one address. left_standard_part: is called when only the DEEP part is left.
+
+        Raises Overloaded, EngineLost, EngineFailed, EngineLied.
+        """
+
+    async def partial(self, target: Target) -> AddressFacts | None:
+        """Return what a measurement under way has found so far; None if there is nothing."""
+
+    async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
+        """Return what a host resolves to. Raises EngineLost, EngineFailed, EngineLied."""
+
+    async def answers(self, *, within_s: float) -> bool:
+        """Tell whether the engine lives, by asking it. Raises EngineLost where it is down."""
+
+    def condemn(self, why: str) -> None:
+        """Have nothing more to do with the engine as it is: it lied."""
+
+
+class LookUpObserver(Protocol):
+    """Counts names that engines were asked for, for metrics.
+
+    dns_looked_up: result "answered", "overloaded", or a ResolutionFailure in lower case.
+    dns_fell_back: addresses of an earlier answer took its place.
+    """
+
+    def dns_looked_up(self, result: str) -> None: ...
+    def dns_fell_back(self) -> None: ...
+
+
+class Fleet(Protocol):
+    """Where engines come from.
+
+    engines: all there should be, up or not. changed: is called whenever one comes up or goes.
+    """
+
+    @property
+    def engines(self) -> Sequence[Engine]: ...
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """Find or start them. Raises EngineNotStarted where none of our own comes up."""
+
+    async def stop(self) -> None:
+        """Part with all of them. Leaves no process behind."""

@@ -1,0 +1,1 @@
+"""Engines as the deciding program sees them."""

@@ -1,0 +1,161 @@
+"""Engines of our own, as processes: killed and stopped in the middle of scans, and never left."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.core.endpoint import Endpoint, parse_endpoint
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
+from otpc_policy.engines.child import ChildFleet
+from otpc_policy.engines.errors import EngineNotStarted
+from otpc_policy.engines.pool import EnginePool
+from otpc_policy.settings import Settings
+from otpc_policy.settings.engine_part import engine_part
+from tests.engine.serving import VETTING, vetted
+from tests.engine.test_process import children, is_running, wait_until
+from tests.support.certificates import CertificateAuthority
+from tests.support.loopback import Listener, own_listener
+from tests.support.relay import relay
+from tests.support.servers import TlsOffer, nginx
+
+SETTINGS = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1})
+
+
+@pytest.fixture(scope="module")
+def good() -> Iterator[Listener]:
+    """A compliant server."""
+    authority = CertificateAuthority.create()
+    pair = (authority.issue(key="rsa2048"), authority.issue(key="ec256"))
+    with nginx(own_listener(), TlsOffer(certificates=pair)) as near:
+        yield near
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where sockets are put: a short path of the test's own, which must be empty at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="t-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@asynccontextmanager
+async def running(count: int) -> AsyncIterator[tuple[EnginePool, ChildFleet]]:
+    """Engines that must all be gone at the end, with their workers and sockets."""
+    fleet = ChildFleet(
+        count,
+        orders=engine_part(SETTINGS),
+        vetting=VETTING,
+        now=lambda: datetime.now(UTC),
+    )
+    pool = EnginePool(
+        fleet, queue_limit=64, scan_deadline_s=20, deep_deadline_s=60, dns_timeout_s=5
+    )
+    await pool.start()
+    try:
+        yield pool, fleet
+    finally:
+        family = [pid for engine in fleet.pids for pid in (engine, *children(engine))]
+        await pool.stop()
+        wait_until(lambda: not any(map(is_running, family)))
+        assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for other processes, and let this one do its part."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # processes do not tell
+            await asyncio.sleep(0.02)
+
+
+def endpoint(at: Listener) -> Endpoint:
+    return parse_endpoint("partner.test", at.port)
+
+
+async def measured(pool: EnginePool, at: Listener) -> AddressFacts:
+    return await pool.measure(endpoint(at), vetted(at.address), Depth.STANDARD)
+
+
+def is_whole(facts: AddressFacts) -> bool:
+    supports = {one.support for one in facts.versions}
+    supports |= {one.support for one in facts.cipher_suites}
+    supports |= {one.support for one in facts.deployments}
+    is_offered = facts.version(TlsVersion.TLS_1_2).support is Support.YES
+    return is_offered and Support.UNKNOWN not in supports
+
+
+async def test_engines_measure_resolve_and_are_gone_at_the_end(good: Listener) -> None:
+    async with running(2) as (pool, fleet):
+        assert len(set(fleet.pids)) == 2
+        assert (pool.workers_alive, pool.queued) == (2, 0)
+        resolution = await pool.resolve(good.address)
+        assert [one.text for one in resolution.addresses] == [good.address]
+        assert is_whole(await measured(pool, good))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=lambda one: one.name)
+@pytest.mark.parametrize("count", [1, 2])
+async def test_engines_that_are_lost_in_the_middle_of_scans_fail_nobody(
+    good: Listener, count: int, sign: signal.Signals
+) -> None:
+    """All of them at once, so that there is nobody to turn to but their successors."""
+    with relay(own_listener(), good, round_trip_s=0.05) as counts:
+        async with running(count) as (pool, fleet):
+            family = [pid for engine in fleet.pids for pid in (engine, *children(engine))]
+            callers = [asyncio.create_task(measured(pool, counts.listener)) for _ in range(6)]
+            await until(lambda: counts.connections >= 10)
+            assert not any(caller.done() for caller in callers)
+            for pid in fleet.pids:
+                os.kill(pid, sign)
+            facts = await asyncio.gather(*callers)
+            assert all(map(is_whole, facts))
+            await until(lambda: not any(map(is_running, family)))
+            assert is_whole(await measured(pool, counts.listener))
+
+
+async def test_a_stopped_worker_costs_no_engine(good: Listener) -> None:
+    async with running(1) as (pool, fleet):
+        (engine,) = fleet.pids
+        (worker,) = children(engine)
+        os.kill(worker, signal.SIGSTOP)
+        facts = await measured(pool, good)
+        assert facts.reachable is Support.YES
+        assert fleet.pids == (engine,)
+        await until(lambda: not is_running(worker))
+
+
+async def test_an_engine_that_lied_is_replaced() -> None:
+    async with running(1) as (pool, fleet):
+        (liar,) = fleet.pids
+        fleet.engines[0].condemn("facts: no time")
+        await until(lambda: fleet.pids not in ((), (liar,)))
+        assert not is_running(liar)
+        assert pool.workers_alive == 1
+
+
+async def test_an_engine_that_cannot_start_says_so_and_leaves_nothing(own_folder: Path) -> None:
+    fleet = ChildFleet(2, orders={}, vetting=VETTING, now=lambda: datetime.now(UTC))
+    with pytest.raises(EngineNotStarted, match="its own log says why"):
+        await fleet.start(lambda: None)
+    assert fleet.pids == ()
+    assert list(own_folder.iterdir()) == []
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> None:
+    before = set(children(os.getpid()))
+    fleet = ChildFleet(
+        2, orders=engine_part(SETTINGS), vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    starting = asyncio.create_task(fleet.start(lambda: None))
+    await asyncio.sleep(0.2)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert set(children(os.getpid())) == before
+    assert list(own_folder.iterdir()) == []

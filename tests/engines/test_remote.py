@@ -1,0 +1,240 @@
+"""Engines of others: found by address and name, over mutual TLS, watched, and let go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import Depth
+from otpc_policy.engine.listening import server_options
+from otpc_policy.engine.service.servicer import MeasurementServicer
+from otpc_policy.engines import heartbeats, remote
+from otpc_policy.engines.errors import EngineLost
+from otpc_policy.engines.ports import Target, Terms
+from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
+from tests.engine.serving import VETTING, World, served, vetted
+from tests.support.certificates import CertificateAuthority, Issued
+
+TARGET = Target(parse_endpoint("partner.test"), vetted("127.0.0.1"), Depth.STANDARD)
+TERMS = Terms(scan_deadline_s=20, deep_deadline_s=60)
+
+
+@dataclass
+class Names:
+    """DNS of a test: a name's addresses, which it may change."""
+
+    addresses: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def look_up(self, host: str, port: int) -> Sequence[str]:
+        assert host == "engines.test"
+        if self.error is not None:
+            raise self.error
+        return [f"{one}:{port}" for one in self.addresses]
+
+
+@asynccontextmanager
+async def fleet_at(*addresses: str, **settings: Any) -> AsyncIterator[RemoteFleet]:
+    chosen = {"credentials": None, "vetting": VETTING, "now": lambda: datetime.now(UTC)}
+    fleet = RemoteFleet(addresses, **{**chosen, **settings})
+    await fleet.start(lambda: None)
+    try:
+        yield fleet
+    finally:
+        await fleet.stop()
+        assert fleet.engines == ()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # what changes is at the other end of a channel
+            await asyncio.sleep(0.01)
+
+
+async def test_engines_are_up_when_they_report_and_down_when_they_drain(tmp_path: Path) -> None:
+    addresses = f"unix:{tmp_path}/engine", f"unix:{tmp_path}/nobody"
+    async with served(World(), tmp_path) as service, fleet_at(*addresses) as fleet:
+        there, nowhere = fleet.engines
+        await until(lambda: there.is_up)
+        assert not nowhere.is_up
+        assert (there.state.workers_alive, there.state.concurrent_scans) == (2, 32)
+        await service.servicer.drain(1.0)
+        await until(lambda: not there.is_up)
+
+
+async def test_an_engine_that_comes_back_is_up_again(tmp_path: Path) -> None:
+    async with fleet_at(f"unix:{tmp_path}/engine") as fleet:
+        (engine,) = fleet.engines
+        for _ in range(2):
+            async with served(World(), tmp_path):
+                await until(lambda: engine.is_up)
+            await until(lambda: not engine.is_up)
+
+
+async def test_what_a_silent_engine_measures_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped process, or one beyond a broken network, closes no connection."""
+    monkeypatch.setattr(heartbeats, "HEARTBEAT_S", 0.05)
+    world = World()
+    async with served(world, tmp_path), fleet_at(f"unix:{tmp_path}/engine") as fleet:
+        (engine,) = fleet.engines
+        await until(lambda: engine.is_up)
+        # Its heart beats every second, which is far too slow for a front that looks so often.
+        with pytest.raises(EngineLost):
+            await engine.measure(TARGET, TERMS, left_standard_part=lambda: None)
+        await until(lambda: world.was_cancelled)
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+async def test_a_name_stands_for_all_its_addresses_and_they_may_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_LOOK_S", 0.02)
+    names = Names(["192.0.2.1", "192.0.2.2"])
+    async with fleet_at("dns:///engines.test:50061", look_up=names.look_up) as fleet:
+        assert known(fleet) == {"192.0.2.1:50061", "192.0.2.2:50061"}
+        kept = next(one for one in fleet.engines if one.name == "192.0.2.2:50061")
+        names.addresses = ["192.0.2.2", "192.0.2.3"]
+        await until(lambda: known(fleet) == {"192.0.2.2:50061", "192.0.2.3:50061"})
+        assert kept in fleet.engines
+        names.error = OSError("nobody answers")
+        await asyncio.sleep(0.1)
+        assert known(fleet) == {"192.0.2.2:50061", "192.0.2.3:50061"}
+
+
+def known(fleet: RemoteFleet) -> set[str]:
+    return {one.name for one in fleet.engines}
+
+
+async def test_names_that_nobody_answers_at_the_start_are_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_LOOK_S", 0.02)
+    names = Names(["192.0.2.1"], error=TimeoutError())
+    async with fleet_at("dns:///engines.test:1", look_up=names.look_up) as fleet:
+        assert known(fleet) == set()
+        names.error = None
+        await until(lambda: known(fleet) == {"192.0.2.1:1"})
+
+
+async def test_an_engine_that_leaves_may_end_what_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_LOOK_S", 0.02)
+    world = World()
+    address = f"unix:{tmp_path}/engine"
+    names = Names()
+
+    async def look_up(host: str, port: int) -> Sequence[str]:
+        await names.look_up(host, port)
+        return names.addresses
+
+    names.addresses = [address]
+    async with served(world, tmp_path), fleet_at("dns:///engines.test:1", look_up=look_up) as fleet:
+        (engine,) = fleet.engines
+        await until(lambda: engine.is_up)
+        measurement = asyncio.create_task(
+            engine.measure(TARGET, TERMS, left_standard_part=lambda: None)
+        )
+        await world.begun.wait()
+        names.addresses = []
+        await until(lambda: fleet.engines == ())
+        world.gate.set()
+        assert (await measurement).facts.address == "127.0.0.1"
+
+
+# -- TLS -----------------------------------------------------------------------------------------
+
+
+def write(folder: Path, ca: CertificateAuthority, front: Issued) -> EngineCredentials:
+    certificate, key = front.write(folder, "front")
+    ca_file = folder / "engines.pem"
+    ca_file.write_bytes(ca.pem)
+    return EngineCredentials(certificate_file=certificate, key_file=key, ca_file=ca_file)
+
+
+@asynccontextmanager
+async def tls_engine(own: Issued, clients: CertificateAuthority) -> AsyncIterator[int]:
+    """An engine over mutual TLS; yield its port."""
+    servicer = MeasurementServicer(
+        scanner=World(), resolver=World(), vetting=VETTING, concurrent_scans=4
+    )
+    server = grpc.aio.server(options=server_options())
+    servicer.add_to(server)
+    credentials = grpc.ssl_server_credentials(
+        [(own.key_pem, own.chain_pem)], root_certificates=clients.pem, require_client_auth=True
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+async def test_both_sides_prove_who_they_are_and_a_name_is_that_of_its_engines(
+    tmp_path: Path,
+) -> None:
+    authority, others = (CertificateAuthority.create(name) for name in ("Ours", "Others"))
+    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    names = Names(["127.0.0.1"])
+    for own, is_up in (
+        (authority.issue(dns=("engines.test",)), True),
+        (authority.issue(dns=("other.test",)), False),
+        (others.issue(dns=("engines.test",)), False),
+    ):
+        async with (
+            tls_engine(own, authority) as port,
+            fleet_at(
+                f"dns:///engines.test:{port}",
+                credentials=write(tmp_path, authority, front),
+                look_up=names.look_up,
+            ) as fleet,
+        ):
+            (engine,) = fleet.engines
+            if is_up:
+                await until(lambda one=engine: one.is_up)  # type: ignore[misc]
+            else:
+                await asyncio.sleep(0.5)
+                assert not engine.is_up
+
+
+async def test_a_certificate_that_rotates_is_used_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_LOOK_S", 0.05)
+    ours, others = (CertificateAuthority.create(name) for name in ("Ours", "Others"))
+    wrong = others.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    right = ours.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    async with tls_engine(ours.issue(dns=("localhost",)), ours) as port:
+        credentials = write(tmp_path, ours, wrong)
+        async with fleet_at(f"localhost:{port}", credentials=credentials) as fleet:
+            await asyncio.sleep(0.5)
+            assert not any(one.is_up for one in fleet.engines)
+            write(tmp_path, ours, right)
+            await until(lambda: any(one.is_up for one in fleet.engines))
+            credentials.key_file.unlink()
+            await asyncio.sleep(0.2)
+            assert any(one.is_up for one in fleet.engines)
+
+
+async def test_files_that_cannot_be_read_are_a_problem_of_the_configuration(tmp_path: Path) -> None:
+    missing = EngineCredentials(
+        certificate_file=tmp_path / "a", key_file=tmp_path / "b", ca_file=tmp_path / "c"
+    )
+    fleet = RemoteFleet(
+        ["localhost:1"], credentials=missing, vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    with pytest.raises(ConfigurationError, match=r"engine_ca_file: .*/c: No such file"):
+        await fleet.start(lambda: None)
