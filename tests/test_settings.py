@@ -347,3 +347,41 @@ def test_a_name_server_is_never_a_name(written: str) -> None:
 def test_name_servers_are_listed_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTPC_POLICY_DNS_SERVERS", "192.0.2.53, [::1]:5353")
     assert Settings().dns_servers == ("192.0.2.53:53", "[::1]:5353")
+
+
+@pytest.mark.parametrize(
+    ("address", "canonical"),
+    [
+        ("unix:/run/engine.sock", "unix:/run/engine.sock"),
+        ("Engines.Internal:50061", "engines.internal:50061"),
+        ("dns:///engines.internal:50061", "dns:///engines.internal:50061"),
+        ("[::1]:1", "[::1]:1"),
+    ],
+)
+def test_engines_elsewhere_are_a_socket_an_address_or_a_name(address: str, canonical: str) -> None:
+    assert Settings(engine_addresses=[address], dangerously_use_engines_without_tls=True).engine_addresses == (canonical,)
+
+
+@pytest.mark.parametrize("address", ["unix:engine.sock", "engines.internal", "dns:///engines.internal", "engines.internal:0", "dns://1.1.1.1/a:1", "a b:1"])
+def test_what_is_no_address_of_an_engine_is_refused(address: str) -> None:
+    assert _problems(engine_addresses=[address], dangerously_use_engines_without_tls=True)[0].startswith("engine_addresses.0: ")
+
+
+def test_engines_over_tcp_need_mutual_tls_or_the_dangerous_switch() -> None:
+    files = {"engine_certificate_file": "c", "engine_key_file": "k", "engine_ca_file": "a"}
+    assert "needs mutual TLS" in _problems(engine_addresses=["engines.internal:1"])[0]
+    assert "needs mutual TLS" in _problems(engine_addresses=["engines.internal:1"], engine_ca_file="a")[0]
+    assert "together" in _problems(engine_certificate_file="c")[0]
+    assert Settings(engine_addresses=["engines.internal:1"], **files).engine_ca_file == Path("a")
+    assert Settings(engine_addresses=["unix:/engine"]).engine_addresses == ("unix:/engine",)
+
+
+@pytest.mark.parametrize("engines", [0, 65, -1, "many", 1.5])
+def test_the_number_of_engines_is_auto_or_some(engines: object) -> None:
+    assert any(problem.startswith("engines") for problem in _problems(engines=engines))
+
+
+def test_the_number_of_engines_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().engines == "auto"
+    monkeypatch.setenv("OTPC_POLICY_ENGINES", "3")
+    assert Settings().engines == 3

@@ -249,8 +249,26 @@ class Measurements:
         awaited = {need.flight.task for need in needs if need.flight and need.usable is None}
         if awaited:
             await asyncio.wait(awaited, timeout=wait_s)
+        so_far = await self._so_far(wanted, needs)
         now = self._clock.now()
-        return [self._outcome(wanted, need, now) for need in needs]
+        return [
+            self._outcome(wanted, need, found, now)
+            for need, found in zip(needs, so_far, strict=True)
+        ]
+
+    async def _so_far(
+        self, wanted: FactsWanted, needs: Sequence[_Need]
+    ) -> Sequence[AddressFacts | None]:
+        """Return what the measurements that did not end in time have found, need by need."""
+        late = {
+            need.address: self._scanner.partial(wanted.endpoint, need.address, wanted.depth)
+            for need in needs
+            if need.usable is None and need.flight is not None and not need.flight.task.done()
+        }
+        if not late:
+            return [None] * len(needs)
+        found = dict(zip(late, await asyncio.gather(*late.values()), strict=True))
+        return [found.get(need.address) for need in needs]
 
     def _need(
         self,
@@ -322,7 +340,9 @@ class Measurements:
         except StoreUnavailable:
             return
 
-    def _outcome(self, wanted: FactsWanted, need: _Need, now: datetime) -> Found | Missing:
+    def _outcome(
+        self, wanted: FactsWanted, need: _Need, so_far: AddressFacts | None, now: datetime
+    ) -> Found | Missing:
         boarding = need.boarding
         if need.usable is not None:
             return Found(usable=need.usable, boarding=boarding)
@@ -334,7 +354,6 @@ class Measurements:
             )
         task = need.flight.task
         if not task.done():
-            so_far = self._scanner.glimpse(wanted.endpoint, need.address, wanted.depth)
             return missing(why=WhyMissing.UNDER_WAY, so_far=so_far)
         if task.cancelled():
             raise ServiceUnavailable("the service is draining")

@@ -28,7 +28,8 @@ class Scanner(Protocol):
     """Measures one address. Raises Overloaded if it has no room; anything else it raises is a bug.
 
     probe_revision: facts of another revision may differ though the server is the same.
-    glimpse: what a measurement under way has found so far, all else unknown; None if none is.
+    partial: what a measurement under way has found so far, all else unknown; None if none is, or
+    nothing is at hand within a small part of a second.
     """
 
     @property
@@ -36,7 +37,7 @@ class Scanner(Protocol):
     async def measure(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts: ...
-    def glimpse(
+    async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts | None: ...
 

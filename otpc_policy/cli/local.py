@@ -1,4 +1,9 @@
-"""The use case of the service, in this process: a command judges as a service would."""
+"""The use case of the service, in this process: a command judges as a service would.
+
+It measures in this process too. An engine of its own would cost every command 0.6 s more (in
+addition to the 0.7 s that the workers take: 0.35 s for its imports, 0.25 s for its end), more than
+most measurements last.
+"""
 
 import asyncio
 import hashlib
@@ -9,11 +14,13 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Answer, CheckRequest, judge_chain_in_hand
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.facts import EndpointFacts
+from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.server import build_application
 from otpc_policy.service.request_id import new_id
 from otpc_policy.settings import LogFormat, LogLevel, Settings
+from otpc_policy.settings.engine_part import engine_part
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import (
     check_response,
@@ -87,7 +94,7 @@ async def _check(
     trusted: TrustEntry | None,
     timeout_s: float,
 ) -> Answer:
-    application = build_application(settings)
+    application = build_application(settings, engines=InProcessEngine(engine_part(settings)))
     generation = application.reloader.current
     if trusted is not None:
         generation = _with_trust(generation, trusted)

@@ -52,7 +52,7 @@ class Service:
         self._application = application
         self._settings = application.settings
         self._log = structlog.get_logger("otpc_policy.server")
-        self._lifecycle = Lifecycle(lambda: application.scanner.workers_alive)
+        self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
         self._operations = OperationsServer(application.registry, self._lifecycle.probes())
         self._health = Health(POLICY_CHECK_SERVICE)
         self._interceptor = CallInterceptor(application.metrics)

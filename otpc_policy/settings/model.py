@@ -18,6 +18,8 @@ from otpc_policy.settings.values import (
     AddressFamilies,
     AdminCaller,
     DeepCommands,
+    EngineAddress,
+    EngineCount,
     HostName,
     IpLiteral,
     ListenAddress,
@@ -123,6 +125,23 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(default=67_108_864, ge=1_048_576, description="Memory for them, in bytes.")
     deadline_reserve_s: Seconds = Field(default=0.075, description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.")
     default_wait_s: PositiveSeconds = Field(default=30.0, description="Longest wait for a measurement on behalf of a caller without a deadline.")
+    engines: EngineCount = Field(
+        default="auto",
+        description="Engine processes that this service starts; auto: one for each core of the cgroup's CPU quota, 1 to 4.",
+    )
+    engine_certificate_file: Path | None = Field(
+        default=None, description="PEM chain by which this service proves itself to engines elsewhere; read again when it changes."
+    )
+    engine_key_file: Path | None = Field(default=None, description="PEM private key of that leaf.")
+    engine_ca_file: Path | None = Field(default=None, description="PEM CAs of engines elsewhere.")
+    dangerously_use_engines_without_tls: bool = Field(
+        default=False, description="Use engines over TCP in plain text: anyone on the path can forge what was measured."
+    )
+    engine_addresses: tuple[EngineAddress, ...] = Field(
+        default=(),
+        description="Engines elsewhere, in place of own ones: host:port, dns:///host:port for all addresses of a name, or unix:/path. "
+        "What they may measure and how they resolve names are their own settings.",
+    )
     scan: ScanSettings = Field(default_factory=ScanSettings, description="How endpoints are measured.")
 
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")
@@ -142,6 +161,23 @@ class Settings(BaseSettings):
     def _key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if "tls_certificate_file" in info.data and (value is None) != (info.data["tls_certificate_file"] is None):
             raise ValueError("tls_certificate_file and tls_key_file go together: set both or none")
+        return value
+
+    @field_validator("engine_key_file")
+    @classmethod
+    def _engine_key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "engine_certificate_file" in info.data and (value is None) != (info.data["engine_certificate_file"] is None):
+            raise ValueError("engine_certificate_file and engine_key_file go together: set both or none")
+        return value
+
+    @field_validator("engine_addresses")
+    @classmethod
+    def _engines_prove_themselves(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        names = ("engine_certificate_file", "engine_key_file", "engine_ca_file")
+        has_tls = all(info.data.get(name, value) is not None for name in names)
+        beyond = [one for one in value if not one.startswith("unix:")]
+        if beyond and not has_tls and not info.data.get("dangerously_use_engines_without_tls", True):
+            raise ValueError(f"{beyond[0]} is TCP, so it needs mutual TLS: set {', '.join(names)}, or dangerously_use_engines_without_tls = true")
         return value
 
     @field_validator("tls_client_ca_file")

@@ -5,9 +5,9 @@ Each raises ValueError with a text for the operator; where the value stood is ad
 
 import ipaddress
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
@@ -115,6 +115,38 @@ def _admin_caller(text: str) -> str:
 
 
 AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
+
+
+# An engine is a process of some 60 MiB with two workers of its own.
+_MOST_ENGINES = 64
+
+
+def _engine_count(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:4])
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_ENGINES:
+        raise ValueError(f'must be "auto" or a whole number from 1 to {_MOST_ENGINES}')
+    return value
+
+
+EngineCount = Annotated[int | Literal["auto"], PlainValidator(_engine_count)]
+
+
+def _engine_address(text: str) -> str:
+    if text.startswith("unix:"):
+        if not text.startswith("unix:/"):
+            raise ValueError(f"{text} must name an absolute path, as unix:/run/engine.sock")
+        return text
+    prefix = "dns:///" if text.startswith("dns:///") else ""
+    host, port = split_address(text.removeprefix(prefix))
+    if not port:
+        raise ValueError(f"{text} lacks the port of its engines")
+    return f"{prefix}[{host}]:{port}" if ":" in host else f"{prefix}{host}:{port}"
+
+
+EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
 NameServer = Annotated[str, AfterValidator(_name_server)]

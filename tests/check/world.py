@@ -131,7 +131,7 @@ class World:
             raise self.error
         return replace(self.facts(address.text, self.at), depth=depth)
 
-    def glimpse(
+    async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts | None:
         return None if self.so_far is None else self.so_far(address.text, self.at)

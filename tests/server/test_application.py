@@ -1,4 +1,4 @@
-"""The engine from settings: names agree, problems come all at once."""
+"""The service from settings: names agree, problems come all at once."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.configuration import configuration_from
 from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.server.application import build_application, lifetimes, scan_limits
+from otpc_policy.server.application import build_application, lifetimes
 from otpc_policy.settings import ScanSettings, Settings
+from otpc_policy.settings.engine_part import engine_part
 from tests.support.dns_server import Name, Says, always, dns_server
 
 
 def test_the_scan_settings_are_the_scan_limits() -> None:
     assert ScanSettings().model_dump() == asdict(ScanLimits())
-    assert scan_limits(ScanSettings(workers=5, queue_limit=7)) == ScanLimits(workers=5, queue_limit=7)
+    settings = Settings(scan={"workers": 5, "queue_limit": 7})
+    assert configuration_from(engine_part(settings)).scan == ScanLimits(workers=5, queue_limit=7)
 
 
 def test_lifetimes_are_those_of_the_settings() -> None:
@@ -23,11 +26,11 @@ def test_lifetimes_are_those_of_the_settings() -> None:
     assert (chosen.allow, chosen.deny, chosen.unknown) == (timedelta(seconds=7), timedelta(seconds=8), timedelta(seconds=9))
 
 
-async def test_an_engine_is_built_from_embedded_defaults_without_starting_anything() -> None:
+async def test_a_service_is_built_from_embedded_defaults_without_starting_anything() -> None:
     application = build_application(Settings())
     assert application.reloader.current.policies.get("").name == "otpc-2024-12"
     assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(application.reloader.current.policies.policies)
-    assert application.scanner.workers_alive == 0
+    assert application.engines.workers_alive == 0
     assert application.registry.get_sample_value("otpc_policy_config_last_reload_successful") == 1
     assert application.registry.get_sample_value("process_resident_memory_bytes")
 
@@ -48,7 +51,8 @@ async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
             )
         )
         names = ("a.test", "b.test", "c.test")
-        found = [await application.resolver.resolve(name) for name in names]
+        await application.engines.start()
+        found = [await application.engines.resolve(name) for name in names]
         assert [[one.text for one in each.addresses] for each in found] == [
             ["127.0.0.1"],
             [],
@@ -57,7 +61,7 @@ async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
         sample, look_ups = application.registry.get_sample_value, "otpc_policy_dns_lookups_total"
         for result in ("answered", "timeout"):
             assert sample(look_ups, {"result": result}) == 1
-        await application.resolver.close()
+        await application.close()
         assert application.registry.get_sample_value("otpc_policy_dns_questions_outstanding") == 0
 
 

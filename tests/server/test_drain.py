@@ -1,18 +1,19 @@
-"""Serving and draining with a scanner under the test's control: who is told, who is refused, who is waited for."""
+"""Serving and draining with engines under the test's control: who is told, who is refused, who is waited for."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus, Support, TlsService
 from otpc_policy.server.application import build_application
 from otpc_policy.server.serving import Service
 from otpc_policy.settings import Settings
@@ -20,14 +21,15 @@ from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
 
 
-class GatedScanner:
-    """Measures "nothing answered" as soon as the gate is open."""
+class GatedEngines:
+    """Measures "nothing answered" as soon as the gate is open; a host is an address."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.measuring = asyncio.Event()
         self.workers_alive = 0
         self.queued = 0
+        self.resolving = 0
         self.reaped = False
         self.probe_revision = "1"
 
@@ -38,8 +40,16 @@ class GatedScanner:
         self.workers_alive = 0
         self.reaped = True
 
-    def glimpse(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> None:
+    async def partial(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> None:
         return None
+
+    def known(self, host: str) -> Resolution:
+        address = AddressVetting([ip_network("127.0.0.0/8")]).vet(host)
+        assert isinstance(address, VettedAddress)
+        return Resolution(status=ResolutionStatus.RESOLVED, addresses=(address,))
+
+    async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
+        return self.known(host)
 
     async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
         self.measuring.set()
@@ -63,11 +73,11 @@ class Running:
     """A service in this process."""
 
     def __init__(self, drain_grace_s: float = 30.0) -> None:
-        self.scanner = GatedScanner()
+        self.engines = GatedEngines()
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
         settings = Settings(listen="127.0.0.1:0", ops_listen="127.0.0.1:0", allow_networks=["127.0.0.0/8"], drain_grace_s=drain_grace_s)
-        self.service = Service(build_application(settings, scanner=self.scanner))
+        self.service = Service(build_application(settings, engines=self.engines))
         self._addresses: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         self.run = asyncio.create_task(self.service.run(lambda *both: self._addresses.set_result(both), self.stop, self.hurry))
 
@@ -96,7 +106,7 @@ async def _running(drain_grace_s: float = 30.0) -> AsyncIterator[tuple[Running, 
             running.stop.set()
             running.hurry.set()
             await running.run
-            assert running.scanner.reaped
+            assert running.engines.reaped
 
 
 async def _probe(ops_address: str, path: str) -> str:
@@ -113,7 +123,7 @@ async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
         assert await _probe(ops_address, "/readyz") == "200 ok"
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         in_flight = asyncio.create_task(running.check(channel))
-        await running.scanner.measuring.wait()
+        await running.engines.measuring.wait()
         running.stop.set()
         await _not_serving(watch)
         assert await _probe(ops_address, "/readyz") == "503 draining"
@@ -122,7 +132,7 @@ async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
             await running.check(channel)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert not running.run.done()
-        running.scanner.gate.set()
+        running.engines.gate.set()
         assert (await in_flight).decision == pb.DECISION_INDETERMINATE
         await asyncio.wait_for(running.run, 5)
 
@@ -147,7 +157,7 @@ async def test_watchers_are_told_and_do_not_hold_the_drain_up() -> None:
 async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_second_signal(in_haste: bool) -> None:
     async with _running(drain_grace_s=30.0 if in_haste else 0.05) as (running, channel, _ops_address):
         in_flight = asyncio.create_task(running.check(channel))
-        await running.scanner.measuring.wait()
+        await running.engines.measuring.wait()
         running.stop.set()
         if in_haste:
             running.hurry.set()
@@ -161,8 +171,8 @@ async def test_a_port_in_use_is_a_problem_of_the_configuration_and_leaves_nothin
     async with _running() as (_running_service, _channel, ops_address):
         for name in ("ops_listen", "listen"):
             settings = Settings(**{"listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", name: ops_address})
-            scanner = GatedScanner()
-            service = Service(build_application(settings, scanner=scanner))
+            engines = GatedEngines()
+            service = Service(build_application(settings, engines=engines))
             with pytest.raises(ConfigurationError, match=f"{name}: cannot listen on {ops_address}: "):
                 await service.run(None, asyncio.Event(), asyncio.Event())
-            assert scanner.workers_alive == 0
+            assert engines.workers_alive == 0

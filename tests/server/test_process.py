@@ -21,7 +21,8 @@ from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
-from tests.support.servers import TlsOffer, s_server
+from tests.support.relay import relay
+from tests.support.servers import TlsOffer, nginx, s_server
 
 pytestmark = pytest.mark.xdist_group("service process")
 
@@ -57,9 +58,20 @@ class ServiceProcess:
         lines: list[dict[str, object]] = [json.loads(line) for line in self._errors.read_text(encoding="utf-8").splitlines()]
         return lines
 
-    def children(self) -> list[Path]:
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
-        return [Path("/proc") / number for number in listed.split()]
+    def engines(self) -> list[Path]:
+        """Return the engines that run."""
+        return _children(Path("/proc") / str(self.process.pid))
+
+    def family(self) -> list[Path]:
+        """Return the engines and their workers."""
+        engines = self.engines()
+        return [*engines, *(worker for engine in engines for worker in _children(engine))]
+
+
+def _children(process: Path) -> list[Path]:
+    tasks = (process / "task").iterdir()
+    numbers = [number for task in tasks for number in (task / "children").read_text().split()]
+    return [Path("/proc") / number for number in numbers]
 
 
 @contextmanager
@@ -73,7 +85,7 @@ def _service(folder: Path, **variables: str) -> Iterator[ServiceProcess]:
         process = subprocess.Popen([sys.executable, "-c", _PROGRAM], stdout=subprocess.PIPE, stderr=sink, text=True, env=environment)
     with process:
         service = ServiceProcess(process, errors)
-        workers = service.children()
+        family = service.family()
         try:
             yield service
         finally:
@@ -84,7 +96,7 @@ def _service(folder: Path, **variables: str) -> Iterator[ServiceProcess]:
             finally:
                 process.kill()
         assert process.returncode == 0, errors.read_text(encoding="utf-8")
-        assert not [worker for worker in workers if worker.exists()]
+        _wait_until(lambda: not [one for one in family if one.exists()])
 
 
 def _wait_until(holds: Callable[[], bool], within_s: float = 15.0) -> None:
@@ -127,12 +139,12 @@ def test_a_real_partner_is_checked_over_grpc_and_everything_around_it_answers(tm
         assert [line["event"] for line in service.log_lines() if line["event"] != "decision"] == ["serving", "draining", "stopped"]
 
 
-def test_sigterm_lets_a_call_in_flight_end_and_reaps_every_worker(tmp_path: Path) -> None:
+def test_sigterm_lets_a_call_in_flight_end_and_reaps_every_process(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         with _service(tmp_path, OTPC_POLICY_SCAN__CONNECTION_DEADLINE_S="1", OTPC_POLICY_SCAN__SCAN_DEADLINE_S="3") as service:
-            assert len(service.children()) >= 2
+            assert len(service.family()) >= 2
             request = pb.CheckEndpointRequest(host="127.0.0.1", port=silent.getsockname()[1])
             call = service.checks.CheckEndpoint.future(request, timeout=30)
             silent.settimeout(15)
@@ -179,3 +191,28 @@ def test_sighup_reloads_and_what_cannot_be_used_is_logged_with_file_and_line(tmp
         problems = refused["problems"]
         assert isinstance(problems, list)
         assert f"{partners}/b.toml:2: id: must be text" in problems
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=lambda one: one.name)
+def test_engines_that_are_lost_in_the_middle_of_a_check_fail_no_caller(tmp_path: Path, sign: signal.Signals) -> None:
+    authority = CertificateAuthority.create()
+    anchor = tmp_path / "anchor.pem"
+    anchor.write_bytes(authority.pem)
+    trust = json.dumps([{"hosts": ["partner.test"], "anchor_file": str(anchor)}])
+    offer = TlsOffer(certificates=(authority.issue(), authority.issue(key="rsa2048")))
+    with nginx(own_listener(), offer) as near, relay(own_listener(), near, round_trip_s=0.05) as counts:
+        at = counts.listener
+        hosts = json.dumps({"partner.test": at.address})
+        with _service(tmp_path, OTPC_POLICY_TRUST=trust, OTPC_POLICY_STATIC_HOSTS=hosts) as service:
+            request = pb.CheckEndpointRequest(host="partner.test", port=at.port)
+            calls = [service.checks.CheckEndpoint.future(request, timeout=30) for _ in range(5)]
+            _wait_until(lambda: counts.connections >= 10)
+            lost = service.family()
+            for engine in service.engines():
+                os.kill(int(engine.name), sign)
+            assert {call.result().decision for call in calls} == {pb.DECISION_ALLOW}
+            _wait_until(lambda: not [one for one in lost if one.exists()])
+            _wait_until(lambda: service.metric("otpc_policy_scan_workers") == 2)
+            assert service.metric('otpc_policy_scans_total{outcome="failed"}') == 0
+        events = {line["event"] for line in service.log_lines()}
+        assert events >= {"engine lost", "engine ended"}

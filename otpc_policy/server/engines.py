@@ -1,0 +1,130 @@
+"""The engines of the service, from its settings: its own processes, or those of others."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from otpc_policy.check import Clock
+from otpc_policy.core.address_selection import AddressSelection
+from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.engines.child import ChildFleet
+from otpc_policy.engines.cpu_quota import usable_cores
+from otpc_policy.engines.known_hosts import KnownHosts
+from otpc_policy.engines.pool import EnginePool
+from otpc_policy.engines.ports import Fleet, LookUpObserver
+from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
+from otpc_policy.ops.routes import has_route
+from otpc_policy.policy.model import PolicySet
+from otpc_policy.policy.required_suites import required_suites
+from otpc_policy.settings import AddressFamilies, Settings
+from otpc_policy.settings.engine_part import engine_part
+
+# More than four cores are better used by another replica, which is a front more, too.
+_MOST_ENGINES: Final = 4
+
+
+class EngineObserver(LookUpObserver, Protocol):
+    """Counts names, and facts about which two measurements of an engine disagree."""
+
+    def contradicted(self, subject: str) -> None: ...
+
+
+def engines_from(
+    settings: Settings,
+    clock: Clock,
+    *,
+    policies: Callable[[], PolicySet],
+    observer: EngineObserver,
+) -> EnginePool:
+    """Return the engines, not yet started. policies: those of the present generation."""
+    scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
+    return EnginePool(
+        _fleet(settings, clock, vetting),
+        known_host=_known_hosts(settings, vetting).resolution,
+        queue_limit=scan.queue_limit,
+        scan_deadline_s=scan.scan_deadline_s,
+        deep_deadline_s=scan.deep_deadline_s,
+        dns_timeout_s=settings.dns_timeout_s,
+        proven_suites=_ProvenSuites(policies),
+        contradicted=observer.contradicted,
+        look_ups=observer,
+        monotonic=clock.monotonic,
+    )
+
+
+def number_of_engines(settings: Settings, cores: Callable[[], float] = usable_cores) -> int:
+    """Return how many engines of its own the service starts."""
+    if isinstance(settings.engines, int):
+        return settings.engines
+    return min(max(int(cores()), 1), _MOST_ENGINES)
+
+
+def share_of_one(part: dict[str, Any], engines: int) -> dict[str, Any]:
+    """Return the settings of one of several engines: together they keep to those of the service.
+
+    part: as settings.engine_part makes it. What is bounded for each address or connection is not
+    shared: an address is measured by one engine alone.
+    """
+    scan = dict(part["scan"])
+    for name in ("workers", "concurrent_scans", "concurrent_deep_scans"):
+        scan[name] = -(-scan[name] // engines)
+    return {**part, "scan": scan}
+
+
+def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
+    families: Mapping[AddressFamilies, tuple[str, ...]] = {
+        AddressFamilies.BOTH: ("IPv4", "IPv6"),
+        AddressFamilies.IPV4: ("IPv4",),
+        AddressFamilies.IPV6: ("IPv6",),
+    }
+    selection = AddressSelection(
+        vetting,
+        families=families.get(settings.address_families, "routed"),
+        # What engines elsewhere have a route to is not known here: they try, and report it.
+        has_route=_assume_route if settings.engine_addresses else has_route,
+    )
+    return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
+
+
+def _assume_route(_address: str) -> bool:
+    return True
+
+
+def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
+    if settings.engine_addresses:
+        return RemoteFleet(
+            settings.engine_addresses,
+            credentials=_credentials(
+                settings.engine_certificate_file,
+                settings.engine_key_file,
+                settings.engine_ca_file,
+            ),
+            vetting=vetting,
+            now=clock.now,
+        )
+    engines = number_of_engines(settings)
+    # Static hosts are answered for here.
+    orders = share_of_one({**engine_part(settings), "static_hosts": {}}, engines)
+    return ChildFleet(engines, orders=orders, vetting=vetting, now=clock.now)
+
+
+def _credentials(certificate_file: Path | None, key_file: Path | None, ca_file: Path | None) -> EngineCredentials | None:
+    """Return the files, or None where there are not all three: the settings allow that."""
+    if certificate_file is None or key_file is None or ca_file is None:
+        return None
+    return EngineCredentials(certificate_file=certificate_file, key_file=key_file, ca_file=ca_file)
+
+
+class _ProvenSuites:
+    """The suites that the loaded policies require, worked out once for each generation."""
+
+    def __init__(self, policies: Callable[[], PolicySet]) -> None:
+        self._policies = policies
+        self._of: PolicySet | None = None
+        self._suites: tuple[int, ...] = ()
+
+    def __call__(self) -> tuple[int, ...]:
+        policies = self._policies()
+        if policies is not self._of:
+            self._of, self._suites = policies, required_suites(policies.policies.values())
+        return self._suites

@@ -1,0 +1,132 @@
+"""A service whose engine runs apart from it: over mutual TLS, gone for a while, and lying."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.v1 import policy_pb2 as pb
+from tests.end_to_end.case import decision_of, summary
+from tests.end_to_end.running import Service, running_service
+from tests.end_to_end.world import World
+from tests.engine.test_process import wait_until
+from tests.engines.lies import LIES
+from tests.engines.lying import lying_engine
+from tests.support.certificates import CertificateAuthority
+from tests.support.loopback import free_port
+from tests.support.servers import TlsOffer, nginx
+
+
+@contextmanager
+def engine(*options: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run `otpc-policy engine` until the context ends."""
+    command = [sys.executable, "-m", "otpc_policy", "engine", *options]
+    opened = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
+    environment = {name: value for name, value in os.environ.items() if "OTPC" not in name}
+    with subprocess.Popen([*command, *opened], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("measuring on ")
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def is_ready(service: Service) -> bool:
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def judged(world: World, service: Service) -> pb.CheckEndpointResponse:
+    partner = world.partner()
+    with nginx(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:
+        return service.check(partner, at)
+
+
+def test_a_partner_is_judged_through_an_engine_over_mutual_tls(world: World, tmp_path: Path) -> None:
+    authority = CertificateAuthority.create("Engines and fronts")
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.pem)
+    certificate, key = authority.issue(dns=("localhost",)).write(tmp_path, "engine")
+    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    front_certificate, front_key = front.write(tmp_path, "front")
+    port = free_port("127.0.0.1")
+    listen = ("--listen", f"127.0.0.1:{port}", "--tls-client-ca", str(ca))
+    pair = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    settings = world.settings(
+        engine_addresses=[f"localhost:{port}"],
+        engine_certificate_file=front_certificate,
+        engine_key_file=front_key,
+        engine_ca_file=ca,
+    )
+    with running_service(settings) as service:
+        assert not is_ready(service)
+        for _ in range(2):
+            with engine(*listen, *pair):
+                wait_until(lambda: is_ready(service), 30)
+                response = judged(world, service)
+                assert decision_of(response) == "ALLOW", summary(response)
+            wait_until(lambda: not is_ready(service))
+
+
+def test_without_its_engine_the_service_judges_nothing_and_says_so(world: World, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/engine"
+    with running_service(world.settings(engine_addresses=[address])) as service:
+        with engine("--listen", address):
+            wait_until(lambda: is_ready(service))
+        wait_until(lambda: not is_ready(service))
+        response = judged(world, service)
+    assert decision_of(response) == "INDETERMINATE", summary(response)
+    assert {finding.code for finding in response.findings} == {"SCAN_FAILED"}
+
+
+class _Liar(threading.Thread):
+    """A lying engine in a thread of its own."""
+
+    def __init__(self, folder: Path, lie: str) -> None:
+        super().__init__(daemon=True)
+        self._folder, self._lie = folder, lie
+        self.ready, self._is_over = threading.Event(), asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with lying_engine(self._folder, LIES[self._lie]):
+            self.ready.set()
+            await self._is_over.wait()
+
+    def end(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._is_over.set)
+        self.join(10)
+
+
+@pytest.mark.parametrize("lie", ["a chain of half a million", "NaN", "another host"])
+def test_a_lie_is_one_scan_that_failed(world: World, tmp_path: Path, lie: str) -> None:
+    liar = _Liar(tmp_path, lie)
+    liar.start()
+    assert liar.ready.wait(10)
+    try:
+        settings = world.settings(engine_addresses=[f"unix:{tmp_path}/liar"])
+        with running_service(settings) as service:
+            wait_until(lambda: is_ready(service))
+            response = judged(world, service)
+            assert service.metric('otpc_policy_scans_total{outcome="failed"}') == 1
+    finally:
+        liar.end()
+    assert decision_of(response) == "INDETERMINATE", summary(response)
+    assert {finding.code for finding in response.findings} == {"SCAN_FAILED"}

@@ -1,0 +1,77 @@
+"""The engines of the service, from its settings."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.metrics import Metrics
+from otpc_policy.policy.required_suites import required_suites
+from otpc_policy.server.application import build_application
+from otpc_policy.server.engines import engines_from, number_of_engines, share_of_one
+from otpc_policy.settings import Settings
+from otpc_policy.settings.engine_part import engine_part
+
+
+@pytest.mark.parametrize(
+    ("engines", "cores", "count"),
+    [("auto", 0.5, 1), ("auto", 1.9, 1), ("auto", 2, 2), ("auto", 64, 4), (3, 1, 3), (1, 64, 1)],
+)
+def test_auto_is_an_engine_for_each_core_of_the_quota_one_to_four(engines: Any, cores: float, count: int) -> None:
+    assert number_of_engines(Settings(engines=engines), lambda: cores) == count
+
+
+@pytest.mark.parametrize(("workers", "engines", "share"), [(2, 1, 2), (2, 2, 1), (1, 4, 1), (5, 2, 3)])
+def test_engines_share_the_limits_of_the_service(workers: int, engines: int, share: int) -> None:
+    part = engine_part(Settings(scan={"workers": workers, "concurrent_scans": 33}))
+    scan = share_of_one(part, engines)["scan"]
+    assert scan["workers"] == share
+    assert scan["concurrent_scans"] == -(-33 // engines)
+    assert scan["connections_per_address"] == part["scan"]["connections_per_address"]
+    assert part["scan"]["workers"] == workers
+
+
+async def test_no_engine_is_started_before_the_service_is() -> None:
+    application = build_application(Settings())
+    assert (application.engines.workers_alive, application.engines.queued) == (0, 0)
+    await application.close()
+
+
+async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
+    settings = Settings(
+        engine_addresses=["engines.test:1"],
+        engine_certificate_file="/missing/front.crt",
+        engine_key_file="/missing/front.key",
+        engine_ca_file="/missing/ca.crt",
+    )
+    with pytest.raises(ConfigurationError, match=r"engine_ca_file: /missing/ca\.crt"):
+        await build_application(settings).engines.start()
+
+
+def test_the_suites_to_prove_are_those_that_some_policy_requires() -> None:
+    policies = build_application(Settings()).reloader.current.policies
+    required = required_suites(policies.policies.values())
+    assert {0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027} <= set(required)
+    assert required == tuple(sorted(required))
+
+
+def test_a_policy_that_switches_the_rule_off_requires_none() -> None:
+    assert required_suites(()) == ()
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+async def test_policies_are_asked_for_their_suites_once_for_each_generation() -> None:
+    policies = build_application(Settings()).reloader.current.policies
+    metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
+    pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
+    suites = pool._proven_suites
+    assert suites() is suites()
