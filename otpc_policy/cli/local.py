@@ -17,6 +17,7 @@ from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
+from otpc_policy.policy.required_suites import required_suites
 from otpc_policy.server import build_application
 from otpc_policy.service.request_id import new_id
 from otpc_policy.settings import LogFormat, LogLevel, Settings
@@ -94,8 +95,11 @@ async def _check(
     trusted: TrustEntry | None,
     timeout_s: float,
 ) -> Answer:
-    application = build_application(settings, engines=InProcessEngine(engine_part(settings)))
+    engine = InProcessEngine(engine_part(settings))
+    application = build_application(settings, engines=engine)
     generation = application.reloader.current
+    policies = generation.policies.policies.values()
+    engine.required_suites = [frozenset(suites) for suites in required_suites(policies)]
     if trusted is not None:
         generation = _with_trust(generation, trusted)
     # A wrong name should not have to wait for workers to start.

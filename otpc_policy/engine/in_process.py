@@ -4,6 +4,7 @@ It satisfies what the use case needs of engines. A service never uses it: there,
 up answers, and what reads the bytes of hostile servers would share a process with what decides.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,12 @@ from otpc_policy.scan.scanner import SslyzeScanner
 
 
 class InProcessEngine:
-    """Scanner and resolver in this process. part: as settings.engine_part makes it."""
+    """Scanner and resolver in this process. part: as settings.engine_part makes it.
+
+    required_suites: code points of sets, of each of which a handshake must be seen with one suite.
+    """
+
+    required_suites: Sequence[frozenset[int]] = ()
 
     def __init__(self, part: dict[str, Any]) -> None:
         configuration = configuration_from(part)
@@ -58,7 +64,9 @@ class InProcessEngine:
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts:
         """Measure one address. Raises Overloaded."""
-        return await self._scanner.measure(endpoint, address, depth)
+        return await self._scanner.measure(
+            endpoint, address, depth, required_suites=self.required_suites
+        )
 
     async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

@@ -17,7 +17,11 @@ from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.engines.status import error_of, raise_lost_unless_cancelled
 from otpc_policy.measurement.checks import read_count, read_text, require
 from otpc_policy.measurement.engine_lied import EngineLied
-from otpc_policy.measurement.limits import MAX_MESSAGE_BYTES
+from otpc_policy.measurement.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_REQUIRED_SETS,
+    MAX_REQUIRED_SUITES,
+)
 from otpc_policy.measurement.methods import MEASURE, RESOLVE, WATCH_STATUS
 from otpc_policy.measurement.resolution_codec import decode_resolution
 from otpc_policy.measurement.target_codec import encode_target
@@ -104,7 +108,7 @@ class EngineClient:
         asked = encode_target(target.endpoint, target.address.text, target.depth)
         start = pb.StartMeasurement(
             target=asked,
-            proven_suites=terms.proven_suites,
+            required_suites=_suite_sets(terms.required_suites),
             scan_deadline=encode_duration(timedelta(seconds=terms.scan_deadline_s)),
             deep_deadline=encode_duration(timedelta(seconds=terms.deep_deadline_s)),
         )
@@ -181,6 +185,21 @@ class EngineClient:
 
     def _dated(self, facts: AddressFacts) -> AddressFacts:
         return replace(facts, observed_at=self._now())
+
+
+def _suite_sets(required: Sequence[Sequence[int]]) -> list[pb.SuiteSet]:
+    """Return as many sets as the contract has room for.
+
+    What is left out may stay unproven, and so a policy that requires it undecided.
+    """
+    sets: list[pb.SuiteSet] = []
+    room = MAX_REQUIRED_SUITES
+    for suites in required[:MAX_REQUIRED_SETS]:
+        room -= len(suites)
+        if room < 0:
+            break
+        sets.append(pb.SuiteSet(suites=suites))
+    return sets
 
 
 def _state(message: bytes) -> EngineState:

@@ -47,7 +47,7 @@ class EnginePool:
     """Measures and resolves through a fleet.
 
     known_host: what a host resolves to where no engine must be asked, else None.
-    queue_limit: measurements that may wait for their turn. proven_suites: those of all policies.
+    queue_limit: measurements that may wait for their turn. required_suites: see Terms.
     contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
     """
 
@@ -60,7 +60,7 @@ class EnginePool:
         deep_deadline_s: float,
         dns_timeout_s: float,
         known_host: Callable[[str], Resolution | None] = lambda _host: None,
-        proven_suites: Callable[[], Sequence[int]] = tuple,
+        required_suites: Callable[[], Sequence[Sequence[int]]] = tuple,
         contradicted: Callable[[str], None] = lambda _subject: None,
         look_ups: LookUpObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,7 +69,7 @@ class EnginePool:
         self._queue_limit = queue_limit
         self._scan_deadline_s, self._deep_deadline_s = scan_deadline_s, deep_deadline_s
         self._dns_timeout_s = dns_timeout_s
-        self._proven_suites, self._contradicted = proven_suites, contradicted
+        self._required_suites, self._contradicted = required_suites, contradicted
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
         self._changed = asyncio.Event()
@@ -158,7 +158,7 @@ class EnginePool:
         terms = Terms(
             scan_deadline_s=deadline_s,
             deep_deadline_s=self._deep_deadline_s,
-            proven_suites=self._proven_suites(),
+            required_suites=self._required_suites(),
         )
         self._measuring[target] = engine
         try:

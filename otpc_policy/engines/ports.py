@@ -22,12 +22,12 @@ class Target:
 class Terms:
     """How it is measured. Times in seconds, each from the begin of its part.
 
-    proven_suites: code points whose handshake must be seen, because a policy requires one of them.
+    required_suites: code points of sets, of each of which a handshake must be seen with one suite.
     """
 
     scan_deadline_s: float
     deep_deadline_s: float
-    proven_suites: Sequence[int] = ()
+    required_suites: Sequence[Sequence[int]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,9 @@ MAX_DEPLOYMENTS: Final = 128
 
 # Suites of one version: all registered ones are fewer than 400.
 MAX_SUITES: Final = 1024
+# Sets of suites that policies require, and their suites in all: most policies share a few.
+MAX_REQUIRED_SETS: Final = 256
+MAX_REQUIRED_SUITES: Final = 4096
 MAX_CURVES: Final = 128
 
 # Texts for people are printable ASCII.

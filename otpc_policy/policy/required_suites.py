@@ -7,16 +7,16 @@ from otpc_policy.policy.model import Policy
 from otpc_policy.policy.rules.ciphers import CIPHER_REQUIRED
 
 
-def required_suites(policies: Iterable[Policy]) -> tuple[int, ...]:
-    """Return the code points of every suite that a handshake must be seen with, in order.
+def required_suites(policies: Iterable[Policy]) -> tuple[tuple[int, ...], ...]:
+    """Return the code points of each set of which a handshake must be seen with one suite.
 
-    Of several suites that a policy names, one must work: any of them may be the one.
+    Sets and code points are in order, each once.
     """
-    names: set[str] = set()
+    sets: set[tuple[int, ...]] = set()
+    (of_rule,) = CIPHER_REQUIRED.parameters
     for policy in policies:
         for rule in policy.rules:
             if rule.id == CIPHER_REQUIRED.id and rule.is_enabled:
-                (of_rule,) = CIPHER_REQUIRED.parameters
-                names.update(of_rule.of(rule.parameters))
-    found = (suite_by_name(name) for name in names)
-    return tuple(sorted(suite.code_point for suite in found if suite is not None))
+                found = (suite_by_name(name) for name in of_rule.of(rule.parameters))
+                sets.add(tuple(sorted({suite.code_point for suite in found if suite is not None})))
+    return tuple(sorted(sets))

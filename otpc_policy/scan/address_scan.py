@@ -1,7 +1,7 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
@@ -39,8 +39,10 @@ class AddressScan:
         slots: asyncio.Semaphore,
         endpoint: Endpoint,
         address: VettedAddress,
+        required_suites: Collection[frozenset[int]] = (),
     ) -> None:
         self.address = address
+        self._required_suites = required_suites
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
         begun_s = asyncio.get_running_loop().time()
@@ -147,6 +149,7 @@ class AddressScan:
                 measured.leaf_hints,
                 measured.presented,
                 [one.handshake for one in self._handshakes.done],
+                self._required_suites,
             )
             if not wanted:
                 return

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
@@ -14,6 +15,8 @@ from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA
 
 # What is tried after the survey, for each certificate that is known to be there and was not obtained.
 _TRIES = 3
+# Handshakes of one round for suites that policies require, over all policies.
+_MOST_REQUIRED = 16
 # Only OpenSSL 1.0.2 implements these.
 _LEGACY_KEY_EXCHANGES = ("TLS_DH_RSA_", "TLS_DH_DSS_", "TLS_ECDH_RSA_", "TLS_ECDH_ECDSA_")
 _LEGACY_CIPHERS = ("_DES_CBC_", "_DES40_", "_EXPORT", "_IDEA_")
@@ -131,9 +134,11 @@ def missing_handshakes(
     hints: Iterable[LeafHint],
     presented: Sequence[Presented],
     tried: Sequence[Handshake],
+    required: Iterable[frozenset[int]] = (),
 ) -> list[Handshake]:
-    """Return handshakes for certificates that are known to be there and were not proven, and for suites of the payment client likewise.
+    """Return handshakes for certificates that are known to be there and were not proven.
 
+    Suites of the payment client count likewise, and sets of suites of which one is required.
     accepted: suites by version. tried: not tried again.
     """
     wanted = [Handshake(version=hint.version, cipher_suites=(hint.cipher_suite,)) for hint in unproven_hints(hints, presented)[:_TRIES]]
@@ -146,7 +151,28 @@ def missing_handshakes(
             if proven.isdisjoint(payment or family):
                 singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in [*payment, *(one for one in family if one not in payment)])
                 wanted += [one for one in singly if one not in tried][:_TRIES]
+    wanted += islice(_for_required(accepted, presented, tried, required), _MOST_REQUIRED)
     return [one for one in dict.fromkeys(wanted) if one not in tried]
+
+
+def _for_required(
+    accepted: Mapping[TlsVersion, Sequence[int]],
+    presented: Sequence[Presented],
+    tried: Sequence[Handshake],
+    required: Iterable[frozenset[int]],
+) -> Iterator[Handshake]:
+    """Yield handshakes for each set of which no accepted suite has been proven.
+
+    Required suites are those before TLS 1.3, over TLS 1.2 (RFC 5289, RFC 7905).
+    """
+    version = TlsVersion.TLS_1_2
+    usable = [suite for family in _by_authentication(accepted.get(version, ())) for suite in family]
+    proven = {one.cipher_suite for one in presented if one.version is version}
+    for suites in required:
+        if proven.isdisjoint(suites):
+            of_set = (suite for suite in usable if suite in suites)
+            singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in of_set)
+            yield from islice((one for one in singly if one not in tried), _TRIES)
 
 
 def versions_for_certificates(accepted: Mapping[TlsVersion, Collection[int]]) -> list[TlsVersion]:

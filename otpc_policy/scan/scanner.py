@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -75,12 +75,15 @@ class SslyzeScanner:
         *,
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
+        required_suites: Collection[frozenset[int]] = (),
         entered: StageListener = unheard,
     ) -> AddressFacts:
-        """Measure one address. Raises Overloaded when the queue is full; whatever the server does becomes facts.
+        """Measure one address. Whatever the server does becomes facts.
 
-        scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter. entered: is
-        called with each stage as it begins.
+        scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
+        required_suites: code points of sets, of each of which a suite that the server accepts is to
+        be seen in a completed handshake. entered: is called with each stage as it begins. Raises
+        Overloaded when the queue is full.
         """
         deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
         async with self._turn(entered):
@@ -93,6 +96,7 @@ class SslyzeScanner:
                 slots=slots,
                 endpoint=endpoint,
                 address=address,
+                required_suites=required_suites,
             )
             cut_short: tuple[str, ...] = ()
             key = (endpoint, address.text, depth)

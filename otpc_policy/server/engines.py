@@ -45,7 +45,7 @@ def engines_from(
         scan_deadline_s=scan.scan_deadline_s,
         deep_deadline_s=scan.deep_deadline_s,
         dns_timeout_s=settings.dns_timeout_s,
-        proven_suites=_ProvenSuites(policies),
+        required_suites=_RequiredSuites(policies),
         contradicted=observer.contradicted,
         look_ups=observer,
         monotonic=clock.monotonic,
@@ -115,15 +115,15 @@ def _credentials(certificate_file: Path | None, key_file: Path | None, ca_file: 
     return EngineCredentials(certificate_file=certificate_file, key_file=key_file, ca_file=ca_file)
 
 
-class _ProvenSuites:
+class _RequiredSuites:
     """The suites that the loaded policies require, worked out once for each generation."""
 
     def __init__(self, policies: Callable[[], PolicySet]) -> None:
         self._policies = policies
         self._of: PolicySet | None = None
-        self._suites: tuple[int, ...] = ()
+        self._suites: tuple[tuple[int, ...], ...] = ()
 
-    def __call__(self) -> tuple[int, ...]:
+    def __call__(self) -> tuple[tuple[int, ...], ...]:
         policies = self._policies()
         if policies is not self._of:
             self._of, self._suites = policies, required_suites(policies.policies.values())

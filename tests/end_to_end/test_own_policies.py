@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import ANCHOR, decision_of
 from tests.end_to_end.running import Service
-from tests.end_to_end.world import TRIAL, World
+from tests.end_to_end.world import AES_256, TRIAL, World
 from tests.support.loopback import Listener
 from tests.support.servers import TlsOffer, nginx
 
@@ -39,3 +41,19 @@ def test_a_policy_on_trial_does_not_turn_the_unknown_into_fine(world: World, ser
     partner = world.partner()
     response = service.check(partner, partner.listener(), policy=TRIAL)
     assert decision_of(response) == "INDETERMINATE"
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "decision"),
+    [
+        ("ECDHE-RSA-AES256-GCM-SHA384", "ALLOW"),
+        # The server prefers the other suite, so nothing but this policy asks for a handshake with it.
+        ("ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-SHA384", "ALLOW"),
+        ("ECDHE-RSA-AES128-GCM-SHA256", "DENY"),
+    ],
+)
+def test_a_policy_may_require_a_suite_of_its_own(world: World, service: Service, ciphers: str, decision: str) -> None:
+    partner = world.partner()
+    offer = TlsOffer(certificates=(world.leaf(partner.name, key="rsa2048"),), ciphers=ciphers)
+    with nginx(partner.listener(), offer) as at:
+        assert decision_of(service.check(partner, at, policy=AES_256)) == decision

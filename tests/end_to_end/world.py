@@ -21,6 +21,15 @@ extends = "otpc-2024-12-strict"
 enforcing = false
 lifetimes = {{ allow_s = 120, deny_s = 60 }}
 """
+# A policy that requires a suite outside of the default policy's six.
+AES_256 = "aes-256"
+_AES_256_DOCUMENT = f"""\
+name = "{AES_256}"
+extends = "otpc-2024-12"
+
+[rules.cipher.required]
+parameters.suites = ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
+"""
 # Nothing can be dialled here, and metadata addresses stay forbidden whatever the operator opens.
 METADATA_ADDRESS = "169.254.169.254"
 
@@ -74,6 +83,7 @@ class World:
         )
         world.anchor_file.write_bytes(root.pem)
         world.trial_file.write_text(_TRIAL_DOCUMENT, encoding="utf-8")
+        world.aes_256_file.write_text(_AES_256_DOCUMENT, encoding="utf-8")
         return world
 
     @property
@@ -85,6 +95,11 @@ class World:
     def trial_file(self) -> Path:
         """The policy on trial."""
         return self.directory / "trial.toml"
+
+    @property
+    def aes_256_file(self) -> Path:
+        """The policy that requires a suite of its own."""
+        return self.directory / "aes-256.toml"
 
     def partner(self) -> Partner:
         """Return a partner that no test has used, so that nothing about it is cached."""
@@ -115,7 +130,7 @@ class World:
                 {"hosts": ["*.partner.test", "::1"], "anchor_file": str(self.anchor_file), "note": "agreed with the partners"},
                 {"hosts": [self.pinned.name], "certificate_sha256": self.pinned_leaf.sha256, "note": "pinned"},
             ],
-            policy_files=[str(self.trial_file)],
+            policy_files=[str(self.trial_file), str(self.aes_256_file)],
             log_level="warning",
             # Every test has its own partner; only these tests ask twice.
             minimum_refresh_interval_s=0.0,

@@ -1,7 +1,7 @@
 """The service over a scanner and a resolver of a test's own, and a front of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -75,6 +75,7 @@ class World:
     workers_alive: int = 2
     resolved: Resolution = LOOPBACK
     was_fresh: bool = False
+    required_suites: tuple[frozenset[int], ...] = ()
 
     async def measure(
         self,
@@ -84,10 +85,12 @@ class World:
         *,
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
+        required_suites: Collection[frozenset[int]] = (),
         entered: StageListener = unheard,
     ) -> AddressFacts:
         assert endpoint.host == "partner.test"
         self.deadlines = scan_deadline_s, deep_deadline_s
+        self.required_suites = tuple(required_suites)
         for stage in self.stages:
             entered(stage)
         self.begun.set()

@@ -167,8 +167,13 @@ REFUSED: dict[str, pb.MeasureRequest] = {
     "no depth": start(depth=pb.DEPTH_UNSPECIFIED),
     "a depth of no name": start(depth=77),
     "an address as a server name": start(server_name="127.0.0.1"),
+    "too many sets of suites": pb.MeasureRequest(
+        start=pb.StartMeasurement(target=target(), required_suites=[pb.SuiteSet()] * 300)
+    ),
     "too many suites": pb.MeasureRequest(
-        start=pb.StartMeasurement(target=target(), proven_suites=range(2000))
+        start=pb.StartMeasurement(
+            target=target(), required_suites=[pb.SuiteSet(suites=range(5000))]
+        )
     ),
 }
 

@@ -23,7 +23,7 @@ from tests.engine.serving import LOOPBACK, VETTING, Served, World, served, vette
 from tests.support.facts import NOW, make_address
 
 TARGET = Target(parse_endpoint("partner.test"), vetted("127.0.0.1"), Depth.STANDARD)
-TERMS = Terms(scan_deadline_s=20, deep_deadline_s=60, proven_suites=(0xC02F, 0xC030))
+TERMS = Terms(scan_deadline_s=20, deep_deadline_s=60, required_suites=((0xC02F,), (0xC030, 0xC02B)))
 LATER = NOW + timedelta(hours=1)
 
 

@@ -49,6 +49,30 @@ def test_suites_of_a_payment_client_are_completed_even_where_another_of_the_fami
     assert wanted(accepted, presented(TLS12, 0xC027)) == []
 
 
+def test_of_each_set_that_a_policy_requires_an_accepted_suite_is_completed() -> None:
+    accepted: Accepted = {TLS12: (RSA, 0xC030, 0xC028, ECDSA), TLS13: (0x1301,)}
+    done = [presented(TLS12, RSA), presented(TLS12, ECDSA)]
+
+    def missing(*required: set[int], tried: Sequence[Handshake] = ()) -> list[tuple[int, ...]]:
+        handshakes = missing_handshakes(accepted, (), done, tried, map(frozenset, required))
+        assert {one.version for one in handshakes} <= {TLS12}
+        return [one.cipher_suites for one in handshakes]
+
+    assert missing({RSA, 0xC030}, {ECDSA}) == []
+    assert missing({0xC030}, {0xC030, 0xC028}) == [(0xC030,), (0xC028,)]
+    assert missing({0xC030}, tried=[Handshake(version=TLS12, cipher_suites=(0xC030,))]) == []
+    # What the server does not accept, OpenSSL does not implement, or TLS 1.3 alone has.
+    assert missing({0x009F}, {0xC100}, {0x1301}) == []
+
+
+def test_policies_that_require_everything_cost_few_handshakes() -> None:
+    suites = [0xC030, 0xC028, 0xC014, 0xC013, 0xC012, 0x009F, 0x009E, 0x006B, 0x0067, 0x0039]
+    suites += [0x0033, 0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F, 0x000A, 0x0041, 0x0084]
+    required = [frozenset({suite}) for suite in suites]
+    accepted: Accepted = {TLS12: (RSA, *suites)}
+    assert len(missing_handshakes(accepted, (), [presented(TLS12, RSA)], (), required)) == 16
+
+
 def test_each_family_is_for_itself_and_those_without_a_certificate_are_none() -> None:
     """Anonymous and PSK suites bring no chain; suites that OpenSSL lacks cannot be completed."""
     assert wanted({TLS12: (RSA, ECDSA, 0x0018, 0x008C, 0xC100)}) == [(TLS12, (RSA,)), (TLS12, (ECDSA,))]

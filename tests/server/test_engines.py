@@ -53,8 +53,8 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
 def test_the_suites_to_prove_are_those_that_some_policy_requires() -> None:
     policies = build_application(Settings()).reloader.current.policies
     required = required_suites(policies.policies.values())
-    assert {0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027} <= set(required)
-    assert required == tuple(sorted(required))
+    assert (0xC023, 0xC027, 0xC02B, 0xC02F, 0xCCA8, 0xCCA9) in required
+    assert required == tuple(sorted(set(required)))
 
 
 def test_a_policy_that_switches_the_rule_off_requires_none() -> None:
@@ -73,5 +73,5 @@ async def test_policies_are_asked_for_their_suites_once_for_each_generation() ->
     policies = build_application(Settings()).reloader.current.policies
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
     pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
-    suites = pool._proven_suites
+    suites = pool._required_suites
     assert suites() is suites()

@@ -15,7 +15,12 @@ from otpc_policy.engine.contradictions import heard_in_tasks_begun_here
 from otpc_policy.engine.service.ports import EngineScanner
 from otpc_policy.engine.service.status import END_OF_STREAM, Context
 from otpc_policy.measurement.codec import encode_facts
-from otpc_policy.measurement.limits import MAX_DURATION_S, MAX_SUITES
+from otpc_policy.measurement.limits import (
+    MAX_DURATION_S,
+    MAX_REQUIRED_SETS,
+    MAX_REQUIRED_SUITES,
+    MAX_SUITES,
+)
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import RequestedTarget, decode_target
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
@@ -52,8 +57,7 @@ class Measurement:
         self._address = _vetted(self._target.address, vetting)
         self._scan_deadline_s = _deadline_s(start, "scan_deadline")
         self._deep_deadline_s = _deadline_s(start, "deep_deadline")
-        if len(start.proven_suites) > MAX_SUITES:
-            raise InvalidRequest([FieldViolation("proven_suites", f"{MAX_SUITES} at most")])
+        self._required_suites = _required_suites(start)
         self._header = pb.MeasureResponse(probe_revision=PROBE_REVISION, target=start.target)
         # What must be answered, in the order in which it came.
         self._events: asyncio.Queue[Stage | _Asked | _Ended] = asyncio.Queue()
@@ -80,6 +84,7 @@ class Measurement:
             self._target.depth,
             scan_deadline_s=self._scan_deadline_s,
             deep_deadline_s=self._deep_deadline_s,
+            required_suites=self._required_suites,
             entered=self._events.put_nowait,
         )
 
@@ -118,6 +123,15 @@ def _vetted(address: str, vetting: AddressVetting) -> VettedAddress:
     if not isinstance(vetted, VettedAddress):
         raise InvalidRequest([FieldViolation("target.address", "may not be dialled from here")])
     return vetted
+
+
+def _required_suites(start: pb.StartMeasurement) -> tuple[frozenset[int], ...]:
+    sets = start.required_suites
+    too_many = len(sets) > MAX_REQUIRED_SETS
+    if too_many or sum(len(one.suites) for one in sets) > MAX_REQUIRED_SUITES:
+        limits = f"{MAX_REQUIRED_SETS} sets and {MAX_REQUIRED_SUITES} suites at most"
+        raise InvalidRequest([FieldViolation("required_suites", limits)])
+    return tuple(frozenset(one.suites) for one in sets)
 
 
 def _deadline_s(start: pb.StartMeasurement, field: str) -> float | None:

@@ -1,5 +1,6 @@
 """What the service needs of the scanner and the resolver."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from otpc_policy.core.addresses import Resolution, VettedAddress
@@ -22,6 +23,7 @@ class EngineScanner(Protocol):
         *,
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
+        required_suites: Collection[frozenset[int]] = (),
         entered: StageListener = unheard,
     ) -> AddressFacts: ...
     def glimpse(

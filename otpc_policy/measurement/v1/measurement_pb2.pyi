@@ -662,7 +662,7 @@ class StartMeasurement(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TARGET_FIELD_NUMBER: _builtins.int
-    PROVEN_SUITES_FIELD_NUMBER: _builtins.int
+    REQUIRED_SUITES_FIELD_NUMBER: _builtins.int
     SCAN_DEADLINE_FIELD_NUMBER: _builtins.int
     DEEP_DEADLINE_FIELD_NUMBER: _builtins.int
     @_builtins.property
@@ -670,10 +670,9 @@ class StartMeasurement(_message.Message):
         """What to measure."""
 
     @_builtins.property
-    def proven_suites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Code points of suites whose handshake must be seen to complete, or to fail, before
-        the measurement is whole: those that the loaded policies require. An engine that
-        proves more than these is right, too.
+    def required_suites(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuiteSet]:
+        """What the loaded policies require: of each set, some suite that the server accepts
+        must be seen in a completed handshake. An engine may prove more than that.
         """
 
     @_builtins.property
@@ -690,17 +689,41 @@ class StartMeasurement(_message.Message):
         self,
         *,
         target: Global___Target | None = ...,
-        proven_suites: _abc.Iterable[_builtins.int] | None = ...,
+        required_suites: _abc.Iterable[Global___SuiteSet] | None = ...,
         scan_deadline: _duration_pb2.Duration | None = ...,
         deep_deadline: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "proven_suites", b"proven_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartMeasurement: _TypeAlias = StartMeasurement  # noqa: Y015
+
+@_typing.final
+class SuiteSet(_message.Message):
+    """Suites before TLS 1.3, any one of which satisfies a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUITES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Code points."""
+
+    def __init__(
+        self,
+        *,
+        suites: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suites", b"suites"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuiteSet: _TypeAlias = SuiteSet  # noqa: Y015
 
 @_typing.final
 class AskPartial(_message.Message):
