@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.policies import load_policies
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.settings import Settings
 
 
 def read_settings(

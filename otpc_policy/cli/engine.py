@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from otpc_policy.app.settings import Settings
     from otpc_policy.engine.listening import EngineTls
-    from otpc_policy.settings import Settings
 
 _UNIX = "unix:"
 
@@ -80,7 +80,7 @@ def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
 
 
 def _host_and_port(ops_listen: str | None) -> tuple[str, int] | None:
-    from otpc_policy.settings import split_address  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.app.settings import split_address  # noqa: PLC0415  # slow; --help needs none of it
 
     try:
         return None if ops_listen is None else split_address(ops_listen)
@@ -89,9 +89,9 @@ def _host_and_port(ops_listen: str | None) -> tuple[str, int] | None:
 
 
 async def _run(settings: "Settings", listen: str, tls: "EngineTls | None", ops_listen: tuple[str, int] | None) -> None:
+    from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
     from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.engine.program import Stopping, run_engine, stopped_by_signals  # noqa: PLC0415
-    from otpc_policy.settings.engine_part import engine_part  # noqa: PLC0415
 
     stopping = Stopping()
     with stopped_by_signals(stopping):

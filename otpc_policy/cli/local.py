@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from otpc_policy.app.application import build_application
+from otpc_policy.app.settings import LogFormat, LogLevel, Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Answer, CheckRequest, judge_chain_in_hand
 from otpc_policy.cli.configuration import read_policies, read_settings
@@ -18,10 +21,7 @@ from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.required_suites import required_suites
-from otpc_policy.server import build_application
 from otpc_policy.service.request_id import new_id
-from otpc_policy.settings import LogFormat, LogLevel, Settings
-from otpc_policy.settings.engine_part import engine_part
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.wire import (
     check_response,

@@ -71,8 +71,8 @@ def lint_policies(
     Without a path: everything that a service with these settings would load, its policy tests included.
     Exit status: 0 everything can be used, 1 something cannot.
     """
+    from otpc_policy.app.clock import SystemClock  # noqa: PLC0415
     from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.server import SystemClock  # noqa: PLC0415
 
     now = SystemClock().now()
     report = lint_documents(paths, now) if paths else lint_settings(now)

@@ -35,8 +35,8 @@ def serve(
     if show_settings:
         typer.echo(settings_text(), nl=False)
         return
+    from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.server import serve as run_server  # noqa: PLC0415
 
     given: dict[str, Any] = {"listen": listen, "ops_listen": ops_listen}
     given |= {"allow_request_anchors": allow_request_anchors or None, "dangerously_listen_without_tls": dangerously_listen_without_tls or None}
@@ -46,7 +46,7 @@ def serve(
 
 def settings_text() -> str:
     """Return every setting: its variable and default, its key in the file, what it is for."""
-    from otpc_policy.settings import describe_settings  # noqa: PLC0415  # slow; only this help needs it
+    from otpc_policy.app.settings import describe_settings  # noqa: PLC0415  # slow; only this help needs it
 
     width = min(shutil.get_terminal_size().columns, 120)
     lines = ["Settings, as environment variables; the key in the configuration file stands in brackets:", ""]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from tomli import loads
 
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.folder import PartnerFolder
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority
 
 _ENTRIES = 10_000

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.application import build_application
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.policy_tests import (
     parse_policy_tests,
     policy_test_places,
@@ -14,8 +16,6 @@ from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import ClientAuth, HttpService, ResolutionStatus
 from otpc_policy.core.facts_codec import dump_facts
 from otpc_policy.policy.finding import Decision
-from otpc_policy.server.application import build_application
-from otpc_policy.settings import Settings
 from tests.support.certificates import self_signed
 from tests.support.facts import HOST, NOW, make_facts, root
 

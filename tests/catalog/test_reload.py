@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.settings import Settings
 from tests.catalog.reloading import BAD, GOOD, MountedFolder, Observer
 from tests.support.certificates import CertificateAuthority
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.trust import load_trust
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.pki.roots import mozilla_roots
-from otpc_policy.settings import Settings
 from tests.support.certificates import CertificateAuthority, self_signed
 
 

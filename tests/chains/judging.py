@@ -9,11 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from otpc_policy.app.clock import SystemClock
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.server.clock import SystemClock
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor

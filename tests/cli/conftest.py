@@ -53,8 +53,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(scope="session")
 def service(stage: Stage) -> Iterator[str]:
     """The address of a running service that knows the cast."""
+    from otpc_policy.app.serving import serve
     from otpc_policy.cli.demo.run import demo_settings
-    from otpc_policy.server import serve
 
     started = threading.Event()
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

@@ -110,7 +110,7 @@ def test_every_problem_of_a_configuration_file_has_its_own_line(run: Run, tmp_pa
 
 
 def test_help_and_show_settings_name_every_setting_with_variable_and_default(run: Run) -> None:
-    from otpc_policy.settings import describe_settings
+    from otpc_policy.app.settings import describe_settings
 
     for done in (run("serve", "--help"), run("serve", "--show-settings")):
         assert done.status == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 
-from otpc_policy.settings import Settings
+from otpc_policy.app.settings import Settings
 from tests.support.certificates import Issued
 from tests.support.loopback import Listener, own_listener
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import grpc
 
+from otpc_policy.app.application import build_application
+from otpc_policy.app.serving import Service as ServiceRun
+from otpc_policy.app.serving import serve
+from otpc_policy.app.settings import Settings
 from otpc_policy.check import Clock
-from otpc_policy.server import build_application, serve
-from otpc_policy.server.serving import Service as ServiceRun
-from otpc_policy.settings import Settings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.end_to_end.world import Partner

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from otpc_policy.settings import Settings
+from otpc_policy.app.settings import Settings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.end_to_end.running import Service, running_service

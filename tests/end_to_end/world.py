@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from otpc_policy.settings import Settings
+from otpc_policy.app.settings import Settings
 from tests.support.certificates import CertificateAuthority, Issued, self_signed
 from tests.support.loopback import Listener, free_port, own_address
 from tests.support.signing import now

@@ -14,12 +14,12 @@ from typing import Any
 
 import grpc
 
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.facts import Depth, Support
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.v1 import measurement_pb2_grpc as rpc
-from otpc_policy.settings import Settings
-from otpc_policy.settings.engine_part import engine_part
 from tests.engine.serving import start
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener

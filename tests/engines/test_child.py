@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
 from otpc_policy.engines.pool import EnginePool
-from otpc_policy.settings import Settings
-from otpc_policy.settings.engine_part import engine_part
 from tests.engine.serving import VETTING, vetted
 from tests.engine.test_process import children, is_running, wait_until
 from tests.support.certificates import CertificateAuthority

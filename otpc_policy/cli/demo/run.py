@@ -13,6 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from otpc_policy.app.serving import serve
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.sources import ENVIRONMENT_PREFIX
 from otpc_policy.cli.demo.cast import Partner, Vouching, running_cast
 from otpc_policy.cli.demo.certificates import DemoAuthority
 from otpc_policy.cli.output import complain, console
@@ -20,9 +23,6 @@ from otpc_policy.cli.remote import Remote
 from otpc_policy.cli.render.verdict import reasons
 from otpc_policy.cli.render.words import decision_text, decision_word
 from otpc_policy.cli.status import CommandFailed, ExitStatus
-from otpc_policy.server import serve
-from otpc_policy.settings import Settings
-from otpc_policy.settings.sources import ENVIRONMENT_PREFIX
 from otpc_policy.v1 import policy_pb2 as pb
 
 _LOOPBACK_RANGE = "127.0.0.0/8"

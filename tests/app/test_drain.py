@@ -10,13 +10,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from otpc_policy.app.application import build_application
+from otpc_policy.app.serving import Service
+from otpc_policy.app.settings import Settings
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus, Support, TlsService
-from otpc_policy.server.application import build_application
-from otpc_policy.server.serving import Service
-from otpc_policy.settings import Settings
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
 

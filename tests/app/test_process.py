@@ -28,8 +28,8 @@ pytestmark = pytest.mark.xdist_group("service process")
 
 _PROGRAM = """
 import asyncio
-from otpc_policy.server import serve
-from otpc_policy.settings import Settings
+from otpc_policy.app.serving import serve
+from otpc_policy.app.settings import Settings
 asyncio.run(serve(Settings(), ready=lambda *both: print(*both, flush=True)))
 """
 

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from otpc_policy.app.application import Application, build_application
+from otpc_policy.app.lifecycle import Lifecycle, Phase
+from otpc_policy.app.listen import address_text, bind, build_server
+from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.ops.http import OperationsServer
 from otpc_policy.ops.logs import logs_configured
-from otpc_policy.server.application import Application, build_application
-from otpc_policy.server.lifecycle import Lifecycle, Phase
-from otpc_policy.server.listen import address_text, bind, build_server
 from otpc_policy.service.decision_log import DecisionLog
 from otpc_policy.service.health import Health
 from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.service.policy_admin import PolicyAdminServicer
 from otpc_policy.service.policy_check import PolicyCheckServicer
 from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
-from otpc_policy.settings import Settings, split_address
 
 # The interceptor is done with a call before gRPC has sent the answer; loopback and a slow network both fit in this.
 _LAST_ANSWERS_S = 0.25
@@ -51,7 +51,7 @@ class Service:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._settings = application.settings
-        self._log = structlog.get_logger("otpc_policy.server")
+        self._log = structlog.get_logger("otpc_policy.app")
         self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
         self._operations = OperationsServer(application.registry, self._lifecycle.probes())
         self._health = Health(POLICY_CHECK_SERVICE)

@@ -7,14 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
-from otpc_policy.catalog.schemas.tables import OneOrMany
-from otpc_policy.catalog.schemas.trust import TrustTable
-from otpc_policy.catalog.toml_lines import KeyPath
-from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.core.facts import DeepCommand
-from otpc_policy.settings.sources import Layer, read_layers
-from otpc_policy.settings.values import (
+from otpc_policy.app.settings.sources import Layer, read_layers
+from otpc_policy.app.settings.values import (
     AddressFamilies,
     AdminCaller,
     DeepCommands,
@@ -29,6 +23,12 @@ from otpc_policy.settings.values import (
     Network,
     is_loopback,
 )
+from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
+from otpc_policy.catalog.schemas.tables import OneOrMany
+from otpc_policy.catalog.schemas.trust import TrustTable
+from otpc_policy.catalog.toml_lines import KeyPath
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.facts import DeepCommand
 
 _TABLE = ConfigDict(extra="forbid", frozen=True)
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]

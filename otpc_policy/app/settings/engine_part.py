@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from otpc_policy.settings.model import Settings
+from otpc_policy.app.settings.model import Settings
 
 # engine.configuration reads them by these names.
 _NAMES: Final = frozenset(

@@ -1,6 +1,6 @@
 """Probes: ready only between start and drain, and only with a worker."""
 
-from otpc_policy.server.lifecycle import Lifecycle, Phase
+from otpc_policy.app.lifecycle import Lifecycle, Phase
 
 
 def test_probes_follow_the_phases_and_the_workers() -> None:

@@ -11,6 +11,9 @@ from typing import Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from otpc_policy.app.clock import SystemClock
+from otpc_policy.app.engines import engines_from
+from otpc_policy.app.settings import LifetimeSettings, Settings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
@@ -26,10 +29,7 @@ from otpc_policy.check import (
 )
 from otpc_policy.metrics import Metrics
 from otpc_policy.policy.registry import finding_codes
-from otpc_policy.server.clock import SystemClock
-from otpc_policy.server.engines import engines_from
 from otpc_policy.service.registration import RPC_METHODS
-from otpc_policy.settings import LifetimeSettings, Settings
 from otpc_policy.store.memory import MemoryFactsStore
 
 # A name is asked about once for each address family.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from otpc_policy.app.settings import AddressFamilies, Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.check import Clock
 from otpc_policy.core.address_selection import AddressSelection
 from otpc_policy.core.addresses import AddressVetting
@@ -16,8 +18,6 @@ from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
 from otpc_policy.ops.routes import has_route
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.required_suites import required_suites
-from otpc_policy.settings import AddressFamilies, Settings
-from otpc_policy.settings.engine_part import engine_part
 
 # More than four cores are better used by another replica, which is a front more, too.
 _MOST_ENGINES: Final = 4

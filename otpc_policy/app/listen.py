@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import grpc
 
+from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.settings import Settings, split_address
 
 # A chain of 256 KiB, as many anchors, and room; the default of 4 MiB would only serve abuse.
 _RECEIVE_BYTES = 1 << 20

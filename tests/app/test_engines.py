@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from otpc_policy.app.application import build_application
+from otpc_policy.app.engines import engines_from, number_of_engines, share_of_one
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.metrics import Metrics
 from otpc_policy.policy.required_suites import required_suites
-from otpc_policy.server.application import build_application
-from otpc_policy.server.engines import engines_from, number_of_engines, share_of_one
-from otpc_policy.settings import Settings
-from otpc_policy.settings.engine_part import engine_part
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ Settings() reads both; arguments go before the environment, the environment befo
 defaults. Values are parsed here; files that they name are read by the composition root.
 """
 
-from otpc_policy.settings.model import LifetimeSettings, ScanSettings, Settings
-from otpc_policy.settings.reference import SettingDescription, describe_settings
-from otpc_policy.settings.values import AddressFamilies, LogFormat, LogLevel, is_loopback, split_address
+from otpc_policy.app.settings.model import LifetimeSettings, ScanSettings, Settings
+from otpc_policy.app.settings.reference import SettingDescription, describe_settings
+from otpc_policy.app.settings.values import AddressFamilies, LogFormat, LogLevel, is_loopback, split_address
 
 __all__ = [
     "AddressFamilies",

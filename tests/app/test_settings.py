@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.app.settings import AddressFamilies, LogFormat, Settings, describe_settings, is_loopback, split_address
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
-from otpc_policy.settings import AddressFamilies, LogFormat, Settings, describe_settings, is_loopback, split_address
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4

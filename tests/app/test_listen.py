@@ -2,10 +2,10 @@
 
 import pytest
 
+from otpc_policy.app.listen import bind, build_server
+from otpc_policy.app.settings import Settings
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.server.listen import bind, build_server
 from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.settings import Settings
 
 
 class NoCounters:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.application import build_application, lifetimes
+from otpc_policy.app.settings import ScanSettings, Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.configuration import configuration_from
 from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.server.application import build_application, lifetimes
-from otpc_policy.settings import ScanSettings, Settings
-from otpc_policy.settings.engine_part import engine_part
 from tests.support.dns_server import Name, Says, always, dns_server
 
 

@@ -7,8 +7,8 @@ from enum import Enum
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from otpc_policy.settings.model import Settings
-from otpc_policy.settings.sources import CONFIG_VARIABLE, variable_name
+from otpc_policy.app.settings.model import Settings
+from otpc_policy.app.settings.sources import CONFIG_VARIABLE, variable_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
