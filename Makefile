@@ -49,8 +49,10 @@ fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minu
 	$(BIN)/python -m tests.tls.fuzz $(OPTIONS)
 
 constraints: $(VENV)/.test ## Pin every package again, with hashes and without a registry's address
-	$(BIN)/pip-compile $(PIN) --output-file constraints.txt pyproject.toml
-	$(BIN)/pip-compile $(PIN) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra engine --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra engine --extra test --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --output-file constraints-front.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra test --constraint constraints-front.txt --output-file constraints-front-test.txt pyproject.toml
 
 PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

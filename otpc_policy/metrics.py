@@ -7,7 +7,7 @@ over a first event is right. Children are looked up ahead: counting costs a dict
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -164,7 +164,7 @@ class Metrics:
         self._ended = Gauge("partner_ended", "Those that have ended and are still written down.", ("kind",), namespace=NAMESPACE, registry=self._registry)
         # Not zero: the reader of the log is too slow, and decisions are missing from it.
         self._undocumented = Gauge("decision_log_dropped_lines", "Decisions that reached no log.", namespace=NAMESPACE, registry=self._registry)
-        versions = {"version": __version__, "python": platform.python_version(), "grpcio": version("grpcio"), "sslyze": version("sslyze")}
+        versions = {"version": __version__, "python": platform.python_version(), "grpcio": version("grpcio"), "sslyze": _installed("sslyze")}
         Gauge("build_info", "Always 1; the labels are versions.", tuple(versions), namespace=NAMESPACE, registry=self._registry).labels(**versions).set(1)
 
     def rpc_started(self, service: str, method: str) -> None:
@@ -241,3 +241,11 @@ class Metrics:
         self._config_good.set(successful)
         if successful:
             self._config_at.set(at.timestamp())
+
+
+def _installed(package: str) -> str:
+    """Return the version of a package that may be missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

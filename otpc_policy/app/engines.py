@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from otpc_policy.app.engine_extra import require_engine
 from otpc_policy.app.settings import AddressFamilies, Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.check import Clock
@@ -105,7 +106,7 @@ def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
     engines = number_of_engines(settings)
     # Static hosts are answered for here.
     orders = share_of_one({**engine_part(settings), "static_hosts": {}}, engines)
-    return ChildFleet(engines, orders=orders, vetting=vetting, now=clock.now)
+    return _OwnEngines(engines, orders=orders, vetting=vetting, now=clock.now)
 
 
 def _credentials(certificate_file: Path | None, key_file: Path | None, ca_file: Path | None) -> EngineCredentials | None:
@@ -113,6 +114,15 @@ def _credentials(certificate_file: Path | None, key_file: Path | None, ca_file: 
     if certificate_file is None or key_file is None or ca_file is None:
         return None
     return EngineCredentials(certificate_file=certificate_file, key_file=key_file, ca_file=ca_file)
+
+
+class _OwnEngines(ChildFleet):
+    """Engine processes, if there is an engine to start. Raises ConfigurationError at the start."""
+
+    async def start(self, changed: Callable[[], None]) -> None:
+        """See ChildFleet."""
+        require_engine("name engines elsewhere in engine_addresses")
+        await super().start(changed)
 
 
 class _RequiredSuites:

@@ -45,13 +45,15 @@ def engine(
         ),
     ] = False,
 ) -> None:
-    """Run the program that measures by itself, until SIGTERM or Ctrl-C.
+    """Run the program that measures, for services elsewhere, until SIGTERM or Ctrl-C.
 
-    It serves otpc_policy.measurement.v1 and judges nothing. `serve` does not use it yet: it still
-    measures in its own process.
+    It judges nothing. A service names it in engine_addresses; without that, `serve` starts engines
+    of its own.
     """
+    from otpc_policy.app.engine_extra import require_engine  # noqa: PLC0415
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
 
+    require_engine()
     files: dict[str, Any] = {
         "tls_certificate_file": tls_certificate,
         "tls_key_file": tls_key,

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from otpc_policy.app.application import build_application
+from otpc_policy.app.engine_extra import require_engine
 from otpc_policy.app.settings import LogFormat, LogLevel, Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Answer, CheckRequest, judge_chain_in_hand
 from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.facts import EndpointFacts
-from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.required_suites import required_suites
@@ -95,6 +95,10 @@ async def _check(
     trusted: TrustEntry | None,
     timeout_s: float,
 ) -> Answer:
+    require_engine("ask a service with --server")
+    # A command that measures nothing does without the engine, which may not be installed.
+    from otpc_policy.engine.in_process import InProcessEngine  # noqa: PLC0415
+
     engine = InProcessEngine(engine_part(settings))
     application = build_application(settings, engines=engine)
     generation = application.reloader.current

@@ -4,7 +4,8 @@ It satisfies what the use case needs of engines. A service never uses it: there,
 up answers, and what reads the bytes of hostile servers would share a process with what decides.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,16 +21,19 @@ from otpc_policy.scan.scanner import SslyzeScanner
 class InProcessEngine:
     """Scanner and resolver in this process. part: as settings.engine_part makes it.
 
-    required_suites: code points of sets, of each of which a handshake must be seen with one suite.
+    monotonic: seconds, by which answers of name servers age. required_suites: code points of sets,
+    of each of which a handshake must be seen with one suite.
     """
 
     required_suites: Sequence[frozenset[int]] = ()
 
-    def __init__(self, part: dict[str, Any]) -> None:
+    def __init__(
+        self, part: dict[str, Any], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         configuration = configuration_from(part)
         self._scanner = SslyzeScanner(limits=configuration.scan, now=lambda: datetime.now(UTC))
         vetting = AddressVetting(configuration.allow_networks)
-        self._resolver = egress_resolver(configuration, vetting, Uncounted())
+        self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 
     @property
     def probe_revision(self) -> str:

@@ -1,6 +1,7 @@
 """The resolver as the service needs it: every answer with the time that is left of it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -41,7 +42,11 @@ class Uncounted:
 
 
 def egress_resolver(
-    configuration: EngineConfiguration, vetting: AddressVetting, observer: LookUpObserver
+    configuration: EngineConfiguration,
+    vetting: AddressVetting,
+    observer: LookUpObserver,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> EgressResolver:
     """Return the resolver that the configuration describes. Close it."""
     return EgressResolver(
@@ -50,11 +55,11 @@ def egress_resolver(
             servers=configuration.dns_servers,
             deadline_s=configuration.dns_timeout_s,
             channel_life_s=configuration.dns_ttl_s,
-            monotonic=time.monotonic,
+            monotonic=monotonic,
         ),
         static_hosts=configuration.static_hosts,
         hosts_file=HostsFile(),
         dns_ttl_s=configuration.dns_ttl_s,
-        monotonic=time.monotonic,
+        monotonic=monotonic,
         observer=observer,
     )

@@ -50,6 +50,9 @@ DECODING_ERRORS = (
 _MAX_KEPT_BYTES = 2_560
 # Re-entrant: whoever decodes a staple decodes certificates within.
 _ONE_AT_A_TIME = threading.RLock()
+# id-ecPublicKey, and then an OID: the only form that RFC 5480 2.1.1 permits in certificates.
+# cryptography 47 and later read the parameters of a curve that they know, too.
+_NAMED_CURVE = bytes.fromhex("06072a8648ce3d020106")
 # signature_hash of an algorithm that cryptography does not know, MD2 among them: never "", which
 # would say that none is needed.
 UNKNOWN_HASH = "unknown"
@@ -264,6 +267,8 @@ def _read_outside(der: bytes) -> _Outside:
         key = _public_key(certificate)
         key_type, key_bits, key_name, key_flaw = _describe_key(key, certificate)
         spki = _subject_public_key_info(der)
+        if isinstance(key, ec.EllipticCurvePublicKey) and _NAMED_CURVE not in spki[:32]:
+            raise ValueError("the curve is given by its parameters")
         part = "signature algorithm"
         signature_algorithm, signature_hash = _describe_signature(certificate)
     except DECODING_ERRORS as error:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from otpc_policy.app import engine_extra
 from otpc_policy.app.application import build_application
 from otpc_policy.app.engines import engines_from, number_of_engines, share_of_one
 from otpc_policy.app.settings import Settings
@@ -48,6 +49,13 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
     )
     with pytest.raises(ConfigurationError, match=r"engine_ca_file: /missing/ca\.crt"):
         await build_application(settings).engines.start()
+
+
+@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns"])
+async def test_a_service_without_the_engine_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setattr(engine_extra, "find_spec", lambda name: None if name == package else name)
+    with pytest.raises(ConfigurationError, match=rf"{package} missing.*\[engine\].*engine_addresses"):
+        await build_application(Settings()).engines.start()
 
 
 def test_the_suites_to_prove_are_those_that_some_policy_requires() -> None:

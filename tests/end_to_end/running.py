@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from otpc_policy.app.application import build_application
+from otpc_policy.app.application import Engines, build_application
 from otpc_policy.app.serving import Service as ServiceRun
 from otpc_policy.app.serving import serve
 from otpc_policy.app.settings import Settings
@@ -55,9 +55,9 @@ def request_for(partner: Partner | str, at: Listener, **fields: Any) -> pb.Check
 
 
 @contextmanager
-def running_service(settings: Settings, clock: Clock | None = None) -> Iterator[Service]:
-    """Run the service while the context lasts. clock: in place of the machine's."""
-    runner = _Runner(settings, clock)
+def running_service(settings: Settings, clock: Clock | None = None, engines: Engines | None = None) -> Iterator[Service]:
+    """Run the service while the context lasts. clock, engines: in place of the real ones."""
+    runner = _Runner(settings, clock, engines)
     runner.thread.start()
     try:
         if not runner.ready.wait(60) or runner.failure is not None:
@@ -71,9 +71,9 @@ def running_service(settings: Settings, clock: Clock | None = None) -> Iterator[
 
 
 class _Runner:
-    def __init__(self, settings: Settings, clock: Clock | None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None, engines: Engines | None) -> None:
         self._settings = settings
-        self._clock = clock
+        self._clock, self._engines = clock, engines
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.addresses = ("", "")
@@ -94,7 +94,8 @@ class _Runner:
         if self._clock is None:
             await serve(self._settings, ready=self._is_ready, stop=self._stop)
         else:
-            await ServiceRun(build_application(self._settings, clock=self._clock)).run(self._is_ready, self._stop, asyncio.Event())
+            application = build_application(self._settings, clock=self._clock, engines=self._engines)
+            await ServiceRun(application).run(self._is_ready, self._stop, asyncio.Event())
 
     def _is_ready(self, address: str, ops_address: str) -> None:
         self.addresses = (address, ops_address)

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from otpc_policy.app.settings.engine_part import engine_part
+from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import ANCHOR, decision_of, summary
 from tests.end_to_end.partner_world import MovableClock
@@ -40,6 +42,17 @@ def names(world: World) -> Iterator[Names]:
     with dns_server_in_a_thread() as server:
         settings = world.settings(dns_servers=[server.address])
         with running_service(settings, clock) as service:
+            yield Names(service, server, clock)
+
+
+@pytest.fixture(scope="module")
+def ageing_names(world: World) -> Iterator[Names]:
+    """Names whose answers age by the test's clock, in an engine without a process of its own."""
+    clock = MovableClock()
+    with dns_server_in_a_thread() as server:
+        settings = world.settings(dns_servers=[server.address])
+        engine = InProcessEngine(engine_part(settings), monotonic=clock.monotonic)
+        with running_service(settings, clock, engine) as service:
             yield Names(service, server, clock)
 
 
@@ -112,9 +125,9 @@ def test_a_family_that_fails_leaves_the_name_unjudged(world: World, names: Names
 
 def test_while_name_servers_fail_cached_facts_answer_and_nothing_is_measured(
     world: World,
-    names: Names,
+    ageing_names: Names,
 ) -> None:
-    name = "kept.partner.test"
+    names, name = ageing_names, "kept.partner.test"
     with served(world, names, name) as at:
         first = names.service.check(name, at)
         names.server.table[name] = always(Says.SERVFAIL)
