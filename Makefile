@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
+FRONT := .venv-front
+FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains service wire store core measurement ops)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-hostile test-differential lint proto constraints benchmark fuzz image clean
+.PHONY: help run demo test test-front test-hostile test-differential lint proto constraints benchmark fuzz image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -20,7 +22,11 @@ demo: $(VENV)/.run ## Set up, start eight local partners and the service, check 
 	$(BIN)/otpc-policy demo
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/scan/hostile $(OPTIONS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/scan/hostile --ignore tests/front $(OPTIONS)
+
+# The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
+test-front: $(FRONT)/.test $(VENV)/.test ## The tests of what decides, in an environment of its own without the engine
+	OTPC_ENGINE_PYTHON=$(abspath $(BIN)/python) $(FRONT)/bin/python -m pytest -n $(JOBS) --dist loadgroup $(FRONT_TESTS) $(OPTIONS)
 
 test-hostile: $(VENV)/.test ## Hold facts against several hundred hostile servers; a few minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/scan/hostile $(OPTIONS)
@@ -61,7 +67,7 @@ image: ## Build the container image
 	docker build --tag otpc-policy .
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRONT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -77,4 +83,12 @@ $(VENV)/.run: constraints.txt pyproject.toml | $(BIN)/python
 $(VENV)/.test: $(VENV)/.run constraints-dev.txt
 	@echo "Setting up the tools for tests in $(VENV) (once, about a minute) ..."
 	$(PIP) install --quiet --require-hashes --requirement constraints-dev.txt
+	@touch $@
+
+$(FRONT)/.test: constraints-front.txt constraints-front-test.txt pyproject.toml | $(BIN)/python
+	@echo "Setting up the service without the engine in $(FRONT) (once, about a minute) ..."
+	$(PYTHON) -m venv $(FRONT)
+	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement constraints-front.txt
+	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement constraints-front-test.txt
 	@touch $@

@@ -6,9 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
 from tests.support.relay import relay
 from tests.support.servers import TlsOffer, nginx, s_server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("service process")
 
@@ -96,15 +96,7 @@ def _service(folder: Path, **variables: str) -> Iterator[ServiceProcess]:
             finally:
                 process.kill()
         assert process.returncode == 0, errors.read_text(encoding="utf-8")
-        _wait_until(lambda: not [one for one in family if one.exists()])
-
-
-def _wait_until(holds: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait for another process: it has no clock of ours."""
-    give_up_at = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+        wait_until(lambda: not [one for one in family if one.exists()])
 
 
 def test_a_real_partner_is_checked_over_grpc_and_everything_around_it_answers(tmp_path: Path) -> None:
@@ -164,7 +156,7 @@ def test_a_second_signal_ends_the_drain_at_once(tmp_path: Path) -> None:
             silent.settimeout(15)
             held, _ = silent.accept()
             service.process.send_signal(signal.SIGTERM)
-            _wait_until(lambda: any(line["event"] == "draining" for line in service.log_lines()))
+            wait_until(lambda: any(line["event"] == "draining" for line in service.log_lines()))
             service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(10) == 0
             assert call.exception().code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
@@ -180,10 +172,10 @@ def test_sighup_reloads_and_what_cannot_be_used_is_logged_with_file_and_line(tmp
         assert service.metric("otpc_policy_partners") == 1
         (partners / "b.toml").write_text(entry.format("b"))
         service.process.send_signal(signal.SIGHUP)
-        _wait_until(lambda: service.metric("otpc_policy_partners") == 2)
+        wait_until(lambda: service.metric("otpc_policy_partners") == 2)
         (partners / "b.toml").write_text("\nid = 1\n")
         service.process.send_signal(signal.SIGHUP)
-        _wait_until(lambda: service.metric("otpc_policy_config_last_reload_successful") == 0)
+        wait_until(lambda: service.metric("otpc_policy_config_last_reload_successful") == 0)
         assert service.metric("otpc_policy_partners") == 2
         with urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer:
             assert answer.status == 200
@@ -206,13 +198,13 @@ def test_engines_that_are_lost_in_the_middle_of_a_check_fail_no_caller(tmp_path:
         with _service(tmp_path, OTPC_POLICY_TRUST=trust, OTPC_POLICY_STATIC_HOSTS=hosts) as service:
             request = pb.CheckEndpointRequest(host="partner.test", port=at.port)
             calls = [service.checks.CheckEndpoint.future(request, timeout=30) for _ in range(5)]
-            _wait_until(lambda: counts.connections >= 10)
+            wait_until(lambda: counts.connections >= 10)
             lost = service.family()
             for engine in service.engines():
                 os.kill(int(engine.name), sign)
             assert {call.result().decision for call in calls} == {pb.DECISION_ALLOW}
-            _wait_until(lambda: not [one for one in lost if one.exists()])
-            _wait_until(lambda: service.metric("otpc_policy_scan_workers") == 2)
+            wait_until(lambda: not [one for one in lost if one.exists()])
+            wait_until(lambda: service.metric("otpc_policy_scan_workers") == 2)
             assert service.metric('otpc_policy_scans_total{outcome="failed"}') == 0
         events = {line["event"] for line in service.log_lines()}
         assert events >= {"engine lost", "engine ended"}

@@ -2,14 +2,9 @@
 
 import asyncio
 import contextlib
-import os
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,28 +13,11 @@ from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of, summary
 from tests.end_to_end.running import Service, running_service
 from tests.end_to_end.world import World
-from tests.engine.test_process import wait_until
 from tests.engines.lies import LIES
 from tests.engines.lying import lying_engine
-from tests.support.certificates import CertificateAuthority
-from tests.support.loopback import free_port
+from tests.support.engine_program import engine_program, mutual_tls
 from tests.support.servers import TlsOffer, nginx
-
-
-@contextmanager
-def engine(*options: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run `otpc-policy engine` until the context ends."""
-    command = [sys.executable, "-m", "otpc_policy", "engine", *options]
-    opened = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
-    environment = {name: value for name, value in os.environ.items() if "OTPC" not in name}
-    with subprocess.Popen([*command, *opened], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline().startswith("measuring on ")
-            yield process
-        finally:
-            process.terminate()
-            process.wait(30)
+from tests.support.waiting import wait_until
 
 
 def is_ready(service: Service) -> bool:
@@ -55,25 +33,11 @@ def judged(world: World, service: Service) -> pb.CheckEndpointResponse:
 
 
 def test_a_partner_is_judged_through_an_engine_over_mutual_tls(world: World, tmp_path: Path) -> None:
-    authority = CertificateAuthority.create("Engines and fronts")
-    ca = tmp_path / "ca.pem"
-    ca.write_bytes(authority.pem)
-    certificate, key = authority.issue(dns=("localhost",)).write(tmp_path, "engine")
-    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
-    front_certificate, front_key = front.write(tmp_path, "front")
-    port = free_port("127.0.0.1")
-    listen = ("--listen", f"127.0.0.1:{port}", "--tls-client-ca", str(ca))
-    pair = ("--tls-certificate", str(certificate), "--tls-key", str(key))
-    settings = world.settings(
-        engine_addresses=[f"localhost:{port}"],
-        engine_certificate_file=front_certificate,
-        engine_key_file=front_key,
-        engine_ca_file=ca,
-    )
-    with running_service(settings) as service:
+    keys = mutual_tls(tmp_path)
+    with running_service(world.settings(**keys.settings)) as service:
         assert not is_ready(service)
         for _ in range(2):
-            with engine(*listen, *pair):
+            with engine_program(*keys.options):
                 wait_until(lambda: is_ready(service), 30)
                 response = judged(world, service)
                 assert decision_of(response) == "ALLOW", summary(response)
@@ -83,7 +47,7 @@ def test_a_partner_is_judged_through_an_engine_over_mutual_tls(world: World, tmp
 def test_without_its_engine_the_service_judges_nothing_and_says_so(world: World, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/engine"
     with running_service(world.settings(engine_addresses=[address])) as service:
-        with engine("--listen", address):
+        with engine_program("--listen", address):
             wait_until(lambda: is_ready(service))
         wait_until(lambda: not is_ready(service))
         response = judged(world, service)

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.engine.serving import start
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
 from tests.support.servers import TlsOffer, s_server
+from tests.support.waiting import wait_until
 
 SETTINGS = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1})
 
@@ -67,14 +67,6 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_until(holds: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait for another process: it has no clock of ours."""
-    give_up_at = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
 
 
 async def test_a_real_server_is_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:

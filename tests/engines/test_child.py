@@ -19,11 +19,12 @@ from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
 from otpc_policy.engines.pool import EnginePool
 from tests.engine.serving import VETTING, vetted
-from tests.engine.test_process import children, is_running, wait_until
+from tests.engine.test_process import children, is_running
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener
 from tests.support.relay import relay
 from tests.support.servers import TlsOffer, nginx
+from tests.support.waiting import wait_until
 
 SETTINGS = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1})
 
