@@ -48,6 +48,7 @@ proto: $(VENV)/.test ## Write the code generated from protos again
 benchmark: $(VENV)/.test ## Cold check beside today's tools, a thousand at once, warm path against a bare echo, ten thousand partners
 	$(BIN)/python -m tests.benchmarks.cold --everything
 	$(BIN)/python -m tests.benchmarks.crowd
+	$(BIN)/python -m tests.benchmarks.interference
 	$(BIN)/python -m tests.benchmarks.warm
 	$(BIN)/python -m tests.benchmarks.partners
 
