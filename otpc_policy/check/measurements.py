@@ -212,9 +212,9 @@ class Measurements:
         if not addresses:
             return ()
         endpoint, depth = wanted.endpoint, wanted.depth
-        revision = self._scanner.probe_revision
         keys: list[FactsKey] = []
         for address in addresses:
+            revision = self._scanner.probe_revision(address)
             keys += _facts_keys(endpoint, address.text, depth, revision)
         try:
             stored = await self._store.get_many(keys)
@@ -294,7 +294,8 @@ class Measurements:
         if self._closing:
             raise ServiceUnavailable("the service is draining")
         endpoint, depth = wanted.endpoint, wanted.depth
-        key = _facts_keys(endpoint, address.text, depth, self._scanner.probe_revision)[0]
+        revision = self._scanner.probe_revision(address)
+        key = _facts_keys(endpoint, address.text, depth, revision)[0]
         is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
         join = self._flights.join_new if is_refresh else self._flights.join
         flight, boarding = join(key, lambda: self._measure(endpoint, depth, address, key))
@@ -326,13 +327,16 @@ class Measurements:
     async def _keep(self, key: FactsKey, stored: StoredFacts) -> None:
         if self._flights.is_outdated(key):
             return
+        # Who was to measure may have been lost, and another release measured in its place.
+        revision = stored.facts.probe_revision or key.probe_revision
+        measured = key._replace(probe_revision=revision)
         try:
-            await self._store.put(key, stored)
+            await self._store.put(measured, stored)
         except StoreUnavailable:
             return
         if self._flights.is_outdated(key):
             # Invalidated while they were on their way into the store, maybe ahead of them.
-            await self._forget(key)
+            await self._forget(measured)
 
     async def _forget(self, key: FactsKey) -> None:
         try:

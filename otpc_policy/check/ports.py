@@ -27,13 +27,13 @@ class Resolver(Protocol):
 class Scanner(Protocol):
     """Measures one address. Raises Overloaded if it has no room; anything else it raises is a bug.
 
-    probe_revision: facts of another revision may differ though the server is the same.
+    probe_revision: of whoever would measure the address now. Facts of another revision may differ
+    though the server is the same.
     partial: what a measurement under way has found so far, all else unknown; None if none is, or
     nothing is at hand within a small part of a second.
     """
 
-    @property
-    def probe_revision(self) -> str: ...
+    def probe_revision(self, address: VettedAddress) -> str: ...
     async def measure(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts: ...

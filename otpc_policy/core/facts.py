@@ -228,6 +228,7 @@ class AddressFacts:
     remarks: for people: what could not be seen and why, protocol violations met.
     intolerances: for people: what the server dislikes in a client, and how it was measured all the same. trace: connection by connection.
     deep: None unless a DEEP measurement was carried out.
+    probe_revision: of the probes that measured; empty in facts that were written by hand.
     """
 
     address: str
@@ -247,6 +248,7 @@ class AddressFacts:
     intolerances: tuple[str, ...] = ()
     trace: tuple[TraceStep, ...] = ()
     deep: DeepFacts | None = None
+    probe_revision: str = ""
 
     def version(self, version: TlsVersion) -> VersionFact:
         """Return the fact about a version; unknown where it was not asked about."""

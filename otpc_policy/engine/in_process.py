@@ -35,8 +35,7 @@ class InProcessEngine:
         vetting = AddressVetting(configuration.allow_networks)
         self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 
-    @property
-    def probe_revision(self) -> str:
+    def probe_revision(self, _address: VettedAddress) -> str:
         """See measurement.revision."""
         return PROBE_REVISION
 

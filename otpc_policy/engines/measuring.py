@@ -16,7 +16,11 @@ from google.protobuf.message import DecodeError
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.errors import EngineFailed
 from otpc_policy.engines.ports import Report, Target, Terms
-from otpc_policy.engines.status import error_of, raise_lost_unless_cancelled
+from otpc_policy.engines.status import (
+    error_of,
+    is_being_cancelled,
+    raise_lost_unless_cancelled,
+)
 from otpc_policy.measurement.checks import at_most, read_text, require
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.engine_lied import EngineLied
@@ -56,6 +60,7 @@ class MeasureCall:
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
         self._stage = 0
         self._unknown_messages = 0
+        self._revision = ""
 
     async def run(self, terms: Terms) -> Report:
         """Return the final report. Raises Overloaded, EngineLost, EngineFailed, EngineLied."""
@@ -88,6 +93,10 @@ class MeasureCall:
                 await self._write(_ASK)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 self._give(None)
+            except asyncio.CancelledError:
+                self._give(None)
+                if is_being_cancelled():
+                    raise
         else:
             wanted = self._wanted
         return await asyncio.shield(wanted)
@@ -121,7 +130,7 @@ class MeasureCall:
         except DecodeError:
             raise EngineLied("MeasureResponse: not a message") from None
         require_echo(response.target, self._start.target)
-        read_text(response.probe_revision, "probe_revision")
+        self._revision = read_text(response.probe_revision, "probe_revision")
         return response
 
     async def _why_it_ended(self) -> Exception:
@@ -144,7 +153,12 @@ class MeasureCall:
         self._give(self._facts(message.facts) if message.HasField("facts") else None)
 
     def _facts(self, message: pb.AddressFacts) -> AddressFacts:
-        return decode_facts(message, address=self._target.address.text, depth=self._target.depth)
+        return decode_facts(
+            message,
+            address=self._target.address.text,
+            depth=self._target.depth,
+            probe_revision=self._revision,
+        )
 
     def _take_progress(self, stage: int, terms: Terms, until_s: float) -> float:
         """Return until when the next message must come."""

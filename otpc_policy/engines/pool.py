@@ -81,11 +81,17 @@ class EnginePool:
         )
         self._log = structlog.get_logger("otpc_policy.engines")
 
-    @property
-    def probe_revision(self) -> str:
-        """That of the engines; while several releases measure side by side, the highest."""
-        reported = {one.state.probe_revision for one in self._fleet.engines if one.is_up}
-        return max(reported, default=PROBE_REVISION)
+    def probe_revision(self, address: VettedAddress) -> str:
+        """Return that of the engine that the address names, the last one it reported.
+
+        Before any engine has reported one, it is this program's.
+        """
+        engines = [one for one in self._fleet.engines if one.state.probe_revision]
+        up = [one for one in engines if one.is_up] or engines
+        revisions = {one.state.probe_revision for one in up}
+        if len(revisions) > 1:  # while one release takes the place of another
+            return next(iter(ranked(address.text, up))).state.probe_revision
+        return revisions.pop() if revisions else PROBE_REVISION
 
     @property
     def queued(self) -> int:

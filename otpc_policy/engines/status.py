@@ -62,6 +62,14 @@ def _details(error: grpc.aio.AioRpcError) -> tuple[str, timedelta]:
 
 def raise_lost_unless_cancelled() -> None:
     """Raise EngineLost where a call was cancelled and its task was not: its channel is closed."""
-    task = asyncio.current_task()
-    if task is not None and not task.cancelling():
+    if not is_being_cancelled():
         raise EngineLost("the channel to the engine is closed") from None
+
+
+def is_being_cancelled() -> bool:
+    """Tell whether a CancelledError is for the task itself.
+
+    gRPC raises the same in whoever uses a call that somebody else has cancelled.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

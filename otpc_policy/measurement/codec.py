@@ -66,8 +66,12 @@ def encode_facts(facts: AddressFacts) -> pb.AddressFacts:
     return message
 
 
-def decode_facts(message: pb.AddressFacts, *, address: str, depth: Depth) -> AddressFacts:
-    """Return the facts of a message. address, depth: of the target that it is about.
+def decode_facts(
+    message: pb.AddressFacts, *, address: str, depth: Depth, probe_revision: str
+) -> AddressFacts:
+    """Return the facts of a message.
+
+    address, depth: of the target that it is about. probe_revision: of the engine.
 
     Raises EngineLied.
     """
@@ -77,6 +81,7 @@ def decode_facts(message: pb.AddressFacts, *, address: str, depth: Depth) -> Add
         require(not is_deep and not message.vulnerabilities, "deep: not asked for")
     return AddressFacts(
         address=address,
+        probe_revision=probe_revision,
         observed_at=read_instant(message.observed_at, "observed_at"),
         duration=read_duration(message.duration, "duration"),
         connections_used=read_count(message.connections_used, MAX_CONNECTIONS, "connections_used"),

@@ -40,11 +40,6 @@ class SslyzeScanner:
         self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
 
     @property
-    def probe_revision(self) -> str:
-        """Part of the key that facts are stored under."""
-        return PROBE_REVISION
-
-    @property
     def ready(self) -> bool:
         """At least one worker can be asked."""
         return self._pool.workers_alive > 0
@@ -156,6 +151,7 @@ def _facts(scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: 
         tls=_tls_service(measured),
         intolerances=intolerances(measured),
         trace=scan.trace(),
+        probe_revision=PROBE_REVISION,
     )
     if not measured.accepted:
         return replace(facts, remarks=remarks(measured, (), ()))

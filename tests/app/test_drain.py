@@ -31,7 +31,9 @@ class GatedEngines:
         self.queued = 0
         self.resolving = 0
         self.reaped = False
-        self.probe_revision = "1"
+
+    def probe_revision(self, address: VettedAddress) -> str:
+        return "1"
 
     async def start(self) -> None:
         self.workers_alive = 1

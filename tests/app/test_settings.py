@@ -17,7 +17,7 @@ from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 
-EXAMPLE = Path(__file__).parent.parent / "deploy" / "otpc-policy.example.toml"
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
 
 

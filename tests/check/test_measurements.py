@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -201,8 +201,20 @@ async def test_facts_of_another_revision_of_the_probes_are_not_used() -> None:
     world = World()
     asking = ask(world)
     await asking()
-    world.probe_revision = "2"
+    world.revision = "2"
     assert ways(await asking()) == [Boarding.BEGAN]
+    assert ways(await asking()) == [None]
+
+
+async def test_facts_are_kept_for_the_revision_that_measured() -> None:
+    def by_another_release(address: str, at: datetime) -> AddressFacts:
+        return replace(compliant(address, at), probe_revision="2")
+
+    world = World(facts=by_another_release)
+    asking = ask(world)
+    assert ways(await asking()) == [Boarding.BEGAN]
+    assert ways(await asking()) == [Boarding.BEGAN]
+    world.revision = "2"
     assert ways(await asking()) == [None]
 
 

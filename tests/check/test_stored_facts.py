@@ -36,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "deployments": (deployment(chain=(b"x",)),),
     "client_auth": ClientAuth.REQUIRED,
     "http": HttpService.UNKNOWN,
+    "probe_revision": "2",
     "vulnerabilities": (VulnerabilityFact(Vulnerability.ROBOT, Support.NO),),
     "remarks": ("a remark",),
     "intolerances": ("a remark",),

@@ -93,7 +93,7 @@ class World:
     is_known: bool = False
     fresh_resolution: Resolution | None = None
     asked_fresh: int = 0
-    probe_revision: str = "1"
+    revision: str = "1"
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
@@ -130,6 +130,9 @@ class World:
         if self.error is not None:
             raise self.error
         return replace(self.facts(address.text, self.at), depth=depth)
+
+    def probe_revision(self, _address: VettedAddress) -> str:
+        return self.revision
 
     async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

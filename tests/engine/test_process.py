@@ -79,7 +79,12 @@ async def test_a_real_server_is_measured_and_nothing_is_left_behind(tmp_path: Pa
             call = stub.Measure()
             await call.write(start(address=at.address, port=at.port))
             message = await call.read()
-    facts = decode_facts(message.final_report.facts, address=at.address, depth=Depth.STANDARD)
+    facts = decode_facts(
+        message.final_report.facts,
+        address=at.address,
+        depth=Depth.STANDARD,
+        probe_revision=message.probe_revision,
+    )
     assert facts.reachable is Support.YES
     assert any(one.chain == offer.certificates[0].chain_der for one in facts.deployments)
     wait_until(lambda: not any(map(is_running, workers)))

@@ -49,7 +49,12 @@ async def test_a_measurement_ends_with_its_facts_and_an_echo(tmp_path: Path) -> 
         (final,) = await replies(service.stub.Measure(), start())
     assert final.probe_revision == PROBE_REVISION
     assert final.target == target()
-    facts = decode_facts(final.final_report.facts, address="127.0.0.1", depth=Depth.STANDARD)
+    facts = decode_facts(
+        final.final_report.facts,
+        address="127.0.0.1",
+        depth=Depth.STANDARD,
+        probe_revision=final.probe_revision,
+    )
     assert facts.deployments == make_address().deployments
 
 

@@ -48,7 +48,11 @@ async def test_facts_come_back_dated_by_the_front(tmp_path: Path) -> None:
         report = await client.measure(TARGET, TERMS, left_standard_part=ignored)
     in_order = sorted(make_address().cipher_suites, key=lambda one: (one.version, one.code_point))
     assert report.facts == replace(
-        make_address(), address="127.0.0.1", observed_at=LATER, cipher_suites=tuple(in_order)
+        make_address(),
+        address="127.0.0.1",
+        observed_at=LATER,
+        cipher_suites=tuple(in_order),
+        probe_revision=PROBE_REVISION,
     )
     assert world.deadlines == (20, 60)
 
@@ -194,3 +198,21 @@ async def test_the_state_is_what_the_engine_reports(tmp_path: Path) -> None:
     assert client.state == EngineState(
         probe_revision=PROBE_REVISION, queued=3, workers_alive=2, concurrent_scans=32
     )
+
+
+async def test_a_call_that_ends_as_somebody_asks_cancels_nobody(tmp_path: Path) -> None:
+    """gRPC raises CancelledError in every user of a call that somebody cancelled."""
+    world = World()
+    async with connected(world, tmp_path) as (client, _):
+        for _attempt in range(30):
+            world.begun.clear()
+            measurement = asyncio.create_task(
+                client.measure(TARGET, TERMS, left_standard_part=ignored)
+            )
+            await world.begun.wait()
+            asking = asyncio.create_task(client.partial(TARGET))
+            await asyncio.sleep(0)
+            client.give_up()
+            assert await asking is None
+            with pytest.raises(EngineLost):
+                await measurement

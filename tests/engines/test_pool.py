@@ -19,6 +19,7 @@ from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
 from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.measurement.revision import PROBE_REVISION
 from tests.engine.serving import LOOPBACK, vetted
 from tests.support.facts import make_address
 
@@ -279,6 +280,39 @@ async def test_workers_and_queues_are_those_of_all_engines() -> None:
         assert (pool.workers_alive, pool.queued) == (4, 6)
         engines[0].is_up = False
         assert pool.workers_alive == 2
+
+
+# -- revisions -----------------------------------------------------------------------------------
+
+
+def of_revisions(*revisions: str) -> list[FakeEngine]:
+    return [
+        FakeEngine(
+            name=f"engine-{number}", answer=answering, state=EngineState(probe_revision=revision)
+        )
+        for number, revision in enumerate(revisions)
+    ]
+
+
+async def test_the_revision_is_that_of_the_engine_which_would_measure() -> None:
+    engines = of_revisions("1", "2", "3")
+    async with pool_of(*engines) as (pool, _):
+        for number in range(1, 20):
+            address = vetted(f"127.0.0.{number}")
+            first, second, _third = ranked(address.text, engines)
+            assert pool.probe_revision(address) == first.state.probe_revision
+            first.is_up = False
+            assert pool.probe_revision(address) == second.state.probe_revision
+            first.is_up = True
+
+
+async def test_without_an_engine_the_last_revision_reported_stands() -> None:
+    (only,) = engines = of_revisions("7")
+    async with pool_of(*engines) as (pool, _):
+        only.is_up = False
+        assert pool.probe_revision(ADDRESS) == "7"
+    async with pool_of(*of_revisions("")) as (pool, _):
+        assert pool.probe_revision(ADDRESS) == PROBE_REVISION
 
 
 # -- names ---------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def sent(facts: AddressFacts) -> pb.AddressFacts:
 
 
 def received(message: pb.AddressFacts, facts: AddressFacts) -> AddressFacts:
-    return decode_facts(message, address=facts.address, depth=facts.depth)
+    return decode_facts(
+        message, address=facts.address, depth=facts.depth, probe_revision=facts.probe_revision
+    )
 
 
 def there_and_back(facts: AddressFacts) -> AddressFacts:
