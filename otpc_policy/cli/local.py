@@ -11,17 +11,17 @@ from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
-from otpc_policy.server import build_application
-from otpc_policy.service.request_id import new_id
-from otpc_policy.settings import LogFormat, LogLevel, Settings
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire import (
+from otpc_policy.rpc.convert import (
     check_response,
     parse_check_request,
     parse_validate_request,
     policy_message,
     validate_response,
 )
+from otpc_policy.rpc.request_id import new_id
+from otpc_policy.server import build_application
+from otpc_policy.settings import LogFormat, LogLevel, Settings
+from otpc_policy.v1 import policy_pb2 as pb
 
 
 def check_locally(

@@ -26,13 +26,13 @@ from otpc_policy.engine.egress.dns import DnsClient
 from otpc_policy.engine.egress.hosts_file import HostsFile
 from otpc_policy.engine.egress.resolver import EgressResolver, LookUpObserver
 from otpc_policy.engine.egress.selection import AddressSelection
-from otpc_policy.metrics import Metrics
+from otpc_policy.ops.metrics import Metrics
 from otpc_policy.policy.registry import finding_codes
+from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
 from otpc_policy.server.clock import SystemClock
-from otpc_policy.service.registration import RPC_METHODS
 from otpc_policy.settings import AddressFamilies, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.store.memory import MemoryFactsStore
 

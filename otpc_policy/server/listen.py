@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import grpc
 
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.service.interceptor import CallInterceptor
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.settings import Settings, split_address
 
 # A chain of 256 KiB, as many anchors, and room; the default of 4 MiB would only serve abuse.

@@ -11,18 +11,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
+from otpc_policy.rpc.health import Health
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.policy_check import PolicyCheckServicer
+from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
 from otpc_policy.server.clock import SystemClock
-from otpc_policy.service.decision_log import DecisionLog
-from otpc_policy.service.health import Health
-from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.service.policy_check import PolicyCheckServicer
-from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.chains.case import ChainCase
-from tests.service.serving import FakeCounters, serving
+from tests.rpc.serving import FakeCounters, serving
 
 
 def trust_of(cases: Sequence[ChainCase]) -> Trust:

@@ -3,8 +3,8 @@
 import pytest
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.server.listen import bind, build_server
-from otpc_policy.service.interceptor import CallInterceptor
 from otpc_policy.settings import Settings
 
 
