@@ -24,7 +24,11 @@ class Health:
     async def set_serving(self, serving: bool) -> None:
         """Announce the state to callers and watchers."""
         self._announced = True
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        status = (
+            health_pb2.HealthCheckResponse.SERVING
+            if serving
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
         for service in self._services:
             await self._servicer.set(service, status)
 
@@ -35,7 +39,10 @@ class Health:
 
     def method_handlers(self) -> Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]:
         """Return the handlers by method name."""
-        parse, serialise = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+        parse, serialise = (
+            health_pb2.HealthCheckRequest.FromString,
+            health_pb2.HealthCheckResponse.SerializeToString,
+        )
         return {
             "Check": grpc.unary_unary_rpc_method_handler(self._check, parse, serialise),
             "Watch": grpc.unary_stream_rpc_method_handler(self._watch, parse, serialise),

@@ -66,12 +66,17 @@ class PolicyAdminServicer:
             raise undecodable("ReloadPoliciesRequest") from None
         before = self._reloads.current.revision
         try:
-            generation = await (self._reloads.validate() if message.validate_only else self._reloads.reload("call"))
+            generation = await (
+                self._reloads.validate() if message.validate_only else self._reloads.reload("call")
+            )
         except ConfigurationError as error:
             raise ConfigurationRefused(error.problems) from None
         policies = generation.policies
         return pb.ReloadPoliciesResponse(
-            policies=(policy_message(policy, is_default=policy.name == policies.default_name) for policy in policies.ordered()),
+            policies=(
+                policy_message(policy, is_default=policy.name == policies.default_name)
+                for policy in policies.ordered()
+            ),
             configuration_revision=generation.revision,
             changed=generation.revision != before,
             partner_count=len(generation.partners),
@@ -80,7 +85,9 @@ class PolicyAdminServicer:
     def _authorise(self, context: Context) -> None:
         if not self._callers:
             return
-        identities = {one.decode("utf-8", "replace") for one in context.auth_context().get(_IDENTITIES, ())}
+        identities = {
+            one.decode("utf-8", "replace") for one in context.auth_context().get(_IDENTITIES, ())
+        }
         if not identities:
             raise CallerUnknown
         if not identities & self._callers:

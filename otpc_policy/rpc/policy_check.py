@@ -70,7 +70,12 @@ class PolicyCheckServicer:
 
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
-        return await self._answers.answer(read_check_request(request), self._generation(), wait_s=self._wait_s(context), rpc="CheckEndpoint")
+        return await self._answers.answer(
+            read_check_request(request),
+            self._generation(),
+            wait_s=self._wait_s(context),
+            rpc="CheckEndpoint",
+        )
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items side by side, identical ones answered once."""
@@ -78,10 +83,20 @@ class PolicyCheckServicer:
         wait_s, generation = self._wait_s(context), self._generation()
         parsed = [_parsed_or_error(item) for item in items]
         distinct = dict.fromkeys(one for one in parsed if isinstance(one, ParsedCheck))
-        outcomes = dict(zip(distinct, await asyncio.gather(*(self._outcome(one, generation, wait_s) for one in distinct)), strict=True))
+        outcomes = dict(
+            zip(
+                distinct,
+                await asyncio.gather(*(self._outcome(one, generation, wait_s) for one in distinct)),
+                strict=True,
+            )
+        )
         response = pb.BatchCheckEndpointsResponse()
         for index, one in enumerate(parsed):
-            result = outcomes[one] if isinstance(one, ParsedCheck) else pb.BatchCheckEndpointsResult(error=one)
+            result = (
+                outcomes[one]
+                if isinstance(one, ParsedCheck)
+                else pb.BatchCheckEndpointsResult(error=one)
+            )
             response.results.add(request_index=index).MergeFrom(result)
         return response.SerializeToString()
 
@@ -125,7 +140,9 @@ class PolicyCheckServicer:
         """GetPolicy."""
         policies = self._generation().policies
         policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
-        message = policy_message(policy, is_default=policy.name == policies.default_name, with_document=True)
+        message = policy_message(
+            policy, is_default=policy.name == policies.default_name, with_document=True
+        )
         return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
@@ -136,14 +153,21 @@ class PolicyCheckServicer:
         rest = [policy for policy in policies.ordered() if policy.name > after]
         page = rest[:size]
         return pb.ListPoliciesResponse(
-            policies=(policy_message(policy, is_default=policy.name == policies.default_name) for policy in page),
+            policies=(
+                policy_message(policy, is_default=policy.name == policies.default_name)
+                for policy in page
+            ),
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
         ).SerializeToString()
 
-    async def _outcome(self, parsed: ParsedCheck, generation: Catalog, wait_s: float) -> pb.BatchCheckEndpointsResult:
+    async def _outcome(
+        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
+    ) -> pb.BatchCheckEndpointsResult:
         """Return the outcome of one item. A bug in one item is that item's error too, so this is its outermost frame."""
         try:
-            body = await self._answers.answer(parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints")
+            body = await self._answers.answer(
+                parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
+            )
         except Exception as error:
             if not is_expected(error):
                 log.exception("item of a batch failed", request_id=current_request_id.get())
@@ -152,7 +176,11 @@ class PolicyCheckServicer:
 
     def _wait_s(self, context: Context) -> float:
         remaining_s: float | None = context.time_remaining()
-        return self._default_wait_s if remaining_s is None else max(0.0, remaining_s * (1 - _DEADLINE_ROUNDING) - self._deadline_reserve_s)
+        return (
+            self._default_wait_s
+            if remaining_s is None
+            else max(0.0, remaining_s * (1 - _DEADLINE_ROUNDING) - self._deadline_reserve_s)
+        )
 
 
 def _parse(kind: type[_M], raw: bytes) -> _M:
@@ -177,4 +205,6 @@ def _name_in(token: str) -> str:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise InvalidRequest([FieldViolation("page_token", "comes from no answer of this method")]) from None
+        raise InvalidRequest(
+            [FieldViolation("page_token", "comes from no answer of this method")]
+        ) from None

@@ -19,7 +19,11 @@ POLICY_CHECK_SERVICE: str = _CHECK.full_name
 POLICY_ADMIN_SERVICE: str = _ADMIN.full_name
 
 RPC_METHODS: tuple[tuple[str, str], ...] = (
-    *((service.full_name, method.name) for service in (_CHECK, _ADMIN) for method in service.methods),
+    *(
+        (service.full_name, method.name)
+        for service in (_CHECK, _ADMIN)
+        for method in service.methods
+    ),
     (HEALTH_SERVICE, "Check"),
     (HEALTH_SERVICE, "Watch"),
     (reflection.SERVICE_NAME, "ServerReflectionInfo"),
@@ -29,7 +33,12 @@ RPC_METHODS: tuple[tuple[str, str], ...] = (
 
 
 def add_services(
-    server: grpc.aio.Server, *, policy_check: PolicyCheckServicer, policy_admin: PolicyAdminServicer | None = None, health: Health, with_reflection: bool
+    server: grpc.aio.Server,
+    *,
+    policy_check: PolicyCheckServicer,
+    policy_admin: PolicyAdminServicer | None = None,
+    health: Health,
+    with_reflection: bool,
 ) -> None:
     """Register everything. The server must have been built with the CallInterceptor: it holds the status table, without it errors leak.
 
@@ -48,19 +57,29 @@ def add_services(
                     "ListPolicies": raw(policy_check.list_policies),
                 },
             ),
-            grpc.method_handlers_generic_handler(POLICY_ADMIN_SERVICE, _admin_handlers(policy_admin)),
+            grpc.method_handlers_generic_handler(
+                POLICY_ADMIN_SERVICE, _admin_handlers(policy_admin)
+            ),
             grpc.method_handlers_generic_handler(HEALTH_SERVICE, dict(health.method_handlers())),
         )
     )
     if with_reflection:
-        reflection.enable_server_reflection((POLICY_CHECK_SERVICE, POLICY_ADMIN_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME), server)
+        reflection.enable_server_reflection(
+            (POLICY_CHECK_SERVICE, POLICY_ADMIN_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME),
+            server,
+        )
 
 
-def _admin_handlers(policy_admin: PolicyAdminServicer | None) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+def _admin_handlers(
+    policy_admin: PolicyAdminServicer | None,
+) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
     raw = grpc.unary_unary_rpc_method_handler
     if policy_admin is None:
         return {method.name: raw(_admin_is_off) for method in _ADMIN.methods}
-    return {"InvalidateResults": raw(policy_admin.invalidate_results), "ReloadPolicies": raw(policy_admin.reload_policies)}
+    return {
+        "InvalidateResults": raw(policy_admin.invalidate_results),
+        "ReloadPolicies": raw(policy_admin.reload_policies),
+    }
 
 
 async def _admin_is_off(_request: bytes, _context: Context) -> Any:

@@ -11,7 +11,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable, UnknownPolicy
+from otpc_policy.core.errors import (
+    InvalidRequest,
+    OtpcPolicyError,
+    Overloaded,
+    ServiceUnavailable,
+    UnknownPolicy,
+)
 
 ERROR_DOMAIN = "otpc-policy"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -85,7 +91,10 @@ class _Row:
 
 
 def _bad_request(error: InvalidRequest) -> Sequence[Message]:
-    violations = (error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.description) for one in error.violations)
+    violations = (
+        error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.description)
+        for one in error.violations
+    )
     return (error_details_pb2.BadRequest(field_violations=violations),)
 
 
@@ -100,13 +109,19 @@ def _precondition_failure(error: ConfigurationRefused) -> Sequence[Message]:
     told = [one[:_MAX_PROBLEM_CHARACTERS] for one in error.problems[:_MAX_PROBLEMS]]
     if len(error.problems) > _MAX_PROBLEMS:
         told.append(f"and {len(error.problems) - _MAX_PROBLEMS} more; the log has all")
-    violations = (error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=one) for one in told)
+    violations = (
+        error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=one)
+        for one in told
+    )
     return (error_details_pb2.PreconditionFailure(violations=violations),)
 
 
 _TABLE: Mapping[type[Exception], _Row] = {
     InvalidRequest: _Row(
-        grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, "the request is invalid; the details name every violation", details=_bad_request
+        grpc.StatusCode.INVALID_ARGUMENT,
+        Reason.INVALID_REQUEST,
+        "the request is invalid; the details name every violation",
+        details=_bad_request,
     ),
     UnknownPolicy: _Row(
         grpc.StatusCode.NOT_FOUND,
@@ -114,21 +129,48 @@ _TABLE: Mapping[type[Exception], _Row] = {
         "no policy of that name is loaded; ListPolicies tells the names",
         metadata=lambda error: {"policy": error.name[:_MAX_ECHOED_CHARACTERS]},
     ),
-    Overloaded: _Row(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVERLOADED, "no room for another measurement now; ask again later", details=_retry_info),
-    ServiceUnavailable: _Row(grpc.StatusCode.UNAVAILABLE, Reason.SERVICE_UNAVAILABLE, "this process is draining or not ready; another replica may answer"),
-    MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "there is no such method"),
-    AdminServiceOff: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"),
-    CallerUnknown: _Row(grpc.StatusCode.UNAUTHENTICATED, Reason.CALLER_UNKNOWN, "a client certificate with a subjectAltName is needed"),
-    CallerNotPermitted: _Row(grpc.StatusCode.PERMISSION_DENIED, Reason.CALLER_NOT_PERMITTED, "this caller may not do that"),
+    Overloaded: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.OVERLOADED,
+        "no room for another measurement now; ask again later",
+        details=_retry_info,
+    ),
+    ServiceUnavailable: _Row(
+        grpc.StatusCode.UNAVAILABLE,
+        Reason.SERVICE_UNAVAILABLE,
+        "this process is draining or not ready; another replica may answer",
+    ),
+    MethodUnknown: _Row(
+        grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "there is no such method"
+    ),
+    AdminServiceOff: _Row(
+        grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"
+    ),
+    CallerUnknown: _Row(
+        grpc.StatusCode.UNAUTHENTICATED,
+        Reason.CALLER_UNKNOWN,
+        "a client certificate with a subjectAltName is needed",
+    ),
+    CallerNotPermitted: _Row(
+        grpc.StatusCode.PERMISSION_DENIED,
+        Reason.CALLER_NOT_PERMITTED,
+        "this caller may not do that",
+    ),
     ConfigurationRefused: _Row(
         grpc.StatusCode.FAILED_PRECONDITION,
         Reason.CONFIGURATION_REFUSED,
         "the configuration cannot be used and the last good one stays; the details name the problems",
         details=_precondition_failure,
     ),
-    HealthServiceUnknown: _Row(grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "there is no such service here"),
+    HealthServiceUnknown: _Row(
+        grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "there is no such service here"
+    ),
 }
-_BUG = _Row(grpc.StatusCode.INTERNAL, Reason.INTERNAL, "internal error; the operator finds it in the log under the request id")
+_BUG = _Row(
+    grpc.StatusCode.INTERNAL,
+    Reason.INTERNAL,
+    "internal error; the operator finds it in the log under the request id",
+)
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -140,7 +182,11 @@ def is_expected(error: BaseException) -> bool:
 def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
     """Return the rich status for an error: ErrorInfo always, further details as the table says."""
     row = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), _BUG)
-    info = error_details_pb2.ErrorInfo(reason=row.reason, domain=ERROR_DOMAIN, metadata={"request_id": request_id, **row.metadata(error)})
+    info = error_details_pb2.ErrorInfo(
+        reason=row.reason,
+        domain=ERROR_DOMAIN,
+        metadata={"request_id": request_id, **row.metadata(error)},
+    )
     status = status_pb2.Status(code=row.code.value[0], message=row.message)
     for detail in (info, *row.details(error)):
         packed = AnyMessage()

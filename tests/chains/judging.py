@@ -29,7 +29,13 @@ def trust_of(cases: Sequence[ChainCase]) -> Trust:
     """Return the trust in which every case finds its roots, anchors and pins."""
     roots = dict.fromkeys(one.der for case in cases for one in case.roots)
     limits = limits_by_root([one for case in cases for one in case.limits])
-    return Trust(mozilla_roots=tuple(roots), root_limits=limits, entries=tuple(entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins))
+    return Trust(
+        mozilla_roots=tuple(roots),
+        root_limits=limits,
+        entries=tuple(
+            entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins
+        ),
+    )
 
 
 def entry_of(case: ChainCase) -> TrustEntry:
@@ -56,7 +62,10 @@ async def judging(trust: Trust) -> AsyncIterator[Any]:
     )
     health = Health(POLICY_CHECK_SERVICE)
     async with serving(
-        lambda server: add_services(server, policy_check=servicer, health=health, with_reflection=False), CallInterceptor(FakeCounters())
+        lambda server: add_services(
+            server, policy_check=servicer, health=health, with_reflection=False
+        ),
+        CallInterceptor(FakeCounters()),
     ) as channel:
         yield policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -82,4 +91,6 @@ class _NoChecks:
 
 
 def _spki_sha256(certificate: x509.Certificate) -> str:
-    return hashlib.sha256(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return hashlib.sha256(
+        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).hexdigest()

@@ -11,7 +11,12 @@ AT = datetime(2025, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 def record(log: DecisionLog, check_id: str = "c1") -> None:
     log.record(
-        at=AT, rpc="CheckEndpoint", check_id=check_id, request_id="r1", source="CACHE", constant=constant_fields({"endpoint": 'a"b\n:443', "findings": []})
+        at=AT,
+        rpc="CheckEndpoint",
+        check_id=check_id,
+        request_id="r1",
+        source="CACHE",
+        constant=constant_fields({"endpoint": 'a"b\n:443', "findings": []}),
     )
 
 

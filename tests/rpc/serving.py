@@ -32,13 +32,22 @@ class FakeCounters:
         self.handled.append((service, method, code))
         self.ended.set()
 
-    def decided(self, *, rpc: str, decision: Decision, findings: Sequence[Finding], result_age_s: float | None) -> None:
+    def decided(
+        self,
+        *,
+        rpc: str,
+        decision: Decision,
+        findings: Sequence[Finding],
+        result_age_s: float | None,
+    ) -> None:
         assert all(isinstance(finding, Finding) for finding in findings)
         self.decisions.append((rpc, decision, result_age_s))
 
 
 @asynccontextmanager
-async def serving(register: Callable[[grpc.aio.Server], None], interceptor: CallInterceptor) -> AsyncIterator[Any]:
+async def serving(
+    register: Callable[[grpc.aio.Server], None], interceptor: CallInterceptor
+) -> AsyncIterator[Any]:
     """A server with the interceptor, and a channel to it (Any: the stubs demand arguments that gRPC does not)."""
     server = grpc.aio.server(interceptors=(interceptor,), options=(("grpc.so_reuseport", 0),))
     register(server)
@@ -51,10 +60,14 @@ async def serving(register: Callable[[grpc.aio.Server], None], interceptor: Call
         await server.stop(None)
 
 
-def one_method(behaviour: Callable[[bytes, Any], Awaitable[Any]], **codecs: Any) -> Callable[[grpc.aio.Server], None]:
+def one_method(
+    behaviour: Callable[[bytes, Any], Awaitable[Any]], **codecs: Any
+) -> Callable[[grpc.aio.Server], None]:
     """Registers /test.Service/Call."""
     handler = grpc.unary_unary_rpc_method_handler(behaviour, **codecs)
-    return lambda server: server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Call": handler}),))
+    return lambda server: server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, {"Call": handler}),)
+    )
 
 
 @dataclass(frozen=True)

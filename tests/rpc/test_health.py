@@ -15,7 +15,9 @@ Status = health_pb2.HealthCheckResponse
 
 
 def register(health: Health) -> Callable[[grpc.aio.Server], None]:
-    return lambda server: server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, dict(health.method_handlers())),))
+    return lambda server: server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(HEALTH_SERVICE, dict(health.method_handlers())),)
+    )
 
 
 def asking(service: str) -> bytes:
@@ -28,15 +30,27 @@ async def test_both_names_follow_the_state_and_draining_is_for_good() -> None:
     async with serving(register(health), CallInterceptor(FakeCounters())) as channel:
         check = channel.unary_unary(CHECK, None, Status.FromString)
         seen = []
-        for step in (health.set_serving(False), health.set_serving(True), health.drain(), health.set_serving(True)):
+        for step in (
+            health.set_serving(False),
+            health.set_serving(True),
+            health.drain(),
+            health.set_serving(True),
+        ):
             await step
             seen.append([(await check(asking(name))).status for name in ("", "a.Service")])
-    assert seen == [[Status.NOT_SERVING] * 2, [Status.SERVING] * 2, [Status.NOT_SERVING] * 2, [Status.NOT_SERVING] * 2]
+    assert seen == [
+        [Status.NOT_SERVING] * 2,
+        [Status.SERVING] * 2,
+        [Status.NOT_SERVING] * 2,
+        [Status.NOT_SERVING] * 2,
+    ]
 
 
 async def test_before_anything_is_announced_nothing_serves() -> None:
     async with serving(register(Health("a.Service")), CallInterceptor(FakeCounters())) as channel:
-        assert (await channel.unary_unary(CHECK, None, Status.FromString)(asking(""))).status == Status.NOT_SERVING
+        assert (
+            await channel.unary_unary(CHECK, None, Status.FromString)(asking(""))
+        ).status == Status.NOT_SERVING
 
 
 async def test_an_unknown_service_is_not_found_with_error_info() -> None:

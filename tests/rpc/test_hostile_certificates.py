@@ -36,7 +36,9 @@ def servicer() -> PolicyCheckServicer:
     checks: Any = None
     return PolicyCheckServicer(
         checks=checks,
-        generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())),
+        generation=lambda: Catalog(
+            policies=load_builtin_policies(), trust=Trust(mozilla_roots=mozilla_roots())
+        ),
         clock=_Clock(),
         counters=FakeCounters(),
         decisions=DecisionLog(lambda _lines: None),
@@ -59,13 +61,19 @@ def test_the_folder_is_there() -> None:
 
 @pytest.mark.filterwarnings("default")  # cryptography warns of what it tolerates
 @pytest.mark.parametrize("start", range(0, len(FILES), 250))
-async def test_every_file_of_the_vectors_as_der_and_as_pem(servicer: PolicyCheckServicer, start: int) -> None:
+async def test_every_file_of_the_vectors_as_der_and_as_pem(
+    servicer: PolicyCheckServicer, start: int
+) -> None:
     for path in FILES[start : start + 250]:
         content = path.read_bytes()
         as_der = await outcome(servicer, der_chain=pb.DerChain(certificates=[content]))
-        assert as_der == ("DECISION_DENY" if len(content) <= MAX_CHAIN_BYTES else "der_chain.certificates"), path.name
+        assert as_der == (
+            "DECISION_DENY" if len(content) <= MAX_CHAIN_BYTES else "der_chain.certificates"
+        ), path.name
         try:
             text = content.decode()
         except UnicodeDecodeError:
             continue
-        assert await outcome(servicer, pem_bundle=text) in ("DECISION_DENY", "pem_bundle"), path.name
+        assert await outcome(servicer, pem_bundle=text) in ("DECISION_DENY", "pem_bundle"), (
+            path.name
+        )

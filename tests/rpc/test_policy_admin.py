@@ -22,7 +22,12 @@ from tests.rpc.serving import FakeCounters, failure, serving
 
 
 def generation(revision: str) -> Catalog:
-    return Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=()), partners=index(entry("bank", "api.bank.example")), revision=revision)
+    return Catalog(
+        policies=load_builtin_policies(),
+        trust=Trust(mozilla_roots=()),
+        partners=index(entry("bank", "api.bank.example")),
+        revision=revision,
+    )
 
 
 class Engine:
@@ -55,7 +60,11 @@ class FakeContext:
         self._names = names
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return {"x509_subject_alternative_name": [one.encode() for one in self._names]} if self._names else {}
+        return (
+            {"x509_subject_alternative_name": [one.encode() for one in self._names]}
+            if self._names
+            else {}
+        )
 
 
 def context(*names: str) -> Context:
@@ -67,7 +76,9 @@ def servicer(engine: Engine, *callers: str) -> PolicyAdminServicer:
 
 
 @pytest.mark.parametrize(("port", "meant"), [(0, 0), (443, 443), (8443, 8443)])
-async def test_results_are_forgotten_by_canonical_host_and_port_zero_is_every_port(port: int, meant: int) -> None:
+async def test_results_are_forgotten_by_canonical_host_and_port_zero_is_every_port(
+    port: int, meant: int
+) -> None:
     engine = Engine()
     request = pb.InvalidateResultsRequest(host="Bücher.Example.", port=port)
     answer = await servicer(engine).invalidate_results(request.SerializeToString(), context())
@@ -75,7 +86,10 @@ async def test_results_are_forgotten_by_canonical_host_and_port_zero_is_every_po
     assert engine.forgotten == [("xn--bcher-kva.example", meant)]
 
 
-@pytest.mark.parametrize("request_", [pb.InvalidateResultsRequest(), pb.InvalidateResultsRequest(host="a.test", port=-1), b"\xff"])
+@pytest.mark.parametrize(
+    "request_",
+    [pb.InvalidateResultsRequest(), pb.InvalidateResultsRequest(host="a.test", port=-1), b"\xff"],
+)
 async def test_what_cannot_be_meant_is_an_invalid_request(request_: Any) -> None:
     raw = request_ if isinstance(request_, bytes) else request_.SerializeToString()
     with pytest.raises(InvalidRequest):
@@ -84,19 +98,37 @@ async def test_what_cannot_be_meant_is_an_invalid_request(request_: Any) -> None
 
 async def test_a_reload_tells_policies_revision_and_partners() -> None:
     engine = Engine()
-    answer = pb.ReloadPoliciesResponse.FromString(await servicer(engine).reload_policies(b"", context()))
-    assert [one.name for one in answer.policies] == ["mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict"]
+    answer = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(b"", context())
+    )
+    assert [one.name for one in answer.policies] == [
+        "mozilla-intermediate",
+        "otpc-2024-12",
+        "otpc-2024-12-strict",
+    ]
     assert [one.name for one in answer.policies if one.is_default] == ["otpc-2024-12"]
-    assert (answer.configuration_revision, answer.changed, answer.partner_count) == ("second", True, 1)
-    again = pb.ReloadPoliciesResponse.FromString(await servicer(engine).reload_policies(b"", context()))
+    assert (answer.configuration_revision, answer.changed, answer.partner_count) == (
+        "second",
+        True,
+        1,
+    )
+    again = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(b"", context())
+    )
     assert not again.changed
 
 
 async def test_validation_tells_the_same_and_swaps_nothing() -> None:
     engine = Engine()
     request = pb.ReloadPoliciesRequest(validate_only=True).SerializeToString()
-    answer = pb.ReloadPoliciesResponse.FromString(await servicer(engine).reload_policies(request, context()))
-    assert (answer.configuration_revision, answer.changed, engine.current.revision) == ("second", True, "first")
+    answer = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(request, context())
+    )
+    assert (answer.configuration_revision, answer.changed, engine.current.revision) == (
+        "second",
+        True,
+        "first",
+    )
 
 
 @pytest.mark.parametrize("validate_only", [True, False])
@@ -118,12 +150,16 @@ async def test_what_cannot_be_used_is_refused_with_every_problem(validate_only: 
         (("admin.example.com", "spiffe://example.com/admin"), None),
     ],
 )
-async def test_both_methods_are_for_those_whom_the_settings_name(names: tuple[str, ...], refusal: type[Exception] | None) -> None:
+async def test_both_methods_are_for_those_whom_the_settings_name(
+    names: tuple[str, ...], refusal: type[Exception] | None
+) -> None:
     engine = Engine()
     admin = servicer(engine, "spiffe://example.com/admin")
     calls: list[Callable[[], Any]] = [
         lambda: admin.reload_policies(b"", context(*names)),
-        lambda: admin.invalidate_results(pb.InvalidateResultsRequest(host="a.test").SerializeToString(), context(*names)),
+        lambda: admin.invalidate_results(
+            pb.InvalidateResultsRequest(host="a.test").SerializeToString(), context(*names)
+        ),
     ]
     for call in calls:
         if refusal is None:
@@ -134,13 +170,22 @@ async def test_both_methods_are_for_those_whom_the_settings_name(names: tuple[st
     assert bool(engine.forgotten) is (refusal is None)
 
 
-@pytest.mark.parametrize(("engine", "code"), [(None, grpc.StatusCode.UNIMPLEMENTED), (Engine(), grpc.StatusCode.INVALID_ARGUMENT)])
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    [(None, grpc.StatusCode.UNIMPLEMENTED), (Engine(), grpc.StatusCode.INVALID_ARGUMENT)],
+)
 async def test_it_is_off_unless_it_is_given(engine: Engine | None, code: grpc.StatusCode) -> None:
     policy_check: Any = _NoChecks()
 
     def register(server: grpc.aio.Server) -> None:
         admin = servicer(engine) if engine else None
-        add_services(server, policy_check=policy_check, policy_admin=admin, health=Health(POLICY_ADMIN_SERVICE), with_reflection=False)
+        add_services(
+            server,
+            policy_check=policy_check,
+            policy_admin=admin,
+            health=Health(POLICY_ADMIN_SERVICE),
+            with_reflection=False,
+        )
 
     async with serving(register, CallInterceptor(FakeCounters())) as channel:
         stub = policy_pb2_grpc.PolicyAdminServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -150,4 +195,6 @@ async def test_it_is_off_unless_it_is_given(engine: Engine | None, code: grpc.St
 class _NoChecks:
     """Has the five methods and is asked none of them."""
 
-    check_endpoint = batch_check_endpoints = validate_certificate = get_policy = list_policies = None
+    check_endpoint = batch_check_endpoints = validate_certificate = get_policy = list_policies = (
+        None
+    )

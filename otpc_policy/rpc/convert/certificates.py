@@ -48,6 +48,8 @@ def _message(view: CertificateView) -> pb.CertificateObservation:
         not_before_time=to_timestamp(view.not_before),
         not_after_time=to_timestamp(view.not_after),
         subject_alt_names=view.subject_alt_names,
-        public_key=view.key_name if not view.key_bits or view.key_name.endswith(f" {bits}") else f"{view.key_name} {bits}",
+        public_key=view.key_name
+        if not view.key_bits or view.key_name.endswith(f" {bits}")
+        else f"{view.key_name} {bits}",
         signature_algorithm=view.signature_algorithm,
     )

@@ -16,7 +16,14 @@ from otpc_policy.core.facts import (
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.times import to_duration, to_timestamp
-from otpc_policy.rpc.convert.vocabulary import CLIENT_AUTHS, EVIDENCES, HTTP_SERVICES, KEY_TYPES, SUPPORTS, VERSIONS
+from otpc_policy.rpc.convert.vocabulary import (
+    CLIENT_AUTHS,
+    EVIDENCES,
+    HTTP_SERVICES,
+    KEY_TYPES,
+    SUPPORTS,
+    VERSIONS,
+)
 from otpc_policy.v1 import policy_pb2 as pb
 
 
@@ -26,11 +33,22 @@ def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
     An address that belongs to the endpoint and was not measured, or must not be, stands there too: reachable UNKNOWN, with the reason as its remark.
     """
     certificates = CertificateMessages()
-    message = pb.EndpointObservation(canonical_host=facts.host, port=facts.port, addresses=(_address(one, certificates) for one in facts.addresses))
-    not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (*facts.unmeasured, *facts.forbidden)
+    message = pb.EndpointObservation(
+        canonical_host=facts.host,
+        port=facts.port,
+        addresses=(_address(one, certificates) for one in facts.addresses),
+    )
+    not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (
+        *facts.unmeasured,
+        *facts.forbidden,
+    )
     for left_out in not_measured:
         message.addresses.add(
-            address=left_out.address, reachable=pb.SUPPORT_UNKNOWN, client_auth=pb.CLIENT_AUTH_UNKNOWN, http=pb.HTTP_SERVICE_UNKNOWN, remarks=[left_out.reason]
+            address=left_out.address,
+            reachable=pb.SUPPORT_UNKNOWN,
+            client_auth=pb.CLIENT_AUTH_UNKNOWN,
+            http=pb.HTTP_SERVICE_UNKNOWN,
+            remarks=[left_out.reason],
         )
     return message
 
@@ -56,13 +74,19 @@ def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.Addre
 
 def _deep(facts: AddressFacts, deep: DeepFacts) -> pb.DeepObservation:
     return pb.DeepObservation(
-        vulnerabilities=(pb.VulnerabilityObservation(name=one.vulnerability.value, present=SUPPORTS[one.present]) for one in facts.vulnerabilities),
+        vulnerabilities=(
+            pb.VulnerabilityObservation(name=one.vulnerability.value, present=SUPPORTS[one.present])
+            for one in facts.vulnerabilities
+        ),
         early_data=SUPPORTS[deep.early_data],
         fallback_scsv=SUPPORTS[deep.fallback_scsv],
         extended_master_secret=SUPPORTS[deep.extended_master_secret],
         secure_renegotiation=SUPPORTS[deep.secure_renegotiation],
         client_renegotiation=SUPPORTS[deep.client_renegotiation],
-        curves=(pb.CurveObservation(name=one.curve, support=SUPPORTS[one.support]) for one in deep.curves),
+        curves=(
+            pb.CurveObservation(name=one.curve, support=SUPPORTS[one.support])
+            for one in deep.curves
+        ),
         contradictions=deep.contradictions,
         connections_used=deep.connections_used,
         duration=to_duration(deep.duration),
@@ -82,7 +106,11 @@ def _step(step: TraceStep) -> pb.TraceStep:
 
 
 def _version(fact: VersionFact) -> pb.ProtocolObservation:
-    return pb.ProtocolObservation(version=VERSIONS[fact.version], support=SUPPORTS[fact.support], evidence=EVIDENCES[fact.evidence])
+    return pb.ProtocolObservation(
+        version=VERSIONS[fact.version],
+        support=SUPPORTS[fact.support],
+        evidence=EVIDENCES[fact.evidence],
+    )
 
 
 def _cipher_suite(fact: CipherSuiteFact) -> pb.CipherSuiteObservation:
@@ -98,7 +126,9 @@ def _cipher_suite(fact: CipherSuiteFact) -> pb.CipherSuiteObservation:
     )
 
 
-def _deployment(fact: DeploymentFact, certificates: CertificateMessages) -> pb.CertificateDeployment:
+def _deployment(
+    fact: DeploymentFact, certificates: CertificateMessages
+) -> pb.CertificateDeployment:
     return pb.CertificateDeployment(
         version=VERSIONS[fact.version],
         key_type=KEY_TYPES[fact.key_type],

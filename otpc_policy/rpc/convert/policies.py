@@ -30,15 +30,23 @@ def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
 
 
 def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
-    allow, deny, unknown = (None if one is None else to_duration(one) for one in (lifetimes.allow, lifetimes.deny, lifetimes.unknown))
+    allow, deny, unknown = (
+        None if one is None else to_duration(one)
+        for one in (lifetimes.allow, lifetimes.deny, lifetimes.unknown)
+    )
     return pb.ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
 
 
-def applied_partner_message(partner_id: str, partner_policy: Policy | None) -> pb.AppliedPartner | None:
+def applied_partner_message(
+    partner_id: str, partner_policy: Policy | None
+) -> pb.AppliedPartner | None:
     """Return what an answer says about the partner behind it; None where there is none."""
     if not partner_id:
         return None
-    return pb.AppliedPartner(id=partner_id, policy=None if partner_policy is None else applied_policy_message(partner_policy))
+    return pb.AppliedPartner(
+        id=partner_id,
+        policy=None if partner_policy is None else applied_policy_message(partner_policy),
+    )
 
 
 def _rule(rule: RuleSettings) -> pb.PolicyRule:
@@ -46,7 +54,12 @@ def _rule(rule: RuleSettings) -> pb.PolicyRule:
         id=rule.id,
         summary=rule.summary,
         citation=rule.citation,
-        codes=(pb.PolicyRuleCode(code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]) for code, effect in rule.effects.items()),
+        codes=(
+            pb.PolicyRuleCode(
+                code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]
+            )
+            for code, effect in rule.effects.items()
+        ),
         parameters=(f"{name} = {_toml(value)}" for name, value in sorted(rule.parameters.items())),
     )
 

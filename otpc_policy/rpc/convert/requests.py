@@ -33,7 +33,11 @@ _KEPT_REQUESTS = 4096
 _Number = TypeVar("_Number", bound=int)
 _Value = TypeVar("_Value")
 
-_VIEWS: Mapping[pb.View.ValueType, pb.View.ValueType] = {pb.VIEW_UNSPECIFIED: pb.VIEW_BASIC, pb.VIEW_BASIC: pb.VIEW_BASIC, pb.VIEW_FULL: pb.VIEW_FULL}
+_VIEWS: Mapping[pb.View.ValueType, pb.View.ValueType] = {
+    pb.VIEW_UNSPECIFIED: pb.VIEW_BASIC,
+    pb.VIEW_BASIC: pb.VIEW_BASIC,
+    pb.VIEW_FULL: pb.VIEW_FULL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,9 @@ _read_short_check = lru_cache(maxsize=_KEPT_REQUESTS)(_read_check)
 
 def undecodable(message_name: str) -> InvalidRequest:
     """Return the error for bytes that are no such message."""
-    return InvalidRequest([FieldViolation("", f"the bytes are not a valid otpc_policy.v1.{message_name}")])
+    return InvalidRequest(
+        [FieldViolation("", f"the bytes are not a valid otpc_policy.v1.{message_name}")]
+    )
 
 
 def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
@@ -101,14 +107,24 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
     return ParsedCheck(request, view)
 
 
-def parse_batch_request(message: pb.BatchCheckEndpointsRequest) -> Sequence[pb.CheckEndpointRequest]:
+def parse_batch_request(
+    message: pb.BatchCheckEndpointsRequest,
+) -> Sequence[pb.CheckEndpointRequest]:
     """Return the items, 1 to 100 of them. What is wrong inside an item is that item's outcome. Raises InvalidRequest."""
     if not 1 <= len(message.requests) <= MAX_BATCH:
-        raise InvalidRequest([FieldViolation("requests", f"{len(message.requests)} requests; 1 to {MAX_BATCH} are required")])
+        raise InvalidRequest(
+            [
+                FieldViolation(
+                    "requests", f"{len(message.requests)} requests; 1 to {MAX_BATCH} are required"
+                )
+            ]
+        )
     return message.requests
 
 
-def parse_validate_request(message: pb.ValidateCertificateRequest, *, allow_request_anchors: bool) -> ParsedValidation:
+def parse_validate_request(
+    message: pb.ValidateCertificateRequest, *, allow_request_anchors: bool
+) -> ParsedValidation:
     """Return the request as values. Raises InvalidRequest with every violation."""
     violations: list[FieldViolation] = []
     chain = _chain(message, violations)
@@ -141,11 +157,19 @@ def parse_validate_request(message: pb.ValidateCertificateRequest, *, allow_requ
 def parse_page_size(message: pb.ListPoliciesRequest) -> int:
     """Return how many policies a page holds. Raises InvalidRequest. Source: AIP-158, by which too large a size means the largest."""
     if message.page_size < 0:
-        raise InvalidRequest([FieldViolation("page_size", f"{message.page_size} is below 0; 0 means {DEFAULT_PAGE_SIZE}")])
+        raise InvalidRequest(
+            [
+                FieldViolation(
+                    "page_size", f"{message.page_size} is below 0; 0 means {DEFAULT_PAGE_SIZE}"
+                )
+            ]
+        )
     return min(message.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def _known(field: str, number: _Number, values: Mapping[_Number, _Value], violations: list[FieldViolation]) -> _Value | None:
+def _known(
+    field: str, number: _Number, values: Mapping[_Number, _Value], violations: list[FieldViolation]
+) -> _Value | None:
     value = values.get(number)
     if value is None:
         violations.append(FieldViolation(field, f"{number} is not a value of this enum"))
@@ -161,7 +185,11 @@ def _max_age(freshness: pb.Freshness, violations: list[FieldViolation]) -> timed
         violations.append(FieldViolation("freshness.max_age", str(error)))
         return None
     if max_age <= timedelta(0):
-        violations.append(FieldViolation("freshness.max_age", "must be positive; to measure now, use FRESHNESS_MODE_REFRESH"))
+        violations.append(
+            FieldViolation(
+                "freshness.max_age", "must be positive; to measure now, use FRESHNESS_MODE_REFRESH"
+            )
+        )
     return max_age
 
 
@@ -178,7 +206,9 @@ def _max_stale(freshness: pb.Freshness, violations: list[FieldViolation]) -> tim
     return max_stale
 
 
-def _chain(message: pb.ValidateCertificateRequest, violations: list[FieldViolation]) -> tuple[bytes, ...]:
+def _chain(
+    message: pb.ValidateCertificateRequest, violations: list[FieldViolation]
+) -> tuple[bytes, ...]:
     match message.WhichOneof("chain"):
         case "der_chain":
             field, chain = "der_chain.certificates", tuple(message.der_chain.certificates)
@@ -196,30 +226,50 @@ def _chain(message: pb.ValidateCertificateRequest, violations: list[FieldViolati
             violations.append(FieldViolation("chain", "is required: der_chain or pem_bundle"))
             return ()
     if size > MAX_CHAIN_BYTES:
-        violations.append(FieldViolation(field, f"{size} bytes; at most {MAX_CHAIN_BYTES} are accepted"))
+        violations.append(
+            FieldViolation(field, f"{size} bytes; at most {MAX_CHAIN_BYTES} are accepted")
+        )
     elif not chain:
         violations.append(FieldViolation(field, "holds no certificate"))
     if len(chain) > MAX_CERTIFICATES:
-        violations.append(FieldViolation(field, f"{len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted"))
+        violations.append(
+            FieldViolation(
+                field, f"{len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted"
+            )
+        )
     return chain
 
 
-def _anchors(message: pb.ValidateCertificateRequest, violations: list[FieldViolation], *, allowed: bool) -> tuple[bytes, ...]:
+def _anchors(
+    message: pb.ValidateCertificateRequest, violations: list[FieldViolation], *, allowed: bool
+) -> tuple[bytes, ...]:
     anchors = tuple(message.trust_anchors)
     if not anchors:
         return ()
     if not allowed:
-        violations.append(FieldViolation("trust_anchors", "are not accepted: the service's setting allow_request_anchors is off"))
+        violations.append(
+            FieldViolation(
+                "trust_anchors",
+                "are not accepted: the service's setting allow_request_anchors is off",
+            )
+        )
         return ()
     if len(anchors) > MAX_CERTIFICATES or sum(map(len, anchors)) > MAX_CHAIN_BYTES:
-        violations.append(FieldViolation("trust_anchors", f"at most {MAX_CERTIFICATES} certificates and {MAX_CHAIN_BYTES} bytes are accepted"))
+        violations.append(
+            FieldViolation(
+                "trust_anchors",
+                f"at most {MAX_CERTIFICATES} certificates and {MAX_CHAIN_BYTES} bytes are accepted",
+            )
+        )
         return ()
     budget = WorkBudget(_ANCHOR_UNITS)
     for index, anchor in enumerate(anchors):
         try:
             read_certificate(anchor, budget, "the anchor")
         except MalformedCertificate:
-            violations.append(FieldViolation(f"trust_anchors[{index}]", "is not a certificate in DER"))
+            violations.append(
+                FieldViolation(f"trust_anchors[{index}]", "is not a certificate in DER")
+            )
         except TooComplexError:
             continue  # whoever judges the chain has a budget too, and says so
     return anchors

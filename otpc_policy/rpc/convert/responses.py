@@ -102,8 +102,13 @@ def _finding(finding: Finding, view: pb.View.ValueType) -> pb.Finding:
         message=finding.message,
         remediation=finding.remediation,
         citation=finding.citation,
-        evidence=(pb.FindingEvidence(key=one.key, observed=one.observed, expected=one.expected) for one in evidence),
+        evidence=(
+            pb.FindingEvidence(key=one.key, observed=one.observed, expected=one.expected)
+            for one in evidence
+        ),
         certificate_index=finding.certificate_index,
         address=finding.address,
-        waiver_expire_time=None if finding.waiver_ends_at is None else to_timestamp(finding.waiver_ends_at),
+        waiver_expire_time=None
+        if finding.waiver_ends_at is None
+        else to_timestamp(finding.waiver_ends_at),
     )

@@ -53,7 +53,12 @@ def read_duration(message: Duration) -> timedelta:
     Raises ValueError whose text may be shown to the caller.
     """
     seconds, nanos = message.seconds, message.nanos
-    if abs(seconds) > _MAX_DURATION_S or abs(nanos) > _MAX_NANOS or (seconds > 0 > nanos) or (seconds < 0 < nanos):
+    if (
+        abs(seconds) > _MAX_DURATION_S
+        or abs(nanos) > _MAX_NANOS
+        or (seconds > 0 > nanos)
+        or (seconds < 0 < nanos)
+    ):
         raise ValueError("is not a valid google.protobuf.Duration")
     if seconds > _LONGEST.total_seconds():
         return _LONGEST

@@ -36,12 +36,20 @@ class RpcCounters(Protocol):
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Observes and guards every call. log_calls: one access line for each call."""
 
-    def __init__(self, counters: RpcCounters, *, log_calls: bool = False, monotonic: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        counters: RpcCounters,
+        *,
+        log_calls: bool = False,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._counters = counters
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._guarded: dict[str, _Handler] = {}
-        self._unknown = grpc.stream_stream_rpc_method_handler(self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True))
+        self._unknown = grpc.stream_stream_rpc_method_handler(
+            self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True)
+        )
         self._in_flight = 0
         self._idle: asyncio.Event | None = None
 
@@ -65,7 +73,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                     return
 
     async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]], handler_call_details: grpc.HandlerCallDetails
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler:
         """Return the guarded handler of a method; it is built once."""
         method = handler_call_details.method
@@ -80,14 +90,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     def _guarded_handler(self, path: str, handler: _Handler) -> _Handler:
         _, service, method = path.split("/", 2)
         if handler.unary_unary is not None:
-            call = _unary_call(handler.unary_unary, handler.request_deserializer, handler.response_serializer)
+            call = _unary_call(
+                handler.unary_unary, handler.request_deserializer, handler.response_serializer
+            )
             return grpc.unary_unary_rpc_method_handler(self._guard(service, method, call))
         if handler.unary_stream is not None:
-            guarded = self._guard(service, method, _stream_call(handler.unary_stream, handler.request_deserializer), is_stream=True)
-            return grpc.unary_stream_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
+            guarded = self._guard(
+                service,
+                method,
+                _stream_call(handler.unary_stream, handler.request_deserializer),
+                is_stream=True,
+            )
+            return grpc.unary_stream_rpc_method_handler(
+                guarded, response_serializer=handler.response_serializer
+            )
         if handler.stream_stream is not None:
-            guarded = self._guard(service, method, _stream_call(handler.stream_stream, None), is_stream=True)
-            return grpc.stream_stream_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)
+            guarded = self._guard(
+                service, method, _stream_call(handler.stream_stream, None), is_stream=True
+            )
+            return grpc.stream_stream_rpc_method_handler(
+                guarded, handler.request_deserializer, handler.response_serializer
+            )
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
 
     def _ended(self) -> None:
@@ -118,22 +141,40 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 raise
             except Exception as error:
                 if not is_expected(error):
-                    log.exception("call failed", service=service, method=method, request_id=request_id)
+                    log.exception(
+                        "call failed", service=service, method=method, request_id=request_id
+                    )
                 status = status_of(error, request_id)
                 code = code_of(status.code)
-                await context.abort(code, status.message, ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())))
+                await context.abort(
+                    code,
+                    status.message,
+                    ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())),
+                )
             finally:
                 seconds = monotonic() - started_s
                 counters.rpc_handled(service, method, code.name, seconds)
                 if not is_stream:
                     self._ended()
                 if self._log_calls:
-                    log.info("call", service=service, method=method, code=code.name, seconds=round(seconds, 6), request_id=request_id, peer=context.peer())
+                    log.info(
+                        "call",
+                        service=service,
+                        method=method,
+                        code=code.name,
+                        seconds=round(seconds, 6),
+                        request_id=request_id,
+                        peer=context.peer(),
+                    )
 
         return guarded
 
 
-def _unary_call(behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], Any] | None, serialise: Callable[[Any], bytes] | None) -> _Call:
+def _unary_call(
+    behaviour: Callable[[Any, Any], Any],
+    parse: Callable[[bytes], Any] | None,
+    serialise: Callable[[Any], bytes] | None,
+) -> _Call:
     async def call(request: bytes, context: Context) -> Any:
         response = await behaviour(request if parse is None else _parsed(parse, request), context)
         return response if serialise is None else serialise(response)
@@ -141,7 +182,9 @@ def _unary_call(behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], A
     return call
 
 
-def _stream_call(behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], Any] | None) -> _Call:
+def _stream_call(
+    behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], Any] | None
+) -> _Call:
     async def call(request: Any, context: Context) -> None:
         result = behaviour(request if parse is None else _parsed(parse, request), context)
         if not isinstance(result, AsyncIterable):
@@ -157,7 +200,9 @@ def _stream_call(behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], 
     return call
 
 
-_MALFORMED = InvalidRequest([FieldViolation("", "the bytes are not a valid message of this method")])
+_MALFORMED = InvalidRequest(
+    [FieldViolation("", "the bytes are not a valid message of this method")]
+)
 
 
 def _parsed(parse: Callable[[bytes], Any], request: bytes) -> Any:
@@ -173,4 +218,8 @@ async def _no_such_method(_requests: Any, _context: Context) -> None:
 
 def _why_cancelled(context: Context) -> grpc.StatusCode:
     remaining_s: float | None = context.time_remaining()
-    return grpc.StatusCode.DEADLINE_EXCEEDED if remaining_s is not None and remaining_s <= 0 else grpc.StatusCode.CANCELLED
+    return (
+        grpc.StatusCode.DEADLINE_EXCEEDED
+        if remaining_s is not None and remaining_s <= 0
+        else grpc.StatusCode.CANCELLED
+    )

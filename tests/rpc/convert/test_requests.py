@@ -61,7 +61,9 @@ def test_every_field_is_read() -> None:
         port=8443,
         policy="otpc-2024-12-strict",
         server_name="other.example",
-        freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_CACHE_ONLY, max_age=Duration(seconds=60), max_stale=Duration()),
+        freshness=pb.Freshness(
+            mode=pb.FRESHNESS_MODE_CACHE_ONLY, max_age=Duration(seconds=60), max_stale=Duration()
+        ),
         view=pb.VIEW_FULL,
         depth=pb.SCAN_DEPTH_DEEP,
     )
@@ -109,13 +111,26 @@ def test_an_unknown_freshness_mode_is_refused() -> None:
 
 
 def test_all_violations_come_at_once() -> None:
-    message = pb.CheckEndpointRequest(port=70000, server_name="*", freshness=pb.Freshness(max_age=Duration(), max_stale=Duration(seconds=-1)))
+    message = pb.CheckEndpointRequest(
+        port=70000,
+        server_name="*",
+        freshness=pb.Freshness(max_age=Duration(), max_stale=Duration(seconds=-1)),
+    )
     message.view = 77  # type: ignore[assignment]
     message.depth = 78  # type: ignore[assignment]
     message.freshness.mode = 79  # type: ignore[assignment]
     with pytest.raises(InvalidRequest) as error:
         parse_check_request(message)
-    assert sorted(fields(error)) == ["depth", "freshness.max_age", "freshness.max_stale", "freshness.mode", "host", "port", "server_name", "view"]
+    assert sorted(fields(error)) == [
+        "depth",
+        "freshness.max_age",
+        "freshness.max_stale",
+        "freshness.mode",
+        "host",
+        "port",
+        "server_name",
+        "view",
+    ]
 
 
 @pytest.mark.parametrize("raw", [b"\xff", b"\x0a\x05ab", b"\x0a\x01\xff", b"\xff" * 5000])
@@ -140,7 +155,9 @@ def test_a_batch_holds_1_to_100_items(count: int, good: bool) -> None:
         assert fields(error) == ["requests"]
 
 
-@pytest.mark.parametrize(("size", "page"), [(0, 50), (1, 1), (100, 100), (101, 100), (2**31 - 1, 100)])
+@pytest.mark.parametrize(
+    ("size", "page"), [(0, 50), (1, 1), (100, 100), (101, 100), (2**31 - 1, 100)]
+)
 def test_page_sizes(size: int, page: int) -> None:
     assert parse_page_size(pb.ListPoliciesRequest(page_size=size)) == page
 
@@ -158,8 +175,12 @@ def validate(**overrides: Any) -> pb.ValidateCertificateRequest:
 
 
 def test_der_and_pem_give_the_same_chain(issued: Issued) -> None:
-    by_der = parse_validate_request(validate(der_chain=pb.DerChain(certificates=issued.chain_der)), allow_request_anchors=False)
-    by_pem = parse_validate_request(validate(pem_bundle=issued.chain_pem.decode()), allow_request_anchors=False)
+    by_der = parse_validate_request(
+        validate(der_chain=pb.DerChain(certificates=issued.chain_der)), allow_request_anchors=False
+    )
+    by_pem = parse_validate_request(
+        validate(pem_bundle=issued.chain_pem.decode()), allow_request_anchors=False
+    )
     assert by_der == by_pem
     assert by_der == ParsedValidation(ChainRequest(chain=issued.chain_der), pb.VIEW_BASIC)
     asked = by_der.request
@@ -168,7 +189,11 @@ def test_der_and_pem_give_the_same_chain(issued: Issued) -> None:
 
 def test_every_field_of_a_validation_is_read(issued: Issued) -> None:
     message = validate(
-        policy="p", server_name="[2001:DB8::1]", validation_time=Timestamp(seconds=1_700_000_000, nanos=5000), trust_anchors=[issued.der], view=pb.VIEW_FULL
+        policy="p",
+        server_name="[2001:DB8::1]",
+        validation_time=Timestamp(seconds=1_700_000_000, nanos=5000),
+        trust_anchors=[issued.der],
+        view=pb.VIEW_FULL,
     )
     parsed = parse_validate_request(message, allow_request_anchors=True)
     asked = parsed.request
@@ -188,18 +213,34 @@ def test_a_certificate_that_cannot_be_decoded_is_no_error_of_the_request() -> No
     [
         (pb.ValidateCertificateRequest(), "chain", "required"),
         (validate(der_chain=pb.DerChain()), "der_chain.certificates", "no certificate"),
-        (validate(der_chain=pb.DerChain(certificates=[b"x"] * 17)), "der_chain.certificates", "at most 16"),
-        (validate(der_chain=pb.DerChain(certificates=[b"x" * 131_072, b"x" * 131_073])), "der_chain.certificates", "at most 262144"),
+        (
+            validate(der_chain=pb.DerChain(certificates=[b"x"] * 17)),
+            "der_chain.certificates",
+            "at most 16",
+        ),
+        (
+            validate(der_chain=pb.DerChain(certificates=[b"x" * 131_072, b"x" * 131_073])),
+            "der_chain.certificates",
+            "at most 262144",
+        ),
         (validate(pem_bundle=""), "pem_bundle", "no certificate"),
         (validate(pem_bundle="hello"), "pem_bundle", "no certificate"),
         (validate(pem_bundle="ü" * 131_073), "pem_bundle", "at most 262144"),
-        (validate(pem_bundle="-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n" * 17), "pem_bundle", "at most 16"),
+        (
+            validate(
+                pem_bundle="-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n" * 17
+            ),
+            "pem_bundle",
+            "at most 16",
+        ),
         (validate(server_name="a/b"), "server_name", "bare host"),
         (validate(validation_time=Timestamp(nanos=-1)), "validation_time", "Timestamp"),
         (validate(trust_anchors=[b"x"]), "trust_anchors", "allow_request_anchors"),
     ],
 )
-def test_each_bad_field_of_a_validation_is_named(message: pb.ValidateCertificateRequest, field: str, says: str) -> None:
+def test_each_bad_field_of_a_validation_is_named(
+    message: pb.ValidateCertificateRequest, field: str, says: str
+) -> None:
     with pytest.raises(InvalidRequest, match=says) as error:
         parse_validate_request(message, allow_request_anchors=False)
     assert fields(error) == [field]
@@ -207,22 +248,33 @@ def test_each_bad_field_of_a_validation_is_named(message: pb.ValidateCertificate
 
 def test_a_private_key_inside_the_pem_is_refused_and_not_repeated(issued: Issued) -> None:
     with pytest.raises(InvalidRequest, match="private key") as error:
-        parse_validate_request(validate(pem_bundle=(issued.chain_pem + issued.key_pem).decode()), allow_request_anchors=False)
+        parse_validate_request(
+            validate(pem_bundle=(issued.chain_pem + issued.key_pem).decode()),
+            allow_request_anchors=False,
+        )
     assert issued.key_pem.decode().splitlines()[1] not in str(error.value)
 
 
 def test_anchors_must_be_certificates_and_few(issued: Issued) -> None:
     with pytest.raises(InvalidRequest) as error:
-        parse_validate_request(validate(trust_anchors=[issued.der, b"junk", b""]), allow_request_anchors=True)
+        parse_validate_request(
+            validate(trust_anchors=[issued.der, b"junk", b""]), allow_request_anchors=True
+        )
     assert fields(error) == ["trust_anchors[1]", "trust_anchors[2]"]
     with pytest.raises(InvalidRequest, match="at most 16"):
-        parse_validate_request(validate(trust_anchors=[issued.der] * 17), allow_request_anchors=True)
+        parse_validate_request(
+            validate(trust_anchors=[issued.der] * 17), allow_request_anchors=True
+        )
 
 
 def test_an_anchor_that_costs_too_much_to_read_is_left_to_the_judgement() -> None:
     """Whoever asks gets a verdict that says so; what is cheap enough is looked at all the same."""
-    huge = CertificateAuthority.create(excluded_dns=[f"x{number}.test" for number in range(9_000)]).der
-    parsed = parse_validate_request(validate(trust_anchors=[huge, huge]), allow_request_anchors=True)
+    huge = CertificateAuthority.create(
+        excluded_dns=[f"x{number}.test" for number in range(9_000)]
+    ).der
+    parsed = parse_validate_request(
+        validate(trust_anchors=[huge, huge]), allow_request_anchors=True
+    )
     assert parsed.request.trust_anchors == (huge, huge)
     with pytest.raises(InvalidRequest) as error:
         parse_validate_request(validate(trust_anchors=[huge, b"junk"]), allow_request_anchors=True)
@@ -230,7 +282,9 @@ def test_an_anchor_that_costs_too_much_to_read_is_left_to_the_judgement() -> Non
 
 
 def test_all_violations_of_a_validation_come_at_once() -> None:
-    message = pb.ValidateCertificateRequest(server_name="a b", validation_time=Timestamp(seconds=2**62), trust_anchors=[b"x"])
+    message = pb.ValidateCertificateRequest(
+        server_name="a b", validation_time=Timestamp(seconds=2**62), trust_anchors=[b"x"]
+    )
     message.view = 9  # type: ignore[assignment]
     with pytest.raises(InvalidRequest) as error:
         parse_validate_request(message, allow_request_anchors=False)

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from otpc_policy.rpc.convert.times import read_duration, read_timestamp, to_duration, to_timestamp
 
+# hypothesis wants naive bounds
+_FIRST = datetime(1950, 1, 1)  # noqa: DTZ001
+_LAST = datetime(9998, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001
 
-@given(st.datetimes(min_value=datetime(1950, 1, 1), max_value=datetime(9998, 12, 31, 23, 59, 59, 999999), timezones=st.just(UTC)))  # noqa: DTZ001  # hypothesis wants naive bounds
+
+@given(st.datetimes(min_value=_FIRST, max_value=_LAST, timezones=st.just(UTC)))
 def test_instants_survive_the_round_trip(at: datetime) -> None:
     assert read_timestamp(to_timestamp(at)) == at
     assert to_timestamp(at).ToDatetime(tzinfo=UTC) == at
@@ -24,14 +28,34 @@ def test_durations_survive_the_round_trip(length: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "nanos"), [(0, -1), (0, 1_000_000_000), (253_370_764_800, 0), (-(2**63), 0), (2**63 - 1, 0), (-631_152_001, 0), (-62_135_596_800, 0)]
+    ("seconds", "nanos"),
+    [
+        (0, -1),
+        (0, 1_000_000_000),
+        (253_370_764_800, 0),
+        (-(2**63), 0),
+        (2**63 - 1, 0),
+        (-631_152_001, 0),
+        (-62_135_596_800, 0),
+    ],
 )
 def test_bad_instants_are_refused(seconds: int, nanos: int) -> None:
     with pytest.raises(ValueError, match=r"Timestamp|1950"):
         read_timestamp(Timestamp(seconds=seconds, nanos=nanos))
 
 
-@pytest.mark.parametrize(("seconds", "nanos"), [(1, -1), (-1, 1), (315_576_000_001, 0), (-(2**63), 0), (2**63 - 1, 0), (0, 1_000_000_000), (0, -(2**31))])
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [
+        (1, -1),
+        (-1, 1),
+        (315_576_000_001, 0),
+        (-(2**63), 0),
+        (2**63 - 1, 0),
+        (0, 1_000_000_000),
+        (0, -(2**31)),
+    ],
+)
 def test_bad_durations_are_refused(seconds: int, nanos: int) -> None:
     with pytest.raises(ValueError, match="Duration"):
         read_duration(Duration(seconds=seconds, nanos=nanos))
@@ -48,5 +72,7 @@ def test_bad_durations_are_refused(seconds: int, nanos: int) -> None:
         (-315_576_000_000, 0, timedelta(days=-3650)),
     ],
 )
-def test_durations_are_cut_to_what_can_be_computed_with(seconds: int, nanos: int, read: timedelta) -> None:
+def test_durations_are_cut_to_what_can_be_computed_with(
+    seconds: int, nanos: int, read: timedelta
+) -> None:
     assert read_duration(Duration(seconds=seconds, nanos=nanos)) == read

@@ -25,10 +25,18 @@ TABLES: list[tuple[type[Enum], Mapping[Any, int], Any, str, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("core", "table", "wire", "prefix", "unset"), TABLES, ids=[row[0].__name__ for row in TABLES])
-def test_each_value_has_its_name_on_the_wire(core: type[Enum], table: Mapping[Any, int], wire: Any, prefix: str, unset: set[str]) -> None:
-    assert {one.name: wire.Name(table[one]) for one in core} == {one.name: f"{prefix}{'UNSPECIFIED' if one.name in unset else one.name}" for one in core}
-    assert set(table.values()) | {0} == set(wire.values()), "a value of the contract that is never sent"
+@pytest.mark.parametrize(
+    ("core", "table", "wire", "prefix", "unset"), TABLES, ids=[row[0].__name__ for row in TABLES]
+)
+def test_each_value_has_its_name_on_the_wire(
+    core: type[Enum], table: Mapping[Any, int], wire: Any, prefix: str, unset: set[str]
+) -> None:
+    assert {one.name: wire.Name(table[one]) for one in core} == {
+        one.name: f"{prefix}{'UNSPECIFIED' if one.name in unset else one.name}" for one in core
+    }
+    assert set(table.values()) | {0} == set(wire.values()), (
+        "a value of the contract that is never sent"
+    )
 
 
 def test_every_depth_source_and_mode_of_the_contract_is_known() -> None:

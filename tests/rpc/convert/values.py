@@ -8,7 +8,14 @@ from otpc_policy.check import Answer, ChainAnswer, Judgement, ResultSource
 from otpc_policy.core import facts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import parse_endpoint
-from otpc_policy.core.facts import AddressFacts, EndpointFacts, Evidence, ResolutionStatus, Support, TlsVersion
+from otpc_policy.core.facts import (
+    AddressFacts,
+    EndpointFacts,
+    Evidence,
+    ResolutionStatus,
+    Support,
+    TlsVersion,
+)
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Severity, Verdict
 from otpc_policy.policy.model import Policy, PolicySet, RuleSettings
 
@@ -22,9 +29,21 @@ def make_policy(name: str = "otpc-test", *, enforcing: bool = True) -> Policy:
         citation="the source",
         effects={"TLS_VERSION_BELOW_MINIMUM": Effect.DENY, "TLS_SOMETHING": Effect.OFF},
         severities={"TLS_VERSION_BELOW_MINIMUM": Severity.HIGH, "TLS_SOMETHING": Severity.LOW},
-        parameters={"minimum": "TLS 1.2", "accepted": ("TLS 1.2", "TLS 1.3"), "days": 21, "strict": True},
+        parameters={
+            "minimum": "TLS 1.2",
+            "accepted": ("TLS 1.2", "TLS 1.3"),
+            "days": 21,
+            "strict": True,
+        },
     )
-    return Policy(name=name, title="A policy", source="https://example.com/policy", enforcing=enforcing, revision="ab" * 32, rules=(rule,))
+    return Policy(
+        name=name,
+        title="A policy",
+        source="https://example.com/policy",
+        enforcing=enforcing,
+        revision="ab" * 32,
+        rules=(rule,),
+    )
 
 
 def make_policies(*names: str) -> PolicySet:
@@ -41,10 +60,24 @@ def make_address_facts(*, chain: tuple[bytes, ...] = ()) -> AddressFacts:
         depth=facts.Depth.STANDARD,
         reachable=Support.YES,
         tls=facts.TlsService.SERVED,
-        versions=(facts.VersionFact(TlsVersion.TLS_1_2, Support.YES, Evidence.SERVER_HELLO), facts.VersionFact(TlsVersion.SSL_3_0, Support.NO, Evidence.ALERT)),
+        versions=(
+            facts.VersionFact(TlsVersion.TLS_1_2, Support.YES, Evidence.SERVER_HELLO),
+            facts.VersionFact(TlsVersion.SSL_3_0, Support.NO, Evidence.ALERT),
+        ),
         cipher_suites=(
-            facts.CipherSuiteFact(version=TlsVersion.TLS_1_2, code_point=0xC02F, support=Support.YES, evidence=Evidence.SERVER_HELLO, handshake_completed=True),
-            facts.CipherSuiteFact(version=TlsVersion.TLS_1_2, code_point=0xEEEE, support=Support.UNKNOWN, evidence=Evidence.NONE),
+            facts.CipherSuiteFact(
+                version=TlsVersion.TLS_1_2,
+                code_point=0xC02F,
+                support=Support.YES,
+                evidence=Evidence.SERVER_HELLO,
+                handshake_completed=True,
+            ),
+            facts.CipherSuiteFact(
+                version=TlsVersion.TLS_1_2,
+                code_point=0xEEEE,
+                support=Support.UNKNOWN,
+                evidence=Evidence.NONE,
+            ),
         ),
         deployments=(
             facts.DeploymentFact(
@@ -88,7 +121,12 @@ def make_verdict(decision: Decision = Decision.DENY) -> Verdict:
         address="192.0.2.1",
         waiver_ends_at=NOW,
     )
-    return Verdict(decision=decision, evaluated_decision=decision, findings=(denied,) if decision is Decision.DENY else (), changes_at=None)
+    return Verdict(
+        decision=decision,
+        evaluated_decision=decision,
+        findings=(denied,) if decision is Decision.DENY else (),
+        changes_at=None,
+    )
 
 
 def make_judgement(**overrides: Any) -> Judgement:

@@ -10,7 +10,14 @@ import pytest
 import structlog
 from google.rpc import error_details_pb2
 
-from otpc_policy.core.errors import ConfigurationError, FieldViolation, InvalidRequest, Overloaded, ServiceUnavailable, UnknownPolicy
+from otpc_policy.core.errors import (
+    ConfigurationError,
+    FieldViolation,
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+    UnknownPolicy,
+)
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.request_id import current_request_id
 from otpc_policy.rpc.status import (
@@ -28,15 +35,27 @@ from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, servin
 
 CALL = f"/{SERVICE}/Call"
 ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
-    (InvalidRequest([FieldViolation("host", "is required"), FieldViolation("port", "70000")]), grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    (
+        InvalidRequest([FieldViolation("host", "is required"), FieldViolation("port", "70000")]),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+    ),
     (UnknownPolicy("ün-known" * 1000), grpc.StatusCode.NOT_FOUND, "UNKNOWN_POLICY"),
-    (Overloaded(timedelta(seconds=2, milliseconds=500)), grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    (
+        Overloaded(timedelta(seconds=2, milliseconds=500)),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "OVERLOADED",
+    ),
     (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
     (CallerUnknown(), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNKNOWN"),
     (CallerNotPermitted(), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_PERMITTED"),
-    (ConfigurationRefused([f"{number}.toml:1: " + "ü" * 5000 for number in range(50)]), grpc.StatusCode.FAILED_PRECONDITION, "CONFIGURATION_REFUSED"),
+    (
+        ConfigurationRefused([f"{number}.toml:1: " + "ü" * 5000 for number in range(50)]),
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "CONFIGURATION_REFUSED",
+    ),
     (HealthServiceUnknown(), grpc.StatusCode.NOT_FOUND, "HEALTH_SERVICE_UNKNOWN"),
     (RuntimeError("secret-text"), grpc.StatusCode.INTERNAL, "INTERNAL"),
     (ConfigurationError(["/etc/secret-text"]), grpc.StatusCode.INTERNAL, "INTERNAL"),
@@ -54,20 +73,31 @@ async def echo(request: bytes, _context: Any) -> bytes:
     return request
 
 
-@pytest.mark.parametrize(("error", "code", "reason"), ROWS, ids=[type(row[0]).__name__ for row in ROWS])
-async def test_each_row_of_the_table_reaches_the_caller_with_error_info(error: Exception, code: grpc.StatusCode, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "code", "reason"), ROWS, ids=[type(row[0]).__name__ for row in ROWS]
+)
+async def test_each_row_of_the_table_reaches_the_caller_with_error_info(
+    error: Exception, code: grpc.StatusCode, reason: str
+) -> None:
     counters = FakeCounters()
     interceptor = CallInterceptor(counters)
     async with serving(one_method(raising(error)), interceptor) as channel:
         seen = await failure(channel.unary_unary(CALL)(b"", metadata=(("x-request-id", "id-1"),)))
         await interceptor.wait_until_quiet(0.0)
-    assert (seen.code, seen.info.reason, seen.info.metadata["request_id"], seen.metadata["x-request-id"]) == (code, reason, "id-1", "id-1")
+    assert (
+        seen.code,
+        seen.info.reason,
+        seen.info.metadata["request_id"],
+        seen.metadata["x-request-id"],
+    ) == (code, reason, "id-1", "id-1")
     assert counters.started == [(SERVICE, "Call")]
     assert counters.handled == [(SERVICE, "Call", code.name)]
 
 
 def test_the_rows_above_are_the_whole_table() -> None:
-    assert {type(error) for error, code, _ in ROWS if code is not grpc.StatusCode.INTERNAL} == set(_TABLE)
+    assert {type(error) for error, code, _ in ROWS if code is not grpc.StatusCode.INTERNAL} == set(
+        _TABLE
+    )
     assert {reason for _, _, reason in ROWS} == set(Reason)
 
 
@@ -75,15 +105,25 @@ async def test_bad_request_names_every_violation() -> None:
     async with serving(one_method(raising(ROWS[0][0])), CallInterceptor(FakeCounters())) as channel:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (bad_request,) = seen.details
-    assert [(one.field, one.description) for one in bad_request.field_violations] == [("host", "is required"), ("port", "70000")]
+    assert [(one.field, one.description) for one in bad_request.field_violations] == [
+        ("host", "is required"),
+        ("port", "70000"),
+    ]
 
 
-async def test_a_refused_configuration_tells_its_first_problems_and_how_many_more_there_are() -> None:
+async def test_a_refused_configuration_tells_its_first_problems_and_how_many_more_there_are() -> (
+    None
+):
     problems = [f"partners/{number}.toml:3: owner is missing" for number in range(12)]
-    async with serving(one_method(raising(ConfigurationRefused(problems))), CallInterceptor(FakeCounters())) as channel:
+    async with serving(
+        one_method(raising(ConfigurationRefused(problems))), CallInterceptor(FakeCounters())
+    ) as channel:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (failed,) = seen.details
-    assert [one.description for one in failed.violations] == [*problems[:10], "and 2 more; the log has all"]
+    assert [one.description for one in failed.violations] == [
+        *problems[:10],
+        "and 2 more; the log has all",
+    ]
 
 
 async def test_overload_tells_when_to_ask_again() -> None:
@@ -96,12 +136,18 @@ async def test_overload_tells_when_to_ask_again() -> None:
 
 async def test_a_bug_shows_a_fixed_text_and_leaves_a_traceback_in_the_log() -> None:
     with structlog.testing.capture_logs() as logs:
-        async with serving(one_method(raising(RuntimeError("secret-text"))), CallInterceptor(FakeCounters())) as channel:
+        async with serving(
+            one_method(raising(RuntimeError("secret-text"))), CallInterceptor(FakeCounters())
+        ) as channel:
             seen = await failure(channel.unary_unary(CALL)(b""))
     assert "secret" not in f"{seen}"
     assert seen.message == "internal error; the operator finds it in the log under the request id"
     (line,) = [line for line in logs if line["event"] == "call failed"]
-    assert (line["request_id"], line["method"], line["exc_info"]) == (seen.info.metadata["request_id"], "Call", True)
+    assert (line["request_id"], line["method"], line["exc_info"]) == (
+        seen.info.metadata["request_id"],
+        "Call",
+        True,
+    )
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_0.9:x", "f" * 64])
@@ -133,7 +179,11 @@ async def test_the_handler_knows_the_request_id() -> None:
 async def test_bytes_that_are_no_message_are_the_callers_fault_for_stock_servicers_too() -> None:
     counters = FakeCounters()
     interceptor = CallInterceptor(counters)
-    register = one_method(echo, request_deserializer=pb.CheckEndpointRequest.FromString, response_serializer=pb.CheckEndpointRequest.SerializeToString)
+    register = one_method(
+        echo,
+        request_deserializer=pb.CheckEndpointRequest.FromString,
+        response_serializer=pb.CheckEndpointRequest.SerializeToString,
+    )
     async with serving(register, interceptor) as channel:
         seen = await failure(channel.unary_unary(CALL)(b"\xff\xff"))
         await interceptor.wait_until_quiet(0.0)
@@ -143,7 +193,9 @@ async def test_bytes_that_are_no_message_are_the_callers_fault_for_stock_service
     assert [code for *_, code in counters.handled] == ["INVALID_ARGUMENT", "OK"]
 
 
-@pytest.mark.parametrize("path", [f"/{SERVICE}/Nothing", "/no.Service/Call", "/x" + "y" * 500 + "/Call"])
+@pytest.mark.parametrize(
+    "path", [f"/{SERVICE}/Nothing", "/no.Service/Call", "/x" + "y" * 500 + "/Call"]
+)
 async def test_unknown_methods_are_unimplemented_and_counted_under_one_name(path: str) -> None:
     counters = FakeCounters()
     async with serving(one_method(echo), CallInterceptor(counters)) as channel:
@@ -154,8 +206,12 @@ async def test_unknown_methods_are_unimplemented_and_counted_under_one_name(path
     assert counters.handled == [("unknown", "unknown", "UNIMPLEMENTED")]
 
 
-@pytest.mark.parametrize(("ends", "code"), [("deadline", "DEADLINE_EXCEEDED"), ("cancel", "CANCELLED")])
-async def test_a_caller_that_leaves_cancels_the_handler_and_is_counted(ends: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("ends", "code"), [("deadline", "DEADLINE_EXCEEDED"), ("cancel", "CANCELLED")]
+)
+async def test_a_caller_that_leaves_cancels_the_handler_and_is_counted(
+    ends: str, code: str
+) -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def behaviour(_request: bytes, _context: Any) -> bytes:
@@ -211,10 +267,14 @@ async def test_the_access_log_is_off_unless_asked_for() -> None:
             interceptor = CallInterceptor(FakeCounters(), log_calls=wanted)
             async with serving(one_method(echo), interceptor) as channel:
                 await channel.unary_unary(CALL)(b"")
-                await interceptor.wait_until_quiet(0.0)  # the line is written after the answer has gone
+                await interceptor.wait_until_quiet(
+                    0.0
+                )  # the line is written after the answer has gone
         lines[wanted] = [line for line in logs if line["event"] == "call"]
     assert lines[False] == []
-    assert [(line["service"], line["method"], line["code"]) for line in lines[True]] == [(SERVICE, "Call", "OK")]
+    assert [(line["service"], line["method"], line["code"]) for line in lines[True]] == [
+        (SERVICE, "Call", "OK")
+    ]
 
 
 async def test_a_call_that_begins_while_the_last_answers_leave_is_waited_for_too() -> None:
