@@ -7,7 +7,7 @@ import grpc
 from grpc_health.v1 import health as stock
 from grpc_health.v1 import health_pb2
 
-from otpc_policy.rpc.interceptors.guard import Context
+from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.status import HealthServiceUnknown
 
 HEALTH_SERVICE = "grpc.health.v1.Health"

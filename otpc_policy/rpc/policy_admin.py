@@ -10,11 +10,11 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.rpc.convert import policy_message, undecodable
-from otpc_policy.rpc.interceptors.guard import Context
+from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
 
-_log = structlog.get_logger("otpc_policy.service")
+_log = structlog.get_logger("otpc_policy.rpc")
 
 # What gRPC says about the caller's certificate: every subjectAltName in it. The common name says nothing: anybody may write one.
 _IDENTITIES = "x509_subject_alternative_name"

@@ -26,12 +26,12 @@ from otpc_policy.rpc.convert import (
     undecodable,
     validate_response,
 )
-from otpc_policy.rpc.interceptors.guard import Context
+from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.request_id import current_request_id, new_id
 from otpc_policy.rpc.status import is_expected, status_of
 from otpc_policy.v1 import policy_pb2 as pb
 
-log = structlog.get_logger("otpc_policy.service")
+log = structlog.get_logger("otpc_policy.rpc")
 
 # gRPC rounds a deadline up as it writes it into the request: to 10 ms from one second, to 100 ms from ten, to one second from a hundred.
 _DEADLINE_ROUNDING = 0.01

@@ -6,7 +6,8 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from otpc_policy.rpc.health import HEALTH_SERVICE, Health
-from otpc_policy.rpc.interceptors.guard import UNKNOWN_METHOD, Context
+from otpc_policy.rpc.interceptors.calls import Context
+from otpc_policy.rpc.interceptors.guard import UNKNOWN_METHOD
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.status import AdminServiceOff

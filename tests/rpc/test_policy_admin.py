@@ -11,7 +11,8 @@ from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.errors import ConfigurationError, InvalidRequest
 from otpc_policy.pki.trust import Trust
 from otpc_policy.rpc.health import Health
-from otpc_policy.rpc.interceptors.guard import CallInterceptor, Context
+from otpc_policy.rpc.interceptors.calls import Context
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.registration import POLICY_ADMIN_SERVICE, add_services
 from otpc_policy.rpc.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused

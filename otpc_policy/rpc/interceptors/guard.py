@@ -1,40 +1,43 @@
-"""What surrounds every call: request id, metrics, access log, parsing, and the table of statuses.
+"""The outermost frame of every call: request id, metrics, access log, and the table of statuses.
 
-One interceptor, because each costs every call. It is the outermost frame: no exception leaves it but those of gRPC itself, whose
-runtime would otherwise send the text of an exception to the caller.
+One interceptor, because each costs every call. No exception leaves it but gRPC's own: gRPC would
+send the text of any other to the caller.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
-from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
+from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
-from otpc_policy.rpc.status import DETAILS_KEY, MethodUnknown, code_of, is_expected, status_of
+from otpc_policy.rpc.status import (
+    DETAILS_KEY,
+    MethodUnknown,
+    code_of,
+    is_expected,
+    status_of,
+)
 
-log = structlog.get_logger("otpc_policy.service")
+log = structlog.get_logger("otpc_policy.rpc")
 
 UNKNOWN_METHOD = ("unknown", "unknown")
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+"""Service and method under which every call to a method that does not exist is counted."""
 
 
 class RpcCounters(Protocol):
-    """What the interceptor counts. Methods are bounded: those that are registered, and "unknown"."""
+    """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
     def rpc_started(self, service: str, method: str) -> None: ...
     def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Observes and guards every call. log_calls: one access line for each call."""
+    """Observes and guards every call. log_calls: write one access line for each call."""
 
     def __init__(
         self,
@@ -46,37 +49,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self._counters = counters
         self._log_calls = log_calls
         self._monotonic = monotonic
-        self._guarded: dict[str, _Handler] = {}
+        self._calls = CallsInFlight()
+        self._guarded: dict[str, Handler] = {}
         self._unknown = grpc.stream_stream_rpc_method_handler(
             self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True)
         )
-        self._in_flight = 0
-        self._idle: asyncio.Event | None = None
 
     @property
     def in_flight(self) -> int:
-        """Unary calls being answered. Streams do not count: a health watch lasts as long as its caller likes."""
-        return self._in_flight
+        """Unary calls being answered."""
+        return self._calls.count
 
     async def wait_until_quiet(self, quiet_s: float) -> None:
-        """Return when no unary call has begun or ended for quiet_s.
-
-        An answer leaves after its handler ends, and the handler of a call that gRPC has accepted may begin late: idle for an instant is not the end.
-        """
-        while True:
-            self._idle = asyncio.Event()
-            try:
-                async with asyncio.timeout(None if self._in_flight else quiet_s):
-                    await self._idle.wait()
-            except TimeoutError:
-                if not self._in_flight:
-                    return
+        """Return when no unary call has begun or ended for quiet_s."""
+        await self._calls.wait_until_quiet(quiet_s)
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
+    ) -> Handler:
         """Return the guarded handler of a method; it is built once."""
         method = handler_call_details.method
         guarded = self._guarded.get(method)
@@ -87,10 +79,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             guarded = self._guarded[method] = self._guarded_handler(method, handler)
         return guarded
 
-    def _guarded_handler(self, path: str, handler: _Handler) -> _Handler:
+    def _guarded_handler(self, path: str, handler: Handler) -> Handler:
         _, service, method = path.split("/", 2)
         if handler.unary_unary is not None:
-            call = _unary_call(
+            call = unary_call(
                 handler.unary_unary, handler.request_deserializer, handler.response_serializer
             )
             return grpc.unary_unary_rpc_method_handler(self._guard(service, method, call))
@@ -98,7 +90,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             guarded = self._guard(
                 service,
                 method,
-                _stream_call(handler.unary_stream, handler.request_deserializer),
+                stream_call(handler.unary_stream, handler.request_deserializer),
                 is_stream=True,
             )
             return grpc.unary_stream_rpc_method_handler(
@@ -106,26 +98,20 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             )
         if handler.stream_stream is not None:
             guarded = self._guard(
-                service, method, _stream_call(handler.stream_stream, None), is_stream=True
+                service, method, stream_call(handler.stream_stream, None), is_stream=True
             )
             return grpc.stream_stream_rpc_method_handler(
                 guarded, handler.request_deserializer, handler.response_serializer
             )
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
 
-    def _ended(self) -> None:
-        self._in_flight -= 1
-        if not self._in_flight and self._idle is not None:
-            self._idle.set()
-            self._idle = None
-
-    def _guard(self, service: str, method: str, call: _Call, *, is_stream: bool = False) -> _Call:
-        counters, monotonic = self._counters, self._monotonic
+    def _guard(self, service: str, method: str, call: Call, *, is_stream: bool = False) -> Call:
+        counters, calls, monotonic = self._counters, self._calls, self._monotonic
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
             if not is_stream:
-                self._in_flight += 1
+                calls.begin()
             counters.rpc_started(service, method)
             request_id = request_id_from(context.invocation_metadata())
             current_request_id.set(request_id)
@@ -155,7 +141,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 seconds = monotonic() - started_s
                 counters.rpc_handled(service, method, code.name, seconds)
                 if not is_stream:
-                    self._ended()
+                    calls.end()
                 if self._log_calls:
                     log.info(
                         "call",
@@ -168,48 +154,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                     )
 
         return guarded
-
-
-def _unary_call(
-    behaviour: Callable[[Any, Any], Any],
-    parse: Callable[[bytes], Any] | None,
-    serialise: Callable[[Any], bytes] | None,
-) -> _Call:
-    async def call(request: bytes, context: Context) -> Any:
-        response = await behaviour(request if parse is None else _parsed(parse, request), context)
-        return response if serialise is None else serialise(response)
-
-    return call
-
-
-def _stream_call(
-    behaviour: Callable[[Any, Any], Any], parse: Callable[[bytes], Any] | None
-) -> _Call:
-    async def call(request: Any, context: Context) -> None:
-        result = behaviour(request if parse is None else _parsed(parse, request), context)
-        if not isinstance(result, AsyncIterable):
-            await result
-            return
-        # In a stream gRPC itself parses, as the iterator goes on, so what it raises appears here.
-        try:
-            async for message in result:
-                await context.write(message)
-        except DecodeError:
-            raise _MALFORMED from None
-
-    return call
-
-
-_MALFORMED = InvalidRequest(
-    [FieldViolation("", "the bytes are not a valid message of this method")]
-)
-
-
-def _parsed(parse: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return parse(request)
-    except DecodeError:
-        raise _MALFORMED from None
 
 
 async def _no_such_method(_requests: Any, _context: Context) -> None:
