@@ -1,1 +1,1 @@
-"""gRPC servicers, interceptors and the table of statuses."""
+"""The gRPC edge: servicers, conversion, interceptors and the table of statuses. No rules."""

@@ -1,4 +1,4 @@
-"""Answers to checks as bytes, built once and kept; every decision is counted and recorded."""
+"""Responses to checks as bytes, cached by judgement; every decision is counted and recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from otpc_policy.rpc.request_id import current_request_id, new_id
 from otpc_policy.v1 import policy_pb2 as pb
 
 _KEPT_PARTS = 4096
-# A BASIC answer takes about a kilobyte. A FULL one takes 50, and 310 at most.
+# A BASIC response takes about 1 kB, a FULL one 50 kB, and 310 kB at most.
 _KEPT_BYTES = 64 * 1024 * 1024
 
 
 class Checks(Protocol):
-    """The use case behind this service."""
+    """The use case that this service exposes."""
 
     async def check(
         self,
@@ -33,7 +33,7 @@ class Checks(Protocol):
 
 
 class DecisionCounters(Protocol):
-    """What is counted of decisions."""
+    """Metrics of decisions."""
 
     def decided(
         self,
@@ -52,9 +52,9 @@ _PartKey = tuple[JudgementKey, datetime, pb.View.ValueType]
 
 @dataclass(frozen=True, slots=True)
 class _SharedPart:
-    """What all answers from one judgement share in one view.
+    """What all responses from one judgement share in one view.
 
-    body: of the response. log_fields: of the line of the decision.
+    body: of the response. log_fields: of the decision's log line.
     """
 
     body: bytes
@@ -78,7 +78,7 @@ class CheckAnswers:
         self._counters = counters
         self._decisions = decisions
         self._own_part = pb.CheckEndpointResponse()
-        # Serialising costs more than all the rest of a warm answer.
+        # Serialising costs more than everything else in a warm call.
         self._kept = RecentlyUsed[_PartKey, _SharedPart](
             max_entries=_KEPT_PARTS,
             max_weight=_KEPT_BYTES,
@@ -93,7 +93,7 @@ class CheckAnswers:
         wait_s: float,
         rpc: str,
     ) -> bytes:
-        """Return the answer, judged by this generation from start to end.
+        """Return the response, judged by one generation from start to end.
 
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
@@ -126,7 +126,7 @@ class CheckAnswers:
     def _shared(self, answer: Answer, view: pb.View.ValueType) -> _SharedPart:
         judgement = answer.judgement
         if judgement.key is None:
-            # Nobody else gets this one.
+            # No other caller gets this judgement.
             return _shared_part(answer, view)
         key = (judgement.key, judgement.judged_at, view)
         shared = self._kept.get(key)
@@ -162,7 +162,7 @@ def verdict_fields(
     partner_id: str,
     configuration_revision: str,
 ) -> dict[str, object]:
-    """Return the fields of a verdict in the line of its decision."""
+    """Return the fields of a verdict in its decision's log line."""
     return {
         "policy": policy.name,
         "policy_revision": policy.revision,

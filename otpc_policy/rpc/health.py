@@ -1,4 +1,4 @@
-"""Health (grpc.health.v1): the stock servicer, with an answer to unknown services that carries ErrorInfo like every other error."""
+"""grpc.health.v1: the stock servicer, but errors carry ErrorInfo as all others do."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,17 +18,15 @@ class Health:
 
     def __init__(self, *services: str) -> None:
         self._services = ("", *services)
-        self._servicer = stock.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
+        # Missing in the stubs only.
+        self._servicer = stock.aio.HealthServicer()  # type: ignore[attr-defined]
         self._announced = False
 
     async def set_serving(self, serving: bool) -> None:
         """Announce the state to callers and watchers."""
         self._announced = True
-        status = (
-            health_pb2.HealthCheckResponse.SERVING
-            if serving
-            else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
+        response = health_pb2.HealthCheckResponse
+        status = response.SERVING if serving else response.NOT_SERVING
         for service in self._services:
             await self._servicer.set(service, status)
 
@@ -39,10 +37,8 @@ class Health:
 
     def method_handlers(self) -> Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]:
         """Return the handlers by method name."""
-        parse, serialise = (
-            health_pb2.HealthCheckRequest.FromString,
-            health_pb2.HealthCheckResponse.SerializeToString,
-        )
+        parse = health_pb2.HealthCheckRequest.FromString
+        serialise = health_pb2.HealthCheckResponse.SerializeToString
         return {
             "Check": grpc.unary_unary_rpc_method_handler(self._check, parse, serialise),
             "Watch": grpc.unary_stream_rpc_method_handler(self._watch, parse, serialise),
@@ -59,6 +55,9 @@ class Health:
         await self._servicer.Watch(request, context)
 
     async def _begin(self) -> None:
-        """The stock servicer begins with "" as SERVING and with no other name: nothing is to count as serving before it is announced."""
+        """Announce NOT_SERVING unless a state was announced.
+
+        The stock servicer begins with "" as SERVING and knows no other name.
+        """
         if not self._announced:
             await self.set_serving(False)

@@ -1,4 +1,4 @@
-"""The servicer of otpc_policy.v1.PolicyAdminService. Who may call it is decided here, for every method."""
+"""The servicer of otpc_policy.v1.PolicyAdminService, and who may call it."""
 
 from collections.abc import Set
 from typing import Protocol
@@ -16,18 +16,19 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 _log = structlog.get_logger("otpc_policy.rpc")
 
-# What gRPC says about the caller's certificate: every subjectAltName in it. The common name says nothing: anybody may write one.
+# Every subjectAltName of the caller's certificate, as gRPC gives them. The common name does not
+# count: an issuer need not verify it.
 _IDENTITIES = "x509_subject_alternative_name"
 
 
 class ResultInvalidator(Protocol):
-    """What forgets facts. port: 0 for every port. Returns how many there were."""
+    """Forgets facts. port: 0 for every port. Returns how many there were."""
 
     async def invalidate(self, host: str, port: int) -> int: ...
 
 
 class Reloads(Protocol):
-    """What holds the present generation. reload and validate raise ConfigurationError with every problem."""
+    """Holds the current generation. reload and validate raise ConfigurationError."""
 
     @property
     def current(self) -> Catalog: ...
@@ -36,7 +37,11 @@ class Reloads(Protocol):
 
 
 class PolicyAdminServicer:
-    """Answers both methods. callers: subjectAltNames of those who may; empty where the listener is reached from this machine only, and everybody there may."""
+    """Answers both methods.
+
+    callers: subjectAltNames of those who may call. Empty only if the listener is reachable from
+    this machine alone; then everyone there may.
+    """
 
     def __init__(self, *, results: ResultInvalidator, reloads: Reloads, callers: Set[str]) -> None:
         self._results = results
@@ -86,7 +91,7 @@ class PolicyAdminServicer:
         if not self._callers:
             return
         identities = {
-            one.decode("utf-8", "replace") for one in context.auth_context().get(_IDENTITIES, ())
+            name.decode("utf-8", "replace") for name in context.auth_context().get(_IDENTITIES, ())
         }
         if not identities:
             raise CallerUnknown

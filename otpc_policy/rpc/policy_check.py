@@ -1,4 +1,7 @@
-"""The servicer of otpc_policy.v1.PolicyCheckService. It takes and returns serialised messages and raises the errors of the status table."""
+"""The servicer of otpc_policy.v1.PolicyCheckService.
+
+It takes and returns serialised messages, and raises the errors of the status table.
+"""
 
 import asyncio
 import base64
@@ -33,7 +36,8 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 log = structlog.get_logger("otpc_policy.rpc")
 
-# gRPC rounds a deadline up as it writes it into the request: to 10 ms from one second, to 100 ms from ten, to one second from a hundred.
+# gRPC rounds a deadline up when it writes it into the request: to 10 ms from one second on, to
+# 100 ms from ten, to one second from a hundred.
 _DEADLINE_ROUNDING = 0.01
 
 _M = TypeVar("_M", bound=Message)
@@ -42,8 +46,8 @@ _M = TypeVar("_M", bound=Message)
 class PolicyCheckServicer:
     """Answers the five methods.
 
-    generation: the present one; each call takes it once, at its start.
-    deadline_reserve_s: kept back from a caller's deadline, so that the answer still reaches it.
+    generation: the current one; each call takes it once, at its start.
+    deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
     default_wait_s: how long a caller without a deadline waits for a measurement.
     """
 
@@ -78,24 +82,26 @@ class PolicyCheckServicer:
         )
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
-        """BatchCheckEndpoints: items side by side, identical ones answered once."""
+        """BatchCheckEndpoints: items concurrently, identical ones once."""
         items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
         wait_s, generation = self._wait_s(context), self._generation()
         parsed = [_parsed_or_error(item) for item in items]
-        distinct = dict.fromkeys(one for one in parsed if isinstance(one, ParsedCheck))
+        distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
         outcomes = dict(
             zip(
                 distinct,
-                await asyncio.gather(*(self._outcome(one, generation, wait_s) for one in distinct)),
+                await asyncio.gather(
+                    *(self._outcome(item, generation, wait_s) for item in distinct)
+                ),
                 strict=True,
             )
         )
         response = pb.BatchCheckEndpointsResponse()
-        for index, one in enumerate(parsed):
+        for index, item in enumerate(parsed):
             result = (
-                outcomes[one]
-                if isinstance(one, ParsedCheck)
-                else pb.BatchCheckEndpointsResult(error=one)
+                outcomes[item]
+                if isinstance(item, ParsedCheck)
+                else pb.BatchCheckEndpointsResult(error=item)
             )
             response.results.add(request_index=index).MergeFrom(result)
         return response.SerializeToString()
@@ -103,8 +109,8 @@ class PolicyCheckServicer:
     async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
         """ValidateCertificate.
 
-        Judged on the spot: a chain takes about a millisecond, less than handing it to a thread and
-        back under load.
+        Judged on the event loop: a chain takes about a millisecond, less than a thread and back
+        under load.
         """
         message = _parse(pb.ValidateCertificateRequest, request)
         parsed = parse_validate_request(message, allow_request_anchors=self._allow_request_anchors)
@@ -146,7 +152,10 @@ class PolicyCheckServicer:
         return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
-        """ListPolicies. A page token is the last name of the page before, so that it stays good when policies come and go."""
+        """ListPolicies.
+
+        A page token is the last name of the previous page, so it stays valid over a reload.
+        """
         message = _parse(pb.ListPoliciesRequest, request)
         size, after = parse_page_size(message), _name_in(message.page_token)
         policies = self._generation().policies
@@ -163,7 +172,7 @@ class PolicyCheckServicer:
     async def _outcome(
         self, parsed: ParsedCheck, generation: Catalog, wait_s: float
     ) -> pb.BatchCheckEndpointsResult:
-        """Return the outcome of one item. A bug in one item is that item's error too, so this is its outermost frame."""
+        """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
         try:
             body = await self._answers.answer(
                 parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
@@ -206,5 +215,5 @@ def _name_in(token: str) -> str:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise InvalidRequest(
-            [FieldViolation("page_token", "comes from no answer of this method")]
+            [FieldViolation("page_token", "was not issued by this method")]
         ) from None

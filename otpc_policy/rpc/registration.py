@@ -1,4 +1,4 @@
-"""Which methods the server offers, and who answers each."""
+"""Which methods the server offers, and the handler of each."""
 
 from typing import Any
 
@@ -41,8 +41,9 @@ def add_services(
     health: Health,
     with_reflection: bool,
 ) -> None:
-    """Register everything. The server must have been built with the CallInterceptor: it holds the status table, without it errors leak.
+    """Register every service.
 
+    server: built with the CallInterceptor, without which the text of exceptions leaks to callers.
     policy_admin: None where administration is off.
     """
     raw = grpc.unary_unary_rpc_method_handler

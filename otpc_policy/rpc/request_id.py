@@ -1,4 +1,4 @@
-"""The identifier under which one call is found in every log."""
+"""The identifier by which a call is found in every log."""
 
 import random
 import re
@@ -10,7 +10,8 @@ REQUEST_ID_KEY = "x-request-id"
 # What may stand in a log line and go back in a header as it is.
 _SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
-# Identifiers, not secrets. os.urandom would let go of the interpreter lock twice in every call, which costs more than the rest of this module.
+# Identifiers, not secrets. os.urandom would release the interpreter lock twice in every call, which
+# costs more than the rest of this module.
 _random = random.Random()  # noqa: S311
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")

@@ -1,4 +1,4 @@
-"""The one table from what went wrong to a gRPC status. No exception text passes here that was not written for callers."""
+"""The one table from exceptions to gRPC statuses. Only text written for callers gets through."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from otpc_policy.core.errors import (
 
 ERROR_DOMAIN = "otpc-policy"
 DETAILS_KEY = "grpc-status-details-bin"
-# Details travel in trailers, which gRPC limits to 8 KiB unless told otherwise: what a caller wrote is shortened before it goes back.
+# Details travel in trailers, which gRPC limits to 8 KiB by default, so echoed input is shortened.
 _MAX_ECHOED_CHARACTERS = 128
 _MAX_PROBLEMS, _MAX_PROBLEM_CHARACTERS = 10, 300
 
 
 class Reason(StrEnum):
-    """Values of google.rpc.ErrorInfo.reason with the domain "otpc-policy". They live for ever."""
+    """Values of google.rpc.ErrorInfo.reason with the domain "otpc-policy". They never change."""
 
     INVALID_REQUEST = "INVALID_REQUEST"
-    """The request is wrong; BadRequest lists every violation. Repeating it cannot help."""
+    """The request is invalid; BadRequest lists every violation. Do not retry."""
     UNKNOWN_POLICY = "UNKNOWN_POLICY"
-    """No policy of that name is loaded. Metadata: policy."""
+    """The policy is not loaded. Metadata: policy."""
     OVERLOADED = "OVERLOADED"
     """No room for another measurement now; RetryInfo says when to ask again."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
@@ -42,15 +42,18 @@ class Reason(StrEnum):
     ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
     """The administrative service is off here."""
     CALLER_UNKNOWN = "CALLER_UNKNOWN"
-    """The method is for callers who prove who they are, and this one did not."""
+    """The method requires a client certificate, and the caller presented none."""
     CALLER_NOT_PERMITTED = "CALLER_NOT_PERMITTED"
-    """The method is not for this caller."""
+    """The caller may not use this method."""
     CONFIGURATION_REFUSED = "CONFIGURATION_REFUSED"
-    """Policies, partners or trust cannot be used as they are; PreconditionFailure tells the problems. The last good set stays."""
+    """Policies, partners or trust are invalid; PreconditionFailure lists the problems.
+
+    The last good set stays in use.
+    """
     HEALTH_SERVICE_UNKNOWN = "HEALTH_SERVICE_UNKNOWN"
-    """Health was asked about a service that does not exist here."""
+    """The health of an unknown service was asked for."""
     INTERNAL = "INTERNAL"
-    """A bug. Metadata: request_id, under which the log has the details."""
+    """A bug. Metadata: request_id, by which the log has the details."""
 
 
 class MethodUnknown(OtpcPolicyError):
@@ -62,15 +65,18 @@ class AdminServiceOff(OtpcPolicyError):
 
 
 class CallerUnknown(OtpcPolicyError):
-    """The caller did not prove who it is, where it must."""
+    """The caller presented no identity, and the method requires one."""
 
 
 class CallerNotPermitted(OtpcPolicyError):
-    """The caller proved who it is, and may not do this."""
+    """The caller is known and may not do this."""
 
 
 class ConfigurationRefused(OtpcPolicyError):
-    """An operator asked for a reload, and what is on disk cannot be used. problems: all of them, each with its place."""
+    """An operator asked for a reload, and the documents are invalid.
+
+    problems: all of them, each with file, line and key.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -78,7 +84,7 @@ class ConfigurationRefused(OtpcPolicyError):
 
 
 class HealthServiceUnknown(OtpcPolicyError):
-    """The caller asked for the health of a service that does not exist here."""
+    """The caller asked for the health of an unknown service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,10 @@ class _Row:
 
 def _bad_request(error: InvalidRequest) -> Sequence[Message]:
     violations = (
-        error_details_pb2.BadRequest.FieldViolation(field=one.field, description=one.description)
-        for one in error.violations
+        error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=violation.description
+        )
+        for violation in error.violations
     )
     return (error_details_pb2.BadRequest(field_violations=violations),)
 
@@ -105,13 +113,13 @@ def _retry_info(error: Overloaded) -> Sequence[Message]:
 
 
 def _precondition_failure(error: ConfigurationRefused) -> Sequence[Message]:
-    """Tell the first problems, shortened: all of them are in the log."""
-    told = [one[:_MAX_PROBLEM_CHARACTERS] for one in error.problems[:_MAX_PROBLEMS]]
+    """Report the first problems, shortened: all of them are in the log."""
+    reported = [problem[:_MAX_PROBLEM_CHARACTERS] for problem in error.problems[:_MAX_PROBLEMS]]
     if len(error.problems) > _MAX_PROBLEMS:
-        told.append(f"and {len(error.problems) - _MAX_PROBLEMS} more; the log has all")
+        reported.append(f"and {len(error.problems) - _MAX_PROBLEMS} more; the log has all")
     violations = (
-        error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=one)
-        for one in told
+        error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=problem)
+        for problem in reported
     )
     return (error_details_pb2.PreconditionFailure(violations=violations),)
 
@@ -120,13 +128,13 @@ _TABLE: Mapping[type[Exception], _Row] = {
     InvalidRequest: _Row(
         grpc.StatusCode.INVALID_ARGUMENT,
         Reason.INVALID_REQUEST,
-        "the request is invalid; the details name every violation",
+        "the request is invalid; the details list every violation",
         details=_bad_request,
     ),
     UnknownPolicy: _Row(
         grpc.StatusCode.NOT_FOUND,
         Reason.UNKNOWN_POLICY,
-        "no policy of that name is loaded; ListPolicies tells the names",
+        "unknown policy; ListPolicies lists those that are loaded",
         metadata=lambda error: {"policy": error.name[:_MAX_ECHOED_CHARACTERS]},
     ),
     Overloaded: _Row(
@@ -140,16 +148,14 @@ _TABLE: Mapping[type[Exception], _Row] = {
         Reason.SERVICE_UNAVAILABLE,
         "this process is draining or not ready; another replica may answer",
     ),
-    MethodUnknown: _Row(
-        grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "there is no such method"
-    ),
+    MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "unknown method"),
     AdminServiceOff: _Row(
         grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"
     ),
     CallerUnknown: _Row(
         grpc.StatusCode.UNAUTHENTICATED,
         Reason.CALLER_UNKNOWN,
-        "a client certificate with a subjectAltName is needed",
+        "a client certificate with a subjectAltName is required",
     ),
     CallerNotPermitted: _Row(
         grpc.StatusCode.PERMISSION_DENIED,
@@ -159,11 +165,11 @@ _TABLE: Mapping[type[Exception], _Row] = {
     ConfigurationRefused: _Row(
         grpc.StatusCode.FAILED_PRECONDITION,
         Reason.CONFIGURATION_REFUSED,
-        "the configuration cannot be used and the last good one stays; the details name the problems",
+        "the configuration is invalid and the last good one stays; the details list the problems",
         details=_precondition_failure,
     ),
     HealthServiceUnknown: _Row(
-        grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "there is no such service here"
+        grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "unknown service"
     ),
 }
 _BUG = _Row(
@@ -175,12 +181,12 @@ _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.St
 
 
 def is_expected(error: BaseException) -> bool:
-    """The table has a row for the error; anything else is a bug and must be logged."""
+    """Whether the table has a row for the error; anything else is a bug and must be logged."""
     return any(kind in _TABLE for kind in type(error).__mro__)
 
 
 def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
-    """Return the rich status for an error: ErrorInfo always, further details as the table says."""
+    """Return the status for an error: ErrorInfo always, further details as the table says."""
     row = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), _BUG)
     info = error_details_pb2.ErrorInfo(
         reason=row.reason,
@@ -196,7 +202,7 @@ def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
 
 
 def code_of(status: int | grpc.StatusCode | None) -> grpc.StatusCode:
-    """Return the status code that a number stands for; OK for None, UNKNOWN for a number without a name."""
+    """Return the status code of a number: OK for None, UNKNOWN for a number without a name."""
     if isinstance(status, grpc.StatusCode):
         return status
     return _CODES.get(status or 0, grpc.StatusCode.UNKNOWN)

@@ -1,4 +1,4 @@
-"""What tests of the service share: a real grpc.aio server on loopback, fakes around it, and errors taken apart."""
+"""What tests of rpc share: a real grpc.aio server on loopback, fakes, and errors taken apart."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -48,7 +48,10 @@ class FakeCounters:
 async def serving(
     register: Callable[[grpc.aio.Server], None], interceptor: CallInterceptor
 ) -> AsyncIterator[Any]:
-    """A server with the interceptor, and a channel to it (Any: the stubs demand arguments that gRPC does not)."""
+    """A server with the interceptor, and a channel to it.
+
+    Any: the stubs demand arguments that gRPC does not.
+    """
     server = grpc.aio.server(interceptors=(interceptor,), options=(("grpc.so_reuseport", 0),))
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")

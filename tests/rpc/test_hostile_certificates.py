@@ -1,4 +1,4 @@
-"""Whatever bytes a caller calls a certificate, ValidateCertificate judges them or names the request invalid; it never fails."""
+"""ValidateCertificate judges any bytes sent as a certificate, or reports the request as invalid."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""PolicyAdminService: off unless set, for those whom their certificates name, and a refusal that tells why."""
+"""PolicyAdminService: off by default, for named callers only; a refused reload says why."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -32,7 +32,7 @@ def generation(revision: str) -> Catalog:
 
 
 class Engine:
-    """Facts and generations in one; a test says what a reload brings."""
+    """Both ports in one fake; a test sets the outcome of a reload."""
 
     def __init__(self, brings: Catalog | Exception | None = None) -> None:
         self.current = generation("first")
@@ -62,7 +62,7 @@ class FakeContext:
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
         return (
-            {"x509_subject_alternative_name": [one.encode() for one in self._names]}
+            {"x509_subject_alternative_name": [name.encode() for name in self._names]}
             if self._names
             else {}
         )
@@ -102,12 +102,12 @@ async def test_a_reload_tells_policies_revision_and_partners() -> None:
     answer = pb.ReloadPoliciesResponse.FromString(
         await servicer(engine).reload_policies(b"", context())
     )
-    assert [one.name for one in answer.policies] == [
+    assert [policy.name for policy in answer.policies] == [
         "mozilla-intermediate",
         "otpc-2024-12",
         "otpc-2024-12-strict",
     ]
-    assert [one.name for one in answer.policies if one.is_default] == ["otpc-2024-12"]
+    assert [policy.name for policy in answer.policies if policy.is_default] == ["otpc-2024-12"]
     assert (answer.configuration_revision, answer.changed, answer.partner_count) == (
         "second",
         True,

@@ -1,4 +1,4 @@
-"""The five methods through a real channel: what they answer, in what order, and with which status."""
+"""The five methods through a real channel: their responses, in which order, and their statuses."""
 
 import asyncio
 import json
@@ -341,7 +341,7 @@ async def test_a_bad_request_names_all_its_fields(start: Start) -> None:
             pb.CheckEndpointRequest(host="a:b", port=-5, freshness=pb.Freshness(max_age=Duration()))
         )
     )
-    assert [one.field for one in seen.details[0].field_violations] == [
+    assert [violation.field for violation in seen.details[0].field_violations] == [
         "host",
         "port",
         "freshness.max_age",
@@ -455,7 +455,7 @@ class TestBatch:
 
 
 class TestValidate:
-    """A chain in hand is judged by the certificate rules, at the given instant, without a connection."""
+    """A chain is judged by the certificate rules, at the given instant, without a connection."""
 
     @staticmethod
     def request(issued: Issued, **overrides: Any) -> pb.ValidateCertificateRequest:
@@ -587,8 +587,14 @@ class TestPolicies:
         ).policy.is_default
 
     async def test_a_policy_of_an_operator(self, start: Start) -> None:
-        text = 'name = "acme"\nextends = "mozilla-intermediate"\nenforcing = false\nlifetimes = { deny_s = 1.5 }\n'
-        text += 'rules.https.served.effects.HTTPS_NOT_SERVED = "deny"\nrules.https.served.severities.HTTPS_NOT_SERVED = "low"\n'
+        text = """
+            name = "acme"
+            extends = "mozilla-intermediate"
+            enforcing = false
+            lifetimes = { deny_s = 1.5 }
+            rules.https.served.effects.HTTPS_NOT_SERVED = "deny"
+            rules.https.served.severities.HTTPS_NOT_SERVED = "low"
+        """
         builtin = load_builtin_policies()
         running = await start(
             policies=replace(
@@ -618,13 +624,15 @@ class TestPolicies:
         later = await start(
             policies=replace(
                 builtin,
-                policies={name: one for name, one in builtin.policies.items() if name != only.name},
+                policies={
+                    name: policy for name, policy in builtin.policies.items() if name != only.name
+                },
             )
         )
         rest = await later.stub.ListPolicies(
             pb.ListPoliciesRequest(page_size=1000, page_token=first.next_page_token)
         )
-        assert [one.name for one in rest.policies] == ["otpc-2024-12", "otpc-2024-12-strict"]
+        assert [policy.name for policy in rest.policies] == ["otpc-2024-12", "otpc-2024-12-strict"]
         assert rest.next_page_token == ""
 
     async def test_pages(self, start: Start) -> None:

@@ -1,4 +1,4 @@
-"""Proto to values and back. Pure: nothing here waits, logs or opens anything."""
+"""Proto to values and back. Pure: nothing here waits, logs or does IO."""
 
 from otpc_policy.rpc.convert.policies import policy_message
 from otpc_policy.rpc.convert.requests import (

@@ -1,4 +1,4 @@
-"""Certificates for people: all that one shows that can be read, and what little one shows that cannot."""
+"""Certificates as the FULL view shows them: decoded where possible, else bytes and digest."""
 
 import hashlib
 
@@ -9,21 +9,22 @@ from otpc_policy.pki.judgement import CertificateView
 from otpc_policy.rpc.convert.times import to_timestamp
 from otpc_policy.v1 import policy_pb2 as pb
 
-# For all certificates of one answer; units as in otpc_policy.pki.budget. A leaf of 4,000 names costs 6,000.
-_ANSWER_UNITS = 8_000
+# For all certificates of one response, in units of otpc_policy.pki.budget.
+# A leaf with 4,000 names costs 6,000.
+_RESPONSE_UNITS = 8_000
 
 
 class CertificateMessages:
-    """The certificates of one answer, each read once however many deployments serve it."""
+    """The certificates of one response. Each is decoded once, however many deployments serve it."""
 
     def __init__(self) -> None:
-        self._budget = WorkBudget(_ANSWER_UNITS)
+        self._budget = WorkBudget(_RESPONSE_UNITS)
         self._made: dict[bytes, pb.CertificateObservation] = {}
 
     def of(self, der: bytes) -> pb.CertificateObservation:
         """Return everything about a certificate.
 
-        Of one that cannot be decoded, or has too much to be shown here, its bytes and their SHA-256.
+        If it cannot be decoded, or is too large to be shown, only its bytes and their SHA-256.
         """
         if der not in self._made:
             self._made[der] = self._message(der)
@@ -37,7 +38,7 @@ class CertificateMessages:
 
 
 def _message(view: CertificateView) -> pb.CertificateObservation:
-    bits = str(view.key_bits)
+    names_its_size = not view.key_bits or view.key_name.endswith(f" {view.key_bits}")
     return pb.CertificateObservation(
         der=view.der,
         sha256=view.sha256,
@@ -48,8 +49,6 @@ def _message(view: CertificateView) -> pb.CertificateObservation:
         not_before_time=to_timestamp(view.not_before),
         not_after_time=to_timestamp(view.not_after),
         subject_alt_names=view.subject_alt_names,
-        public_key=view.key_name
-        if not view.key_bits or view.key_name.endswith(f" {bits}")
-        else f"{view.key_name} {bits}",
+        public_key=view.key_name if names_its_size else f"{view.key_name} {view.key_bits}",
         signature_algorithm=view.signature_algorithm,
     )

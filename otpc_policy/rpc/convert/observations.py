@@ -30,25 +30,26 @@ from otpc_policy.v1 import policy_pb2 as pb
 def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
     """Return everything measured about an endpoint, certificates decoded.
 
-    An address that belongs to the endpoint and was not measured, or must not be, stands there too: reachable UNKNOWN, with the reason as its remark.
+    An address that was not measured, or must not be, is listed too: reachable UNKNOWN, with the
+    reason as its remark.
     """
     certificates = CertificateMessages()
     message = pb.EndpointObservation(
         canonical_host=facts.host,
         port=facts.port,
-        addresses=(_address(one, certificates) for one in facts.addresses),
+        addresses=(_address(address, certificates) for address in facts.addresses),
     )
     not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (
         *facts.unmeasured,
         *facts.forbidden,
     )
-    for left_out in not_measured:
+    for address in not_measured:
         message.addresses.add(
-            address=left_out.address,
+            address=address.address,
             reachable=pb.SUPPORT_UNKNOWN,
             client_auth=pb.CLIENT_AUTH_UNKNOWN,
             http=pb.HTTP_SERVICE_UNKNOWN,
-            remarks=[left_out.reason],
+            remarks=[address.reason],
         )
     return message
 
@@ -59,7 +60,9 @@ def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.Addre
         reachable=SUPPORTS[facts.reachable],
         protocols=map(_version, facts.versions),
         cipher_suites=map(_cipher_suite, facts.cipher_suites),
-        certificate_deployments=(_deployment(one, certificates) for one in facts.deployments),
+        certificate_deployments=(
+            _deployment(deployment, certificates) for deployment in facts.deployments
+        ),
         client_auth=CLIENT_AUTHS[facts.client_auth],
         http=HTTP_SERVICES[facts.http],
         connections_used=facts.connections_used,
@@ -75,8 +78,10 @@ def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.Addre
 def _deep(facts: AddressFacts, deep: DeepFacts) -> pb.DeepObservation:
     return pb.DeepObservation(
         vulnerabilities=(
-            pb.VulnerabilityObservation(name=one.vulnerability.value, present=SUPPORTS[one.present])
-            for one in facts.vulnerabilities
+            pb.VulnerabilityObservation(
+                name=fact.vulnerability.value, present=SUPPORTS[fact.present]
+            )
+            for fact in facts.vulnerabilities
         ),
         early_data=SUPPORTS[deep.early_data],
         fallback_scsv=SUPPORTS[deep.fallback_scsv],
@@ -84,8 +89,8 @@ def _deep(facts: AddressFacts, deep: DeepFacts) -> pb.DeepObservation:
         secure_renegotiation=SUPPORTS[deep.secure_renegotiation],
         client_renegotiation=SUPPORTS[deep.client_renegotiation],
         curves=(
-            pb.CurveObservation(name=one.curve, support=SUPPORTS[one.support])
-            for one in deep.curves
+            pb.CurveObservation(name=fact.curve, support=SUPPORTS[fact.support])
+            for fact in deep.curves
         ),
         contradictions=deep.contradictions,
         connections_used=deep.connections_used,

@@ -9,7 +9,10 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 
 def policy_message(policy: Policy, *, is_default: bool, with_document: bool = False) -> pb.Policy:
-    """Return the policy, its rules in the order of evaluation. with_document: the effective document too, as GetPolicy shows it."""
+    """Return the policy, its rules in the order of evaluation.
+
+    with_document: include the effective document, as GetPolicy does.
+    """
     return pb.Policy(
         name=policy.name,
         revision=policy.revision,
@@ -25,14 +28,14 @@ def policy_message(policy: Policy, *, is_default: bool, with_document: bool = Fa
 
 
 def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
-    """Return what an answer says about the policy behind it."""
+    """Return how a response identifies the policy that was applied."""
     return pb.AppliedPolicy(name=policy.name, revision=policy.revision, enforcing=policy.enforcing)
 
 
 def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
     allow, deny, unknown = (
-        None if one is None else to_duration(one)
-        for one in (lifetimes.allow, lifetimes.deny, lifetimes.unknown)
+        None if lifetime is None else to_duration(lifetime)
+        for lifetime in (lifetimes.allow, lifetimes.deny, lifetimes.unknown)
     )
     return pb.ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
 
@@ -40,7 +43,7 @@ def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
 def applied_partner_message(
     partner_id: str, partner_policy: Policy | None
 ) -> pb.AppliedPartner | None:
-    """Return what an answer says about the partner behind it; None where there is none."""
+    """Return how a response identifies the partner; None if the endpoint has no partner entry."""
     if not partner_id:
         return None
     return pb.AppliedPartner(
@@ -65,5 +68,8 @@ def _rule(rule: RuleSettings) -> pb.PolicyRule:
 
 
 def _toml(value: object) -> str:
-    """Return a parameter as TOML on one line: numbers, words and lists of words look as in JSON."""
+    """Return a parameter as TOML on one line.
+
+    Numbers, strings and lists of strings are written the same in JSON.
+    """
     return json.dumps(value if isinstance(value, int | float | tuple) else str(value))

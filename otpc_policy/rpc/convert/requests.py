@@ -1,4 +1,4 @@
-"""Requests: proto to values. Everything wrong with a request is found at once; what leaves here is valid."""
+"""Requests: proto to values. Every violation is reported at once; what is returned is valid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,16 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 MAX_CERTIFICATES = 16
 MAX_CHAIN_BYTES = 256 * 1024
-# To look whether anchors are certificates; units as in otpc_policy.pki.budget. Sixteen ordinary ones cost 2,000.
+# To check that anchors are certificates, in units of otpc_policy.pki.budget.
+# Sixteen ordinary ones cost 2,000.
 _ANCHOR_UNITS = 5_000
 MAX_BATCH = 100
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 50
-# A request with the longest host and server name is about 600 bytes. Callers repeat themselves, so the values of short requests are kept.
+# A request with the longest host and server name takes about 600 bytes. Callers repeat themselves,
+# so the values of short requests are cached.
 _SHORT_REQUEST_BYTES = 1024
-_KEPT_REQUESTS = 4096
+_CACHED_REQUESTS = 4096
 
 _Number = TypeVar("_Number", bound=int)
 _Value = TypeVar("_Value")
@@ -72,11 +74,11 @@ def _read_check(raw: bytes) -> ParsedCheck:
     return parse_check_request(message)
 
 
-_read_short_check = lru_cache(maxsize=_KEPT_REQUESTS)(_read_check)
+_read_short_check = lru_cache(maxsize=_CACHED_REQUESTS)(_read_check)
 
 
 def undecodable(message_name: str) -> InvalidRequest:
-    """Return the error for bytes that are no such message."""
+    """Return the error for bytes that do not decode as the message."""
     return InvalidRequest(
         [FieldViolation("", f"the bytes are not a valid otpc_policy.v1.{message_name}")]
     )
@@ -110,15 +112,13 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
 def parse_batch_request(
     message: pb.BatchCheckEndpointsRequest,
 ) -> Sequence[pb.CheckEndpointRequest]:
-    """Return the items, 1 to 100 of them. What is wrong inside an item is that item's outcome. Raises InvalidRequest."""
+    """Return the items, 1 to 100 of them. Raises InvalidRequest.
+
+    An item may still be invalid: that is the outcome of the item, not of the batch.
+    """
     if not 1 <= len(message.requests) <= MAX_BATCH:
-        raise InvalidRequest(
-            [
-                FieldViolation(
-                    "requests", f"{len(message.requests)} requests; 1 to {MAX_BATCH} are required"
-                )
-            ]
-        )
+        count = f"{len(message.requests)} requests; 1 to {MAX_BATCH} are required"
+        raise InvalidRequest([FieldViolation("requests", count)])
     return message.requests
 
 
@@ -155,15 +155,13 @@ def parse_validate_request(
 
 
 def parse_page_size(message: pb.ListPoliciesRequest) -> int:
-    """Return how many policies a page holds. Raises InvalidRequest. Source: AIP-158, by which too large a size means the largest."""
+    """Return how many policies a page holds. Raises InvalidRequest.
+
+    Source: AIP-158; a size above the largest means the largest.
+    """
     if message.page_size < 0:
-        raise InvalidRequest(
-            [
-                FieldViolation(
-                    "page_size", f"{message.page_size} is below 0; 0 means {DEFAULT_PAGE_SIZE}"
-                )
-            ]
-        )
+        below = f"{message.page_size} is below 0; 0 means {DEFAULT_PAGE_SIZE}"
+        raise InvalidRequest([FieldViolation("page_size", below)])
     return min(message.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
@@ -271,5 +269,5 @@ def _anchors(
                 FieldViolation(f"trust_anchors[{index}]", "is not a certificate in DER")
             )
         except TooComplexError:
-            continue  # whoever judges the chain has a budget too, and says so
+            continue  # judging has a budget of its own and reports it
     return anchors

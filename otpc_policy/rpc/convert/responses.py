@@ -1,8 +1,8 @@
-"""Answers: values to proto.
+"""Responses: values to proto.
 
-The answer to a check has two parts: what every caller is told while the judgement holds
-(shared_part), and what is one caller's own (write_own_part). Serialised messages merge when their
-bytes are joined, so the first part can be kept as bytes.
+The response to a check has two parts: what every caller gets while the judgement holds
+(shared_part), and what only this caller gets (write_own_part). Serialised messages merge when their
+bytes are concatenated, so the first part can be cached as bytes.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def check_response(
     view: pb.View.ValueType,
     check_id: str,
 ) -> pb.CheckEndpointResponse:
-    """Return the whole answer to a check."""
+    """Return the whole response to a check."""
     response = shared_part(answer, view)
     write_own_part(answer, check_id, response)
     return response
 
 
 def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResponse:
-    """Return what every caller is told while the judgement holds."""
+    """Return what every caller gets while the judgement holds."""
     judgement = answer.judgement
     verdict = judgement.verdict
     observed_at = judgement.observed_at
@@ -52,9 +52,9 @@ def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResp
 
 
 def write_own_part(answer: Answer, check_id: str, message: pb.CheckEndpointResponse) -> None:
-    """Make a message say what only this caller is told.
+    """Set in a message what only this caller gets.
 
-    The message may be used again and again: building one costs four times as much.
+    The message may be reused: building a new one costs four times as much.
     """
     info = message.result_info
     write_timestamp(answer.evaluated_at, info.evaluation_time)
@@ -72,7 +72,7 @@ def validate_response(
     view: pb.View.ValueType,
     check_id: str,
 ) -> pb.ValidateCertificateResponse:
-    """Return the answer about a chain. chain: DER, leaf first."""
+    """Return the response about a chain. chain: DER, leaf first."""
     verdict = answer.verdict
     is_full = view == pb.VIEW_FULL
     return pb.ValidateCertificateResponse(
@@ -103,8 +103,8 @@ def _finding(finding: Finding, view: pb.View.ValueType) -> pb.Finding:
         remediation=finding.remediation,
         citation=finding.citation,
         evidence=(
-            pb.FindingEvidence(key=one.key, observed=one.observed, expected=one.expected)
-            for one in evidence
+            pb.FindingEvidence(key=item.key, observed=item.observed, expected=item.expected)
+            for item in evidence
         ),
         certificate_index=finding.certificate_index,
         address=finding.address,

@@ -8,8 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S = 86_400
 
-# X.509 dates begin in 1950 (RFC 5280 4.1.2.5.1) and end with 9999, as Timestamps do. The last year is left out, so that a lifetime
-# can be added to every instant that is accepted.
+# X.509 dates begin in 1950 (RFC 5280 4.1.2.5.1) and end with 9999, as Timestamps do. The last year
+# is left out, so that a lifetime can be added to every instant that is accepted.
 _FIRST_S = -631_152_000
 _LAST_S = 253_370_764_799
 # google/protobuf/duration.proto: about 10,000 years either way.
@@ -27,7 +27,7 @@ def to_timestamp(at: datetime) -> Timestamp:
 
 
 def write_timestamp(at: datetime, message: Timestamp) -> None:
-    """Make a Timestamp say an aware instant, to the microsecond."""
+    """Set a Timestamp to an aware instant, to the microsecond."""
     since = at - _EPOCH
     message.seconds = since.days * _DAY_S + since.seconds
     message.nanos = since.microseconds * 1000
@@ -39,7 +39,10 @@ def to_duration(length: timedelta) -> Duration:
 
 
 def read_timestamp(message: Timestamp) -> datetime:
-    """Return the instant, cut to the microsecond. Raises ValueError whose text may be shown to the caller."""
+    """Return the instant, truncated to the microsecond.
+
+    Raises ValueError, whose text may be shown to the caller.
+    """
     if not 0 <= message.nanos <= _MAX_NANOS:
         raise ValueError("is not a valid google.protobuf.Timestamp")
     if not _FIRST_S <= message.seconds <= _LAST_S:
@@ -48,9 +51,9 @@ def read_timestamp(message: Timestamp) -> datetime:
 
 
 def read_duration(message: Duration) -> timedelta:
-    """Return the length of time; more than ten years count as ten. Less than a microsecond, but more than zero, counts as one.
+    """Return the length of time, rounded up to the microsecond and capped at ten years.
 
-    Raises ValueError whose text may be shown to the caller.
+    Raises ValueError, whose text may be shown to the caller.
     """
     seconds, nanos = message.seconds, message.nanos
     if (

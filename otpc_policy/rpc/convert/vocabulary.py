@@ -1,4 +1,4 @@
-"""The closed vocabularies, value by value: what the core says and how the contract spells it."""
+"""The enums of the core and the contract's values for them."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ DECISIONS: Mapping[finding.Decision, pb.Decision.ValueType] = {
     finding.Decision.DENY: pb.DECISION_DENY,
     finding.Decision.INDETERMINATE: pb.DECISION_INDETERMINATE,
 }
-# OFF stands in policy documents only: GetPolicy shows it as EFFECT_UNSPECIFIED.
+# Only policy documents have OFF; GetPolicy shows it as EFFECT_UNSPECIFIED.
 EFFECTS: Mapping[finding.Effect, pb.Effect.ValueType] = {
     finding.Effect.OFF: pb.EFFECT_UNSPECIFIED,
     finding.Effect.ADVISORY: pb.EFFECT_ADVISORY,

@@ -1,1 +1,1 @@
-"""What surrounds every call."""
+"""What surrounds every call, whatever its method."""

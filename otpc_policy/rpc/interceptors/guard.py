@@ -36,7 +36,8 @@ class RpcCounters(Protocol):
     def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+# Generic in the stubs only.
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Observes and guards every call. log_calls: write one access line for each call."""
 
     def __init__(

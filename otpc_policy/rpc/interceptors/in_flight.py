@@ -4,7 +4,7 @@ import asyncio
 
 
 class CallsInFlight:
-    """Counts unary calls. Streams do not count: a health watch lasts as long as its caller likes."""
+    """Counts unary calls. Streams are not counted: a health watch lasts as long as its caller."""
 
     def __init__(self) -> None:
         self._count = 0

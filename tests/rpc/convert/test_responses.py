@@ -89,7 +89,7 @@ def test_what_is_not_known_is_not_set() -> None:
 def test_the_full_view_shows_the_whole_observation(issued: Issued) -> None:
     answer = make_answer(make_facts(chain=(*issued.chain_der, b"junk")))
     response = check_response(answer, pb.VIEW_FULL, "check-1")
-    assert [(one.key, one.observed, one.expected) for one in response.findings[0].evidence] == [
+    assert [(item.key, item.observed, item.expected) for item in response.findings[0].evidence] == [
         ("protocol", "TLS 1.0", "TLS 1.2")
     ]
     observation = response.observation
@@ -236,12 +236,12 @@ def test_of_a_malformed_certificate_only_bytes_and_hash_are_shown(der: bytes) ->
 
 
 def test_what_an_answer_shows_of_certificates_is_bounded() -> None:
-    """4,000 names are shown, and then no more than what costs little: bytes and hash of every other one."""
+    """A leaf with 4,000 names is shown; of a further one, only its bytes and hash."""
     authority = CertificateAuthority.create()
     large = [authority.issue(dns=[f"a{number}.test" for number in range(4_000)]) for _ in range(2)]
     small = authority.issue()
     messages = CertificateMessages()
-    first, second, third = (messages.of(one.der) for one in (*large, small))
+    first, second, third = (messages.of(issued.der) for issued in (*large, small))
     assert len(first.subject_alt_names) == 4_000
     assert second == pb.CertificateObservation(der=large[1].der, sha256=large[1].sha256)
     assert list(third.subject_alt_names) == ["partner.test"]

@@ -31,8 +31,9 @@ TABLES: list[tuple[type[Enum], Mapping[Any, int], Any, str, set[str]]] = [
 def test_each_value_has_its_name_on_the_wire(
     core: type[Enum], table: Mapping[Any, int], wire: Any, prefix: str, unset: set[str]
 ) -> None:
-    assert {one.name: wire.Name(table[one]) for one in core} == {
-        one.name: f"{prefix}{'UNSPECIFIED' if one.name in unset else one.name}" for one in core
+    assert {value.name: wire.Name(table[value]) for value in core} == {
+        value.name: f"{prefix}{'UNSPECIFIED' if value.name in unset else value.name}"
+        for value in core
     }
     assert set(table.values()) | {0} == set(wire.values()), (
         "a value of the contract that is never sent"

@@ -1,4 +1,4 @@
-"""Values that wire and service turn into messages: one endpoint, measured and judged, with every field set."""
+"""Values that rpc turns into messages: an endpoint, measured and judged, with every field set."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -105,28 +105,28 @@ async def test_bad_request_names_every_violation() -> None:
     async with serving(one_method(raising(ROWS[0][0])), CallInterceptor(FakeCounters())) as channel:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (bad_request,) = seen.details
-    assert [(one.field, one.description) for one in bad_request.field_violations] == [
+    assert [
+        (violation.field, violation.description) for violation in bad_request.field_violations
+    ] == [
         ("host", "is required"),
         ("port", "70000"),
     ]
 
 
-async def test_a_refused_configuration_tells_its_first_problems_and_how_many_more_there_are() -> (
-    None
-):
+async def test_a_refused_configuration_lists_its_first_problems_and_counts_the_rest() -> None:
     problems = [f"partners/{number}.toml:3: owner is missing" for number in range(12)]
     async with serving(
         one_method(raising(ConfigurationRefused(problems))), CallInterceptor(FakeCounters())
     ) as channel:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (failed,) = seen.details
-    assert [one.description for one in failed.violations] == [
+    assert [violation.description for violation in failed.violations] == [
         *problems[:10],
         "and 2 more; the log has all",
     ]
 
 
-async def test_overload_tells_when_to_ask_again() -> None:
+async def test_overload_says_when_to_ask_again() -> None:
     async with serving(one_method(raising(ROWS[2][0])), CallInterceptor(FakeCounters())) as channel:
         seen = await failure(channel.unary_unary(CALL)(b""))
     (retry,) = seen.details
@@ -278,7 +278,7 @@ async def test_the_access_log_is_off_unless_asked_for() -> None:
 
 
 async def test_a_call_that_begins_while_the_last_answers_leave_is_waited_for_too() -> None:
-    """gRPC may have accepted it just before the drain: then its handler starts when all others have ended."""
+    """gRPC may accept a call just before the drain; its handler starts after all others ended."""
     begun, may_end = asyncio.Event(), asyncio.Event()
 
     async def slow(request: bytes, _context: Any) -> bytes:
