@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 FRONT := .venv-front
-FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains service wire store core measurement ops)
+FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains rpc store core measurement ops)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-front test-hostile test-differential lint proto constraints benchmark fuzz image clean
+.PHONY: help run demo unit test test-front test-hostile test-differential lint proto constraints benchmark fuzz image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ run: $(VENV)/.run ## Set up and start the service on its embedded defaults (OPTI
 
 demo: $(VENV)/.run ## Set up, start eight local partners and the service, check them, print the verdicts
 	$(BIN)/otpc-policy demo
+
+unit: $(VENV)/.test ## The tests that are quick and stay in their process: half a minute on two cores
+	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 $(OPTIONS)
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/scan/hostile --ignore tests/front $(OPTIONS)

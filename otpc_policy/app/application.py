@@ -27,9 +27,9 @@ from otpc_policy.check import (
     Scanner,
     Verdicts,
 )
-from otpc_policy.metrics import Metrics
+from otpc_policy.ops.metrics import Metrics
 from otpc_policy.policy.registry import finding_codes
-from otpc_policy.service.registration import RPC_METHODS
+from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.store.memory import MemoryFactsStore
 
 # A name is asked about once for each address family.

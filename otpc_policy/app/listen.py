@@ -7,7 +7,7 @@ import grpc
 
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.service.interceptor import CallInterceptor
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
 
 # A chain of 256 KiB, as many anchors, and room; the default of 4 MiB would only serve abuse.
 _RECEIVE_BYTES = 1 << 20

@@ -16,14 +16,14 @@ from otpc_policy.app.listen import address_text, bind, build_server
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import server_credentials
+from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.ops.http import OperationsServer
 from otpc_policy.ops.logs import logs_configured
-from otpc_policy.service.decision_log import DecisionLog
-from otpc_policy.service.health import Health
-from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.service.policy_admin import PolicyAdminServicer
-from otpc_policy.service.policy_check import PolicyCheckServicer
-from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
+from otpc_policy.rpc.health import Health
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.policy_admin import PolicyAdminServicer
+from otpc_policy.rpc.policy_check import PolicyCheckServicer
+from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
 
 # The interceptor is done with a call before gRPC has sent the answer; loopback and a slow network both fit in this.
 _LAST_ANSWERS_S = 0.25

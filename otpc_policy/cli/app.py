@@ -46,7 +46,14 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(_version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False) -> None:
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
     pass
 
 
@@ -68,7 +75,11 @@ def main() -> None:
         complain(str(error))
         sys.exit(ExitStatus.USAGE)
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        complain(
+            f"{error.filename}: {error.strerror}"
+            if error.filename
+            else error.strerror or str(error)
+        )
         sys.exit(ExitStatus.USAGE)
     except Exception:  # noqa: BLE001  # the outermost frame: Python would exit with 1, and 1 says that a partner was judged and denied
         traceback.print_exc()

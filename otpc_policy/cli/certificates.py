@@ -29,7 +29,9 @@ def read_chain_file(path: str) -> bytes:
     if not content.strip():
         raise typer.BadParameter(f"{name} is empty; a certificate in PEM or DER is needed")
     if len(content) > _MAX_FILE_BYTES:
-        raise typer.BadParameter(f"{name} is larger than {_MAX_FILE_BYTES} bytes; no certificate chain is")
+        raise typer.BadParameter(
+            f"{name} is larger than {_MAX_FILE_BYTES} bytes; no certificate chain is"
+        )
     return content
 
 
@@ -46,13 +48,17 @@ def read_certificates(path: str) -> tuple[bytes, ...]:
 
     content = read_chain_file(path)
     try:
-        certificates = read_pem_bundle(content.decode("utf-8", "replace")) if is_pem(content) else (content,)
+        certificates = (
+            read_pem_bundle(content.decode("utf-8", "replace")) if is_pem(content) else (content,)
+        )
         for one in certificates:
             view_certificate(one)
     except ValueError as error:
         raise typer.BadParameter(f"{path} {error}") from None
     except MalformedCertificate:
-        raise typer.BadParameter(f"{path} holds something that is no certificate, neither in PEM nor in DER") from None
+        raise typer.BadParameter(
+            f"{path} holds something that is no certificate, neither in PEM nor in DER"
+        ) from None
     return certificates
 
 
@@ -72,5 +78,7 @@ def read_pin(text: str) -> str:
     if _SHA256.match(digits):
         return digits
     if not Path(text).exists():
-        raise typer.BadParameter(f"{text!r} is neither a file nor a SHA-256 (64 hexadecimal digits)")
+        raise typer.BadParameter(
+            f"{text!r} is neither a file nor a SHA-256 (64 hexadecimal digits)"
+        )
     return hashlib.sha256(read_certificates(text)[0]).hexdigest()

@@ -29,20 +29,61 @@ _UNFINISHED = frozenset({"CHECK_IN_PROGRESS", "SCAN_FAILED", "NO_CACHED_RESULT"}
 
 
 def check(
-    endpoint: Annotated[str, typer.Argument(metavar="HOST[:PORT] | URL", help="The endpoint: a name, an IP address (IPv6 in brackets) or an https:// URL.")],
+    endpoint: Annotated[
+        str,
+        typer.Argument(
+            metavar="HOST[:PORT] | URL",
+            help="The endpoint: a name, an IP address (IPv6 in brackets) or an https:// URL.",
+        ),
+    ],
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
     dangerously_plaintext: PlaintextOption = False,
     policy: PolicyOption = "",
-    server_name: Annotated[str, typer.Option(metavar="NAME", help="Name for SNI and for the certificate, where it differs from the host.")] = "",
-    depth: Annotated[DepthOption, typer.Option(help="How much to measure; deep looks for known vulnerabilities too.")] = DepthOption.STANDARD,
+    server_name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name for SNI and for the certificate, where it differs from the host.",
+        ),
+    ] = "",
+    depth: Annotated[
+        DepthOption,
+        typer.Option(help="How much to measure; deep looks for known vulnerabilities too."),
+    ] = DepthOption.STANDARD,
     timeout: TimeoutOption = 30.0,
-    allow_network: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Open this private range for this run; may be repeated.")] = None,
-    trust_anchor: Annotated[str | None, typer.Option(metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER).")] = None,
-    trust_pin: Annotated[str | None, typer.Option(metavar="FILE|SHA256", help="Trust exactly this certificate for this host, for this run.")] = None,
-    save_facts: Annotated[Path | None, typer.Option(metavar="FILE", help="Write what was measured, for policy tests (otpc-policy policy test).")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show every connection: what was offered, what came back and what it proves.")] = False,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Open this private range for this run; may be repeated."),
+    ] = None,
+    trust_anchor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Trust this CA for this host, for this run (PEM or DER)."
+        ),
+    ] = None,
+    trust_pin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SHA256",
+            help="Trust exactly this certificate for this host, for this run.",
+        ),
+    ] = None,
+    save_facts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what was measured, for policy tests (otpc-policy policy test).",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show every connection: what was offered, what came back and what it proves.",
+        ),
+    ] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Judge one endpoint: measure it from here, or ask a running service.
@@ -50,7 +91,13 @@ def check(
     Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all (unreachable service, overload), 2 a wrong command line, file or setting.
     Only 0 permits traffic.
     """
-    refuse_with_server(server, allow_network=allow_network, trust_anchor=trust_anchor, trust_pin=trust_pin, save_facts=save_facts)
+    refuse_with_server(
+        server,
+        allow_network=allow_network,
+        trust_anchor=trust_anchor,
+        trust_pin=trust_pin,
+        save_facts=save_facts,
+    )
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     try:
         target = parse_target(endpoint, server_name)
@@ -70,14 +117,26 @@ def check(
         anchors = read_anchors(trust_anchor) if trust_anchor else ()
         pin = read_pin(trust_pin) if trust_pin else ""
         with progress(f"measuring {endpoint}"):
-            response, facts = check_locally(request, allow_networks=allow_network or [], anchors=anchors, pin=pin, timeout_s=timeout)
+            response, facts = check_locally(
+                request,
+                allow_networks=allow_network or [],
+                anchors=anchors,
+                pin=pin,
+                timeout_s=timeout,
+            )
         if save_facts is not None:
             _save(facts, {finding.code for finding in response.findings}, save_facts)
-    answer(response, lambda: check_view(response, explain=explain), OutputFormat.TABLE if explain and format is None else format)
+    answer(
+        response,
+        lambda: check_view(response, explain=explain),
+        OutputFormat.TABLE if explain and format is None else format,
+    )
     raise typer.Exit(exit_status(response.decision))
 
 
-def _request(target: Target, policy: str, server_name: str, depth: DepthOption) -> "pb.CheckEndpointRequest":
+def _request(
+    target: Target, policy: str, server_name: str, depth: DepthOption
+) -> "pb.CheckEndpointRequest":
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
 
     return pb.CheckEndpointRequest(
@@ -95,7 +154,9 @@ def _save(facts: "EndpointFacts", codes: set[str], file: Path) -> None:
     from otpc_policy.core.facts import ResolutionStatus  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.core.facts_codec import dump_facts  # noqa: PLC0415
 
-    if codes & _UNFINISHED or (not facts.addresses and facts.resolution is ResolutionStatus.RESOLVED):
+    if codes & _UNFINISHED or (
+        not facts.addresses and facts.resolution is ResolutionStatus.RESOLVED
+    ):
         complain(f"{file}: not written, since the measurement is not complete")
     else:
         file.write_text(dump_facts(facts, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,13 @@ import typer
 
 
 def explain(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="A finding code, such as TLS_VERSION_BELOW_MINIMUM; without one, all are listed.")] = "",
+    code: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE",
+            help="A finding code, such as TLS_VERSION_BELOW_MINIMUM; without one, all are listed.",
+        ),
+    ] = "",
 ) -> None:
     """Explain a finding code: meaning, severity, effect, remedy, source.
 
@@ -24,6 +30,8 @@ def explain(
     finding = finding_codes().get(code.upper())
     if finding is None:
         near = near_misses(code.upper())
-        hint = f"did you mean {' or '.join(near)}?" if near else "otpc-policy explain lists them all."
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else "otpc-policy explain lists them all."
+        )
         raise typer.BadParameter(f"{code!r} is not a finding code; {hint}", param_hint="CODE")
     write(as_text(explanation_view(finding, policies.ordered())))

@@ -21,15 +21,15 @@ from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.required_suites import required_suites
-from otpc_policy.service.request_id import new_id
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.wire import (
+from otpc_policy.rpc.convert import (
     check_response,
     parse_check_request,
     parse_validate_request,
     policy_message,
     validate_response,
 )
+from otpc_policy.rpc.request_id import new_id
+from otpc_policy.v1 import policy_pb2 as pb
 
 
 def check_locally(

@@ -19,35 +19,83 @@ class DepthOption(StrEnum):
 
 
 ServerOption = Annotated[
-    str | None, typer.Option("--server", metavar="ADDR", help="Ask the service that runs at host:port, instead of judging in this process.")
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="ADDR",
+        help="Ask the service that runs at host:port, instead of judging in this process.",
+    ),
 ]
 ServerCaOption = Annotated[
-    str | None, typer.Option("--server-ca", metavar="FILE", help="With --server: speak TLS, and trust the service under these CAs (PEM), not the usual ones.")
+    str | None,
+    typer.Option(
+        "--server-ca",
+        metavar="FILE",
+        help="With --server: speak TLS, and trust the service under these CAs (PEM), not the usual ones.",
+    ),
 ]
 PlaintextOption = Annotated[
-    bool, typer.Option("--dangerously-plaintext", help="With --server: no TLS, even to another machine; anyone on the path can forge the verdict.")
+    bool,
+    typer.Option(
+        "--dangerously-plaintext",
+        help="With --server: no TLS, even to another machine; anyone on the path can forge the verdict.",
+    ),
 ]
-PolicyOption = Annotated[str, typer.Option("--policy", metavar="NAME", help="Judge by this policy; without it, by the default one.")]
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy", metavar="NAME", help="Judge by this policy; without it, by the default one."
+    ),
+]
 FormatOption = Annotated[
-    OutputFormat | None, typer.Option("--format", help="table is the default on a terminal, json elsewhere: the response message in proto JSON, FULL view.")
+    OutputFormat | None,
+    typer.Option(
+        "--format",
+        help="table is the default on a terminal, json elsewhere: the response message in proto JSON, FULL view.",
+    ),
 ]
-TimeoutOption = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.001, max=3600, help="Longest wait for the answer.")]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0.001, max=3600, help="Longest wait for the answer."
+    ),
+]
 
 
-def service(server: str | None, server_ca: str | None, dangerously_plaintext: bool, timeout_s: float) -> "Remote | None":
+def service(
+    server: str | None, server_ca: str | None, dangerously_plaintext: bool, timeout_s: float
+) -> "Remote | None":
     """Return the service that the options name, or None where this process judges by itself. Raises BadParameter."""
-    given = [name for name, value in (("--server-ca", server_ca), ("--dangerously-plaintext", dangerously_plaintext)) if value]
+    given = [
+        name
+        for name, value in (
+            ("--server-ca", server_ca),
+            ("--dangerously-plaintext", dangerously_plaintext),
+        )
+        if value
+    ]
     if server is None:
         if given:
-            raise typer.BadParameter("is about the connection to a service, so it needs --server.", param_hint=", ".join(given))
+            raise typer.BadParameter(
+                "is about the connection to a service, so it needs --server.",
+                param_hint=", ".join(given),
+            )
         return None
     if ":" not in server:
-        raise typer.BadParameter(f"{server!r} lacks the port; the service listens on 50051 unless it was told otherwise: {server}:50051", param_hint="--server")
+        raise typer.BadParameter(
+            f"{server!r} lacks the port; the service listens on 50051 unless it was told otherwise: {server}:50051",
+            param_hint="--server",
+        )
     if len(given) > 1:
-        raise typer.BadParameter("contradict each other: one asks for TLS, the other for none.", param_hint=", ".join(given))
+        raise typer.BadParameter(
+            "contradict each other: one asks for TLS, the other for none.",
+            param_hint=", ".join(given),
+        )
     from otpc_policy.cli.remote import Remote  # noqa: PLC0415  # slow; --help needs none of it
 
-    return Remote(address=server, timeout_s=timeout_s, ca_file=server_ca, plaintext=dangerously_plaintext)
+    return Remote(
+        address=server, timeout_s=timeout_s, ca_file=server_ca, plaintext=dangerously_plaintext
+    )
 
 
 def refuse_with_server(server: str | None, **options: object) -> None:

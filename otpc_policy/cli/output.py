@@ -23,7 +23,9 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
-def answer(message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None) -> None:
+def answer(
+    message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None
+) -> None:
     """Print the answer: a table on a terminal, JSON into a pipe, unless the user requested one of them."""
     chosen = requested or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
     write(as_text(view()) if chosen is OutputFormat.TABLE else as_json(message))
@@ -47,7 +49,9 @@ def as_text(view: "RenderableType") -> str:
         # Not cropped: lines that are for copying may be wider than the terminal.
         screen.print(view, crop=False)
     text = captured.get()
-    return text if screen.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return (
+        text if screen.is_terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    )
 
 
 def as_json(message: "Message") -> str:

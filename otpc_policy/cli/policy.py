@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otpc_policy.cli.options import FormatOption, PlaintextOption, ServerCaOption, ServerOption, TimeoutOption, service
+from otpc_policy.cli.options import (
+    FormatOption,
+    PlaintextOption,
+    ServerCaOption,
+    ServerOption,
+    TimeoutOption,
+    service,
+)
 from otpc_policy.cli.output import answer
 
 if TYPE_CHECKING:
@@ -13,7 +20,11 @@ if TYPE_CHECKING:
     from otpc_policy.cli.remote import Remote
     from otpc_policy.v1 import policy_pb2 as pb
 
-policy_app = typer.Typer(help="Show policies; check and test policy documents.", no_args_is_help=True, rich_markup_mode=None)
+policy_app = typer.Typer(
+    help="Show policies; check and test policy documents.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @policy_app.command("list", short_help="List the policies.")
@@ -36,13 +47,21 @@ def list_policies(
 
 @policy_app.command("show", short_help="Show one policy whole.")
 def show_policy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The policy; without a name, the default one.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The policy; without a name, the default one.")
+    ] = "",
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
-    document: Annotated[bool, typer.Option("--document", help="Print only the effective document in TOML, with everything that it inherits.")] = False,
+    document: Annotated[
+        bool,
+        typer.Option(
+            "--document",
+            help="Print only the effective document in TOML, with everything that it inherits.",
+        ),
+    ] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Show one policy: every rule, what it cites, what each finding does."""
@@ -61,10 +80,19 @@ def show_policy(
 @policy_app.command("lint", short_help="Check documents of policies and partners.")
 def lint_policies(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE|DIR]...", help="Documents of policies and partners in TOML, or folders of them; - is stdin.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|DIR]...",
+            help="Documents of policies and partners in TOML, or folders of them; - is stdin.",
+        ),
     ] = None,
     *,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 also if something has ended, or ends within a month.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with 1 also if something has ended, or ends within a month."
+        ),
+    ] = False,
 ) -> None:
     """Check documents of policies and partners; print every problem with file and line, and what has ended or ends soon.
 
@@ -76,11 +104,17 @@ def lint_policies(
 
     now = SystemClock().now()
     report = lint_documents(paths, now) if paths else lint_settings(now)
-    for line in (*report.problems, *(f"note: {note}" for note in (*report.endings, *report.remarks))):
+    for line in (
+        *report.problems,
+        *(f"note: {note}" for note in (*report.endings, *report.remarks)),
+    ):
         typer.echo(line)
     if report.problems or (strict and report.endings):
         raise typer.Exit(1)
-    typer.echo("ok: " + (", ".join(paths) if paths else "the settings and everything that they name"), err=True)
+    typer.echo(
+        "ok: " + (", ".join(paths) if paths else "the settings and everything that they name"),
+        err=True,
+    )
 
 
 def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
@@ -99,4 +133,6 @@ def _local_policy(name: str) -> "pb.Policy":
         return policy_locally(name)
     except UnknownPolicy:
         names = ", ".join(policy.name for policy in policies_locally())
-        raise typer.BadParameter(f"no policy is named {name!r}; there are: {names}", param_hint="NAME") from None
+        raise typer.BadParameter(
+            f"no policy is named {name!r}; there are: {names}", param_hint="NAME"
+        ) from None

@@ -47,10 +47,14 @@ class Remote:
         """Ask about a chain. Raises CommandFailed."""
         return self._ask(
             lambda client: client.validate(
-                request.pem_bundle if request.HasField("pem_bundle") else tuple(request.der_chain.certificates),
+                request.pem_bundle
+                if request.HasField("pem_bundle")
+                else tuple(request.der_chain.certificates),
                 policy=request.policy,
                 server_name=request.server_name,
-                validation_time=request.validation_time.ToDatetime(UTC) if request.HasField("validation_time") else None,
+                validation_time=request.validation_time.ToDatetime(UTC)
+                if request.HasField("validation_time")
+                else None,
                 trust_anchors=tuple(request.trust_anchors),
                 view=request.view,
                 timeout_s=self.timeout_s,
@@ -68,7 +72,9 @@ class Remote:
     def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
         roots = None if self.ca_file is None else Path(self.ca_file).read_bytes()
         try:
-            with PolicyCheckClient(self.address, root_certificates=roots, dangerously_plaintext=self.plaintext) as client:
+            with PolicyCheckClient(
+                self.address, root_certificates=roots, dangerously_plaintext=self.plaintext
+            ) as client:
                 return question(client)
         except grpc.RpcError as error:
             raise _failure(error, self.address, self.timeout_s) from None
@@ -84,8 +90,12 @@ def _failure(error: grpc.RpcError, address: str, timeout_s: float) -> CommandFai
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         lines = [f"the service at {address} gave no answer within {timeout_s:g} s"]
     else:
-        lines = list(_violations(error)) or [f"the service at {address} answered {code.name}: {error.details()}"]
-    return CommandFailed(lines, ExitStatus.USAGE if code in _USAGE_CODES else ExitStatus.INDETERMINATE)
+        lines = list(_violations(error)) or [
+            f"the service at {address} answered {code.name}: {error.details()}"
+        ]
+    return CommandFailed(
+        lines, ExitStatus.USAGE if code in _USAGE_CODES else ExitStatus.INDETERMINATE
+    )
 
 
 def _violations(call: grpc.Call) -> Iterator[str]:

@@ -25,7 +25,11 @@ class CommandFailed(OtpcPolicyError):
 
 
 def exit_status(decision: int) -> ExitStatus:
-    """Return the status for a value of the contract's Decision; what this program does not know counts as INDETERMINATE."""
+    """Return the status for a value of the contract's Decision; an unknown one is INDETERMINATE."""
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
 
-    return {pb.DECISION_ALLOW: ExitStatus.ALLOW, pb.DECISION_DENY: ExitStatus.DENY}.get(decision, ExitStatus.INDETERMINATE)  # type: ignore[call-overload,no-any-return]
+    statuses: dict[int, ExitStatus] = {
+        pb.DECISION_ALLOW: ExitStatus.ALLOW,
+        pb.DECISION_DENY: ExitStatus.DENY,
+    }
+    return statuses.get(decision, ExitStatus.INDETERMINATE)

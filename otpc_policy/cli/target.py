@@ -33,16 +33,22 @@ def parse_target(text: str, server_name: str = "") -> Target:
                 f"To judge the host's TLS port, give: https://{authority.partition(':')[0] or 'HOST'}"
             )
         if scheme[1].lower() != "https":
-            raise ValueError(f"{scheme[1]}:// is not judged here; give https://HOST[:PORT]/... or HOST[:PORT]")
+            raise ValueError(
+                f"{scheme[1]}:// is not judged here; give https://HOST[:PORT]/... or HOST[:PORT]"
+            )
     elif "/" in text:
         raise ValueError("holds a path; give HOST[:PORT], or a whole URL that begins with https://")
     if "@" in authority:
-        raise ValueError("holds a user name; give the host without it, and keep passwords out of command lines")
+        raise ValueError(
+            "holds a user name; give the host without it, and keep passwords out of command lines"
+        )
     host, port = _host_and_port(authority)
     try:
         parse_endpoint(host, port, server_name)
     except InvalidRequest as error:
-        raise ValueError("; ".join(f"{one.field} {one.description}" for one in error.violations)) from None
+        raise ValueError(
+            "; ".join(f"{one.field} {one.description}" for one in error.violations)
+        ) from None
     return Target(host, port)
 
 
@@ -50,10 +56,14 @@ def _host_and_port(authority: str) -> tuple[str, int]:
     if authority.startswith("["):
         literal, closed, rest = authority[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise ValueError("brackets go around an IPv6 address and nothing else: [2001:db8::1]:443")
+            raise ValueError(
+                "brackets go around an IPv6 address and nothing else: [2001:db8::1]:443"
+            )
         return f"[{literal}]", _port(rest[1:]) if rest else 0
     if authority.count(":") > 1:
-        raise ValueError(f"an IPv6 address needs brackets, or its port cannot be told from it: [{authority}]:443")
+        raise ValueError(
+            f"an IPv6 address needs brackets, or its port cannot be told from it: [{authority}]:443"
+        )
     host, colon, port = authority.partition(":")
     return host, _port(port) if colon else 0
 

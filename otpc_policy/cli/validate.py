@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otpc_policy.cli.certificates import STDIN, is_pem, read_anchors, read_chain_file
-from otpc_policy.cli.options import FormatOption, PlaintextOption, PolicyOption, ServerCaOption, ServerOption, TimeoutOption, service
+from otpc_policy.cli.options import (
+    FormatOption,
+    PlaintextOption,
+    PolicyOption,
+    ServerCaOption,
+    ServerOption,
+    TimeoutOption,
+    service,
+)
 from otpc_policy.cli.output import answer, progress
 
 if TYPE_CHECKING:
@@ -14,12 +22,37 @@ if TYPE_CHECKING:
 
 
 def validate(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The chain, leaf first, in PEM; or one certificate in DER; - is stdin.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="The chain, leaf first, in PEM; or one certificate in DER; - is stdin.",
+        ),
+    ],
     *,
-    name: Annotated[str, typer.Option("--name", metavar="HOST", help="The host that the leaf must match. Without it the answer cannot be ALLOW.")] = "",
-    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Judge at this instant (RFC 3339, such as 2025-01-31T12:00:00Z), not now.")] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="HOST",
+            help="The host that the leaf must match. Without it the answer cannot be ALLOW.",
+        ),
+    ] = "",
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="Judge at this instant (RFC 3339, such as 2025-01-31T12:00:00Z), not now.",
+        ),
+    ] = None,
     anchor: Annotated[
-        list[str] | None, typer.Option("--anchor", metavar="FILE", help="Trust these CAs too, for this request (PEM or DER); may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--anchor",
+            metavar="FILE",
+            help="Trust these CAs too, for this request (PEM or DER); may be repeated.",
+        ),
     ] = None,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
@@ -57,15 +90,21 @@ def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time such as 2025-01-31 or 2025-01-31T12:00:00Z", param_hint="--at") from None
+        raise typer.BadParameter(
+            f"{text!r} is no time such as 2025-01-31 or 2025-01-31T12:00:00Z", param_hint="--at"
+        ) from None
     # A day or a time without an offset means UTC, like every instant that this program prints.
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
-def _request(content: bytes, policy: str, name: str, judged_at: datetime | None, anchors: list[bytes]) -> "pb.ValidateCertificateRequest":
+def _request(
+    content: bytes, policy: str, name: str, judged_at: datetime | None, anchors: list[bytes]
+) -> "pb.ValidateCertificateRequest":
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
 
-    request = pb.ValidateCertificateRequest(policy=policy, server_name=name, trust_anchors=anchors, view=pb.VIEW_FULL)
+    request = pb.ValidateCertificateRequest(
+        policy=policy, server_name=name, trust_anchors=anchors, view=pb.VIEW_FULL
+    )
     if is_pem(content):
         request.pem_bundle = content.decode("utf-8", "replace")
     else:

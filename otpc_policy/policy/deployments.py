@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, DeploymentFact, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import (
+    AddressFacts,
+    CipherSuiteFact,
+    DeploymentFact,
+    KeyType,
+    Support,
+    TlsVersion,
+)
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.policy.rule import Gap, PresentedChain
@@ -15,18 +22,27 @@ _TLS13_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 _LEAVES_OF_ECDSA_SUITES = frozenset({KeyType.ECDSA, KeyType.EDDSA})
 
 
-def presented_chains(addresses: Iterable[AddressFacts], judge: Callable[[Sequence[bytes], bytes | None], ChainJudgement]) -> tuple[PresentedChain, ...]:
+def presented_chains(
+    addresses: Iterable[AddressFacts],
+    judge: Callable[[Sequence[bytes], bytes | None], ChainJudgement],
+) -> tuple[PresentedChain, ...]:
     """Return every chain that was seen, each judged once, however often and wherever it was presented."""
     seen: dict[tuple[tuple[bytes, ...], bytes | None], list[tuple[str, DeploymentFact]]] = {}
     for address in addresses:
         for deployment in address.deployments:
             if _is_obtained(deployment):
-                seen.setdefault((deployment.chain, deployment.stapled_ocsp_response), []).append((address.address, deployment))
+                seen.setdefault((deployment.chain, deployment.stapled_ocsp_response), []).append(
+                    (address.address, deployment)
+                )
     return tuple(
         PresentedChain(
             judgement=judge(chain, staple),
             addresses=tuple(dict.fromkeys(address for address, _ in places)),
-            deployments=tuple(dict.fromkeys(_label(deployment.key_type, deployment.version) for _, deployment in places)),
+            deployments=tuple(
+                dict.fromkeys(
+                    _label(deployment.key_type, deployment.version) for _, deployment in places
+                )
+            ),
             staple_observed=True,
         )
         for (chain, staple), places in seen.items()
@@ -35,19 +51,29 @@ def presented_chains(addresses: Iterable[AddressFacts], judge: Callable[[Sequenc
 
 def gaps(addresses: Iterable[AddressFacts]) -> tuple[Gap, ...]:
     """Return everything about certificates that is not known."""
-    return tuple(Gap(address.address, missing) for address in addresses for missing in dict.fromkeys(_missing(address)))
+    return tuple(
+        Gap(address.address, missing)
+        for address in addresses
+        for missing in dict.fromkeys(_missing(address))
+    )
 
 
 def _missing(address: AddressFacts) -> Iterator[str]:
     for deployment in address.deployments:
-        if deployment.support is Support.UNKNOWN or (deployment.support is Support.YES and not deployment.chain):
+        if deployment.support is Support.UNKNOWN or (
+            deployment.support is Support.YES and not deployment.chain
+        ):
             yield _label(deployment.key_type, deployment.version)
     obtained = {(one.version, one.key_type) for one in address.deployments if _is_obtained(one)}
     for version in _HANDSHAKE_VERSIONS:
         yield from _missing_over(version, address)
-    if not obtained and not any(address.version(version).support is Support.YES for version in _HANDSHAKE_VERSIONS):
+    if not obtained and not any(
+        address.version(version).support is Support.YES for version in _HANDSHAKE_VERSIONS
+    ):
         yield "no handshake was completed"
-    known = obtained | {(one.version, one.key_type) for one in address.deployments if one.support is Support.NO}
+    known = obtained | {
+        (one.version, one.key_type) for one in address.deployments if one.support is Support.NO
+    }
     for fact in address.cipher_suites:
         if fact.support is not Support.NO:
             yield from _missing_for(fact, obtained, known)
@@ -63,10 +89,18 @@ def _missing_over(version: TlsVersion, address: AddressFacts) -> Iterator[str]:
     if not any(_is_obtained(one) for one in address.deployments if one.version is version):
         yield f"any over {version.label}"
     if version is TlsVersion.TLS_1_3:
-        yield from (_label(key_type, version) for key_type in _TLS13_KEY_TYPES if not asked & _leaves(key_type))
+        yield from (
+            _label(key_type, version)
+            for key_type in _TLS13_KEY_TYPES
+            if not asked & _leaves(key_type)
+        )
 
 
-def _missing_for(fact: CipherSuiteFact, obtained: set[tuple[TlsVersion, KeyType]], known: set[tuple[TlsVersion, KeyType]]) -> Iterator[str]:
+def _missing_for(
+    fact: CipherSuiteFact,
+    obtained: set[tuple[TlsVersion, KeyType]],
+    known: set[tuple[TlsVersion, KeyType]],
+) -> Iterator[str]:
     """A suite that is accepted proves a key type, whose certificate must have been seen; one that may be accepted must not be the only hint of one."""
     suite = suite_by_code_point(fact.code_point)
     if suite is None or suite.authentication is None:
@@ -80,7 +114,9 @@ def _missing_for(fact: CipherSuiteFact, obtained: set[tuple[TlsVersion, KeyType]
 
 
 def _leaves(authentication: KeyType) -> frozenset[KeyType]:
-    return _LEAVES_OF_ECDSA_SUITES if authentication is KeyType.ECDSA else frozenset({authentication})
+    return (
+        _LEAVES_OF_ECDSA_SUITES if authentication is KeyType.ECDSA else frozenset({authentication})
+    )
 
 
 def _is_obtained(deployment: DeploymentFact) -> bool:

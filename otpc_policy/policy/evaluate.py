@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from otpc_policy.core.facts import AddressFacts, ClientAuth, EndpointFacts, ResolutionStatus, Support, TlsService
+from otpc_policy.core.facts import (
+    AddressFacts,
+    ClientAuth,
+    EndpointFacts,
+    ResolutionStatus,
+    Support,
+    TlsService,
+)
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement
 from otpc_policy.pki.trust import Trust
@@ -40,13 +47,19 @@ def evaluate(
         return _verdict(policy, _not_dialled(facts), None)
 
     def judge(chain: Sequence[bytes], staple: bytes | None) -> ChainJudgement:
-        return judge_chain(chain, server_name=facts.server_name, stapled_ocsp_response=staple, trust=trust, at=now)
+        return judge_chain(
+            chain, server_name=facts.server_name, stapled_ocsp_response=staple, trust=trust, at=now
+        )
 
     reachable = [address for address in facts.addresses if address.reachable is Support.YES]
     settings = {rule.id: rule for rule in policy.rules}
     plaintext_denies = settings[TLS_SERVED.id].effects["TLS_NOT_SERVED"] is Effect.DENY
     # Where plain-text HTTP denies already, nothing is asked about the TLS that is not there. No other effect may hide it.
-    speaking = [_without_refused_suites(address) for address in reachable if not (plaintext_denies and address.tls is TlsService.PLAINTEXT_HTTP)]
+    speaking = [
+        _without_refused_suites(address)
+        for address in reachable
+        if not (plaintext_denies and address.tls is TlsService.PLAINTEXT_HTTP)
+    ]
     subject = Subject(
         depth=facts.depth,
         server_name=facts.server_name,
@@ -56,16 +69,26 @@ def evaluate(
         expected_client_auth=expected_client_auth,
     )
     # Where it is not even known whether TLS is spoken, and tls.served says so.
-    silent = frozenset(one.address for one in speaking if one.tls is TlsService.UNKNOWN and settings[TLS_SERVED.id].is_enabled)
-    findings = _Findings([*(one.address for one in facts.addresses), *(one.address for one in facts.unmeasured)])
+    silent = frozenset(
+        one.address
+        for one in speaking
+        if one.tls is TlsService.UNKNOWN and settings[TLS_SERVED.id].is_enabled
+    )
+    findings = _Findings(
+        [*(one.address for one in facts.addresses), *(one.address for one in facts.unmeasured)]
+    )
     for rule in RULES:
         of_rule = settings[rule.id]
         if not of_rule.is_enabled:
             continue
         if rule is TLS_SERVED:
-            findings.add(of_rule, rule.judge(replace(subject, addresses=reachable), of_rule.parameters, now))
+            findings.add(
+                of_rule, rule.judge(replace(subject, addresses=reachable), of_rule.parameters, now)
+            )
         else:
-            findings.add(of_rule, _without_noise(rule.judge(subject, of_rule.parameters, now), silent))
+            findings.add(
+                of_rule, _without_noise(rule.judge(subject, of_rule.parameters, now), silent)
+            )
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
@@ -88,7 +111,14 @@ def evaluate_chain(
     chain: DER, leaf first, not empty. A must-staple leaf is no finding here: the staple belongs to the handshake and not to
     the chain, so its absence shows only when the endpoint is checked.
     """
-    judgement = judge_chain(chain, server_name=server_name, stapled_ocsp_response=None, trust=trust, request_anchors=request_anchors, at=now)
+    judgement = judge_chain(
+        chain,
+        server_name=server_name,
+        stapled_ocsp_response=None,
+        trust=trust,
+        request_anchors=request_anchors,
+        at=now,
+    )
     chains = (PresentedChain(judgement=judgement, staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
@@ -96,10 +126,19 @@ def evaluate_chain(
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
             findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
-    return _verdict(policy, waived(findings.made(), waivers, now), changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now))
+    return _verdict(
+        policy,
+        waived(findings.made(), waivers, now),
+        changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now),
+    )
 
 
-def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, waivers: Iterable[Waiver], now: datetime) -> datetime | None:
+def changes_at(
+    chains: Iterable[PresentedChain],
+    validity: RuleSettings,
+    waivers: Iterable[Waiver],
+    now: datetime,
+) -> datetime | None:
     """Return the first instant after now at which time alone can change what the rules say of these chains, or what waivers make of it.
 
     Certificates off the path count too: when the path breaks, another may take its place.
@@ -107,7 +146,11 @@ def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, waivers
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
     for presented in chains:
         judgement = presented.judgement
-        instants += [one for one in (judgement.trust_ends_at, judgement.staple_next_update) if one is not None]
+        instants += [
+            one
+            for one in (judgement.trust_ends_at, judgement.staple_next_update)
+            if one is not None
+        ]
         for view in judgement.certificates:
             if view is not None:
                 instants += validity_instants(view, validity.parameters)
@@ -116,8 +159,17 @@ def changes_at(chains: Iterable[PresentedChain], validity: RuleSettings, waivers
 
 def _not_dialled(facts: EndpointFacts) -> list[Finding]:
     if facts.forbidden or facts.resolution is ResolutionStatus.FORBIDDEN:
-        findings = [service_finding(_ADDRESS_FORBIDDEN, f"{one.address} may not be dialled: {one.reason}", one.address) for one in facts.forbidden]
-        return findings or [service_finding(_ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled")]
+        findings = [
+            service_finding(
+                _ADDRESS_FORBIDDEN, f"{one.address} may not be dialled: {one.reason}", one.address
+            )
+            for one in facts.forbidden
+        ]
+        return findings or [
+            service_finding(
+                _ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled"
+            )
+        ]
     return list(resolution_findings(facts))
 
 
@@ -125,9 +177,15 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
     """Report what no rule can: addresses that do not answer or were left out."""
     for address in facts.addresses:
         if address.reachable is not Support.YES:
-            observed = "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
+            observed = (
+                "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
+            )
             reasons = "".join(f"; {remark}" for remark in address.remarks)
-            yield Report(code="TARGET_UNREACHABLE", message=f"port {facts.port} {observed}{reasons}", addresses=(address.address,))
+            yield Report(
+                code="TARGET_UNREACHABLE",
+                message=f"port {facts.port} {observed}{reasons}",
+                addresses=(address.address,),
+            )
     for unmeasured in facts.unmeasured:
         yield unknown(f"the address was not measured: {unmeasured.reason}", unmeasured.address)
     if not facts.addresses and not facts.unmeasured:
@@ -137,7 +195,10 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
 def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
     """Report what kept something from being proven and how the server broke the protocol: neither may pass unseen."""
     for address in addresses:
-        yield from (unknown(f"the measurement is not complete: {remark}", address.address) for remark in address.remarks)
+        yield from (
+            unknown(f"the measurement is not complete: {remark}", address.address)
+            for remark in address.remarks
+        )
 
 
 def _omitted(facts: EndpointFacts) -> list[Finding]:
@@ -153,13 +214,22 @@ def _omitted(facts: EndpointFacts) -> list[Finding]:
 
 def _without_refused_suites(address: AddressFacts) -> AddressFacts:
     """Nearly all facts about suites are refusals, several hundred, and no rule asks for one: they are passed over once, and not by each."""
-    return replace(address, cipher_suites=tuple(fact for fact in address.cipher_suites if fact.support is not Support.NO))
+    return replace(
+        address,
+        cipher_suites=tuple(
+            fact for fact in address.cipher_suites if fact.support is not Support.NO
+        ),
+    )
 
 
 def _without_noise(reports: Iterable[Report], silent: frozenset[str]) -> Iterator[Report]:
     """Leave out what else is unknown of silent addresses: that adds nothing. Proven facts stay."""
     for report in reports:
-        if not (report.code == MEASUREMENT_INCOMPLETE and report.addresses and silent.issuperset(report.addresses)):
+        if not (
+            report.code == MEASUREMENT_INCOMPLETE
+            and report.addresses
+            and silent.issuperset(report.addresses)
+        ):
             yield report
 
 
@@ -182,7 +252,13 @@ class _Findings:
 
     def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
         for report in reports:
-            key = (settings.id if settings else "", report.code, report.message, report.certificate_index, report.effect)
+            key = (
+                settings.id if settings else "",
+                report.code,
+                report.message,
+                report.certificate_index,
+                report.effect,
+            )
             group = self._groups.setdefault(key, _Group(settings, report))
             group.addresses.update(dict.fromkeys(report.addresses))
             group.evidence.update(dict.fromkeys(report.evidence))
@@ -192,14 +268,18 @@ class _Findings:
 
     def _of(self, group: _Group) -> Iterator[Finding]:
         report, settings, entry = group.report, group.settings, finding_codes()[group.report.code]
-        effect = entry.effect or (settings.effects[report.code] if settings else Effect.INDETERMINATE)
+        effect = entry.effect or (
+            settings.effects[report.code] if settings else Effect.INDETERMINATE
+        )
         if effect is Effect.OFF:
             return
         everywhere = not group.addresses or self._addresses.issubset(group.addresses)
         for address in ("",) if everywhere else group.addresses:
             yield Finding(
                 code=report.code,
-                severity=settings.severities.get(report.code, entry.severity) if settings else entry.severity,
+                severity=settings.severities.get(report.code, entry.severity)
+                if settings
+                else entry.severity,
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
@@ -224,8 +304,21 @@ def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | No
     fine", just as no waiver covers it. A forbidden address is no matter of policy: nobody may be sent there.
     """
     ordered = tuple(sorted(findings, key=order_of))
-    counted = ordered if policy.enforcing else [one for one in ordered if one.effect is not Effect.DENY or one.code == _ADDRESS_FORBIDDEN]
-    return Verdict(decision=_decision(counted), evaluated_decision=_decision(ordered), findings=ordered, changes_at=changes)
+    counted = (
+        ordered
+        if policy.enforcing
+        else [
+            one
+            for one in ordered
+            if one.effect is not Effect.DENY or one.code == _ADDRESS_FORBIDDEN
+        ]
+    )
+    return Verdict(
+        decision=_decision(counted),
+        evaluated_decision=_decision(ordered),
+        findings=ordered,
+        changes_at=changes,
+    )
 
 
 def _decision(findings: Iterable[Finding]) -> Decision:

@@ -71,7 +71,11 @@ class PolicySet:
     def __post_init__(self) -> None:
         default = self.policies.get(self.default_name)
         if default is not None and not default.enforcing:
-            raise ConfigurationError([f"default_policy: {self.default_name!r} is report-only (enforcing = false); the default policy must enforce"])
+            raise ConfigurationError(
+                [
+                    f"default_policy: {self.default_name!r} is report-only (enforcing = false); the default policy must enforce"
+                ]
+            )
 
     def get(self, name: str) -> Policy:
         """Return the policy of that name; "" means the default. Raises UnknownPolicy by the caller's fault."""

@@ -44,10 +44,23 @@ class PresentedChain:
     deployments: tuple[str, ...] = ()
     staple_observed: bool
 
-    def report(self, code: str, message: str, *, index: int | None = None, evidence: Iterable[FindingEvidence] = ()) -> Report:
+    def report(
+        self,
+        code: str,
+        message: str,
+        *,
+        index: int | None = None,
+        evidence: Iterable[FindingEvidence] = (),
+    ) -> Report:
         """Return a report about this chain, or about its certificate at the index."""
         presented = (FindingEvidence("certificate_deployment", one, "") for one in self.deployments)
-        return Report(code=code, message=message, addresses=self.addresses, evidence=(*evidence, *presented), certificate_index=index)
+        return Report(
+            code=code,
+            message=message,
+            addresses=self.addresses,
+            evidence=(*evidence, *presented),
+            certificate_index=index,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,19 +28,39 @@ def service_finding(code: str, message: str, address: str = "") -> Finding:
 
 def indeterminate(findings: Sequence[Finding]) -> Verdict:
     """Return the verdict of an endpoint that was not judged. findings: at least one that says why, none of them denying."""
-    if not any(finding.effect is Effect.INDETERMINATE for finding in findings) or any(finding.effect is Effect.DENY for finding in findings):
-        raise ValueError("an endpoint that was not judged needs a finding that says why, and none that denies")
+    if not any(finding.effect is Effect.INDETERMINATE for finding in findings) or any(
+        finding.effect is Effect.DENY for finding in findings
+    ):
+        raise ValueError(
+            "an endpoint that was not judged needs a finding that says why, and none that denies"
+        )
     ordered = tuple(sorted(findings, key=order_of))
-    return Verdict(decision=Decision.INDETERMINATE, evaluated_decision=Decision.INDETERMINATE, findings=ordered, changes_at=None)
+    return Verdict(
+        decision=Decision.INDETERMINATE,
+        evaluated_decision=Decision.INDETERMINATE,
+        findings=ordered,
+        changes_at=None,
+    )
 
 
 def denied(finding: Finding) -> Verdict:
     """Return the verdict of an endpoint that was denied without a look at it. finding: why; no policy softens it."""
     if finding.effect is not Effect.DENY:
         raise ValueError("a denial needs a finding that denies")
-    return Verdict(decision=Decision.DENY, evaluated_decision=Decision.DENY, findings=(finding,), changes_at=None)
+    return Verdict(
+        decision=Decision.DENY,
+        evaluated_decision=Decision.DENY,
+        findings=(finding,),
+        changes_at=None,
+    )
 
 
 def order_of(finding: Finding) -> tuple[bool, int, str, str, str]:
     """Sort key of findings: denying first, then severity, then code."""
-    return finding.effect is not Effect.DENY, -finding.severity, finding.code, finding.address, finding.message
+    return (
+        finding.effect is not Effect.DENY,
+        -finding.severity,
+        finding.code,
+        finding.address,
+        finding.message,
+    )

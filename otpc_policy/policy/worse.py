@@ -6,8 +6,18 @@ from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
 from otpc_policy.policy.service_findings import order_of
 
 # Higher is worse.
-_DECISIONS: Mapping[Decision, int] = {Decision.ALLOW: 0, Decision.INDETERMINATE: 1, Decision.DENY: 2}
-_EFFECTS: Mapping[Effect, int] = {Effect.OFF: 0, Effect.ADVISORY: 1, Effect.WAIVED: 2, Effect.INDETERMINATE: 3, Effect.DENY: 4}
+_DECISIONS: Mapping[Decision, int] = {
+    Decision.ALLOW: 0,
+    Decision.INDETERMINATE: 1,
+    Decision.DENY: 2,
+}
+_EFFECTS: Mapping[Effect, int] = {
+    Effect.OFF: 0,
+    Effect.ADVISORY: 1,
+    Effect.WAIVED: 2,
+    Effect.INDETERMINATE: 3,
+    Effect.DENY: 4,
+}
 
 
 def worse_of(first: Verdict, second: Verdict) -> Verdict:
@@ -18,15 +28,25 @@ def worse_of(first: Verdict, second: Verdict) -> Verdict:
     """
     findings: dict[tuple[str, str, str, int | None, str], Finding] = {}
     for finding in (*first.findings, *second.findings):
-        key = (finding.code, finding.rule_id, finding.address, finding.certificate_index, finding.message)
+        key = (
+            finding.code,
+            finding.rule_id,
+            finding.address,
+            finding.certificate_index,
+            finding.message,
+        )
         known = findings.get(key)
         if known is None or _badness(finding) > _badness(known):
             findings[key] = finding
     return Verdict(
         decision=max(first.decision, second.decision, key=_DECISIONS.__getitem__),
-        evaluated_decision=max(first.evaluated_decision, second.evaluated_decision, key=_DECISIONS.__getitem__),
+        evaluated_decision=max(
+            first.evaluated_decision, second.evaluated_decision, key=_DECISIONS.__getitem__
+        ),
         findings=tuple(sorted(findings.values(), key=order_of)),
-        changes_at=min((one for one in (first.changes_at, second.changes_at) if one is not None), default=None),
+        changes_at=min(
+            (one for one in (first.changes_at, second.changes_at) if one is not None), default=None
+        ),
     )
 
 

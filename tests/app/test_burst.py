@@ -12,8 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 from otpc_policy.app.listen import bind, build_server
 from otpc_policy.app.settings import Settings
 from otpc_policy.core.errors import Overloaded
-from otpc_policy.service.interceptor import CallInterceptor
-from tests.service.serving import FakeCounters, one_method, unpacked
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from tests.rpc.serving import FakeCounters, one_method, unpacked
 
 # gRPC by itself begins to drop calls beyond a thousand: of so many, each time, about sixty.
 _CALLS = 1_500

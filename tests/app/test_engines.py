@@ -12,7 +12,7 @@ from otpc_policy.app.engines import engines_from, number_of_engines, share_of_on
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.metrics import Metrics
+from otpc_policy.ops.metrics import Metrics
 from otpc_policy.policy.required_suites import required_suites
 
 

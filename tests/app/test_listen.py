@@ -5,7 +5,7 @@ import pytest
 from otpc_policy.app.listen import bind, build_server
 from otpc_policy.app.settings import Settings
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.service.interceptor import CallInterceptor
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
 
 
 class NoCounters:

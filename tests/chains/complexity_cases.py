@@ -14,14 +14,41 @@ def complexity_cases() -> list[ChainCase]:
     wide, wider = _fenced(61), _fenced(260)
     huge = leaf(ROOT, dns=_hosts(12_000))
     impostor = Made(ROOT.der, wider.key, ROOT.name)
-    claimed = authority("Claims", by=impostor, plus=[(name_constraints([f"d{one}.example" for one in range(259)] + [HOST]), True)])
+    claimed = authority(
+        "Claims",
+        by=impostor,
+        plus=[(name_constraints([f"d{one}.example" for one in range(259)] + [HOST]), True)],
+    )
     pinned = leaf(wider, dns=_hosts(4_001))
     return [
         case("1,201 names below 61 subtrees", _CLAUSE, [leaf(wide, dns=_hosts(1_201)), wide]),
-        case("1,201 names below 61 subtrees, one outside", _CLAUSE, [leaf(wide, dns=[*_hosts(1_200), "other.test"]), wide], UNTRUSTED),
-        case("4,000 names below 260 subtrees", _CLAUSE, [leaf(wider, dns=_hosts(4_000)), wider], TOO_COMPLEX, openssl=_OPENSSL),
-        case("the same, pinned", _CLAUSE, [pinned, wider], BY_ANCHOR, server_name=f"n1.{HOST}", pins=(pinned,)),
-        case("the same below an authority that only claims its issuer", _CLAUSE, [leaf(claimed, dns=_hosts(4_000)), claimed], UNTRUSTED),
+        case(
+            "1,201 names below 61 subtrees, one outside",
+            _CLAUSE,
+            [leaf(wide, dns=[*_hosts(1_200), "other.test"]), wide],
+            UNTRUSTED,
+        ),
+        case(
+            "4,000 names below 260 subtrees",
+            _CLAUSE,
+            [leaf(wider, dns=_hosts(4_000)), wider],
+            TOO_COMPLEX,
+            openssl=_OPENSSL,
+        ),
+        case(
+            "the same, pinned",
+            _CLAUSE,
+            [pinned, wider],
+            BY_ANCHOR,
+            server_name=f"n1.{HOST}",
+            pins=(pinned,),
+        ),
+        case(
+            "the same below an authority that only claims its issuer",
+            _CLAUSE,
+            [leaf(claimed, dns=_hosts(4_000)), claimed],
+            UNTRUSTED,
+        ),
         case("12,000 names", "RFC 5280 4.2.1.6", [huge], TOO_COMPLEX, openssl=_OPENSSL),
     ]
 
@@ -32,4 +59,6 @@ def _hosts(number: int) -> list[str]:
 
 def _fenced(subtrees: int) -> Made:
     permitted: list[str | x509.GeneralName] = [f"d{one}.example" for one in range(subtrees - 1)]
-    return authority(f"{subtrees} subtrees", by=ROOT, plus=[(name_constraints([*permitted, HOST]), True)])
+    return authority(
+        f"{subtrees} subtrees", by=ROOT, plus=[(name_constraints([*permitted, HOST]), True)]
+    )

@@ -1,6 +1,19 @@
 """Odd bytes: what must not be read, and what has been read for decades."""
 
-from tests.chains.case import FROM_COMMON_NAME, HOST, INCOMPLETE, ISSUING, MALFORMED, MISMATCH, MISORDERED, ROOT, UNKNOWN, UNTRUSTED, ChainCase, case
+from tests.chains.case import (
+    FROM_COMMON_NAME,
+    HOST,
+    INCOMPLETE,
+    ISSUING,
+    MALFORMED,
+    MISMATCH,
+    MISORDERED,
+    ROOT,
+    UNKNOWN,
+    UNTRUSTED,
+    ChainCase,
+    case,
+)
 from tests.support.forging import ISSUER, SERIAL, SUBJECT, Edit, authority, elements_of, leaf, make
 from tests.support.signing import der_element
 
@@ -19,12 +32,33 @@ def _serial_numbers() -> list[ChainCase]:
     zero = authority("Zero serial", by=ROOT, edit=_serial(b"\x00"))
     return [
         case("serial number 0", _SERIAL, [leaf(ISSUING, edit=_serial(b"\x00")), ISSUING]),
-        case("serial number -1", _SERIAL, [leaf(ISSUING, edit=_serial(b"\xff")), ISSUING], UNTRUSTED, openssl=_POSITIVE),
-        case("serial number of 20 octets", _SERIAL, [leaf(ISSUING, edit=_serial(b"\x7f" * 20)), ISSUING]),
-        case("serial number of 21 octets", _SERIAL, [leaf(ISSUING, edit=_serial(b"\x7f" * 21)), ISSUING]),
+        case(
+            "serial number -1",
+            _SERIAL,
+            [leaf(ISSUING, edit=_serial(b"\xff")), ISSUING],
+            UNTRUSTED,
+            openssl=_POSITIVE,
+        ),
+        case(
+            "serial number of 20 octets",
+            _SERIAL,
+            [leaf(ISSUING, edit=_serial(b"\x7f" * 20)), ISSUING],
+        ),
+        case(
+            "serial number of 21 octets",
+            _SERIAL,
+            [leaf(ISSUING, edit=_serial(b"\x7f" * 21)), ISSUING],
+        ),
         case("serial number 0 of the intermediate", _SERIAL, [leaf(zero), zero]),
         case("serial number 0 of the root", _SERIAL, [leaf(zero_root)], roots=(zero_root,)),
-        case("the same serial number twice", _SERIAL, [leaf(ISSUING, serial=7), authority("Issuing", by=ROOT, key=ISSUING.key, edit=_serial(b"\x07"))]),
+        case(
+            "the same serial number twice",
+            _SERIAL,
+            [
+                leaf(ISSUING, serial=7),
+                authority("Issuing", by=ROOT, key=ISSUING.key, edit=_serial(b"\x07")),
+            ],
+        ),
     ]
 
 
@@ -36,9 +70,28 @@ def _names() -> list[ChainCase]:
     other_type = leaf(ISSUING, edit=_issuer_as_printable)
     return [
         case("issuer in UTF-8", "RFC 5280 4.1.2.4", [leaf(utf8), utf8]),
-        case("issuer in another type of string", "RFC 5280 7.1", [other_type, ISSUING], UNTRUSTED, INCOMPLETE, MISORDERED, openssl=_STRINGS),
-        case("empty issuer", "RFC 5280 4.1.2.4", [leaf(ISSUING, edit=_without_issuer), ISSUING], UNTRUSTED, INCOMPLETE, MISORDERED),
-        case("subject of a thousand letters", "RFC 5280 A.1 (ub-common-name)", [leaf(ISSUING, edit=_long_subject), ISSUING]),
+        case(
+            "issuer in another type of string",
+            "RFC 5280 7.1",
+            [other_type, ISSUING],
+            UNTRUSTED,
+            INCOMPLETE,
+            MISORDERED,
+            openssl=_STRINGS,
+        ),
+        case(
+            "empty issuer",
+            "RFC 5280 4.1.2.4",
+            [leaf(ISSUING, edit=_without_issuer), ISSUING],
+            UNTRUSTED,
+            INCOMPLETE,
+            MISORDERED,
+        ),
+        case(
+            "subject of a thousand letters",
+            "RFC 5280 A.1 (ub-common-name)",
+            [leaf(ISSUING, edit=_long_subject), ISSUING],
+        ),
     ]
 
 
@@ -51,13 +104,42 @@ def _bytes() -> list[ChainCase]:
     indefinite = b"\x30\x80" + content + b"\x00\x00"
     long_form = b"\x30\x83\x00" + len(content).to_bytes(2, "big") + content
     return [
-        case("bytes after the certificate", _DER, [good.der + b"\x00", ISSUING], *_UNREADABLE, has_second_opinion=False),
+        case(
+            "bytes after the certificate",
+            _DER,
+            [good.der + b"\x00", ISSUING],
+            *_UNREADABLE,
+            has_second_opinion=False,
+        ),
         case("nothing", _DER, [b"", ISSUING], *_UNREADABLE, has_second_opinion=False),
         case("cut off", _DER, [good.der[:-20], ISSUING], *_UNREADABLE),
-        case("indefinite length", _DER, [indefinite, ISSUING], *_UNREADABLE, openssl="OpenSSL reads BER as well; a signature over DER must be read as DER."),
-        case("length in more octets than needed", _DER, [long_form, ISSUING], *_UNREADABLE, openssl="OpenSSL reads BER as well."),
-        case("a key instead of a certificate", _DER, [elements_of(elements_of(good.der)[0])[6], ISSUING], *_UNREADABLE),
-        case("a subject and no extension", _DER, [make(HOST, by=ISSUING, key="ec256", extensions=(), dates=_DATES), ISSUING], UNTRUSTED, FROM_COMMON_NAME),
+        case(
+            "indefinite length",
+            _DER,
+            [indefinite, ISSUING],
+            *_UNREADABLE,
+            openssl="OpenSSL reads BER as well; a signature over DER must be read as DER.",
+        ),
+        case(
+            "length in more octets than needed",
+            _DER,
+            [long_form, ISSUING],
+            *_UNREADABLE,
+            openssl="OpenSSL reads BER as well.",
+        ),
+        case(
+            "a key instead of a certificate",
+            _DER,
+            [elements_of(elements_of(good.der)[0])[6], ISSUING],
+            *_UNREADABLE,
+        ),
+        case(
+            "a subject and no extension",
+            _DER,
+            [make(HOST, by=ISSUING, key="ec256", extensions=(), dates=_DATES), ISSUING],
+            UNTRUSTED,
+            FROM_COMMON_NAME,
+        ),
     ]
 
 

@@ -12,24 +12,30 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.service.decision_log import DecisionLog
-from otpc_policy.service.health import Health
-from otpc_policy.service.interceptor import CallInterceptor
-from otpc_policy.service.policy_check import PolicyCheckServicer
-from otpc_policy.service.registration import POLICY_CHECK_SERVICE, add_services
+from otpc_policy.rpc.health import Health
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.policy_check import PolicyCheckServicer
+from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.chains.case import ChainCase
-from tests.service.serving import FakeCounters, serving
+from tests.rpc.serving import FakeCounters, serving
 
 
 def trust_of(cases: Sequence[ChainCase]) -> Trust:
     """Return the trust in which every case finds its roots, anchors and pins."""
     roots = dict.fromkeys(one.der for case in cases for one in case.roots)
     limits = limits_by_root([one for case in cases for one in case.limits])
-    return Trust(mozilla_roots=tuple(roots), root_limits=limits, entries=tuple(entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins))
+    return Trust(
+        mozilla_roots=tuple(roots),
+        root_limits=limits,
+        entries=tuple(
+            entry_of(case) for case in cases if case.anchors or case.pins or case.spki_pins
+        ),
+    )
 
 
 def entry_of(case: ChainCase) -> TrustEntry:
@@ -56,7 +62,10 @@ async def judging(trust: Trust) -> AsyncIterator[Any]:
     )
     health = Health(POLICY_CHECK_SERVICE)
     async with serving(
-        lambda server: add_services(server, policy_check=servicer, health=health, with_reflection=False), CallInterceptor(FakeCounters())
+        lambda server: add_services(
+            server, policy_check=servicer, health=health, with_reflection=False
+        ),
+        CallInterceptor(FakeCounters()),
     ) as channel:
         yield policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
 
@@ -82,4 +91,6 @@ class _NoChecks:
 
 
 def _spki_sha256(certificate: x509.Certificate) -> str:
-    return hashlib.sha256(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return hashlib.sha256(
+        certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    ).hexdigest()

@@ -15,20 +15,71 @@ _OPENSSL = "The limit is in no bundle of certificates, so OpenSSL does not know 
 
 def limit_cases() -> list[ChainCase]:
     """Return the cases."""
-    root, fenced, other = authority("Distrusted Root"), authority("Fenced by Mozilla"), authority("Root beside the distrusted one")
-    middle, below = authority("Below the distrusted root", by=root), authority("Below the fenced root", by=fenced)
+    root, fenced, other = (
+        authority("Distrusted Root"),
+        authority("Fenced by Mozilla"),
+        authority("Root beside the distrusted one"),
+    )
+    middle, below = (
+        authority("Below the distrusted root", by=root),
+        authority("Below the fenced root", by=fenced),
+    )
     cross = authority("Below the distrusted root", by=other, key=middle.key)
-    after, fence = _limit(root), RootLimit(sha256=_sha256(fenced), subject="CN=Fenced by Mozilla", permitted_dns=("tr",))
+    after, fence = (
+        _limit(root),
+        RootLimit(sha256=_sha256(fenced), subject="CN=Fenced by Mozilla", permitted_dns=("tr",)),
+    )
     late = leaf(middle, dates=(_CUT + _SECOND, EXPIRES))
     host = "trusted-further.test"
     own = leaf(middle, dns=(host,), dates=(_CUT + _SECOND, EXPIRES))
     return [
-        case("from before the date", _CLAUSE, [leaf(middle), middle], roots=(root,), limits=(after,)),
-        case("from the last second of the date", _CLAUSE, [leaf(middle, dates=(_CUT, EXPIRES)), middle], roots=(root,), limits=(after,)),
-        case("from the second after", _CLAUSE, [late, middle], UNTRUSTED, roots=(root,), limits=(after,), openssl=_OPENSSL),
-        case("from the second after, the root served", _CLAUSE, [late, middle, root], UNTRUSTED, roots=(root,), limits=(after,), openssl=_OPENSSL),
-        case("from the second after, directly under the root", _CLAUSE, [_late(root)], UNTRUSTED, roots=(root,), limits=(after,), openssl=_OPENSSL),
-        case("from the second after, and expired", _CLAUSE, [late, middle], UNTRUSTED, EXPIRED, roots=(root,), limits=(after,), at=EXPIRES + _SECOND),
+        case(
+            "from before the date", _CLAUSE, [leaf(middle), middle], roots=(root,), limits=(after,)
+        ),
+        case(
+            "from the last second of the date",
+            _CLAUSE,
+            [leaf(middle, dates=(_CUT, EXPIRES)), middle],
+            roots=(root,),
+            limits=(after,),
+        ),
+        case(
+            "from the second after",
+            _CLAUSE,
+            [late, middle],
+            UNTRUSTED,
+            roots=(root,),
+            limits=(after,),
+            openssl=_OPENSSL,
+        ),
+        case(
+            "from the second after, the root served",
+            _CLAUSE,
+            [late, middle, root],
+            UNTRUSTED,
+            roots=(root,),
+            limits=(after,),
+            openssl=_OPENSSL,
+        ),
+        case(
+            "from the second after, directly under the root",
+            _CLAUSE,
+            [_late(root)],
+            UNTRUSTED,
+            roots=(root,),
+            limits=(after,),
+            openssl=_OPENSSL,
+        ),
+        case(
+            "from the second after, and expired",
+            _CLAUSE,
+            [late, middle],
+            UNTRUSTED,
+            EXPIRED,
+            roots=(root,),
+            limits=(after,),
+            at=EXPIRES + _SECOND,
+        ),
         case(
             "from the second after, another root certifies the issuer",
             _CLAUSE,
@@ -37,11 +88,41 @@ def limit_cases() -> list[ChainCase]:
             roots=(root, other),
             limits=(after,),
         ),
-        case("from the second after, the operator's anchor", _CLAUSE, [own, middle], BY_ANCHOR, server_name=host, roots=(), anchors=(root,)),
-        case("name inside the fence", _CLAUSE, [leaf(below, dns=("a.gov.tr",)), below], server_name="a.gov.tr", roots=(fenced,), limits=(fence,)),
-        case("name outside the fence", _CLAUSE, [leaf(below), below], UNTRUSTED, roots=(fenced,), limits=(fence,), openssl=_OPENSSL),
         case(
-            "one name outside the fence", _CLAUSE, [_both(below), below], UNTRUSTED, server_name="a.gov.tr", roots=(fenced,), limits=(fence,), openssl=_OPENSSL
+            "from the second after, the operator's anchor",
+            _CLAUSE,
+            [own, middle],
+            BY_ANCHOR,
+            server_name=host,
+            roots=(),
+            anchors=(root,),
+        ),
+        case(
+            "name inside the fence",
+            _CLAUSE,
+            [leaf(below, dns=("a.gov.tr",)), below],
+            server_name="a.gov.tr",
+            roots=(fenced,),
+            limits=(fence,),
+        ),
+        case(
+            "name outside the fence",
+            _CLAUSE,
+            [leaf(below), below],
+            UNTRUSTED,
+            roots=(fenced,),
+            limits=(fence,),
+            openssl=_OPENSSL,
+        ),
+        case(
+            "one name outside the fence",
+            _CLAUSE,
+            [_both(below), below],
+            UNTRUSTED,
+            server_name="a.gov.tr",
+            roots=(fenced,),
+            limits=(fence,),
+            openssl=_OPENSSL,
         ),
     ]
 

@@ -3,7 +3,17 @@
 from cryptography import x509
 from cryptography.x509 import SubjectAlternativeName
 
-from tests.chains.case import FROM_COMMON_NAME, HOST, ISSUING, MALFORMED, MISMATCH, UNKNOWN, UNTRUSTED, ChainCase, case
+from tests.chains.case import (
+    FROM_COMMON_NAME,
+    HOST,
+    ISSUING,
+    MALFORMED,
+    MISMATCH,
+    UNKNOWN,
+    UNTRUSTED,
+    ChainCase,
+    case,
+)
 from tests.support.forging import Made, alternative_names, leaf, organization
 
 _SAN = "RFC 9525 6.3"
@@ -31,7 +41,12 @@ def _dns() -> list[ChainCase]:
         case("a name below", _SAN, _for("www.partner.test"), MISMATCH),
         case("a name that ends alike", _SAN, _for("notpartner.test"), MISMATCH),
         case("a name with a final dot", _SAN, _for("partner.test.", "a.test"), MISMATCH),
-        case("an A-label", "RFC 9525 6.3 (IDN)", _for("xn--bcher-kva.test"), server_name="xn--bcher-kva.test"),
+        case(
+            "an A-label",
+            "RFC 9525 6.3 (IDN)",
+            _for("xn--bcher-kva.test"),
+            server_name="xn--bcher-kva.test",
+        ),
         case("an underscore beside a good name", "RFC 1123 2.1", _for("under_score.test", HOST)),
         case("a space after the name", _SAN, _for("partner.test ", "a.test"), MISMATCH),
         case("a NUL in the name", _SAN, _for("partner.test\0.evil.test", "a.test"), MISMATCH),
@@ -41,38 +56,118 @@ def _dns() -> list[ChainCase]:
 
 def _wildcards() -> list[ChainCase]:
     return [
-        case("the whole left label", _WILDCARD, _for("*.partner.test"), server_name="api.partner.test"),
+        case(
+            "the whole left label",
+            _WILDCARD,
+            _for("*.partner.test"),
+            server_name="api.partner.test",
+        ),
         case("not the name itself", _WILDCARD, _for("*.partner.test"), MISMATCH),
-        case("not two labels", _WILDCARD, _for("*.partner.test"), MISMATCH, server_name="a.b.partner.test"),
+        case(
+            "not two labels",
+            _WILDCARD,
+            _for("*.partner.test"),
+            MISMATCH,
+            server_name="a.b.partner.test",
+        ),
         case("part of a label", _WILDCARD, _for("part*.test", "a.test"), MISMATCH),
-        case("part of a label, second half", _WILDCARD, _for("a*i.partner.test", "a.test"), MISMATCH, server_name="api.partner.test"),
-        case("in the middle", _WILDCARD, _for("api.*.test", "a.test"), MISMATCH, server_name="api.partner.test"),
-        case("twice", _WILDCARD, _for("*.*.test", "a.test"), MISMATCH, server_name="api.partner.test"),
+        case(
+            "part of a label, second half",
+            _WILDCARD,
+            _for("a*i.partner.test", "a.test"),
+            MISMATCH,
+            server_name="api.partner.test",
+        ),
+        case(
+            "in the middle",
+            _WILDCARD,
+            _for("api.*.test", "a.test"),
+            MISMATCH,
+            server_name="api.partner.test",
+        ),
+        case(
+            "twice", _WILDCARD, _for("*.*.test", "a.test"), MISMATCH, server_name="api.partner.test"
+        ),
         case("over a top-level domain", _WILDCARD, _for("*.test"), MISMATCH),
         case("alone", _WILDCARD, _for("*", "a.test"), MISMATCH, server_name="localhost"),
-        case("over an A-label", "RFC 9525 6.3 (IDN)", _for("*.partner.test"), server_name="xn--bcher-kva.partner.test"),
-        case("over a public suffix", "no list of suffixes", _for("*.co.uk"), server_name="partner.co.uk"),
+        case(
+            "over an A-label",
+            "RFC 9525 6.3 (IDN)",
+            _for("*.partner.test"),
+            server_name="xn--bcher-kva.partner.test",
+        ),
+        case(
+            "over a public suffix",
+            "no list of suffixes",
+            _for("*.co.uk"),
+            server_name="partner.co.uk",
+        ),
     ]
 
 
 def _addresses() -> list[ChainCase]:
     return [
         case("IPv4 address", _ADDRESS, _for(ips=("192.0.2.1",)), server_name="192.0.2.1"),
-        case("another IPv4 address", _ADDRESS, _for(ips=("192.0.2.2",)), MISMATCH, server_name="192.0.2.1"),
+        case(
+            "another IPv4 address",
+            _ADDRESS,
+            _for(ips=("192.0.2.2",)),
+            MISMATCH,
+            server_name="192.0.2.1",
+        ),
         case("IPv6 address", _ADDRESS, _for(ips=("2001:db8::1",)), server_name="2001:db8::1"),
-        case("IPv4 address as a DNS name", _ADDRESS, _for("192.0.2.1", "a.test"), MISMATCH, server_name="192.0.2.1"),
-        case("IPv4 address as a common name", _ADDRESS, _for("a.test", subject="192.0.2.1"), MISMATCH, server_name="192.0.2.1"),
-        case("address of five octets", "RFC 5280 4.2.1.6", [leaf(ISSUING, plus=[(_five_octets(), False)]), ISSUING], MALFORMED, UNTRUSTED, MISMATCH, UNKNOWN),
+        case(
+            "IPv4 address as a DNS name",
+            _ADDRESS,
+            _for("192.0.2.1", "a.test"),
+            MISMATCH,
+            server_name="192.0.2.1",
+        ),
+        case(
+            "IPv4 address as a common name",
+            _ADDRESS,
+            _for("a.test", subject="192.0.2.1"),
+            MISMATCH,
+            server_name="192.0.2.1",
+        ),
+        case(
+            "address of five octets",
+            "RFC 5280 4.2.1.6",
+            [leaf(ISSUING, plus=[(_five_octets(), False)]), ISSUING],
+            MALFORMED,
+            UNTRUSTED,
+            MISMATCH,
+            UNKNOWN,
+        ),
     ]
 
 
 def _common_names() -> list[ChainCase]:
     mail = alternative_names(others=[x509.RFC822Name("a@partner.test")])
     return [
-        case("common name alone under a public root", _SAN, _without_san(HOST), UNTRUSTED, FROM_COMMON_NAME, openssl=_NO_SAN),
+        case(
+            "common name alone under a public root",
+            _SAN,
+            _without_san(HOST),
+            UNTRUSTED,
+            FROM_COMMON_NAME,
+            openssl=_NO_SAN,
+        ),
         case("no name at all", _SAN, _without_san(organization("Nobody")), UNTRUSTED, MISMATCH),
-        case("common name beside another subjectAltName", _SAN, _for("other.test", subject=HOST), MISMATCH),
-        case("common name beside a mail address", _SAN, [leaf(ISSUING, subject=HOST, plus=[(mail, False)]), ISSUING], UNTRUSTED, MISMATCH, openssl=_MAIL),
+        case(
+            "common name beside another subjectAltName",
+            _SAN,
+            _for("other.test", subject=HOST),
+            MISMATCH,
+        ),
+        case(
+            "common name beside a mail address",
+            _SAN,
+            [leaf(ISSUING, subject=HOST, plus=[(mail, False)]), ISSUING],
+            UNTRUSTED,
+            MISMATCH,
+            openssl=_MAIL,
+        ),
     ]
 
 
@@ -82,13 +177,36 @@ _MAIL = "OpenSSL takes the common name where the subjectAltName holds no DNS nam
 
 def _extension() -> list[ChainCase]:
     critical = [(alternative_names((HOST,)), True)]
-    uri = alternative_names((HOST,), others=[x509.UniformResourceIdentifier("https://partner.test/")])
+    uri = alternative_names(
+        (HOST,), others=[x509.UniformResourceIdentifier("https://partner.test/")]
+    )
     return [
-        case("critical, empty subject", _CRITICAL, [leaf(ISSUING, subject=_NOBODY, plus=critical), ISSUING]),
-        case("not critical, empty subject", _CRITICAL, [leaf(ISSUING, subject=_NOBODY), ISSUING], UNTRUSTED),
-        case("critical, with a subject", "BR 7.1.2.7.12", [leaf(ISSUING, plus=critical), ISSUING], UNTRUSTED, openssl=_SAN_CRITICAL),
+        case(
+            "critical, empty subject",
+            _CRITICAL,
+            [leaf(ISSUING, subject=_NOBODY, plus=critical), ISSUING],
+        ),
+        case(
+            "not critical, empty subject",
+            _CRITICAL,
+            [leaf(ISSUING, subject=_NOBODY), ISSUING],
+            UNTRUSTED,
+        ),
+        case(
+            "critical, with a subject",
+            "BR 7.1.2.7.12",
+            [leaf(ISSUING, plus=critical), ISSUING],
+            UNTRUSTED,
+            openssl=_SAN_CRITICAL,
+        ),
         case("with a URI beside", _CRITICAL, [leaf(ISSUING, plus=[(uri, False)]), ISSUING]),
-        case("without any name", _CRITICAL, [leaf(ISSUING, plus=[(SubjectAlternativeName([]), False)]), ISSUING], UNTRUSTED, MISMATCH),
+        case(
+            "without any name",
+            _CRITICAL,
+            [leaf(ISSUING, plus=[(SubjectAlternativeName([]), False)]), ISSUING],
+            UNTRUSTED,
+            MISMATCH,
+        ),
     ]
 
 
@@ -100,4 +218,6 @@ def _without_san(subject: str | x509.Name) -> list[Made]:
 
 
 def _five_octets() -> x509.UnrecognizedExtension:
-    return x509.UnrecognizedExtension(SubjectAlternativeName.oid, b"\x30\x07\x87\x05\xc0\x00\x02\x01\x00")
+    return x509.UnrecognizedExtension(
+        SubjectAlternativeName.oid, b"\x30\x07\x87\x05\xc0\x00\x02\x01\x00"
+    )

@@ -111,9 +111,18 @@ def _reissue(der: bytes) -> bytes | None:
     if key is None:
         return None
     elements = elements_of(leaf.tbs_certificate_bytes)
-    old = [value for value in leaf.extensions if isinstance(value.value, x509.SubjectAlternativeName)]
-    names = [*(list(old[0].value) if old else []), *([] if _dns_names(leaf) else [x509.DNSName(HOST)])]
-    encoded = der_element(0x30, bytes.fromhex("0603551d11") + der_element(0x04, x509.SubjectAlternativeName(names).public_bytes()))
+    old = [
+        value for value in leaf.extensions if isinstance(value.value, x509.SubjectAlternativeName)
+    ]
+    names = [
+        *(list(old[0].value) if old else []),
+        *([] if _dns_names(leaf) else [x509.DNSName(HOST)]),
+    ]
+    encoded = der_element(
+        0x30,
+        bytes.fromhex("0603551d11")
+        + der_element(0x04, x509.SubjectAlternativeName(names).public_bytes()),
+    )
     (inner,) = elements_of(elements[-1])
     others = [one for one in elements_of(inner) if bytes.fromhex("0603551d11") not in one[:9]]
     elements[-1] = der_element(0xA3, der_element(0x30, b"".join([*others, encoded])))
@@ -167,7 +176,9 @@ def _is_readable(der: bytes) -> bool:
 def _key(authority: Path) -> PrivateKey | None:
     """Return the private key of an authority; None for DSA, with which nothing is reissued."""
     with decoding_leniently():
-        key, _, _ = pkcs12.load_key_and_certificates((_FOLDER / "pkcs12" / f"{authority.stem}.p12").read_bytes(), b"password")
+        key, _, _ = pkcs12.load_key_and_certificates(
+            (_FOLDER / "pkcs12" / f"{authority.stem}.p12").read_bytes(), b"password"
+        )
     return key if isinstance(key, rsa.RSAPrivateKey) else None
 
 

@@ -6,7 +6,9 @@ _CRL = "No CRL is fetched or read; revocation is seen in a stapled OCSP response
 _REVOKED = "The certificate is revoked by a CRL, and no CRL is read."
 _KINDS = "cryptography knows constraints on DNS names and addresses only, and refuses names of a kind that it cannot compare with them."
 _SELF_ISSUED = "cryptography counts self-issued certificates towards pathLen (RFC 5280 4.2.1.9: they do not count)."
-_LEAF_IS_CA = "The certificate of the server is that of an authority, which the Baseline Requirements forbid."
+_LEAF_IS_CA = (
+    "The certificate of the server is that of an authority, which the Baseline Requirements forbid."
+)
 _DATES = "A date before 2050 as GeneralizedTime (RFC 5280 4.1.2.5: MUST be UTCTime)."
 _DSA = "DSA: cryptography verifies no such signature on certificates, and web servers have none."
 _NAMES = "Names are compared byte by byte, which the Baseline Requirements (7.1.4.1) prescribe; case, spaces and string types differ here."
@@ -69,7 +71,12 @@ DENIED_UNDER_PUBLIC_ROOTS = {
 # NIST: invalid. We: ALLOW.
 ALLOWED = {
     **dict.fromkeys(
-        ["DifferentPoliciesTest4", "DifferentPoliciesTest5", "DifferentPoliciesTest9", "DifferentPoliciesTest12"],
+        [
+            "DifferentPoliciesTest4",
+            "DifferentPoliciesTest5",
+            "DifferentPoliciesTest9",
+            "DifferentPoliciesTest12",
+        ],
         _POLICIES_NOT_CRITICAL,
     ),
     **dict.fromkeys(

@@ -16,14 +16,45 @@ def openssl_accepts(case: ChainCase) -> tuple[bool, str]:
         (at / "roots.pem").write_bytes(b"".join(_pem(one.der) for one in trusted))
         (at / "leaf.pem").write_bytes(_pem(case.chain[0]))
         (at / "rest.pem").write_bytes(b"".join(_pem(der) for der in case.chain[1:]))
-        name = "-verify_ip" if case.server_name.replace(".", "").isdigit() or ":" in case.server_name else "-verify_hostname"
-        command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-auth_level", "2", name, case.server_name]
-        command += ["-attime", str(int(case.at.timestamp())), "-no-CAfile", "-no-CApath", "-no-CAstore", "-trusted", "roots.pem"]
+        name = (
+            "-verify_ip"
+            if case.server_name.replace(".", "").isdigit() or ":" in case.server_name
+            else "-verify_hostname"
+        )
+        command = [
+            "openssl",
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslserver",
+            "-auth_level",
+            "2",
+            name,
+            case.server_name,
+        ]
+        command += [
+            "-attime",
+            str(int(case.at.timestamp())),
+            "-no-CAfile",
+            "-no-CApath",
+            "-no-CAstore",
+            "-trusted",
+            "roots.pem",
+        ]
         command += ["-untrusted", "rest.pem"] if len(case.chain) > 1 else []
-        run = subprocess.run([*command, "leaf.pem"], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
+        run = subprocess.run(
+            [*command, "leaf.pem"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     return run.returncode == 0, f"{run.stdout}{run.stderr}".strip()
 
 
 def _pem(der: bytes) -> bytes:
     """Whatever the bytes are: OpenSSL is to read them itself."""
-    return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    return (
+        b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    )

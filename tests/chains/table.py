@@ -34,7 +34,9 @@ def table() -> str:
     groups = grouped_cases()
     parts = [_HEAD.format(count=sum(map(len, groups.values())))]
     for heading, cases in groups.items():
-        parts.append(f"\n## {heading}\n\n| chain | clause | decision | codes (CERTIFICATE_ left out) | where OpenSSL differs |\n|---|---|---|---|---|\n")
+        parts.append(
+            f"\n## {heading}\n\n| chain | clause | decision | codes (CERTIFICATE_ left out) | where OpenSSL differs |\n|---|---|---|---|---|\n"
+        )
         parts.extend(_row(case) for case in cases)
     return "".join(parts)
 
@@ -54,7 +56,9 @@ def pkits_table() -> str:
         "Invalid for NIST, allowed here": ALLOWED,
         "Judged as published only": NOT_REISSUED,
     }
-    parts = [_PKITS_HEAD.format(count=len(tests), valid=sum(test.is_valid for test in tests.values()))]
+    parts = [
+        _PKITS_HEAD.format(count=len(tests), valid=sum(test.is_valid for test in tests.values()))
+    ]
     for heading, deviations in groups.items():
         parts.append(f"\n## {heading} ({len(deviations)})\n\n| test | reason |\n|---|---|\n")
         parts.extend(f"| {name} | {reason} |\n" for name, reason in deviations.items())

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.xdist_group("chains")
 
 
 def test_there_are_enough_cases_and_no_two_of_one_name() -> None:
-    names = Counter((heading, case.name) for heading, cases in grouped_cases().items() for case in cases)
+    names = Counter(
+        (heading, case.name) for heading, cases in grouped_cases().items() for case in cases
+    )
     assert [name for name, number in names.items() if number > 1] == []
     assert len(names) >= 150
 
@@ -29,7 +31,9 @@ async def test_every_chain_gets_exactly_its_codes_and_its_decision() -> None:
             codes = {finding.code for finding in response.findings}
             decision = pb.Decision.Name(response.decision).removeprefix("DECISION_")
             if (codes, decision) != (set(case.codes), case.decision):
-                wrong.append(f"{case.name} ({case.clause}): {sorted(codes)}, {decision}; wanted {sorted(case.codes)}, {case.decision}")
+                wrong.append(
+                    f"{case.name} ({case.clause}): {sorted(codes)}, {decision}; wanted {sorted(case.codes)}, {case.decision}"
+                )
     assert wrong == []
 
 
@@ -38,7 +42,11 @@ async def test_why_a_chain_is_untrusted_is_said_in_words_of_ours() -> None:
     untrusted = [case for case in all_cases() if "CERTIFICATE_UNTRUSTED" in case.codes]
     async with judging(trust_of(all_cases())) as stub:
         for case in untrusted:
-            (finding,) = [one for one in (await validate(stub, case)).findings if one.code == "CERTIFICATE_UNTRUSTED"]
+            (finding,) = [
+                one
+                for one in (await validate(stub, case)).findings
+                if one.code == "CERTIFICATE_UNTRUSTED"
+            ]
             reason = finding.message.partition(": ")[2].partition("; a path to")[0]
             assert len(reason) > 20
             assert "candidates exhausted" not in finding.message
@@ -53,7 +61,9 @@ def test_openssl_agrees_or_the_table_says_why_not() -> None:
         accepts, said = openssl_accepts(case)
         differs = accepts != (case.decision == "ALLOW")
         if differs != bool(case.openssl):
-            wrong.append(f"{case.name}: OpenSSL {'accepts' if accepts else 'refuses'}, we say {case.decision}: {said}")
+            wrong.append(
+                f"{case.name}: OpenSSL {'accepts' if accepts else 'refuses'}, we say {case.decision}: {said}"
+            )
     assert wrong == []
 
 

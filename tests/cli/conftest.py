@@ -68,7 +68,9 @@ def service(stage: Stage) -> Iterator[str]:
             addresses.append(address)
             started.set()
 
-        await serve(demo_settings(tuple(stage.partners.values()), stage.anchor_file), ready=ready, stop=stop)
+        await serve(
+            demo_settings(tuple(stage.partners.values()), stage.anchor_file), ready=ready, stop=stop
+        )
 
     def run_loop() -> None:
         with contextlib.suppress(BrokenPipeError):

@@ -17,7 +17,11 @@ def instant(text: str) -> Timestamp:
     return stamp
 
 
-def finding(code: str = "TLS_VERSION_BELOW_MINIMUM", effect: pb.Effect.ValueType = pb.EFFECT_DENY, **fields: object) -> pb.Finding:
+def finding(
+    code: str = "TLS_VERSION_BELOW_MINIMUM",
+    effect: pb.Effect.ValueType = pb.EFFECT_DENY,
+    **fields: object,
+) -> pb.Finding:
     """Return a finding with a message and a remedy."""
     result = pb.Finding(
         code=code,
@@ -57,16 +61,38 @@ def address(**fields: object) -> pb.AddressObservation:
         reachable=pb.SUPPORT_YES,
         protocols=[
             pb.ProtocolObservation(version=pb.TLS_VERSION_SSL_3_0, support=pb.SUPPORT_UNKNOWN),
-            pb.ProtocolObservation(version=pb.TLS_VERSION_TLS_1_0, support=pb.SUPPORT_NO, evidence=pb.EVIDENCE_ALERT),
-            pb.ProtocolObservation(version=pb.TLS_VERSION_TLS_1_2, support=pb.SUPPORT_YES, evidence=pb.EVIDENCE_SERVER_HELLO),
+            pb.ProtocolObservation(
+                version=pb.TLS_VERSION_TLS_1_0, support=pb.SUPPORT_NO, evidence=pb.EVIDENCE_ALERT
+            ),
+            pb.ProtocolObservation(
+                version=pb.TLS_VERSION_TLS_1_2,
+                support=pb.SUPPORT_YES,
+                evidence=pb.EVIDENCE_SERVER_HELLO,
+            ),
         ],
         cipher_suites=[
-            _suite(0xC02B, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256", pb.SUPPORT_YES, completed=True),
-            _suite(0xC02C, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384", pb.SUPPORT_NO),
+            _suite(
+                0xC02B,
+                "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+                "ECDHE-ECDSA-AES128-GCM-SHA256",
+                pb.SUPPORT_YES,
+                completed=True,
+            ),
+            _suite(
+                0xC02C,
+                "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+                "ECDHE-ECDSA-AES256-GCM-SHA384",
+                pb.SUPPORT_NO,
+            ),
             _suite(0xC0AC, "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", "", pb.SUPPORT_UNKNOWN),
         ],
         certificate_deployments=[
-            pb.CertificateDeployment(version=pb.TLS_VERSION_TLS_1_2, key_type=pb.KEY_TYPE_ECDSA, support=pb.SUPPORT_YES, certificates=[certificate()])
+            pb.CertificateDeployment(
+                version=pb.TLS_VERSION_TLS_1_2,
+                key_type=pb.KEY_TYPE_ECDSA,
+                support=pb.SUPPORT_YES,
+                certificates=[certificate()],
+            )
         ],
         client_auth=pb.CLIENT_AUTH_NONE,
         http=pb.HTTP_SERVICE_SERVED,
@@ -77,12 +103,16 @@ def address(**fields: object) -> pb.AddressObservation:
     return result
 
 
-def check_response(decision: pb.Decision.ValueType = pb.DECISION_DENY, **fields: object) -> pb.CheckEndpointResponse:
+def check_response(
+    decision: pb.Decision.ValueType = pb.DECISION_DENY, **fields: object
+) -> pb.CheckEndpointResponse:
     """Return a whole answer in the FULL view."""
     result = pb.CheckEndpointResponse(
         decision=decision,
         evaluated_decision=decision,
-        policy=pb.AppliedPolicy(name="otpc-2024-12", revision="0123456789abcdef" * 4, enforcing=True),
+        policy=pb.AppliedPolicy(
+            name="otpc-2024-12", revision="0123456789abcdef" * 4, enforcing=True
+        ),
         result_info=pb.ResultInfo(
             observation_time=instant("2025-01-31 12:00:00"),
             evaluation_time=instant("2025-01-31 12:00:01"),
@@ -92,13 +122,22 @@ def check_response(decision: pb.Decision.ValueType = pb.DECISION_DENY, **fields:
         ),
         canonical_endpoint="pay.partner.test:443",
         judged_addresses=["192.0.2.7", "2001:db8::7"],
-        observation=pb.EndpointObservation(canonical_host="pay.partner.test", port=443, addresses=[address()]),
+        observation=pb.EndpointObservation(
+            canonical_host="pay.partner.test", port=443, addresses=[address()]
+        ),
     )
     result.MergeFrom(pb.CheckEndpointResponse(**fields))  # type: ignore[arg-type]  # any field of the message
     return result
 
 
-def _suite(code_point: int, iana_name: str, openssl_name: str, support: pb.Support.ValueType, *, completed: bool = False) -> pb.CipherSuiteObservation:
+def _suite(
+    code_point: int,
+    iana_name: str,
+    openssl_name: str,
+    support: pb.Support.ValueType,
+    *,
+    completed: bool = False,
+) -> pb.CipherSuiteObservation:
     return pb.CipherSuiteObservation(
         version=pb.TLS_VERSION_TLS_1_2,
         code_point=code_point,

@@ -16,15 +16,29 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8")
 
 def test_a_compliant_partner_under_a_given_anchor_is_allowed(run: Run, stage: Stage) -> None:
     partner = stage.partners["compliant"]
-    done = run("check", stage.endpoint("compliant"), *LOOPBACK, "--server-name", partner.part.host, "--trust-anchor", stage.anchor_file)
+    done = run(
+        "check",
+        stage.endpoint("compliant"),
+        *LOOPBACK,
+        "--server-name",
+        partner.part.host,
+        "--trust-anchor",
+        stage.anchor_file,
+    )
     assert (done.status, done.codes) == (0, ["CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"])
     response = Parse(done.stdout, pb.CheckEndpointResponse())
     assert list(response.judged_addresses) == [partner.address]
-    accepted = {one.openssl_name for one in response.observation.addresses[0].cipher_suites if one.support == pb.SUPPORT_YES}
+    accepted = {
+        one.openssl_name
+        for one in response.observation.addresses[0].cipher_suites
+        if one.support == pb.SUPPORT_YES
+    }
     assert {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"} <= accepted
 
 
-def test_an_anchor_of_the_command_line_speaks_for_the_checked_host_only(run: Run, stage: Stage) -> None:
+def test_an_anchor_of_the_command_line_speaks_for_the_checked_host_only(
+    run: Run, stage: Stage
+) -> None:
     done = run("check", stage.endpoint("compliant"), *LOOPBACK, "--trust-anchor", stage.anchor_file)
     assert done.status == 1
     assert "CERTIFICATE_NAME_MISMATCH" in done.codes
@@ -32,7 +46,17 @@ def test_an_anchor_of_the_command_line_speaks_for_the_checked_host_only(run: Run
 
 def test_a_table_says_the_verdict_and_the_reason(run: Run, stage: Stage) -> None:
     host = stage.partners["weak"].part.host
-    done = run("check", stage.endpoint("weak"), *LOOPBACK, "--server-name", host, "--trust-anchor", stage.anchor_file, "--format", "table")
+    done = run(
+        "check",
+        stage.endpoint("weak"),
+        *LOOPBACK,
+        "--server-name",
+        host,
+        "--trust-anchor",
+        stage.anchor_file,
+        "--format",
+        "table",
+    )
     assert done.status == 1
     for part in (
         "DENY",
@@ -48,14 +72,29 @@ def test_a_table_says_the_verdict_and_the_reason(run: Run, stage: Stage) -> None
 
 
 @pytest.mark.parametrize("form", ["digits", "colons", "pem", "der"])
-def test_a_pin_allows_exactly_that_certificate(run: Run, stage: Stage, tmp_path: Path, form: str) -> None:
+def test_a_pin_allows_exactly_that_certificate(
+    run: Run, stage: Stage, tmp_path: Path, form: str
+) -> None:
     partner = stage.partners["self-signed-trusted"]
     pem = ssl.get_server_certificate((partner.address, partner.port))
     (tmp_path / "leaf.pem").write_text(pem)
     (tmp_path / "leaf.der").write_bytes(ssl.PEM_cert_to_DER_cert(pem))
     colons = ":".join(partner.pin[index : index + 2] for index in range(0, 64, 2)).upper()
-    pin = {"digits": partner.pin, "colons": colons, "pem": tmp_path / "leaf.pem", "der": tmp_path / "leaf.der"}[form]
-    done = run("check", stage.endpoint("self-signed-trusted"), *LOOPBACK, "--server-name", partner.part.host, "--trust-pin", pin)
+    pin = {
+        "digits": partner.pin,
+        "colons": colons,
+        "pem": tmp_path / "leaf.pem",
+        "der": tmp_path / "leaf.der",
+    }[form]
+    done = run(
+        "check",
+        stage.endpoint("self-signed-trusted"),
+        *LOOPBACK,
+        "--server-name",
+        partner.part.host,
+        "--trust-pin",
+        pin,
+    )
     assert (done.status, done.codes) == (0, ["CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"])
 
 
@@ -76,16 +115,27 @@ def test_an_answer_that_takes_too_long_is_indeterminate(run: Run, stage: Stage) 
     assert (done.status, done.codes) == (3, ["CHECK_IN_PROGRESS"])
 
 
-def test_a_running_service_is_asked_with_the_same_answer(run: Run, stage: Stage, service: str) -> None:
+def test_a_running_service_is_asked_with_the_same_answer(
+    run: Run, stage: Stage, service: str
+) -> None:
     partner = stage.partners["compliant"]
     done = run("check", f"https://{partner.part.host}:{partner.port}/otp", "--server", service)
     assert (done.status, done.codes) == (0, ["CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"])
     assert done.json["canonicalEndpoint"] == f"{partner.part.host}:{partner.port}"
-    strict = run("check", f"{partner.part.host}:{partner.port}", "--server", service, "--policy", "otpc-2024-12-strict")
+    strict = run(
+        "check",
+        f"{partner.part.host}:{partner.port}",
+        "--server",
+        service,
+        "--policy",
+        "otpc-2024-12-strict",
+    )
     assert strict.status == 1
 
 
-def test_a_policy_that_does_not_exist_is_a_mistake_of_the_caller(run: Run, stage: Stage, service: str) -> None:
+def test_a_policy_that_does_not_exist_is_a_mistake_of_the_caller(
+    run: Run, stage: Stage, service: str
+) -> None:
     for where in (["--server", service], list(LOOPBACK)):
         done = run("check", stage.endpoint("compliant"), "--policy", "nonsense", *where)
         assert (done.status, done.stdout) == (2, "")
@@ -107,18 +157,47 @@ def test_a_service_that_cannot_be_reached_has_judged_nothing(run: Run) -> None:
         (["2001:db8::1"], "needs brackets"),
         (["pay.partner.test", "--server", "localhost"], "lacks the port"),
         (["pay.partner.test", "--server-ca", "ca.pem"], "needs --server"),
-        (["pay.partner.test", "--server", "localhost:1", "--server-ca", "ca.pem", "--dangerously-plaintext"], "contradict each other"),
-        (["pay.partner.test", "--server", "localhost:1", "--allow-network", "10.0.0.0/8"], "judges by its own configuration"),
-        (["pay.partner.test", "--server", "localhost:1", "--trust-pin", "0" * 64, "--trust-anchor", "ca.pem"], "--trust-anchor, --trust-pin"),
+        (
+            [
+                "pay.partner.test",
+                "--server",
+                "localhost:1",
+                "--server-ca",
+                "ca.pem",
+                "--dangerously-plaintext",
+            ],
+            "contradict each other",
+        ),
+        (
+            ["pay.partner.test", "--server", "localhost:1", "--allow-network", "10.0.0.0/8"],
+            "judges by its own configuration",
+        ),
+        (
+            [
+                "pay.partner.test",
+                "--server",
+                "localhost:1",
+                "--trust-pin",
+                "0" * 64,
+                "--trust-anchor",
+                "ca.pem",
+            ],
+            "--trust-anchor, --trust-pin",
+        ),
         (["pay.partner.test", "--allow-network", "everything"], "must be a network"),
         (["pay.partner.test", "--trust-pin", "no-such-file"], "neither a file nor a SHA-256"),
         (["pay.partner.test", "--trust-anchor", "no-such-file"], "No such file"),
-        (["pay.partner.test", "--server", "localhost:1", "--server-ca", "no-such-file"], "No such file"),
+        (
+            ["pay.partner.test", "--server", "localhost:1", "--server-ca", "no-such-file"],
+            "No such file",
+        ),
         (["pay.partner.test", "--depth", "deepest"], "deepest"),
         (["pay.partner.test", "--timeout", "0"], "timeout"),
     ],
 )
-def test_a_wrong_command_line_exits_with_2_and_teaches(run: Run, arguments: list[str], lesson: str) -> None:
+def test_a_wrong_command_line_exits_with_2_and_teaches(
+    run: Run, arguments: list[str], lesson: str
+) -> None:
     done = run("check", *arguments)
     assert (done.status, done.stdout) == (2, "")
     assert lesson in done.stderr
@@ -135,6 +214,14 @@ def test_a_leaf_is_no_anchor(run: Run, stage: Stage, tmp_path: Path) -> None:
 
 def test_a_partner_that_ended_its_certificate_is_denied_for_that(run: Run, stage: Stage) -> None:
     partner = stage.partners["expired"]
-    done = run("check", stage.endpoint("expired"), *LOOPBACK, "--server-name", partner.part.host, "--trust-anchor", stage.anchor_file)
+    done = run(
+        "check",
+        stage.endpoint("expired"),
+        *LOOPBACK,
+        "--server-name",
+        partner.part.host,
+        "--trust-anchor",
+        stage.anchor_file,
+    )
     assert done.status == 1
     assert "CERTIFICATE_EXPIRED" in done.codes

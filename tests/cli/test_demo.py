@@ -18,17 +18,29 @@ def test_the_demo_gives_every_partner_its_verdict_and_exits_with_0() -> None:
     done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     for part in PARTS:
-        row = re.search(rf"^{part.name} +(ALLOW|DENY|INDETERMINATE) +([A-Z_]+)", done.stdout, re.MULTILINE)
+        row = re.search(
+            rf"^{part.name} +(ALLOW|DENY|INDETERMINATE) +([A-Z_]+)", done.stdout, re.MULTILINE
+        )
         assert row, f"{part.name} is missing in\n{done.stdout}"
         assert row.groups() == (part.decision, part.code)
 
 
 def test_the_demo_stays_up_on_request_and_answers_from_outside() -> None:
-    with subprocess.Popen([*COMMAND, "--keep-running"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [*COMMAND, "--keep-running"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
         try:
             assert running.stdout is not None
             advice = next(line for line in running.stdout if "otpc-policy check compliant" in line)
-            done = subprocess.run([sys.executable, "-m", *advice.strip().replace("otpc-policy", "otpc_policy", 1).split()], capture_output=True, check=False)
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    *advice.strip().replace("otpc-policy", "otpc_policy", 1).split(),
+                ],
+                capture_output=True,
+                check=False,
+            )
             assert done.returncode == 0
         finally:
             running.send_signal(signal.SIGINT)
@@ -44,8 +56,12 @@ def test_the_demo_stays_up_on_request_and_answers_from_outside() -> None:
         (pb.DECISION_UNSPECIFIED, "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", False),
     ],
 )
-def test_the_right_verdict_for_the_wrong_reason_is_a_surprise(decision: pb.Decision.ValueType, code: str, is_right: bool) -> None:
+def test_the_right_verdict_for_the_wrong_reason_is_a_surprise(
+    decision: pb.Decision.ValueType, code: str, is_right: bool
+) -> None:
     partner = Partner(part=PARTS[0], address="127.0.0.11", port=1, pin="")
-    response = pb.CheckEndpointResponse(decision=decision, findings=[pb.Finding(code=code, effect=pb.EFFECT_ADVISORY)])
+    response = pb.CheckEndpointResponse(
+        decision=decision, findings=[pb.Finding(code=code, effect=pb.EFFECT_ADVISORY)]
+    )
     assert (surprise(partner, response) == "") is is_right
     assert PARTS[0].vouching is Vouching.ANCHOR

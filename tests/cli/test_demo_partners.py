@@ -21,12 +21,20 @@ def authority() -> DemoAuthority:
 
 
 @pytest.fixture(scope="module")
-def cast(authority: DemoAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Partner]]:
+def cast(
+    authority: DemoAuthority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Partner]]:
     with running_cast(authority, tmp_path_factory.mktemp("cast"), NOW) as partners:
         yield {partner.part.name: partner for partner in partners}
 
 
-def client(authority: DemoAuthority, *, verify: bool = True, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2, ciphers: str = OTPC_CIPHERS) -> ssl.SSLContext:
+def client(
+    authority: DemoAuthority,
+    *,
+    verify: bool = True,
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+    ciphers: str = OTPC_CIPHERS,
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=authority.pem.decode())
     context.set_ciphers(ciphers)
@@ -53,17 +61,31 @@ def exchange(partner: Partner, context: ssl.SSLContext) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize("cipher", OTPC_CIPHERS.split(":"))
-def test_the_compliant_partner_completes_each_of_the_six_suites_and_answers_http(cast: dict[str, Partner], authority: DemoAuthority, cipher: str) -> None:
-    assert exchange(cast["compliant"], client(authority, ciphers=cipher)) == (cipher, b"HTTP/1.1 200")
+def test_the_compliant_partner_completes_each_of_the_six_suites_and_answers_http(
+    cast: dict[str, Partner], authority: DemoAuthority, cipher: str
+) -> None:
+    assert exchange(cast["compliant"], client(authority, ciphers=cipher)) == (
+        cipher,
+        b"HTTP/1.1 200",
+    )
 
 
-def test_the_compliant_partner_serves_tls_1_3(cast: dict[str, Partner], authority: DemoAuthority) -> None:
-    assert exchange(cast["compliant"], client(authority, version=ssl.TLSVersion.TLSv1_3))[1] == b"HTTP/1.1 200"
+def test_the_compliant_partner_serves_tls_1_3(
+    cast: dict[str, Partner], authority: DemoAuthority
+) -> None:
+    assert (
+        exchange(cast["compliant"], client(authority, version=ssl.TLSVersion.TLSv1_3))[1]
+        == b"HTTP/1.1 200"
+    )
 
 
 @pytest.mark.parametrize(
     ("version", "ciphers"),
-    [(ssl.TLSVersion.TLSv1_2, "AES256-SHA256"), (ssl.TLSVersion.TLSv1_1, "ALL@SECLEVEL=0"), (ssl.TLSVersion.TLSv1, "ALL@SECLEVEL=0")],
+    [
+        (ssl.TLSVersion.TLSv1_2, "AES256-SHA256"),
+        (ssl.TLSVersion.TLSv1_1, "ALL@SECLEVEL=0"),
+        (ssl.TLSVersion.TLSv1, "ALL@SECLEVEL=0"),
+    ],
 )
 def test_the_compliant_partner_refuses_the_rest_with_an_alert(
     cast: dict[str, Partner], authority: DemoAuthority, version: ssl.TLSVersion, ciphers: str
@@ -72,33 +94,50 @@ def test_the_compliant_partner_refuses_the_rest_with_an_alert(
         exchange(cast["compliant"], client(authority, version=version, ciphers=ciphers))
 
 
-def test_the_weak_partner_has_none_of_the_six_suites(cast: dict[str, Partner], authority: DemoAuthority) -> None:
+def test_the_weak_partner_has_none_of_the_six_suites(
+    cast: dict[str, Partner], authority: DemoAuthority
+) -> None:
     with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
         exchange(cast["weak"], client(authority))
 
 
-def test_the_weak_partner_serves_tls_1_0(cast: dict[str, Partner], authority: DemoAuthority) -> None:
-    cipher, answer = exchange(cast["weak"], client(authority, version=ssl.TLSVersion.TLSv1, ciphers="ALL@SECLEVEL=0"))
+def test_the_weak_partner_serves_tls_1_0(
+    cast: dict[str, Partner], authority: DemoAuthority
+) -> None:
+    cipher, answer = exchange(
+        cast["weak"], client(authority, version=ssl.TLSVersion.TLSv1, ciphers="ALL@SECLEVEL=0")
+    )
     assert (cipher, answer) == ("ECDHE-ECDSA-AES256-SHA", b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("self-signed-trusted", "self-signed"), ("self-signed-untrusted", "self-signed"), ("expired", "expired"), ("wrong-name", "Hostname mismatch")],
+    [
+        ("self-signed-trusted", "self-signed"),
+        ("self-signed-untrusted", "self-signed"),
+        ("expired", "expired"),
+        ("wrong-name", "Hostname mismatch"),
+    ],
 )
-def test_a_strict_client_names_what_is_wrong_with_the_certificate(cast: dict[str, Partner], authority: DemoAuthority, name: str, problem: str) -> None:
+def test_a_strict_client_names_what_is_wrong_with_the_certificate(
+    cast: dict[str, Partner], authority: DemoAuthority, name: str, problem: str
+) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=problem):
         exchange(cast[name], client(authority))
     assert exchange(cast[name], client(authority, verify=False))[1] == b"HTTP/1.1 200"
 
 
 def test_the_plain_partner_answers_a_client_hello_with_http(cast: dict[str, Partner]) -> None:
-    with socket.create_connection((cast["plain-http"].address, cast["plain-http"].port), timeout=5) as connection:
+    with socket.create_connection(
+        (cast["plain-http"].address, cast["plain-http"].port), timeout=5
+    ) as connection:
         connection.sendall(b"\x16\x03\x01\x00\x05hello")
         assert connection.recv(12) == b"HTTP/1.1 400"
 
 
-def test_the_limited_partner_resets_what_exceeds_its_limit(cast: dict[str, Partner], authority: DemoAuthority) -> None:
+def test_the_limited_partner_resets_what_exceeds_its_limit(
+    cast: dict[str, Partner], authority: DemoAuthority
+) -> None:
     outcomes = []
     for _ in range(12):
         try:
@@ -118,5 +157,7 @@ def test_a_connection_limit_admits_again_when_the_window_has_passed() -> None:
 
 
 def test_only_the_pinned_partner_has_a_pin(cast: dict[str, Partner]) -> None:
-    assert [partner.part.name for partner in cast.values() if partner.pin] == ["self-signed-trusted"]
+    assert [partner.part.name for partner in cast.values() if partner.pin] == [
+        "self-signed-trusted"
+    ]
     assert len({part.name for part in PARTS}) == len(PARTS) == 8

@@ -34,7 +34,9 @@ def test_a_folder_of_good_partners_is_good(run: Run, partners: Path) -> None:
 
 def test_problems_of_a_folder_are_told_with_file_and_line(run: Run, partners: Path) -> None:
     (partners / "bad.toml").write_text(PARTNER.format("bad") + "\nsurprise = 1\n")
-    (partners / "same.toml").write_text(PARTNER.format("good").replace('id = "good"', 'id = "same"'))
+    (partners / "same.toml").write_text(
+        PARTNER.format("good").replace('id = "good"', 'id = "same"')
+    )
     done = run("policy", "lint", partners)
     known = "id, owner, endpoints, policy, server_names, client_auth, trusted, waivers"
     assert done.status == 1
@@ -44,7 +46,9 @@ def test_problems_of_a_folder_are_told_with_file_and_line(run: Run, partners: Pa
     ]
 
 
-def test_what_has_ended_or_ends_within_a_month_is_told_and_counts_if_asked(run: Run, partners: Path) -> None:
+def test_what_has_ended_or_ends_within_a_month_is_told_and_counts_if_asked(
+    run: Run, partners: Path
+) -> None:
     ended, soon = now() - timedelta(days=1), now() + timedelta(days=29)
     (partners / "ending.toml").write_text(PARTNER.format("ending") + trusted(ended) + waiver(soon))
     done = run("policy", "lint", partners)
@@ -61,13 +65,19 @@ def test_an_empty_folder_is_a_problem(run: Run, tmp_path: Path) -> None:
     assert (done.status, "contains no documents" in done.stdout) == (1, True)
 
 
-def test_without_a_path_everything_is_checked_that_the_settings_name(run: Run, partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (partners / "asking.toml").write_text(PARTNER.format("asking") + 'policy = "mutual"\nclient_auth = "required"\n')
+def test_without_a_path_everything_is_checked_that_the_settings_name(
+    run: Run, partners: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (partners / "asking.toml").write_text(
+        PARTNER.format("asking") + 'policy = "mutual"\nclient_auth = "required"\n'
+    )
     monkeypatch.setenv("OTPC_POLICY_PARTNERS_DIR", str(partners))
     unknown = run("policy", "lint")
     assert (unknown.status, unknown.stdout.splitlines()) == (
         1,
-        [f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; expected one of mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"],
+        [
+            f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; expected one of mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"
+        ],
     )
     policy = tmp_path / "mutual.toml"
     policy.write_text('name = "mutual"\nextends = "otpc-2024-12"\n')
@@ -75,6 +85,10 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(run: Run, p
     silent = run("policy", "lint", "--strict")
     assert silent.status == 0
     (remark,) = silent.stdout.splitlines()
-    assert remark.startswith(f"note: {partners}/asking.toml:5: partner asking: client_auth has no effect under otpc-2024-12 and mutual: ")
-    policy.write_text('name = "mutual"\nextends = "otpc-2024-12"\nrules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n')
+    assert remark.startswith(
+        f"note: {partners}/asking.toml:5: partner asking: client_auth has no effect under otpc-2024-12 and mutual: "
+    )
+    policy.write_text(
+        'name = "mutual"\nextends = "otpc-2024-12"\nrules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n'
+    )
     assert run("policy", "lint").stdout == ""

@@ -14,7 +14,9 @@ DEFAULT, STRICT = NAMES[1:]
 def test_the_built_in_policies_are_listed_and_one_is_the_default(run: Run) -> None:
     done = run("policy", "list")
     assert done.status == 0
-    assert [(policy["name"], policy["isDefault"]) for policy in done.json["policies"]] == [(name, name == DEFAULT) for name in NAMES]
+    assert [(policy["name"], policy["isDefault"]) for policy in done.json["policies"]] == [
+        (name, name == DEFAULT) for name in NAMES
+    ]
     table = run("policy", "list", "--format", "table").stdout
     assert all(name in table for name in NAMES)
 
@@ -26,16 +28,26 @@ def test_a_policy_is_shown_with_its_rules(run: Run) -> None:
         assert part in table
 
 
-def test_the_effective_document_is_a_policy_document(run: Run, service: str, tmp_path: Path) -> None:
+def test_the_effective_document_is_a_policy_document(
+    run: Run, service: str, tmp_path: Path
+) -> None:
     printed = run("policy", "show", STRICT, "--document")
-    assert (printed.status, run("policy", "show", STRICT, "--document", "--server", service).stdout) == (0, printed.stdout)
+    assert (
+        printed.status,
+        run("policy", "show", STRICT, "--document", "--server", service).stdout,
+    ) == (0, printed.stdout)
     (tmp_path / "effective.toml").write_text(printed.stdout)
     assert run("policy", "lint", tmp_path / "effective.toml").status == 0
 
 
 def test_a_service_shows_its_policies(run: Run, service: str) -> None:
-    assert [policy["name"] for policy in run("policy", "list", "--server", service).json["policies"]] == NAMES
-    assert run("policy", "show", STRICT, "--server", service).json["policy"] == run("policy", "show", STRICT).json["policy"]
+    assert [
+        policy["name"] for policy in run("policy", "list", "--server", service).json["policies"]
+    ] == NAMES
+    assert (
+        run("policy", "show", STRICT, "--server", service).json["policy"]
+        == run("policy", "show", STRICT).json["policy"]
+    )
 
 
 def test_a_policy_that_does_not_exist_exits_with_2_and_names_those_that_do(run: Run) -> None:
@@ -47,11 +59,21 @@ def test_a_policy_that_does_not_exist_exits_with_2_and_names_those_that_do(run: 
 def test_lint_accepts_the_built_in_documents(run: Run) -> None:
     from importlib.resources import files
 
-    done = run("policy", "lint", *(str(one) for one in files("otpc_policy.policy").joinpath("builtin").iterdir() if one.name.endswith(".toml")))
+    done = run(
+        "policy",
+        "lint",
+        *(
+            str(one)
+            for one in files("otpc_policy.policy").joinpath("builtin").iterdir()
+            if one.name.endswith(".toml")
+        ),
+    )
     assert (done.status, done.stdout) == (0, "")
 
 
-def test_lint_reports_every_problem_of_every_document_with_its_place(run: Run, tmp_path: Path) -> None:
+def test_lint_reports_every_problem_of_every_document_with_its_place(
+    run: Run, tmp_path: Path
+) -> None:
     wrong, broken = tmp_path / "wrong.toml", tmp_path / "broken.toml"
     wrong.write_text('name = 7\nsurplus = true\nextends = "otpc-2024-12"\n')
     broken.write_text("name = \n")

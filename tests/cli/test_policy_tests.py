@@ -17,11 +17,23 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8")
 def saved(run: Run, stage: Stage, name: str, file: Path) -> EndpointFacts:
     """Measure a partner and save the facts."""
     partner = stage.partners[name]
-    run("check", stage.endpoint(name), *LOOPBACK, "--server-name", partner.part.host, "--trust-anchor", stage.anchor_file, "--save-facts", file)
+    run(
+        "check",
+        stage.endpoint(name),
+        *LOOPBACK,
+        "--server-name",
+        partner.part.host,
+        "--trust-anchor",
+        stage.anchor_file,
+        "--save-facts",
+        file,
+    )
     return load_facts(file.read_text(), EndpointFacts)
 
 
-def test_saved_facts_are_judged_again_as_they_were_measured(run: Run, stage: Stage, tmp_path: Path) -> None:
+def test_saved_facts_are_judged_again_as_they_were_measured(
+    run: Run, stage: Stage, tmp_path: Path
+) -> None:
     good = saved(run, stage, "compliant", tmp_path / "good.json")
     weak = saved(run, stage, "weak", tmp_path / "weak.json")
     assert [one.address for one in good.addresses] == [stage.partners["compliant"].address]
@@ -47,7 +59,10 @@ policy = "acme"
 expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED"] }
 """)
     done = run("policy", "test", tmp_path, "--policy-file", tmp_path / "acme.toml")
-    assert (done.status, done.stdout) == (0, f"ok    {document}:1: compliant\nok    {document}:7: weak\n")
+    assert (done.status, done.stdout) == (
+        0,
+        f"ok    {document}:1: compliant\nok    {document}:7: weak\n",
+    )
     assert done.stderr == "2 passed, 0 failed\n"
 
     document.write_text(document.read_text().replace('decision = "DENY"', 'decision = "ALLOW"'))
@@ -55,11 +70,15 @@ expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM", "CI
     assert failed.status == 1
     assert f"FAIL  {document}:7: weak\n      policy acme (revision " in failed.stdout
     assert "      decision: expected ALLOW, got DENY\n" in failed.stdout
-    assert "      because of: CIPHER_SUITE_NONE_REQUIRED (deny, rule cipher.required)" in failed.stdout
+    assert (
+        "      because of: CIPHER_SUITE_NONE_REQUIRED (deny, rule cipher.required)" in failed.stdout
+    )
     assert failed.stderr == "1 passed, 1 failed\n"
 
 
-def test_documents_of_the_command_line_stand_beside_those_of_the_settings(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_of_the_command_line_stand_beside_those_of_the_settings(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("first", "second"):
         (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\nextends = "otpc-2024-12"\n')
     monkeypatch.setenv("OTPC_POLICY_POLICY_FILES", str(tmp_path / "first.toml"))
@@ -76,15 +95,32 @@ def test_an_address_that_may_not_be_dialled_is_a_fact_too(run: Run, tmp_path: Pa
     assert load_facts((tmp_path / "forbidden.json").read_text(), EndpointFacts).forbidden
 
 
-def test_a_measurement_that_is_not_complete_is_not_saved(run: Run, stage: Stage, tmp_path: Path) -> None:
-    done = run("check", stage.endpoint("compliant"), *LOOPBACK, "--timeout", "0.001", "--save-facts", tmp_path / "facts.json")
+def test_a_measurement_that_is_not_complete_is_not_saved(
+    run: Run, stage: Stage, tmp_path: Path
+) -> None:
+    done = run(
+        "check",
+        stage.endpoint("compliant"),
+        *LOOPBACK,
+        "--timeout",
+        "0.001",
+        "--save-facts",
+        tmp_path / "facts.json",
+    )
     assert done.status == 3
     assert "not written, since the measurement is not complete" in done.stderr
     assert not (tmp_path / "facts.json").exists()
 
 
 def test_a_service_keeps_its_facts(run: Run, tmp_path: Path) -> None:
-    done = run("check", "pay.partner.test", "--server", "localhost:1", "--save-facts", tmp_path / "facts.json")
+    done = run(
+        "check",
+        "pay.partner.test",
+        "--server",
+        "localhost:1",
+        "--save-facts",
+        tmp_path / "facts.json",
+    )
     assert (done.status, done.stdout) == (2, "")
     assert "--save-facts" in done.stderr
 
@@ -96,10 +132,15 @@ def test_nothing_to_run_is_no_success(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_exits_with_2_and_its_line(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "a.test.toml").write_text('[[case]]\nname = "a"\nfacts = "gone.json"\nexpect.decision = "ALLOW"\n')
+    (tmp_path / "a.test.toml").write_text(
+        '[[case]]\nname = "a"\nfacts = "gone.json"\nexpect.decision = "ALLOW"\n'
+    )
     done = run("policy", "test", tmp_path)
     assert (done.status, done.stdout) == (2, "")
-    assert f"a.test.toml:3: case.0.facts: {tmp_path}/gone.json: No such file or directory" in done.stderr
+    assert (
+        f"a.test.toml:3: case.0.facts: {tmp_path}/gone.json: No such file or directory"
+        in done.stderr
+    )
     (tmp_path / "broken.toml").write_text('name = "x"\nextends = "nobody"\n')
     broken = run("policy", "test", tmp_path, "--policy-file", tmp_path / "broken.toml")
     assert broken.status == 2

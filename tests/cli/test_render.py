@@ -1,7 +1,7 @@
 """What a person reads at a width of 80 columns holds what matters, and nothing that a partner smuggled in."""
 
 import io
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -16,7 +16,16 @@ from tests.cli.messages import REMEDY, address, certificate, check_response, fin
 
 def shown(view: RenderableType, *, width: int = 80, colour: bool = False) -> str:
     system: Literal["standard"] | None = "standard" if colour else None
-    console = Console(file=io.StringIO(), width=width, force_terminal=colour, markup=False, emoji=False, highlight=False, color_system=system, _environ={})
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system=system,
+        _environ={},
+    )
     console.print(view)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -42,13 +51,19 @@ def test_the_partner_and_its_policy_are_named() -> None:
     response = check_response(findings=[finding()])
     assert "partner" not in shown(check_view(response)).replace("partner.test", "")
     response.partner.id = "bank"
-    assert "partner    bank\n" in "".join(f"{line.rstrip()}\n" for line in shown(check_view(response)).splitlines())
+    assert "partner    bank\n" in "".join(
+        f"{line.rstrip()}\n" for line in shown(check_view(response)).splitlines()
+    )
     response.partner.policy.name = "otpc-2024-12-strict"
-    assert "bank; its policy otpc-2024-12-strict judges too" in shown(check_view(response), width=160)
+    assert "bank; its policy otpc-2024-12-strict judges too" in shown(
+        check_view(response), width=160
+    )
 
 
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
-    text = "".join(f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines())
+    text = "".join(
+        f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines()
+    )
     for part in (
         "offered: TLS 1.2\n",
         "refused: TLS 1.0\n",
@@ -76,7 +91,10 @@ def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
         ],
         early_data=pb.SUPPORT_NO,
         secure_renegotiation=pb.SUPPORT_YES,
-        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES), pb.CurveObservation(name="sect163k1", support=pb.SUPPORT_NO)],
+        curves=[
+            pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES),
+            pb.CurveObservation(name="sect163k1", support=pb.SUPPORT_NO),
+        ],
         contradictions=["TLS 1.0: refused\x1b[2J by proof"],
         remarks=["the DEEP part was ended"],
     )
@@ -100,7 +118,9 @@ def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    response = check_response(findings=[finding(message="word " * 60), finding(message="x" * 300, address="2001:db8::7")])
+    response = check_response(
+        findings=[finding(message="word " * 60), finding(message="x" * 300, address="2001:db8::7")]
+    )
     assert max(map(len, shown(check_view(response), width=width).splitlines())) <= width
 
 
@@ -111,7 +131,9 @@ def test_colour_goes_to_terminals_only() -> None:
 
 
 def test_a_decision_that_is_not_known_reads_as_indeterminate() -> None:
-    assert [decision_word(one) for one in (0, 1, 2, 3)] == ["INDETERMINATE", "ALLOW", "DENY", "INDETERMINATE"]  # type: ignore[arg-type]
+    numbers: tuple[Any, ...] = (0, 1, 2, 3)
+    words = ["INDETERMINATE", "ALLOW", "DENY", "INDETERMINATE"]
+    assert [decision_word(number) for number in numbers] == words
 
 
 def test_a_report_only_policy_says_what_the_rules_say() -> None:
@@ -132,14 +154,21 @@ def test_an_answer_without_facts_says_so_and_when_to_ask_again() -> None:
 
 def test_an_unreachable_address_and_its_remarks_are_shown() -> None:
     response = check_response()
-    response.observation.addresses[0].CopyFrom(pb.AddressObservation(address="192.0.2.7", reachable=pb.SUPPORT_UNKNOWN, remarks=["nothing answered"]))
+    response.observation.addresses[0].CopyFrom(
+        pb.AddressObservation(
+            address="192.0.2.7", reachable=pb.SUPPORT_UNKNOWN, remarks=["nothing answered"]
+        )
+    )
     text = shown(check_view(response))
     assert "reachable    unknown" in text
     assert "nothing answered" in text
 
 
 def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
-    response = pb.ValidateCertificateResponse(decision=pb.DECISION_DENY, certificates=[pb.CertificateObservation(der=b"x", sha256="ef" * 32)])
+    response = pb.ValidateCertificateResponse(
+        decision=pb.DECISION_DENY,
+        certificates=[pb.CertificateObservation(der=b"x", sha256="ef" * 32)],
+    )
     text = shown(validation_view(response, "partner.pem"), width=120)
     assert "ef" * 32 in text
     assert "cannot be decoded" in text
@@ -147,10 +176,16 @@ def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
 
 @pytest.mark.parametrize(
     ("judged", "words"),
-    [("2024-12-31 00:00:00", "begins in 24 h"), ("2025-04-01 00:00:00", "left"), ("2025-04-08 00:00:00", "ended 7 days ago")],
+    [
+        ("2024-12-31 00:00:00", "begins in 24 h"),
+        ("2025-04-01 00:00:00", "left"),
+        ("2025-04-08 00:00:00", "ended 7 days ago"),
+    ],
 )
 def test_validity_is_told_from_the_instant_of_judging(judged: str, words: str) -> None:
-    response = pb.ValidateCertificateResponse(certificates=[certificate()], result_info=pb.ResultInfo(evaluation_time=instant(judged)))
+    response = pb.ValidateCertificateResponse(
+        certificates=[certificate()], result_info=pb.ResultInfo(evaluation_time=instant(judged))
+    )
     assert words in shown(validation_view(response, "partner.pem"))
 
 
@@ -158,7 +193,9 @@ def test_lines_to_copy_are_never_broken_and_a_remedy_is_told_once() -> None:
     line = "ssl_ciphers " + "ECDHE-ECDSA-AES128-GCM-SHA256:" * 8
     remedy = f"Change it.\nnginx:\n    {line}\nJava:\n    java line\nTomcat:\n    tomcat line"
     console = Console(file=io.StringIO(), width=80, color_system=None, _environ={})
-    console.print(findings_view([finding(remediation=remedy), finding(remediation=remedy)]), crop=False)
+    console.print(
+        findings_view([finding(remediation=remedy), finding(remediation=remedy)]), crop=False
+    )
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert text.count(line) == 1
@@ -168,7 +205,10 @@ def test_lines_to_copy_are_never_broken_and_a_remedy_is_told_once() -> None:
 
 
 def test_what_several_rules_say_alike_is_told_once_with_their_names() -> None:
-    alike = [finding("MEASUREMENT_INCOMPLETE", pb.EFFECT_INDETERMINATE, rule_id=rule_id) for rule_id in ("certificate.name", "certificate.trust")]
+    alike = [
+        finding("MEASUREMENT_INCOMPLETE", pb.EFFECT_INDETERMINATE, rule_id=rule_id)
+        for rule_id in ("certificate.name", "certificate.trust")
+    ]
     elsewhere = finding("MEASUREMENT_INCOMPLETE", pb.EFFECT_INDETERMINATE, address="2001:db8::7")
     text = shown(findings_view([*alike, elsewhere]))
     assert text.count("TLS 1.0 is offered") == 2
@@ -176,23 +216,35 @@ def test_what_several_rules_say_alike_is_told_once_with_their_names() -> None:
 
 
 def test_an_advisory_leaves_the_lines_to_explain() -> None:
-    text = shown(findings_view([finding(effect=pb.EFFECT_ADVISORY, remediation="Change it.\nnginx:\n    the line")]))
+    text = shown(
+        findings_view(
+            [finding(effect=pb.EFFECT_ADVISORY, remediation="Change it.\nnginx:\n    the line")]
+        )
+    )
     assert "Remedy: Change it." in text
     assert "the line" not in text
     assert "For nginx: otpc-policy explain TLS_VERSION_BELOW_MINIMUM" in text
 
 
 def test_a_waived_finding_names_its_end() -> None:
-    text = shown(findings_view([finding(effect=pb.EFFECT_WAIVED, waiver_expire_time=instant("2025-06-01 00:00:00"))]))
+    text = shown(
+        findings_view(
+            [finding(effect=pb.EFFECT_WAIVED, waiver_expire_time=instant("2025-06-01 00:00:00"))]
+        )
+    )
     assert "WAIVED" in text
     assert "2025-06-01 00:00:00 UTC" in text
 
 
 def test_a_partner_cannot_write_to_the_terminal() -> None:
     hostile = "CN=\x1b[2J\x1b]0;owned\x07\u202e DENY\r\n ALLOW "
-    response = check_response(findings=[finding(message=hostile, remediation=hostile)], canonical_endpoint=hostile)
+    response = check_response(
+        findings=[finding(message=hostile, remediation=hostile)], canonical_endpoint=hostile
+    )
     response.observation.addresses[0].CopyFrom(address(remarks=[hostile]))
-    response.observation.addresses[0].certificate_deployments[0].certificates[0].CopyFrom(certificate(subject=hostile, subject_alt_names=[hostile]))
+    response.observation.addresses[0].certificate_deployments[0].certificates[0].CopyFrom(
+        certificate(subject=hostile, subject_alt_names=[hostile])
+    )
     text = shown(check_view(response))
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)
     assert not any(line.startswith(" ALLOW") for line in text.splitlines())
@@ -210,21 +262,49 @@ def test_the_same_chain_over_two_versions_is_shown_once() -> None:
 
 
 def test_reasons_are_the_findings_that_decided() -> None:
-    findings = [finding("A_A"), finding("A_A"), finding("B_B", pb.EFFECT_INDETERMINATE), finding("C_C", pb.EFFECT_ADVISORY)]
+    findings = [
+        finding("A_A"),
+        finding("A_A"),
+        finding("B_B", pb.EFFECT_INDETERMINATE),
+        finding("C_C", pb.EFFECT_ADVISORY),
+    ]
     assert reasons(check_response(pb.DECISION_DENY, findings=findings)) == ("A_A",)
     assert reasons(check_response(pb.DECISION_INDETERMINATE, findings=findings[2:])) == ("B_B",)
     assert reasons(check_response(pb.DECISION_ALLOW, findings=findings[3:])) == ("C_C",)
 
 
 def test_policies_show_name_mode_rules_and_effects() -> None:
-    policy = pb.Policy(name="strict", title="As strict as it gets", revision="0" * 64, enforcing=False, is_default=True, source="the paper", extends="lax")
+    policy = pb.Policy(
+        name="strict",
+        title="As strict as it gets",
+        revision="0" * 64,
+        enforcing=False,
+        is_default=True,
+        source="the paper",
+        extends="lax",
+    )
     policy.lifetimes.allow.FromSeconds(600)
-    rule = policy.rules.add(id="cipher.required", summary="One of six", citation="the paper, page 1", parameters=["minimum = 1"])
-    rule.codes.add(code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH)
+    rule = policy.rules.add(
+        id="cipher.required",
+        summary="One of six",
+        citation="the paper, page 1",
+        parameters=["minimum = 1"],
+    )
+    rule.codes.add(
+        code="CIPHER_SUITE_NONE_REQUIRED", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH
+    )
     rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
     assert "strict (default)" in shown(policies_view([policy]))
     text = shown(policy_view(policy))
-    for part in ("report-only", "cipher.required", "One of six", "the paper, page 1", "minimum = 1", "DENY  high  CIPHER_SUITE_NONE_REQUIRED", "off   low"):
+    for part in (
+        "report-only",
+        "cipher.required",
+        "One of six",
+        "the paper, page 1",
+        "minimum = 1",
+        "DENY  high  CIPHER_SUITE_NONE_REQUIRED",
+        "off   low",
+    ):
         assert part in text
     assert "ALLOW 10 min, others as the service is set" in text
     assert "lax" in text
@@ -233,12 +313,33 @@ def test_policies_show_name_mode_rules_and_effects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.23, "230 ms"), (5, "5 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h"), (-86_400, "24 h"), (172_800, "2 days")]
+    ("seconds", "words"),
+    [
+        (0.23, "230 ms"),
+        (5, "5 s"),
+        (119, "119 s"),
+        (600, "10 min"),
+        (7200, "2 h"),
+        (-86_400, "24 h"),
+        (172_800, "2 days"),
+    ],
 )
 def test_lengths_of_time_use_a_unit_that_fits(seconds: float, words: str) -> None:
-    assert length_words(Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9) if seconds > 0 else 0)) == words
+    assert (
+        length_words(
+            Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9) if seconds > 0 else 0)
+        )
+        == words
+    )
 
 
 def test_versions_have_the_names_people_use() -> None:
-    assert [version_word(one) for one in pb.TlsVersion.values()[1:]] == ["SSL 2", "SSL 3", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
+    assert [version_word(one) for one in pb.TlsVersion.values()[1:]] == [
+        "SSL 2",
+        "SSL 3",
+        "TLS 1.0",
+        "TLS 1.1",
+        "TLS 1.2",
+        "TLS 1.3",
+    ]
     assert version_word(99) == "value 99"  # type: ignore[arg-type]

@@ -17,15 +17,29 @@ from otpc_policy.cli.demo.certificates import DemoAuthority
 from tests.cli.conftest import Stage
 from tests.cli.running import Run
 
-COMMAND = [sys.executable, "-m", "otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "otpc_policy",
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--ops-listen",
+    "127.0.0.1:0",
+]
 
 
 def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+    with subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as service:
         try:
             assert service.stdout is not None
             line = service.stdout.readline()
-            ready = re.fullmatch(r"serving on 127\.0\.0\.1:[0-9]+ \(metrics on (http://127\.0\.0\.1:[0-9]+)/metrics\)\n", line)
+            ready = re.fullmatch(
+                r"serving on 127\.0\.0\.1:[0-9]+ \(metrics on (http://127\.0\.0\.1:[0-9]+)/metrics\)\n",
+                line,
+            )
             assert ready, line
             with urllib.request.urlopen(f"{ready[1]}/readyz", timeout=10) as answer:
                 assert answer.status == 200
@@ -35,14 +49,22 @@ def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
         assert service.stdout.read() == ""
 
 
-def test_a_service_with_tls_is_asked_under_the_given_ca_only(run: Run, stage: Stage, tmp_path: Path) -> None:
+def test_a_service_with_tls_is_asked_under_the_given_ca_only(
+    run: Run, stage: Stage, tmp_path: Path
+) -> None:
     credentials = stage.authority.issue("localhost")
     chain, key, other = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "other.pem"
     chain.write_bytes(credentials.certificate_pem)
     key.write_bytes(credentials.key_pem)
     other.write_bytes(DemoAuthority(datetime.now(UTC)).pem)
-    environment = {**os.environ, "OTPC_POLICY_TLS_CERTIFICATE_FILE": str(chain), "OTPC_POLICY_TLS_KEY_FILE": str(key)}
-    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as service:
+    environment = {
+        **os.environ,
+        "OTPC_POLICY_TLS_CERTIFICATE_FILE": str(chain),
+        "OTPC_POLICY_TLS_KEY_FILE": str(key),
+    }
+    with subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as service:
         try:
             assert service.stdout is not None
             port = re.search(r"127\.0\.0\.1:([0-9]+)", service.stdout.readline())
@@ -59,10 +81,24 @@ def test_a_service_with_tls_is_asked_under_the_given_ca_only(run: Run, stage: St
 def test_ctrl_c_is_no_verdict_and_leaves_no_worker() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
-        command = [sys.executable, "-m", "otpc_policy", "check", endpoint, "--allow-network", "127.0.0.0/8"]
+        command = [
+            sys.executable,
+            "-m",
+            "otpc_policy",
+            "check",
+            endpoint,
+            "--allow-network",
+            "127.0.0.0/8",
+        ]
         # Tests that run as a background job of a shell ignore SIGINT, and so would what they start.
         command = ["env", "--default-signal=INT", *command]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as check:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as check:
             # The measurement has begun when its first connection arrives.
             silent.settimeout(30)
             connection, _ = silent.accept()
@@ -94,7 +130,9 @@ def test_a_taken_port_is_one_clear_line(run: Run) -> None:
         (["surplus"], "surplus"),
     ],
 )
-def test_a_wrong_start_is_told_without_a_traceback(run: Run, arguments: list[str], lesson: str) -> None:
+def test_a_wrong_start_is_told_without_a_traceback(
+    run: Run, arguments: list[str], lesson: str
+) -> None:
     done = run("serve", "--ops-listen", "127.0.0.1:0", *arguments)
     assert (done.status, done.stdout) == (2, "")
     assert lesson in done.stderr
@@ -120,7 +158,12 @@ def test_help_and_show_settings_name_every_setting_with_variable_and_default(run
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     script = "import sys; from otpc_policy.cli import main; print(sorted({'grpc', 'google', 'pydantic', 'cryptography', 'rich'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
 
 
 def test_the_version_is_told(run: Run) -> None:
@@ -135,7 +178,13 @@ def test_a_reader_that_leaves_early_does_not_change_the_verdict(tmp_path: Path) 
     read_end, write_end = os.pipe()
     os.close(read_end)
     started = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "otpc_policy", "validate", str(noise)], stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "otpc_policy", "validate", str(noise)],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (1, "")
     assert time.monotonic() - started < 30

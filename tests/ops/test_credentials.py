@@ -35,7 +35,9 @@ def test_files_at_rest_change_nothing(tmp_path: Path, authority: CertificateAuth
     assert RotatingCredentials(chain, key, None).changed() is None
 
 
-def test_a_pair_in_the_middle_of_its_rotation_leaves_the_last_good_one(tmp_path: Path, authority: CertificateAuthority) -> None:
+def test_a_pair_in_the_middle_of_its_rotation_leaves_the_last_good_one(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     chain, key = authority.issue().write(tmp_path, "own")
     credentials = RotatingCredentials(chain, key, None)
     successor = authority.issue(key="ec384")
@@ -48,7 +50,9 @@ def test_a_pair_in_the_middle_of_its_rotation_leaves_the_last_good_one(tmp_path:
     assert credentials.changed() is None
 
 
-def test_every_problem_of_the_files_is_named(tmp_path: Path, authority: CertificateAuthority) -> None:
+def test_every_problem_of_the_files_is_named(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     chain, key = authority.issue().write(tmp_path, "own")
     _other_chain, other_key = authority.issue(key="ec384").write(tmp_path, "other")
     with pytest.raises(ConfigurationError, match="No such file"):
@@ -60,7 +64,9 @@ def test_every_problem_of_the_files_is_named(tmp_path: Path, authority: Certific
     assert len(raised.value.problems) == 3
 
 
-def test_a_certificate_of_a_version_that_does_not_exist_is_named(tmp_path: Path, authority: CertificateAuthority) -> None:
+def test_a_certificate_of_a_version_that_does_not_exist_is_named(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     chain, key = authority.issue().write(tmp_path, "own")
 
     def edit(elements: list[bytes]) -> None:
@@ -87,9 +93,16 @@ def _unchanged(message: bytes) -> bytes:
 
 async def _is_answered(port: int, root: bytes, client: Issued | None = None) -> bool:
     """Tell whether a new connection gets through TLS: a method that does not exist is then UNIMPLEMENTED."""
-    channel_credentials = grpc.ssl_channel_credentials(root, client.key_pem if client else None, client.chain_pem if client else None)
-    options = (("grpc.ssl_target_name_override", "partner.test"), ("grpc.use_local_subchannel_pool", 1))
-    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", channel_credentials, options=options) as channel:
+    channel_credentials = grpc.ssl_channel_credentials(
+        root, client.key_pem if client else None, client.chain_pem if client else None
+    )
+    options = (
+        ("grpc.ssl_target_name_override", "partner.test"),
+        ("grpc.use_local_subchannel_pool", 1),
+    )
+    async with grpc.aio.secure_channel(
+        f"127.0.0.1:{port}", channel_credentials, options=options
+    ) as channel:
         try:
             await channel.unary_unary("/no.Such/Method", _unchanged, _unchanged)(b"", timeout=5)
         except grpc.aio.AioRpcError as error:
@@ -97,7 +110,9 @@ async def _is_answered(port: int, root: bytes, client: Issued | None = None) -> 
     return False
 
 
-async def test_new_connections_get_the_rotated_pair(tmp_path: Path, authority: CertificateAuthority) -> None:
+async def test_new_connections_get_the_rotated_pair(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     chain, key = authority.issue().write(tmp_path, "own")
     server, port = await _serve(RotatingCredentials(chain, key, None).server_credentials())
     try:
@@ -113,14 +128,24 @@ async def test_new_connections_get_the_rotated_pair(tmp_path: Path, authority: C
         await server.stop(None)
 
 
-async def test_callers_prove_a_certificate_where_a_client_ca_is_set(tmp_path: Path, authority: CertificateAuthority) -> None:
+async def test_callers_prove_a_certificate_where_a_client_ca_is_set(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
     chain, key = authority.issue().write(tmp_path, "own")
     callers = CertificateAuthority.create("Callers")
     (tmp_path / "callers.pem").write_bytes(callers.pem)
-    server, port = await _serve(RotatingCredentials(chain, key, tmp_path / "callers.pem").server_credentials())
+    server, port = await _serve(
+        RotatingCredentials(chain, key, tmp_path / "callers.pem").server_credentials()
+    )
     try:
-        assert await _is_answered(port, authority.pem, callers.issue(dns=("router.test",), extended_key_usage=("client_auth",)))
+        assert await _is_answered(
+            port,
+            authority.pem,
+            callers.issue(dns=("router.test",), extended_key_usage=("client_auth",)),
+        )
         assert not await _is_answered(port, authority.pem)
-        assert not await _is_answered(port, authority.pem, authority.issue(extended_key_usage=("client_auth",)))
+        assert not await _is_answered(
+            port, authority.pem, authority.issue(extended_key_usage=("client_auth",))
+        )
     finally:
         await server.stop(None)

@@ -18,7 +18,11 @@ class Running:
         self.complaint = ""
         registry = CollectorRegistry()
         Counter("asked_total", "For the test.", registry=registry).inc(7)
-        self.server = OperationsServer(registry, {"/livez": lambda: "", "/readyz": lambda: self.complaint}, exchange_deadline_s=exchange_deadline_s)
+        self.server = OperationsServer(
+            registry,
+            {"/livez": lambda: "", "/readyz": lambda: self.complaint},
+            exchange_deadline_s=exchange_deadline_s,
+        )
         self.port = 0
 
     async def say(self, request: bytes) -> bytes:
@@ -33,7 +37,11 @@ class Running:
         answer = await self.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         head, _, body = answer.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
-        return int(first.split(" ")[1]), {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}, body
+        return (
+            int(first.split(" ")[1]),
+            {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)},
+            body,
+        )
 
 
 @pytest.fixture
@@ -46,7 +54,11 @@ async def running() -> AsyncIterator[Running]:
 
 async def test_metrics_are_exposed_with_the_content_type_of_the_format(running: Running) -> None:
     status, headers, body = await running.ask("GET", "/metrics")
-    assert (status, headers["content-type"], headers["connection"]) == (200, "text/plain; version=0.0.4; charset=utf-8", "close")
+    assert (status, headers["content-type"], headers["connection"]) == (
+        200,
+        "text/plain; version=0.0.4; charset=utf-8",
+        "close",
+    )
     assert b"\nasked_total 7.0\n" in body
     assert int(headers["content-length"]) == len(body)
 
@@ -56,7 +68,11 @@ async def test_head_answers_as_get_without_the_body(running: Running) -> None:
     status, headers, body = await running.ask("HEAD", "/metrics")
     assert (status, body) == (200, b"")
     assert headers == with_body
-    assert await running.ask("HEAD", "/nowhere") == (404, {**headers, "content-type": "text/plain; charset=utf-8", "content-length": "10"}, b"")
+    assert await running.ask("HEAD", "/nowhere") == (
+        404,
+        {**headers, "content-type": "text/plain; charset=utf-8", "content-length": "10"},
+        b"",
+    )
 
 
 async def test_a_probe_that_complains_is_503_and_says_why(running: Running) -> None:
@@ -72,7 +88,9 @@ async def test_an_unknown_path_is_404(running: Running, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get"])
-async def test_another_method_is_405_and_names_the_allowed_ones(running: Running, method: str) -> None:
+async def test_another_method_is_405_and_names_the_allowed_ones(
+    running: Running, method: str
+) -> None:
     status, headers, _ = await running.ask(method, "/metrics")
     assert (status, headers["allow"]) == (405, "GET, HEAD")
 
@@ -91,7 +109,9 @@ async def test_another_method_is_405_and_names_the_allowed_ones(running: Running
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 5000, b"431"),
     ],
 )
-async def test_what_is_not_a_small_request_is_refused(running: Running, request_bytes: bytes, status: bytes) -> None:
+async def test_what_is_not_a_small_request_is_refused(
+    running: Running, request_bytes: bytes, status: bytes
+) -> None:
     assert (await running.say(request_bytes)).split(b" ")[1] == status
 
 
@@ -102,7 +122,9 @@ async def test_a_silent_peer_is_dropped_at_the_deadline() -> None:
         assert await impatient.say(b"GET /metrics HT") == b""
 
 
-async def test_a_peer_beyond_the_bound_is_dropped_and_the_others_are_served(running: Running) -> None:
+async def test_a_peer_beyond_the_bound_is_dropped_and_the_others_are_served(
+    running: Running,
+) -> None:
     held = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(32)]
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -130,7 +152,9 @@ async def test_stopping_ends_a_connection_whose_exchange_has_not_begun(running: 
     """A task that is cancelled before its first step never reaches its finally."""
     stops: list[asyncio.Task[None]] = []
 
-    def stop_first(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
+    def stop_first(
+        loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> "asyncio.Task[Any]":
         if coroutine.__name__ == "_exchange":
             stops.append(asyncio.Task(running.server.stop(), loop=loop))
         return asyncio.Task(coroutine, loop=loop, **options)

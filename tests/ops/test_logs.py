@@ -28,7 +28,12 @@ def test_each_line_is_one_json_object_from_whichever_logger() -> None:
     logging.getLogger("asyncio").warning("slow %s", "callback")
     structlog.get_logger("ours").debug("hidden")
     ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
-    assert (ours["event"], ours["decision"], ours["host"], ours["level"]) == ("decision", "ALLOW", "a\nb", "info")
+    assert (ours["event"], ours["decision"], ours["host"], ours["level"]) == (
+        "decision",
+        "ALLOW",
+        "a\nb",
+        "info",
+    )
     assert (theirs["event"], theirs["level"]) == ("slow callback", "warning")
     assert ours["time"].endswith("Z")
 

@@ -19,12 +19,20 @@ from tests.support.certificates import CertificateAuthority, self_signed
 NOW = datetime.now(UTC)
 
 
-def plain_authority(*, ca: bool | None, critical: bool, key_cert_sign: bool | None, purposes: tuple[x509.ObjectIdentifier, ...] = ()) -> CertificateAuthority:
+def plain_authority(
+    *,
+    ca: bool | None,
+    critical: bool,
+    key_cert_sign: bool | None,
+    purposes: tuple[x509.ObjectIdentifier, ...] = (),
+) -> CertificateAuthority:
     """An authority in the manner of `openssl req -x509`; None leaves the extension out."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Plain Root")])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    issuer_and_serial = x509.AuthorityKeyIdentifier(identifier.digest, [x509.DirectoryName(name)], 7)
+    issuer_and_serial = x509.AuthorityKeyIdentifier(
+        identifier.digest, [x509.DirectoryName(name)], 7
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -37,7 +45,9 @@ def plain_authority(*, ca: bool | None, critical: bool, key_cert_sign: bool | No
         .add_extension(issuer_and_serial, critical=False)
     )
     if ca is not None:
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=critical)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=ca, path_length=None), critical=critical
+        )
     if key_cert_sign is not None:
         usage = x509.KeyUsage(True, False, False, False, False, key_cert_sign, False, False, False)
         builder = builder.add_extension(usage, critical=True)
@@ -53,28 +63,61 @@ def plain_authority(*, ca: bool | None, critical: bool, key_cert_sign: bool | No
         (plain_authority(ca=True, critical=True, key_cert_sign=None), TrustSource.ANCHOR),
         (plain_authority(ca=True, critical=False, key_cert_sign=None), TrustSource.ANCHOR),
         (plain_authority(ca=True, critical=True, key_cert_sign=True), TrustSource.ANCHOR),
-        (plain_authority(ca=True, critical=True, key_cert_sign=None, purposes=(ExtendedKeyUsageOID.SERVER_AUTH,)), TrustSource.ANCHOR),
-        (plain_authority(ca=True, critical=True, key_cert_sign=None, purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,)), TrustSource.NOTHING),
+        (
+            plain_authority(
+                ca=True,
+                critical=True,
+                key_cert_sign=None,
+                purposes=(ExtendedKeyUsageOID.SERVER_AUTH,),
+            ),
+            TrustSource.ANCHOR,
+        ),
+        (
+            plain_authority(
+                ca=True,
+                critical=True,
+                key_cert_sign=None,
+                purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,),
+            ),
+            TrustSource.NOTHING,
+        ),
         (plain_authority(ca=True, critical=True, key_cert_sign=False), TrustSource.NOTHING),
         (plain_authority(ca=False, critical=True, key_cert_sign=True), TrustSource.NOTHING),
         (plain_authority(ca=None, critical=True, key_cert_sign=True), TrustSource.NOTHING),
         (plain_authority(ca=None, critical=True, key_cert_sign=None), TrustSource.NOTHING),
     ],
 )
-def test_what_may_be_an_authority(authority: CertificateAuthority, expected: TrustSource, with_san: bool) -> None:
-    trust = Trust(mozilla_roots=(), entries=(TrustEntry(hosts=("partner.test",), anchors=(authority.der,)),))
+def test_what_may_be_an_authority(
+    authority: CertificateAuthority, expected: TrustSource, with_san: bool
+) -> None:
+    trust = Trust(
+        mozilla_roots=(), entries=(TrustEntry(hosts=("partner.test",), anchors=(authority.der,)),)
+    )
     chain = authority.issue(with_san=with_san).chain_der
-    judgement = judge_chain(chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW)
+    judgement = judge_chain(
+        chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW
+    )
     assert judgement.trust is expected
 
 
 def test_an_intermediate_that_is_no_authority_does_not_help() -> None:
     """The relaxed policy for partners relaxes forms, not the right to issue."""
     root = CertificateAuthority.create("Partner Root")
-    trust = Trust(mozilla_roots=(), entries=(TrustEntry(hosts=("partner.test",), anchors=(root.der,)),))
-    for holder in (root.issue(common_name="holder", with_san=False), root.issue(common_name="holder", extended_key_usage=())):
+    trust = Trust(
+        mozilla_roots=(), entries=(TrustEntry(hosts=("partner.test",), anchors=(root.der,)),)
+    )
+    for holder in (
+        root.issue(common_name="holder", with_san=False),
+        root.issue(common_name="holder", extended_key_usage=()),
+    ):
         leaf = CertificateAuthority(holder.certificate, holder.private_key, holder.chain).issue()
-        judgement = judge_chain(leaf.chain_der, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW)
+        judgement = judge_chain(
+            leaf.chain_der,
+            server_name="partner.test",
+            stapled_ocsp_response=None,
+            trust=trust,
+            at=NOW,
+        )
         assert (judgement.trust, judgement.path) == (TrustSource.NOTHING, (0, 1))
 
 
@@ -99,4 +142,11 @@ def test_a_configured_anchor_that_is_useless_is_named(ca: bool) -> None:
 
 def test_a_configured_anchor_that_cannot_be_decoded_is_named() -> None:
     assert problem_with_anchor(b"garbage") == "cannot be decoded as an X.509 certificate"
-    assert problem_with_anchor(plain_authority(ca=True, critical=True, key_cert_sign=True).certificate.public_bytes(Encoding.DER)) is None
+    assert (
+        problem_with_anchor(
+            plain_authority(ca=True, critical=True, key_cert_sign=True).certificate.public_bytes(
+                Encoding.DER
+            )
+        )
+        is None
+    )

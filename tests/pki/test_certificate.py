@@ -46,7 +46,13 @@ def test_every_x509_vector_is_a_view_or_malformed_and_can_be_judged() -> None:
     files = tuple(x509_files())
     for path in files:
         ders = certificates_in(path)
-        judgement = judge_chain(ders, server_name="partner.test", stapled_ocsp_response=path.read_bytes(), trust=trust, at=AT)
+        judgement = judge_chain(
+            ders,
+            server_name="partner.test",
+            stapled_ocsp_response=path.read_bytes(),
+            trust=trust,
+            at=AT,
+        )
         assert judgement.trust is TrustSource.NOTHING, path
         for der in ders:
             try:
@@ -63,7 +69,9 @@ def test_the_text_of_a_malformed_certificate_is_ours() -> None:
         view_certificate(b"\x30\x03\x02\x01\x01")
 
 
-@pytest.mark.parametrize("der", [b"", b"\x30", b"\x00" * 40, b"-----BEGIN CERTIFICATE-----", b"\x30\x84\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "der", [b"", b"\x30", b"\x00" * 40, b"-----BEGIN CERTIFICATE-----", b"\x30\x84\xff\xff\xff\xff"]
+)
 def test_bytes_that_are_no_certificate_are_malformed(der: bytes) -> None:
     with pytest.raises(MalformedCertificate):
         view_certificate(der)
@@ -125,7 +133,9 @@ def test_keys_are_described(key: str, key_type: KeyType, bits: int, name: str) -
     ],
 )
 def test_signatures_are_described(authority_key: str, hash_name: str, algorithm: str) -> None:
-    view = view_certificate(CertificateAuthority.create(key=authority_key).issue(hash_name=hash_name).der)
+    view = view_certificate(
+        CertificateAuthority.create(key=authority_key).issue(hash_name=hash_name).der
+    )
     assert (view.signature_hash, view.signature_algorithm) == (hash_name, algorithm)
 
 
@@ -140,9 +150,16 @@ def test_a_hash_that_is_not_known_is_not_called_none() -> None:
 
 
 def test_names_dates_and_pins_are_read() -> None:
-    not_before, not_after = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 4, 2, 3, 4, 5, tzinfo=UTC)
+    not_before, not_after = (
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        datetime(2026, 4, 2, 3, 4, 5, tzinfo=UTC),
+    )
     issued = CertificateAuthority.create("Root, with a comma").issue(
-        dns=("partner.test", "*.partner.test"), ips=("192.0.2.1", "2001:db8::1"), common_name="partner.test", not_before=not_before, not_after=not_after
+        dns=("partner.test", "*.partner.test"),
+        ips=("192.0.2.1", "2001:db8::1"),
+        common_name="partner.test",
+        not_before=not_before,
+        not_after=not_after,
     )
     view = view_certificate(issued.der)
     assert view.subject_alt_names == ("partner.test", "*.partner.test", "192.0.2.1", "2001:db8::1")
@@ -157,27 +174,45 @@ def test_names_dates_and_pins_are_read() -> None:
 
 @pytest.mark.parametrize("must_staple", [True, False])
 def test_must_staple_is_read(must_staple: bool) -> None:
-    assert view_certificate(CertificateAuthority.create().issue(must_staple=must_staple).der).must_staple is must_staple
+    assert (
+        view_certificate(
+            CertificateAuthority.create().issue(must_staple=must_staple).der
+        ).must_staple
+        is must_staple
+    )
 
 
 def test_the_spki_is_hashed_as_it_stands_in_the_certificate() -> None:
     """Encoded anew, Mozilla's roots give the same; a compressed point or a PSS key would not, so the bytes are taken from the certificate."""
     for der in mozilla_roots():
         decoded = decode_certificate(der)
-        spki = decoded.certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        spki = decoded.certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
         assert decoded.view.spki_sha256 == hashlib.sha256(spki).hexdigest()
 
 
 def test_control_characters_do_not_reach_people() -> None:
-    view = view_certificate(CertificateAuthority.create().issue(common_name="evil\x1b[31m\nname").der)
+    view = view_certificate(
+        CertificateAuthority.create().issue(common_name="evil\x1b[31m\nname").der
+    )
     assert view.subject.isprintable()
 
 
 def test_a_critical_extension_is_seen_among_others_that_are_not_known() -> None:
     """Extensions are looked up by kind, and all that nobody knows are of one kind."""
-    foreign = [x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.3.6.1.4.1.32473.{number}"), b"\x05\x00") for number in range(3)]
+    foreign = [
+        x509.UnrecognizedExtension(
+            x509.ObjectIdentifier(f"1.3.6.1.4.1.32473.{number}"), b"\x05\x00"
+        )
+        for number in range(3)
+    ]
     for critical in (None, 0, 1, 2):
         plus = [(one, number == critical) for number, one in enumerate(foreign)]
         decoded = decode_certificate(leaf(None, plus=plus).der)
         assert decoded.has_unknown_critical is (critical is not None)
-        assert (decoded.dns_names, decoded.is_ca, decoded.may_sign_handshakes) == (("partner.test",), False, True)
+        assert (decoded.dns_names, decoded.is_ca, decoded.may_sign_handshakes) == (
+            ("partner.test",),
+            False,
+            True,
+        )

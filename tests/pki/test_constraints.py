@@ -15,7 +15,14 @@ from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
 from otpc_policy.pki.constraints import ConstraintChecks
 from otpc_policy.pki.subtrees import Fence, Names
 from tests.pki.test_certificate import X509_VECTORS, certificates_in
-from tests.support.forging import Made, alternative_names, authority, leaf, name_constraints, organization
+from tests.support.forging import (
+    Made,
+    alternative_names,
+    authority,
+    leaf,
+    name_constraints,
+    organization,
+)
 
 ROOT = authority("Root")
 
@@ -49,16 +56,33 @@ def names(*rdns: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
         (("192.0.2.0/24",), (), "partner.test", True),
     ],
 )
-def test_dns_names(permitted: Sequence[str], excluded: Sequence[str], name: str, expected: bool) -> None:
-    assert is_permitted(name_constraints(permitted, excluded), decoded(leaf(ROOT, dns=(name,)))) is expected
+def test_dns_names(
+    permitted: Sequence[str], excluded: Sequence[str], name: str, expected: bool
+) -> None:
+    assert (
+        is_permitted(name_constraints(permitted, excluded), decoded(leaf(ROOT, dns=(name,))))
+        is expected
+    )
 
 
 @pytest.mark.parametrize(
     ("subtree", "subject", "expected"),
     [
-        (names((NameOID.COUNTRY_NAME, "TR")), names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")), True),
-        (names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")), names((NameOID.COUNTRY_NAME, "TR")), False),
-        (names((NameOID.ORGANIZATION_NAME, "Partner")), names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")), False),
+        (
+            names((NameOID.COUNTRY_NAME, "TR")),
+            names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")),
+            True,
+        ),
+        (
+            names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")),
+            names((NameOID.COUNTRY_NAME, "TR")),
+            False,
+        ),
+        (
+            names((NameOID.ORGANIZATION_NAME, "Partner")),
+            names((NameOID.COUNTRY_NAME, "TR"), (NameOID.ORGANIZATION_NAME, "Partner")),
+            False,
+        ),
         (organization("partner  LTD"), organization("Partner Ltd"), True),
         (organization("Partner"), organization("Partner Ltd"), False),
         (names(), organization("Partner"), True),
@@ -73,9 +97,19 @@ def test_subjects(subtree: x509.Name, subject: x509.Name, expected: bool) -> Non
 
 def test_kinds_that_are_not_understood_refuse_names_of_their_kind_and_no_others() -> None:
     uri = x509.UniformResourceIdentifier
-    with_uri = decoded(leaf(ROOT, plus=[(alternative_names(("partner.test",), others=[uri("https://partner.test/")]), False)]))
+    with_uri = decoded(
+        leaf(
+            ROOT,
+            plus=[
+                (alternative_names(("partner.test",), others=[uri("https://partner.test/")]), False)
+            ],
+        )
+    )
     without = decoded(leaf(ROOT))
-    for constraints in (name_constraints(permitted=[uri("partner.test")]), name_constraints(excluded=[uri("other.test")])):
+    for constraints in (
+        name_constraints(permitted=[uri("partner.test")]),
+        name_constraints(excluded=[uri("other.test")]),
+    ):
         assert not is_permitted(constraints, with_uri)
         assert is_permitted(constraints, without)
 
@@ -83,7 +117,9 @@ def test_kinds_that_are_not_understood_refuse_names_of_their_kind_and_no_others(
 def test_a_mail_address_in_the_subject_counts_without_a_subject_alternative_name() -> None:
     subject = names((NameOID.EMAIL_ADDRESS, "a@other.test"))
     constraints = name_constraints(permitted=[x509.RFC822Name("partner.test")])
-    assert not is_permitted(constraints, decoded(leaf(ROOT, subject=subject, without=[x509.SubjectAlternativeName])))
+    assert not is_permitted(
+        constraints, decoded(leaf(ROOT, subject=subject, without=[x509.SubjectAlternativeName]))
+    )
     assert is_permitted(constraints, decoded(leaf(ROOT, subject=subject)))
 
 
@@ -135,8 +171,14 @@ def _cost_of(permitted: Sequence[str], dns: Sequence[str]) -> int:
 
 def test_names_and_subtrees_add_and_do_not_multiply() -> None:
     """Ten times as many of both cost ten times as much, and not a hundred times."""
-    small = _cost_of([f"b{number}.test" for number in range(99)] + ["test"], [f"a{number}.test" for number in range(100)])
-    large = _cost_of([f"b{number}.test" for number in range(999)] + ["test"], [f"a{number}.test" for number in range(1000)])
+    small = _cost_of(
+        [f"b{number}.test" for number in range(99)] + ["test"],
+        [f"a{number}.test" for number in range(100)],
+    )
+    large = _cost_of(
+        [f"b{number}.test" for number in range(999)] + ["test"],
+        [f"a{number}.test" for number in range(1000)],
+    )
     assert large < 12 * small
 
 
@@ -155,23 +197,36 @@ def test_what_cannot_be_paid_for_is_not_compared() -> None:
 
 @pytest.mark.parametrize(("many_names", "many_subtrees"), [(1, 100), (100, 1), (100, 100)])
 @pytest.mark.parametrize("kind", ["dns", "mail", "uri", "directory", "address"])
-def test_the_verifier_is_paid_for_every_comparison_that_it_makes(kind: str, many_names: int, many_subtrees: int) -> None:
+def test_the_verifier_is_paid_for_every_comparison_that_it_makes(
+    kind: str, many_names: int, many_subtrees: int
+) -> None:
     """It compares each name with each subtree, of whatever kinds: a tenth of a unit each, and more for what is long."""
     by_kind: dict[str, list[x509.GeneralName]] = {
         "dns": [x509.DNSName(f"a{number}.test") for number in range(100)],
         "mail": [x509.RFC822Name(f"a@{number}.test") for number in range(100)],
         "uri": [x509.UniformResourceIdentifier(f"https://{number}.test/") for number in range(100)],
-        "directory": [x509.DirectoryName(organization(f"Partner {number}")) for number in range(100)],
+        "directory": [
+            x509.DirectoryName(organization(f"Partner {number}")) for number in range(100)
+        ],
         "address": [x509.IPAddress(ipaddress.ip_address(number)) for number in range(100)],
     }
     made = by_kind[kind]
     excluded = [f"x{number}.test" for number in range(many_subtrees)]
     fence = decoded(authority("Fence", plus=[(name_constraints(excluded=excluded), True)]))
-    server = decoded(leaf(ROOT, plus=[(alternative_names(("partner.test",), others=made[: many_names - 1]), False)]))
+    server = decoded(
+        leaf(
+            ROOT,
+            plus=[(alternative_names(("partner.test",), others=made[: many_names - 1]), False)],
+        )
+    )
     units = checks().verifier_units((server, fence))
     assert units >= many_names * many_subtrees // 10
-    long = name_constraints(excluded=[f"{'x' * 60}.{'y' * 60}.{number}.test" for number in range(many_subtrees)])
-    assert checks().verifier_units((server, decoded(authority("Fence", plus=[(long, True)])))) > units
+    long = name_constraints(
+        excluded=[f"{'x' * 60}.{'y' * 60}.{number}.test" for number in range(many_subtrees)]
+    )
+    assert (
+        checks().verifier_units((server, decoded(authority("Fence", plus=[(long, True)])))) > units
+    )
 
 
 def test_the_verifier_is_paid_for_the_names_of_authorities_too() -> None:
@@ -179,7 +234,10 @@ def test_the_verifier_is_paid_for_the_names_of_authorities_too() -> None:
     many = [(alternative_names([f"a{number}.test" for number in range(1000)]), False)]
     fence = name_constraints(excluded=["other.test"])
     server, root = decoded(leaf(ROOT)), decoded(authority("Fence", plus=[(fence, True)]))
-    middle, own = decoded(authority("Middle", plus=many)), decoded(authority("Fence", plus=[(fence, True), *many]))
+    middle, own = (
+        decoded(authority("Middle", plus=many)),
+        decoded(authority("Fence", plus=[(fence, True), *many])),
+    )
     few = checks().verifier_units((server, root))
     assert checks().verifier_units((server, middle, root)) > few + 100
     assert checks().verifier_units((server, own)) > few + 100
@@ -203,7 +261,11 @@ def _all_names(one: DecodedCertificate) -> Iterator[x509.GeneralName]:
     if one.subject.rdns:
         yield x509.DirectoryName(one.subject)
     if not one.has_subject_alt_name:
-        yield from (x509.RFC822Name("any@where") for name in one.subject if name.oid == NameOID.EMAIL_ADDRESS and str(name.value).isascii())
+        yield from (
+            x509.RFC822Name("any@where")
+            for name in one.subject
+            if name.oid == NameOID.EMAIL_ADDRESS and str(name.value).isascii()
+        )
         if not one.is_ca:
             yield from (x509.DNSName(name) for name in one.view.common_names if name.isascii())
 
@@ -238,7 +300,10 @@ def _is_below(name: str, base: str) -> bool:
 
 
 def _folded(name: x509.Name) -> list[list[tuple[str, str]]]:
-    return [sorted((one.oid.dotted_string, " ".join(str(one.value).casefold().split())) for one in rdn) for rdn in name.rdns]
+    return [
+        sorted((one.oid.dotted_string, " ".join(str(one.value).casefold().split())) for one in rdn)
+        for rdn in name.rdns
+    ]
 
 
 def _domain(dice: random.Random) -> str:
@@ -248,17 +313,38 @@ def _domain(dice: random.Random) -> str:
 def _some_name(dice: random.Random, *, is_subtree: bool) -> x509.GeneralName:
     match dice.randrange(5):
         case 0 | 1:
-            return x509.DNSName(_domain(dice) if is_subtree or dice.random() < 0.6 else "*." + _domain(dice))
+            return x509.DNSName(
+                _domain(dice) if is_subtree or dice.random() < 0.6 else "*." + _domain(dice)
+            )
         case 2:
-            address = f"10.0.{dice.randrange(3)}.{dice.randrange(3)}" if dice.random() < 0.6 else f"2001:db8::{dice.randrange(3)}"
+            address = (
+                f"10.0.{dice.randrange(3)}.{dice.randrange(3)}"
+                if dice.random() < 0.6
+                else f"2001:db8::{dice.randrange(3)}"
+            )
             if not is_subtree:
                 return x509.IPAddress(ipaddress.ip_address(address))
-            return x509.IPAddress(ipaddress.ip_network((address, dice.choice((0, 8, 24, 30, 32))), strict=False))
+            return x509.IPAddress(
+                ipaddress.ip_network((address, dice.choice((0, 8, 24, 30, 32))), strict=False)
+            )
         case 3:
             kinds = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
-            return x509.DirectoryName(names(*((dice.choice(kinds), dice.choice(("a", " A", "b"))) for _ in range(dice.randrange(3)))))
+            return x509.DirectoryName(
+                names(
+                    *(
+                        (dice.choice(kinds), dice.choice(("a", " A", "b")))
+                        for _ in range(dice.randrange(3))
+                    )
+                )
+            )
         case _:
-            return dice.choice((x509.UniformResourceIdentifier("https://a.test/"), x509.RFC822Name("a@a.test"), x509.RegisteredID(NameOID.COMMON_NAME)))
+            return dice.choice(
+                (
+                    x509.UniformResourceIdentifier("https://a.test/"),
+                    x509.RFC822Name("a@a.test"),
+                    x509.RegisteredID(NameOID.COMMON_NAME),
+                )
+            )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -267,11 +353,21 @@ def test_tables_answer_as_a_comparison_of_each_with_each_does(seed: int) -> None
     answers = set()
     for _ in range(25):
         others = [_some_name(dice, is_subtree=False) for _ in range(dice.randrange(4))]
-        subject = names(*((NameOID.ORGANIZATION_NAME, dice.choice(("a", "b"))) for _ in range(dice.randrange(3))))
+        subject = names(
+            *(
+                (NameOID.ORGANIZATION_NAME, dice.choice(("a", "b")))
+                for _ in range(dice.randrange(3))
+            )
+        )
         one = decoded(leaf(ROOT, subject=subject, plus=[(alternative_names(others=others), False)]))
         for _ in range(20):
-            sides = [[_some_name(dice, is_subtree=True) for _ in range(dice.randrange(4))] for _ in range(2)]
-            constraints = name_constraints(*sides) if any(sides) else name_constraints([x509.DNSName("test")])
+            sides = [
+                [_some_name(dice, is_subtree=True) for _ in range(dice.randrange(4))]
+                for _ in range(2)
+            ]
+            constraints = (
+                name_constraints(*sides) if any(sides) else name_constraints([x509.DNSName("test")])
+            )
             answer = is_permitted(constraints, one)
             assert answer is _naively_permitted(constraints, one), (constraints, others, subject)
             answers.add(answer)
@@ -289,5 +385,7 @@ def test_any_certificate_can_be_held_against_any_constraints() -> None:
     assert len(certificates) > 400
     assert len(constraints) > 20
     answers = [is_permitted(limit, one) for limit in constraints for one in certificates]
-    assert answers == [_naively_permitted(limit, one) for limit in constraints for one in certificates]
+    assert answers == [
+        _naively_permitted(limit, one) for limit in constraints for one in certificates
+    ]
     assert {True, False} == set(answers)

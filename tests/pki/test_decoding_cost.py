@@ -27,7 +27,9 @@ def _cost(der: bytes) -> int:
 
 
 PLAIN = _leaf()
-_RDNS = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"o{number}") for number in range(_MANY)])
+_RDNS = x509.Name(
+    [x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"o{number}") for number in range(_MANY)]
+)
 _DIRECTORIES = [x509.DirectoryName(organization(f"o{number}")) for number in range(_MANY)]
 _ADDRESSES = [x509.IPAddress(ipaddress.ip_address(number)) for number in range(_MANY)]
 _NETWORKS = [x509.IPAddress(ipaddress.ip_network((number << 64, 64))) for number in range(_MANY)]
@@ -38,13 +40,38 @@ _NETWORKS = [x509.IPAddress(ipaddress.ip_network((number << 64, 64))) for number
     [
         pytest.param(_leaf(dns=[f"a{number}.test" for number in range(_MANY)]), 1, id="DNS names"),
         pytest.param(_leaf(dns=[""] * _MANY), 1, id="empty names"),
-        pytest.param(_leaf(plus=[(alternative_names(others=[x509.RFC822Name("a@b")] * _MANY), False)]), 1, id="mail addresses"),
-        pytest.param(_leaf(plus=[(alternative_names(others=_ADDRESSES), False)]), 4, id="IPv4 addresses"),
-        pytest.param(_leaf(plus=[(alternative_names(others=_DIRECTORIES), False)]), 6, id="directory names"),
+        pytest.param(
+            _leaf(plus=[(alternative_names(others=[x509.RFC822Name("a@b")] * _MANY), False)]),
+            1,
+            id="mail addresses",
+        ),
+        pytest.param(
+            _leaf(plus=[(alternative_names(others=_ADDRESSES), False)]), 4, id="IPv4 addresses"
+        ),
+        pytest.param(
+            _leaf(plus=[(alternative_names(others=_DIRECTORIES), False)]), 6, id="directory names"
+        ),
         pytest.param(_leaf(subject=_RDNS), 7, id="relative names"),
-        pytest.param(_leaf(plus=[(name_constraints(excluded=["a"] * _MANY), True)]), 2, id="subtrees"),
-        pytest.param(_leaf(plus=[(name_constraints(excluded=_NETWORKS), True)]), 18, id="IPv6 networks"),
-        pytest.param(_leaf(plus=[(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x04" * 48 * _MANY), False)]), 1, id="bytes"),
+        pytest.param(
+            _leaf(plus=[(name_constraints(excluded=["a"] * _MANY), True)]), 2, id="subtrees"
+        ),
+        pytest.param(
+            _leaf(plus=[(name_constraints(excluded=_NETWORKS), True)]), 18, id="IPv6 networks"
+        ),
+        pytest.param(
+            _leaf(
+                plus=[
+                    (
+                        x509.UnrecognizedExtension(
+                            x509.ObjectIdentifier("1.2.3"), b"\x04" * 48 * _MANY
+                        ),
+                        False,
+                    )
+                ]
+            ),
+            1,
+            id="bytes",
+        ),
     ],
 )
 def test_every_name_costs_at_least_what_making_it_takes(der: bytes, units: int) -> None:
@@ -53,9 +80,15 @@ def test_every_name_costs_at_least_what_making_it_takes(der: bytes, units: int) 
 
 
 def test_only_what_is_outside_extensions_counts_for_whoever_does_not_read_them() -> None:
-    plain, many = decoding_cost(PLAIN, sys.maxsize), decoding_cost(_leaf(dns=["a.test"] * _MANY), sys.maxsize)
+    plain, many = (
+        decoding_cost(PLAIN, sys.maxsize),
+        decoding_cost(_leaf(dns=["a.test"] * _MANY), sys.maxsize),
+    )
     assert many.outside == plain.outside
-    assert decoding_cost(_leaf(dns=["a.test"] * _MANY), sys.maxsize, inside=False).outside == plain.outside
+    assert (
+        decoding_cost(_leaf(dns=["a.test"] * _MANY), sys.maxsize, inside=False).outside
+        == plain.outside
+    )
     assert decoding_cost(_leaf(subject=_RDNS), sys.maxsize).outside > 7 * _MANY
 
 
@@ -72,7 +105,12 @@ def test_counting_stops_above_what_may_be_spent() -> None:
 def test_a_key_on_a_curve_over_a_binary_field_is_dear(kind: str) -> None:
     """OpenSSL multiplies a point to see whether it is on the curve: more than a millisecond."""
     numbers = {"sect571r1": 39, "sect163k1": 1}
-    spki = der_element(0x30, bytes.fromhex("301006072a8648ce3d020106052b810400") + bytes([numbers[kind]]) + b"\x03\x02\x00\x04")
+    spki = der_element(
+        0x30,
+        bytes.fromhex("301006072a8648ce3d020106052b810400")
+        + bytes([numbers[kind]])
+        + b"\x03\x02\x00\x04",
+    )
 
     def edit(elements: list[bytes]) -> None:
         elements[forging.KEY] = spki
@@ -88,12 +126,16 @@ def test_an_ordinary_certificate_costs_a_hundredth_of_what_may_be_spent(key: str
 def test_a_length_that_lies_hides_nothing_that_follows() -> None:
     """A primitive element that claims to be longer than what holds it: the extension after it is counted all the same."""
     names = alternative_names([f"a{number}.test" for number in range(_MANY)])
-    liar = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes.fromhex("3006048400ffffff"))
+    liar = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.2.3.4"), bytes.fromhex("3006048400ffffff")
+    )
     der = leaf(None, plus=[(liar, False), (names, False)]).der
     assert decode_certificate(der).has_subject_alt_name
     assert _cost(der) > _MANY
     # A tag of two bytes, of which the second is taken for a length.
-    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes.fromhex("30051f8401027fff"))
+    odd = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.2.3.4"), bytes.fromhex("30051f8401027fff")
+    )
     assert _cost(leaf(None, plus=[(odd, False), (names, False)]).der) > _MANY
 
 
@@ -104,7 +146,19 @@ def test_nesting_costs_no_stack() -> None:
     assert _cost(nested) > 20_000
 
 
-@pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x84", b"junk" * 10_000, b"\x30\x03\x02\x01", b"\x30\x80\x00\x00", PLAIN + b"\0", PLAIN[:-1]])
+@pytest.mark.parametrize(
+    "der",
+    [
+        b"",
+        b"\x30",
+        b"\x30\x84",
+        b"junk" * 10_000,
+        b"\x30\x03\x02\x01",
+        b"\x30\x80\x00\x00",
+        PLAIN + b"\0",
+        PLAIN[:-1],
+    ],
+)
 def test_what_is_no_certificate_is_refused_at_once_and_costs_as_much(der: bytes) -> None:
     assert _cost(der) < 100
 

@@ -77,7 +77,12 @@ def test_dns_patterns(pattern: str, name: str, expected: bool) -> None:
         (("other.test",), (), "partner.test", NameMatch.MISMATCH),
         (("xn--bcher-kva.test",), (), "bücher.test", NameMatch.SUBJECT_ALT_NAME),
         # One invalid pattern does not spoil a valid one.
-        (("*.com", "*", "a*b.test", "partner.test"), (), "partner.test", NameMatch.SUBJECT_ALT_NAME),
+        (
+            ("*.com", "*", "a*b.test", "partner.test"),
+            (),
+            "partner.test",
+            NameMatch.SUBJECT_ALT_NAME,
+        ),
         # IP literals match iPAddress entries, and nothing else does.
         (("partner.test",), ("192.0.2.1",), "192.0.2.1", NameMatch.SUBJECT_ALT_NAME),
         (("partner.test",), ("2001:db8::1",), "2001:db8:0::1", NameMatch.SUBJECT_ALT_NAME),
@@ -90,7 +95,9 @@ def test_dns_patterns(pattern: str, name: str, expected: bool) -> None:
         (("partner.test",), (), "partner test", NameMatch.MISMATCH),
     ],
 )
-def test_subject_alternative_names(dns: Sequence[str], ips: Sequence[str], server_name: str, expected: NameMatch) -> None:
+def test_subject_alternative_names(
+    dns: Sequence[str], ips: Sequence[str], server_name: str, expected: NameMatch
+) -> None:
     leaf = decode_certificate(AUTHORITY.issue(dns=dns, ips=ips, common_name="unrelated").der)
     assert match_name(leaf, server_name) is expected
 
@@ -107,20 +114,31 @@ def test_subject_alternative_names(dns: Sequence[str], ips: Sequence[str], serve
         ("192.0.2.1", "192.0.2.1", NameMatch.MISMATCH),
     ],
 )
-def test_the_common_name_counts_without_a_san(common_name: str, server_name: str, expected: NameMatch) -> None:
+def test_the_common_name_counts_without_a_san(
+    common_name: str, server_name: str, expected: NameMatch
+) -> None:
     leaf = decode_certificate(AUTHORITY.issue(common_name=common_name, with_san=False).der)
     assert match_name(leaf, server_name) is expected
 
 
-@pytest.mark.parametrize(("dns", "ips"), [(("other.test",), ()), ((), ("192.0.2.1",)), (("*.com",), ())])
-def test_the_common_name_does_not_count_beside_any_san(dns: Sequence[str], ips: Sequence[str]) -> None:
+@pytest.mark.parametrize(
+    ("dns", "ips"), [(("other.test",), ()), ((), ("192.0.2.1",)), (("*.com",), ())]
+)
+def test_the_common_name_does_not_count_beside_any_san(
+    dns: Sequence[str], ips: Sequence[str]
+) -> None:
     leaf = decode_certificate(AUTHORITY.issue(dns=dns, ips=ips, common_name="partner.test").der)
     assert match_name(leaf, "partner.test") is NameMatch.MISMATCH
 
 
 def test_of_several_common_names_the_most_specific_counts() -> None:
     template = AUTHORITY.issue(with_san=False)
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name) for name in ("partner.test", "other.test")])
+    subject = x509.Name(
+        [
+            x509.NameAttribute(x509.NameOID.COMMON_NAME, name)
+            for name in ("partner.test", "other.test")
+        ]
+    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)

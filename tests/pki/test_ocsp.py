@@ -32,13 +32,27 @@ def _with_exponent_of(bits: int) -> rsa.RSAPrivateKey:
     order = lcm(p - 1, q - 1)
     e = next(one for one in count((1 << (bits - 1)) + 1, 2) if gcd(one, order) == 1)
     d = pow(e, -1, order)
-    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q))
+    numbers = rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q)
+    )
     return numbers.private_key()
 
 
-def judge(response: bytes | None, *, issued: Issued = ISSUED, at: datetime = NOW, entries: tuple[TrustEntry, ...] = ()) -> ChainJudgement:
+def judge(
+    response: bytes | None,
+    *,
+    issued: Issued = ISSUED,
+    at: datetime = NOW,
+    entries: tuple[TrustEntry, ...] = (),
+) -> ChainJudgement:
     trust = Trust(mozilla_roots=(ROOT.der,), entries=entries)
-    return judge_chain(issued.chain_der, server_name="partner.test", stapled_ocsp_response=response, trust=trust, at=at)
+    return judge_chain(
+        issued.chain_der,
+        server_name="partner.test",
+        stapled_ocsp_response=response,
+        trust=trust,
+        at=at,
+    )
 
 
 def test_no_staple_is_absent() -> None:
@@ -53,10 +67,17 @@ def test_no_staple_is_absent() -> None:
 def test_a_current_response_of_the_issuer_counts(key: str, cert_id_hash: str) -> None:
     authority = ROOT.intermediate(f"Authority {key}", key=key)
     issued = authority.issue()
-    good = authority.ocsp_response(issued.certificate, cert_id_hash=cert_id_hash, next_update=NOW + timedelta(days=1))
+    good = authority.ocsp_response(
+        issued.certificate, cert_id_hash=cert_id_hash, next_update=NOW + timedelta(days=1)
+    )
     judgement = judge(good, issued=issued)
-    assert (judgement.staple, judgement.staple_next_update) == (StapleStatus.GOOD, NOW + timedelta(days=1))
-    revoked = authority.ocsp_response(issued.certificate, status="revoked", cert_id_hash=cert_id_hash)
+    assert (judgement.staple, judgement.staple_next_update) == (
+        StapleStatus.GOOD,
+        NOW + timedelta(days=1),
+    )
+    revoked = authority.ocsp_response(
+        issued.certificate, status="revoked", cert_id_hash=cert_id_hash
+    )
     assert judge(revoked, issued=issued).staple is StapleStatus.REVOKED
 
 
@@ -76,15 +97,22 @@ def test_a_current_response_of_the_issuer_counts(key: str, cert_id_hash: str) ->
         (timedelta(hours=-1), timedelta(hours=1), "unknown", StapleStatus.UNVERIFIED),
     ],
 )
-def test_times(this_update: timedelta, next_update: timedelta, status: str, expected: StapleStatus) -> None:
-    response = AUTHORITY.ocsp_response(LEAF, status=status, this_update=NOW + this_update, next_update=NOW + next_update)
+def test_times(
+    this_update: timedelta, next_update: timedelta, status: str, expected: StapleStatus
+) -> None:
+    response = AUTHORITY.ocsp_response(
+        LEAF, status=status, this_update=NOW + this_update, next_update=NOW + next_update
+    )
     judgement = judge(response)
     assert judgement.staple is expected
     assert (judgement.staple_next_update is not None) is (expected is StapleStatus.GOOD)
     assert judgement.staple_detail
 
 
-@pytest.mark.parametrize(("age", "expected"), [(timedelta(hours=23), StapleStatus.GOOD), (timedelta(hours=24), StapleStatus.UNVERIFIED)])
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [(timedelta(hours=23), StapleStatus.GOOD), (timedelta(hours=24), StapleStatus.UNVERIFIED)],
+)
 def test_without_next_update_a_response_lasts_a_day(age: timedelta, expected: StapleStatus) -> None:
     response = AUTHORITY.ocsp_response(LEAF, this_update=NOW - age, without_next_update=True)
     assert judge(response).staple is expected
@@ -93,7 +121,9 @@ def test_without_next_update_a_response_lasts_a_day(age: timedelta, expected: St
 @pytest.mark.parametrize("status", ["good", "revoked"])
 def test_another_signer_proves_nothing(status: str) -> None:
     twin = CertificateAuthority.create("Root").intermediate("Authority")
-    forged = AUTHORITY.ocsp_response(LEAF, status=status, signer=Issued(twin.certificate, twin.private_key, ()))
+    forged = AUTHORITY.ocsp_response(
+        LEAF, status=status, signer=Issued(twin.certificate, twin.private_key, ())
+    )
     for response in (twin.ocsp_response(LEAF, status=status), forged):
         assert judge(response).staple is StapleStatus.UNVERIFIED
 
@@ -107,7 +137,10 @@ def test_the_leaf_itself_is_no_responder(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["good", "revoked"])
 def test_a_response_about_another_certificate_proves_nothing(status: str) -> None:
-    assert judge(AUTHORITY.ocsp_response(AUTHORITY.issue().certificate, status=status)).staple is StapleStatus.UNVERIFIED
+    assert (
+        judge(AUTHORITY.ocsp_response(AUTHORITY.issue().certificate, status=status)).staple
+        is StapleStatus.UNVERIFIED
+    )
 
 
 def test_the_same_serial_number_of_another_issuer_proves_nothing() -> None:
@@ -121,33 +154,59 @@ class TestDelegates:
     @pytest.mark.parametrize("status", ["good", "revoked"])
     def test_a_delegate_may_sign(self, status: str) -> None:
         delegate = AUTHORITY.issue(dns=("ocsp.test",), extended_key_usage=("ocsp_signing",))
-        assert judge(AUTHORITY.ocsp_response(LEAF, status=status, signer=delegate)).staple.value == status.upper()
+        assert (
+            judge(AUTHORITY.ocsp_response(LEAF, status=status, signer=delegate)).staple.value
+            == status.upper()
+        )
 
-    @pytest.mark.parametrize(("exponent_bits", "expected"), [(17, StapleStatus.GOOD), (66, StapleStatus.UNVERIFIED)])
-    def test_a_delegate_whose_key_is_dear_to_ask_may_not(self, exponent_bits: int, expected: StapleStatus) -> None:
+    @pytest.mark.parametrize(
+        ("exponent_bits", "expected"), [(17, StapleStatus.GOOD), (66, StapleStatus.UNVERIFIED)]
+    )
+    def test_a_delegate_whose_key_is_dear_to_ask_may_not(
+        self, exponent_bits: int, expected: StapleStatus
+    ) -> None:
         """Its certificates come from whoever answers; a long exponent makes each look at a signature cost a hundred."""
         holder = Made(AUTHORITY.der, AUTHORITY.private_key, AUTHORITY.certificate.subject)
         dates = (NOW - timedelta(days=1), NOW + timedelta(days=1))
-        delegate = leaf(holder, key=_with_exponent_of(exponent_bits), plus=[(purposes("ocsp_signing"), False)], dates=dates)
-        response = AUTHORITY.ocsp_response(LEAF, signer=Issued(delegate.certificate, delegate.key, ()))
+        delegate = leaf(
+            holder,
+            key=_with_exponent_of(exponent_bits),
+            plus=[(purposes("ocsp_signing"), False)],
+            dates=dates,
+        )
+        response = AUTHORITY.ocsp_response(
+            LEAF, signer=Issued(delegate.certificate, delegate.key, ())
+        )
         assert judge(response).staple is expected
 
     def test_a_delegate_of_another_authority_may_not(self) -> None:
         delegate = ROOT.issue(extended_key_usage=("ocsp_signing",))
-        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        assert (
+            judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        )
 
     @pytest.mark.parametrize("purposes", [(), ("any",), ("server_auth",)])
     def test_without_the_purpose_nobody_may(self, purposes: tuple[str, ...]) -> None:
         delegate = AUTHORITY.issue(extended_key_usage=purposes)
-        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        assert (
+            judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        )
 
     def test_an_expired_delegate_may_not(self) -> None:
-        delegate = AUTHORITY.issue(extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1))
-        assert judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        delegate = AUTHORITY.issue(
+            extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1)
+        )
+        assert (
+            judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
+        )
 
     def test_a_revocation_signed_while_the_delegate_was_valid_stays(self) -> None:
-        delegate = AUTHORITY.issue(extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1))
-        response = AUTHORITY.ocsp_response(LEAF, status="revoked", this_update=NOW - timedelta(hours=1), signer=delegate)
+        delegate = AUTHORITY.issue(
+            extended_key_usage=("ocsp_signing",), not_after=NOW - timedelta(minutes=1)
+        )
+        response = AUTHORITY.ocsp_response(
+            LEAF, status="revoked", this_update=NOW - timedelta(hours=1), signer=delegate
+        )
         assert judge(response).staple is StapleStatus.REVOKED
 
 
@@ -156,7 +215,9 @@ def test_the_issuer_may_be_an_anchor_that_is_not_served() -> None:
     entries = (TrustEntry(hosts=("partner.test",), anchors=(root.der,)),)
     for with_san in (True, False):
         issued = root.issue(with_san=with_san)
-        judgement = judge(root.ocsp_response(issued.certificate, status="revoked"), issued=issued, entries=entries)
+        judgement = judge(
+            root.ocsp_response(issued.certificate, status="revoked"), issued=issued, entries=entries
+        )
         assert (judgement.trust, judgement.staple) == (TrustSource.ANCHOR, StapleStatus.REVOKED)
 
 
@@ -175,10 +236,16 @@ def test_a_revoked_leaf_that_has_expired_is_still_revoked() -> None:
 def test_without_a_known_issuer_nothing_is_proven() -> None:
     issued = self_signed()
     signer = CertificateAuthority(issued.certificate, issued.private_key)
-    assert judge(signer.ocsp_response(issued.certificate), issued=issued).staple is StapleStatus.UNVERIFIED
+    assert (
+        judge(signer.ocsp_response(issued.certificate), issued=issued).staple
+        is StapleStatus.UNVERIFIED
+    )
 
 
-@pytest.mark.parametrize("status", [one for one in ocsp.OCSPResponseStatus if one is not ocsp.OCSPResponseStatus.SUCCESSFUL])
+@pytest.mark.parametrize(
+    "status",
+    [one for one in ocsp.OCSPResponseStatus if one is not ocsp.OCSPResponseStatus.SUCCESSFUL],
+)
 def test_an_error_of_the_responder_proves_nothing(status: ocsp.OCSPResponseStatus) -> None:
     response = ocsp.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(Encoding.DER)
     assert judge(response).staple is StapleStatus.UNVERIFIED
@@ -187,7 +254,10 @@ def test_an_error_of_the_responder_proves_nothing(status: ocsp.OCSPResponseStatu
 def test_bytes_that_are_no_response_prove_nothing() -> None:
     response = AUTHORITY.ocsp_response(LEAF)
     broken = [response[:length] for length in range(0, len(response), 7)]
-    broken += [response[:index] + bytes([response[index] ^ 0xFF]) + response[index + 1 :] for index in range(len(response))]
+    broken += [
+        response[:index] + bytes([response[index] ^ 0xFF]) + response[index + 1 :]
+        for index in range(len(response))
+    ]
     statuses = {judge(one).staple for one in broken}
     assert StapleStatus.REVOKED not in statuses
     assert StapleStatus.UNVERIFIED in statuses
@@ -206,7 +276,11 @@ def test_a_changed_byte_never_stays_good() -> None:
 
 
 def test_every_ocsp_vector_is_judged() -> None:
-    files = [one for one in sorted((Path(cryptography_vectors.__file__).parent / "x509" / "ocsp").iterdir()) if one.is_file()]
+    files = [
+        one
+        for one in sorted((Path(cryptography_vectors.__file__).parent / "x509" / "ocsp").iterdir())
+        if one.is_file()
+    ]
     assert len(files) > 10
     for path in files:
         assert judge(path.read_bytes()).staple is StapleStatus.UNVERIFIED, path

@@ -19,10 +19,16 @@ PEM = ISSUED.chain_pem.decode("ascii")
         PEM.replace("\n", "\r\n"),
         PEM.replace("\n", " \n"),
         "Subject: somebody\n" + PEM + "trailing text",
-        PEM.replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE").replace("END CERTIFICATE", "END X509 CERTIFICATE"),
+        PEM.replace("BEGIN CERTIFICATE", "BEGIN X509 CERTIFICATE").replace(
+            "END CERTIFICATE", "END X509 CERTIFICATE"
+        ),
         "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n" + PEM,
-        PEM.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n"),
-        PEM.replace("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n").replace("\n", "\r"),
+        PEM.replace(
+            "-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n"
+        ),
+        PEM.replace(
+            "-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nProc-Type: 4,CLEAR\n\n"
+        ).replace("\n", "\r"),
     ],
 )
 def test_certificates_come_out_in_order(text: str) -> None:
@@ -30,10 +36,21 @@ def test_certificates_come_out_in_order(text: str) -> None:
 
 
 def test_what_is_no_certificate_passes_through() -> None:
-    assert read_pem_bundle("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----") == (b"\x00\x00\x00",)
+    assert read_pem_bundle("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----") == (
+        b"\x00\x00\x00",
+    )
 
 
-@pytest.mark.parametrize("label", ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+    ],
+)
 @pytest.mark.parametrize("after", [True, False])
 def test_a_private_key_is_refused(label: str, after: bool) -> None:
     key = f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"
@@ -50,9 +67,18 @@ def test_a_private_key_is_refused(label: str, after: bool) -> None:
         ("-----BEGIN CERTIFICATE-----\nAAAA", "without its END"),
         ("-----BEGIN CERTIFICATE", "without its END"),
         ("-----BEGIN CERTIFICATE-----\n" + PEM, "without its END"),
-        ("-----BEGIN CERTIFICATE-----\nA!\n-----END CERTIFICATE-----", "certificate 1 is not base64"),
-        ("-----BEGIN CERTIFICATE-----\nÄÖ\n-----END CERTIFICATE-----", "certificate 1 is not base64"),
-        (PEM + "-----BEGIN CERTIFICATE-----\nAAAAA\n-----END CERTIFICATE-----", "certificate 3 is not base64"),
+        (
+            "-----BEGIN CERTIFICATE-----\nA!\n-----END CERTIFICATE-----",
+            "certificate 1 is not base64",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\nÄÖ\n-----END CERTIFICATE-----",
+            "certificate 1 is not base64",
+        ),
+        (
+            PEM + "-----BEGIN CERTIFICATE-----\nAAAAA\n-----END CERTIFICATE-----",
+            "certificate 3 is not base64",
+        ),
     ],
 )
 def test_text_that_is_not_pem_is_refused(text: str, reason: str) -> None:
@@ -68,7 +94,10 @@ def test_hostile_text_is_read_in_linear_time() -> None:
     with pytest.raises(ValueError, match="no certificate"):
         read_pem_bundle("-----BEGIN X-----\n-----END X-----\n" * 7_500)
     for body in ("\n" * 260_000, ":" + "\n" * 260_000, "A" * 260_000 + "\n:\n"):
-        assert len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----")) == 1
+        assert (
+            len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----"))
+            == 1
+        )
     assert time.process_time() - began < 2
 
 

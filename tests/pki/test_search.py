@@ -30,7 +30,9 @@ ROOT = CertificateAuthority.create("Root")
 KEY = private_key("ec256")
 
 
-def named(name: str, issuer: str, *, key: PrivateKey = KEY, issuer_key: PrivateKey = KEY) -> CertificateAuthority:
+def named(
+    name: str, issuer: str, *, key: PrivateKey = KEY, issuer_key: PrivateKey = KEY
+) -> CertificateAuthority:
     """Return a certificate of an authority by another one, which need not be served at all."""
     holder = CertificateAuthority.create(issuer)
     return CertificateAuthority(holder.certificate, issuer_key).intermediate(name, own_key=key)
@@ -57,7 +59,11 @@ def all_by_all() -> tuple[Issued, list[CertificateAuthority]]:
 
 def layers() -> tuple[Issued, list[CertificateAuthority]]:
     """Three certificates for each of five names: 243 paths, none of which arrives."""
-    crowd = [named(name, following) for name, following in ("AB", "BC", "CD", "DE", "EF") for _ in range(3)]
+    crowd = [
+        named(name, following)
+        for name, following in ("AB", "BC", "CD", "DE", "EF")
+        for _ in range(3)
+    ]
     return under(crowd[0]), crowd
 
 
@@ -71,10 +77,14 @@ def renewed_keys() -> tuple[Issued, list[CertificateAuthority]]:
 GRAPHS: list[Graph] = [same_name, two_names, all_by_all, layers, renewed_keys]
 
 
-def decide(chain: Sequence[bytes], roots: Sequence[CertificateAuthority] = (ROOT,), at: datetime = NOW) -> tuple[TrustDecision, ServedChain]:
+def decide(
+    chain: Sequence[bytes], roots: Sequence[CertificateAuthority] = (ROOT,), at: datetime = NOW
+) -> tuple[TrustDecision, ServedChain]:
     served = read_chain(chain)
     trust = Trust(mozilla_roots=tuple(one.der for one in roots))
-    return decide_trust(served, server_name="partner.test", trust=trust, request_anchors=(), at=at), served
+    return decide_trust(
+        served, server_name="partner.test", trust=trust, request_anchors=(), at=at
+    ), served
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -99,7 +109,11 @@ def test_every_road_of_a_hostile_graph_leads_to_a_root_that_refuses_it(graph: Gr
     leaf, crowd = graph()
     names = sorted({one.certificate.issuer.rfc4514_string().removeprefix("CN=") for one in crowd})
     # Expired, so that no path is good, in every name that issued anything.
-    expired = [_expired_root(name, key) for name in names for key in {id(one.private_key): one.private_key for one in crowd}.values()]
+    expired = [
+        _expired_root(name, key)
+        for name in names
+        for key in {id(one.private_key): one.private_key for one in crowd}.values()
+    ]
     anchors = web_anchor_set(tuple(one.der for one in expired[:60]))
     served = read_chain((leaf.der, *(one.der for one in crowd)))
     assert served.leaf is not None
@@ -116,7 +130,9 @@ def test_every_road_of_a_hostile_graph_leads_to_a_root_that_refuses_it(graph: Gr
 
 def _expired_root(name: str, key: PrivateKey) -> CertificateAuthority:
     holder = CertificateAuthority(CertificateAuthority.create(name).certificate, key)
-    return holder.intermediate(name, own_key=key, not_before=NOW - timedelta(days=20), not_after=NOW - timedelta(days=10))
+    return holder.intermediate(
+        name, own_key=key, not_before=NOW - timedelta(days=20), not_after=NOW - timedelta(days=10)
+    )
 
 
 def test_a_good_path_is_found_among_expired_cross_certificates() -> None:
@@ -124,7 +140,12 @@ def test_a_good_path_is_found_among_expired_cross_certificates() -> None:
     good = ROOT.intermediate("Cross-signed")
     old_root = CertificateAuthority.create("Old Root")
     expired = [
-        old_root.intermediate("Cross-signed", own_key=good.private_key, not_before=NOW - timedelta(days=30), not_after=NOW - timedelta(days=1))
+        old_root.intermediate(
+            "Cross-signed",
+            own_key=good.private_key,
+            not_before=NOW - timedelta(days=30),
+            not_after=NOW - timedelta(days=1),
+        )
         for _ in range(12)
     ]
     chain = (good.issue().der, *(one.der for one in expired), good.der)
@@ -159,7 +180,11 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
     for bits, expected in ((17, False), (64, False), (65, True), (2047, True)):
         key = rsa.RSAPublicNumbers((1 << (bits - 1)) + 1, n).public_key()
         name = ROOT.certificate.subject
-        certificate = sign(x509.CertificateBuilder(name, name, key, 1, NOW, NOW + timedelta(days=1)), ROOT.private_key, "sha256")
+        certificate = sign(
+            x509.CertificateBuilder(name, name, key, 1, NOW, NOW + timedelta(days=1)),
+            ROOT.private_key,
+            "sha256",
+        )
         served = read_chain((certificate.public_bytes(Encoding.DER),))
         assert served.leaf is not None
         assert is_too_costly(served.leaf) is expected
@@ -168,11 +193,24 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
 def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
     """One certificate alone bears the issuer's name, so that the search asks about no signature: the verifier does."""
     root = forging.authority("Named Root")
-    issuer, namesake = forging.authority("Named Issuer", by=root), forging.authority("Named Issuer", by=root)
+    issuer, namesake = (
+        forging.authority("Named Issuer", by=root),
+        forging.authority("Named Issuer", by=root),
+    )
     good = forging.leaf(issuer)
-    for chain, is_misordered in (((good.with_flipped_bit(), issuer), True), ((good, namesake), True), ((good, issuer.with_flipped_bit()), False)):
+    for chain, is_misordered in (
+        ((good.with_flipped_bit(), issuer), True),
+        ((good, namesake), True),
+        ((good, issuer.with_flipped_bit()), False),
+    ):
         served = read_chain(tuple(one.der for one in chain))
-        decision = decide_trust(served, server_name="partner.test", trust=Trust(mozilla_roots=(root.der,)), request_anchors=(), at=forging.AT)
+        decision = decide_trust(
+            served,
+            server_name="partner.test",
+            trust=Trust(mozilla_roots=(root.der,)),
+            request_anchors=(),
+            at=forging.AT,
+        )
         assert (decision.source, decision.trusted_if_valid) == (TrustSource.NOTHING, False)
         assert served.is_misordered() is is_misordered
 
@@ -204,9 +242,17 @@ def test_a_key_written_in_two_ways_makes_no_detour() -> None:
     server = forging.leaf(compressed)
     assert plain.certificate.public_key() == compressed.certificate.public_key()
     anchors = web_anchor_set((root.der,))
-    for served in (read_chain((server.der, plain.der, compressed.der)), read_chain((server.der, compressed.der, plain.der))):
+    for served in (
+        read_chain((server.der, plain.der, compressed.der)),
+        read_chain((server.der, compressed.der, plain.der)),
+    ):
         assert served.leaf is not None
-        paths = [one.certificates for one in candidate_paths(served.leaf, served.intermediates(), anchors, served.checks, forging.AT)]
+        paths = [
+            one.certificates
+            for one in candidate_paths(
+                served.leaf, served.intermediates(), anchors, served.checks, forging.AT
+            )
+        ]
         assert [[one.view.der for one in path] for path in paths] == [[server.der, plain.der]]
 
 
@@ -229,7 +275,13 @@ def test_the_verifier_bears_issuers_whose_key_nobody_can_use(found: str, instead
     root = forging.authority("Odd Root")
     issuer = forging.authority("Odd Issuer", by=root, edit=spoil)
     served = read_chain((forging.leaf(issuer).der, issuer.der))
-    decision = decide_trust(served, server_name="partner.test", trust=Trust(mozilla_roots=(root.der,)), request_anchors=(), at=forging.AT)
+    decision = decide_trust(
+        served,
+        server_name="partner.test",
+        trust=Trust(mozilla_roots=(root.der,)),
+        request_anchors=(),
+        at=forging.AT,
+    )
     assert decision.source is TrustSource.NOTHING
 
 
@@ -238,14 +290,21 @@ def test_the_search_finds_a_path_exactly_where_there_is_one(seed: int) -> None:
     """Random graphs of authorities, some expired, against a search that tries everything."""
     dice = random.Random(seed)
     names = [(name, key) for name in "ABC" for key in KEYS]
-    edges = [(dice.choice(names), dice.choice([*names, ("Root", ROOT.private_key)]), dice.random() < 0.3) for _ in range(14)]
+    edges = [
+        (dice.choice(names), dice.choice([*names, ("Root", ROOT.private_key)]), dice.random() < 0.3)
+        for _ in range(14)
+    ]
     crowd = [_edge(*edge) for edge in edges]
     start = dice.choice(names)
-    issued = CertificateAuthority(CertificateAuthority.create(start[0]).certificate, start[1]).issue()
+    issued = CertificateAuthority(
+        CertificateAuthority.create(start[0]).certificate, start[1]
+    ).issue()
     dice.shuffle(crowd)
     decision, served = decide((issued.der, *(one.der for one in crowd)))
     assert served.budget.left > 0
-    assert (decision.source is TrustSource.MOZILLA_ROOT) is _leads_to_root(start, [edge for edge in edges if not edge[2]], ())
+    assert (decision.source is TrustSource.MOZILLA_ROOT) is _leads_to_root(
+        start, [edge for edge in edges if not edge[2]], ()
+    )
 
 
 Holder = tuple[str, PrivateKey]
@@ -253,7 +312,12 @@ KEYS = [private_key("ec256") for _ in range(2)]
 
 
 def _edge(subject: Holder, issuer: Holder, is_expired: bool) -> CertificateAuthority:
-    holder = CertificateAuthority(ROOT.certificate if issuer[0] == "Root" else CertificateAuthority.create(issuer[0]).certificate, issuer[1])
+    holder = CertificateAuthority(
+        ROOT.certificate
+        if issuer[0] == "Root"
+        else CertificateAuthority.create(issuer[0]).certificate,
+        issuer[1],
+    )
     return holder.intermediate(
         subject[0],
         own_key=subject[1],
@@ -262,6 +326,10 @@ def _edge(subject: Holder, issuer: Holder, is_expired: bool) -> CertificateAutho
     )
 
 
-def _leads_to_root(holder: Holder, edges: list[tuple[Holder, Holder, bool]], seen: tuple[Holder, ...]) -> bool:
+def _leads_to_root(
+    holder: Holder, edges: list[tuple[Holder, Holder, bool]], seen: tuple[Holder, ...]
+) -> bool:
     issuers = [issuer for subject, issuer, _ in edges if subject == holder and issuer not in seen]
-    return any(issuer[0] == "Root" or _leads_to_root(issuer, edges, (*seen, holder)) for issuer in issuers)
+    return any(
+        issuer[0] == "Root" or _leads_to_root(issuer, edges, (*seen, holder)) for issuer in issuers
+    )

@@ -25,7 +25,9 @@ ALIEN = CertificateAuthority.create("Alien Root").intermediate("Alien").der
 
 def judge(chain: Sequence[bytes], *, roots: Sequence[bytes] = (TOP,)) -> ChainJudgement:
     trust = Trust(mozilla_roots=tuple(roots))
-    return judge_chain(chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW)
+    return judge_chain(
+        chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,11 @@ def judge(chain: Sequence[bytes], *, roots: Sequence[bytes] = (TOP,)) -> ChainJu
 )
 def test_order(chain: Sequence[bytes], path: tuple[int, ...], misordered: bool) -> None:
     judgement = judge(chain)
-    assert (judgement.trust, judgement.path, judgement.misordered) == (TrustSource.MOZILLA_ROOT, path, misordered)
+    assert (judgement.trust, judgement.path, judgement.misordered) == (
+        TrustSource.MOZILLA_ROOT,
+        path,
+        misordered,
+    )
     assert not judgement.issuer_missing
 
 
@@ -61,9 +67,15 @@ def test_order(chain: Sequence[bytes], path: tuple[int, ...], misordered: bool) 
         ((LEAF, LOW, UP, TOP), (), (0, 1, 2, 3), False),
     ],
 )
-def test_completeness(chain: Sequence[bytes], roots: Sequence[bytes], path: tuple[int, ...], issuer_missing: bool) -> None:
+def test_completeness(
+    chain: Sequence[bytes], roots: Sequence[bytes], path: tuple[int, ...], issuer_missing: bool
+) -> None:
     judgement = judge(chain, roots=roots)
-    assert (judgement.trust, judgement.path, judgement.issuer_missing) == (TrustSource.NOTHING, path, issuer_missing)
+    assert (judgement.trust, judgement.path, judgement.issuer_missing) == (
+        TrustSource.NOTHING,
+        path,
+        issuer_missing,
+    )
     assert not judgement.trusted_if_valid
 
 
@@ -82,7 +94,11 @@ def test_a_cross_certificate_at_the_end_is_in_order() -> None:
     """The shape that Let's Encrypt served for years: the path stops at a root whose cross certificate is sent as well."""
     cross = CertificateAuthority.create("Old Root").intermediate("Root", own_key=ROOT.private_key)
     judgement = judge((LEAF, LOW, UP, cross.der))
-    assert (judgement.trust, judgement.path, judgement.misordered) == (TrustSource.MOZILLA_ROOT, (0, 1, 2), False)
+    assert (judgement.trust, judgement.path, judgement.misordered) == (
+        TrustSource.MOZILLA_ROOT,
+        (0, 1, 2),
+        False,
+    )
 
 
 def test_only_certificates_of_this_handshake_help() -> None:
@@ -93,8 +109,15 @@ def test_only_certificates_of_this_handshake_help() -> None:
 def test_a_malformed_leaf_is_an_entry_and_nothing_else_is_claimed() -> None:
     judgement = judge((b"garbage", LOW, UP))
     assert judgement.leaf is None
-    assert [(one.index, one.reason) for one in judgement.malformed] == [(0, "its structure cannot be decoded")]
-    assert (judgement.trust, judgement.path, judgement.name, judgement.trusted_if_valid) == (TrustSource.NOTHING, (), NameMatch.MISMATCH, False)
+    assert [(one.index, one.reason) for one in judgement.malformed] == [
+        (0, "its structure cannot be decoded")
+    ]
+    assert (judgement.trust, judgement.path, judgement.name, judgement.trusted_if_valid) == (
+        TrustSource.NOTHING,
+        (),
+        NameMatch.MISMATCH,
+        False,
+    )
     assert judgement.staple is StapleStatus.ABSENT
 
 
@@ -116,7 +139,10 @@ def test_cycles_end() -> None:
 def test_a_crowd_of_authorities_with_one_name_is_judged_in_bounded_time() -> None:
     """Every one could have issued every other by name, and large keys make each look expensive."""
     root = CertificateAuthority.create("Same", key="rsa3072")
-    crowd = [CertificateAuthority.create("Other").intermediate("Same", own_key=root.private_key).der for _ in range(15)]
+    crowd = [
+        CertificateAuthority.create("Other").intermediate("Same", own_key=root.private_key).der
+        for _ in range(15)
+    ]
     issued = CertificateAuthority.create("Same").issue()
     began = time.process_time()
     judgement = judge((issued.der, *crowd))
@@ -137,9 +163,20 @@ def test_a_real_leaf_under_its_real_authority() -> None:
     (authority,) = certificates_in(X509_VECTORS / "letsencryptx3.pem")
     at = datetime(2018, 11, 1, tzinfo=UTC)
     trust = Trust(mozilla_roots=(authority,))
-    judgement = judge_chain(chain, server_name="cryptography.io", stapled_ocsp_response=None, trust=trust, at=at)
-    assert (judgement.trust, judgement.name) == (TrustSource.MOZILLA_ROOT, NameMatch.SUBJECT_ALT_NAME)
-    late = judge_chain(chain, server_name="cryptography.io", stapled_ocsp_response=None, trust=trust, at=datetime(2019, 6, 1, tzinfo=UTC))
+    judgement = judge_chain(
+        chain, server_name="cryptography.io", stapled_ocsp_response=None, trust=trust, at=at
+    )
+    assert (judgement.trust, judgement.name) == (
+        TrustSource.MOZILLA_ROOT,
+        NameMatch.SUBJECT_ALT_NAME,
+    )
+    late = judge_chain(
+        chain,
+        server_name="cryptography.io",
+        stapled_ocsp_response=None,
+        trust=trust,
+        at=datetime(2019, 6, 1, tzinfo=UTC),
+    )
     assert (late.trust, late.trusted_if_valid) == (TrustSource.NOTHING, True)
 
 
@@ -147,9 +184,23 @@ def test_a_real_chain_whose_root_was_distrusted_is_untrusted() -> None:
     """RapidSSL under GeoTrust Global CA, which Mozilla removed."""
     chain = certificates_in(X509_VECTORS / "cryptography.io.chain.pem")
     at = datetime(2016, 1, 1, tzinfo=UTC)
-    judgement = judge_chain(chain, server_name="www.cryptography.io", stapled_ocsp_response=None, trust=Trust(mozilla_roots=mozilla_roots()), at=at)
-    assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (TrustSource.NOTHING, False, (0, 1))
-    assert (judgement.issuer_missing, judgement.misordered, judgement.name) == (True, False, NameMatch.SUBJECT_ALT_NAME)
+    judgement = judge_chain(
+        chain,
+        server_name="www.cryptography.io",
+        stapled_ocsp_response=None,
+        trust=Trust(mozilla_roots=mozilla_roots()),
+        at=at,
+    )
+    assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (
+        TrustSource.NOTHING,
+        False,
+        (0, 1),
+    )
+    assert (judgement.issuer_missing, judgement.misordered, judgement.name) == (
+        True,
+        False,
+        NameMatch.SUBJECT_ALT_NAME,
+    )
 
 
 def test_a_judgement_is_fast_enough_for_every_read() -> None:
@@ -159,7 +210,9 @@ def test_a_judgement_is_fast_enough_for_every_read() -> None:
     judge_chain(chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW)
     began = time.process_time()
     for _ in range(rounds):
-        judgement = judge_chain(chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW)
+        judgement = judge_chain(
+            chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW
+        )
     assert judgement.trust is TrustSource.MOZILLA_ROOT
     # About 1 ms is seen; the margin is for slow machines, the fault to catch is a store built anew (several ms).
     assert (time.process_time() - began) / rounds < 0.01

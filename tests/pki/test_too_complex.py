@@ -19,7 +19,17 @@ from otpc_policy.pki.budget import JUDGEMENT_UNITS, SHARES, Work, WorkBudget
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
-from tests.support.forging import AT, Made, alternative_names, authority, leaf, make, name_constraints, organization, purposes
+from tests.support.forging import (
+    AT,
+    Made,
+    alternative_names,
+    authority,
+    leaf,
+    make,
+    name_constraints,
+    organization,
+    purposes,
+)
 from tests.support.signing import private_key
 
 HOST = "partner.test"
@@ -90,7 +100,11 @@ COMPLEX = leaf(COMPLEX_AUTHORITY, dns=hosts(4_000))
 
 def test_signatures_come_before_constraints() -> None:
     """Nothing is compared, and the library is not asked, where a signature on the path is false."""
-    for forged in (claimed(3, names=100, subtrees=20), [SERVER.with_flipped_bit(), FENCED], [SERVER, FENCED.with_flipped_bit()]):
+    for forged in (
+        claimed(3, names=100, subtrees=20),
+        [SERVER.with_flipped_bit(), FENCED],
+        [SERVER, FENCED.with_flipped_bit()],
+    ):
         budget = WorkBudget()
         judgement = judge(forged, budget=budget)
         assert (judgement.trust, judgement.trusted_if_valid) == (TrustSource.NOTHING, False)
@@ -98,7 +112,9 @@ def test_signatures_come_before_constraints() -> None:
         assert budget.spent[Work.COMPARISONS] == budget.spent[Work.VERIFIER] == 0
 
 
-def test_the_library_is_not_asked_about_what_signatures_do_not_prove(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_is_not_asked_about_what_signatures_do_not_prove(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[str] = []
     verifier = anchors.AnchorSet.verifier
 
@@ -136,7 +152,10 @@ def test_a_path_is_proven_once_for_all_instants() -> None:
         assert judgement.trusted_if_valid
         spent.append((budget.spent[Work.COMPARISONS], budget.spent[Work.VERIFIER]))
     assert spent[0] == spent[1]
-    outside = replace(expired, der=leaf(FENCED, dns=["other.test", *hosts(100)], dates=(AT - 20 * DAY, AT - 10 * DAY)).der)
+    outside = replace(
+        expired,
+        der=leaf(FENCED, dns=["other.test", *hosts(100)], dates=(AT - 20 * DAY, AT - 10 * DAY)).der,
+    )
     budget = WorkBudget()
     assert judge([outside, FENCED], budget=budget).trust is TrustSource.NOTHING
     assert budget.spent[Work.VERIFIER] == 0
@@ -148,12 +167,29 @@ def test_a_path_is_proven_once_for_all_instants() -> None:
     [
         pytest.param([SERVER, FENCED], {}, TrustSource.MOZILLA_ROOT, id="below constraints"),
         pytest.param([leaf(PLAIN), PLAIN], {}, TrustSource.MOZILLA_ROOT, id="ordinary"),
-        pytest.param([leaf(PLAIN), PLAIN], {"roots": (), "entries": (ANCHORED,)}, TrustSource.ANCHOR, id="operator's anchor"),
-        pytest.param([SERVER, FENCED], {"roots": (), "request_anchors": (ROOT,)}, TrustSource.REQUEST_ANCHOR, id="anchor of the request"),
-        pytest.param([COMMON_NAME], {"roots": (), "entries": (ANCHORED,)}, TrustSource.ANCHOR, id="by its common name"),
+        pytest.param(
+            [leaf(PLAIN), PLAIN],
+            {"roots": (), "entries": (ANCHORED,)},
+            TrustSource.ANCHOR,
+            id="operator's anchor",
+        ),
+        pytest.param(
+            [SERVER, FENCED],
+            {"roots": (), "request_anchors": (ROOT,)},
+            TrustSource.REQUEST_ANCHOR,
+            id="anchor of the request",
+        ),
+        pytest.param(
+            [COMMON_NAME],
+            {"roots": (), "entries": (ANCHORED,)},
+            TrustSource.ANCHOR,
+            id="by its common name",
+        ),
     ],
 )
-def test_trust_costs_exactly_what_it_costs(chain: list[Made], options: dict[str, object], expected: TrustSource) -> None:
+def test_trust_costs_exactly_what_it_costs(
+    chain: list[Made], options: dict[str, object], expected: TrustSource
+) -> None:
     """With the last unit trusted, with one less undecided, and with any smaller budget nothing else either."""
     budget = WorkBudget()
     assert judge(chain, budget=budget, **options).trust is expected  # type: ignore[arg-type]
@@ -170,7 +206,9 @@ def test_trust_costs_exactly_what_it_costs(chain: list[Made], options: dict[str,
     "chain",
     [
         pytest.param([leaf(FENCED, dns=[*hosts(50), "other.test"]), FENCED], id="a name outside"),
-        pytest.param([leaf(PLAIN, plus=[(purposes("client_auth"), False)]), PLAIN], id="for another purpose"),
+        pytest.param(
+            [leaf(PLAIN, plus=[(purposes("client_auth"), False)]), PLAIN], id="for another purpose"
+        ),
         pytest.param(claimed(2, names=10, subtrees=5), id="a false issuer"),
         pytest.param([leaf(authority("Nobody"))], id="an unknown issuer"),
         pytest.param([leaf(None)], id="self-signed"),
@@ -187,12 +225,28 @@ def test_no_budget_is_so_small_that_it_trusts(chain: list[Made]) -> None:
         assert judgement.trusted_if_valid <= whole.trusted_if_valid
 
 
-def _staple(made: Made, issuer: Made, *, status: ocsp.OCSPCertStatus, responder: Made | None = None, others: Sequence[Made] = ()) -> bytes:
+def _staple(
+    made: Made,
+    issuer: Made,
+    *,
+    status: ocsp.OCSPCertStatus,
+    responder: Made | None = None,
+    others: Sequence[Made] = (),
+) -> bytes:
     revoked = status is ocsp.OCSPCertStatus.REVOKED
     signer = responder or issuer
     builder = (
         ocsp.OCSPResponseBuilder()
-        .add_response(made.certificate, issuer.certificate, hashes.SHA256(), status, AT - DAY, AT + DAY, AT - DAY if revoked else None, None)
+        .add_response(
+            made.certificate,
+            issuer.certificate,
+            hashes.SHA256(),
+            status,
+            AT - DAY,
+            AT + DAY,
+            AT - DAY if revoked else None,
+            None,
+        )
         .responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)
         .certificates([one.certificate for one in (*others, *((responder,) if responder else ()))])
     )
@@ -201,8 +255,13 @@ def _staple(made: Made, issuer: Made, *, status: ocsp.OCSPCertStatus, responder:
 
 
 def _responder(names: int) -> Made:
-    extensions = [(purposes("ocsp_signing"), False), (alternative_names([f"r{one}.test" for one in range(names)]), False)]
-    return make("Responder", by=PLAIN, key="ec256", extensions=extensions, dates=(AT - DAY, AT + DAY))
+    extensions = [
+        (purposes("ocsp_signing"), False),
+        (alternative_names([f"r{one}.test" for one in range(names)]), False),
+    ]
+    return make(
+        "Responder", by=PLAIN, key="ec256", extensions=extensions, dates=(AT - DAY, AT + DAY)
+    )
 
 
 def test_a_revocation_is_seen_or_undecided_and_never_missed() -> None:
@@ -212,13 +271,23 @@ def test_a_revocation_is_seen_or_undecided_and_never_missed() -> None:
     assert judge([server, PLAIN], budget=budget, staple=staple).staple is StapleStatus.REVOKED
     cost = JUDGEMENT_UNITS - budget.left
     for units in (*range(0, cost, 29), cost - 1):
-        assert judge([server, PLAIN], budget=WorkBudget(units), staple=staple).staple is StapleStatus.UNDECIDED
+        assert (
+            judge([server, PLAIN], budget=WorkBudget(units), staple=staple).staple
+            is StapleStatus.UNDECIDED
+        )
 
 
-@pytest.mark.parametrize(("names", "expected"), [(10, StapleStatus.REVOKED), (5_000, StapleStatus.UNDECIDED)])
-def test_a_responder_with_too_many_names_leaves_the_staple_undecided(names: int, expected: StapleStatus) -> None:
+@pytest.mark.parametrize(
+    ("names", "expected"), [(10, StapleStatus.REVOKED), (5_000, StapleStatus.UNDECIDED)]
+)
+def test_a_responder_with_too_many_names_leaves_the_staple_undecided(
+    names: int, expected: StapleStatus
+) -> None:
     server, responder = leaf(PLAIN), _responder(names)
-    judgement = judge([server, PLAIN], staple=_staple(server, PLAIN, status=ocsp.OCSPCertStatus.REVOKED, responder=responder))
+    judgement = judge(
+        [server, PLAIN],
+        staple=_staple(server, PLAIN, status=ocsp.OCSPCertStatus.REVOKED, responder=responder),
+    )
     assert (judgement.trust, judgement.staple) == (TrustSource.MOZILLA_ROOT, expected)
 
 
@@ -226,7 +295,9 @@ def test_a_staple_with_a_crowd_of_certificates_is_not_read() -> None:
     """The library reads the whole response again for each of them: 400 tiny ones took 50 ms."""
     server, crowd = leaf(PLAIN), [_responder(0)] * 200
     budget = WorkBudget()
-    staple = _staple(server, PLAIN, status=ocsp.OCSPCertStatus.GOOD, responder=_responder(0), others=crowd)
+    staple = _staple(
+        server, PLAIN, status=ocsp.OCSPCertStatus.GOOD, responder=_responder(0), others=crowd
+    )
     assert judge([server, PLAIN], budget=budget, staple=staple).staple is StapleStatus.UNDECIDED
     assert budget.spent[Work.STAPLE] <= SHARES[Work.STAPLE]
     # What the issuer signed itself needs none of them.
@@ -235,9 +306,15 @@ def test_a_staple_with_a_crowd_of_certificates_is_not_read() -> None:
 
 
 def test_a_pin_needs_no_path() -> None:
-    pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({hashlib.sha256(COMPLEX.der).hexdigest()}))
+    pin = TrustEntry(
+        hosts=(HOST,), certificate_pins=frozenset({hashlib.sha256(COMPLEX.der).hexdigest()})
+    )
     judgement = judge([COMPLEX, COMPLEX_AUTHORITY], entries=(pin,))
-    assert (judgement.trust, judgement.name, judgement.path) == (TrustSource.PIN, NameMatch.SUBJECT_ALT_NAME, (0,))
+    assert (judgement.trust, judgement.name, judgement.path) == (
+        TrustSource.PIN,
+        NameMatch.SUBJECT_ALT_NAME,
+        (0,),
+    )
     assert judge([COMPLEX, COMPLEX_AUTHORITY]).trust is TrustSource.UNDECIDED
 
 
@@ -249,7 +326,10 @@ def test_a_path_that_costs_too_much_is_no_obstacle_to_another_one() -> None:
 
 
 def test_what_stands_in_a_chain_beside_a_trusted_path_costs_no_trust() -> None:
-    crowd = [authority(f"Alien {number}", by=ROOT, plus=[(alternative_names(["x.test"] * 3_000), False)]) for number in range(14)]
+    crowd = [
+        authority(f"Alien {number}", by=ROOT, plus=[(alternative_names(["x.test"] * 3_000), False)])
+        for number in range(14)
+    ]
     judgement = judge([leaf(PLAIN), PLAIN, *crowd])
     assert (judgement.trust, judgement.path) == (TrustSource.MOZILLA_ROOT, (0, 1))
     assert judgement.misordered
@@ -260,17 +340,34 @@ UNREAD_SERVER = leaf(PLAIN, dns=hosts(20_000))
 
 def test_a_leaf_that_is_not_read_is_undecided_but_for_its_dates_and_key() -> None:
     judgement = judge([UNREAD_SERVER, PLAIN])
-    assert (judgement.trust, judgement.name, judgement.path) == (TrustSource.UNDECIDED, NameMatch.UNDECIDED, (0,))
-    assert judgement.leaf_unread == judgement.trust_failure == "the leaf has too many names, extensions or bytes to be read"
+    assert (judgement.trust, judgement.name, judgement.path) == (
+        TrustSource.UNDECIDED,
+        NameMatch.UNDECIDED,
+        (0,),
+    )
+    assert (
+        judgement.leaf_unread
+        == judgement.trust_failure
+        == "the leaf has too many names, extensions or bytes to be read"
+    )
     assert judgement.leaf is not None
-    assert (judgement.leaf.not_after, judgement.leaf.key_name, judgement.malformed) == (AT + 80 * DAY, "EC secp256r1", ())
+    assert (judgement.leaf.not_after, judgement.leaf.key_name, judgement.malformed) == (
+        AT + 80 * DAY,
+        "EC secp256r1",
+        (),
+    )
     assert not judgement.misordered
 
 
 def test_of_a_leaf_with_a_huge_subject_nothing_is_read() -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "o")] * 8_000)
     judgement = judge([leaf(PLAIN, subject=subject), PLAIN])
-    assert (judgement.trust, judgement.name, judgement.leaf, judgement.path) == (TrustSource.UNDECIDED, NameMatch.UNDECIDED, None, ())
+    assert (judgement.trust, judgement.name, judgement.leaf, judgement.path) == (
+        TrustSource.UNDECIDED,
+        NameMatch.UNDECIDED,
+        None,
+        (),
+    )
     assert judgement.leaf_unread
     assert judgement.malformed == ()
 
@@ -278,11 +375,23 @@ def test_of_a_leaf_with_a_huge_subject_nothing_is_read() -> None:
 def test_signatures_tell_that_nothing_vouches_for_what_was_not_read() -> None:
     """However much a certificate says, a path needs a signature by an anchor at its end."""
     stranger = authority("Stranger")
-    huge = authority("Huge", by=stranger, plus=[(name_constraints(excluded=[f"x{number}.test" for number in range(9_000)]), True)])
-    for chain in ([leaf(stranger, dns=hosts(20_000)), stranger], [leaf(huge), huge], [leaf(stranger, dns=hosts(20_000)), huge, stranger]):
+    huge = authority(
+        "Huge",
+        by=stranger,
+        plus=[(name_constraints(excluded=[f"x{number}.test" for number in range(9_000)]), True)],
+    )
+    for chain in (
+        [leaf(stranger, dns=hosts(20_000)), stranger],
+        [leaf(huge), huge],
+        [leaf(stranger, dns=hosts(20_000)), huge, stranger],
+    ):
         judgement = judge(chain, request_anchors=(PLAIN,), entries=(ANCHORED,))
         assert (judgement.trust, judgement.issuer_missing) == (TrustSource.NOTHING, False)
-    below = authority("Huge", by=ROOT, plus=[(name_constraints(excluded=[f"x{number}.test" for number in range(9_000)]), True)])
+    below = authority(
+        "Huge",
+        by=ROOT,
+        plus=[(name_constraints(excluded=[f"x{number}.test" for number in range(9_000)]), True)],
+    )
     assert judge([leaf(below), below]).trust is TrustSource.UNDECIDED
     # The same one among others of which none needs it.
     assert judge([leaf(stranger), below, stranger]).trust is TrustSource.NOTHING
@@ -295,7 +404,10 @@ def test_an_anchor_of_the_request_that_is_not_read_decides_nothing() -> None:
     server = leaf(huge)
     assert judge([server], request_anchors=(huge,)).trust is TrustSource.UNDECIDED
     assert judge([server], request_anchors=(other,)).trust is TrustSource.NOTHING
-    assert judge([leaf(PLAIN), PLAIN], roots=(), request_anchors=(huge, ROOT)).trust is TrustSource.REQUEST_ANCHOR
+    assert (
+        judge([leaf(PLAIN), PLAIN], roots=(), request_anchors=(huge, ROOT)).trust
+        is TrustSource.REQUEST_ANCHOR
+    )
 
 
 def _directories(number: int) -> list[x509.GeneralName]:
@@ -303,10 +415,18 @@ def _directories(number: int) -> list[x509.GeneralName]:
 
 
 def _rdns(number: int) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"u{one}") for one in range(number)])
+    return x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"u{one}") for one in range(number)]
+    )
 
 
-def _below(constraints: x509.NameConstraints, *, others: Sequence[x509.GeneralName] = (), dns: Sequence[str] = (HOST,), **options: object) -> list[Made]:
+def _below(
+    constraints: x509.NameConstraints,
+    *,
+    others: Sequence[x509.GeneralName] = (),
+    dns: Sequence[str] = (HOST,),
+    **options: object,
+) -> list[Made]:
     middle = authority("Middle", by=ROOT, plus=[(constraints, True)])
     return [leaf(middle, plus=[(alternative_names(dns, others=others), False)], **options), middle]  # type: ignore[arg-type]
 
@@ -315,7 +435,16 @@ def _copies(number: int, made: Callable[[], list[Made]]) -> list[Made]:
     server, middle = made()
     key = middle.key
     extensions = [(one.value, one.critical) for one in middle.certificate.extensions]
-    twins = [make(middle.name, by=ROOT, key=key, extensions=extensions, dates=(AT - (9 + day) * DAY, AT + 900 * DAY)) for day in range(number)]
+    twins = [
+        make(
+            middle.name,
+            by=ROOT,
+            key=key,
+            extensions=extensions,
+            dates=(AT - (9 + day) * DAY, AT + 900 * DAY),
+        )
+        for day in range(number)
+    ]
     return [server, middle, *twins]
 
 
@@ -328,18 +457,62 @@ SUBTREES = [f"x{number}.test" for number in range(250)]
     "chain",
     [
         pytest.param(claimed(14, names=4_000, subtrees=260), id="a false issuer fourteen times"),
-        pytest.param(_copies(13, lambda: [COMPLEX, COMPLEX_AUTHORITY]), id="a genuine issuer fourteen times"),
-        pytest.param(_below(name_constraints(excluded=_directories(4_000)), subject=_rdns(4_000)), id="directory names"),
-        pytest.param(_below(name_constraints(excluded=_directories(700)), subject=_rdns(1_000)), id="fewer directory names"),
-        pytest.param(_below(name_constraints(excluded=[x509.DirectoryName(_rdns(500))] * 3), dns=hosts(1_000)), id="long directory names"),
-        pytest.param(_below(name_constraints(excluded=SUBTREES), others=MANY_MAIL), id="mail addresses"),
+        pytest.param(
+            _copies(13, lambda: [COMPLEX, COMPLEX_AUTHORITY]), id="a genuine issuer fourteen times"
+        ),
+        pytest.param(
+            _below(name_constraints(excluded=_directories(4_000)), subject=_rdns(4_000)),
+            id="directory names",
+        ),
+        pytest.param(
+            _below(name_constraints(excluded=_directories(700)), subject=_rdns(1_000)),
+            id="fewer directory names",
+        ),
+        pytest.param(
+            _below(
+                name_constraints(excluded=[x509.DirectoryName(_rdns(500))] * 3), dns=hosts(1_000)
+            ),
+            id="long directory names",
+        ),
+        pytest.param(
+            _below(name_constraints(excluded=SUBTREES), others=MANY_MAIL), id="mail addresses"
+        ),
         pytest.param(_below(name_constraints(excluded=SUBTREES), others=MANY_URIS), id="URIs"),
-        pytest.param(_below(name_constraints(excluded=[x509.RFC822Name(one) for one in SUBTREES]), others=MANY_MAIL), id="mail against mail"),
-        pytest.param(_below(name_constraints(excluded=SUBTREES[:100]), dns=[HOST, *(".".join(["a"] * 120) + f".{n}" for n in range(200))]), id="labels"),
-        pytest.param(_below(name_constraints(excluded=[f"10.{n}.0.0/16" for n in range(250)]), dns=hosts(700)), id="networks"),
-        pytest.param(_below(name_constraints(excluded=[f"x{n}.test" for n in range(2_000)]), dns=[HOST, *(f"*.{n}.test" for n in range(40))]), id="wildcards"),
-        pytest.param([leaf(PLAIN, dns=[*(f"a_{n}" for n in range(8_000)), HOST]), PLAIN], id="names that are no host names"),
-        pytest.param([leaf(ROOT, plus=[(name_constraints(excluded=SUBTREES), True)], dns=hosts(700))], id="constraints on the leaf"),
+        pytest.param(
+            _below(
+                name_constraints(excluded=[x509.RFC822Name(one) for one in SUBTREES]),
+                others=MANY_MAIL,
+            ),
+            id="mail against mail",
+        ),
+        pytest.param(
+            _below(
+                name_constraints(excluded=SUBTREES[:100]),
+                dns=[HOST, *(".".join(["a"] * 120) + f".{n}" for n in range(200))],
+            ),
+            id="labels",
+        ),
+        pytest.param(
+            _below(
+                name_constraints(excluded=[f"10.{n}.0.0/16" for n in range(250)]), dns=hosts(700)
+            ),
+            id="networks",
+        ),
+        pytest.param(
+            _below(
+                name_constraints(excluded=[f"x{n}.test" for n in range(2_000)]),
+                dns=[HOST, *(f"*.{n}.test" for n in range(40))],
+            ),
+            id="wildcards",
+        ),
+        pytest.param(
+            [leaf(PLAIN, dns=[*(f"a_{n}" for n in range(8_000)), HOST]), PLAIN],
+            id="names that are no host names",
+        ),
+        pytest.param(
+            [leaf(ROOT, plus=[(name_constraints(excluded=SUBTREES), True)], dns=hosts(700))],
+            id="constraints on the leaf",
+        ),
         pytest.param([leaf(ROOT, dns=[""] * 5_000)] * 16, id="sixteen leaves"),
         pytest.param([UNREAD_SERVER, PLAIN], id="20,000 names"),
     ],

@@ -47,7 +47,14 @@ def judge(
 ) -> ChainJudgement:
     ders = chain.chain_der if isinstance(chain, Issued) else chain
     trust = Trust(mozilla_roots=tuple(one.der for one in roots), entries=entries)
-    return judge_chain(ders, server_name=server_name, stapled_ocsp_response=None, trust=trust, request_anchors=request_anchors, at=at)
+    return judge_chain(
+        ders,
+        server_name=server_name,
+        stapled_ocsp_response=None,
+        trust=trust,
+        request_anchors=request_anchors,
+        at=at,
+    )
 
 
 def assert_untrusted(judgement: ChainJudgement, reason: str = "") -> None:
@@ -61,8 +68,15 @@ def assert_untrusted(judgement: ChainJudgement, reason: str = "") -> None:
 @pytest.mark.parametrize("authority_key", ["rsa2048", "ec256"])
 def test_a_chain_under_a_public_root_is_trusted(key: str, authority_key: str) -> None:
     root = CertificateAuthority.create(f"Root of {authority_key}", key=authority_key)
-    judgement = judge(root.intermediate(f"Intermediate of {authority_key}", key=authority_key).issue(key=key), roots=(root,))
-    assert (judgement.trust, judgement.path, judgement.trusted_if_valid) == (TrustSource.MOZILLA_ROOT, (0, 1), True)
+    judgement = judge(
+        root.intermediate(f"Intermediate of {authority_key}", key=authority_key).issue(key=key),
+        roots=(root,),
+    )
+    assert (judgement.trust, judgement.path, judgement.trusted_if_valid) == (
+        TrustSource.MOZILLA_ROOT,
+        (0, 1),
+        True,
+    )
     assert judgement.trust_label == f"CN=Root of {authority_key}"
     assert not judgement.issuer_missing
     assert not judgement.misordered
@@ -82,16 +96,31 @@ def test_trust_is_judged_without_a_server_name() -> None:
     assert (judgement.trust, judgement.name) == (TrustSource.MOZILLA_ROOT, NameMatch.NOT_CHECKED)
 
 
-@pytest.mark.parametrize("dns", [("*.partner.test",), ("*.com",), ("under_score.test", "partner.test"), ("*", "partner.test"), ()])
+@pytest.mark.parametrize(
+    "dns",
+    [
+        ("*.partner.test",),
+        ("*.com",),
+        ("under_score.test", "partner.test"),
+        ("*", "partner.test"),
+        (),
+    ],
+)
 def test_the_verifier_gets_a_name_that_the_leaf_has(dns: Sequence[str]) -> None:
     assert judge(PUBLIC.issue(dns=dns, ips=("192.0.2.1",))).trust is TrustSource.MOZILLA_ROOT
 
 
 def test_the_web_pki_refuses_what_partner_anchors_may_do() -> None:
     """A critical SAN beside a subject, and a leaf without AKI."""
-    for issued in (PUBLIC.issue(san_critical=True), PUBLIC.issue(with_authority_key_identifier=False)):
+    for issued in (
+        PUBLIC.issue(san_critical=True),
+        PUBLIC.issue(with_authority_key_identifier=False),
+    ):
         assert_untrusted(judge(issued))
-    for issued in (PARTNER.issue(san_critical=True), PARTNER.issue(with_authority_key_identifier=False)):
+    for issued in (
+        PARTNER.issue(san_critical=True),
+        PARTNER.issue(with_authority_key_identifier=False),
+    ):
         assert judge(issued, entry(anchors=(PARTNER_ROOT,))).trust is TrustSource.ANCHOR
 
 
@@ -100,23 +129,32 @@ def test_the_web_pki_refuses_what_partner_anchors_may_do() -> None:
 def test_a_leaf_for_another_purpose_is_not_trusted(purposes: Sequence[str], with_san: bool) -> None:
     assert_untrusted(judge(PUBLIC_ROOT.issue(extended_key_usage=purposes, with_san=with_san)))
     issued = PARTNER_ROOT.issue(extended_key_usage=purposes, with_san=with_san)
-    assert_untrusted(judge(issued, entry(anchors=(PARTNER_ROOT,))), "" if not with_san else "serverAuth")
+    assert_untrusted(
+        judge(issued, entry(anchors=(PARTNER_ROOT,))), "" if not with_san else "serverAuth"
+    )
 
 
 def test_a_leaf_that_states_no_purpose_is_trusted() -> None:
-    assert judge(PARTNER.issue(extended_key_usage=()), entry(anchors=(PARTNER_ROOT,))).trust is TrustSource.ANCHOR
+    assert (
+        judge(PARTNER.issue(extended_key_usage=()), entry(anchors=(PARTNER_ROOT,))).trust
+        is TrustSource.ANCHOR
+    )
 
 
 def test_a_leaf_that_claims_to_be_an_authority_is_not_trusted() -> None:
     for authority, entries in ((PUBLIC, ()), (PARTNER, (entry(anchors=(PARTNER_ROOT,)),))):
-        assert_untrusted(judge(authority.issue(basic_constraints_ca=True), *entries), "CA certificate")
+        assert_untrusted(
+            judge(authority.issue(basic_constraints_ca=True), *entries), "CA certificate"
+        )
 
 
 @pytest.mark.parametrize("hash_name", ["sha1", "md5"])
 def test_a_weak_signature_is_not_trusted(hash_name: str) -> None:
     root = CertificateAuthority.create("RSA Root", key="rsa2048")
     for with_san in (True, False):
-        assert_untrusted(judge(root.issue(hash_name=hash_name, with_san=with_san), entry(anchors=(root,))))
+        assert_untrusted(
+            judge(root.issue(hash_name=hash_name, with_san=with_san), entry(anchors=(root,)))
+        )
 
 
 def test_a_leaf_cannot_issue() -> None:
@@ -131,10 +169,14 @@ def test_a_leaf_cannot_issue() -> None:
 def test_path_length_and_name_constraints_hold() -> None:
     shallow = CertificateAuthority.create("Shallow Root", path_length=0)
     assert_untrusted(judge(shallow.intermediate("Too deep").issue(), entry(anchors=(shallow,))))
-    fenced = CertificateAuthority.create("Fenced Root", permitted_dns=("partner.test",), excluded_dns=("secret.partner.test",))
+    fenced = CertificateAuthority.create(
+        "Fenced Root", permitted_dns=("partner.test",), excluded_dns=("secret.partner.test",)
+    )
     assert judge(fenced.issue(), entry(anchors=(fenced,))).trust is TrustSource.ANCHOR
     assert_untrusted(judge(fenced.issue(dns=("other.test",)), entry(anchors=(fenced,))))
-    assert_untrusted(judge(fenced.issue(dns=("partner.test", "a.secret.partner.test")), entry(anchors=(fenced,))))
+    assert_untrusted(
+        judge(fenced.issue(dns=("partner.test", "a.secret.partner.test")), entry(anchors=(fenced,)))
+    )
 
 
 class TestAnchors:
@@ -154,12 +196,25 @@ class TestAnchors:
             (("partner.test",), None, TrustSource.NOTHING),
         ],
     )
-    def test_it_speaks_for_its_hosts_only(self, hosts: tuple[str, ...], server_name: str | None, expected: TrustSource) -> None:
-        assert judge(PARTNER.issue(), entry(anchors=(PARTNER_ROOT,), hosts=hosts), server_name=server_name).trust is expected
+    def test_it_speaks_for_its_hosts_only(
+        self, hosts: tuple[str, ...], server_name: str | None, expected: TrustSource
+    ) -> None:
+        assert (
+            judge(
+                PARTNER.issue(),
+                entry(anchors=(PARTNER_ROOT,), hosts=hosts),
+                server_name=server_name,
+            ).trust
+            is expected
+        )
 
     def test_it_may_be_an_intermediate(self) -> None:
         judgement = judge(PARTNER.issue(), entry(anchors=(PARTNER,), note="Partner Ltd"))
-        assert (judgement.trust, judgement.path, judgement.trust_label) == (TrustSource.ANCHOR, (0, 1), "Partner Ltd")
+        assert (judgement.trust, judgement.path, judgement.trust_label) == (
+            TrustSource.ANCHOR,
+            (0, 1),
+            "Partner Ltd",
+        )
         assert judge((PARTNER.issue().der,), entry(anchors=(PARTNER,))).path == (0,)
 
     def test_it_ends_with_its_entry(self) -> None:
@@ -172,7 +227,10 @@ class TestAnchors:
     def test_the_entry_that_lasts_longest_counts(self) -> None:
         issued, later = PARTNER.issue(), NOW + timedelta(days=2)
         short = entry(anchors=(PARTNER_ROOT,), ends_at=NOW + timedelta(days=1))
-        assert judge(issued, short, entry(anchors=(PARTNER_ROOT,), ends_at=later)).trust_ends_at == later
+        assert (
+            judge(issued, short, entry(anchors=(PARTNER_ROOT,), ends_at=later)).trust_ends_at
+            == later
+        )
         assert judge(issued, short, entry(anchors=(PARTNER_ROOT,))).trust_ends_at is None
 
     def test_another_root_with_the_same_name_is_none(self) -> None:
@@ -192,11 +250,17 @@ class TestAnchors:
     @pytest.mark.parametrize("ca", [True, False])
     @pytest.mark.parametrize("with_san", [True, False])
     @pytest.mark.parametrize("common_name", [None, "partner.test"])
-    def test_an_anchor_that_is_the_leaf_is_no_pin(self, ca: bool, with_san: bool, common_name: str | None) -> None:
+    def test_an_anchor_that_is_the_leaf_is_no_pin(
+        self, ca: bool, with_san: bool, common_name: str | None
+    ) -> None:
         issued = self_signed(ca=ca, with_san=with_san, common_name=common_name)
-        assert_untrusted(judge(issued, TrustEntry(hosts=("partner.test",), anchors=(issued.der,))), "self-signed")
+        assert_untrusted(
+            judge(issued, TrustEntry(hosts=("partner.test",), anchors=(issued.der,))), "self-signed"
+        )
         assert_untrusted(judge(issued, request_anchors=(issued.der,)), "self-signed")
-        assert_untrusted(judge((issued.der, issued.der), request_anchors=(issued.der,)), "self-signed")
+        assert_untrusted(
+            judge((issued.der, issued.der), request_anchors=(issued.der,)), "self-signed"
+        )
 
     def test_a_public_root_served_as_a_leaf_is_not_trusted(self) -> None:
         assert_untrusted(judge((PUBLIC_ROOT.der,)))
@@ -207,15 +271,28 @@ class TestRequestAnchors:
 
     def test_they_vouch(self) -> None:
         judgement = judge(PARTNER.issue(), request_anchors=(b"garbage", PARTNER_ROOT.der))
-        assert (judgement.trust, judgement.trust_label, judgement.trust_ends_at) == (TrustSource.REQUEST_ANCHOR, "CN=Partner Root", None)
+        assert (judgement.trust, judgement.trust_label, judgement.trust_ends_at) == (
+            TrustSource.REQUEST_ANCHOR,
+            "CN=Partner Root",
+            None,
+        )
 
     def test_they_vouch_without_a_name(self) -> None:
-        assert judge(PARTNER.issue(), request_anchors=(PARTNER_ROOT.der,), server_name=None).trust is TrustSource.REQUEST_ANCHOR
+        assert (
+            judge(PARTNER.issue(), request_anchors=(PARTNER_ROOT.der,), server_name=None).trust
+            is TrustSource.REQUEST_ANCHOR
+        )
 
     def test_they_come_last(self) -> None:
         issued = PARTNER.issue()
-        assert judge(issued, entry(anchors=(PARTNER_ROOT,)), request_anchors=(PARTNER_ROOT.der,)).trust is TrustSource.ANCHOR
-        assert judge(PUBLIC.issue(), request_anchors=(PUBLIC_ROOT.der,)).trust is TrustSource.MOZILLA_ROOT
+        assert (
+            judge(issued, entry(anchors=(PARTNER_ROOT,)), request_anchors=(PARTNER_ROOT.der,)).trust
+            is TrustSource.ANCHOR
+        )
+        assert (
+            judge(PUBLIC.issue(), request_anchors=(PUBLIC_ROOT.der,)).trust
+            is TrustSource.MOZILLA_ROOT
+        )
 
 
 class TestPins:
@@ -227,7 +304,11 @@ class TestPins:
     def test_a_pinned_self_signed_leaf_is_trusted(self, key: str, with_san: bool, ca: bool) -> None:
         issued = self_signed(key=key, with_san=with_san, ca=ca)
         judgement = judge(issued, entry(pin=issued, note="Partner Ltd"))
-        assert (judgement.trust, judgement.path, judgement.trust_label) == (TrustSource.PIN, (0,), "Partner Ltd")
+        assert (judgement.trust, judgement.path, judgement.trust_label) == (
+            TrustSource.PIN,
+            (0,),
+            "Partner Ltd",
+        )
         assert judgement.name is (NameMatch.SUBJECT_ALT_NAME if with_san else NameMatch.COMMON_NAME)
 
     def test_an_spki_pin_survives_a_renewal_with_the_same_key(self) -> None:
@@ -247,7 +328,9 @@ class TestPins:
         pinned = self_signed(ca=True)
         child = CertificateAuthority(pinned.certificate, pinned.private_key, pinned.chain).issue()
         for with_san in (True, False):
-            child = CertificateAuthority(pinned.certificate, pinned.private_key, pinned.chain).issue(with_san=with_san)
+            child = CertificateAuthority(
+                pinned.certificate, pinned.private_key, pinned.chain
+            ).issue(with_san=with_san)
             assert_untrusted(judge(child, entry(pin=pinned, spki_pin=pinned)))
 
     def test_a_pin_does_not_help_a_leaf_that_is_not_the_first(self) -> None:
@@ -278,7 +361,9 @@ class TestPins:
         judgement = judge(private, entry(anchors=(PARTNER_ROOT,)), entry(pin=private))
         assert (judgement.trust, judgement.path) == (TrustSource.PIN, (0,))
 
-    @pytest.mark.parametrize("pin", ["", "aa", "A" * 64, "g" * 64, "a" * 63 + "\n", ":".join(["aa"] * 32)])
+    @pytest.mark.parametrize(
+        "pin", ["", "aa", "A" * 64, "g" * 64, "a" * 63 + "\n", ":".join(["aa"] * 32)]
+    )
     @pytest.mark.parametrize("kind", ["certificate_pins", "spki_pins"])
     def test_a_pin_that_nothing_could_equal_is_refused(self, kind: str, pin: str) -> None:
         with pytest.raises(ConfigurationError, match="is not a SHA-256"):
@@ -294,13 +379,19 @@ class TestCommonNameOnly:
 
     def test_direct_issue_by_an_anchor_is_trusted(self) -> None:
         judgement = judge(PARTNER_ROOT.issue(with_san=False), entry(anchors=(PARTNER_ROOT,)))
-        assert (judgement.trust, judgement.name, judgement.path) == (TrustSource.ANCHOR, NameMatch.COMMON_NAME, (0,))
+        assert (judgement.trust, judgement.name, judgement.path) == (
+            TrustSource.ANCHOR,
+            NameMatch.COMMON_NAME,
+            (0,),
+        )
 
     def test_the_anchor_may_be_an_intermediate(self) -> None:
         assert judge(PARTNER.issue(with_san=False), entry(anchors=(PARTNER,))).path == (0, 1)
 
     def test_indirect_issue_is_not(self) -> None:
-        assert_untrusted(judge(PARTNER.issue(with_san=False), entry(anchors=(PARTNER_ROOT,))), "subjectAltName")
+        assert_untrusted(
+            judge(PARTNER.issue(with_san=False), entry(anchors=(PARTNER_ROOT,))), "subjectAltName"
+        )
 
     def test_a_public_root_is_not_enough(self) -> None:
         assert_untrusted(judge(PUBLIC_ROOT.issue(with_san=False)), "subjectAltName")
@@ -310,7 +401,12 @@ class TestCommonNameOnly:
         assert_untrusted(judge(twin.issue(with_san=False), entry(anchors=(PARTNER_ROOT,))))
 
     def test_it_may_not_be_an_authority(self) -> None:
-        assert_untrusted(judge(PARTNER_ROOT.issue(with_san=False, basic_constraints_ca=True), entry(anchors=(PARTNER_ROOT,))))
+        assert_untrusted(
+            judge(
+                PARTNER_ROOT.issue(with_san=False, basic_constraints_ca=True),
+                entry(anchors=(PARTNER_ROOT,)),
+            )
+        )
 
     def test_a_weak_anchor_is_refused(self) -> None:
         weak = CertificateAuthority.create("Weak Root", key="rsa1024")
@@ -331,15 +427,30 @@ class TestCommonNameOnly:
         ],
     )
     def test_name_constraints_apply_to_the_common_name(
-        self, permitted: Sequence[str], excluded: Sequence[str], common_name: str, expected: TrustSource
+        self,
+        permitted: Sequence[str],
+        excluded: Sequence[str],
+        common_name: str,
+        expected: TrustSource,
     ) -> None:
-        fenced = CertificateAuthority.create("Fenced Root", permitted_dns=permitted, excluded_dns=excluded)
-        assert judge(fenced.issue(common_name=common_name, with_san=False), entry(anchors=(fenced,))).trust is expected
+        fenced = CertificateAuthority.create(
+            "Fenced Root", permitted_dns=permitted, excluded_dns=excluded
+        )
+        assert (
+            judge(
+                fenced.issue(common_name=common_name, with_san=False), entry(anchors=(fenced,))
+            ).trust
+            is expected
+        )
 
     def test_its_dates_are_judged(self) -> None:
         expired = PARTNER_ROOT.issue(with_san=False, not_after=NOW - timedelta(seconds=2))
         judgement = judge(expired, entry(anchors=(PARTNER_ROOT,)))
-        assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (TrustSource.NOTHING, True, (0,))
+        assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (
+            TrustSource.NOTHING,
+            True,
+            (0,),
+        )
 
 
 class TestValidity:
@@ -360,7 +471,9 @@ class TestValidity:
             (timedelta(seconds=1), True),
         ],
     )
-    def test_not_before_is_inclusive(self, is_public: bool, offset: timedelta, expected: bool) -> None:
+    def test_not_before_is_inclusive(
+        self, is_public: bool, offset: timedelta, expected: bool
+    ) -> None:
         self._check(is_public, self.START + offset, expected)
 
     @pytest.mark.parametrize("is_public", [True, False])
@@ -373,35 +486,61 @@ class TestValidity:
             (timedelta(days=4000), False),
         ],
     )
-    def test_not_after_is_inclusive(self, is_public: bool, offset: timedelta, expected: bool) -> None:
+    def test_not_after_is_inclusive(
+        self, is_public: bool, offset: timedelta, expected: bool
+    ) -> None:
         self._check(is_public, self.END + offset, expected)
 
     def _check(self, is_public: bool, at: datetime, expected: bool) -> None:
-        for authority, issued in ((self.ROOT, self.MIDDLE.issue(not_before=self.START, not_after=self.END)),):
+        for authority, issued in (
+            (self.ROOT, self.MIDDLE.issue(not_before=self.START, not_after=self.END)),
+        ):
             entries = () if is_public else (entry(anchors=(authority,)),)
-            judgement = judge(issued, *entries, at=at, roots=(authority,) if is_public else (PUBLIC_ROOT,))
-            assert (judgement.trust is not TrustSource.NOTHING, judgement.trusted_if_valid, judgement.path) == (expected, True, (0, 1))
+            judgement = judge(
+                issued, *entries, at=at, roots=(authority,) if is_public else (PUBLIC_ROOT,)
+            )
+            assert (
+                judgement.trust is not TrustSource.NOTHING,
+                judgement.trusted_if_valid,
+                judgement.path,
+            ) == (expected, True, (0, 1))
             assert not judgement.issuer_missing
 
     def test_an_expired_intermediate_is_on_the_path(self) -> None:
-        middle = self.ROOT.intermediate("Expired Intermediate", not_before=self.LONG[0], not_after=self.END)
+        middle = self.ROOT.intermediate(
+            "Expired Intermediate", not_before=self.LONG[0], not_after=self.END
+        )
         issued = middle.issue(not_before=self.START, not_after=self.LONG[1])
         judgement = judge(issued, roots=(self.ROOT,), at=self.END + timedelta(days=1))
-        assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (TrustSource.NOTHING, True, (0, 1))
+        assert (judgement.trust, judgement.trusted_if_valid, judgement.path) == (
+            TrustSource.NOTHING,
+            True,
+            (0, 1),
+        )
 
     def test_a_chain_that_was_never_valid_as_a_whole_is_untrusted(self) -> None:
-        middle = self.ROOT.intermediate("Early Intermediate", not_before=self.LONG[0], not_after=self.START)
+        middle = self.ROOT.intermediate(
+            "Early Intermediate", not_before=self.LONG[0], not_after=self.START
+        )
         issued = middle.issue(not_before=self.END, not_after=self.LONG[1])
         assert_untrusted(judge(issued, roots=(self.ROOT,), at=self.END + timedelta(days=1)))
 
     @pytest.mark.parametrize("with_san", [True, False])
     @pytest.mark.parametrize("leaf_ends_at", [END - timedelta(days=1), LONG[1]])
-    def test_an_expired_anchor_is_no_trust_and_no_excuse(self, with_san: bool, leaf_ends_at: datetime) -> None:
+    def test_an_expired_anchor_is_no_trust_and_no_excuse(
+        self, with_san: bool, leaf_ends_at: datetime
+    ) -> None:
         """trusted_if_valid here would leave no finding at all: the anchor is not served, so nobody looks at its dates."""
-        root = CertificateAuthority.create("Expired Root", not_before=self.LONG[0], not_after=self.END)
+        root = CertificateAuthority.create(
+            "Expired Root", not_before=self.LONG[0], not_after=self.END
+        )
         issued = root.issue(not_before=self.START, not_after=leaf_ends_at, with_san=with_san)
         assert_untrusted(judge(issued, entry(anchors=(root,)), at=self.END + timedelta(seconds=1)))
-        assert_untrusted(judge((issued.der, root.der), entry(anchors=(root,)), at=self.END + timedelta(seconds=1)))
+        assert_untrusted(
+            judge(
+                (issued.der, root.der), entry(anchors=(root,)), at=self.END + timedelta(seconds=1)
+            )
+        )
 
     def test_an_expired_leaf_under_an_unknown_root_is_untrusted(self) -> None:
         issued = self.MIDDLE.issue(not_before=self.START, not_after=self.END)
@@ -409,11 +548,17 @@ class TestValidity:
 
     @pytest.mark.parametrize("year", [1, 1950, 9999])
     def test_any_instant_can_be_asked_about(self, year: int) -> None:
-        judgement = judge(PARTNER.issue(), entry(anchors=(PARTNER_ROOT,)), at=datetime(year, 1, 1, tzinfo=UTC))
+        judgement = judge(
+            PARTNER.issue(), entry(anchors=(PARTNER_ROOT,)), at=datetime(year, 1, 1, tzinfo=UTC)
+        )
         assert judgement.trust is TrustSource.NOTHING
 
-    def test_whenever_only_dates_stand_in_the_way_a_served_certificate_is_outside_its_validity(self) -> None:
+    def test_whenever_only_dates_stand_in_the_way_a_served_certificate_is_outside_its_validity(
+        self,
+    ) -> None:
         at = self.END + timedelta(days=1)
-        judgement = judge(self.MIDDLE.issue(not_before=self.START, not_after=self.END), roots=(self.ROOT,), at=at)
+        judgement = judge(
+            self.MIDDLE.issue(not_before=self.START, not_after=self.END), roots=(self.ROOT,), at=at
+        )
         on_path = [judgement.certificates[index] for index in judgement.path]
         assert any(one is not None and not one.not_before <= at <= one.not_after for one in on_path)

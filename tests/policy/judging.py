@@ -6,7 +6,13 @@ from typing import Any
 
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.core.facts import ClientAuth, EndpointFacts, KeyType
-from otpc_policy.pki.judgement import CertificateView, ChainJudgement, NameMatch, StapleStatus, TrustSource
+from otpc_policy.pki.judgement import (
+    CertificateView,
+    ChainJudgement,
+    NameMatch,
+    StapleStatus,
+    TrustSource,
+)
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Effect, Finding, Verdict
@@ -29,19 +35,38 @@ def variant(toml: str = "", *, base: str = "otpc-2024-12") -> Policy:
 
 def only(*rule_ids: str, effect: str = "deny") -> Policy:
     """A policy in which these rules are enabled, with every code at one effect, and all others are off."""
-    lines = [f'rules.{rule.id}.effects.{code} = "{effect if rule.id in rule_ids else "off"}"' for rule in RULES for code in rule.codes]
+    lines = [
+        f'rules.{rule.id}.effects.{code} = "{effect if rule.id in rule_ids else "off"}"'
+        for rule in RULES
+        for code in rule.codes
+    ]
     return variant("\n".join(lines))
 
 
 def judge(
-    facts: EndpointFacts, policy: Policy | None = None, *, now: datetime = NOW, trust: Trust | None = None, expected_client_auth: ClientAuth | None = None
+    facts: EndpointFacts,
+    policy: Policy | None = None,
+    *,
+    now: datetime = NOW,
+    trust: Trust | None = None,
+    expected_client_auth: ClientAuth | None = None,
 ) -> Verdict:
-    return evaluate(facts, policy or default_policy(), trust=trust or make_trust(), now=now, expected_client_auth=expected_client_auth)
+    return evaluate(
+        facts,
+        policy or default_policy(),
+        trust=trust or make_trust(),
+        now=now,
+        expected_client_auth=expected_client_auth,
+    )
 
 
 def codes(verdict: Verdict, rule_id: str | None = None) -> list[str]:
     """Codes of all findings, or of those of one rule, in their order."""
-    return [finding.code for finding in verdict.findings if rule_id is None or finding.rule_id == rule_id]
+    return [
+        finding.code
+        for finding in verdict.findings
+        if rule_id is None or finding.rule_id == rule_id
+    ]
 
 
 def finding(verdict: Verdict, code: str) -> Finding:
@@ -100,11 +125,25 @@ def make_judgement(*certificates: CertificateView | None, **overrides: Any) -> C
     return replace(compliant, **overrides)
 
 
-def reports(rule: Rule, judgement: ChainJudgement, *, policy: Policy | None = None, now: datetime = NOW, staple_observed: bool = True) -> list[Report]:
+def reports(
+    rule: Rule,
+    judgement: ChainJudgement,
+    *,
+    policy: Policy | None = None,
+    now: datetime = NOW,
+    staple_observed: bool = True,
+) -> list[Report]:
     """What a rule says of one chain."""
-    presented = PresentedChain(judgement=judgement, addresses=("192.0.2.1",), deployments=("ECDSA over TLS 1.2",), staple_observed=staple_observed)
+    presented = PresentedChain(
+        judgement=judgement,
+        addresses=("192.0.2.1",),
+        deployments=("ECDSA over TLS 1.2",),
+        staple_observed=staple_observed,
+    )
     settings = next(one for one in (policy or default_policy()).rules if one.id == rule.id)
-    return list(rule.judge(Subject(server_name=HOST, chains=(presented,)), settings.parameters, now))
+    return list(
+        rule.judge(Subject(server_name=HOST, chains=(presented,)), settings.parameters, now)
+    )
 
 
 def reported(rule: Rule, judgement: ChainJudgement, **arguments: Any) -> list[str]:

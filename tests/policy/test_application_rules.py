@@ -19,13 +19,18 @@ _MORE, _LESS = "CLIENT_AUTH_UNEXPECTED", "CLIENT_AUTH_MISSING"
         (HttpService.UNKNOWN, Decision.INDETERMINATE, [UNKNOWN]),
     ],
 )
-def test_http_must_answer_inside_tls(http: HttpService, decision: Decision, expected: list[str]) -> None:
+def test_http_must_answer_inside_tls(
+    http: HttpService, decision: Decision, expected: list[str]
+) -> None:
     verdict = judge(make_facts(http=http, client_auth=ClientAuth.REQUIRED))
     assert (verdict.decision, codes(verdict)) == (decision, expected)
 
 
 def test_a_server_that_demands_a_client_certificate_is_told_so_and_allowed() -> None:
-    assert finding(judge(make_facts(http=HttpService.NOT_OBSERVABLE)), "HTTP_NOT_OBSERVABLE").effect is Effect.ADVISORY
+    assert (
+        finding(judge(make_facts(http=HttpService.NOT_OBSERVABLE)), "HTTP_NOT_OBSERVABLE").effect
+        is Effect.ADVISORY
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,10 +50,23 @@ def test_a_server_that_demands_a_client_certificate_is_told_so_and_allowed() -> 
         (ClientAuth.REQUIRED, ClientAuth.UNKNOWN, [UNKNOWN]),
     ],
 )
-def test_the_demand_for_a_client_certificate_is_what_was_agreed(expected_auth: ClientAuth | None, observed: ClientAuth, expected: list[str]) -> None:
-    verdict = judge(make_facts(client_auth=observed), only("client_auth.expected"), expected_client_auth=expected_auth)
+def test_the_demand_for_a_client_certificate_is_what_was_agreed(
+    expected_auth: ClientAuth | None, observed: ClientAuth, expected: list[str]
+) -> None:
+    verdict = judge(
+        make_facts(client_auth=observed),
+        only("client_auth.expected"),
+        expected_client_auth=expected_auth,
+    )
     assert codes(verdict) == expected
 
 
 def test_client_authentication_is_off_in_the_default_policy() -> None:
-    assert codes(judge(make_facts(client_auth=ClientAuth.UNKNOWN), expected_client_auth=ClientAuth.REQUIRED)) == []
+    assert (
+        codes(
+            judge(
+                make_facts(client_auth=ClientAuth.UNKNOWN), expected_client_auth=ClientAuth.REQUIRED
+            )
+        )
+        == []
+    )

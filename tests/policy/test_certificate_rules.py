@@ -7,20 +7,50 @@ from typing import Any
 import pytest
 
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.judgement import ChainJudgement, MalformedEntry, NameMatch, StapleStatus, TrustSource
+from otpc_policy.pki.judgement import (
+    ChainJudgement,
+    MalformedEntry,
+    NameMatch,
+    StapleStatus,
+    TrustSource,
+)
 from otpc_policy.policy.rule import Rule
-from otpc_policy.policy.rules.chain import CERTIFICATE_CHAIN, CERTIFICATE_KEY, CERTIFICATE_REVOCATION
+from otpc_policy.policy.rules.chain import (
+    CERTIFICATE_CHAIN,
+    CERTIFICATE_KEY,
+    CERTIFICATE_REVOCATION,
+)
 from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
-from tests.policy.judging import UNKNOWN, default_policy, make_judgement, make_view, reported, reports, variant
+from tests.policy.judging import (
+    UNKNOWN,
+    default_policy,
+    make_judgement,
+    make_view,
+    reported,
+    reports,
+    variant,
+)
 from tests.support.facts import NOW
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
-_MALFORMED_LEAF = make_judgement(None, malformed=(MalformedEntry(0, "its structure cannot be decoded"),), path=(), name=NameMatch.MISMATCH)
+_MALFORMED_LEAF = make_judgement(
+    None,
+    malformed=(MalformedEntry(0, "its structure cannot be decoded"),),
+    path=(),
+    name=NameMatch.MISMATCH,
+)
 _TOO_COMPLEX, _REASON = "CERTIFICATE_CHAIN_TOO_COMPLEX", "4,000 names and 260 subtrees"
 # A leaf that was read, one without its extensions, and one of which nothing was, below issuers that nobody could decide about.
-_UNDECIDED = make_judgement(trust=TrustSource.UNDECIDED, trusted_if_valid=False, trust_failure=_REASON, path=(0,))
-_UNREAD: dict[str, Any] = {"leaf_unread": _REASON, "name": NameMatch.UNDECIDED, "staple": StapleStatus.UNDECIDED, "staple_detail": _REASON}
+_UNDECIDED = make_judgement(
+    trust=TrustSource.UNDECIDED, trusted_if_valid=False, trust_failure=_REASON, path=(0,)
+)
+_UNREAD: dict[str, Any] = {
+    "leaf_unread": _REASON,
+    "name": NameMatch.UNDECIDED,
+    "staple": StapleStatus.UNDECIDED,
+    "staple_detail": _REASON,
+}
 _UNREAD_LEAF = replace(_UNDECIDED, **_UNREAD)
 _NOTHING_OF_THE_LEAF = replace(_UNDECIDED, **_UNREAD, certificates=(None,), path=())
 _UNTRUSTED, _BY_ANCHOR = "CERTIFICATE_UNTRUSTED", "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"
@@ -41,7 +71,9 @@ def test_the_name_must_match(name: NameMatch, expected: list[str]) -> None:
 
 def test_a_mismatch_names_both_sides_and_not_hundreds_of_hosts() -> None:
     many = tuple(f"host{number}.example" for number in range(200))
-    (report,) = reports(CERTIFICATE_NAME, make_judgement(make_view(subject_alt_names=many), name=NameMatch.MISMATCH))
+    (report,) = reports(
+        CERTIFICATE_NAME, make_judgement(make_view(subject_alt_names=many), name=NameMatch.MISMATCH)
+    )
     assert report.message.startswith("the leaf certificate is for host0.example, ")
     assert report.message.endswith(" and 192 more; partner.test required")
 
@@ -67,7 +99,14 @@ def test_an_anchor_of_the_request_is_named_as_such() -> None:
 
 
 def test_nothing_that_vouches_denies_with_the_reason() -> None:
-    (report,) = reports(CERTIFICATE_TRUST, make_judgement(trust=TrustSource.NOTHING, trusted_if_valid=False, trust_failure="the certificate is self-signed"))
+    (report,) = reports(
+        CERTIFICATE_TRUST,
+        make_judgement(
+            trust=TrustSource.NOTHING,
+            trusted_if_valid=False,
+            trust_failure="the certificate is self-signed",
+        ),
+    )
     assert report.code == _UNTRUSTED
     assert "the certificate is self-signed" in report.message
 
@@ -80,7 +119,9 @@ def test_a_path_that_only_dates_break_is_left_to_the_rule_about_dates() -> None:
 
 
 def test_a_path_without_trust_is_never_excused_by_dates_that_are_good() -> None:
-    assert reported(CERTIFICATE_TRUST, make_judgement(trust=TrustSource.NOTHING, trusted_if_valid=True)) == [_UNTRUSTED]
+    assert reported(
+        CERTIFICATE_TRUST, make_judgement(trust=TrustSource.NOTHING, trusted_if_valid=True)
+    ) == [_UNTRUSTED]
 
 
 @pytest.mark.parametrize(
@@ -95,30 +136,58 @@ def test_a_path_without_trust_is_never_excused_by_dates_that_are_good() -> None:
         (NOW + 90 * _DAY + _SECOND, ["CERTIFICATE_EXPIRED"]),
     ],
 )
-def test_validity_includes_both_ends_and_warns_21_days_before(now: datetime, expected: list[str]) -> None:
-    assert reported(CERTIFICATE_VALIDITY, make_judgement(make_view(not_before=NOW, not_after=NOW + 90 * _DAY)), now=now) == expected
+def test_validity_includes_both_ends_and_warns_21_days_before(
+    now: datetime, expected: list[str]
+) -> None:
+    assert (
+        reported(
+            CERTIFICATE_VALIDITY,
+            make_judgement(make_view(not_before=NOW, not_after=NOW + 90 * _DAY)),
+            now=now,
+        )
+        == expected
+    )
 
 
-@pytest.mark.parametrize(("age", "expected"), [(4 * _DAY - _SECOND, []), (4 * _DAY, ["CERTIFICATE_EXPIRES_SOON"])])
-def test_short_lived_certificates_warn_in_the_last_third(age: timedelta, expected: list[str]) -> None:
-    assert reported(CERTIFICATE_VALIDITY, make_judgement(make_view(not_before=NOW - age, not_after=NOW - age + 6 * _DAY))) == expected
+@pytest.mark.parametrize(
+    ("age", "expected"), [(4 * _DAY - _SECOND, []), (4 * _DAY, ["CERTIFICATE_EXPIRES_SOON"])]
+)
+def test_short_lived_certificates_warn_in_the_last_third(
+    age: timedelta, expected: list[str]
+) -> None:
+    assert (
+        reported(
+            CERTIFICATE_VALIDITY,
+            make_judgement(make_view(not_before=NOW - age, not_after=NOW - age + 6 * _DAY)),
+        )
+        == expected
+    )
 
 
 def test_days_and_share_of_the_warning_are_parameters() -> None:
     judgement = make_judgement(make_view(not_before=NOW - 60 * _DAY, not_after=NOW + 30 * _DAY))
     assert reported(CERTIFICATE_VALIDITY, judgement) == []
-    policy = variant('[rules.certificate.validity.parameters]\nexpires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"')
+    policy = variant(
+        '[rules.certificate.validity.parameters]\nexpires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"'
+    )
     assert reported(CERTIFICATE_VALIDITY, judgement, policy=policy) == ["CERTIFICATE_EXPIRES_SOON"]
 
 
 def test_every_certificate_on_the_path_is_looked_at_and_no_other() -> None:
     old = make_view(not_after=NOW - _DAY, subject="CN=Intermediate")
-    on_path, off_path = make_judgement(make_view(), old), make_judgement(make_view(), old, path=(0,))
-    assert [(one.code, one.certificate_index) for one in reports(CERTIFICATE_VALIDITY, on_path)] == [("CERTIFICATE_EXPIRED", 1)]
+    on_path, off_path = (
+        make_judgement(make_view(), old),
+        make_judgement(make_view(), old, path=(0,)),
+    )
+    assert [
+        (one.code, one.certificate_index) for one in reports(CERTIFICATE_VALIDITY, on_path)
+    ] == [("CERTIFICATE_EXPIRED", 1)]
     assert reported(CERTIFICATE_VALIDITY, off_path) == []
 
 
-@pytest.mark.parametrize("not_after", [datetime.max.replace(microsecond=0, tzinfo=UTC), NOW - 3650 * _DAY])
+@pytest.mark.parametrize(
+    "not_after", [datetime.max.replace(microsecond=0, tzinfo=UTC), NOW - 3650 * _DAY]
+)
 def test_the_strangest_dates_are_no_error(not_after: datetime) -> None:
     view = make_view(not_before=NOW - _DAY, not_after=not_after)
     settings = next(one for one in default_policy().rules if one.id == "certificate.validity")
@@ -133,16 +202,23 @@ def test_the_strangest_dates_are_no_error(not_after: datetime) -> None:
         (make_judgement(issuer_missing=True), ["CERTIFICATE_CHAIN_INCOMPLETE"]),
         (make_judgement(misordered=True), ["CERTIFICATE_CHAIN_MISORDERED"]),
         (_MALFORMED_LEAF, ["CERTIFICATE_MALFORMED"]),
-        (make_judgement(make_view(), None, malformed=(MalformedEntry(1, "x"),), path=(0,)), ["CERTIFICATE_MALFORMED"]),
+        (
+            make_judgement(make_view(), None, malformed=(MalformedEntry(1, "x"),), path=(0,)),
+            ["CERTIFICATE_MALFORMED"],
+        ),
     ],
 )
-def test_the_chain_must_be_complete_in_order_and_readable(judgement: ChainJudgement, expected: list[str]) -> None:
+def test_the_chain_must_be_complete_in_order_and_readable(
+    judgement: ChainJudgement, expected: list[str]
+) -> None:
     assert reported(CERTIFICATE_CHAIN, judgement) == expected
 
 
 @pytest.mark.parametrize("judgement", [_UNDECIDED, _UNREAD_LEAF, _NOTHING_OF_THE_LEAF])
 @pytest.mark.parametrize("rule", [CERTIFICATE_TRUST, CERTIFICATE_VALIDITY, CERTIFICATE_KEY])
-def test_a_path_that_costs_too_much_is_neither_trusted_nor_denied(rule: Rule, judgement: ChainJudgement) -> None:
+def test_a_path_that_costs_too_much_is_neither_trusted_nor_denied(
+    rule: Rule, judgement: ChainJudgement
+) -> None:
     (found,) = reports(rule, judgement)
     assert found.code == _TOO_COMPLEX
     assert _REASON in found.message
@@ -155,24 +231,42 @@ def test_a_path_that_costs_too_much_is_neither_trusted_nor_denied(rule: Rule, ju
         (CERTIFICATE_NAME, _UNREAD_LEAF, [_TOO_COMPLEX]),
         (CERTIFICATE_CHAIN, _UNREAD_LEAF, []),
         (CERTIFICATE_REVOCATION, _UNDECIDED, []),
-        (CERTIFICATE_REVOCATION, make_judgement(staple=StapleStatus.UNDECIDED, staple_detail=_REASON), [_TOO_COMPLEX]),
+        (
+            CERTIFICATE_REVOCATION,
+            make_judgement(staple=StapleStatus.UNDECIDED, staple_detail=_REASON),
+            [_TOO_COMPLEX],
+        ),
         # Whether it demands a staple stands in its extensions.
         (CERTIFICATE_REVOCATION, replace(_UNREAD_LEAF, staple=StapleStatus.ABSENT), [_TOO_COMPLEX]),
-        (CERTIFICATE_REVOCATION, replace(_NOTHING_OF_THE_LEAF, staple=StapleStatus.ABSENT), [_TOO_COMPLEX]),
+        (
+            CERTIFICATE_REVOCATION,
+            replace(_NOTHING_OF_THE_LEAF, staple=StapleStatus.ABSENT),
+            [_TOO_COMPLEX],
+        ),
         (CERTIFICATE_TRUST, replace(_UNREAD_LEAF, trust=TrustSource.NOTHING), [_UNTRUSTED]),
         (CERTIFICATE_TRUST, replace(_UNREAD_LEAF, trust=TrustSource.PIN), [_BY_ANCHOR]),
     ],
 )
-def test_what_was_not_read_of_a_leaf_is_undecided(rule: Rule, judgement: ChainJudgement, expected: list[str]) -> None:
+def test_what_was_not_read_of_a_leaf_is_undecided(
+    rule: Rule, judgement: ChainJudgement, expected: list[str]
+) -> None:
     assert reported(rule, judgement) == expected
 
 
 def test_an_undecided_path_hides_no_fault_of_the_leaf() -> None:
-    expired = replace(_UNDECIDED, certificates=(make_view(not_after=NOW - _DAY, key_type=KeyType.RSA, key_bits=1024),))
+    expired = replace(
+        _UNDECIDED,
+        certificates=(make_view(not_after=NOW - _DAY, key_type=KeyType.RSA, key_bits=1024),),
+    )
     assert reported(CERTIFICATE_VALIDITY, expired) == [_TOO_COMPLEX, "CERTIFICATE_EXPIRED"]
     assert reported(CERTIFICATE_KEY, expired) == [_TOO_COMPLEX, "CERTIFICATE_KEY_WEAK"]
-    assert reported(CERTIFICATE_VALIDITY, replace(expired, **_UNREAD)) == [_TOO_COMPLEX, "CERTIFICATE_EXPIRED"]
-    assert reported(CERTIFICATE_NAME, replace(_UNDECIDED, name=NameMatch.MISMATCH)) == ["CERTIFICATE_NAME_MISMATCH"]
+    assert reported(CERTIFICATE_VALIDITY, replace(expired, **_UNREAD)) == [
+        _TOO_COMPLEX,
+        "CERTIFICATE_EXPIRED",
+    ]
+    assert reported(CERTIFICATE_NAME, replace(_UNDECIDED, name=NameMatch.MISMATCH)) == [
+        "CERTIFICATE_NAME_MISMATCH"
+    ]
 
 
 @pytest.mark.parametrize("rule", [CERTIFICATE_VALIDITY, CERTIFICATE_KEY, CERTIFICATE_REVOCATION])
@@ -193,24 +287,47 @@ def test_of_a_leaf_that_cannot_be_decoded_nothing_passes(rule: object) -> None:
     ],
 )
 def test_keys_must_be_strong(key_type: KeyType, bits: int, expected: list[str]) -> None:
-    assert reported(CERTIFICATE_KEY, make_judgement(make_view(key_type=key_type, key_bits=bits))) == expected
+    assert (
+        reported(CERTIFICATE_KEY, make_judgement(make_view(key_type=key_type, key_bits=bits)))
+        == expected
+    )
 
 
 def test_a_key_that_is_none_is_weak_whatever_its_length() -> None:
     flaw = "its RSA exponent is 1; an odd one of at least 3 required"
-    (report,) = reports(CERTIFICATE_KEY, make_judgement(make_view(key_type=KeyType.RSA, key_bits=4096, key_name="RSA 4096", key_flaw=flaw)))
+    (report,) = reports(
+        CERTIFICATE_KEY,
+        make_judgement(
+            make_view(key_type=KeyType.RSA, key_bits=4096, key_name="RSA 4096", key_flaw=flaw)
+        ),
+    )
     assert report.code == "CERTIFICATE_KEY_WEAK"
-    assert report.message == f"the key of the leaf certificate (RSA 4096, CN=partner.test) is none: {flaw}"
+    assert (
+        report.message
+        == f"the key of the leaf certificate (RSA 4096, CN=partner.test) is none: {flaw}"
+    )
 
 
 def test_a_weak_key_is_described_with_both_figures() -> None:
-    (report,) = reports(CERTIFICATE_KEY, make_judgement(make_view(key_type=KeyType.RSA, key_bits=1024, key_name="RSA 1024")))
-    assert report.message == "the RSA key of the leaf certificate (RSA 1024, CN=partner.test) has 1024 bits; 2048 bits required"
+    (report,) = reports(
+        CERTIFICATE_KEY,
+        make_judgement(make_view(key_type=KeyType.RSA, key_bits=1024, key_name="RSA 1024")),
+    )
+    assert (
+        report.message
+        == "the RSA key of the leaf certificate (RSA 1024, CN=partner.test) has 1024 bits; 2048 bits required"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("md5", ["CERTIFICATE_SIGNATURE_WEAK"]), ("sha1", ["CERTIFICATE_SIGNATURE_WEAK"]), ("sha256", []), ("", []), ("unknown", [UNKNOWN])],
+    [
+        ("md5", ["CERTIFICATE_SIGNATURE_WEAK"]),
+        ("sha1", ["CERTIFICATE_SIGNATURE_WEAK"]),
+        ("sha256", []),
+        ("", []),
+        ("unknown", [UNKNOWN]),
+    ],
 )
 def test_signatures_must_be_strong(name: str, expected: list[str]) -> None:
     assert reported(CERTIFICATE_KEY, make_judgement(make_view(signature_hash=name))) == expected
@@ -219,7 +336,9 @@ def test_signatures_must_be_strong(name: str, expected: list[str]) -> None:
 def test_the_signature_of_a_self_issued_end_of_the_path_carries_no_trust() -> None:
     root = make_view(signature_hash="sha1", is_self_issued=True)
     assert reported(CERTIFICATE_KEY, make_judgement(make_view(), root)) == []
-    assert reported(CERTIFICATE_KEY, make_judgement(make_view(), root, make_view())) == ["CERTIFICATE_SIGNATURE_WEAK"]
+    assert reported(CERTIFICATE_KEY, make_judgement(make_view(), root, make_view())) == [
+        "CERTIFICATE_SIGNATURE_WEAK"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -238,10 +357,15 @@ def test_the_signature_of_a_self_issued_end_of_the_path_carries_no_trust() -> No
 def test_a_staple_must_not_say_revoked_and_be_there_where_it_is_due(
     staple: StapleStatus, must_staple: bool, staple_observed: bool, expected: list[str]
 ) -> None:
-    judgement = make_judgement(make_view(must_staple=must_staple), staple=staple, staple_detail="why")
+    judgement = make_judgement(
+        make_view(must_staple=must_staple), staple=staple, staple_detail="why"
+    )
     assert reported(CERTIFICATE_REVOCATION, judgement, staple_observed=staple_observed) == expected
 
 
 def test_a_subject_of_any_length_does_not_bury_the_message() -> None:
-    (report,) = reports(CERTIFICATE_VALIDITY, make_judgement(make_view(subject="CN=" + "x" * 5000, not_after=NOW - _DAY)))
+    (report,) = reports(
+        CERTIFICATE_VALIDITY,
+        make_judgement(make_view(subject="CN=" + "x" * 5000, not_after=NOW - _DAY)),
+    )
     assert len(report.message) < 250

@@ -17,7 +17,11 @@ _SIX = {
 }
 _REQUIRED = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 _OTHER = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
-_NONE, _LISTED, _INSECURE = "CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CIPHER_SUITE_INSECURE"
+_NONE, _LISTED, _INSECURE = (
+    "CIPHER_SUITE_NONE_REQUIRED",
+    "CIPHER_SUITE_NOT_LISTED",
+    "CIPHER_SUITE_INSECURE",
+)
 
 
 def _required(*facts: CipherSuiteFact) -> list[str]:
@@ -38,40 +42,79 @@ def test_each_of_the_six_satisfies_by_itself(name: str, code_point: int) -> None
         ((suite(_REQUIRED, support=Support.NO), suite(_OTHER)), [_NONE]),
         ((suite(_REQUIRED, over=TlsVersion.TLS_1_1), suite(_OTHER)), [_NONE]),
         ((suite(_REQUIRED, completed=False), suite(_OTHER)), [UNKNOWN]),
-        ((suite(_REQUIRED, completed=False), suite("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256")), []),
+        (
+            (
+                suite(_REQUIRED, completed=False),
+                suite("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+            ),
+            [],
+        ),
         ((suite(_REQUIRED, support=Support.UNKNOWN), suite(_OTHER)), [UNKNOWN]),
         ((suite(_REQUIRED, support=Support.NO),), [UNKNOWN]),
         ((), [UNKNOWN]),
     ],
-    ids=["works", "others only", "refused", "other version", "server hello only", "one of two completed", "unknown", "no suite accepted", "nothing measured"],
+    ids=[
+        "works",
+        "others only",
+        "refused",
+        "other version",
+        "server hello only",
+        "one of two completed",
+        "unknown",
+        "no suite accepted",
+        "nothing measured",
+    ],
 )
-def test_a_required_suite_must_have_completed_a_handshake_over_tls12(facts: tuple[CipherSuiteFact, ...], expected: list[str]) -> None:
+def test_a_required_suite_must_have_completed_a_handshake_over_tls12(
+    facts: tuple[CipherSuiteFact, ...], expected: list[str]
+) -> None:
     assert _required(*facts) == expected
 
 
 def test_a_server_of_tls13_alone_is_told_why_it_fails() -> None:
     suites = (suite("TLS_AES_128_GCM_SHA256", over=TlsVersion.TLS_1_3),)
-    verdict = judge(make_facts(versions=versions(TLS_1_2=Support.NO), cipher_suites=suites), only("cipher.required"))
+    verdict = judge(
+        make_facts(versions=versions(TLS_1_2=Support.NO), cipher_suites=suites),
+        only("cipher.required"),
+    )
     assert verdict.decision is Decision.DENY
     assert "none of the required suites exists in TLS 1.3" in finding(verdict, _NONE).message
 
 
 def test_without_any_modern_version_the_message_does_not_speak_of_tls13() -> None:
-    verdict = judge(make_facts(versions=versions(TLS_1_2=Support.NO, TLS_1_3=Support.NO, TLS_1_0=Support.YES)), only("cipher.required"))
+    verdict = judge(
+        make_facts(versions=versions(TLS_1_2=Support.NO, TLS_1_3=Support.NO, TLS_1_0=Support.YES)),
+        only("cipher.required"),
+    )
     assert finding(verdict, _NONE).message.startswith("TLS 1.2 is not offered; one of")
 
 
 def test_tls12_of_which_nothing_is_known_is_unknown() -> None:
-    assert codes(judge(make_facts(versions=versions(TLS_1_2=Support.UNKNOWN)), only("cipher.required"))) == [UNKNOWN]
+    assert codes(
+        judge(make_facts(versions=versions(TLS_1_2=Support.UNKNOWN)), only("cipher.required"))
+    ) == [UNKNOWN]
 
 
 def test_one_finding_lists_every_suite_outside_the_set_with_its_versions() -> None:
-    extra = (suite(_OTHER), suite("TLS_RSA_WITH_AES_128_CBC_SHA", over=TlsVersion.TLS_1_0), suite("TLS_RSA_WITH_AES_128_CBC_SHA"), suite("0xEEEE"))
-    verdict = judge(make_facts(versions=versions(TLS_1_0=Support.YES), cipher_suites=(*compliant_suites(), *extra)))
+    extra = (
+        suite(_OTHER),
+        suite("TLS_RSA_WITH_AES_128_CBC_SHA", over=TlsVersion.TLS_1_0),
+        suite("TLS_RSA_WITH_AES_128_CBC_SHA"),
+        suite("0xEEEE"),
+    )
+    verdict = judge(
+        make_facts(
+            versions=versions(TLS_1_0=Support.YES), cipher_suites=(*compliant_suites(), *extra)
+        )
+    )
     found = finding(verdict, _LISTED)
     assert found.effect is Effect.ADVISORY
     observed = [one.observed for one in found.evidence]
-    assert observed == ["TLS_RSA_WITH_AES_128_CBC_SHA (TLS 1.0, TLS 1.2)", f"{_OTHER} (TLS 1.2)", "0xEEEE (TLS 1.2)"]
+    assert observed == [
+        "TLS_RSA_WITH_AES_128_CBC_SHA (TLS 1.0, TLS 1.2)",
+        f"{_OTHER} (TLS 1.2)",
+        "0xEEEE (TLS 1.2)",
+    ]
     assert all(one in found.message for one in observed)
 
 
@@ -83,30 +126,58 @@ def test_one_suite_too_many_is_allowed_with_an_advisory_and_denied_under_strict(
     assert codes(verdict) == [_LISTED]
 
 
-@pytest.mark.parametrize(("setting", "effects"), [("permit", []), ("advise", [Effect.ADVISORY]), ("deny", [Effect.DENY])])
+@pytest.mark.parametrize(
+    ("setting", "effects"), [("permit", []), ("advise", [Effect.ADVISORY]), ("deny", [Effect.DENY])]
+)
 @pytest.mark.parametrize("effect", ["advisory", "deny"])
-def test_the_suites_of_tls13_have_an_effect_of_their_own(setting: str, effects: list[Effect], effect: str) -> None:
-    policy = variant(f'[rules.cipher.outside_set]\neffects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"')
+def test_the_suites_of_tls13_have_an_effect_of_their_own(
+    setting: str, effects: list[Effect], effect: str
+) -> None:
+    policy = variant(
+        f'[rules.cipher.outside_set]\neffects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"'
+    )
     verdict = judge(make_facts(), policy)
     assert [one.effect for one in verdict.findings] == effects
 
 
-@pytest.mark.parametrize(("name", "is_permitted"), [("TLS_AES_128_GCM_SHA256", True), ("0x1301", True), ("0x1305", True), ("0x1306", False), ("0x00C6", False)])
+@pytest.mark.parametrize(
+    ("name", "is_permitted"),
+    [
+        ("TLS_AES_128_GCM_SHA256", True),
+        ("0x1301", True),
+        ("0x1305", True),
+        ("0x1306", False),
+        ("0x00C6", False),
+    ],
+)
 def test_only_the_standard_suites_of_tls13_are_permitted_so(name: str, is_permitted: bool) -> None:
-    verdict = judge(make_facts(cipher_suites=(*compliant_suites(), suite(name, over=TlsVersion.TLS_1_3))), only("cipher.outside_set"))
+    verdict = judge(
+        make_facts(cipher_suites=(*compliant_suites(), suite(name, over=TlsVersion.TLS_1_3))),
+        only("cipher.outside_set"),
+    )
     assert codes(verdict) == ([] if is_permitted else [_LISTED])
 
 
 @pytest.mark.parametrize("name", [_OTHER, _REQUIRED, "TLS_AES_128_CCM_8_SHA256", "0xEEEE"])
-def test_any_suite_of_which_it_is_not_known_whether_it_is_accepted_leaves_the_set_unknown(name: str) -> None:
-    suites = (suite("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"), suite("TLS_AES_128_GCM_SHA256", over=TlsVersion.TLS_1_3), suite(name, support=Support.UNKNOWN))
+def test_any_suite_of_which_it_is_not_known_whether_it_is_accepted_leaves_the_set_unknown(
+    name: str,
+) -> None:
+    suites = (
+        suite("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+        suite("TLS_AES_128_GCM_SHA256", over=TlsVersion.TLS_1_3),
+        suite(name, support=Support.UNKNOWN),
+    )
     assert codes(judge(make_facts(cipher_suites=suites), only("cipher.outside_set"))) == [UNKNOWN]
 
 
 @pytest.mark.parametrize("rule_id", ["cipher.outside_set", "cipher.insecure"])
 def test_versions_whose_suites_were_not_seen_are_unknown(rule_id: str) -> None:
-    assert codes(judge(make_facts(cipher_suites=compliant_suites()[:3]), only(rule_id))) == [UNKNOWN]
-    assert codes(judge(make_facts(versions=versions(TLS_1_0=Support.UNKNOWN)), only(rule_id))) == [UNKNOWN]
+    assert codes(judge(make_facts(cipher_suites=compliant_suites()[:3]), only(rule_id))) == [
+        UNKNOWN
+    ]
+    assert codes(judge(make_facts(versions=versions(TLS_1_0=Support.UNKNOWN)), only(rule_id))) == [
+        UNKNOWN
+    ]
     assert codes(judge(make_facts(versions=(), cipher_suites=()), only(rule_id))) == [UNKNOWN]
 
 
@@ -120,18 +191,36 @@ def test_versions_whose_suites_were_not_seen_are_unknown(rule_id: str) -> None:
         ("TLS_ECDH_anon_WITH_NULL_SHA", TlsVersion.TLS_1_2, "no encryption, no authentication"),
     ],
 )
-@pytest.mark.parametrize(("support", "expected"), [(Support.YES, [_INSECURE]), (Support.UNKNOWN, [UNKNOWN]), (Support.NO, [])])
-def test_suites_that_give_no_security_deny_over_any_version(name: str, over: TlsVersion, lacks: str, support: Support, expected: list[str]) -> None:
-    verdict = judge(make_facts(cipher_suites=(*compliant_suites(), suite(name, over=over, support=support))), only("cipher.insecure"))
+@pytest.mark.parametrize(
+    ("support", "expected"),
+    [(Support.YES, [_INSECURE]), (Support.UNKNOWN, [UNKNOWN]), (Support.NO, [])],
+)
+def test_suites_that_give_no_security_deny_over_any_version(
+    name: str, over: TlsVersion, lacks: str, support: Support, expected: list[str]
+) -> None:
+    verdict = judge(
+        make_facts(cipher_suites=(*compliant_suites(), suite(name, over=over, support=support))),
+        only("cipher.insecure"),
+    )
     assert codes(verdict) == expected
     assert all(name in one.message for one in verdict.findings)
     assert support is not Support.YES or f"({lacks})" in verdict.findings[0].message
 
 
 def test_an_accepted_suite_that_nobody_can_name_may_be_insecure() -> None:
-    assert codes(judge(make_facts(cipher_suites=(*compliant_suites(), suite("0xEEEE"))), only("cipher.insecure"))) == [UNKNOWN]
+    assert codes(
+        judge(
+            make_facts(cipher_suites=(*compliant_suites(), suite("0xEEEE"))),
+            only("cipher.insecure"),
+        )
+    ) == [UNKNOWN]
 
 
 def test_the_kinds_that_are_insecure_are_a_parameter() -> None:
     policy = variant('rules.cipher.insecure.parameters.kinds = ["anonymous"]')
-    assert _INSECURE not in codes(judge(make_facts(cipher_suites=(*compliant_suites(), suite("TLS_RSA_WITH_NULL_SHA256"))), policy))
+    assert _INSECURE not in codes(
+        judge(
+            make_facts(cipher_suites=(*compliant_suites(), suite("TLS_RSA_WITH_NULL_SHA256"))),
+            policy,
+        )
+    )

@@ -51,12 +51,17 @@ STANDARD, STRICT = POLICIES.get("otpc-2024-12"), POLICIES.get("otpc-2024-12-stri
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
 DAY = timedelta(days=1)
 ONLY_TLS13 = tuple(one for one in compliant_suites() if one.version is TlsVersion.TLS_1_3)
-DEPLOYED_ON_TLS13 = (deployment(TlsVersion.TLS_1_3, KeyType.RSA), deployment(TlsVersion.TLS_1_3, KeyType.ECDSA))
+DEPLOYED_ON_TLS13 = (
+    deployment(TlsVersion.TLS_1_3, KeyType.RSA),
+    deployment(TlsVersion.TLS_1_3, KeyType.ECDSA),
+)
 NULL_SUITE = "TLS_RSA_WITH_NULL_SHA256"
 EVERYTHING: Mapping[str, Any] = {"depth": Depth.DEEP, "vulnerabilities": no_vulnerabilities()}
 
 
-def judge(facts: EndpointFacts, policy: Any = STANDARD, *entries: TrustEntry, at: datetime = NOW) -> Verdict:
+def judge(
+    facts: EndpointFacts, policy: Any = STANDARD, *entries: TrustEntry, at: datetime = NOW
+) -> Verdict:
     return evaluate(facts, policy, trust=make_trust(*entries), now=at)
 
 
@@ -65,7 +70,9 @@ def served(*chain: bytes, staple: bytes | None = None) -> EndpointFacts:
 
 
 def outcome(verdict: Verdict) -> tuple[str, set[tuple[str, str]]]:
-    return verdict.decision.value, {(finding.code, finding.effect.value) for finding in verdict.findings}
+    return verdict.decision.value, {
+        (finding.code, finding.effect.value) for finding in verdict.findings
+    }
 
 
 def issued(**options: Any) -> tuple[bytes, ...]:
@@ -81,16 +88,53 @@ def test_a_compliant_endpoint_is_allowed_without_a_finding() -> None:
 @pytest.mark.parametrize(
     ("overrides", "decision", "findings"),
     [
-        ({"tls": TlsService.PLAINTEXT_HTTP, "versions": (), "cipher_suites": (), "deployments": ()}, "DENY", {("TLS_NOT_SERVED", "deny")}),
+        (
+            {
+                "tls": TlsService.PLAINTEXT_HTTP,
+                "versions": (),
+                "cipher_suites": (),
+                "deployments": (),
+            },
+            "DENY",
+            {("TLS_NOT_SERVED", "deny")},
+        ),
         ({"reachable": NO}, "INDETERMINATE", {("TARGET_UNREACHABLE", "indeterminate")}),
         ({"reachable": UNKNOWN}, "INDETERMINATE", {("TARGET_UNREACHABLE", "indeterminate")}),
-        ({"cipher_suites": (*compliant_suites(), suite("TLS_RSA_WITH_AES_128_CBC_SHA"))}, "ALLOW", {("CIPHER_SUITE_NOT_LISTED", "advisory")}),
-        ({"cipher_suites": (*compliant_suites(), suite(NULL_SUITE))}, "DENY", {("CIPHER_SUITE_INSECURE", "deny"), ("CIPHER_SUITE_NOT_LISTED", "advisory")}),
-        ({"cipher_suites": ONLY_TLS13, "versions": versions(TLS_1_2=NO), "deployments": DEPLOYED_ON_TLS13}, "DENY", {("CIPHER_SUITE_NONE_REQUIRED", "deny")}),
+        (
+            {"cipher_suites": (*compliant_suites(), suite("TLS_RSA_WITH_AES_128_CBC_SHA"))},
+            "ALLOW",
+            {("CIPHER_SUITE_NOT_LISTED", "advisory")},
+        ),
+        (
+            {"cipher_suites": (*compliant_suites(), suite(NULL_SUITE))},
+            "DENY",
+            {("CIPHER_SUITE_INSECURE", "deny"), ("CIPHER_SUITE_NOT_LISTED", "advisory")},
+        ),
+        (
+            {
+                "cipher_suites": ONLY_TLS13,
+                "versions": versions(TLS_1_2=NO),
+                "deployments": DEPLOYED_ON_TLS13,
+            },
+            "DENY",
+            {("CIPHER_SUITE_NONE_REQUIRED", "deny")},
+        ),
         ({"http": HttpService.NOT_SERVED}, "DENY", {("HTTPS_NOT_SERVED", "deny")}),
-        ({"http": HttpService.UNKNOWN}, "INDETERMINATE", {("MEASUREMENT_INCOMPLETE", "indeterminate")}),
-        ({"http": HttpService.NOT_OBSERVABLE, "client_auth": ClientAuth.REQUIRED}, "ALLOW", {("HTTP_NOT_OBSERVABLE", "advisory")}),
-        ({"resolution": ResolutionStatus.FAILED, "addresses": ()}, "INDETERMINATE", {("TARGET_DNS_FAILED", "indeterminate")}),
+        (
+            {"http": HttpService.UNKNOWN},
+            "INDETERMINATE",
+            {("MEASUREMENT_INCOMPLETE", "indeterminate")},
+        ),
+        (
+            {"http": HttpService.NOT_OBSERVABLE, "client_auth": ClientAuth.REQUIRED},
+            "ALLOW",
+            {("HTTP_NOT_OBSERVABLE", "advisory")},
+        ),
+        (
+            {"resolution": ResolutionStatus.FAILED, "addresses": ()},
+            "INDETERMINATE",
+            {("TARGET_DNS_FAILED", "indeterminate")},
+        ),
         (
             {"unresolved_families": ("IPv6",)},
             "INDETERMINATE",
@@ -98,16 +142,26 @@ def test_a_compliant_endpoint_is_allowed_without_a_finding() -> None:
         ),
         ({"resolution_is_stale": True}, "ALLOW", {("TARGET_DNS_FAILED", "advisory")}),
         (
-            {"resolution": ResolutionStatus.FORBIDDEN, "addresses": (), "forbidden": (ForbiddenAddress("10.0.0.1", "private"),)},
+            {
+                "resolution": ResolutionStatus.FORBIDDEN,
+                "addresses": (),
+                "forbidden": (ForbiddenAddress("10.0.0.1", "private"),),
+            },
             "DENY",
             {("TARGET_ADDRESS_FORBIDDEN", "deny")},
         ),
-        ({"unmeasured": (UnmeasuredAddress("192.0.2.9", "a ninth address"),)}, "INDETERMINATE", {("MEASUREMENT_INCOMPLETE", "indeterminate")}),
+        (
+            {"unmeasured": (UnmeasuredAddress("192.0.2.9", "a ninth address"),)},
+            "INDETERMINATE",
+            {("MEASUREMENT_INCOMPLETE", "indeterminate")},
+        ),
         ({"omitted_families": ("IPv6",)}, "ALLOW", {("ADDRESS_FAMILY_NOT_MEASURED", "advisory")}),
         ({"depth": Depth.DEEP}, "INDETERMINATE", {("MEASUREMENT_INCOMPLETE", "indeterminate")}),
     ],
 )
-def test_what_is_measured_decides(overrides: dict[str, Any], decision: str, findings: set[tuple[str, str]]) -> None:
+def test_what_is_measured_decides(
+    overrides: dict[str, Any], decision: str, findings: set[tuple[str, str]]
+) -> None:
     assert outcome(judge(make_facts(**overrides))) == (decision, findings)
 
 
@@ -115,7 +169,11 @@ def test_what_is_measured_decides(overrides: dict[str, Any], decision: str, find
 def test_each_old_version_is_denied_by_name(version: str) -> None:
     verdict = judge(make_facts(versions=versions(**{version: YES})))
     assert verdict.decision is Decision.DENY
-    assert [TlsVersion[version].label in one.message for one in verdict.findings if one.code == "TLS_VERSION_BELOW_MINIMUM"] == [True]
+    assert [
+        TlsVersion[version].label in one.message
+        for one in verdict.findings
+        if one.code == "TLS_VERSION_BELOW_MINIMUM"
+    ] == [True]
 
 
 def test_every_old_version_is_a_finding_of_its_own() -> None:
@@ -124,8 +182,14 @@ def test_every_old_version_is_a_finding_of_its_own() -> None:
 
 
 def test_a_server_of_tls_1_3_alone_is_told_why_no_suite_fits() -> None:
-    verdict = judge(make_facts(cipher_suites=ONLY_TLS13, versions=versions(TLS_1_2=NO), deployments=DEPLOYED_ON_TLS13))
-    assert "TLS 1.3" in next(one.message for one in verdict.findings if one.code == "CIPHER_SUITE_NONE_REQUIRED")
+    verdict = judge(
+        make_facts(
+            cipher_suites=ONLY_TLS13, versions=versions(TLS_1_2=NO), deployments=DEPLOYED_ON_TLS13
+        )
+    )
+    assert "TLS 1.3" in next(
+        one.message for one in verdict.findings if one.code == "CIPHER_SUITE_NONE_REQUIRED"
+    )
 
 
 def test_a_required_suite_counts_only_in_a_completed_handshake() -> None:
@@ -134,22 +198,45 @@ def test_a_required_suite_counts_only_in_a_completed_handshake() -> None:
 
 
 @pytest.mark.parametrize("vulnerability", list(Vulnerability))
-def test_each_vulnerability_is_denied_and_each_unknown_one_is_unknown(vulnerability: Vulnerability) -> None:
+def test_each_vulnerability_is_denied_and_each_unknown_one_is_unknown(
+    vulnerability: Vulnerability,
+) -> None:
     others = tuple(one for one in no_vulnerabilities() if one.vulnerability is not vulnerability)
-    present = make_facts(depth=Depth.DEEP, vulnerabilities=(*others, VulnerabilityFact(vulnerability, YES)))
+    present = make_facts(
+        depth=Depth.DEEP, vulnerabilities=(*others, VulnerabilityFact(vulnerability, YES))
+    )
     assert outcome(judge(present)) == ("DENY", {("TLS_VULNERABLE", "deny")})
-    assert judge(make_facts(depth=Depth.DEEP, vulnerabilities=others)).decision is Decision.INDETERMINATE
+    assert (
+        judge(make_facts(depth=Depth.DEEP, vulnerabilities=others)).decision
+        is Decision.INDETERMINATE
+    )
 
 
 @pytest.mark.parametrize(
     ("chain", "decision", "findings"),
     [
         (issued(dns=("other.test",)), "DENY", {("CERTIFICATE_NAME_MISMATCH", "deny")}),
-        (issued(not_before=NOW - 30 * DAY, not_after=NOW - DAY), "DENY", {("CERTIFICATE_EXPIRED", "deny")}),
+        (
+            issued(not_before=NOW - 30 * DAY, not_after=NOW - DAY),
+            "DENY",
+            {("CERTIFICATE_EXPIRED", "deny")},
+        ),
         (issued(not_before=NOW + DAY), "DENY", {("CERTIFICATE_NOT_YET_VALID", "deny")}),
-        (issued(not_before=NOW - 90 * DAY, not_after=NOW + 21 * DAY), "ALLOW", {("CERTIFICATE_EXPIRES_SOON", "advisory")}),
-        (issued(not_before=NOW - 90 * DAY, not_after=NOW + 21 * DAY + timedelta(seconds=1)), "ALLOW", set()),
-        (issued(not_before=NOW - 4 * DAY, not_after=NOW + 2 * DAY), "ALLOW", {("CERTIFICATE_EXPIRES_SOON", "advisory")}),
+        (
+            issued(not_before=NOW - 90 * DAY, not_after=NOW + 21 * DAY),
+            "ALLOW",
+            {("CERTIFICATE_EXPIRES_SOON", "advisory")},
+        ),
+        (
+            issued(not_before=NOW - 90 * DAY, not_after=NOW + 21 * DAY + timedelta(seconds=1)),
+            "ALLOW",
+            set(),
+        ),
+        (
+            issued(not_before=NOW - 4 * DAY, not_after=NOW + 2 * DAY),
+            "ALLOW",
+            {("CERTIFICATE_EXPIRES_SOON", "advisory")},
+        ),
         (issued(not_before=NOW - 3 * DAY, not_after=NOW + 3 * DAY), "ALLOW", set()),
         (issued(must_staple=True), "DENY", {("CERTIFICATE_STAPLE_MISSING", "deny")}),
         (issued(key="rsa1024"), "DENY", {("CERTIFICATE_KEY_WEAK", "deny")}),
@@ -157,7 +244,9 @@ def test_each_vulnerability_is_denied_and_each_unknown_one_is_unknown(vulnerabil
         (issued(key="rsa2048"), "ALLOW", set()),
     ],
 )
-def test_a_certificate_under_a_trusted_root_is_judged(chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]) -> None:
+def test_a_certificate_under_a_trusted_root_is_judged(
+    chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]
+) -> None:
     found = outcome(judge(served(*chain)))
     # A key that the verifier refuses may be called untrusted as well; nothing else may be added.
     assert (found[0], found[1] - {("CERTIFICATE_UNTRUSTED", "deny")}) == (decision, findings)
@@ -176,11 +265,16 @@ def names(number: int) -> tuple[str, ...]:
 def fenced(number: int) -> CertificateAuthority:
     """An authority whose constraints permit names below HOST, and that many others."""
     permitted = (*(f"d{one}.example" for one in range(number - 1)), HOST)
-    return root().intermediate(f"Fenced {number}", permitted_dns=permitted, not_before=NOW - DAY, not_after=NOW + 900 * DAY)
+    return root().intermediate(
+        f"Fenced {number}", permitted_dns=permitted, not_before=NOW - DAY, not_after=NOW + 900 * DAY
+    )
 
 
 VALID: dict[str, Any] = {"not_before": NOW - DAY, "not_after": NOW + 90 * DAY}
-TOO_COMPLEX, MISORDERED = ("CERTIFICATE_CHAIN_TOO_COMPLEX", "indeterminate"), ("CERTIFICATE_CHAIN_MISORDERED", "advisory")
+TOO_COMPLEX, MISORDERED = (
+    ("CERTIFICATE_CHAIN_TOO_COMPLEX", "indeterminate"),
+    ("CERTIFICATE_CHAIN_MISORDERED", "advisory"),
+)
 # 4,000 x 260 comparisons, and a leaf that is not even read.
 COMPLEX = fenced(260).issue(dns=names(4_000), **VALID)
 UNREAD = root().issue(dns=names(20_000), **VALID)
@@ -193,13 +287,25 @@ UNREAD = root().issue(dns=names(20_000), **VALID)
         (COMPLEX.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
         (UNREAD.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
         # What is known of the leaf alone denies all the same.
-        (fenced(260).issue(dns=names(4_000)[1:], **VALID).chain_der, "DENY", {TOO_COMPLEX, ("CERTIFICATE_NAME_MISMATCH", "deny")}),
         (
-            fenced(260).issue(dns=names(4_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY).chain_der,
+            fenced(260).issue(dns=names(4_000)[1:], **VALID).chain_der,
+            "DENY",
+            {TOO_COMPLEX, ("CERTIFICATE_NAME_MISMATCH", "deny")},
+        ),
+        (
+            fenced(260)
+            .issue(dns=names(4_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
+            .chain_der,
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
         ),
-        (root().issue(dns=names(20_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY).chain_der, "DENY", {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")}),
+        (
+            root()
+            .issue(dns=names(20_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
+            .chain_der,
+            "DENY",
+            {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
+        ),
         # Signatures tell that nothing vouches for it, whatever it says.
         (
             CertificateAuthority.create("Nobody's").issue(dns=names(20_000), **VALID).chain_der,
@@ -210,42 +316,78 @@ UNREAD = root().issue(dns=names(20_000), **VALID)
         ((*issued(), UNREAD.der), "ALLOW", {MISORDERED}),
     ],
 )
-def test_a_chain_that_costs_too_much_is_undecided(chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]) -> None:
+def test_a_chain_that_costs_too_much_is_undecided(
+    chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]
+) -> None:
     assert outcome(judge(served(*chain))) == (decision, findings)
 
 
 def test_a_pin_needs_no_path_that_could_cost_too_much() -> None:
     pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({COMPLEX.sha256}))
-    assert outcome(judge(served(*COMPLEX.chain_der), STANDARD, pin)) == ("ALLOW", {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")})
+    assert outcome(judge(served(*COMPLEX.chain_der), STANDARD, pin)) == (
+        "ALLOW",
+        {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")},
+    )
 
 
 def test_no_policy_softens_what_costs_too_much() -> None:
     facts = served(*COMPLEX.chain_der)
     for policy in (STANDARD, STRICT, replace(STANDARD, enforcing=False)):
         assert judge(facts, policy).decision is Decision.INDETERMINATE
-    alone = evaluate_chain(COMPLEX.chain_der, STANDARD, server_name=HOST, trust=make_trust(), request_anchors=(), now=NOW)
+    alone = evaluate_chain(
+        COMPLEX.chain_der,
+        STANDARD,
+        server_name=HOST,
+        trust=make_trust(),
+        request_anchors=(),
+        now=NOW,
+    )
     assert outcome(alone) == ("INDETERMINATE", {TOO_COMPLEX})
-    assert "4,000 names would have to be compared with 260 subtrees of name constraints" in alone.findings[0].message
+    assert (
+        "4,000 names would have to be compared with 260 subtrees of name constraints"
+        in alone.findings[0].message
+    )
 
 
 def test_trust_by_anchor_and_pin_is_advised_and_denied_under_strict() -> None:
-    authority = CertificateAuthority.create("Partner", not_before=NOW - DAY, not_after=NOW + 900 * DAY)
+    authority = CertificateAuthority.create(
+        "Partner", not_before=NOW - DAY, not_after=NOW + 900 * DAY
+    )
     chain = authority.issue(dns=(HOST,), not_before=NOW - DAY, not_after=NOW + 90 * DAY).chain_der
     pinned = self_signed(dns=(HOST,), not_before=NOW - DAY, not_after=NOW + 90 * DAY)
     anchor = TrustEntry(hosts=(HOST,), anchors=(authority.der,))
     pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({pinned.sha256}))
     for facts, entry in ((served(*chain), anchor), (served(*pinned.chain_der), pin)):
-        assert outcome(judge(facts, STANDARD, entry)) == ("ALLOW", {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")})
-        assert outcome(judge(facts, STRICT, entry)) == ("DENY", {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "deny")})
+        assert outcome(judge(facts, STANDARD, entry)) == (
+            "ALLOW",
+            {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")},
+        )
+        assert outcome(judge(facts, STRICT, entry)) == (
+            "DENY",
+            {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "deny")},
+        )
         assert ("CERTIFICATE_UNTRUSTED", "deny") in outcome(judge(facts))[1]
-        assert ("CERTIFICATE_UNTRUSTED", "deny") in outcome(judge(facts, STANDARD, replace(entry, hosts=("other.test",))))[1]
+        assert ("CERTIFICATE_UNTRUSTED", "deny") in outcome(
+            judge(facts, STANDARD, replace(entry, hosts=("other.test",)))
+        )[1]
 
 
 def test_staples_revoke_and_satisfy_must_staple() -> None:
-    one = root().issue(dns=(HOST,), must_staple=True, not_before=NOW - DAY, not_after=NOW + 90 * DAY)
-    times: dict[str, Any] = {"this_update": NOW - timedelta(hours=1), "next_update": NOW + timedelta(hours=1)}
-    good = judge(served(*one.chain_der, staple=root().ocsp_response(one.certificate, status="good", **times)))
-    revoked = judge(served(*one.chain_der, staple=root().ocsp_response(one.certificate, status="revoked", **times)))
+    one = root().issue(
+        dns=(HOST,), must_staple=True, not_before=NOW - DAY, not_after=NOW + 90 * DAY
+    )
+    times: dict[str, Any] = {
+        "this_update": NOW - timedelta(hours=1),
+        "next_update": NOW + timedelta(hours=1),
+    }
+    good = judge(
+        served(*one.chain_der, staple=root().ocsp_response(one.certificate, status="good", **times))
+    )
+    revoked = judge(
+        served(
+            *one.chain_der, staple=root().ocsp_response(one.certificate, status="revoked", **times)
+        )
+    )
     assert outcome(good) == ("ALLOW", set())
     assert good.changes_at == NOW + timedelta(hours=1)
     assert ("CERTIFICATE_REVOKED", "deny") in outcome(revoked)[1]
@@ -254,7 +396,10 @@ def test_staples_revoke_and_satisfy_must_staple() -> None:
 def test_every_deployment_is_judged_and_the_worst_decides() -> None:
     expired = issued(not_before=NOW - 30 * DAY, not_after=NOW - DAY)
     mixed = (*deployments()[:3], deployment(TlsVersion.TLS_1_3, KeyType.ECDSA, chain=expired))
-    assert outcome(judge(make_facts(deployments=mixed))) == ("DENY", {("CERTIFICATE_EXPIRED", "deny")})
+    assert outcome(judge(make_facts(deployments=mixed))) == (
+        "DENY",
+        {("CERTIFICATE_EXPIRED", "deny")},
+    )
 
 
 def test_a_key_type_that_a_suite_proves_and_no_handshake_obtained_is_unknown() -> None:
@@ -265,19 +410,32 @@ def test_a_key_type_that_a_suite_proves_and_no_handshake_obtained_is_unknown() -
 def test_the_worst_address_decides() -> None:
     bad = make_address(address="192.0.2.2", http=HttpService.NOT_SERVED)
     verdict = judge(make_facts(addresses=(make_address(), bad)))
-    assert (verdict.decision, [one.address for one in verdict.findings]) == (Decision.DENY, ["192.0.2.2"])
+    assert (verdict.decision, [one.address for one in verdict.findings]) == (
+        Decision.DENY,
+        ["192.0.2.2"],
+    )
 
 
 def test_a_report_only_policy_allows_what_the_rules_deny_but_never_a_forbidden_address() -> None:
     lenient = replace(STANDARD, enforcing=False)
     verdict = judge(make_facts(http=HttpService.NOT_SERVED), lenient)
     assert (verdict.decision, verdict.evaluated_decision) == (Decision.ALLOW, Decision.DENY)
-    forbidden = make_facts(resolution=ResolutionStatus.FORBIDDEN, addresses=(), forbidden=(ForbiddenAddress("10.0.0.1", "private"),))
+    forbidden = make_facts(
+        resolution=ResolutionStatus.FORBIDDEN,
+        addresses=(),
+        forbidden=(ForbiddenAddress("10.0.0.1", "private"),),
+    )
     assert judge(forbidden, lenient).decision is Decision.DENY
 
 
 def test_findings_are_ordered_denying_first_then_by_severity_then_by_code() -> None:
-    verdict = judge(make_facts(http=HttpService.NOT_SERVED, versions=versions(TLS_1_0=YES), cipher_suites=(*compliant_suites(), suite(NULL_SUITE))))
+    verdict = judge(
+        make_facts(
+            http=HttpService.NOT_SERVED,
+            versions=versions(TLS_1_0=YES),
+            cipher_suites=(*compliant_suites(), suite(NULL_SUITE)),
+        )
+    )
     keys = [(one.effect is not Effect.DENY, -one.severity, one.code) for one in verdict.findings]
     assert len(keys) > 3
     assert keys == sorted(keys)
@@ -286,18 +444,33 @@ def test_findings_are_ordered_denying_first_then_by_severity_then_by_code() -> N
 def test_changes_at_is_the_next_instant_at_which_time_alone_changes_the_verdict() -> None:
     verdict = judge(make_facts())
     assert verdict.changes_at is not None
-    before, after = (judge(make_facts(), at=verdict.changes_at + shift) for shift in (timedelta(microseconds=-1), timedelta()))
+    before, after = (
+        judge(make_facts(), at=verdict.changes_at + shift)
+        for shift in (timedelta(microseconds=-1), timedelta())
+    )
     assert outcome(before) == outcome(verdict)
     assert outcome(after) != outcome(verdict)
 
 
 def test_a_chain_alone_is_judged_without_a_connection_and_without_a_name_it_is_undecided() -> None:
     def alone(server_name: str | None, chain: tuple[bytes, ...] = leaf().chain_der) -> Verdict:
-        return evaluate_chain(chain, STANDARD, server_name=server_name, trust=make_trust(), request_anchors=(), now=NOW)
+        return evaluate_chain(
+            chain,
+            STANDARD,
+            server_name=server_name,
+            trust=make_trust(),
+            request_anchors=(),
+            now=NOW,
+        )
 
     assert outcome(alone(HOST)) == ("ALLOW", set())
-    assert outcome(alone(None)) == ("INDETERMINATE", {("CERTIFICATE_NAME_NOT_CHECKED", "indeterminate")})
-    assert alone(HOST, issued(must_staple=True)).decision is not Decision.DENY  # a staple cannot be seen here
+    assert outcome(alone(None)) == (
+        "INDETERMINATE",
+        {("CERTIFICATE_NAME_NOT_CHECKED", "indeterminate")},
+    )
+    assert (
+        alone(HOST, issued(must_staple=True)).decision is not Decision.DENY
+    )  # a staple cannot be seen here
 
 
 @given(st.integers(0, 200))
@@ -305,28 +478,53 @@ def test_suites_that_are_refused_change_nothing(which: int) -> None:
     """They are passed over before any rule is asked. Those of otpc-2024-12 and NULL suites among them, over every version."""
     facts = _with_one_unknown(which)
     (address,) = facts.addresses
-    names = ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", NULL_SUITE, "0xEEEE")
-    refused = tuple(suite(name, over=version, support=NO) for name in names for version in TlsVersion)
+    names = (
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        NULL_SUITE,
+        "0xEEEE",
+    )
+    refused = tuple(
+        suite(name, over=version, support=NO) for name in names for version in TlsVersion
+    )
     told = {(fact.version, fact.code_point) for fact in address.cipher_suites}
     more = tuple(fact for fact in refused if (fact.version, fact.code_point) not in told)
-    assert judge(replace(facts, addresses=(replace(address, cipher_suites=(*address.cipher_suites, *more)),))) == judge(facts)
+    assert judge(
+        replace(facts, addresses=(replace(address, cipher_suites=(*address.cipher_suites, *more)),))
+    ) == judge(facts)
 
 
 def _with_one_unknown(which: int) -> EndpointFacts:
     """The compliant endpoint, measured deeply, with one of its facts unknown."""
     facts = make_address()
-    holes: list[dict[str, Any]] = [{"tls": TlsService.UNKNOWN}, {"http": HttpService.UNKNOWN}, {"reachable": UNKNOWN}]
+    holes: list[dict[str, Any]] = [
+        {"tls": TlsService.UNKNOWN},
+        {"http": HttpService.UNKNOWN},
+        {"reachable": UNKNOWN},
+    ]
     for name in ("versions", "cipher_suites", "deployments"):
         entries = getattr(facts, name)
-        holes.extend({name: (*entries[:index], _unknown(entries[index]), *entries[index + 1 :])} for index in range(len(entries)))
+        holes.extend(
+            {name: (*entries[:index], _unknown(entries[index]), *entries[index + 1 :])}
+            for index in range(len(entries))
+        )
         holes.append({name: ()})
-    holes.extend({"vulnerabilities": no_vulnerabilities()[:index] + no_vulnerabilities()[index + 1 :]} for index in range(len(Vulnerability)))
+    holes.extend(
+        {"vulnerabilities": no_vulnerabilities()[:index] + no_vulnerabilities()[index + 1 :]}
+        for index in range(len(Vulnerability))
+    )
     return make_facts(**{**EVERYTHING, **holes[which % len(holes)]})
 
 
 def _unknown(fact: Any) -> Any:
     nothing = {"support": UNKNOWN, "evidence": Evidence.NONE}
-    extra = {"chain": ()} if hasattr(fact, "chain") else {"handshake_completed": False} if hasattr(fact, "handshake_completed") else {}
+    extra = (
+        {"chain": ()}
+        if hasattr(fact, "chain")
+        else {"handshake_completed": False}
+        if hasattr(fact, "handshake_completed")
+        else {}
+    )
     return replace(fact, **nothing, **extra)
 
 
@@ -334,5 +532,11 @@ def _unknown(fact: Any) -> Any:
 def test_no_fact_made_unknown_leaves_an_allow_and_none_softens_a_denial(which: int) -> None:
     facts = _with_one_unknown(which)
     assert judge(facts).decision is not Decision.ALLOW
-    denied = replace(facts, addresses=(*facts.addresses, make_address(address="192.0.2.2", versions=versions(TLS_1_0=YES), **EVERYTHING)))
+    denied = replace(
+        facts,
+        addresses=(
+            *facts.addresses,
+            make_address(address="192.0.2.2", versions=versions(TLS_1_0=YES), **EVERYTHING),
+        ),
+    )
     assert judge(denied).decision is Decision.DENY

@@ -53,20 +53,37 @@ def test_a_server_with_exactly_that_is_allowed() -> None:
     ids=lambda one: hex(one.code_point),
 )
 def test_a_suite_outside_the_set_denies(further: CipherSuiteFact) -> None:
-    assert denied(judge(make_facts(cipher_suites=(*EVERYTHING, further)), MOZILLA)) == ["CIPHER_SUITE_NOT_LISTED"]
+    assert denied(judge(make_facts(cipher_suites=(*EVERYTHING, further)), MOZILLA)) == [
+        "CIPHER_SUITE_NOT_LISTED"
+    ]
 
 
 def test_the_remedy_names_the_suites_of_this_policy() -> None:
-    verdict = judge(make_facts(cipher_suites=(*EVERYTHING, suite("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"))), MOZILLA)
-    assert f"This policy lists other suites for TLS 1.2 than the lines below; write these instead, in OpenSSL's names: {':'.join(TLS12)}\n" in (
-        finding(verdict, "CIPHER_SUITE_NOT_LISTED").remediation
+    verdict = judge(
+        make_facts(cipher_suites=(*EVERYTHING, suite("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"))),
+        MOZILLA,
+    )
+    assert (
+        f"This policy lists other suites for TLS 1.2 than the lines below; write these instead, in OpenSSL's names: {':'.join(TLS12)}\n"
+        in (finding(verdict, "CIPHER_SUITE_NOT_LISTED").remediation)
     )
     standard = judge(make_facts(cipher_suites=EVERYTHING))
-    assert finding(standard, "CIPHER_SUITE_NOT_LISTED").remediation == finding_codes()["CIPHER_SUITE_NOT_LISTED"].remedy_text
+    assert (
+        finding(standard, "CIPHER_SUITE_NOT_LISTED").remediation
+        == finding_codes()["CIPHER_SUITE_NOT_LISTED"].remedy_text
+    )
 
 
 def test_an_old_version_denies() -> None:
-    assert denied(judge(make_facts(versions=versions(TLS_1_1=Support.YES), cipher_suites=EVERYTHING), MOZILLA))[0] == "TLS_VERSION_BELOW_MINIMUM"
+    assert (
+        denied(
+            judge(
+                make_facts(versions=versions(TLS_1_1=Support.YES), cipher_suites=EVERYTHING),
+                MOZILLA,
+            )
+        )[0]
+        == "TLS_VERSION_BELOW_MINIMUM"
+    )
 
 
 def test_a_modern_server_is_allowed_with_a_remark() -> None:
@@ -76,7 +93,10 @@ def test_a_modern_server_is_allowed_with_a_remark() -> None:
         deployments=tuple(one for one in deployments() if one.version is TlsVersion.TLS_1_3),
     )
     verdict = judge(modern, MOZILLA)
-    assert (verdict.decision, [one.code for one in verdict.findings]) == (Decision.ALLOW, ["CIPHER_SUITE_NONE_REQUIRED"])
+    assert (verdict.decision, [one.code for one in verdict.findings]) == (
+        Decision.ALLOW,
+        ["CIPHER_SUITE_NONE_REQUIRED"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,14 +111,22 @@ def test_a_modern_server_is_allowed_with_a_remark() -> None:
 )
 def test_keys_are_ecdsa_or_rsa(key_type: KeyType, bits: int, code: list[str]) -> None:
     rule = next(one for one in RULES if one.id == "certificate.key")
-    assert reported(rule, make_judgement(make_view(key_type=key_type, key_bits=bits)), policy=MOZILLA) == code
+    assert (
+        reported(rule, make_judgement(make_view(key_type=key_type, key_bits=bits)), policy=MOZILLA)
+        == code
+    )
 
 
 def test_what_is_no_http_is_not_its_matter() -> None:
-    assert judge(make_facts(cipher_suites=EVERYTHING, http=HttpService.NOT_SERVED), MOZILLA).decision is Decision.ALLOW
+    assert (
+        judge(make_facts(cipher_suites=EVERYTHING, http=HttpService.NOT_SERVED), MOZILLA).decision
+        is Decision.ALLOW
+    )
 
 
 def test_every_rule_cites_its_ground() -> None:
     assert all(word in MOZILLA.source for word in ("Server Side TLS", "5.7", "Intermediate"))
     for rule in MOZILLA.rules:
-        assert any(word in rule.citation for word in ("Server Side TLS 5.7", "guidelines are silent")), rule.id
+        assert any(
+            word in rule.citation for word in ("Server Side TLS 5.7", "guidelines are silent")
+        ), rule.id

@@ -2,7 +2,15 @@
 
 import pytest
 
-from otpc_policy.core.facts import Depth, HttpService, Support, TlsService, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import (
+    Depth,
+    HttpService,
+    Support,
+    TlsService,
+    TlsVersion,
+    Vulnerability,
+    VulnerabilityFact,
+)
 from otpc_policy.policy.finding import Decision, Effect
 from tests.policy.judging import UNKNOWN, codes, finding, judge, only, variant
 from tests.support.facts import make_address, make_facts, no_vulnerabilities, versions
@@ -12,11 +20,19 @@ _OLD = ("SSL_2_0", "SSL_3_0", "TLS_1_0", "TLS_1_1")
 
 
 def _nothing_known(**overrides: object) -> dict[str, object]:
-    return {"versions": (), "cipher_suites": (), "deployments": (), "http": HttpService.UNKNOWN, **overrides}
+    return {
+        "versions": (),
+        "cipher_suites": (),
+        "deployments": (),
+        "http": HttpService.UNKNOWN,
+        **overrides,
+    }
 
 
 def test_plain_text_http_denies_and_nothing_else_is_said() -> None:
-    verdict = judge(make_facts(**_nothing_known(tls=TlsService.PLAINTEXT_HTTP, remarks=("no TLS record",))))
+    verdict = judge(
+        make_facts(**_nothing_known(tls=TlsService.PLAINTEXT_HTTP, remarks=("no TLS record",)))
+    )
     assert verdict.decision is Decision.DENY
     assert codes(verdict) == ["TLS_NOT_SERVED"]
     assert "plain-text HTTP" in verdict.findings[0].message
@@ -25,7 +41,10 @@ def test_plain_text_http_denies_and_nothing_else_is_said() -> None:
 @pytest.mark.parametrize("effect", ["off", "advisory"])
 def test_plain_text_http_never_passes_because_its_finding_is_softened(effect: str) -> None:
     policy = variant(f'rules.tls.served.effects.TLS_NOT_SERVED = "{effect}"')
-    assert judge(make_facts(**_nothing_known(tls=TlsService.PLAINTEXT_HTTP)), policy).decision is Decision.INDETERMINATE
+    assert (
+        judge(make_facts(**_nothing_known(tls=TlsService.PLAINTEXT_HTTP)), policy).decision
+        is Decision.INDETERMINATE
+    )
 
 
 def test_where_tls_is_not_known_one_rule_says_so_for_all() -> None:
@@ -35,26 +54,46 @@ def test_where_tls_is_not_known_one_rule_says_so_for_all() -> None:
 
 
 def test_what_is_proven_counts_even_where_tls_is_not_known() -> None:
-    assert judge(make_facts(tls=TlsService.UNKNOWN, versions=versions(TLS_1_0=Support.YES))).decision is Decision.DENY
+    assert (
+        judge(make_facts(tls=TlsService.UNKNOWN, versions=versions(TLS_1_0=Support.YES))).decision
+        is Decision.DENY
+    )
 
 
 def test_a_policy_without_tls_served_still_meets_what_is_not_known() -> None:
     policy = variant('rules.tls.served.effects.TLS_NOT_SERVED = "off"')
-    assert judge(make_facts(**_nothing_known(tls=TlsService.UNKNOWN)), policy).decision is Decision.INDETERMINATE
+    assert (
+        judge(make_facts(**_nothing_known(tls=TlsService.UNKNOWN)), policy).decision
+        is Decision.INDETERMINATE
+    )
 
 
 @pytest.mark.parametrize("name", _OLD)
-@pytest.mark.parametrize(("support", "expected"), [(Support.NO, []), (Support.YES, [_BELOW]), (Support.UNKNOWN, [UNKNOWN])])
-def test_old_versions_must_be_proven_to_be_refused(name: str, support: Support, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("support", "expected"),
+    [(Support.NO, []), (Support.YES, [_BELOW]), (Support.UNKNOWN, [UNKNOWN])],
+)
+def test_old_versions_must_be_proven_to_be_refused(
+    name: str, support: Support, expected: list[str]
+) -> None:
     verdict = judge(make_facts(versions=versions(**{name: support})))
     assert codes(verdict, "tls.minimum_version") == expected
-    assert all(TlsVersion[name].label in one.message for one in verdict.findings if one.rule_id == "tls.minimum_version")
+    assert all(
+        TlsVersion[name].label in one.message
+        for one in verdict.findings
+        if one.rule_id == "tls.minimum_version"
+    )
 
 
 def test_each_old_version_has_its_own_finding() -> None:
     verdict = judge(make_facts(versions=versions(**dict.fromkeys(_OLD, Support.YES))))
     messages = [one.message for one in verdict.findings if one.code == _BELOW]
-    assert sorted(message.partition(" is")[0] for message in messages) == ["SSL 2", "SSL 3", "TLS 1.0", "TLS 1.1"]
+    assert sorted(message.partition(" is")[0] for message in messages) == [
+        "SSL 2",
+        "SSL 3",
+        "TLS 1.0",
+        "TLS 1.1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +107,16 @@ def test_each_old_version_has_its_own_finding() -> None:
         (Support.UNKNOWN, Support.UNKNOWN, [UNKNOWN]),
     ],
 )
-def test_one_permitted_version_is_enough_and_none_denies(tls12: Support, tls13: Support, expected: list[str]) -> None:
-    assert codes(judge(make_facts(versions=versions(TLS_1_2=tls12, TLS_1_3=tls13))), "tls.minimum_version") == expected
+def test_one_permitted_version_is_enough_and_none_denies(
+    tls12: Support, tls13: Support, expected: list[str]
+) -> None:
+    assert (
+        codes(
+            judge(make_facts(versions=versions(TLS_1_2=tls12, TLS_1_3=tls13))),
+            "tls.minimum_version",
+        )
+        == expected
+    )
 
 
 def test_versions_that_nobody_asked_about_are_unknown() -> None:
@@ -80,13 +127,24 @@ def test_versions_that_nobody_asked_about_are_unknown() -> None:
 
 def test_the_permitted_versions_are_a_parameter() -> None:
     policy = variant('rules.tls.minimum_version.parameters.permitted_versions = ["TLS 1.3"]')
-    assert finding(judge(make_facts(), policy), _BELOW).message == "TLS 1.2 is offered; only TLS 1.3 permitted"
+    assert (
+        finding(judge(make_facts(), policy), _BELOW).message
+        == "TLS 1.2 is offered; only TLS 1.3 permitted"
+    )
 
 
 @pytest.mark.parametrize("vulnerability", list(Vulnerability))
-@pytest.mark.parametrize(("present", "expected"), [(Support.NO, []), (Support.YES, ["TLS_VULNERABLE"]), (Support.UNKNOWN, [UNKNOWN])])
-def test_a_deep_measurement_must_prove_the_absence_of_each_vulnerability(vulnerability: Vulnerability, present: Support, expected: list[str]) -> None:
-    facts = tuple(VulnerabilityFact(vulnerability, present) if one.vulnerability is vulnerability else one for one in no_vulnerabilities())
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [(Support.NO, []), (Support.YES, ["TLS_VULNERABLE"]), (Support.UNKNOWN, [UNKNOWN])],
+)
+def test_a_deep_measurement_must_prove_the_absence_of_each_vulnerability(
+    vulnerability: Vulnerability, present: Support, expected: list[str]
+) -> None:
+    facts = tuple(
+        VulnerabilityFact(vulnerability, present) if one.vulnerability is vulnerability else one
+        for one in no_vulnerabilities()
+    )
     verdict = judge(make_facts(depth=Depth.DEEP, addresses=(make_address(vulnerabilities=facts),)))
     assert codes(verdict) == expected
 

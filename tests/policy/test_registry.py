@@ -9,20 +9,43 @@ from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.policy.registry import WaiverCoverage, finding_codes, remedy_under
 from otpc_policy.policy.rules import RULES
 
-NOT_JUDGED = {"TARGET_DNS_FAILED", "TARGET_UNREACHABLE", "MEASUREMENT_INCOMPLETE", "SCAN_FAILED", "CHECK_IN_PROGRESS", "NO_CACHED_RESULT"}
-OF_PARTNERS = {"PARTNER_WAIVER_ENDED", "PARTNER_WAIVER_ENDS_SOON", "PARTNER_TRUST_ENDED", "PARTNER_TRUST_ENDS_SOON"}
-OF_SERVERS = {"TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CIPHER_SUITE_INSECURE"}
+NOT_JUDGED = {
+    "TARGET_DNS_FAILED",
+    "TARGET_UNREACHABLE",
+    "MEASUREMENT_INCOMPLETE",
+    "SCAN_FAILED",
+    "CHECK_IN_PROGRESS",
+    "NO_CACHED_RESULT",
+}
+OF_PARTNERS = {
+    "PARTNER_WAIVER_ENDED",
+    "PARTNER_WAIVER_ENDS_SOON",
+    "PARTNER_TRUST_ENDED",
+    "PARTNER_TRUST_ENDS_SOON",
+}
+OF_SERVERS = {
+    "TLS_VERSION_BELOW_MINIMUM",
+    "CIPHER_SUITE_NONE_REQUIRED",
+    "CIPHER_SUITE_NOT_LISTED",
+    "CIPHER_SUITE_INSECURE",
+}
 
 
 def test_rules_policies_and_registry_name_the_same_codes() -> None:
     of_rules = {code: rule.id for rule in RULES for code in rule.codes}
-    assert {code: entry.rule_id for code, entry in finding_codes().items() if entry.effect is None} == of_rules
+    assert {
+        code: entry.rule_id for code, entry in finding_codes().items() if entry.effect is None
+    } == of_rules
     for policy in load_builtin_policies().ordered():
         assert {code: rule.id for rule in policy.rules for code in rule.effects} == of_rules
 
 
 def test_codes_whose_effect_no_policy_sets_are_the_designed_ones() -> None:
-    fixed = {code: entry.effect.value for code, entry in finding_codes().items() if entry.effect is not None}
+    fixed = {
+        code: entry.effect.value
+        for code, entry in finding_codes().items()
+        if entry.effect is not None
+    }
     assert fixed == {
         **dict.fromkeys(NOT_JUDGED | {"CERTIFICATE_NAME_NOT_CHECKED"}, "indeterminate"),
         "CERTIFICATE_CHAIN_TOO_COMPLEX": "indeterminate",
@@ -35,21 +58,38 @@ def test_codes_whose_effect_no_policy_sets_are_the_designed_ones() -> None:
 def test_every_code_is_well_formed_and_says_what_it_means_and_what_to_do(code: str) -> None:
     entry = finding_codes()[code]
     assert re.fullmatch("[A-Z][A-Z0-9_]+[A-Z0-9]", code)
-    assert all(len(text) >= len("RFC 9525") for text in (entry.meaning, entry.remediation, entry.citation))
-    assert all(lines in entry.remedy_text.replace("\n    ", "\n") for lines in entry.remedies.values())
+    assert all(
+        len(text) >= len("RFC 9525") for text in (entry.meaning, entry.remediation, entry.citation)
+    )
+    assert all(
+        lines in entry.remedy_text.replace("\n    ", "\n") for lines in entry.remedies.values()
+    )
 
 
 @pytest.mark.parametrize("code", sorted(OF_SERVERS))
 def test_settings_of_servers_have_the_exact_lines_for_each_server(code: str) -> None:
     text = finding_codes()[code].remedy_text
-    assert all(word in text for word in ("ssl_", "SSLProtocol", "ssl-default-bind-", "tls_params", "jdk.tls.disabledAlgorithms"))
+    assert all(
+        word in text
+        for word in (
+            "ssl_",
+            "SSLProtocol",
+            "ssl-default-bind-",
+            "tls_params",
+            "jdk.tls.disabledAlgorithms",
+        )
+    )
     assert {"nginx", "Apache", "HAProxy", "Envoy", "Java"} <= set(finding_codes()[code].remedies)
 
 
-@pytest.mark.parametrize("code", [code for code, entry in finding_codes().items() if "nginx" in entry.remedies])
+@pytest.mark.parametrize(
+    "code", [code for code, entry in finding_codes().items() if "nginx" in entry.remedies]
+)
 def test_what_nginx_is_told_the_others_are_told_too(code: str) -> None:
     # Apache's mod_ssl ends TLS in front of HTTP alone: it has no such mistake to mend.
-    expected = {"Apache", "HAProxy", "Envoy", "Java"} - ({"Apache"} if code == "HTTPS_NOT_SERVED" else set())
+    expected = {"Apache", "HAProxy", "Envoy", "Java"} - (
+        {"Apache"} if code == "HTTPS_NOT_SERVED" else set()
+    )
     assert expected <= set(finding_codes()[code].remedies)
 
 
@@ -71,11 +111,15 @@ def test_a_waiver_covers_what_the_registry_says() -> None:
     }
 
 
-@pytest.mark.parametrize("code", [code for code, entry in finding_codes().items() if entry.offered_suites])
+@pytest.mark.parametrize(
+    "code", [code for code, entry in finding_codes().items() if entry.offered_suites]
+)
 def test_the_offered_suites_are_those_of_the_lines(code: str) -> None:
     entry = finding_codes()[code]
     (names,) = re.findall(r"ssl_ciphers (.*);", entry.remedies["nginx"])
-    assert {suite.iana_name for name in names.split(":") if (suite := suite_by_name(name))} == entry.offered_suites
+    assert {
+        suite.iana_name for name in names.split(":") if (suite := suite_by_name(name))
+    } == entry.offered_suites
 
 
 def test_a_remedy_names_the_suites_of_a_policy_that_lists_others_than_its_lines_offer() -> None:

@@ -10,7 +10,12 @@ from enum import Enum
 from pathlib import Path
 
 from otpc_policy.cli.demo.certificates import Credentials, DemoAuthority, self_signed
-from otpc_policy.cli.demo.partners import ConnectionLimit, PartnerServer, compliant_context, legacy_context
+from otpc_policy.cli.demo.partners import (
+    ConnectionLimit,
+    PartnerServer,
+    compliant_context,
+    legacy_context,
+)
 
 DOMAIN = "partner.test"
 # A standard measurement opens more connections than this; a payment client opens one and keeps it.
@@ -113,15 +118,23 @@ PARTS = (
 
 
 @contextmanager
-def running_cast(authority: DemoAuthority, directory: Path, now: datetime) -> Iterator[tuple[Partner, ...]]:
+def running_cast(
+    authority: DemoAuthority, directory: Path, now: datetime
+) -> Iterator[tuple[Partner, ...]]:
     """Run every partner on an address of its own, 127.0.0.11 and up. directory: private; takes their keys."""
     with ExitStack() as stack:
         partners = []
         for index, part in enumerate(PARTS):
             address = f"127.0.0.{11 + index}"
             credentials = _credentials(part, authority, now)
-            limit = ConnectionLimit(_LIMIT_CONNECTIONS, _LIMIT_WINDOW_S, time.monotonic) if part.name == "rate-limited" else None
-            server = stack.enter_context(PartnerServer(address, context=_context(part, credentials, directory), limit=limit))
+            limit = (
+                ConnectionLimit(_LIMIT_CONNECTIONS, _LIMIT_WINDOW_S, time.monotonic)
+                if part.name == "rate-limited"
+                else None
+            )
+            server = stack.enter_context(
+                PartnerServer(address, context=_context(part, credentials, directory), limit=limit)
+            )
             pin = credentials[0].sha256 if part.vouching is Vouching.PIN else ""
             partners.append(Partner(part=part, address=address, port=server.port, pin=pin))
         yield tuple(partners)
@@ -141,7 +154,13 @@ def _credentials(part: Part, authority: DemoAuthority, now: datetime) -> Sequenc
             return [authority.issue(part.host, rsa_key=True), authority.issue(part.host)]
 
 
-def _context(part: Part, credentials: Sequence[Credentials], directory: Path) -> ssl.SSLContext | None:
+def _context(
+    part: Part, credentials: Sequence[Credentials], directory: Path
+) -> ssl.SSLContext | None:
     if not credentials:
         return None
-    return legacy_context(credentials, directory) if part.name == "weak" else compliant_context(credentials, directory)
+    return (
+        legacy_context(credentials, directory)
+        if part.name == "weak"
+        else compliant_context(credentials, directory)
+    )

@@ -32,7 +32,11 @@ class Credentials:
     @property
     def key_pem(self) -> bytes:
         """The private key, not encrypted."""
-        return self.private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
 
     @property
     def sha256(self) -> str:
@@ -59,19 +63,35 @@ class DemoAuthority:
         """The trust anchor that the demo's service is configured with."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, host: str, *, rsa_key: bool = False, ended: timedelta | None = None) -> Credentials:
+    def issue(
+        self, host: str, *, rsa_key: bool = False, ended: timedelta | None = None
+    ) -> Credentials:
         """Return a leaf for the host. ended: how long ago its validity ended; None: it is valid."""
         not_after = self._now - ended if ended else self._now + _LIFETIME
         key: PrivateKey = _rsa_key() if rsa_key else ec.generate_private_key(ec.SECP256R1())
-        builder = _leaf_builder(host, self._certificate.subject, key, min(self._now, not_after) - timedelta(days=1), not_after)
+        builder = _leaf_builder(
+            host,
+            self._certificate.subject,
+            key,
+            min(self._now, not_after) - timedelta(days=1),
+            not_after,
+        )
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return Credentials(builder.add_extension(authority_key, critical=False).sign(self._key, hashes.SHA256()), key)
+        return Credentials(
+            builder.add_extension(authority_key, critical=False).sign(self._key, hashes.SHA256()),
+            key,
+        )
 
 
 def self_signed(host: str, now: datetime) -> Credentials:
     """Return a leaf for the host that nothing but itself vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return Credentials(_leaf_builder(host, _name(host), key, now - timedelta(days=1), now + _LIFETIME).sign(key, hashes.SHA256()), key)
+    return Credentials(
+        _leaf_builder(host, _name(host), key, now - timedelta(days=1), now + _LIFETIME).sign(
+            key, hashes.SHA256()
+        ),
+        key,
+    )
 
 
 @cache
@@ -81,10 +101,21 @@ def _rsa_key() -> rsa.RSAPrivateKey:
 
 
 def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "OTPC demo"), x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "OTPC demo"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, not_before: datetime, not_after: datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PrivateKey,
+    not_before: datetime,
+    not_after: datetime,
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -97,7 +128,9 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, not_before:
     )
 
 
-def _leaf_builder(host: str, issuer: x509.Name, key: PrivateKey, not_before: datetime, not_after: datetime) -> x509.CertificateBuilder:
+def _leaf_builder(
+    host: str, issuer: x509.Name, key: PrivateKey, not_before: datetime, not_after: datetime
+) -> x509.CertificateBuilder:
     # cryptography's verifier refuses a critical SAN beside a subject, so the SAN is not critical.
     return (
         _builder(_name(host), issuer, key, not_before, not_after)

@@ -8,7 +8,13 @@ import typer
 
 def demo(
     *,
-    keep_running: Annotated[bool, typer.Option("--keep-running", help="Leave partners and service up after the table, to play with, until Ctrl-C.")] = False,
+    keep_running: Annotated[
+        bool,
+        typer.Option(
+            "--keep-running",
+            help="Leave partners and service up after the table, to play with, until Ctrl-C.",
+        ),
+    ] = False,
 ) -> None:
     """Start local partners and the service, check them through gRPC, print the verdicts.
 

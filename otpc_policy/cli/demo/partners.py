@@ -26,7 +26,10 @@ OTPC_CIPHERS = (
 LEGACY_CIPHERS = "ECDHE+AES256:!AESCCM:@SECLEVEL=0"
 
 _BODY = b"accepted\n"
-_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(_BODY), _BODY)
+_RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+    % (len(_BODY), _BODY)
+)
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _HEAD_BYTES = 16 * 1024
 _IDLE_S = 5.0
@@ -78,7 +81,10 @@ def _context(credentials: Sequence[Credentials], directory: Path) -> ssl.SSLCont
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for index, one in enumerate(credentials):
         # The ssl module reads certificates and keys from files only.
-        certificate, key = directory / f"{one.sha256}-{index}.pem", directory / f"{one.sha256}-{index}.key"
+        certificate, key = (
+            directory / f"{one.sha256}-{index}.pem",
+            directory / f"{one.sha256}-{index}.key",
+        )
         certificate.write_bytes(one.certificate_pem)
         key.touch(mode=0o600)
         key.write_bytes(one.key_pem)
@@ -129,11 +135,18 @@ class PartnerServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: str, *, context: ssl.SSLContext | None, limit: ConnectionLimit | None = None) -> None:
+    def __init__(
+        self, address: str, *, context: ssl.SSLContext | None, limit: ConnectionLimit | None = None
+    ) -> None:
         self.context = context
         self.limit = limit
         super().__init__((address, 0), _Connection)
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, name=f"partner {address}", daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name=f"partner {address}",
+            daemon=True,
+        )
 
     @property
     def port(self) -> int:
@@ -144,7 +157,12 @@ class PartnerServer(socketserver.ThreadingTCPServer):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.shutdown()
         self._thread.join()
         self.server_close()

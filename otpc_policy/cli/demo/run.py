@@ -43,15 +43,23 @@ async def play(*, keep_running: bool) -> bool:
         anchor_file = directory / "authority.pem"
         anchor_file.write_bytes(authority.pem)
         with running_cast(authority, directory, now) as partners:
-            async with _running_service(demo_settings(partners, anchor_file), directory / "service.log") as (address, service):
-                screen.print(Text(f"The service listens on {address}, {len(partners)} partners on {_LOOPBACK_RANGE}. Checking them through gRPC.\n"))
+            async with _running_service(
+                demo_settings(partners, anchor_file), directory / "service.log"
+            ) as (address, service):
+                screen.print(
+                    Text(
+                        f"The service listens on {address}, {len(partners)} partners on {_LOOPBACK_RANGE}. Checking them through gRPC.\n"
+                    )
+                )
                 responses = await _ask(address, partners)
                 screen.print(verdicts_table(partners, responses))
                 surprises = [text for text in map(surprise, partners, responses) if text]
                 for text in surprises:
                     complain(text)
                 if not surprises:
-                    screen.print(Text("\nEvery partner got the verdict that it should.", style="green"))
+                    screen.print(
+                        Text("\nEvery partner got the verdict that it should.", style="green")
+                    )
                 if keep_running:
                     _explain_how_to_ask(screen, address, partners)
                     # SIGINT and SIGTERM belong to the service, which drains and returns.
@@ -63,12 +71,24 @@ def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
     """Return the settings of a service that knows the cast: names without DNS, the range opened, anchors and pins for their hosts."""
     trust: list[Mapping[str, object]] = [
         {
-            "hosts": [partner.part.host for partner in partners if partner.part.vouching is Vouching.ANCHOR],
+            "hosts": [
+                partner.part.host
+                for partner in partners
+                if partner.part.vouching is Vouching.ANCHOR
+            ],
             "anchor_file": anchor_file,
             "note": "demo authority",
         }
     ]
-    trust += [{"hosts": [partner.part.host], "certificate_sha256": [partner.pin], "note": "pinned for the demo"} for partner in partners if partner.pin]
+    trust += [
+        {
+            "hosts": [partner.part.host],
+            "certificate_sha256": [partner.pin],
+            "note": "pinned for the demo",
+        }
+        for partner in partners
+        if partner.pin
+    ]
     return Settings(
         listen="127.0.0.1:0",
         ops_listen="127.0.0.1:0",
@@ -79,7 +99,9 @@ def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
     )
 
 
-def verdicts_table(partners: Sequence[Partner], responses: Sequence[pb.CheckEndpointResponse]) -> Table:
+def verdicts_table(
+    partners: Sequence[Partner], responses: Sequence[pb.CheckEndpointResponse]
+) -> Table:
     """Return one row for each partner: what it is, the decision, the codes behind it."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="dim")
     table.add_column("PARTNER", overflow="fold")
@@ -101,21 +123,31 @@ def surprise(partner: Partner, response: pb.CheckEndpointResponse) -> str:
 
 
 @asynccontextmanager
-async def _running_service(settings: Settings, log_file: Path) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def _running_service(
+    settings: Settings, log_file: Path
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     """Run the whole service, gRPC server included; yield its address and its task. log_file: takes its logs, which would drown the table."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     with log_file.open("w", encoding="utf-8") as log:
         # The service takes its stream for logs once, when it starts.
         with redirect_stderr(log):
-            service = asyncio.create_task(serve(settings, ready=lambda address, _operations: ready.set_result(address), stop=stop))
+            service = asyncio.create_task(
+                serve(
+                    settings,
+                    ready=lambda address, _operations: ready.set_result(address),
+                    stop=stop,
+                )
+            )
             waited_for: list[asyncio.Future[Any]] = [ready, service]
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED, timeout=_START_S)
         try:
             if service.done():
                 await service
             if not ready.done():
-                raise CommandFailed([f"the service did not start within {_START_S:.0f} s"], ExitStatus.INDETERMINATE)
+                raise CommandFailed(
+                    [f"the service did not start within {_START_S:.0f} s"], ExitStatus.INDETERMINATE
+                )
             yield ready.result(), service
         finally:
             stop.set()
@@ -124,15 +156,23 @@ async def _running_service(settings: Settings, log_file: Path) -> AsyncIterator[
 
 async def _ask(address: str, partners: Sequence[Partner]) -> list[pb.CheckEndpointResponse]:
     remote = Remote(address=address, timeout_s=_ANSWER_S)
-    requests = [pb.CheckEndpointRequest(host=partner.part.host, port=partner.port, view=pb.VIEW_FULL) for partner in partners]
+    requests = [
+        pb.CheckEndpointRequest(host=partner.part.host, port=partner.port, view=pb.VIEW_FULL)
+        for partner in partners
+    ]
     # The client blocks and the service lives on this loop, so the client runs in threads.
-    return list(await asyncio.gather(*(asyncio.to_thread(remote.check, request) for request in requests)))
+    return list(
+        await asyncio.gather(*(asyncio.to_thread(remote.check, request) for request in requests))
+    )
 
 
 def _explain_how_to_ask(screen: Console, address: str, partners: Sequence[Partner]) -> None:
     screen.print(Text("\nAll of it keeps running until Ctrl-C. Ask from another terminal:"))
     for partner in partners:
-        screen.print(Text(f"  otpc-policy check {partner.part.host}:{partner.port} --server {address}"), soft_wrap=True)
+        screen.print(
+            Text(f"  otpc-policy check {partner.part.host}:{partner.port} --server {address}"),
+            soft_wrap=True,
+        )
 
 
 def _forget_settings_of_the_environment() -> None:

@@ -13,7 +13,12 @@ from otpc_policy.policy.finding import Effect
 from otpc_policy.policy.model import Policy
 from otpc_policy.policy.registry import FindingCode, finding_codes
 
-_EFFECT_STYLES = {Effect.ADVISORY: "cyan", Effect.DENY: "bold red", Effect.INDETERMINATE: "bold yellow", Effect.OFF: "dim"}
+_EFFECT_STYLES = {
+    Effect.ADVISORY: "cyan",
+    Effect.DENY: "bold red",
+    Effect.INDETERMINATE: "bold yellow",
+    Effect.OFF: "dim",
+}
 _NEAR_MISSES = 3
 
 
@@ -29,7 +34,11 @@ def codes_view(default: Policy) -> Table:
         table.add_column(name, no_wrap=True)
     for code in sorted(finding_codes()):
         finding = finding_codes()[code]
-        table.add_row(Text(code, style="bold"), finding.severity.name.lower(), _effect_text(_effect(finding, default)))
+        table.add_row(
+            Text(code, style="bold"),
+            finding.severity.name.lower(),
+            _effect_text(_effect(finding, default)),
+        )
     return table
 
 
@@ -45,7 +54,11 @@ def explanation_view(finding: FindingCode, policies: Sequence[Policy]) -> Render
     if finding.rule_id:
         head.add_row("rule", finding.rule_id)
     head.add_row("source", Text(finding.citation))
-    parts: list[RenderableType] = [head, Padding(Text("What to do", style="bold"), (1, 0, 0, 0)), Padding(Text(finding.remediation), (0, 0, 0, 2))]
+    parts: list[RenderableType] = [
+        head,
+        Padding(Text("What to do", style="bold"), (1, 0, 0, 0)),
+        Padding(Text(finding.remediation), (0, 0, 0, 2)),
+    ]
     for cause, text in finding.causes.items():
         parts.append(Padding(Text(f"Where it is {cause}", style="bold"), (1, 0, 0, 2)))
         parts.append(Padding(Text(text), (0, 0, 0, 4)))
@@ -58,13 +71,19 @@ def explanation_view(finding: FindingCode, policies: Sequence[Policy]) -> Render
 def _effects(finding: FindingCode, policies: Sequence[Policy]) -> Text:
     if finding.effect is not None:
         return _effect_text(finding.effect).append(", whatever the policy", style="dim")
-    return Text("\n").join(_effect_text(_effect(finding, policy)).append(f" under {policy.name}", style="dim") for policy in policies)
+    return Text("\n").join(
+        _effect_text(_effect(finding, policy)).append(f" under {policy.name}", style="dim")
+        for policy in policies
+    )
 
 
 def _effect(finding: FindingCode, policy: Policy) -> Effect:
     if finding.effect is not None:
         return finding.effect
-    return next((rule.effects[finding.code] for rule in policy.rules if finding.code in rule.effects), Effect.OFF)
+    return next(
+        (rule.effects[finding.code] for rule in policy.rules if finding.code in rule.effects),
+        Effect.OFF,
+    )
 
 
 def _effect_text(effect: Effect) -> Text:

@@ -22,10 +22,14 @@ from otpc_policy.cli.render.words import (
 from otpc_policy.v1 import policy_pb2 as pb
 
 
-def observation_view(observation: pb.EndpointObservation, judged_at: Timestamp) -> Iterator[RenderableType]:
+def observation_view(
+    observation: pb.EndpointObservation, judged_at: Timestamp
+) -> Iterator[RenderableType]:
     """Yield one block for each address."""
     for address in observation.addresses:
-        yield Padding(Text.assemble("Measured at ", (one_line(address.address), "bold")), (1, 0, 0, 0))
+        yield Padding(
+            Text.assemble("Measured at ", (one_line(address.address), "bold")), (1, 0, 0, 0)
+        )
         yield Padding(_address_table(address), (0, 0, 0, 2))
         for deployment, certificates in _deployments(address.certificate_deployments):
             yield Padding(Text.assemble("Certificates ", (deployment, "bold")), (1, 0, 0, 2))
@@ -35,13 +39,17 @@ def observation_view(observation: pb.EndpointObservation, judged_at: Timestamp) 
 def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
     """Yield every connection of every address: when, what was offered, what came back, what it proves."""
     for address in observation.addresses:
-        yield Padding(Text.assemble("Connections to ", (one_line(address.address), "bold")), (1, 0, 0, 0))
+        yield Padding(
+            Text.assemble("Connections to ", (one_line(address.address), "bold")), (1, 0, 0, 0)
+        )
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, justify="right", style="dim")
         table.add_column(no_wrap=True, style="dim")
         table.add_column(overflow="fold")
         for step in address.trace:
-            began_ms, took_ms = (round(one.ToMilliseconds()) for one in (step.start_offset, step.duration))
+            began_ms, took_ms = (
+                round(one.ToMilliseconds()) for one in (step.start_offset, step.duration)
+            )
             table.add_row(f"{began_ms} ms", "for", Text(one_line(step.purpose), style="bold"))
             table.add_row("", "offered", Text(one_line(step.offered)))
             table.add_row("", "answer", Text(f"{one_line(step.answer)} (after {took_ms} ms)"))
@@ -49,7 +57,9 @@ def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
         yield Padding(table, (0, 0, 0, 2))
 
 
-def certificates_table(certificates: Iterable[pb.CertificateObservation], judged_at: Timestamp) -> Table:
+def certificates_table(
+    certificates: Iterable[pb.CertificateObservation], judged_at: Timestamp
+) -> Table:
     """Return the certificates as they were served, leaf first: subject, names, end of validity, key, pin."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -58,14 +68,24 @@ def certificates_table(certificates: Iterable[pb.CertificateObservation], judged
     for index, one in enumerate(certificates):
         position = str(index)
         if not one.HasField("not_after_time"):
-            table.add_row(position, Text("sha256", style="dim"), Text(f"{one.sha256} (cannot be decoded)"))
+            table.add_row(
+                position, Text("sha256", style="dim"), Text(f"{one.sha256} (cannot be decoded)")
+            )
             continue
-        table.add_row(position, Text("subject", style="dim"), Text(one_line(one.subject) or "(empty)", style="bold"))
+        table.add_row(
+            position,
+            Text("subject", style="dim"),
+            Text(one_line(one.subject) or "(empty)", style="bold"),
+        )
         if one.subject_alt_names:
             table.add_row("", Text("names", style="dim"), Text(comma_list(one.subject_alt_names)))
         table.add_row("", Text("issuer", style="dim"), Text(one_line(one.issuer)))
         table.add_row("", Text("valid", style="dim"), _validity(one, judged_at))
-        table.add_row("", Text("key", style="dim"), Text(f"{one_line(one.public_key)}, signed with {one_line(one.signature_algorithm)}"))
+        table.add_row(
+            "",
+            Text("key", style="dim"),
+            Text(f"{one_line(one.public_key)}, signed with {one_line(one.signature_algorithm)}"),
+        )
         table.add_row("", Text("sha256", style="dim"), Text(one.sha256))
     return table
 
@@ -90,14 +110,25 @@ def _address_table(address: pb.AddressObservation) -> Table:
         _add_deep(table, address.deep)
     for remark in address.remarks:
         table.add_row("remark", Text(one_line(remark)))
-    table.add_row("effort", f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}")
+    table.add_row(
+        "effort",
+        f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}",
+    )
     return table
 
 
 def _add_deep(table: Table, deep: pb.DeepObservation) -> None:
     """Add what only a DEEP measurement shows: dangers first, then properties, then where the two measurements disagree."""
-    for word, support, style in (("present", pb.SUPPORT_YES, "bold red"), ("unknown", pb.SUPPORT_UNKNOWN, "bold yellow"), ("absent", pb.SUPPORT_NO, "dim")):
-        names = [one_line(one.name).lower().replace("_", " ") for one in deep.vulnerabilities if one.present == support]
+    for word, support, style in (
+        ("present", pb.SUPPORT_YES, "bold red"),
+        ("unknown", pb.SUPPORT_UNKNOWN, "bold yellow"),
+        ("absent", pb.SUPPORT_NO, "dim"),
+    ):
+        names = [
+            one_line(one.name).lower().replace("_", " ")
+            for one in deep.vulnerabilities
+            if one.present == support
+        ]
         if names:
             table.add_row(word, Text(", ".join(names), style=style))
     for name, support in (
@@ -128,7 +159,11 @@ def _counted(count: int, what: str) -> str:
 def _versions(protocols: Iterable[pb.ProtocolObservation]) -> Text:
     newest_first = sorted(protocols, key=lambda one: -one.version)
     lines = []
-    for support, word in ((pb.SUPPORT_YES, "offered"), (pb.SUPPORT_NO, "refused"), (pb.SUPPORT_UNKNOWN, "unknown")):
+    for support, word in (
+        (pb.SUPPORT_YES, "offered"),
+        (pb.SUPPORT_NO, "refused"),
+        (pb.SUPPORT_UNKNOWN, "unknown"),
+    ):
         versions = [version_word(one.version) for one in newest_first if one.support == support]
         if versions:
             lines.append(_supported(f"{word}: {', '.join(versions)}", support))
@@ -138,7 +173,11 @@ def _versions(protocols: Iterable[pb.ProtocolObservation]) -> Text:
 def _suites(suites: list[pb.CipherSuiteObservation]) -> Text:
     offered = [_suite_name(one) for one in suites if one.support == pb.SUPPORT_YES]
     unknown = sum(one.support not in (pb.SUPPORT_YES, pb.SUPPORT_NO) for one in suites)
-    lines = Text("\n").join(Text(name) for name in offered) if offered else Text("no suite is proven to be accepted")
+    lines = (
+        Text("\n").join(Text(name) for name in offered)
+        if offered
+        else Text("no suite is proven to be accepted")
+    )
     if unknown:
         lines.append(f"\nunknown: {_counted(unknown, 'more suite')}", style="bold yellow")
     return lines
@@ -149,20 +188,31 @@ def _suite_name(suite: pb.CipherSuiteObservation) -> str:
     return f"{name} (handshake completed)" if suite.handshake_completed else name
 
 
-def _deployments(deployments: Iterable[pb.CertificateDeployment]) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:
+def _deployments(
+    deployments: Iterable[pb.CertificateDeployment],
+) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:
     """Yield each distinct chain once, with the versions and key types that it was served for."""
     served: dict[tuple[str, ...], tuple[list[str], tuple[pb.CertificateObservation, ...]]] = {}
     for one in deployments:
         if one.certificates:
-            names, _ = served.setdefault(tuple(each.sha256 for each in one.certificates), ([], tuple(one.certificates)))
-            names.append(f"{pb.KeyType.Name(one.key_type).removeprefix('KEY_TYPE_')} over {version_word(one.version)}")
+            names, _ = served.setdefault(
+                tuple(each.sha256 for each in one.certificates), ([], tuple(one.certificates))
+            )
+            names.append(
+                f"{pb.KeyType.Name(one.key_type).removeprefix('KEY_TYPE_')} over {version_word(one.version)}"
+            )
     for names, certificates in served.values():
         yield ", ".join(names), certificates
 
 
 def _validity(certificate: pb.CertificateObservation, judged_at: Timestamp) -> Text:
-    now, not_before, not_after = (to_datetime(one) for one in (judged_at, certificate.not_before_time, certificate.not_after_time))
-    text = Text(f"{day_words(certificate.not_before_time)} to {day_words(certificate.not_after_time)} ")
+    now, not_before, not_after = (
+        to_datetime(one)
+        for one in (judged_at, certificate.not_before_time, certificate.not_after_time)
+    )
+    text = Text(
+        f"{day_words(certificate.not_before_time)} to {day_words(certificate.not_after_time)} "
+    )
     if now < not_before:
         text.append(f"(begins in {length_words(not_before - now)})", style="bold red")
     elif now > not_after:

@@ -30,7 +30,10 @@ def policy_view(policy: pb.Policy) -> RenderableType:
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(no_wrap=True, style="dim")
     head.add_column(overflow="fold")
-    head.add_row("policy", Text(one_line(policy.name) + (" (default)" if policy.is_default else ""), style="bold"))
+    head.add_row(
+        "policy",
+        Text(one_line(policy.name) + (" (default)" if policy.is_default else ""), style="bold"),
+    )
     head.add_row("title", Text(one_line(policy.title)))
     head.add_row("source", Text(one_line(policy.source)))
     head.add_row("revision", policy.revision)
@@ -49,8 +52,15 @@ def _lifetimes(lifetimes: pb.ResultLifetimes) -> str:
     """Say how long results answer; what the policy leaves open, the settings of the service say."""
     every = {"ALLOW": lifetimes.allow, "DENY": lifetimes.deny, "INDETERMINATE": lifetimes.unknown}
     # A lifetime that is set is above zero.
-    given = [f"{word} {length_words(length)}" for word, length in every.items() if length.seconds or length.nanos]
-    return ", ".join([*given, "others as the service is set"] if 0 < len(given) < 3 else given) or "as the service is set"
+    given = [
+        f"{word} {length_words(length)}"
+        for word, length in every.items()
+        if length.seconds or length.nanos
+    ]
+    return (
+        ", ".join([*given, "others as the service is set"] if 0 < len(given) < 3 else given)
+        or "as the service is set"
+    )
 
 
 def _rule(rule: pb.PolicyRule) -> RenderableType:
@@ -59,7 +69,15 @@ def _rule(rule: pb.PolicyRule) -> RenderableType:
     codes.add_column(no_wrap=True)
     codes.add_column(overflow="fold")
     for code in rule.codes:
-        codes.add_row(effect_text(code.effect), Text(severity_word(code.severity), style="dim"), Text(one_line(code.code)))
-    lines: list[RenderableType] = [Text(one_line(rule.id), style="bold"), Text(one_line(rule.summary)), Text(one_line(rule.citation), style="dim")]
+        codes.add_row(
+            effect_text(code.effect),
+            Text(severity_word(code.severity), style="dim"),
+            Text(one_line(code.code)),
+        )
+    lines: list[RenderableType] = [
+        Text(one_line(rule.id), style="bold"),
+        Text(one_line(rule.summary)),
+        Text(one_line(rule.citation), style="dim"),
+    ]
     lines.extend(Text(one_line(parameter), style="cyan") for parameter in rule.parameters)
     return Group(lines[0], Padding(Group(*lines[1:], codes), (0, 0, 0, 2)))

@@ -53,7 +53,12 @@ def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> R
         _facts_row(head, "use until", instant_words(response.result_info.expire_time))
     parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
     if response.certificates:
-        parts.append(Padding(certificates_table(response.certificates, response.result_info.evaluation_time), (1, 0, 0, 0)))
+        parts.append(
+            Padding(
+                certificates_table(response.certificates, response.result_info.evaluation_time),
+                (1, 0, 0, 0),
+            )
+        )
     return Group(*parts)
 
 
@@ -73,11 +78,22 @@ def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
 
 def reasons(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse) -> tuple[str, ...]:
     """Return the codes behind a decision that does not permit traffic, or all codes behind one that does; each once, in order."""
-    decisive = {pb.DECISION_DENY: pb.EFFECT_DENY, pb.DECISION_INDETERMINATE: pb.EFFECT_INDETERMINATE}.get(response.decision)
-    return tuple(dict.fromkeys(finding.code for finding in response.findings if decisive is None or finding.effect == decisive))
+    decisive = {
+        pb.DECISION_DENY: pb.EFFECT_DENY,
+        pb.DECISION_INDETERMINATE: pb.EFFECT_INDETERMINATE,
+    }.get(response.decision)
+    return tuple(
+        dict.fromkeys(
+            finding.code
+            for finding in response.findings
+            if decisive is None or finding.effect == decisive
+        )
+    )
 
 
-def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, subject: str) -> Table:
+def _head(
+    response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, subject: str
+) -> Table:
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(no_wrap=True)
     head.add_column(overflow="fold")
@@ -85,18 +101,32 @@ def _head(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse, s
     if response.decision != pb.DECISION_ALLOW and response.findings:
         _facts_row(head, "why", comma_list(reasons(response)))
     policy = response.policy
-    enforcing = "" if policy.enforcing else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
-    _facts_row(head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})")
+    enforcing = (
+        ""
+        if policy.enforcing
+        else f", report-only: the rules say {decision_word(response.evaluated_decision)}"
+    )
+    _facts_row(
+        head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})"
+    )
     if response.HasField("partner"):
         partner = response.partner
-        beside = f"; its policy {partner.policy.name} judges too, and the worse verdict wins" if partner.HasField("policy") else ""
+        beside = (
+            f"; its policy {partner.policy.name} judges too, and the worse verdict wins"
+            if partner.HasField("policy")
+            else ""
+        )
         _facts_row(head, "partner", f"{partner.id}{beside}")
     return head
 
 
 def _time_rows(head: Table, times: pb.ResultInfo) -> None:
     if times.HasField("observation_time"):
-        _facts_row(head, "observed", f"{instant_words(times.observation_time)}, {source_words(times.source)}")
+        _facts_row(
+            head,
+            "observed",
+            f"{instant_words(times.observation_time)}, {source_words(times.source)}",
+        )
     if times.HasField("expire_time"):
         _facts_row(head, "use until", instant_words(times.expire_time))
 
@@ -119,7 +149,9 @@ def _told_once(findings: Sequence[pb.Finding]) -> Iterator[tuple[pb.Finding, lis
 
 def _finding_parts(finding: pb.Finding, rule_ids: Sequence[str]) -> Iterator[RenderableType]:
     effect = effect_text(finding.effect)
-    title = Text.assemble(effect, " " * max(1, _INDENT - len(effect)), (one_line(finding.code), "bold"))
+    title = Text.assemble(
+        effect, " " * max(1, _INDENT - len(effect)), (one_line(finding.code), "bold")
+    )
     title.append(f"  {severity_word(finding.severity)}", style="dim")
     if finding.address:
         title.append(f"  at {one_line(finding.address)}", style="dim")
@@ -128,7 +160,12 @@ def _finding_parts(finding: pb.Finding, rule_ids: Sequence[str]) -> Iterator[Ren
     if len(rule_ids) > 1:
         yield _indented(Text(f"rules: {comma_list(rule_ids)}", style="dim"))
     if finding.effect == pb.EFFECT_WAIVED and finding.HasField("waiver_expire_time"):
-        yield _indented(Text(f"agreed exception until {instant_words(finding.waiver_expire_time)}", style="magenta"))
+        yield _indented(
+            Text(
+                f"agreed exception until {instant_words(finding.waiver_expire_time)}",
+                style="magenta",
+            )
+        )
 
 
 def _remedy_parts(finding: pb.Finding) -> Iterator[RenderableType]:
@@ -141,7 +178,9 @@ def _remedy_parts(finding: pb.Finding) -> Iterator[RenderableType]:
         yield Verbatim("\n".join(server.lines), indent=_INDENT, style="green")
     if len(shown) < len(servers):
         more = ", ".join(server.title.rstrip(":") for server in servers[len(shown) :])
-        yield _indented(Text(f"For {more}: otpc-policy explain {one_line(finding.code)}", style="dim"))
+        yield _indented(
+            Text(f"For {more}: otpc-policy explain {one_line(finding.code)}", style="dim")
+        )
 
 
 def _indented(text: Text) -> RenderableType:

@@ -36,7 +36,9 @@ def printable(text: str) -> str:
 
     Names in certificates belong to the partner: an escape sequence or a bidirectional override in one could repaint the verdict.
     """
-    return "".join(one if one.isprintable() or one == "\n" else f"\\u{ord(one):04x}" for one in text)
+    return "".join(
+        one if one.isprintable() or one == "\n" else f"\\u{ord(one):04x}" for one in text
+    )
 
 
 def one_line(text: str) -> str:
@@ -60,7 +62,10 @@ def decision_text(decision: pb.Decision.ValueType) -> Text:
 
 def effect_text(effect: pb.Effect.ValueType) -> Text:
     """Return the effect in its colour; a policy's EFFECT_UNSPECIFIED means that it is off."""
-    return Text("off" if effect == pb.EFFECT_UNSPECIFIED else _word(pb.Effect, effect, "EFFECT_"), style=EFFECT_STYLES.get(effect, "dim"))
+    return Text(
+        "off" if effect == pb.EFFECT_UNSPECIFIED else _word(pb.Effect, effect, "EFFECT_"),
+        style=EFFECT_STYLES.get(effect, "dim"),
+    )
 
 
 def severity_word(severity: pb.Severity.ValueType) -> str:
@@ -70,13 +75,21 @@ def severity_word(severity: pb.Severity.ValueType) -> str:
 
 def support_word(support: pb.Support.ValueType) -> str:
     """Return yes, no or unknown."""
-    return "unknown" if support == pb.SUPPORT_UNSPECIFIED else _word(pb.Support, support, "SUPPORT_").lower()
+    return (
+        "unknown"
+        if support == pb.SUPPORT_UNSPECIFIED
+        else _word(pb.Support, support, "SUPPORT_").lower()
+    )
 
 
 def version_word(version: pb.TlsVersion.ValueType) -> str:
     """Return the name people use, such as "TLS 1.2"."""
     family, separator, number = _word(pb.TlsVersion, version, "TLS_VERSION_").partition("_")
-    return f"{family} {number.removesuffix('_0') if family == 'SSL' else number.replace('_', '.')}" if separator else family
+    return (
+        f"{family} {number.removesuffix('_0') if family == 'SSL' else number.replace('_', '.')}"
+        if separator
+        else family
+    )
 
 
 def enum_word(enum: type, value: int, prefix: str) -> str:
@@ -106,7 +119,9 @@ def to_datetime(instant: Timestamp) -> datetime:
 
 def length_words(length: Duration | timedelta) -> str:
     """Return a length of time in its largest fitting unit, such as "45 s", "12 min" or "3 days"."""
-    seconds = abs((length if isinstance(length, timedelta) else length.ToTimedelta()).total_seconds())
+    seconds = abs(
+        (length if isinstance(length, timedelta) else length.ToTimedelta()).total_seconds()
+    )
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):

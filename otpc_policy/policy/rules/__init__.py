@@ -2,7 +2,11 @@
 
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules.application import CLIENT_AUTH_EXPECTED, HTTPS_SERVED
-from otpc_policy.policy.rules.chain import CERTIFICATE_CHAIN, CERTIFICATE_KEY, CERTIFICATE_REVOCATION
+from otpc_policy.policy.rules.chain import (
+    CERTIFICATE_CHAIN,
+    CERTIFICATE_KEY,
+    CERTIFICATE_REVOCATION,
+)
 from otpc_policy.policy.rules.ciphers import CIPHER_INSECURE, CIPHER_OUTSIDE_SET, CIPHER_REQUIRED
 from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST
 from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED, TLS_VULNERABILITY

@@ -8,7 +8,11 @@ from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown
 
 # How much of the client is demanded; more than expected is UNEXPECTED, less is MISSING.
-_DEMAND: Mapping[ClientAuth, int] = {ClientAuth.NONE: 0, ClientAuth.REQUESTED: 1, ClientAuth.REQUIRED: 2}
+_DEMAND: Mapping[ClientAuth, int] = {
+    ClientAuth.NONE: 0,
+    ClientAuth.REQUESTED: 1,
+    ClientAuth.REQUIRED: 2,
+}
 _DESCRIBED: Mapping[ClientAuth, str] = {
     ClientAuth.NONE: "no client certificate is requested",
     ClientAuth.REQUESTED: "a client certificate is requested",
@@ -16,7 +20,9 @@ _DESCRIBED: Mapping[ClientAuth, str] = {
 }
 
 
-def judge_https_served(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_https_served(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """HTTP answers inside TLS. A server that wants a client certificate first cannot be asked, which is no fault of its."""
     for address in subject.addresses:
         if address.http is HttpService.NOT_SERVED:
@@ -31,13 +37,19 @@ def judge_https_served(subject: Subject, _parameters: Mapping[str, object], _now
                 code="HTTP_NOT_OBSERVABLE",
                 message="the server demands a client certificate before it answers, so HTTP could not be asked for",
                 addresses=(address.address,),
-                evidence=(FindingEvidence("http", "not observable without a client certificate", "HTTP/1.x or h2"),),
+                evidence=(
+                    FindingEvidence(
+                        "http", "not observable without a client certificate", "HTTP/1.x or h2"
+                    ),
+                ),
             )
         elif address.http is not HttpService.SERVED:
             yield unknown("whether HTTP answers inside TLS is not known", address.address)
 
 
-def judge_client_auth(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_client_auth(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """The server asks of the client what was agreed. Not judged without an expectation."""
     expected = subject.expected_client_auth
     if expected is None or expected not in _DEMAND:
@@ -45,7 +57,10 @@ def judge_client_auth(subject: Subject, _parameters: Mapping[str, object], _now:
     for address in subject.addresses:
         observed = address.client_auth
         if observed not in _DEMAND:
-            yield unknown(f"whether a client certificate is demanded is not known; agreed: {_DESCRIBED[expected]}", address.address)
+            yield unknown(
+                f"whether a client certificate is demanded is not known; agreed: {_DESCRIBED[expected]}",
+                address.address,
+            )
         elif observed is not expected:
             is_more = _DEMAND[observed] > _DEMAND[expected]
             yield Report(
@@ -56,5 +71,11 @@ def judge_client_auth(subject: Subject, _parameters: Mapping[str, object], _now:
             )
 
 
-HTTPS_SERVED = Rule(id="https.served", codes=("HTTPS_NOT_SERVED", "HTTP_NOT_OBSERVABLE"), judge=judge_https_served)
-CLIENT_AUTH_EXPECTED = Rule(id="client_auth.expected", codes=("CLIENT_AUTH_UNEXPECTED", "CLIENT_AUTH_MISSING"), judge=judge_client_auth)
+HTTPS_SERVED = Rule(
+    id="https.served", codes=("HTTPS_NOT_SERVED", "HTTP_NOT_OBSERVABLE"), judge=judge_https_served
+)
+CLIENT_AUTH_EXPECTED = Rule(
+    id="client_auth.expected",
+    codes=("CLIENT_AUTH_UNEXPECTED", "CLIENT_AUTH_MISSING"),
+    judge=judge_client_auth,
+)

@@ -20,7 +20,11 @@ _MAX_SUBJECT_LENGTH = 80
 
 def describe(index: int, view: CertificateView) -> str:
     """Name a certificate for people by its position in the served chain, its key and its subject."""
-    subject = view.subject if len(view.subject) <= _MAX_SUBJECT_LENGTH else view.subject[:_MAX_SUBJECT_LENGTH] + "…"
+    subject = (
+        view.subject
+        if len(view.subject) <= _MAX_SUBJECT_LENGTH
+        else view.subject[:_MAX_SUBJECT_LENGTH] + "…"
+    )
     role = "leaf certificate" if index == 0 else f"certificate {index} of the chain"
     return f"{role} ({', '.join(part for part in (view.key_name, subject) if part)})"
 
@@ -52,7 +56,9 @@ def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
     return presented.report(
         CERTIFICATE_CHAIN_TOO_COMPLEX,
         f"{what} could not be decided within the work that one chain may cost: {reason}",
-        evidence=(FindingEvidence("chain", reason, "a chain that can be judged within the budget"),),
+        evidence=(
+            FindingEvidence("chain", reason, "a chain that can be judged within the budget"),
+        ),
     )
 
 
@@ -60,7 +66,9 @@ def unreadable(presented: PresentedChain, what: str) -> Report:
     """Report that the rule cannot be judged because the leaf could not be read."""
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
-    return unknown(f"{what} is not known: the leaf certificate cannot be decoded", *presented.addresses)
+    return unknown(
+        f"{what} is not known: the leaf certificate cannot be decoded", *presented.addresses
+    )
 
 
 def beyond_leaf(presented: PresentedChain, what: str) -> Iterator[Report]:

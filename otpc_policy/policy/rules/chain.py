@@ -25,7 +25,9 @@ _WEAK_HASHES = Parameter("weak_hashes", some_of("md2", "md4", "md5", "sha1", "sh
 _UNKNOWN_HASH = "unknown"
 
 
-def judge_chain_served(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_chain_served(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """The chain is complete, in order, and every certificate in it can be decoded."""
     yield from unseen(subject)
     for presented in subject.chains:
@@ -35,23 +37,37 @@ def judge_chain_served(subject: Subject, _parameters: Mapping[str, object], _now
                 "CERTIFICATE_MALFORMED",
                 f"certificate {entry.index} of the chain cannot be decoded: {entry.reason}; DER of an X.509 certificate required",
                 index=entry.index,
-                evidence=(FindingEvidence("certificate", entry.reason, "X.509 certificate in DER"),),
+                evidence=(
+                    FindingEvidence("certificate", entry.reason, "X.509 certificate in DER"),
+                ),
             )
         if judgement.issuer_missing:
             yield presented.report(
                 "CERTIFICATE_CHAIN_INCOMPLETE",
                 "an intermediate certificate that the path needs was not served; leaf and all intermediates required",
-                evidence=(FindingEvidence("chain", f"{len(judgement.certificates)} certificates", "leaf and all intermediates"),),
+                evidence=(
+                    FindingEvidence(
+                        "chain",
+                        f"{len(judgement.certificates)} certificates",
+                        "leaf and all intermediates",
+                    ),
+                ),
             )
         if judgement.misordered:
             yield presented.report(
                 "CERTIFICATE_CHAIN_MISORDERED",
                 "the certificates are not served in the order in which each certifies the one before it, or others stand among them",
-                evidence=(FindingEvidence("chain", "other order", "leaf first, then each issuer (RFC 5246 7.4.2)"),),
+                evidence=(
+                    FindingEvidence(
+                        "chain", "other order", "leaf first, then each issuer (RFC 5246 7.4.2)"
+                    ),
+                ),
             )
 
 
-def judge_key(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_key(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """Keys on the path are strong, and so is every signature on which the path rests."""
     yield from unseen(subject)
     for presented in subject.chains:
@@ -66,7 +82,9 @@ def judge_key(subject: Subject, parameters: Mapping[str, object], _now: datetime
                 yield from _judge_signature(presented, index, view, parameters)
 
 
-def _judge_key(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]) -> Iterator[Report]:
+def _judge_key(
+    presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]
+) -> Iterator[Report]:
     if view.key_flaw:
         yield presented.report(
             "CERTIFICATE_KEY_WEAK",
@@ -74,12 +92,18 @@ def _judge_key(presented: PresentedChain, index: int, view: CertificateView, par
             index=index,
             evidence=(FindingEvidence("public_key", view.key_name, view.key_flaw),),
         )
-    minima = {KeyType.RSA: _RSA_MINIMUM_BITS.of(parameters), KeyType.ECDSA: _EC_MINIMUM_BITS.of(parameters)}
+    minima = {
+        KeyType.RSA: _RSA_MINIMUM_BITS.of(parameters),
+        KeyType.ECDSA: _EC_MINIMUM_BITS.of(parameters),
+    }
     minimum = minima.get(view.key_type, 0)
     if view.key_type.value in _REFUSED_KEY_TYPES.of(parameters):
         required = f"{view.key_type.value} is not accepted"
     elif view.key_type is KeyType.OTHER:
-        yield unknown(f"the strength of the key of the {describe(index, view)} is not known: its type is not", *presented.addresses)
+        yield unknown(
+            f"the strength of the key of the {describe(index, view)} is not known: its type is not",
+            *presented.addresses,
+        )
         return
     elif view.key_bits < minimum:
         required = f"{minimum} bits required"
@@ -94,7 +118,9 @@ def _judge_key(presented: PresentedChain, index: int, view: CertificateView, par
     )
 
 
-def _judge_signature(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]) -> Iterator[Report]:
+def _judge_signature(
+    presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]
+) -> Iterator[Report]:
     if view.signature_hash == _UNKNOWN_HASH:
         message = f"the strength of the signature on the {describe(index, view)} is not known: its algorithm is {view.signature_algorithm}"
         yield unknown(message, *presented.addresses)
@@ -103,11 +129,17 @@ def _judge_signature(presented: PresentedChain, index: int, view: CertificateVie
             "CERTIFICATE_SIGNATURE_WEAK",
             f"the signature on the {describe(index, view)} uses {view.signature_hash.upper()} ({view.signature_algorithm}); SHA-256 or better required",
             index=index,
-            evidence=(FindingEvidence("signature_algorithm", view.signature_algorithm, "SHA-256 or better"),),
+            evidence=(
+                FindingEvidence(
+                    "signature_algorithm", view.signature_algorithm, "SHA-256 or better"
+                ),
+            ),
         )
 
 
-def judge_revocation(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_revocation(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """The stapled OCSP response does not say revoked, and is there where the certificate promises it.
 
     Without that promise an absent or useless staple is no finding: it proves as much as none at all. A chain that does not
@@ -122,18 +154,28 @@ def judge_revocation(subject: Subject, _parameters: Mapping[str, object], _now: 
                 "CERTIFICATE_REVOKED",
                 f"the stapled OCSP response says that the leaf certificate is revoked: {judgement.staple_detail}",
                 index=0,
-                evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
+                evidence=(
+                    FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),
+                ),
             )
         elif judgement.staple is StapleStatus.UNDECIDED:
-            yield undecided(presented, "what the stapled OCSP response proves", judgement.staple_detail)
+            yield undecided(
+                presented, "what the stapled OCSP response proves", judgement.staple_detail
+            )
         elif leaf is None or judgement.leaf_unread:
             yield unreadable(presented, "whether a stapled OCSP response is due")
-        elif leaf.must_staple and presented.staple_observed and judgement.staple is not StapleStatus.GOOD:
+        elif (
+            leaf.must_staple
+            and presented.staple_observed
+            and judgement.staple is not StapleStatus.GOOD
+        ):
             yield presented.report(
                 "CERTIFICATE_STAPLE_MISSING",
                 f"the leaf certificate demands a stapled OCSP response (must-staple), but there is none that proves anything: {judgement.staple_detail}",
                 index=0,
-                evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
+                evidence=(
+                    FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),
+                ),
             )
 
 
@@ -148,4 +190,8 @@ CERTIFICATE_KEY = Rule(
     parameters=(_RSA_MINIMUM_BITS, _EC_MINIMUM_BITS, _REFUSED_KEY_TYPES, _WEAK_HASHES),
     judge=judge_key,
 )
-CERTIFICATE_REVOCATION = Rule(id="certificate.revocation", codes=("CERTIFICATE_REVOKED", "CERTIFICATE_STAPLE_MISSING"), judge=judge_revocation)
+CERTIFICATE_REVOCATION = Rule(
+    id="certificate.revocation",
+    codes=("CERTIFICATE_REVOKED", "CERTIFICATE_STAPLE_MISSING"),
+    judge=judge_revocation,
+)

@@ -17,12 +17,23 @@ _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
 # TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Others that negotiate TLS 1.3 (SM4, integrity only) are not meant.
 _TLS13_STANDARD = range(0x1301, 0x1306)
-_TLS13_EFFECTS: Mapping[str, Effect] = {"permit": Effect.OFF, "advise": Effect.ADVISORY, "deny": Effect.DENY}
+_TLS13_EFFECTS: Mapping[str, Effect] = {
+    "permit": Effect.OFF,
+    "advise": Effect.ADVISORY,
+    "deny": Effect.DENY,
+}
 # What a suite of the kind leaves out.
-_LACKS: Mapping[str, str] = {"null": "no encryption", "anonymous": "no authentication", "export": "export-grade keys", "integrity_only": "no encryption"}
+_LACKS: Mapping[str, str] = {
+    "null": "no encryption",
+    "anonymous": "no authentication",
+    "export": "export-grade keys",
+    "integrity_only": "no encryption",
+}
 
 
-def judge_required(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_required(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """A handshake with one of the suites was completed over TLS 1.2, the only version that has them (RFC 5289, RFC 7905)."""
     names = _REQUIRED_SUITES.of(parameters)
     code_points = _code_points(names)
@@ -41,32 +52,59 @@ def judge_required(subject: Subject, parameters: Mapping[str, object], _now: dat
             message = f"the server chose {_named(chosen)}, but no handshake with it was completed, which would prove that it works; {required}"
             yield unknown(message, address.address)
         elif open_ := [fact for fact in wanted if fact.support is Support.UNKNOWN]:
-            yield unknown(f"whether the server accepts {_named(open_)} is not known; {required}", address.address)
+            yield unknown(
+                f"whether the server accepts {_named(open_)} is not known; {required}",
+                address.address,
+            )
         elif not any(fact.support is Support.YES for fact in facts):
-            yield unknown(f"which cipher suites the server accepts over TLS 1.2 is not known; {required}", address.address)
+            yield unknown(
+                f"which cipher suites the server accepts over TLS 1.2 is not known; {required}",
+                address.address,
+            )
         else:
             accepted = _names(fact for fact in facts if fact.support is Support.YES)
-            yield _none_required(address, f"over TLS 1.2 the server accepts only {listed(accepted)}", accepted, required, names)
+            yield _none_required(
+                address,
+                f"over TLS 1.2 the server accepts only {listed(accepted)}",
+                accepted,
+                required,
+                names,
+            )
 
 
-def judge_outside_set(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_outside_set(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """No suite outside the set is accepted, over any version. What is not known about any suite is not known here."""
     names = _LISTED_SUITES.of(parameters)
     code_points = _code_points(names)
     tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
     for address in subject.addresses:
-        accepted = [fact for fact in address.cipher_suites if fact.support is Support.YES and fact.code_point not in code_points]
+        accepted = [
+            fact
+            for fact in address.cipher_suites
+            if fact.support is Support.YES and fact.code_point not in code_points
+        ]
         others = [fact for fact in accepted if fact.code_point not in _TLS13_STANDARD]
         if others:
             yield _not_listed(address, others, names, None)
         if tls13_effect is not Effect.OFF and len(accepted) > len(others):
-            yield _not_listed(address, [fact for fact in accepted if fact.code_point in _TLS13_STANDARD], names, tls13_effect)
+            yield _not_listed(
+                address,
+                [fact for fact in accepted if fact.code_point in _TLS13_STANDARD],
+                names,
+                tls13_effect,
+            )
         yield from _unseen(address)
         if open_ := [fact for fact in address.cipher_suites if fact.support is Support.UNKNOWN]:
-            yield unknown(f"whether the server accepts {_listed_suites(open_)} is not known", address.address)
+            yield unknown(
+                f"whether the server accepts {_listed_suites(open_)} is not known", address.address
+            )
 
 
-def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_insecure(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """No suite that gives no transport security is accepted, over any version."""
     kinds = _KINDS.of(parameters)
     for address in subject.addresses:
@@ -75,7 +113,11 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
         # Nearly all facts are refusals.
         for fact in (one for one in address.cipher_suites if one.support is not Support.NO):
             suite = suite_by_code_point(fact.code_point)
-            lacks = "" if suite is None else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
+            lacks = (
+                ""
+                if suite is None
+                else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
+            )
             if fact.support is Support.YES and lacks:
                 insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
             elif (fact.support is Support.UNKNOWN and lacks) or suite is None:
@@ -85,12 +127,18 @@ def judge_insecure(subject: Subject, parameters: Mapping[str, object], _now: dat
                 code="CIPHER_SUITE_INSECURE",
                 message=f"the server accepts {listed(insecure[one] for one in sorted(insecure))}; suites with encryption and authentication required",
                 addresses=(address.address,),
-                evidence=tuple(FindingEvidence("cipher_suite", insecure[one], "refused") for one in sorted(insecure)),
+                evidence=tuple(
+                    FindingEvidence("cipher_suite", insecure[one], "refused")
+                    for one in sorted(insecure)
+                ),
                 about=tuple(_name(one) for one in sorted(insecure)),
             )
         yield from _unseen(address)
         if open_:
-            yield unknown(f"whether the server accepts a suite without security is not known: {_listed_suites(open_)}", address.address)
+            yield unknown(
+                f"whether the server accepts a suite without security is not known: {_listed_suites(open_)}",
+                address.address,
+            )
 
 
 def _unseen(address: AddressFacts) -> Iterator[Report]:
@@ -99,10 +147,14 @@ def _unseen(address: AddressFacts) -> Iterator[Report]:
     unseen = [
         version.label
         for version in TlsVersion
-        if (support := address.version(version).support) is Support.UNKNOWN or (support is Support.YES and version not in accepting)
+        if (support := address.version(version).support) is Support.UNKNOWN
+        or (support is Support.YES and version not in accepting)
     ]
     if unseen:
-        yield unknown(f"which cipher suites the server accepts over {listed(unseen)} is not known", address.address)
+        yield unknown(
+            f"which cipher suites the server accepts over {listed(unseen)} is not known",
+            address.address,
+        )
 
 
 def _without_tls12(address: AddressFacts) -> str:
@@ -111,19 +163,36 @@ def _without_tls12(address: AddressFacts) -> str:
     return "TLS 1.2 is not offered"
 
 
-def _none_required(address: AddressFacts, observed: str, accepted: tuple[str, ...], required: str, names: tuple[str, ...]) -> Report:
+def _none_required(
+    address: AddressFacts,
+    observed: str,
+    accepted: tuple[str, ...],
+    required: str,
+    names: tuple[str, ...],
+) -> Report:
     """accepted: what the server takes in place of the required suites; empty where TLS 1.2 is not offered, and a waiver must name the versions that are."""
-    others = tuple(version.label for version in TlsVersion if address.version(version).support is Support.YES)
+    others = tuple(
+        version.label for version in TlsVersion if address.version(version).support is Support.YES
+    )
     return Report(
         code="CIPHER_SUITE_NONE_REQUIRED",
         message=f"{observed}; {required}",
         addresses=(address.address,),
-        evidence=(FindingEvidence("cipher_suite", listed(accepted) or "TLS 1.2 not offered", listed(names)),),
+        evidence=(
+            FindingEvidence(
+                "cipher_suite", listed(accepted) or "TLS 1.2 not offered", listed(names)
+            ),
+        ),
         about=accepted or others or ("no version",),
     )
 
 
-def _not_listed(address: AddressFacts, facts: Sequence[CipherSuiteFact], names: tuple[str, ...], effect: Effect | None) -> Report:
+def _not_listed(
+    address: AddressFacts,
+    facts: Sequence[CipherSuiteFact],
+    names: tuple[str, ...],
+    effect: Effect | None,
+) -> Report:
     described = _described(facts)
     return Report(
         code="CIPHER_SUITE_NOT_LISTED",
@@ -140,7 +209,10 @@ def _described(facts: Iterable[CipherSuiteFact]) -> list[str]:
     versions: dict[int, list[TlsVersion]] = {}
     for fact in facts:
         versions.setdefault(fact.code_point, []).append(fact.version)
-    return [f"{_name(code_point)} ({listed(version.label for version in sorted(versions[code_point]))})" for code_point in sorted(versions)]
+    return [
+        f"{_name(code_point)} ({listed(version.label for version in sorted(versions[code_point]))})"
+        for code_point in sorted(versions)
+    ]
 
 
 def _listed_suites(facts: Iterable[CipherSuiteFact]) -> str:
@@ -163,7 +235,12 @@ def _name(code_point: int) -> str:
 
 
 def _is_kind(suite: CipherSuite, kind: str) -> bool:
-    return {"null": suite.is_null, "anonymous": suite.is_anonymous, "export": suite.is_export, "integrity_only": suite.is_integrity_only}[kind]
+    return {
+        "null": suite.is_null,
+        "anonymous": suite.is_anonymous,
+        "export": suite.is_export,
+        "integrity_only": suite.is_integrity_only,
+    }[kind]
 
 
 @lru_cache(maxsize=64)
@@ -171,6 +248,21 @@ def _code_points(names: tuple[str, ...]) -> frozenset[int]:
     return frozenset(suite.code_point for suite in map(suite_by_name, names) if suite)
 
 
-CIPHER_REQUIRED = Rule(id="cipher.required", codes=("CIPHER_SUITE_NONE_REQUIRED",), parameters=(_REQUIRED_SUITES,), judge=judge_required)
-CIPHER_OUTSIDE_SET = Rule(id="cipher.outside_set", codes=("CIPHER_SUITE_NOT_LISTED",), parameters=(_LISTED_SUITES, _TLS13_SUITES), judge=judge_outside_set)
-CIPHER_INSECURE = Rule(id="cipher.insecure", codes=("CIPHER_SUITE_INSECURE",), parameters=(_KINDS,), judge=judge_insecure)
+CIPHER_REQUIRED = Rule(
+    id="cipher.required",
+    codes=("CIPHER_SUITE_NONE_REQUIRED",),
+    parameters=(_REQUIRED_SUITES,),
+    judge=judge_required,
+)
+CIPHER_OUTSIDE_SET = Rule(
+    id="cipher.outside_set",
+    codes=("CIPHER_SUITE_NOT_LISTED",),
+    parameters=(_LISTED_SUITES, _TLS13_SUITES),
+    judge=judge_outside_set,
+)
+CIPHER_INSECURE = Rule(
+    id="cipher.insecure",
+    codes=("CIPHER_SUITE_INSECURE",),
+    parameters=(_KINDS,),
+    judge=judge_insecure,
+)

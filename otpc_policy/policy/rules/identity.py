@@ -19,7 +19,9 @@ from otpc_policy.policy.rules.validity import is_valid_at
 _MAX_NAMES = 8
 
 
-def judge_name(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_name(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """The leaf is for the server name (RFC 9525); by its common name only where it has no subjectAltName at all."""
     yield from unseen(subject)
     for presented in subject.chains:
@@ -31,12 +33,22 @@ def judge_name(subject: Subject, _parameters: Mapping[str, object], _now: dateti
                     "CERTIFICATE_NAME_FROM_COMMON_NAME",
                     f"the name {subject.server_name} is only in the common name; a subjectAltName is recommended, clients ignore the common name",
                     index=0,
-                    evidence=(FindingEvidence("name", "common name", f"subjectAltName {subject.server_name}"),),
+                    evidence=(
+                        FindingEvidence(
+                            "name", "common name", f"subjectAltName {subject.server_name}"
+                        ),
+                    ),
                 )
             case NameMatch.NOT_CHECKED:
-                yield presented.report("CERTIFICATE_NAME_NOT_CHECKED", "no server name was given, so the name of the certificate was not checked", index=0)
+                yield presented.report(
+                    "CERTIFICATE_NAME_NOT_CHECKED",
+                    "no server name was given, so the name of the certificate was not checked",
+                    index=0,
+                )
             case NameMatch.UNDECIDED:
-                yield unreadable(presented, f"whether the leaf certificate is for {subject.server_name}")
+                yield unreadable(
+                    presented, f"whether the leaf certificate is for {subject.server_name}"
+                )
             case _:
                 yield _mismatch(presented, subject.server_name)
 
@@ -44,7 +56,12 @@ def judge_name(subject: Subject, _parameters: Mapping[str, object], _now: dateti
 def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
     leaf = presented.judgement.leaf
     names = () if leaf is None else leaf.subject_alt_names or leaf.common_names
-    observed = listed(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "") if names else "no usable name"
+    observed = (
+        listed(names[:_MAX_NAMES])
+        + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
+        if names
+        else "no usable name"
+    )
     return presented.report(
         "CERTIFICATE_NAME_MISMATCH",
         f"the leaf certificate is for {observed}; {server_name} required",
@@ -53,7 +70,9 @@ def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
     )
 
 
-def judge_trust(subject: Subject, _parameters: Mapping[str, object], now: datetime) -> Iterator[Report]:
+def judge_trust(
+    subject: Subject, _parameters: Mapping[str, object], now: datetime
+) -> Iterator[Report]:
     """A root of Mozilla's program, or an anchor or pin configured for this host, vouches for the leaf.
 
     A path that only dates break is left to certificate.validity, but only if a served certificate shows such a date.
@@ -70,14 +89,22 @@ def judge_trust(subject: Subject, _parameters: Mapping[str, object], now: dateti
                 what = f"whether the {_leaf(presented)} chains to a trusted anchor"
                 yield undecided(presented, what, judgement.trust_failure)
             case _:
-                if judgement.trusted_if_valid and not all(is_valid_at(view, now) for _, view in on_path(judgement)):
+                if judgement.trusted_if_valid and not all(
+                    is_valid_at(view, now) for _, view in on_path(judgement)
+                ):
                     continue
                 yield presented.report(
                     "CERTIFICATE_UNTRUSTED",
                     f"nothing vouches for the {_leaf(presented)}: {judgement.trust_failure or 'no path leads to a trusted root'};"
                     " a path to a Mozilla root, or an anchor or pin configured for this host, required",
                     index=0,
-                    evidence=(FindingEvidence("trust", judgement.trust_failure, "Mozilla root, or anchor or pin for this host"),),
+                    evidence=(
+                        FindingEvidence(
+                            "trust",
+                            judgement.trust_failure,
+                            "Mozilla root, or anchor or pin for this host",
+                        ),
+                    ),
                 )
 
 
@@ -102,5 +129,13 @@ def _trusted_by_partner_anchor(presented: PresentedChain) -> Report:
     )
 
 
-CERTIFICATE_NAME = Rule(id="certificate.name", codes=("CERTIFICATE_NAME_MISMATCH", "CERTIFICATE_NAME_FROM_COMMON_NAME"), judge=judge_name)
-CERTIFICATE_TRUST = Rule(id="certificate.trust", codes=("CERTIFICATE_UNTRUSTED", "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"), judge=judge_trust)
+CERTIFICATE_NAME = Rule(
+    id="certificate.name",
+    codes=("CERTIFICATE_NAME_MISMATCH", "CERTIFICATE_NAME_FROM_COMMON_NAME"),
+    judge=judge_name,
+)
+CERTIFICATE_TRUST = Rule(
+    id="certificate.trust",
+    codes=("CERTIFICATE_UNTRUSTED", "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"),
+    judge=judge_trust,
+)

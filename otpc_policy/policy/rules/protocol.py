@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService, TlsVersion, Vulnerability
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    Support,
+    TlsService,
+    TlsVersion,
+    Vulnerability,
+)
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, version_labels, vulnerabilities
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown
@@ -20,7 +27,9 @@ _SIGNS: Mapping[Vulnerability, str] = {
 }
 
 
-def judge_tls_served(subject: Subject, _parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_tls_served(
+    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """The port speaks TLS."""
     for address in subject.addresses:
         if address.tls is TlsService.PLAINTEXT_HTTP:
@@ -31,10 +40,14 @@ def judge_tls_served(subject: Subject, _parameters: Mapping[str, object], _now: 
                 evidence=(FindingEvidence("service", "plain-text HTTP", "TLS"),),
             )
         elif address.tls is not TlsService.SERVED:
-            yield unknown("whether the port speaks TLS is not known: no answer proves it", address.address)
+            yield unknown(
+                "whether the port speaks TLS is not known: no answer proves it", address.address
+            )
 
 
-def judge_minimum_version(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_minimum_version(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """One of the permitted versions is offered, and all others are proven to be refused."""
     labels = _PERMITTED_VERSIONS.of(parameters)
     required = " or ".join(labels)
@@ -48,16 +61,25 @@ def judge_minimum_version(subject: Subject, parameters: Mapping[str, object], _n
                     code="TLS_VERSION_BELOW_MINIMUM",
                     message=f"{version.label} is offered; only {required} permitted",
                     addresses=(address.address,),
-                    evidence=(FindingEvidence("version", version.label, f"{version.label} refused"),),
+                    evidence=(
+                        FindingEvidence("version", version.label, f"{version.label} refused"),
+                    ),
                     about=(version.label,),
                 )
             else:
-                yield unknown(f"whether {version.label} is offered is not known; proof that it is refused required", address.address)
+                yield unknown(
+                    f"whether {version.label} is offered is not known; proof that it is refused required",
+                    address.address,
+                )
         yield from _permitted_version_offered(address, labels, required)
 
 
-def _permitted_version_offered(address: AddressFacts, labels: tuple[str, ...], required: str) -> Iterator[Report]:
-    supports = {address.version(version).support for version in TlsVersion if version.label in labels}
+def _permitted_version_offered(
+    address: AddressFacts, labels: tuple[str, ...], required: str
+) -> Iterator[Report]:
+    supports = {
+        address.version(version).support for version in TlsVersion if version.label in labels
+    }
     if Support.YES in supports:
         return
     if Support.UNKNOWN in supports:
@@ -73,7 +95,9 @@ def _permitted_version_offered(address: AddressFacts, labels: tuple[str, ...], r
         )
 
 
-def judge_vulnerability(subject: Subject, parameters: Mapping[str, object], _now: datetime) -> Iterator[Report]:
+def judge_vulnerability(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
     """None of the vulnerabilities is present. Only a DEEP measurement can tell; others are not judged."""
     if subject.depth is not Depth.DEEP:
         return
@@ -89,9 +113,22 @@ def judge_vulnerability(subject: Subject, parameters: Mapping[str, object], _now
                     evidence=(FindingEvidence("vulnerability", vulnerability.value, "absent"),),
                 )
             elif support is not Support.NO:
-                yield unknown(f"whether the server has {vulnerability.value} is not known; proof of absence required", address.address)
+                yield unknown(
+                    f"whether the server has {vulnerability.value} is not known; proof of absence required",
+                    address.address,
+                )
 
 
 TLS_SERVED = Rule(id="tls.served", codes=("TLS_NOT_SERVED",), judge=judge_tls_served)
-TLS_MINIMUM_VERSION = Rule(id="tls.minimum_version", codes=("TLS_VERSION_BELOW_MINIMUM",), parameters=(_PERMITTED_VERSIONS,), judge=judge_minimum_version)
-TLS_VULNERABILITY = Rule(id="tls.vulnerability", codes=("TLS_VULNERABLE",), parameters=(_VULNERABILITIES,), judge=judge_vulnerability)
+TLS_MINIMUM_VERSION = Rule(
+    id="tls.minimum_version",
+    codes=("TLS_VERSION_BELOW_MINIMUM",),
+    parameters=(_PERMITTED_VERSIONS,),
+    judge=judge_minimum_version,
+)
+TLS_VULNERABILITY = Rule(
+    id="tls.vulnerability",
+    codes=("TLS_VULNERABLE",),
+    parameters=(_VULNERABILITIES,),
+    judge=judge_vulnerability,
+)

@@ -22,7 +22,9 @@ _SECOND = timedelta(seconds=1)
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 
 
-def judge_validity(subject: Subject, parameters: Mapping[str, object], now: datetime) -> Iterator[Report]:
+def judge_validity(
+    subject: Subject, parameters: Mapping[str, object], now: datetime
+) -> Iterator[Report]:
     """Every certificate on the path is valid now, and not about to expire."""
     yield from unseen(subject)
     for presented in subject.chains:
@@ -33,21 +35,39 @@ def judge_validity(subject: Subject, parameters: Mapping[str, object], now: date
             yield from _judge_one(presented, index, view, parameters, now)
 
 
-def _judge_one(presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object], now: datetime) -> Iterator[Report]:
+def _judge_one(
+    presented: PresentedChain,
+    index: int,
+    view: CertificateView,
+    parameters: Mapping[str, object],
+    now: datetime,
+) -> Iterator[Report]:
     soon = expires_soon_from(view, parameters)
     if now < view.not_before:
         message = f"the {describe(index, view)} is not valid before {instant(view.not_before)}; validity required now"
-        yield presented.report("CERTIFICATE_NOT_YET_VALID", message, index=index, evidence=_dates(view, now))
+        yield presented.report(
+            "CERTIFICATE_NOT_YET_VALID", message, index=index, evidence=_dates(view, now)
+        )
     if not is_unexpired_at(view, now):
         message = f"the {describe(index, view)} expired at {instant(view.not_after)}; validity required now"
-        yield presented.report("CERTIFICATE_EXPIRED", message, index=index, evidence=_dates(view, now))
+        yield presented.report(
+            "CERTIFICATE_EXPIRED", message, index=index, evidence=_dates(view, now)
+        )
     elif now >= soon:
         message = f"the {describe(index, view)} expires at {instant(view.not_after)}; renewal was due from {instant(soon)}"
-        yield presented.report("CERTIFICATE_EXPIRES_SOON", message, index=index, evidence=_dates(view, now))
+        yield presented.report(
+            "CERTIFICATE_EXPIRES_SOON", message, index=index, evidence=_dates(view, now)
+        )
 
 
 def _dates(view: CertificateView, now: datetime) -> tuple[FindingEvidence, ...]:
-    return (FindingEvidence("validity", f"{instant(view.not_before)} to {instant(view.not_after)}", f"valid at {instant(now)}"),)
+    return (
+        FindingEvidence(
+            "validity",
+            f"{instant(view.not_before)} to {instant(view.not_after)}",
+            f"valid at {instant(now)}",
+        ),
+    )
 
 
 def is_unexpired_at(view: CertificateView, now: datetime) -> bool:
@@ -64,10 +84,15 @@ def expires_soon_from(view: CertificateView, parameters: Mapping[str, object]) -
     """Return when the warning begins: the smaller of the days and the share of the lifetime before notAfter."""
     part = _EXPIRES_SOON_SHARE.of(parameters)
     lifetime = view.not_after - view.not_before
-    return view.not_after - min(timedelta(days=_EXPIRES_SOON_DAYS.of(parameters)), lifetime * part.numerator / part.denominator)
+    return view.not_after - min(
+        timedelta(days=_EXPIRES_SOON_DAYS.of(parameters)),
+        lifetime * part.numerator / part.denominator,
+    )
 
 
-def validity_instants(view: CertificateView, parameters: Mapping[str, object]) -> Iterator[datetime]:
+def validity_instants(
+    view: CertificateView, parameters: Mapping[str, object]
+) -> Iterator[datetime]:
     """Yield when what this rule says of a certificate changes.
 
     notAfter stands beside the second after it, at which the certificate is expired: whoever keeps a verdict until

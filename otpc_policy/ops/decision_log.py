@@ -1,0 +1,93 @@
+"""The record of decisions: one JSON line for each, written by a thread of its own, so that a slow reader of the log delays no answer."""
+
+import asyncio
+import json
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+# Lines are handed over in batches: waking a thread for each would cost more than the answer itself.
+_HAND_OVER_AFTER_S = 0.1
+_LINES_PER_BATCH = 1000
+# At most this many batches wait for a slow reader (about 50 MB); then whole batches are dropped, and counted.
+_WAITING_BATCHES = 64
+_CLOSE_WAIT_S = 2.0
+
+
+def constant_fields(fields: Mapping[str, object]) -> str:
+    """Return fields as the inside of a JSON object, to be kept and used for many lines. fields: not empty."""
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+
+
+class DecisionLog:
+    """Writes decisions. write: gets whole lines, on a thread of this log, and may block.
+
+    Call record on the event loop only. Lines of the last tenth of a second are lost if the process is killed.
+    """
+
+    def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
+        self._write = write
+        self._lines: list[str] = []
+        self._hand_over: asyncio.TimerHandle | None = None
+        self._batches: queue.Queue[str | None] = queue.Queue(_WAITING_BATCHES)
+        self._writer: threading.Thread | None = None
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Decisions that are in no log, because its reader was too slow."""
+        return self._dropped
+
+    def record(
+        self, *, at: datetime, rpc: str, check_id: str, request_id: str, source: str, constant: str
+    ) -> None:
+        """Take one decision. at: UTC. rpc, source: names from closed lists. check_id, request_id: safe characters only. constant: from constant_fields."""
+        self._lines.append(
+            f'{{"time":"{at.isoformat()}","level":"info","event":"decision","rpc":"{rpc}",'
+            f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",{constant}}}\n'
+        )
+        if len(self._lines) >= _LINES_PER_BATCH:
+            self._hand_over_lines()
+        elif self._hand_over is None:
+            self._hand_over = asyncio.get_running_loop().call_later(
+                _HAND_OVER_AFTER_S, self._hand_over_lines
+            )
+
+    def close(self) -> None:
+        """Write what is left, waiting two seconds at most. The log can be used again afterwards."""
+        self._hand_over_lines()
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        try:
+            self._batches.put(None, timeout=_CLOSE_WAIT_S)
+        except queue.Full:
+            return
+        writer.join(_CLOSE_WAIT_S)
+
+    def _hand_over_lines(self) -> None:
+        if self._hand_over is not None:
+            self._hand_over.cancel()
+            self._hand_over = None
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        if self._writer is None:
+            self._writer = threading.Thread(
+                target=self._write_batches, name="decision-log", daemon=True
+            )
+            self._writer.start()
+        try:
+            self._batches.put_nowait("".join(lines))
+        except queue.Full:
+            self._dropped += len(lines)
+
+    def _write_batches(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                self._write(batch)
+            except OSError:
+                # The reader has gone. Decisions must go on without it.
+                self._dropped += batch.count("\n")

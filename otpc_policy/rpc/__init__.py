@@ -1,0 +1,1 @@
+"""The gRPC edge: servicers, conversion, interceptors and the table of statuses. No rules."""

@@ -1,0 +1,35 @@
+"""Proto to values and back. Pure: nothing here waits, logs or does IO."""
+
+from otpc_policy.rpc.convert.policies import policy_message
+from otpc_policy.rpc.convert.requests import (
+    ParsedCheck,
+    ParsedValidation,
+    parse_batch_request,
+    parse_check_request,
+    parse_page_size,
+    parse_validate_request,
+    read_check_request,
+    undecodable,
+)
+from otpc_policy.rpc.convert.responses import (
+    check_response,
+    shared_part,
+    validate_response,
+    write_own_part,
+)
+
+__all__ = [
+    "ParsedCheck",
+    "ParsedValidation",
+    "check_response",
+    "parse_batch_request",
+    "parse_check_request",
+    "parse_page_size",
+    "parse_validate_request",
+    "policy_message",
+    "read_check_request",
+    "shared_part",
+    "undecodable",
+    "validate_response",
+    "write_own_part",
+]

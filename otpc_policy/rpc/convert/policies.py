@@ -1,0 +1,75 @@
+"""Policies as callers see them."""
+
+import json
+
+from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
+from otpc_policy.rpc.convert.times import to_duration
+from otpc_policy.rpc.convert.vocabulary import EFFECTS, SEVERITIES
+from otpc_policy.v1 import policy_pb2 as pb
+
+
+def policy_message(policy: Policy, *, is_default: bool, with_document: bool = False) -> pb.Policy:
+    """Return the policy, its rules in the order of evaluation.
+
+    with_document: include the effective document, as GetPolicy does.
+    """
+    return pb.Policy(
+        name=policy.name,
+        revision=policy.revision,
+        title=policy.title,
+        source=policy.source,
+        enforcing=policy.enforcing,
+        rules=map(_rule, policy.rules),
+        is_default=is_default,
+        extends=policy.extends,
+        lifetimes=_lifetimes(policy.lifetimes),
+        effective_document=policy.document if with_document else "",
+    )
+
+
+def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
+    """Return how a response identifies the policy that was applied."""
+    return pb.AppliedPolicy(name=policy.name, revision=policy.revision, enforcing=policy.enforcing)
+
+
+def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
+    allow, deny, unknown = (
+        None if lifetime is None else to_duration(lifetime)
+        for lifetime in (lifetimes.allow, lifetimes.deny, lifetimes.unknown)
+    )
+    return pb.ResultLifetimes(allow=allow, deny=deny, unknown=unknown)
+
+
+def applied_partner_message(
+    partner_id: str, partner_policy: Policy | None
+) -> pb.AppliedPartner | None:
+    """Return how a response identifies the partner; None if the endpoint has no partner entry."""
+    if not partner_id:
+        return None
+    return pb.AppliedPartner(
+        id=partner_id,
+        policy=None if partner_policy is None else applied_policy_message(partner_policy),
+    )
+
+
+def _rule(rule: RuleSettings) -> pb.PolicyRule:
+    return pb.PolicyRule(
+        id=rule.id,
+        summary=rule.summary,
+        citation=rule.citation,
+        codes=(
+            pb.PolicyRuleCode(
+                code=code, effect=EFFECTS[effect], severity=SEVERITIES[rule.severities[code]]
+            )
+            for code, effect in rule.effects.items()
+        ),
+        parameters=(f"{name} = {_toml(value)}" for name, value in sorted(rule.parameters.items())),
+    )
+
+
+def _toml(value: object) -> str:
+    """Return a parameter as TOML on one line.
+
+    Numbers, strings and lists of strings are written the same in JSON.
+    """
+    return json.dumps(value if isinstance(value, int | float | tuple) else str(value))

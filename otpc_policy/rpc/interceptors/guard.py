@@ -1,0 +1,170 @@
+"""The outermost frame of every call: request id, metrics, access log, and the table of statuses.
+
+One interceptor, because each costs every call. No exception leaves it but gRPC's own: gRPC would
+send the text of any other to the caller.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import grpc
+import structlog
+
+from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
+from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
+from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
+from otpc_policy.rpc.status import (
+    DETAILS_KEY,
+    MethodUnknown,
+    code_of,
+    is_expected,
+    status_of,
+)
+
+log = structlog.get_logger("otpc_policy.rpc")
+
+UNKNOWN_METHOD = ("unknown", "unknown")
+"""Service and method under which every call to a method that does not exist is counted."""
+
+
+class RpcCounters(Protocol):
+    """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
+
+    def rpc_started(self, service: str, method: str) -> None: ...
+    def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
+
+
+# Generic in the stubs only.
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Observes and guards every call. log_calls: write one access line for each call."""
+
+    def __init__(
+        self,
+        counters: RpcCounters,
+        *,
+        log_calls: bool = False,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._counters = counters
+        self._log_calls = log_calls
+        self._monotonic = monotonic
+        self._calls = CallsInFlight()
+        self._guarded: dict[str, Handler] = {}
+        self._unknown = grpc.stream_stream_rpc_method_handler(
+            self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True)
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Unary calls being answered."""
+        return self._calls.count
+
+    async def wait_until_quiet(self, quiet_s: float) -> None:
+        """Return when no unary call has begun or ended for quiet_s."""
+        await self._calls.wait_until_quiet(quiet_s)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Return the guarded handler of a method; it is built once."""
+        method = handler_call_details.method
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return self._unknown
+            guarded = self._guarded[method] = self._guarded_handler(method, handler)
+        return guarded
+
+    def _guarded_handler(self, path: str, handler: Handler) -> Handler:
+        _, service, method = path.split("/", 2)
+        if handler.unary_unary is not None:
+            call = unary_call(
+                handler.unary_unary, handler.request_deserializer, handler.response_serializer
+            )
+            return grpc.unary_unary_rpc_method_handler(self._guard(service, method, call))
+        if handler.unary_stream is not None:
+            guarded = self._guard(
+                service,
+                method,
+                stream_call(handler.unary_stream, handler.request_deserializer),
+                is_stream=True,
+            )
+            return grpc.unary_stream_rpc_method_handler(
+                guarded, response_serializer=handler.response_serializer
+            )
+        if handler.stream_stream is not None:
+            guarded = self._guard(
+                service, method, stream_call(handler.stream_stream, None), is_stream=True
+            )
+            return grpc.stream_stream_rpc_method_handler(
+                guarded, handler.request_deserializer, handler.response_serializer
+            )
+        raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
+
+    def _guard(self, service: str, method: str, call: Call, *, is_stream: bool = False) -> Call:
+        counters, calls, monotonic = self._counters, self._calls, self._monotonic
+
+        async def guarded(request: Any, context: Context) -> Any:
+            started_s = monotonic()
+            if not is_stream:
+                calls.begin()
+            counters.rpc_started(service, method)
+            request_id = request_id_from(context.invocation_metadata())
+            current_request_id.set(request_id)
+            code = grpc.StatusCode.OK
+            try:
+                context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+                return await call(request, context)
+            except asyncio.CancelledError:
+                code = _why_cancelled(context)
+                raise
+            except grpc.aio.AbortError:
+                code = code_of(context.code())
+                raise
+            except Exception as error:
+                if not is_expected(error):
+                    log.exception(
+                        "call failed", service=service, method=method, request_id=request_id
+                    )
+                status = status_of(error, request_id)
+                code = code_of(status.code)
+                await context.abort(
+                    code,
+                    status.message,
+                    ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())),
+                )
+            finally:
+                seconds = monotonic() - started_s
+                counters.rpc_handled(service, method, code.name, seconds)
+                if not is_stream:
+                    calls.end()
+                if self._log_calls:
+                    log.info(
+                        "call",
+                        service=service,
+                        method=method,
+                        code=code.name,
+                        seconds=round(seconds, 6),
+                        request_id=request_id,
+                        peer=context.peer(),
+                    )
+
+        return guarded
+
+
+async def _no_such_method(_requests: Any, _context: Context) -> None:
+    raise MethodUnknown
+
+
+def _why_cancelled(context: Context) -> grpc.StatusCode:
+    remaining_s: float | None = context.time_remaining()
+    return (
+        grpc.StatusCode.DEADLINE_EXCEEDED
+        if remaining_s is not None and remaining_s <= 0
+        else grpc.StatusCode.CANCELLED
+    )

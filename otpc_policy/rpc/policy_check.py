@@ -1,0 +1,219 @@
+"""The servicer of otpc_policy.v1.PolicyCheckService.
+
+It takes and returns serialised messages, and raises the errors of the status table.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from google.protobuf.message import DecodeError, Message
+from google.rpc import status_pb2
+
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.ops.decision_log import DecisionLog, constant_fields
+from otpc_policy.rpc.answers import CheckAnswers, Checks, DecisionCounters, verdict_fields
+from otpc_policy.rpc.convert import (
+    ParsedCheck,
+    parse_batch_request,
+    parse_check_request,
+    parse_page_size,
+    parse_validate_request,
+    policy_message,
+    read_check_request,
+    undecodable,
+    validate_response,
+)
+from otpc_policy.rpc.interceptors.calls import Context
+from otpc_policy.rpc.request_id import current_request_id, new_id
+from otpc_policy.rpc.status import is_expected, status_of
+from otpc_policy.v1 import policy_pb2 as pb
+
+log = structlog.get_logger("otpc_policy.rpc")
+
+# gRPC rounds a deadline up when it writes it into the request: to 10 ms from one second on, to
+# 100 ms from ten, to one second from a hundred.
+_DEADLINE_ROUNDING = 0.01
+
+_M = TypeVar("_M", bound=Message)
+
+
+class PolicyCheckServicer:
+    """Answers the five methods.
+
+    generation: the current one; each call takes it once, at its start.
+    deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
+    default_wait_s: how long a caller without a deadline waits for a measurement.
+    """
+
+    def __init__(
+        self,
+        *,
+        checks: Checks,
+        generation: Callable[[], Catalog],
+        clock: Clock,
+        counters: DecisionCounters,
+        decisions: DecisionLog,
+        deadline_reserve_s: float = 0.075,
+        default_wait_s: float = 30.0,
+        allow_request_anchors: bool = False,
+    ) -> None:
+        self._answers = CheckAnswers(checks=checks, counters=counters, decisions=decisions)
+        self._generation = generation
+        self._clock = clock
+        self._counters = counters
+        self._decisions = decisions
+        self._deadline_reserve_s = deadline_reserve_s
+        self._default_wait_s = default_wait_s
+        self._allow_request_anchors = allow_request_anchors
+
+    async def check_endpoint(self, request: bytes, context: Context) -> bytes:
+        """CheckEndpoint."""
+        return await self._answers.answer(
+            read_check_request(request),
+            self._generation(),
+            wait_s=self._wait_s(context),
+            rpc="CheckEndpoint",
+        )
+
+    async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
+        """BatchCheckEndpoints: items concurrently, identical ones once."""
+        items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
+        wait_s, generation = self._wait_s(context), self._generation()
+        parsed = [_parsed_or_error(item) for item in items]
+        distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
+        outcomes = dict(
+            zip(
+                distinct,
+                await asyncio.gather(
+                    *(self._outcome(item, generation, wait_s) for item in distinct)
+                ),
+                strict=True,
+            )
+        )
+        response = pb.BatchCheckEndpointsResponse()
+        for index, item in enumerate(parsed):
+            result = (
+                outcomes[item]
+                if isinstance(item, ParsedCheck)
+                else pb.BatchCheckEndpointsResult(error=item)
+            )
+            response.results.add(request_index=index).MergeFrom(result)
+        return response.SerializeToString()
+
+    async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
+        """ValidateCertificate.
+
+        Judged on the event loop: a chain takes about a millisecond, less than a thread and back
+        under load.
+        """
+        message = _parse(pb.ValidateCertificateRequest, request)
+        parsed = parse_validate_request(message, allow_request_anchors=self._allow_request_anchors)
+        asked = parsed.request
+        answer = judge_chain_in_hand(asked, self._generation(), self._clock.now())
+        check_id = new_id()
+        self._counters.decided(
+            rpc="ValidateCertificate",
+            decision=answer.verdict.decision,
+            findings=answer.verdict.findings,
+            result_age_s=None,
+        )
+        verdict = verdict_fields(
+            answer.policy,
+            answer.verdict,
+            partner_id=answer.partner_id,
+            configuration_revision=answer.configuration_revision,
+        )
+        name, judged_at = asked.server_name or "", answer.judged_at.isoformat()
+        fields = {"server_name": name, **verdict, "judged_at": judged_at}
+        self._decisions.record(
+            at=self._clock.now(),
+            rpc="ValidateCertificate",
+            check_id=check_id,
+            request_id=current_request_id.get(),
+            source=ResultSource.REQUEST.name,
+            constant=constant_fields(fields),
+        )
+        response = validate_response(answer, asked.chain, parsed.view, check_id)
+        return response.SerializeToString()
+
+    async def get_policy(self, request: bytes, _context: Context) -> bytes:
+        """GetPolicy."""
+        policies = self._generation().policies
+        policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
+        message = policy_message(
+            policy, is_default=policy.name == policies.default_name, with_document=True
+        )
+        return pb.GetPolicyResponse(policy=message).SerializeToString()
+
+    async def list_policies(self, request: bytes, _context: Context) -> bytes:
+        """ListPolicies.
+
+        A page token is the last name of the previous page, so it stays valid over a reload.
+        """
+        message = _parse(pb.ListPoliciesRequest, request)
+        size, after = parse_page_size(message), _name_in(message.page_token)
+        policies = self._generation().policies
+        rest = [policy for policy in policies.ordered() if policy.name > after]
+        page = rest[:size]
+        return pb.ListPoliciesResponse(
+            policies=(
+                policy_message(policy, is_default=policy.name == policies.default_name)
+                for policy in page
+            ),
+            next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
+        ).SerializeToString()
+
+    async def _outcome(
+        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
+    ) -> pb.BatchCheckEndpointsResult:
+        """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
+        try:
+            body = await self._answers.answer(
+                parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
+            )
+        except Exception as error:
+            if not is_expected(error):
+                log.exception("item of a batch failed", request_id=current_request_id.get())
+            return pb.BatchCheckEndpointsResult(error=status_of(error, current_request_id.get()))
+        return pb.BatchCheckEndpointsResult(response=pb.CheckEndpointResponse.FromString(body))
+
+    def _wait_s(self, context: Context) -> float:
+        remaining_s: float | None = context.time_remaining()
+        return (
+            self._default_wait_s
+            if remaining_s is None
+            else max(0.0, remaining_s * (1 - _DEADLINE_ROUNDING) - self._deadline_reserve_s)
+        )
+
+
+def _parse(kind: type[_M], raw: bytes) -> _M:
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise undecodable(kind.DESCRIPTOR.name) from None
+
+
+def _parsed_or_error(item: pb.CheckEndpointRequest) -> ParsedCheck | status_pb2.Status:
+    try:
+        return parse_check_request(item)
+    except InvalidRequest as error:
+        return status_of(error, current_request_id.get())
+
+
+def _token_of(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode("ascii")
+
+
+def _name_in(token: str) -> str:
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(
+            [FieldViolation("page_token", "was not issued by this method")]
+        ) from None

@@ -1,0 +1,88 @@
+"""Which methods the server offers, and the handler of each."""
+
+from typing import Any
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from otpc_policy.rpc.health import HEALTH_SERVICE, Health
+from otpc_policy.rpc.interceptors.calls import Context
+from otpc_policy.rpc.interceptors.guard import UNKNOWN_METHOD
+from otpc_policy.rpc.policy_admin import PolicyAdminServicer
+from otpc_policy.rpc.policy_check import PolicyCheckServicer
+from otpc_policy.rpc.status import AdminServiceOff
+from otpc_policy.v1 import policy_pb2 as pb
+
+_CHECK = pb.DESCRIPTOR.services_by_name["PolicyCheckService"]
+_ADMIN = pb.DESCRIPTOR.services_by_name["PolicyAdminService"]
+
+POLICY_CHECK_SERVICE: str = _CHECK.full_name
+POLICY_ADMIN_SERVICE: str = _ADMIN.full_name
+
+RPC_METHODS: tuple[tuple[str, str], ...] = (
+    *(
+        (service.full_name, method.name)
+        for service in (_CHECK, _ADMIN)
+        for method in service.methods
+    ),
+    (HEALTH_SERVICE, "Check"),
+    (HEALTH_SERVICE, "Watch"),
+    (reflection.SERVICE_NAME, "ServerReflectionInfo"),
+    UNKNOWN_METHOD,
+)
+"""Every pair of service and method that the interceptor can count."""
+
+
+def add_services(
+    server: grpc.aio.Server,
+    *,
+    policy_check: PolicyCheckServicer,
+    policy_admin: PolicyAdminServicer | None = None,
+    health: Health,
+    with_reflection: bool,
+) -> None:
+    """Register every service.
+
+    server: built with the CallInterceptor, without which the text of exceptions leaks to callers.
+    policy_admin: None where administration is off.
+    """
+    raw = grpc.unary_unary_rpc_method_handler
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(
+                POLICY_CHECK_SERVICE,
+                {
+                    "CheckEndpoint": raw(policy_check.check_endpoint),
+                    "BatchCheckEndpoints": raw(policy_check.batch_check_endpoints),
+                    "ValidateCertificate": raw(policy_check.validate_certificate),
+                    "GetPolicy": raw(policy_check.get_policy),
+                    "ListPolicies": raw(policy_check.list_policies),
+                },
+            ),
+            grpc.method_handlers_generic_handler(
+                POLICY_ADMIN_SERVICE, _admin_handlers(policy_admin)
+            ),
+            grpc.method_handlers_generic_handler(HEALTH_SERVICE, dict(health.method_handlers())),
+        )
+    )
+    if with_reflection:
+        reflection.enable_server_reflection(
+            (POLICY_CHECK_SERVICE, POLICY_ADMIN_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME),
+            server,
+        )
+
+
+def _admin_handlers(
+    policy_admin: PolicyAdminServicer | None,
+) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+    raw = grpc.unary_unary_rpc_method_handler
+    if policy_admin is None:
+        return {method.name: raw(_admin_is_off) for method in _ADMIN.methods}
+    return {
+        "InvalidateResults": raw(policy_admin.invalidate_results),
+        "ReloadPolicies": raw(policy_admin.reload_policies),
+    }
+
+
+async def _admin_is_off(_request: bytes, _context: Context) -> Any:
+    raise AdminServiceOff

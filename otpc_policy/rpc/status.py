@@ -1,0 +1,208 @@
+"""The one table from exceptions to gRPC statuses. Only text written for callers gets through."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from otpc_policy.core.errors import (
+    InvalidRequest,
+    OtpcPolicyError,
+    Overloaded,
+    ServiceUnavailable,
+    UnknownPolicy,
+)
+
+ERROR_DOMAIN = "otpc-policy"
+DETAILS_KEY = "grpc-status-details-bin"
+# Details travel in trailers, which gRPC limits to 8 KiB by default, so echoed input is shortened.
+_MAX_ECHOED_CHARACTERS = 128
+_MAX_PROBLEMS, _MAX_PROBLEM_CHARACTERS = 10, 300
+
+
+class Reason(StrEnum):
+    """Values of google.rpc.ErrorInfo.reason with the domain "otpc-policy". They never change."""
+
+    INVALID_REQUEST = "INVALID_REQUEST"
+    """The request is invalid; BadRequest lists every violation. Do not retry."""
+    UNKNOWN_POLICY = "UNKNOWN_POLICY"
+    """The policy is not loaded. Metadata: policy."""
+    OVERLOADED = "OVERLOADED"
+    """No room for another measurement now; RetryInfo says when to ask again."""
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    """This process is draining or not ready; another replica may answer."""
+    METHOD_UNKNOWN = "METHOD_UNKNOWN"
+    """The service has no such method."""
+    ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
+    """The administrative service is off here."""
+    CALLER_UNKNOWN = "CALLER_UNKNOWN"
+    """The method requires a client certificate, and the caller presented none."""
+    CALLER_NOT_PERMITTED = "CALLER_NOT_PERMITTED"
+    """The caller may not use this method."""
+    CONFIGURATION_REFUSED = "CONFIGURATION_REFUSED"
+    """Policies, partners or trust are invalid; PreconditionFailure lists the problems.
+
+    The last good set stays in use.
+    """
+    HEALTH_SERVICE_UNKNOWN = "HEALTH_SERVICE_UNKNOWN"
+    """The health of an unknown service was asked for."""
+    INTERNAL = "INTERNAL"
+    """A bug. Metadata: request_id, by which the log has the details."""
+
+
+class MethodUnknown(OtpcPolicyError):
+    """The caller named a method that does not exist."""
+
+
+class AdminServiceOff(OtpcPolicyError):
+    """The caller asked for administration where it is off."""
+
+
+class CallerUnknown(OtpcPolicyError):
+    """The caller presented no identity, and the method requires one."""
+
+
+class CallerNotPermitted(OtpcPolicyError):
+    """The caller is known and may not do this."""
+
+
+class ConfigurationRefused(OtpcPolicyError):
+    """An operator asked for a reload, and the documents are invalid.
+
+    problems: all of them, each with file, line and key.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class HealthServiceUnknown(OtpcPolicyError):
+    """The caller asked for the health of an unknown service."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    code: grpc.StatusCode
+    reason: Reason
+    message: str
+    details: Callable[[Any], Sequence[Message]] = lambda _: ()
+    metadata: Callable[[Any], Mapping[str, str]] = lambda _: {}
+
+
+def _bad_request(error: InvalidRequest) -> Sequence[Message]:
+    violations = (
+        error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=violation.description
+        )
+        for violation in error.violations
+    )
+    return (error_details_pb2.BadRequest(field_violations=violations),)
+
+
+def _retry_info(error: Overloaded) -> Sequence[Message]:
+    delay = Duration()
+    delay.FromTimedelta(error.retry_after)
+    return (error_details_pb2.RetryInfo(retry_delay=delay),)
+
+
+def _precondition_failure(error: ConfigurationRefused) -> Sequence[Message]:
+    """Report the first problems, shortened: all of them are in the log."""
+    reported = [problem[:_MAX_PROBLEM_CHARACTERS] for problem in error.problems[:_MAX_PROBLEMS]]
+    if len(error.problems) > _MAX_PROBLEMS:
+        reported.append(f"and {len(error.problems) - _MAX_PROBLEMS} more; the log has all")
+    violations = (
+        error_details_pb2.PreconditionFailure.Violation(type="CONFIGURATION", description=problem)
+        for problem in reported
+    )
+    return (error_details_pb2.PreconditionFailure(violations=violations),)
+
+
+_TABLE: Mapping[type[Exception], _Row] = {
+    InvalidRequest: _Row(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        Reason.INVALID_REQUEST,
+        "the request is invalid; the details list every violation",
+        details=_bad_request,
+    ),
+    UnknownPolicy: _Row(
+        grpc.StatusCode.NOT_FOUND,
+        Reason.UNKNOWN_POLICY,
+        "unknown policy; ListPolicies lists those that are loaded",
+        metadata=lambda error: {"policy": error.name[:_MAX_ECHOED_CHARACTERS]},
+    ),
+    Overloaded: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.OVERLOADED,
+        "no room for another measurement now; ask again later",
+        details=_retry_info,
+    ),
+    ServiceUnavailable: _Row(
+        grpc.StatusCode.UNAVAILABLE,
+        Reason.SERVICE_UNAVAILABLE,
+        "this process is draining or not ready; another replica may answer",
+    ),
+    MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "unknown method"),
+    AdminServiceOff: _Row(
+        grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"
+    ),
+    CallerUnknown: _Row(
+        grpc.StatusCode.UNAUTHENTICATED,
+        Reason.CALLER_UNKNOWN,
+        "a client certificate with a subjectAltName is required",
+    ),
+    CallerNotPermitted: _Row(
+        grpc.StatusCode.PERMISSION_DENIED,
+        Reason.CALLER_NOT_PERMITTED,
+        "this caller may not do that",
+    ),
+    ConfigurationRefused: _Row(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        Reason.CONFIGURATION_REFUSED,
+        "the configuration is invalid and the last good one stays; the details list the problems",
+        details=_precondition_failure,
+    ),
+    HealthServiceUnknown: _Row(
+        grpc.StatusCode.NOT_FOUND, Reason.HEALTH_SERVICE_UNKNOWN, "unknown service"
+    ),
+}
+_BUG = _Row(
+    grpc.StatusCode.INTERNAL,
+    Reason.INTERNAL,
+    "internal error; the operator finds it in the log under the request id",
+)
+_CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether the table has a row for the error; anything else is a bug and must be logged."""
+    return any(kind in _TABLE for kind in type(error).__mro__)
+
+
+def status_of(error: BaseException, request_id: str) -> status_pb2.Status:
+    """Return the status for an error: ErrorInfo always, further details as the table says."""
+    row = next((_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE), _BUG)
+    info = error_details_pb2.ErrorInfo(
+        reason=row.reason,
+        domain=ERROR_DOMAIN,
+        metadata={"request_id": request_id, **row.metadata(error)},
+    )
+    status = status_pb2.Status(code=row.code.value[0], message=row.message)
+    for detail in (info, *row.details(error)):
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def code_of(status: int | grpc.StatusCode | None) -> grpc.StatusCode:
+    """Return the status code of a number: OK for None, UNKNOWN for a number without a name."""
+    if isinstance(status, grpc.StatusCode):
+        return status
+    return _CODES.get(status or 0, grpc.StatusCode.UNKNOWN)

@@ -1,1 +1,0 @@
-"""gRPC servicers, interceptors and the table of statuses."""

@@ -1,0 +1,300 @@
+"""Answers carry everything the contract promises, exactly, and in the view that was asked for."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, timedelta
+
+import pytest
+
+from otpc_policy.check import ResultSource
+from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
+from otpc_policy.policy.finding import Decision
+from otpc_policy.rpc.convert import (
+    check_response,
+    policy_message,
+    shared_part,
+    validate_response,
+    write_own_part,
+)
+from otpc_policy.rpc.convert.certificates import CertificateMessages
+from otpc_policy.v1 import policy_pb2 as pb
+from tests.rpc.convert.values import (
+    NOW,
+    make_answer,
+    make_chain_answer,
+    make_facts,
+    make_judgement,
+    make_policy,
+    make_verdict,
+)
+from tests.support.certificates import CertificateAuthority, Issued
+
+
+@pytest.fixture(scope="module")
+def issued() -> Issued:
+    return CertificateAuthority.create().intermediate().issue(ips=("192.0.2.1",))
+
+
+def test_the_basic_view_has_everything_but_evidence() -> None:
+    response = check_response(make_answer(), pb.VIEW_BASIC, "check-1")
+    assert (response.decision, response.evaluated_decision) == (pb.DECISION_DENY, pb.DECISION_DENY)
+    assert (response.canonical_endpoint, list(response.judged_addresses)) == (
+        "partner.test:8443",
+        ["192.0.2.1"],
+    )
+    assert response.policy == pb.AppliedPolicy(name="otpc-test", revision="ab" * 32, enforcing=True)
+    info = response.result_info
+    assert [
+        at.ToDatetime(tzinfo=UTC)
+        for at in (info.observation_time, info.evaluation_time, info.expire_time)
+    ] == [
+        NOW - timedelta(minutes=1),
+        NOW,
+        NOW + timedelta(minutes=4),
+    ]
+    assert (info.source, info.check_id) == (pb.RESULT_SOURCE_CACHE, "check-1")
+    assert response.retry_after.ToTimedelta() == timedelta(seconds=1.5)
+    (finding,) = response.findings
+    assert (finding.code, finding.severity, finding.effect, finding.rule_id) == (
+        "TLS_VERSION_BELOW_MINIMUM",
+        pb.SEVERITY_HIGH,
+        pb.EFFECT_DENY,
+        "tls.minimum_version",
+    )
+    assert (finding.message, finding.remediation, finding.citation) == (
+        "TLS 1.0 is offered; TLS 1.2 required",
+        "ssl_protocols TLSv1.2 TLSv1.3;",
+        "the source",
+    )
+    assert (finding.HasField("certificate_index"), finding.certificate_index, finding.address) == (
+        True,
+        0,
+        "192.0.2.1",
+    )
+    assert finding.waiver_expire_time.ToDatetime(tzinfo=UTC) == NOW
+    assert not finding.evidence
+    assert not response.HasField("observation")
+
+
+def test_what_is_not_known_is_not_set() -> None:
+    judgement = make_judgement(observed_at=None, verdict=make_verdict(Decision.ALLOW))
+    answer = make_answer(judgement=judgement, source=ResultSource.NONE, retry_after=None)
+    response = check_response(answer, pb.VIEW_BASIC, "check-1")
+    assert response.decision == pb.DECISION_ALLOW
+    assert not response.HasField("retry_after")
+    assert not response.result_info.HasField("observation_time")
+    assert response.result_info.source == pb.RESULT_SOURCE_UNSPECIFIED
+
+
+def test_the_full_view_shows_the_whole_observation(issued: Issued) -> None:
+    answer = make_answer(make_facts(chain=(*issued.chain_der, b"junk")))
+    response = check_response(answer, pb.VIEW_FULL, "check-1")
+    assert [(item.key, item.observed, item.expected) for item in response.findings[0].evidence] == [
+        ("protocol", "TLS 1.0", "TLS 1.2")
+    ]
+    observation = response.observation
+    assert (observation.canonical_host, observation.port) == ("partner.test", 8443)
+    measured, left_out = observation.addresses
+    assert (
+        measured.address,
+        measured.reachable,
+        measured.connections_used,
+        list(measured.remarks),
+    ) == ("192.0.2.1", pb.SUPPORT_YES, 21, ["a remark"])
+    assert (measured.client_auth, measured.http) == (
+        pb.CLIENT_AUTH_REQUESTED,
+        pb.HTTP_SERVICE_SERVED,
+    )
+    assert measured.duration.ToTimedelta() == timedelta(seconds=1, microseconds=234567)
+    assert measured.observation_time.ToDatetime(tzinfo=UTC) == NOW - timedelta(minutes=1)
+    assert list(measured.protocols) == [
+        pb.ProtocolObservation(
+            version=pb.TLS_VERSION_TLS_1_2,
+            support=pb.SUPPORT_YES,
+            evidence=pb.EVIDENCE_SERVER_HELLO,
+        ),
+        pb.ProtocolObservation(
+            version=pb.TLS_VERSION_SSL_3_0, support=pb.SUPPORT_NO, evidence=pb.EVIDENCE_ALERT
+        ),
+    ]
+    assert list(measured.cipher_suites) == [
+        pb.CipherSuiteObservation(
+            version=pb.TLS_VERSION_TLS_1_2,
+            code_point=0xC02F,
+            iana_name="TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            openssl_name="ECDHE-RSA-AES128-GCM-SHA256",
+            support=pb.SUPPORT_YES,
+            evidence=pb.EVIDENCE_SERVER_HELLO,
+            handshake_completed=True,
+        ),
+        pb.CipherSuiteObservation(
+            version=pb.TLS_VERSION_TLS_1_2, code_point=0xEEEE, support=pb.SUPPORT_UNKNOWN
+        ),
+    ]
+    (deployment,) = measured.certificate_deployments
+    assert (deployment.key_type, deployment.support, deployment.stapled_ocsp_response) == (
+        pb.KEY_TYPE_ECDSA,
+        pb.SUPPORT_YES,
+        b"staple",
+    )
+    assert [certificate.der for certificate in deployment.certificates] == [
+        *issued.chain_der,
+        b"junk",
+    ]
+    assert (left_out.address, left_out.reachable, list(left_out.remarks)) == (
+        "192.0.2.9",
+        pb.SUPPORT_UNKNOWN,
+        ["a ninth address"],
+    )
+
+
+def test_what_only_a_deep_measurement_shows_stands_apart() -> None:
+    deep = DeepFacts(
+        early_data=Support.NO,
+        fallback_scsv=Support.YES,
+        extended_master_secret=Support.NO,
+        secure_renegotiation=Support.YES,
+        client_renegotiation=Support.UNKNOWN,
+        curves=(CurveFact("x25519", Support.YES),),
+        contradictions=("TLS 1.0: disputed",),
+        connections_used=500,
+        duration=timedelta(seconds=2),
+        remarks=("cut short",),
+    )
+    facts = make_facts()
+    deepened = replace(
+        facts.addresses[0],
+        deep=deep,
+        vulnerabilities=(VulnerabilityFact(Vulnerability.ROBOT, Support.YES),),
+    )
+    answer = make_answer(replace(facts, addresses=(deepened,)))
+    response = check_response(answer, pb.VIEW_FULL, "check-1")
+    expected = pb.DeepObservation(
+        vulnerabilities=[pb.VulnerabilityObservation(name="ROBOT", present=pb.SUPPORT_YES)],
+        early_data=pb.SUPPORT_NO,
+        fallback_scsv=pb.SUPPORT_YES,
+        extended_master_secret=pb.SUPPORT_NO,
+        secure_renegotiation=pb.SUPPORT_YES,
+        client_renegotiation=pb.SUPPORT_UNKNOWN,
+        curves=[pb.CurveObservation(name="x25519", support=pb.SUPPORT_YES)],
+        contradictions=["TLS 1.0: disputed"],
+        connections_used=500,
+        remarks=["cut short"],
+    )
+    expected.duration.FromTimedelta(timedelta(seconds=2))
+    assert response.observation.addresses[0].deep == expected
+    plain = check_response(make_answer(), pb.VIEW_FULL, "check-1")
+    assert not plain.observation.addresses[0].HasField("deep")
+
+
+@pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
+@pytest.mark.parametrize("retry_after", [None, timedelta(seconds=3)])
+def test_joined_bytes_equal_the_message_built_at_once(
+    issued: Issued, view: pb.View.ValueType, retry_after: timedelta | None
+) -> None:
+    answer = make_answer(make_facts(chain=issued.chain_der), retry_after=retry_after)
+    other = make_answer(source=ResultSource.NONE, retry_after=timedelta(hours=1))
+    own = pb.CheckEndpointResponse()
+    write_own_part(other, "another caller's", own)
+    write_own_part(answer, "check-1", own)
+    joined = shared_part(answer, view).SerializeToString() + own.SerializeToString()
+    assert pb.CheckEndpointResponse.FromString(joined) == check_response(answer, view, "check-1")
+
+
+def test_a_certificate_is_shown_decoded(issued: Issued) -> None:
+    message = CertificateMessages().of(issued.der)
+    assert (message.der, message.sha256, message.spki_sha256) == (
+        issued.der,
+        issued.sha256,
+        issued.spki_sha256,
+    )
+    assert message.issuer == "CN=Example Intermediate"
+    assert int(message.serial_number, 16) == issued.certificate.serial_number
+    assert message.not_before_time.ToDatetime(tzinfo=UTC) == issued.certificate.not_valid_before_utc
+    assert message.not_after_time.ToDatetime(tzinfo=UTC) == issued.certificate.not_valid_after_utc
+    assert list(message.subject_alt_names) == ["partner.test", "192.0.2.1"]
+    assert message.public_key == "EC secp256r1 256"
+    assert message.signature_algorithm
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("rsa2048", "RSA 2048"), ("ec384", "EC secp384r1 384"), ("ed25519", "Ed25519")],
+)
+def test_public_keys_are_named_with_their_size(kind: str, name: str) -> None:
+    assert (
+        CertificateMessages().of(CertificateAuthority.create().issue(key=kind).der).public_key
+        == name
+    )
+
+
+@pytest.mark.parametrize("der", [b"", b"junk", b"\x30\x03\x02\x01\x01"])
+def test_of_a_malformed_certificate_only_bytes_and_hash_are_shown(der: bytes) -> None:
+    assert CertificateMessages().of(der) == pb.CertificateObservation(
+        der=der, sha256=hashlib.sha256(der).hexdigest()
+    )
+
+
+def test_what_an_answer_shows_of_certificates_is_bounded() -> None:
+    """A leaf with 4,000 names is shown; of a further one, only its bytes and hash."""
+    authority = CertificateAuthority.create()
+    large = [authority.issue(dns=[f"a{number}.test" for number in range(4_000)]) for _ in range(2)]
+    small = authority.issue()
+    messages = CertificateMessages()
+    first, second, third = (messages.of(issued.der) for issued in (*large, small))
+    assert len(first.subject_alt_names) == 4_000
+    assert second == pb.CertificateObservation(der=large[1].der, sha256=large[1].sha256)
+    assert list(third.subject_alt_names) == ["partner.test"]
+
+
+def test_a_certificate_of_many_deployments_is_read_once(issued: Issued) -> None:
+    messages = CertificateMessages()
+    assert messages.of(issued.der) is messages.of(issued.der)
+
+
+@pytest.mark.parametrize(("view", "shown"), [(pb.VIEW_BASIC, 0), (pb.VIEW_FULL, 2)])
+def test_validation_answers(issued: Issued, view: pb.View.ValueType, shown: int) -> None:
+    answer = make_chain_answer(policy=make_policy(enforcing=False))
+    response = validate_response(answer, issued.chain_der, view, "c")
+    assert (response.decision, response.policy.enforcing, len(response.certificates)) == (
+        pb.DECISION_DENY,
+        False,
+        shown,
+    )
+    assert (response.result_info.source, response.result_info.check_id) == (
+        pb.RESULT_SOURCE_REQUEST,
+        "c",
+    )
+    assert response.result_info.expire_time.ToDatetime(tzinfo=UTC) == NOW + timedelta(hours=1)
+    assert len(response.findings[0].evidence) == (1 if view == pb.VIEW_FULL else 0)
+
+
+def test_a_policy_shows_each_rule_with_its_codes_and_parameters() -> None:
+    message = policy_message(make_policy(), is_default=True)
+    assert (message.name, message.title, message.source, message.enforcing, message.is_default) == (
+        "otpc-test",
+        "A policy",
+        "https://example.com/policy",
+        True,
+        True,
+    )
+    (rule,) = message.rules
+    assert (rule.id, rule.summary, rule.citation) == (
+        "tls.minimum_version",
+        "TLS 1.2 or higher",
+        "the source",
+    )
+    assert list(rule.codes) == [
+        pb.PolicyRuleCode(
+            code="TLS_VERSION_BELOW_MINIMUM", effect=pb.EFFECT_DENY, severity=pb.SEVERITY_HIGH
+        ),
+        pb.PolicyRuleCode(
+            code="TLS_SOMETHING", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW
+        ),
+    ]
+    assert list(rule.parameters) == [
+        'accepted = ["TLS 1.2", "TLS 1.3"]',
+        "days = 21",
+        'minimum = "TLS 1.2"',
+        "strict = true",
+    ]

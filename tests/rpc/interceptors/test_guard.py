@@ -1,0 +1,300 @@
+"""Every call is counted, identified and guarded, through a real channel."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+import structlog
+from google.rpc import error_details_pb2
+
+from otpc_policy.core.errors import (
+    ConfigurationError,
+    FieldViolation,
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+    UnknownPolicy,
+)
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.request_id import current_request_id
+from otpc_policy.rpc.status import (
+    _TABLE,
+    AdminServiceOff,
+    CallerNotPermitted,
+    CallerUnknown,
+    ConfigurationRefused,
+    HealthServiceUnknown,
+    MethodUnknown,
+    Reason,
+)
+from otpc_policy.v1 import policy_pb2 as pb
+from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
+
+CALL = f"/{SERVICE}/Call"
+ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
+    (
+        InvalidRequest([FieldViolation("host", "is required"), FieldViolation("port", "70000")]),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+    ),
+    (UnknownPolicy("ün-known" * 1000), grpc.StatusCode.NOT_FOUND, "UNKNOWN_POLICY"),
+    (
+        Overloaded(timedelta(seconds=2, milliseconds=500)),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "OVERLOADED",
+    ),
+    (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
+    (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
+    (CallerUnknown(), grpc.StatusCode.UNAUTHENTICATED, "CALLER_UNKNOWN"),
+    (CallerNotPermitted(), grpc.StatusCode.PERMISSION_DENIED, "CALLER_NOT_PERMITTED"),
+    (
+        ConfigurationRefused([f"{number}.toml:1: " + "ü" * 5000 for number in range(50)]),
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "CONFIGURATION_REFUSED",
+    ),
+    (HealthServiceUnknown(), grpc.StatusCode.NOT_FOUND, "HEALTH_SERVICE_UNKNOWN"),
+    (RuntimeError("secret-text"), grpc.StatusCode.INTERNAL, "INTERNAL"),
+    (ConfigurationError(["/etc/secret-text"]), grpc.StatusCode.INTERNAL, "INTERNAL"),
+]
+
+
+def raising(error: BaseException) -> Any:
+    async def behaviour(_request: bytes, _context: Any) -> bytes:
+        raise error
+
+    return behaviour
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    return request
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"), ROWS, ids=[type(row[0]).__name__ for row in ROWS]
+)
+async def test_each_row_of_the_table_reaches_the_caller_with_error_info(
+    error: Exception, code: grpc.StatusCode, reason: str
+) -> None:
+    counters = FakeCounters()
+    interceptor = CallInterceptor(counters)
+    async with serving(one_method(raising(error)), interceptor) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b"", metadata=(("x-request-id", "id-1"),)))
+        await interceptor.wait_until_quiet(0.0)
+    assert (
+        seen.code,
+        seen.info.reason,
+        seen.info.metadata["request_id"],
+        seen.metadata["x-request-id"],
+    ) == (code, reason, "id-1", "id-1")
+    assert counters.started == [(SERVICE, "Call")]
+    assert counters.handled == [(SERVICE, "Call", code.name)]
+
+
+def test_the_rows_above_are_the_whole_table() -> None:
+    assert {type(error) for error, code, _ in ROWS if code is not grpc.StatusCode.INTERNAL} == set(
+        _TABLE
+    )
+    assert {reason for _, _, reason in ROWS} == set(Reason)
+
+
+async def test_bad_request_names_every_violation() -> None:
+    async with serving(one_method(raising(ROWS[0][0])), CallInterceptor(FakeCounters())) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+    (bad_request,) = seen.details
+    assert [
+        (violation.field, violation.description) for violation in bad_request.field_violations
+    ] == [
+        ("host", "is required"),
+        ("port", "70000"),
+    ]
+
+
+async def test_a_refused_configuration_lists_its_first_problems_and_counts_the_rest() -> None:
+    problems = [f"partners/{number}.toml:3: owner is missing" for number in range(12)]
+    async with serving(
+        one_method(raising(ConfigurationRefused(problems))), CallInterceptor(FakeCounters())
+    ) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+    (failed,) = seen.details
+    assert [violation.description for violation in failed.violations] == [
+        *problems[:10],
+        "and 2 more; the log has all",
+    ]
+
+
+async def test_overload_says_when_to_ask_again() -> None:
+    async with serving(one_method(raising(ROWS[2][0])), CallInterceptor(FakeCounters())) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+    (retry,) = seen.details
+    assert isinstance(retry, error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToTimedelta() == timedelta(seconds=2.5)
+
+
+async def test_a_bug_shows_a_fixed_text_and_leaves_a_traceback_in_the_log() -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with serving(
+            one_method(raising(RuntimeError("secret-text"))), CallInterceptor(FakeCounters())
+        ) as channel:
+            seen = await failure(channel.unary_unary(CALL)(b""))
+    assert "secret" not in f"{seen}"
+    assert seen.message == "internal error; the operator finds it in the log under the request id"
+    (line,) = [line for line in logs if line["event"] == "call failed"]
+    assert (line["request_id"], line["method"], line["exc_info"]) == (
+        seen.info.metadata["request_id"],
+        "Call",
+        True,
+    )
+
+
+@pytest.mark.parametrize("given", ["a", "A-z_0.9:x", "f" * 64])
+async def test_a_safe_request_id_is_kept(given: str) -> None:
+    async with serving(one_method(echo), CallInterceptor(FakeCounters())) as channel:
+        call = channel.unary_unary(CALL)(b"x", metadata=(("x-request-id", given),))
+        assert await call == b"x"
+        assert dict(await call.trailing_metadata())["x-request-id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "f" * 65, "with space", 'quote"', "semi;colon"])
+async def test_any_other_request_id_is_replaced(given: str) -> None:
+    async with serving(one_method(echo), CallInterceptor(FakeCounters())) as channel:
+        call = channel.unary_unary(CALL)(b"x", metadata=(("x-request-id", given),))
+        await call
+        made = str(dict(await call.trailing_metadata())["x-request-id"])
+    assert made != given
+    assert len(bytes.fromhex(made)) == 16
+
+
+async def test_the_handler_knows_the_request_id() -> None:
+    async def behaviour(_request: bytes, _context: Any) -> bytes:
+        return current_request_id.get().encode()
+
+    async with serving(one_method(behaviour), CallInterceptor(FakeCounters())) as channel:
+        assert await channel.unary_unary(CALL)(b"", metadata=(("x-request-id", "mine"),)) == b"mine"
+
+
+async def test_bytes_that_are_no_message_are_the_callers_fault_for_stock_servicers_too() -> None:
+    counters = FakeCounters()
+    interceptor = CallInterceptor(counters)
+    register = one_method(
+        echo,
+        request_deserializer=pb.CheckEndpointRequest.FromString,
+        response_serializer=pb.CheckEndpointRequest.SerializeToString,
+    )
+    async with serving(register, interceptor) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b"\xff\xff"))
+        await interceptor.wait_until_quiet(0.0)
+        good = pb.CheckEndpointRequest(host="a.example").SerializeToString()
+        assert await channel.unary_unary(CALL)(good) == good
+    assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert [code for *_, code in counters.handled] == ["INVALID_ARGUMENT", "OK"]
+
+
+@pytest.mark.parametrize(
+    "path", [f"/{SERVICE}/Nothing", "/no.Service/Call", "/x" + "y" * 500 + "/Call"]
+)
+async def test_unknown_methods_are_unimplemented_and_counted_under_one_name(path: str) -> None:
+    counters = FakeCounters()
+    async with serving(one_method(echo), CallInterceptor(counters)) as channel:
+        seen = await failure(channel.unary_unary(path)(b"x"))
+        await asyncio.wait_for(counters.ended.wait(), 5)
+    assert (seen.code, seen.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+    assert counters.started == [("unknown", "unknown")]
+    assert counters.handled == [("unknown", "unknown", "UNIMPLEMENTED")]
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"), [("deadline", "DEADLINE_EXCEEDED"), ("cancel", "CANCELLED")]
+)
+async def test_a_caller_that_leaves_cancels_the_handler_and_is_counted(
+    ends: str, code: str
+) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def behaviour(_request: bytes, _context: Any) -> bytes:
+        begun.set()
+        try:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    counters = FakeCounters()
+    interceptor = CallInterceptor(counters)
+    async with serving(one_method(behaviour), interceptor) as channel:
+        call = channel.unary_unary(CALL)(b"", timeout=0.2 if ends == "deadline" else None)
+        await begun.wait()
+        assert interceptor.in_flight == 1
+        if ends == "cancel":
+            call.cancel()
+        await asyncio.wait_for(cancelled.wait(), 5)
+        await interceptor.wait_until_quiet(0.0)
+    assert counters.handled == [(SERVICE, "Call", code)]
+    assert interceptor.in_flight == 0
+
+
+async def test_an_abort_by_a_stock_servicer_keeps_its_status() -> None:
+    async def behaviour(_request: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.DATA_LOSS, "stock")
+        raise AssertionError("abort returned")
+
+    counters = FakeCounters()
+    interceptor = CallInterceptor(counters)
+    async with serving(one_method(behaviour), interceptor) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="stock"):
+            await channel.unary_unary(CALL)(b"")
+        await interceptor.wait_until_quiet(0.0)
+    assert counters.handled == [(SERVICE, "Call", "DATA_LOSS")]
+
+
+@pytest.fixture
+def every_level() -> Iterator[None]:
+    """Log lines of every level, whatever a service in this process has configured."""
+    former = structlog.get_config()
+    structlog.configure(**{**former, "wrapper_class": structlog.make_filtering_bound_logger(0)})
+    yield
+    structlog.configure(**former)
+
+
+@pytest.mark.usefixtures("every_level")
+async def test_the_access_log_is_off_unless_asked_for() -> None:
+    lines = {}
+    for wanted in (False, True):
+        with structlog.testing.capture_logs() as logs:
+            interceptor = CallInterceptor(FakeCounters(), log_calls=wanted)
+            async with serving(one_method(echo), interceptor) as channel:
+                await channel.unary_unary(CALL)(b"")
+                await interceptor.wait_until_quiet(
+                    0.0
+                )  # the line is written after the answer has gone
+        lines[wanted] = [line for line in logs if line["event"] == "call"]
+    assert lines[False] == []
+    assert [(line["service"], line["method"], line["code"]) for line in lines[True]] == [
+        (SERVICE, "Call", "OK")
+    ]
+
+
+async def test_a_call_that_begins_while_the_last_answers_leave_is_waited_for_too() -> None:
+    """gRPC may accept a call just before the drain; its handler starts after all others ended."""
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: bytes, _context: Any) -> bytes:
+        begun.set()
+        await may_end.wait()
+        return request
+
+    interceptor = CallInterceptor(FakeCounters())
+    async with serving(one_method(slow), interceptor) as channel:
+        quiet = asyncio.create_task(interceptor.wait_until_quiet(0.2))
+        await asyncio.sleep(0)  # it has begun to wait, and no call is there
+        call = asyncio.ensure_future(channel.unary_unary(CALL)(b""))
+        await begun.wait()
+        done, _ = await asyncio.wait({quiet}, timeout=0.5)
+        assert not done
+        may_end.set()
+        await call
+        await asyncio.wait_for(quiet, 5)
+    assert interceptor.in_flight == 0

@@ -1,0 +1,201 @@
+"""PolicyAdminService: off by default, for named callers only; a refused reload says why."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import grpc
+import pytest
+
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.core.errors import ConfigurationError, InvalidRequest
+from otpc_policy.pki.trust import Trust
+from otpc_policy.rpc.health import Health
+from otpc_policy.rpc.interceptors.calls import Context
+from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.policy_admin import PolicyAdminServicer
+from otpc_policy.rpc.registration import POLICY_ADMIN_SERVICE, add_services
+from otpc_policy.rpc.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from tests.catalog.writing import entry, index
+from tests.rpc.serving import FakeCounters, failure, serving
+
+
+def generation(revision: str) -> Catalog:
+    return Catalog(
+        policies=load_builtin_policies(),
+        trust=Trust(mozilla_roots=()),
+        partners=index(entry("bank", "api.bank.example")),
+        revision=revision,
+    )
+
+
+class Engine:
+    """Both ports in one fake; a test sets the outcome of a reload."""
+
+    def __init__(self, brings: Catalog | Exception | None = None) -> None:
+        self.current = generation("first")
+        self.brings = brings or generation("second")
+        self.forgotten: list[tuple[str, int]] = []
+
+    async def invalidate(self, host: str, port: int) -> int:
+        self.forgotten.append((host, port))
+        return 3
+
+    async def validate(self) -> Catalog:
+        if isinstance(self.brings, Exception):
+            raise self.brings
+        return self.brings
+
+    async def reload(self, cause: str) -> Catalog:
+        assert cause == "call"
+        self.current = await self.validate()
+        return self.current
+
+
+class FakeContext:
+    """What the servicer asks about the caller."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        return (
+            {"x509_subject_alternative_name": [name.encode() for name in self._names]}
+            if self._names
+            else {}
+        )
+
+
+def context(*names: str) -> Context:
+    return cast("Context", FakeContext(*names))
+
+
+def servicer(engine: Engine, *callers: str) -> PolicyAdminServicer:
+    return PolicyAdminServicer(results=engine, reloads=engine, callers=frozenset(callers))
+
+
+@pytest.mark.parametrize(("port", "meant"), [(0, 0), (443, 443), (8443, 8443)])
+async def test_results_are_forgotten_by_canonical_host_and_port_zero_is_every_port(
+    port: int, meant: int
+) -> None:
+    engine = Engine()
+    request = pb.InvalidateResultsRequest(host="Bücher.Example.", port=port)
+    answer = await servicer(engine).invalidate_results(request.SerializeToString(), context())
+    assert pb.InvalidateResultsResponse.FromString(answer).invalidated_count == 3
+    assert engine.forgotten == [("xn--bcher-kva.example", meant)]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [pb.InvalidateResultsRequest(), pb.InvalidateResultsRequest(host="a.test", port=-1), b"\xff"],
+)
+async def test_what_cannot_be_meant_is_an_invalid_request(request_: Any) -> None:
+    raw = request_ if isinstance(request_, bytes) else request_.SerializeToString()
+    with pytest.raises(InvalidRequest):
+        await servicer(Engine()).invalidate_results(raw, context())
+
+
+async def test_a_reload_tells_policies_revision_and_partners() -> None:
+    engine = Engine()
+    answer = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(b"", context())
+    )
+    assert [policy.name for policy in answer.policies] == [
+        "mozilla-intermediate",
+        "otpc-2024-12",
+        "otpc-2024-12-strict",
+    ]
+    assert [policy.name for policy in answer.policies if policy.is_default] == ["otpc-2024-12"]
+    assert (answer.configuration_revision, answer.changed, answer.partner_count) == (
+        "second",
+        True,
+        1,
+    )
+    again = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(b"", context())
+    )
+    assert not again.changed
+
+
+async def test_validation_tells_the_same_and_swaps_nothing() -> None:
+    engine = Engine()
+    request = pb.ReloadPoliciesRequest(validate_only=True).SerializeToString()
+    answer = pb.ReloadPoliciesResponse.FromString(
+        await servicer(engine).reload_policies(request, context())
+    )
+    assert (answer.configuration_revision, answer.changed, engine.current.revision) == (
+        "second",
+        True,
+        "first",
+    )
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_what_cannot_be_used_is_refused_with_every_problem(validate_only: bool) -> None:
+    engine = Engine(ConfigurationError(["bank.toml:3: owner is missing", "bank.toml:4: x"]))
+    request = pb.ReloadPoliciesRequest(validate_only=validate_only).SerializeToString()
+    with pytest.raises(ConfigurationRefused) as raised:
+        await servicer(engine).reload_policies(request, context())
+    assert raised.value.problems == ("bank.toml:3: owner is missing", "bank.toml:4: x")
+    assert engine.current.revision == "first"
+
+
+@pytest.mark.parametrize(
+    ("names", "refusal"),
+    [
+        ((), CallerUnknown),
+        (("spiffe://example.com/router",), CallerNotPermitted),
+        (("spiffe://example.com/admin/other", "SPIFFE://example.com/admin"), CallerNotPermitted),
+        (("admin.example.com", "spiffe://example.com/admin"), None),
+    ],
+)
+async def test_both_methods_are_for_those_whom_the_settings_name(
+    names: tuple[str, ...], refusal: type[Exception] | None
+) -> None:
+    engine = Engine()
+    admin = servicer(engine, "spiffe://example.com/admin")
+    calls: list[Callable[[], Any]] = [
+        lambda: admin.reload_policies(b"", context(*names)),
+        lambda: admin.invalidate_results(
+            pb.InvalidateResultsRequest(host="a.test").SerializeToString(), context(*names)
+        ),
+    ]
+    for call in calls:
+        if refusal is None:
+            assert await call()
+        else:
+            with pytest.raises(refusal):
+                await call()
+    assert bool(engine.forgotten) is (refusal is None)
+
+
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    [(None, grpc.StatusCode.UNIMPLEMENTED), (Engine(), grpc.StatusCode.INVALID_ARGUMENT)],
+)
+async def test_it_is_off_unless_it_is_given(engine: Engine | None, code: grpc.StatusCode) -> None:
+    policy_check: Any = _NoChecks()
+
+    def register(server: grpc.aio.Server) -> None:
+        admin = servicer(engine) if engine else None
+        add_services(
+            server,
+            policy_check=policy_check,
+            policy_admin=admin,
+            health=Health(POLICY_ADMIN_SERVICE),
+            with_reflection=False,
+        )
+
+    async with serving(register, CallInterceptor(FakeCounters())) as channel:
+        stub = policy_pb2_grpc.PolicyAdminServiceStub(channel)  # type: ignore[no-untyped-call]
+        assert (await failure(stub.InvalidateResults(pb.InvalidateResultsRequest()))).code is code
+
+
+class _NoChecks:
+    """Has the five methods and is asked none of them."""
+
+    check_endpoint = batch_check_endpoints = validate_certificate = get_policy = list_policies = (
+        None
+    )

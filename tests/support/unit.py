@@ -1,0 +1,142 @@
+"""`pytest --unit`, which is `make unit`: every test that is quick and stays in its process.
+
+A test belongs to it unless its module or folder is listed in OUTSIDE. So the list of what is left
+out is short and checked: a path that does not exist ends the run, and a test that is not listed
+fails as soon as it opens a connection, binds a port, asks DNS or starts a process. The run fails,
+too, when it takes more CPU than its budget; time on the clock would follow the machine's load.
+
+gRPC opens its sockets in C, where nobody can see it. Tests of servicers use it over loopback within
+their process, and are unit tests.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OUTSIDE = (
+    # They connect, or start a program.
+    "tests/benchmarks",
+    "tests/chains/test_chains.py",
+    "tests/cli/test_check.py",
+    "tests/cli/test_demo.py",
+    "tests/cli/test_demo_partners.py",
+    "tests/cli/test_policy.py",
+    "tests/cli/test_policy_tests.py",
+    "tests/cli/test_serve.py",
+    "tests/cli/test_validate.py",
+    "tests/core/test_boundary.py",
+    "tests/differential",
+    "tests/end_to_end",
+    "tests/engine/test_command.py",
+    "tests/engine/test_dialler.py",
+    "tests/engine/test_dns.py",
+    "tests/engine/test_operations.py",
+    "tests/engine/test_process.py",
+    "tests/engine/test_resolver.py",
+    "tests/engine/test_resolving.py",
+    "tests/engine/test_selection.py",
+    "tests/ops/test_http.py",
+    "tests/ops/test_metrics.py",
+    "tests/scan/hostile",
+    "tests/scan/test_client_handshake.py",
+    "tests/scan/test_deep_scan.py",
+    "tests/scan/test_deep_worker.py",
+    "tests/scan/test_http_probe.py",
+    "tests/scan/test_parent_death.py",
+    "tests/scan/test_prober.py",
+    "tests/scan/test_scanner.py",
+    "tests/scan/test_sslyze_pool.py",
+    "tests/server",
+    "tests/support/test_hanging.py",
+    "tests/support/test_hostile.py",
+    "tests/support/test_hostile_tls.py",
+    "tests/support/test_servers.py",
+    "tests/support/test_unit.py",
+    "tests/test_contract.py",
+    "tests/tls/test_client_hello_bytes.py",
+    # They take their time: thousands of certificates, and of surveys of servers in bad faith.
+    "tests/chains/test_pkits.py",
+    "tests/tls/test_plan_hostile.py",
+    "tests/tls/test_plan_random.py",
+)
+
+_FORBIDDEN_EVENTS = frozenset(
+    {
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "socket.bind",
+        "socket.connect",
+        "socket.getaddrinfo",
+        "socket.sendto",
+        "subprocess.Popen",
+    }
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--unit", action="store_true", help="only tests that are quick and pure")
+    parser.addoption(
+        "--unit-budget",
+        type=float,
+        default=60.0,  # 30 s on two cores
+        metavar="SECONDS",
+        help="CPU that a run with --unit may take in all its processes",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--unit"):
+        return
+    missing = [path for path in OUTSIDE if not (config.rootpath / path).exists()]
+    if missing:
+        raise pytest.UsageError(f"tests/support/unit.py lists what is not there: {missing}")
+    config.pluginmanager.register(_UnitRun(config))
+
+
+class _UnitRun:
+    """One run: in each worker what tests may do, in the process that was started the budget."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._outside = frozenset(config.rootpath / path for path in OUTSIDE)
+        self._budget_s: float = config.getoption("--unit-budget")
+        self._in_test = False
+        self._spent_s = 0.0
+        sys.addaudithook(self._audit)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        return True if collection_path in self._outside else None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Any:
+        self._in_test = True
+        try:
+            return (yield)
+        finally:
+            self._in_test = False
+
+    def _audit(self, event: str, _arguments: object) -> None:
+        if self._in_test and event in _FORBIDDEN_EVENTS:
+            pytest.fail(f"{event} in a unit test; list its module in tests/support/unit.py")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._spent_s += time.process_time()
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["spent_s"] = self._spent_s
+        elif self._spent_s > self._budget_s and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Add what a worker of xdist took."""
+        self._spent_s += getattr(node, "workeroutput", {}).get("spent_s", 0.0)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        line = f"unit tests: {self._spent_s:.1f} s of CPU; {self._budget_s:g} s are allowed"
+        terminalreporter.write_line(line, red=self._spent_s > self._budget_s)
