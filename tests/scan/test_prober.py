@@ -13,7 +13,7 @@ from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
-from otpc_policy.tls.client_profiles import BROWSER, SMALL, ClientProfile, ProfileHello
+from otpc_policy.tls.client_profiles import OPENSSL_3, SMALL, ClientProfile, ProfileHello
 from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe, Purpose
 from tests.scan.handmade_tls13 import X25519, Handmade
 from tests.scan.partners import (
@@ -222,7 +222,7 @@ async def test_a_flight_is_proven_over_a_socket_with_and_without_a_retry_request
     group: str,
 ) -> None:
     with openssl_server(tmp_path, LEAF, arguments=("-tls1_3", "-groups", group)) as port:
-        (outcome,) = await carried(prober(port), [of_client(BROWSER)])
+        (outcome,) = await carried(prober(port), [of_client(OPENSSL_3)])
     assert outcome.ending is Ending.ANSWERED
     assert outcome.key_proven
     assert outcome.flight is not None
