@@ -231,14 +231,15 @@ _OPENSSL_3_SCHEMES = (
     *(0x0303, 0x0301, 0x0302, 0x0402, 0x0502, 0x0602),
 )
 
+# It asks for a staple (curl --cert-status): whatever is asked for alone is asked for in its shape, and a leaf may be revoked by its staple.
 OPENSSL_3 = ClientProfile(
     name="OpenSSL 3 with ALPN, as curl",
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=_OPENSSL_3_SUITES,
     extensions=(
-        *(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _ALPN, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _SCHEMES),
-        *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
+        *(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _STATUS_REQUEST, _ALPN, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET),
+        *(_SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE),
     ),
     groups=(_X25519, _P256, _X448, _P521, _P384, 256, 257, 258, 259, 260),
     schemes=_OPENSSL_3_SCHEMES,
