@@ -13,6 +13,7 @@ from math import inf
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.engine.egress.dialler import begin_connecting
 from otpc_policy.scan.exchange import Exchange, ending_of
+from otpc_policy.scan.kept_flights import KeptFlights
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe
@@ -40,6 +41,7 @@ class Prober:
     ) -> None:
         self._peer = (address, port)
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
+        self._flights = KeptFlights()
         self.connections_used = 0
 
     async def run(self, probes: Sequence[Probe[AnyHello]], outcomes: list[Outcome]) -> None:
@@ -49,7 +51,7 @@ class Prober:
         behind = [place for place, probe in enumerate(probes) if probe.is_last]
 
         def ended(place: int, outcome: Outcome) -> None:
-            outcomes[place] = outcome
+            outcomes[place] = self._flights.of(outcome)
             self._openings.leave()
 
         wave = _Wave(self._peer, self._limits, begun_s=self._begun_s, ahead=len(ahead), behind=len(behind), ended=ended)
