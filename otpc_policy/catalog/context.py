@@ -13,6 +13,7 @@ from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_i
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import ClientAuth, EndpointFacts
+from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
 from otpc_policy.policy.finding import Finding, Verdict
@@ -69,9 +70,19 @@ class JudgingContext:
             f"{endpoint.server_name}",
         )
 
-    def evaluate(self, facts: EndpointFacts, now: datetime) -> Verdict:
-        """Judge a measured endpoint."""
+    def chain_judge(self, server_name: str, now: datetime) -> ChainJudge:
+        """Return who judges the endpoint's chains at an instant, for all policies."""
+        return ChainJudge(server_name=server_name, trust=self.trust, at=now)
+
+    def evaluate(
+        self, facts: EndpointFacts, now: datetime, judge: ChainJudge | None = None
+    ) -> Verdict:
+        """Judge a measured endpoint.
+
+        judge: what chain_judge returned for its server name and this instant; None for a new one.
+        """
         partner = self.partner
+        judge = judge or self.chain_judge(facts.server_name, now)
         return self._joined(
             (
                 evaluate(
@@ -81,6 +92,7 @@ class JudgingContext:
                     now=now,
                     expected_client_auth=self.expected_client_auth,
                     waivers=partner.waivers if partner is not None else (),
+                    judge=judge,
                 )
                 for policy in self.policies
             ),
@@ -97,6 +109,9 @@ class JudgingContext:
     ) -> Verdict:
         """Judge a chain that the caller holds; chain and request_anchors are DER, leaf first."""
         partner = self.partner
+        judge = ChainJudge(
+            server_name=server_name, trust=self.trust, request_anchors=request_anchors, at=now
+        )
         return self._joined(
             (
                 evaluate_chain(
@@ -107,6 +122,7 @@ class JudgingContext:
                     request_anchors=request_anchors,
                     now=now,
                     waivers=partner.waivers if partner is not None else (),
+                    judge=judge,
                 )
                 for policy in self.policies
             ),

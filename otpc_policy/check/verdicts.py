@@ -2,7 +2,9 @@
 
 A verdict is a function of the facts, of what judges, and of time. So it is kept by the names of the
 facts, by the generation and by the policy, together with the span of time it holds for. Nothing
-here holds facts: a verdict may outlive them in the store, and is then found by nobody.
+here holds facts: a verdict may outlive them in the store, and is then found by nobody. Only what
+was said last of an endpoint's chains is kept with them, because the verdicts on its addresses,
+alone and together, come at one instant and share one budget.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from otpc_policy.check.values import (
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 from otpc_policy.recently_used import RecentlyUsed
@@ -73,6 +76,7 @@ class Verdicts:
         self._questions = RecentlyUsed[_QuestionKey, Question](max_entries=_MAXIMUM_KEPT)
         self._verdicts = RecentlyUsed[JudgementKey, _Dated](max_entries=_MAXIMUM_KEPT)
         self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=_MAXIMUM_KEPT)
+        self._chains: tuple[tuple[str, datetime], ChainJudge] | None = None
 
     def question(self, request: CheckRequest, generation: Catalog) -> Question:
         """Return what the request asks under a generation. Raises UnknownPolicy."""
@@ -129,7 +133,7 @@ class Verdicts:
             verdict = self._verdict(question, stored, resolution, now)
         else:
             facts = endpoint_facts(question.endpoint, question.depth, addresses, resolution)
-            verdict = _evaluated(question, facts, now)
+            verdict = self._evaluated(question, facts, now)
         is_kept = bool(stored) and keep and not findings and not so_far
         judgement = _judgement(
             question,
@@ -157,7 +161,7 @@ class Verdicts:
     def denies(self, question: Question, so_far: AddressFacts, now: datetime) -> bool:
         """Tell whether facts of a measurement under way deny, whatever it may still find."""
         facts = endpoint_facts(question.endpoint, question.depth, (so_far,))
-        return question.context.evaluate(facts, now).evaluated_decision is Decision.DENY
+        return self._evaluate(question, facts, now).evaluated_decision is Decision.DENY
 
     def lifetime(self, question: Question, stored: StoredFacts, at: datetime) -> Lifetime:
         """Return how long the facts of one address answer, judged alone at an instant."""
@@ -187,9 +191,22 @@ class Verdicts:
         if dated is None or not dated.holds_at(now):
             addresses = tuple(known.facts for known in stored)
             facts = endpoint_facts(question.endpoint, question.depth, addresses, resolution)
-            dated = _Dated(now, question.context.evaluate(facts, now))
+            dated = _Dated(now, self._evaluate(question, facts, now))
             self._verdicts.put(key, dated)
         return dated.verdict
+
+    def _evaluated(self, question: Question, facts: EndpointFacts, now: datetime) -> Verdict | None:
+        """Return a verdict that is not kept; None if there is nothing to judge."""
+        is_resolved = facts.resolution is ResolutionStatus.RESOLVED
+        if facts.addresses or facts.unmeasured or not is_resolved:
+            return self._evaluate(question, facts, now)
+        return None
+
+    def _evaluate(self, question: Question, facts: EndpointFacts, now: datetime) -> Verdict:
+        key = question.name, now
+        if self._chains is None or self._chains[0] != key:
+            self._chains = key, question.context.chain_judge(facts.server_name, now)
+        return question.context.evaluate(facts, now, self._chains[1])
 
 
 def _ids(stored: Sequence[StoredFacts]) -> tuple[str, ...]:
@@ -206,13 +223,6 @@ def _key(
 ) -> JudgementKey:
     beside = _NOTHING_BESIDE if resolution is None else BesideAddresses.of(resolution)
     return question.name, facts_ids, beside
-
-
-def _evaluated(question: Question, facts: EndpointFacts, now: datetime) -> Verdict | None:
-    """Return a verdict that is not kept; None if there is nothing to judge."""
-    if facts.addresses or facts.unmeasured or facts.resolution is not ResolutionStatus.RESOLVED:
-        return question.context.evaluate(facts, now)
-    return None
 
 
 def _judgement(

@@ -3,13 +3,52 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from otpc_policy.pki.budget import WorkBudget
+from otpc_policy.pki.budget import ENDPOINT_UNITS, JUDGEMENT_UNITS, WorkBudget
 from otpc_policy.pki.decide import TrustDecision, decide_trust
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus
 from otpc_policy.pki.names import match_name
 from otpc_policy.pki.ocsp import Staple, judge_staple
 from otpc_policy.pki.served import ServedChain, read_chain
 from otpc_policy.pki.trust import Trust
+
+
+class ChainJudge:
+    """Judges the chains of one endpoint at one instant: each once, all within one budget.
+
+    Every policy that judges the endpoint, and every address, shares one. The first chains that it
+    is asked about have the most room; what is left for the others may leave them UNDECIDED.
+    """
+
+    def __init__(
+        self,
+        *,
+        server_name: str | None,
+        trust: Trust,
+        request_anchors: Sequence[bytes] = (),
+        at: datetime,
+    ) -> None:
+        self._server_name, self._trust, self._at = server_name, trust, at
+        self._request_anchors = request_anchors
+        self._units_left = ENDPOINT_UNITS
+        self._judged: dict[tuple[tuple[bytes, ...], bytes | None], ChainJudgement] = {}
+
+    def judge(self, chain: Sequence[bytes], staple: bytes | None) -> ChainJudgement:
+        """Return what judge_chain does. staple: the stapled OCSP response."""
+        key = (tuple(chain), staple)
+        if key not in self._judged:
+            units = min(JUDGEMENT_UNITS, self._units_left)
+            budget = WorkBudget(units)
+            self._judged[key] = judge_chain(
+                chain,
+                server_name=self._server_name,
+                stapled_ocsp_response=staple,
+                trust=self._trust,
+                request_anchors=self._request_anchors,
+                at=self._at,
+                budget=budget,
+            )
+            self._units_left -= units - budget.left
+        return self._judged[key]
 
 
 def judge_chain(

@@ -12,8 +12,7 @@ from otpc_policy.core.facts import (
     Support,
     TlsService,
 )
-from otpc_policy.pki.judge import judge_chain
-from otpc_policy.pki.judgement import ChainJudgement
+from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
@@ -38,19 +37,19 @@ def evaluate(
     now: datetime,
     expected_client_auth: ClientAuth | None = None,
     waivers: Sequence[Waiver] = (),
+    judge: ChainJudge | None = None,
 ) -> Verdict:
     """Judge a measured endpoint. Every address counts, and the worst decides.
 
     expected_client_auth, waivers: what was agreed with the partner; None where nothing was.
+    judge: of the endpoint's chains under this trust and at this instant, where it is shared with
+    other policies; None for one of its own.
     """
     if facts.forbidden or facts.resolution is not ResolutionStatus.RESOLVED:
         return _verdict(policy, _not_dialled(facts), None)
 
-    def judge(chain: Sequence[bytes], staple: bytes | None) -> ChainJudgement:
-        return judge_chain(
-            chain, server_name=facts.server_name, stapled_ocsp_response=staple, trust=trust, at=now
-        )
-
+    if judge is None:
+        judge = ChainJudge(server_name=facts.server_name, trust=trust, at=now)
     reachable = [address for address in facts.addresses if address.reachable is Support.YES]
     settings = {rule.id: rule for rule in policy.rules}
     plaintext_denies = settings[TLS_SERVED.id].effects["TLS_NOT_SERVED"] is Effect.DENY
@@ -64,7 +63,7 @@ def evaluate(
         depth=facts.depth,
         server_name=facts.server_name,
         addresses=speaking,
-        chains=presented_chains(speaking, judge),
+        chains=presented_chains(speaking, judge.judge),
         gaps=gaps(speaking),
         expected_client_auth=expected_client_auth,
     )
@@ -105,21 +104,18 @@ def evaluate_chain(
     request_anchors: Sequence[bytes],
     now: datetime,
     waivers: Sequence[Waiver] = (),
+    judge: ChainJudge | None = None,
 ) -> Verdict:
     """Judge a chain that somebody has in hand, by the certificate rules alone.
 
-    chain: DER, leaf first, not empty. A must-staple leaf is no finding here: the staple belongs to the handshake and not to
+    chain: DER, leaf first, not empty. judge: as of evaluate. A must-staple leaf is no finding here: the staple belongs to the handshake and not to
     the chain, so its absence shows only when the endpoint is checked.
     """
-    judgement = judge_chain(
-        chain,
-        server_name=server_name,
-        stapled_ocsp_response=None,
-        trust=trust,
-        request_anchors=request_anchors,
-        at=now,
-    )
-    chains = (PresentedChain(judgement=judgement, staple_observed=False),)
+    if judge is None:
+        judge = ChainJudge(
+            server_name=server_name, trust=trust, request_anchors=request_anchors, at=now
+        )
+    chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
     findings = _Findings([])

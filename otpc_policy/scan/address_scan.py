@@ -103,13 +103,20 @@ class AddressScan:
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: everything is asked again, one after the other.
                 self._openings.limit = 1
+                self._clients.begin_again()
                 await self._survey()
             await asyncio.wait((usual,))
             await self._follow_up()
             self._handshakes_done.set()
             await http
-            if self._http.service is HttpService.UNKNOWN and len(self._surveys) > 1:
+            if self._http.service is HttpService.UNKNOWN and self._is_limited:
                 await self._ask_http_alone()
+
+    @property
+    def _is_limited(self) -> bool:
+        """Some connections may have been turned away because others were open."""
+        is_lowered = self._openings.limit < self._limits.connections_per_address
+        return bool(self._surveys[-1].versions) and (is_lowered or len(self._surveys) > 1)
 
     async def _survey(self) -> None:
         survey = Survey(self._server_name)

@@ -231,14 +231,15 @@ _OPENSSL_3_SCHEMES = (
     *(0x0303, 0x0301, 0x0302, 0x0402, 0x0502, 0x0602),
 )
 
+# It asks for a staple (curl --cert-status): whatever is asked for alone is asked for in its shape, and a leaf may be revoked by its staple.
 OPENSSL_3 = ClientProfile(
     name="OpenSSL 3 with ALPN, as curl",
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=_OPENSSL_3_SUITES,
     extensions=(
-        *(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _ALPN, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _SCHEMES),
-        *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
+        *(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _STATUS_REQUEST, _ALPN, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET),
+        *(_SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE),
     ),
     groups=(_X25519, _P256, _X448, _P521, _P384, 256, 257, 258, 259, 260),
     schemes=_OPENSSL_3_SCHEMES,
@@ -258,20 +259,22 @@ BROWSER = ClientProfile(
         *(_GREASE_FIRST, _SCHEMES, _KEY_SHARE, _TIMESTAMPS, _EXTENDED_MASTER_SECRET, _ALPN, _POINT_FORMATS, _VERSIONS),
         *(_SERVER_NAME, _GROUPS, _STATUS_REQUEST, _PSK_MODES, _RENEGOTIATION, _TICKET, _GREASE_LAST),
     ),
-    groups=(_GREASE_GROUP, _X25519, _P256, _P384),
+    # As Envoy's: not all clients know P-384.
+    groups=(_GREASE_GROUP, _X25519, _P256),
     schemes=(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601),
     share_groups=(_X25519,),
     has_session_id=True,
     padded_to=1_760,
 )
+# The only one without ALPN that prefers ECDSA, as most clients do.
 SMALL = ClientProfile(
     name="a small client with few extensions",
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
-    listed_suites=(0xCCA9, 0xCCA8, 0xC02B, 0xC02F, 0x1303, 0x1301),
+    listed_suites=(0xC02B, 0xCCA9, 0xC02F, 0x1303, 0x1301),
     extensions=(_KEY_SHARE, _VERSIONS, _SCHEMES, _GROUPS, _SERVER_NAME),
     groups=(_P256, _P384),
-    schemes=(0x0804, 0x0401, 0x0403),
+    schemes=(0x0403, 0x0503, 0x0804, 0x0401),
     share_groups=(_P256,),
     record_version=0x0303,
 )

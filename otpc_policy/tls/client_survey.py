@@ -12,7 +12,9 @@ the rare ones are asked for together, and what is left of them again whenever on
 A flight that was begun and not shown to its certificate is asked for again, and counts as unknown at the end; so does a hello that is met with
 silence. A hello that is refused by an alert twice, or by a close three times, is refused: such a client is given no certificate at all.
 A refusal counts only if something that was sent behind it was accepted: a server that has begun to
-turn everybody away says nothing of those who came last.
+turn everybody away says nothing of those who came last. Where the survey of suites is made once
+more, with the server to itself, no refusal of before counts: each may have been about the number of
+connections.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,7 +63,7 @@ class ClientSurvey:
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        self._wave = 0
+        self._wave = self._begun = 0
         self._unsent_reveals: tuple[ClientProfile, ...] = (INSECURE_SUITES, NULL_SUITES)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
@@ -81,6 +83,11 @@ class ClientSurvey:
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
             return (*probes, Probe(hello=self._hello(control), purpose=Purpose.CLOSING_CONTROL, is_last=True))
         return probes
+
+    def begin_again(self) -> None:
+        """Begin anew, in step with another survey of suites; what was shown and accepted stays."""
+        self._begun = self._wave
+        self._unsent_reveals = (*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES)
 
     def take(self, probes: Sequence[Probe[ProfileHello]], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""
@@ -138,11 +145,11 @@ class ClientSurvey:
         """Return the kinds that were refused between controls of the same shape, with what proves it."""
         refused: dict[SignatureKind, Evidence] = {}
         for (of_version, profile), kinds in self._asked_alone.items():
-            records = self._of_profile.get(profile, ())
+            records = self._of_profile.get(profile, [])
             is_chosen = any(record.chose for record in records)
             if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
-            counted = [record for record in records if self._is_bracketed(record, log)]
+            counted = [one for one in self._recent(records) if self._is_bracketed(one, log)]
             if any(record.reading.reaction is Reaction.REFUSED for record in counted):
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
             elif len([record for record in counted if record.refused]) >= CLOSES:
@@ -162,15 +169,22 @@ class ClientSurvey:
 
     def _is_followed(self, record: ClientRecord, log: Log) -> bool:
         """Something was accepted that was sent behind the record."""
-        accepted: list[Record[AnyHello]] = [*log.accepted, *self._accepted()]
-        return any(_is_behind(one, record) for one in accepted if not _is_broken_off(one))
+        suites = (one for one in log.accepted if not _is_broken_off(one))
+        # The waves of the survey of suites are counted from its own begin.
+        is_behind = any(_is_behind(one, one.wave + self._begun, record) for one in suites)
+        return is_behind or any(_is_behind(one, one.wave, record) for one in self._accepted())
+
+    def _recent(self, records: Iterable[ClientRecord]) -> list[ClientRecord]:
+        """Return those of the last survey."""
+        return [one for one in records if one.wave >= self._begun]
 
     def _accepted(self) -> list[ClientRecord]:
         counted = (one for one in self.records if one.probe.purpose is not Purpose.REVEAL)
         return [one for one in counted if one.chose and not _is_broken_off(one)]
 
     def _is_open(self, profile: ClientProfile, log: Log) -> bool:
-        return len(self._of_profile[profile]) < _ATTEMPTS and not self._is_settled(profile, log)
+        attempts = self._recent(self._of_profile[profile])
+        return len(attempts) < _ATTEMPTS and not self._is_settled(profile, log)
 
     def _is_settled(self, profile: ClientProfile, log: Log) -> bool:
         """The certificate was shown, or the client is turned away."""
@@ -179,7 +193,8 @@ class ClientSurvey:
             return True
         if any(record.chose and not _is_broken_off(record) for record in records):
             return False
-        followed = [one for one in records if (one.refused or _is_broken_off(one)) and self._is_followed(one, log)]
+        recent = self._recent(records)
+        followed = [one for one in recent if (one.refused or _is_broken_off(one)) and self._is_followed(one, log)]
         refused = [one for one in followed if one.reading.reaction is Reaction.REFUSED or _is_broken_off(one)]
         closed = [one for one in followed if one.refused]
         is_alone = any(profile is one for _, one in self._asked_alone)
@@ -203,9 +218,9 @@ def _alone(version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfi
     return profile.signing_with(kinds)
 
 
-def _is_behind(one: Record[AnyHello], record: ClientRecord) -> bool:
-    """It was sent when the other had been answered."""
-    return one.wave > record.wave or (one.wave == record.wave and one.probe.is_last)
+def _is_behind(one: Record[AnyHello], wave: int, record: ClientRecord) -> bool:
+    """It was sent when the other had been answered. wave: its own, counted as the other's is."""
+    return wave > record.wave or (wave == record.wave and one.probe.is_last)
 
 
 def _shape(profile: ClientProfile) -> ClientProfile:

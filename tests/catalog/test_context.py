@@ -1,6 +1,7 @@
 """What judges an endpoint, and that it judges no other."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import UnknownPolicy
 from otpc_policy.core.facts import ClientAuth, Support
+from otpc_policy.pki import judge as pki_judge
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.finding import Decision, Effect
 from otpc_policy.policy.model import PolicySet
@@ -143,6 +145,28 @@ def test_both_policies_judge_and_the_worse_wins(
         context.evaluate(make_facts(deployments=deployments(own.chain_der)), NOW).decision
         is decision
     )
+
+
+def test_two_policies_share_what_is_said_of_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a chain costs is not paid for by each of them, whether it is served or in hand."""
+    judged: list[object] = []
+    judge_chain = pki_judge.judge_chain
+
+    def noted(chain: object, **options: Any) -> object:
+        judged.append(chain)
+        return judge_chain(chain, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pki_judge, "judge_chain", noted)
+    partners = index(entry("a", HOST, rest='policy = "otpc-2024-12-strict"\n'))
+    context = catalog(partners).context_for(parse_endpoint(HOST), "")
+    assert len(context.policies) == 2
+    facts = make_facts()
+    context.evaluate(facts, NOW)
+    assert len(judged) == len(set(judged)) > 0
+    judged.clear()
+    chain = next(one.chain for one in facts.addresses[0].deployments if one.chain)
+    context.evaluate_chain(chain, server_name=HOST, request_anchors=(), now=NOW)
+    assert judged == [chain]
 
 
 def test_the_agreement_about_client_certificates_is_judged_if_a_policy_gives_it_an_effect() -> None:

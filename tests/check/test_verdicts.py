@@ -3,6 +3,7 @@
 import gc
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from otpc_policy.core.facts import (
     Support,
     UnmeasuredAddress,
 )
+from otpc_policy.pki import judge as pki_judge
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.service_findings import service_finding
 from tests.catalog.writing import entry, index
@@ -120,6 +122,32 @@ def test_a_kept_judgement_rests_on_exactly_what_it_is_found_by(
     question = verdicts.question(request(), GENERATION)
     judge(verdicts, question, FACTS)
     assert verdicts.kept(question, resolution, stored) is None
+
+
+def test_all_verdicts_of_one_instant_share_what_is_said_of_the_chains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Addresses alone and together, under way too: all that a partner presents has one budget."""
+    judged: list[object] = []
+    judge_chain = pki_judge.judge_chain
+
+    def noted(chain: object, **options: Any) -> object:
+        judged.append(chain)
+        return judge_chain(chain, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pki_judge, "judge_chain", noted)
+    verdicts = Verdicts(LIFETIMES)
+    question = verdicts.question(request(), GENERATION)
+    for stored in (FACTS, SECOND_ADDRESS):
+        verdicts.lifetime(question, stored, LATER)
+        verdicts.denies(question, stored.facts, LATER)
+    judge(verdicts, question, FACTS, SECOND_ADDRESS)
+    at_first = len(judged)
+    assert at_first == len(set(judged)) > 0
+    judge(verdicts, question, FACTS, SECOND_ADDRESS, now=LATER + 600 * SECOND)
+    assert len(judged) == at_first, "the verdict still holds"
+    verdicts.denies(question, FACTS.facts, LATER + 600 * SECOND)
+    assert len(judged) == 2 * at_first, "another instant is judged anew"
 
 
 def test_a_verdict_holds_from_its_instant_until_time_changes_it() -> None:

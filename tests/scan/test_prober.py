@@ -1,6 +1,7 @@
 """Carrying hellos over loopback: order, bounds, and that nothing is left behind."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
+from otpc_policy.scan.exchange import Exchange
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, PlainHttp, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
-from otpc_policy.tls.client_profiles import BROWSER, SMALL, ClientProfile, ProfileHello
+from otpc_policy.tls.client_profiles import OPENSSL_3, SMALL, ClientProfile, ProfileHello
 from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe, Purpose
 from tests.scan.handmade_tls13 import X25519, Handmade
 from tests.scan.partners import (
@@ -90,6 +92,39 @@ class Gate:
     async def until(self, *, connected: int, hellos: int) -> None:
         async with asyncio.timeout(10), self.changed:
             await self.changed.wait_for(lambda: self.connected >= connected and len(self.hellos) >= hellos)
+
+
+async def test_answers_that_come_together_are_read_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server chooses what reading its flight costs, and when all its answers come."""
+    turns, read_in = 0, []
+    listen = Exchange.listen
+
+    def slowly(exchange: Exchange) -> Ending | None:
+        read_in.append(turns)
+        until_s = time.perf_counter() + 0.02
+        while time.perf_counter() < until_s:
+            pass
+        return listen(exchange)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    monkeypatch.setattr(Exchange, "listen", slowly)
+    gate = Gate()
+    counting = asyncio.create_task(count_turns())
+    async with server(gate) as port:
+        running = asyncio.create_task(carried(prober(port), probes(8)))
+        await gate.until(connected=8, hellos=8)
+        gate.opened.set()
+        outcomes = await running
+    counting.cancel()
+    assert {outcome.ending for outcome in outcomes} == {Ending.ANSWERED}
+    assert len(read_in) == len(set(read_in)) == 8
 
 
 async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_are_answered() -> None:
@@ -222,7 +257,7 @@ async def test_a_flight_is_proven_over_a_socket_with_and_without_a_retry_request
     group: str,
 ) -> None:
     with openssl_server(tmp_path, LEAF, arguments=("-tls1_3", "-groups", group)) as port:
-        (outcome,) = await carried(prober(port), [of_client(BROWSER)])
+        (outcome,) = await carried(prober(port), [of_client(OPENSSL_3)])
     assert outcome.ending is Ending.ANSWERED
     assert outcome.key_proven
     assert outcome.flight is not None

@@ -146,6 +146,7 @@ EVERYWHERE: dict[str, Property] = {
     "ECDSA first": begins_with(OF_ECDSA),
     "four groups": lambda hello: len(hello.groups or ()) > 4,
     "X25519": names_group(29),
+    "P-384": names_group(24),
     "P-521": names_group(25),
     "Brainpool": names_group(26),
     "P-256 first of all groups": prefers_group(23),
@@ -168,6 +169,7 @@ OF_CERTIFICATES: dict[str, Property] = {
     "key share before groups": extensions_in_order(Kind.KEY_SHARE, Kind.SUPPORTED_GROUPS),
     "256 bits before 128": suites_in_order(0xC030, 0xC02F),
     "ECDSA before RSA": suites_in_order(0xC02B, 0xC02F),
+    "AES-128 with ECDSA first": begins_with([0xC02B]),
     "ChaCha20 before AES": suites_in_order(0xCCA8, 0xC02F),
     "static RSA first": lambda hello: hello.cipher_suites[0] == 0x0035,
     "renegotiation signal": lambda hello: 0x00FF in hello.cipher_suites,
@@ -286,6 +288,27 @@ def test_the_hellos_that_a_server_accepts_are_a_cover_too(
     accepted = [one for one in CERTIFICATES if is_acceptable(one, version, kind)]
     is_covered = {held(hello) for hello in accepted} == {True, False}
     assert is_covered or name in MEANINGLESS[version]
+
+
+def is_shown_ecdsa(hello: SentHello) -> bool:
+    """A server with two leaves that follows its clients shows the ECDSA one.
+
+    At TLS 1.3 by the first scheme that it can sign with, before by the first suite.
+    """
+    if TLS13 in (hello.offered_versions or ()):
+        kinds = map(kind_of_scheme, hello.signature_schemes or ())
+        return next((kind for kind in kinds if kind in OF_LEAVES), None) is SignatureKind.ECDSA
+    offered = [suite for suite in hello.cipher_suites if suite in PAYMENT_SUITES]
+    return is_acceptable(hello, TLS12, SignatureKind.ECDSA) and offered[0] in OF_ECDSA
+
+
+@pytest.mark.parametrize("name", EVERYWHERE | OF_CERTIFICATES)
+def test_the_hellos_that_bring_an_ecdsa_leaf_before_an_rsa_one_are_a_cover_too(name: str) -> None:
+    """Most clients of such a server are given the ECDSA leaf, whatever else they send."""
+    held = (EVERYWHERE | OF_CERTIFICATES)[name]
+    shown = [one for one in CERTIFICATES if is_shown_ecdsa(one)]
+    is_covered = {held(hello) for hello in shown} == {True, False}
+    assert is_covered or name in MEANINGLESS[TLS12]
 
 
 # The bytes.

@@ -1,7 +1,7 @@
 """What clients ask for, wave by wave, and what counts as shown, refused or unknown."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, count
 from random import Random
 
@@ -630,3 +630,65 @@ def is_whole(outcome: Outcome) -> bool:
     flight = outcome.flight
     is_unsigned = flight is not None and flight.is_whole and flight.signature is None
     return outcome.key_proven or is_unsigned
+
+
+# A second survey of suites, with the server to itself.
+
+
+def again(first: Server, second: Server, log: Log) -> Conducted:
+    """Carry out the waves of two surveys of suites, of which both were over after their first."""
+    done = conduct(first, log)
+    done.planner.begin_again()
+    empty = Log()
+    for wave in count():
+        assert wave < 12
+        probes = done.planner.next_wave(log if wave else empty, is_closed=False)
+        if not probes:
+            return done
+        done.planner.take(probes, [second(probe) for probe in probes])
+        done.waves.append(probes)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("outcome", [CLOSED, SILENT, alert(40)])
+def test_a_client_that_was_turned_away_at_first_is_asked_anew(outcome: Outcome) -> None:
+    """It may have been one connection too many, however often."""
+    good = Partner([ECDSA, PSS, PKCS1])
+    busy = replace(good, turned_away=dict.fromkeys((SMALL, BROWSER), outcome))
+    done = again(busy, good, log_for(good))
+    assert done.unseen == []
+    records = [one for one in done.planner.records if one.hello.profile in (SMALL, BROWSER)]
+    assert {one.hello.profile for one in records if one.chose} == {SMALL, BROWSER}
+
+
+@pytest.mark.parametrize(("outcome", "is_known"), [(CLOSED, True), (SILENT, False)])
+def test_only_what_was_refused_in_the_second_survey_is_turned_away(outcome: Outcome, is_known: bool) -> None:
+    good = Partner([ECDSA, PSS, PKCS1])
+    at_first = replace(good, turned_away={SMALL: alert(40)})
+    done = again(at_first, replace(good, turned_away={SMALL: outcome}), log_for(good))
+    assert done.unseen == ([] if is_known else [SMALL])
+
+
+def test_a_client_whose_certificate_was_shown_at_first_is_not_asked_again() -> None:
+    good = Partner([ECDSA, PSS, PKCS1])
+    waves_at_first = len(conducted(good).waves)
+    done = again(good, good, log_for(good))
+    flights = [done.asked(wave) for wave in range(waves_at_first, len(done.waves))]
+    assert not set(FIRST_WAVE) & {profile for asked in flights for profile in asked}
+
+
+def test_a_kind_that_was_refused_at_first_is_absent_only_if_it_is_refused_again() -> None:
+    rsa = Partner([PSS, PKCS1])
+    busy = Partner([PSS, PKCS1, ECDSA], turned_away={alone(TLS13, ECDSA): alert(40)})
+    assert again(rsa, rsa, log_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
+    late = replace(busy, turned_away={alone(TLS13, ECDSA): SILENT})
+    assert again(rsa, late, log_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+
+
+def test_hellos_that_only_reveal_are_sent_once_more() -> None:
+    good = Partner([PSS, PKCS1])
+    waves_at_first = len(conducted(good).waves)
+    done = again(good, good, log_for(good))
+    later = range(waves_at_first, len(done.waves))
+    reveals = [profile for wave in later for profile in done.asked(wave, Purpose.REVEAL)]
+    assert reveals == [*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES]

@@ -1,8 +1,9 @@
 """Servers that show a fault to some hellos only, and how often a check sees it.
 
 A row is a property of hellos, a polarity and a fault: a server that is compliant, except to the
-hellos that have the property (or have it not). Three faults: TLS 1.0 from an old stack, suites
-without encryption over TLS 1.2, an expired certificate. The server reads the hello, whatever
+hellos that have the property (or have it not). Four faults: TLS 1.0 from an old stack, suites
+without encryption over TLS 1.2, expired certificates, or only an expired ECDSA certificate that
+stands beside a good RSA one. The server reads the hello, whatever
 number of records or format it comes in, and answers with one of two real OpenSSL stacks.
 
     python -m tests.scan.hostile.discriminators --runs 20 [NAME ...]
@@ -83,7 +84,9 @@ _NEVER_SO_LONG = (
 # Rows that need not hold, each with a reason that test_discriminator_clients.py shows to be true.
 EXPLAINED: Mapping[str, str] = {
     "server-name-without-expired": _NAMELESS,
+    "server-name-without-expired-ecdsa": _NAMELESS,
     "no-groups-with-expired": _NO_GROUPS,
+    "no-groups-with-expired-ecdsa": _NO_GROUPS,
     "key-share-before-groups-with-tls10": _TLS13_ONLY,
     "key-share-before-groups-with-null": _TLS13_ONLY,
     "begins-with-tls13-with-tls10": _TLS13_ONLY,

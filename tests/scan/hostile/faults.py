@@ -24,6 +24,7 @@ _SIGNATURE_ALGORITHMS = 13
 _OLD_CIPHERS = "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:AES128-SHA:AES256-SHA"
 _NULL_CIPHERS = "ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA:NULL-SHA256:NULL-SHA"
 _NULL_SUITES = frozenset({0xC006, 0xC010, 0x003B, 0x0002})
+ECDSA_SIX = frozenset({0xC02B, 0xCCA9, 0xC023})
 _OLD_SUITES = (0xC009, 0xC013, 0x002F, 0x0035)
 _OLD_VERSIONS = (TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)
 # Of a plain hello for TLS 1.2 or older.
@@ -42,7 +43,9 @@ class Stacks:
 
     good, other: compliant, with the same certificates; the one chooses suites in its own order,
     the other in the client's. old: TLS 1.0 and 1.1 only. null: as good, and accepts suites
-    without encryption after the good ones. expired: as good, but for the dates.
+    without encryption after the good ones. expired: as good, but for the dates. expired_ecdsa: the
+    same for one of two leaves, the one that most clients prefer; follows the client's order, as
+    nginx does by default.
     """
 
     authority: CertificateAuthority
@@ -51,6 +54,7 @@ class Stacks:
     old: ssl.SSLContext
     null: ssl.SSLContext
     expired: ssl.SSLContext
+    expired_ecdsa: ssl.SSLContext
     expired_leaves: tuple[Issued, ...]
 
     @property
@@ -83,6 +87,7 @@ def make_stacks() -> Stacks:
         old=server_context(*good, ciphers=_OLD_CIPHERS, oldest=oldest, newest=newest),
         null=server_context(*good, ciphers=f"{OTPC_CIPHERS}:{_NULL_CIPHERS}"),
         expired=server_context(*expired, ciphers=OTPC_CIPHERS),
+        expired_ecdsa=server_context(good[0], expired[1], ciphers=OTPC_CIPHERS, client_order=True),
         expired_leaves=expired,
     )
 
@@ -148,4 +153,14 @@ EXPIRED = Fault(
     concerns=lambda hello: True,
     is_shown=_shows_certificate,
 )
-FAULTS = (TLS10, NULL, EXPIRED)
+EXPIRED_ECDSA = Fault(
+    name="expired-ecdsa",
+    code="CERTIFICATE_EXPIRED",
+    hello=MadeHello(version=0x0303, cipher_suites=tuple(sorted(ECDSA_SIX)), extensions=EXTENSIONS),
+    stack=lambda stacks: stacks.expired_ecdsa,
+    concerns=lambda hello: True,
+    is_shown=_shows_certificate,
+)
+# Those that show no more than a certificate.
+OF_CERTIFICATES = (EXPIRED, EXPIRED_ECDSA)
+FAULTS = (TLS10, NULL, *OF_CERTIFICATES)

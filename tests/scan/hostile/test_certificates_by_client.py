@@ -24,6 +24,7 @@ from tests.support.loopback import Listener, own_listener
 from tests.support.ordinary_clients import EXPIRED, GOOD, OTHER_NAME, Handshake, s_client
 from tests.support.pss_keys import issue_pss
 from tests.support.relay import relay_to
+from tests.support.servers.libraries import s_server
 from tests.support.servers.nginx import nginx
 from tests.support.servers.offer import OTPC_CIPHERS, TlsOffer
 from tests.support.signing import now
@@ -212,6 +213,36 @@ async def test_two_good_certificates_by_signature_scheme_are_allowed(
     with two_leaves(version, _PAIRS[kind], stacks) as server:
         verdict = await anchored.judge(server)
     assert verdict.decision is Decision.ALLOW, [one.message for one in verdict.findings]
+
+
+@pytest.mark.parametrize("version", [_TLS12, _TLS13], ids=["tls12", "tls13"])
+@pytest.mark.parametrize("kind", ["ed25519", "rsassa-pss"])
+async def test_a_staple_is_seen_with_whatever_kind_of_leaf_it_comes(
+    kind: str,
+    version: TlsVersion,
+    anchored: Surveyor,
+    stacks: Stacks,
+) -> None:
+    """Stock OpenSSL staples for clients that ask for it, and prefers another leaf for most."""
+    authority = stacks.authority
+    rare = authority.issue(key="ed25519") if kind == "ed25519" else _pss_leaf(stacks, False)
+    usual = authority.issue(key="rsa2048")
+    decisions = []
+    for status in ("revoked", "good"):
+        staple = authority.ocsp_response(rare.certificate, status=status)
+        offer = TlsOffer(certificates=(usual, rare), staple=staple)
+        front = own_listener()
+        with s_server(own_listener(), offer) as both:
+            by_version = where(
+                lambda hello: hello.highest is version,
+                relay_to(both),
+                serving(stacks.good),
+            )
+            with counting_server(front, by_version):
+                verdict = await anchored.judge(front)
+        decisions.append(verdict.decision)
+        assert objection(verdict, "CERTIFICATE_REVOKED") == "" or status == "good"
+    assert decisions == [Decision.DENY, Decision.ALLOW]
 
 
 # ---- Flights that arrive in pieces, or do not arrive.

@@ -11,7 +11,14 @@ import pytest
 from tlslite.constants import CipherSuite
 
 from tests.scan.hostile.discriminators import EXPLAINED, ROWS, Row
-from tests.scan.hostile.faults import EXPIRED, NULL, TLS10, Stacks
+from tests.scan.hostile.faults import (
+    EXPIRED,
+    EXPIRED_ECDSA,
+    NULL,
+    OF_CERTIFICATES,
+    TLS10,
+    Stacks,
+)
 from tests.support import ordinary_clients
 from tests.support.hostile.hello import SeenHello, read_choice, read_client_hello
 from tests.support.loopback import Listener
@@ -47,6 +54,7 @@ _S_CLIENT_FOR: Mapping[str, Sequence[str]] = {
     TLS10.name: ("-tls1", "-cipher", "ECDHE-RSA-AES128-SHA:AES128-SHA:@SECLEVEL=0"),
     NULL.name: ("-tls1_2", "-cipher", "ECDHE-RSA-NULL-SHA:NULL-SHA256:@SECLEVEL=0"),
     EXPIRED.name: ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256", "-sigalgs", "RSA+SHA256"),
+    EXPIRED_ECDSA.name: ("-tls1_2", "-sigalgs", "ECDSA+SHA256:RSA+SHA256"),
 }
 _HELD = [name for name in _ROWS if name not in EXPLAINED]
 _WITH_S_CLIENT = [name for name in _HELD if _ROWS[name].property.name in _S_CLIENT]
@@ -76,7 +84,7 @@ async def test_openssl_completes_a_handshake_with_the_fault_and_its_opposite_doe
 
 def assert_handshake(row: Row, seen: Handshake | None, *, met: bool) -> None:
     """The handshake has the row's fault, or is what a compliant server gives."""
-    if row.fault is EXPIRED:
+    if row.fault in OF_CERTIFICATES:
         assert seen is not None
         assert seen.verified == (ordinary_clients.EXPIRED if met else GOOD)
     elif not met:

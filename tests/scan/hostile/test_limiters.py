@@ -1,5 +1,7 @@
 """Servers that serve some connections and not others: a limit is no refusal, whatever it sounds like."""
 
+from itertools import product
+
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
@@ -69,6 +71,19 @@ async def test_a_limit_on_simultaneous_connections_hides_nothing(manner: str, hu
         behaviour = at_most_at_once(number, lax, TURNED_AWAY[manner])
         cases.append(Case(name=f"{manner} beside {number}", behaviour=behaviour, truth=Truth(always=lax.truth)))
     assert_no_false_claim(await hurried.survey(*cases))
+
+
+async def test_a_limit_on_simultaneous_connections_makes_no_good_server_unknown(patient: Surveyor, backends: Backends) -> None:
+    """What was turned away at such a limit, clients and HTTP included, is asked again by itself."""
+    manners = {"alert": alert(40), "reset": reset_at_once, "close": finish_at_once}
+    cases: list[Case] = []
+    for (manner, otherwise), number in product(manners.items(), (2, 6, 10, 12)):
+        behaviour = at_most_at_once(number, backends.strict, otherwise)
+        truth = Truth(always=backends.strict.truth)
+        cases.append(Case(name=f"{manner} beside {number}", behaviour=behaviour, truth=truth))
+    surveyed = await patient.survey(*cases)
+    decisions = {name: one.verdict.decision for name, one in surveyed.items()}
+    assert decisions == dict.fromkeys(decisions, Decision.ALLOW)
 
 
 async def test_a_server_with_room_for_sixteen_is_known_completely(patient: Surveyor, backends: Backends) -> None:
