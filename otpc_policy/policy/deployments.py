@@ -1,4 +1,4 @@
-"""From measured deployments to chains that can be judged, and to what is missing among them."""
+"""From measured deployments to chains that can be judged, and to those that are missing."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -16,9 +16,9 @@ from otpc_policy.policy.rule import Gap, PresentedChain
 
 # Versions whose handshakes are measured for certificates: the ones that a payment client uses.
 _HANDSHAKE_VERSIONS = (TlsVersion.TLS_1_2, TlsVersion.TLS_1_3)
-# A suite of TLS 1.3 does not tell the key type, so both common ones must have been asked for.
+# TLS 1.3 suites do not imply a key type, so both common ones must have been asked for.
 _TLS13_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
-# RFC 8422 5.1: whoever asks for ECDSA may be given an EdDSA certificate.
+# RFC 8422 5.1: a client that asks for ECDSA may get an EdDSA certificate.
 _LEAVES_OF_ECDSA_SUITES = frozenset({KeyType.ECDSA, KeyType.EDDSA})
 
 
@@ -26,7 +26,7 @@ def presented_chains(
     addresses: Iterable[AddressFacts],
     judge: Callable[[Sequence[bytes], bytes | None], ChainJudgement],
 ) -> tuple[PresentedChain, ...]:
-    """Return every chain that was seen, each judged once, however often and wherever it was presented."""
+    """Return every chain that was presented, each judged once."""
     seen: dict[tuple[tuple[bytes, ...], bytes | None], list[tuple[str, DeploymentFact]]] = {}
     for address in addresses:
         for deployment in address.deployments:
@@ -50,7 +50,7 @@ def presented_chains(
 
 
 def gaps(addresses: Iterable[AddressFacts]) -> tuple[Gap, ...]:
-    """Return everything about certificates that is not known."""
+    """Return every certificate that could not be obtained."""
     return tuple(
         Gap(address.address, missing)
         for address in addresses
@@ -64,7 +64,11 @@ def _missing(address: AddressFacts) -> Iterator[str]:
             deployment.support is Support.YES and not deployment.chain
         ):
             yield _label(deployment.key_type, deployment.version)
-    obtained = {(one.version, one.key_type) for one in address.deployments if _is_obtained(one)}
+    obtained = {
+        (deployment.version, deployment.key_type)
+        for deployment in address.deployments
+        if _is_obtained(deployment)
+    }
     for version in _HANDSHAKE_VERSIONS:
         yield from _missing_over(version, address)
     if not obtained and not any(
@@ -72,7 +76,9 @@ def _missing(address: AddressFacts) -> Iterator[str]:
     ):
         yield "no handshake was completed"
     known = obtained | {
-        (one.version, one.key_type) for one in address.deployments if one.support is Support.NO
+        (deployment.version, deployment.key_type)
+        for deployment in address.deployments
+        if deployment.support is Support.NO
     }
     for fact in address.cipher_suites:
         if fact.support is not Support.NO:
@@ -85,8 +91,11 @@ def _missing_over(version: TlsVersion, address: AddressFacts) -> Iterator[str]:
         yield f"whatever is served over {version.label}"
     if support is not Support.YES:
         return
-    asked = {one.key_type for one in address.deployments if one.version is version}
-    if not any(_is_obtained(one) for one in address.deployments if one.version is version):
+    deployments = [
+        deployment for deployment in address.deployments if deployment.version is version
+    ]
+    asked = {deployment.key_type for deployment in deployments}
+    if not any(map(_is_obtained, deployments)):
         yield f"any over {version.label}"
     if version is TlsVersion.TLS_1_3:
         yield from (
@@ -101,13 +110,17 @@ def _missing_for(
     obtained: set[tuple[TlsVersion, KeyType]],
     known: set[tuple[TlsVersion, KeyType]],
 ) -> Iterator[str]:
-    """A suite that is accepted proves a key type, whose certificate must have been seen; one that may be accepted must not be the only hint of one."""
+    """Yield the certificate that a suite implies and that was not obtained.
+
+    A suite that is accepted proves a key type, so its certificate must have been obtained. For a
+    suite that may be accepted it is enough to know that there is no such certificate.
+    """
     suite = suite_by_code_point(fact.code_point)
     if suite is None or suite.authentication is None:
         return
     leaves = _leaves(suite.authentication)
     sufficient = obtained if fact.support is Support.YES else known
-    # Handshakes are completed over TLS 1.2 and 1.3; what older versions serve is taken to be the same.
+    # Handshakes are completed over TLS 1.2 and 1.3; older versions are assumed to serve the same.
     versions = {fact.version} if fact.version in _HANDSHAKE_VERSIONS else set(_HANDSHAKE_VERSIONS)
     if not any((version, leaf) in sufficient for version in versions for leaf in leaves):
         yield _label(suite.authentication, fact.version)

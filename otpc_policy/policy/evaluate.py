@@ -1,4 +1,4 @@
-"""From facts, policy and an instant to a verdict: every rule is asked, the policy says what each report does."""
+"""From facts, a policy and an instant to a verdict: rules report, the policy sets the effects."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,7 +53,8 @@ def evaluate(
     reachable = [address for address in facts.addresses if address.reachable is Support.YES]
     settings = {rule.id: rule for rule in policy.rules}
     plaintext_denies = settings[TLS_SERVED.id].effects["TLS_NOT_SERVED"] is Effect.DENY
-    # Where plain-text HTTP denies already, nothing is asked about the TLS that is not there. No other effect may hide it.
+    # Where plain-text HTTP already denies, the other rules have nothing to judge. Only a denial may
+    # leave an address out.
     speaking = [
         _without_refused_suites(address)
         for address in reachable
@@ -67,27 +68,26 @@ def evaluate(
         gaps=gaps(speaking),
         expected_client_auth=expected_client_auth,
     )
-    # Where it is not even known whether TLS is spoken, and tls.served says so.
+    # Addresses of which tls.served already reports that not even TLS could be established.
     silent = frozenset(
-        one.address
-        for one in speaking
-        if one.tls is TlsService.UNKNOWN and settings[TLS_SERVED.id].is_enabled
+        address.address
+        for address in speaking
+        if address.tls is TlsService.UNKNOWN and settings[TLS_SERVED.id].is_enabled
     )
-    findings = _Findings(
-        [*(one.address for one in facts.addresses), *(one.address for one in facts.unmeasured)]
-    )
+    measured = [address.address for address in facts.addresses]
+    unmeasured = [address.address for address in facts.unmeasured]
+    findings = _Findings([*measured, *unmeasured])
     for rule in RULES:
-        of_rule = settings[rule.id]
-        if not of_rule.is_enabled:
+        rule_settings = settings[rule.id]
+        if not rule_settings.is_enabled:
             continue
         if rule is TLS_SERVED:
-            findings.add(
-                of_rule, rule.judge(replace(subject, addresses=reachable), of_rule.parameters, now)
+            reports = rule.judge(
+                replace(subject, addresses=reachable), rule_settings.parameters, now
             )
         else:
-            findings.add(
-                of_rule, _without_noise(rule.judge(subject, of_rule.parameters, now), silent)
-            )
+            reports = _without_noise(rule.judge(subject, rule_settings.parameters, now), silent)
+        findings.add(rule_settings, reports)
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
@@ -106,10 +106,10 @@ def evaluate_chain(
     waivers: Sequence[Waiver] = (),
     judge: ChainJudge | None = None,
 ) -> Verdict:
-    """Judge a chain that somebody has in hand, by the certificate rules alone.
+    """Judge a chain that did not come from a measurement, by the certificate rules alone.
 
-    chain: DER, leaf first, not empty. judge: as of evaluate. A must-staple leaf is no finding here: the staple belongs to the handshake and not to
-    the chain, so its absence shows only when the endpoint is checked.
+    chain: DER, leaf first, not empty. judge: as of evaluate. A must-staple leaf is not reported:
+    the staple belongs to the handshake, so its absence shows only when the endpoint is checked.
     """
     if judge is None:
         judge = ChainJudge(
@@ -135,31 +135,30 @@ def changes_at(
     waivers: Iterable[Waiver],
     now: datetime,
 ) -> datetime | None:
-    """Return the first instant after now at which time alone can change what the rules say of these chains, or what waivers make of it.
+    """Return the first instant after now at which time alone can change findings or waivers.
 
-    Certificates off the path count too: when the path breaks, another may take its place.
+    Certificates off the path count too: when the path breaks, another may replace it.
     """
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
     for presented in chains:
         judgement = presented.judgement
-        instants += [
-            one
-            for one in (judgement.trust_ends_at, judgement.staple_next_update)
-            if one is not None
-        ]
+        ends = (judgement.trust_ends_at, judgement.staple_next_update)
+        instants += [end for end in ends if end is not None]
         for view in judgement.certificates:
             if view is not None:
                 instants += validity_instants(view, validity.parameters)
-    return min((one for one in instants if one > now), default=None)
+    return min((instant for instant in instants if instant > now), default=None)
 
 
 def _not_dialled(facts: EndpointFacts) -> list[Finding]:
     if facts.forbidden or facts.resolution is ResolutionStatus.FORBIDDEN:
         findings = [
             service_finding(
-                _ADDRESS_FORBIDDEN, f"{one.address} may not be dialled: {one.reason}", one.address
+                _ADDRESS_FORBIDDEN,
+                f"{forbidden.address} may not be dialled: {forbidden.reason}",
+                forbidden.address,
             )
-            for one in facts.forbidden
+            for forbidden in facts.forbidden
         ]
         return findings or [
             service_finding(
@@ -189,10 +188,10 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
 
 
 def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
-    """Report what kept something from being proven and how the server broke the protocol: neither may pass unseen."""
+    """Report remarks: what prevented proof, and how the server broke the protocol."""
     for address in addresses:
         yield from (
-            unknown(f"the measurement is not complete: {remark}", address.address)
+            unknown(f"the measurement is incomplete: {remark}", address.address)
             for remark in address.remarks
         )
 
@@ -209,7 +208,7 @@ def _omitted(facts: EndpointFacts) -> list[Finding]:
 
 
 def _without_refused_suites(address: AddressFacts) -> AddressFacts:
-    """Nearly all facts about suites are refusals, several hundred, and no rule asks for one: they are passed over once, and not by each."""
+    """Drop refusals once: there are hundreds of them, and no rule asks for any."""
     return replace(
         address,
         cipher_suites=tuple(
@@ -219,7 +218,7 @@ def _without_refused_suites(address: AddressFacts) -> AddressFacts:
 
 
 def _without_noise(reports: Iterable[Report], silent: frozenset[str]) -> Iterator[Report]:
-    """Leave out what else is unknown of silent addresses: that adds nothing. Proven facts stay."""
+    """Leave out what else is unknown about silent addresses. Proven facts stay."""
     for report in reports:
         if not (
             report.code == MEASUREMENT_INCOMPLETE
@@ -231,7 +230,7 @@ def _without_noise(reports: Iterable[Report], silent: frozenset[str]) -> Iterato
 
 @dataclass(slots=True)
 class _Group:
-    """Reports that say the same, and where."""
+    """Equal reports, and the addresses they are about."""
 
     settings: RuleSettings | None
     report: Report
@@ -240,7 +239,7 @@ class _Group:
 
 
 class _Findings:
-    """Collects reports; says once what holds everywhere."""
+    """Collects reports, and merges those that hold for every address."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = set(addresses)
@@ -294,19 +293,19 @@ def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:
-    """Decide. Under a report-only policy a denial by a rule does not count, and nothing else is softened.
+    """Decide. A report-only policy softens denials by its rules and nothing else.
 
-    What is unknown stays INDETERMINATE there: the policy may be on trial, but "we could not see" never turns into "it is
-    fine", just as no waiver covers it. A forbidden address is no matter of policy: nobody may be sent there.
+    Unknown stays INDETERMINATE under it: a policy on trial must not turn "could not determine" into
+    "compliant", and no waiver covers unknown either. A forbidden address denies under any policy.
     """
     ordered = tuple(sorted(findings, key=order_of))
     counted = (
         ordered
         if policy.enforcing
         else [
-            one
-            for one in ordered
-            if one.effect is not Effect.DENY or one.code == _ADDRESS_FORBIDDEN
+            finding
+            for finding in ordered
+            if finding.effect is not Effect.DENY or finding.code == _ADDRESS_FORBIDDEN
         ]
     )
     return Verdict(

@@ -14,7 +14,7 @@ class Decision(Enum):
 
 
 class Effect(Enum):
-    """What a finding does to the decision. OFF exists in policy documents only, never in a finding."""
+    """What a finding does to the decision. OFF occurs in policy documents, never in a finding."""
 
     OFF = "off"
     ADVISORY = "advisory"
@@ -24,7 +24,7 @@ class Effect(Enum):
 
 
 class Severity(IntEnum):
-    """How bad a finding is, whatever the policy makes of it; higher is worse."""
+    """How bad a finding is, whatever its effect; higher is worse."""
 
     INFO = 1
     LOW = 2
@@ -35,7 +35,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FindingEvidence:
-    """One observation behind a finding."""
+    """One observation that supports a finding."""
 
     key: str
     observed: str
@@ -44,11 +44,11 @@ class FindingEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One reason of a verdict.
+    """One reason for a verdict.
 
-    rule_id: empty where no rule found it. certificate_index: leaf 0. address: empty where it holds for all.
-    about: IANA names of suites, or labels of versions, that a waiver of this must cover; empty where the code says it all.
-    waiver_ends_at: with effect WAIVED, when the exception ends.
+    rule_id: empty if no rule reported it. certificate_index: the leaf is 0. address: empty if it
+    holds for all. about: IANA names of suites, or labels of versions, that a waiver must cover;
+    empty if the code is sufficient. waiver_ends_at: with effect WAIVED, when the exception ends.
     """
 
     code: str
@@ -67,12 +67,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a policy says of facts at one instant.
+    """The outcome of facts under a policy at one instant.
 
-    evaluated_decision: what the rules say; differs from decision only under a report-only policy.
+    evaluated_decision: by the rules; differs from decision only under a report-only policy.
     findings: denying first, then by severity, then by code.
-    changes_at: the first instant after the evaluation at which time alone can change the verdict (notBefore,
-    notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple), or None.
+    changes_at: the first instant after the evaluation at which time alone can change the verdict,
+    or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple.
     """
 
     decision: Decision

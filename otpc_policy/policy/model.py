@@ -1,4 +1,4 @@
-"""Policies as values: what each rule demands, what each finding does, under one name and revision."""
+"""Policies as values: the parameters of each rule and the effect of each finding code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,8 @@ from otpc_policy.policy.finding import Effect, Severity
 class RuleSettings:
     """One rule as a policy sets it.
 
-    effects, severities: by finding code, every code that a policy may set for this rule, in the rule's order.
+    effects, severities: by finding code; every code that a policy may set for this rule, in the
+    rule's order.
     parameters: by name, as otpc_policy.policy.parameters reads them.
     """
 
@@ -25,13 +26,13 @@ class RuleSettings:
 
     @property
     def is_enabled(self) -> bool:
-        """At least one code of the rule does something."""
+        """Whether any code of the rule has an effect."""
         return any(effect is not Effect.OFF for effect in self.effects.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLifetimes:
-    """How long facts answer under one policy, by what it makes of them; None where the settings of the service decide."""
+    """How long results stay valid under a policy, by decision; None: the service's setting."""
 
     allow: timedelta | None = None
     deny: timedelta | None = None
@@ -42,9 +43,9 @@ class ResultLifetimes:
 class Policy:
     """One policy.
 
-    source: the document that it enforces. enforcing: False is report-only. revision: SHA-256 of the effective
-    document, in hexadecimal. rules: every rule there is, in order of evaluation. extends: the built-in policy that it
-    inherits from, or empty. document: the effective document in TOML.
+    source: the document that it enforces. enforcing: False is report-only. revision: SHA-256 of the
+    effective document, in hexadecimal. rules: every rule, in order of evaluation. extends: the
+    built-in policy that it inherits from, or empty. document: the effective document in TOML.
     """
 
     name: str
@@ -60,9 +61,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """The policies that requests may name. default_name: one of them, the one that an empty name means; it enforces.
+    """The policies that requests may name. default_name: the one that an empty name means.
 
-    Raises ConfigurationError if the default policy is report-only: a caller who names nothing would then get ALLOW for what is denied.
+    Raises ConfigurationError if the default policy is report-only: callers that name no policy
+    would then get ALLOW for what the rules deny.
     """
 
     policies: Mapping[str, Policy]
@@ -71,14 +73,11 @@ class PolicySet:
     def __post_init__(self) -> None:
         default = self.policies.get(self.default_name)
         if default is not None and not default.enforcing:
-            raise ConfigurationError(
-                [
-                    f"default_policy: {self.default_name!r} is report-only (enforcing = false); the default policy must enforce"
-                ]
-            )
+            problem = f"default_policy: {self.default_name!r} is report-only (enforcing = false);"
+            raise ConfigurationError([f"{problem} the default policy must enforce"])
 
     def get(self, name: str) -> Policy:
-        """Return the policy of that name; "" means the default. Raises UnknownPolicy by the caller's fault."""
+        """Return a policy by name; "" means the default. Raises UnknownPolicy (caller's fault)."""
         try:
             return self.policies[name or self.default_name]
         except KeyError:

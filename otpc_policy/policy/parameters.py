@@ -1,6 +1,6 @@
-"""The parameters that rules take from the policy document: how each is read and what it then is.
+"""The parameters that rules take from the policy document, and their readers.
 
-Readers take a TOML value and raise ValueError whose text stands in a report to whoever wrote the document.
+A reader takes a TOML value and raises ValueError, whose text is shown to the document's author.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Findings about a host name that does not resolve, wholly, in part, or for now."""
+"""Findings about a host name that does not resolve, in whole, in part, or for now."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -24,22 +24,22 @@ _OBSERVED: Mapping[ResolutionFailure, str] = MappingProxyType(
 
 
 def resolution_findings(facts: EndpointFacts) -> Iterator[Finding]:
-    """Yield what there is to say of a resolution that failed, or that was not whole and up to date.
+    """Yield findings about a resolution that failed, or that was partial or stale.
 
-    A host whose addresses are an earlier answer's keeps its verdict, and the answer says so.
+    A host judged at the addresses of an earlier DNS answer keeps its verdict, with an advisory.
     """
     host, failure = facts.host, facts.resolution_failure
     if facts.resolution is ResolutionStatus.FAILED:
         yield _finding(f"{host} could not be resolved to an address", failure)
     for family in facts.unresolved_families:
-        yield _finding(f"the {family} addresses of {host} are not known", failure)
+        yield _finding(f"could not determine the {family} addresses of {host}", failure)
     if facts.resolution is ResolutionStatus.RESOLVED and facts.resolution_is_stale:
-        judged = f"{host} was judged at the addresses of an earlier answer of DNS"
+        judged = f"{host} was judged at the addresses of an earlier DNS answer"
         yield replace(_finding(judged, failure), effect=Effect.ADVISORY)
 
 
 def unmeasured_finding(host: str, failure: ResolutionFailure, address: str) -> Finding:
-    """Return why nothing is measured at an address that is an earlier answer's."""
+    """Return why an address of an earlier DNS answer is not measured."""
     text = f"{host} cannot be resolved now, and its facts in the cache are not fresh enough"
     return _finding(text, failure, address)
 

@@ -1,4 +1,4 @@
-"""What a rule is: the facts it is given, what it may report, and what it is called by."""
+"""What a rule is: the facts it gets, the reports it makes, the id by which policies set it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ CERTIFICATE_CHAIN_TOO_COMPLEX = "CERTIFICATE_CHAIN_TOO_COMPLEX"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One thing a rule has to say; the policy then says what it does.
+    """One observation of a rule; the policy sets its effect.
 
-    addresses: where it was observed; empty means the whole endpoint. effect: overrides the one that the policy gives
-    the code, where a parameter says so. about: IANA names of suites, or labels of versions, that a waiver of this must cover.
+    addresses: where it was observed; empty means the whole endpoint. effect: overrides the policy's
+    effect of the code, if a parameter says so. about: IANA names of suites, or labels of versions,
+    that a waiver must cover.
     """
 
     code: str
@@ -33,10 +34,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresentedChain:
-    """One chain, judged once, and everywhere it was presented.
+    """A chain, judged once, and everywhere it was presented.
 
-    deployments: for people, such as "RSA over TLS 1.2". staple_observed: the chain comes from a handshake, so that
-    the absence of a staple is a fact.
+    deployments: for people, such as "RSA over TLS 1.2". staple_observed: the chain comes from a
+    handshake, so the absence of a staple is a fact.
     """
 
     judgement: ChainJudgement
@@ -53,7 +54,9 @@ class PresentedChain:
         evidence: Iterable[FindingEvidence] = (),
     ) -> Report:
         """Return a report about this chain, or about its certificate at the index."""
-        presented = (FindingEvidence("certificate_deployment", one, "") for one in self.deployments)
+        presented = (
+            FindingEvidence("certificate_deployment", label, "") for label in self.deployments
+        )
         return Report(
             code=code,
             message=message,
@@ -65,7 +68,10 @@ class PresentedChain:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something about certificates that is not known at an address. missing: for people, such as "the RSA certificate over TLS 1.2"."""
+    """A certificate of an address that could not be obtained.
+
+    missing: for people, such as "RSA over TLS 1.2".
+    """
 
     address: str
     missing: str
@@ -73,9 +79,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is judged.
+    """What rules judge.
 
-    addresses: reachable ones only, without facts about suites that are refused. expected_client_auth: None without an expectation.
+    addresses: reachable ones only, without facts about refused suites.
+    expected_client_auth: None if nothing was agreed.
     """
 
     depth: Depth = Depth.STANDARD
@@ -88,7 +95,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. codes: those whose effect a policy sets. judge: subject, parameters, now; never raises, whatever the facts are."""
+    """One rule.
+
+    codes: those whose effect a policy sets. judge: takes subject, parameters and now; never raises.
+    """
 
     id: str
     codes: tuple[str, ...]
@@ -97,10 +107,10 @@ class Rule:
 
 
 def unknown(message: str, *addresses: str) -> Report:
-    """Return the report of a fact that the rule needs and that is not known."""
+    """Return the report of a fact that the rule needs and that could not be determined."""
     return Report(code=MEASUREMENT_INCOMPLETE, message=message, addresses=addresses)
 
 
-def listed(names: Iterable[str]) -> str:
+def comma_join(names: Iterable[str]) -> str:
     """Join names for people."""
     return ", ".join(names)

@@ -1,4 +1,4 @@
-"""Findings that no rule makes: the endpoint could not be reached, measured or answered for in time."""
+"""Findings of the service: the endpoint was not reached, not measured, or not in time."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from otpc_policy.policy.registry import finding_codes
 def service_finding(code: str, message: str, address: str = "") -> Finding:
     """Return a finding whose effect no policy sets (see findings.toml), such as CHECK_IN_PROGRESS.
 
-    address: where it was observed; empty where it holds for all.
+    address: where it was observed; empty if it holds for all.
     """
     entry = finding_codes()[code]
     if entry.effect is None:
@@ -27,13 +27,13 @@ def service_finding(code: str, message: str, address: str = "") -> Finding:
 
 
 def indeterminate(findings: Sequence[Finding]) -> Verdict:
-    """Return the verdict of an endpoint that was not judged. findings: at least one that says why, none of them denying."""
-    if not any(finding.effect is Effect.INDETERMINATE for finding in findings) or any(
-        finding.effect is Effect.DENY for finding in findings
-    ):
-        raise ValueError(
-            "an endpoint that was not judged needs a finding that says why, and none that denies"
-        )
+    """Return the verdict on an endpoint that was not judged.
+
+    findings: at least one that is INDETERMINATE, none that denies.
+    """
+    effects = {finding.effect for finding in findings}
+    if Effect.INDETERMINATE not in effects or Effect.DENY in effects:
+        raise ValueError("needs a finding that is INDETERMINATE, and none that denies")
     ordered = tuple(sorted(findings, key=order_of))
     return Verdict(
         decision=Decision.INDETERMINATE,
@@ -44,7 +44,7 @@ def indeterminate(findings: Sequence[Finding]) -> Verdict:
 
 
 def denied(finding: Finding) -> Verdict:
-    """Return the verdict of an endpoint that was denied without a look at it. finding: why; no policy softens it."""
+    """Return the verdict on an endpoint that is denied unmeasured. finding: always denies."""
     if finding.effect is not Effect.DENY:
         raise ValueError("a denial needs a finding that denies")
     return Verdict(

@@ -1,4 +1,4 @@
-"""Two verdicts about one endpoint, where two policies judged it: the worse wins, and every reason is kept."""
+"""The verdict on an endpoint that two policies judge: the worse decision, and every reason."""
 
 from collections.abc import Mapping
 
@@ -23,8 +23,8 @@ _EFFECTS: Mapping[Effect, int] = {
 def worse_of(first: Verdict, second: Verdict) -> Verdict:
     """Return both as one: the worse decisions, all findings, the first change.
 
-    A finding that both report in the same words stands once, with the worse effect and severity; where the policies demand different
-    things their words differ, and both stand.
+    A finding that both report with the same message is kept once, with the worse effect and
+    severity. Policies with different requirements produce different messages, and both are kept.
     """
     findings: dict[tuple[str, str, str, int | None, str], Finding] = {}
     for finding in (*first.findings, *second.findings):
@@ -45,7 +45,7 @@ def worse_of(first: Verdict, second: Verdict) -> Verdict:
         ),
         findings=tuple(sorted(findings.values(), key=order_of)),
         changes_at=min(
-            (one for one in (first.changes_at, second.changes_at) if one is not None), default=None
+            (at for at in (first.changes_at, second.changes_at) if at is not None), default=None
         ),
     )
 

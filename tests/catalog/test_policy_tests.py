@@ -42,7 +42,7 @@ WAIVER = (
 )
 AGREED = variant('rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"')
 NOBODY = Trust(mozilla_roots=())
-BECAUSE = "HTTPS_NOT_SERVED (deny, rule https.served): what"
+BECAUSE = "HTTPS_NOT_SERVED (deny, rule https.served): the"
 
 
 def policy_test(**overrides: Any) -> PolicyTest:

@@ -95,7 +95,7 @@ def test_whatever_vouches_is_named(trust: TrustSource, expected: list[str]) -> N
 
 def test_an_anchor_of_the_request_is_named_as_such() -> None:
     (report,) = reports(CERTIFICATE_TRUST, make_judgement(trust=TrustSource.REQUEST_ANCHOR))
-    assert "came with the request" in report.message
+    assert "anchor of the request" in report.message
 
 
 def test_nothing_that_vouches_denies_with_the_reason() -> None:
@@ -304,7 +304,7 @@ def test_a_key_that_is_none_is_weak_whatever_its_length() -> None:
     assert report.code == "CERTIFICATE_KEY_WEAK"
     assert (
         report.message
-        == f"the key of the leaf certificate (RSA 4096, CN=partner.test) is none: {flaw}"
+        == f"the key of the leaf certificate (RSA 4096, CN=partner.test) is unusable: {flaw}"
     )
 
 

@@ -78,7 +78,7 @@ def test_a_server_of_tls13_alone_is_told_why_it_fails() -> None:
         only("cipher.required"),
     )
     assert verdict.decision is Decision.DENY
-    assert "none of the required suites exists in TLS 1.3" in finding(verdict, _NONE).message
+    assert "TLS 1.3 has none of the required suites" in finding(verdict, _NONE).message
 
 
 def test_without_any_modern_version_the_message_does_not_speak_of_tls13() -> None:

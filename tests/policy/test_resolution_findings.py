@@ -53,7 +53,7 @@ def test_addresses_of_an_earlier_answer_change_no_verdict_and_are_not_passed_ove
     assert verdict.decision is Decision.ALLOW
     (finding,) = verdict.findings
     assert (finding.code, finding.effect) == ("TARGET_DNS_FAILED", Effect.ADVISORY)
-    assert "earlier answer" in finding.message
+    assert "earlier DNS answer" in finding.message
 
 
 def test_what_is_not_measured_at_an_earlier_address_is_indeterminate_there() -> None:

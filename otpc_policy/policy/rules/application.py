@@ -1,4 +1,4 @@
-"""Rules about what answers inside TLS: HTTP, and the demand for a client certificate."""
+"""Rules about the application: HTTP is served, and client certificates are used as agreed."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -7,7 +7,7 @@ from otpc_policy.core.facts import ClientAuth, HttpService
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown
 
-# How much of the client is demanded; more than expected is UNEXPECTED, less is MISSING.
+# What the server demands of clients: more than expected is UNEXPECTED, less is MISSING.
 _DEMAND: Mapping[ClientAuth, int] = {
     ClientAuth.NONE: 0,
     ClientAuth.REQUESTED: 1,
@@ -23,19 +23,19 @@ _DESCRIBED: Mapping[ClientAuth, str] = {
 def judge_https_served(
     subject: Subject, _parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """HTTP answers inside TLS. A server that wants a client certificate first cannot be asked, which is no fault of its."""
+    """HTTP is served over TLS, unless a client certificate is required first."""
     for address in subject.addresses:
         if address.http is HttpService.NOT_SERVED:
             yield Report(
                 code="HTTPS_NOT_SERVED",
-                message="what answers inside TLS is not HTTP; HTTP/1.x or h2 required",
+                message="the server does not speak HTTP over TLS; HTTP/1.x or h2 required",
                 addresses=(address.address,),
                 evidence=(FindingEvidence("http", "bytes that are not HTTP", "HTTP/1.x or h2"),),
             )
         elif address.http is HttpService.NOT_OBSERVABLE:
             yield Report(
                 code="HTTP_NOT_OBSERVABLE",
-                message="the server demands a client certificate before it answers, so HTTP could not be asked for",
+                message="HTTP not observable: the server requires a client certificate first",
                 addresses=(address.address,),
                 evidence=(
                     FindingEvidence(
@@ -44,23 +44,21 @@ def judge_https_served(
                 ),
             )
         elif address.http is not HttpService.SERVED:
-            yield unknown("whether HTTP answers inside TLS is not known", address.address)
+            yield unknown("could not determine whether HTTP is served over TLS", address.address)
 
 
 def judge_client_auth(
     subject: Subject, _parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """The server asks of the client what was agreed. Not judged without an expectation."""
+    """Client certificates are requested as agreed. Not judged if nothing was agreed."""
     expected = subject.expected_client_auth
     if expected is None or expected not in _DEMAND:
         return
     for address in subject.addresses:
         observed = address.client_auth
         if observed not in _DEMAND:
-            yield unknown(
-                f"whether a client certificate is demanded is not known; agreed: {_DESCRIBED[expected]}",
-                address.address,
-            )
+            message = "could not determine whether a client certificate is requested"
+            yield unknown(f"{message}; agreed: {_DESCRIBED[expected]}", address.address)
         elif observed is not expected:
             is_more = _DEMAND[observed] > _DEMAND[expected]
             yield Report(

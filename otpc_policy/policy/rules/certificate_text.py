@@ -1,4 +1,4 @@
-"""How certificates are spoken of in messages, and what all certificate rules say of chains that could not be had or read."""
+"""How messages describe certificates, and reports on chains that were not obtained or decoded."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +10,7 @@ from otpc_policy.policy.rule import (
     PresentedChain,
     Report,
     Subject,
-    listed,
+    comma_join,
     unknown,
 )
 
@@ -19,7 +19,7 @@ _MAX_SUBJECT_LENGTH = 80
 
 
 def describe(index: int, view: CertificateView) -> str:
-    """Name a certificate for people by its position in the served chain, its key and its subject."""
+    """Describe a certificate by its position in the served chain, its key and its subject."""
     subject = (
         view.subject
         if len(view.subject) <= _MAX_SUBJECT_LENGTH
@@ -43,19 +43,19 @@ def on_path(judgement: ChainJudgement) -> Iterator[tuple[int, CertificateView]]:
 
 
 def unseen(subject: Subject) -> Iterator[Report]:
-    """Report, once for each address, what about its certificates is not known."""
+    """Report, once for each address, which certificates could not be obtained."""
     missing: dict[str, list[str]] = {}
     for gap in subject.gaps:
         missing.setdefault(gap.address, []).append(gap.missing)
     for address, parts in missing.items():
-        yield unknown(f"not every certificate could be seen: {listed(parts)}", address)
+        yield unknown(f"could not obtain every certificate: {comma_join(parts)}", address)
 
 
 def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
-    """Report what would have cost more work than judging one chain may. reason: what there is too much of."""
+    """Report what exceeded the work budget of one chain. reason: what there is too much of."""
     return presented.report(
         CERTIFICATE_CHAIN_TOO_COMPLEX,
-        f"{what} could not be decided within the work that one chain may cost: {reason}",
+        f"could not determine {what} within the work budget of one chain: {reason}",
         evidence=(
             FindingEvidence("chain", reason, "a chain that can be judged within the budget"),
         ),
@@ -63,16 +63,16 @@ def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
 
 
 def unreadable(presented: PresentedChain, what: str) -> Report:
-    """Report that the rule cannot be judged because the leaf could not be read."""
+    """Report that the rule could not be judged because the leaf could not be decoded."""
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
     return unknown(
-        f"{what} is not known: the leaf certificate cannot be decoded", *presented.addresses
+        f"could not determine {what}: the leaf certificate cannot be decoded", *presented.addresses
     )
 
 
 def beyond_leaf(presented: PresentedChain, what: str) -> Iterator[Report]:
-    """Report that the rule cannot judge the rest of the path, where it is not decided which one that is."""
+    """Report that the issuers could not be judged, because the path is undecided."""
     judgement = presented.judgement
     if judgement.trust is TrustSource.UNDECIDED and judgement.leaf is not None:
         yield undecided(presented, f"{what} of the issuers", judgement.trust_failure)

@@ -1,4 +1,4 @@
-"""Rules about how a chain is served and what it is made of: order, keys, signatures, revocation."""
+"""Rules about the served chain: order, keys, signatures, revocation."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ _RSA_MINIMUM_BITS = Parameter("rsa_minimum_bits", positive_integer)
 _EC_MINIMUM_BITS = Parameter("ec_minimum_bits", positive_integer)
 _REFUSED_KEY_TYPES = Parameter("refused_key_types", key_types)
 _WEAK_HASHES = Parameter("weak_hashes", some_of("md2", "md4", "md5", "sha1", "sha224"))
-# otpc_policy.pki gives this name to a hash that it cannot name; "" is a signature that needs none.
+# otpc_policy.pki uses this name for an unknown hash, and "" for a signature without one.
 _UNKNOWN_HASH = "unknown"
 
 
@@ -35,7 +35,8 @@ def judge_chain_served(
         for entry in judgement.malformed:
             yield presented.report(
                 "CERTIFICATE_MALFORMED",
-                f"certificate {entry.index} of the chain cannot be decoded: {entry.reason}; DER of an X.509 certificate required",
+                f"certificate {entry.index} of the chain cannot be decoded: {entry.reason};"
+                " an X.509 certificate in DER required",
                 index=entry.index,
                 evidence=(
                     FindingEvidence("certificate", entry.reason, "X.509 certificate in DER"),
@@ -44,7 +45,8 @@ def judge_chain_served(
         if judgement.issuer_missing:
             yield presented.report(
                 "CERTIFICATE_CHAIN_INCOMPLETE",
-                "an intermediate certificate that the path needs was not served; leaf and all intermediates required",
+                "an intermediate certificate of the path was not served;"
+                " leaf and all intermediates required",
                 evidence=(
                     FindingEvidence(
                         "chain",
@@ -56,7 +58,8 @@ def judge_chain_served(
         if judgement.misordered:
             yield presented.report(
                 "CERTIFICATE_CHAIN_MISORDERED",
-                "the certificates are not served in the order in which each certifies the one before it, or others stand among them",
+                "the served certificates are out of order, or unrelated ones are among them;"
+                " leaf first, then each issuer, required",
                 evidence=(
                     FindingEvidence(
                         "chain", "other order", "leaf first, then each issuer (RFC 5246 7.4.2)"
@@ -77,7 +80,7 @@ def judge_key(
         path = list(on_path(presented.judgement))
         for position, (index, view) in enumerate(path):
             yield from _judge_key(presented, index, view, parameters)
-            # Whoever trusts a self-issued end of the path trusts its key; nothing rests on its own signature.
+            # A self-issued end of the path is trusted for its key; its signature proves nothing.
             if position < len(path) - 1 or not view.is_self_issued:
                 yield from _judge_signature(presented, index, view, parameters)
 
@@ -88,7 +91,7 @@ def _judge_key(
     if view.key_flaw:
         yield presented.report(
             "CERTIFICATE_KEY_WEAK",
-            f"the key of the {describe(index, view)} is none: {view.key_flaw}",
+            f"the key of the {describe(index, view)} is unusable: {view.key_flaw}",
             index=index,
             evidence=(FindingEvidence("public_key", view.key_name, view.key_flaw),),
         )
@@ -101,7 +104,8 @@ def _judge_key(
         required = f"{view.key_type.value} is not accepted"
     elif view.key_type is KeyType.OTHER:
         yield unknown(
-            f"the strength of the key of the {describe(index, view)} is not known: its type is not",
+            f"could not determine the strength of the key of the {describe(index, view)}:"
+            " unknown key type",
             *presented.addresses,
         )
         return
@@ -122,12 +126,16 @@ def _judge_signature(
     presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]
 ) -> Iterator[Report]:
     if view.signature_hash == _UNKNOWN_HASH:
-        message = f"the strength of the signature on the {describe(index, view)} is not known: its algorithm is {view.signature_algorithm}"
-        yield unknown(message, *presented.addresses)
+        message = (
+            f"could not determine the strength of the signature on the {describe(index, view)}"
+        )
+        algorithm = f"unknown algorithm {view.signature_algorithm}"
+        yield unknown(f"{message}: {algorithm}", *presented.addresses)
     elif view.signature_hash in _WEAK_HASHES.of(parameters):
         yield presented.report(
             "CERTIFICATE_SIGNATURE_WEAK",
-            f"the signature on the {describe(index, view)} uses {view.signature_hash.upper()} ({view.signature_algorithm}); SHA-256 or better required",
+            f"the signature on the {describe(index, view)} uses {view.signature_hash.upper()}"
+            f" ({view.signature_algorithm}); SHA-256 or better required",
             index=index,
             evidence=(
                 FindingEvidence(
@@ -140,10 +148,10 @@ def _judge_signature(
 def judge_revocation(
     subject: Subject, _parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """The stapled OCSP response does not say revoked, and is there where the certificate promises it.
+    """The stapled OCSP response does not say revoked, and a must-staple leaf has a good one.
 
-    Without that promise an absent or useless staple is no finding: it proves as much as none at all. A chain that does not
-    come from a handshake has no staple to miss.
+    For any other leaf an absent or invalid staple is not reported. Neither is it for a chain that
+    does not come from a handshake, which cannot have one.
     """
     yield from unseen(subject)
     for presented in subject.chains:
@@ -152,7 +160,8 @@ def judge_revocation(
         if judgement.staple is StapleStatus.REVOKED:
             yield presented.report(
                 "CERTIFICATE_REVOKED",
-                f"the stapled OCSP response says that the leaf certificate is revoked: {judgement.staple_detail}",
+                "the stapled OCSP response reports the leaf certificate as revoked:"
+                f" {judgement.staple_detail}",
                 index=0,
                 evidence=(
                     FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),
@@ -163,7 +172,7 @@ def judge_revocation(
                 presented, "what the stapled OCSP response proves", judgement.staple_detail
             )
         elif leaf is None or judgement.leaf_unread:
-            yield unreadable(presented, "whether a stapled OCSP response is due")
+            yield unreadable(presented, "whether a stapled OCSP response is required")
         elif (
             leaf.must_staple
             and presented.staple_observed
@@ -171,7 +180,8 @@ def judge_revocation(
         ):
             yield presented.report(
                 "CERTIFICATE_STAPLE_MISSING",
-                f"the leaf certificate demands a stapled OCSP response (must-staple), but there is none that proves anything: {judgement.staple_detail}",
+                "the leaf certificate requires a stapled OCSP response (must-staple), and no valid"
+                f" one was sent: {judgement.staple_detail}",
                 index=0,
                 evidence=(
                     FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),

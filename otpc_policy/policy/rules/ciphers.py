@@ -1,4 +1,4 @@
-"""Rules about cipher suites: one of the required ones works, others are not accepted, none is without security."""
+"""Rules about cipher suites: a required one works, no unlisted and no insecure one is accepted."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,21 +8,22 @@ from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, Support, TlsVe
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point, suite_by_name
 from otpc_policy.policy.finding import Effect, FindingEvidence
 from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
-from otpc_policy.policy.rule import Report, Rule, Subject, listed, unknown
+from otpc_policy.policy.rule import Report, Rule, Subject, comma_join, unknown
 
 _REQUIRED_SUITES = Parameter("suites", suites_before_tls13)
 _LISTED_SUITES = Parameter("suites", suites)
-# For the standard suites of TLS 1.3 that are not listed.
+# For standard TLS 1.3 suites that are not listed.
 _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
-# TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Others that negotiate TLS 1.3 (SM4, integrity only) are not meant.
+# TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Other suites of
+# TLS 1.3 (SM4, integrity only) are not among them.
 _TLS13_STANDARD = range(0x1301, 0x1306)
 _TLS13_EFFECTS: Mapping[str, Effect] = {
     "permit": Effect.OFF,
     "advise": Effect.ADVISORY,
     "deny": Effect.DENY,
 }
-# What a suite of the kind leaves out.
+# What a suite of the kind lacks.
 _LACKS: Mapping[str, str] = {
     "null": "no encryption",
     "anonymous": "no authentication",
@@ -34,10 +35,13 @@ _LACKS: Mapping[str, str] = {
 def judge_required(
     subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """A handshake with one of the suites was completed over TLS 1.2, the only version that has them (RFC 5289, RFC 7905)."""
+    """A handshake with one of the suites was completed over TLS 1.2.
+
+    No other version has them. Source: RFC 5289, RFC 7905.
+    """
     names = _REQUIRED_SUITES.of(parameters)
     code_points = _code_points(names)
-    required = f"one of {listed(names)} required over TLS 1.2"
+    required = f"one of {comma_join(names)} required over TLS 1.2"
     for address in subject.addresses:
         support = address.version(TlsVersion.TLS_1_2).support
         facts = [fact for fact in address.cipher_suites if fact.version is TlsVersion.TLS_1_2]
@@ -45,27 +49,29 @@ def judge_required(
         if support is Support.NO:
             yield _none_required(address, _without_tls12(address), (), required, names)
         elif support is not Support.YES:
-            yield unknown(f"whether TLS 1.2 is offered is not known; {required}", address.address)
+            yield unknown(
+                f"could not determine whether TLS 1.2 is offered; {required}", address.address
+            )
         elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
             continue
         elif chosen := [fact for fact in wanted if fact.support is Support.YES]:
-            message = f"the server chose {_named(chosen)}, but no handshake with it was completed, which would prove that it works; {required}"
-            yield unknown(message, address.address)
+            message = f"the server chose {_named(chosen)}, but no handshake with it was completed"
+            yield unknown(f"{message}; {required}", address.address)
         elif open_ := [fact for fact in wanted if fact.support is Support.UNKNOWN]:
             yield unknown(
-                f"whether the server accepts {_named(open_)} is not known; {required}",
+                f"could not determine whether the server accepts {_named(open_)}; {required}",
                 address.address,
             )
         elif not any(fact.support is Support.YES for fact in facts):
             yield unknown(
-                f"which cipher suites the server accepts over TLS 1.2 is not known; {required}",
+                f"could not determine the cipher suites accepted over TLS 1.2; {required}",
                 address.address,
             )
         else:
             accepted = _names(fact for fact in facts if fact.support is Support.YES)
             yield _none_required(
                 address,
-                f"over TLS 1.2 the server accepts only {listed(accepted)}",
+                f"over TLS 1.2 the server accepts only {comma_join(accepted)}",
                 accepted,
                 required,
                 names,
@@ -75,7 +81,10 @@ def judge_required(
 def judge_outside_set(
     subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """No suite outside the set is accepted, over any version. What is not known about any suite is not known here."""
+    """No suite outside the set is accepted, over any version.
+
+    Any suite that could not be determined makes the rule unknown.
+    """
     names = _LISTED_SUITES.of(parameters)
     code_points = _code_points(names)
     tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
@@ -98,51 +107,51 @@ def judge_outside_set(
         yield from _unseen(address)
         if open_ := [fact for fact in address.cipher_suites if fact.support is Support.UNKNOWN]:
             yield unknown(
-                f"whether the server accepts {_listed_suites(open_)} is not known", address.address
+                f"could not determine whether the server accepts {_shortened(open_)}",
+                address.address,
             )
 
 
 def judge_insecure(
     subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """No suite that gives no transport security is accepted, over any version."""
+    """No suite without transport security is accepted, over any version."""
     kinds = _KINDS.of(parameters)
     for address in subject.addresses:
         insecure: dict[int, str] = {}
         open_: list[CipherSuiteFact] = []
-        # Nearly all facts are refusals.
-        for fact in (one for one in address.cipher_suites if one.support is not Support.NO):
+        for fact in address.cipher_suites:
+            if fact.support is Support.NO:
+                continue
             suite = suite_by_code_point(fact.code_point)
-            lacks = (
-                ""
-                if suite is None
-                else listed(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
-            )
+            lacks = "" if suite is None else _lacks(suite, kinds)
             if fact.support is Support.YES and lacks:
                 insecure[fact.code_point] = f"{_name(fact.code_point)} ({lacks})"
             elif (fact.support is Support.UNKNOWN and lacks) or suite is None:
                 open_.append(fact)
         if insecure:
+            ordered = sorted(insecure)
+            described = [insecure[code_point] for code_point in ordered]
             yield Report(
                 code="CIPHER_SUITE_INSECURE",
-                message=f"the server accepts {listed(insecure[one] for one in sorted(insecure))}; suites with encryption and authentication required",
+                message=f"the server accepts {comma_join(described)};"
+                " suites with encryption and authentication required",
                 addresses=(address.address,),
                 evidence=tuple(
-                    FindingEvidence("cipher_suite", insecure[one], "refused")
-                    for one in sorted(insecure)
+                    FindingEvidence("cipher_suite", suite, "refused") for suite in described
                 ),
-                about=tuple(_name(one) for one in sorted(insecure)),
+                about=tuple(map(_name, ordered)),
             )
         yield from _unseen(address)
         if open_:
             yield unknown(
-                f"whether the server accepts a suite without security is not known: {_listed_suites(open_)}",
+                f"could not determine whether an insecure suite is accepted: {_shortened(open_)}",
                 address.address,
             )
 
 
 def _unseen(address: AddressFacts) -> Iterator[Report]:
-    """Report the versions whose suites are not known: unknown itself, or offered without one suite that was accepted."""
+    """Report versions that are unknown, or offered without any suite known to be accepted."""
     accepting = {fact.version for fact in address.cipher_suites if fact.support is Support.YES}
     unseen = [
         version.label
@@ -152,14 +161,16 @@ def _unseen(address: AddressFacts) -> Iterator[Report]:
     ]
     if unseen:
         yield unknown(
-            f"which cipher suites the server accepts over {listed(unseen)} is not known",
+            f"could not determine the cipher suites accepted over {comma_join(unseen)}",
             address.address,
         )
 
 
 def _without_tls12(address: AddressFacts) -> str:
     if address.version(TlsVersion.TLS_1_3).support is Support.YES:
-        return "the server offers TLS 1.3 without TLS 1.2, and none of the required suites exists in TLS 1.3"
+        return (
+            "the server offers TLS 1.3 without TLS 1.2, and TLS 1.3 has none of the required suites"
+        )
     return "TLS 1.2 is not offered"
 
 
@@ -170,7 +181,11 @@ def _none_required(
     required: str,
     names: tuple[str, ...],
 ) -> Report:
-    """accepted: what the server takes in place of the required suites; empty where TLS 1.2 is not offered, and a waiver must name the versions that are."""
+    """Return the report that no required suite works.
+
+    accepted: what the server accepts instead; empty if TLS 1.2 is not offered. A waiver must then
+    list the versions that are.
+    """
     others = tuple(
         version.label for version in TlsVersion if address.version(version).support is Support.YES
     )
@@ -180,7 +195,7 @@ def _none_required(
         addresses=(address.address,),
         evidence=(
             FindingEvidence(
-                "cipher_suite", listed(accepted) or "TLS 1.2 not offered", listed(names)
+                "cipher_suite", comma_join(accepted) or "TLS 1.2 not offered", comma_join(names)
             ),
         ),
         about=accepted or others or ("no version",),
@@ -196,33 +211,37 @@ def _not_listed(
     described = _described(facts)
     return Report(
         code="CIPHER_SUITE_NOT_LISTED",
-        message=f"the server accepts {listed(described)}; only {listed(names)} should be accepted",
+        message=f"the server accepts {comma_join(described)};"
+        f" only {comma_join(names)} should be accepted",
         addresses=(address.address,),
-        evidence=tuple(FindingEvidence("cipher_suite", one, "refused") for one in described),
+        evidence=tuple(FindingEvidence("cipher_suite", suite, "refused") for suite in described),
         effect=effect,
         about=_names(facts),
     )
 
 
 def _described(facts: Iterable[CipherSuiteFact]) -> list[str]:
-    """Name each suite once, with the versions it was seen in."""
+    """Describe each suite once, with the versions it was seen in."""
     versions: dict[int, list[TlsVersion]] = {}
     for fact in facts:
         versions.setdefault(fact.code_point, []).append(fact.version)
-    return [
-        f"{_name(code_point)} ({listed(version.label for version in sorted(versions[code_point]))})"
-        for code_point in sorted(versions)
-    ]
+    labels = {
+        code_point: comma_join(version.label for version in sorted(seen))
+        for code_point, seen in versions.items()
+    }
+    return [f"{_name(code_point)} ({labels[code_point]})" for code_point in sorted(labels)]
 
 
-def _listed_suites(facts: Iterable[CipherSuiteFact]) -> str:
-    """List suites that are not known: often all that were offered, so the first few must do."""
+def _shortened(facts: Iterable[CipherSuiteFact]) -> str:
+    """Join the first six: often every suite that was offered is unknown."""
     described = _described(facts)
-    return listed(described[:6]) + (f" and {len(described) - 6} more" if len(described) > 6 else "")
+    return comma_join(described[:6]) + (
+        f" and {len(described) - 6} more" if len(described) > 6 else ""
+    )
 
 
 def _named(facts: Iterable[CipherSuiteFact]) -> str:
-    return listed(_names(facts))
+    return comma_join(_names(facts))
 
 
 def _names(facts: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
@@ -232,6 +251,10 @@ def _names(facts: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
 def _name(code_point: int) -> str:
     suite = suite_by_code_point(code_point)
     return suite.iana_name if suite else f"0x{code_point:04X}"
+
+
+def _lacks(suite: CipherSuite, kinds: Iterable[str]) -> str:
+    return comma_join(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
 
 
 def _is_kind(suite: CipherSuite, kind: str) -> bool:

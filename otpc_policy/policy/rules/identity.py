@@ -1,11 +1,11 @@
-"""Rules about whom a certificate speaks for and who vouches for it."""
+"""Rules about the identity of the leaf: its name, and its chain to a trusted anchor."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from otpc_policy.pki.judgement import NameMatch, TrustSource
 from otpc_policy.policy.finding import FindingEvidence
-from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, listed
+from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, comma_join
 from otpc_policy.policy.rules.certificate_text import (
     describe,
     on_path,
@@ -15,14 +15,17 @@ from otpc_policy.policy.rules.certificate_text import (
 )
 from otpc_policy.policy.rules.validity import is_valid_at
 
-# A certificate of a content network names hundreds of hosts; a few show whose it is.
+# Certificates of content networks name hundreds of hosts; a few show whose it is.
 _MAX_NAMES = 8
 
 
 def judge_name(
     subject: Subject, _parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """The leaf is for the server name (RFC 9525); by its common name only where it has no subjectAltName at all."""
+    """The leaf is for the server name; by its common name only if it has no subjectAltName.
+
+    Source: RFC 9525.
+    """
     yield from unseen(subject)
     for presented in subject.chains:
         match presented.judgement.name:
@@ -31,7 +34,8 @@ def judge_name(
             case NameMatch.COMMON_NAME:
                 yield presented.report(
                     "CERTIFICATE_NAME_FROM_COMMON_NAME",
-                    f"the name {subject.server_name} is only in the common name; a subjectAltName is recommended, clients ignore the common name",
+                    f"the name {subject.server_name} is only in the common name, which clients"
+                    " ignore; a subjectAltName is recommended",
                     index=0,
                     evidence=(
                         FindingEvidence(
@@ -57,7 +61,7 @@ def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
     leaf = presented.judgement.leaf
     names = () if leaf is None else leaf.subject_alt_names or leaf.common_names
     observed = (
-        listed(names[:_MAX_NAMES])
+        comma_join(names[:_MAX_NAMES])
         + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
         if names
         else "no usable name"
@@ -73,9 +77,10 @@ def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
 def judge_trust(
     subject: Subject, _parameters: Mapping[str, object], now: datetime
 ) -> Iterator[Report]:
-    """A root of Mozilla's program, or an anchor or pin configured for this host, vouches for the leaf.
+    """The leaf chains to a Mozilla root, or to an anchor configured for this host, or is pinned.
 
-    A path that only dates break is left to certificate.validity, but only if a served certificate shows such a date.
+    A path that only dates break is left to certificate.validity, if a served certificate has such
+    a date.
     """
     yield from unseen(subject)
     for presented in subject.chains:
@@ -95,8 +100,10 @@ def judge_trust(
                     continue
                 yield presented.report(
                     "CERTIFICATE_UNTRUSTED",
-                    f"nothing vouches for the {_leaf(presented)}: {judgement.trust_failure or 'no path leads to a trusted root'};"
-                    " a path to a Mozilla root, or an anchor or pin configured for this host, required",
+                    f"the {_leaf(presented)} does not chain to a trusted anchor:"
+                    f" {judgement.trust_failure or 'no path leads to a trusted root'};"
+                    " a path to a Mozilla root, or an anchor or pin configured for this host,"
+                    " required",
                     index=0,
                     evidence=(
                         FindingEvidence(
@@ -118,12 +125,13 @@ def _trusted_by_partner_anchor(presented: PresentedChain) -> Report:
     sources = {
         TrustSource.ANCHOR: f"an anchor configured for this host ({judgement.trust_label})",
         TrustSource.PIN: f"a pin configured for this host ({judgement.trust_label})",
-        TrustSource.REQUEST_ANCHOR: f"an anchor that came with the request ({judgement.trust_label})",
+        TrustSource.REQUEST_ANCHOR: f"an anchor of the request ({judgement.trust_label})",
     }
     source = sources[judgement.trust]
     return presented.report(
         "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR",
-        f"the leaf certificate is trusted by {source}; a path to a root of the Mozilla CA program is strongly recommended",
+        f"the leaf certificate is trusted by {source};"
+        " a path to a root of the Mozilla CA program is strongly recommended",
         index=0,
         evidence=(FindingEvidence("trust", source, "Mozilla root"),),
     )

@@ -1,4 +1,4 @@
-"""Rules about the protocol: TLS is spoken, old versions are not, known vulnerabilities are absent."""
+"""Rules about the protocol: TLS is served, without old versions and known vulnerabilities."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -17,12 +17,14 @@ from otpc_policy.policy.rule import Report, Rule, Subject, unknown
 
 _PERMITTED_VERSIONS = Parameter("permitted_versions", version_labels)
 _VULNERABILITIES = Parameter("vulnerabilities", vulnerabilities)
-# What the sign of each vulnerability is, for people. Sources: RFC 6520 and CVE-2014-0160, robotattack.org, CVE-2014-0224, RFC 5746, RFC 7457 2.6.
+# Sources: RFC 6520 and CVE-2014-0160, robotattack.org, CVE-2014-0224, RFC 5746, RFC 7457 2.6.
 _SIGNS: Mapping[Vulnerability, str] = {
-    Vulnerability.HEARTBLEED: "Heartbleed: heartbeat answers return memory of the server",
-    Vulnerability.ROBOT: "ROBOT: the answers to RSA key exchange are an oracle for decryption",
-    Vulnerability.CCS_INJECTION: "CCS injection: ChangeCipherSpec is accepted before keys are agreed",
-    Vulnerability.INSECURE_RENEGOTIATION: "insecure renegotiation: renegotiation without RFC 5746, or started by the client",
+    Vulnerability.HEARTBLEED: "Heartbleed: heartbeat responses leak server memory",
+    Vulnerability.ROBOT: "ROBOT: responses to RSA key exchange are a decryption oracle",
+    Vulnerability.CCS_INJECTION: "CCS injection: an early ChangeCipherSpec is accepted",
+    Vulnerability.INSECURE_RENEGOTIATION: (
+        "insecure renegotiation: renegotiation without RFC 5746, or started by the client"
+    ),
     Vulnerability.COMPRESSION: "TLS compression is enabled (CRIME)",
 }
 
@@ -30,7 +32,7 @@ _SIGNS: Mapping[Vulnerability, str] = {
 def judge_tls_served(
     subject: Subject, _parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """The port speaks TLS."""
+    """TLS is served on the port."""
     for address in subject.addresses:
         if address.tls is TlsService.PLAINTEXT_HTTP:
             yield Report(
@@ -40,15 +42,13 @@ def judge_tls_served(
                 evidence=(FindingEvidence("service", "plain-text HTTP", "TLS"),),
             )
         elif address.tls is not TlsService.SERVED:
-            yield unknown(
-                "whether the port speaks TLS is not known: no answer proves it", address.address
-            )
+            yield unknown("could not determine whether the port speaks TLS", address.address)
 
 
 def judge_minimum_version(
     subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """One of the permitted versions is offered, and all others are proven to be refused."""
+    """A permitted version is offered, and all others are proven to be refused."""
     labels = _PERMITTED_VERSIONS.of(parameters)
     required = " or ".join(labels)
     for address in subject.addresses:
@@ -68,7 +68,7 @@ def judge_minimum_version(
                 )
             else:
                 yield unknown(
-                    f"whether {version.label} is offered is not known; proof that it is refused required",
+                    f"could not determine whether {version.label} is offered; a refusal required",
                     address.address,
                 )
         yield from _permitted_version_offered(address, labels, required)
@@ -83,14 +83,15 @@ def _permitted_version_offered(
     if Support.YES in supports:
         return
     if Support.UNKNOWN in supports:
-        yield unknown(f"whether {required} is offered is not known", address.address)
+        yield unknown(f"could not determine whether {required} is offered", address.address)
     else:
         yield Report(
             code="TLS_VERSION_BELOW_MINIMUM",
             message=f"{required} is not offered; one of them required",
             addresses=(address.address,),
             evidence=(FindingEvidence("version", "none permitted", required),),
-            # What no waiver lists: that nothing is permitted cannot be waived, only what is offered beside it.
+            # No waiver can list this: what else is offered can be waived, the absence of a
+            # permitted version cannot.
             about=("no permitted version",),
         )
 
@@ -98,7 +99,7 @@ def _permitted_version_offered(
 def judge_vulnerability(
     subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """None of the vulnerabilities is present. Only a DEEP measurement can tell; others are not judged."""
+    """None of the vulnerabilities is present. Judged for DEEP measurements only."""
     if subject.depth is not Depth.DEEP:
         return
     for address in subject.addresses:
@@ -114,7 +115,8 @@ def judge_vulnerability(
                 )
             elif support is not Support.NO:
                 yield unknown(
-                    f"whether the server has {vulnerability.value} is not known; proof of absence required",
+                    f"could not determine whether the server has {vulnerability.value};"
+                    " absence required",
                     address.address,
                 )
 

@@ -1,4 +1,4 @@
-"""The rule about validity, and the instants at which time alone changes what it says."""
+"""The rule about validity, and the instants at which its findings change with time alone."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,10 +32,10 @@ def judge_validity(
             yield unreadable(presented, "the validity")
         yield from beyond_leaf(presented, "the validity")
         for index, view in on_path(presented.judgement):
-            yield from _judge_one(presented, index, view, parameters, now)
+            yield from _judge_certificate(presented, index, view, parameters, now)
 
 
-def _judge_one(
+def _judge_certificate(
     presented: PresentedChain,
     index: int,
     view: CertificateView,
@@ -44,19 +44,28 @@ def _judge_one(
 ) -> Iterator[Report]:
     soon = expires_soon_from(view, parameters)
     if now < view.not_before:
-        message = f"the {describe(index, view)} is not valid before {instant(view.not_before)}; validity required now"
+        message = f"the {describe(index, view)} is not valid before {instant(view.not_before)}"
         yield presented.report(
-            "CERTIFICATE_NOT_YET_VALID", message, index=index, evidence=_dates(view, now)
+            "CERTIFICATE_NOT_YET_VALID",
+            f"{message}; validity required now",
+            index=index,
+            evidence=_dates(view, now),
         )
     if not is_unexpired_at(view, now):
-        message = f"the {describe(index, view)} expired at {instant(view.not_after)}; validity required now"
+        message = f"the {describe(index, view)} expired at {instant(view.not_after)}"
         yield presented.report(
-            "CERTIFICATE_EXPIRED", message, index=index, evidence=_dates(view, now)
+            "CERTIFICATE_EXPIRED",
+            f"{message}; validity required now",
+            index=index,
+            evidence=_dates(view, now),
         )
     elif now >= soon:
-        message = f"the {describe(index, view)} expires at {instant(view.not_after)}; renewal was due from {instant(soon)}"
+        message = f"the {describe(index, view)} expires at {instant(view.not_after)}"
         yield presented.report(
-            "CERTIFICATE_EXPIRES_SOON", message, index=index, evidence=_dates(view, now)
+            "CERTIFICATE_EXPIRES_SOON",
+            f"{message}; renewal was due from {instant(soon)}",
+            index=index,
+            evidence=_dates(view, now),
         )
 
 
@@ -71,17 +80,23 @@ def _dates(view: CertificateView, now: datetime) -> tuple[FindingEvidence, ...]:
 
 
 def is_unexpired_at(view: CertificateView, now: datetime) -> bool:
-    """The instant is not after notAfter, which is inclusive and knows whole seconds. Source: RFC 5280 4.1.2.5."""
+    """Whether notAfter has not passed; it is inclusive, in whole seconds.
+
+    Source: RFC 5280 4.1.2.5.
+    """
     return now.replace(microsecond=0) <= view.not_after
 
 
 def is_valid_at(view: CertificateView, now: datetime) -> bool:
-    """The instant lies in the validity, both ends included."""
+    """Whether the instant lies in the validity, both ends included."""
     return view.not_before <= now and is_unexpired_at(view, now)
 
 
 def expires_soon_from(view: CertificateView, parameters: Mapping[str, object]) -> datetime:
-    """Return when the warning begins: the smaller of the days and the share of the lifetime before notAfter."""
+    """Return when the warning begins.
+
+    That is before notAfter by the days or by the share of the lifetime, whichever is smaller.
+    """
     part = _EXPIRES_SOON_SHARE.of(parameters)
     lifetime = view.not_after - view.not_before
     return view.not_after - min(
@@ -93,10 +108,10 @@ def expires_soon_from(view: CertificateView, parameters: Mapping[str, object]) -
 def validity_instants(
     view: CertificateView, parameters: Mapping[str, object]
 ) -> Iterator[datetime]:
-    """Yield when what this rule says of a certificate changes.
+    """Yield the instants at which the findings about a certificate change.
 
-    notAfter stands beside the second after it, at which the certificate is expired: whoever keeps a verdict until
-    notAfter errs on the safe side, and within that last second the flip is still to come.
+    Both notAfter and the second after it, at which the certificate is expired: a verdict kept until
+    notAfter errs on the safe side, and within that last second the change is still to come.
     """
     yield view.not_before
     yield expires_soon_from(view, parameters)
