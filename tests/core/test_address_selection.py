@@ -7,7 +7,6 @@ import pytest
 from otpc_policy.core.address_selection import AddressSelection, DialledFamilies
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import ResolutionStatus
-from otpc_policy.ops.routes import has_route
 
 
 def select(
@@ -71,7 +70,3 @@ def test_an_unresolved_family_counts_wherever_an_address_of_it_could_be_dialled(
     found = select("127.0.0.1", routed=routed, opened=opened, unresolved=("IPv6",))
     assert found.unresolved_families == (("IPv6",) if is_unknown else ())
     assert found.omitted_families == (() if is_unknown else ("IPv6",))
-
-
-def test_this_machine_has_a_route_to_itself() -> None:
-    assert has_route("127.0.0.1")

@@ -18,6 +18,7 @@ import pytest
 
 OUTSIDE = (
     # They connect, or start a program.
+    "tests/app",
     "tests/benchmarks",
     "tests/chains/test_chains.py",
     "tests/cli/test_check.py",
@@ -37,9 +38,13 @@ OUTSIDE = (
     "tests/engine/test_process.py",
     "tests/engine/test_resolver.py",
     "tests/engine/test_resolving.py",
-    "tests/engine/test_selection.py",
+    "tests/engines/test_child.py",
+    "tests/engines/test_lies.py",
+    "tests/engines/test_orphans.py",
+    "tests/front",
     "tests/ops/test_http.py",
     "tests/ops/test_metrics.py",
+    "tests/ops/test_routes.py",
     "tests/scan/hostile",
     "tests/scan/test_client_handshake.py",
     "tests/scan/test_deep_scan.py",
@@ -49,7 +54,6 @@ OUTSIDE = (
     "tests/scan/test_prober.py",
     "tests/scan/test_scanner.py",
     "tests/scan/test_sslyze_pool.py",
-    "tests/server",
     "tests/support/test_hanging.py",
     "tests/support/test_hostile.py",
     "tests/support/test_hostile_tls.py",
