@@ -107,14 +107,15 @@ class AddressScan:
             await self._follow_up()
             self._handshakes_done.set()
             await http
-            if self._http.service is HttpService.UNKNOWN and self._is_limited:
+            if self._is_http_turned_away:
                 await self._ask_http_alone()
 
     @property
-    def _is_limited(self) -> bool:
-        """Some connections may have been turned away because others were open."""
-        is_lowered = self._openings.limit < self._limits.connections_per_address
-        return bool(self._surveys[-1].versions) and (is_lowered or len(self._surveys) > 1)
+    def _is_http_turned_away(self) -> bool:
+        """The question for HTTP may have been one connection too many."""
+        is_served = bool(self._surveys[-1].versions)
+        is_busy = len(self._surveys) > 1 or self._http.is_turned_away
+        return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
     async def _survey(self) -> None:
         survey = Survey(self._server_name)

@@ -7,6 +7,8 @@ import pytest
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import Truth
+from tests.scan.hostile.discriminators import ROWS
+from tests.scan.hostile.faults import Stacks
 from tests.scan.hostile.servers import Backends, rotating
 from tests.scan.hostile.surveying import Case, Surveyor, assert_no_false_claim
 from tests.support.hostile.behaviours import alert, drip, finish, finish_at_once, reset, reset_at_once, stall
@@ -84,6 +86,22 @@ async def test_a_limit_on_simultaneous_connections_makes_no_good_server_unknown(
     surveyed = await patient.survey(*cases)
     decisions = {name: one.verdict.decision for name, one in surveyed.items()}
     assert decisions == dict.fromkeys(decisions, Decision.ALLOW)
+
+
+async def test_a_limit_on_simultaneous_connections_hides_no_old_version_from_old_clients(anchored: Surveyor, stacks: Stacks) -> None:
+    """Their hellos only reveal: what turns them away says nothing, and is not asked about again."""
+    row = next(row for row in ROWS if str(row) == "session-ticket-without-tls10")
+    cases = [
+        Case(
+            name=f"{number} at once",
+            behaviour=at_most_at_once(number, row.server(stacks), reset_at_once),
+            truth=Truth(),
+        )
+        for number in (2, 4, 6, 8, 10, 12, 14, 16)
+    ]
+    surveyed = await anchored.survey(*cases)
+    decisions = {name: one.verdict.decision for name, one in surveyed.items()}
+    assert decisions == dict.fromkeys(decisions, Decision.DENY)
 
 
 async def test_a_server_with_room_for_sixteen_is_known_completely(patient: Surveyor, backends: Backends) -> None:
