@@ -190,8 +190,11 @@ class AddressScan:
 
 
 def _borne(records: Iterable[Record[AnyHello]]) -> int:
-    """Return the highest number of open connections at which one was accepted: refusals at more may be about their number.
+    """Return how many open connections a server bears.
 
+    Refusals at more than the highest number at which one was accepted may be about their number.
     The controls that are sent last would not show that, because they have the server to themselves.
+    A server counts a connection until it has noticed its end, so a fifth of them is left to those.
     """
-    return max((record.outcome.beside for record in records if record.chose), default=_UNTRIED)
+    highest = max((record.outcome.beside for record in records if record.chose), default=None)
+    return _UNTRIED if highest is None else max(1, highest * 4 // 5)
