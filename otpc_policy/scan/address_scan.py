@@ -109,14 +109,15 @@ class AddressScan:
             await self._follow_up()
             self._handshakes_done.set()
             await http
-            if self._http.service is HttpService.UNKNOWN and self._is_limited:
+            if self._is_http_turned_away:
                 await self._ask_http_alone()
 
     @property
-    def _is_limited(self) -> bool:
-        """Some connections may have been turned away because others were open."""
-        is_lowered = self._openings.limit < self._limits.connections_per_address
-        return bool(self._surveys[-1].versions) and (is_lowered or len(self._surveys) > 1)
+    def _is_http_turned_away(self) -> bool:
+        """The question for HTTP may have been one connection too many."""
+        is_served = bool(self._surveys[-1].versions)
+        is_busy = len(self._surveys) > 1 or self._http.is_turned_away
+        return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
     async def _survey(self) -> None:
         survey = Survey(self._server_name)
@@ -192,8 +193,11 @@ class AddressScan:
 
 
 def _borne(records: Iterable[Record[AnyHello]]) -> int:
-    """Return the highest number of open connections at which one was accepted: refusals at more may be about their number.
+    """Return how many open connections a server bears.
 
+    Refusals at more than the highest number at which one was accepted may be about their number.
     The controls that are sent last would not show that, because they have the server to themselves.
+    A server counts a connection until it has noticed its end, so a fifth of them is left to those.
     """
-    return max((record.outcome.beside for record in records if record.chose), default=_UNTRIED)
+    highest = max((record.outcome.beside for record in records if record.chose), default=None)
+    return _UNTRIED if highest is None else max(1, highest * 4 // 5)

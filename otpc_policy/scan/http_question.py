@@ -39,6 +39,12 @@ class HttpQuestion:
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
 
+    @property
+    def is_turned_away(self) -> bool:
+        """The last connection was closed, or met by an alert, before there was any answer."""
+        away = (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT)
+        return bool(self.answers) and self.answers[-1][0] in away
+
     def take_reply(self, reply: bytes) -> None:
         """Take what came back to request. Without ALPN, and with the suites of one hello, only HTTP itself is an answer."""
         if is_http1(reply):

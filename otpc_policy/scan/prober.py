@@ -16,11 +16,12 @@ from otpc_policy.scan.exchange import Exchange, ending_of
 from otpc_policy.scan.kept_flights import KeptFlights
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
-from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe
+from otpc_policy.tls.probe import AnyHello, Ending, Outcome, Probe, Purpose
 
 # After so long the rest has to wait for its next turn: to verify the dearest signature takes 5 ms
 # (a curve over a binary field of 571 bits), and twenty answers may come at once.
 _TURN_S = 0.01
+_BEFORE_REVEALS = 3
 _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
 
@@ -48,6 +49,7 @@ class Prober:
         """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
         outcomes[:] = [_NOT_RUN] * len(probes)
         ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
+        ahead = _reveals_early(probes, ahead)
         behind = [place for place, probe in enumerate(probes) if probe.is_last]
 
         def ended(place: int, outcome: Outcome) -> None:
@@ -70,6 +72,18 @@ class Prober:
                 await wave.all_ended
         finally:
             wave.close()
+
+
+def _reveals_early(probes: Sequence[Probe[AnyHello]], places: Sequence[int]) -> list[int]:
+    """Return the places with those of hellos that only reveal right after the first few.
+
+    Their refusal says nothing, and is not asked about again unless others show that the server is
+    unsteady. So they must not be what a limit on connections turns away; and a server that takes
+    very few is known by the first ones.
+    """
+    reveals = [place for place in places if probes[place].purpose is Purpose.REVEAL]
+    others = [place for place in places if probes[place].purpose is not Purpose.REVEAL]
+    return [*others[:_BEFORE_REVEALS], *reveals, *others[_BEFORE_REVEALS:]]
 
 
 class _Wave:

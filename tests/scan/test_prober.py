@@ -127,6 +127,17 @@ async def test_answers_that_come_together_are_read_a_few_at_a_time(
     assert len(read_in) == len(set(read_in)) == 8
 
 
+async def test_hellos_that_only_reveal_connect_behind_the_first_three() -> None:
+    """A refusal of theirs says nothing, so none of them may be one connection too many."""
+    reveals = [replace(probe(0x2000 + number), purpose=Purpose.REVEAL) for number in range(2)]
+    gate = Gate()
+    gate.opened.set()
+    async with server(gate) as port:
+        outcomes = await carried(prober(port, at_once=1), [*probes(5), *reveals])
+    assert gate.hellos == [0x1000, 0x1001, 0x1002, 0x2000, 0x2001, 0x1003, 0x1004]
+    assert [outcome.ending for outcome in outcomes] == [Ending.ANSWERED] * 7
+
+
 async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_are_answered() -> None:
     gate = Gate()
     wave = [probe(0xC02F, is_last=True), *probes(3)]

@@ -1,5 +1,6 @@
 """Servers that serve some connections and not others: a limit is no refusal, whatever it sounds like."""
 
+import asyncio
 from itertools import product
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.scan.hostile.claims import Truth
+from tests.scan.hostile.discriminators import ROWS
+from tests.scan.hostile.faults import Stacks
 from tests.scan.hostile.servers import Backends, rotating
 from tests.scan.hostile.surveying import Case, Surveyor, assert_no_false_claim
 from tests.support.hostile.behaviours import alert, drip, finish, finish_at_once, reset, reset_at_once, stall
 from tests.support.hostile.turns import after, at_most_at_once, queueing
-from tests.support.tcp import Behaviour
+from tests.support.tcp import Behaviour, Connection
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -84,6 +87,36 @@ async def test_a_limit_on_simultaneous_connections_makes_no_good_server_unknown(
     surveyed = await patient.survey(*cases)
     decisions = {name: one.verdict.decision for name, one in surveyed.items()}
     assert decisions == dict.fromkeys(decisions, Decision.ALLOW)
+
+
+async def test_a_server_with_room_for_twenty_may_notice_late_that_a_connection_has_ended(patient: Surveyor, backends: Backends) -> None:
+    """HAProxy counts what its clients have closed until it comes round to it."""
+
+    async def late(connection: Connection) -> None:
+        await backends.strict(connection)
+        await asyncio.sleep(0.002)
+
+    truth = Truth(always=backends.strict.truth)
+    behaviour = at_most_at_once(20, late, reset_at_once)
+    cases = [Case(name=str(number), behaviour=behaviour, truth=truth) for number in range(8)]
+    surveyed = await patient.survey(*cases, lanes=1)
+    assert {one.verdict.decision for one in surveyed.values()} == {Decision.ALLOW}
+
+
+async def test_a_limit_on_simultaneous_connections_hides_no_old_version_from_old_clients(anchored: Surveyor, stacks: Stacks) -> None:
+    """Their hellos only reveal: what turns them away says nothing, and is not asked about again."""
+    row = next(row for row in ROWS if str(row) == "session-ticket-without-tls10")
+    cases = [
+        Case(
+            name=f"{number} at once",
+            behaviour=at_most_at_once(number, row.server(stacks), reset_at_once),
+            truth=Truth(),
+        )
+        for number in (2, 4, 6, 8, 10, 12, 14, 16)
+    ]
+    surveyed = await anchored.survey(*cases)
+    decisions = {name: one.verdict.decision for name, one in surveyed.items()}
+    assert decisions == dict.fromkeys(decisions, Decision.DENY)
 
 
 async def test_a_server_with_room_for_sixteen_is_known_completely(patient: Surveyor, backends: Backends) -> None:
