@@ -108,7 +108,7 @@ def test_a_measurement_that_is_not_complete_is_not_saved(
         tmp_path / "facts.json",
     )
     assert done.status == 3
-    assert "not written, since the measurement is not complete" in done.stderr
+    assert "not written, since the measurement is incomplete" in done.stderr
     assert not (tmp_path / "facts.json").exists()
 
 

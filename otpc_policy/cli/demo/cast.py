@@ -33,7 +33,7 @@ class Vouching(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One partner before it runs. decision: the name of the answer it must get; code: must be among the reasons for it."""
+    """A partner before it runs. decision: the one it must get. code: must be among the reasons."""
 
     name: str
     story: str
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """One partner that runs. pin: SHA-256 of its certificate where the operator pinned it, else empty."""
+    """A partner that runs. pin: SHA-256 of its certificate if it is pinned, else empty."""
 
     part: Part
     address: str
@@ -81,7 +81,7 @@ PARTS = (
     ),
     Part(
         name="self-signed-untrusted",
-        story="self-signed, and nobody vouches for it",
+        story="self-signed, and not configured as trusted",
         vouching=Vouching.NOTHING,
         decision="DENY",
         code="CERTIFICATE_UNTRUSTED",
@@ -121,7 +121,7 @@ PARTS = (
 def running_cast(
     authority: DemoAuthority, directory: Path, now: datetime
 ) -> Iterator[tuple[Partner, ...]]:
-    """Run every partner on an address of its own, 127.0.0.11 and up. directory: private; takes their keys."""
+    """Run every partner on its own address, from 127.0.0.11 on. directory: private, for keys."""
     with ExitStack() as stack:
         partners = []
         for index, part in enumerate(PARTS):
