@@ -14,9 +14,10 @@ HOST = "partner.test"
 class ChainCase:
     """A chain, what is to be said of it, and the clause that says so.
 
-    chain: as served, leaf first. roots: stand in for Mozilla's. anchors, pins: the operator's, for this case's server_name alone;
-    a case with either has a name of its own. request_anchors: sent along. codes: exactly these, advisory ones included.
-    openssl: why `openssl verify` says otherwise than the decision; empty where it agrees. has_second_opinion: it can be asked at all.
+    chain: as served, leaf first. roots: stand in for Mozilla's. anchors, pins: the operator's, for
+    this case's server_name alone; a case with either has a name of its own. request_anchors: sent
+    along. codes: exactly these, advisory ones included. openssl: why `openssl verify` says
+    otherwise than the decision; empty where it agrees. has_second_opinion: it can be asked at all.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""Every case through one running service: its trust is made of all cases, and each operator's entry speaks for one case's host."""
+"""Every case through one running service: its trust is made of all cases, and each operator's entry
+speaks for one case's host.
+"""
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence

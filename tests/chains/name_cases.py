@@ -171,8 +171,14 @@ def _common_names() -> list[ChainCase]:
     ]
 
 
-_NO_SAN = "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC 9525 6.3, BR 7.1.2.7.12)."
-_MAIL = "OpenSSL takes the common name where the subjectAltName holds no DNS name; RFC 9525 has done away with it."
+_NO_SAN = (
+    "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC"
+    " 9525 6.3, BR 7.1.2.7.12)."
+)
+_MAIL = (
+    "OpenSSL takes the common name where the subjectAltName holds no DNS name; RFC 9525 has done"
+    " away with it."
+)
 
 
 def _extension() -> list[ChainCase]:
@@ -210,7 +216,10 @@ def _extension() -> list[ChainCase]:
     ]
 
 
-_SAN_CRITICAL = "RFC 5280 says SHOULD; the Baseline Requirements say MUST NOT, and cryptography holds public roots to that."
+_SAN_CRITICAL = (
+    "RFC 5280 says SHOULD; the Baseline Requirements say MUST NOT, and cryptography holds public"
+    " roots to that."
+)
 
 
 def _without_san(subject: str | x509.Name) -> list[Made]:

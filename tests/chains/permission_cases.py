@@ -1,4 +1,6 @@
-"""What is trusted only because the operator, or whoever asks, said so for this host; and what is not trusted even then."""
+"""What is trusted only because the operator, or whoever asks, said so for this host; and what is
+not trusted even then.
+"""
 
 from datetime import timedelta
 from itertools import count

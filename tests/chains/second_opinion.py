@@ -9,7 +9,9 @@ from tests.chains.case import ChainCase
 
 
 def openssl_accepts(case: ChainCase) -> tuple[bool, str]:
-    """Return whether `openssl verify` accepts the chain for a server of that name at that instant, and what it printed."""
+    """Return whether `openssl verify` accepts the chain for a server of that name at that instant,
+    and what it printed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         trusted = [*case.roots, *case.anchors, *case.request_anchors]

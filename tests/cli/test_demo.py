@@ -1,4 +1,6 @@
-"""The demo as a user starts it: every partner gets its verdict, through gRPC, and nothing is left running."""
+"""The demo as a user starts it: every partner gets its verdict, through gRPC, and nothing is left
+running.
+"""
 
 import re
 import signal

@@ -267,7 +267,7 @@ class TestAnchors:
 
 
 class TestRequestAnchors:
-    """Anchors of the request behave like anchors of the operator, and are named as what they are."""
+    """Anchors of the request act like anchors of the operator, and are reported as such."""
 
     def test_they_vouch(self) -> None:
         judgement = judge(PARTNER.issue(), request_anchors=(b"garbage", PARTNER_ROOT.der))
@@ -454,7 +454,9 @@ class TestCommonNameOnly:
 
 
 class TestValidity:
-    """An expired chain under a good root is expired, not untrusted; an anchor's own dates are no excuse."""
+    """An expired chain under a good root is expired, not untrusted; an anchor's own dates are no
+    excuse.
+    """
 
     START = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
     END = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -530,7 +532,9 @@ class TestValidity:
     def test_an_expired_anchor_is_no_trust_and_no_excuse(
         self, with_san: bool, leaf_ends_at: datetime
     ) -> None:
-        """trusted_if_valid here would leave no finding at all: the anchor is not served, so nobody looks at its dates."""
+        """trusted_if_valid here would leave no finding at all: the anchor is not served, so nobody
+        looks at its dates.
+        """
         root = CertificateAuthority.create(
             "Expired Root", not_before=self.LONG[0], not_after=self.END
         )

@@ -1,4 +1,6 @@
-"""What tests of the policy share: judging, policies that differ in a line, and judgements written by hand."""
+"""What tests of the policy share: judging, policies that differ in a line, and judgements written
+by hand.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,7 +36,9 @@ def variant(toml: str = "", *, base: str = "otpc-2024-12") -> Policy:
 
 
 def only(*rule_ids: str, effect: str = "deny") -> Policy:
-    """A policy in which these rules are enabled, with every code at one effect, and all others are off."""
+    """A policy in which these rules are enabled, with every code at one effect, and all others are
+    off.
+    """
     lines = [
         f'rules.{rule.id}.effects.{code} = "{effect if rule.id in rule_ids else "off"}"'
         for rule in RULES

@@ -41,7 +41,8 @@ _MALFORMED_LEAF = make_judgement(
     name=NameMatch.MISMATCH,
 )
 _TOO_COMPLEX, _REASON = "CERTIFICATE_CHAIN_TOO_COMPLEX", "4,000 names and 260 subtrees"
-# A leaf that was read, one without its extensions, and one of which nothing was, below issuers that nobody could decide about.
+# A leaf that was read, one without its extensions, and one of which nothing was, below issuers that
+# nobody could decide about.
 _UNDECIDED = make_judgement(
     trust=TrustSource.UNDECIDED, trusted_if_valid=False, trust_failure=_REASON, path=(0,)
 )
@@ -168,7 +169,8 @@ def test_days_and_share_of_the_warning_are_parameters() -> None:
     judgement = make_judgement(make_view(not_before=NOW - 60 * _DAY, not_after=NOW + 30 * _DAY))
     assert reported(CERTIFICATE_VALIDITY, judgement) == []
     policy = variant(
-        '[rules.certificate.validity.parameters]\nexpires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"'
+        "[rules.certificate.validity.parameters]\n"
+        'expires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"'
     )
     assert reported(CERTIFICATE_VALIDITY, judgement, policy=policy) == ["CERTIFICATE_EXPIRES_SOON"]
 
@@ -313,10 +315,8 @@ def test_a_weak_key_is_described_with_both_figures() -> None:
         CERTIFICATE_KEY,
         make_judgement(make_view(key_type=KeyType.RSA, key_bits=1024, key_name="RSA 1024")),
     )
-    assert (
-        report.message
-        == "the RSA key of the leaf certificate (RSA 1024, CN=partner.test) has 1024 bits; 2048 bits required"
-    )
+    leaf = "the leaf certificate (RSA 1024, CN=partner.test)"
+    assert report.message == f"the RSA key of {leaf} has 1024 bits; 2048 bits required"
 
 
 @pytest.mark.parametrize(

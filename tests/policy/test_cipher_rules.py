@@ -134,7 +134,8 @@ def test_the_suites_of_tls13_have_an_effect_of_their_own(
     setting: str, effects: list[Effect], effect: str
 ) -> None:
     policy = variant(
-        f'[rules.cipher.outside_set]\neffects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"'
+        "[rules.cipher.outside_set]\n"
+        f'effects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"'
     )
     verdict = judge(make_facts(), policy)
     assert [one.effect for one in verdict.findings] == effects

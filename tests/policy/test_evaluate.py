@@ -475,7 +475,10 @@ def test_a_chain_alone_is_judged_without_a_connection_and_without_a_name_it_is_u
 
 @given(st.integers(0, 200))
 def test_suites_that_are_refused_change_nothing(which: int) -> None:
-    """They are passed over before any rule is asked. Those of otpc-2024-12 and NULL suites among them, over every version."""
+    """They are passed over before any rule is asked.
+
+    Those of otpc-2024-12 and NULL suites among them, over every version.
+    """
     facts = _with_one_unknown(which)
     (address,) = facts.addresses
     names = (

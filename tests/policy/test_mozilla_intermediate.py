@@ -1,4 +1,7 @@
-"""mozilla-intermediate: another source, judged by the same rules. What the guidelines permit passes, what they leave out does not."""
+"""mozilla-intermediate: another source, judged by the same rules.
+
+What the guidelines permit passes, what they leave out does not.
+"""
 
 import pytest
 
@@ -64,7 +67,8 @@ def test_the_remedy_names_the_suites_of_this_policy() -> None:
         MOZILLA,
     )
     assert (
-        f"This policy lists other suites for TLS 1.2 than the lines below; write these instead, in OpenSSL's names: {':'.join(TLS12)}\n"
+        "This policy lists other suites for TLS 1.2 than the lines below; write these instead, in"
+        f" OpenSSL's names: {':'.join(TLS12)}\n"
         in (finding(verdict, "CIPHER_SUITE_NOT_LISTED").remediation)
     )
     standard = judge(make_facts(cipher_suites=EVERYTHING))

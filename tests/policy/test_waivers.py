@@ -1,4 +1,6 @@
-"""A waiver suspends exactly the denial that it covers, exactly until it ends, and never what must not be waived."""
+"""A waiver suspends exactly the denial that it covers, exactly until it ends, and never what must
+not be waived.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta
