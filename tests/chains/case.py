@@ -77,7 +77,10 @@ def case(
     return ChainCase(
         name=name,
         clause=clause,
-        chain=tuple(one.der if isinstance(one, Made) else one for one in chain),
+        chain=tuple(
+            certificate.der if isinstance(certificate, Made) else certificate
+            for certificate in chain
+        ),
         codes=frozenset(codes),
         decision=decision,
         server_name=server_name,

@@ -133,7 +133,9 @@ def _reissue(der: bytes) -> bytes | None:
         + der_element(0x04, x509.SubjectAlternativeName(names).public_bytes()),
     )
     (inner,) = elements_of(elements[-1])
-    others = [one for one in elements_of(inner) if bytes.fromhex("0603551d11") not in one[:9]]
+    others = [
+        element for element in elements_of(inner) if bytes.fromhex("0603551d11") not in element[:9]
+    ]
     elements[-1] = der_element(0xA3, der_element(0x30, b"".join([*others, encoded])))
     assert len(elements) >= EXTENSIONS
     return signed(elements, key)

@@ -64,7 +64,7 @@ def test_problems_of_a_folder_are_told_with_file_and_line(run: Run, partners: Pa
     ]
 
 
-def test_what_has_ended_or_ends_within_a_month_is_told_and_counts_if_asked(
+def test_what_has_ended_or_ends_within_a_month_is_noted_and_fails_if_strict(
     run: Run, partners: Path
 ) -> None:
     ended, soon = now() - timedelta(days=1), now() + timedelta(days=29)

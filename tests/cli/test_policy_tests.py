@@ -38,7 +38,7 @@ def test_saved_facts_are_judged_again_as_they_were_measured(
 ) -> None:
     good = saved(run, stage, "compliant", tmp_path / "good.json")
     weak = saved(run, stage, "weak", tmp_path / "weak.json")
-    assert [one.address for one in good.addresses] == [stage.partners["compliant"].address]
+    assert [address.address for address in good.addresses] == [stage.partners["compliant"].address]
     assert good.addresses[0].deployments[0].chain
     assert weak.server_name == stage.partners["weak"].part.host
     (tmp_path / "ca.pem").write_bytes(stage.authority.pem)

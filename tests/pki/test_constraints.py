@@ -392,11 +392,19 @@ def test_any_certificate_can_be_held_against_any_constraints() -> None:
         if path.suffix in (".crt", ".der", ".pem") and path.is_file():
             with suppress(MalformedCertificate, ValueError):
                 certificates += [decode_certificate(der) for der in certificates_in(path)]
-    constraints = [one.name_constraints for one in certificates if one.name_constraints is not None]
+    constraints = [
+        certificate.name_constraints
+        for certificate in certificates
+        if certificate.name_constraints is not None
+    ]
     assert len(certificates) > 400
     assert len(constraints) > 20
-    answers = [is_permitted(limit, one) for limit in constraints for one in certificates]
+    answers = [
+        is_permitted(limit, certificate) for limit in constraints for certificate in certificates
+    ]
     assert answers == [
-        _naively_permitted(limit, one) for limit in constraints for one in certificates
+        _naively_permitted(limit, certificate)
+        for limit in constraints
+        for certificate in certificates
     ]
     assert {True, False} == set(answers)

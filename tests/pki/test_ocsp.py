@@ -167,7 +167,7 @@ class TestDelegates:
     def test_a_delegate_whose_key_is_dear_to_ask_may_not(
         self, exponent_bits: int, expected: StapleStatus
     ) -> None:
-        """Its certificates come from whoever answers; a long exponent makes each look at a
+        """Its certificates are chosen by the responder; a long exponent makes each look at a
         signature cost a hundred.
         """
         holder = Made(AUTHORITY.der, AUTHORITY.private_key, AUTHORITY.certificate.subject)

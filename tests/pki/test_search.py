@@ -26,7 +26,7 @@ Graph = Callable[[], tuple[Issued, list[CertificateAuthority]]]
 
 NOW = datetime.now(UTC)
 ROOT = CertificateAuthority.create("Root")
-# One and the same for every authority of a graph: whoever bears the name could have signed.
+# The same for every authority of a graph: any certificate with the name could be the issuer.
 KEY = private_key("ec256")
 
 
@@ -197,7 +197,7 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
 
 
 def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
-    """One certificate alone bears the issuer's name, so that the search asks about no signature:
+    """Only one certificate has the issuer's name, so that the search checks no signature:
     the verifier does.
     """
     root = forging.authority("Named Root")
@@ -211,7 +211,7 @@ def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
         ((good, namesake), True),
         ((good, issuer.with_flipped_bit()), False),
     ):
-        served = read_chain(tuple(one.der for one in chain))
+        served = read_chain(tuple(certificate.der for certificate in chain))
         decision = decide_trust(
             served,
             server_name="partner.test",

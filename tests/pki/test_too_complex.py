@@ -63,7 +63,7 @@ def judge(
     at: datetime = AT,
 ) -> ChainJudgement:
     return judge_chain(
-        [one.der for one in chain],
+        [certificate.der for certificate in chain],
         server_name=HOST,
         stapled_ocsp_response=staple,
         trust=Trust(mozilla_roots=tuple(one.der for one in roots), entries=entries),
@@ -78,7 +78,7 @@ def hosts(number: int) -> list[str]:
 
 
 def fenced(subtrees: int, *, by: Made = ROOT, name: str = "Fenced", key: object = "ec256") -> Made:
-    permitted = [*(f"d{one}.example" for one in range(subtrees - 1)), HOST]
+    permitted = [*(f"d{number}.example" for number in range(subtrees - 1)), HOST]
     return authority(name, by=by, key=key, plus=[(name_constraints(permitted), True)])  # type: ignore[arg-type]
 
 
@@ -265,7 +265,7 @@ def _staple(
 def _responder(names: int) -> Made:
     extensions = [
         (purposes("ocsp_signing"), False),
-        (alternative_names([f"r{one}.test" for one in range(names)]), False),
+        (alternative_names([f"r{number}.test" for number in range(names)]), False),
     ]
     return make(
         "Responder", by=PLAIN, key="ec256", extensions=extensions, dates=(AT - DAY, AT + DAY)

@@ -1,4 +1,4 @@
-"""Trust: who may vouch for a leaf, for which hosts, at which instant, and who never may."""
+"""Trust: which anchors and pins a leaf may rest on, for which hosts and at which instants."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,7 @@ def test_the_verifier_gets_a_name_that_the_leaf_has(dns: Sequence[str]) -> None:
 
 
 def test_the_web_pki_refuses_what_partner_anchors_may_do() -> None:
-    """A critical SAN beside a subject, and a leaf without AKI."""
+    """A critical SAN with a subject, and a leaf without AKI."""
     for issued in (
         PUBLIC.issue(san_critical=True),
         PUBLIC.issue(with_authority_key_identifier=False),
@@ -296,7 +296,7 @@ class TestRequestAnchors:
 
 
 class TestPins:
-    """A pin is equality of the leaf's DER or SPKI, and vouches for nothing else."""
+    """A pin is equality of the leaf's DER or SPKI; it is an anchor for nothing else."""
 
     @pytest.mark.parametrize("key", ["rsa2048", "ec256", "ed25519"])
     @pytest.mark.parametrize("with_san", [True, False])

@@ -75,12 +75,12 @@ def codes(verdict: Verdict, rule_id: str | None = None) -> list[str]:
 
 def finding(verdict: Verdict, code: str) -> Finding:
     """The only finding with the code."""
-    (found,) = (one for one in verdict.findings if one.code == code)
+    (found,) = (finding for finding in verdict.findings if finding.code == code)
     return found
 
 
 def denied(verdict: Verdict) -> list[str]:
-    return [one.code for one in verdict.findings if one.effect is Effect.DENY]
+    return [finding.code for finding in verdict.findings if finding.effect is Effect.DENY]
 
 
 def make_view(**overrides: Any) -> CertificateView:
