@@ -68,7 +68,7 @@ def _dns() -> list[ChainCase]:
         ),
         ("permitted, a wildcard below", ("partner.test",), (), "*.partner.test", None, ""),
         (
-            "permitted, a wildcard beside",
+            "permitted, a wildcard as well",
             ("api.partner.test",),
             (),
             "*.partner.test",

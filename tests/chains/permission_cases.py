@@ -556,7 +556,7 @@ def _asked_for() -> list[ChainCase]:
             openssl=_LEAF_AS_ANCHOR,
         ),
         case(
-            "anchor of the request beside a public root",
+            "anchor of the request and a public root",
             _ANCHOR,
             [leaf(ISSUING), ISSUING],
             request_anchors=[asked],
