@@ -83,15 +83,13 @@ def legacy_context(credentials: Sequence[Credentials], directory: Path) -> ssl.S
 
 def _context(credentials: Sequence[Credentials], directory: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for index, one in enumerate(credentials):
+    for index, credential in enumerate(credentials):
         # The ssl module reads certificates and keys from files only.
-        certificate, key = (
-            directory / f"{one.sha256}-{index}.pem",
-            directory / f"{one.sha256}-{index}.key",
-        )
-        certificate.write_bytes(one.certificate_pem)
+        certificate = directory / f"{credential.sha256}-{index}.pem"
+        key = directory / f"{credential.sha256}-{index}.key"
+        certificate.write_bytes(credential.certificate_pem)
         key.touch(mode=0o600)
-        key.write_bytes(one.key_pem)
+        key.write_bytes(credential.key_pem)
         context.load_cert_chain(certificate, key)
     return context
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from otpc_policy.cli.demo.cast import Partner, Vouching, running_cast
+from otpc_policy.cli.demo.cast import Partner, TrustedBy, running_cast
 from otpc_policy.cli.demo.certificates import DemoAuthority
 from otpc_policy.cli.output import complain, console
 from otpc_policy.cli.remote import Remote
@@ -78,7 +78,7 @@ def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
             "hosts": [
                 partner.part.host
                 for partner in partners
-                if partner.part.vouching is Vouching.ANCHOR
+                if partner.part.trusted_by is TrustedBy.ANCHOR
             ],
             "anchor_file": anchor_file,
             "note": "demo authority",
