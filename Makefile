@@ -48,7 +48,7 @@ lint: $(VENV)/.test ## Format, lint, types, import contracts, the proto's style,
 proto: $(VENV)/.test ## Write the code generated from protos again
 	$(BIN)/python protos/generate.py
 
-benchmark: $(VENV)/.test ## Cold check beside today's tools, a thousand at once, warm path against a bare echo, ten thousand partners
+benchmark: $(VENV)/.test ## Cold check against today's tools, a thousand at once, warm path against a bare echo, ten thousand partners
 	$(BIN)/python -m tests.benchmarks.cold --everything
 	$(BIN)/python -m tests.benchmarks.crowd
 	$(BIN)/python -m tests.benchmarks.interference

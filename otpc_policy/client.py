@@ -27,7 +27,13 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{"service": _SERVICE}],
-            "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]},
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
         }
     ],
 }
@@ -44,12 +50,22 @@ _OPTIONS = (
 
 
 def permits_traffic(response: pb.CheckEndpointResponse, *, now: datetime | None = None) -> bool:
-    """Tell whether an answer permits traffic at an instant (None: now). Anything unset, unknown or expired does not."""
-    if response.decision != pb.DECISION_ALLOW or not response.judged_addresses or not response.result_info.HasField("expire_time"):
+    """Whether a response permits traffic at an instant (None: now).
+
+    Nothing that is unset, unknown or expired does.
+    """
+    if (
+        response.decision != pb.DECISION_ALLOW
+        or not response.judged_addresses
+        or not response.result_info.HasField("expire_time")
+    ):
         return False
     since = (now or datetime.now(UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     expire_time = response.result_info.expire_time
-    return (since.days * 86_400 + since.seconds, since.microseconds * 1000) < (expire_time.seconds, expire_time.nanos)
+    return (since.days * 86_400 + since.seconds, since.microseconds * 1000) < (
+        expire_time.seconds,
+        expire_time.nanos,
+    )
 
 
 def check_request(
@@ -62,8 +78,16 @@ def check_request(
     view: pb.View.ValueType = pb.VIEW_BASIC,
     depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
 ) -> pb.CheckEndpointRequest:
-    """Return a request about one endpoint. port: 0 means 443. policy: empty means the service's default."""
-    return pb.CheckEndpointRequest(host=host, port=port, policy=policy, server_name=server_name, freshness=freshness, view=view, depth=depth)
+    """Return a request about an endpoint. port: 0 means 443. policy: empty means the default."""
+    return pb.CheckEndpointRequest(
+        host=host,
+        port=port,
+        policy=policy,
+        server_name=server_name,
+        freshness=freshness,
+        view=view,
+        depth=depth,
+    )
 
 
 def validate_request(
@@ -75,8 +99,13 @@ def validate_request(
     trust_anchors: Sequence[bytes] = (),
     view: pb.View.ValueType = pb.VIEW_BASIC,
 ) -> pb.ValidateCertificateRequest:
-    """Return a request about a chain. chain: PEM text, or DER certificates, leaf first. validation_time: aware; None for now."""
-    request = pb.ValidateCertificateRequest(policy=policy, server_name=server_name, trust_anchors=trust_anchors, view=view)
+    """Return a request about a chain.
+
+    chain: PEM text, or DER certificates, leaf first. validation_time: aware; None for now.
+    """
+    request = pb.ValidateCertificateRequest(
+        policy=policy, server_name=server_name, trust_anchors=trust_anchors, view=view
+    )
     if isinstance(chain, str):
         request.pem_bundle = chain
     else:
@@ -87,12 +116,21 @@ def validate_request(
 
 
 def _credentials(
-    target: str, root_certificates: bytes | None, private_key: bytes | None, certificate_chain: bytes | None, *, dangerously_plaintext: bool
+    target: str,
+    root_certificates: bytes | None,
+    private_key: bytes | None,
+    certificate_chain: bytes | None,
+    *,
+    dangerously_plaintext: bool,
 ) -> grpc.ChannelCredentials | None:
-    """Return what a channel needs for TLS, or None for plain text: when the caller says so, or, without certificates, towards this machine."""
+    """Return credentials for TLS, or None for plain text.
+
+    Plain text only if the caller demands it or, without certificates, if the target is this
+    machine.
+    """
     wants_tls = any((root_certificates, private_key, certificate_chain))
     if dangerously_plaintext and wants_tls:
-        raise ValueError("certificates are given for a channel that is to go without TLS")
+        raise ValueError("certificates were given for a channel without TLS")
     if dangerously_plaintext or (not wants_tls and _is_loopback(target)):
         return None
     return grpc.ssl_channel_credentials(root_certificates, private_key, certificate_chain)
@@ -113,9 +151,11 @@ def _is_loopback(target: str) -> bool:
 class PolicyCheckClient:
     """A client for threads. It may be shared; close it, or use it in a with statement.
 
-    target: as gRPC names servers, such as "policy.internal:443". The channel is TLS; only a target on this machine, without
-    certificates given, is plain. root_certificates: PEM; None for gRPC's own roots. private_key, certificate_chain: PEM, for mutual TLS.
-    Every method raises grpc.RpcError, whose trailers hold a google.rpc.Status with ErrorInfo of the domain "otpc-policy".
+    target: as gRPC names servers, such as "policy.internal:443". The channel uses TLS, unless the
+    target is this machine and no certificates were given. root_certificates: PEM; None for gRPC's
+    own roots. private_key, certificate_chain: PEM, for mutual TLS.
+    Every method raises grpc.RpcError, whose trailers contain a google.rpc.Status with ErrorInfo of
+    the domain "otpc-policy".
     """
 
     def __init__(
@@ -127,14 +167,29 @@ class PolicyCheckClient:
         certificate_chain: bytes | None = None,
         dangerously_plaintext: bool = False,
     ) -> None:
-        credentials = _credentials(target, root_certificates, private_key, certificate_chain, dangerously_plaintext=dangerously_plaintext)
-        self._channel = grpc.insecure_channel(target, _OPTIONS) if credentials is None else grpc.secure_channel(target, credentials, _OPTIONS)
+        credentials = _credentials(
+            target,
+            root_certificates,
+            private_key,
+            certificate_chain,
+            dangerously_plaintext=dangerously_plaintext,
+        )
+        self._channel = (
+            grpc.insecure_channel(target, _OPTIONS)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, _OPTIONS)
+        )
         self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -153,14 +208,30 @@ class PolicyCheckClient:
         view: pb.View.ValueType = pb.VIEW_BASIC,
         depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
     ) -> pb.CheckEndpointResponse:
-        """Ask about one endpoint. A measurement that is not finished in time is INDETERMINATE with retry_after, and goes on."""
-        request = check_request(host, port=port, policy=policy, server_name=server_name, freshness=freshness, view=view, depth=depth)
+        """Ask about an endpoint.
+
+        If the measurement takes longer, the response is INDETERMINATE with retry_after, and the
+        measurement goes on.
+        """
+        request = check_request(
+            host,
+            port=port,
+            policy=policy,
+            server_name=server_name,
+            freshness=freshness,
+            view=view,
+            depth=depth,
+        )
         response: pb.CheckEndpointResponse = self._stub.CheckEndpoint(request, timeout=timeout_s)
         return response
 
-    def check_batch(self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float) -> Sequence[pb.BatchCheckEndpointsResult]:
-        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error of its own."""
-        response: pb.BatchCheckEndpointsResponse = self._stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s)
+    def check_batch(
+        self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
+    ) -> Sequence[pb.BatchCheckEndpointsResult]:
+        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error."""
+        response: pb.BatchCheckEndpointsResponse = self._stub.BatchCheckEndpoints(
+            pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s
+        )
         return response.results
 
     def validate(
@@ -174,14 +245,25 @@ class PolicyCheckClient:
         trust_anchors: Sequence[bytes] = (),
         view: pb.View.ValueType = pb.VIEW_BASIC,
     ) -> pb.ValidateCertificateResponse:
-        """Ask about a chain in hand: PEM text, or DER certificates, leaf first."""
-        request = validate_request(chain, server_name=server_name, policy=policy, validation_time=validation_time, trust_anchors=trust_anchors, view=view)
-        response: pb.ValidateCertificateResponse = self._stub.ValidateCertificate(request, timeout=timeout_s)
+        """Ask about a chain: PEM text, or DER certificates, leaf first."""
+        request = validate_request(
+            chain,
+            server_name=server_name,
+            policy=policy,
+            validation_time=validation_time,
+            trust_anchors=trust_anchors,
+            view=view,
+        )
+        response: pb.ValidateCertificateResponse = self._stub.ValidateCertificate(
+            request, timeout=timeout_s
+        )
         return response
 
     def get_policy(self, name: str = "", *, timeout_s: float) -> pb.Policy:
-        """Return one policy; an empty name means the service's default."""
-        response: pb.GetPolicyResponse = self._stub.GetPolicy(pb.GetPolicyRequest(name=name), timeout=timeout_s)
+        """Return a policy; an empty name means the default."""
+        response: pb.GetPolicyResponse = self._stub.GetPolicy(
+            pb.GetPolicyRequest(name=name), timeout=timeout_s
+        )
         return response.policy
 
     def list_policies(self, *, timeout_s: float) -> Sequence[pb.Policy]:
@@ -189,7 +271,9 @@ class PolicyCheckClient:
         policies: list[pb.Policy] = []
         token = ""
         while True:
-            page: pb.ListPoliciesResponse = self._stub.ListPolicies(pb.ListPoliciesRequest(page_token=token), timeout=timeout_s)
+            page: pb.ListPoliciesResponse = self._stub.ListPolicies(
+                pb.ListPoliciesRequest(page_token=token), timeout=timeout_s
+            )
             policies.extend(page.policies)
             token = page.next_page_token
             if not token:
@@ -197,7 +281,10 @@ class PolicyCheckClient:
 
 
 class AsyncPolicyCheckClient:
-    """The same for asyncio, with the methods of a router's hot path. Arguments as those of PolicyCheckClient."""
+    """A client for asyncio, with the methods of a router's hot path.
+
+    Arguments as those of PolicyCheckClient.
+    """
 
     def __init__(
         self,
@@ -208,31 +295,58 @@ class AsyncPolicyCheckClient:
         certificate_chain: bytes | None = None,
         dangerously_plaintext: bool = False,
     ) -> None:
-        credentials = _credentials(target, root_certificates, private_key, certificate_chain, dangerously_plaintext=dangerously_plaintext)
-        self._channel = grpc.aio.insecure_channel(target, _OPTIONS) if credentials is None else grpc.aio.secure_channel(target, credentials, _OPTIONS)
+        credentials = _credentials(
+            target,
+            root_certificates,
+            private_key,
+            certificate_chain,
+            dangerously_plaintext=dangerously_plaintext,
+        )
+        self._channel = (
+            grpc.aio.insecure_channel(target, _OPTIONS)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, _OPTIONS)
+        )
         self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
         """End the channel."""
         await self._channel.close(None)
 
-    async def check(self, request: pb.CheckEndpointRequest, *, timeout_s: float) -> pb.CheckEndpointResponse:
+    async def check(
+        self, request: pb.CheckEndpointRequest, *, timeout_s: float
+    ) -> pb.CheckEndpointResponse:
         """Ask about one endpoint; check_request makes the request."""
-        response: pb.CheckEndpointResponse = await self._stub.CheckEndpoint(request, timeout=timeout_s)
+        response: pb.CheckEndpointResponse = await self._stub.CheckEndpoint(
+            request, timeout=timeout_s
+        )
         return response
 
-    async def check_batch(self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float) -> Sequence[pb.BatchCheckEndpointsResult]:
-        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error of its own."""
-        response: pb.BatchCheckEndpointsResponse = await self._stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s)
+    async def check_batch(
+        self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
+    ) -> Sequence[pb.BatchCheckEndpointsResult]:
+        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error."""
+        response: pb.BatchCheckEndpointsResponse = await self._stub.BatchCheckEndpoints(
+            pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s
+        )
         return response.results
 
-    async def validate(self, request: pb.ValidateCertificateRequest, *, timeout_s: float) -> pb.ValidateCertificateResponse:
-        """Ask about a chain in hand; validate_request makes the request."""
-        response: pb.ValidateCertificateResponse = await self._stub.ValidateCertificate(request, timeout=timeout_s)
+    async def validate(
+        self, request: pb.ValidateCertificateRequest, *, timeout_s: float
+    ) -> pb.ValidateCertificateResponse:
+        """Ask about a chain; validate_request makes the request."""
+        response: pb.ValidateCertificateResponse = await self._stub.ValidateCertificate(
+            request, timeout=timeout_s
+        )
         return response

@@ -1,4 +1,4 @@
-"""The client fails closed, speaks TLS unless the service is on this machine, and carries every field."""
+"""The client fails closed, uses TLS unless the service is local, and carries every field."""
 
 from collections.abc import Iterator
 from concurrent import futures
@@ -10,7 +10,13 @@ import grpc
 import pytest
 
 from otpc_policy import client as client_module
-from otpc_policy.client import AsyncPolicyCheckClient, PolicyCheckClient, check_request, permits_traffic, validate_request
+from otpc_policy.client import (
+    AsyncPolicyCheckClient,
+    PolicyCheckClient,
+    check_request,
+    permits_traffic,
+    validate_request,
+)
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.support.certificates import CertificateAuthority
@@ -18,7 +24,11 @@ from tests.support.certificates import CertificateAuthority
 NOW = datetime(2025, 6, 1, 12, 0, 0, 500, tzinfo=UTC)
 
 
-def response(decision: int = pb.DECISION_ALLOW, expires_in: timedelta | None = timedelta(minutes=1), addresses: tuple[str, ...] = ("192.0.2.1",)) -> Any:
+def response(
+    decision: int = pb.DECISION_ALLOW,
+    expires_in: timedelta | None = timedelta(minutes=1),
+    addresses: tuple[str, ...] = ("192.0.2.1",),
+) -> Any:
     message = pb.CheckEndpointResponse(judged_addresses=addresses)
     message.decision = decision  # type: ignore[assignment]
     if expires_in is not None:
@@ -42,7 +52,9 @@ def response(decision: int = pb.DECISION_ALLOW, expires_in: timedelta | None = t
         (pb.CheckEndpointResponse(), False),
     ],
 )
-def test_only_a_valid_allow_permits_traffic(answer: pb.CheckEndpointResponse, permitted: bool) -> None:
+def test_only_a_valid_allow_permits_traffic(
+    answer: pb.CheckEndpointResponse, permitted: bool
+) -> None:
     assert permits_traffic(answer, now=NOW) is permitted
 
 
@@ -71,8 +83,13 @@ def test_an_answer_that_expired_long_ago_permits_nothing_now() -> None:
 )
 def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
     root = CertificateAuthority.create().pem
-    assert (client_module._credentials(target, None, None, None, dangerously_plaintext=False) is None) is plain
-    assert client_module._credentials(target, root, None, None, dangerously_plaintext=False) is not None
+    assert (
+        client_module._credentials(target, None, None, None, dangerously_plaintext=False) is None
+    ) is plain
+    assert (
+        client_module._credentials(target, root, None, None, dangerously_plaintext=False)
+        is not None
+    )
     assert client_module._credentials(target, None, None, None, dangerously_plaintext=True) is None
 
 
@@ -82,7 +99,10 @@ def test_certificates_and_plain_text_contradict_each_other() -> None:
 
 
 class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
-    """Answers with fixed messages and remembers what was asked. failures: UNAVAILABLE answers before the first good one."""
+    """Answers with fixed messages and remembers what was asked.
+
+    failures: UNAVAILABLE answers before the first good one.
+    """
 
     def __init__(self, failures: int = 0) -> None:
         self.asked: list[Any] = []
@@ -96,7 +116,12 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
         return response()
 
     def BatchCheckEndpoints(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return pb.BatchCheckEndpointsResponse(results=[pb.BatchCheckEndpointsResult(request_index=index) for index, _ in enumerate(request.requests)])
+        return pb.BatchCheckEndpointsResponse(
+            results=[
+                pb.BatchCheckEndpointsResult(request_index=index)
+                for index, _ in enumerate(request.requests)
+            ]
+        )
 
     def ValidateCertificate(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.asked.append(request)
@@ -115,7 +140,11 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
 def service(recorder: Recorder, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
     server = grpc.server(futures.ThreadPoolExecutor(2))
     policy_pb2_grpc.add_PolicyCheckServiceServicer_to_server(recorder, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0") if credentials is None else server.add_secure_port("127.0.0.1:0", credentials)
+    port = (
+        server.add_insecure_port("127.0.0.1:0")
+        if credentials is None
+        else server.add_secure_port("127.0.0.1:0", credentials)
+    )
     server.start()
     try:
         yield port
@@ -128,12 +157,25 @@ def test_every_field_of_a_check_is_carried() -> None:
     freshness = pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH)
     with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
         answer = client.check(
-            "a.example", port=8443, policy="p", server_name="b.example", freshness=freshness, view=pb.VIEW_FULL, depth=pb.SCAN_DEPTH_DEEP, timeout_s=5
+            "a.example",
+            port=8443,
+            policy="p",
+            server_name="b.example",
+            freshness=freshness,
+            view=pb.VIEW_FULL,
+            depth=pb.SCAN_DEPTH_DEEP,
+            timeout_s=5,
         )
     assert answer == response()
     assert recorder.asked == [
         pb.CheckEndpointRequest(
-            host="a.example", port=8443, policy="p", server_name="b.example", freshness=freshness, view=pb.VIEW_FULL, depth=pb.SCAN_DEPTH_DEEP
+            host="a.example",
+            port=8443,
+            policy="p",
+            server_name="b.example",
+            freshness=freshness,
+            view=pb.VIEW_FULL,
+            depth=pb.SCAN_DEPTH_DEEP,
         )
     ]
 
@@ -148,10 +190,20 @@ def test_a_replica_that_drains_is_asked_again() -> None:
 def test_chains_go_as_pem_or_as_der() -> None:
     recorder = Recorder()
     with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
-        client.validate("PEM", server_name="a.example", validation_time=NOW, trust_anchors=[b"anchor"], timeout_s=5)
+        client.validate(
+            "PEM",
+            server_name="a.example",
+            validation_time=NOW,
+            trust_anchors=[b"anchor"],
+            timeout_s=5,
+        )
         assert client.validate([b"leaf", b"issuer"], timeout_s=5).decision == pb.DECISION_DENY
     by_pem, by_der = recorder.asked
-    assert (by_pem.pem_bundle, by_pem.server_name, by_pem.trust_anchors) == ("PEM", "a.example", [b"anchor"])
+    assert (by_pem.pem_bundle, by_pem.server_name, by_pem.trust_anchors) == (
+        "PEM",
+        "a.example",
+        [b"anchor"],
+    )
     assert by_pem.validation_time.ToDatetime(tzinfo=UTC) == NOW
     assert list(by_der.der_chain.certificates) == [b"leaf", b"issuer"]
     assert not by_der.HasField("validation_time")
@@ -159,7 +211,12 @@ def test_chains_go_as_pem_or_as_der() -> None:
 
 def test_batches_policies_and_pages() -> None:
     with service(Recorder()) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
-        assert [one.request_index for one in client.check_batch([check_request("a.example"), check_request("b.example")], timeout_s=5)] == [0, 1]
+        assert [
+            one.request_index
+            for one in client.check_batch(
+                [check_request("a.example"), check_request("b.example")], timeout_s=5
+            )
+        ] == [0, 1]
         assert client.get_policy("p", timeout_s=5).name == "p"
         assert [policy.name for policy in client.list_policies(timeout_s=5)] == ["a", "b"]
 
@@ -170,17 +227,34 @@ async def test_the_asynchronous_client_asks_the_same() -> None:
         async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
             assert await client.check(check_request("a.example", port=1), timeout_s=5) == response()
             assert len(await client.check_batch([check_request("a.example")], timeout_s=5)) == 1
-            assert (await client.validate(validate_request([b"leaf"]), timeout_s=5)).decision == pb.DECISION_DENY
+            assert (
+                await client.validate(validate_request([b"leaf"]), timeout_s=5)
+            ).decision == pb.DECISION_DENY
     assert recorder.asked[0] == check_request("a.example", port=1)
 
 
 def test_mutual_tls() -> None:
     authority = CertificateAuthority.create()
-    server, caller = authority.issue(dns=("localhost",), ips=("127.0.0.1",)), authority.issue(dns=("router.internal",), extended_key_usage=("client_auth",))
-    credentials = grpc.ssl_server_credentials([(server.key_pem, server.chain_pem)], root_certificates=authority.pem, require_client_auth=True)
+    server, caller = (
+        authority.issue(dns=("localhost",), ips=("127.0.0.1",)),
+        authority.issue(dns=("router.internal",), extended_key_usage=("client_auth",)),
+    )
+    credentials = grpc.ssl_server_credentials(
+        [(server.key_pem, server.chain_pem)],
+        root_certificates=authority.pem,
+        require_client_auth=True,
+    )
     with service(Recorder(), credentials) as port:
         target = f"localhost:{port}"
-        with PolicyCheckClient(target, root_certificates=authority.pem, private_key=caller.key_pem, certificate_chain=caller.chain_pem) as client:
+        with PolicyCheckClient(
+            target,
+            root_certificates=authority.pem,
+            private_key=caller.key_pem,
+            certificate_chain=caller.chain_pem,
+        ) as client:
             assert client.check("a.example", timeout_s=10) == response()
-        with PolicyCheckClient(target, root_certificates=authority.pem) as nobody, pytest.raises(grpc.RpcError):
+        with (
+            PolicyCheckClient(target, root_certificates=authority.pem) as nobody,
+            pytest.raises(grpc.RpcError),
+        ):
             nobody.check("a.example", timeout_s=3)

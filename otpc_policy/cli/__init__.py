@@ -1,6 +1,6 @@
-"""The command line: parses, asks the engine or a running service, renders. No rule and no measurement lives here.
+"""The command line: parses, asks the engine or a running service, renders. No rules, no measuring.
 
-Modules that take long to import are imported inside the commands that need them, so that --help stays quick.
+Slow modules are imported inside the commands that need them, so that --help stays quick.
 """
 
 from otpc_policy.cli.app import main

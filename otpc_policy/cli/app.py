@@ -1,4 +1,4 @@
-"""The command otpc-policy: which commands there are, and how what goes wrong becomes a line on stderr and an exit status."""
+"""The command otpc-policy: its commands, and how errors become exit statuses."""
 
 import sys
 import traceback
@@ -22,7 +22,8 @@ from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded,
 app = typer.Typer(
     name="otpc-policy",
     help="Does a partner's TLS endpoint meet our transport policy, right now?",
-    epilog="Exit status of check and validate: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all, 2 wrong command line, file or setting.",
+    epilog="Exit status of check and validate: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged,"
+    " 2 wrong command line, file or setting.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,7 +36,7 @@ app.command(short_help="Judge an endpoint.")(check)
 app.command(short_help="Judge a certificate chain in a file.")(validate)
 policy_app.command("test", short_help="Run policy tests.")(run_tests)
 app.add_typer(policy_app, name="policy")
-app.command(short_help="Tell what a finding means and what to do about it.")(explain)
+app.command(short_help="Explain a finding code and how to fix it.")(explain)
 app.command(short_help="Watch the service judge eight local partners.")(demo)
 
 
@@ -81,7 +82,8 @@ def main() -> None:
             else error.strerror or str(error)
         )
         sys.exit(ExitStatus.USAGE)
-    except Exception:  # noqa: BLE001  # the outermost frame: Python would exit with 1, and 1 says that a partner was judged and denied
+    # The outermost frame: Python would exit with 1, which means DENY.
+    except Exception:  # noqa: BLE001
         traceback.print_exc()
         complain("this is a bug; nothing was judged")
         sys.exit(ExitStatus.INDETERMINATE)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otpc_policy.core.facts import EndpointFacts
     from otpc_policy.v1 import policy_pb2 as pb
 
-# Findings that say that an address is missing among the facts.
+# Findings that mean that the facts of an address are missing.
 _UNFINISHED = frozenset({"CHECK_IN_PROGRESS", "SCAN_FAILED", "NO_CACHED_RESULT"})
 
 
@@ -88,8 +88,8 @@ def check(
 ) -> None:
     """Judge one endpoint: measure it from here, or ask a running service.
 
-    Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all (unreachable service, overload), 2 a wrong command line, file or setting.
-    Only 0 permits traffic.
+    Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged (unreachable service, overload),
+    2 wrong command line, file or setting. Only 0 permits traffic.
     """
     refuse_with_server(
         server,
@@ -150,13 +150,13 @@ def _request(
 
 
 def _save(facts: "EndpointFacts", codes: set[str], file: Path) -> None:
-    """Write facts that are whole. With an address left out they would say more for the endpoint than was seen."""
+    """Write facts if complete. Without one of its addresses an endpoint might look too good."""
     from otpc_policy.core.facts import ResolutionStatus  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.core.facts_codec import dump_facts  # noqa: PLC0415
 
     if codes & _UNFINISHED or (
         not facts.addresses and facts.resolution is ResolutionStatus.RESOLVED
     ):
-        complain(f"{file}: not written, since the measurement is not complete")
+        complain(f"{file}: not written, since the measurement is incomplete")
     else:
         file.write_text(dump_facts(facts, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Settings as a command sees them: options go before the environment and the file, ranges are added."""
+"""The settings of a command: options override the environment and the file; ranges are added."""
 
 from collections.abc import Sequence
 
@@ -28,5 +28,5 @@ def read_settings(
 
 
 def read_policies() -> PolicySet:
-    """Return the policies that a service with these settings would serve. Raises ConfigurationError."""
+    """Return the policies that a service with these settings serves. Raises ConfigurationError."""
     return load_policies(read_settings())

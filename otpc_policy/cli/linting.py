@@ -1,4 +1,4 @@
-"""What is wrong with documents of policies and partners, and what in them ends.
+"""Problems in documents of policies and partners, and deadlines that end soon.
 
 Everything that a service would refuse, or will stop applying.
 """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DepthOption(StrEnum):
-    """standard: versions, suites, certificates, client authentication, HTTP. deep: known vulnerabilities too."""
+    """standard: versions, suites, certificates, client authentication, HTTP. deep: more."""
 
     STANDARD = "standard"
     DEEP = "deep"
@@ -31,14 +31,14 @@ ServerCaOption = Annotated[
     typer.Option(
         "--server-ca",
         metavar="FILE",
-        help="With --server: speak TLS, and trust the service under these CAs (PEM), not the usual ones.",
+        help="With --server: use TLS, and trust these CAs (PEM), not the usual ones.",
     ),
 ]
 PlaintextOption = Annotated[
     bool,
     typer.Option(
         "--dangerously-plaintext",
-        help="With --server: no TLS, even to another machine; anyone on the path can forge the verdict.",
+        help="With --server: no TLS, even to another machine; the path can forge the verdict.",
     ),
 ]
 PolicyOption = Annotated[
@@ -51,7 +51,7 @@ FormatOption = Annotated[
     OutputFormat | None,
     typer.Option(
         "--format",
-        help="table is the default on a terminal, json elsewhere: the response message in proto JSON, FULL view.",
+        help="table is the default on a terminal, else json: the response in proto JSON, in full.",
     ),
 ]
 TimeoutOption = Annotated[
@@ -65,7 +65,7 @@ TimeoutOption = Annotated[
 def service(
     server: str | None, server_ca: str | None, dangerously_plaintext: bool, timeout_s: float
 ) -> "Remote | None":
-    """Return the service that the options name, or None where this process judges by itself. Raises BadParameter."""
+    """Return the service of the options, or None if this process judges. Raises BadParameter."""
     given = [
         name
         for name, value in (
@@ -77,18 +77,18 @@ def service(
     if server is None:
         if given:
             raise typer.BadParameter(
-                "is about the connection to a service, so it needs --server.",
+                "concerns the connection to a service, so it needs --server.",
                 param_hint=", ".join(given),
             )
         return None
     if ":" not in server:
         raise typer.BadParameter(
-            f"{server!r} lacks the port; the service listens on 50051 unless it was told otherwise: {server}:50051",
+            f"{server!r} lacks the port; the service listens on 50051 by default: {server}:50051",
             param_hint="--server",
         )
     if len(given) > 1:
         raise typer.BadParameter(
-            "contradict each other: one asks for TLS, the other for none.",
+            "contradict each other: one requires TLS, the other forbids it.",
             param_hint=", ".join(given),
         )
     from otpc_policy.cli.remote import Remote  # noqa: PLC0415  # slow; --help needs none of it
@@ -99,10 +99,14 @@ def service(
 
 
 def refuse_with_server(server: str | None, **options: object) -> None:
-    """Refuse options that only the engine in this process can honour. options: by parameter name; empty values were not given."""
+    """Refuse options that only the engine in this process can honour.
+
+    options: by parameter name; an empty value means that the option was not given.
+    """
     given = ["--" + name.replace("_", "-") for name, value in options.items() if value]
     if server is not None and given:
         raise typer.BadParameter(
-            "changes what the engine in this process may do and trust; the service at --server judges by its own configuration. Leave one of them out.",
+            "changes what the engine in this process may do and trust; the service at --server"
+            " judges by its own configuration. Leave one of them out.",
             param_hint=", ".join(given),
         )

@@ -1,4 +1,4 @@
-"""Where output goes: the answer alone on stdout, everything else on stderr."""
+"""Where output goes: the result on stdout, everything else on stderr."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.console import Console, RenderableType
 
-# Whoever waits longer wants to know for what.
+# After a longer wait the user wants to know what for.
 _PATIENCE_S = 1.0
 
 
@@ -26,23 +26,24 @@ class OutputFormat(StrEnum):
 def answer(
     message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None
 ) -> None:
-    """Print the answer: a table on a terminal, JSON into a pipe, unless the user requested one of them."""
+    """Print a response: a table on a terminal, JSON into a pipe, unless one was requested."""
     chosen = requested or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
     write(as_text(view()) if chosen is OutputFormat.TABLE else as_json(message))
 
 
 def write(text: str) -> None:
-    """Print on stdout what the command was asked for."""
+    """Print the result of a command on stdout."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has enough, as `head` does. The verdict is still the exit status; Python must not flush again at exit.
+        # The reader has enough, as `head` does. The exit status still gives the verdict, so Python
+        # must not fail to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_text(view: "RenderableType") -> str:
-    """Return something of rich as it looks on this stdout."""
+    """Return a renderable of rich as it looks on this stdout."""
     screen = console()
     # Printed at once, rich would answer a closed pipe with exit status 1, and 1 says DENY.
     with screen.capture() as captured:
@@ -55,28 +56,31 @@ def as_text(view: "RenderableType") -> str:
 
 
 def as_json(message: "Message") -> str:
-    """Return a message in proto JSON; fields with their default value included, so that a script need not know them."""
-    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415  # slow; --help needs none of it
+    """Return a message in proto JSON, default values included: scripts need not know them."""
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415  # slow
 
     return MessageToJson(message, always_print_fields_with_no_presence=True) + "\n"
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console that prints text as it is: no markup, no emoji, no guessed highlights; colour on terminals only."""
+    """Return a console that prints text verbatim: no markup, emoji or highlights.
+
+    Colour on terminals only.
+    """
     from rich.console import Console  # noqa: PLC0415  # slow; --help needs none of it
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def complain(text: str) -> None:
-    """Print an error on stderr, in the form of the usage errors of a Unix program."""
+    """Print an error on stderr, as Unix programs do."""
     for line in text.splitlines():
         sys.stderr.write(f"otpc-policy: {line}\n")
 
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Say on stderr what is under way, once it takes longer than a second; with a spinner on a terminal."""
+    """Report on stderr what takes longer than a second; with a spinner on a terminal."""
     if not sys.stderr.isatty():
         timer = threading.Timer(_PATIENCE_S, lambda: sys.stderr.write(f"{what} ...\n"))
         started: Callable[[], None] = timer.start

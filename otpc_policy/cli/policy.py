@@ -1,4 +1,4 @@
-"""otpc-policy policy: what the policies say, and whether a document is one."""
+"""otpc-policy policy: show policies, and check documents."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +36,7 @@ def list_policies(
     timeout: TimeoutOption = 30.0,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
-    """List the policies: the built-in ones and those of the settings, or those of a running service."""
+    """List the policies: built-in ones and those of the settings, or those of a running service."""
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     from otpc_policy.cli.render.policies import policies_view  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
@@ -45,7 +45,7 @@ def list_policies(
     answer(pb.ListPoliciesResponse(policies=policies), lambda: policies_view(policies), format)
 
 
-@policy_app.command("show", short_help="Show one policy whole.")
+@policy_app.command("show", short_help="Show a policy in full.")
 def show_policy(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The policy; without a name, the default one.")
@@ -64,7 +64,7 @@ def show_policy(
     ] = False,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
-    """Show one policy: every rule, what it cites, what each finding does."""
+    """Show a policy: every rule, its source, the effect of each finding."""
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     from otpc_policy.cli.output import write  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415
@@ -94,10 +94,11 @@ def lint_policies(
         ),
     ] = False,
 ) -> None:
-    """Check documents of policies and partners; print every problem with file and line, and what has ended or ends soon.
+    """Check documents of policies and partners, and list what has ended or ends soon.
 
-    Without a path: everything that a service with these settings would load, its policy tests included.
-    Exit status: 0 everything can be used, 1 something cannot.
+    Every problem is reported with file and line. Without a path: everything that a service with
+    these settings would load, policy tests included. Exit status: 0 all is valid, 1 something is
+    not.
     """
     from otpc_policy.app.clock import SystemClock  # noqa: PLC0415
     from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it

@@ -28,9 +28,10 @@ def run_tests(
         ),
     ] = None,
 ) -> None:
-    """Run policy tests: facts that `otpc-policy check --save-facts` wrote, a fixed clock, and the expected decision and codes.
+    """Run policy tests: saved facts, a fixed clock, and the expected decision and codes.
 
-    Exit status: 0 every test passes, 1 at least one fails, 2 nothing to run, or a file that cannot be used.
+    `otpc-policy check --save-facts` saves facts. Exit status: 0 every test passes, 1 at least one
+    fails, 2 nothing to run, or an invalid file.
     """
     from otpc_policy.catalog.files import (  # noqa: PLC0415  # slow; --help needs none of it
         POLICY_TEST_SUFFIX,

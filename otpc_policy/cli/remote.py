@@ -1,4 +1,4 @@
-"""A running service, asked over gRPC. Its error statuses become a line on stderr and an exit status."""
+"""A running service, asked over gRPC. Its errors become lines on stderr and an exit status."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,10 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """A service to ask. address: host:port. ca_file: PEM; None for gRPC's own roots, and for plain text on this machine."""
+    """A service to ask.
+
+    address: host:port. ca_file: PEM; None for gRPC's own roots, or for plain text on this machine.
+    """
 
     address: str
     timeout_s: float
@@ -81,7 +84,7 @@ class Remote:
 
 
 def _failure(error: grpc.RpcError, address: str, timeout_s: float) -> CommandFailed:
-    # Every error of a call is a grpc.Call too; the base class just does not say so.
+    # Every error of a call is a grpc.Call, too, which its base class does not declare.
     if not isinstance(error, grpc.Call):
         return CommandFailed([f"{address}: the call failed"], ExitStatus.INDETERMINATE)
     code = error.code()

@@ -7,7 +7,7 @@ from otpc_policy.core.errors import OtpcPolicyError
 
 
 class ExitStatus(IntEnum):
-    """ALLOW 0, DENY 1, a wrong command line, file or setting 2, anything that could not be judged 3."""
+    """0 ALLOW, 1 DENY, 2 wrong command line, file or setting, 3 INDETERMINATE or not judged."""
 
     ALLOW = 0
     DENY = 1
@@ -16,7 +16,7 @@ class ExitStatus(IntEnum):
 
 
 class CommandFailed(OtpcPolicyError):
-    """A command cannot give its answer. lines: for stderr."""
+    """A command has no result. lines: for stderr."""
 
     def __init__(self, lines: Sequence[str], status: ExitStatus) -> None:
         self.lines = tuple(lines)

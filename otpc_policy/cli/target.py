@@ -1,4 +1,4 @@
-"""HOST[:PORT] or an https:// URL from the command line, as host and port. What is refused is refused with the way out."""
+"""HOST[:PORT] or an https:// URL from the command line, as host and port."""
 
 import re
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Target:
 
 
 def parse_target(text: str, server_name: str = "") -> Target:
-    """Return what the user means. A path, query or fragment of a URL is dropped: the policy is about the connection.
+    """Return host and port. Path, query and fragment of a URL are dropped: connections are judged.
 
-    Raises ValueError whose text teaches.
+    Raises ValueError, whose text says how to write it.
     """
     scheme = _SCHEME.match(text)
     authority = text
@@ -29,25 +29,30 @@ def parse_target(text: str, server_name: str = "") -> Target:
         authority = re.split(r"[/?#\\]", text[scheme.end() :], maxsplit=1)[0]
         if scheme[1].lower() == "http":
             raise ValueError(
-                "http:// has no transport security, so no policy can allow it; traffic must go to https://. "
-                f"To judge the host's TLS port, give: https://{authority.partition(':')[0] or 'HOST'}"
+                "http:// has no transport security, so no policy can allow it; traffic must go to"
+                " https://. To judge the host's TLS port, give:"
+                f" https://{authority.partition(':')[0] or 'HOST'}"
             )
         if scheme[1].lower() != "https":
             raise ValueError(
-                f"{scheme[1]}:// is not judged here; give https://HOST[:PORT]/... or HOST[:PORT]"
+                f"{scheme[1]}:// is not supported; give https://HOST[:PORT]/... or HOST[:PORT]"
             )
     elif "/" in text:
-        raise ValueError("holds a path; give HOST[:PORT], or a whole URL that begins with https://")
+        raise ValueError(
+            "contains a path; give HOST[:PORT], or a whole URL that begins with https://"
+        )
     if "@" in authority:
         raise ValueError(
-            "holds a user name; give the host without it, and keep passwords out of command lines"
+            "contains a user name; give the host alone, and keep passwords out of command lines"
         )
     host, port = _host_and_port(authority)
     try:
         parse_endpoint(host, port, server_name)
     except InvalidRequest as error:
         raise ValueError(
-            "; ".join(f"{one.field} {one.description}" for one in error.violations)
+            "; ".join(
+                f"{violation.field} {violation.description}" for violation in error.violations
+            )
         ) from None
     return Target(host, port)
 
@@ -62,7 +67,7 @@ def _host_and_port(authority: str) -> tuple[str, int]:
         return f"[{literal}]", _port(rest[1:]) if rest else 0
     if authority.count(":") > 1:
         raise ValueError(
-            f"an IPv6 address needs brackets, or its port cannot be told from it: [{authority}]:443"
+            f"an IPv6 address needs brackets, or its port is ambiguous: [{authority}]:443"
         )
     host, colon, port = authority.partition(":")
     return host, _port(port) if colon else 0

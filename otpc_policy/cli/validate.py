@@ -1,4 +1,4 @@
-"""otpc-policy validate: a certificate chain in a file, judged in this process or by a running service."""
+"""otpc-policy validate: a chain in a file, judged in this process or by a running service."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +63,8 @@ def validate(
 ) -> None:
     """Judge a certificate chain. Opens no connection to the partner.
 
-    Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged at all, 2 a wrong command line, file or setting.
+    Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged, 2 wrong command line, file or
+    setting.
     """
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     judged_at = None if at is None else _instant(at)
@@ -91,7 +92,7 @@ def _instant(text: str) -> datetime:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no time such as 2025-01-31 or 2025-01-31T12:00:00Z", param_hint="--at"
+            f"{text!r} is not a time such as 2025-01-31 or 2025-01-31T12:00:00Z", param_hint="--at"
         ) from None
     # A day or a time without an offset means UTC, like every instant that this program prints.
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -122,8 +122,12 @@ class AddressVetting:
         leads to one that needs it; empty if either is missing.
         """
         version = address.version
-        holding = (one for one in self._allowed if version == one.version and address in one)
-        network = next(holding, None)
+        containing = (
+            network
+            for network in self._allowed
+            if version == network.version and address in network
+        )
+        network = next(containing, None)
         if network is None:
             return ()
         inner = embedded_ipv4(address) if classify(address) is AddressClass.TRANSLATION else None

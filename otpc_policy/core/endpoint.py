@@ -1,6 +1,6 @@
 """Endpoints: which host, port and server name are meant, parsed once and refused early.
 
-An Endpoint exists only in canonical form, so nothing behind this module checks a host name again.
+An Endpoint exists only in canonical form, so no other module checks a host name again.
 """
 
 import ipaddress
@@ -16,11 +16,12 @@ DEFAULT_PORT = 443
 # RFC 1035 2.3.4: 255 octets on the wire are 253 characters in text.
 _MAX_HOST_LENGTH = 253
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
-# glibc's inet_aton reads 127.1, 0x7f.1, 2130706433 and 0177.0.0.1 as addresses. A name whose last label looks
-# like a number is therefore never a name (WHATWG URL, "ends in a number").
+# glibc's inet_aton reads 127.1, 0x7f.1, 2130706433 and 0177.0.0.1 as addresses. A name whose last
+# label looks like a number is therefore never a name (WHATWG URL, "ends in a number").
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
-# A name that IDNA leaves as it is: lower-case letters, digits, single hyphens. Its tables take 30 microseconds a name, which
-# thousands of configured names would feel. A last label that begins with a letter is no number.
+# A name that IDNA leaves unchanged: lower-case letters, digits, single hyphens. IDNA's tables take
+# 30 microseconds a name, too long for thousands of configured names. A last label that begins with
+# a letter is not a number.
 _PLAIN_NAME = re.compile(r"(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)*[a-z][a-z0-9]*+(?:-[a-z0-9]++)*+\Z")
 _PLAIN_LENGTH = 63
 
@@ -48,8 +49,9 @@ class Endpoint:
 
 
 def is_ip_literal(name: str) -> bool:
-    """Tell an IP literal (without brackets) from a DNS name."""
-    # Every address has a colon or ends in a digit. To fail at reading one takes twenty times as long, and most names are no addresses.
+    """Whether the name is an IP literal (without brackets), not a DNS name."""
+    # Every address has a colon or ends in a digit. Most names are not addresses, and failing to
+    # parse one takes twenty times as long.
     if ":" not in name and not name[-1:].isdigit():
         return False
     try:
@@ -126,7 +128,8 @@ def _dns_name(name: str) -> str:
     labels = ascii_name.split(".")
     if len(ascii_name) > _MAX_HOST_LENGTH or not all(_LABEL.match(label) for label in labels):
         raise ValueError(
-            "is not a DNS name: labels of 1 to 63 letters, digits and hyphens, 253 characters in all"
+            "is not a DNS name: labels of 1 to 63 letters, digits and hyphens,"
+            " 253 characters in all"
         )
     if _NUMERIC_LABEL.match(labels[-1]):
         raise ValueError("ends in a number but is no IP address in standard form")

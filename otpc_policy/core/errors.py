@@ -25,7 +25,11 @@ class InvalidRequest(OtpcPolicyError):
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{one.field}: {one.description}" for one in self.violations))
+        super().__init__(
+            "; ".join(
+                f"{violation.field}: {violation.description}" for violation in self.violations
+            )
+        )
 
 
 class UnknownPolicy(OtpcPolicyError):

@@ -78,7 +78,10 @@ class HttpService(_Word):
 
 
 class TlsService(_Word):
-    """Whether the port speaks TLS. PLAINTEXT_HTTP: it answered a ClientHello with plain-text HTTP."""
+    """Whether the port speaks TLS.
+
+    PLAINTEXT_HTTP: it answered a ClientHello with plain-text HTTP.
+    """
 
     SERVED = "SERVED"
     PLAINTEXT_HTTP = "PLAINTEXT_HTTP"
@@ -103,9 +106,10 @@ class Vulnerability(_Word):
 
 
 class DeepCommand(Enum):
-    """Scan commands that a DEEP measurement can run, in the order in which they begin; the values are the names that sslyze gives them.
+    """Scan commands of a DEEP measurement, in starting order; values are sslyze's names.
 
-    The first five tell of one Vulnerability each. The cipher suites are compared with the STANDARD facts. The others are shown in DeepFacts.
+    The first five detect a Vulnerability each. The cipher suites are compared with the STANDARD
+    facts. The others are shown in DeepFacts.
     """
 
     HEARTBLEED = "heartbleed"
@@ -175,7 +179,10 @@ class VulnerabilityFact:
 
 @dataclass(frozen=True, slots=True)
 class CurveFact:
-    """Whether key exchange over one elliptic curve is accepted. curve: its name in SEC 2 or RFC, in lower case, such as "secp256r1"."""
+    """Whether key exchange over an elliptic curve is accepted.
+
+    curve: its name in SEC 2 or an RFC, in lower case, such as "secp256r1".
+    """
 
     curve: str
     support: Support
@@ -183,11 +190,14 @@ class CurveFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepFacts:
-    """What a DEEP measurement shows beside the vulnerabilities; UNKNOWN where a command was not run or proves nothing.
+    """What a DEEP measurement adds to the vulnerabilities.
 
-    early_data: TLS 1.3 early data is accepted. secure_renegotiation: RFC 5746. client_renegotiation: a client may renegotiate as often
-    as it likes. contradictions: for people, what the two measurements disagree about; those facts are UNKNOWN.
-    connections_used, duration: of the DEEP part alone. remarks: for people, what kept it from ending.
+    UNKNOWN where a command was not run or proves nothing.
+
+    early_data: TLS 1.3 early data is accepted. secure_renegotiation: RFC 5746.
+    client_renegotiation: a client may renegotiate without limit. contradictions: for people, where
+    the two measurements disagree; those facts are UNKNOWN. connections_used, duration: of the DEEP
+    part alone. remarks: for people, what kept it from completing.
     """
 
     early_data: Support = Support.UNKNOWN
@@ -204,10 +214,10 @@ class DeepFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
-    """One connection of a measurement, for people.
+    """A connection of a measurement, for people.
 
-    purpose: what it was for. offered: what it said. answer: what came back. proves: what that shows, together with all other steps.
-    started_s: from the start of the measurement.
+    purpose: what it was for. offered: what it sent. answer: what came back. proves: what that
+    shows, together with all other steps. started_s: from the start of the measurement.
     """
 
     purpose: str
@@ -225,8 +235,9 @@ class AddressFacts:
     reachable: whether TCP connects. With anything but YES all other facts are unknown or empty.
     versions: one entry for each TlsVersion that was asked about.
     cipher_suites: every suite that was offered, for every version that is offered.
-    remarks: for people: what could not be seen and why, protocol violations met.
-    intolerances: for people: what the server dislikes in a client, and how it was measured all the same. trace: connection by connection.
+    remarks: for people: what could not be observed and why, protocol violations.
+    intolerances: for people: what the server does not tolerate, and how it was measured instead.
+    trace: connection by connection.
     deep: None unless a DEEP measurement was carried out.
     probe_revision: of the probes that measured; empty in facts that were written by hand.
     """
@@ -303,11 +314,12 @@ class UnmeasuredAddress:
 class EndpointFacts:
     """Everything known about an endpoint, ready to be judged.
 
-    addresses: measured, one each. unmeasured: belong to the endpoint and are unknown (not measured in
-    time, a ninth address). omitted_families: address families left out because this machine has no
-    route, such as "IPv6"; advisory only. forbidden: not empty only with status FORBIDDEN.
-    resolution_failure: why DNS gave no addresses, or not all. unresolved_families: of which it told
-    nothing, for that reason. resolution_is_stale: addresses of an earlier answer took its place.
+    addresses: measured, one each. unmeasured: belong to the endpoint and are unknown (not measured
+    in time, a ninth address). omitted_families: address families left out because this machine has
+    no route, such as "IPv6"; advisory only. forbidden: not empty only with status FORBIDDEN.
+    resolution_failure: why DNS gave no addresses, or not all. unresolved_families: those that it
+    gave nothing for, for that reason. resolution_is_stale: addresses are those of an earlier
+    answer.
     """
 
     host: str

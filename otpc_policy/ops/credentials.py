@@ -1,6 +1,7 @@
 """The service's own TLS: key pair and client CAs read from files, and read again when they change.
 
-A pair that cannot be used never replaces one that can: rotation writes two files, and a connection may come in between.
+An unusable pair never replaces a usable one: rotation writes two files, and a connection may come
+in between.
 """
 
 import os
@@ -36,7 +37,10 @@ _UNREADABLE: Final = (
 
 
 class RotatingCredentials:
-    """Certificate configurations for grpc.dynamic_ssl_server_credentials. Raises ConfigurationError if the first cannot be read."""
+    """Certificate configurations for grpc.dynamic_ssl_server_credentials.
+
+    Raises ConfigurationError if the first pair is unusable.
+    """
 
     def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
         self._certificate_file = certificate_file
@@ -56,9 +60,9 @@ class RotatingCredentials:
         )
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return the new configuration if the files changed and can be used, else None: the last good one stays.
+        """Return the new configuration if the files changed and are usable, else None.
 
-        gRPC calls this on a thread of its own before every handshake, so it costs three stat calls at rest.
+        gRPC calls this on a thread before every handshake; it costs three stat calls at rest.
         """
         stamp = self._stamp_now()
         if stamp == self._stamp:
@@ -126,7 +130,8 @@ class RotatingCredentials:
             )
         if not problems and certificate_key != private_key:
             problems.append(
-                f"{self._key_file}: is not the key of the first certificate in {self._certificate_file}"
+                f"{self._key_file}: is not the key of the first certificate in"
+                f" {self._certificate_file}"
             )
         if self._client_ca_file is not None:
             try:

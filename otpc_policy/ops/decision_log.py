@@ -1,4 +1,7 @@
-"""The record of decisions: one JSON line for each, written by a thread of its own, so that a slow reader of the log delays no answer."""
+"""The record of decisions, a JSON line each.
+
+A thread writes it, so that a slow reader of the log delays no response.
+"""
 
 import asyncio
 import json
@@ -8,23 +11,25 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-# Lines are handed over in batches: waking a thread for each would cost more than the answer itself.
+# Lines are handed over in batches: waking a thread for each would cost more than the response.
 _HAND_OVER_AFTER_S = 0.1
 _LINES_PER_BATCH = 1000
-# At most this many batches wait for a slow reader (about 50 MB); then whole batches are dropped, and counted.
+# At most this many batches wait for a slow reader (about 50 MB); then whole batches are dropped and
+# counted.
 _WAITING_BATCHES = 64
 _CLOSE_WAIT_S = 2.0
 
 
 def constant_fields(fields: Mapping[str, object]) -> str:
-    """Return fields as the inside of a JSON object, to be kept and used for many lines. fields: not empty."""
+    """Return fields as the inside of a JSON object, for use in many lines. fields: not empty."""
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
 class DecisionLog:
     """Writes decisions. write: gets whole lines, on a thread of this log, and may block.
 
-    Call record on the event loop only. Lines of the last tenth of a second are lost if the process is killed.
+    Call record on the event loop only. A process that is killed loses the lines of the last tenth
+    of a second.
     """
 
     def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
@@ -37,16 +42,21 @@ class DecisionLog:
 
     @property
     def dropped(self) -> int:
-        """Decisions that are in no log, because its reader was too slow."""
+        """Decisions that are missing from the log, because its reader was too slow."""
         return self._dropped
 
     def record(
         self, *, at: datetime, rpc: str, check_id: str, request_id: str, source: str, constant: str
     ) -> None:
-        """Take one decision. at: UTC. rpc, source: names from closed lists. check_id, request_id: safe characters only. constant: from constant_fields."""
+        """Record a decision.
+
+        at: UTC. rpc, source: names from closed lists. check_id, request_id: safe characters only.
+        constant: from constant_fields.
+        """
         self._lines.append(
             f'{{"time":"{at.isoformat()}","level":"info","event":"decision","rpc":"{rpc}",'
-            f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",{constant}}}\n'
+            f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",'
+            f"{constant}}}\n"
         )
         if len(self._lines) >= _LINES_PER_BATCH:
             self._hand_over_lines()
@@ -89,5 +99,5 @@ class DecisionLog:
             try:
                 self._write(batch)
             except OSError:
-                # The reader has gone. Decisions must go on without it.
+                # The reader is gone. Decisions go on without it.
                 self._dropped += batch.count("\n")

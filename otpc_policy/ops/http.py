@@ -1,4 +1,4 @@
-"""The operations port: metrics and probes over HTTP/1.1, for scrapers and orchestrators. Holds no secrets, changes nothing."""
+"""The operations port: metrics and probes over HTTP/1.1. Shows no secrets, changes nothing."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -76,11 +76,12 @@ class OperationsServer:
 
     def _ended(self, exchange: "asyncio.Task[None]", writer: asyncio.StreamWriter) -> None:
         self._exchanges.discard(exchange)
-        # Nothing is left to lose: all was sent and closed, or the peer did not play along, or the stop came before the exchange began.
+        # Nothing to lose: all was sent, or the peer misbehaved, or the stop came before the
+        # exchange.
         writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request and close. The deadline covers reading and writing, so that nobody holds a connection open."""
+        """Answer a request and close. The deadline covers reading and writing."""
         try:
             async with asyncio.timeout(self._exchange_deadline_s):
                 writer.write(await self._answer(reader))
@@ -133,7 +134,8 @@ def _response(
 ) -> bytes:
     payload = f"{status.phrase}\n".encode() if body is None else body
     head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(payload)}\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(payload)}\r\n"
         f"Cache-Control: no-store\r\nConnection: close\r\n{extra}\r\n"
     )
     return head.encode("ascii") + (payload if with_body else b"")

@@ -1,7 +1,8 @@
-"""What the service counts: collectors on an injected registry, each documented where it is made.
+"""The service's metrics: collectors on an injected registry, each documented where it is made.
 
-Every label is a bounded set known at start, and every series exists from the start with the value zero, so that a rate
-over a first event is right. Children are looked up ahead: counting costs a dictionary lookup and an increment.
+Every label is a bounded set known at start, and every series exists from the start with the value
+zero, so that a rate over a first event is right. Children are looked up in advance: counting costs
+a dictionary lookup and an increment.
 """
 
 import platform
@@ -42,7 +43,7 @@ _STREAM_TYPES: Mapping[tuple[str, str], str] = {
     ("grpc.health.v1.Health", "Watch"): "server_stream",
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"): "bidi_stream",
 }
-# What a label says where the value is not one of those known at start. Bounds the series whatever a caller sends.
+# The label for every value that was not known at start: callers cannot add series.
 OTHER = "unknown"
 
 DECIDING_RPCS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate")
@@ -56,7 +57,8 @@ SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed"
 RELOAD_RESULTS = ("success", "failure")
 FINDING_EFFECTS = (Effect.ADVISORY, Effect.DENY, Effect.INDETERMINATE, Effect.WAIVED)
 
-# A cached answer takes a fraction of a millisecond, a cold one several round trips, a stuck target the scan's deadline.
+# A cached response takes a fraction of a millisecond, a cold one several round trips, a stuck
+# target the scan's deadline.
 HANDLING_BUCKETS_S = (
     0.0001,
     0.00025,
@@ -78,12 +80,15 @@ HANDLING_BUCKETS_S = (
     30,
 )
 SCAN_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30)
-# From "just measured" past the lifetimes of unknown, DENY and ALLOW results.
+# From "just measured" to beyond the lifetimes of unknown, DENY and ALLOW results.
 AGE_BUCKETS_S = (0.1, 1, 5, 15, 30, 60, 150, 300, 900, 1800, 3600, 5400, 7200)
 
 
 class Metrics:
-    """All collectors of a process. finding_codes and rpc_methods (service, method): every value that labels may take."""
+    """All collectors of a process.
+
+    finding_codes, rpc_methods (service, method): every value that labels may have.
+    """
 
     def __init__(
         self,
@@ -92,7 +97,8 @@ class Metrics:
         finding_codes: Iterable[str],
         rpc_methods: Iterable[tuple[str, str]],
     ) -> None:
-        # A switch of the library's whole process: without it every counter and histogram carries a second, "_created" series.
+        # Process-wide in the library. By default every counter and histogram has a second series,
+        # "_created".
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry
         self._build_rpc(tuple(rpc_methods))
@@ -102,8 +108,9 @@ class Metrics:
 
     def _build_rpc(self, methods: tuple[tuple[str, str], ...]) -> None:
         names = ("grpc_type", "grpc_service", "grpc_method")
-        # The server set of go-grpc-middleware, names and labels exactly, so that its dashboards and alerts fit.
-        # grpc_type: unary, server_stream, bidi_stream. grpc_service, grpc_method: those registered, else "unknown".
+        # The server metrics of go-grpc-middleware, with its names and labels, so that its
+        # dashboards and alerts fit. grpc_type: unary, server_stream, bidi_stream. grpc_service,
+        # grpc_method: those registered, else "unknown".
         started = Counter(
             "grpc_server_started_total",
             "Calls started on the server.",
@@ -137,7 +144,8 @@ class Metrics:
         }
 
     def _build_decisions(self, codes: tuple[str, ...]) -> None:
-        # rpc: the three methods that decide. decision: ALLOW, DENY, INDETERMINATE. Items of a batch count one each.
+        # rpc: the three methods that decide. decision: ALLOW, DENY, INDETERMINATE. Items of a batch
+        # count separately.
         decisions = Counter(
             "decisions_total",
             "Verdicts given.",
@@ -149,7 +157,8 @@ class Metrics:
             (rpc, decision): decisions.labels(rpc, decision.name)
             for rpc, decision in product((*DECIDING_RPCS, OTHER), Decision)
         }
-        # code: the registry of finding codes, else "unknown". effect: ADVISORY, DENY, INDETERMINATE, WAIVED.
+        # code: the registered finding codes, else "unknown". effect: ADVISORY, DENY, INDETERMINATE,
+        # WAIVED.
         findings = Counter(
             "findings_total",
             "Findings in the verdicts given.",
@@ -170,7 +179,8 @@ class Metrics:
         )
 
     def _build_measuring(self) -> None:
-        # tier: memory. result: hit (fresh), stale (past its lifetime, still answered), miss, refresh (the caller asked to measure).
+        # tier: memory. result: hit (fresh), stale (past its lifetime and still used), miss, refresh
+        # (the caller demanded a measurement).
         cache = Counter(
             "cache_requests_total",
             "Look-ups of facts, one for each address.",
@@ -191,7 +201,8 @@ class Metrics:
             registry=self._registry,
         )
         self._flights = {result: flights.labels(result) for result in (*FLIGHT_RESULTS, OTHER)}
-        # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room), failed (a bug or a lost worker).
+        # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room),
+        # failed (a bug or a lost worker).
         scans = Counter(
             "scans_total",
             "Measurements of one address that ended.",
@@ -230,7 +241,7 @@ class Metrics:
             namespace=NAMESPACE,
             registry=self._registry,
         )
-        # subject: version, cipher_suite. Ours and sslyze's proof of it exclude each other; the fact is then unknown.
+        # subject: version, cipher_suite. Our proof contradicts sslyze's; the fact is then unknown.
         contradictions = Counter(
             "deep_contradictions_total",
             "Facts that the DEEP measurement contradicts.",
@@ -255,7 +266,8 @@ class Metrics:
         )
 
     def _build_process(self) -> None:
-        # 1 after a good load of policies, partners and trust, 0 after a failed one (the last good set then stays).
+        # 1 after a successful load of policies, partners and trust, 0 after a failed one (the last
+        # good set then stays).
         self._config_good = Gauge(
             "config_last_reload_successful",
             "The last load of policies, partners and trust succeeded.",
@@ -366,11 +378,11 @@ class Metrics:
         (self._look_ups.get(result) or self._look_ups[OTHER]).inc()
 
     def dns_fell_back(self) -> None:
-        """Count a name whose earlier addresses stood in."""
+        """Count a name whose earlier addresses were used."""
         self._fall_backs.inc()
 
     def watch_dns(self, outstanding: Callable[[], float]) -> None:
-        """Read the number of questions to name servers whenever it is scraped."""
+        """Read at each scrape the number of questions to name servers."""
         self._questions.set_function(outstanding)
 
     def contradicted(self, subject: str) -> None:
@@ -378,12 +390,12 @@ class Metrics:
         (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
 
     def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
-        """Read the length of the queue and the number of workers whenever they are scraped."""
+        """Read at each scrape the length of the queue and the number of workers."""
         self._queue.set_function(queued)
         self._workers.set_function(workers)
 
     def watch_decision_log(self, dropped: Callable[[], float]) -> None:
-        """Read the number of decisions that reached no log whenever it is scraped."""
+        """Read at each scrape the number of decisions that reached no log."""
         self._undocumented.set_function(dropped)
 
     def watch_partners(
@@ -392,7 +404,10 @@ class Metrics:
         next_end_s: Mapping[str, Callable[[], float]],
         ended: Mapping[str, Callable[[], float]],
     ) -> None:
-        """Read whenever they are scraped: how many partners there are, and by kind the time to the next end and the number of those that have come."""
+        """Read at each scrape how many partners there are and, by kind, their deadlines.
+
+        next_end_s: seconds until the next end. ended: how many have ended.
+        """
         self._partners.set_function(count)
         for kind, seconds in next_end_s.items():
             self._next_end.labels(kind).set_function(seconds)

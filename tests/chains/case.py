@@ -14,9 +14,10 @@ HOST = "partner.test"
 class ChainCase:
     """A chain, what is to be said of it, and the clause that says so.
 
-    chain: as served, leaf first. roots: stand in for Mozilla's. anchors, pins: the operator's, for this case's server_name alone;
-    a case with either has a name of its own. request_anchors: sent along. codes: exactly these, advisory ones included.
-    openssl: why `openssl verify` says otherwise than the decision; empty where it agrees. has_second_opinion: it can be asked at all.
+    chain: as served, leaf first. roots: stand in for Mozilla's. anchors, pins: the operator's, for
+    this case's server_name alone; a case with either has a name of its own. request_anchors: sent
+    along. codes: exactly these, advisory ones included. openssl: why `openssl verify` says
+    otherwise than the decision; empty where it agrees. has_second_opinion: it can be asked at all.
     """
 
     name: str
@@ -76,7 +77,10 @@ def case(
     return ChainCase(
         name=name,
         clause=clause,
-        chain=tuple(one.der if isinstance(one, Made) else one for one in chain),
+        chain=tuple(
+            certificate.der if isinstance(certificate, Made) else certificate
+            for certificate in chain
+        ),
         codes=frozenset(codes),
         decision=decision,
         server_name=server_name,

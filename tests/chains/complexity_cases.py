@@ -17,7 +17,7 @@ def complexity_cases() -> list[ChainCase]:
     claimed = authority(
         "Claims",
         by=impostor,
-        plus=[(name_constraints([f"d{one}.example" for one in range(259)] + [HOST]), True)],
+        plus=[(name_constraints([f"d{number}.example" for number in range(259)] + [HOST]), True)],
     )
     pinned = leaf(wider, dns=_hosts(4_001))
     return [
@@ -58,7 +58,9 @@ def _hosts(number: int) -> list[str]:
 
 
 def _fenced(subtrees: int) -> Made:
-    permitted: list[str | x509.GeneralName] = [f"d{one}.example" for one in range(subtrees - 1)]
+    permitted: list[str | x509.GeneralName] = [
+        f"d{number}.example" for number in range(subtrees - 1)
+    ]
     return authority(
         f"{subtrees} subtrees", by=ROOT, plus=[(name_constraints([*permitted, HOST]), True)]
     )

@@ -68,7 +68,7 @@ def _dns() -> list[ChainCase]:
         ),
         ("permitted, a wildcard below", ("partner.test",), (), "*.partner.test", None, ""),
         (
-            "permitted, a wildcard beside",
+            "permitted, a wildcard as well",
             ("api.partner.test",),
             (),
             "*.partner.test",
@@ -120,7 +120,10 @@ def _dns() -> list[ChainCase]:
     return found
 
 
-_LEADING_DOT = "RFC 5280 gives the leading dot to URIs only; cryptography refuses what it does not say for DNS names."
+_LEADING_DOT = (
+    "RFC 5280 gives the leading dot to URIs only; cryptography refuses what it does not say for"
+    " DNS names."
+)
 _EMPTY = "cryptography takes an empty constraint for a malformed one."
 _WILDCARD = "OpenSSL compares the pattern as text; the wildcard would speak for the excluded name."
 

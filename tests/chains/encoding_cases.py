@@ -62,7 +62,10 @@ def _serial_numbers() -> list[ChainCase]:
     ]
 
 
-_POSITIVE = "RFC 5280 wants positive serial numbers, and cryptography refuses negative ones; OpenSSL does not ask."
+_POSITIVE = (
+    "RFC 5280 wants positive serial numbers, and cryptography refuses negative ones; OpenSSL does"
+    " not ask."
+)
 
 
 def _names() -> list[ChainCase]:
@@ -95,7 +98,10 @@ def _names() -> list[ChainCase]:
     ]
 
 
-_STRINGS = "cryptography compares names by their bytes, as the Baseline Requirements (7.1.4.1) let it; OpenSSL folds the types."
+_STRINGS = (
+    "cryptography compares names by their bytes, as the Baseline Requirements (7.1.4.1) let it;"
+    " OpenSSL folds the types."
+)
 
 
 def _bytes() -> list[ChainCase]:

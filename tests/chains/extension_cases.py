@@ -76,7 +76,9 @@ def _key_identifiers() -> list[ChainCase]:
             "SKI of the leaf critical",
             _SKI,
             _with(SubjectKeyIdentifier(b"\x03" * 20), critical=True),
-            openssl="It says nothing that could be misunderstood; cryptography and browsers accept it.",
+            openssl=(
+                "It says nothing that could be misunderstood; cryptography and browsers accept it."
+            ),
         ),
         case("intermediate without SKI", _SKI, [leaf(silent), silent], openssl=_STRICT),
         case("SKI that is no hash of the key", _SKI, [odd_leaf, odd]),
@@ -196,7 +198,10 @@ def _known() -> list[ChainCase]:
     ]
 
 
-_POLICIES = "Not critical by the Baseline Requirements (7.1.2.7.6), and cryptography holds public roots to that."
+_POLICIES = (
+    "Not critical by the Baseline Requirements (7.1.2.7.6), and cryptography holds public roots"
+    " to that."
+)
 _NO_POLICIES = (
     "Nothing here follows policies, so what constrains them is refused; OpenSSL follows them."
 )

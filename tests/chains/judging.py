@@ -1,4 +1,6 @@
-"""Every case through one running service: its trust is made of all cases, and each operator's entry speaks for one case's host."""
+"""Every case through one running service: its trust is made of all cases, and each operator's entry
+speaks for one case's host.
+"""
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
@@ -27,8 +29,8 @@ from tests.rpc.serving import FakeCounters, serving
 
 def trust_of(cases: Sequence[ChainCase]) -> Trust:
     """Return the trust in which every case finds its roots, anchors and pins."""
-    roots = dict.fromkeys(one.der for case in cases for one in case.roots)
-    limits = limits_by_root([one for case in cases for one in case.limits])
+    roots = dict.fromkeys(made.der for case in cases for made in case.roots)
+    limits = limits_by_root([limit for case in cases for limit in case.limits])
     return Trust(
         mozilla_roots=tuple(roots),
         root_limits=limits,
@@ -42,9 +44,9 @@ def entry_of(case: ChainCase) -> TrustEntry:
     """Return the operator's entry of a case."""
     return TrustEntry(
         hosts=(case.server_name,),
-        anchors=tuple(one.der for one in case.anchors),
-        certificate_pins=frozenset(hashlib.sha256(one.der).hexdigest() for one in case.pins),
-        spki_pins=frozenset(_spki_sha256(one.certificate) for one in case.spki_pins),
+        anchors=tuple(made.der for made in case.anchors),
+        certificate_pins=frozenset(hashlib.sha256(made.der).hexdigest() for made in case.pins),
+        spki_pins=frozenset(_spki_sha256(made.certificate) for made in case.spki_pins),
     )
 
 
@@ -78,7 +80,7 @@ async def validate(stub: Any, case: ChainCase) -> pb.ValidateCertificateResponse
         der_chain=pb.DerChain(certificates=case.chain),
         server_name=case.server_name,
         validation_time=at,
-        trust_anchors=[one.der for one in case.request_anchors],
+        trust_anchors=[made.der for made in case.request_anchors],
     )
     response = await stub.ValidateCertificate(request)
     assert isinstance(response, pb.ValidateCertificateResponse)

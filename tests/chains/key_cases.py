@@ -45,7 +45,9 @@ def _leaf_keys() -> list[ChainCase]:
             _RSA,
             _of("rsa2040"),
             KEY_WEAK,
-            openssl="OpenSSL's level 2 asks for 112 bits of security, and counts 2040 bits as enough.",
+            openssl=(
+                "OpenSSL's level 2 asks for 112 bits of security, and counts 2040 bits as enough."
+            ),
         ),
         case("P-256", _EC, _of("ec256")),
         case("P-384", _EC, _of("ec384")),
@@ -65,7 +67,10 @@ def _leaf_keys() -> list[ChainCase]:
     ]
 
 
-_KINDS = "Public authorities may certify RSA, P-256, P-384 and P-521 only, and Firefox and Chrome take no other; OpenSSL takes any."
+_KINDS = (
+    "Public authorities may certify RSA, P-256, P-384 and P-521 only, and Firefox and Chrome take"
+    " no other; OpenSSL takes any."
+)
 
 
 def _authority_keys() -> list[ChainCase]:
@@ -129,7 +134,10 @@ def _exponents() -> list[ChainCase]:
     ]
 
 
-_ANY_EXPONENT = "OpenSSL looks at the length of the modulus alone. With exponent 1 anybody can sign for the key."
+_ANY_EXPONENT = (
+    "OpenSSL looks at the length of the modulus alone. With exponent 1 anybody can sign for the"
+    " key."
+)
 
 
 def _hashes() -> list[ChainCase]:

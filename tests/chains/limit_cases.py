@@ -18,7 +18,7 @@ def limit_cases() -> list[ChainCase]:
     root, fenced, other = (
         authority("Distrusted Root"),
         authority("Fenced by Mozilla"),
-        authority("Root beside the distrusted one"),
+        authority("Root next to the distrusted one"),
     )
     middle, below = (
         authority("Below the distrusted root", by=root),

@@ -47,7 +47,7 @@ def _dns() -> list[ChainCase]:
             _for("xn--bcher-kva.test"),
             server_name="xn--bcher-kva.test",
         ),
-        case("an underscore beside a good name", "RFC 1123 2.1", _for("under_score.test", HOST)),
+        case("an underscore next to a good name", "RFC 1123 2.1", _for("under_score.test", HOST)),
         case("a space after the name", _SAN, _for("partner.test ", "a.test"), MISMATCH),
         case("a NUL in the name", _SAN, _for("partner.test\0.evil.test", "a.test"), MISMATCH),
         case("a hundred names", _SAN, _for(*(f"host{number}.test" for number in range(99)), HOST)),
@@ -155,13 +155,13 @@ def _common_names() -> list[ChainCase]:
         ),
         case("no name at all", _SAN, _without_san(organization("Nobody")), UNTRUSTED, MISMATCH),
         case(
-            "common name beside another subjectAltName",
+            "common name and another subjectAltName",
             _SAN,
             _for("other.test", subject=HOST),
             MISMATCH,
         ),
         case(
-            "common name beside a mail address",
+            "common name and a mail address",
             _SAN,
             [leaf(ISSUING, subject=HOST, plus=[(mail, False)]), ISSUING],
             UNTRUSTED,
@@ -171,8 +171,14 @@ def _common_names() -> list[ChainCase]:
     ]
 
 
-_NO_SAN = "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC 9525 6.3, BR 7.1.2.7.12)."
-_MAIL = "OpenSSL takes the common name where the subjectAltName holds no DNS name; RFC 9525 has done away with it."
+_NO_SAN = (
+    "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC"
+    " 9525 6.3, BR 7.1.2.7.12)."
+)
+_MAIL = (
+    "OpenSSL takes the common name where the subjectAltName holds no DNS name; RFC 9525 has done"
+    " away with it."
+)
 
 
 def _extension() -> list[ChainCase]:
@@ -199,7 +205,7 @@ def _extension() -> list[ChainCase]:
             UNTRUSTED,
             openssl=_SAN_CRITICAL,
         ),
-        case("with a URI beside", _CRITICAL, [leaf(ISSUING, plus=[(uri, False)]), ISSUING]),
+        case("with a URI as well", _CRITICAL, [leaf(ISSUING, plus=[(uri, False)]), ISSUING]),
         case(
             "without any name",
             _CRITICAL,
@@ -210,7 +216,10 @@ def _extension() -> list[ChainCase]:
     ]
 
 
-_SAN_CRITICAL = "RFC 5280 says SHOULD; the Baseline Requirements say MUST NOT, and cryptography holds public roots to that."
+_SAN_CRITICAL = (
+    "RFC 5280 says SHOULD; the Baseline Requirements say MUST NOT, and cryptography holds public"
+    " roots to that."
+)
 
 
 def _without_san(subject: str | x509.Name) -> list[Made]:

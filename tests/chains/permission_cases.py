@@ -1,4 +1,6 @@
-"""What is trusted only because the operator, or whoever asks, said so for this host; and what is not trusted even then."""
+"""What is trusted only because the operator, or whoever asks, said so for this host; and what is
+not trusted even then.
+"""
 
 from datetime import timedelta
 from itertools import count
@@ -554,7 +556,7 @@ def _asked_for() -> list[ChainCase]:
             openssl=_LEAF_AS_ANCHOR,
         ),
         case(
-            "anchor of the request beside a public root",
+            "anchor of the request and a public root",
             _ANCHOR,
             [leaf(ISSUING), ISSUING],
             request_anchors=[asked],

@@ -1,7 +1,8 @@
-"""NIST's Public Key Interoperability Test Suite (PKITS 1.0.1, "Test Certificates 2011"), as `cryptography-vectors` packs it.
+"""NIST's test suite PKITS 1.0.1 ("Test Certificates 2011"), as `cryptography-vectors` packs it.
 
-The certificates of servers in it have no DNS name, so nothing of today's web trusts them. Each is judged as published, and once more reissued:
-the same in every part, with a DNS name added, by the key of the same authority, which PKITS publishes too.
+The certificates of servers in it have no DNS name, so nothing of today's web trusts them. Each is
+judged as published, and once more reissued: the same in every part, with a DNS name added, by the
+key of the same authority, which PKITS publishes too.
 """
 
 import re
@@ -22,10 +23,12 @@ from tests.support.signing import PrivateKey, der_element
 
 _FOLDER = Path(cryptography_vectors.__file__).parent / "x509" / "PKITS_data"
 _ANCHOR = "TrustAnchorRootCertificate"
-# What PKITS calls a path is at most six certificates long; a name that several authorities bear makes a few more.
+# What PKITS calls a path is at most six certificates long; a name that several authorities bear
+# makes a few more.
 _MAXIMUM = 15
-# Files whose names do not say what is expected, with PKITS's default settings: any policy will do, and none is demanded.
-# Source: PKITS 1.0.1, 4.8 and 4.12.3, as NSS runs them (security/nss/tests/libpkix/pkix_tests/top/runTests.sh, the rows for anyPolicy).
+# Files whose names do not say what is expected, with PKITS's default settings: any policy will do,
+# and none is demanded. Source: PKITS 1.0.1, 4.8 and 4.12.3, as NSS runs them
+# (security/nss/tests/libpkix/pkix_tests/top/runTests.sh, the rows for anyPolicy).
 _UNNAMED = {
     "AllCertificatesNoPoliciesTest2": True,
     "DifferentPoliciesTest3": True,
@@ -52,7 +55,11 @@ _UNNAMED = {
 
 @dataclass(frozen=True)
 class PkitsTest:
-    """One test. is_valid: what PKITS expects. rest: the authorities that lead to the anchor. reissued: None where nobody can reissue it."""
+    """One test.
+
+    is_valid: what PKITS expects. rest: the authorities that lead to the anchor. reissued: None
+    where nobody can reissue it.
+    """
 
     name: str
     is_valid: bool
@@ -83,7 +90,9 @@ def _test(stem: str) -> PkitsTest:
 
 
 def _above(der: bytes) -> tuple[bytes, ...]:
-    """Return every authority that a path could use: by name, from the leaf upwards, without the anchor."""
+    """Return every authority that a path could use: by name, from the leaf upwards, without the
+    anchor.
+    """
     found: dict[bytes, None] = {}
     wanted = [_folded(_loaded(der).issuer)]
     for name in wanted:
@@ -124,7 +133,9 @@ def _reissue(der: bytes) -> bytes | None:
         + der_element(0x04, x509.SubjectAlternativeName(names).public_bytes()),
     )
     (inner,) = elements_of(elements[-1])
-    others = [one for one in elements_of(inner) if bytes.fromhex("0603551d11") not in one[:9]]
+    others = [
+        element for element in elements_of(inner) if bytes.fromhex("0603551d11") not in element[:9]
+    ]
     elements[-1] = der_element(0xA3, der_element(0x30, b"".join([*others, encoded])))
     assert len(elements) >= EXTENSIONS
     return signed(elements, key)

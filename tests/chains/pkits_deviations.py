@@ -1,18 +1,36 @@
 """Where our answers differ from what PKITS expects, one by one."""
 
-_POLICIES = "Nothing here follows certificate policies. What is critical about them is refused; web servers' authorities do not use it."
-_POLICIES_NOT_CRITICAL = "Nothing here follows certificate policies, and the demand for one is not marked critical (RFC 5280 4.2.1.11: MUST be)."
+_POLICIES = (
+    "Nothing here follows certificate policies. What is critical about them is refused; web"
+    " servers' authorities do not use it."
+)
+_POLICIES_NOT_CRITICAL = (
+    "Nothing here follows certificate policies, and the demand for one is not marked critical"
+    " (RFC 5280 4.2.1.11: MUST be)."
+)
 _CRL = "No CRL is fetched or read; revocation is seen in a stapled OCSP response only."
 _REVOKED = "The certificate is revoked by a CRL, and no CRL is read."
-_KINDS = "cryptography knows constraints on DNS names and addresses only, and refuses names of a kind that it cannot compare with them."
-_SELF_ISSUED = "cryptography counts self-issued certificates towards pathLen (RFC 5280 4.2.1.9: they do not count)."
+_KINDS = (
+    "cryptography knows constraints on DNS names and addresses only, and refuses names of a kind"
+    " that it cannot compare with them."
+)
+_SELF_ISSUED = (
+    "cryptography counts self-issued certificates towards pathLen (RFC 5280 4.2.1.9: they do not"
+    " count)."
+)
 _LEAF_IS_CA = (
     "The certificate of the server is that of an authority, which the Baseline Requirements forbid."
 )
 _DATES = "A date before 2050 as GeneralizedTime (RFC 5280 4.1.2.5: MUST be UTCTime)."
 _DSA = "DSA: cryptography verifies no such signature on certificates, and web servers have none."
-_NAMES = "Names are compared byte by byte, which the Baseline Requirements (7.1.4.1) prescribe; case, spaces and string types differ here."
-_BROKEN = "The signature, or the name of the issuer, is broken: reissued it would be whole. As published it is refused."
+_NAMES = (
+    "Names are compared byte by byte, which the Baseline Requirements (7.1.4.1) prescribe; case,"
+    " spaces and string types differ here."
+)
+_BROKEN = (
+    "The signature, or the name of the issuer, is broken: reissued it would be whole. As"
+    " published it is refused."
+)
 
 # NIST: valid. We: DENY, under any kind of anchor.
 DENIED = {
@@ -64,8 +82,12 @@ DENIED = {
 
 # NIST: valid. We: DENY under public roots alone.
 DENIED_UNDER_PUBLIC_ROOTS = {
-    "ValidDNnameConstraintsTest14": "The subject is empty and the subjectAltName not critical (RFC 5280 4.2.1.6: MUST be).",
-    "ValidbasicConstraintsNotCriticalTest4": "The authority's basicConstraints is not critical (RFC 5280 4.2.1.9: MUST be).",
+    "ValidDNnameConstraintsTest14": (
+        "The subject is empty and the subjectAltName not critical (RFC 5280 4.2.1.6: MUST be)."
+    ),
+    "ValidbasicConstraintsNotCriticalTest4": (
+        "The authority's basicConstraints is not critical (RFC 5280 4.2.1.9: MUST be)."
+    ),
 }
 
 # NIST: invalid. We: ALLOW.
@@ -134,7 +156,8 @@ ALLOWED = {
         _CRL,
     ),
     "InvalidDNandRFC822nameConstraintsTest29": (
-        "The address that is not permitted stands in the subject; that counts without a subjectAltName only, and ours was added (RFC 5280 4.2.1.10)."
+        "The address that is not permitted stands in the subject; that counts without a"
+        " subjectAltName only, and ours was added (RFC 5280 4.2.1.10)."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The right to issue and to serve: basic constraints, path length, key usage, purposes, versions."""
+"""The right to issue and to serve: constraints, path length, key usage, purposes, versions."""
 
 from cryptography.x509 import BasicConstraints, ExtendedKeyUsage, KeyUsage
 
@@ -128,7 +128,10 @@ def _path_length() -> list[ChainCase]:
     ]
 
 
-_SELF_ISSUED = "cryptography counts self-issued certificates towards pathLen, as Go does; RFC 5280 does not. No public authority has one."
+_SELF_ISSUED = (
+    "cryptography counts self-issued certificates towards pathLen, as Go does; RFC 5280 does not."
+    " No public authority has one."
+)
 
 
 def _authority_usage() -> list[ChainCase]:
@@ -207,7 +210,10 @@ def _leaf_usage() -> list[ChainCase]:
     ]
 
 
-_FOR_RSA = "OpenSSL's purpose allows it for key exchanges by RSA or static DH, which none of the six suites and no TLS 1.3 suite uses."
+_FOR_RSA = (
+    "OpenSSL's purpose allows it for key exchanges by RSA or static DH, which none of the six"
+    " suites and no TLS 1.3 suite uses."
+)
 
 
 def _purposes() -> list[ChainCase]:
@@ -264,7 +270,10 @@ def _purposes() -> list[ChainCase]:
     ]
 
 
-_CRITICAL_PURPOSE = "The Baseline Requirements (7.1.2.7.6) want it not critical, and cryptography holds public roots to that."
+_CRITICAL_PURPOSE = (
+    "The Baseline Requirements (7.1.2.7.6) want it not critical, and cryptography holds public"
+    " roots to that."
+)
 
 
 def _versions() -> list[ChainCase]:
@@ -311,7 +320,10 @@ def _versions() -> list[ChainCase]:
     ]
 
 
-_NO_SAN = "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC 9525 6.3, BR 7.1.2.7.12)."
+_NO_SAN = (
+    "OpenSSL still takes the common name; under a public root a subjectAltName is required (RFC"
+    " 9525 6.3, BR 7.1.2.7.12)."
+)
 
 
 def _as_version_1(elements: list[bytes]) -> None:

@@ -9,11 +9,13 @@ from tests.chains.case import ChainCase
 
 
 def openssl_accepts(case: ChainCase) -> tuple[bool, str]:
-    """Return whether `openssl verify` accepts the chain for a server of that name at that instant, and what it printed."""
+    """Return whether `openssl verify` accepts the chain for a server of that name at that instant,
+    and what it printed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         trusted = [*case.roots, *case.anchors, *case.request_anchors]
-        (at / "roots.pem").write_bytes(b"".join(_pem(one.der) for one in trusted))
+        (at / "roots.pem").write_bytes(b"".join(_pem(made.der) for made in trusted))
         (at / "leaf.pem").write_bytes(_pem(case.chain[0]))
         (at / "rest.pem").write_bytes(b"".join(_pem(der) for der in case.chain[1:]))
         name = (

@@ -1,4 +1,4 @@
-"""The table of chain cases for people: `python -m tests.chains.table` writes docs/chain-cases.md."""
+"""The table of chain cases: `python -m tests.chains.table` writes docs/chain-cases.md."""
 
 from pathlib import Path
 
@@ -11,21 +11,27 @@ TABLE = Path(__file__).parents[2] / "docs" / "chain-cases.md"
 PKITS_TABLE = TABLE.with_name("pkits.md")
 _PKITS_HEAD = """# PKITS
 
-NIST's Public Key Interoperability Test Suite (PKITS 1.0.1, as `cryptography-vectors` packs it) has {count} tests; {valid} of them are valid paths
-with its default settings. What NIST expects is in the tests' names, and for 4.8 and 4.12.3 in its document, as NSS runs it
-(`security/nss/tests/libpkix/pkix_tests/top/runTests.sh`). The servers' certificates in it have no DNS name, so nothing of today's web trusts them:
-as published, only the two that have one are allowed. So each is reissued, the same in every part but with a DNS name, by the key of the same
-authority, and judged under the suite's anchor, once by the rules for Mozilla's roots and once as an anchor of the request. All answers are those of
-NIST except these. Written by `python -m tests.chains.table`; do not edit.
+NIST's Public Key Interoperability Test Suite (PKITS 1.0.1, as `cryptography-vectors` packs it) has
+{count} tests; {valid} of them are valid paths with its default settings. What NIST expects is in
+the tests' names, and for 4.8 and 4.12.3 in its document, as NSS runs it
+(`security/nss/tests/libpkix/pkix_tests/top/runTests.sh`). The servers' certificates in it have no
+DNS name, so nothing of today's web trusts them: as published, only the two that have one are
+allowed. So each is reissued, the same in every part but with a DNS name, by the key of the same
+authority, and judged under the suite's anchor, once by the rules for Mozilla's roots and once as an
+anchor of the request. All answers are those of NIST except these. Written by `python -m
+tests.chains.table`; do not edit.
 """
 _HEAD = """# Chain cases
 
-What ValidateCertificate says of {count} chains under the policy `otpc-2024-12`, each with the clause it rests on. The tests make the chains
-(`tests/chains`), send them to a running service and hold it to exactly these codes. The roots stand in for Mozilla's, with the same rules.
-`openssl verify -x509_strict -purpose sslserver -auth_level 2 -verify_hostname` is asked about the same chains, except where only a pin speaks for
-them; it agrees with the decision unless the last column says why not. Written by `python -m tests.chains.table`; do not edit.
+What ValidateCertificate says of {count} chains under the policy `otpc-2024-12`, each with the
+clause it rests on. The tests make the chains (`tests/chains`), send them to a running service and
+hold it to exactly these codes. The roots stand in for Mozilla's, with the same rules. `openssl
+verify -x509_strict -purpose sslserver -auth_level 2 -verify_hostname` is asked about the same
+chains, except where only a pin speaks for them; it agrees with the decision unless the last column
+says why not. Written by `python -m tests.chains.table`; do not edit.
 
-Clauses: RFC 5280 unless another is named; BR are the CA/Browser Forum's Baseline Requirements; OTPC is the policy's source.
+Clauses: RFC 5280 unless another is named; BR are the CA/Browser Forum's Baseline Requirements; OTPC
+is the policy's source.
 """
 
 
@@ -35,7 +41,8 @@ def table() -> str:
     parts = [_HEAD.format(count=sum(map(len, groups.values())))]
     for heading, cases in groups.items():
         parts.append(
-            f"\n## {heading}\n\n| chain | clause | decision | codes (CERTIFICATE_ left out) | where OpenSSL differs |\n|---|---|---|---|---|\n"
+            f"\n## {heading}\n\n| chain | clause | decision | codes (CERTIFICATE_ left out) |"
+            " where OpenSSL differs |\n|---|---|---|---|---|\n"
         )
         parts.extend(_row(case) for case in cases)
     return "".join(parts)
@@ -44,7 +51,10 @@ def table() -> str:
 def _row(case: ChainCase) -> str:
     codes = ", ".join(sorted(code.removeprefix("CERTIFICATE_") for code in case.codes))
     opinion = case.openssl or ("" if case.has_second_opinion else "not asked")
-    return f"| {case.name} | {case.clause.removeprefix('RFC 5280 ')} | {case.decision} | {codes} | {opinion} |\n"
+    return (
+        f"| {case.name} | {case.clause.removeprefix('RFC 5280 ')} | {case.decision} | {codes} |"
+        f" {opinion} |\n"
+    )
 
 
 def pkits_table() -> str:

@@ -32,7 +32,8 @@ async def test_every_chain_gets_exactly_its_codes_and_its_decision() -> None:
             decision = pb.Decision.Name(response.decision).removeprefix("DECISION_")
             if (codes, decision) != (set(case.codes), case.decision):
                 wrong.append(
-                    f"{case.name} ({case.clause}): {sorted(codes)}, {decision}; wanted {sorted(case.codes)}, {case.decision}"
+                    f"{case.name} ({case.clause}): {sorted(codes)}, {decision}; wanted"
+                    f" {sorted(case.codes)}, {case.decision}"
                 )
     assert wrong == []
 
@@ -62,7 +63,8 @@ def test_openssl_agrees_or_the_table_says_why_not() -> None:
         differs = accepts != (case.decision == "ALLOW")
         if differs != bool(case.openssl):
             wrong.append(
-                f"{case.name}: OpenSSL {'accepts' if accepts else 'refuses'}, we say {case.decision}: {said}"
+                f"{case.name}: OpenSSL {'accepts' if accepts else 'refuses'}, we say"
+                f" {case.decision}: {said}"
             )
     assert wrong == []
 

@@ -16,7 +16,8 @@ from tests.chains.pkits_deviations import (
 from tests.chains.table import PKITS_TABLE, pkits_table
 from tests.support.forging import Made, authority
 
-# The suite is read and reissued once for one worker: six seconds, most of them in checking the keys.
+# The suite is read and reissued once for one worker: six seconds, most of them in checking the
+# keys.
 pytestmark = pytest.mark.xdist_group("pkits")
 
 _ANCHOR = Made(anchor(), authority("unused").key, authority("unused").name)
@@ -33,7 +34,7 @@ async def test_as_published_only_what_has_a_dns_name_is_trusted() -> None:
 
 
 @pytest.mark.parametrize("is_public", [True, False])
-async def test_reissued_with_a_dns_name_the_suite_is_answered_as_nist_expects_but_for_the_deviations(
+async def test_reissued_with_a_dns_name_each_is_judged_as_nist_expects_but_for_deviations(
     is_public: bool,
 ) -> None:
     cases = {

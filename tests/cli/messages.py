@@ -7,7 +7,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.v1 import policy_pb2 as pb
 
-REMEDY = "Switch the versions off.\nnginx:\n    ssl_protocols TLSv1.2 TLSv1.3;\nJava:\n    jdk.tls.disabledAlgorithms=TLSv1, TLSv1.1"
+REMEDY = (
+    "Switch the versions off.\nnginx:\n ssl_protocols TLSv1.2 TLSv1.3;\nJava:\n"
+    " jdk.tls.disabledAlgorithms=TLSv1, TLSv1.1"
+)
 
 
 def instant(text: str) -> Timestamp:

@@ -1,4 +1,6 @@
-"""The command line run as a user runs it, in this process: arguments in, exit status and both outputs out."""
+"""The command line run as a user runs it, in this process: arguments in, exit status and both
+outputs out.
+"""
 
 import io
 import json

@@ -1,4 +1,6 @@
-"""otpc-policy check, against real servers, with the engine of the process and with a running service."""
+"""otpc-policy check, against real servers, with the engine of the process and with a running
+service.
+"""
 
 import socket
 import ssl

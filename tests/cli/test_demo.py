@@ -1,4 +1,6 @@
-"""The demo as a user starts it: every partner gets its verdict, through gRPC, and nothing is left running."""
+"""The demo as a user starts it: every partner gets its verdict, through gRPC, and nothing is left
+running.
+"""
 
 import re
 import signal
@@ -7,7 +9,7 @@ import sys
 
 import pytest
 
-from otpc_policy.cli.demo.cast import PARTS, Partner, Vouching
+from otpc_policy.cli.demo.cast import PARTS, Partner, TrustedBy
 from otpc_policy.cli.demo.run import surprise
 from otpc_policy.v1 import policy_pb2 as pb
 
@@ -64,4 +66,4 @@ def test_the_right_verdict_for_the_wrong_reason_is_a_surprise(
         decision=decision, findings=[pb.Finding(code=code, effect=pb.EFFECT_ADVISORY)]
     )
     assert (surprise(partner, response) == "") is is_right
-    assert PARTS[0].vouching is Vouching.ANCHOR
+    assert PARTS[0].trusted_by is TrustedBy.ANCHOR

@@ -1,4 +1,6 @@
-"""otpc-policy check --save-facts and otpc-policy policy test: what was measured today is what tomorrow's policy is tested with."""
+"""otpc-policy check --save-facts and otpc-policy policy test: what was measured today is what
+tomorrow's policy is tested with.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,12 +38,13 @@ def test_saved_facts_are_judged_again_as_they_were_measured(
 ) -> None:
     good = saved(run, stage, "compliant", tmp_path / "good.json")
     weak = saved(run, stage, "weak", tmp_path / "weak.json")
-    assert [one.address for one in good.addresses] == [stage.partners["compliant"].address]
+    assert [address.address for address in good.addresses] == [stage.partners["compliant"].address]
     assert good.addresses[0].deployments[0].chain
     assert weak.server_name == stage.partners["weak"].part.host
     (tmp_path / "ca.pem").write_bytes(stage.authority.pem)
     (tmp_path / "acme.toml").write_text(
-        'name = "acme"\nextends = "otpc-2024-12"\n[rules.tls.minimum_version.effects]\nTLS_VERSION_BELOW_MINIMUM = "advisory"\n'
+        'name = "acme"\nextends = "otpc-2024-12"\n'
+        '[rules.tls.minimum_version.effects]\nTLS_VERSION_BELOW_MINIMUM = "advisory"\n'
     )
     document = tmp_path / "partners.test.toml"
     document.write_text("""\
@@ -56,7 +59,8 @@ name = "weak"
 facts = "weak.json"
 anchor_files = ["ca.pem"]
 policy = "acme"
-expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED"] }
+expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM",
+"CIPHER_SUITE_NONE_REQUIRED"] }
 """)
     done = run("policy", "test", tmp_path, "--policy-file", tmp_path / "acme.toml")
     assert (done.status, done.stdout) == (
@@ -84,7 +88,14 @@ def test_documents_of_the_command_line_stand_beside_those_of_the_settings(
     monkeypatch.setenv("OTPC_POLICY_POLICY_FILES", str(tmp_path / "first.toml"))
     facts = replace(make_facts(), resolution=ResolutionStatus.FAILED, addresses=())
     (tmp_path / "facts.json").write_text(dump_facts(facts))
-    case = '[[case]]\nname = "a"\nfacts = "facts.json"\nat = 2026-03-02T12:00:00Z\npolicy = "{}"\nexpect.decision = "INDETERMINATE"\n'
+    case = """
+[[case]]
+name = "a"
+facts = "facts.json"
+at = 2026-03-02T12:00:00Z
+policy = "{}"
+expect.decision = "INDETERMINATE"
+"""
     (tmp_path / "a.test.toml").write_text(case.format("first") + case.format("second"))
     assert run("policy", "test", tmp_path, "--policy-file", tmp_path / "second.toml").status == 0
     assert run("policy", "test", tmp_path).status == 1
@@ -108,7 +119,7 @@ def test_a_measurement_that_is_not_complete_is_not_saved(
         tmp_path / "facts.json",
     )
     assert done.status == 3
-    assert "not written, since the measurement is not complete" in done.stderr
+    assert "not written, since the measurement is incomplete" in done.stderr
     assert not (tmp_path / "facts.json").exists()
 
 

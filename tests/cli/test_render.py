@@ -1,4 +1,6 @@
-"""What a person reads at a width of 80 columns holds what matters, and nothing that a partner smuggled in."""
+"""What a person reads at a width of 80 columns holds what matters, and nothing that a partner
+smuggled in.
+"""
 
 import io
 from typing import Any, Literal

@@ -1,4 +1,6 @@
-"""otpc-policy serve: one line when ready, one line when it cannot start, and every setting in its help."""
+"""otpc-policy serve: one line when ready, one line when it cannot start, and every setting in its
+help.
+"""
 
 import os
 import re
@@ -37,7 +39,8 @@ def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
             assert service.stdout is not None
             line = service.stdout.readline()
             ready = re.fullmatch(
-                r"serving on 127\.0\.0\.1:[0-9]+ \(metrics on (http://127\.0\.0\.1:[0-9]+)/metrics\)\n",
+                r"serving on 127\.0\.0\.1:[0-9]+ \(metrics on"
+                r" (http://127\.0\.0\.1:[0-9]+)/metrics\)\n",
                 line,
             )
             assert ready, line
@@ -157,7 +160,11 @@ def test_help_and_show_settings_name_every_setting_with_variable_and_default(run
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
-    script = "import sys; from otpc_policy.cli import main; print(sorted({'grpc', 'google', 'pydantic', 'cryptography', 'rich'} & set(sys.modules)))"
+    script = (
+        "import sys; from otpc_policy.cli import main;"
+        "heavy = {'grpc', 'google', 'pydantic', 'cryptography', 'rich'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True

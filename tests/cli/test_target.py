@@ -31,7 +31,7 @@ def test_an_endpoint_is_read_as_it_is_meant(text: str, host: str, port: int) -> 
     [
         ("http://pay.partner.test:80/v1", "no transport security.*https://pay.partner.test$"),
         ("HTTP://pay.partner.test", "no transport security"),
-        ("ftp://pay.partner.test", "ftp:// is not judged"),
+        ("ftp://pay.partner.test", "ftp:// is not supported"),
         ("pay.partner.test/v1", "begins with https://"),
         ("https://user:secret@pay.partner.test/", "user name"),
         ("2001:db8::1", r"needs brackets.*\[2001:db8::1\]:443"),

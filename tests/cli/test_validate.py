@@ -127,7 +127,7 @@ def test_bytes_that_are_no_certificate_are_denied(run: Run, tmp_path: Path) -> N
     [
         (["no-such-file.pem"], "No such file"),
         (["/"], "Is a directory"),
-        (["-", "--at", "tomorrow"], "is no time"),
+        (["-", "--at", "tomorrow"], "is not a time"),
         (["-", "--name", "127.1"], "ends in a number"),
     ],
 )

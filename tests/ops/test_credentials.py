@@ -1,4 +1,4 @@
-"""The service's own key pair: what cannot be used is refused at start and passed over at rotation."""
+"""The service's own key pair: an unusable one is refused at start and ignored at rotation."""
 
 import asyncio
 import os
@@ -92,7 +92,9 @@ def _unchanged(message: bytes) -> bytes:
 
 
 async def _is_answered(port: int, root: bytes, client: Issued | None = None) -> bool:
-    """Tell whether a new connection gets through TLS: a method that does not exist is then UNIMPLEMENTED."""
+    """Tell whether a new connection gets through TLS: a method that does not exist is then
+    UNIMPLEMENTED.
+    """
     channel_credentials = grpc.ssl_channel_credentials(
         root, client.key_pem if client else None, client.chain_pem if client else None
     )

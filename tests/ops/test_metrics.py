@@ -292,5 +292,7 @@ def test_look_ups_in_dns_are_counted_by_what_came_of_them(
 
 
 def test_every_reason_why_a_name_does_not_resolve_has_its_own_series() -> None:
-    reasons = {one.name.lower() for one in ResolutionFailure if one is not ResolutionFailure.NONE}
+    reasons = {
+        reason.name.lower() for reason in ResolutionFailure if reason is not ResolutionFailure.NONE
+    }
     assert {"answered", "overloaded", *reasons} == set(DNS_RESULTS)

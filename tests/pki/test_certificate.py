@@ -40,7 +40,9 @@ def certificates_in(path: Path) -> tuple[bytes, ...]:
 
 
 def test_every_x509_vector_is_a_view_or_malformed_and_can_be_judged() -> None:
-    """PKITS, CRLs, requests and deliberately broken files included; warnings are errors here, as everywhere in these tests."""
+    """PKITS, CRLs, requests and deliberately broken files included; warnings are errors here, as
+    everywhere in these tests.
+    """
     trust = Trust(mozilla_roots=mozilla_roots())
     read, refused = 0, 0
     files = tuple(x509_files())
@@ -97,7 +99,9 @@ def test_every_flipped_byte_is_a_view_or_malformed() -> None:
 
 
 def test_warnings_do_not_reach_the_caller() -> None:
-    """Mozilla's own roots have a serial number that is not positive, which cryptography warns about."""
+    """Mozilla's own roots have a serial number that is not positive, which cryptography warns
+    about.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         views = [view_certificate(der) for der in mozilla_roots()]
@@ -183,7 +187,9 @@ def test_must_staple_is_read(must_staple: bool) -> None:
 
 
 def test_the_spki_is_hashed_as_it_stands_in_the_certificate() -> None:
-    """Encoded anew, Mozilla's roots give the same; a compressed point or a PSS key would not, so the bytes are taken from the certificate."""
+    """Encoded anew, Mozilla's roots give the same; a compressed point or a PSS key would not, so
+    the bytes are taken from the certificate.
+    """
     for der in mozilla_roots():
         decoded = decode_certificate(der)
         spki = decoded.certificate.public_key().public_bytes(

@@ -1,4 +1,6 @@
-"""Name constraints: what lies within, compared with a reader that compares each with each, and what that costs."""
+"""Name constraints: what lies within, compared with a reader that compares each with each, and what
+that costs.
+"""
 
 import ipaddress
 import random
@@ -42,7 +44,8 @@ def names(*rdns: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
 @pytest.mark.parametrize(
     ("permitted", "excluded", "name", "expected"),
     [
-        # RFC 5280 4.2.1.10: labels added on the left; a wildcard stands for everything below, so all of it must be permitted.
+        # RFC 5280 4.2.1.10: labels added on the left; a wildcard stands for everything below, so
+        # all of it must be permitted.
         ((".partner.test",), (), "partner.test", True),
         (("api.partner.test",), (), "*.partner.test", False),
         (("partner.test",), (), "*.partner.test", True),
@@ -89,7 +92,9 @@ def test_dns_names(
     ],
 )
 def test_subjects(subtree: x509.Name, subject: x509.Name, expected: bool) -> None:
-    """A subject lies within a name whose parts it begins with; excluding is the same the other way round."""
+    """A subject lies within a name whose parts it begins with; excluding is the same the other way
+    round.
+    """
     server, limit = decoded(leaf(ROOT, subject=subject)), x509.DirectoryName(subtree)
     assert is_permitted(name_constraints(permitted=[limit]), server) is expected
     assert is_permitted(name_constraints(excluded=[limit]), server) is not expected
@@ -183,7 +188,7 @@ def test_names_and_subtrees_add_and_do_not_multiply() -> None:
 
 
 def test_what_cannot_be_paid_for_is_not_compared() -> None:
-    """A unit less than it costs, and nothing is known; it is never taken for permitted or refused."""
+    """A unit less than the cost, and the result is unknown, neither permitted nor refused."""
     fence = decoded(authority("Fence", plus=[(name_constraints(permitted=["test"]), True)]))
     server = decoded(leaf(ROOT, dns=["a.test", "b.test"]))
     enough = checks()
@@ -200,7 +205,9 @@ def test_what_cannot_be_paid_for_is_not_compared() -> None:
 def test_the_verifier_is_paid_for_every_comparison_that_it_makes(
     kind: str, many_names: int, many_subtrees: int
 ) -> None:
-    """It compares each name with each subtree, of whatever kinds: a tenth of a unit each, and more for what is long."""
+    """It compares each name with each subtree, of whatever kinds: a tenth of a unit each, and more
+    for what is long.
+    """
     by_kind: dict[str, list[x509.GeneralName]] = {
         "dns": [x509.DNSName(f"a{number}.test") for number in range(100)],
         "mail": [x509.RFC822Name(f"a@{number}.test") for number in range(100)],
@@ -230,7 +237,9 @@ def test_the_verifier_is_paid_for_every_comparison_that_it_makes(
 
 
 def test_the_verifier_is_paid_for_the_names_of_authorities_too() -> None:
-    """It holds constraints against every certificate below, and against the names of the authority itself."""
+    """It holds constraints against every certificate below, and against the names of the authority
+    itself.
+    """
     many = [(alternative_names([f"a{number}.test" for number in range(1000)]), False)]
     fence = name_constraints(excluded=["other.test"])
     server, root = decoded(leaf(ROOT)), decoded(authority("Fence", plus=[(fence, True)]))
@@ -375,17 +384,27 @@ def test_tables_answer_as_a_comparison_of_each_with_each_does(seed: int) -> None
 
 
 def test_any_certificate_can_be_held_against_any_constraints() -> None:
-    """Every readable file of the vectors: odd kinds of names on both sides, and the right answer each time."""
+    """Every readable file of the vectors: odd kinds of names on both sides, and the right answer
+    each time.
+    """
     certificates = []
     for path in sorted(X509_VECTORS.rglob("*")):
         if path.suffix in (".crt", ".der", ".pem") and path.is_file():
             with suppress(MalformedCertificate, ValueError):
                 certificates += [decode_certificate(der) for der in certificates_in(path)]
-    constraints = [one.name_constraints for one in certificates if one.name_constraints is not None]
+    constraints = [
+        certificate.name_constraints
+        for certificate in certificates
+        if certificate.name_constraints is not None
+    ]
     assert len(certificates) > 400
     assert len(constraints) > 20
-    answers = [is_permitted(limit, one) for limit in constraints for one in certificates]
+    answers = [
+        is_permitted(limit, certificate) for limit in constraints for certificate in certificates
+    ]
     assert answers == [
-        _naively_permitted(limit, one) for limit in constraints for one in certificates
+        _naively_permitted(limit, certificate)
+        for limit in constraints
+        for certificate in certificates
     ]
     assert {True, False} == set(answers)

@@ -1,4 +1,6 @@
-"""What reading a certificate will cost: counted before, never less than it holds, whatever its bytes are."""
+"""What reading a certificate will cost: counted before, never less than it holds, whatever its
+bytes are.
+"""
 
 import ipaddress
 import sys
@@ -124,7 +126,9 @@ def test_an_ordinary_certificate_costs_a_hundredth_of_what_may_be_spent(key: str
 
 
 def test_a_length_that_lies_hides_nothing_that_follows() -> None:
-    """A primitive element that claims to be longer than what holds it: the extension after it is counted all the same."""
+    """A primitive element that claims to be longer than what holds it: the extension after it is
+    counted all the same.
+    """
     names = alternative_names([f"a{number}.test" for number in range(_MANY)])
     liar = x509.UnrecognizedExtension(
         x509.ObjectIdentifier("1.2.3.4"), bytes.fromhex("3006048400ffffff")

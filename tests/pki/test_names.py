@@ -41,7 +41,8 @@ AUTHORITY = CertificateAuthority.create()
         # Never a whole top-level domain.
         ("*.com", "partner.com", False),
         ("*.test", "partner.test", False),
-        # A-labels: exact, and under a complete wildcard label (RFC 9525 6.3), never under a part of one.
+        # A-labels: exact, and under a complete wildcard label (RFC 9525 6.3), never under a part of
+        # one.
         ("xn--bcher-kva.test", "xn--bcher-kva.test", True),
         ("bücher.test", "xn--bcher-kva.test", False),
         # The Kelvin sign, whose lower case is k.

@@ -1,4 +1,6 @@
-"""Stapled OCSP: GOOD only when current and signed by the right authority, REVOKED whenever the right authority said so."""
+"""Stapled OCSP: GOOD only when current and signed by the right authority, REVOKED whenever the
+right authority said so.
+"""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -165,7 +167,9 @@ class TestDelegates:
     def test_a_delegate_whose_key_is_dear_to_ask_may_not(
         self, exponent_bits: int, expected: StapleStatus
     ) -> None:
-        """Its certificates come from whoever answers; a long exponent makes each look at a signature cost a hundred."""
+        """Its certificates are chosen by the responder; a long exponent makes each look at a
+        signature cost a hundred.
+        """
         holder = Made(AUTHORITY.der, AUTHORITY.private_key, AUTHORITY.certificate.subject)
         dates = (NOW - timedelta(days=1), NOW + timedelta(days=1))
         delegate = leaf(
@@ -264,7 +268,9 @@ def test_bytes_that_are_no_response_prove_nothing() -> None:
 
 
 def test_a_changed_byte_never_stays_good() -> None:
-    """In the signed part and in the signature; a bit of the frame around them, such as the count of unused bits, proves nothing."""
+    """In the signed part and in the signature; a bit of the frame around them, such as the count of
+    unused bits, proves nothing.
+    """
     response = AUTHORITY.ocsp_response(LEAF)
     assert judge(response).staple is StapleStatus.GOOD
     decoded = ocsp.load_der_ocsp_response(response)

@@ -1,4 +1,6 @@
-"""Mozilla's roots and their limits: certificates issued after a distrust-after date, and names outside a root's fence."""
+"""Mozilla's roots and their limits: certificates issued after a distrust-after date, and names
+outside a root's fence.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -65,8 +67,8 @@ def test_a_certificate_from_after_the_date_is_not_trusted(
     if expected is TrustSource.NOTHING:
         assert not judgement.trusted_if_valid
         assert (
-            "until 2026-04-15 23:59:59 UTC only (distrust-after); this one is from 2026-04-16 00:00:00 UTC"
-            in judgement.trust_failure
+            "until 2026-04-15 23:59:59 UTC only (distrust-after); this one is from 2026-04-16"
+            " 00:00:00 UTC" in judgement.trust_failure
         )
 
 
@@ -116,7 +118,9 @@ def test_a_fenced_root_speaks_for_its_names_only(dns: Sequence[str], expected: T
 
 
 def test_the_limits_hold_without_being_asked_for() -> None:
-    """Whoever makes a Trust of Mozilla's roots gets their limits, and every limit of a root in the bundle names that root."""
+    """Whoever makes a Trust of Mozilla's roots gets their limits, and every limit of a root in the
+    bundle names that root.
+    """
     trust = Trust(mozilla_roots=mozilla_roots())
     assert trust.root_limits is mozilla_limits()
     subjects = {view.sha256: view.subject for view in map(view_certificate, mozilla_roots())}
@@ -137,5 +141,7 @@ def test_every_limit_is_a_limit_and_has_two_sources() -> None:
 
 
 def test_a_newer_certifi_wants_a_look_at_the_limits() -> None:
-    """Read Mozilla's distrust-after dates again (the file says where), then write the new version and day into it."""
+    """Read Mozilla's distrust-after dates again (the file says where), then write the new version
+    and day into it.
+    """
     assert certifi.__version__ == root_limits_document()["certifi"]

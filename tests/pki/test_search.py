@@ -26,7 +26,7 @@ Graph = Callable[[], tuple[Issued, list[CertificateAuthority]]]
 
 NOW = datetime.now(UTC)
 ROOT = CertificateAuthority.create("Root")
-# One and the same for every authority of a graph: whoever bears the name could have signed.
+# The same for every authority of a graph: any certificate with the name could be the issuer.
 KEY = private_key("ec256")
 
 
@@ -89,7 +89,9 @@ def decide(
 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_hostile_graphs_are_judged_in_bounded_time(graph: Graph) -> None:
-    """Before the search was ours, nine certificates of two names took more than a minute, and stopped every other call of the process."""
+    """Before the search was ours, nine certificates of two names took more than a minute, and
+    stopped every other call of the process.
+    """
     leaf, crowd = graph()
     chain = (leaf.der, *(one.der for one in crowd))
     assert len(chain) <= 16
@@ -105,7 +107,9 @@ def test_hostile_graphs_are_judged_in_bounded_time(graph: Graph) -> None:
 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_every_road_of_a_hostile_graph_leads_to_a_root_that_refuses_it(graph: Graph) -> None:
-    """Each path is whole by names and signatures, and only dates refuse it: the verifier is never asked."""
+    """Each path is whole by names and signatures, and only dates refuse it: the verifier is never
+    asked.
+    """
     leaf, crowd = graph()
     names = sorted({one.certificate.issuer.rfc4514_string().removeprefix("CN=") for one in crowd})
     # Expired, so that no path is good, in every name that issued anything.
@@ -136,7 +140,9 @@ def _expired_root(name: str, key: PrivateKey) -> CertificateAuthority:
 
 
 def test_a_good_path_is_found_among_expired_cross_certificates() -> None:
-    """The authority is certified by the root and, twelve times, by one whose certificates have expired: served first, and in the way."""
+    """The authority is certified by the root and, twelve times, by one whose certificates have
+    expired: served first, and in the way.
+    """
     good = ROOT.intermediate("Cross-signed")
     old_root = CertificateAuthority.create("Old Root")
     expired = [
@@ -165,7 +171,7 @@ def test_the_longest_path_has_eight_intermediates() -> None:
 
 
 def test_a_renewed_key_leads_to_the_root_by_way_of_the_old_one() -> None:
-    """RFC 4210 4.4: the authority's new key is certified by its old one, which the root certified."""
+    """RFC 4210 4.4: the authority's old key, which the root certified, certifies its new one."""
     old = ROOT.intermediate("Renewed")
     new_with_old = CertificateAuthority(old.certificate, old.private_key).intermediate("Renewed")
     decision, _ = decide((new_with_old.issue().der, new_with_old.der, old.der))
@@ -173,7 +179,7 @@ def test_a_renewed_key_leads_to_the_root_by_way_of_the_old_one() -> None:
 
 
 def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
-    """OpenSSL takes such exponents up to 3072 bits, and one check then costs as much as a hundred."""
+    """OpenSSL accepts them up to 3072 bits, and a check then costs as much as a hundred others."""
     modulus = private_key("rsa2048", "long exponent").public_key()
     assert isinstance(modulus, rsa.RSAPublicKey)
     n = modulus.public_numbers().n
@@ -191,7 +197,9 @@ def test_an_exponent_as_long_as_the_modulus_is_not_worth_a_look() -> None:
 
 
 def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
-    """One certificate alone bears the issuer's name, so that the search asks about no signature: the verifier does."""
+    """Only one certificate has the issuer's name, so that the search checks no signature:
+    the verifier does.
+    """
     root = forging.authority("Named Root")
     issuer, namesake = (
         forging.authority("Named Issuer", by=root),
@@ -203,7 +211,7 @@ def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
         ((good, namesake), True),
         ((good, issuer.with_flipped_bit()), False),
     ):
-        served = read_chain(tuple(one.der for one in chain))
+        served = read_chain(tuple(certificate.der for certificate in chain))
         decision = decide_trust(
             served,
             server_name="partner.test",
@@ -216,7 +224,9 @@ def test_a_wrong_signature_is_found_where_names_leave_no_choice() -> None:
 
 
 def test_each_signature_is_asked_about_once() -> None:
-    """The search asks about both signatures of the path, and the order of the chain about nothing more."""
+    """The search asks about both signatures of the path, and the order of the chain about nothing
+    more.
+    """
     decision, served = decide(ROOT.intermediate("Proven").issue().chain_der)
     assert (decision.source, decision.path) == (TrustSource.MOZILLA_ROOT, (0, 1))
     assert not served.is_misordered()
@@ -224,7 +234,7 @@ def test_each_signature_is_asked_about_once() -> None:
 
 
 def test_a_key_written_in_two_ways_makes_no_detour() -> None:
-    """An authority and its twin with the same key, its point compressed: either may stand on a path, never both.
+    """Of an authority and its twin with the same key, compressed, a path has one, never both.
 
     Given both, the library's verifier could go from one to the other at each step.
     """
@@ -266,7 +276,9 @@ def test_a_key_written_in_two_ways_makes_no_detour() -> None:
     ],
 )
 def test_the_verifier_bears_issuers_whose_key_nobody_can_use(found: str, instead: str) -> None:
-    """The root has signed them and their names fit: the search leaves the leaf's signature to the verifier."""
+    """The root has signed them and their names fit: the search leaves the leaf's signature to the
+    verifier.
+    """
 
     def spoil(elements: list[bytes]) -> None:
         assert found in elements[forging.KEY].hex()

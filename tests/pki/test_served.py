@@ -91,7 +91,9 @@ def test_a_self_signed_leaf_misses_nothing() -> None:
 
 
 def test_a_cross_certificate_at_the_end_is_in_order() -> None:
-    """The shape that Let's Encrypt served for years: the path stops at a root whose cross certificate is sent as well."""
+    """The shape that Let's Encrypt served for years: the path stops at a root whose cross
+    certificate is sent as well.
+    """
     cross = CertificateAuthority.create("Old Root").intermediate("Root", own_key=ROOT.private_key)
     judgement = judge((LEAF, LOW, UP, cross.der))
     assert (judgement.trust, judgement.path, judgement.misordered) == (
@@ -158,7 +160,7 @@ def test_signatures_are_checked_once() -> None:
 
 
 def test_a_real_leaf_under_its_real_authority() -> None:
-    """Certificates of the world: the authority stands in for a root that Mozilla has dropped since."""
+    """Real certificates: the authority stands in for a root that Mozilla has since removed."""
     chain = certificates_in(X509_VECTORS / "cryptography-scts.pem")
     (authority,) = certificates_in(X509_VECTORS / "letsencryptx3.pem")
     at = datetime(2018, 11, 1, tzinfo=UTC)
@@ -214,5 +216,6 @@ def test_a_judgement_is_fast_enough_for_every_read() -> None:
             chain, server_name="partner.test", stapled_ocsp_response=None, trust=trust, at=NOW
         )
     assert judgement.trust is TrustSource.MOZILLA_ROOT
-    # About 1 ms is seen; the margin is for slow machines, the fault to catch is a store built anew (several ms).
+    # About 1 ms is seen; the margin is for slow machines, the fault to catch is a store built anew
+    # (several ms).
     assert (time.process_time() - began) / rounds < 0.01

@@ -1,4 +1,6 @@
-"""Chains that cost more than a judgement may: undecided, never a pass, and never more work than was paid for."""
+"""Chains that cost more than a judgement may: undecided, never a pass, and never more work than was
+paid for.
+"""
 
 import hashlib
 import time
@@ -61,7 +63,7 @@ def judge(
     at: datetime = AT,
 ) -> ChainJudgement:
     return judge_chain(
-        [one.der for one in chain],
+        [certificate.der for certificate in chain],
         server_name=HOST,
         stapled_ocsp_response=staple,
         trust=Trust(mozilla_roots=tuple(one.der for one in roots), entries=entries),
@@ -76,12 +78,14 @@ def hosts(number: int) -> list[str]:
 
 
 def fenced(subtrees: int, *, by: Made = ROOT, name: str = "Fenced", key: object = "ec256") -> Made:
-    permitted = [*(f"d{one}.example" for one in range(subtrees - 1)), HOST]
+    permitted = [*(f"d{number}.example" for number in range(subtrees - 1)), HOST]
     return authority(name, by=by, key=key, plus=[(name_constraints(permitted), True)])  # type: ignore[arg-type]
 
 
 def claimed(copies: int, *, names: int, subtrees: int) -> list[Made]:
-    """An authority that claims to be issued by the root, in several versions, above a leaf that it signed."""
+    """An authority that claims to be issued by the root, in several versions, above a leaf that it
+    signed.
+    """
     impostor = Made(ROOT.der, KEY, ROOT.name)
     key = private_key("ec256")
     middle = [fenced(subtrees, by=impostor, name="Claims", key=key) for _ in range(copies)]
@@ -142,7 +146,9 @@ def test_every_signature_of_a_path_is_paid_for_before_its_first_comparison() -> 
 
 
 def test_a_path_is_proven_once_for_all_instants() -> None:
-    """Expired: it is looked for at the present and at three other instants, and asked about at none and at one of them."""
+    """Expired: it is looked for at the present and at three other instants, and asked about at none
+    and at one of them.
+    """
     expired = leaf(FENCED, dns=hosts(100), dates=(AT - 20 * DAY, AT - 10 * DAY))
     good = leaf(FENCED, dns=hosts(100))
     spent = []
@@ -190,7 +196,9 @@ def test_a_path_is_proven_once_for_all_instants() -> None:
 def test_trust_costs_exactly_what_it_costs(
     chain: list[Made], options: dict[str, object], expected: TrustSource
 ) -> None:
-    """With the last unit trusted, with one less undecided, and with any smaller budget nothing else either."""
+    """With the last unit trusted, with one less undecided, and with any smaller budget nothing else
+    either.
+    """
     budget = WorkBudget()
     assert judge(chain, budget=budget, **options).trust is expected  # type: ignore[arg-type]
     cost = JUDGEMENT_UNITS - budget.left
@@ -257,7 +265,7 @@ def _staple(
 def _responder(names: int) -> Made:
     extensions = [
         (purposes("ocsp_signing"), False),
-        (alternative_names([f"r{one}.test" for one in range(names)]), False),
+        (alternative_names([f"r{number}.test" for number in range(names)]), False),
     ]
     return make(
         "Responder", by=PLAIN, key="ec256", extensions=extensions, dates=(AT - DAY, AT + DAY)
@@ -518,7 +526,9 @@ SUBTREES = [f"x{number}.test" for number in range(250)]
     ],
 )
 def test_no_chain_holds_the_loop(chain: list[Made]) -> None:
-    """What is paid for is what is done: the budget is never exceeded, and a unit is a microsecond at most."""
+    """What is paid for is what is done: the budget is never exceeded, and a unit is a microsecond
+    at most.
+    """
     budget = WorkBudget()
     began = time.process_time()
     judge(chain, budget=budget)

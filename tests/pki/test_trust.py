@@ -1,4 +1,4 @@
-"""Trust: who may vouch for a leaf, for which hosts, at which instant, and who never may."""
+"""Trust: which anchors and pins a leaf may rest on, for which hosts and at which instants."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,7 @@ def test_the_verifier_gets_a_name_that_the_leaf_has(dns: Sequence[str]) -> None:
 
 
 def test_the_web_pki_refuses_what_partner_anchors_may_do() -> None:
-    """A critical SAN beside a subject, and a leaf without AKI."""
+    """A critical SAN with a subject, and a leaf without AKI."""
     for issued in (
         PUBLIC.issue(san_critical=True),
         PUBLIC.issue(with_authority_key_identifier=False),
@@ -267,7 +267,7 @@ class TestAnchors:
 
 
 class TestRequestAnchors:
-    """Anchors of the request behave like anchors of the operator, and are named as what they are."""
+    """Anchors of the request act like anchors of the operator, and are reported as such."""
 
     def test_they_vouch(self) -> None:
         judgement = judge(PARTNER.issue(), request_anchors=(b"garbage", PARTNER_ROOT.der))
@@ -296,7 +296,7 @@ class TestRequestAnchors:
 
 
 class TestPins:
-    """A pin is equality of the leaf's DER or SPKI, and vouches for nothing else."""
+    """A pin is equality of the leaf's DER or SPKI; it is an anchor for nothing else."""
 
     @pytest.mark.parametrize("key", ["rsa2048", "ec256", "ed25519"])
     @pytest.mark.parametrize("with_san", [True, False])
@@ -454,7 +454,9 @@ class TestCommonNameOnly:
 
 
 class TestValidity:
-    """An expired chain under a good root is expired, not untrusted; an anchor's own dates are no excuse."""
+    """An expired chain under a good root is expired, not untrusted; an anchor's own dates are no
+    excuse.
+    """
 
     START = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
     END = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -530,7 +532,9 @@ class TestValidity:
     def test_an_expired_anchor_is_no_trust_and_no_excuse(
         self, with_san: bool, leaf_ends_at: datetime
     ) -> None:
-        """trusted_if_valid here would leave no finding at all: the anchor is not served, so nobody looks at its dates."""
+        """trusted_if_valid here would leave no finding at all: the anchor is not served, so nobody
+        looks at its dates.
+        """
         root = CertificateAuthority.create(
             "Expired Root", not_before=self.LONG[0], not_after=self.END
         )

@@ -1,4 +1,6 @@
-"""What tests of the policy share: judging, policies that differ in a line, and judgements written by hand."""
+"""What tests of the policy share: judging, policies that differ in a line, and judgements written
+by hand.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -34,7 +36,9 @@ def variant(toml: str = "", *, base: str = "otpc-2024-12") -> Policy:
 
 
 def only(*rule_ids: str, effect: str = "deny") -> Policy:
-    """A policy in which these rules are enabled, with every code at one effect, and all others are off."""
+    """A policy in which these rules are enabled, with every code at one effect, and all others are
+    off.
+    """
     lines = [
         f'rules.{rule.id}.effects.{code} = "{effect if rule.id in rule_ids else "off"}"'
         for rule in RULES
@@ -71,12 +75,12 @@ def codes(verdict: Verdict, rule_id: str | None = None) -> list[str]:
 
 def finding(verdict: Verdict, code: str) -> Finding:
     """The only finding with the code."""
-    (found,) = (one for one in verdict.findings if one.code == code)
+    (found,) = (finding for finding in verdict.findings if finding.code == code)
     return found
 
 
 def denied(verdict: Verdict) -> list[str]:
-    return [one.code for one in verdict.findings if one.effect is Effect.DENY]
+    return [finding.code for finding in verdict.findings if finding.effect is Effect.DENY]
 
 
 def make_view(**overrides: Any) -> CertificateView:

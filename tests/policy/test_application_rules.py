@@ -19,14 +19,14 @@ _MORE, _LESS = "CLIENT_AUTH_UNEXPECTED", "CLIENT_AUTH_MISSING"
         (HttpService.UNKNOWN, Decision.INDETERMINATE, [UNKNOWN]),
     ],
 )
-def test_http_must_answer_inside_tls(
+def test_http_must_be_served_over_tls(
     http: HttpService, decision: Decision, expected: list[str]
 ) -> None:
     verdict = judge(make_facts(http=http, client_auth=ClientAuth.REQUIRED))
     assert (verdict.decision, codes(verdict)) == (decision, expected)
 
 
-def test_a_server_that_demands_a_client_certificate_is_told_so_and_allowed() -> None:
+def test_a_server_that_requires_a_client_certificate_is_allowed_with_an_advisory() -> None:
     assert (
         finding(judge(make_facts(http=HttpService.NOT_OBSERVABLE)), "HTTP_NOT_OBSERVABLE").effect
         is Effect.ADVISORY
@@ -50,7 +50,7 @@ def test_a_server_that_demands_a_client_certificate_is_told_so_and_allowed() -> 
         (ClientAuth.REQUIRED, ClientAuth.UNKNOWN, [UNKNOWN]),
     ],
 )
-def test_the_demand_for_a_client_certificate_is_what_was_agreed(
+def test_client_certificates_are_requested_as_agreed(
     expected_auth: ClientAuth | None, observed: ClientAuth, expected: list[str]
 ) -> None:
     verdict = judge(

@@ -41,7 +41,8 @@ _MALFORMED_LEAF = make_judgement(
     name=NameMatch.MISMATCH,
 )
 _TOO_COMPLEX, _REASON = "CERTIFICATE_CHAIN_TOO_COMPLEX", "4,000 names and 260 subtrees"
-# A leaf that was read, one without its extensions, and one of which nothing was, below issuers that nobody could decide about.
+# A leaf that was read, one without its extensions, and one of which nothing was, below issuers that
+# nobody could decide about.
 _UNDECIDED = make_judgement(
     trust=TrustSource.UNDECIDED, trusted_if_valid=False, trust_failure=_REASON, path=(0,)
 )
@@ -87,10 +88,10 @@ def test_a_mismatch_names_both_sides_and_not_hundreds_of_hosts() -> None:
         (TrustSource.REQUEST_ANCHOR, [_BY_ANCHOR]),
     ],
 )
-def test_whatever_vouches_is_named(trust: TrustSource, expected: list[str]) -> None:
+def test_the_source_of_trust_is_named(trust: TrustSource, expected: list[str]) -> None:
     found = reports(CERTIFICATE_TRUST, make_judgement(trust=trust, trust_label="the bank's CA"))
-    assert [one.code for one in found] == expected
-    assert all("the bank's CA" in one.message for one in found)
+    assert [report.code for report in found] == expected
+    assert all("the bank's CA" in report.message for report in found)
 
 
 def test_an_anchor_of_the_request_is_named_as_such() -> None:
@@ -98,7 +99,7 @@ def test_an_anchor_of_the_request_is_named_as_such() -> None:
     assert "anchor of the request" in report.message
 
 
-def test_nothing_that_vouches_denies_with_the_reason() -> None:
+def test_an_untrusted_leaf_is_denied_with_the_reason() -> None:
     (report,) = reports(
         CERTIFICATE_TRUST,
         make_judgement(
@@ -168,7 +169,8 @@ def test_days_and_share_of_the_warning_are_parameters() -> None:
     judgement = make_judgement(make_view(not_before=NOW - 60 * _DAY, not_after=NOW + 30 * _DAY))
     assert reported(CERTIFICATE_VALIDITY, judgement) == []
     policy = variant(
-        '[rules.certificate.validity.parameters]\nexpires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"'
+        "[rules.certificate.validity.parameters]\n"
+        'expires_soon_days = 30\nexpires_soon_share_of_lifetime = "1"'
     )
     assert reported(CERTIFICATE_VALIDITY, judgement, policy=policy) == ["CERTIFICATE_EXPIRES_SOON"]
 
@@ -180,7 +182,7 @@ def test_every_certificate_on_the_path_is_looked_at_and_no_other() -> None:
         make_judgement(make_view(), old, path=(0,)),
     )
     assert [
-        (one.code, one.certificate_index) for one in reports(CERTIFICATE_VALIDITY, on_path)
+        (report.code, report.certificate_index) for report in reports(CERTIFICATE_VALIDITY, on_path)
     ] == [("CERTIFICATE_EXPIRED", 1)]
     assert reported(CERTIFICATE_VALIDITY, off_path) == []
 
@@ -188,7 +190,7 @@ def test_every_certificate_on_the_path_is_looked_at_and_no_other() -> None:
 @pytest.mark.parametrize(
     "not_after", [datetime.max.replace(microsecond=0, tzinfo=UTC), NOW - 3650 * _DAY]
 )
-def test_the_strangest_dates_are_no_error(not_after: datetime) -> None:
+def test_extreme_dates_are_judged(not_after: datetime) -> None:
     view = make_view(not_before=NOW - _DAY, not_after=not_after)
     settings = next(one for one in default_policy().rules if one.id == "certificate.validity")
     assert isinstance(reported(CERTIFICATE_VALIDITY, make_judgement(view)), list)
@@ -293,7 +295,7 @@ def test_keys_must_be_strong(key_type: KeyType, bits: int, expected: list[str]) 
     )
 
 
-def test_a_key_that_is_none_is_weak_whatever_its_length() -> None:
+def test_an_unusable_key_is_weak_whatever_its_length() -> None:
     flaw = "its RSA exponent is 1; an odd one of at least 3 required"
     (report,) = reports(
         CERTIFICATE_KEY,
@@ -313,10 +315,8 @@ def test_a_weak_key_is_described_with_both_figures() -> None:
         CERTIFICATE_KEY,
         make_judgement(make_view(key_type=KeyType.RSA, key_bits=1024, key_name="RSA 1024")),
     )
-    assert (
-        report.message
-        == "the RSA key of the leaf certificate (RSA 1024, CN=partner.test) has 1024 bits; 2048 bits required"
-    )
+    leaf = "the leaf certificate (RSA 1024, CN=partner.test)"
+    assert report.message == f"the RSA key of {leaf} has 1024 bits; 2048 bits required"
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_the_signature_of_a_self_issued_end_of_the_path_carries_no_trust() -> No
         (StapleStatus.REVOKED, True, True, ["CERTIFICATE_REVOKED"]),
     ],
 )
-def test_a_staple_must_not_say_revoked_and_be_there_where_it_is_due(
+def test_a_staple_must_not_say_revoked_and_must_staple_requires_one(
     staple: StapleStatus, must_staple: bool, staple_observed: bool, expected: list[str]
 ) -> None:
     judgement = make_judgement(

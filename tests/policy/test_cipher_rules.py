@@ -71,7 +71,7 @@ def test_a_required_suite_must_have_completed_a_handshake_over_tls12(
     assert _required(*facts) == expected
 
 
-def test_a_server_of_tls13_alone_is_told_why_it_fails() -> None:
+def test_the_message_for_a_server_with_tls13_alone_says_why_it_fails() -> None:
     suites = (suite("TLS_AES_128_GCM_SHA256", over=TlsVersion.TLS_1_3),)
     verdict = judge(
         make_facts(versions=versions(TLS_1_2=Support.NO), cipher_suites=suites),
@@ -81,7 +81,7 @@ def test_a_server_of_tls13_alone_is_told_why_it_fails() -> None:
     assert "TLS 1.3 has none of the required suites" in finding(verdict, _NONE).message
 
 
-def test_without_any_modern_version_the_message_does_not_speak_of_tls13() -> None:
+def test_without_any_modern_version_the_message_does_not_mention_tls13() -> None:
     verdict = judge(
         make_facts(versions=versions(TLS_1_2=Support.NO, TLS_1_3=Support.NO, TLS_1_0=Support.YES)),
         only("cipher.required"),
@@ -89,7 +89,7 @@ def test_without_any_modern_version_the_message_does_not_speak_of_tls13() -> Non
     assert finding(verdict, _NONE).message.startswith("TLS 1.2 is not offered; one of")
 
 
-def test_tls12_of_which_nothing_is_known_is_unknown() -> None:
+def test_without_facts_about_tls12_the_required_suites_are_unknown() -> None:
     assert codes(
         judge(make_facts(versions=versions(TLS_1_2=Support.UNKNOWN)), only("cipher.required"))
     ) == [UNKNOWN]
@@ -109,7 +109,7 @@ def test_one_finding_lists_every_suite_outside_the_set_with_its_versions() -> No
     )
     found = finding(verdict, _LISTED)
     assert found.effect is Effect.ADVISORY
-    observed = [one.observed for one in found.evidence]
+    observed = [item.observed for item in found.evidence]
     assert observed == [
         "TLS_RSA_WITH_AES_128_CBC_SHA (TLS 1.0, TLS 1.2)",
         f"{_OTHER} (TLS 1.2)",
@@ -134,10 +134,11 @@ def test_the_suites_of_tls13_have_an_effect_of_their_own(
     setting: str, effects: list[Effect], effect: str
 ) -> None:
     policy = variant(
-        f'[rules.cipher.outside_set]\neffects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"'
+        "[rules.cipher.outside_set]\n"
+        f'effects.CIPHER_SUITE_NOT_LISTED = "{effect}"\nparameters.tls13_suites = "{setting}"'
     )
     verdict = judge(make_facts(), policy)
-    assert [one.effect for one in verdict.findings] == effects
+    assert [finding.effect for finding in verdict.findings] == effects
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,9 @@ def test_the_suites_of_tls13_have_an_effect_of_their_own(
         ("0x00C6", False),
     ],
 )
-def test_only_the_standard_suites_of_tls13_are_permitted_so(name: str, is_permitted: bool) -> None:
+def test_only_standard_tls13_suites_are_permitted_by_the_parameter(
+    name: str, is_permitted: bool
+) -> None:
     verdict = judge(
         make_facts(cipher_suites=(*compliant_suites(), suite(name, over=TlsVersion.TLS_1_3))),
         only("cipher.outside_set"),
@@ -159,7 +162,7 @@ def test_only_the_standard_suites_of_tls13_are_permitted_so(name: str, is_permit
 
 
 @pytest.mark.parametrize("name", [_OTHER, _REQUIRED, "TLS_AES_128_CCM_8_SHA256", "0xEEEE"])
-def test_any_suite_of_which_it_is_not_known_whether_it_is_accepted_leaves_the_set_unknown(
+def test_any_unknown_suite_leaves_the_set_unknown(
     name: str,
 ) -> None:
     suites = (
@@ -195,7 +198,7 @@ def test_versions_whose_suites_were_not_seen_are_unknown(rule_id: str) -> None:
     ("support", "expected"),
     [(Support.YES, [_INSECURE]), (Support.UNKNOWN, [UNKNOWN]), (Support.NO, [])],
 )
-def test_suites_that_give_no_security_deny_over_any_version(
+def test_insecure_suites_deny_over_any_version(
     name: str, over: TlsVersion, lacks: str, support: Support, expected: list[str]
 ) -> None:
     verdict = judge(
@@ -203,11 +206,11 @@ def test_suites_that_give_no_security_deny_over_any_version(
         only("cipher.insecure"),
     )
     assert codes(verdict) == expected
-    assert all(name in one.message for one in verdict.findings)
+    assert all(name in finding.message for finding in verdict.findings)
     assert support is not Support.YES or f"({lacks})" in verdict.findings[0].message
 
 
-def test_an_accepted_suite_that_nobody_can_name_may_be_insecure() -> None:
+def test_an_accepted_suite_without_a_name_may_be_insecure() -> None:
     assert codes(
         judge(
             make_facts(cipher_suites=(*compliant_suites(), suite("0xEEEE"))),

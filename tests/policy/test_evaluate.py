@@ -50,7 +50,7 @@ POLICIES = load_builtin_policies()
 STANDARD, STRICT = POLICIES.get("otpc-2024-12"), POLICIES.get("otpc-2024-12-strict")
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
 DAY = timedelta(days=1)
-ONLY_TLS13 = tuple(one for one in compliant_suites() if one.version is TlsVersion.TLS_1_3)
+ONLY_TLS13 = tuple(fact for fact in compliant_suites() if fact.version is TlsVersion.TLS_1_3)
 DEPLOYED_ON_TLS13 = (
     deployment(TlsVersion.TLS_1_3, KeyType.RSA),
     deployment(TlsVersion.TLS_1_3, KeyType.ECDSA),
@@ -176,24 +176,26 @@ def test_each_old_version_is_denied_by_name(version: str) -> None:
     ] == [True]
 
 
-def test_every_old_version_is_a_finding_of_its_own() -> None:
+def test_every_old_version_has_its_own_finding() -> None:
     verdict = judge(make_facts(versions=versions(TLS_1_0=YES, TLS_1_1=YES)))
-    assert sum(one.code == "TLS_VERSION_BELOW_MINIMUM" for one in verdict.findings) == 2
+    assert sum(finding.code == "TLS_VERSION_BELOW_MINIMUM" for finding in verdict.findings) == 2
 
 
-def test_a_server_of_tls_1_3_alone_is_told_why_no_suite_fits() -> None:
+def test_a_server_with_tls_1_3_alone_has_no_required_suite() -> None:
     verdict = judge(
         make_facts(
             cipher_suites=ONLY_TLS13, versions=versions(TLS_1_2=NO), deployments=DEPLOYED_ON_TLS13
         )
     )
     assert "TLS 1.3" in next(
-        one.message for one in verdict.findings if one.code == "CIPHER_SUITE_NONE_REQUIRED"
+        finding.message
+        for finding in verdict.findings
+        if finding.code == "CIPHER_SUITE_NONE_REQUIRED"
     )
 
 
 def test_a_required_suite_counts_only_in_a_completed_handshake() -> None:
-    chosen = tuple(replace(one, handshake_completed=False) for one in compliant_suites())
+    chosen = tuple(replace(fact, handshake_completed=False) for fact in compliant_suites())
     assert judge(make_facts(cipher_suites=chosen)).decision is Decision.INDETERMINATE
 
 
@@ -201,7 +203,7 @@ def test_a_required_suite_counts_only_in_a_completed_handshake() -> None:
 def test_each_vulnerability_is_denied_and_each_unknown_one_is_unknown(
     vulnerability: Vulnerability,
 ) -> None:
-    others = tuple(one for one in no_vulnerabilities() if one.vulnerability is not vulnerability)
+    others = tuple(fact for fact in no_vulnerabilities() if fact.vulnerability is not vulnerability)
     present = make_facts(
         depth=Depth.DEEP, vulnerabilities=(*others, VulnerabilityFact(vulnerability, YES))
     )
@@ -306,7 +308,7 @@ UNREAD = root().issue(dns=names(20_000), **VALID)
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
         ),
-        # Signatures tell that nothing vouches for it, whatever it says.
+        # Its signatures prove that it does not chain to a trusted anchor, whatever it contains.
         (
             CertificateAuthority.create("Nobody's").issue(dns=names(20_000), **VALID).chain_der,
             "DENY",
@@ -403,14 +405,16 @@ def test_every_deployment_is_judged_and_the_worst_decides() -> None:
 
 
 def test_a_key_type_that_a_suite_proves_and_no_handshake_obtained_is_unknown() -> None:
-    only_ecdsa = tuple(one for one in deployments() if one.key_type is KeyType.ECDSA)
+    only_ecdsa = tuple(
+        deployment for deployment in deployments() if deployment.key_type is KeyType.ECDSA
+    )
     assert judge(make_facts(deployments=only_ecdsa)).decision is Decision.INDETERMINATE
 
 
 def test_the_worst_address_decides() -> None:
     bad = make_address(address="192.0.2.2", http=HttpService.NOT_SERVED)
     verdict = judge(make_facts(addresses=(make_address(), bad)))
-    assert (verdict.decision, [one.address for one in verdict.findings]) == (
+    assert (verdict.decision, [finding.address for finding in verdict.findings]) == (
         Decision.DENY,
         ["192.0.2.2"],
     )
@@ -436,7 +440,10 @@ def test_findings_are_ordered_denying_first_then_by_severity_then_by_code() -> N
             cipher_suites=(*compliant_suites(), suite(NULL_SUITE)),
         )
     )
-    keys = [(one.effect is not Effect.DENY, -one.severity, one.code) for one in verdict.findings]
+    keys = [
+        (finding.effect is not Effect.DENY, -finding.severity, finding.code)
+        for finding in verdict.findings
+    ]
     assert len(keys) > 3
     assert keys == sorted(keys)
 
@@ -475,7 +482,10 @@ def test_a_chain_alone_is_judged_without_a_connection_and_without_a_name_it_is_u
 
 @given(st.integers(0, 200))
 def test_suites_that_are_refused_change_nothing(which: int) -> None:
-    """They are passed over before any rule is asked. Those of otpc-2024-12 and NULL suites among them, over every version."""
+    """They are passed over before any rule is asked.
+
+    Those of otpc-2024-12 and NULL suites among them, over every version.
+    """
     facts = _with_one_unknown(which)
     (address,) = facts.addresses
     names = (
@@ -487,8 +497,8 @@ def test_suites_that_are_refused_change_nothing(which: int) -> None:
     refused = tuple(
         suite(name, over=version, support=NO) for name in names for version in TlsVersion
     )
-    told = {(fact.version, fact.code_point) for fact in address.cipher_suites}
-    more = tuple(fact for fact in refused if (fact.version, fact.code_point) not in told)
+    reported = {(fact.version, fact.code_point) for fact in address.cipher_suites}
+    more = tuple(fact for fact in refused if (fact.version, fact.code_point) not in reported)
     assert judge(
         replace(facts, addresses=(replace(address, cipher_suites=(*address.cipher_suites, *more)),))
     ) == judge(facts)

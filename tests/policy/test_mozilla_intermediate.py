@@ -1,4 +1,7 @@
-"""mozilla-intermediate: another source, judged by the same rules. What the guidelines permit passes, what they leave out does not."""
+"""mozilla-intermediate: another source, judged by the same rules.
+
+What the guidelines permit passes, what they leave out does not.
+"""
 
 import pytest
 
@@ -64,7 +67,8 @@ def test_the_remedy_names_the_suites_of_this_policy() -> None:
         MOZILLA,
     )
     assert (
-        f"This policy lists other suites for TLS 1.2 than the lines below; write these instead, in OpenSSL's names: {':'.join(TLS12)}\n"
+        "This policy lists other suites for TLS 1.2 than the lines below; write these instead, in"
+        f" OpenSSL's names: {':'.join(TLS12)}\n"
         in (finding(verdict, "CIPHER_SUITE_NOT_LISTED").remediation)
     )
     standard = judge(make_facts(cipher_suites=EVERYTHING))
@@ -90,10 +94,12 @@ def test_a_modern_server_is_allowed_with_a_remark() -> None:
     modern = make_facts(
         versions=versions(TLS_1_2=Support.NO),
         cipher_suites=EVERYTHING[len(TLS12) :],
-        deployments=tuple(one for one in deployments() if one.version is TlsVersion.TLS_1_3),
+        deployments=tuple(
+            deployment for deployment in deployments() if deployment.version is TlsVersion.TLS_1_3
+        ),
     )
     verdict = judge(modern, MOZILLA)
-    assert (verdict.decision, [one.code for one in verdict.findings]) == (
+    assert (verdict.decision, [finding.code for finding in verdict.findings]) == (
         Decision.ALLOW,
         ["CIPHER_SUITE_NONE_REQUIRED"],
     )
@@ -110,21 +116,21 @@ def test_a_modern_server_is_allowed_with_a_remark() -> None:
     ],
 )
 def test_keys_are_ecdsa_or_rsa(key_type: KeyType, bits: int, code: list[str]) -> None:
-    rule = next(one for one in RULES if one.id == "certificate.key")
+    rule = next(known for known in RULES if known.id == "certificate.key")
     assert (
         reported(rule, make_judgement(make_view(key_type=key_type, key_bits=bits)), policy=MOZILLA)
         == code
     )
 
 
-def test_what_is_no_http_is_not_its_matter() -> None:
+def test_http_is_not_judged() -> None:
     assert (
         judge(make_facts(cipher_suites=EVERYTHING, http=HttpService.NOT_SERVED), MOZILLA).decision
         is Decision.ALLOW
     )
 
 
-def test_every_rule_cites_its_ground() -> None:
+def test_every_rule_cites_its_source() -> None:
     assert all(word in MOZILLA.source for word in ("Server Side TLS", "5.7", "Intermediate"))
     for rule in MOZILLA.rules:
         assert any(

@@ -29,7 +29,7 @@ def _nothing_known(**overrides: object) -> dict[str, object]:
     }
 
 
-def test_plain_text_http_denies_and_nothing_else_is_said() -> None:
+def test_plain_text_http_denies_with_no_other_finding() -> None:
     verdict = judge(
         make_facts(**_nothing_known(tls=TlsService.PLAINTEXT_HTTP, remarks=("no TLS record",)))
     )
@@ -47,20 +47,22 @@ def test_plain_text_http_never_passes_because_its_finding_is_softened(effect: st
     )
 
 
-def test_where_tls_is_not_known_one_rule_says_so_for_all() -> None:
+def test_unknown_tls_is_reported_by_one_rule_only() -> None:
     verdict = judge(make_facts(**_nothing_known(tls=TlsService.UNKNOWN)))
     assert verdict.decision is Decision.INDETERMINATE
-    assert [(one.code, one.rule_id) for one in verdict.findings] == [(UNKNOWN, "tls.served")]
+    assert [(finding.code, finding.rule_id) for finding in verdict.findings] == [
+        (UNKNOWN, "tls.served")
+    ]
 
 
-def test_what_is_proven_counts_even_where_tls_is_not_known() -> None:
+def test_proven_facts_count_even_if_tls_is_unknown() -> None:
     assert (
         judge(make_facts(tls=TlsService.UNKNOWN, versions=versions(TLS_1_0=Support.YES))).decision
         is Decision.DENY
     )
 
 
-def test_a_policy_without_tls_served_still_meets_what_is_not_known() -> None:
+def test_a_policy_without_tls_served_still_reports_unknown_facts() -> None:
     policy = variant('rules.tls.served.effects.TLS_NOT_SERVED = "off"')
     assert (
         judge(make_facts(**_nothing_known(tls=TlsService.UNKNOWN)), policy).decision
@@ -87,7 +89,7 @@ def test_old_versions_must_be_proven_to_be_refused(
 
 def test_each_old_version_has_its_own_finding() -> None:
     verdict = judge(make_facts(versions=versions(**dict.fromkeys(_OLD, Support.YES))))
-    messages = [one.message for one in verdict.findings if one.code == _BELOW]
+    messages = [finding.message for finding in verdict.findings if finding.code == _BELOW]
     assert sorted(message.partition(" is")[0] for message in messages) == [
         "SSL 2",
         "SSL 3",
@@ -119,7 +121,7 @@ def test_one_permitted_version_is_enough_and_none_denies(
     )
 
 
-def test_versions_that_nobody_asked_about_are_unknown() -> None:
+def test_versions_that_were_not_measured_are_unknown() -> None:
     verdict = judge(make_facts(versions=()), only("tls.minimum_version"))
     assert verdict.decision is Decision.INDETERMINATE
     assert set(codes(verdict)) == {UNKNOWN}

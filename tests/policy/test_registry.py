@@ -85,7 +85,7 @@ def test_settings_of_servers_have_the_exact_lines_for_each_server(code: str) -> 
 @pytest.mark.parametrize(
     "code", [code for code, entry in finding_codes().items() if "nginx" in entry.remedies]
 )
-def test_what_nginx_is_told_the_others_are_told_too(code: str) -> None:
+def test_a_remedy_for_nginx_exists_for_the_other_servers_too(code: str) -> None:
     # Apache's mod_ssl ends TLS in front of HTTP alone: it has no such mistake to mend.
     expected = {"Apache", "HAProxy", "Envoy", "Java"} - (
         {"Apache"} if code == "HTTPS_NOT_SERVED" else set()

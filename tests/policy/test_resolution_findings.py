@@ -10,7 +10,7 @@ from tests.policy.judging import judge
 from tests.support.facts import HOST, make_facts
 
 REGISTERED = finding_codes()["TARGET_DNS_FAILED"]
-REASONS = [one for one in ResolutionFailure if one is not ResolutionFailure.NONE]
+REASONS = [reason for reason in ResolutionFailure if reason is not ResolutionFailure.NONE]
 
 
 def failed(failure: ResolutionFailure) -> EndpointFacts:
@@ -20,21 +20,23 @@ def failed(failure: ResolutionFailure) -> EndpointFacts:
 @pytest.mark.parametrize("failure", REASONS)
 def test_each_reason_has_a_message_and_a_remedy_of_its_own(failure: ResolutionFailure) -> None:
     (finding,) = resolution_findings(failed(failure))
-    others = [next(resolution_findings(failed(one))) for one in REASONS if one is not failure]
+    others = [
+        next(resolution_findings(failed(reason))) for reason in REASONS if reason is not failure
+    ]
     assert finding.message.startswith(f"{HOST} could not be resolved to an address: ")
     assert finding.message not in {one.message for one in others}
     assert finding.remediation == REGISTERED.causes[failure.name]
     assert finding.remediation not in {one.remediation for one in others}
 
 
-def test_a_reason_that_was_never_written_down_has_the_remedy_of_the_code() -> None:
+def test_a_reason_without_a_remedy_has_that_of_the_code() -> None:
     (finding,) = resolution_findings(failed(ResolutionFailure.NONE))
     assert finding.message == f"{HOST} could not be resolved to an address"
     assert finding.remediation == REGISTERED.remediation
 
 
 def test_every_reason_in_the_registry_is_one_that_can_come() -> None:
-    assert set(REGISTERED.causes) == {one.name for one in REASONS}
+    assert set(REGISTERED.causes) == {reason.name for reason in REASONS}
 
 
 def test_a_family_that_did_not_resolve_is_unknown() -> None:
@@ -47,7 +49,7 @@ def test_a_family_that_did_not_resolve_is_unknown() -> None:
     assert "SERVFAIL" in finding.message
 
 
-def test_addresses_of_an_earlier_answer_change_no_verdict_and_are_not_passed_over() -> None:
+def test_addresses_of_an_earlier_answer_keep_the_verdict_and_are_reported() -> None:
     facts = make_facts(resolution_failure=ResolutionFailure.TIMEOUT, resolution_is_stale=True)
     verdict = judge(facts)
     assert verdict.decision is Decision.ALLOW

@@ -1,4 +1,6 @@
-"""A waiver suspends exactly the denial that it covers, exactly until it ends, and never what must not be waived."""
+"""A waiver suspends exactly the denial that it covers, exactly until it ends, and never what must
+not be waived.
+"""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -87,7 +89,7 @@ def test_a_waived_denial_permits_and_says_until_when() -> None:
     )
     assert found.message.endswith("waived until 2026-03-05 12:00:00 UTC")
     assert ("waiver", "change window (owner: onboarding@example.com)") in {
-        (one.key, one.observed) for one in found.evidence
+        (item.key, item.observed) for item in found.evidence
     }
 
 
@@ -109,7 +111,9 @@ def test_a_verdict_changes_at_the_end_of_a_waiver() -> None:
 def test_each_version_needs_to_be_covered() -> None:
     verdict = judge(old("TLS_1_0", "TLS_1_1"), waiver("TLS_VERSION_BELOW_MINIMUM", "TLS 1.1"))
     effects = {
-        one.about: one.effect for one in verdict.findings if one.code == "TLS_VERSION_BELOW_MINIMUM"
+        finding.about: finding.effect
+        for finding in verdict.findings
+        if finding.code == "TLS_VERSION_BELOW_MINIMUM"
     }
     assert effects == {("TLS 1.0",): Effect.DENY, ("TLS 1.1",): Effect.WAIVED}
     assert verdict.decision is Decision.DENY
@@ -123,9 +127,9 @@ def test_that_no_permitted_version_is_offered_cannot_be_waived() -> None:
     verdict = judge(
         facts, waiver("TLS_VERSION_BELOW_MINIMUM", *(version.label for version in TlsVersion))
     )
-    assert [one.effect for one in verdict.findings if one.about == ("no permitted version",)] == [
-        Effect.DENY
-    ]
+    assert [
+        finding.effect for finding in verdict.findings if finding.about == ("no permitted version",)
+    ] == [Effect.DENY]
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,7 @@ def test_deny_beats_indeterminate_beats_allow(first: Decision, second: Decision)
     assert worse_of(verdict(evaluated=first), verdict(evaluated=second)).evaluated_decision is worse
 
 
-def test_a_finding_of_both_stands_once_with_the_worse_effect_and_different_words_stand_twice() -> (
-    None
-):
+def test_equal_findings_merge_to_the_worse_effect_and_different_messages_are_kept() -> None:
     denying, other = replace(FINDING, effect=Effect.DENY), replace(FINDING, message="other")
     for first, second in ((FINDING, denying), (denying, FINDING)):
         assert worse_of(

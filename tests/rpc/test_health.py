@@ -59,7 +59,7 @@ async def test_an_unknown_service_is_not_found_with_error_info() -> None:
     assert (seen.code, seen.info.reason) == (grpc.StatusCode.NOT_FOUND, "HEALTH_SERVICE_UNKNOWN")
 
 
-async def test_a_watcher_hears_of_each_change_and_counts_as_no_call_in_flight() -> None:
+async def test_a_watcher_sees_each_change_and_is_not_a_call_in_flight() -> None:
     health = Health("a.Service")
     counters = FakeCounters()
     interceptor = CallInterceptor(counters)

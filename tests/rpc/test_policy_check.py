@@ -178,7 +178,7 @@ def check(host: str = "partner.test", **overrides: Any) -> pb.CheckEndpointReque
     return pb.CheckEndpointRequest(host=host, **overrides)
 
 
-async def test_an_answer_is_what_the_use_case_judged(start: Start) -> None:
+async def test_a_response_is_what_the_use_case_judged(start: Start) -> None:
     running = await start()
     response = await running.stub.CheckEndpoint(check(port=8443, policy="otpc-2024-12-strict"))
     assert len(response.result_info.check_id) == 32
@@ -192,7 +192,7 @@ async def test_an_answer_is_what_the_use_case_judged(start: Start) -> None:
 
 
 @pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
-async def test_a_kept_answer_equals_a_fresh_one_but_for_its_id(
+async def test_a_cached_response_equals_a_fresh_one_except_for_its_id(
     start: Start, view: pb.View.ValueType
 ) -> None:
     running = await start()
@@ -217,7 +217,7 @@ async def test_a_kept_answer_equals_a_fresh_one_but_for_its_id(
     ],
     ids=["later", "of other facts", "of one caller alone"],
 )
-async def test_another_judgement_is_another_answer(start: Start, changed: dict[str, Any]) -> None:
+async def test_another_judgement_is_another_response(start: Start, changed: dict[str, Any]) -> None:
     running = await start()
     await running.stub.CheckEndpoint(check())
     (asked,) = running.checks.kept
@@ -334,7 +334,7 @@ async def test_malformed_bytes_are_invalid_and_counted(start: Start, method: str
     assert running.counters.handled == [(POLICY_CHECK_SERVICE, method, "INVALID_ARGUMENT")]
 
 
-async def test_a_bad_request_names_all_its_fields(start: Start) -> None:
+async def test_a_bad_request_lists_all_its_fields(start: Start) -> None:
     running = await start()
     seen = await failure(
         running.stub.CheckEndpoint(

@@ -1,1 +1,1 @@
-"""The demo: partners of every kind on loopback, and the service that judges them. Nothing here serves production."""
+"""The demo: partners of every kind on loopback, and a service that judges them."""

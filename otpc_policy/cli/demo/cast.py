@@ -23,8 +23,8 @@ _LIMIT_CONNECTIONS = 8
 _LIMIT_WINDOW_S = 60.0
 
 
-class Vouching(Enum):
-    """What the operator's configuration says of a partner's certificate."""
+class TrustedBy(Enum):
+    """How the operator configured trust in the certificate of a partner."""
 
     ANCHOR = "ANCHOR"
     PIN = "PIN"
@@ -33,11 +33,11 @@ class Vouching(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One partner before it runs. decision: the name of the answer it must get; code: must be among the reasons for it."""
+    """A partner before it runs. decision: the one it must get. code: must be among the reasons."""
 
     name: str
     story: str
-    vouching: Vouching
+    trusted_by: TrustedBy
     decision: str
     code: str
 
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """One partner that runs. pin: SHA-256 of its certificate where the operator pinned it, else empty."""
+    """A partner that runs. pin: SHA-256 of its certificate if it is pinned, else empty."""
 
     part: Part
     address: str
@@ -61,56 +61,56 @@ PARTS = (
     Part(
         name="compliant",
         story="TLS 1.2 with the six suites, TLS 1.3, RSA and ECDSA",
-        vouching=Vouching.ANCHOR,
+        trusted_by=TrustedBy.ANCHOR,
         decision="ALLOW",
         code="CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR",
     ),
     Part(
         name="weak",
         story="TLS 1.0 and 1.1 still on, AES-256 suites only",
-        vouching=Vouching.ANCHOR,
+        trusted_by=TrustedBy.ANCHOR,
         decision="DENY",
         code="CIPHER_SUITE_NONE_REQUIRED",
     ),
     Part(
         name="self-signed-trusted",
         story="self-signed, and pinned by the operator",
-        vouching=Vouching.PIN,
+        trusted_by=TrustedBy.PIN,
         decision="ALLOW",
         code="CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR",
     ),
     Part(
         name="self-signed-untrusted",
-        story="self-signed, and nobody vouches for it",
-        vouching=Vouching.NOTHING,
+        story="self-signed, and not configured as trusted",
+        trusted_by=TrustedBy.NOTHING,
         decision="DENY",
         code="CERTIFICATE_UNTRUSTED",
     ),
     Part(
         name="expired",
         story="its certificate ended a week ago",
-        vouching=Vouching.ANCHOR,
+        trusted_by=TrustedBy.ANCHOR,
         decision="DENY",
         code="CERTIFICATE_EXPIRED",
     ),
     Part(
         name="wrong-name",
         story="a good certificate for another host",
-        vouching=Vouching.ANCHOR,
+        trusted_by=TrustedBy.ANCHOR,
         decision="DENY",
         code="CERTIFICATE_NAME_MISMATCH",
     ),
     Part(
         name="plain-http",
         story="HTTP without TLS",
-        vouching=Vouching.NOTHING,
+        trusted_by=TrustedBy.NOTHING,
         decision="DENY",
         code="TLS_NOT_SERVED",
     ),
     Part(
         name="rate-limited",
         story=f"resets everything after {_LIMIT_CONNECTIONS} connections",
-        vouching=Vouching.ANCHOR,
+        trusted_by=TrustedBy.ANCHOR,
         decision="INDETERMINATE",
         code="MEASUREMENT_INCOMPLETE",
     ),
@@ -121,7 +121,7 @@ PARTS = (
 def running_cast(
     authority: DemoAuthority, directory: Path, now: datetime
 ) -> Iterator[tuple[Partner, ...]]:
-    """Run every partner on an address of its own, 127.0.0.11 and up. directory: private; takes their keys."""
+    """Run every partner on its own address, from 127.0.0.11 on. directory: private, for keys."""
     with ExitStack() as stack:
         partners = []
         for index, part in enumerate(PARTS):
@@ -135,7 +135,7 @@ def running_cast(
             server = stack.enter_context(
                 PartnerServer(address, context=_context(part, credentials, directory), limit=limit)
             )
-            pin = credentials[0].sha256 if part.vouching is Vouching.PIN else ""
+            pin = credentials[0].sha256 if part.trusted_by is TrustedBy.PIN else ""
             partners.append(Partner(part=part, address=address, port=server.port, pin=pin))
         yield tuple(partners)
 

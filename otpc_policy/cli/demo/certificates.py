@@ -1,4 +1,4 @@
-"""Certificates for the demo's partners: one authority, leaves good and bad. Time is an argument; nothing is kept on disk here."""
+"""Certificates for the demo's partners: one authority, leaves good and bad. Does no IO."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _LIFETIME = timedelta(days=90)
-# Older than any leaf: a leaf that ended before its authority began would be untrusted, and not only expired.
+# Older than any leaf: one that ended before its authority began would be untrusted, not expired.
 _AUTHORITY_AGE = timedelta(days=365)
 
 
@@ -84,7 +84,7 @@ class DemoAuthority:
 
 
 def self_signed(host: str, now: datetime) -> Credentials:
-    """Return a leaf for the host that nothing but itself vouches for."""
+    """Return a self-signed leaf for the host."""
     key = ec.generate_private_key(ec.SECP256R1())
     return Credentials(
         _leaf_builder(host, _name(host), key, now - timedelta(days=1), now + _LIFETIME).sign(
@@ -131,7 +131,7 @@ def _builder(
 def _leaf_builder(
     host: str, issuer: x509.Name, key: PrivateKey, not_before: datetime, not_after: datetime
 ) -> x509.CertificateBuilder:
-    # cryptography's verifier refuses a critical SAN beside a subject, so the SAN is not critical.
+    # cryptography's verifier refuses a critical SAN if there is a subject.
     return (
         _builder(_name(host), issuer, key, not_before, not_after)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

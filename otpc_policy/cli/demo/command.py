@@ -1,4 +1,4 @@
-"""otpc-policy demo: partners of every kind, the service, and its verdicts about them, all in this process."""
+"""otpc-policy demo: partners of every kind, the service, and its verdicts, all in this process."""
 
 import asyncio
 from typing import Annotated
@@ -18,7 +18,8 @@ def demo(
 ) -> None:
     """Start local partners and the service, check them through gRPC, print the verdicts.
 
-    Needs no network and no other server: everything listens on 127.0.0.0/8. Exit status: 0 if every partner got the verdict it should, else 1.
+    Needs no network and no other server: everything listens on 127.0.0.0/8. Exit status: 0 if every
+    partner got its expected verdict, else 1.
     """
     from otpc_policy.cli.demo.run import play  # noqa: PLC0415  # slow; --help needs none of it
 

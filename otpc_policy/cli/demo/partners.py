@@ -1,6 +1,7 @@
-"""Partners' servers for the demo: TLS (or plain HTTP) on loopback, one thread a connection, one fixed answer.
+"""Partners' servers for the demo: TLS or plain HTTP on loopback, with a fixed response.
 
-Blocking sockets on purpose: asyncio closes a failed handshake without sending its alert, and the alert is the proof of a refusal.
+A thread for each connection, with blocking sockets: asyncio closes a failed handshake without
+sending its alert, and the alert is the proof of a refusal.
 """
 
 import socket
@@ -27,8 +28,8 @@ LEGACY_CIPHERS = "ECDHE+AES256:!AESCCM:@SECLEVEL=0"
 
 _BODY = b"accepted\n"
 _RESPONSE = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-    % (len(_BODY), _BODY)
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(_BODY), _BODY)
 )
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _HEAD_BYTES = 16 * 1024
@@ -36,7 +37,7 @@ _IDLE_S = 5.0
 
 
 class ConnectionLimit:
-    """Admits so many connections in any window of time; a scanner runs into it, a payment client hardly does."""
+    """Admits so many connections in a window of time: scanners run into it, clients hardly do."""
 
     def __init__(self, count: int, window_s: float, monotonic: Callable[[], float]) -> None:
         self._count = count
@@ -46,7 +47,7 @@ class ConnectionLimit:
         self._lock = threading.Lock()
 
     def admits(self) -> bool:
-        """Count one connection; tell whether it may go on."""
+        """Count a connection; return whether it may go on."""
         with self._lock:
             now = self._monotonic()
             while self._admitted and self._admitted[0] <= now - self._window_s:
@@ -58,7 +59,10 @@ class ConnectionLimit:
 
 
 def compliant_context(credentials: Sequence[Credentials], directory: Path) -> ssl.SSLContext:
-    """Return the server side of TLS 1.2 with the six suites, and TLS 1.3. credentials: one for each key type."""
+    """Return a server context with TLS 1.2 and the six suites, and TLS 1.3.
+
+    credentials: one for each key type.
+    """
     context = _context(credentials, directory)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(OTPC_CIPHERS)
@@ -79,15 +83,13 @@ def legacy_context(credentials: Sequence[Credentials], directory: Path) -> ssl.S
 
 def _context(credentials: Sequence[Credentials], directory: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for index, one in enumerate(credentials):
+    for index, credential in enumerate(credentials):
         # The ssl module reads certificates and keys from files only.
-        certificate, key = (
-            directory / f"{one.sha256}-{index}.pem",
-            directory / f"{one.sha256}-{index}.key",
-        )
-        certificate.write_bytes(one.certificate_pem)
+        certificate = directory / f"{credential.sha256}-{index}.pem"
+        key = directory / f"{credential.sha256}-{index}.key"
+        certificate.write_bytes(credential.certificate_pem)
         key.touch(mode=0o600)
-        key.write_bytes(one.key_pem)
+        key.write_bytes(credential.key_pem)
         context.load_cert_chain(certificate, key)
     return context
 
@@ -110,7 +112,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 with self.server.context.wrap_socket(self.request, server_side=True) as connection:
                     self._answer(connection)
         except OSError:
-            # A caller that leaves, or a handshake that cannot be agreed on: the alert has been sent, there is nothing to add.
+            # The caller left, or the handshake failed, and then the alert has been sent.
             return
 
     @staticmethod
@@ -128,7 +130,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 class PartnerServer(socketserver.ThreadingTCPServer):
-    """One partner, serving from start to close on a port of its own. context: None for plain HTTP."""
+    """A partner that serves from start to close on its own port. context: None for plain HTTP."""
 
     allow_reuse_address = True
     daemon_threads = True

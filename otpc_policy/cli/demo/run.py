@@ -1,4 +1,4 @@
-"""Running the demo: configure a service for the cast, start it, ask it over gRPC, show what it says."""
+"""Running the demo: configure a service for the cast, start it, ask it over gRPC, show verdicts."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from rich.text import Text
 from otpc_policy.app.serving import serve
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.sources import ENVIRONMENT_PREFIX
-from otpc_policy.cli.demo.cast import Partner, Vouching, running_cast
+from otpc_policy.cli.demo.cast import Partner, TrustedBy, running_cast
 from otpc_policy.cli.demo.certificates import DemoAuthority
 from otpc_policy.cli.output import complain, console
 from otpc_policy.cli.remote import Remote
@@ -33,7 +33,7 @@ _START_S = 60.0
 
 
 async def play(*, keep_running: bool) -> bool:
-    """Run the demo on stdout; tell whether every partner got the verdict that it should."""
+    """Run the demo on stdout; return whether every partner got its expected verdict."""
     _forget_settings_of_the_environment()
     now = datetime.now(UTC)
     screen = console()
@@ -48,7 +48,8 @@ async def play(*, keep_running: bool) -> bool:
             ) as (address, service):
                 screen.print(
                     Text(
-                        f"The service listens on {address}, {len(partners)} partners on {_LOOPBACK_RANGE}. Checking them through gRPC.\n"
+                        f"The service listens on {address}, {len(partners)} partners on"
+                        f" {_LOOPBACK_RANGE}. Checking them through gRPC.\n"
                     )
                 )
                 responses = await _ask(address, partners)
@@ -68,13 +69,16 @@ async def play(*, keep_running: bool) -> bool:
 
 
 def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
-    """Return the settings of a service that knows the cast: names without DNS, the range opened, anchors and pins for their hosts."""
+    """Return the settings of a service for the cast.
+
+    Names without DNS, the range opened, anchors and pins for their hosts.
+    """
     trust: list[Mapping[str, object]] = [
         {
             "hosts": [
                 partner.part.host
                 for partner in partners
-                if partner.part.vouching is Vouching.ANCHOR
+                if partner.part.trusted_by is TrustedBy.ANCHOR
             ],
             "anchor_file": anchor_file,
             "note": "demo authority",
@@ -102,7 +106,7 @@ def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
 def verdicts_table(
     partners: Sequence[Partner], responses: Sequence[pb.CheckEndpointResponse]
 ) -> Table:
-    """Return one row for each partner: what it is, the decision, the codes behind it."""
+    """Return a row for each partner: its story, the decision, the codes that caused it."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="dim")
     table.add_column("PARTNER", overflow="fold")
     table.add_column("DECISION", no_wrap=True)
@@ -119,14 +123,18 @@ def surprise(partner: Partner, response: pb.CheckEndpointResponse) -> str:
     codes = reasons(response)
     if decision == partner.part.decision and partner.part.code in codes:
         return ""
-    return f"{partner.part.name}: expected {partner.part.decision} with {partner.part.code}, got {decision} with {', '.join(codes) or 'no finding'}"
+    part, found = partner.part, ", ".join(codes) or "no finding"
+    return f"{part.name}: expected {part.decision} with {part.code}, got {decision} with {found}"
 
 
 @asynccontextmanager
 async def _running_service(
     settings: Settings, log_file: Path
 ) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
-    """Run the whole service, gRPC server included; yield its address and its task. log_file: takes its logs, which would drown the table."""
+    """Run the whole service, gRPC server included; yield its address and its task.
+
+    log_file: for its logs, which would bury the table.
+    """
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     with log_file.open("w", encoding="utf-8") as log:
@@ -176,6 +184,6 @@ def _explain_how_to_ask(screen: Console, address: str, partners: Sequence[Partne
 
 
 def _forget_settings_of_the_environment() -> None:
-    """Make the demo independent of how this machine's own service is configured; Settings reads the environment and nothing else does."""
+    """Hide the configuration of this machine's own service: Settings reads the environment."""
     for variable in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
         del os.environ[variable]

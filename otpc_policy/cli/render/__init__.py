@@ -1,1 +1,1 @@
-"""Messages of the contract as text for a terminal. Pure: a message goes in, something rich can print comes out."""
+"""Messages of the contract as text for a terminal. Pure: from a message to a renderable of rich."""

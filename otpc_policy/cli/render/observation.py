@@ -1,4 +1,4 @@
-"""What was measured: versions, cipher suites, certificates, client authentication and HTTP, address by address."""
+"""Measured facts, by address: versions, suites, certificates, client authentication, HTTP."""
 
 from collections.abc import Iterable, Iterator
 
@@ -37,7 +37,7 @@ def observation_view(
 
 
 def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
-    """Yield every connection of every address: when, what was offered, what came back, what it proves."""
+    """Yield every connection of every address: its time, offer, answer, and what that proves."""
     for address in observation.addresses:
         yield Padding(
             Text.assemble("Connections to ", (one_line(address.address), "bold")), (1, 0, 0, 0)
@@ -48,7 +48,7 @@ def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
         table.add_column(overflow="fold")
         for step in address.trace:
             began_ms, took_ms = (
-                round(one.ToMilliseconds()) for one in (step.start_offset, step.duration)
+                round(span.ToMilliseconds()) for span in (step.start_offset, step.duration)
             )
             table.add_row(f"{began_ms} ms", "for", Text(one_line(step.purpose), style="bold"))
             table.add_row("", "offered", Text(one_line(step.offered)))
@@ -60,33 +60,40 @@ def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
 def certificates_table(
     certificates: Iterable[pb.CertificateObservation], judged_at: Timestamp
 ) -> Table:
-    """Return the certificates as they were served, leaf first: subject, names, end of validity, key, pin."""
+    """Return the certificates as they were served, leaf first."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for index, one in enumerate(certificates):
+    for index, certificate in enumerate(certificates):
         position = str(index)
-        if not one.HasField("not_after_time"):
+        if not certificate.HasField("not_after_time"):
             table.add_row(
-                position, Text("sha256", style="dim"), Text(f"{one.sha256} (cannot be decoded)")
+                position,
+                Text("sha256", style="dim"),
+                Text(f"{certificate.sha256} (cannot be decoded)"),
             )
             continue
         table.add_row(
             position,
             Text("subject", style="dim"),
-            Text(one_line(one.subject) or "(empty)", style="bold"),
+            Text(one_line(certificate.subject) or "(empty)", style="bold"),
         )
-        if one.subject_alt_names:
-            table.add_row("", Text("names", style="dim"), Text(comma_list(one.subject_alt_names)))
-        table.add_row("", Text("issuer", style="dim"), Text(one_line(one.issuer)))
-        table.add_row("", Text("valid", style="dim"), _validity(one, judged_at))
+        if certificate.subject_alt_names:
+            table.add_row(
+                "", Text("names", style="dim"), Text(comma_list(certificate.subject_alt_names))
+            )
+        table.add_row("", Text("issuer", style="dim"), Text(one_line(certificate.issuer)))
+        table.add_row("", Text("valid", style="dim"), _validity(certificate, judged_at))
         table.add_row(
             "",
             Text("key", style="dim"),
-            Text(f"{one_line(one.public_key)}, signed with {one_line(one.signature_algorithm)}"),
+            Text(
+                f"{one_line(certificate.public_key)},"
+                f" signed with {one_line(certificate.signature_algorithm)}"
+            ),
         )
-        table.add_row("", Text("sha256", style="dim"), Text(one.sha256))
+        table.add_row("", Text("sha256", style="dim"), Text(certificate.sha256))
     return table
 
 
@@ -99,7 +106,7 @@ def _address_table(address: pb.AddressObservation) -> Table:
     if address.protocols:
         table.add_row("versions", _versions(address.protocols))
     for protocol in reversed(address.protocols):
-        suites = [one for one in address.cipher_suites if one.version == protocol.version]
+        suites = [suite for suite in address.cipher_suites if suite.version == protocol.version]
         if suites and protocol.support == pb.SUPPORT_YES:
             table.add_row(version_word(protocol.version), _suites(suites))
     table.add_row("client auth", enum_word(pb.ClientAuth, address.client_auth, "CLIENT_AUTH_"))
@@ -118,16 +125,16 @@ def _address_table(address: pb.AddressObservation) -> Table:
 
 
 def _add_deep(table: Table, deep: pb.DeepObservation) -> None:
-    """Add what only a DEEP measurement shows: dangers first, then properties, then where the two measurements disagree."""
+    """Add what DEEP measures: vulnerabilities, properties, contradictions."""
     for word, support, style in (
         ("present", pb.SUPPORT_YES, "bold red"),
         ("unknown", pb.SUPPORT_UNKNOWN, "bold yellow"),
         ("absent", pb.SUPPORT_NO, "dim"),
     ):
         names = [
-            one_line(one.name).lower().replace("_", " ")
-            for one in deep.vulnerabilities
-            if one.present == support
+            one_line(vulnerability.name).lower().replace("_", " ")
+            for vulnerability in deep.vulnerabilities
+            if vulnerability.present == support
         ]
         if names:
             table.add_row(word, Text(", ".join(names), style=style))
@@ -139,7 +146,7 @@ def _add_deep(table: Table, deep: pb.DeepObservation) -> None:
         ("client reneg.", deep.client_renegotiation),
     ):
         table.add_row(name, support_word(support))
-    curves = [one.name for one in deep.curves if one.support == pb.SUPPORT_YES]
+    curves = [curve.name for curve in deep.curves if curve.support == pb.SUPPORT_YES]
     if curves:
         table.add_row("curves", Text(comma_list(curves)))
     for contradiction in deep.contradictions:
@@ -157,22 +164,26 @@ def _counted(count: int, what: str) -> str:
 
 
 def _versions(protocols: Iterable[pb.ProtocolObservation]) -> Text:
-    newest_first = sorted(protocols, key=lambda one: -one.version)
+    newest_first = sorted(protocols, key=lambda protocol: -protocol.version)
     lines = []
     for support, word in (
         (pb.SUPPORT_YES, "offered"),
         (pb.SUPPORT_NO, "refused"),
         (pb.SUPPORT_UNKNOWN, "unknown"),
     ):
-        versions = [version_word(one.version) for one in newest_first if one.support == support]
+        versions = [
+            version_word(protocol.version)
+            for protocol in newest_first
+            if protocol.support == support
+        ]
         if versions:
             lines.append(_supported(f"{word}: {', '.join(versions)}", support))
     return Text("\n").join(lines)
 
 
 def _suites(suites: list[pb.CipherSuiteObservation]) -> Text:
-    offered = [_suite_name(one) for one in suites if one.support == pb.SUPPORT_YES]
-    unknown = sum(one.support not in (pb.SUPPORT_YES, pb.SUPPORT_NO) for one in suites)
+    offered = [_suite_name(suite) for suite in suites if suite.support == pb.SUPPORT_YES]
+    unknown = sum(suite.support not in (pb.SUPPORT_YES, pb.SUPPORT_NO) for suite in suites)
     lines = (
         Text("\n").join(Text(name) for name in offered)
         if offered
@@ -193,22 +204,21 @@ def _deployments(
 ) -> Iterator[tuple[str, tuple[pb.CertificateObservation, ...]]]:
     """Yield each distinct chain once, with the versions and key types that it was served for."""
     served: dict[tuple[str, ...], tuple[list[str], tuple[pb.CertificateObservation, ...]]] = {}
-    for one in deployments:
-        if one.certificates:
-            names, _ = served.setdefault(
-                tuple(each.sha256 for each in one.certificates), ([], tuple(one.certificates))
-            )
-            names.append(
-                f"{pb.KeyType.Name(one.key_type).removeprefix('KEY_TYPE_')} over {version_word(one.version)}"
-            )
+    for deployment in deployments:
+        certificates = tuple(deployment.certificates)
+        if certificates:
+            key = tuple(certificate.sha256 for certificate in certificates)
+            names, _ = served.setdefault(key, ([], certificates))
+            key_type = pb.KeyType.Name(deployment.key_type).removeprefix("KEY_TYPE_")
+            names.append(f"{key_type} over {version_word(deployment.version)}")
     for names, certificates in served.values():
         yield ", ".join(names), certificates
 
 
 def _validity(certificate: pb.CertificateObservation, judged_at: Timestamp) -> Text:
     now, not_before, not_after = (
-        to_datetime(one)
-        for one in (judged_at, certificate.not_before_time, certificate.not_after_time)
+        to_datetime(instant)
+        for instant in (judged_at, certificate.not_before_time, certificate.not_after_time)
     )
     text = Text(
         f"{day_words(certificate.not_before_time)} to {day_words(certificate.not_after_time)} "

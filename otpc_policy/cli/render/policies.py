@@ -1,4 +1,4 @@
-"""Policies: the list, and one policy with its rules and what each code does."""
+"""Policies: the list, and a policy with its rules and the effect of each code."""
 
 from collections.abc import Iterable
 
@@ -26,7 +26,7 @@ def policies_view(policies: Iterable[pb.Policy]) -> Table:
 
 
 def policy_view(policy: pb.Policy) -> RenderableType:
-    """Return one policy whole."""
+    """Return a policy in full."""
     head = Table.grid(padding=(0, 2, 0, 0))
     head.add_column(no_wrap=True, style="dim")
     head.add_column(overflow="fold")
@@ -49,7 +49,7 @@ def _mode(policy: pb.Policy) -> str:
 
 
 def _lifetimes(lifetimes: pb.ResultLifetimes) -> str:
-    """Say how long results answer; what the policy leaves open, the settings of the service say."""
+    """Return how long results stay valid; what the policy leaves open is a setting."""
     every = {"ALLOW": lifetimes.allow, "DENY": lifetimes.deny, "INDETERMINATE": lifetimes.unknown}
     # A lifetime that is set is above zero.
     given = [

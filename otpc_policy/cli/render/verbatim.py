@@ -1,4 +1,4 @@
-"""Lines for people to copy: a configuration line that was broken at the edge of the terminal would be pasted broken."""
+"""Lines to copy, never wrapped: a configuration line wrapped by the terminal would paste broken."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from rich.style import Style
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Text that is printed as it is, however wide. Only whole where nothing lays it out: in a Group, not in a table or a padding."""
+    """Text that is printed verbatim, however wide.
+
+    For a Group only: tables and paddings lay out what they contain, and would wrap it.
+    """
 
     text: str
     indent: int = 0
@@ -32,7 +35,10 @@ class RemedySection:
 
 
 def remedy_sections(remedy: str) -> list[RemedySection]:
-    """Return the parts of a remedy in order, at least one: what to change in words, then one for each server. Lines to copy are indented."""
+    """Return the parts of a remedy, at least one: the prose first, then a section for each server.
+
+    Lines to copy are indented.
+    """
     sections: list[RemedySection] = []
     for line in remedy.strip("\n").splitlines() or [""]:
         if line.startswith(" ") and sections:

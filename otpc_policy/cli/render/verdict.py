@@ -1,4 +1,4 @@
-"""Verdicts: the head with the decision, the findings with their remedies, what was measured below them."""
+"""Verdicts: the decision, then the findings with their remedies, then what was measured."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ from otpc_policy.cli.render.words import (
 )
 from otpc_policy.v1 import policy_pb2 as pb
 
-# Enough to tell revisions apart by eye; the JSON has all 64 digits.
+# Enough to distinguish revisions by eye; the JSON has all 64 digits.
 _REVISION_DIGITS = 12
 # INDETERMINATE is the widest effect.
 _INDENT = 15
@@ -68,7 +68,7 @@ def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
         return Text("No findings: every rule is satisfied.", style="green")
     parts: list[RenderableType] = []
     remedied = set()
-    for finding, rule_ids in _told_once(findings):
+    for finding, rule_ids in _without_repetition(findings):
         parts.extend([*([Text()] if parts else []), *_finding_parts(finding, rule_ids)])
         if finding.remediation and finding.remediation not in remedied:
             parts.extend(_remedy_parts(finding))
@@ -77,7 +77,7 @@ def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
 
 
 def reasons(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse) -> tuple[str, ...]:
-    """Return the codes behind a decision that does not permit traffic, or all codes behind one that does; each once, in order."""
+    """Return the codes that caused DENY or INDETERMINATE, or all codes under ALLOW; each once."""
     decisive = {
         pb.DECISION_DENY: pb.EFFECT_DENY,
         pb.DECISION_INDETERMINATE: pb.EFFECT_INDETERMINATE,
@@ -111,12 +111,12 @@ def _head(
     )
     if response.HasField("partner"):
         partner = response.partner
-        beside = (
+        partner_policy = (
             f"; its policy {partner.policy.name} judges too, and the worse verdict wins"
             if partner.HasField("policy")
             else ""
         )
-        _facts_row(head, "partner", f"{partner.id}{beside}")
+        _facts_row(head, "partner", f"{partner.id}{partner_policy}")
     return head
 
 
@@ -135,16 +135,19 @@ def _facts_row(head: Table, name: str, text: str) -> None:
     head.add_row(Text(name, style="dim"), Text(one_line(text)))
 
 
-def _told_once(findings: Sequence[pb.Finding]) -> Iterator[tuple[pb.Finding, list[str]]]:
-    """Yield findings that say the same as one, with the rules that do: one unseen certificate leaves six rules undecided."""
+def _without_repetition(findings: Sequence[pb.Finding]) -> Iterator[tuple[pb.Finding, list[str]]]:
+    """Merge findings that differ in the rule alone, and yield each with its rules.
+
+    A single certificate that could not be obtained leaves six rules undecided.
+    """
     rule_ids: dict[tuple[object, ...], list[str]] = {}
     first: dict[tuple[object, ...], pb.Finding] = {}
     for finding in findings:
         key = (finding.code, finding.effect, finding.severity, finding.address, finding.message)
         first.setdefault(key, finding)
         rule_ids.setdefault(key, []).append(finding.rule_id)
-    for said, finding in first.items():
-        yield finding, [one for one in rule_ids[said] if one]
+    for same, finding in first.items():
+        yield finding, [rule_id for rule_id in rule_ids[same] if rule_id]
 
 
 def _finding_parts(finding: pb.Finding, rule_ids: Sequence[str]) -> Iterator[RenderableType]:
@@ -169,7 +172,7 @@ def _finding_parts(finding: pb.Finding, rule_ids: Sequence[str]) -> Iterator[Ren
 
 
 def _remedy_parts(finding: pb.Finding) -> Iterator[RenderableType]:
-    """Yield what to change, and for a denying finding the lines to write, for the servers that most partners run."""
+    """Yield what to change and, for a denying finding, lines for the most common servers."""
     prose, *servers = remedy_sections(printable(finding.remediation))
     yield _indented(Text(f"Remedy: {prose.title}", style="green"))
     shown = servers[:_SERVERS_SHOWN] if finding.effect == pb.EFFECT_DENY else []

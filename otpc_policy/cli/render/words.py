@@ -32,22 +32,24 @@ _SOURCES = {
 
 
 def printable(text: str) -> str:
-    """Return foreign text without anything that a terminal would obey; line breaks stay.
+    """Return foreign text without control characters; line breaks stay.
 
-    Names in certificates belong to the partner: an escape sequence or a bidirectional override in one could repaint the verdict.
+    Names in certificates are chosen by the partner: an escape sequence or a bidirectional override
+    in one could repaint the verdict.
     """
     return "".join(
-        one if one.isprintable() or one == "\n" else f"\\u{ord(one):04x}" for one in text
+        character if character.isprintable() or character == "\n" else f"\\u{ord(character):04x}"
+        for character in text
     )
 
 
 def one_line(text: str) -> str:
-    """Return foreign text that cannot leave its line."""
+    """Return foreign text as a single line."""
     return printable(text).replace("\n", "\\n")
 
 
 def decision_word(decision: pb.Decision.ValueType) -> str:
-    """Return ALLOW, DENY or INDETERMINATE; what this program does not know reads as INDETERMINATE, as the contract demands."""
+    """Return ALLOW, DENY or INDETERMINATE, which the contract requires for unknown values."""
     if decision in (pb.DECISION_ALLOW, pb.DECISION_DENY):
         return pb.Decision.Name(decision).removeprefix("DECISION_")
     return "INDETERMINATE"
@@ -131,7 +133,7 @@ def length_words(length: Duration | timedelta) -> str:
 
 
 def comma_list(words: Iterable[str]) -> str:
-    """Return foreign words in a row."""
+    """Return foreign words, joined by commas."""
     return ", ".join(one_line(word) for word in words)
 
 
