@@ -16,7 +16,7 @@ from otpc_policy.engines.known_hosts import KnownHosts
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import Fleet, LookUpObserver
 from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
-from otpc_policy.ops.routes import has_route
+from otpc_policy.ops.routes import Routes
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.required_suites import required_suites
 
@@ -82,7 +82,7 @@ def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
         vetting,
         families=families.get(settings.address_families, "routed"),
         # What engines elsewhere have a route to is not known here: they try, and report it.
-        has_route=_assume_route if settings.engine_addresses else has_route,
+        has_route=_assume_route if settings.engine_addresses else Routes().has_route,
     )
     return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
 

@@ -11,7 +11,7 @@ from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.egress.dns import DnsClient
 from otpc_policy.engine.egress.hosts_file import HostsFile
 from otpc_policy.engine.egress.resolver import EgressResolver, LookUpObserver
-from otpc_policy.ops.routes import has_route
+from otpc_policy.ops.routes import Routes
 
 
 class RemainingTimeResolver:
@@ -50,7 +50,9 @@ def egress_resolver(
 ) -> EgressResolver:
     """Return the resolver that the configuration describes. Close it."""
     return EgressResolver(
-        AddressSelection(vetting, families=configuration.address_families, has_route=has_route),
+        AddressSelection(
+            vetting, families=configuration.address_families, has_route=Routes().has_route
+        ),
         DnsClient(
             servers=configuration.dns_servers,
             deadline_s=configuration.dns_timeout_s,
