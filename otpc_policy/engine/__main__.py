@@ -12,9 +12,9 @@ import os
 import sys
 from typing import Any, Final
 
+from otpc_policy.engine import isolation
 from otpc_policy.engine.configuration import configuration_from
 from otpc_policy.engine.program import Stopping, run_engine
-from otpc_policy.scan.parent_death import die_with_parent
 
 READY: Final = b"ready\n"
 
@@ -37,7 +37,7 @@ def _announce(ready_pipe: int) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    die_with_parent()
+    isolation.end_with_parent()
     ready_pipe = os.dup(1)
     # Nothing that a library prints may be taken for the announcement.
     os.dup2(2, 1)
