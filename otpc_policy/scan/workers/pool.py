@@ -12,8 +12,8 @@ from otpc_policy.scan.workers.template_process import TemplateProcess
 from otpc_policy.scan.workers.worker_lied import WorkerLied
 from otpc_policy.scan.workers.worker_process import WorkerLost, WorkerProcess
 
-# A template that cannot start is tried again after this long, so that a broken installation does
-# not spin.
+# After the second failure in a row, the next attempt waits for this long, so that a broken
+# installation does not spin.
 _RESTART_PAUSE_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class WorkerPool:
 
     async def _keep(self) -> None:
         """Fork what is missing whenever workers are taken or lost."""
+        has_failed = False
         while True:
             self._wanted.clear()
             missing = self._limits.workers + len(self._waiting) - len(self._spare)
@@ -113,9 +114,12 @@ class WorkerPool:
                 continue
             try:
                 self._hand_out((await self._fork(await self._living_template()))[0])
+                has_failed = False
             except (WorkerLost, WorkerLied, OSError) as failure:
-                _log.error("a scan worker did not start; trying again", exc_info=failure)
-                await asyncio.sleep(_RESTART_PAUSE_S)
+                _log.error("a scan worker did not start; trying again: %s", failure)
+                if has_failed:
+                    await asyncio.sleep(_RESTART_PAUSE_S)
+                has_failed = True
 
     async def _living_template(self) -> TemplateProcess:
         if self._template is None or not self._template.alive:

@@ -33,16 +33,24 @@ def _serve(control: socket.socket, level: Isolation, missing: tuple[str, ...]) -
             return
         # Before each fork, so that no two workers begin with the same random numbers.
         stir_randomness()
+        # Until it has a pidfd, a worker that ends is not reaped, so its process id stays its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if not pid:
             _become_worker(descriptors[0], own_pid, level, missing)
         os.close(descriptors[0])
-        # The worker waits for the scanner, which does not know it yet; so it is still there.
         process = os.pidfd_open(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         try:
             socket.send_fds(control, [str(pid).encode()], [process])
         finally:
             os.close(process)
+
+
+def _reap(*_: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _become_worker(
@@ -79,14 +87,14 @@ def main() -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    # The kernel reaps workers.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     control.send(READY)
     with suppress(OSError):  # the scanner is gone
         _serve(control, level, missing)
-    # It has killed its workers; waits for all of them, and then there is none to wait for.
+    # The scanner has killed its workers.
     with suppress(ChildProcessError):
-        os.wait()
+        while True:
+            os.wait()
 
 
 if __name__ == "__main__":

@@ -136,7 +136,13 @@ class TemplateProcess:
             return
         except OSError:
             content, descriptors = b"", []
-        if not content or not self._forks or len(descriptors) != 1:
+        if not content:
+            # It has ended; killing it now would take its exit status from asyncio's watcher.
+            self._lose()
+            return
+        if not self._forks or len(descriptors) != 1:
+            for descriptor in descriptors:
+                os.close(descriptor)
             self.kill()
             return
         forked = self._forks.popleft()
