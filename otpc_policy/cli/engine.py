@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from otpc_policy.app.settings import Settings
+    from otpc_policy.engine.configuration import EngineConfiguration
     from otpc_policy.engine.listening import EngineTls
 
 _UNIX = "unix:"
@@ -61,7 +62,7 @@ def engine(
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
     settings = read_settings(config=config, allow_networks=allow_network or [], **files)
-    asyncio.run(_run(settings, listen, _tls(settings, listen), _host_and_port(ops_listen)))
+    _run(settings, listen, _tls(settings, listen), _host_and_port(ops_listen))
 
 
 def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
@@ -90,15 +91,42 @@ def _host_and_port(ops_listen: str | None) -> tuple[str, int] | None:
         raise typer.BadParameter(str(error), param_hint="--ops-listen") from None
 
 
-async def _run(settings: "Settings", listen: str, tls: "EngineTls | None", ops_listen: tuple[str, int] | None) -> None:
+def _run(
+    settings: "Settings",
+    listen: str,
+    tls: "EngineTls | None",
+    ops_listen: tuple[str, int] | None,
+) -> None:
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
-    from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.engine.program import Stopping, run_engine, stopped_by_signals  # noqa: PLC0415
+    from otpc_policy.engine import confinement  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415
+    from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
+
+    configuration = configuration_from(engine_part(settings))
+    # Before the event loop opens its own descriptors.
+    confinement.start_clean()
+    missing = confinement.confine(configuration, listen, tls)
+    with logs_configured(configuration.log_format, configuration.log_level):
+        confinement.report(missing)
+    asyncio.run(_serve(configuration, listen, tls, ops_listen))
+
+
+async def _serve(
+    configuration: "EngineConfiguration",
+    listen: str,
+    tls: "EngineTls | None",
+    ops_listen: tuple[str, int] | None,
+) -> None:
+    from otpc_policy.engine.program import (  # noqa: PLC0415
+        Stopping,
+        run_engine,
+        stopped_by_signals,
+    )
 
     stopping = Stopping()
     with stopped_by_signals(stopping):
         await run_engine(
-            configuration_from(engine_part(settings)),
+            configuration,
             listen,
             stopping=stopping,
             # One line, flushed: whoever started this process waits for it.

@@ -12,9 +12,10 @@ import os
 import sys
 from typing import Any, Final
 
-from otpc_policy.engine.configuration import configuration_from
+from otpc_policy.engine import confinement, isolation
+from otpc_policy.engine.configuration import EngineConfiguration, configuration_from
 from otpc_policy.engine.program import Stopping, run_engine
-from otpc_policy.scan.parent_death import die_with_parent
+from otpc_policy.ops.logs import logs_configured
 
 READY: Final = b"ready\n"
 # Answers come before measurements: with 40 cold checks a second on two cores, this halves the
@@ -22,12 +23,12 @@ READY: Final = b"ready\n"
 _NICENESS: Final = 10
 
 
-async def _serve(order: dict[str, Any], ready_pipe: int) -> None:
+async def _serve(configuration: EngineConfiguration, listen: str, ready_pipe: int) -> None:
     stopping = Stopping()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.abandon)
     await run_engine(
-        configuration_from(order["settings"]),
-        order["listen"],
+        configuration,
+        listen,
         stopping=stopping,
         ready=lambda _address: _announce(ready_pipe),
     )
@@ -40,13 +41,18 @@ def _announce(ready_pipe: int) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    die_with_parent()
+    isolation.end_with_parent()
     os.nice(_NICENESS)
+    confinement.start_clean()
     ready_pipe = os.dup(1)
     # Nothing that a library prints may be taken for the announcement.
     os.dup2(2, 1)
     order: dict[str, Any] = json.loads(sys.stdin.readline())
-    asyncio.run(_serve(order, ready_pipe))
+    configuration, listen = configuration_from(order["settings"]), str(order["listen"])
+    missing = confinement.confine(configuration, listen)
+    with logs_configured(configuration.log_format, configuration.log_level):
+        confinement.report(missing)
+    asyncio.run(_serve(configuration, listen, ready_pipe))
     # The server still has its calls, and whoever made them is gone.
     os._exit(0)
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
-from otpc_policy.scan.handshake import HandshakeOffer
+from otpc_policy.scan.handshake import HandshakeOffer, Hello
 from otpc_policy.scan.handshakes import MOST_USUAL, Handshake, Handshakes, client_auth, missing_handshakes
 from otpc_policy.scan.http_question import HttpQuestion
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.openings import Openings
 from otpc_policy.scan.prober import Prober
-from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.trace import trace
 from otpc_policy.scan.translation import Measured
+from otpc_policy.scan.workers.pool import WorkerPool
+from otpc_policy.scan.workers.worker_lied import WorkerLied
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.client_profiles import ProfileHello
 from otpc_policy.tls.client_survey import ClientSurvey
@@ -34,7 +35,7 @@ class AddressScan:
     def __init__(
         self,
         *,
-        pool: SslyzePool,
+        pool: WorkerPool,
         limits: ScanLimits,
         slots: asyncio.Semaphore,
         endpoint: Endpoint,
@@ -49,15 +50,18 @@ class AddressScan:
         shape = HandshakeOffer(
             address=address,
             port=endpoint.port,
-            server_name=self._server_name,
-            version=None,
-            cipher_suites=(),
-            deadline_s=limits.connection_deadline_s,
-            byte_limit=limits.connection_bytes,
+            hello=Hello(
+                server_name=self._server_name,
+                version=None,
+                cipher_suites=(),
+                deadline_s=limits.connection_deadline_s,
+                byte_limit=limits.connection_bytes,
+            ),
         )
         self._openings = Openings(slots, limits.connections_per_address)
         self._prober = Prober(address=address, port=endpoint.port, openings=self._openings, limits=limits, begun_s=begun_s)
-        self._handshakes = Handshakes(pool=pool, openings=self._openings, shape=shape, begun_s=begun_s)
+        self._lease = pool.lease()
+        self._handshakes = Handshakes(lease=self._lease, openings=self._openings, shape=shape, begun_s=begun_s)
         self._http = HttpQuestion(address=address, endpoint=endpoint, openings=self._openings, deadline_s=limits.connection_deadline_s, begun_s=begun_s)
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Log] = []
@@ -95,7 +99,15 @@ class AddressScan:
         return trace(self.measured(), self._handshakes.done, self._http.answers)
 
     async def run(self) -> None:
-        """Measure. Cancel it to stop; what is known stays."""
+        """Measure. Cancel it to stop; what is known stays. Raises WorkerLied."""
+        try:
+            await self._run()
+        except* WorkerLied as lies:
+            raise lies.exceptions[0] from None
+        finally:
+            self._lease.end()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
             http = tasks.create_task(self._ask_http(usual))

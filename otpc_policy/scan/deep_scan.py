@@ -7,7 +7,7 @@ import asyncio
 import logging
 import math
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -19,13 +19,22 @@ from otpc_policy.core.facts import AddressFacts, DeepFacts, Depth, Support, TlsS
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.scan.deep_comparison import compare
 from otpc_policy.scan.deep_facts import DeepEvidence
-from otpc_policy.scan.deep_messages import DeepTask, Report, decode_report, encode_task
+from otpc_policy.scan.deep_messages import (
+    LONGEST_REPORT,
+    DeepTask,
+    Report,
+    decode_report,
+    encode_task,
+)
 from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.messages import LENGTH_BYTES, MAX_MESSAGE, frame
 from otpc_policy.scan.stages import Stage, StageListener, unheard
+from otpc_policy.scan.workers.messages import LENGTH_BYTES, frame
+from otpc_policy.scan.workers.worker_lied import WorkerLied
 
 _log = logging.getLogger(__name__)
 
+# -P: the current directory is not for imports.
+PROGRAM: tuple[str, ...] = ("-P", "-m", "otpc_policy.scan.deep_worker")
 _RETRY_AFTER = timedelta(seconds=10)
 # The process ends itself a little later than the parent ends it, should the parent be gone.
 _ORPHAN_MARGIN_S = 5.0
@@ -114,15 +123,19 @@ class DeepScanner:
         )
 
     async def _carry_out(self, task: DeepTask, reports: list[Report], deadline_s: float) -> bool:
-        """Run the process and collect its reports, whole ones only. Return whether it ended by itself, everything said."""
+        """Run the process and collect its reports, whole ones only.
+
+        Return whether it ended by itself, everything reported. Raises WorkerLied.
+        """
         process: asyncio.subprocess.Process | None = None
         try:
             async with asyncio.timeout(deadline_s):
-                # As for the other workers: a session of its own, and -P, because the current directory is not for imports.
+                # A session of its own, so that the terminal's interrupt reaches the scanner alone.
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", "otpc_policy.scan.deep_worker"),
+                    *(sys.executable, *PROGRAM, self._limits.isolation),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
+                    env={},
                     start_new_session=True,
                 )
                 self._processes.add(process)
@@ -132,6 +145,9 @@ class DeepScanner:
         except OSError as error:
             _log.error("a DEEP scan could not be carried out", exc_info=error)
             return False
+        except WorkerLied as lie:
+            _log.error("the process of a DEEP scan violates the protocol: %s", lie)
+            raise
         finally:
             if process is not None:
                 await self._end(process)
@@ -169,13 +185,23 @@ async def _converse(process: asyncio.subprocess.Process, task: DeepTask, reports
     try:
         while True:
             length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
-            if length > MAX_MESSAGE:
-                return False
-            reports.append(decode_report(await process.stdout.readexactly(length)))
+            if length > LONGEST_REPORT:
+                raise WorkerLied("report: longer than any honest one")
+            report = decode_report(await process.stdout.readexactly(length), task.target)
+            _check_expected(report, reports, task)
+            reports.append(report)
     except asyncio.IncompleteReadError as end:
         return not end.partial and await process.wait() == 0
-    except (ValueError, KeyError, TypeError, ConnectionError):
-        return False  # a process that talks nonsense is not to be believed again
+    except ConnectionError:
+        return False
+
+
+def _check_expected(report: Report, earlier: Sequence[Report], task: DeepTask) -> None:
+    """Each command reports once, between two controls. Raises WorkerLied."""
+    same = sum(one.command is report.command for one in earlier)
+    is_control = report.command is None
+    if same >= (2 if is_control else 1) or not (is_control or report.command in task.commands):
+        raise WorkerLied("report: of a command that was not asked for, or has reported")
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
-"""The process of one DEEP scan: runs sslyze's scan commands, reports each as it ends, and ends itself. It imports sslyze, as sslyze_worker does.
+"""The process of one DEEP scan: runs sslyze's scan commands, reports each as it ends, and ends.
 
-It decides nothing. The task comes on stdin, reports go to stdout (see deep_messages); it ends when stdin does, or at the task's deadline.
+It decides nothing. The task comes on stdin, reports go to stdout (see deep_messages); it ends when
+stdin does, or at the task's deadline. Before the first connection it gives up everything but
+threads and connections to the task's port: no file can be opened and no process started.
 
 What sslyze does, stated once:
 - Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run (sslyze#603). So the jobs of the
@@ -18,8 +20,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final, cast
 
+from cryptography.hazmat.backends import default_backend
 from nassl.ssl_client import ClientCertificateRequested
 from sslyze.plugins.plugin_base import ScanJob, ScanJobResult
 from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
@@ -27,13 +30,20 @@ from sslyze.server_connectivity import ClientAuthRequirementEnum, ServerConnecti
 from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocation
 
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
+from otpc_policy.engine import isolation
+from otpc_policy.engine.isolation import Isolation
 from otpc_policy.scan.deep_claims import claim_of_job, claim_of_result, is_about_suites, part_name
 from otpc_policy.scan.deep_messages import DeepTask, Part, Report, decode_task, encode_report
-from otpc_policy.scan.messages import LENGTH_BYTES, frame
-from otpc_policy.scan.parent_death import die_with_parent
 from otpc_policy.scan.recorded_socket import RecordedConnection, RecordedSocket
+from otpc_policy.scan.workers.client_handshake import load_libraries
+from otpc_policy.scan.workers.messages import LENGTH_BYTES, frame
 from otpc_policy.tls.absence import CLOSES
 from otpc_policy.tls.probe import Ending
+
+# Eight connections take some 30 MiB beyond the imports; a stack of 8 MiB counts for each thread.
+_MEMORY_BYTES: Final = 768 * 2**20
+_OPEN_FILES: Final = 256
+_PROCESSOR_S: Final = 120
 
 _CLIENT_AUTHS = {ClientAuth.REQUESTED: ClientAuthRequirementEnum.OPTIONAL, ClientAuth.REQUIRED: ClientAuthRequirementEnum.REQUIRED}
 _REPEATED = (DeepCommand.HEARTBLEED, DeepCommand.OPENSSL_CCS_INJECTION, DeepCommand.SESSION_RENEGOTIATION)
@@ -220,23 +230,46 @@ def _end_with(waited_for: Callable[[], object]) -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
+def _confine(level: Isolation, port: int) -> None:
+    """Give up what the commands do not need; exit where the setting demands more than there is.
+
+    The start of the program has reported what the kernel lacks.
+    """
+    isolation.limit_resources(memory_bytes=_MEMORY_BYTES, open_files=_OPEN_FILES, processor_s=_PROCESSOR_S)
+    missing = isolation.attempt(
+        level,
+        isolation.forbid_new_privileges,
+        lambda: isolation.confine_files(tcp_ports=(port,)),
+        lambda: isolation.confine_syscalls(isolation.SCANNER_CALLS),
+    )
+    if missing and level == "require":
+        os._exit(1)
+
+
 def main() -> None:
-    """Carry out the one task on stdin."""
-    die_with_parent()
-    # Nothing that a library prints may get between the reports.
+    """Carry out the one task on stdin. Argument: the level of isolation."""
+    isolation.end_with_parent()
+    # Nothing that a library prints may get between the reports, or into the log.
     own_stdout = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (1, 2):
+        os.dup2(nowhere, standard)
     requests = sys.stdin.buffer
     task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
+
+    def report(one: Report) -> None:
+        own_stdout.write(frame(encode_report(one, task.target)))
+        own_stdout.flush()
+
+    # What is loaded late by itself is loaded while files can still be opened.
+    load_libraries()
+    default_backend()
+    scan = _Scan(task, report)
+    _confine(cast(Isolation, sys.argv[1]), task.port)
     _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
     _end_with(lambda: time.sleep(task.deadline_s))
-
-    def report(one: Report) -> None:
-        own_stdout.write(frame(encode_report(one)))
-        own_stdout.flush()
-
-    _Scan(task, report).run()
+    scan.run()
     os._exit(0)
 
 

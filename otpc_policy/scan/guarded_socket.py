@@ -1,14 +1,11 @@
 """The socket that is handed to nassl: one deadline and one byte limit for a whole connection.
 
-nassl calls only recv, send and close, and every recv of its own would start a new timeout: a server that drips one byte
-a second would hold it for ever.
+nassl calls only recv, send and close, and every recv of its own would start a new timeout: a
+server that drips one byte a second would hold it for ever.
 """
 
 import socket
 import time
-
-from otpc_policy.core.addresses import VettedAddress
-from otpc_policy.engine.egress.dialler import begin_connecting, connect, finish_connecting
 
 # Enough for any ServerHello, behind a few warnings.
 FIRST_BYTES = 4096
@@ -19,24 +16,28 @@ class ByteLimitReached(OSError):
 
 
 class GuardedSocket:
-    """A TCP connection to one address that ends by itself.
+    """A TCP connection that ends by itself. Owns the socket that it is given.
 
-    sent, first_bytes: the start of what went out and came in. Methods raise TimeoutError at the deadline.
+    connection: None where it is made later (use_connection). sent, first_bytes: the start of what
+    went out and came in. Methods raise TimeoutError at the deadline.
     """
 
-    def __init__(self, *, deadline_s: float, byte_limit: int) -> None:
+    def __init__(self, connection: socket.socket | None = None, *, deadline_s: float, byte_limit: int) -> None:
         self._ends_at = time.monotonic() + deadline_s
         self._bytes_left = byte_limit
-        self._socket: socket.socket | None = None
-        self.connected = False
+        self._socket = connection
         self.peer_closed = False
         self.sent = b""
         self.first_bytes = b""
 
-    def dial(self, address: VettedAddress, port: int) -> None:
-        """Connect. Raises OSError."""
-        self._socket = connect(address, port, timeout_s=self._left_s())
-        self.connected = True
+    @property
+    def connected(self) -> bool:
+        """There has been a connection, closed since or not."""
+        return self._socket is not None
+
+    def use_connection(self, connection: socket.socket) -> None:
+        """Take a connection that was not there before."""
+        self._socket = connection
 
     def send(self, content: bytes) -> int:
         """Send everything: nassl does not look at how much was sent."""
@@ -61,7 +62,8 @@ class GuardedSocket:
         if self._socket is not None:
             self._socket.close()
 
-    def _left_s(self) -> float:
+    def left_s(self) -> float:
+        """Return what is left of the deadline. Raises TimeoutError."""
         left_s = self._ends_at - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the deadline of the connection has passed")
@@ -74,28 +76,21 @@ class GuardedSocket:
 
     def _ready(self) -> socket.socket:
         """Return the socket with what is left of the deadline."""
-        left_s, ready = self._left_s(), self._opened()
+        left_s, ready = self.left_s(), self._opened()
         ready.settimeout(left_s)
         return ready
 
 
 class EagerSocket(GuardedSocket):
-    """One that never waits: where it would, methods raise BlockingIOError."""
+    """One that never waits: where it would, methods raise BlockingIOError.
+
+    Its connection does not block.
+    """
 
     def fileno(self) -> int:
-        """Return the number of the socket, for a selector; -1 when it is closed, or not there yet."""
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def dial(self, address: VettedAddress, port: int) -> None:
-        """Begin to connect; finish_dialling, once the socket can be written, says how it went."""
-        self._socket = begin_connecting(address, port)
-        raise BlockingIOError("not connected yet")
-
-    def finish_dialling(self, address: VettedAddress) -> None:
-        """Raises OSError where the connection could not be made. address: as in dial."""
-        finish_connecting(self._ready(), address)
-        self.connected = True
+        """Return the descriptor, for a selector; -1 when it is closed."""
+        return self._opened().fileno()
 
     def _ready(self) -> socket.socket:
-        self._left_s()
+        self.left_s()
         return self._opened()

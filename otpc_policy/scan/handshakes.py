@@ -9,7 +9,7 @@ from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
 from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.scan.openings import Openings
-from otpc_policy.scan.sslyze_pool import SslyzePool
+from otpc_policy.scan.workers.lease import WorkerLease
 from otpc_policy.tls.answer import Answer, ServerHello, parse_answer
 from otpc_policy.tls.offers import PAYMENT_ECDSA, PAYMENT_RSA
 
@@ -63,16 +63,16 @@ class Presented:
 class Handshakes:
     """Those with one address so far. openings: shared by everything that one scan connects. connections_used: counted here."""
 
-    def __init__(self, *, pool: SslyzePool, openings: Openings, shape: HandshakeOffer, begun_s: float) -> None:
-        self._pool, self._openings, self._shape, self._begun_s = pool, openings, shape, begun_s
+    def __init__(self, *, lease: WorkerLease, openings: Openings, shape: HandshakeOffer, begun_s: float) -> None:
+        self._lease, self._openings, self._shape, self._begun_s = lease, openings, shape, begun_s
         self.done: list[Shaken] = []
         self._presented: list[Presented] = []
         self.connections_used = 0
 
     async def shake(self, handshake: Handshake, request: bytes = b"") -> bytes:
         """Carry out one and take it down. Return the start of what came back to the request, which is sent if the handshake completes."""
-        offer = replace(
-            self._shape,
+        hello = replace(
+            self._shape.hello,
             version=handshake.version,
             cipher_suites=handshake.cipher_suites,
             legacy=handshake.version <= TlsVersion.SSL_3_0 or any(map(_needs_legacy, handshake.cipher_suites)),
@@ -81,7 +81,7 @@ class Handshakes:
         async with self._openings:
             self.connections_used += 1
             started_s = asyncio.get_running_loop().time() - self._begun_s
-            outcome = await self._pool.handshake(offer)
+            outcome = await self._lease.handshake(replace(self._shape, hello=hello))
         shaken = Shaken(handshake=handshake, outcome=outcome, answer=parse_answer(outcome.first_bytes), started_s=started_s)
         self.done.append(shaken)
         self._presented += _presented(shaken)

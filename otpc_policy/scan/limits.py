@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.engine.isolation import Isolation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,10 @@ class ScanLimits:
     scan_deadline_s: for one address, from the moment its scan begins; waiting in the queue does not count.
     connection_deadline_s, connection_bytes: for one connection, from connect to the last byte read.
     concurrent_scans, queue_limit: addresses measured at the same time, and waiting for that.
-    recycle_after_handshakes: a worker is replaced after so many, because sslyze's memory grows (sslyze#603).
+    workers: handshake workers kept ready; each serves one target. recycle_after_handshakes: no
+    longer used, because of that.
+    isolation: of all processes that measure: as much as the kernel offers, or a start that fails
+    where it lacks something, or none.
     deep_commands: what a DEEP scan runs after the STANDARD measurement. deep_deadline_s: for all of it, from the start of its process.
     deep_connections: open at the same time, within connections_per_address. concurrent_deep_scans: processes at the same time;
     queue_limit bounds those that wait, too.
@@ -31,3 +35,4 @@ class ScanLimits:
     deep_deadline_s: float = 60.0
     deep_connections: int = 8
     concurrent_deep_scans: int = 2
+    isolation: Isolation = "prefer"

@@ -1,6 +1,7 @@
 """The guarded socket of a DEEP measurement: it also keeps what the server said and how the connection ended."""
 
 from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import connect
 from otpc_policy.scan.deep_messages import Trace
 from otpc_policy.scan.guarded_socket import ByteLimitReached, GuardedSocket
 from otpc_policy.scan.server_flight import offers_compression, read_flight
@@ -29,24 +30,10 @@ class RecordedSocket(GuardedSocket):
         self.ending = Ending.ANSWERED
         self.received = b""
 
-    def dial(self, address: VettedAddress, port: int) -> None:
-        """Connect, and note why it failed if it does."""
-        try:
-            super().dial(address, port)
-        except TimeoutError:
-            self.ending = Ending.TIMED_OUT
-            raise
-        except ConnectionRefusedError:
-            self.ending = Ending.REFUSED
-            raise
-        except OSError:
-            self.ending = Ending.UNREACHABLE
-            raise
-
     def send(self, content: bytes) -> int:
         """Send everything; connect before the first."""
         if not self.connected:
-            self.dial(*self._target)
+            self._dial()
         try:
             return super().send(content)
         except OSError as error:
@@ -64,6 +51,21 @@ class RecordedSocket(GuardedSocket):
         if not received:
             self.ending = Ending.CLOSED
         return received
+
+    def _dial(self) -> None:
+        """Connect; note why that failed."""
+        address, port = self._target
+        try:
+            self.use_connection(connect(address, port, timeout_s=self.left_s()))
+        except TimeoutError:
+            self.ending = Ending.TIMED_OUT
+            raise
+        except ConnectionRefusedError:
+            self.ending = Ending.REFUSED
+            raise
+        except OSError:
+            self.ending = Ending.UNREACHABLE
+            raise
 
     def _ended(self, error: OSError) -> None:
         if isinstance(error, TimeoutError):

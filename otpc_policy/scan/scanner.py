@@ -17,9 +17,9 @@ from otpc_policy.scan.address_scan import AddressScan
 from otpc_policy.scan.deep_scan import DeepScanner
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.remarks import intolerances, remarks
-from otpc_policy.scan.sslyze_pool import SslyzePool
 from otpc_policy.scan.stages import Stage, StageListener, unheard
 from otpc_policy.scan.translation import Measured, cipher_suite_facts, deployment_facts, version_facts
+from otpc_policy.scan.workers.pool import WorkerPool
 from otpc_policy.tls.answer import PlainHttp
 from otpc_policy.tls.probe import Ending
 
@@ -33,7 +33,7 @@ class SslyzeScanner:
     def __init__(self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None) -> None:
         self._limits, self._now = limits, now
         self._deep = deep if deep is not None else DeepScanner(limits)
-        self._pool = SslyzePool(limits)
+        self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
         self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()

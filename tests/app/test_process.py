@@ -63,9 +63,13 @@ class ServiceProcess:
         return _children(Path("/proc") / str(self.process.pid))
 
     def family(self) -> list[Path]:
-        """Return the engines and their workers."""
-        engines = self.engines()
-        return [*engines, *(worker for engine in engines for worker in _children(engine))]
+        """Return the engines, the templates of their workers, and the workers."""
+        found: list[Path] = []
+        processes = self.engines()
+        while processes:
+            found += processes
+            processes = [child for one in processes for child in _children(one)]
+        return found
 
 
 def _children(process: Path) -> list[Path]:
@@ -136,7 +140,7 @@ def test_sigterm_lets_a_call_in_flight_end_and_reaps_every_process(tmp_path: Pat
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         with _service(tmp_path, OTPC_POLICY_SCAN__CONNECTION_DEADLINE_S="1", OTPC_POLICY_SCAN__SCAN_DEADLINE_S="3") as service:
-            assert len(service.family()) >= 2
+            assert len(service.family()) >= 4
             request = pb.CheckEndpointRequest(host="127.0.0.1", port=silent.getsockname()[1])
             call = service.checks.CheckEndpoint.future(request, timeout=30)
             silent.settimeout(15)

@@ -36,9 +36,14 @@ class Running:
         return cpu_s(self.process)
 
     def children_cpu_s(self) -> float:
-        """Return the CPU seconds of the children: of those that run, and of those that ended, which the system counts in hundredths."""
-        ended = self.process.cpu_times()
-        return sum(map(cpu_s, self.process.children(recursive=True))) + float(ended.children_user + ended.children_system)
+        """Return the CPU seconds of all descendants: of those that run, and of those that ended.
+
+        The system counts the latter in hundredths, at whoever waited for them: take a mean.
+        """
+        living = self.process.children(recursive=True)
+        times = [one.cpu_times() for one in (self.process, *living)]
+        ended = sum(float(one.children_user + one.children_system) for one in times)
+        return sum(map(cpu_s, living)) + ended
 
     def memory_bytes(self) -> int:
         """Return the proportional set size of the process and its children."""

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.scan.client_handshake import ClientHandshake
-from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome
+from otpc_policy.engine.egress.dialler import connect
+from otpc_policy.scan.handshake import HandshakeOffer, HandshakeOutcome, Hello
 from otpc_policy.scan.limits import ScanLimits
 from otpc_policy.scan.scanner import SslyzeScanner
+from otpc_policy.scan.workers.client_handshake import ClientHandshake
 from tests.support.certificates import Issued
 from tests.support.loopback import vetted
 
@@ -44,22 +45,26 @@ def offer(
     return HandshakeOffer(
         address=vetted(),
         port=port,
-        server_name="partner.test",
-        version=version,
-        cipher_suites=suites,
-        legacy=legacy,
-        request=request,
-        deadline_s=deadline_s,
-        byte_limit=100_000,
+        hello=Hello(
+            server_name="partner.test",
+            version=version,
+            cipher_suites=suites,
+            legacy=legacy,
+            request=request,
+            deadline_s=deadline_s,
+            byte_limit=100_000,
+        ),
     )
 
 
 def handshake(offer: HandshakeOffer) -> HandshakeOutcome:
     """Carry out one offer, waiting where the worker would."""
-    one = ClientHandshake(offer)
+    connection = connect(offer.address, offer.port, timeout_s=offer.hello.deadline_s)
+    connection.setblocking(False)
+    one = ClientHandshake(offer.hello, connection)
     with selectors.DefaultSelector() as selector:
         while (outcome := one.go_on()) is None:
-            selector.register(one, selectors.EVENT_READ if one.is_connected else selectors.EVENT_WRITE)
+            selector.register(one, selectors.EVENT_READ)
             is_ready = selector.select(one.until_s - time.monotonic())
             selector.unregister(one)
             if not is_ready:

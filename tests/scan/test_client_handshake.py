@@ -13,9 +13,8 @@ from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePE
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.scan.handshake import Ending, HandshakeOutcome
-from otpc_policy.scan.messages import decode_offer, decode_outcome, encode_offer, encode_outcome
 from otpc_policy.tls.answer import ServerHello, parse_answer
-from tests.scan.partners import SIX, Handler, close, drip, free_port, handshake, offer, openssl_server, reset, says, server, stall, tls_server
+from tests.scan.partners import SIX, Handler, close, drip, handshake, offer, openssl_server, reset, says, server, stall, tls_server
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import vetted
 
@@ -168,16 +167,8 @@ async def test_what_comes_of_a_request_says_nothing_of_the_handshake_before_it(
     assert outcome.reply[: len(reply) or None] == reply
 
 
-def test_a_closed_port_and_an_empty_offer_are_told_apart_from_refusals() -> None:
-    assert handshake(offer(free_port())).ending is Ending.REFUSED
-    nothing = handshake(offer(free_port(), version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
-    assert nothing.ending in (Ending.REFUSED, Ending.NOTHING_TO_OFFER)
-
-
-def test_messages_survive_the_pipe() -> None:
-    asked = offer(443, version=None, request=b"GET \xff")
-    outcome = HandshakeOutcome(
-        ending=Ending.COMPLETED, connected=True, offered=SIX, first_bytes=b"\0\xff", chain=(b"\x30",), stapled_ocsp_response=b"", reply=b"\xfe"
-    )
-    assert decode_offer(encode_offer(7, asked)) == (7, asked)
-    assert decode_outcome(encode_outcome(9, outcome)) == (9, outcome)
+def test_an_offer_that_the_library_lacks_is_told_apart_from_a_refusal(tmp_path: Path) -> None:
+    with openssl_server(tmp_path, CertificateAuthority.create().issue()) as port:
+        nothing = handshake(offer(port, version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
+    assert nothing.ending in (Ending.FAILED, Ending.NOTHING_TO_OFFER)
+    assert not nothing.offered or not nothing.key_proven

@@ -11,7 +11,7 @@ from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
 from otpc_policy.core.facts import ClientAuth, DeepCommand, TlsVersion
 from otpc_policy.scan.deep_claims import _CLAIMS
 from otpc_policy.scan.deep_messages import DeepTask, encode_task
-from otpc_policy.scan.messages import frame
+from otpc_policy.scan.workers.messages import frame
 from tests.support.hostile import stall
 from tests.support.loopback import Listener, own_listener, vetted
 from tests.support.tcp import Connection, counting_server
@@ -44,7 +44,7 @@ def held_by_a_server(deadline_s: float) -> Iterator[tuple["subprocess.Popen[byte
         arrived.set()
         await stall(connection)
 
-    command = (sys.executable, "-P", "-m", "otpc_policy.scan.deep_worker")
+    command = (sys.executable, "-P", "-m", "otpc_policy.scan.deep_worker", "require")
     with counting_server(own_listener(), announce) as counts, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdin is not None

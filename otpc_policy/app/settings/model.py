@@ -16,6 +16,7 @@ from otpc_policy.app.settings.values import (
     EngineCount,
     HostName,
     IpLiteral,
+    IsolationLevel,
     ListenAddress,
     LogFormat,
     LogLevel,
@@ -48,18 +49,31 @@ class ScanSettings(BaseModel):
     """How endpoints are measured."""
 
     model_config = _TABLE
-    workers: int = Field(default=2, ge=1, le=64, description="Worker processes that complete TLS handshakes.")
+    workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Processes kept ready to complete TLS handshakes; each serves one address.",
+    )
     connections_per_address: int = Field(default=20, ge=1, le=64, description="Connections open at a time to one address.")
     scan_deadline_s: PositiveSeconds = Field(default=20.0, description="Longest time to measure one address.")
     connection_deadline_s: PositiveSeconds = Field(default=4.0, description="Longest time of one connection.")
     connection_bytes: int = Field(default=262_144, ge=16_384, description="Most bytes read from one connection.")
     concurrent_scans: int = Field(default=32, ge=1, le=1024, description="Addresses measured at the same time.")
     queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
-    recycle_after_handshakes: int = Field(default=4000, ge=1, description="A worker is replaced after this many handshakes, because sslyze's memory grows.")
+    recycle_after_handshakes: int = Field(
+        default=4000,
+        ge=1,
+        description="No longer used: every address gets a worker of its own.",
+    )
     deep_commands: DeepCommands = Field(default=tuple(DeepCommand), description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.")
     deep_deadline_s: PositiveSeconds = Field(default=60.0, description="Longest time of the DEEP part of a measurement, after the STANDARD part.")
     deep_connections: int = Field(default=8, ge=1, le=64, description="Connections open at a time in the DEEP part, within connections_per_address.")
     concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 50 MiB.")
+    isolation: IsolationLevel = Field(
+        default=IsolationLevel.PREFER,
+        description="Of the processes that measure: prefer (what the kernel lacks is logged), require (the start fails then), or off.",
+    )
 
 
 class Settings(BaseSettings):

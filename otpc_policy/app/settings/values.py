@@ -4,7 +4,7 @@ Each raises ValueError with a text for the operator; where the value stood is ad
 """
 
 import ipaddress
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
@@ -29,6 +29,14 @@ class LogLevel(Enum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+class IsolationLevel(StrEnum):
+    """How processes that measure are confined. PREFER: as far as the kernel offers it."""
+
+    PREFER = "prefer"
+    REQUIRE = "require"
+    OFF = "off"
 
 
 class AddressFamilies(Enum):

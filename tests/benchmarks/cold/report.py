@@ -17,11 +17,14 @@ _TARGET_FASTER = 26
 
 
 def median_of(checks: Checks) -> Cost:
-    """Return the typical cost; the most open of all."""
+    """Return the typical cost; the most open of all.
+
+    CPU is the mean: that of workers, which live for one check each, is counted in hundredths.
+    """
     costs = [one.cost for one in checks.each]
     return Cost(
         wall_s=statistics.median(one.wall_s for one in costs),
-        cpu_s=statistics.median(one.cpu_s for one in costs),
+        cpu_s=statistics.fmean(one.cpu_s for one in costs),
         connections=round(statistics.median(one.connections for one in costs)),
         most_open=max(one.most_open for one in costs),
     )
@@ -31,20 +34,26 @@ def print_ours(checks: Checks, round_trip_s: float) -> None:
     """Print our figures beside the targets."""
     ours = median_of(checks)
     target_s = _TARGET_ROUND_TRIPS * round_trip_s + _TARGET_REST_S
-    least_s, least_cpu_s = min(one.cost.wall_s for one in checks.each), min(one.cost.cpu_s for one in checks.each)
+    least_s = min(one.cost.wall_s for one in checks.each)
     print(f"cold STANDARD check, {round_trip_s * 1000:.0f} ms round trips, {len(checks.each)} checks")
     print(f"{'':24}{'median':>12}{'least':>12}{'target':>12}{'ratio':>8}")
     rows = (
         ("wall", f"{ours.wall_s * 1000:.0f} ms", f"{least_s * 1000:.0f} ms", f"{target_s * 1000:.0f} ms", ours.wall_s / target_s),
-        ("CPU", f"{ours.cpu_s * 1000:.1f} ms", f"{least_cpu_s * 1000:.1f} ms", f"{_TARGET_CPU_S * 1000:.0f} ms", ours.cpu_s / _TARGET_CPU_S),
+        (
+            "CPU (mean)",
+            f"{ours.cpu_s * 1000:.1f} ms",
+            "",
+            f"{_TARGET_CPU_S * 1000:.0f} ms",
+            ours.cpu_s / _TARGET_CPU_S,
+        ),
         ("connections", f"{ours.connections}", "", f"{_TARGET_CONNECTIONS}", ours.connections / _TARGET_CONNECTIONS),
         ("most open at once", f"{ours.most_open}", "", f"{_TARGET_OPEN}", ours.most_open / _TARGET_OPEN),
     )
     for title, measured, least, target, ratio in rows:
         print(f"{title:24}{measured:>12}{least:>12}{target:>12}{ratio:>8.2f}")
-    service_cpu_s, workers_cpu_s, handshake_s = (
-        statistics.median(getattr(one, name) for one in checks.each) for name in ("service_cpu_s", "workers_cpu_s", "handshake_s")
-    )
+    service_cpu_s = statistics.fmean(one.service_cpu_s for one in checks.each)
+    workers_cpu_s = statistics.fmean(one.workers_cpu_s for one in checks.each)
+    handshake_s = statistics.median(one.handshake_s for one in checks.each)
     print(f"CPU: {service_cpu_s * 1000:.1f} ms in the service, {workers_cpu_s * 1000:.1f} ms in its workers")
     print(f"wall: {ours.wall_s / round_trip_s:.1f} round trips, {ours.wall_s / handshake_s:.2f} x a bare TLS 1.2 handshake with HTTP")
 

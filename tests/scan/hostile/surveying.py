@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -228,14 +229,17 @@ def _connected_to(listeners: Iterable[Listener]) -> list[str]:
     return [columns[1] for columns in connections if columns[2] in ours and columns[9] != "0"]
 
 
-def _open_files() -> set[tuple[str, str]]:
-    """Return the files that this process and its children have open; sockets and pipes count, and are told apart by number."""
+def _open_files() -> set[tuple[str, str, int]]:
+    """Return the files that this process and its children have open.
+
+    Sockets and such are counted, not told apart: each worker has its own, and workers change.
+    """
     processes = ["self"]
     for children in Path("/proc/self/task").glob("*/children"):
         processes += children.read_text().split()
-    opened = set()
+    opened: Counter[tuple[str, str]] = Counter()
     for process in processes:
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed a moment ago
-                opened.add((process, str(descriptor.readlink())))
-    return opened
+                opened[process, str(descriptor.readlink()).partition(":[")[0]] += 1
+    return {(*file, number) for file, count in opened.items() for number in range(count)}

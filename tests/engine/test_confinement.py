@@ -1,0 +1,117 @@
+"""What the engine gives up when it starts, tried from inside and looked at from outside."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.app.settings import Settings
+from tests.engine.test_isolation import run
+from tests.engine.test_process import order
+
+_PREPARE = """
+import json
+from otpc_policy.engine import confinement
+from otpc_policy.engine.configuration import configuration_from
+from otpc_policy.engine.listening import EngineTls
+order = json.loads({order!r})
+folder = Path({folder!r})
+names = ("certificate_file", "key_file", "client_ca_file")
+tls = EngineTls(**{{name: folder / "tls" / name for name in names}})
+print("missing", confinement.confine(configuration_from(order["settings"]), order["listen"], tls))
+"""
+
+
+def test_an_engine_reads_only_its_own_files(tmp_path: Path) -> None:
+    for name in ("tls", "run", "others"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    (tmp_path / "tls" / "key_file").write_text("x")
+    prepare = _PREPARE.format(
+        order=order(tmp_path / "run" / "engine").decode(), folder=str(tmp_path)
+    )
+    attempts = """
+import subprocess
+tried("rotated", lambda: open(folder / "tls" / "file"))
+tried("hosts", lambda: open("/etc/hosts"))
+tried("import", lambda: __import__("otpc_policy.scan.deep_facts"))
+tried("null", lambda: open("/dev/null", "w"))
+tried("worker", lambda: subprocess.run([sys.executable, "-c", ""], check=True, env={}))
+tried("socket", lambda: socket.socket(socket.AF_UNIX).bind(str(folder / "run" / "engine")))
+tried("others", lambda: open(folder / "others" / "file"))
+tried("passwords", lambda: open("/etc/passwd"))
+tried("home", lambda: os.listdir("/home"))
+tried("root", lambda: os.listdir("/"))
+tried("temporary", lambda: open("/tmp/new", "w"))
+tried("own", lambda: open(folder / "run" / "new", "w"))
+tried("shell", lambda: os.posix_spawn("/bin/sh", ["sh", "-c", ""], {}))
+tried("parent", lambda: open("/proc/%d/mem" % os.getppid(), "rb"))
+"""
+    status, outcomes = run(prepare, attempts)
+    assert status == 0
+    if outcomes.pop("missing") != "()":
+        pytest.skip("the kernel lacks Landlock")
+    allowed = {name for name, outcome in outcomes.items() if outcome == "worked"}
+    assert allowed == {"rotated", "hosts", "import", "null", "worker", "socket"}, outcomes
+
+
+def test_a_start_that_requires_what_is_lacking_fails() -> None:
+    asked = order(Path("/tmp/x")).decode()
+    prepare = f"""
+import json
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine import confinement
+from otpc_policy.engine.configuration import configuration_from
+order = json.loads({asked!r})
+def lacking(**_):
+    raise isolation.IsolationUnavailable("lacking")
+isolation.confine_files = lacking
+for level in ("prefer", "off", "require"):
+    order["settings"]["scan"]["isolation"] = level
+    try:
+        print(level, confinement.confine(configuration_from(order["settings"]), "unix:/tmp/x"))
+    except ConfigurationError as error:
+        print(level, error)
+"""
+    assert run(prepare, "")[1] == {
+        "prefer": "('lacking',)",
+        "off": "()",
+        "require": "scan.isolation: required, but lacking",
+    }
+
+
+def test_an_engine_keeps_neither_environment_nor_descriptors(tmp_path: Path) -> None:
+    kept = os.open("/etc/hostname", os.O_RDONLY)
+    command = (sys.executable, "-P", "-m", "otpc_policy.engine")
+    environment = {"SECRET": "do not keep this"}
+    required = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1, "isolation": "require"})
+    engine = subprocess.Popen(
+        command, stdin=-1, stdout=-1, env=environment, pass_fds=(kept,), cwd=tmp_path
+    )
+    os.close(kept)
+    with engine:
+        assert engine.stdin is not None
+        assert engine.stdout is not None
+        engine.stdin.write(order(tmp_path / "engine", required))
+        engine.stdin.flush()
+        assert engine.stdout.readline() == b"ready\n"
+        process = Path(f"/proc/{engine.pid}")
+        assert not (process / "environ").read_bytes().strip(b"\0")
+        files = [os.readlink(one) for one in (process / "fd").iterdir()]
+        assert "/etc/hostname" not in files
+        status = (process / "status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        workers = (process / "task" / str(engine.pid) / "children").read_text().split()
+        assert workers
+        for worker in workers:
+            assert not Path(f"/proc/{worker}/environ").read_bytes()
+        engine.stdin.close()
+        assert engine.wait(10) == 0
+
+
+def test_the_setting_reaches_the_engine() -> None:
+    settings = json.loads(order(Path("/tmp/x")))["settings"]
+    assert settings["scan"]["isolation"] == "prefer"
