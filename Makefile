@@ -25,14 +25,14 @@ unit: $(VENV)/.test ## The tests that are quick and stay in their process: half 
 	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 $(OPTIONS)
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/scan/hostile --ignore tests/front $(OPTIONS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)
 
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
 test-front: $(FRONT)/.test $(VENV)/.test ## The tests of what decides, in an environment of its own without the engine
 	OTPC_ENGINE_PYTHON=$(abspath $(BIN)/python) $(FRONT)/bin/python -m pytest -n $(JOBS) --dist loadgroup $(FRONT_TESTS) $(OPTIONS)
 
 test-hostile: $(VENV)/.test ## Hold facts against several hundred hostile servers; a few minutes
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/scan/hostile $(OPTIONS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/hostile $(OPTIONS)
 
 # gRPC would log every refused hello.
 test-differential: $(VENV)/.test ## Compare our scanner and four others with what 80 real servers allow; write tests/differential/REPORT.md

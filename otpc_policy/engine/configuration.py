@@ -12,7 +12,7 @@ from typing import Any
 from otpc_policy.core.address_selection import DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
-from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.engine.limits import ScanLimits
 
 _FAMILIES: Mapping[str, DialledFamilies] = {
     "routed": "routed",

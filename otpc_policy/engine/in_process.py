@@ -14,8 +14,8 @@ from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.engine.configuration import configuration_from
 from otpc_policy.engine.resolving import Uncounted, egress_resolver
+from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.measurement.revision import PROBE_REVISION
-from otpc_policy.scan.scanner import SslyzeScanner
 
 
 class InProcessEngine:

@@ -15,13 +15,13 @@ from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.listening import UNIX, EngineTls, bind, server_options
 from otpc_policy.engine.resolving import RemainingTimeResolver, Uncounted, egress_resolver
+from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.ops.logs import logs_configured
-from otpc_policy.scan.deep_scan import DeepScanner
-from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.scanner import SslyzeScanner
 
 if TYPE_CHECKING:
     from otpc_policy.engine.operations import Operations

@@ -11,7 +11,7 @@ from otpc_policy.app.settings import ScanSettings, Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.configuration import configuration_from
-from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.engine.limits import ScanLimits
 from tests.support.dns_server import Name, Says, always, dns_server
 
 

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
-from otpc_policy.scan.scanner import SslyzeScanner
+from otpc_policy.engine.scanner import SslyzeScanner
 from tests.differential.case import Offered
 from tests.support.loopback import Listener
 

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.scanner import SslyzeScanner
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.scanner import SslyzeScanner
 from tests.differential.case import Case, ToolReport
 from tests.differential.comparison import OURS
 from tests.differential.ours import ours

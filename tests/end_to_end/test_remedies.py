@@ -19,11 +19,11 @@ from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import ClientAuth, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.registry import finding_codes
-from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.scanner import SslyzeScanner
 from tests.end_to_end.written_servers import Pieces, Serve, apache, envoy, haproxy, nginx
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener

@@ -15,9 +15,9 @@ from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus
 from otpc_policy.engine.listening import bind, server_options
 from otpc_policy.engine.service.servicer import MeasurementServicer
+from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.v1 import measurement_pb2_grpc as rpc
-from otpc_policy.scan.stages import Stage, StageListener, unheard
 from tests.support.facts import make_address
 
 VETTING = AddressVetting([ip_network("127.0.0.0/8")])

@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.v1 import measurement_pb2_grpc as rpc
+from tests.engine.partners import server, stall
 from tests.engine.serving import start
-from tests.scan.partners import server, stall
 from tests.support.certificates import CertificateAuthority, Issued
 
 COMMAND = (sys.executable, "-m", "otpc_policy", "engine")

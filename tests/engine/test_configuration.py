@@ -9,7 +9,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.engine.configuration import configuration_from
-from otpc_policy.scan.limits import ScanLimits
+from otpc_policy.engine.limits import ScanLimits
 
 
 def test_the_settings_reach_the_engine_through_json() -> None:

@@ -37,7 +37,7 @@ def test_an_engine_reads_only_its_own_files(tmp_path: Path) -> None:
 import subprocess
 tried("rotated", lambda: open(folder / "tls" / "file"))
 tried("hosts", lambda: open("/etc/hosts"))
-tried("import", lambda: __import__("otpc_policy.scan.deep_facts"))
+tried("import", lambda: __import__("otpc_policy.engine.facts.deep_facts"))
 tried("null", lambda: open("/dev/null", "w"))
 tried("worker", lambda: subprocess.run([sys.executable, "-c", ""], check=True, env={}))
 tried("socket", lambda: socket.socket(socket.AF_UNIX).bind(str(folder / "run" / "engine")))

@@ -14,11 +14,11 @@ from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
 from otpc_policy.engine.service.servicer import MeasurementServicer
+from otpc_policy.engine.stages import Stage
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.methods import MEASURE, RESOLVE
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
-from otpc_policy.scan.stages import Stage
 from tests.engine.serving import ASK, VETTING, World, served, start, target
 from tests.support.facts import make_address
 

@@ -14,11 +14,11 @@ from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.stages import Stage
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.engines.ports import EngineState, Target, Terms
 from otpc_policy.measurement.revision import PROBE_REVISION
-from otpc_policy.scan.stages import Stage
 from tests.engine.serving import LOOPBACK, VETTING, Served, World, served, vetted
 from tests.support.facts import NOW, make_address
 

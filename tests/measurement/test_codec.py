@@ -28,6 +28,7 @@ from otpc_policy.core.facts import (
     VulnerabilityFact,
 )
 from otpc_policy.core.facts_codec import dump_facts
+from otpc_policy.engine.survey.offers import suites_at
 from otpc_policy.measurement.codec import decode_facts, encode_facts
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.limits import (
@@ -43,7 +44,6 @@ from otpc_policy.measurement.limits import (
 )
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.vocabulary import PROVEN
-from otpc_policy.tls.offers import suites_at
 from tests.support.facts import NOW, make_address
 
 STEP = TraceStep(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
-from tests.scan.hostile.servers import Backends, make_backends
+from tests.hostile.servers import Backends, make_backends
 from tests.support.hostile.behaviours import alert, finish, reset, stall
 from tests.support.hostile.endpoint import Endpoint
 from tests.support.hostile.hello import (

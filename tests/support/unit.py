@@ -45,14 +45,14 @@ OUTSIDE = (
     "tests/ops/test_http.py",
     "tests/ops/test_metrics.py",
     "tests/ops/test_routes.py",
-    "tests/scan/hostile",
-    "tests/scan/test_client_handshake.py",
-    "tests/scan/test_deep_scan.py",
-    "tests/scan/test_deep_worker.py",
-    "tests/scan/test_http_probe.py",
-    "tests/scan/test_prober.py",
-    "tests/scan/test_scanner.py",
-    "tests/scan/workers",
+    "tests/hostile",
+    "tests/engine/workers/test_client_handshake.py",
+    "tests/engine/test_deep_scan.py",
+    "tests/engine/workers/test_deep_worker.py",
+    "tests/engine/probes/test_http_probe.py",
+    "tests/engine/transport/test_prober.py",
+    "tests/engine/test_scanner.py",
+    "tests/engine/workers",
     "tests/engine/test_confinement.py",
     "tests/engine/test_isolation.py",
     "tests/support/test_hanging.py",
@@ -64,8 +64,8 @@ OUTSIDE = (
     "tests/tls/test_client_hello_bytes.py",
     # They take their time: thousands of certificates, and of surveys of servers in bad faith.
     "tests/chains/test_pkits.py",
-    "tests/tls/test_plan_hostile.py",
-    "tests/tls/test_plan_random.py",
+    "tests/engine/survey/test_survey_hostile.py",
+    "tests/engine/survey/test_survey_random.py",
 )
 
 _FORBIDDEN_EVENTS = frozenset(

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.scan.conversation import Conversation
+from otpc_policy.engine.transport.conversation import Conversation
 from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ClientHello
 from tests.tls.hostile_answers import fragmented, handmade, long_hello, mutated

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
+from otpc_policy.engine.survey.offers import opening, second_opening, suites_at
 from otpc_policy.tls.answer import Answer, Incomplete, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, HelloStyle, encode_client_hello, offered_cipher_suites
-from otpc_policy.tls.offers import opening, second_opening, suites_at
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener
 from tests.support.servers import LegacyOffer, TlsOffer, caddy, gnutls_serv, legacy_server, s_server

@@ -14,6 +14,7 @@ from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engine.contradictions import heard_in_tasks_begun_here
 from otpc_policy.engine.service.ports import EngineScanner
 from otpc_policy.engine.service.status import END_OF_STREAM, Context
+from otpc_policy.engine.stages import Stage
 from otpc_policy.measurement.codec import encode_facts
 from otpc_policy.measurement.limits import (
     MAX_DURATION_S,
@@ -24,7 +25,6 @@ from otpc_policy.measurement.limits import (
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import RequestedTarget, decode_target
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
-from otpc_policy.scan.stages import Stage
 
 _PROGRESS: Mapping[Stage, pb.Progress.ValueType] = {
     Stage.QUEUED: pb.PROGRESS_QUEUED,

@@ -6,7 +6,7 @@ from typing import Protocol
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
-from otpc_policy.scan.stages import StageListener, unheard
+from otpc_policy.engine.stages import StageListener, unheard
 
 
 class EngineScanner(Protocol):

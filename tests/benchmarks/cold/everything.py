@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.scan.limits import ScanLimits
-from otpc_policy.scan.openings import Openings
-from otpc_policy.scan.prober import Prober
-from otpc_policy.tls.plan import Survey
-from otpc_policy.tls.probe import Outcome
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.survey.probe import Outcome
+from otpc_policy.engine.survey.survey import Survey
+from otpc_policy.engine.transport.openings import Openings
+from otpc_policy.engine.transport.prober import Prober
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.benchmarks.cold.cost import Cost
 from tests.benchmarks.far_partner import FarPartner

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from otpc_policy.scan.server_flight import offers_compression
+from otpc_policy.tls.clear_flight import offers_compression
 from tests.support.loopback import Listener
 from tests.support.servers.threaded import threaded_server
 

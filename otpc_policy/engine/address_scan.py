@@ -1,0 +1,270 @@
+"""One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint, is_ip_literal
+from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
+from otpc_policy.engine.facts.trace import trace
+from otpc_policy.engine.facts.translation import Measured
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.probes.handshakes import (
+    MOST_USUAL,
+    Handshake,
+    Handshakes,
+    client_auth,
+    missing_handshakes,
+)
+from otpc_policy.engine.probes.http_question import HttpQuestion
+from otpc_policy.engine.profiles.clients import ProfileHello
+from otpc_policy.engine.survey.client_survey import ClientSurvey
+from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
+from otpc_policy.engine.survey.survey import Survey
+from otpc_policy.engine.transport.openings import Openings
+from otpc_policy.engine.transport.prober import Prober
+from otpc_policy.engine.workers.handshake import HandshakeOffer, Hello
+from otpc_policy.engine.workers.pool import WorkerPool
+from otpc_policy.engine.workers.worker_lied import WorkerLied
+from otpc_policy.tls.client_hello import ClientHello
+
+# Rounds of handshakes for certificates that no flight proved.
+_FOLLOW_UPS = 2
+# Where nothing was accepted yet, nothing is known of what the server bears.
+_UNTRIED = 8
+
+
+class AddressScan:
+    """What is known about one address so far; readable at every moment, so that a deadline loses nothing."""
+
+    def __init__(
+        self,
+        *,
+        pool: WorkerPool,
+        limits: ScanLimits,
+        slots: asyncio.Semaphore,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        required_suites: Collection[frozenset[int]] = (),
+    ) -> None:
+        self.address = address
+        self._required_suites = required_suites
+        self._limits = limits
+        self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
+        begun_s = asyncio.get_running_loop().time()
+        shape = HandshakeOffer(
+            address=address,
+            port=endpoint.port,
+            hello=Hello(
+                server_name=self._server_name,
+                version=None,
+                cipher_suites=(),
+                deadline_s=limits.connection_deadline_s,
+                byte_limit=limits.connection_bytes,
+            ),
+        )
+        self._openings = Openings(slots, limits.connections_per_address)
+        self._prober = Prober(
+            address=address,
+            port=endpoint.port,
+            openings=self._openings,
+            limits=limits,
+            begun_s=begun_s,
+        )
+        self._lease = pool.lease()
+        self._handshakes = Handshakes(
+            lease=self._lease, openings=self._openings, shape=shape, begun_s=begun_s
+        )
+        self._http = HttpQuestion(
+            address=address,
+            endpoint=endpoint,
+            openings=self._openings,
+            deadline_s=limits.connection_deadline_s,
+            begun_s=begun_s,
+        )
+        self._handshakes_done = asyncio.Event()
+        self._surveys: list[Log] = []
+        self._clients = ClientSurvey(self._server_name)
+        self._measured: tuple[tuple[int, ...], Measured] | None = None
+
+    @property
+    def connections_used(self) -> int:
+        """Connections opened so far."""
+        return (
+            self._prober.connections_used
+            + self._handshakes.connections_used
+            + self._http.connections_used
+        )
+
+    @property
+    def http(self) -> HttpService:
+        """Whether HTTP answers inside TLS."""
+        return self._http.service
+
+    @property
+    def client_auth(self) -> ClientAuth:
+        """Whether a client certificate is asked for, or required."""
+        asked = client_auth(self.measured().presented)
+        return (
+            ClientAuth.REQUIRED
+            if asked is ClientAuth.REQUESTED and self._http.proves_client_auth
+            else asked
+        )
+
+    def measured(self) -> Measured:
+        """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
+        surveys = tuple(self._surveys) or (Log(),)
+        clients, leaves = self._clients, self._http.leaves
+        state = (
+            len(surveys),
+            surveys[-1].waves,
+            len(clients.records),
+            len(self._handshakes.done),
+            len(leaves),
+        )
+        if self._measured is None or self._measured[0] != state:
+            completed = tuple(self._handshakes.presented())
+            self._measured = (
+                state,
+                Measured(
+                    surveys=surveys, clients=clients, completed=completed, http_leaves=tuple(leaves)
+                ),
+            )
+        return self._measured[1]
+
+    def trace(self) -> tuple[TraceStep, ...]:
+        """Return every connection so far, for people."""
+        return trace(self.measured(), self._handshakes.done, self._http.answers)
+
+    async def run(self) -> None:
+        """Measure. Cancel it to stop; what is known stays. Raises WorkerLied."""
+        try:
+            await self._run()
+        except* WorkerLied as lies:
+            raise lies.exceptions[0] from None
+        finally:
+            self._lease.end()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
+            http = tasks.create_task(self._ask_http(usual))
+            await self._survey()
+            if self._surveys[-1].versions and not self.measured().is_steady:
+                # Some servers cannot take so much at once: everything is asked again, one after the other.
+                self._openings.limit = 1
+                self._clients.begin_again()
+                await self._survey()
+            await asyncio.wait((usual,))
+            await self._follow_up()
+            self._handshakes_done.set()
+            await http
+            if self._is_http_turned_away:
+                await self._ask_http_alone()
+
+    @property
+    def _is_http_turned_away(self) -> bool:
+        """The question for HTTP may have been one connection too many."""
+        is_served = bool(self._surveys[-1].versions)
+        is_busy = len(self._surveys) > 1 or self._http.is_turned_away
+        return self._http.service is HttpService.UNKNOWN and is_served and is_busy
+
+    async def _survey(self) -> None:
+        survey = Survey(self._server_name)
+        self._surveys.append(survey.log)
+        while True:
+            probes = survey.next_wave()
+            clients = self._clients.next_wave(
+                survey.log, is_closed=any(probe.is_last for probe in probes)
+            )
+            if not probes and not clients:
+                break
+            await self._carry_together(survey, probes, clients)
+            self._openings.limit = min(
+                self._openings.limit, _borne((*survey.log.records, *self._clients.records))
+            )
+        if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
+            self._openings.limit = 1
+            await self._carry(again, survey.take)
+
+    async def _carry_together(
+        self,
+        survey: Survey,
+        probes: tuple[Probe[ClientHello], ...],
+        clients: tuple[Probe[ProfileHello], ...],
+    ) -> None:
+        def take(_: Sequence[Probe[AnyHello]], outcomes: Sequence[Outcome]) -> None:
+            survey.take(probes, outcomes[: len(probes)])
+            self._clients.take(clients, outcomes[len(probes) :])
+
+        await self._carry((*probes, *clients), take)
+
+    async def _carry(
+        self,
+        probes: Sequence[Probe[Hello_co]],
+        take: Callable[[Sequence[Probe[Hello_co]], Sequence[Outcome]], None],
+    ) -> None:
+        """Carry out a wave and have it taken down, what there is of it if it is cut short."""
+        outcomes: list[Outcome] = []
+        try:
+            await self._prober.run(probes, outcomes)
+        finally:
+            take(probes, outcomes)
+
+    async def _follow_up(self) -> None:
+        is_steady = self.measured().is_steady
+        for _ in range(_FOLLOW_UPS):
+            measured = self.measured()
+            wanted = missing_handshakes(
+                {version: sorted(suites) for version, suites in measured.accepted.items()},
+                measured.leaf_hints,
+                measured.presented,
+                [one.handshake for one in self._handshakes.done],
+                self._required_suites,
+            )
+            if not wanted:
+                return
+            await self._shake_all(wanted, one_by_one=not is_steady)
+
+    async def _shake_all(self, wanted: list[Handshake], *, one_by_one: bool) -> None:
+        if one_by_one:
+            for handshake in wanted:
+                await self._handshakes.shake(handshake)
+        else:
+            await asyncio.gather(*map(self._handshakes.shake, wanted))
+
+    async def _ask_http(self, handshake: asyncio.Task[bytes]) -> None:
+        self._http.take_reply(await handshake)
+        if self._http.service is HttpService.UNKNOWN:
+            await self._ask_http_alone()
+
+    async def _ask_http_alone(self) -> None:
+        await self._http.ask(self._is_certificate_requested, self._is_still_good)
+
+    async def _is_certificate_requested(self) -> bool:
+        await self._handshakes_done.wait()
+        return client_auth(self.measured().presented) is ClientAuth.REQUESTED
+
+    async def _is_still_good(self) -> bool:
+        """Send again the first hello that was accepted."""
+        good = next(
+            (record.probe.hello for log in self._surveys for record in log.records if record.chose),
+            None,
+        )
+        if good is None:
+            return False
+        control = Log()
+        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
+        return control.records[0].chose
+
+
+def _borne(records: Iterable[Record[AnyHello]]) -> int:
+    """Return how many open connections a server bears.
+
+    Refusals at more than the highest number at which one was accepted may be about their number.
+    The controls that are sent last would not show that, because they have the server to themselves.
+    A server counts a connection until it has noticed its end, so a fifth of them is left to those.
+    """
+    highest = max((record.outcome.beside for record in records if record.chose), default=None)
+    return _UNTRIED if highest is None else max(1, highest * 4 // 5)

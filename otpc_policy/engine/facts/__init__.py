@@ -1,0 +1,1 @@
+"""From evidence to facts, and what people are told about them. Pure."""

@@ -1,0 +1,61 @@
+"""What people are told about a measurement beside its facts: what kept something from being proven, and what the server dislikes."""
+
+from collections.abc import Iterable, Iterator
+
+from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
+from otpc_policy.engine.facts.translation import Measured
+from otpc_policy.engine.survey.inference import LONG_LIST
+from otpc_policy.engine.survey.probe import Record
+from otpc_policy.tls.answer import Alert
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+
+_UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
+_UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"
+# RFC 6066 3.
+_UNRECOGNIZED_NAME = 112
+
+
+def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
+    """Return, each once, what kept something from being proven, and how the server broke the protocol.
+
+    What was overcome is no remark: a server that answers short hellos alone is known all the same.
+    """
+    supports = {*(fact.support for fact in versions), *(fact.support for fact in suites)}
+    is_complete = bool(measured.accepted) and Support.UNKNOWN not in supports
+    records = [record for log in measured.surveys for record in log.records]
+    found = [record.reading.remark for record in records if record.reading.is_violation or (not is_complete and not _lacks_only_a_name(record))]
+    if not measured.is_steady:
+        found.append(_UNSTEADY)
+    if not is_complete and any(record.refused for record in records):
+        found.append(_UNCONTROLLED)
+    found += measured.unread.values()
+    return tuple(dict.fromkeys(remark for remark in found if remark))
+
+
+def intolerances(measured: Measured) -> tuple[str, ...]:
+    """Return what the server dislikes in a client, and how it was measured all the same."""
+    return tuple(dict.fromkeys(_intolerances(measured)))
+
+
+def _intolerances(measured: Measured) -> Iterator[str]:
+    for log in measured.surveys:
+        accepted = [record for record in log.records if record.chose]
+        styles = {record.probe.hello.style for record in accepted}
+        if HelloStyle.SHORT in styles and HelloStyle.FULL not in styles:
+            yield "accepts no hello with the extensions and suites of current clients, only one below 256 bytes; short ones were sent"
+        elif accepted and _was_split(log.records) and not any(len(record.offered) > LONG_LIST for record in accepted):
+            yield f"accepts no hello with more than {LONG_LIST} cipher suites; shorter lists were sent"
+        if any(isinstance(answer := record.outcome.answer, Alert) and answer.description == _UNRECOGNIZED_NAME for record in log.records):
+            yield "refuses hellos without a server name it knows (alert 112)"
+    if len(measured.surveys) > 1:
+        yield "fails when several connections are opened at once; everything was asked again, one after the other"
+
+
+def _was_split(records: Iterable[Record[ClientHello]]) -> bool:
+    return any(LONG_LIST // 2 < len(record.offered) <= LONG_LIST for record in records)
+
+
+def _lacks_only_a_name(record: Record[ClientHello]) -> bool:
+    """What a server says to a hello of SSL 3 without a name is told by its alert; only routing proxies differ there."""
+    hello = record.probe.hello
+    return hello.version is TlsVersion.SSL_3_0 and hello.server_name is None and isinstance(record.outcome.answer, Alert)

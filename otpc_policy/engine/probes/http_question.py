@@ -1,0 +1,92 @@
+"""Whether HTTP answers inside TLS at one address, and whether it is refused for want of a client certificate."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
+from otpc_policy.core.facts import HttpService, TlsVersion
+from otpc_policy.engine.probes.http_probe import HttpAnswer, ask_http, http1_request, is_http1
+from otpc_policy.engine.survey.absence import CLOSES
+from otpc_policy.engine.transport.openings import Openings
+
+
+class HttpQuestion:
+    """One address's answer so far.
+
+    openings: shared by everything that one scan connects. connections_used: counted here.
+    answers: each with its begin and duration in seconds, the first from the start of the measurement.
+    leaves: what was presented on connections of its own, by version, unproven. request: asks for HTTP on a connection that is there for something else.
+    service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: VettedAddress,
+        endpoint: Endpoint,
+        openings: Openings,
+        deadline_s: float,
+        begun_s: float,
+    ) -> None:
+        self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
+        self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}")
+        self.request = http1_request(self._host_header)
+        self.connections_used = 0
+        self.answers: list[tuple[HttpAnswer, float, float]] = []
+        self.leaves: list[tuple[TlsVersion, bytes]] = []
+        self.service = HttpService.UNKNOWN
+        self.proves_client_auth = False
+
+    @property
+    def is_turned_away(self) -> bool:
+        """The last connection was closed, or met by an alert, before there was any answer."""
+        away = (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT)
+        return bool(self.answers) and self.answers[-1][0] in away
+
+    def take_reply(self, reply: bytes) -> None:
+        """Take what came back to request. Without ALPN, and with the suites of one hello, only HTTP itself is an answer."""
+        if is_http1(reply):
+            self.service = HttpService.SERVED
+
+    async def ask(self, is_certificate_requested: Callable[[], Awaitable[bool]], is_still_good: Callable[[], Awaitable[bool]]) -> None:
+        """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails.
+
+        is_certificate_requested: awaited only after a failure. is_still_good: sends a control, and says whether the server accepted it.
+        """
+        demanded = False
+        # The rule for closes without an alert, applied to a client certificate that is demanded by closing.
+        for _ in range(CLOSES):
+            answer = await self._answer(alpn=True)
+            if answer is HttpAnswer.CLOSED:
+                answer = await self._answer(alpn=False)
+            if answer not in (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT) or not await is_certificate_requested():
+                break
+            demanded = await is_still_good()
+            if not demanded or answer is HttpAnswer.CERTIFICATE_ALERT:
+                break
+        if answer is HttpAnswer.HTTP:
+            self.service = HttpService.SERVED
+        elif answer is HttpAnswer.NOT_HTTP:
+            self.service = HttpService.NOT_SERVED
+        elif demanded and answer is not HttpAnswer.UNKNOWN:
+            self.service, self.proves_client_auth = HttpService.NOT_OBSERVABLE, True
+
+    async def _answer(self, *, alpn: bool) -> HttpAnswer:
+        async with self._openings:
+            self.connections_used += 1
+            loop, endpoint = asyncio.get_running_loop(), self._endpoint
+            started_s = loop.time()
+            answer, leaf = await ask_http(
+                address=self._address,
+                port=endpoint.port,
+                server_name=endpoint.server_name,
+                host_header=self._host_header,
+                deadline_s=self._deadline_s,
+                alpn=alpn,
+            )
+        if leaf is not None:
+            self.leaves.append(leaf)
+        self.answers.append((answer, started_s - self._begun_s, loop.time() - started_s))
+        return answer

@@ -1,0 +1,210 @@
+"""Measures one address: hellos, handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
+
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
+from otpc_policy.engine.address_scan import AddressScan
+from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.facts.remarks import intolerances, remarks
+from otpc_policy.engine.facts.translation import (
+    Measured,
+    cipher_suite_facts,
+    deployment_facts,
+    version_facts,
+)
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.stages import Stage, StageListener, unheard
+from otpc_policy.engine.survey.probe import Ending
+from otpc_policy.engine.workers.pool import WorkerPool
+from otpc_policy.measurement.revision import PROBE_REVISION
+from otpc_policy.tls.answer import PlainHttp
+
+# A scan takes a second or a few; a caller that comes back sooner finds the same queue.
+_RETRY_AFTER = timedelta(seconds=2)
+
+
+class SslyzeScanner:
+    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
+
+    def __init__(
+        self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None
+    ) -> None:
+        self._limits, self._now = limits, now
+        self._deep = deep if deep is not None else DeepScanner(limits)
+        self._pool = WorkerPool(limits)
+        self._scans = asyncio.Semaphore(limits.concurrent_scans)
+        self._queued = 0
+        self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """At least one worker can be asked."""
+        return self._pool.workers_alive > 0
+
+    @property
+    def queued(self) -> int:
+        """Scans, and DEEP parts of scans, that wait for their turn."""
+        return self._queued + self._deep.queued
+
+    @property
+    def workers_alive(self) -> int:
+        """Workers that can be asked."""
+        return self._pool.workers_alive
+
+    async def start(self) -> None:
+        """Start the workers and wait until they are warm."""
+        await self._pool.start()
+
+    async def stop(self) -> None:
+        """End the workers. Scans that still run lose them and end as unknown."""
+        await self._pool.stop()
+
+    async def measure(
+        self,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        depth: Depth,
+        *,
+        scan_deadline_s: float | None = None,
+        deep_deadline_s: float | None = None,
+        required_suites: Collection[frozenset[int]] = (),
+        entered: StageListener = unheard,
+    ) -> AddressFacts:
+        """Measure one address. Whatever the server does becomes facts.
+
+        scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
+        required_suites: code points of sets, of each of which a suite that the server accepts is to
+        be seen in a completed handshake. entered: is called with each stage as it begins. Raises
+        Overloaded when the queue is full.
+        """
+        deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
+        async with self._turn(entered):
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            slots = self._slots_of.setdefault(
+                address.text, asyncio.Semaphore(self._limits.connections_per_address)
+            )
+            scan = AddressScan(
+                pool=self._pool,
+                limits=self._limits,
+                slots=slots,
+                endpoint=endpoint,
+                address=address,
+                required_suites=required_suites,
+            )
+            cut_short: tuple[str, ...] = ()
+            key = (endpoint, address.text, depth)
+            self._running.setdefault(key, (scan, started))
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await scan.run()
+            except TimeoutError:
+                cut_short = (f"the scan reached its deadline of {deadline_s:g} s",)
+            finally:
+                if self._running.get(key, (None, 0.0))[0] is scan:
+                    del self._running[key]
+            facts = _facts(
+                scan,
+                depth,
+                observed_at=self._now(),
+                duration=timedelta(seconds=loop.time() - started),
+            )
+            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        if depth is Depth.STANDARD:
+            return facts
+        return await self._deep.deepen(
+            facts, endpoint, address, slots, deadline_s=deep_deadline_s, entered=entered
+        )
+
+    def glimpse(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts | None:
+        """Return what a measurement under way has found so far; None if there is none. What it has not asked yet is unknown."""
+        scan, started = self._running.get((endpoint, address.text, depth), (None, 0.0))
+        if scan is None:
+            return None
+        duration = timedelta(seconds=asyncio.get_running_loop().time() - started)
+        return _facts(scan, depth, observed_at=self._now(), duration=duration)
+
+    @asynccontextmanager
+    async def _turn(self, entered: StageListener) -> AsyncIterator[None]:
+        must_wait = self._scans.locked()
+        if must_wait and self._queued >= self._limits.queue_limit:
+            raise Overloaded(_RETRY_AFTER)
+        if must_wait:
+            entered(Stage.QUEUED)
+        self._queued += 1
+        try:
+            await self._scans.acquire()
+        finally:
+            self._queued -= 1
+        if must_wait:
+            entered(Stage.BEGUN)
+        try:
+            yield
+        finally:
+            self._scans.release()
+
+
+def _facts(
+    scan: AddressScan, depth: Depth, *, observed_at: datetime, duration: timedelta
+) -> AddressFacts:
+    measured = scan.measured()
+    facts = AddressFacts(
+        address=scan.address.text,
+        observed_at=observed_at,
+        duration=duration,
+        connections_used=scan.connections_used,
+        depth=depth,
+        reachable=_reachable(measured),
+        tls=_tls_service(measured),
+        intolerances=intolerances(measured),
+        trace=scan.trace(),
+        probe_revision=PROBE_REVISION,
+    )
+    if not measured.accepted:
+        return replace(facts, remarks=remarks(measured, (), ()))
+    versions, suites = version_facts(measured), cipher_suite_facts(measured)
+    return replace(
+        facts,
+        versions=versions,
+        cipher_suites=suites,
+        deployments=deployment_facts(measured, versions),
+        client_auth=scan.client_auth,
+        http=scan.http,
+        remarks=remarks(measured, versions, suites),
+    )
+
+
+def _reachable(measured: Measured) -> Support:
+    outcomes = [record.outcome for log in measured.surveys for record in log.records]
+    outcomes += [record.outcome for record in measured.clients.records]
+    if any(outcome.connected for outcome in outcomes) or measured.completed:
+        return Support.YES
+    return (
+        Support.NO
+        if outcomes and all(outcome.ending is Ending.REFUSED for outcome in outcomes)
+        else Support.UNKNOWN
+    )
+
+
+def _tls_service(measured: Measured) -> TlsService:
+    if measured.accepted:
+        return TlsService.SERVED
+    speaks_http = any(
+        isinstance(record.outcome.answer, PlainHttp)
+        for log in measured.surveys
+        for record in log.records
+    )
+    return TlsService.PLAINTEXT_HTTP if speaks_http else TlsService.UNKNOWN

@@ -1,0 +1,1 @@
+"""What to ask a server, and what its answers prove. Without IO."""

@@ -1,0 +1,1 @@
+"""Connections that carry hellos, within the budget of a scan, and flights read and verified."""

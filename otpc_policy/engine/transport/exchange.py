@@ -1,0 +1,96 @@
+"""One connection that carries one conversation. Nothing here waits: whoever watches the socket says when it is ready."""
+
+import os
+import socket
+from contextlib import suppress
+
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import finish_connecting
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe
+from otpc_policy.engine.transport.conversation import Conversation
+from otpc_policy.engine.transport.key_proof import proves_key
+
+_READ_BYTES = 16_384
+
+
+class Exchange:
+    """A connection from its begin on.
+
+    place: of its probe in the wave. beside: see Outcome. started_s, until_s: its begin, and when it is given up, by one clock.
+    is_connected: over TCP. is_spoken: the whole hello has left.
+    """
+
+    def __init__(self, connection: socket.socket, probe: Probe[AnyHello], limits: ScanLimits, *, place: int, beside: int, started_s: float) -> None:
+        self.connection, self.probe, self.place, self.beside, self.started_s = connection, probe, place, beside, started_s
+        self.until_s = started_s + limits.connection_deadline_s
+        self.is_connected = self.is_spoken = False
+        self._bytes_left = limits.connection_bytes
+        self._conversation: Conversation | None = None
+        self._unsent = b""
+
+    def finish_connecting(self, address: VettedAddress) -> None:
+        """Take note of the end of connecting to the address. Raises OSError if it failed."""
+        finish_connecting(self.connection, address)
+        self.is_connected = True
+
+    def speak(self) -> None:
+        """Send as much as the socket takes of what is to be said. Raises OSError."""
+        if self._conversation is None:
+            self._conversation = Conversation(self.probe.hello, os.urandom)
+            self._unsent = self._conversation.opening
+        with suppress(BlockingIOError):
+            self._unsent = self._unsent[self.connection.send(self._unsent) :]
+        self.is_spoken = not self._unsent
+
+    def listen(self) -> Ending | None:
+        """Read what is there; return how the exchange ended, if it has. Raises OSError.
+
+        Where the server asked for another hello, is_spoken is false until that has left.
+        """
+        conversation = self._conversation
+        if conversation is None:
+            return None
+        try:
+            content = self.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return None
+        if not content:
+            return Ending.ANSWERED if conversation.is_answered else Ending.CLOSED
+        self._bytes_left -= len(content)
+        self._unsent = conversation.receive(content)
+        if conversation.is_over:
+            return Ending.ANSWERED
+        if self._bytes_left <= 0:
+            return Ending.ANSWERED if conversation.is_answered else Ending.BYTE_LIMIT
+        self.is_spoken = not self._unsent
+        return None
+
+    def outcome(self, ending: Ending, *, begun_s: float, now_s: float) -> Outcome:
+        """Return what came of it. begun_s: when the measurement began."""
+        started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
+        conversation = self._conversation
+        if conversation is None:
+            return Outcome(ending=ending, connected=self.is_connected, beside=self.beside, started_s=started_s, duration_s=duration_s)
+        flight = conversation.flight
+        return Outcome(
+            # A server that breaks off its flight has answered all the same.
+            ending=Ending.ANSWERED if conversation.is_answered else ending,
+            connected=self.is_connected,
+            answer=conversation.answer_at_end(),
+            flight=flight,
+            # A flight that breaks off behind its signature lets no client complete its handshake.
+            key_proven=flight is not None and flight.is_whole and proves_key(flight),
+            beside=self.beside,
+            started_s=started_s,
+            duration_s=duration_s,
+        )
+
+
+def ending_of(error: OSError, *, is_connected: bool) -> Ending:
+    """Return what an error of the socket says."""
+    if isinstance(error, TimeoutError):
+        return Ending.TIMED_OUT
+    if isinstance(error, ConnectionRefusedError):
+        return Ending.REFUSED
+    return Ending.RESET if is_connected else Ending.UNREACHABLE

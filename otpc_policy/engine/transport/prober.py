@@ -1,0 +1,241 @@
+"""Carries hellos: one connection each, all of a wave at once, within the scan's openings. Whatever the server does ends as an outcome.
+
+The connections of a wave wait on a selector of their own, and the loop waits on that selector: a future, two timers and four registrations with the
+loop for each connection would cost more than all that is done here.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from math import inf
+
+from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.engine.egress.dialler import begin_connecting
+from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
+from otpc_policy.engine.transport.exchange import Exchange, ending_of
+from otpc_policy.engine.transport.kept_flights import KeptFlights
+from otpc_policy.engine.transport.openings import Openings
+
+# After so long the rest has to wait for its next turn: to verify the dearest signature takes 5 ms
+# (a curve over a binary field of 571 bits), and twenty answers may come at once.
+_TURN_S = 0.01
+_BEFORE_REVEALS = 3
+_NOT_RUN = Outcome(ending=Ending.NOT_RUN)
+
+
+class Prober:
+    """Carries hellos to one address.
+
+    openings: shared by everything that one scan connects. connections_used: counted here. begun_s: the loop's time to count from.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: VettedAddress,
+        port: int,
+        openings: Openings,
+        limits: ScanLimits,
+        begun_s: float,
+    ) -> None:
+        self._peer = (address, port)
+        self._openings, self._limits, self._begun_s = openings, limits, begun_s
+        self._flights = KeptFlights()
+        self.connections_used = 0
+
+    async def run(self, probes: Sequence[Probe[AnyHello]], outcomes: list[Outcome]) -> None:
+        """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
+        outcomes[:] = [_NOT_RUN] * len(probes)
+        ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
+        ahead = _reveals_early(probes, ahead)
+        behind = [place for place, probe in enumerate(probes) if probe.is_last]
+
+        def ended(place: int, outcome: Outcome) -> None:
+            outcomes[place] = self._flights.of(outcome)
+            self._openings.leave()
+
+        wave = _Wave(self._peer, self._limits, begun_s=self._begun_s, ahead=len(ahead), behind=len(behind), ended=ended)
+
+        async def begin(places: Sequence[int]) -> None:
+            for place in places:
+                beside = await self._openings.enter()
+                self.connections_used += 1
+                wave.begin(probes[place], place, beside)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(begin(ahead))
+                await wave.ahead_are_connected.wait()
+                tasks.create_task(begin(behind))
+                await wave.all_ended
+        finally:
+            wave.close()
+
+
+def _reveals_early(probes: Sequence[Probe[AnyHello]], places: Sequence[int]) -> list[int]:
+    """Return the places with those of hellos that only reveal right after the first few.
+
+    Their refusal says nothing, and is not asked about again unless others show that the server is
+    unsteady. So they must not be what a limit on connections turns away; and a server that takes
+    very few is known by the first ones.
+    """
+    reveals = [place for place in places if probes[place].purpose is Purpose.REVEAL]
+    others = [place for place in places if probes[place].purpose is not Purpose.REVEAL]
+    return [*others[:_BEFORE_REVEALS], *reveals, *others[_BEFORE_REVEALS:]]
+
+
+class _Wave:
+    """Connections that are watched together: those ahead, and those behind, which hold their hellos until all ahead are answered.
+
+    ahead, behind: how many will be begun. ended: called once for each that was begun, with its place.
+    ahead_are_connected: or given up. all_ended: fails where something is wrong here.
+    """
+
+    def __init__(
+        self,
+        peer: tuple[VettedAddress, int],
+        limits: ScanLimits,
+        *,
+        begun_s: float,
+        ahead: int,
+        behind: int,
+        ended: Callable[[int, Outcome], None],
+    ) -> None:
+        self._peer, self._limits, self._begun_s, self._ended = peer, limits, begun_s, ended
+        self._loop = asyncio.get_running_loop()
+        self._unconnected = self._unanswered = ahead
+        self._unended = ahead + behind
+        self._exchanges: set[Exchange] = set()
+        self._held: list[Exchange] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._selector = selectors.DefaultSelector()
+        self._loop.add_reader(self._selector, self._safely, self._look)
+        self.ahead_are_connected = asyncio.Event()
+        self.all_ended: asyncio.Future[None] = self._loop.create_future()
+        if not self._unconnected:
+            self.ahead_are_connected.set()
+        if not self._unended:
+            self.all_ended.set_result(None)
+
+    def begin(self, probe: Probe[AnyHello], place: int, beside: int) -> None:
+        """Begin to connect."""
+        started_s = self._loop.time()
+        try:
+            connection = begin_connecting(*self._peer)
+        except OSError as error:
+            ending = ending_of(error, is_connected=False)
+            self._count(probe, place, Outcome(ending=ending, beside=beside, started_s=started_s - self._begun_s))
+            return
+        exchange = Exchange(connection, probe, self._limits, place=place, beside=beside, started_s=started_s)
+        self._exchanges.add(exchange)
+        self._selector.register(connection, selectors.EVENT_WRITE, exchange)
+        self._set_timer()
+
+    def close(self) -> None:
+        """Leave no socket behind; what has not ended was not run."""
+        self._loop.remove_reader(self._selector)
+        self._selector.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for exchange in self._exchanges:
+            exchange.connection.close()
+            self._ended(exchange.place, Outcome(ending=Ending.NOT_RUN, connected=exchange.is_connected))
+
+    def _safely(self, work: Callable[[], None]) -> None:
+        """Do what the loop calls for. It would only log what goes wrong, and whoever waits for this wave would wait for ever."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - it goes on to whoever waits
+            self.ahead_are_connected.set()
+            if not self.all_ended.done():
+                self.all_ended.set_exception(error)
+
+    def _look(self) -> None:
+        """Go on with connections that are ready, for one turn; the loop comes back for the rest."""
+        turn_ends_s = self._loop.time() + _TURN_S
+        for key, _ in self._selector.select(0):
+            exchange: Exchange = key.data
+            try:
+                # The loop looks at sockets before it looks at the clock: who always has one more byte would never be late.
+                ending = Ending.TIMED_OUT if self._loop.time() >= exchange.until_s else self._go_on(exchange)
+            except OSError as error:
+                ending = ending_of(error, is_connected=exchange.is_connected)
+            if ending is not None:
+                self._end(exchange, ending)
+            if self._loop.time() >= turn_ends_s:
+                break
+
+    def _go_on(self, exchange: Exchange) -> Ending | None:
+        """Return how the exchange ended, if it has. Raises OSError."""
+        if exchange.is_spoken:
+            ending = exchange.listen()
+            if ending is None and not exchange.is_spoken:
+                self._selector.modify(exchange.connection, selectors.EVENT_WRITE, exchange)
+            return ending
+        if not exchange.is_connected:
+            exchange.finish_connecting(self._peer[0])
+            if exchange.probe.is_last and self._unanswered:
+                self._hold(exchange)
+                return None
+            exchange.until_s = self._loop.time() + self._limits.connection_deadline_s
+            if not exchange.probe.is_last:
+                self._count_connected()
+        exchange.speak()
+        if exchange.is_spoken:
+            self._selector.modify(exchange.connection, selectors.EVENT_READ, exchange)
+        return None
+
+    def _hold(self, exchange: Exchange) -> None:
+        self._selector.unregister(exchange.connection)
+        exchange.until_s = inf
+        self._held.append(exchange)
+
+    def _release(self) -> None:
+        for exchange in self._held:
+            exchange.until_s = self._loop.time() + self._limits.connection_deadline_s
+            self._selector.register(exchange.connection, selectors.EVENT_WRITE, exchange)
+        self._held.clear()
+        self._set_timer()
+
+    def _end(self, exchange: Exchange, ending: Ending) -> None:
+        if not exchange.is_connected:
+            # On a busy machine the deadline may be seen before the connection that was made in time.
+            with suppress(OSError):
+                exchange.finish_connecting(self._peer[0])
+        self._selector.unregister(exchange.connection)
+        exchange.connection.close()
+        self._exchanges.remove(exchange)
+        self._count(exchange.probe, exchange.place, exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()))
+
+    def _count(self, probe: Probe[AnyHello], place: int, outcome: Outcome) -> None:
+        self._ended(place, outcome)
+        if not probe.is_last:
+            if not outcome.connected:
+                self._count_connected()
+            self._unanswered -= 1
+            if not self._unanswered:
+                self._release()
+        self._unended -= 1
+        if not self._unended:
+            self.all_ended.set_result(None)
+
+    def _count_connected(self) -> None:
+        self._unconnected -= 1
+        if not self._unconnected:
+            self.ahead_are_connected.set()
+
+    def _set_timer(self) -> None:
+        """Wake up when the next one is late. Those that begin later are late later, so one timer is enough."""
+        if self._timer is None:
+            until_s = min((exchange.until_s for exchange in self._exchanges), default=inf)
+            if until_s < inf:
+                self._timer = self._loop.call_at(until_s, self._safely, self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        now_s = self._loop.time()
+        for exchange in [one for one in self._exchanges if one.until_s <= now_s]:
+            self._end(exchange, Ending.TIMED_OUT)
+        self._set_timer()

@@ -1,1 +1,0 @@
-"""Measuring an endpoint: sslyze handshakes in worker processes, joined into facts."""
