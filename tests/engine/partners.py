@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
@@ -264,10 +265,9 @@ def turns_hostile(port: int, *, after: int, into: Handler) -> Handler:
 
 
 @asynccontextmanager
-async def scanner(**limits: float) -> AsyncIterator[SslyzeScanner]:
-    one = SslyzeScanner(
-        limits=ScanLimits(**{"workers": 1, **limits}), now=lambda: datetime.now(UTC)
-    )  # type: ignore[arg-type]
+async def scanner(**limits: Any) -> AsyncIterator[SslyzeScanner]:
+    bounds = ScanLimits(**{"workers": 1, **limits})
+    one = SslyzeScanner(limits=bounds, now=lambda: datetime.now(UTC))
     await one.start()
     try:
         yield one
