@@ -37,9 +37,10 @@ from otpc_policy.measurement.engine_lied import EngineLied
 _START_S: Final = 30.0
 # How long a process may take to end its workers before it is killed.
 _END_S: Final = 3.0
-# An engine that dies again and again is started less and less often.
+# An engine that dies again and again is started less and less often, but within the time for
+# which callers wait for one (pool).
 _FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_PAUSE_S: Final = 5.0
 # One that has lived so long is sound: what ends it then is news.
 _SOUND_S: Final = 30.0
 # What an interpreter needs to find itself and this package; an engine is told all else.

@@ -1,7 +1,7 @@
 """What hosts resolved to, kept for as long as the engine allows; identical questions share one.
 
-While no engine can be asked, the addresses of the last answer stand in for up to five minutes,
-marked stale: they may serve cached facts, and never a measurement.
+While no engine can be asked, or none answers within a second, the addresses of the last answer
+stand in for up to five minutes, marked stale: they may serve cached facts, and never a measurement.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ _MAX_HOSTS: Final = 10_000
 _FAILURE_TTL: Final = timedelta(seconds=1)
 # As an engine does while name servers fail; with the last answer's own minute, five in all.
 _STALE_S: Final = 240.0
+# How long a caller waits for an answer where an earlier one could serve cached facts.
+_PATIENCE_S: Final = 1.0
 
 
 class Ask(Protocol):
@@ -89,7 +91,12 @@ class Resolutions:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._resolve(host, fresh=fresh))
             asking.add_done_callback(lambda task: self._asked(key, task))
-        await asyncio.wait((asking,))
+        patience_s = None if fresh or self._last(host) is None else _PATIENCE_S
+        await asyncio.wait((asking,), timeout=patience_s)
+        if not asking.done():
+            # What is being asked goes on, for whoever comes next.
+            self._fell_back()
+            return self._without_engine(host)
         if asking.cancelled():
             raise ServiceUnavailable("the service is draining")
         return asking.result()
@@ -114,9 +121,13 @@ class Resolutions:
             is_answer = found.failure is ResolutionFailure.NONE
             self._observer.dns_looked_up("answered" if is_answer else found.failure.name.lower())
             if found.is_stale:
-                self._observer.dns_fell_back()
+                self._fell_back()
         self._keep(host, found)
         return found
+
+    def _fell_back(self) -> None:
+        if self._observer is not None:
+            self._observer.dns_fell_back()
 
     def _without_engine(self, host: str) -> Resolution:
         """Return the last answer, or that there is none."""
