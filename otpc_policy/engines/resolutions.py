@@ -22,7 +22,7 @@ _MAX_HOSTS: Final = 10_000
 _FAILURE_TTL: Final = timedelta(seconds=1)
 # As an engine does while name servers fail; with the last answer's own minute, five in all.
 _STALE_S: Final = 240.0
-# How long a caller waits for an answer where an earlier one could serve cached facts.
+# How long a question may be open before an earlier answer is given to whoever waits for it.
 _PATIENCE_S: Final = 1.0
 
 
@@ -60,6 +60,7 @@ class Resolutions:
         self._monotonic, self._observer = monotonic, observer
         self._known: dict[str, _Known] = {}
         self._asking: dict[tuple[str, bool], asyncio.Task[Resolution]] = {}
+        self._begun_s: dict[tuple[str, bool], float] = {}
 
     @property
     def outstanding(self) -> int:
@@ -91,8 +92,8 @@ class Resolutions:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._resolve(host, fresh=fresh))
             asking.add_done_callback(lambda task: self._asked(key, task))
-        patience_s = None if fresh or self._last(host) is None else _PATIENCE_S
-        await asyncio.wait((asking,), timeout=patience_s)
+            self._begun_s[key] = asyncio.get_running_loop().time()
+        await asyncio.wait((asking,), timeout=self._patience_s(key))
         if not asking.done():
             # What is being asked goes on, for whoever comes next.
             self._fell_back()
@@ -100,6 +101,13 @@ class Resolutions:
         if asking.cancelled():
             raise ServiceUnavailable("the service is draining")
         return asking.result()
+
+    def _patience_s(self, key: tuple[str, bool]) -> float | None:
+        """Return how long to wait for what is being asked; None where there is nothing else."""
+        host, fresh = key
+        if fresh or self._last(host) is None:
+            return None
+        return max(0.0, self._begun_s[key] + _PATIENCE_S - asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """End what is being asked."""
@@ -155,7 +163,7 @@ class Resolutions:
             del self._known[next(iter(self._known))]
 
     def _asked(self, key: tuple[str, bool], task: asyncio.Task[Resolution]) -> None:
-        del self._asking[key]
+        del self._asking[key], self._begun_s[key]
         if not task.cancelled():
             task.exception()  # retrieved here, because every caller may have gone
 

@@ -16,6 +16,8 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
+from otpc_policy.engines import child
+from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
 from otpc_policy.engines.pool import EnginePool
@@ -199,3 +201,8 @@ async def test_an_engine_is_kept_though_the_machine_could_start_none_for_a_while
         await until(lambda: len(fleet.pids) == 1)
         assert pool.workers_alive == 1
         assert list(own_folder.iterdir()) == []
+
+
+def test_callers_wait_longer_for_an_engine_than_any_pause_between_two_starts() -> None:
+    """Else those who come in a pause would fail for no reason. A start takes about a second."""
+    assert child._LONGEST_PAUSE_S + 2 < pool_module._WAIT_FOR_ENGINE_S

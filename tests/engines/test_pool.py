@@ -427,6 +427,8 @@ async def test_without_an_engine_an_earlier_answer_is_at_hand_soon() -> None:
         async with asyncio.timeout(2):
             found = await pool.resolve("partner.test")
         assert (found.addresses, found.is_stale) == (LOOPBACK.addresses, True)
+        async with asyncio.timeout(0.5):  # the question is open: nobody else need wait for it
+            assert (await pool.resolve("partner.test")).is_stale
 
 
 @pytest.mark.parametrize("error", [EngineLied("host: another"), EngineFailed("late")])
