@@ -1,7 +1,9 @@
 """What the engine gives up when it starts: environment, descriptors, files that are not its own.
 
 It measures, so it keeps sockets, threads and the programs that it starts for its workers. The
-workers give up nearly all of that as well (scan.workers.template, scan.deep_worker).
+workers give up nearly all of that as well (engine.workers.template, engine.workers.deep_worker).
+Nor can it change the metadata of files, or the limits and priorities of other processes: the front
+runs as the same user.
 """
 
 import os
@@ -75,6 +77,7 @@ def confine(
             executable=_executable(),
             sockets_in=Path(listen.removeprefix(UNIX)).parent if listen.startswith(UNIX) else None,
         ),
+        isolation.forbid_calls_on_others,
     )
     if missing and level == "require":
         raise ConfigurationError([f"scan.isolation: required, but {one}" for one in missing])

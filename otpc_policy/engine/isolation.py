@@ -11,6 +11,9 @@ can be undone, and children inherit all of it but the resource limits' counters.
   in it can neither trace nor read a process outside of it, /proc/PID/mem included. From Linux 6.7
   it limits TCP ports too, and from 6.12 signals and abstract Unix sockets.
 - `confine_syscalls` (seccomp): an allow-list; everything else fails with EPERM.
+- `forbid_calls_on_others` (seccomp): for a process that needs too many calls for such a list.
+  Landlock stops neither changes to a file's mode, owner, times and attributes nor limits and
+  priorities set on another process of the same user.
 
 Where the kernel lacks Landlock or seccomp, the function raises IsolationUnavailable; whoever
 starts the process reports that or refuses to start. The calls are made through the C library by
@@ -111,6 +114,59 @@ _CALLS: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "membarrier": (324, 283),
     "rseq": (334, 293),
 }
+# Calls that reach beyond a process and its open descriptors, and that measuring never needs: file
+# metadata, other processes, namespaces, and interfaces of the kernel with a wide surface.
+_CALLS_ON_OTHERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "chroot": (161, 51),
+    "pivot_root": (155, 41),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+}
+_PRLIMIT: Final = (302, 261)
 _OPENING: Final = frozenset({"socket", "connect", "clone", "clone3", "set_robust_list"})
 
 # Waits on descriptors that it was given, and whatever the interpreter does meanwhile.
@@ -229,12 +285,29 @@ def confine_syscalls(allowed: Iterable[str]) -> None:
     allowed: names, such as HANDSHAKE_CALLS. A call of another architecture's table ends the
     process. Needs no_new_privs. Raises IsolationUnavailable.
     """
+    _install(_filter(_machine(), frozenset(allowed)))
+
+
+def forbid_calls_on_others() -> None:
+    """Let system calls on what is not this process's own fail with EPERM; all others are allowed.
+
+    That is: file metadata, memory, limits and priorities of other processes, namespaces. For this
+    thread and what it starts. Needs no_new_privs. Raises IsolationUnavailable.
+    """
+    _install(_forbidding_filter(_machine()))
+
+
+def _machine() -> str:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise IsolationUnavailable(
             f"no table of system calls for {machine}: they cannot be confined"
         )
-    instructions = ctypes.create_string_buffer(_filter(machine, frozenset(allowed)))
+    return machine
+
+
+def _install(bpf: bytes) -> None:
+    instructions = ctypes.create_string_buffer(bpf)
     count = (len(instructions) - 1) // 8
     program = struct.pack("@HP", count, ctypes.addressof(instructions))
     if _libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0):
@@ -262,7 +335,40 @@ def _filter(machine: str, allowed: frozenset[str]) -> bytes:
     Cached: workers that are forked from one process need not build it again.
     """
     column = list(_ARCHITECTURES).index(machine)
-    program = [
+    program = _of_own_table_only(machine)
+    for name in sorted(allowed):
+        number = _CALLS[name][column]
+        if number is not None:
+            ruling = _ruling(name)
+            program += [(_JUMP_IF_EQUAL, 0, len(ruling), number), *ruling]
+    program.append((_RETURN, 0, 0, _RET_ERRNO | _EPERM))
+    return _packed(program)
+
+
+def _forbidding_filter(machine: str) -> bytes:
+    """Return the BPF program of forbid_calls_on_others."""
+    column = list(_ARCHITECTURES).index(machine)
+    program = _of_own_table_only(machine)
+    for numbers in _CALLS_ON_OTHERS.values():
+        if (number := numbers[column]) is not None:
+            program += [
+                (_JUMP_IF_EQUAL, 0, 1, number),
+                (_RETURN, 0, 0, _RET_ERRNO | _EPERM),
+            ]
+    program += [
+        # Its first argument is a process; 0 is the caller itself.
+        (_JUMP_IF_EQUAL, 0, 3, _PRLIMIT[column]),
+        (_LOAD, 0, 0, _OFFSET_ARGUMENTS),
+        (_JUMP_IF_EQUAL, 1, 0, 0),
+        (_RETURN, 0, 0, _RET_ERRNO | _EPERM),
+        (_RETURN, 0, 0, _RET_ALLOW),
+    ]
+    return _packed(program)
+
+
+def _of_own_table_only(machine: str) -> list[tuple[int, int, int, int]]:
+    """Return the begin of a program: it ends a process that calls by another table's numbers."""
+    return [
         (_LOAD, 0, 0, _OFFSET_ARCHITECTURE),
         (_JUMP_IF_EQUAL, 1, 0, _ARCHITECTURES[machine]),
         (_RETURN, 0, 0, _RET_KILL_PROCESS),
@@ -270,12 +376,9 @@ def _filter(machine: str, allowed: frozenset[str]) -> bytes:
         (_JUMP_IF_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _RET_KILL_PROCESS),
     ]
-    for name in sorted(allowed):
-        number = _CALLS[name][column]
-        if number is not None:
-            ruling = _ruling(name)
-            program += [(_JUMP_IF_EQUAL, 0, len(ruling), number), *ruling]
-    program.append((_RETURN, 0, 0, _RET_ERRNO | _EPERM))
+
+
+def _packed(program: Iterable[tuple[int, int, int, int]]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 

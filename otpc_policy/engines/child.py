@@ -1,6 +1,8 @@
 """Engines of our own: processes that are started, watched, started again and never left behind.
 
-Each has its place in the fleet, and a Unix socket in a folder that only this user may enter. The
+Each has its place in the fleet. It is reached over a Unix socket in a folder of its own, which only
+this user may enter, and which is removed as soon as the channel is connected: no other process, not
+even another engine, can connect after that, and a front that is killed leaves no files behind. The
 process gets its orders on standard input and nothing else: no environment, no descriptors. It
 reports its state every second; one that is silent for several is killed, because a process that
 was stopped, or hangs, keeps its connections open and its callers waiting.
@@ -35,9 +37,10 @@ from otpc_policy.measurement.engine_lied import EngineLied
 _START_S: Final = 30.0
 # How long a process may take to end its workers before it is killed.
 _END_S: Final = 3.0
-# An engine that dies again and again is started less and less often.
+# An engine that dies again and again is started less and less often, but within the time for
+# which callers wait for one (pool).
 _FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 10.0
+_LONGEST_PAUSE_S: Final = 5.0
 # One that has lived so long is sound: what ends it then is news.
 _SOUND_S: Final = 30.0
 # What an interpreter needs to find itself and this package; an engine is told all else.
@@ -63,7 +66,6 @@ class ChildFleet:
             ChildEngine(f"engine-{number}", orders=orders, vetting=vetting, now=now, pids=pids)
             for number in range(count)
         )
-        self._folder: Path | None = None
 
     @property
     def engines(self) -> Sequence[Engine]:
@@ -77,9 +79,7 @@ class ChildFleet:
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start all and wait until each is up. Raises EngineNotStarted if one does not come up."""
-        # Readable by this user alone: whoever can connect to an engine may have it measure.
-        folder = self._folder = Path(tempfile.mkdtemp(prefix="otpc-policy-engines-"))
-        starting = [asyncio.create_task(one.start(folder, changed)) for one in self._children]
+        starting = [asyncio.create_task(one.start(changed)) for one in self._children]
         try:
             await asyncio.wait(starting)
             for one in starting:
@@ -94,9 +94,6 @@ class ChildFleet:
     async def stop(self) -> None:
         """End all and wait until they are gone."""
         await asyncio.gather(*(child.stop() for child in self._children))
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
 
 class ChildEngine:
@@ -120,7 +117,6 @@ class ChildEngine:
         self._last_state = EngineState()
         self._changed: Callable[[], None] = lambda: None
         self._keeper: asyncio.Task[None] | None = None
-        self._generation = 0
         self._is_kept = True
         self._log = structlog.get_logger("otpc_policy.engines")
 
@@ -146,11 +142,11 @@ class ChildEngine:
         """Process id of the engine that is up."""
         return None if self._running is None else self._running.process.pid
 
-    async def start(self, folder: Path, changed: Callable[[], None]) -> None:
+    async def start(self, changed: Callable[[], None]) -> None:
         """Start an engine, and from then on keep one here. Raises EngineNotStarted."""
         self._changed = changed
-        engine = await self._start_one(folder)
-        self._keeper = asyncio.create_task(self._keep(engine, folder))
+        engine = await self._start_one()
+        self._keeper = asyncio.create_task(self._keep(engine))
 
     async def stop(self) -> None:
         """End the engine and wait until it is gone."""
@@ -189,7 +185,7 @@ class ChildEngine:
             raise EngineLost("the engine is being started")
         return self._running.client
 
-    async def _keep(self, engine: "_RunningEngine", folder: Path) -> None:
+    async def _keep(self, engine: "_RunningEngine") -> None:
         """Keep an engine here for as long as this task is not cancelled."""
         pause_s = _FIRST_PAUSE_S
         loop = asyncio.get_running_loop()
@@ -206,26 +202,23 @@ class ChildEngine:
             self._log.error("engine ended", engine=self.name, pid=engine.process.pid, reason=why)
             if loop.time() - up_since_s > _SOUND_S:
                 pause_s = _FIRST_PAUSE_S
-            engine, pause_s = await self._successor(folder, pause_s)
+            engine, pause_s = await self._successor(pause_s)
             # Its workers have ended, too, by now.
             reap_orphans(self._pids)
 
-    async def _successor(self, folder: Path, pause_s: float) -> tuple["_RunningEngine", float]:
+    async def _successor(self, pause_s: float) -> tuple["_RunningEngine", float]:
         """Return an engine, and the pause before the one after it."""
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             try:
-                return await self._start_one(folder), pause_s
+                return await self._start_one(), pause_s
             except EngineNotStarted as error:
                 self._log.error("engine did not start", engine=self.name, reason=str(error))
 
-    async def _start_one(self, folder: Path) -> "_RunningEngine":
-        # Never the path of one before: what is left of that must not be met here.
-        self._generation += 1
-        socket = folder / f"{self.name}.{self._generation}"
+    async def _start_one(self) -> "_RunningEngine":
         return await _RunningEngine.start(
-            socket, orders=self._orders, vetting=self._vetting, now=self._now, pids=self._pids
+            orders=self._orders, vetting=self._vetting, now=self._now, pids=self._pids
         )
 
 
@@ -235,7 +228,7 @@ class _RunningEngine:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        socket: Path,
+        folder: Path,
         channel: grpc.aio.Channel,
         client: EngineClient,
         pids: set[int],
@@ -243,7 +236,7 @@ class _RunningEngine:
         self.process, self.client = process, client
         self._pids = pids
         pids.add(process.pid)
-        self._socket, self._channel = socket, channel
+        self._folder, self._channel = folder, channel
         self._watching: asyncio.Task[None] | None = None
         self.silence = Silence(client)
         self._reported = asyncio.Event()
@@ -252,7 +245,6 @@ class _RunningEngine:
     @classmethod
     async def start(
         cls,
-        socket: Path,
         *,
         orders: Mapping[str, Any],
         vetting: AddressVetting,
@@ -260,22 +252,27 @@ class _RunningEngine:
         pids: set[int],
     ) -> "_RunningEngine":
         """Start a process and wait until it has reported. Raises EngineNotStarted."""
-        # A session of its own: the terminal's interrupt is for the parent alone, which drains.
-        # -P: the current directory is not for imports.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "otpc_policy.engine"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env=_environment(),
-        )
-        channel = grpc.aio.insecure_channel(f"unix:{socket}", options=channel_options())
+        try:
+            # For this user alone: whoever can connect to an engine may have it measure.
+            folder = Path(tempfile.mkdtemp(prefix="otpc-policy-engines-"))
+        except OSError as error:
+            raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
+        try:
+            process = await _process()
+        except BaseException as error:
+            _remove(folder)
+            if isinstance(error, OSError):  # no memory, descriptor or process to be had
+                raise EngineNotStarted(f"the engine did not start: {error}") from None
+            raise
+        listen = f"unix:{folder / 'engine'}"
+        channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
-        engine = cls(process, socket, channel, client, pids)
+        engine = cls(process, folder, channel, client, pids)
         try:
             async with asyncio.timeout(_START_S):
-                await engine._begin(json.dumps({"listen": f"unix:{socket}", "settings": orders}))
-        except (TimeoutError, OSError, EngineLost, EngineLied) as error:
+                await engine._begin(json.dumps({"listen": listen, "settings": orders}))
+        except (TimeoutError, OSError, ValueError, EngineLost, EngineLied) as error:
+            # ValueError: a line without end in place of the announcement.
             await engine.end(by_force=True)
             raise EngineNotStarted(f"the engine did not start: {error or 'no answer'}") from None
         except BaseException:
@@ -297,6 +294,8 @@ class _RunningEngine:
         reported.cancel()
         if watching.done():
             await watching
+        # A connection that is lost is never made again: the engine is replaced.
+        _remove(self._folder)
 
     def condemn(self, why: str) -> None:
         """Have supervise return."""
@@ -352,7 +351,7 @@ class _RunningEngine:
         self._pids.discard(process.pid)
         if process.stdout is not None:
             await process.stdout.read()  # so that its transport is closed too
-        self._socket.unlink(missing_ok=True)
+        _remove(self._folder)
 
 
 def _reason(
@@ -365,6 +364,23 @@ def _reason(
     if exited.done():
         return f"its process ended with status {exited.result()}"
     return str(watching.exception() or "it reports nothing more")
+
+
+async def _process() -> asyncio.subprocess.Process:
+    """Start the program. Raises OSError."""
+    # A session of its own: the terminal's interrupt is for the parent alone, which drains.
+    # -P: the current directory is not for imports.
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "otpc_policy.engine"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=_environment(),
+    )
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> dict[str, str]:

@@ -130,7 +130,11 @@ class MeasureCall:
         except DecodeError:
             raise EngineLied("MeasureResponse: not a message") from None
         require_echo(response.target, self._start.target)
-        self._revision = read_text(response.probe_revision, "probe_revision")
+        revision = read_text(response.probe_revision, "probe_revision")
+        # Facts are kept under it: without one they would pass for those of any other.
+        require(bool(revision), "probe_revision: none")
+        require(revision == (self._revision or revision), "probe_revision: another than before")
+        self._revision = revision
         return response
 
     async def _why_it_ended(self) -> Exception:

@@ -8,7 +8,7 @@ engine that lies fails the measurement in which it did, and is not asked again a
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
@@ -72,6 +72,7 @@ class EnginePool:
         self._required_suites, self._contradicted = required_suites, contradicted
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
+        self._probing: dict[str, asyncio.Task[bool]] = {}
         self._changed = asyncio.Event()
         self._resolutions = Resolutions(
             self._ask_for_addresses,
@@ -211,7 +212,12 @@ class EnginePool:
             gate.leave()
 
     def _gate(self, engine: Engine) -> Gate:
-        return self._gates.setdefault(engine.name, Gate(lambda: engine.state.concurrent_scans))
+        return self._gates.setdefault(engine.name, Gate(lambda: self._capacity(engine.name)))
+
+    def _capacity(self, name: str) -> int:
+        """Return how many measurements an engine takes: the one that has the name now."""
+        named = (one for one in self._fleet.engines if one.name == name)
+        return max((one.state.concurrent_scans for one in named), default=1)
 
     @property
     def _waiting_here(self) -> int:
@@ -221,20 +227,18 @@ class EnginePool:
         self,
         key: str,
         *,
-        besides: Collection[str] = (),
         within_s: float = _WAIT_FOR_ENGINE_S,
     ) -> Engine:
         """Return the first engine for the key that is up; wait for one where none is.
 
-        besides: asked only where no other is up. Raises EngineLost.
+        Raises EngineLost.
         """
         try:
             async with asyncio.timeout(min(within_s, _WAIT_FOR_ENGINE_S)):
                 while True:
                     up = [one for one in ranked(key, self._fleet.engines) if one.is_up]
-                    others = [one for one in up if one.name not in besides]
                     if up:
-                        return (others or up)[0]
+                        return up[0]
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -265,16 +269,43 @@ class EnginePool:
             return await self._resolved(engine, host, fresh=fresh)
         except EngineLost as lost:
             self._log.warning("engine lost", reason=str(lost))
-        await asyncio.sleep(_SETTLING_S)
-        other = await self._engine(host, besides={engine.name}, within_s=self._resolve_within_s)
+        within_s = _WAIT_FOR_ENGINE_S
+        other = await self._living_engine(host, after=engine, within_s=within_s)
         return await self._resolved(other, host, fresh=fresh)
 
     async def _resolved(self, engine: Engine, host: str, *, fresh: bool) -> Resolution:
+        """Have an engine resolve. Raises EngineLost, too, where it answers nothing any more.
+
+        One that a signal has stopped is up for some seconds yet, for all that is known at rest.
+        """
+        asking = asyncio.create_task(
+            engine.resolve(host, fresh=fresh, within_s=self._resolve_within_s)
+        )
         try:
-            return await engine.resolve(host, fresh=fresh, within_s=self._resolve_within_s)
+            while not (await asyncio.wait({asking}, timeout=_ANSWER_S))[0]:
+                if not await self._answers(engine) and not asking.done():
+                    raise EngineLost("the engine does not answer")
+            return asking.result()
         except EngineLied as lie:
             engine.condemn(str(lie))
             raise
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
+
+    async def _answers(self, engine: Engine) -> bool:
+        """Tell whether an engine lives; whoever wants to know meanwhile gets the same answer."""
+        probing = self._probing.get(engine.name)
+        if probing is None:
+            probing = asyncio.create_task(engine.answers(within_s=_ANSWER_S))
+            self._probing[engine.name] = probing
+            probing.add_done_callback(lambda ended: self._probed(engine.name, ended))
+        return await asyncio.shield(probing)
+
+    def _probed(self, name: str, ended: "asyncio.Task[bool]") -> None:
+        del self._probing[name]
+        if not ended.cancelled():
+            ended.exception()  # retrieved here, because whoever asked may have gone
 
     @property
     def _resolve_within_s(self) -> float:

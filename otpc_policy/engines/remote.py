@@ -163,7 +163,9 @@ class RemoteFleet:
         self._changed()
 
     def _let_go(self, name: str) -> None:
-        leaving = asyncio.create_task(self._engines.pop(name).stop(_LEAVE_S))
+        engine = self._engines.pop(name)
+        engine.leave()
+        leaving = asyncio.create_task(engine.stop(_LEAVE_S))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
@@ -207,7 +209,7 @@ class RemoteEngine:
     ) -> None:
         self._name, self._channel, self._client, self._changed = name, channel, client, changed
         self._silence = Silence(client)
-        self._is_watched = False
+        self._is_watched = self._is_leaving = False
         self._condemned_until_s = 0.0
         self._under_way = 0
         self._is_idle = asyncio.Event()
@@ -224,7 +226,7 @@ class RemoteEngine:
     def is_up(self) -> bool:
         """See ports.Engine."""
         is_sound = self._is_watched and self._silence.is_short
-        return is_sound and not self._client.state.is_draining
+        return is_sound and not (self._client.state.is_draining or self._is_leaving)
 
     @property
     def state(self) -> EngineState:
@@ -266,6 +268,10 @@ class RemoteEngine:
         self._watching.cancel()
         self._watching = asyncio.create_task(self._watch())
         self._changed()
+
+    def leave(self) -> None:
+        """Take no more measurements: whoever waits for a turn here goes elsewhere."""
+        self._is_leaving = True
 
     async def stop(self, within_s: float) -> None:
         """Close the channel, when nothing is measured any more or after within_s."""

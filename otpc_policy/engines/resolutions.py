@@ -1,7 +1,7 @@
 """What hosts resolved to, kept for as long as the engine allows; identical questions share one.
 
-While no engine can be asked, the addresses of the last answer stand in for up to five minutes,
-marked stale: they may serve cached facts, and never a measurement.
+While no engine can be asked, or none answers within a second, the addresses of the last answer
+stand in for up to five minutes, marked stale: they may serve cached facts, and never a measurement.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ _MAX_HOSTS: Final = 10_000
 _FAILURE_TTL: Final = timedelta(seconds=1)
 # As an engine does while name servers fail; with the last answer's own minute, five in all.
 _STALE_S: Final = 240.0
+# How long a question may be open before an earlier answer is given to whoever waits for it.
+_PATIENCE_S: Final = 1.0
 
 
 class Ask(Protocol):
@@ -58,6 +60,7 @@ class Resolutions:
         self._monotonic, self._observer = monotonic, observer
         self._known: dict[str, _Known] = {}
         self._asking: dict[tuple[str, bool], asyncio.Task[Resolution]] = {}
+        self._begun_s: dict[tuple[str, bool], float] = {}
 
     @property
     def outstanding(self) -> int:
@@ -89,10 +92,22 @@ class Resolutions:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._resolve(host, fresh=fresh))
             asking.add_done_callback(lambda task: self._asked(key, task))
-        await asyncio.wait((asking,))
+            self._begun_s[key] = asyncio.get_running_loop().time()
+        await asyncio.wait((asking,), timeout=self._patience_s(key))
+        if not asking.done():
+            # What is being asked goes on, for whoever comes next.
+            self._fell_back()
+            return self._without_engine(host)
         if asking.cancelled():
             raise ServiceUnavailable("the service is draining")
         return asking.result()
+
+    def _patience_s(self, key: tuple[str, bool]) -> float | None:
+        """Return how long to wait for what is being asked; None where there is nothing else."""
+        host, fresh = key
+        if fresh or self._last(host) is None:
+            return None
+        return max(0.0, self._begun_s[key] + _PATIENCE_S - asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """End what is being asked."""
@@ -114,9 +129,13 @@ class Resolutions:
             is_answer = found.failure is ResolutionFailure.NONE
             self._observer.dns_looked_up("answered" if is_answer else found.failure.name.lower())
             if found.is_stale:
-                self._observer.dns_fell_back()
+                self._fell_back()
         self._keep(host, found)
         return found
+
+    def _fell_back(self) -> None:
+        if self._observer is not None:
+            self._observer.dns_fell_back()
 
     def _without_engine(self, host: str) -> Resolution:
         """Return the last answer, or that there is none."""
@@ -144,7 +163,7 @@ class Resolutions:
             del self._known[next(iter(self._known))]
 
     def _asked(self, key: tuple[str, bool], task: asyncio.Task[Resolution]) -> None:
-        del self._asking[key]
+        del self._asking[key], self._begun_s[key]
         if not task.cancelled():
             task.exception()  # retrieved here, because every caller may have gone
 

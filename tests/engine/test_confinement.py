@@ -58,6 +58,41 @@ tried("parent", lambda: open("/proc/%d/mem" % os.getppid(), "rb"))
     assert allowed == {"rotated", "hosts", "import", "null", "worker", "socket"}, outcomes
 
 
+def test_an_engine_changes_no_file_and_no_process_of_its_user(tmp_path: Path) -> None:
+    """The front is such a process, and its keys are such files."""
+    for name in ("tls", "run"):
+        (tmp_path / name).mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0o600)
+    prepare = _PREPARE.format(
+        order=order(tmp_path / "run" / "engine").decode(), folder=str(tmp_path)
+    )
+    attempts = """
+import resource, subprocess
+other, secret = os.getppid(), folder / "secret"
+limits = resource.getrlimit(resource.RLIMIT_CPU)
+tried("mode", lambda: secret.chmod(0o666))
+tried("times", lambda: os.utime(secret))
+tried("owner", lambda: os.chown(secret, os.getuid(), os.getgid()))
+tried("attribute", lambda: os.setxattr(secret, "user.x", b"1"))
+tried("limits-of-another", lambda: resource.prlimit(other, resource.RLIMIT_CPU, limits))
+tried("processors-of-another", lambda: os.sched_setaffinity(other, os.sched_getaffinity(0)))
+tried("priority-of-another", lambda: os.setpriority(os.PRIO_PROCESS, other, 0))
+tried("namespaces", lambda: system_call({"x86_64": 272, "aarch64": 97}[machine], 0x10000000))
+tried("rings", lambda: system_call(425, 1, 0))
+tried("own-limits", lambda: resource.setrlimit(resource.RLIMIT_CPU, limits))
+tried("worker", lambda: subprocess.run([sys.executable, "-c", ""], check=True, env={}))
+"""
+    status, outcomes = run(prepare, attempts)
+    assert status == 0
+    if outcomes.pop("missing") != "()":
+        pytest.skip("the kernel lacks Landlock or seccomp")
+    allowed = {name for name, outcome in outcomes.items() if outcome == "worked"}
+    assert allowed == {"own-limits", "worker"}, outcomes
+    assert secret.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_start_that_requires_what_is_lacking_fails() -> None:
     asked = order(Path("/tmp/x")).decode()
     prepare = f"""

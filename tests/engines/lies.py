@@ -65,6 +65,15 @@ def progress(*stages: int) -> Lie:
     return lie
 
 
+async def changes_its_revision(target: pb.Target, context: Context) -> None:
+    message = echoing(target)
+    message.progress = pb.PROGRESS_BEGUN
+    await context.write(message.SerializeToString())
+    end = truth(target)
+    end.probe_revision = "2"
+    await context.write(end.SerializeToString())
+
+
 async def stops_short(target: pb.Target, context: Context) -> None:
     message = echoing(target)
     message.progress = pb.PROGRESS_QUEUED
@@ -108,6 +117,8 @@ LIES: dict[str, Lie] = {
     "no echo": final(lambda m: m.ClearField("target")),
     "no facts": final(lambda m: m.final_report.ClearField("facts")),
     "a revision with an escape": final(lambda m: setattr(m, "probe_revision", "\x1b[0m")),
+    "no revision": final(lambda m: m.ClearField("probe_revision")),
+    "another revision than before": changes_its_revision,
     "the end without a report": stops_short,
     "partial reports that nobody asked for": endless(partial),
     "updates of no known kind for ever": endless(echoing),

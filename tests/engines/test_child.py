@@ -1,6 +1,7 @@
 """Engines of our own, as processes: killed and stopped in the middle of scans, and never left."""
 
 import asyncio
+import errno
 import os
 import signal
 import tempfile
@@ -15,6 +16,8 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
+from otpc_policy.engines import child
+from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
 from otpc_policy.engines.pool import EnginePool
@@ -160,3 +163,46 @@ async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> Non
         await starting
     assert set(children(os.getpid())) == before
     assert list(own_folder.iterdir()) == []
+
+
+async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
+    good: Listener, own_folder: Path
+) -> None:
+    """So a front that is killed leaves no files, and no engine reaches another."""
+    async with running(2) as (pool, fleet):
+        assert list(own_folder.iterdir()) == []
+        former = fleet.pids[0]
+        os.kill(former, signal.SIGKILL)
+        await until(lambda: len(fleet.pids) == 2 and former not in fleet.pids)
+        assert list(own_folder.iterdir()) == []
+        assert is_whole(await measured(pool, good))
+
+
+@pytest.mark.parametrize("lacking", ["process", "folder"])
+async def test_an_engine_is_kept_though_the_machine_could_start_none_for_a_while(
+    lacking: str, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(1) as (pool, fleet):
+        (former,) = fleet.pids
+        with monkeypatch.context() as broken:
+            refused = asyncio.Event()
+
+            def fail(*_: object, **__: object) -> None:
+                refused.set()
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+            if lacking == "process":
+                broken.setattr(asyncio, "create_subprocess_exec", fail)
+            else:
+                broken.setattr(tempfile, "mkdtemp", fail)
+            os.kill(former, signal.SIGKILL)
+            await asyncio.wait_for(refused.wait(), 10)
+            await asyncio.sleep(0)
+        await until(lambda: len(fleet.pids) == 1)
+        assert pool.workers_alive == 1
+        assert list(own_folder.iterdir()) == []
+
+
+def test_callers_wait_longer_for_an_engine_than_any_pause_between_two_starts() -> None:
+    """Else those who come in a pause would fail for no reason. A start takes about a second."""
+    assert child._LONGEST_PAUSE_S + 2 < pool_module._WAIT_FOR_ENGINE_S

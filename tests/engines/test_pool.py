@@ -235,6 +235,21 @@ async def test_those_who_waited_for_an_engine_that_died_go_to_the_next() -> None
     assert (len(first.measured), len(second.measured)) == (1, 4)
 
 
+async def test_an_engine_that_takes_the_place_of_another_says_how_much_it_takes() -> None:
+    """As after a rotation of certificates: the name is the same, the engine is not."""
+    former = FakeEngine(name="a", answer=answering, state=EngineState(concurrent_scans=1))
+    successor = FakeEngine(name="a", answer=answering, state=EngineState(concurrent_scans=3))
+    async with pool_of(former) as (pool, fleet):
+        former.gate.set()
+        await pool.measure(*STANDARD)
+        fleet.engines = (successor,)
+        running = [asyncio.create_task(pool.measure(*STANDARD)) for _ in range(3)]
+        await until(lambda: len(successor.measured) + pool.queued == 3)
+        assert len(successor.measured) == 3
+        successor.gate.set()
+        await asyncio.gather(*running)
+
+
 async def test_contradictions_are_counted() -> None:
     only = FakeEngine(name="a", answer=lambda *_: Report(make_address(), ("version", "version")))
     only.gate.set()
@@ -368,6 +383,52 @@ async def test_a_name_is_asked_of_another_engine_where_one_is_lost() -> None:
     async with pool_of(*engines) as (pool, _):
         assert await pool.resolve("partner.test") == LOOPBACK
     assert (first.asked, second.asked) == (["partner.test"], ["partner.test"])
+
+
+class Stopped(FakeEngine):
+    """A signal has stopped it, and nothing is known of that yet."""
+
+    async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
+        self.asked.append(host)
+        await asyncio.sleep(within_s)
+        raise EngineFailed("the engine did not answer in time")
+
+
+async def test_a_name_is_asked_of_another_engine_where_one_was_stopped() -> None:
+    engines = [Stopped(name=name, answer=answering, is_silent=True) for name in ("a", "b")]
+    first, second = ranked("partner.test", engines)
+    sound = FakeEngine(name=second.name, answer=answering, found={"partner.test": LOOPBACK})
+    async with pool_of(first, sound) as (pool, _):
+        async with asyncio.timeout(4):
+            assert await pool.resolve("partner.test") == LOOPBACK
+    assert (first.asked, sound.asked) == (["partner.test"], ["partner.test"])
+
+
+async def test_a_name_that_takes_long_is_waited_for_while_its_engine_answers() -> None:
+    class Slow(FakeEngine):
+        async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
+            self.asked.append(host)
+            await asyncio.sleep(2.5)
+            return LOOPBACK
+
+    engines = [Slow(name=name, answer=answering) for name in ("a", "b")]
+    async with pool_of(*engines) as (pool, _):
+        assert await pool.resolve("partner.test") == LOOPBACK
+    assert sorted(len(one.asked) for one in engines) == [0, 1]
+
+
+async def test_without_an_engine_an_earlier_answer_is_at_hand_soon() -> None:
+    now_s = 100.0
+    only = FakeEngine(name="a", answer=answering, found={"partner.test": LOOPBACK})
+    async with pool_of(only, monotonic=lambda: now_s) as (pool, _):
+        await pool.resolve("partner.test")
+        only.is_up = False
+        now_s += 61.0
+        async with asyncio.timeout(2):
+            found = await pool.resolve("partner.test")
+        assert (found.addresses, found.is_stale) == (LOOPBACK.addresses, True)
+        async with asyncio.timeout(0.5):  # the question is open: nobody else need wait for it
+            assert (await pool.resolve("partner.test")).is_stale
 
 
 @pytest.mark.parametrize("error", [EngineLied("host: another"), EngineFailed("late")])

@@ -150,6 +150,7 @@ async def test_an_engine_that_leaves_may_end_what_it_measures(
         await world.begun.wait()
         names.addresses = []
         await until(lambda: fleet.engines == ())
+        assert not engine.is_up, "who waits for a turn must go elsewhere"
         world.gate.set()
         assert (await measurement).facts.address == "127.0.0.1"
 
