@@ -40,7 +40,7 @@ from otpc_policy.engine.profiles.clients import (
     kind_of_scheme,
 )
 from otpc_policy.engine.survey.absence import CLOSES
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.engine.survey.reading import Reaction
 
@@ -69,15 +69,15 @@ class ClientSurvey:
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         self.records: list[ClientRecord] = []
 
-    def next_wave(self, log: Log, *, is_closed: bool) -> tuple[Probe[ProfileHello], ...]:
-        """Return the hellos to send now. log: of the survey of suites. is_closed: a control is sent behind this wave anyway."""
+    def next_wave(self, journal: Journal, *, is_closed: bool) -> tuple[Probe[ProfileHello], ...]:
+        """Return the hellos to send now. journal: of the survey of suites. is_closed: a control is sent behind this wave anyway."""
         if self._wave == 0:
             return (*self._probes(_FIRST_WAVE, Purpose.CLIENT), *self._probes(OLD_CLIENTS, Purpose.REVEAL))
-        versions = log.versions | {record.reading.version for record in self.records if record.reading.version is not None}
+        versions = journal.versions | {record.reading.version for record in self.records if record.reading.version is not None}
         if not versions:
             return ()
-        again = (profile for profile in self._of_profile if self._is_open(profile, log))
-        flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, log))))
+        again = (profile for profile in self._of_profile if self._is_open(profile, journal))
+        flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, journal))))
         reveals, self._unsent_reveals = self._unsent_reveals, ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
@@ -98,50 +98,50 @@ class ClientSurvey:
                 self._of_profile.setdefault(probe.hello.profile, []).append(record)
         self._wave += 1
 
-    def unseen(self, log: Log) -> list[ClientRecord]:
+    def unseen(self, journal: Journal) -> list[ClientRecord]:
         """Return the last record of each hello whose answer, and with it the certificate, is not known."""
-        return [records[-1] for profile, records in self._of_profile.items() if not self._is_settled(profile, log)]
+        return [records[-1] for profile, records in self._of_profile.items() if not self._is_settled(profile, journal)]
 
-    def absence(self, version: TlsVersion, key_type: KeyType, log: Log) -> Evidence:
+    def absence(self, version: TlsVersion, key_type: KeyType, journal: Journal) -> Evidence:
         """Return what proves that no certificate of a key type is served to clients that verify its signatures alone; NONE if nothing does."""
         needed = [kind for kind, its_type in _TYPE_OF_KIND.items() if its_type is key_type and kind in _kinds_at(version)]
-        refused = self._refused_kinds(version, log)
+        refused = self._refused_kinds(version, journal)
         # RSASSA-PSS and rsaEncryption keys are certificates of one type; either absence alone says nothing of the other.
         found = [refused.get(kind, Evidence.NONE) for kind in needed]
         return next((one for one in (Evidence.NONE, Evidence.CLOSED_CONFIRMED) if one in found), Evidence.ALERT)
 
-    def _kinds_to_ask(self, versions: frozenset[TlsVersion], log: Log) -> Iterator[ClientProfile]:
+    def _kinds_to_ask(self, versions: frozenset[TlsVersion], journal: Journal) -> Iterator[ClientProfile]:
         for version in (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2):
             if version not in versions:
                 continue
-            seen = self._kinds_seen(version, log)
+            seen = self._kinds_seen(version, journal)
             rare = tuple(kind for kind in RARE_KINDS if kind not in seen)
             wanted = [rare] if rare else []
-            wanted += [(kind,) for kind in self._usual_kinds(version, log) if kind not in seen]
+            wanted += [(kind,) for kind in self._usual_kinds(version, journal) if kind not in seen]
             for kinds in wanted:
                 profile = _alone(version, kinds)
                 self._asked_alone[version, profile] = kinds
                 if profile not in self._of_profile:
                     yield profile
 
-    def _usual_kinds(self, version: TlsVersion, log: Log) -> tuple[SignatureKind, ...]:
+    def _usual_kinds(self, version: TlsVersion, journal: Journal) -> tuple[SignatureKind, ...]:
         """Return the kinds that belong to what is accepted; at TLS 1.3 a suite does not tell."""
         if version is TlsVersion.TLS_1_3:
             return (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE)
-        suites = (suite_by_code_point(code_point) for code_point in log.chosen(version))
+        suites = (suite_by_code_point(code_point) for code_point in journal.chosen(version))
         key_types = {suite.authentication for suite in suites if suite is not None and suite.is_forward_secret}
         return (
             *((SignatureKind.ECDSA,) if KeyType.ECDSA in key_types else ()),
             *(_RSA_KINDS if KeyType.RSA in key_types else ()),
         )
 
-    def _kinds_seen(self, version: TlsVersion, log: Log) -> set[SignatureKind | None]:
+    def _kinds_seen(self, version: TlsVersion, journal: Journal) -> set[SignatureKind | None]:
         """Return the kinds of signature with which certificates were presented over a version."""
-        accepted: list[Record[AnyHello]] = [*log.accepted, *self.records]
+        accepted: list[Record[AnyHello]] = [*journal.accepted, *self.records]
         flights = (one.outcome.flight for one in accepted if one.reading.version is version and one.outcome.key_proven)
         return {kind_of_scheme(flight.signature.scheme) for flight in flights if flight is not None and flight.signature is not None}
 
-    def _refused_kinds(self, version: TlsVersion, log: Log) -> dict[SignatureKind, Evidence]:
+    def _refused_kinds(self, version: TlsVersion, journal: Journal) -> dict[SignatureKind, Evidence]:
         """Return the kinds that were refused between controls of the same shape, with what proves it."""
         refused: dict[SignatureKind, Evidence] = {}
         for (of_version, profile), kinds in self._asked_alone.items():
@@ -149,7 +149,7 @@ class ClientSurvey:
             is_chosen = any(record.chose for record in records)
             if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
-            counted = [one for one in self._recent(records) if self._is_bracketed(one, log)]
+            counted = [one for one in self._recent(records) if self._is_bracketed(one, journal)]
             if any(record.reading.reaction is Reaction.REFUSED for record in counted):
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
             elif len([record for record in counted if record.refused]) >= CLOSES:
@@ -162,14 +162,14 @@ class ClientSurvey:
         accepted = (one for one in self._accepted() if one.reading.version is version)
         return any(_shape(one.hello.profile) == shape for one in accepted)
 
-    def _is_bracketed(self, record: ClientRecord, log: Log) -> bool:
+    def _is_bracketed(self, record: ClientRecord, journal: Journal) -> bool:
         """Another client was accepted no later, and something that was sent behind the refusal."""
         is_preceded = any(one.wave <= record.wave for one in self._accepted())
-        return is_preceded and self._is_followed(record, log)
+        return is_preceded and self._is_followed(record, journal)
 
-    def _is_followed(self, record: ClientRecord, log: Log) -> bool:
+    def _is_followed(self, record: ClientRecord, journal: Journal) -> bool:
         """Something was accepted that was sent behind the record."""
-        suites = (one for one in log.accepted if not _is_broken_off(one))
+        suites = (one for one in journal.accepted if not _is_broken_off(one))
         # The waves of the survey of suites are counted from its own begin.
         is_behind = any(_is_behind(one, one.wave + self._begun, record) for one in suites)
         return is_behind or any(_is_behind(one, one.wave, record) for one in self._accepted())
@@ -182,11 +182,11 @@ class ClientSurvey:
         counted = (one for one in self.records if one.probe.purpose is not Purpose.REVEAL)
         return [one for one in counted if one.chose and not _is_broken_off(one)]
 
-    def _is_open(self, profile: ClientProfile, log: Log) -> bool:
+    def _is_open(self, profile: ClientProfile, journal: Journal) -> bool:
         attempts = self._recent(self._of_profile[profile])
-        return len(attempts) < _ATTEMPTS and not self._is_settled(profile, log)
+        return len(attempts) < _ATTEMPTS and not self._is_settled(profile, journal)
 
-    def _is_settled(self, profile: ClientProfile, log: Log) -> bool:
+    def _is_settled(self, profile: ClientProfile, journal: Journal) -> bool:
         """The certificate was shown, or the client is turned away."""
         records = self._of_profile[profile]
         if any(map(_is_shown, records)):
@@ -194,11 +194,11 @@ class ClientSurvey:
         if any(record.chose and not _is_broken_off(record) for record in records):
             return False
         recent = self._recent(records)
-        followed = [one for one in recent if (one.refused or _is_broken_off(one)) and self._is_followed(one, log)]
+        followed = [one for one in recent if (one.refused or _is_broken_off(one)) and self._is_followed(one, journal)]
         refused = [one for one in followed if one.reading.reaction is Reaction.REFUSED or _is_broken_off(one)]
         closed = [one for one in followed if one.refused]
         is_alone = any(profile is one for _, one in self._asked_alone)
-        return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, log) for one in refused))
+        return len(refused) >= _REFUSALS or len(closed) >= CLOSES or (is_alone and any(self._is_bracketed(one, journal) for one in refused))
 
     def _accepted_profile(self) -> ClientProfile | None:
         accepted = (one for one in self._accepted() if one.probe.purpose is Purpose.CLIENT)

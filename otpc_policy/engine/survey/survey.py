@@ -6,9 +6,9 @@ Every suite of every version is asked for until it is chosen, or proven to be re
 from collections.abc import Iterable, Sequence
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import ecdsa_among, opening, second_opening
-from otpc_policy.engine.survey.planning import Wave
+from otpc_policy.engine.survey.planning import WavePlan
 from otpc_policy.engine.survey.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello
@@ -21,23 +21,23 @@ _Kind = tuple[TlsVersion, bool]
 class Survey:
     """One series of waves with one server.
 
-    Alternate next_wave and take until a wave is empty. log: everything so far; readable at every moment.
+    Alternate next_wave and take until a wave is empty. journal: everything so far; readable at every moment.
     """
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        self.log = Log()
+        self.journal = Journal()
 
     def next_wave(self) -> tuple[Probe[ClientHello], ...]:
         """Return the hellos to send now, all at once; none when nothing more can be learned."""
-        log = self.log
-        if log.waves == 0:
+        journal = self.journal
+        if journal.waves == 0:
             return opening(self._server_name)
-        if log.waves >= _WAVES or not _speaks_tls(log):
+        if journal.waves >= _WAVES or not _speaks_tls(journal):
             return ()
-        if not log.versions:
-            return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
-        return Wave(log, self._server_name).probes()
+        if not journal.versions:
+            return (*second_opening(self._server_name), *WavePlan(journal, self._server_name).old_versions()) if journal.waves == 1 else ()
+        return WavePlan(journal, self._server_name).probes()
 
     def confirmation(self) -> tuple[Probe[ClientHello], ...]:
         """Return hellos behind the first wave that were refused, lanes left out, to be sent once more with the server to itself.
@@ -47,7 +47,7 @@ class Survey:
         accepted a part of the hellos of one kind, everything is asked again; where it refused all of a kind and accepted others, this kind.
         """
         fates: dict[_Kind, set[bool]] = {}
-        for record in self.log.records:
+        for record in self.journal.records:
             if record.wave == 0:
                 fates.setdefault(_kind(record.hello), set()).add(record.chose)
         is_patchy = any(len(fate) > 1 for fate in fates.values())
@@ -56,14 +56,14 @@ class Survey:
             return ()
         refused = (
             record.hello
-            for record in self.log.records
+            for record in self.journal.records
             if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.hello) in refused_kinds)
         )
         return tuple(Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused))
 
     def take(self, probes: Sequence[Probe[ClientHello]], outcomes: Iterable[Outcome]) -> None:
         """Take down what came of a wave; outcomes in the order of its probes."""
-        self.log.add(probes, outcomes)
+        self.journal.add(probes, outcomes)
 
 
 def _kind(hello: ClientHello) -> _Kind:
@@ -71,7 +71,7 @@ def _kind(hello: ClientHello) -> _Kind:
     return hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))
 
 
-def _speaks_tls(log: Log) -> bool:
+def _speaks_tls(journal: Journal) -> bool:
     """Some connection was made, and not all that were answered were answered in another protocol."""
-    connected = [record for record in log.records if record.outcome.connected]
+    connected = [record for record in journal.records if record.outcome.connected]
     return any(not isinstance(record.outcome.answer, PlainHttp | Garbage) for record in connected)

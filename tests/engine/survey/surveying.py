@@ -8,7 +8,7 @@ from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.engine.facts.remarks import remarks
 from otpc_policy.engine.facts.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import suites_at
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe
 from otpc_policy.engine.survey.survey import Survey
@@ -27,8 +27,8 @@ class Surveyed:
     waves: list[tuple[Probe[ClientHello], ...]]
 
     @property
-    def log(self) -> Log:
-        return self.planner.log
+    def journal(self) -> Journal:
+        return self.planner.journal
 
     @property
     def hellos(self) -> int:
@@ -36,7 +36,7 @@ class Surveyed:
 
     @cached_property
     def measured(self) -> Measured:
-        return Measured(surveys=(self.log,), clients=ClientSurvey(NAME))
+        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME))
 
     @cached_property
     def versions(self) -> dict[TlsVersion, tuple[Support, Evidence]]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.inference import contradictions
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_ECDSA, PAYMENT_RSA, PAYMENT_SUITES, ecdsa_among, suites_at
 from otpc_policy.engine.survey.probe import Purpose
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
@@ -108,7 +109,7 @@ def test_a_server_without_a_name_of_its_own_is_surveyed_without_one() -> None:
 def test_short_hellos_stay_short_for_a_server_that_needs_them() -> None:
     """No hello behind the first contact is long, controls included."""
     surveyed = survey(replace(LAX, longest=255))
-    later = [record for record in surveyed.log.records if record.wave > 1]
+    later = [record for record in surveyed.journal.records if record.wave > 1]
     assert {record.probe.hello.style for record in later} <= {HelloStyle.SHORT, HelloStyle.BARE}
     assert all((record.outcome.connected and record.chose) or record.refused for record in later)
 
@@ -155,8 +156,8 @@ def test_a_server_that_accepts_nothing_is_unknown_after_two_waves(said: Said) ->
     assert surveyed.known == {}
 
 
-def refused_behind_the_first_wave(log: Log) -> set[ClientHello]:
-    return {record.probe.hello for record in log.records if record.wave and record.refused}
+def refused_behind_the_first_wave(journal: Journal) -> set[ClientHello]:
+    return {record.probe.hello for record in journal.records if record.wave and record.refused}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_a_kind_of_hello_that_was_accepted_in_part_has_everything_asked_again(mo
     one = survey(model).planner
     again = one.confirmation()
     assert {probe.purpose for probe in again} == {Purpose.CONFIRMATION}
-    assert {probe.hello for probe in again} == refused_behind_the_first_wave(one.log)
+    assert {probe.hello for probe in again} == refused_behind_the_first_wave(one.journal)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_a_kind_of_hello_that_was_accepted_in_part_has_everything_asked_again(mo
 def test_a_kind_of_hello_that_was_refused_beside_others_is_asked_again_by_itself(model: Model, version: TlsVersion, is_ecdsa: bool) -> None:
     one = survey(model).planner
     of_kind = {
-        hello for hello in refused_behind_the_first_wave(one.log) if hello.version is version and bool(ecdsa_among(hello.cipher_suites[-1:])) is is_ecdsa
+        hello for hello in refused_behind_the_first_wave(one.journal) if hello.version is version and bool(ecdsa_among(hello.cipher_suites[-1:])) is is_ecdsa
     }
     assert {probe.hello for probe in one.confirmation()} == of_kind
 
@@ -197,6 +198,6 @@ def test_a_first_wave_that_was_accepted_as_a_whole_has_nothing_asked_again(model
 def test_what_is_accepted_when_it_is_asked_again_contradicts() -> None:
     one = survey(Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})).planner
     again = one.confirmation()
-    assert not any(one.log.contradictions())
+    assert not any(contradictions(one.journal))
     one.take(again, [asked(COMPLIANT, probe, 0) for probe in again])
-    assert any(one.log.contradictions())
+    assert any(contradictions(one.journal))

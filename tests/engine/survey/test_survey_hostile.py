@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from otpc_policy.core.facts import Evidence, Support, TlsVersion
+from otpc_policy.engine.survey.inference import contradictions
 from otpc_policy.engine.survey.offers import PAYMENT_SUITES
 from tests.engine.survey.model_server import CLOSE, RESET, SILENCE, Model, Said, alert
 from tests.engine.survey.surveying import falsehoods, limited, random_refusals, survey
@@ -63,7 +64,7 @@ def test_an_alert_that_is_sent_by_chance_is_seen_when_it_refuses_what_was_accept
     unsteady = 0
     for seed in range(20):
         surveyed = survey(random_refusals(WEAK, seed=seed, one_in=one_in, into=alert(40)))
-        if any(surveyed.log.contradictions()):
+        if any(contradictions(surveyed.journal)):
             unsteady += 1
             assert falsehoods(WEAK, surveyed) == [], seed
             evidence = {evidence for _, evidence in surveyed.versions.values()}
