@@ -270,5 +270,5 @@ def _borne(records: Iterable[Record[AnyHello]]) -> int:
     The controls that are sent last would not show that, because they have the server to themselves.
     A server counts a connection until it has noticed its end, so a fifth of them is left to those.
     """
-    highest = max((record.outcome.beside for record in records if record.chose), default=None)
+    highest = max((record.outcome.concurrent for record in records if record.chose), default=None)
     return _UNTRIED if highest is None else max(1, highest * 4 // 5)

@@ -41,12 +41,13 @@ once; what was accepted in either survey stays accepted. A server that is still 
 leaves UNKNOWN.
 
 Concurrency is capped at four fifths of the highest level at which a connection was accepted, which
-the first wave shows. A refusal by a server that limits concurrent connections may be about their number,
-and such a server counts a closed connection until it has noticed the close. Hellos that only reveal
-(see below) are sent right after the first three, so that they are not the ones such a server turns
-away. If the server accepted only part of the first wave, what was refused is asked once more with
-no other connection open (`Survey.confirmation`): everything if results for one kind of hello were
-inconsistent, otherwise the kinds that were refused as a whole. The caller applies the cap.
+the first wave shows. A refusal by a server that limits concurrent connections may be about their
+number, and such a server counts a closed connection until it has noticed the close. Hellos that
+only reveal (see below) are sent right after the first three, so that they are not the ones such a
+server turns away. If the server accepted only part of the first wave, what was refused is asked
+once more with no other connection open (`Survey.confirmation`): everything if results for one kind
+of hello were inconsistent, otherwise the kinds that were refused as a whole. The caller applies the
+cap.
 
 Intolerant servers are accommodated, not misread. For a server that fails on long hellos, lists are
 cut to 64 suites including their control, then hellos to fewer than 256 bytes (`suited_hellos`).

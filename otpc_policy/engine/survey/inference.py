@@ -91,7 +91,11 @@ class Inference:
         key = (self._journal.waves, version, groups)
         if key not in self._counted:
             names_groups = groups is GroupList.FINITE_FIELD
-            refusals = [refusal for refusal in self._refused_lists(version) if refusal.names_groups in (None, names_groups)]
+            refusals = [
+                refusal
+                for refusal in self._refused_lists(version)
+                if refusal.names_groups in (None, names_groups)
+            ]
             alerted = tuple(refusal.suites for refusal in refusals if refusal.alerted)
             closed = seen_often([(refusal.wave, refusal.suites) for refusal in refusals])
             self._counted[key] = Refused(alerted, closed)
@@ -101,7 +105,11 @@ class Inference:
         """Return the refusals that count."""
         key = (self._journal.waves, version)
         if key not in self._lists:
-            self._lists[key] = tuple(_refusal(record) for record in self._journal.refused(version) if self._counts(record))
+            self._lists[key] = tuple(
+                _refusal(record)
+                for record in self._journal.refused(version)
+                if self._counts(record)
+            )
         return self._lists[key]
 
     def _counts(self, record: Record[ClientHello]) -> bool:
@@ -116,7 +124,8 @@ class Inference:
         Its refusal may come from a proxy that routes by name, and proves nothing about the server.
         """
         return hello.server_name is None and any(
-            record.hello.version is hello.version and record.hello.server_name is not None for record in self._journal.records
+            record.hello.version is hello.version and record.hello.server_name is not None
+            for record in self._journal.records
         )
 
     def has_control_before(self, hello: ClientHello) -> bool:
@@ -126,7 +135,9 @@ class Inference:
     def _is_bracketed(self, record: Record[ClientHello]) -> bool:
         """A control was accepted in a wave before the refusal, and another was sent after it."""
         accepted = self._journal.accepted
-        before = any(good.wave < record.wave and self._is_control(good, record.hello) for good in accepted)
+        before = any(
+            good.wave < record.wave and self._is_control(good, record.hello) for good in accepted
+        )
         not_before = takewhile(lambda good: good.wave >= record.wave, reversed(accepted))
         return before and any(self._is_control_after(good, record) for good in not_before)
 
@@ -136,7 +147,11 @@ class Inference:
         if not is_later or not self._is_control(good, record.hello):
             return False
         is_about_suites = self._is_accepted(record.hello.version)
-        return not is_about_suites or record.offered <= good.offered or self._cannot_carry_a_good_suite(record)
+        return (
+            not is_about_suites
+            or record.offered <= good.offered
+            or self._cannot_carry_a_good_suite(record)
+        )
 
     def _cannot_carry_a_good_suite(self, record: Record[ClientHello]) -> bool:
         """All suites are ECDSA, and the server accepts no ECDSA suite that could be appended.
@@ -178,7 +193,12 @@ def contradictions(journal: Journal, *earlier: Journal) -> Iterator[Record[Clien
 
 def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[ClientHello]]) -> bool:
     """An accepted hello contradicts the record. accepted: all of this shape."""
-    suspects = [good for good in accepted if not record.offered.isdisjoint(good.reading.suites) and len(record.offered) <= len(good.offered)]
+    suspects = [
+        good
+        for good in accepted
+        if not record.offered.isdisjoint(good.reading.suites)
+        and len(record.offered) <= len(good.offered)
+    ]
     if not suspects or record.outcome.ending is Ending.NOT_RUN:
         return False
     # Some servers never read past the 64th suite: how far were hellos of this shape read?

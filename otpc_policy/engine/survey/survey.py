@@ -1,6 +1,7 @@
-"""What to offer next, given what was seen. A plain state machine without IO: it yields waves of hellos and takes their outcomes.
+"""The survey of versions and suites: a plain state machine that yields waves and takes outcomes.
 
-Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough (see wave).
+Every suite of every version is offered until it is chosen, or proven to be refused (see inference),
+or was offered often enough (see planning). Pure, without IO.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,8 @@ from otpc_policy.engine.survey.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello
 
-# A server of every suite of every version needs 28; this ends a conversation with one that answers by chance.
+# A server that accepts every suite of every version needs 28. This ends a conversation with a
+# server that answers at random.
 _WAVES = 40
 _Kind = tuple[TlsVersion, bool]
 
@@ -21,7 +23,8 @@ _Kind = tuple[TlsVersion, bool]
 class Survey:
     """One series of waves with one server.
 
-    Alternate next_wave and take until a wave is empty. journal: everything so far; readable at every moment.
+    Alternate next_wave and take until a wave is empty.
+    journal: everything so far; readable at every moment.
     """
 
     def __init__(self, server_name: str | None) -> None:
@@ -36,15 +39,20 @@ class Survey:
         if journal.waves >= _WAVES or not _speaks_tls(journal):
             return ()
         if not journal.versions:
-            return (*second_opening(self._server_name), *WavePlan(journal, self._server_name).old_versions()) if journal.waves == 1 else ()
+            if journal.waves > 1:
+                return ()
+            old_versions = WavePlan(journal, self._server_name).old_versions()
+            return (*second_opening(self._server_name), *old_versions)
         return WavePlan(journal, self._server_name).probes()
 
     def confirmation(self) -> tuple[Probe[ClientHello], ...]:
-        """Return hellos behind the first wave that were refused, lanes left out, to be sent once more with the server to itself.
+        """Return the hellos to send once more, with no other connection open.
 
-        What is accepted then contradicts the refusal, and makes the server unsteady. The controls that are sent last have the server to themselves,
-        too: they would not show that it turns away what comes beside a few other connections. The first wave does. Where such a server may have
-        accepted a part of the hellos of one kind, everything is asked again; where it refused all of a kind and accepted others, this kind.
+        They are refused hellos of the later waves, except lanes. If one is accepted now, that
+        contradicts its refusal and makes the server unsteady. Closing controls are sent alone, so
+        they cannot show that a server refuses concurrent connections; the first wave can. If it was
+        accepted in part for one kind of hello, everything is asked again. If it was refused as a
+        whole for some kinds and accepted for others, only the refused kinds are.
         """
         fates: dict[_Kind, set[bool]] = {}
         for record in self.journal.records:
@@ -57,21 +65,26 @@ class Survey:
         refused = (
             record.hello
             for record in self.journal.records
-            if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.hello) in refused_kinds)
+            if record.wave
+            and record.refused
+            and record.probe.purpose is not Purpose.LANE
+            and (is_patchy or _kind(record.hello) in refused_kinds)
         )
-        return tuple(Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused))
+        return tuple(
+            Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused)
+        )
 
     def take(self, probes: Sequence[Probe[ClientHello]], outcomes: Iterable[Outcome]) -> None:
-        """Take down what came of a wave; outcomes in the order of its probes."""
+        """Record the outcomes of a wave, in the order of its probes."""
         self.journal.add(probes, outcomes)
 
 
 def _kind(hello: ClientHello) -> _Kind:
-    """Return what the hellos of the first wave share that differ in their last suite alone."""
+    """Return what hellos of the first wave share if they differ only in their last suite."""
     return hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))
 
 
 def _speaks_tls(journal: Journal) -> bool:
-    """Some connection was made, and not all that were answered were answered in another protocol."""
+    """Some connection was made and was not answered in another protocol."""
     connected = [record for record in journal.records if record.outcome.connected]
     return any(not isinstance(record.outcome.answer, PlainHttp | Garbage) for record in connected)
