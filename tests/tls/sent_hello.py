@@ -158,7 +158,7 @@ def _read_tls(sent: bytes) -> SentHello:
 
 
 def _read_ssl2(sent: bytes) -> SentHello:
-    """draft-hickman-netscape-ssl-00, CLIENT-HELLO; RFC 5246 E.2 for later versions in that format."""
+    """draft-hickman-netscape-ssl-00, CLIENT-HELLO; for later versions RFC 5246 E.2."""
     header = int.from_bytes(sent[:2], "big") & 0x7FFF
     body = _Fields(sent[2:])
     assert body.left == header

@@ -140,7 +140,9 @@ def journal_of(*chosen: tuple[TlsVersion, int]) -> Journal:
 
 def journal_for(partner: Partner) -> Journal:
     suites = {(TLS12, suite_for(kind)) for kind in partner.kinds if TLS12 in partner.versions}
-    return journal_of(*({(TLS13, TLS13_SUITE)} if TLS13 in partner.versions else ()), *sorted(suites))
+    return journal_of(
+        *({(TLS13, TLS13_SUITE)} if TLS13 in partner.versions else ()), *sorted(suites)
+    )
 
 
 @dataclass
@@ -183,7 +185,9 @@ def conduct(
 ) -> Conducted:
     """Carry out all waves. journal: of a survey of suites that is over after its first one."""
     done = Conducted(ClientSurvey(name), journal, [])
-    while probes := done.planner.next_wave(journal if done.waves else Journal(), is_closed=is_closed):
+    while probes := done.planner.next_wave(
+        journal if done.waves else Journal(), is_closed=is_closed
+    ):
         done.planner.take(probes, [server(probe) for probe in probes])
         done.waves.append(probes)
         assert len(done.waves) < 12
@@ -332,7 +336,7 @@ def test_every_certificate_of_every_server_is_found(
 
 
 def test_a_kind_that_a_shape_is_refused_is_asked_for_in_one_that_is_accepted() -> None:
-    """A server that wants ALPN turns away the only shape of RSA alone, and prefers its ECDSA key."""
+    """A server that wants ALPN refuses the only RSA-only shape, and prefers its ECDSA key."""
     partner = Partner([ECDSA, PSS], turned_away={JAVA_17_WITH_RSA: alert(), SMALL: alert()})
     done = conducted(partner)
     assert done.kinds_shown(TLS13) == {ECDSA, PSS}
@@ -441,14 +445,14 @@ def test_a_client_that_is_turned_away_often_enough_is_given_no_certificate(
 
 
 def accept_later(journal: Journal) -> None:
-    """Let a control of the survey of suites be accepted behind all that clients ask."""
+    """Let a control of the survey of suites be accepted after everything that clients ask."""
     control = journal.records[0].probe
     journal.waves = 10
     journal.add([control], [journal.records[0].outcome])
 
 
 @pytest.mark.parametrize("outcome", [alert(40), CLOSED])
-def test_refusals_behind_which_nothing_was_accepted_are_no_answer(outcome: Outcome) -> None:
+def test_refusals_after_which_nothing_was_accepted_are_not_an_answer(outcome: Outcome) -> None:
     """Who has begun to turn everybody away may hide the certificates of those who come last."""
     partner = Partner([PSS, PKCS1])
     done = conduct(turning(partner, outcome), journal_for(partner))
@@ -492,7 +496,7 @@ def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
 # Controls.
 
 
-def test_a_control_is_sent_behind_the_flights_if_none_is_sent_anyway() -> None:
+def test_a_control_is_sent_after_the_flights_if_none_is_sent_anyway() -> None:
     partner = Partner([PSS, PKCS1])
     done = conducted(partner)
     *_, control = done.waves[1]
@@ -512,7 +516,7 @@ def test_a_control_is_a_hello_that_was_accepted() -> None:
 
 
 def test_hellos_that_only_reveal_need_no_control() -> None:
-    """What they are accepted for is proven; a refusal says nothing."""
+    """What they are accepted for is proven; a refusal proves nothing."""
     done = conducted(Partner([PSS], [TLS10]))
     planner = ClientSurvey(NAME)
     planner.take((), ())
@@ -581,7 +585,7 @@ def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
 
 
 def test_refusals_count_only_between_controls_of_their_shape() -> None:
-    """The shape is OpenSSL's at TLS 1.3: whoever dislikes it says nothing of keys."""
+    """The shape is OpenSSL's at TLS 1.3: a server that dislikes it reveals nothing about keys."""
     away = Partner([PSS], turned_away={OPENSSL_3: alert()})
     assert conducted(away).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
     lower = Partner([PSS], turned_away={OPENSSL_3: shown(TLS12, RSA_SUITE, 0x0804)})
@@ -662,7 +666,9 @@ def test_a_client_that_was_turned_away_at_first_is_asked_anew(outcome: Outcome) 
 
 
 @pytest.mark.parametrize(("outcome", "is_known"), [(CLOSED, True), (SILENT, False)])
-def test_only_what_was_refused_in_the_second_survey_is_turned_away(outcome: Outcome, is_known: bool) -> None:
+def test_only_what_was_refused_in_the_second_survey_is_turned_away(
+    outcome: Outcome, is_known: bool
+) -> None:
     good = Partner([ECDSA, PSS, PKCS1])
     at_first = replace(good, turned_away={SMALL: alert(40)})
     done = again(at_first, replace(good, turned_away={SMALL: outcome}), journal_for(good))
