@@ -19,7 +19,7 @@ from otpc_policy.engine.probes.handshakes import (
 from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
 from otpc_policy.engine.survey.survey import Survey
 from otpc_policy.engine.transport.openings import Openings
@@ -84,7 +84,7 @@ class AddressScan:
             begun_s=begun_s,
         )
         self._handshakes_done = asyncio.Event()
-        self._surveys: list[Log] = []
+        self._surveys: list[Journal] = []
         self._clients = ClientSurvey(self._server_name)
         self._measured: tuple[tuple[int, ...], Measured] | None = None
 
@@ -114,7 +114,7 @@ class AddressScan:
 
     def measured(self) -> Measured:
         """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
-        surveys = tuple(self._surveys) or (Log(),)
+        surveys = tuple(self._surveys) or (Journal(),)
         clients, leaves = self._clients, self._http.leaves
         state = (
             len(surveys),
@@ -172,19 +172,23 @@ class AddressScan:
 
     async def _survey(self) -> None:
         survey = Survey(self._server_name)
-        self._surveys.append(survey.log)
+        self._surveys.append(survey.journal)
         while True:
             probes = survey.next_wave()
             clients = self._clients.next_wave(
-                survey.log, is_closed=any(probe.is_last for probe in probes)
+                survey.journal, is_closed=any(probe.is_last for probe in probes)
             )
             if not probes and not clients:
                 break
             await self._carry_together(survey, probes, clients)
             self._openings.limit = min(
-                self._openings.limit, _borne((*survey.log.records, *self._clients.records))
+                self._openings.limit, _borne((*survey.journal.records, *self._clients.records))
             )
-        if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
+        if (
+            self._openings.limit > 1
+            and survey.journal.versions
+            and (again := survey.confirmation())
+        ):
             self._openings.limit = 1
             await self._carry(again, survey.take)
 
@@ -254,7 +258,7 @@ class AddressScan:
         )
         if good is None:
             return False
-        control = Log()
+        control = Journal()
         await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
         return control.records[0].chose
 
@@ -266,5 +270,5 @@ def _borne(records: Iterable[Record[AnyHello]]) -> int:
     The controls that are sent last would not show that, because they have the server to themselves.
     A server counts a connection until it has noticed its end, so a fifth of them is left to those.
     """
-    highest = max((record.outcome.beside for record in records if record.chose), default=None)
+    highest = max((record.outcome.concurrent for record in records if record.chose), default=None)
     return _UNTRIED if highest is None else max(1, highest * 4 // 5)

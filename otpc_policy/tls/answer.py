@@ -1,6 +1,7 @@
-"""The first thing a server says after a ClientHello, read as it comes in, without trusting any length in it.
+"""The first answer to a ClientHello, read as it arrives, without trusting any length in it.
 
-Pure: bytes in, one value out. Time is linear in the bytes, memory bounded by 32 KiB. Nothing here says what an answer proves.
+Pure: bytes in, one value out. Time is linear in the bytes, memory bounded by 32 KiB. What an answer
+proves is not decided here.
 """
 
 from collections.abc import Mapping
@@ -11,14 +12,24 @@ from otpc_policy.tls.records import ALERT, HANDSHAKE, RecordSplitter
 from otpc_policy.tls.server_hello import ServerHello, decode_server_hello
 from otpc_policy.tls.ssl2_server_hello import Ssl2Reader, Ssl2ServerHello
 
-__all__ = ["Alert", "Answer", "AnswerReader", "Garbage", "Incomplete", "PlainHttp", "ServerHello", "Ssl2ServerHello", "parse_answer"]
+__all__ = [
+    "Alert",
+    "Answer",
+    "AnswerReader",
+    "Garbage",
+    "Incomplete",
+    "PlainHttp",
+    "ServerHello",
+    "Ssl2ServerHello",
+    "parse_answer",
+]
 
 _SERVER_HELLO = 2
 _MESSAGE_HEADER_BYTES = 4
-# A ServerHello with a hybrid key share and every extension stays below 3 KiB; more is no ServerHello.
+# A ServerHello with a hybrid key share and every extension stays below 3 KiB; more is garbage.
 _MAX_SERVER_HELLO_BYTES = 2**14
 _WARNING = 1
-# As many as OpenSSL bears before it gives up (MAX_WARN_ALERT_COUNT).
+# As many as OpenSSL tolerates before it gives up (MAX_WARN_ALERT_COUNT).
 _MAX_WARNINGS = 5
 
 
@@ -63,7 +74,10 @@ _LONGEST_GREETING = max(map(len, _GREETINGS))
 
 
 class AnswerReader:
-    """Reads one answer from chunks of any size. Never raises, whatever the bytes are; keeps its answer once it has one."""
+    """Reads one answer from chunks of any size.
+
+    Never raises, whatever the bytes are. Once there is an answer, it does not change.
+    """
 
     __slots__ = ("_answer", "_greeting", "_reader")
 
@@ -73,7 +87,7 @@ class AnswerReader:
         self._reader: _TlsReader | Ssl2Reader | None = None
 
     def feed(self, chunk: bytes) -> Answer:
-        """Return the answer as soon as it is whole; Incomplete until then, after warnings too."""
+        """Return the answer once it is complete; Incomplete until then, even after warnings."""
         if chunk and isinstance(self._answer, Incomplete):
             try:
                 self._answer = self._read(chunk)
@@ -82,13 +96,20 @@ class AnswerReader:
         return self._answer
 
     def at_end(self) -> Answer:
-        """Return the answer if nothing follows: a warning that came alone, Garbage if it breaks off, Incomplete if nothing came."""
+        """Return the answer if nothing more arrives.
+
+        A warning that arrived alone; Garbage if the answer is truncated; Incomplete if it is empty.
+        """
         if not isinstance(self._answer, Incomplete):
             return self._answer
         if self._reader is None and not self._greeting:
             return Incomplete()
         warning = self.warning
-        return warning if warning is not None and self._is_between_records() else Garbage("the answer breaks off")
+        return (
+            warning
+            if warning is not None and self._is_between_records()
+            else Garbage("the answer breaks off")
+        )
 
     @property
     def warning(self) -> Alert | None:
@@ -108,7 +129,10 @@ class AnswerReader:
 
 
 def parse_answer(received: bytes) -> Answer:
-    """Return what the first bytes of a server say; a warning that nothing whole follows is the answer. Never raises."""
+    """Interpret the first bytes from a server. Never raises.
+
+    A warning is the answer if nothing complete follows it.
+    """
     reader = AnswerReader()
     answer = reader.feed(received)
     return reader.warning or answer if isinstance(answer, Incomplete) else answer
@@ -118,11 +142,15 @@ def _greeted(start: bytes) -> Answer:
     for greeting, answer in _GREETINGS.items():
         if start.startswith(greeting):
             return answer
-    return Incomplete() if any(greeting.startswith(start) for greeting in _GREETINGS) else Garbage("neither TLS nor HTTP")
+    return (
+        Incomplete()
+        if any(greeting.startswith(start) for greeting in _GREETINGS)
+        else Garbage("neither TLS nor HTTP")
+    )
 
 
 class _TlsReader:
-    """Reads records until a ServerHello is whole or an alert ends the wait."""
+    """Reads records until a ServerHello is complete or an alert ends the wait."""
 
     __slots__ = ("_alert", "_message", "_needed", "_splitter", "_warnings", "warning")
 
@@ -136,11 +164,11 @@ class _TlsReader:
 
     @property
     def is_between_records(self) -> bool:
-        """Nothing but whole alerts came."""
+        """Nothing but complete alerts arrived."""
         return not self._message and not self._alert and self._splitter.is_between_records
 
     def read(self, chunk: bytes) -> ServerHello | Alert | None:
-        """Return the answer when it is whole. Raises Malformed."""
+        """Return the answer when it is complete. Raises Malformed."""
         for piece in self._splitter.split(chunk):
             if piece.content_type == HANDSHAKE:
                 answer: ServerHello | Alert | None = self._read_message(piece.content)

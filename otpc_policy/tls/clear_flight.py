@@ -1,6 +1,7 @@
-"""What a server said in clear, record by record, read without trusting any length in it. Pure; never raises.
+"""What a server sent in clear, record by record, read without trusting any length in it.
 
-A vulnerability test counts only if the server went along with the handshake so far: this tells how far it did.
+Pure; never raises. A vulnerability test counts only if the server went along with the handshake up
+to the test; this determines how far it did.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ _FATAL = 2
 class ServerFlight:
     """The part of a handshake that is not encrypted.
 
-    hello: a whole ServerHello came. compression, secure_renegotiation: what it chose, UNKNOWN without one. hello_done: ServerHelloDone
-    came, so the flight is whole (never in TLS 1.3). refusal: a fatal alert in place of the ServerHello. alerts: those behind ServerHelloDone.
+    hello: a complete ServerHello arrived. compression, secure_renegotiation: what it chose, UNKNOWN
+    without one. hello_done: ServerHelloDone arrived, so the flight is complete (never in TLS 1.3).
+    refusal: a fatal alert in place of the ServerHello. alerts: those after ServerHelloDone.
     """
 
     hello: bool = False
@@ -31,7 +33,7 @@ class ServerFlight:
 
 
 def read_flight(received: bytes) -> ServerFlight:
-    """Return what these bytes, from the first one on, say of the server's first flight."""
+    """Interpret these bytes, which start at the first, as the server's first flight."""
     flight = ServerFlight()
     messages = bytearray()
     for kind, body in _records(received):
@@ -59,7 +61,7 @@ def offers_compression(hello: bytes) -> bool:
 
 
 def _records(received: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and body of every whole record."""
+    """Yield type and body of every complete record."""
     place = 0
     while len(received) - place >= 5 and received[place + 1] == 3:
         end = place + 5 + int.from_bytes(received[place + 3 : place + 5], "big")
@@ -70,7 +72,7 @@ def _records(received: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _handshake(flight: ServerFlight, messages: bytes) -> tuple[ServerFlight, int]:
-    """Read whole handshake messages; return how many bytes they are."""
+    """Read complete handshake messages; return how many bytes they take."""
     place = 0
     while len(messages) - place >= 4:
         end = place + 4 + int.from_bytes(messages[place + 1 : place + 4], "big")

@@ -1,17 +1,33 @@
-"""ClientHello messages: what we offer, written as bytes, and read off bytes that a TLS library sent. No sockets; randomness is an argument.
+"""ClientHello messages: what we offer, as bytes; and what a TLS library offered, read from bytes.
 
-A hello looks like one of a client that exists, and is wide (see hello_extensions). TLS_FALLBACK_SCSV is never sent.
-Evidence of absence needs to know what was really offered: a TLS library drops suites that it does not implement, or that
-the version forbids, without saying so. Only our own hellos are read here.
+Without sockets; randomness is an argument. A hello looks like that of an existing client, and is
+wide (see hello_extensions). TLS_FALLBACK_SCSV is never sent. Evidence of absence needs to know what
+was really offered: a TLS library silently drops suites that it does not implement, or that the
+version forbids. Only our own hellos are read here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.tls.hello_extensions import SHARE_BYTES, GroupList, HelloStyle, numbers, other_extensions, server_name_extension, vector
+from otpc_policy.tls.hello_extensions import (
+    SHARE_BYTES,
+    GroupList,
+    HelloStyle,
+    numbers,
+    other_extensions,
+    server_name_extension,
+    vector,
+)
 
-__all__ = ["ENTROPY_BYTES", "ClientHello", "GroupList", "HelloStyle", "encode_client_hello", "offered_cipher_suites"]
+__all__ = [
+    "ENTROPY_BYTES",
+    "ClientHello",
+    "GroupList",
+    "HelloStyle",
+    "encode_client_hello",
+    "offered_cipher_suites",
+]
 
 # Bytes of randomness in one hello: Random, session id, and an X25519 share.
 _RANDOM_BYTES = _SESSION_ID_BYTES = 32
@@ -27,8 +43,9 @@ _RENEGOTIATION_SIGNAL = 0x00FF
 class ClientHello:
     """One offer.
 
-    version: the highest offered. lowest: the lowest offered; below TLS 1.3 a hello offers everything down to SSL 3 by the protocol's
-    own rule (RFC 5246 E.1), so it only matters with TLS 1.3. cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
+    version: the highest offered. lowest: the lowest offered; it only matters with TLS 1.3, because
+    below that a hello offers everything down to SSL 3 by the protocol's own rule (RFC 5246 E.1).
+    cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. groups: see GroupList.
     """
 
@@ -40,7 +57,8 @@ class ClientHello:
     groups: GroupList = GroupList.WIDE
 
     def __hash__(self) -> int:
-        # Length and last suite tell lists apart as well as hundreds of numbers do, which would be hashed again and again.
+        # Length and last suite distinguish lists as well as hundreds of numbers would, which are
+        # slow to hash again and again.
         return hash((self.shape, len(self.cipher_suites), self.cipher_suites[-1:]))
 
     @property
@@ -50,51 +68,80 @@ class ClientHello:
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
-    """Return one record with the hello (RFC 5246 7.4.1.2, RFC 8446 4.1.2; SSL 2: draft-hickman-netscape-ssl-00).
+    """Return one record with the hello.
 
     entropy: ENTROPY_BYTES random bytes.
+    Source: RFC 5246 7.4.1.2, RFC 8446 4.1.2; for SSL 2 draft-hickman-netscape-ssl-00.
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
     legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
-    # SSL 3 and servers that dislike long hellos get no session id: it only serves TLS 1.3 in its disguise (RFC 8446 D.4).
+    # No session id for SSL 3 and servers that dislike long hellos: it only serves the middlebox
+    # compatibility of TLS 1.3 (RFC 8446 D.4).
     session_id = entropy[32:64] if hello.style is HelloStyle.FULL else b""
     compression_methods = b"\1\0"
     extensions = _extensions(hello, entropy[64:])
-    body = b"".join((legacy_version, entropy[:32], vector(1, session_id), numbers(_with_signal(hello)), compression_methods, extensions))
-    # RFC 8446 5.1: the record of a first hello says TLS 1.0, because some servers refuse more. SSL 3 servers may know nothing of TLS.
+    body = b"".join(
+        (
+            legacy_version,
+            entropy[:32],
+            vector(1, session_id),
+            numbers(_with_signal(hello)),
+            compression_methods,
+            extensions,
+        )
+    )
+    # RFC 8446 5.1: the record of a first hello has TLS 1.0, because some servers refuse higher
+    # versions. Servers of SSL 3 may not know TLS.
     record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
-    return b"".join((record, (4 + len(body)).to_bytes(2, "big"), b"\x01", len(body).to_bytes(3, "big"), body))
+    return b"".join(
+        (record, (4 + len(body)).to_bytes(2, "big"), b"\x01", len(body).to_bytes(3, "big"), body)
+    )
 
 
 def _extensions(hello: ClientHello, share: bytes) -> bytes:
-    extensions = server_name_extension(hello.server_name) + other_extensions(hello.version, hello.lowest, hello.style, hello.groups)
+    extensions = server_name_extension(hello.server_name) + other_extensions(
+        hello.version, hello.lowest, hello.style, hello.groups
+    )
     if hello.version is TlsVersion.TLS_1_3:
-        # RFC 7748 5 has the highest bit of an X25519 share ignored; wolfSSL refuses shares in which it is set.
+        # RFC 7748 5: the highest bit of an X25519 share is ignored; wolfSSL refuses it if set.
         extensions += share[:-1] + bytes((share[-1] & 0x7F,))
     return vector(2, extensions) if extensions else b""
 
 
 def _with_signal(hello: ClientHello) -> tuple[int, ...]:
-    """RFC 5746 3.3: without extensions, a suite says that renegotiation is secure."""
-    return (*hello.cipher_suites, _RENEGOTIATION_SIGNAL) if hello.style is HelloStyle.BARE else hello.cipher_suites
+    """RFC 5746 3.3: without extensions, a suite signals secure renegotiation."""
+    return (
+        (*hello.cipher_suites, _RENEGOTIATION_SIGNAL)
+        if hello.style is HelloStyle.BARE
+        else hello.cipher_suites
+    )
 
 
 def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:
     specs = b"".join(kind.to_bytes(3, "big") for kind in kinds)
-    body = bytes((_SSL2_CLIENT_HELLO, 0, 2)) + len(specs).to_bytes(2, "big") + b"\0\0" + len(challenge).to_bytes(2, "big") + specs + challenge
+    body = (
+        bytes((_SSL2_CLIENT_HELLO, 0, 2))
+        + len(specs).to_bytes(2, "big")
+        + b"\0\0"
+        + len(challenge).to_bytes(2, "big")
+        + specs
+        + challenge
+    )
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
 def offered_cipher_suites(sent: bytes) -> tuple[int, ...]:
-    """Return the code points in the first ClientHello of these bytes, in its order, without signalling values.
+    """Return the code points in the first ClientHello of these bytes, without signalling values.
 
-    SSL 2 hellos are understood; their kinds have three bytes. Returns nothing for bytes that hold no whole hello.
+    They are in the order of the hello; in SSL 2 they are kinds of three bytes. Returns nothing for
+    bytes without a complete hello.
     """
     if len(sent) > 11 and sent[0] & 0x80 and sent[2] == _SSL2_CLIENT_HELLO:
         length = int.from_bytes(sent[5:7], "big")
         return _code_points(sent[11 : 11 + length], 3)
-    # Record header, handshake header, legacy_version and random (RFC 8446 4.1.2, 5.1), then session id and suites.
+    # Record header, handshake header, legacy_version and random (RFC 8446 4.1.2, 5.1), then session
+    # id and suites.
     session_id = 5 + 4 + 2 + 32
     if len(sent) <= session_id or sent[0] != 0x16:
         return ()
@@ -103,6 +150,9 @@ def offered_cipher_suites(sent: bytes) -> tuple[int, ...]:
     return _code_points(sent[suites + 2 : suites + 2 + length], 2)
 
 
-def _code_points(listed: bytes, width: int) -> tuple[int, ...]:
-    numbers = (int.from_bytes(listed[place : place + width], "big") for place in range(0, len(listed) - width + 1, width))
+def _code_points(encoded: bytes, width: int) -> tuple[int, ...]:
+    numbers = (
+        int.from_bytes(encoded[place : place + width], "big")
+        for place in range(0, len(encoded) - width + 1, width)
+    )
     return tuple(number for number in numbers if number not in _SIGNALS)

@@ -1,4 +1,7 @@
-"""Reads the fields of one message that is there as a whole. Its error stays inside the decoders: to the outside it is a value."""
+"""Reads the fields of one complete message.
+
+Its error stays inside the decoders, which turn it into a value.
+"""
 
 
 class Malformed(Exception):
@@ -6,7 +9,10 @@ class Malformed(Exception):
 
 
 class Fields:
-    """The fields of a message, taken from its start; each method raises Malformed where the message ends too soon."""
+    """The fields of a message, taken from its start.
+
+    Each method raises Malformed if the message ends too soon.
+    """
 
     __slots__ = ("_content", "_place")
 
@@ -15,14 +21,14 @@ class Fields:
 
     @property
     def left(self) -> int:
-        """Bytes that were not taken."""
+        """Number of bytes not taken yet."""
         return len(self._content) - self._place
 
     def take(self, count: int) -> bytes:
         """Take a number of bytes."""
         end = self._place + count
         if end > len(self._content):
-            raise Malformed("a field ends behind its message")
+            raise Malformed("a field runs past its message")
         taken, self._place = self._content[self._place : end], end
         return taken
 
@@ -31,9 +37,9 @@ class Fields:
         return self._content[:count]
 
     def number(self, width: int) -> int:
-        """Take an unsigned number of so many bytes."""
+        """Take an unsigned number of width bytes."""
         return int.from_bytes(self.take(width), "big")
 
     def vector(self, width: int) -> bytes:
-        """Take a length of so many bytes, and what it announces."""
+        """Take a length of width bytes, and as many bytes as it announces."""
         return self.take(self.number(width))

@@ -1,6 +1,7 @@
-"""What a server sends after its ServerHello: certificates, a staple, a signature. Pure; trusts no length; never says what is proven.
+"""What a server sends after its ServerHello: certificates, a staple, a signature.
 
-Up to TLS 1.2 the messages come in clear (RFC 5246 7.3); of TLS 1.3 they must have been decrypted (RFC 8446 4.3 and 4.4).
+Pure; trusts no length; does not decide what is proven. Up to TLS 1.2 the messages arrive in clear
+(RFC 5246 7.3); those of TLS 1.3 must have been decrypted (RFC 8446 4.3 and 4.4).
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ class _Kind(IntEnum):
 
 
 class MessageSplitter:
-    """Takes the content of handshake records in chunks; holds one message that is not whole."""
+    """Takes the content of handshake records in chunks; holds one incomplete message."""
 
     __slots__ = ("_pending",)
 
@@ -52,11 +53,11 @@ class MessageSplitter:
 
     @property
     def is_between_messages(self) -> bool:
-        """No message has begun that is not whole."""
+        """There is no incomplete message."""
         return not self._pending
 
     def split(self, content: bytes) -> Iterator[Message]:
-        """Yield the messages that are whole now. Raises Malformed at one that is too long."""
+        """Yield the messages that are complete now. Raises Malformed if a message is too long."""
         self._pending += content
         place = 0
         while len(self._pending) - place >= _HEADER_BYTES:
@@ -74,7 +75,10 @@ class MessageSplitter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A signature that only the holder of the leaf's key can make. scheme: code point. content: what was signed."""
+    """A signature that only the holder of the leaf's key can make.
+
+    scheme: code point. content: what was signed.
+    """
 
     scheme: int
     content: bytes
@@ -83,11 +87,12 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFlight:
-    """What came so far.
+    """What has arrived so far.
 
     chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
-    signature: None until it came, and where the key exchange has none or is of a kind that is not read here.
-    is_whole: up to ServerHelloDone, or of TLS 1.3 up to a Finished message that is right. alert: a fatal one that broke it off.
+    signature: None until it arrives, and if the key exchange has none or is of a kind that is not
+    read here. is_whole: up to ServerHelloDone, or in TLS 1.3 up to a correct Finished message.
+    alert: a fatal alert that ended the flight.
     """
 
     chain: tuple[bytes, ...] = ()
@@ -99,7 +104,10 @@ class ServerFlight:
 
 
 def broken_off(flight: ServerFlight, alert: bytes) -> ServerFlight:
-    """Return the flight with the alert that came in the middle of it; only a fatal one ends a handshake (RFC 5246 7.2)."""
+    """Return the flight with the alert that arrived in the middle of it.
+
+    Only a fatal alert ends a handshake (RFC 5246 7.2).
+    """
     is_fatal = len(alert) == 2 and alert[0] == _FATAL
     return replace(flight, alert=alert[1]) if is_fatal else flight
 
@@ -107,8 +115,9 @@ def broken_off(flight: ServerFlight, alert: bytes) -> ServerFlight:
 class ClearFlightReader:
     """Reads the messages of SSL 3 to TLS 1.2 that follow a ServerHello.
 
-    randoms: of client and server, one after the other. is_signed: the suite's ServerKeyExchange holds named curve or finite-field
-    parameters and a signature with a scheme, as (EC)DHE with a certificate does over TLS 1.2 (RFC 8422 5.4, RFC 5246 7.4.3).
+    randoms: the client's, then the server's. is_signed: the suite's ServerKeyExchange has
+    parameters (a named curve or a finite field) and a signature with a scheme, as (EC)DHE with a
+    certificate does at TLS 1.2 (RFC 8422 5.4, RFC 5246 7.4.3).
     """
 
     def __init__(self, *, randoms: bytes, is_elliptic: bool, is_signed: bool) -> None:
@@ -151,7 +160,10 @@ class ClearFlightReader:
 
 @dataclass(slots=True, kw_only=True)
 class EncryptedFlightReader:
-    """Reads the messages of TLS 1.3 that follow a ServerHello, decrypted. finished_of: returns what Finished must hold, given the transcript's hash."""
+    """Reads the decrypted messages of TLS 1.3 that follow a ServerHello.
+
+    finished_of: returns the right content of Finished, given the transcript's hash.
+    """
 
     finished_of: Callable[[bytes], bytes]
     flight: ServerFlight = field(default_factory=ServerFlight)
@@ -166,7 +178,9 @@ class EncryptedFlightReader:
                 self._certificate(fields)
             case _Kind.CERTIFICATE_VERIFY if self.flight.chain:
                 scheme, signature = fields.number(2), fields.vector(2)
-                signed = Signature(scheme=scheme, content=_CONTEXT + transcript_hash, signature=signature)
+                signed = Signature(
+                    scheme=scheme, content=_CONTEXT + transcript_hash, signature=signature
+                )
                 self.flight = replace(self.flight, signature=signed)
             case _Kind.FINISHED if self.flight.signature is not None:
                 if message.content != self.finished_of(transcript_hash):
@@ -186,7 +200,9 @@ class EncryptedFlightReader:
             while extensions.left:
                 kind, content = extensions.number(2), extensions.vector(2)
                 if kind == _STATUS_REQUEST and len(chain) == 1:
-                    self.flight = replace(self.flight, stapled_ocsp_response=_ocsp_response(Fields(content)))
+                    self.flight = replace(
+                        self.flight, stapled_ocsp_response=_ocsp_response(Fields(content))
+                    )
         if not chain or not all(chain):
             raise Malformed("an empty certificate")
         self.flight = replace(self.flight, chain=tuple(chain))

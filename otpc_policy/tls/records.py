@@ -1,4 +1,7 @@
-"""Splits what a server sends into records of TLS, as it comes in. Holds five bytes at most; lengths only count down."""
+"""Splits what a server sends into TLS records, as it arrives.
+
+Holds five bytes at most; lengths only count down.
+"""
 
 from collections.abc import Container, Iterator
 from typing import NamedTuple
@@ -14,7 +17,7 @@ _MAX_RECORD_BYTES = 2**14 + 2048
 
 
 class Piece(NamedTuple):
-    """Consecutive bytes of one record. record_bytes: how long the whole record says that it is."""
+    """Consecutive bytes of one record. record_bytes: the length in the record's header."""
 
     content_type: int
     record_bytes: int
@@ -22,7 +25,10 @@ class Piece(NamedTuple):
 
 
 class RecordSplitter:
-    """Takes a stream in chunks of any size. content_types: those that may come; any other is malformed."""
+    """Takes a stream in chunks of any size.
+
+    content_types: the allowed ones; any other is malformed.
+    """
 
     __slots__ = ("_content_type", "_content_types", "_header", "_left", "_record_bytes")
 
@@ -33,13 +39,14 @@ class RecordSplitter:
 
     @property
     def is_between_records(self) -> bool:
-        """No record has begun that is not whole."""
+        """There is no incomplete record."""
         return not self._header
 
     def split(self, chunk: bytes) -> Iterator[Piece]:
-        """Yield what of the chunk is content of records. Raises Malformed at a header that no server of TLS sends.
+        """Yield the content of records in the chunk.
 
-        RFC 8446 5.1, RFC 5246 6.2.1: neither handshake messages nor alerts come in empty records.
+        Neither handshake messages nor alerts come in empty records (RFC 8446 5.1, RFC 5246 6.2.1).
+        Raises Malformed at a header that no TLS server sends.
         """
         place = 0
         while place < len(chunk):
@@ -59,9 +66,17 @@ class RecordSplitter:
                 self._header.clear()
 
     def _read_header(self) -> None:
-        content_type, major, length = self._header[0], self._header[1], int.from_bytes(self._header[3:], "big")
+        content_type, major, length = (
+            self._header[0],
+            self._header[1],
+            int.from_bytes(self._header[3:], "big"),
+        )
         if major == _DTLS_MAJOR:
             raise Malformed("a record of DTLS")
-        if content_type not in self._content_types or major != 3 or not 0 < length <= _MAX_RECORD_BYTES:
+        if (
+            content_type not in self._content_types
+            or major != 3
+            or not 0 < length <= _MAX_RECORD_BYTES
+        ):
             raise Malformed("no record of TLS")
         self._content_type, self._record_bytes, self._left = content_type, length, length

@@ -1,4 +1,4 @@
-"""The ServerHello of SSL 3 to TLS 1.3, HelloRetryRequest included: from the bytes of the message to a value."""
+"""Decodes the ServerHello of SSL 3 to TLS 1.3, HelloRetryRequest included."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +15,11 @@ _RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e0
 class ServerHello:
     """The server chose.
 
-    version: number on the wire, from supported_versions where that is sent (RFC 8446 4.2.1). legacy_version: from the field that
-    was the version before TLS 1.3. selected_group: of TLS 1.3, where the server names one. alpn: the protocol, where it is sent in clear.
-    random: the server's. key_share: its public key for the selected group; empty in a HelloRetryRequest, which may hold a cookie instead.
+    version: number on the wire, from supported_versions if that is sent (RFC 8446 4.2.1).
+    legacy_version: from the field that was the version before TLS 1.3.
+    selected_group: of TLS 1.3, if the server names a group. alpn: the protocol, if sent in clear.
+    random: the server's. key_share: its public key for the selected group; empty in a
+    HelloRetryRequest, which may have a cookie instead.
     """
 
     version: int
@@ -35,7 +37,8 @@ class ServerHello:
 def decode_server_hello(body: bytes) -> ServerHello:
     """Return the ServerHello in a handshake message without its header. Raises Malformed.
 
-    What a client must refuse about the version is malformed, because nothing is proven by it (RFC 8446 4.1.3, 4.2.1).
+    A version that a client must refuse is malformed, because it proves nothing (RFC 8446 4.1.3,
+    4.2.1).
     """
     fields = Fields(body)
     legacy_version = fields.number(2)
@@ -45,7 +48,9 @@ def decode_server_hello(body: bytes) -> ServerHello:
         raise Malformed("a session id of more than 32 bytes")
     cipher_suite, compression_method = fields.number(2), fields.number(1)
     extensions = _extensions(fields)
-    version = _version(extensions.get(_SUPPORTED_VERSIONS), legacy_version, is_retry_request=is_retry_request)
+    version = _version(
+        extensions.get(_SUPPORTED_VERSIONS), legacy_version, is_retry_request=is_retry_request
+    )
     group, key_share = None, b""
     if version >= _TLS_1_3:
         group, key_share = _share(extensions.get(_KEY_SHARE), is_retry_request=is_retry_request)
@@ -67,11 +72,11 @@ def _extensions(fields: Fields) -> Mapping[int, bytes]:
     extensions: dict[int, bytes] = {}
     if not fields.left:
         return extensions
-    listed = Fields(fields.vector(2))
+    inner = Fields(fields.vector(2))
     if fields.left:
         raise Malformed("extensions of the wrong length")
-    while listed.left:
-        kind, content = listed.number(2), listed.vector(2)
+    while inner.left:
+        kind, content = inner.number(2), inner.vector(2)
         if kind in extensions:
             raise Malformed(f"extension {kind} twice")
         extensions[kind] = content
@@ -85,12 +90,17 @@ def _version(selected: bytes | None, legacy_version: int, *, is_retry_request: b
         return legacy_version
     version = int.from_bytes(selected, "big")
     if len(selected) != 2 or version < _TLS_1_3 or legacy_version != _TLS_1_2:
-        raise Malformed("supported_versions of the wrong length, or for a version that does without")
+        raise Malformed(
+            "supported_versions of the wrong length, or for a version that does without"
+        )
     return version
 
 
 def _share(key_share: bytes | None, *, is_retry_request: bool) -> tuple[int | None, bytes]:
-    """Return the group and the server's public key. A HelloRetryRequest names the group alone (RFC 8446 4.2.8)."""
+    """Return the group and the server's public key.
+
+    A HelloRetryRequest names only the group (RFC 8446 4.2.8).
+    """
     if key_share is None:
         return None, b""
     fields = Fields(key_share)
@@ -116,8 +126,8 @@ def _protocol(alpn: bytes | None) -> bytes | None:
     if alpn is None:
         return None
     outer = Fields(alpn)
-    listed = Fields(outer.vector(2))
-    name = listed.vector(1)
-    if not name or listed.left or outer.left:
+    inner = Fields(outer.vector(2))
+    name = inner.vector(1)
+    if not name or inner.left or outer.left:
         raise Malformed("not exactly one protocol chosen by ALPN")
     return name

@@ -1,4 +1,7 @@
-"""Answers put together by hand, well-formed and not, and mutations of any answer. Randomness is an argument."""
+"""Answers built by hand, well-formed or not, and mutations of any answer.
+
+Randomness is an argument.
+"""
 
 from random import Random
 
@@ -17,8 +20,22 @@ def fragmented(message: bytes, size: int) -> bytes:
     return b"".join(record(message[place : place + size]) for place in range(0, len(message), size))
 
 
-def hello(*, version: int = 0x0303, suite: int = 0xC02F, extensions: bytes = b"", random: bytes = b"r" * 32, session_id: bytes = b"s" * 32) -> bytes:
-    body = version.to_bytes(2, "big") + random + bytes([len(session_id)]) + session_id + suite.to_bytes(2, "big") + b"\0"
+def hello(
+    *,
+    version: int = 0x0303,
+    suite: int = 0xC02F,
+    extensions: bytes = b"",
+    random: bytes = b"r" * 32,
+    session_id: bytes = b"s" * 32,
+) -> bytes:
+    body = (
+        version.to_bytes(2, "big")
+        + random
+        + bytes([len(session_id)])
+        + session_id
+        + suite.to_bytes(2, "big")
+        + b"\0"
+    )
     body += len(extensions).to_bytes(2, "big") + extensions if extensions else b""
     return b"\x02" + len(body).to_bytes(3, "big") + body
 
@@ -36,12 +53,21 @@ def certificate(leaf: bytes, *, rest: bytes = b"") -> bytes:
 
 
 def ssl2_hello(kinds: bytes, certificate: bytes = b"c" * 7) -> bytes:
-    body = b"\x04\x00\x01\x00\x02" + b"".join(len(part).to_bytes(2, "big") for part in (certificate, kinds, b"i" * 16)) + certificate + kinds + b"i" * 16
+    body = (
+        b"\x04\x00\x01\x00\x02"
+        + b"".join(len(part).to_bytes(2, "big") for part in (certificate, kinds, b"i" * 16))
+        + certificate
+        + kinds
+        + b"i" * 16
+    )
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
 def handmade() -> list[bytes]:
-    """Return what no server at hand says: SSL 2, other protocols, warnings first, every way of cutting a message into records."""
+    """Return answers that no available server sends.
+
+    SSL 2, other protocols, warnings first, every way of splitting a message into records.
+    """
     whole = hello(suite=0x1301, extensions=SUPPORTED_VERSIONS_13)
     return [
         ssl2_hello(b"\x01\x00\x80\x07\x00\xc0"),
@@ -52,14 +78,21 @@ def handmade() -> list[bytes]:
         record(b"\x01\x70", 0x15) * 6,
         fragmented(whole, 1),
         fragmented(hello(), 40) + fragmented(certificate(b"\x30\x03abc"), 5),
-        record(hello() + certificate(b"\x30\x82\x01\x00" + bytes(256), rest=b"\0\0\x01x") + b"\x0e\0\0\0"),
+        record(
+            hello()
+            + certificate(b"\x30\x82\x01\x00" + bytes(256), rest=b"\0\0\x01x")
+            + b"\x0e\0\0\0"
+        ),
         fragmented(long_hello(3000), 700),
         b"\x16\xfe\xff" + bytes(10),
     ]
 
 
 def mutated(random: Random, seeds: list[bytes]) -> bytes:
-    """Return a seed after one to eight changes: bytes, lengths, pieces moved, two answers joined, other records."""
+    """Return a seed after one to eight changes.
+
+    To bytes, lengths, the order of pieces, two answers joined, or other records.
+    """
     answer = bytearray(random.choice(seeds))
     for _ in range(random.choice((1, 1, 1, 2, 2, 3, 5, 8))):
         _mutate(random, answer, seeds)
@@ -68,7 +101,11 @@ def mutated(random: Random, seeds: list[bytes]) -> bytes:
 
 def _mutate(random: Random, answer: bytearray, seeds: list[bytes]) -> None:
     # What decides stands at the front: half of all changes are made there.
-    place = random.randrange(min(len(answer), 64) if random.random() < 0.5 else len(answer)) if answer else 0
+    place = (
+        random.randrange(min(len(answer), 64) if random.random() < 0.5 else len(answer))
+        if answer
+        else 0
+    )
     end = min(len(answer), place + random.choice((1, 2, 3, 8, 40, 300)))
     match random.randrange(10):
         case 0:
@@ -87,9 +124,15 @@ def _mutate(random: Random, answer: bytearray, seeds: list[bytes]) -> None:
             answer[place:] = random.choice(seeds)
         case 7:
             width = random.choice((1, 2, 3))
-            number = int.from_bytes(answer[place : place + width], "big") + random.choice((-256, -5, -1, 1, 2, 5, 256))
+            number = int.from_bytes(answer[place : place + width], "big") + random.choice(
+                (-256, -5, -1, 1, 2, 5, 256)
+            )
             answer[place : place + width] = (number % 256**width).to_bytes(width, "big")
         case 8:
             answer[:0] = record(random.choice(_WARNINGS), 0x15) * random.randint(1, 7)
         case _:
-            answer[:] = fragmented(bytes(answer[5:]), random.choice((1, 3, 50, 2000))) if len(answer) < 500 else answer[:place]
+            answer[:] = (
+                fragmented(bytes(answer[5:]), random.choice((1, 3, 50, 2000)))
+                if len(answer) < 500
+                else answer[:place]
+            )

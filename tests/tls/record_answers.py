@@ -1,6 +1,8 @@
-"""Writes what real servers answer into tests/tls/recorded: `python -m tests.tls.record_answers`. Seeds of the fuzzer, cases of the decoder's tests.
+"""Writes what real servers answer into tests/tls/recorded: `python -m tests.tls.record_answers`.
 
-Nothing here uses the code under test: hellos are put together by hand, and the answer is whatever comes until the server falls silent.
+The answers are seeds of the fuzzer and cases of the decoder's tests. Nothing here uses the code
+under test: hellos are built by hand, and the answer is whatever arrives until the server falls
+silent.
 """
 
 import os
@@ -12,7 +14,17 @@ from pathlib import Path
 
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener
-from tests.support.servers import LegacyOffer, TlsOffer, apache, caddy, gnutls_serv, legacy_server, nginx, plain_nginx, s_server
+from tests.support.servers import (
+    LegacyOffer,
+    TlsOffer,
+    apache,
+    caddy,
+    gnutls_serv,
+    legacy_server,
+    nginx,
+    plain_nginx,
+    s_server,
+)
 from tests.support.servers.legacy import SSL_3_0, TLS_1_0, TLS_1_2, TLS_1_3
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -26,10 +38,26 @@ Server = Callable[[], AbstractContextManager[Listener]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """version: the highest offered. with_share: an X25519 share comes along with TLS 1.3, so that no HelloRetryRequest is needed."""
+    """What to offer.
+
+    version: the highest offered. with_share: TLS 1.3 comes with an X25519 share, so that no
+    HelloRetryRequest is needed.
+    """
 
     version: int
-    suites: tuple[int, ...] = (0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC009, 0xC013, 0x002F, 0x0035, 0x000A, 0x0005)
+    suites: tuple[int, ...] = (
+        0x1301,
+        0x1302,
+        0x1303,
+        0xC02B,
+        0xC02F,
+        0xC009,
+        0xC013,
+        0x002F,
+        0x0035,
+        0x000A,
+        0x0005,
+    )
     with_share: bool = True
     server_name: bytes = b"partner.test"
 
@@ -57,14 +85,21 @@ def servers() -> dict[str, Server]:
         "apache": lambda: apache(own_listener(), TlsOffer(certificates=(rsa, ecdsa))),
         "gnutls": lambda: gnutls_serv(own_listener(), old, priority=_LEGACY_PRIORITY),
         "go": lambda: caddy(own_listener(), TlsOffer(certificates=(rsa, ecdsa))),
-        "tlslite": lambda: legacy_server(own_listener(), LegacyOffer(certificate=rsa, versions=(TLS_1_2, TLS_1_3))),
-        "tlslite-old": lambda: legacy_server(own_listener(), LegacyOffer(certificate=rsa, versions=(SSL_3_0, TLS_1_0), ciphers=("3des", "rc4", "aes128"))),
+        "tlslite": lambda: legacy_server(
+            own_listener(), LegacyOffer(certificate=rsa, versions=(TLS_1_2, TLS_1_3))
+        ),
+        "tlslite-old": lambda: legacy_server(
+            own_listener(),
+            LegacyOffer(
+                certificate=rsa, versions=(SSL_3_0, TLS_1_0), ciphers=("3des", "rc4", "aes128")
+            ),
+        ),
         "plain-http": lambda: plain_nginx(own_listener()),
     }
 
 
 def main() -> None:
-    """Write every answer once; what a server before it has said already is left out."""
+    """Write every distinct answer once."""
     RECORDED.mkdir(exist_ok=True)
     for old in RECORDED.glob("*.bin"):
         old.unlink()
@@ -77,11 +112,12 @@ def main() -> None:
                     continue
                 seen.add(received)
                 (RECORDED / f"{server_name}-{hello_name}.bin").write_bytes(received)
-                print(f"{server_name:12} {hello_name:12} {len(received):6} bytes  {received[:12].hex()}")
+                sizes = f"{len(received):6} bytes  {received[:12].hex()}"
+                print(f"{server_name:12} {hello_name:12} {sizes}")
 
 
 def answer_of(listener: Listener, hello: bytes) -> bytes:
-    """Return what comes until the server closes or falls silent."""
+    """Return what arrives until the server closes or falls silent."""
     received = b""
     with socket.create_connection((listener.address, listener.port), timeout=5) as connection:
         connection.sendall(hello)
@@ -99,9 +135,19 @@ def encoded(hello: Hello) -> bytes:
     legacy = min(hello.version, 0x0303)
     suites = b"".join(suite.to_bytes(2, "big") for suite in hello.suites)
     extensions = b"".join(_extensions(hello))
-    body = legacy.to_bytes(2, "big") + os.urandom(32) + _vector(1, os.urandom(32)) + _vector(2, suites) + _vector(1, b"\0")
+    body = (
+        legacy.to_bytes(2, "big")
+        + os.urandom(32)
+        + _vector(1, os.urandom(32))
+        + _vector(2, suites)
+        + _vector(1, b"\0")
+    )
     body += _vector(2, extensions) if hello.version > 0x0300 else b""
-    return b"\x16" + min(hello.version, 0x0301).to_bytes(2, "big") + _vector(2, b"\x01" + _vector(3, body))
+    return (
+        b"\x16"
+        + min(hello.version, 0x0301).to_bytes(2, "big")
+        + _vector(2, b"\x01" + _vector(3, body))
+    )
 
 
 def _extensions(hello: Hello) -> Iterator[bytes]:
@@ -109,12 +155,16 @@ def _extensions(hello: Hello) -> Iterator[bytes]:
     yield b"\xff\x01" + _vector(2, b"\0")
     yield b"\0\x0a" + _vector(2, _vector(2, bytes.fromhex("001d00170018")))
     yield b"\0\x0b" + _vector(2, _vector(1, b"\0"))
-    yield b"\0\x0d" + _vector(2, _vector(2, bytes.fromhex("0403080404010503080508060601050102030201")))
+    yield b"\0\x0d" + _vector(
+        2, _vector(2, bytes.fromhex("0403080404010503080508060601050102030201"))
+    )
     yield b"\0\x10" + _vector(2, _vector(2, b"\x02h2\x08http/1.1"))
     if hello.version == 0x0304:
         yield b"\0\x2b" + _vector(2, _vector(1, bytes.fromhex("03040303")))
         yield b"\0\x2d" + _vector(2, b"\x01\x01")
-        yield b"\0\x33" + _vector(2, _vector(2, b"\0\x1d" + _vector(2, os.urandom(32)) if hello.with_share else b""))
+        yield b"\0\x33" + _vector(
+            2, _vector(2, b"\0\x1d" + _vector(2, os.urandom(32)) if hello.with_share else b"")
+        )
 
 
 def _vector(width: int, content: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""A ClientHello read strictly, independently of the code that wrote it: every length must agree, nothing may be left over."""
+"""Reads a ClientHello strictly, independently of the code that wrote it.
+
+Every length must agree, and nothing may be left over.
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -29,7 +32,10 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SentHello:
-    """What a server reads. In the format of SSL 2: record_version is 0 and cipher_suites are kinds of three bytes."""
+    """What a server reads.
+
+    In the format of SSL 2, record_version is 0 and cipher_suites are kinds of three bytes.
+    """
 
     size: int
     record_version: int
@@ -106,7 +112,7 @@ class _Fields:
         return len(self._content) - self._place
 
     def take(self, count: int) -> bytes:
-        assert count <= self.left, "a field ends behind its message"
+        assert count <= self.left, "a field runs past its message"
         self._place += count
         return self._content[self._place - count : self._place]
 
@@ -152,7 +158,7 @@ def _read_tls(sent: bytes) -> SentHello:
 
 
 def _read_ssl2(sent: bytes) -> SentHello:
-    """draft-hickman-netscape-ssl-00, CLIENT-HELLO; RFC 5246 E.2 for later versions in that format."""
+    """draft-hickman-netscape-ssl-00, CLIENT-HELLO; for later versions RFC 5246 E.2."""
     header = int.from_bytes(sent[:2], "big") & 0x7FFF
     body = _Fields(sent[2:])
     assert body.left == header
@@ -161,7 +167,14 @@ def _read_ssl2(sent: bytes) -> SentHello:
     kinds, identity, random = body.take(specs), body.take(session_id), body.take(challenge)
     assert not body.left
     assert 16 <= challenge <= 32
-    return SentHello(size=len(sent), record_version=0, version=version, random=random, session_id=identity, cipher_suites=_numbers(kinds, 3))
+    return SentHello(
+        size=len(sent),
+        record_version=0,
+        version=version,
+        random=random,
+        session_id=identity,
+        cipher_suites=_numbers(kinds, 3),
+    )
 
 
 def _only(fields: _Fields, width: int) -> bytes:
@@ -173,4 +186,7 @@ def _only(fields: _Fields, width: int) -> bytes:
 
 def _numbers(content: bytes, width: int) -> tuple[int, ...]:
     assert len(content) % width == 0
-    return tuple(int.from_bytes(content[place : place + width], "big") for place in range(0, len(content), width))
+    return tuple(
+        int.from_bytes(content[place : place + width], "big")
+        for place in range(0, len(content), width)
+    )

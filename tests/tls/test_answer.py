@@ -4,16 +4,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpc_policy.tls.answer import Alert, Answer, AnswerReader, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello, parse_answer
-from tests.tls.hostile_answers import RETRY_RANDOM, SUPPORTED_VERSIONS_13, fragmented, hello, long_hello, record, ssl2_hello
+from otpc_policy.tls.answer import (
+    Alert,
+    Answer,
+    AnswerReader,
+    Garbage,
+    Incomplete,
+    PlainHttp,
+    ServerHello,
+    Ssl2ServerHello,
+    parse_answer,
+)
+from tests.tls.hostile_answers import (
+    RETRY_RANDOM,
+    SUPPORTED_VERSIONS_13,
+    fragmented,
+    hello,
+    long_hello,
+    record,
+    ssl2_hello,
+)
 
 UNRECOGNIZED_NAME = record(b"\x01\x70", 0x15)
 CHOSEN = ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)
 
 WHOLE: list[tuple[bytes, Answer]] = [
     (record(hello()), ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)),
-    (record(hello(session_id=b"")), ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)),
-    (record(hello(suite=0x1301, extensions=SUPPORTED_VERSIONS_13)), ServerHello(version=0x0304, cipher_suite=0x1301, is_retry_request=False)),
+    (
+        record(hello(session_id=b"")),
+        ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False),
+    ),
+    (
+        record(hello(suite=0x1301, extensions=SUPPORTED_VERSIONS_13)),
+        ServerHello(version=0x0304, cipher_suite=0x1301, is_retry_request=False),
+    ),
     (
         record(hello(suite=0x1301, extensions=SUPPORTED_VERSIONS_13, random=RETRY_RANDOM)),
         ServerHello(version=0x0304, cipher_suite=0x1301, is_retry_request=True),
@@ -36,7 +60,9 @@ def test_whole_answers_and_no_decision_before_enough_bytes(received: bytes, answ
 
 
 @pytest.mark.parametrize(("received", "answer"), WHOLE)
-def test_a_reader_gives_the_answer_with_its_last_byte_and_keeps_it(received: bytes, answer: Answer) -> None:
+def test_a_reader_gives_the_answer_with_its_last_byte_and_keeps_it(
+    received: bytes, answer: Answer
+) -> None:
     reader = AnswerReader()
     given = [reader.feed(received[place : place + 1]) for place in range(len(received))]
     first = next(place for place, one in enumerate(given) if one == answer)
@@ -46,7 +72,7 @@ def test_a_reader_gives_the_answer_with_its_last_byte_and_keeps_it(received: byt
 
 
 def test_warnings_are_passed_over_a_bounded_number_of_times() -> None:
-    """A server may warn of an unknown name before its ServerHello (RFC 6066 3); it may not warn for ever."""
+    """A server may warn of an unknown name before its ServerHello (RFC 6066 3), not for ever."""
     reader = AnswerReader()
     assert reader.feed(UNRECOGNIZED_NAME * 5) == Incomplete()
     assert reader.at_end() == Alert(1, 112)
@@ -55,7 +81,16 @@ def test_warnings_are_passed_over_a_bounded_number_of_times() -> None:
     assert isinstance(parse_answer(UNRECOGNIZED_NAME * 6 + record(hello())), Garbage)
 
 
-@pytest.mark.parametrize("received", [record(hello())[:40], UNRECOGNIZED_NAME + record(hello())[:3], UNRECOGNIZED_NAME[:6], b"HTT", b"\x80\x20\x04"])
+@pytest.mark.parametrize(
+    "received",
+    [
+        record(hello())[:40],
+        UNRECOGNIZED_NAME + record(hello())[:3],
+        UNRECOGNIZED_NAME[:6],
+        b"HTT",
+        b"\x80\x20\x04",
+    ],
+)
 def test_an_answer_that_breaks_off_is_no_silence(received: bytes) -> None:
     """Whoever counts closes without an answer must be able to tell them from half a ServerHello."""
     reader = AnswerReader()
@@ -80,7 +115,9 @@ def test_the_longest_server_hello_is_read_and_no_longer_one() -> None:
     assert isinstance(parse_answer(record(long_hello(2**14))[:20]), Garbage)
 
 
-@pytest.mark.parametrize(("length", "accepted"), [(1, True), (2**14 + 2048, True), (2**14 + 2049, False), (0, False)])
+@pytest.mark.parametrize(
+    ("length", "accepted"), [(1, True), (2**14 + 2048, True), (2**14 + 2049, False), (0, False)]
+)
 def test_lengths_of_records(length: int, accepted: bool) -> None:
     header = b"\x16\x03\x03" + length.to_bytes(2, "big")
     assert isinstance(parse_answer(header), Incomplete if accepted else Garbage)
@@ -103,8 +140,12 @@ def test_garbage_is_named_where_it_is_known(received: bytes, reason: str) -> Non
 
 def test_a_server_hello_may_be_fragmented_and_may_follow_a_warning() -> None:
     whole = hello()
-    fragmented = UNRECOGNIZED_NAME + b"".join(record(whole[place : place + 7]) for place in range(0, len(whole), 7))
-    assert parse_answer(fragmented) == ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)
+    fragmented = UNRECOGNIZED_NAME + b"".join(
+        record(whole[place : place + 7]) for place in range(0, len(whole), 7)
+    )
+    assert parse_answer(fragmented) == ServerHello(
+        version=0x0303, cipher_suite=0xC02F, is_retry_request=False
+    )
     assert parse_answer(UNRECOGNIZED_NAME) == Alert(1, 112)
 
 
@@ -145,13 +186,24 @@ def test_lengths_that_lie_are_not_waited_for() -> None:
     assert isinstance(parse_answer(bytes(extensions_too_long)), Garbage)
 
 
-@given(st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(record), st.binary(max_size=300).map(lambda tail: b"\x80" + tail)))
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.binary(max_size=300).map(record),
+        st.binary(max_size=300).map(lambda tail: b"\x80" + tail),
+    )
+)
 def test_no_bytes_make_it_raise(received: bytes) -> None:
     answer = parse_answer(received)
-    assert isinstance(answer, ServerHello | Alert | PlainHttp | Ssl2ServerHello | Garbage | Incomplete)
+    assert isinstance(
+        answer, ServerHello | Alert | PlainHttp | Ssl2ServerHello | Garbage | Incomplete
+    )
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=12), st.sampled_from([record(hello()), ssl2_hello(b"\x01\x00\x80"), UNRECOGNIZED_NAME, b"HTTP"]))
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=12),
+    st.sampled_from([record(hello()), ssl2_hello(b"\x01\x00\x80"), UNRECOGNIZED_NAME, b"HTTP"]),
+)
 def test_how_the_bytes_come_makes_no_difference(chunks: list[bytes], start: bytes) -> None:
     in_chunks, in_bytes = AnswerReader(), AnswerReader()
     received = start + b"".join(chunks)
@@ -164,10 +216,16 @@ def test_how_the_bytes_come_makes_no_difference(chunks: list[bytes], start: byte
 
 
 @given(st.data())
-def test_a_mutated_server_hello_is_still_answered_and_decisions_are_final(data: st.DataObject) -> None:
+def test_a_mutated_server_hello_is_still_answered_and_decisions_are_final(
+    data: st.DataObject,
+) -> None:
     received = bytearray(record(hello(extensions=SUPPORTED_VERSIONS_13)))
     for _ in range(data.draw(st.integers(1, 4))):
         received[data.draw(st.integers(0, len(received) - 1))] = data.draw(st.integers(0, 255))
     answers = [parse_answer(bytes(received[:cut])) for cut in range(len(received) + 1)]
-    decided = [one for one in answers if not isinstance(one, Incomplete) and not (isinstance(one, Alert) and one.level == 1)]
+    decided = [
+        one
+        for one in answers
+        if not isinstance(one, Incomplete) and not (isinstance(one, Alert) and one.level == 1)
+    ]
     assert len(set(decided)) <= 1

@@ -36,15 +36,41 @@ FATAL_10 = record(21, b"\2\x0a")
         # RFC 6066 3: a warning about the name does not refuse.
         (
             record(21, b"\1\x70") + WHOLE,
-            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.YES, hello_done=True),
+            ServerFlight(
+                hello=True,
+                compression=Support.NO,
+                secure_renegotiation=Support.YES,
+                hello_done=True,
+            ),
         ),
-        (record(22, hello()), ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO)),
-        (record(22, hello(compression=1)), ServerFlight(hello=True, compression=Support.YES, secure_renegotiation=Support.NO)),
-        (WHOLE + FATAL_10, ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.YES, hello_done=True, alerts=(10,))),
-        # An alert before the flight is whole is none behind it.
-        (record(22, hello()) + FATAL_10, ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO)),
-        # What comes behind ChangeCipherSpec is encrypted, whatever it looks like.
-        (record(22, hello()) + record(20, b"\1") + record(22, DONE), ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO)),
+        (
+            record(22, hello()),
+            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+        ),
+        (
+            record(22, hello(compression=1)),
+            ServerFlight(hello=True, compression=Support.YES, secure_renegotiation=Support.NO),
+        ),
+        (
+            WHOLE + FATAL_10,
+            ServerFlight(
+                hello=True,
+                compression=Support.NO,
+                secure_renegotiation=Support.YES,
+                hello_done=True,
+                alerts=(10,),
+            ),
+        ),
+        # An alert before the flight is complete does not count as one after it.
+        (
+            record(22, hello()) + FATAL_10,
+            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+        ),
+        # What comes after ChangeCipherSpec is encrypted, whatever it looks like.
+        (
+            record(22, hello()) + record(20, b"\1") + record(22, DONE),
+            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+        ),
         (record(22, DONE), ServerFlight()),
         (WHOLE[:-1], ServerFlight()),
     ],
@@ -56,7 +82,9 @@ def test_what_was_said_and_no_more(received: bytes, expected: ServerFlight) -> N
 def test_messages_may_be_cut_into_any_records() -> None:
     messages = hello(extensions=SECURE) + CERTIFICATE + DONE
     for size in range(1, 20):
-        cut = b"".join(record(22, messages[place : place + size]) for place in range(0, len(messages), size))
+        cut = b"".join(
+            record(22, messages[place : place + size]) for place in range(0, len(messages), size)
+        )
         assert read_flight(cut) == read_flight(WHOLE)
 
 

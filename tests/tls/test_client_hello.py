@@ -8,7 +8,12 @@ import pytest
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, ServerHello, parse_answer
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello, offered_cipher_suites
+from otpc_policy.tls.client_hello import (
+    ENTROPY_BYTES,
+    ClientHello,
+    encode_client_hello,
+    offered_cipher_suites,
+)
 from tests.support.certificates import CertificateAuthority
 
 MODERN = (0x1301, 0xC02F, 0xC02B)
@@ -36,7 +41,11 @@ def test_suites_are_read_off_an_ssl_2_hello() -> None:
 
 @pytest.fixture(scope="module")
 def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    chain, key = CertificateAuthority.create().issue(key="rsa2048").write(tmp_path_factory.mktemp("hello"), "server")
+    chain, key = (
+        CertificateAuthority.create()
+        .issue(key="rsa2048")
+        .write(tmp_path_factory.mktemp("hello"), "server")
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Path(chain), Path(key))
     return context
@@ -53,8 +62,16 @@ def answer_to(hello: bytes, context: ssl.SSLContext, names: list[str | None]) ->
     return parse_answer(outgoing.read())
 
 
-def hello_for(version: TlsVersion, suites: tuple[int, ...], *, lowest: TlsVersion | None = None, server_name: str | None = "partner.test") -> bytes:
-    hello = ClientHello(version=version, lowest=lowest or version, cipher_suites=suites, server_name=server_name)
+def hello_for(
+    version: TlsVersion,
+    suites: tuple[int, ...],
+    *,
+    lowest: TlsVersion | None = None,
+    server_name: str | None = "partner.test",
+) -> bytes:
+    hello = ClientHello(
+        version=version, lowest=lowest or version, cipher_suites=suites, server_name=server_name
+    )
     return encode_client_hello(hello, bytes(range(ENTROPY_BYTES)))
 
 
@@ -66,7 +83,12 @@ def hello_for(version: TlsVersion, suites: tuple[int, ...], *, lowest: TlsVersio
         (TlsVersion.TLS_1_2, TlsVersion.TLS_1_2, (TlsVersion.TLS_1_2, 0xC02F)),
     ],
 )
-def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version: TlsVersion, lowest: TlsVersion, chosen: tuple[TlsVersion, int]) -> None:
+def test_openssl_chooses_from_our_hello(
+    server_context: ssl.SSLContext,
+    version: TlsVersion,
+    lowest: TlsVersion,
+    chosen: tuple[TlsVersion, int],
+) -> None:
     names: list[str | None] = []
     hello = hello_for(version, MODERN, lowest=lowest)
     answer = answer_to(hello, server_context, names)
@@ -77,13 +99,17 @@ def test_openssl_chooses_from_our_hello(server_context: ssl.SSLContext, version:
 
 
 def test_openssl_refuses_what_it_lacks_with_an_alert(server_context: ssl.SSLContext) -> None:
-    answer = answer_to(hello_for(TlsVersion.TLS_1_3, (0xC0B4, 0xC0B5), server_name=None), server_context, [])
+    answer = answer_to(
+        hello_for(TlsVersion.TLS_1_3, (0xC0B4, 0xC0B5), server_name=None), server_context, []
+    )
     assert isinstance(answer, Alert)
     assert answer.description == 40
 
 
 @pytest.mark.parametrize("version", [TlsVersion.TLS_1_0, TlsVersion.TLS_1_1])
-def test_an_old_version_is_offered_alone(server_context: ssl.SSLContext, version: TlsVersion) -> None:
+def test_an_old_version_is_offered_alone(
+    server_context: ssl.SSLContext, version: TlsVersion
+) -> None:
     answer = answer_to(hello_for(version, (0x002F,)), server_context, [])
     assert isinstance(answer, Alert)
     assert answer.description == 70

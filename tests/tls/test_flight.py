@@ -1,4 +1,4 @@
-"""Messages behind a ServerHello: what is taken from them, and what is malformed."""
+"""Messages after a ServerHello: what is taken from them, and what is malformed."""
 
 from contextlib import suppress
 
@@ -77,7 +77,9 @@ def clear(
 
 
 def encrypted(*messages: Message) -> ServerFlight:
-    reader = EncryptedFlightReader(finished_of=lambda transcript_hash: b"finished " + transcript_hash)
+    reader = EncryptedFlightReader(
+        finished_of=lambda transcript_hash: b"finished " + transcript_hash
+    )
     for one in messages:
         reader.read(one, HASH)
     return reader.flight
@@ -179,11 +181,11 @@ MALFORMED_IN_CLEAR = {
     "an empty chain": message(CERTIFICATE, chain()),
     "an empty certificate": message(CERTIFICATE, chain(LEAF, b"")),
     "a chain that is longer than its message": message(CERTIFICATE, chain(LEAF)[:-1]),
-    "bytes behind the chain": message(CERTIFICATE, chain(LEAF) + b"x"),
+    "bytes after the chain": message(CERTIFICATE, chain(LEAF) + b"x"),
     "a certificate that is longer than its chain": message(CERTIFICATE, vector(3, CUT_SHORT)),
     "a curve without a name": message(KEY_EXCHANGE, EXPLICIT_CURVE),
     "parameters without a signature": message(KEY_EXCHANGE, P256_PARAMETERS),
-    "bytes behind the signature": message(KEY_EXCHANGE, ELLIPTIC.content + b"x"),
+    "bytes after the signature": message(KEY_EXCHANGE, ELLIPTIC.content + b"x"),
     "parameters of the other kind": FINITE,
     "a status without a response": message(STATUS, b"\1"),
 }
@@ -265,7 +267,7 @@ MALFORMED_WHEN_DECRYPTED = {
     "an empty certificate": message(CERTIFICATE, entries(entry(LEAF), entry(b""))),
     "a context that no request gave": message(CERTIFICATE, entries(entry(LEAF), context=b"x")),
     "an entry without extensions": message(CERTIFICATE, entries(vector(3, LEAF))),
-    "an extension that ends behind its list": message(CERTIFICATE, entries(TOO_SHORT_A_LIST)),
+    "an extension that runs past its list": message(CERTIFICATE, entries(TOO_SHORT_A_LIST)),
     "a staple that breaks off": message(CERTIFICATE, entries(entry(LEAF, (5, b"\1\0")))),
 }
 

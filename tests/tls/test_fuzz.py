@@ -1,4 +1,4 @@
-"""The decoder bears mutated answers: the same cases each time here, a million in the long run (see fuzz.py)."""
+"""The decoder withstands mutated answers: here always the same cases, a million in fuzz.py."""
 
 import tracemalloc
 from pathlib import Path
@@ -25,7 +25,12 @@ def test_time_is_linear_in_the_bytes() -> None:
 
 @pytest.mark.parametrize(
     "chunk",
-    [record(b"\x01\x70", 0x15), fragmented(long_hello(2**14 - 100)[:-1], 1), b"\xff\xff\x04\0\x01\0\x02\xff\xec\0\0\0\0" + bytes(2**15), b"HTTX" * 500],
+    [
+        record(b"\x01\x70", 0x15),
+        fragmented(long_hello(2**14 - 100)[:-1], 1),
+        b"\xff\xff\x04\0\x01\0\x02\xff\xec\0\0\0\0" + bytes(2**15),
+        b"HTTX" * 500,
+    ],
 )
 def test_memory_is_bounded_whatever_comes(chunk: bytes) -> None:
     tracemalloc.start()
@@ -39,7 +44,9 @@ def test_memory_is_bounded_whatever_comes(chunk: bytes) -> None:
     assert peak < 2**17 + len(chunk)
 
 
-def test_a_case_that_breaks_the_decoder_is_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_case_that_breaks_the_decoder_is_saved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The fuzzer itself must not pass a broken decoder."""
 
     def broken(reader: AnswerReader, chunk: bytes) -> object:
@@ -55,7 +62,9 @@ def test_a_case_that_breaks_the_decoder_is_saved(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("changes", ["first", "forgets"])
-def test_the_fuzzer_notices_an_answer_that_depends_on_how_bytes_come(monkeypatch: pytest.MonkeyPatch, changes: str) -> None:
+def test_the_fuzzer_notices_an_answer_that_depends_on_how_bytes_come(
+    monkeypatch: pytest.MonkeyPatch, changes: str
+) -> None:
     genuine = AnswerReader.feed
 
     def different(reader: AnswerReader, chunk: bytes) -> object:

@@ -1,4 +1,7 @@
-"""What real servers answered is read as it was meant. The recordings come from record_answers.py, which says what was asked."""
+"""Answers of real servers are read correctly.
+
+The recordings come from record_answers.py, where the hellos are.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from tests.tls.record_answers import HELLOS, RECORDED
 
 NAMES = sorted(path.stem for path in RECORDED.glob("*.bin"))
 REFUSED, WRONG_VERSION = Alert(2, 40), Alert(2, 70)
-# SSL 3 is refused as something that no version or no suite fits; Go knows only its name and refuses another with internal_error.
+# SSL 3 is refused for its version or for its suites; Go knows only its own name and refuses another
+# with internal_error.
 ALERTS = {
     "openssl-refused": REFUSED,
     "openssl-ssl3": REFUSED,
@@ -24,7 +28,7 @@ X25519, SECP256R1 = 29, 23
 
 
 def group_wanted(name: str) -> int:
-    """All prefer X25519 when it is offered, but for tlslite-ng when no share of any group came along."""
+    """All prefer X25519 if it is offered, except tlslite-ng if no share came with the hello."""
     return SECP256R1 if name == "tlslite-tls13-retry" else X25519
 
 
@@ -34,14 +38,26 @@ def answer_of(name: str) -> tuple[Answer, bytes]:
 
 
 def test_there_are_recordings_of_every_stack_and_version() -> None:
-    assert {"openssl-tls13", "nginx-tls12", "apache-tls13-retry", "gnutls-tls10", "go-tls12-rsa", "tlslite-tls12", "tlslite-old-ssl3"} <= set(NAMES)
+    assert {
+        "openssl-tls13",
+        "nginx-tls12",
+        "apache-tls13-retry",
+        "gnutls-tls10",
+        "go-tls12-rsa",
+        "tlslite-tls12",
+        "tlslite-old-ssl3",
+    } <= set(NAMES)
     assert set(ALERTS) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_of_a_real_server_is_read(name: str) -> None:
     answer, received = answer_of(name)
-    stack, _, hello_name = name.partition("-old-" if "-old-" in name else "-") if not name.startswith("plain-http") else (name, "", "")
+    stack, _, hello_name = (
+        name.partition("-old-" if "-old-" in name else "-")
+        if not name.startswith("plain-http")
+        else (name, "", "")
+    )
     if stack == name:
         assert answer == PlainHttp()
     elif name in ALERTS:
@@ -64,11 +80,19 @@ def assert_leaf_is_readable_below_tls_1_3(answer: ServerHello, received: bytes) 
     leaf = leaf_in(received, lambda: len(received))
     assert (leaf is None) == (answer.version == 0x0304)
     if leaf is not None:
-        names = x509.load_der_x509_certificate(leaf).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = (
+            x509.load_der_x509_certificate(leaf)
+            .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            .value
+        )
         assert names.get_values_for_type(x509.DNSName) == ["partner.test"]
 
 
 def test_a_server_that_chooses_a_protocol_in_clear_is_heard() -> None:
-    chosen = {name: answer.alpn for name in NAMES if isinstance(answer := answer_of(name)[0], ServerHello) and answer.alpn}
+    chosen = {
+        name: answer.alpn
+        for name in NAMES
+        if isinstance(answer := answer_of(name)[0], ServerHello) and answer.alpn
+    }
     assert chosen["go-tls12"] == b"h2"
     assert chosen["nginx-tls12"] in (b"h2", b"http/1.1")

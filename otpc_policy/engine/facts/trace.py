@@ -10,7 +10,7 @@ from otpc_policy.engine.facts.translation import Measured
 from otpc_policy.engine.probes.handshakes import Shaken
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
 from otpc_policy.engine.survey.client_survey import ClientRecord
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Purpose, Record
 from otpc_policy.engine.survey.reading import Reaction, suite_name
 from otpc_policy.tls.answer import Alert, ServerHello
@@ -30,7 +30,7 @@ def trace(measured: Measured, handshakes: Iterable[Shaken], http: Iterable[tuple
     return tuple(sorted(steps, key=lambda step: step.started_s))
 
 
-def _survey_steps(measured: Measured, log: Log) -> Iterator[TraceStep]:
+def _survey_steps(measured: Measured, log: Journal) -> Iterator[TraceStep]:
     absences = {version: measured.absences(version) for version in TlsVersion}
     for record in log.records:
         yield TraceStep(

@@ -11,7 +11,8 @@ from otpc_policy.core.facts import CipherSuiteFact, DeploymentFact, Evidence, Ke
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.probes.handshakes import LeafHint, Presented, unproven_hints, versions_for_certificates
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.inference import Inference, contradictions
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import suites_at
 from otpc_policy.engine.survey.probe import AnyHello, Purpose, Record
 from otpc_policy.engine.transport.key_proof import public_key
@@ -32,7 +33,7 @@ class Measured:
     completed: by handshakes. http_leaves: what was presented to the HTTP question, DER by version, unproven.
     """
 
-    surveys: Sequence[Log]
+    surveys: Sequence[Journal]
     clients: ClientSurvey
     completed: Sequence[Presented] = ()
     http_leaves: Sequence[tuple[TlsVersion, bytes]] = ()
@@ -110,15 +111,19 @@ class Measured:
         return found
 
     @cached_property
+    def _inference(self) -> Inference:
+        return Inference(self.surveys[-1])
+
+    @cached_property
     def is_steady(self) -> bool:
         """In the last survey the server refused nothing that it had accepted, then or before."""
         *earlier, last = self.surveys
-        accepted_then = all(last.absences(version).keys().isdisjoint(suites) for version, suites in self._accepted_in_turn.items())
-        return accepted_then and not any(last.contradictions(*earlier))
+        accepted_then = all(self._inference.absences(version).keys().isdisjoint(suites) for version, suites in self._accepted_in_turn.items())
+        return accepted_then and not any(contradictions(last, *earlier))
 
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused."""
-        return self.surveys[-1].absences(version) if self.is_steady else {}
+        return self._inference.absences(version) if self.is_steady else {}
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
         """Return what proves that no certificate of a key type is served over TLS 1.3; NONE if nothing does."""
@@ -168,7 +173,7 @@ def _version_support(measured: Measured, version: TlsVersion) -> tuple[Support, 
     return Support.UNKNOWN, Evidence.NONE
 
 
-def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
+def _is_nameless_hello_unanswered(log: Journal, version: TlsVersion) -> bool:
     """Clients of SSL 3 send no name, so their hello must have been turned away too, if only for want of a name (alert 112)."""
     nameless = [record for record in log.records if record.probe.hello.version is version is TlsVersion.SSL_3_0 and record.probe.hello.server_name is None]
     return bool(nameless) and not any(record.refused or isinstance(record.outcome.answer, Alert) for record in nameless)

@@ -1,12 +1,15 @@
 """ClientHellos as clients of today and of the past send them: data, and their bytes.
 
-The survey's hellos (`client_hello`) are wide, so that one refusal covers hundreds of suites. A server, or whatever stands in front of it, may
-treat such a hello differently from an ordinary one. So what a server shows is also asked for in ordinary shapes. For each kind of fault the
-profiles form a cover: every property that software is known to route by (length, ALPN, server name, session ticket, order of extensions and
-suites, number of suites, GREASE, extended_master_secret, encrypt_then_mac, groups, record version) is present in one hello and absent from
-another (`tests/engine/profiles/test_clients.py` holds this).
+The survey's hellos (`client_hello`) are wide, so that one refusal covers hundreds of suites. A
+server, or whatever stands in front of it, may treat such a hello differently from an ordinary one.
+So what a server shows is also requested in ordinary shapes. For each kind of fault the profiles
+form a cover: every property that software is known to route by (length, ALPN, server name, session
+ticket, order of extensions and suites, number of suites, GREASE, extended_master_secret,
+encrypt_then_mac, groups, record version) is present in one hello and absent from another
+(`tests/engine/profiles/test_clients.py` holds this).
 
-Sources: the default hellos of OpenSSL 3.0 and 1.0.2, JSSE 17 and GnuTLS 3 as they appear on the wire; BoringSSL's shape from RFC 8701 and RFC 7685.
+Sources: the default hellos of OpenSSL 3.0 and 1.0.2, JSSE 17 and GnuTLS 3 as they appear on the
+wire; BoringSSL's shape from RFC 8701 and RFC 7685.
 """
 
 import struct
@@ -23,15 +26,46 @@ _CHALLENGE_BYTES = 16
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
 # RFC 8701: values that a server must ignore, one each for suites, extensions, groups and versions.
-_GREASE_SUITE, _GREASE_GROUP, _GREASE_VERSION, _GREASE_FIRST, _GREASE_LAST = 0x3A3A, 0x8A8A, 0x6A6A, 0x2A2A, 0xDADA
+_GREASE_SUITE, _GREASE_GROUP, _GREASE_VERSION, _GREASE_FIRST, _GREASE_LAST = (
+    0x3A3A,
+    0x8A8A,
+    0x6A6A,
+    0x2A2A,
+    0xDADA,
+)
 
-_SERVER_NAME, _STATUS_REQUEST, _GROUPS, _POINT_FORMATS, _SCHEMES, _HEARTBEAT, _ALPN = 0, 5, 10, 11, 13, 15, 16
-_TIMESTAMPS, _PADDING, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RECORD_SIZE, _TICKET = 18, 21, 22, 23, 28, 35
-_VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = 43, 44, 45, 50, 51, 0xFF01
+_SERVER_NAME, _STATUS_REQUEST, _GROUPS, _POINT_FORMATS, _SCHEMES, _HEARTBEAT, _ALPN = (
+    0,
+    5,
+    10,
+    11,
+    13,
+    15,
+    16,
+)
+_TIMESTAMPS, _PADDING, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RECORD_SIZE, _TICKET = (
+    18,
+    21,
+    22,
+    23,
+    28,
+    35,
+)
+_VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
+    43,
+    44,
+    45,
+    50,
+    51,
+    0xFF01,
+)
 
 
 class SignatureKind(Enum):
-    """Kinds of signature that a server may prove its key with; each may stand for another certificate (RFC 8446 4.2.3)."""
+    """Kinds of signature that a server may prove its key with (RFC 8446 4.2.3).
+
+    Each may stand for another certificate.
+    """
 
     RSA_PKCS1 = "RSA PKCS #1"
     RSA_PSS_RSAE = "RSA-PSS with an rsaEncryption key"
@@ -61,11 +95,14 @@ def kind_of_scheme(scheme: int) -> SignatureKind | None:
 class ClientProfile:
     """The hello of one kind of client.
 
-    name: for people. highest, lowest: versions offered; below TLS 1.3 lowest is what the protocol's own rule says (RFC 5246 E.1).
-    listed_suites: as on the wire, signalling and GREASE values included. extensions: kinds in their order.
-    groups, schemes, share_groups: contents of the extensions of that name, in order. record_version: of the record layer.
+    name: for people. highest, lowest: versions offered; below TLS 1.3 lowest follows from the
+    protocol's own rule (RFC 5246 E.1). listed_suites: as on the wire, signalling and GREASE values
+    included. extensions: kinds in their order.
+    groups, schemes, share_groups: contents of the extensions of that name, in order.
+    record_version: of the record layer.
     has_session_id: 32 random bytes, as TLS 1.3 clients send for middleboxes (RFC 8446 D.4).
-    padded_to: bytes of the whole hello, reached by the padding extension. is_ssl2_format: RFC 5246 E.2; it has no extensions.
+    padded_to: bytes of the whole hello, reached by the padding extension.
+    is_ssl2_format: RFC 5246 E.2; it has no extensions.
     """
 
     name: str
@@ -84,7 +121,9 @@ class ClientProfile:
     @property
     def cipher_suites(self) -> tuple[int, ...]:
         """Suites that a server may choose, in order."""
-        return tuple(suite for suite in self.listed_suites if suite not in _SIGNALS and not _is_grease(suite))
+        return tuple(
+            suite for suite in self.listed_suites if suite not in _SIGNALS and not _is_grease(suite)
+        )
 
     @property
     def sends_name(self) -> bool:
@@ -96,7 +135,11 @@ class ClientProfile:
         schemes = tuple(scheme for scheme in self.schemes if kind_of_scheme(scheme) in kinds)
         missing = (kind for kind in kinds if not set(SCHEMES_OF_KIND[kind]) & set(schemes))
         schemes += tuple(scheme for kind in missing for scheme in SCHEMES_OF_KIND[kind])
-        return replace(self, name=f"{self.name}, {' and '.join(kind.value for kind in kinds)} alone", schemes=schemes)
+        return replace(
+            self,
+            name=f"{self.name}, {' and '.join(kind.value for kind in kinds)} alone",
+            schemes=schemes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +204,11 @@ def encode_profile_hello(
 def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
     """RFC 5246 E.2: a hello of a later version in the form of SSL 2."""
     specs = b"".join(suite.to_bytes(3, "big") for suite in profile.listed_suites)
-    body = struct.pack(">BHHHH", _SSL2_CLIENT_HELLO, profile.highest, len(specs), 0, len(challenge)) + specs + challenge
+    body = (
+        struct.pack(">BHHHH", _SSL2_CLIENT_HELLO, profile.highest, len(specs), 0, len(challenge))
+        + specs
+        + challenge
+    )
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
@@ -187,10 +234,15 @@ def _content(kind: int, profile: ClientProfile) -> bytes:
     if kind == _SCHEMES:
         return numbers(profile.schemes)
     if kind == _SCHEMES_CERT:
-        # How the certificates may be signed, which says nothing of the leaf's key: OpenSSL refuses a chain that is signed otherwise.
+        # How the certificates may be signed, whatever the leaf's key: OpenSSL refuses a chain with
+        # other signatures.
         return numbers(_OPENSSL_3_SCHEMES)
     if kind == _VERSIONS:
-        offered = [one for one in reversed(TlsVersion) if profile.lowest <= one <= profile.highest]
+        offered = [
+            version
+            for version in reversed(TlsVersion)
+            if profile.lowest <= version <= profile.highest
+        ]
         grease = [_GREASE_VERSION] if _GREASE_FIRST in profile.extensions else []
         return vector(1, struct.pack(f">{len(grease) + len(offered)}H", *grease, *offered))
     return _CONSTANT[kind]
@@ -221,24 +273,83 @@ _CONSTANT: Mapping[int, bytes] = {
 }
 
 _X25519, _P256, _P384, _P521, _X448 = 29, 23, 24, 25, 30
-# The default list of OpenSSL 3.0 (`openssl ciphers -v`, TLS 1.3 first), with the renegotiation signal.
+# The default list of OpenSSL 3.0 (`openssl ciphers -v`, TLS 1.3 first), then the renegotiation
+# signal.
 _OPENSSL_3_SUITES = (
-    *(0x1302, 0x1303, 0x1301, 0xC02C, 0xC030, 0x009F, 0xCCA9, 0xCCA8, 0xCCAA, 0xC02B, 0xC02F, 0x009E, 0xC024, 0xC028, 0x006B),
-    *(0xC023, 0xC027, 0x0067, 0xC00A, 0xC014, 0x0039, 0xC009, 0xC013, 0x0033, 0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F, 0x00FF),
+    *(
+        0x1302,
+        0x1303,
+        0x1301,
+        0xC02C,
+        0xC030,
+        0x009F,
+        0xCCA9,
+        0xCCA8,
+        0xCCAA,
+        0xC02B,
+        0xC02F,
+        0x009E,
+        0xC024,
+        0xC028,
+        0x006B,
+    ),
+    *(
+        0xC023,
+        0xC027,
+        0x0067,
+        0xC00A,
+        0xC014,
+        0x0039,
+        0xC009,
+        0xC013,
+        0x0033,
+        0x009D,
+        0x009C,
+        0x003D,
+        0x003C,
+        0x0035,
+        0x002F,
+        0x00FF,
+    ),
 )
 _OPENSSL_3_SCHEMES = (
-    *(0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0809, 0x080A, 0x080B, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601),
+    *(
+        0x0403,
+        0x0503,
+        0x0603,
+        0x0807,
+        0x0808,
+        0x0809,
+        0x080A,
+        0x080B,
+        0x0804,
+        0x0805,
+        0x0806,
+        0x0401,
+        0x0501,
+        0x0601,
+    ),
     *(0x0303, 0x0301, 0x0302, 0x0402, 0x0502, 0x0602),
 )
 
-# It asks for a staple (curl --cert-status): whatever is asked for alone is asked for in its shape, and a leaf may be revoked by its staple.
+# It asks for a staple (curl --cert-status): single kinds of signature are requested in its shape,
+# and a staple may show that a leaf is revoked.
 OPENSSL_3 = ClientProfile(
     name="OpenSSL 3 with ALPN, as curl",
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=_OPENSSL_3_SUITES,
     extensions=(
-        *(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _STATUS_REQUEST, _ALPN, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET),
+        *(
+            _SERVER_NAME,
+            _POINT_FORMATS,
+            _GROUPS,
+            _TICKET,
+            _STATUS_REQUEST,
+            _ALPN,
+            _ENCRYPT_THEN_MAC,
+            _EXTENDED_MASTER_SECRET,
+        ),
         *(_SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE),
     ),
     groups=(_X25519, _P256, _X448, _P521, _P384, 256, 257, 258, 259, 260),
@@ -246,7 +357,8 @@ OPENSSL_3 = ClientProfile(
     share_groups=(_X25519,),
     has_session_id=True,
 )
-# A browser's hello has passed one TCP segment since it carries a hybrid key share of 1,216 bytes; padding stands in for that share.
+# A browser's hello has exceeded one TCP segment since it carries a hybrid key share of 1,216 bytes;
+# padding stands in for that share.
 BROWSER = ClientProfile(
     name="a browser, over one TCP segment",
     highest=TlsVersion.TLS_1_3,
@@ -256,8 +368,25 @@ BROWSER = ClientProfile(
         *(0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035),
     ),
     extensions=(
-        *(_GREASE_FIRST, _SCHEMES, _KEY_SHARE, _TIMESTAMPS, _EXTENDED_MASTER_SECRET, _ALPN, _POINT_FORMATS, _VERSIONS),
-        *(_SERVER_NAME, _GROUPS, _STATUS_REQUEST, _PSK_MODES, _RENEGOTIATION, _TICKET, _GREASE_LAST),
+        *(
+            _GREASE_FIRST,
+            _SCHEMES,
+            _KEY_SHARE,
+            _TIMESTAMPS,
+            _EXTENDED_MASTER_SECRET,
+            _ALPN,
+            _POINT_FORMATS,
+            _VERSIONS,
+        ),
+        *(
+            _SERVER_NAME,
+            _GROUPS,
+            _STATUS_REQUEST,
+            _PSK_MODES,
+            _RENEGOTIATION,
+            _TICKET,
+            _GREASE_LAST,
+        ),
     ),
     # As Envoy's: not all clients know P-384.
     groups=(_GREASE_GROUP, _X25519, _P256),
@@ -266,7 +395,7 @@ BROWSER = ClientProfile(
     has_session_id=True,
     padded_to=1_760,
 )
-# The only one without ALPN that prefers ECDSA, as most clients do.
+# The only profile without ALPN that prefers ECDSA, as most clients do.
 SMALL = ClientProfile(
     name="a small client with few extensions",
     highest=TlsVersion.TLS_1_3,
@@ -283,12 +412,50 @@ JAVA_17_WITH_RSA = ClientProfile(
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=(
-        *(0x1302, 0x1301, 0x1303, 0xC02C, 0xC02B, 0xCCA9, 0xC030, 0xCCA8, 0xC02F, 0x009F, 0xCCAA, 0x00A3, 0x009E, 0x00A2),
-        *(0xC024, 0xC028, 0xC023, 0xC027, 0x006B, 0x006A, 0x0067, 0x0040, 0xC00A, 0xC014, 0x0039, 0x0038, 0xC009, 0xC013),
+        *(
+            0x1302,
+            0x1301,
+            0x1303,
+            0xC02C,
+            0xC02B,
+            0xCCA9,
+            0xC030,
+            0xCCA8,
+            0xC02F,
+            0x009F,
+            0xCCAA,
+            0x00A3,
+            0x009E,
+            0x00A2,
+        ),
+        *(
+            0xC024,
+            0xC028,
+            0xC023,
+            0xC027,
+            0x006B,
+            0x006A,
+            0x0067,
+            0x0040,
+            0xC00A,
+            0xC014,
+            0x0039,
+            0x0038,
+            0xC009,
+            0xC013,
+        ),
         *(0x0033, 0x0032, 0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F, 0x00FF),
     ),
     extensions=(
-        *(_SERVER_NAME, _STATUS_REQUEST, _GROUPS, _POINT_FORMATS, _SCHEMES, _SCHEMES_CERT, _EXTENDED_MASTER_SECRET),
+        *(
+            _SERVER_NAME,
+            _STATUS_REQUEST,
+            _GROUPS,
+            _POINT_FORMATS,
+            _SCHEMES,
+            _SCHEMES_CERT,
+            _EXTENDED_MASTER_SECRET,
+        ),
         *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
     ),
     groups=(_X25519, _P256, _P384, _P521, _X448, 256, 257, 258, 259, 260),
@@ -301,7 +468,23 @@ OPENSSL_102_WITH_RSA = ClientProfile(
     name="OpenSSL 1.0.2 with RSA suites",
     highest=TlsVersion.TLS_1_2,
     lowest=TlsVersion.SSL_3_0,
-    listed_suites=(0x0035, 0x002F, 0xC030, 0xC028, 0xC014, 0x009F, 0x006B, 0x0039, 0xC02F, 0xC027, 0xC013, 0x009E, 0x0067, 0x0033, 0x00FF),
+    listed_suites=(
+        0x0035,
+        0x002F,
+        0xC030,
+        0xC028,
+        0xC014,
+        0x009F,
+        0x006B,
+        0x0039,
+        0xC02F,
+        0xC027,
+        0xC013,
+        0x009E,
+        0x0067,
+        0x0033,
+        0x00FF,
+    ),
     extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _SCHEMES, _HEARTBEAT),
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),
@@ -314,18 +497,35 @@ OPENSSL_3_AT_TLS_1_2 = replace(
     OPENSSL_3,
     name="OpenSSL 3 at TLS 1.2 without static RSA",
     highest=TlsVersion.TLS_1_2,
-    listed_suites=tuple(one for one in _OPENSSL_3_SUITES[3:] if one not in _STATIC_RSA),
-    extensions=tuple(kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)),
+    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES[3:] if suite not in _STATIC_RSA),
+    extensions=tuple(
+        kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)
+    ),
     share_groups=(),
     has_session_id=False,
 )
 
-# Hellos of old versions. What they are accepted for is proven; a refusal says nothing.
+# Hellos of old versions. What they are accepted for is proven; a refusal proves nothing.
 SSL2_FORMAT = ClientProfile(
     name="Java 6, a hello of TLS 1.0 in the form of SSL 2",
     highest=TlsVersion.TLS_1_0,
     lowest=TlsVersion.SSL_3_0,
-    listed_suites=(0x0004, 0x0005, 0x002F, 0x0035, 0x0033, 0x0039, 0x0032, 0x0038, 0x000A, 0x0016, 0x0013, 0x0009, 0x0003, 0x00FF),
+    listed_suites=(
+        0x0004,
+        0x0005,
+        0x002F,
+        0x0035,
+        0x0033,
+        0x0039,
+        0x0032,
+        0x0038,
+        0x000A,
+        0x0016,
+        0x0013,
+        0x0009,
+        0x0003,
+        0x00FF,
+    ),
     is_ssl2_format=True,
 )
 # The bare and the GnuTLS client offer TLS 1.1, and with it TLS 1.0: a stack may know either alone.
@@ -341,29 +541,120 @@ OPENSSL_102_AT_TLS_1_1 = ClientProfile(
     highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(
-        *(0xC014, 0xC00A, 0x0039, 0x0038, 0x0088, 0x0087, 0xC00F, 0xC005, 0x0035, 0x0084, 0xC013, 0xC009, 0x0033, 0x0032, 0x0045),
-        *(0x0044, 0xC00E, 0xC004, 0x002F, 0x0096, 0x0041, 0x0007, 0xC011, 0xC007, 0xC00C, 0xC002, 0x0005, 0x0004, 0xC012, 0xC008),
+        *(
+            0xC014,
+            0xC00A,
+            0x0039,
+            0x0038,
+            0x0088,
+            0x0087,
+            0xC00F,
+            0xC005,
+            0x0035,
+            0x0084,
+            0xC013,
+            0xC009,
+            0x0033,
+            0x0032,
+            0x0045,
+        ),
+        *(
+            0x0044,
+            0xC00E,
+            0xC004,
+            0x002F,
+            0x0096,
+            0x0041,
+            0x0007,
+            0xC011,
+            0xC007,
+            0xC00C,
+            0xC002,
+            0x0005,
+            0x0004,
+            0xC012,
+            0xC008,
+        ),
         *(0x0016, 0x0013, 0xC00D, 0xC003, 0x000A, 0x00FF),
     ),
     extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _HEARTBEAT),
-    groups=(14, 13, _P521, 11, 12, _P384, 9, 10, 22, _P256, 8, 6, 7, 20, 21, 4, 5, 18, 19, 1, 2, 3, 15, 16, 17),
+    groups=(
+        14,
+        13,
+        _P521,
+        11,
+        12,
+        _P384,
+        9,
+        10,
+        22,
+        _P256,
+        8,
+        6,
+        7,
+        20,
+        21,
+        4,
+        5,
+        18,
+        19,
+        1,
+        2,
+        3,
+        15,
+        16,
+        17,
+    ),
 )
 GNUTLS_AT_TLS_1_1 = ClientProfile(
     name="GnuTLS 3 at TLS 1.1, with GREASE",
     highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
-    listed_suites=(_GREASE_SUITE, 0xC009, 0xC00A, 0xC013, 0xC014, 0x002F, 0x0035, 0x0033, 0x0039, 0x000A),
+    listed_suites=(
+        _GREASE_SUITE,
+        0xC009,
+        0xC00A,
+        0xC013,
+        0xC014,
+        0x002F,
+        0x0035,
+        0x0033,
+        0x0039,
+        0x000A,
+    ),
     extensions=(
-        *(_GREASE_FIRST, _EXTENDED_MASTER_SECRET, _ENCRYPT_THEN_MAC, _STATUS_REQUEST, _RENEGOTIATION, _GROUPS, _POINT_FORMATS),
+        *(
+            _GREASE_FIRST,
+            _EXTENDED_MASTER_SECRET,
+            _ENCRYPT_THEN_MAC,
+            _STATUS_REQUEST,
+            _RENEGOTIATION,
+            _GROUPS,
+            _POINT_FORMATS,
+        ),
         *(_SERVER_NAME, _ALPN),
     ),
     groups=(_P256, _P384, _P521),
 )
 OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_1, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_1)
 
-# Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey asks for them in wide ones.
+# Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey
+# offers them in wide hellos.
 _NULL_SUITES = (0xC006, 0xC010, 0x003B, 0x0002, 0x0001, 0xC015)
-_ANONYMOUS_SUITES = (0x00A6, 0x00A7, 0x006C, 0x006D, 0x0034, 0x003A, 0x0018, 0x001B, 0xC018, 0xC019, 0xC017, 0xC016)
+_ANONYMOUS_SUITES = (
+    0x00A6,
+    0x00A7,
+    0x006C,
+    0x006D,
+    0x0034,
+    0x003A,
+    0x0018,
+    0x001B,
+    0xC018,
+    0xC019,
+    0xC017,
+    0xC016,
+)
 _EXPORT_SUITES = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
 INSECURE_SUITES = ClientProfile(
     name="NULL, export and anonymous suites, few extensions",

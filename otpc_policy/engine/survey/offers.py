@@ -1,7 +1,7 @@
-"""What can be offered: the suites of each version, in families and lanes, and the hellos of the first wave. Data and selection.
+"""What can be offered: the suites of each version, in families and lanes, and the first waves.
 
-Every suite that the registry names is asked for at every version that may carry it, PSK, SRP and Kerberos included: a server
-chooses a suite before it asks for the secret.
+Data and selection. Every suite in the registry is offered at every version that may carry it, PSK,
+SRP and Kerberos included: a server chooses a suite before it asks for the secret.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,20 +13,23 @@ from otpc_policy.core.registries.suites import CipherSuite, all_suites, suite_by
 from otpc_policy.engine.survey.probe import Probe, Purpose
 from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
 
-# What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer encryption with HTTPS (2024-12-03).
+# What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer
+# encryption with HTTPS (2024-12-03).
 PAYMENT_ECDSA = (0xC02B, 0xCCA9, 0xC023)
 PAYMENT_RSA = (0xC02F, 0xCCA8, 0xC027)
 PAYMENT_SUITES = (*PAYMENT_ECDSA, *PAYMENT_RSA)
 # RFC 8446 B.4. The first three are what servers of TLS 1.3 offer.
 STANDARD_TLS13 = (0x1301, 0x1302, 0x1303, 0x1304, 0x1305)
 _USUAL_TLS13 = STANDARD_TLS13[:3]
-# Static RSA and old forward-secret suites: together with the payment client's, some suite of nearly every server there is.
+# Static RSA and old forward-secret suites. Nearly every server accepts one of these, or one of the
+# payment client's.
 _USUAL_OLD = (0x002F, 0x0035, 0x000A, 0x0033, 0xC009, 0xC013, 0x0005)
 
-# Some servers ignore suites beyond the 64th of a hello (F5 K14758 and others); a control appends one.
+# Some servers ignore suites after the 64th (F5 K14758 and others); a control appends one.
 SHORT_LIST = 63
-# About so many suites share a lane: a lane finds one suite in a wave, and each lane costs a refusal at its end. Of the ECDSA suites
-# servers accept a larger part than of the others, half of which hardly anybody implements.
+# About how many suites share a lane. A lane finds one suite per wave, and costs a refusal at its
+# end. Servers accept a larger share of the ECDSA suites than of the others, half of which hardly
+# any server implements.
 _LANE, _ECDSA_LANE = 24, 8
 
 
@@ -40,8 +43,9 @@ def suites_at(version: TlsVersion) -> tuple[int, ...]:
 def families_at(version: TlsVersion) -> tuple[tuple[int, ...], ...]:
     """Return the suites of a version in the families that must not share a hello.
 
-    HAProxy picks its ECDSA certificate as soon as a hello of TLS 1.2 or later holds any ECDSA suite and signature scheme, and then refuses
-    what only its RSA one could serve. Beside ECDSA suites that it does not offer, its RSA suites and their certificate would never be seen.
+    HAProxy picks its ECDSA certificate as soon as a hello of TLS 1.2 or later has any ECDSA suite
+    and signature scheme. It then refuses suites that need its RSA certificate. In a hello that also
+    had ECDSA suites that it does not offer, its RSA suites and certificate would never be seen.
     """
     suites = suites_at(version)
     ecdsa = ecdsa_among(suites)
@@ -56,9 +60,10 @@ class Cell(NamedTuple):
     suites: tuple[int, ...]
 
 
-# Families of TLS 1.0 to 1.2 whose keys are exchanged in a finite field, of which the server chooses the group.
+# Families of TLS 1.0 to 1.2 that exchange keys in a finite field whose group the server chooses.
 FINITE_FIELD_FAMILIES = ("TLS_DHE_RSA", "TLS_DH_anon", "TLS_DHE_DSS", "TLS_DHE_PSK")
-# What a server may lack for several families at once: parameters, a curve, a pre-shared key, a verifier, or a certificate of a kind.
+# What a server may lack for several families at once: parameters, a curve, a pre-shared key, a
+# verifier, or a kind of certificate.
 SHARED_NEEDS = (
     frozenset(FINITE_FIELD_FAMILIES),
     frozenset({"TLS_ECDHE_RSA", "TLS_ECDH_anon", "TLS_ECDHE_PSK"}),
@@ -67,9 +72,10 @@ SHARED_NEEDS = (
     frozenset({"TLS_DHE_DSS", "TLS_SRP_SHA_DSS", "TLS_DH_DSS"}),
     frozenset({"TLS_DH_RSA", "TLS_DH_DSS"}),
 )
-# In which of five lists with the usual groups each family stands, and in which of four that name finite-field groups too. For every family and
-# every other one, or every need that it does not share, some list holds the family without these; for families that need a finite-field group,
-# a list of either sort does. Found by a search; tests/engine/survey/test_offers.py holds the property.
+# For each family, which of five lists with the usual groups contain it, and which of four lists
+# that also have finite-field groups. For every family, and every other family or need that it does
+# not share, some list contains the former without the latter; for families that need a finite-field
+# group, a list of either sort does. Found by a search; tests/engine/survey/test_offers.py holds it.
 _PLACES = {
     "TLS_DHE_RSA": ("15", "234"),
     "TLS_DH_anon": ("25", "124"),
@@ -91,7 +97,8 @@ _PLACES = {
     "PASSWORD": ("345", "3"),
     "FORTEZZA": ("13", "24"),
 }
-# What a server needs for one of these serves the other: where one fails after it was chosen, so does the other.
+# What a server needs for the first serves the second: if one fails after it was chosen, so does the
+# other.
 _SAME_FAMILY = {
     "SSL_RSA_FIPS": "TLS_RSA",
     "SSL_RSA_OLDFIPS": "TLS_RSA",
@@ -108,23 +115,31 @@ _SAME_FAMILY = {
 
 @cache
 def family_of(code_point: int) -> str:
-    """Return the family of a suite of SSL 3 to TLS 1.2: its key exchange and authentication, export strength left out.
+    """Return the family of a suite of SSL 3 to TLS 1.2: key exchange and authentication.
 
-    Servers that choose a suite first and find out afterwards that they cannot serve it do so for a whole family (testssl/testssl.sh#2883).
+    Export strength makes no difference. Servers that choose a suite first and fail afterwards do so
+    for a whole family (testssl/testssl.sh#2883).
     """
     suite = suite_by_code_point(code_point)
     if suite is None or suite.is_tls13 or suite.is_ssl2:
         return ""
-    exchange = suite.iana_name.partition("_WITH_")[0].removeprefix("OLD_").removesuffix("1024").removesuffix("_EXPORT")
+    exchange = (
+        suite.iana_name.partition("_WITH_")[0]
+        .removeprefix("OLD_")
+        .removesuffix("1024")
+        .removesuffix("_EXPORT")
+    )
     return "GOST" if "GOST" in exchange else _SAME_FAMILY.get(exchange, exchange)
 
 
 @cache
 def layout_at(version: TlsVersion) -> tuple[Cell, ...]:
-    """Return the lists in which all suites of a version are asked for at once, such that the refusal of all of them is about each family itself.
+    """Return the lists that offer all suites of a version at once.
 
-    A server that prefers families which it cannot serve refuses every list that holds one, whatever else it would accept. Suites of ECDSA keep to
-    lists of their own (see families_at). At TLS 1.3 a suite says nothing of keys, so there are no families.
+    If all of them are refused, the refusal is about each family itself. A server that prefers
+    families that it cannot serve refuses every list that contains one, whatever else it would
+    accept. ECDSA suites have lists of their own (see families_at). At TLS 1.3 a suite does not
+    determine the kind of key, so there are no families.
     """
     suites = suites_at(version)
     if version in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3):
@@ -133,8 +148,11 @@ def layout_at(version: TlsVersion) -> tuple[Cell, ...]:
     for suite in suites:
         for place in _places_of(family_of(suite)):
             lists.setdefault(place, []).append(suite)
-    # SSL 3 has no extensions, and so no groups.
-    return tuple(Cell(GroupList.WIDE if version is TlsVersion.SSL_3_0 else place[0], tuple(listed)) for place, listed in sorted(lists.items(), key=_order))
+    # SSL 3 has no extensions, hence no groups.
+    return tuple(
+        Cell(GroupList.WIDE if version is TlsVersion.SSL_3_0 else place[0], tuple(listed))
+        for place, listed in sorted(lists.items(), key=_order)
+    )
 
 
 def _order(item: tuple[tuple[GroupList, str], list[int]]) -> tuple[str, str]:
@@ -147,16 +165,19 @@ def _places_of(family: str) -> tuple[tuple[GroupList, str], ...]:
     if family in ("TLS_ECDHE_ECDSA", "TLS_ECDH_ECDSA"):
         return ((GroupList.WIDE, family),)
     wide, finite_field = _PLACES[family]
-    return (*((GroupList.WIDE, one) for one in wide), *((GroupList.FINITE_FIELD, one) for one in finite_field))
+    return (
+        *((GroupList.WIDE, place) for place in wide),
+        *((GroupList.FINITE_FIELD, place) for place in finite_field),
+    )
 
 
 def ecdsa_among(suites: Iterable[int]) -> frozenset[int]:
-    """Return those of the ECDSA family."""
+    """Return the suites of the ECDSA family."""
     return _ecdsa_suites().intersection(suites)
 
 
 def without_ecdsa(suites: tuple[int, ...]) -> tuple[int, ...]:
-    """Return those of other families, in their order."""
+    """Return the suites of other families, in their order."""
     ecdsa = ecdsa_among(suites)
     return tuple(suite for suite in suites if suite not in ecdsa) if ecdsa else suites
 
@@ -164,32 +185,48 @@ def without_ecdsa(suites: tuple[int, ...]) -> tuple[int, ...]:
 # There are seven families.
 @lru_cache(maxsize=16)
 def lanes_of(family: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Return a family in interleaved lanes, so that what OpenSSL implements, and with it most servers, is spread evenly."""
+    """Return a family in interleaved lanes.
+
+    What OpenSSL implements, and hence most servers, is spread evenly over them.
+    """
     usual = _usual_suites()
     ranked = sorted(family, key=lambda suite: suite not in usual)
-    return tuple(_interleaved(ranked, max(1, round(len(family) / (_ECDSA_LANE if ecdsa_among(family) else _LANE)))))
+    return tuple(
+        _interleaved(
+            ranked, max(1, round(len(family) / (_ECDSA_LANE if ecdsa_among(family) else _LANE)))
+        )
+    )
 
 
 def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tuple[int, ...]]:
-    """Return a family in interleaved lists for servers that read no long ones."""
+    """Return a family in interleaved lists for servers that do not read long lists."""
     return _interleaved(family, -(-len(family) // longest))
 
 
 def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
-    """Return the first wave: every suite of a payment client in a hello of its own, behind all suites that it might be alone with.
+    """Return the first wave: every suite of a payment client in a hello of its own.
 
-    So each answer proves a suite, and is the control of the refusal that is to follow. One hello has both families, so that a server
-    with nothing but an ECDSA certificate has accepted a list as long as any that follows.
+    The suite comes after all suites that it might be alone with. So each answer proves a suite, and
+    is the control for the refusal to come. One hello has both families, so that a server with only
+    an ECDSA certificate has accepted a list as long as any that follows.
     """
     return tuple(
-        Probe(hello=ClientHello(version=version, lowest=version, cipher_suites=suites, server_name=server_name), purpose=Purpose.CONTROL)
+        Probe(
+            hello=ClientHello(
+                version=version, lowest=version, cipher_suites=suites, server_name=server_name
+            ),
+            purpose=Purpose.CONTROL,
+        )
         for version, suites in _opening_lists()
     )
 
 
 @cache
 def _opening_lists() -> tuple[tuple[TlsVersion, tuple[int, ...]], ...]:
-    ecdsa, rest = (tuple(suite for suite in family if suite not in PAYMENT_SUITES) for family in families_at(TlsVersion.TLS_1_2))
+    ecdsa, rest = (
+        tuple(suite for suite in family if suite not in PAYMENT_SUITES)
+        for family in families_at(TlsVersion.TLS_1_2)
+    )
     others = tuple(suite for suite in suites_at(TlsVersion.TLS_1_3) if suite not in _USUAL_TLS13)
     longest, *shorter = PAYMENT_ECDSA
     return (
@@ -201,7 +238,7 @@ def _opening_lists() -> tuple[tuple[TlsVersion, tuple[int, ...]], ...]:
 
 
 def second_opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
-    """Return hellos below 256 bytes, for a server that has accepted none so far."""
+    """Return hellos below 256 bytes, for a server that has accepted no hello so far."""
     lists = (
         (TlsVersion.TLS_1_3, TlsVersion.TLS_1_2, (*_USUAL_TLS13, *PAYMENT_SUITES)),
         (TlsVersion.TLS_1_2, TlsVersion.SSL_3_0, PAYMENT_SUITES),
@@ -209,7 +246,13 @@ def second_opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
     )
     return tuple(
         Probe(
-            hello=ClientHello(version=highest, lowest=lowest, cipher_suites=suites, server_name=server_name, style=HelloStyle.SHORT),
+            hello=ClientHello(
+                version=highest,
+                lowest=lowest,
+                cipher_suites=suites,
+                server_name=server_name,
+                style=HelloStyle.SHORT,
+            ),
             purpose=Purpose.CONTACT,
         )
         for highest, lowest, suites in lists
@@ -222,12 +265,19 @@ def _interleaved(family: Sequence[int], count: int) -> list[tuple[int, ...]]:
 
 def _may_be_negotiated(suite: CipherSuite, version: TlsVersion) -> bool:
     is_bound = suite.is_ssl2 or suite.is_tls13
-    return suite.lowest_version is version if is_bound else version not in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3) and suite.lowest_version <= version
+    return (
+        suite.lowest_version is version
+        if is_bound
+        else version not in (TlsVersion.SSL_2_0, TlsVersion.TLS_1_3)
+        and suite.lowest_version <= version
+    )
 
 
 @cache
 def _ecdsa_suites() -> frozenset[int]:
-    return frozenset(suite.code_point for suite in all_suites() if suite.authentication is KeyType.ECDSA)
+    return frozenset(
+        suite.code_point for suite in all_suites() if suite.authentication is KeyType.ECDSA
+    )
 
 
 @cache

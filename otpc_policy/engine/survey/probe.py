@@ -1,4 +1,4 @@
-"""One hello and what came of it: values that the planner asks with and is answered with, and what the answer says alone."""
+"""One hello and its outcome, as values; the record joins both with what the answer proves alone."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,8 +15,9 @@ from otpc_policy.tls.flight import ServerFlight
 class Purpose(Enum):
     """What a connection is for. The value is for people.
 
-    CONTROL and CLOSING_CONTROL hold a suite that is expected or known to be accepted: refusals count only between them.
-    REVEAL proves what it is accepted for; its refusal says nothing.
+    CONTROL and CLOSING_CONTROL offer a suite that is expected or known to be accepted: refusals
+    count only between them.
+    REVEAL proves what it is accepted for; its refusal proves nothing.
     """
 
     CONTROL = "control before refusals, and proof of its last suite"
@@ -31,10 +32,11 @@ class Purpose(Enum):
 
 
 class Ending(Enum):
-    """How a connection ended that carried one hello.
+    """How a connection that carried one hello ended.
 
-    ANSWERED: the first answer is whole. CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection ended before that.
-    REFUSED, UNREACHABLE: TCP never connected; TIMED_OUT may mean that too. NOT_RUN: there was no time for it.
+    ANSWERED: the first answer is complete. CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection
+    ended before that. REFUSED, UNREACHABLE: TCP never connected; TIMED_OUT may mean that too.
+    NOT_RUN: there was no time for it.
     """
 
     ANSWERED = "answered"
@@ -56,7 +58,8 @@ _NOTHING = Incomplete()
 class Probe(Generic[Hello_co]):
     """One connection to make.
 
-    is_last: it is connected only when every other probe of its wave is, and its hello is sent only when they are answered.
+    is_last: it is connected only after every other probe of its wave, and its hello is sent only
+    after they are answered.
     """
 
     hello: Hello_co
@@ -68,8 +71,9 @@ class Probe(Generic[Hello_co]):
 class Outcome:
     """What came of a probe.
 
-    connected: TCP connected. flight: what could be read of what followed a ServerHello. key_proven: its signature was verified with its leaf's key.
-    beside: how many connections the scan had open when this one began, itself included.
+    connected: TCP connected. flight: what could be read after a ServerHello. key_proven: the
+    flight's signature was verified with its leaf's key.
+    concurrent: connections that the scan had open when this one began, itself included.
     started_s, duration_s: seconds, the first from the start of the measurement.
     """
 
@@ -78,14 +82,17 @@ class Outcome:
     answer: Answer = _NOTHING
     flight: ServerFlight | None = None
     key_proven: bool = False
-    beside: int = 1
+    concurrent: int = 1
     started_s: float = 0.0
     duration_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Generic[Hello_co]):
-    """One probe, what came of it, and what that says alone. wave: counts from 0. offered: its suites, for look-up."""
+    """One probe, its outcome, and what that proves alone.
+
+    wave: counts from 0. offered: its suites, for look-up.
+    """
 
     wave: int
     probe: Probe[Hello_co]
@@ -105,19 +112,26 @@ class Record(Generic[Hello_co]):
 
     @property
     def refused(self) -> bool:
-        """The server refused or closed, which counts only between controls."""
+        """The server refused or closed; that counts only between controls."""
         return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
 
 
 def read_record(wave: int, probe: Probe[Hello_co], outcome: Outcome) -> Record[Hello_co]:
-    """Return what came of a probe of this wave, read."""
+    """Interpret the outcome of a probe of this wave."""
     hello, offered = probe.hello, _as_set(probe.hello.cipher_suites)
     closed = outcome.connected and outcome.ending in (Ending.CLOSED, Ending.RESET)
-    reading = read_answer(outcome.answer, highest=hello.version, offered=offered, closed=closed, otherwise=_otherwise(outcome))
+    reading = read_answer(
+        outcome.answer,
+        highest=hello.version,
+        offered=offered,
+        closed=closed,
+        otherwise=_otherwise(outcome),
+    )
     return Record(wave=wave, probe=probe, outcome=outcome, reading=reading, offered=offered)
 
 
-# Most servers are offered the same lists; a set of hundreds takes four times as long to make as to find.
+# Most servers are offered the same lists, and building a set of hundreds takes four times as long
+# as finding it.
 @lru_cache(maxsize=64)
 def _as_set(suites: tuple[int, ...]) -> frozenset[int]:
     return frozenset(suites)
@@ -126,4 +140,8 @@ def _as_set(suites: tuple[int, ...]) -> frozenset[int]:
 def _otherwise(outcome: Outcome) -> str:
     if outcome.ending is Ending.NOT_RUN:
         return "there was no time to wait for an answer"
-    return f"the server did not answer ({outcome.ending.value})" if outcome.connected else f"no TCP connection ({outcome.ending.value})"
+    return (
+        f"the server did not answer ({outcome.ending.value})"
+        if outcome.connected
+        else f"no TCP connection ({outcome.ending.value})"
+    )

@@ -1,7 +1,8 @@
 """What one answer to a hello proves, by the rules of evidence. Pure.
 
-A ServerHello for something that was offered proves presence. A refusing alert or a close proves nothing alone: whether it
-proves absence depends on the controls around it (see proof). Everything else is unproven, always.
+A ServerHello for something that was offered proves presence. A refusing alert or a close proves
+nothing alone: whether it proves absence depends on the controls around it (see inference).
+Everything else is unproven, always.
 """
 
 from collections.abc import Container
@@ -11,7 +12,15 @@ from enum import Enum
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.alerts import alert_name
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.tls.answer import Alert, Answer, Garbage, Incomplete, PlainHttp, ServerHello, Ssl2ServerHello
+from otpc_policy.tls.answer import (
+    Alert,
+    Answer,
+    Garbage,
+    Incomplete,
+    PlainHttp,
+    ServerHello,
+    Ssl2ServerHello,
+)
 
 # RFC 8446 6.2: handshake_failure, illegal_parameter, protocol_version, insufficient_security.
 REFUSING_ALERTS = frozenset({40, 47, 70, 71})
@@ -31,9 +40,10 @@ class Reaction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One answer, read.
+    """One answer, interpreted.
 
-    version, suites: what the server chose; one suite, except in SSL 2. alert: its number, if it refused with one.
+    version, suites: what the server chose; exactly one suite, except in SSL 2.
+    alert: its number, if the server refused with an alert.
     remark: for people, why nothing is proven. is_violation: because the server broke the protocol.
     """
 
@@ -45,17 +55,23 @@ class Reading:
     is_violation: bool = False
 
 
-def read_answer(answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str) -> Reading:
-    """Return what an answer says about an offer.
+def read_answer(
+    answer: Answer, *, highest: TlsVersion, offered: Container[int], closed: bool, otherwise: str
+) -> Reading:
+    """Return what an answer proves about an offer.
 
-    highest: the highest version offered; lower ones are offered by the protocol's own rule. offered: suites that were really sent; empty if none was.
-    closed: the connection was closed or reset.
-    otherwise: for people, how it ended, for the case that no answer came.
+    highest: the highest version offered; lower versions are offered by the protocol's own rule.
+    offered: suites that were really sent; empty if none was. closed: the connection was closed or
+    reset. otherwise: for people, how the connection ended, in case no answer came.
     """
     if isinstance(answer, ServerHello):
         return _choice(answer, highest, offered)
     if isinstance(answer, Ssl2ServerHello) and highest is TlsVersion.SSL_2_0:
-        return Reading(reaction=Reaction.CHOSE, version=TlsVersion.SSL_2_0, suites=tuple(kind for kind in answer.cipher_kinds if kind in offered))
+        return Reading(
+            reaction=Reaction.CHOSE,
+            version=TlsVersion.SSL_2_0,
+            suites=tuple(kind for kind in answer.cipher_kinds if kind in offered),
+        )
     if isinstance(answer, Alert):
         return _refusal(answer, is_ssl2=highest is TlsVersion.SSL_2_0)
     if isinstance(answer, Incomplete) and closed:
@@ -81,23 +97,36 @@ def _choice(hello: ServerHello, highest: TlsVersion, offered: Container[int]) ->
 
 
 def _violation(what: str) -> Reading:
-    return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server chose {what}", is_violation=True)
+    return Reading(
+        reaction=Reaction.UNPROVEN,
+        remark=f"protocol violation: the server chose {what}",
+        is_violation=True,
+    )
 
 
 def _refusal(alert: Alert, *, is_ssl2: bool) -> Reading:
     if alert.level not in (1, 2):
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"protocol violation: the server sent an alert of level {alert.level}", is_violation=True)
+        return Reading(
+            reaction=Reaction.UNPROVEN,
+            remark=f"protocol violation: the server sent an alert of level {alert.level}",
+            is_violation=True,
+        )
     if alert.level == 1:
-        return Reading(reaction=Reaction.UNPROVEN, remark=f"the server sent the warning {alert_name(alert.description)}, and nothing else")
+        return Reading(
+            reaction=Reaction.UNPROVEN,
+            remark=f"the server sent the warning {alert_name(alert.description)}, and nothing else",
+        )
     if alert.description == _INTERNAL_ERROR:
         return Reading(reaction=Reaction.CLOSED, alert=alert.description)
-    # An alert is a message of SSL 3 and later: whoever sends one after a hello of SSL 2 has not understood it, whatever it complains of.
+    # Alerts belong to SSL 3 and later: a server that answers a hello of SSL 2 with an alert has not
+    # understood it, whatever the alert is about.
     if alert.description in REFUSING_ALERTS or is_ssl2:
         return Reading(reaction=Reaction.REFUSED, alert=alert.description)
     return Reading(
         reaction=Reaction.UNPROVEN,
         alert=alert.description,
-        remark=f"the server answered with the alert {alert_name(alert.description)}, which refuses nothing in particular",
+        remark=f"the server answered with the alert {alert_name(alert.description)},"
+        " which refuses nothing in particular",
     )
 
 

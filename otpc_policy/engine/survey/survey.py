@@ -1,19 +1,21 @@
-"""What to offer next, given what was seen. A plain state machine without IO: it yields waves of hellos and takes their outcomes.
+"""The survey of versions and suites: a plain state machine that yields waves and takes outcomes.
 
-Every suite of every version is asked for until it is chosen, or proven to be refused (see proof), or was asked for often enough (see wave).
+Every suite of every version is offered until it is chosen, or proven to be refused (see inference),
+or was offered often enough (see planning). Pure, without IO.
 """
 
 from collections.abc import Iterable, Sequence
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import ecdsa_among, opening, second_opening
-from otpc_policy.engine.survey.planning import Wave
+from otpc_policy.engine.survey.planning import WavePlan
 from otpc_policy.engine.survey.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Garbage, PlainHttp
 from otpc_policy.tls.client_hello import ClientHello
 
-# A server of every suite of every version needs 28; this ends a conversation with one that answers by chance.
+# A server that accepts every suite of every version needs 28. This ends a conversation with a
+# server that answers at random.
 _WAVES = 40
 _Kind = tuple[TlsVersion, bool]
 
@@ -21,33 +23,39 @@ _Kind = tuple[TlsVersion, bool]
 class Survey:
     """One series of waves with one server.
 
-    Alternate next_wave and take until a wave is empty. log: everything so far; readable at every moment.
+    Alternate next_wave and take until a wave is empty.
+    journal: everything so far; readable at every moment.
     """
 
     def __init__(self, server_name: str | None) -> None:
         self._server_name = server_name
-        self.log = Log()
+        self.journal = Journal()
 
     def next_wave(self) -> tuple[Probe[ClientHello], ...]:
         """Return the hellos to send now, all at once; none when nothing more can be learned."""
-        log = self.log
-        if log.waves == 0:
+        journal = self.journal
+        if journal.waves == 0:
             return opening(self._server_name)
-        if log.waves >= _WAVES or not _speaks_tls(log):
+        if journal.waves >= _WAVES or not _speaks_tls(journal):
             return ()
-        if not log.versions:
-            return (*second_opening(self._server_name), *Wave(log, self._server_name).old_versions()) if log.waves == 1 else ()
-        return Wave(log, self._server_name).probes()
+        if not journal.versions:
+            if journal.waves > 1:
+                return ()
+            old_versions = WavePlan(journal, self._server_name).old_versions()
+            return (*second_opening(self._server_name), *old_versions)
+        return WavePlan(journal, self._server_name).probes()
 
     def confirmation(self) -> tuple[Probe[ClientHello], ...]:
-        """Return hellos behind the first wave that were refused, lanes left out, to be sent once more with the server to itself.
+        """Return the hellos to send once more, with no other connection open.
 
-        What is accepted then contradicts the refusal, and makes the server unsteady. The controls that are sent last have the server to themselves,
-        too: they would not show that it turns away what comes beside a few other connections. The first wave does. Where such a server may have
-        accepted a part of the hellos of one kind, everything is asked again; where it refused all of a kind and accepted others, this kind.
+        They are refused hellos of the later waves, except lanes. If one is accepted now, that
+        contradicts its refusal and makes the server unsteady. Closing controls are sent alone, so
+        they cannot show that a server refuses concurrent connections; the first wave can. If it was
+        accepted in part for one kind of hello, everything is asked again. If it was refused as a
+        whole for some kinds and accepted for others, only the refused kinds are.
         """
         fates: dict[_Kind, set[bool]] = {}
-        for record in self.log.records:
+        for record in self.journal.records:
             if record.wave == 0:
                 fates.setdefault(_kind(record.hello), set()).add(record.chose)
         is_patchy = any(len(fate) > 1 for fate in fates.values())
@@ -56,22 +64,27 @@ class Survey:
             return ()
         refused = (
             record.hello
-            for record in self.log.records
-            if record.wave and record.refused and record.probe.purpose is not Purpose.LANE and (is_patchy or _kind(record.hello) in refused_kinds)
+            for record in self.journal.records
+            if record.wave
+            and record.refused
+            and record.probe.purpose is not Purpose.LANE
+            and (is_patchy or _kind(record.hello) in refused_kinds)
         )
-        return tuple(Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused))
+        return tuple(
+            Probe(hello=hello, purpose=Purpose.CONFIRMATION) for hello in dict.fromkeys(refused)
+        )
 
     def take(self, probes: Sequence[Probe[ClientHello]], outcomes: Iterable[Outcome]) -> None:
-        """Take down what came of a wave; outcomes in the order of its probes."""
-        self.log.add(probes, outcomes)
+        """Record the outcomes of a wave, in the order of its probes."""
+        self.journal.add(probes, outcomes)
 
 
 def _kind(hello: ClientHello) -> _Kind:
-    """Return what the hellos of the first wave share that differ in their last suite alone."""
+    """Return what hellos of the first wave share if they differ only in their last suite."""
     return hello.version, bool(ecdsa_among(hello.cipher_suites[-1:]))
 
 
-def _speaks_tls(log: Log) -> bool:
-    """Some connection was made, and not all that were answered were answered in another protocol."""
-    connected = [record for record in log.records if record.outcome.connected]
+def _speaks_tls(journal: Journal) -> bool:
+    """Some connection was made and was not answered in another protocol."""
+    connected = [record for record in journal.records if record.outcome.connected]
     return any(not isinstance(record.outcome.answer, PlainHttp | Garbage) for record in connected)

@@ -17,7 +17,7 @@ _READ_BYTES = 16_384
 class Exchange:
     """A connection from its begin on.
 
-    place: of its probe in the wave. beside: see Outcome. started_s, until_s: its begin, and when it is given up, by one clock.
+    place: of its probe in the wave. beside: see Outcome.concurrent. started_s, until_s: its begin, and when it is given up, by one clock.
     is_connected: over TCP. is_spoken: the whole hello has left.
     """
 
@@ -71,7 +71,7 @@ class Exchange:
         started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
         conversation = self._conversation
         if conversation is None:
-            return Outcome(ending=ending, connected=self.is_connected, beside=self.beside, started_s=started_s, duration_s=duration_s)
+            return Outcome(ending=ending, connected=self.is_connected, concurrent=self.beside, started_s=started_s, duration_s=duration_s)
         flight = conversation.flight
         return Outcome(
             # A server that breaks off its flight has answered all the same.
@@ -81,7 +81,7 @@ class Exchange:
             flight=flight,
             # A flight that breaks off behind its signature lets no client complete its handshake.
             key_proven=flight is not None and flight.is_whole and proves_key(flight),
-            beside=self.beside,
+            concurrent=self.beside,
             started_s=started_s,
             duration_s=duration_s,
         )

@@ -126,7 +126,7 @@ class _Wave:
             connection = begin_connecting(*self._peer)
         except OSError as error:
             ending = ending_of(error, is_connected=False)
-            self._count(probe, place, Outcome(ending=ending, beside=beside, started_s=started_s - self._begun_s))
+            self._count(probe, place, Outcome(ending=ending, concurrent=beside, started_s=started_s - self._begun_s))
             return
         exchange = Exchange(connection, probe, self._limits, place=place, beside=beside, started_s=started_s)
         self._exchanges.add(exchange)

@@ -19,7 +19,7 @@ from otpc_policy.engine.profiles.clients import (
     ProfileHello,
 )
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
@@ -43,7 +43,7 @@ def presented(version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes |
 
 
 def measured(*servers: Server, done: Sequence[Presented] = ()) -> Measured:
-    return Measured(surveys=tuple(survey(one).log for one in servers) or (Log(),), clients=ClientSurvey(NAME), completed=done)
+    return Measured(surveys=tuple(survey(one).journal for one in servers) or (Journal(),), clients=ClientSurvey(NAME), completed=done)
 
 
 def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
@@ -227,8 +227,8 @@ def flown(version: TlsVersion, suite: int, flight: ServerFlight | None) -> Outco
     )
 
 
-def surveyed(*outcomes: tuple[TlsVersion, int, ServerFlight | None]) -> Log:
-    log = Log()
+def surveyed(*outcomes: tuple[TlsVersion, int, ServerFlight | None]) -> Journal:
+    log = Journal()
     for version, suite, flight in outcomes:
         hello = ClientHello(
             version=version,
@@ -253,7 +253,7 @@ def clients(
 
 
 def seen(
-    log: Log,
+    log: Journal,
     asked: ClientSurvey | None = None,
     *,
     done: Sequence[Presented] = (),

@@ -29,7 +29,7 @@ from otpc_policy.engine.profiles.clients import (
     kind_of_scheme,
 )
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_SUITES, family_of, opening, suites_at
 from otpc_policy.engine.survey.probe import Purpose
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
@@ -208,7 +208,7 @@ def of_clients(purpose: Purpose, wave: int) -> list[SentHello]:
     planner = ClientSurvey(NAME)
     for _ in range(wave):
         planner.take((), ())
-    probes = planner.next_wave(SURVEYED.log if wave else Log(), is_closed=True)
+    probes = planner.next_wave(SURVEYED.journal if wave else Journal(), is_closed=True)
     return [read(probe.hello.profile) for probe in probes if probe.purpose is purpose]
 
 
@@ -218,7 +218,7 @@ def of_survey(hellos: Iterable[ClientHello]) -> list[SentHello]:
 
 def asked(purpose: Purpose) -> list[ClientHello]:
     """Return what the survey of suites asks a server of TLS 1.2 with a purpose."""
-    return [record.hello for record in SURVEYED.log.records if record.probe.purpose is purpose]
+    return [record.hello for record in SURVEYED.journal.records if record.probe.purpose is purpose]
 
 
 CERTIFICATES = (

@@ -1,4 +1,7 @@
-"""A server as a pure function: bytes of a ClientHello in, bytes of its first answer out. It shares no code with what it tests but the table of suites."""
+"""A server as a pure function: bytes of a ClientHello in, bytes of its first answer out.
+
+It shares no code with what it tests, except the table of suites.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +23,17 @@ _SCHEMES = {
 
 @dataclass(frozen=True)
 class Said:
-    """What a connection brought, and how it ended if that was no whole answer."""
+    """The bytes of one connection, and how it ended if they are not a complete answer."""
 
     content: bytes
     ending: Ending = Ending.TIMED_OUT
 
 
-CLOSE, RESET, SILENCE = Said(b"", Ending.CLOSED), Said(b"", Ending.RESET), Said(b"", Ending.TIMED_OUT)
+CLOSE, RESET, SILENCE = (
+    Said(b"", Ending.CLOSED),
+    Said(b"", Ending.RESET),
+    Said(b"", Ending.TIMED_OUT),
+)
 PLAIN_HTTP = Said(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
@@ -49,9 +56,11 @@ Server = Callable[[bytes, int], Said]
 class Model:
     """An honest server with its habits.
 
-    suites: by version, in its order. key_types: of its certificates, for TLS 1.3. ecdsa_first: picks the ECDSA certificate as HAProxy does.
-    reads: suites of a hello that it looks at. longest: bytes of a hello above which it does what overlong says.
-    no_version, no_suite: what it says where nothing is shared. needs_name: alert 112 without one. highest: hellos above close.
+    suites: by version, in its order. key_types: of its certificates, for TLS 1.3.
+    ecdsa_first: picks the ECDSA certificate as HAProxy does.
+    reads: how many suites of a hello it reads. longest: bytes of the longest hello that it accepts;
+    overlong: its answer to longer hellos. no_version, no_suite: its answers if nothing is shared.
+    needs_name: alert 112 without a server name. highest: hellos above this version are closed.
     """
 
     suites: Suites
@@ -75,7 +84,10 @@ class Model:
             return self.overlong
         if hello.is_ssl2:
             return self._ssl2(hello)
-        if self.highest is not None and max(hello.offered_versions or (hello.version,)) > self.highest:
+        if (
+            self.highest is not None
+            and max(hello.offered_versions or (hello.version,)) > self.highest
+        ):
             return CLOSE
         if hello.extensions and hello.version == TlsVersion.SSL_3_0 and not self.ssl3_extensions:
             return self.no_suite
@@ -86,7 +98,16 @@ class Model:
     def _choose(self, hello: SentHello) -> Said:
         # Only a server of TLS 1.3 knows supported_versions (RFC 8446 4.2.1).
         offered = hello.offered_versions if TlsVersion.TLS_1_3 in self.suites else None
-        shared = [one for one in self.suites if (one in offered if offered is not None else one <= min(hello.version, TlsVersion.TLS_1_2)) and one.value > 2]
+        shared = [
+            one
+            for one in self.suites
+            if (
+                one in offered
+                if offered is not None
+                else one <= min(hello.version, TlsVersion.TLS_1_2)
+            )
+            and one.value > 2
+        ]
         if not shared:
             return self.no_version
         version = max(shared)
@@ -95,36 +116,59 @@ class Model:
             schemes = set(hello.signature_schemes or ())
             if not any(schemes & _SCHEMES[one] for one in self.key_types):
                 return self.no_suite
-        elif self.ecdsa_first and hello.signature_schemes and _SCHEMES[KeyType.ECDSA] & set(hello.signature_schemes) and any(map(_is_ecdhe_ecdsa, listed)):
+        elif (
+            self.ecdsa_first
+            and hello.signature_schemes
+            and _SCHEMES[KeyType.ECDSA] & set(hello.signature_schemes)
+            and any(map(_is_ecdhe_ecdsa, listed))
+        ):
             mine = [suite for suite in mine if _needs_no_other_certificate(suite)]
-        picked = [suite for suite in mine if suite in listed] if self.order is Order.SERVER else [suite for suite in listed if suite in mine]
+        picked = (
+            [suite for suite in mine if suite in listed]
+            if self.order is Order.SERVER
+            else [suite for suite in listed if suite in mine]
+        )
         return server_hello(version, picked[0], is_retry=self.retries) if picked else self.no_suite
 
     def _ssl2(self, hello: SentHello) -> Said:
         if TlsVersion.SSL_2_0 not in self.suites:
             return self.no_version
-        shared = b"".join(kind.to_bytes(3, "big") for kind in self.suites[TlsVersion.SSL_2_0] if kind in hello.cipher_suites)
+        shared = b"".join(
+            kind.to_bytes(3, "big")
+            for kind in self.suites[TlsVersion.SSL_2_0]
+            if kind in hello.cipher_suites
+        )
         certificate, connection = b"c" * 300, b"i" * 16
-        lengths = b"".join(len(part).to_bytes(2, "big") for part in (certificate, shared, connection))
+        lengths = b"".join(
+            len(part).to_bytes(2, "big") for part in (certificate, shared, connection)
+        )
         body = b"\x04\x00\x01\x00\x02" + lengths + certificate + shared + connection
         return Said((0x8000 | len(body)).to_bytes(2, "big") + body)
 
 
 def _needs_no_other_certificate(code_point: int) -> bool:
-    """It is served beside an ECDSA certificate, static ECDH and suites without a certificate included."""
+    """An ECDSA certificate can serve the suite, or it needs none; static ECDH counts."""
     suite = suite_by_code_point(code_point)
     return suite is not None and suite.authentication in (KeyType.ECDSA, None)
 
 
 def _is_ecdhe_ecdsa(code_point: int) -> bool:
     suite = suite_by_code_point(code_point)
-    return suite is not None and suite.iana_name.startswith("TLS_ECDHE_ECDSA_") and bool(suite.openssl_name)
+    return (
+        suite is not None
+        and suite.iana_name.startswith("TLS_ECDHE_ECDSA_")
+        and bool(suite.openssl_name)
+    )
 
 
 def server_hello(version: TlsVersion, suite: int, *, is_retry: bool = False) -> Said:
     """A ServerHello, and the start of what follows it."""
     is_13 = version is TlsVersion.TLS_1_3
-    body = min(version, TlsVersion.TLS_1_2).to_bytes(2, "big") + (_RETRY_RANDOM if is_13 and is_retry else b"r" * 32) + b"\0"
+    body = (
+        min(version, TlsVersion.TLS_1_2).to_bytes(2, "big")
+        + (_RETRY_RANDOM if is_13 and is_retry else b"r" * 32)
+        + b"\0"
+    )
     body += suite.to_bytes(2, "big") + b"\0" + (bytes.fromhex("0006002b00020304") if is_13 else b"")
     message = b"\x02" + len(body).to_bytes(3, "big") + body + b"\x0b\x00\x10\x00"
     return Said(b"\x16\x03\x03" + len(message).to_bytes(2, "big") + message)

@@ -8,7 +8,7 @@ from otpc_policy.core.facts import Evidence, Support, TlsVersion
 from otpc_policy.engine.facts.remarks import remarks
 from otpc_policy.engine.facts.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import suites_at
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe
 from otpc_policy.engine.survey.survey import Survey
@@ -27,8 +27,8 @@ class Surveyed:
     waves: list[tuple[Probe[ClientHello], ...]]
 
     @property
-    def log(self) -> Log:
-        return self.planner.log
+    def journal(self) -> Journal:
+        return self.planner.journal
 
     @property
     def hellos(self) -> int:
@@ -36,11 +36,13 @@ class Surveyed:
 
     @cached_property
     def measured(self) -> Measured:
-        return Measured(surveys=(self.log,), clients=ClientSurvey(NAME))
+        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME))
 
     @cached_property
     def versions(self) -> dict[TlsVersion, tuple[Support, Evidence]]:
-        return {fact.version: (fact.support, fact.evidence) for fact in version_facts(self.measured)}
+        return {
+            fact.version: (fact.support, fact.evidence) for fact in version_facts(self.measured)
+        }
 
     def supports(self, support: Support) -> set[TlsVersion]:
         return {version for version, (one, _) in self.versions.items() if one is support}
@@ -58,15 +60,19 @@ class Surveyed:
     @property
     def known(self) -> dict[TlsVersion, set[int]]:
         """Suites that are accepted, of the versions that are."""
-        return {version: self.suites(Support.YES, version) for version in self.supports(Support.YES)}
+        return {
+            version: self.suites(Support.YES, version) for version in self.supports(Support.YES)
+        }
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return remarks(self.measured, version_facts(self.measured), cipher_suite_facts(self.measured))
+        return remarks(
+            self.measured, version_facts(self.measured), cipher_suite_facts(self.measured)
+        )
 
 
 def survey(server: Server, server_name: str | None = NAME) -> Surveyed:
-    """Drive a survey with bytes, as the prober does: probes that are last speak when the others are answered."""
+    """Drive a survey with bytes, as the prober does: last probes after the others are answered."""
     one = Survey(server_name)
     done, number = Surveyed(one, []), 0
     while probes := one.next_wave():
@@ -87,7 +93,9 @@ def asked(server: Server, probe: Probe[ClientHello], number: int) -> Outcome:
 
 def outcome_of(said: Said) -> Outcome:
     answer = parse_answer(said.content)
-    whole = not isinstance(answer, Incomplete) and not (isinstance(answer, Alert) and answer.level == 1)
+    whole = not isinstance(answer, Incomplete) and not (
+        isinstance(answer, Alert) and answer.level == 1
+    )
     return Outcome(ending=Ending.ANSWERED if whole else said.ending, connected=True, answer=answer)
 
 
@@ -98,16 +106,26 @@ def falsehoods(model: Model, surveyed: Surveyed) -> list[str]:
         accepted = set(model.suites.get(version, ()))
         if support is (Support.NO if version in model.suites else Support.YES):
             found.append(f"{version.label} is {support.value}")
-        found += [f"{version.label} 0x{suite:04X} is YES" for suite in surveyed.suites(Support.YES, version) - accepted]
-        found += [f"{version.label} 0x{suite:04X} is NO" for suite in surveyed.suites(Support.NO, version) & accepted]
+        found += [
+            f"{version.label} 0x{suite:04X} is YES"
+            for suite in surveyed.suites(Support.YES, version) - accepted
+        ]
+        found += [
+            f"{version.label} 0x{suite:04X} is NO"
+            for suite in surveyed.suites(Support.NO, version) & accepted
+        ]
     return found
 
 
 def gaps(model: Model, surveyed: Surveyed) -> list[str]:
-    """Return what is UNKNOWN. Kinds of SSL 2 are left out: its one answer lists those that there are."""
+    """Return what is UNKNOWN, except kinds of SSL 2: its only answer contains all that exist."""
     found = [version.label for version in surveyed.supports(Support.UNKNOWN)]
     for version, accepted in model.suites.items():
-        unknown = surveyed.suites(Support.UNKNOWN, version) if version is not TlsVersion.SSL_2_0 else set()
+        unknown = (
+            surveyed.suites(Support.UNKNOWN, version)
+            if version is not TlsVersion.SSL_2_0
+            else set()
+        )
         if unknown or surveyed.suites(Support.YES, version) != set(accepted):
             found.append(f"{len(unknown)} of {len(suites_at(version))} suites of {version.label}")
     return found

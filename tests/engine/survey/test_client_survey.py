@@ -26,7 +26,7 @@ from otpc_policy.engine.profiles.clients import (
     kind_of_scheme,
 )
 from otpc_policy.engine.survey.client_survey import ClientRecord, ClientSurvey
-from otpc_policy.engine.survey.inference import Log
+from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
@@ -122,9 +122,9 @@ def suite_for(kind: SignatureKind | None) -> int:
     return ECDSA_SUITE if kind in (ECDSA, ED25519, ED448) else RSA_SUITE
 
 
-def log_of(*chosen: tuple[TlsVersion, int]) -> Log:
+def journal_of(*chosen: tuple[TlsVersion, int]) -> Journal:
     """The first wave of the survey of suites: each was chosen, none with a flight."""
-    log = Log()
+    journal = Journal()
     for version, suite in chosen:
         hello = ClientHello(
             version=version,
@@ -133,14 +133,16 @@ def log_of(*chosen: tuple[TlsVersion, int]) -> Log:
             server_name=NAME,
         )
         answer = ServerHello(version=version, cipher_suite=suite, is_retry_request=False)
-        log.add([Probe(hello=hello, purpose=Purpose.CONTROL)], [answered(answer)])
-    log.waves = 1
-    return log
+        journal.add([Probe(hello=hello, purpose=Purpose.CONTROL)], [answered(answer)])
+    journal.waves = 1
+    return journal
 
 
-def log_for(partner: Partner) -> Log:
+def journal_for(partner: Partner) -> Journal:
     suites = {(TLS12, suite_for(kind)) for kind in partner.kinds if TLS12 in partner.versions}
-    return log_of(*({(TLS13, TLS13_SUITE)} if TLS13 in partner.versions else ()), *sorted(suites))
+    return journal_of(
+        *({(TLS13, TLS13_SUITE)} if TLS13 in partner.versions else ()), *sorted(suites)
+    )
 
 
 @dataclass
@@ -148,7 +150,7 @@ class Conducted:
     """A survey of clients that is over, or was left."""
 
     planner: ClientSurvey
-    log: Log
+    journal: Journal
     waves: list[tuple[ClientProbe, ...]]
 
     def asked(self, wave: int, purpose: Purpose = Purpose.CLIENT) -> list[ClientProfile]:
@@ -168,22 +170,24 @@ class Conducted:
 
     @property
     def unseen(self) -> list[ClientProfile]:
-        return [record.hello.profile for record in self.planner.unseen(self.log)]
+        return [record.hello.profile for record in self.planner.unseen(self.journal)]
 
     def absence(self, version: TlsVersion, key_type: KeyType) -> Evidence:
-        return self.planner.absence(version, key_type, self.log)
+        return self.planner.absence(version, key_type, self.journal)
 
 
 def conduct(
     server: Server,
-    log: Log,
+    journal: Journal,
     *,
     is_closed: bool = False,
     name: str | None = NAME,
 ) -> Conducted:
-    """Carry out all waves. log: of a survey of suites that is over after its first one."""
-    done = Conducted(ClientSurvey(name), log, [])
-    while probes := done.planner.next_wave(log if done.waves else Log(), is_closed=is_closed):
+    """Carry out all waves. journal: of a survey of suites that is over after its first one."""
+    done = Conducted(ClientSurvey(name), journal, [])
+    while probes := done.planner.next_wave(
+        journal if done.waves else Journal(), is_closed=is_closed
+    ):
         done.planner.take(probes, [server(probe) for probe in probes])
         done.waves.append(probes)
         assert len(done.waves) < 12
@@ -191,7 +195,7 @@ def conduct(
 
 
 def conducted(partner: Partner, *, is_closed: bool = False) -> Conducted:
-    return conduct(partner, log_for(partner), is_closed=is_closed)
+    return conduct(partner, journal_for(partner), is_closed=is_closed)
 
 
 # The first two waves.
@@ -214,24 +218,24 @@ def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
 @pytest.mark.parametrize("waves", [1, 2, 3])
 def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int) -> None:
     """A server that takes short hellos alone is known one wave later."""
-    planner, empty = ClientSurvey(NAME), Log()
+    planner, empty = ClientSurvey(NAME), Journal()
     probes = planner.next_wave(empty, is_closed=False)
     planner.take(probes, [SILENT] * len(probes))
     for _ in range(waves):
         assert planner.next_wave(empty, is_closed=False) == ()
         planner.take((), ())
-    log = log_of((TLS12, RSA_SUITE))
-    late = planner.next_wave(log, is_closed=True)
+    journal = journal_of((TLS12, RSA_SUITE))
+    late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
     reveals = [one.hello.profile for one in late if one.purpose is Purpose.REVEAL]
     assert reveals == [INSECURE_SUITES, NULL_SUITES]
-    later = planner.next_wave(log, is_closed=True)
+    later = planner.next_wave(journal, is_closed=True)
     assert not [one for one in later if one.purpose is Purpose.REVEAL]
 
 
 @pytest.mark.parametrize("name", [NAME, None])
 def test_only_profiles_with_room_for_a_name_send_it(name: str | None) -> None:
-    done = conduct(Partner([PSS]), log_for(Partner([PSS])), name=name)
+    done = conduct(Partner([PSS]), journal_for(Partner([PSS])), name=name)
     for probe in (probe for wave in done.waves for probe in wave):
         expected = name if probe.hello.profile.sends_name else None
         assert probe.hello.server_name == expected
@@ -239,7 +243,7 @@ def test_only_profiles_with_room_for_a_name_send_it(name: str | None) -> None:
 
 @pytest.mark.parametrize("outcome", [SILENT, CLOSED, NOT_RUN, alert(40), alert(112)])
 def test_where_nothing_is_known_to_be_accepted_nothing_more_is_asked(outcome: Outcome) -> None:
-    done = conduct(lambda _: outcome, Log())
+    done = conduct(lambda _: outcome, Journal())
     assert len(done.waves) == 1
 
 
@@ -332,7 +336,7 @@ def test_every_certificate_of_every_server_is_found(
 
 
 def test_a_kind_that_a_shape_is_refused_is_asked_for_in_one_that_is_accepted() -> None:
-    """A server that wants ALPN turns away the only shape of RSA alone, and prefers its ECDSA key."""
+    """A server that wants ALPN refuses the only RSA-only shape, and prefers its ECDSA key."""
     partner = Partner([ECDSA, PSS], turned_away={JAVA_17_WITH_RSA: alert(), SMALL: alert()})
     done = conducted(partner)
     assert done.kinds_shown(TLS13) == {ECDSA, PSS}
@@ -401,7 +405,7 @@ def test_a_certificate_that_is_shown_at_last_is_seen() -> None:
         is_browser = probe.hello.profile is BROWSER
         return next(outcomes, partner(probe)) if is_browser else partner(probe)
 
-    done = conduct(hesitant, log_for(partner))
+    done = conduct(hesitant, journal_for(partner))
     assert done.times(BROWSER) == 3
     assert done.unseen == []
 
@@ -432,26 +436,26 @@ def test_a_client_that_is_turned_away_often_enough_is_given_no_certificate(
     """In a shape by two alerts, because one may be about how many connections were open."""
     for is_closed in (True, False):
         partner = Partner([PSS, PKCS1], turned_away={profile: outcome})
-        log = log_for(partner)
+        journal = journal_for(partner)
         if is_closed:
-            accept_later(log)
-        done = conduct(partner, log, is_closed=is_closed)
+            accept_later(journal)
+        done = conduct(partner, journal, is_closed=is_closed)
         assert done.times(profile) == times
         assert done.unseen == []
 
 
-def accept_later(log: Log) -> None:
-    """Let a control of the survey of suites be accepted behind all that clients ask."""
-    control = log.records[0].probe
-    log.waves = 10
-    log.add([control], [log.records[0].outcome])
+def accept_later(journal: Journal) -> None:
+    """Let a control of the survey of suites be accepted after everything that clients ask."""
+    control = journal.records[0].probe
+    journal.waves = 10
+    journal.add([control], [journal.records[0].outcome])
 
 
 @pytest.mark.parametrize("outcome", [alert(40), CLOSED])
-def test_refusals_behind_which_nothing_was_accepted_are_no_answer(outcome: Outcome) -> None:
+def test_refusals_after_which_nothing_was_accepted_are_not_an_answer(outcome: Outcome) -> None:
     """Who has begun to turn everybody away may hide the certificates of those who come last."""
     partner = Partner([PSS, PKCS1])
-    done = conduct(turning(partner, outcome), log_for(partner))
+    done = conduct(turning(partner, outcome), journal_for(partner))
     last = {alone(TLS13, *RARE_KINDS), alone(TLS13, ECDSA), alone(TLS12, *RARE_KINDS)}
     assert set(done.unseen) >= last
     assert {done.times(profile) for profile in last} == {3}
@@ -485,14 +489,14 @@ def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
     partner = Partner([PSS, PKCS1])
     refused = alone(TLS12, *RARE_KINDS)
     broken = turning(partner, BROKEN_OFF)
-    done = conduct(lambda one: alert() if one.is_last else broken(one), log_for(partner))
+    done = conduct(lambda one: alert() if one.is_last else broken(one), journal_for(partner))
     assert refused in done.unseen
 
 
 # Controls.
 
 
-def test_a_control_is_sent_behind_the_flights_if_none_is_sent_anyway() -> None:
+def test_a_control_is_sent_after_the_flights_if_none_is_sent_anyway() -> None:
     partner = Partner([PSS, PKCS1])
     done = conducted(partner)
     *_, control = done.waves[1]
@@ -512,11 +516,11 @@ def test_a_control_is_a_hello_that_was_accepted() -> None:
 
 
 def test_hellos_that_only_reveal_need_no_control() -> None:
-    """What they are accepted for is proven; a refusal says nothing."""
+    """What they are accepted for is proven; a refusal proves nothing."""
     done = conducted(Partner([PSS], [TLS10]))
     planner = ClientSurvey(NAME)
     planner.take((), ())
-    probes = planner.next_wave(log_of((TLS10, 0x002F)), is_closed=False)
+    probes = planner.next_wave(journal_of((TLS10, 0x002F)), is_closed=False)
     assert {probe.purpose for probe in probes} == {Purpose.REVEAL}
     assert not [probe for wave in done.waves[:1] for probe in wave if probe.is_last]
 
@@ -572,16 +576,16 @@ def test_absence_is_as_strong_as_its_weakest_proof(
 
 def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
     planner = ClientSurvey(NAME)
-    log = log_for(Partner([PSS]))
+    journal = journal_for(Partner([PSS]))
     for key_type in KEY_TYPES:
-        assert planner.absence(TLS13, key_type, log) is Evidence.NONE
+        assert planner.absence(TLS13, key_type, journal) is Evidence.NONE
     done = conducted(Partner([PSS], [TLS12]))
     for key_type in KEY_TYPES:
         assert done.absence(TLS13, key_type) is Evidence.NONE
 
 
 def test_refusals_count_only_between_controls_of_their_shape() -> None:
-    """The shape is OpenSSL's at TLS 1.3: whoever dislikes it says nothing of keys."""
+    """The shape is OpenSSL's at TLS 1.3: a server that dislikes it reveals nothing about keys."""
     away = Partner([PSS], turned_away={OPENSSL_3: alert()})
     assert conducted(away).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
     lower = Partner([PSS], turned_away={OPENSSL_3: shown(TLS12, RSA_SUITE, 0x0804)})
@@ -592,7 +596,7 @@ def test_refusals_count_only_between_controls_of_their_shape() -> None:
 def test_refusals_before_which_nothing_was_accepted_again_prove_no_absence(
     outcome: Outcome,
 ) -> None:
-    done = conduct(turning(Partner([PSS, PKCS1]), outcome), log_for(Partner([PSS, PKCS1])))
+    done = conduct(turning(Partner([PSS, PKCS1]), outcome), journal_for(Partner([PSS, PKCS1])))
     assert done.absence(TLS13, KeyType.ECDSA) is Evidence.NONE
 
 
@@ -611,8 +615,8 @@ OUTCOMES = [
 def test_by_chance_too_each_client_is_shown_refused_or_unseen(seed: int) -> None:
     chance = Random(seed)
     usual = chance.choices(OUTCOMES, k=chance.randint(1, 4))
-    log = log_of((TLS13, TLS13_SUITE), (TLS12, RSA_SUITE), (TLS12, ECDSA_SUITE))
-    done = conduct(lambda _: chance.choice(usual), log, is_closed=chance.random() < 0.5)
+    journal = journal_of((TLS13, TLS13_SUITE), (TLS12, RSA_SUITE), (TLS12, ECDSA_SUITE))
+    done = conduct(lambda _: chance.choice(usual), journal, is_closed=chance.random() < 0.5)
     assert len(done.waves) <= 9
     records: dict[ClientProfile, list[ClientRecord]] = {}
     for record in done.planner.records:
@@ -635,14 +639,14 @@ def is_whole(outcome: Outcome) -> bool:
 # A second survey of suites, with the server to itself.
 
 
-def again(first: Server, second: Server, log: Log) -> Conducted:
+def again(first: Server, second: Server, journal: Journal) -> Conducted:
     """Carry out the waves of two surveys of suites, of which both were over after their first."""
-    done = conduct(first, log)
+    done = conduct(first, journal)
     done.planner.begin_again()
-    empty = Log()
+    empty = Journal()
     for wave in count():
         assert wave < 12
-        probes = done.planner.next_wave(log if wave else empty, is_closed=False)
+        probes = done.planner.next_wave(journal if wave else empty, is_closed=False)
         if not probes:
             return done
         done.planner.take(probes, [second(probe) for probe in probes])
@@ -655,24 +659,26 @@ def test_a_client_that_was_turned_away_at_first_is_asked_anew(outcome: Outcome) 
     """It may have been one connection too many, however often."""
     good = Partner([ECDSA, PSS, PKCS1])
     busy = replace(good, turned_away=dict.fromkeys((SMALL, BROWSER), outcome))
-    done = again(busy, good, log_for(good))
+    done = again(busy, good, journal_for(good))
     assert done.unseen == []
     records = [one for one in done.planner.records if one.hello.profile in (SMALL, BROWSER)]
     assert {one.hello.profile for one in records if one.chose} == {SMALL, BROWSER}
 
 
 @pytest.mark.parametrize(("outcome", "is_known"), [(CLOSED, True), (SILENT, False)])
-def test_only_what_was_refused_in_the_second_survey_is_turned_away(outcome: Outcome, is_known: bool) -> None:
+def test_only_what_was_refused_in_the_second_survey_is_turned_away(
+    outcome: Outcome, is_known: bool
+) -> None:
     good = Partner([ECDSA, PSS, PKCS1])
     at_first = replace(good, turned_away={SMALL: alert(40)})
-    done = again(at_first, replace(good, turned_away={SMALL: outcome}), log_for(good))
+    done = again(at_first, replace(good, turned_away={SMALL: outcome}), journal_for(good))
     assert done.unseen == ([] if is_known else [SMALL])
 
 
 def test_a_client_whose_certificate_was_shown_at_first_is_not_asked_again() -> None:
     good = Partner([ECDSA, PSS, PKCS1])
     waves_at_first = len(conducted(good).waves)
-    done = again(good, good, log_for(good))
+    done = again(good, good, journal_for(good))
     flights = [done.asked(wave) for wave in range(waves_at_first, len(done.waves))]
     assert not set(FIRST_WAVE) & {profile for asked in flights for profile in asked}
 
@@ -680,15 +686,15 @@ def test_a_client_whose_certificate_was_shown_at_first_is_not_asked_again() -> N
 def test_a_kind_that_was_refused_at_first_is_absent_only_if_it_is_refused_again() -> None:
     rsa = Partner([PSS, PKCS1])
     busy = Partner([PSS, PKCS1, ECDSA], turned_away={alone(TLS13, ECDSA): alert(40)})
-    assert again(rsa, rsa, log_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
+    assert again(rsa, rsa, journal_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
     late = replace(busy, turned_away={alone(TLS13, ECDSA): SILENT})
-    assert again(rsa, late, log_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+    assert again(rsa, late, journal_for(rsa)).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
 
 
 def test_hellos_that_only_reveal_are_sent_once_more() -> None:
     good = Partner([PSS, PKCS1])
     waves_at_first = len(conducted(good).waves)
-    done = again(good, good, log_for(good))
+    done = again(good, good, journal_for(good))
     later = range(waves_at_first, len(done.waves))
     reveals = [profile for wave in later for profile in done.asked(wave, Purpose.REVEAL)]
     assert reveals == [*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES]

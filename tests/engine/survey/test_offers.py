@@ -38,14 +38,22 @@ def test_every_suite_is_asked_for_at_some_version_and_at_no_other_kind_of_versio
             assert versions == {TLS13}
         else:
             assert TLS12 in versions
-            assert versions == {version for version in TlsVersion if suite.lowest_version <= version <= TLS12}
+            assert versions == {
+                version for version in TlsVersion if suite.lowest_version <= version <= TLS12
+            }
 
 
 @pytest.mark.parametrize("version", TlsVersion)
-def test_families_lanes_and_lists_leave_no_suite_out_and_name_none_twice(version: TlsVersion) -> None:
+def test_families_lanes_and_lists_leave_no_suite_out_and_name_none_twice(
+    version: TlsVersion,
+) -> None:
     assert sorted(chain(*families_at(version))) == sorted(suites_at(version))
     for family in families_at(version):
-        ecdsa = {suite for suite in family if (known := suite_by_code_point(suite)) and known.authentication is KeyType.ECDSA}
+        ecdsa = {
+            suite
+            for suite in family
+            if (known := suite_by_code_point(suite)) and known.authentication is KeyType.ECDSA
+        }
         assert ecdsa in (set(), set(family))
         assert ecdsa_among(family) == ecdsa
         for parts in (lanes_of(family), short_lists_of(family), short_lists_of(family, 31)):
@@ -186,7 +194,9 @@ def test_the_first_wave_offers_every_suite_of_tls_1_2_and_1_3() -> None:
     for version in (TLS12, TLS13):
         of_version = [hello for hello in hellos if hello.version is hello.lowest is version]
         assert set(chain(*(hello.cipher_suites for hello in of_version))) == set(suites_at(version))
-        assert all(len(set(hello.cipher_suites)) == len(hello.cipher_suites) for hello in of_version)
+        assert all(
+            len(set(hello.cipher_suites)) == len(hello.cipher_suites) for hello in of_version
+        )
     assert len(hellos) == 9
     assert {hello.server_name for hello in hellos} == {"partner.test"}
     assert {hello.style for hello in hellos} == {HelloStyle.FULL}
@@ -195,7 +205,7 @@ def test_the_first_wave_offers_every_suite_of_tls_1_2_and_1_3() -> None:
 
 
 def test_each_usual_suite_is_the_last_of_one_hello_and_in_no_other() -> None:
-    """So a server that is asked for nothing forbidden shows each, and no answer is spent on one that another hello shows."""
+    """So an ordinary server shows each, and no answer is spent on what another hello shows."""
     hellos = [probe.hello for probe in opening(None)]
     usual = (*PAYMENT_SUITES, *STANDARD_TLS13[:3])
     assert sorted(hello.cipher_suites[-1] for hello in hellos) == sorted(usual)
@@ -204,11 +214,20 @@ def test_each_usual_suite_is_the_last_of_one_hello_and_in_no_other() -> None:
 
 
 def test_the_first_wave_holds_a_control_as_long_as_every_remainder() -> None:
-    """A refusal counts between controls of the same length: what is left of a family is no longer than some hello of the first wave."""
-    longest = {version: max(len(probe.hello.cipher_suites) for probe in opening(None) if probe.hello.version is version) for version in (TLS12, TLS13)}
+    """Controls must be as long, so the rest of a family fits a hello of the first wave."""
+    longest = {
+        version: max(
+            len(probe.hello.cipher_suites)
+            for probe in opening(None)
+            if probe.hello.version is version
+        )
+        for version in (TLS12, TLS13)
+    }
     for version in (TLS12, TLS13):
         for family in families_at(version):
-            assert longest[version] >= len([suite for suite in family if suite not in (*PAYMENT_SUITES, *STANDARD_TLS13[:3])])
+            assert longest[version] >= len(
+                [suite for suite in family if suite not in (*PAYMENT_SUITES, *STANDARD_TLS13[:3])]
+            )
 
 
 def test_first_contact_with_short_hellos_holds_what_nearly_every_server_has() -> None:

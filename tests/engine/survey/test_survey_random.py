@@ -1,4 +1,7 @@
-"""The planner against servers of random configuration: what is concluded is true, and of an ordinary server it is all there is to know."""
+"""The planner against servers of random configuration.
+
+Every conclusion is true; for an ordinary server the conclusions are complete.
+"""
 
 from collections.abc import Sequence
 
@@ -14,7 +17,13 @@ SSL3, TLS12, TLS13 = TlsVersion.SSL_3_0, TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
 KEY_TYPES = (KeyType.RSA, KeyType.ECDSA, KeyType.EDDSA)
 # A survey of a lax server takes a tenth of a second: fewer examples than hypothesis would take.
 # No shrinking: it would take minutes, and the failing server is short enough to read.
-FEW = settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate), suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def some(suites: Sequence[int], *, most: int) -> st.SearchStrategy[tuple[int, ...]]:
@@ -25,11 +34,22 @@ def suites_over(version: TlsVersion) -> st.SearchStrategy[tuple[int, ...]]:
     return some(suites_at(version), most=24)
 
 
-ANY_SUITES = st.sets(st.sampled_from(TlsVersion), min_size=1).flatmap(lambda versions: st.fixed_dictionaries({one: suites_over(one) for one in versions}))
-# An ordinary server accepts some suite of a payment client, or speaks TLS 1.3 as all do; beside that, whatever there is.
+ANY_SUITES = st.sets(st.sampled_from(TlsVersion), min_size=1).flatmap(
+    lambda versions: st.fixed_dictionaries({one: suites_over(one) for one in versions})
+)
+# An ordinary server accepts some suite of a payment client, or speaks TLS 1.3 as all do, and any
+# others.
 ORDINARY_SUITES = st.builds(
-    lambda old, modern, payment: {**old, TLS12: tuple(dict.fromkeys((*payment, *modern))), TLS13: (0x1302, 0x1301)},
-    st.dictionaries(st.sampled_from((SSL3, TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)), some(suites_at(SSL3), most=12), max_size=2),
+    lambda old, modern, payment: {
+        **old,
+        TLS12: tuple(dict.fromkeys((*payment, *modern))),
+        TLS13: (0x1302, 0x1301),
+    },
+    st.dictionaries(
+        st.sampled_from((SSL3, TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)),
+        some(suites_at(SSL3), most=12),
+        max_size=2,
+    ),
     st.one_of(st.just(()), some(suites_at(TLS12), most=24)),
     some(PAYMENT_SUITES, most=6),
 )
@@ -83,7 +103,13 @@ def test_of_no_server_anything_is_concluded_that_is_not_so(**habits: object) -> 
 
 
 @FEW
-@given(suites=ANY_SUITES, after=st.integers(0, 80), into=st.sampled_from((alert(40), alert(70), alert(80), CLOSE, RESET, SILENCE)))
-def test_of_a_server_that_gives_up_nothing_is_concluded_that_is_not_so(suites: dict[TlsVersion, tuple[int, ...]], after: int, into: Said) -> None:
+@given(
+    suites=ANY_SUITES,
+    after=st.integers(0, 80),
+    into=st.sampled_from((alert(40), alert(70), alert(80), CLOSE, RESET, SILENCE)),
+)
+def test_of_a_server_that_gives_up_nothing_is_concluded_that_is_not_so(
+    suites: dict[TlsVersion, tuple[int, ...]], after: int, into: Said
+) -> None:
     model = Model(suites=suites)
     assert falsehoods(model, survey(limited(model, after=after, into=into))) == []
