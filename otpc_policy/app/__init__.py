@@ -1,4 +1,4 @@
 """The composition root: builds the service from its settings, listens, watches health, drains.
 
-What measures is no part of it: nothing here imports sslyze, nassl or a resolver.
+Measuring is not part of it: nothing here imports sslyze, nassl or a resolver.
 """

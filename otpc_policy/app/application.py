@@ -1,6 +1,6 @@
-"""The service without a network face: everything that answers a check, built from settings.
+"""The service without its network servers: everything that a check needs, built from settings.
 
-The command line uses it as it is.
+The command line uses it as is.
 """
 
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ from otpc_policy.policy.registry import finding_codes
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.store.memory import MemoryFactsStore
 
-# A name is asked about once for each address family.
+# A name is looked up once for each address family.
 _QUESTIONS_A_NAME = 2
 
 
 class Engines(Scanner, Resolver, Protocol):
-    """What measures and resolves, with processes to start and to reap.
+    """Measures and resolves, in processes that must be started and reaped.
 
-    queued: measurements that wait. workers_alive: zero while nothing can be measured. resolving:
-    names that are being looked up.
+    queued: waiting measurements. workers_alive: zero while nothing can be measured. resolving:
+    names being looked up.
     """
 
     async def start(self) -> None: ...
@@ -55,7 +55,7 @@ class Engines(Scanner, Resolver, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """The service. As an async context manager it starts the engines, and at the end reaps them."""
+    """The service. As an async context manager it starts the engines and finally reaps them."""
 
     settings: Settings
     clock: Clock
@@ -76,7 +76,12 @@ class Application:
         await self.engines.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
 
@@ -88,8 +93,8 @@ def build_application(
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
 
-    Raises ConfigurationError with every problem of policies, partners and trust, or with the policy
-    tests that do not pass.
+    Raises ConfigurationError with every problem in policies, partners and trust, or with the policy
+    tests that fail.
     """
     chosen_clock = clock if clock is not None else SystemClock()
     registry = CollectorRegistry()
@@ -98,10 +103,14 @@ def build_application(
     reloader = Reloader(CatalogLoader(settings), observer=metrics, now=chosen_clock.now)
     metrics.watch_partners(
         reloader.partner_count,
-        next_end_s={kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind},
+        next_end_s={
+            kind.value: partial(reloader.seconds_until_next_end, kind) for kind in DeadlineKind
+        },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
-    own: Engines = engines_from(settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics)
+    own: Engines = engines_from(
+        settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
+    )
     chosen_engines = engines if engines is not None else own
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
@@ -134,7 +143,7 @@ def build_application(
 
 
 def freshness_limits(settings: Settings) -> FreshnessLimits:
-    """Return what the settings grant to requests that ask for old or new facts."""
+    """Return how stale or fresh the facts are that a request may ask for."""
     return FreshnessLimits(
         max_stale=timedelta(seconds=settings.max_stale_s),
         minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
@@ -142,5 +151,9 @@ def freshness_limits(settings: Settings) -> FreshnessLimits:
 
 
 def lifetimes(chosen: LifetimeSettings) -> Lifetimes:
-    """Return the lifetimes that the settings say."""
-    return Lifetimes(allow=timedelta(seconds=chosen.allow_s), deny=timedelta(seconds=chosen.deny_s), unknown=timedelta(seconds=chosen.unknown_s))
+    """Return the lifetimes from the settings."""
+    return Lifetimes(
+        allow=timedelta(seconds=chosen.allow_s),
+        deny=timedelta(seconds=chosen.deny_s),
+        unknown=timedelta(seconds=chosen.unknown_s),
+    )

@@ -1,16 +1,16 @@
-"""The clock of the machine. Everything else is given one."""
+"""The system clock. Everything else takes its clock as an argument."""
 
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Tells the time."""
+    """Reads the time of this machine."""
 
     def now(self) -> datetime:
         """Return the wall-clock time in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds that never go back."""
+        """Return seconds of a clock that never goes back."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""Whether this installation can measure: what measures is an extra, otpc-policy[engine]."""
+"""Whether this installation can measure: the engine is an extra, otpc-policy[engine]."""
 
 from importlib.util import find_spec
 
@@ -10,11 +10,13 @@ _PACKAGES = ("sslyze", "nassl", "aiodns")
 def require_engine(otherwise: str = "") -> None:
     """Raise ConfigurationError if the engine is not installed.
 
-    otherwise: what does without it, after "or"; empty if nothing does.
+    otherwise: an alternative that needs no engine, worded to follow "or"; empty if there is none.
     """
     missing = [package for package in _PACKAGES if find_spec(package) is None]
     if missing:
         remedy = "install it with pip install 'otpc-policy[engine]'"
         if otherwise:
             remedy = f"{remedy}, or {otherwise}"
-        raise ConfigurationError([f"the engine is not installed ({', '.join(missing)} missing): {remedy}"])
+        raise ConfigurationError(
+            [f"the engine is not installed ({', '.join(missing)} missing): {remedy}"]
+        )

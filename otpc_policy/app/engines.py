@@ -1,4 +1,4 @@
-"""The engines of the service, from its settings: its own processes, or those of others."""
+"""Builds the engines of the service from its settings: child processes, or remote engines."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,12 +20,12 @@ from otpc_policy.ops.routes import Routes
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.required_suites import required_suites
 
-# More than four cores are better used by another replica, which is a front more, too.
+# Beyond four cores another replica uses them better: it adds a front as well.
 _MOST_ENGINES: Final = 4
 
 
 class EngineObserver(LookUpObserver, Protocol):
-    """Counts names, and facts about which two measurements of an engine disagree."""
+    """Counts name look-ups, and facts on which two measurements by one engine disagree."""
 
     def contradicted(self, subject: str) -> None: ...
 
@@ -37,7 +37,7 @@ def engines_from(
     policies: Callable[[], PolicySet],
     observer: EngineObserver,
 ) -> EnginePool:
-    """Return the engines, not yet started. policies: those of the present generation."""
+    """Return the engines, not yet started. policies: those of the current generation."""
     scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
     return EnginePool(
         _fleet(settings, clock, vetting),
@@ -54,17 +54,17 @@ def engines_from(
 
 
 def number_of_engines(settings: Settings, cores: Callable[[], float] = usable_cores) -> int:
-    """Return how many engines of its own the service starts."""
+    """Return how many child engines the service starts."""
     if isinstance(settings.engines, int):
         return settings.engines
     return min(max(int(cores()), 1), _MOST_ENGINES)
 
 
-def share_of_one(part: dict[str, Any], engines: int) -> dict[str, Any]:
-    """Return the settings of one of several engines: together they keep to those of the service.
+def engine_share(part: dict[str, Any], engines: int) -> dict[str, Any]:
+    """Return the settings of each of several engines, which together keep the service's limits.
 
-    part: as settings.engine_part makes it. What is bounded for each address or connection is not
-    shared: an address is measured by one engine alone.
+    part: as returned by settings.engine_part. Limits per address or per connection are not divided,
+    because an address is measured by a single engine.
     """
     scan = dict(part["scan"])
     for name in ("workers", "concurrent_scans", "concurrent_deep_scans"):
@@ -81,7 +81,7 @@ def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
     selection = AddressSelection(
         vetting,
         families=families.get(settings.address_families, "routed"),
-        # What engines elsewhere have a route to is not known here: they try, and report it.
+        # The routes of remote engines are not known here: they try, and report the result.
         has_route=_assume_route if settings.engine_addresses else Routes().has_route,
     )
     return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
@@ -104,20 +104,22 @@ def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
             now=clock.now,
         )
     engines = number_of_engines(settings)
-    # Static hosts are answered for here.
-    orders = share_of_one({**engine_part(settings), "static_hosts": {}}, engines)
-    return _OwnEngines(engines, orders=orders, vetting=vetting, now=clock.now)
+    # The service itself resolves static hosts.
+    configuration = engine_share({**engine_part(settings), "static_hosts": {}}, engines)
+    return _OwnEngines(engines, orders=configuration, vetting=vetting, now=clock.now)
 
 
-def _credentials(certificate_file: Path | None, key_file: Path | None, ca_file: Path | None) -> EngineCredentials | None:
-    """Return the files, or None where there are not all three: the settings allow that."""
+def _credentials(
+    certificate_file: Path | None, key_file: Path | None, ca_file: Path | None
+) -> EngineCredentials | None:
+    """Return the files, or None unless all three are set: the settings allow that."""
     if certificate_file is None or key_file is None or ca_file is None:
         return None
     return EngineCredentials(certificate_file=certificate_file, key_file=key_file, ca_file=ca_file)
 
 
 class _OwnEngines(ChildFleet):
-    """Engine processes, if there is an engine to start. Raises ConfigurationError at the start."""
+    """Child engines. Starting them raises ConfigurationError if the engine is not installed."""
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See ChildFleet."""
@@ -126,15 +128,15 @@ class _OwnEngines(ChildFleet):
 
 
 class _RequiredSuites:
-    """The suites that the loaded policies require, worked out once for each generation."""
+    """The suites that the loaded policies require, computed once per generation."""
 
     def __init__(self, policies: Callable[[], PolicySet]) -> None:
         self._policies = policies
-        self._of: PolicySet | None = None
+        self._computed_for: PolicySet | None = None
         self._suites: tuple[tuple[int, ...], ...] = ()
 
     def __call__(self) -> tuple[tuple[int, ...], ...]:
         policies = self._policies()
-        if policies is not self._of:
-            self._of, self._suites = policies, required_suites(policies.policies.values())
+        if policies is not self._computed_for:
+            self._computed_for, self._suites = policies, required_suites(policies.policies.values())
         return self._suites

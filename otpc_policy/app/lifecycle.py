@@ -1,11 +1,11 @@
-"""Whether the process is starting, serving or draining, and what its probes say of that."""
+"""Whether the process is starting, serving or draining, and its health probes."""
 
 from collections.abc import Callable, Mapping
 from enum import Enum
 
 
 class Phase(Enum):
-    """Phases of a process, in their order."""
+    """Phases of a process, in order."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -20,8 +20,12 @@ class Lifecycle:
         self.phase = Phase.STARTING
 
     def probes(self) -> Mapping[str, Callable[[], str]]:
-        """Return the probes by path; each says "" or why not."""
-        return {"/livez": lambda: "", "/readyz": self._why_not_ready, "/startupz": self._why_not_started}
+        """Return the probes by path; each returns "" if healthy, or the reason why not."""
+        return {
+            "/livez": lambda: "",
+            "/readyz": self._why_not_ready,
+            "/startupz": self._why_not_started,
+        }
 
     def _why_not_ready(self) -> str:
         if self.phase is not Phase.SERVING:

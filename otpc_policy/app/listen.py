@@ -1,4 +1,4 @@
-"""The gRPC server: its options, its port, and what to say when the port cannot be had."""
+"""The gRPC server: its options, its port, and the error message if the port is unavailable."""
 
 import socket
 from collections.abc import Sequence
@@ -9,28 +9,32 @@ from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 
-# A chain of 256 KiB, as many anchors, and room; the default of 4 MiB would only serve abuse.
+# A chain of 256 KiB, anchors of the same size, and headroom; gRPC's default of 4 MiB would only
+# help abuse.
 _RECEIVE_BYTES = 1 << 20
-# Below the 10 s that is the shortest keepalive a gRPC client may set, or it would get GOAWAY too_many_pings.
+# gRPC clients may set a keepalive of 10 s or more; with a higher limit they would get GOAWAY
+# too_many_pings.
 _MIN_CLIENT_PING_INTERVAL_MS = 5_000
-# A caller that vanished without a word is noticed within a minute and a half.
+# A caller that vanishes without closing its connection is noticed within a minute and a half.
 _PING_INTERVAL_MS = 60_000
 _PING_TIMEOUT_MS = 20_000
-# Calls that wait until the loop takes them, one at a time, at 13 KiB each. By itself gRPC drops some beyond a thousand and all beyond three thousand,
-# and the caller is told CANCELLED and nothing more. Every call should get a status of ours: this only bounds memory. (grpc#34782; core/server/server.cc)
+# Calls that wait until the event loop takes them, at 13 KiB each. By default gRPC drops some calls
+# beyond a thousand and every call beyond three thousand; the caller sees a bare CANCELLED. Every
+# call should get a status of ours, so this only bounds memory. (grpc#34782; core/server/server.cc)
 _WAITING_CALLS = 10_000
-# By itself gRPC also drops, as CANCELLED, what has waited for half a minute. How long is too long the caller's deadline says: so this is a day.
+# By default gRPC also cancels calls that have waited for half a minute. The caller's deadline
+# decides how long is too long, so this is a day.
 _LONGEST_WAIT_S = 86_400
 
 
 def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:
-    """Return a server without services and port. Needs a running event loop."""
+    """Return a server without services or a port. Needs a running event loop."""
     return grpc.aio.server(interceptors=(interceptor,), options=_options(settings))
 
 
 def _options(settings: Settings) -> Sequence[tuple[str, int]]:
     return (
-        # On by default: a second server would share the port without a word.
+        # On by default: a second server would silently share the port.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", _RECEIVE_BYTES),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_CLIENT_PING_INTERVAL_MS),
@@ -42,17 +46,33 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.server_max_unrequested_time_in_server", _LONGEST_WAIT_S),
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
         # A call that waits for a measurement outlives its connection's age by no more than this.
-        ("grpc.max_connection_age_grace_ms", int((settings.default_wait_s + settings.scan.scan_deadline_s) * 1000)),
+        (
+            "grpc.max_connection_age_grace_ms",
+            _longest_call_ms(settings),
+        ),
     )
 
 
+def _longest_call_ms(settings: Settings) -> int:
+    return int((settings.default_wait_s + settings.scan.scan_deadline_s) * 1000)
+
+
 def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
-    """Take the port, and return the address with the port that was taken. Raises ConfigurationError."""
+    """Bind the port and return the address with the port number chosen.
+
+    Raises ConfigurationError.
+    """
     host, port = split_address(listen)
     try:
-        taken = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+        taken = (
+            server.add_insecure_port(listen)
+            if credentials is None
+            else server.add_secure_port(listen, credentials)
+        )
     except RuntimeError:
-        raise ConfigurationError([f"listen: cannot listen on {listen}: {_why_not(host, port)}"]) from None
+        raise ConfigurationError(
+            [f"listen: cannot listen on {listen}: {_why_not(host, port)}"]
+        ) from None
     return address_text(host, taken)
 
 
@@ -62,9 +82,11 @@ def address_text(host: str, port: int) -> str:
 
 
 def _why_not(host: str, port: int) -> str:
-    """Ask the system why: gRPC says only that it did not work."""
+    """Ask the system for the reason: gRPC reports only that binding failed."""
     try:
-        family, kind, protocol, _name, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

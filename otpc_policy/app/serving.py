@@ -1,4 +1,4 @@
-"""From settings to a service that answers, and back: build, listen, serve, drain."""
+"""Runs the service from start to end: build, listen, serve, drain."""
 
 import asyncio
 import contextlib
@@ -25,28 +25,34 @@ from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
 
-# The interceptor is done with a call before gRPC has sent the answer; loopback and a slow network both fit in this.
+# The interceptor finishes with a call before gRPC has sent the response; this is enough time to
+# send it, on loopback and over a slow network.
 _LAST_ANSWERS_S = 0.25
 
 Ready = Callable[[str, str], None]
 
 
-async def serve(settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or stop, then drain; a second signal ends the drain at once. SIGHUP reloads.
+async def serve(
+    settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Serve until SIGTERM, SIGINT or stop, then drain.
 
-    ready: called once with the addresses of the gRPC and the operations server, ports included, when both answer.
+    A second signal ends the drain at once. SIGHUP reloads.
+
+    ready: called once, when both servers accept connections, with the addresses of the gRPC server
+    and of the operations server, ports included.
     Raises ConfigurationError before anything is served.
     """
     with logs_configured(settings.log_format.value, settings.log_level.value):
         stop = stop if stop is not None else asyncio.Event()
-        hurry = asyncio.Event()
+        force_stop = asyncio.Event()
         application = build_application(settings)
-        with _signals(stop, hurry, application.reloader.ask):
-            await Service(application).run(ready, stop, hurry)
+        with _signals(stop, force_stop, application.reloader.ask):
+            await Service(application).run(ready, stop, force_stop)
 
 
 class Service:
-    """One run of the service around an engine."""
+    """A single run of the service."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -60,21 +66,30 @@ class Service:
         application.metrics.watch_decision_log(lambda: self._decisions.dropped)
         self._server = build_server(self._settings, self._interceptor)
 
-    async def run(self, ready: Ready | None, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Take the ports, warm the workers, serve until stop, drain until hurry. Leaves no port and no child behind, whatever happens."""
+    async def run(
+        self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
+    ) -> None:
+        """Bind the ports, start the workers, serve until stop, drain until force_stop.
+
+        Ports and child processes are released, whatever happens.
+        """
         try:
             ops_address = await self._listen_for_operations()
             settings = self._settings
-            credentials = server_credentials(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
+            credentials = server_credentials(
+                settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+            )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
             async with self._application:
-                watch = asyncio.create_task(self._application.reloader.watch(self._settings.reload_poll_s))
+                watch = asyncio.create_task(
+                    self._application.reloader.watch(self._settings.reload_poll_s)
+                )
                 try:
                     await self._serve(ready, address, ops_address, stop)
                 finally:
                     watch.cancel()
-                await self._drain(hurry)
+                await self._drain(force_stop)
         finally:
             await self._server.stop(None)
             self._decisions.close()
@@ -87,7 +102,9 @@ class Service:
             taken = await self._operations.start(host, port)
         except OSError as error:
             reason = error.strerror or "the address cannot be used"
-            raise ConfigurationError([f"ops_listen: cannot listen on {self._settings.ops_listen}: {reason}"]) from None
+            raise ConfigurationError(
+                [f"ops_listen: cannot listen on {self._settings.ops_listen}: {reason}"]
+            ) from None
         return address_text(host, taken)
 
     def _add_services(self) -> None:
@@ -109,31 +126,54 @@ class Service:
                 reloads=self._application.reloader,
                 callers=callers,
             )
-        add_services(self._server, policy_check=servicer, policy_admin=admin, health=self._health, with_reflection=self._settings.reflection)
+        add_services(
+            self._server,
+            policy_check=servicer,
+            policy_admin=admin,
+            health=self._health,
+            with_reflection=self._settings.reflection,
+        )
 
-    async def _serve(self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event) -> None:
+    async def _serve(
+        self, ready: Ready | None, address: str, ops_address: str, stop: asyncio.Event
+    ) -> None:
         await self._server.start()
-        # What the start has made stays for good: the collector need not walk it again, which would hold up calls for tens of milliseconds.
+        # Objects made at the start are never freed. Walking them again would hold up calls for tens
+        # of milliseconds.
         gc.collect()
         gc.freeze()
         await self._health.set_serving(True)
         self._lifecycle.phase = Phase.SERVING
-        self._log.info("serving", listen=address, ops_listen=ops_address, tls=self._settings.tls_certificate_file is not None)
+        self._log.info(
+            "serving",
+            listen=address,
+            ops_listen=ops_address,
+            tls=self._settings.tls_certificate_file is not None,
+        )
         if ready is not None:
             ready(address, ops_address)
         await stop.wait()
 
-    async def _drain(self, hurry: asyncio.Event) -> None:
-        """Tell everybody, take no new call, and finish those under way. Watchers of health do not hold the drain up."""
+    async def _drain(self, force_stop: asyncio.Event) -> None:
+        """Report NOT_SERVING, refuse new calls and finish those in flight.
+
+        Streams that watch health do not hold up the drain.
+        """
         self._lifecycle.phase = Phase.DRAINING
         self._log.info("draining", calls=self._interceptor.in_flight)
         await self._health.drain()
         grace_s = self._settings.drain_grace_s
-        # Refuses new calls at once (GOAWAY) and then waits for every stream; the calls that matter are waited for below.
+        # Refuses new calls at once (GOAWAY) and then waits for every stream, watches included; the
+        # calls that matter are waited for below.
         closing = asyncio.create_task(self._server.stop(grace_s + _LAST_ANSWERS_S))
-        waits = [asyncio.create_task(self._interceptor.wait_until_quiet(_LAST_ANSWERS_S)), asyncio.create_task(hurry.wait())]
+        waits = [
+            asyncio.create_task(self._interceptor.wait_until_quiet(_LAST_ANSWERS_S)),
+            asyncio.create_task(force_stop.wait()),
+        ]
         try:
-            await asyncio.wait([closing, *waits], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [closing, *waits], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             for wait in waits:
                 wait.cancel()
@@ -144,17 +184,22 @@ class Service:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM and SIGINT ask for a stop, a second one for haste, and SIGHUP for a reload. Only the main thread can be asked."""
+def _signals(
+    stop: asyncio.Event, force_stop: asyncio.Event, reload: Callable[[], None]
+) -> Iterator[None]:
+    """Map SIGTERM and SIGINT to stop, a second signal to force_stop, and SIGHUP to a reload.
+
+    Does nothing outside the main thread, which alone can handle signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def asked() -> None:
-        (hurry if stop.is_set() else stop).set()
+    def on_stop_signal() -> None:
+        (force_stop if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    chosen = {signal.SIGTERM: asked, signal.SIGINT: asked, signal.SIGHUP: reload}
+    chosen = {signal.SIGTERM: on_stop_signal, signal.SIGINT: on_stop_signal, signal.SIGHUP: reload}
     for number, handler in chosen.items():
         loop.add_signal_handler(number, handler)
     try:

@@ -1,4 +1,4 @@
-"""otpc-policy engine: the program that measures, in this process, until a signal ends it."""
+"""otpc-policy engine: the engine, in this process, until a signal ends it."""
 
 import asyncio
 from pathlib import Path
@@ -25,34 +25,47 @@ def engine(
     ],
     ops_listen: Annotated[
         str | None,
-        typer.Option(metavar="ADDR", help="Address and port of /metrics and the probes; none by default."),
+        typer.Option(
+            metavar="ADDR", help="Address and port of /metrics and the probes; none by default."
+        ),
     ] = None,
     config: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Settings in TOML, as for serve; the engine uses those that concern measuring."),
+        typer.Option(
+            metavar="FILE",
+            help="Settings in TOML, as for serve; the engine uses those for measuring.",
+        ),
     ] = None,
     allow_network: Annotated[
         list[str] | None,
         typer.Option(metavar="CIDR", help="Open this private range too; may be repeated."),
     ] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM chain of this engine, leaf first.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM private key of that leaf.")] = None,
-    tls_client_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM CAs of the clients that may use it.")] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM chain of this engine, leaf first.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM private key of that leaf.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM CAs of the clients that may use this engine."),
+    ] = None,
     dangerously_listen_without_tls: Annotated[
         bool,
         typer.Option(
             "--dangerously-listen-without-tls",
-            help="Listen over TCP in plain text: whoever reaches the port may have this engine connect anywhere.",
+            help="Listen over TCP in plain text: anyone who reaches the port can make this engine "
+            "connect anywhere.",
         ),
     ] = False,
 ) -> None:
-    """Run the program that measures, for services elsewhere, until SIGTERM or Ctrl-C.
+    """Run an engine, which measures for services elsewhere, until SIGTERM or Ctrl-C.
 
-    It judges nothing. A service names it in engine_addresses; without that, `serve` starts engines
-    of its own.
+    An engine judges nothing. A service lists it in engine_addresses; otherwise `serve` starts
+    engines as child processes.
     """
     from otpc_policy.app.engine_extra import require_engine  # noqa: PLC0415
-    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow
 
     require_engine()
     files: dict[str, Any] = {
@@ -68,7 +81,7 @@ def engine(
 def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
     """Return the files; None for a Unix socket, or for plain text. Raises ConfigurationError."""
     from otpc_policy.core.errors import ConfigurationError  # noqa: PLC0415
-    from otpc_policy.engine.listening import EngineTls  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.engine.listening import EngineTls  # noqa: PLC0415  # slow
 
     if listen.startswith(_UNIX):
         return None
@@ -79,11 +92,14 @@ def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
     if settings.dangerously_listen_without_tls:
         return None
     remedy = "tls_certificate_file, tls_key_file and tls_client_ca_file"
-    raise ConfigurationError([f"--listen: {listen} is TCP, so the engine needs mutual TLS: set {remedy}, " + "or dangerously_listen_without_tls = true"])
+    remedy = f"set {remedy}, or dangerously_listen_without_tls = true"
+    raise ConfigurationError(
+        [f"--listen: {listen} is TCP, so the engine needs mutual TLS: {remedy}"]
+    )
 
 
 def _host_and_port(ops_listen: str | None) -> tuple[str, int] | None:
-    from otpc_policy.app.settings import split_address  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.app.settings import split_address  # noqa: PLC0415  # slow
 
     try:
         return None if ops_listen is None else split_address(ops_listen)
@@ -98,7 +114,7 @@ def _run(
     ops_listen: tuple[str, int] | None,
 ) -> None:
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
-    from otpc_policy.engine import confinement  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.engine import confinement  # noqa: PLC0415  # slow
     from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415
     from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
 
@@ -129,7 +145,7 @@ async def _serve(
             configuration,
             listen,
             stopping=stopping,
-            # One line, flushed: whoever started this process waits for it.
+            # A line, flushed: the parent process waits for it.
             ready=lambda address: typer.echo(f"measuring on {address}"),
             tls=tls,
             ops_listen=ops_listen,

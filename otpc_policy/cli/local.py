@@ -1,8 +1,7 @@
-"""The use case of the service, in this process: a command judges as a service would.
+"""Checks in this process: a command judges exactly as the service would.
 
-It measures in this process too. An engine of its own would cost every command 0.6 s more (in
-addition to the 0.7 s that the workers take: 0.35 s for its imports, 0.25 s for its end), more than
-most measurements last.
+It measures in this process too. A separate engine process would add 0.6 s to the 0.7 s that the
+workers take (0.35 s for its imports, 0.25 s for its end): longer than most measurements.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ def check_locally(
     pin: str,
     timeout_s: float,
 ) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
-    """Measure and judge an endpoint; return the answer and the facts behind it.
+    """Measure and judge an endpoint; return the response and the facts it rests on.
 
     anchors (CA certificates in DER), pin (SHA-256, or empty): trusted for this host in this run.
     Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
@@ -79,7 +78,7 @@ def policies_locally() -> list[pb.Policy]:
 
 
 def policy_locally(name: str) -> pb.Policy:
-    """Return one policy with its effective document; an empty name means the default.
+    """Return a policy with its effective document; an empty name means the default.
 
     Raises UnknownPolicy, ConfigurationError.
     """
@@ -96,7 +95,7 @@ async def _check(
     timeout_s: float,
 ) -> Answer:
     require_engine("ask a service with --server")
-    # A command that measures nothing does without the engine, which may not be installed.
+    # A command that does not measure needs no engine, which may not be installed.
     from otpc_policy.engine.in_process import InProcessEngine  # noqa: PLC0415
 
     engine = InProcessEngine(engine_part(settings))
@@ -106,14 +105,14 @@ async def _check(
     engine.required_suites = [frozenset(suites) for suites in required_suites(policies)]
     if trusted is not None:
         generation = _with_trust(generation, trusted)
-    # A wrong name should not have to wait for workers to start.
+    # A wrong policy name should fail before workers are started.
     generation.policies.get(request.policy_name)
     async with application:
         return await application.checks.check(request, generation, wait_s=timeout_s)
 
 
 def _trust_entry(host: str, anchors: Sequence[bytes], pin: str) -> TrustEntry | None:
-    """Return what the options mean: trust for this host alone. None without options."""
+    """Return the trust that the options give this host alone; None without options."""
     if not anchors and not pin:
         return None
     return TrustEntry(
@@ -125,7 +124,7 @@ def _trust_entry(host: str, anchors: Sequence[bytes], pin: str) -> TrustEntry | 
 
 
 def _with_trust(generation: Catalog, entry: TrustEntry) -> Catalog:
-    """Return the generation with one more entry, under a revision of its own."""
+    """Return the generation with this entry added, under its own revision."""
     anchors = [hashlib.sha256(anchor).hexdigest() for anchor in entry.anchors]
     parts = [generation.revision, *entry.hosts, *anchors, *entry.certificate_pins]
     return replace(

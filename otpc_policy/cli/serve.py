@@ -10,52 +10,102 @@ from typer.core import TyperCommand
 
 
 class ServeCommand(TyperCommand):
-    """The command serve, whose help goes on with every setting."""
+    """The command serve, whose help also lists every setting."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, then the settings; these take longer to import, so only this help pays for it."""
+        """Write the options, then the settings, which are slow to import: only this help pays."""
         super().format_help(ctx, formatter)
         formatter.write("\n" + settings_text())
 
 
 def serve(
     *,
-    listen: Annotated[str | None, typer.Option(metavar="ADDR", help="Address and port of the gRPC server; default 127.0.0.1:50051.")] = None,
-    ops_listen: Annotated[str | None, typer.Option(metavar="ADDR", help="Address and port of /metrics and the probes; default 127.0.0.1:9464.")] = None,
-    config: Annotated[str | None, typer.Option(metavar="FILE", help="Settings in TOML; default: the file that OTPC_POLICY_CONFIG names, if any.")] = None,
-    allow_network: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Open this private range too; may be repeated.")] = None,
-    allow_request_anchors: Annotated[bool, typer.Option("--allow-request-anchors", help="ValidateCertificate accepts trust anchors from callers.")] = False,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR", help="Address and port of the gRPC server; default 127.0.0.1:50051."
+        ),
+    ] = None,
+    ops_listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR",
+            help="Address and port of /metrics and the probes; default 127.0.0.1:9464.",
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings in TOML; default: the file that OTPC_POLICY_CONFIG names, if any.",
+        ),
+    ] = None,
+    allow_network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Open this private range too; may be repeated."),
+    ] = None,
+    allow_request_anchors: Annotated[
+        bool,
+        typer.Option(
+            "--allow-request-anchors",
+            help="ValidateCertificate accepts trust anchors from callers.",
+        ),
+    ] = False,
     dangerously_listen_without_tls: Annotated[
         bool,
-        typer.Option("--dangerously-listen-without-tls", help="Listen in plain text beyond loopback: anyone on the path can read and forge verdicts."),
+        typer.Option(
+            "--dangerously-listen-without-tls",
+            help="Listen in plain text beyond loopback: anyone on the path can read and forge "
+            "verdicts.",
+        ),
     ] = False,
-    show_settings: Annotated[bool, typer.Option("--show-settings", help="List every setting with its variable and default, and exit.")] = False,
+    show_settings: Annotated[
+        bool,
+        typer.Option(
+            "--show-settings", help="List every setting with its variable and default, and exit."
+        ),
+    ] = False,
 ) -> None:
-    """Run the service until SIGTERM or Ctrl-C. Options go before the environment, the environment before the file."""
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Options take precedence over the environment, and the environment over the file.
+    """
     if show_settings:
         typer.echo(settings_text(), nl=False)
         return
     from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
-    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow
 
     given: dict[str, Any] = {"listen": listen, "ops_listen": ops_listen}
-    given |= {"allow_request_anchors": allow_request_anchors or None, "dangerously_listen_without_tls": dangerously_listen_without_tls or None}
+    given |= {
+        "allow_request_anchors": allow_request_anchors or None,
+        "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
+    }
     settings = read_settings(config=config, allow_networks=allow_network or [], **given)
     asyncio.run(run_server(settings, ready=_announce, stop=None))
 
 
 def settings_text() -> str:
-    """Return every setting: its variable and default, its key in the file, what it is for."""
-    from otpc_policy.app.settings import describe_settings  # noqa: PLC0415  # slow; only this help needs it
+    """Return every setting: its variable and default, its key in the file, its description."""
+    from otpc_policy.app.settings import describe_settings  # noqa: PLC0415  # slow
 
     width = min(shutil.get_terminal_size().columns, 120)
-    lines = ["Settings, as environment variables; the key in the configuration file stands in brackets:", ""]
+    lines = [
+        "Settings, as environment variables; the key in the configuration file is in brackets:",
+        "",
+    ]
     for setting in describe_settings():
-        lines.append(f"  {setting.variable}{f'={setting.default}' if setting.default else ''}{f'  [{setting.key}]' if setting.key else ''}")
-        lines.extend(textwrap.wrap(setting.description, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+        default = f"={setting.default}" if setting.default else ""
+        key = f"  [{setting.key}]" if setting.key else ""
+        lines.append(f"  {setting.variable}{default}{key}")
+        lines.extend(
+            textwrap.wrap(
+                setting.description, width, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
+        )
     return "\n".join(lines) + "\n"
 
 
 def _announce(address: str, ops_address: str) -> None:
-    # One line, flushed: whoever started this process waits for it.
+    # A line, flushed: the parent process waits for it.
     typer.echo(f"serving on {address} (metrics on http://{ops_address}/metrics)")

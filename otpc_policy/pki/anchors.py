@@ -35,8 +35,8 @@ SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
 class AnchorSet:
     """CA certificates that are trusted together.
 
-    by_subject: only those that may issue; a certificate that is no CA vouches for nothing, itself
-    included. are_public: the web PKI's rules about a leaf's key hold too. unread: why some of them
+    by_subject: only those that may issue; a certificate that is not a CA is no anchor, not even for
+    itself. are_public: the web PKI's rules about a leaf's key hold too. unread: why some of them
     were not read, for people; "" if all were. skeletons: of exactly those; None where not even that
     could be had.
     """
@@ -47,10 +47,10 @@ class AnchorSet:
     unread: str = ""
     skeletons: tuple[Skeleton | None, ...] = ()
 
-    def holds(self, one: DecodedCertificate) -> bool:
+    def holds(self, certificate: DecodedCertificate) -> bool:
         """The certificate is itself one of the anchors."""
-        same_subject = self.by_subject.get(one.view.subject, ())
-        return any(anchor.view.sha256 == one.view.sha256 for anchor in same_subject)
+        same_subject = self.by_subject.get(certificate.view.subject, ())
+        return any(anchor.view.sha256 == certificate.view.sha256 for anchor in same_subject)
 
     def verifier(self, anchor: DecodedCertificate, name: Subject, at: datetime) -> ServerVerifier:
         """Return cryptography's verifier for a server of that name at an instant.
@@ -83,7 +83,7 @@ def request_anchor_set(anchors: Sequence[bytes], budget: WorkBudget) -> AnchorSe
     skeletons: list[Skeleton | None] = []
     for number, der in enumerate(anchors, 1):
         what = f"anchor {number} of the request"
-        # What cannot be decoded vouches for nothing.
+        # Certificates that cannot be decoded cannot be anchors.
         with suppress(MalformedCertificate):
             try:
                 decoded.append(read_certificate(der, budget, what, on=Work.ANCHORS))
@@ -104,7 +104,7 @@ def problem_with_anchor(der: bytes) -> str | None:
         return "cannot be decoded as an X.509 certificate"
     if not (decoded.is_ca and decoded.may_sign_certificates):
         return (
-            f"{decoded.view.subject} is not a CA certificate and vouches for nothing;"
+            f"{decoded.view.subject} is not a CA certificate, so it cannot be an anchor;"
             f" to trust exactly this certificate, pin its SHA-256 {decoded.view.sha256}"
         )
     return None
@@ -114,9 +114,10 @@ def _anchor_set(
     anchors: Iterable[DecodedCertificate | None], builder: PolicyBuilder, *, are_public: bool
 ) -> AnchorSet:
     by_subject: dict[str, tuple[DecodedCertificate, ...]] = {}
-    for one in anchors:
-        if one is not None and one.is_ca and one.may_sign_certificates:
-            by_subject[one.view.subject] = (*by_subject.get(one.view.subject, ()), one)
+    for anchor in anchors:
+        if anchor is not None and anchor.is_ca and anchor.may_sign_certificates:
+            subject = anchor.view.subject
+            by_subject[subject] = (*by_subject.get(subject, ()), anchor)
     return AnchorSet(by_subject=by_subject, builder=builder, are_public=are_public)
 
 

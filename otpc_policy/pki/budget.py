@@ -1,4 +1,4 @@
-"""The work that judging one chain may cost: one budget for all its paths, instants and vouchers.
+"""The work that judging one chain may cost: one budget for all its paths, instants and anchor sets.
 
 Of all chains that one endpoint presents, and it may present many, the sum is bounded too.
 

@@ -199,7 +199,7 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
             extensions = outside.certificate.extensions
             # By type once: looking for each in turn, past all others, costs as much as reading
             # them.
-            by_kind = {type(one.value): one.value for one in extensions}
+            by_kind = {type(extension.value): extension.value for extension in extensions}
             names = _extension(by_kind, x509.SubjectAlternativeName)
             dns_names = tuple(names.get_values_for_type(x509.DNSName)) if names else ()
             ip_addresses = _addresses(names) if names else ()
@@ -226,10 +226,13 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
         is_ca=constraints is not None and constraints.ca,
         may_sign_certificates=key_usage is None or key_usage.key_cert_sign,
         may_sign_handshakes=key_usage is None or key_usage.digital_signature,
-        purposes=None if purposes is None else frozenset(one.dotted_string for one in purposes),
+        purposes=None
+        if purposes is None
+        else frozenset(purpose.dotted_string for purpose in purposes),
         name_constraints=name_constraints,
         has_unknown_critical=any(
-            one.critical and not isinstance(one.value, _UNDERSTOOD) for one in extensions
+            extension.critical and not isinstance(extension.value, _UNDERSTOOD)
+            for extension in extensions
         ),
         key_units=outside.key_units,
         cost=cost,
@@ -282,7 +285,7 @@ def _read_outside(der: bytes) -> _Outside:
         "serial_number": serial_number,
         "not_before": not_before,
         "not_after": not_after,
-        "common_names": tuple(str(one.value) for one in common_names),
+        "common_names": tuple(str(attribute.value) for attribute in common_names),
         "key_type": key_type,
         "key_bits": key_bits,
         "key_name": key_name,
@@ -310,9 +313,9 @@ def _extension(
 def _addresses(names: x509.SubjectAlternativeName) -> tuple[IpAddress, ...]:
     """A name is one address; cryptography also reads networks, which belong in name constraints."""
     return tuple(
-        one
-        for one in names.get_values_for_type(x509.IPAddress)
-        if isinstance(one, ipaddress.IPv4Address | ipaddress.IPv6Address)
+        value
+        for value in names.get_values_for_type(x509.IPAddress)
+        if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address)
     )
 
 
@@ -321,7 +324,7 @@ def _printable(text: str) -> str:
     return (
         text
         if text.isprintable()
-        else "".join(one if one.isprintable() else "\ufffd" for one in text)
+        else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     )
 
 

@@ -24,7 +24,7 @@ _TYPICAL_COMPARISONS = 150_000
 
 @dataclass(slots=True, eq=False)
 class ConstraintChecks:
-    """Answers about one chain. Every method may raise TooComplexError."""
+    """Answers about a single chain. Every method may raise TooComplexError."""
 
     budget: WorkBudget
     _permitted: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -39,26 +39,26 @@ class ConstraintChecks:
         names, because they are used as such.
         """
         return all(
-            self.permits(authority, one)
+            self.permits(authority, certificate)
             for position, authority in enumerate(path)
-            for number, one in enumerate(path[:position])
-            if number == 0 or not one.view.is_self_issued
+            for number, certificate in enumerate(path[:position])
+            if number == 0 or not certificate.view.is_self_issued
         )
 
-    def permits(self, authority: DecodedCertificate, one: DecodedCertificate) -> bool:
+    def permits(self, authority: DecodedCertificate, certificate: DecodedCertificate) -> bool:
         """Every name of the certificate is permitted by the authority."""
         if authority.name_constraints is None:
             return True
-        pair = (authority.view.sha256, one.view.sha256)
+        pair = (authority.view.sha256, certificate.view.sha256)
         if pair not in self._permitted:
             fence = self._fence_of(authority, authority.name_constraints)
-            self._permitted[pair] = self._look_up(fence, one)
+            self._permitted[pair] = self._look_up(fence, certificate)
         return self._permitted[pair]
 
-    def lie_within(self, domains: Sequence[str], one: DecodedCertificate) -> bool:
+    def lie_within(self, domains: Sequence[str], certificate: DecodedCertificate) -> bool:
         """Every DNS name of the certificate lies within one of the domains."""
         permitted = [x509.DNSName(domain) for domain in domains]
-        return self._look_up(Fence.of(x509.NameConstraints(permitted, None)), one)
+        return self._look_up(Fence.of(x509.NameConstraints(permitted, None)), certificate)
 
     def verifier_units(self, path: Sequence[DecodedCertificate]) -> int:
         """Return the units that the comparisons of cryptography's verifier cost on this path.
@@ -70,14 +70,23 @@ class ConstraintChecks:
         for position, authority in enumerate(path):
             if authority.name_constraints is not None:
                 fence = self._fence_of(authority, authority.name_constraints)
-                below = [one for one in path[: position + 1] if one.alternative_names]
-                nanoseconds += sum(self._verifier_nanoseconds(fence, one) for one in below)
+                below = [
+                    certificate
+                    for certificate in path[: position + 1]
+                    if certificate.alternative_names
+                ]
+                nanoseconds += sum(
+                    self._verifier_nanoseconds(fence, certificate) for certificate in below
+                )
         return nanoseconds // _NS_PER_UNIT
 
-    def _verifier_nanoseconds(self, fence: Fence, one: DecodedCertificate) -> int:
-        names, subtrees = len(one.alternative_names), fence.count
+    def _verifier_nanoseconds(self, fence: Fence, certificate: DecodedCertificate) -> int:
+        names, subtrees = len(certificate.alternative_names), fence.count
         taking_subtrees_apart = _NS_PER_SUBTREE_BYTE * fence.encoded_bytes * names
-        letters = _NS_PER_NAME_BYTE * len(one.view.der) + _NS_PER_LABEL * self._names_of(one).labels
+        letters = (
+            _NS_PER_NAME_BYTE * len(certificate.view.der)
+            + _NS_PER_LABEL * self._names_of(certificate).labels
+        )
         return _NS_PER_COMPARISON * names * subtrees + taking_subtrees_apart + letters * subtrees
 
     def _fence_of(self, authority: DecodedCertificate, constraints: x509.NameConstraints) -> Fence:
@@ -89,17 +98,17 @@ class ConstraintChecks:
             self._fences[key] = Fence.of(constraints)
         return self._fences[key]
 
-    def _names_of(self, one: DecodedCertificate) -> Names:
-        key = one.view.sha256
+    def _names_of(self, certificate: DecodedCertificate) -> Names:
+        key = certificate.view.sha256
         if key not in self._names:
-            too_many = f"it has {len(one.alternative_names):,} names below name constraints"
-            self.budget.spend(one.cost.whole // 2, Work.COMPARISONS, too_many)
-            self._names[key] = Names.of(one)
+            too_many = f"it has {len(certificate.alternative_names):,} names below name constraints"
+            self.budget.spend(certificate.cost.whole // 2, Work.COMPARISONS, too_many)
+            self._names[key] = Names.of(certificate)
         return self._names[key]
 
-    def _look_up(self, fence: Fence, one: DecodedCertificate) -> bool:
-        names = self._names_of(one)
-        too_many = _too_many(len(one.alternative_names), fence.count)
+    def _look_up(self, fence: Fence, certificate: DecodedCertificate) -> bool:
+        names = self._names_of(certificate)
+        too_many = _too_many(len(certificate.alternative_names), fence.count)
         units = fence.nanoseconds_for(names) // _NS_PER_UNIT + 1
         self.budget.spend(units, Work.COMPARISONS, too_many)
         return fence.permits(names)
@@ -107,10 +116,16 @@ class ConstraintChecks:
 
 def too_many_comparisons(path: Sequence[DecodedCertificate]) -> str:
     """Say for people how many names meet how many subtrees on the path, and how many may."""
-    constraints = [one.name_constraints for one in path if one.name_constraints is not None]
-    permitted = sum(len(one.permitted_subtrees or ()) for one in constraints)
-    excluded = sum(len(one.excluded_subtrees or ()) for one in constraints)
-    return _too_many(sum(len(one.alternative_names) for one in path), permitted + excluded)
+    constraints = [
+        certificate.name_constraints
+        for certificate in path
+        if certificate.name_constraints is not None
+    ]
+    permitted = sum(len(each.permitted_subtrees or ()) for each in constraints)
+    excluded = sum(len(each.excluded_subtrees or ()) for each in constraints)
+    return _too_many(
+        sum(len(certificate.alternative_names) for certificate in path), permitted + excluded
+    )
 
 
 def _too_many(names: int, subtrees: int) -> str:

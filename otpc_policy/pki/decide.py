@@ -1,4 +1,4 @@
-"""Who vouches for the leaf: Mozilla's roots, a pin, an anchor of the operator or of the request."""
+"""What the leaf is trusted by: Mozilla's roots, a pin, an anchor of the operator or the request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustDecision:
-    """What was decided about one leaf.
+    """The decision about a leaf.
 
-    path: positions in the served chain. failure: why nothing vouches for the leaf, or why that is
-    not decided. issuer: who issued the leaf, if that is proven; may be an anchor that was not
-    served. issuer_undecided: why that is not decided, where it is not.
+    path: positions in the served chain. failure: why the leaf does not chain to a trusted anchor,
+    or why that is not decided. issuer: who issued the leaf, if that is proven; may be an anchor
+    that was not served. issuer_undecided: why that is not decided, or "".
     """
 
     source: TrustSource
@@ -45,10 +45,10 @@ class TrustDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Voucher:
-    """A set of anchors and in whose name they stand.
+class _TrustBasis:
+    """A set of anchors, and the source of trust in them.
 
-    Only anchors that somebody chose for this host may vouch for a common name.
+    Only anchors chosen for this host allow a leaf without a subjectAltName.
     """
 
     source: TrustSource
@@ -69,17 +69,17 @@ def decide_trust(
     request_anchors: Sequence[bytes],
     at: datetime,
 ) -> TrustDecision:
-    """Say what vouches for the leaf at the instant, or whether only dates stand in the way.
+    """Decide what the leaf is trusted by at the instant, or whether only dates stand in the way.
 
-    Order: Mozilla's roots first, since what everybody trusts needs no note of ours and ends with no
-    entry. Then a pin: it is the narrowest statement, and it makes everything else the server sends
-    irrelevant. Then the operator's anchors, then the request's. Of several entries the one that
-    lasts longest counts. A path that was found stands, whatever else was too complex to be looked
-    at; without one the decision is UNDECIDED then, and never that nothing vouches for the leaf.
+    Order: Mozilla's roots first, since public trust needs no entry and ends with none. Then a pin:
+    it is the narrowest statement, and it makes everything else that the server sends irrelevant.
+    Then the operator's anchors, then the request's. Of several entries the longest-lasting counts.
+    A path that was found stands, even if other parts were too complex to be examined; without a
+    path the decision is then UNDECIDED, never that the leaf is untrusted.
     """
     entries = () if server_name is None else trust.entries_for(server_name, at)
     lasting = sorted(entries, key=lambda entry: entry.ends_at or _NEVER, reverse=True)
-    mozilla = _Voucher(
+    mozilla = _TrustBasis(
         source=TrustSource.MOZILLA_ROOT,
         anchors=web_anchor_set(tuple(trust.mozilla_roots)),
         limits=trust.root_limits,
@@ -90,25 +90,25 @@ def decide_trust(
     for entry in lasting:
         if _is_pinned(served, entry):
             return _pinned(served, entry)
-    vouchers = (mozilla, *_chosen_vouchers(lasting, request_anchors, served))
+    bases = (mozilla, *_chosen_bases(lasting, request_anchors, served))
     if prover is None:
-        return _unread_leaf(served, vouchers)
-    for voucher in vouchers[1:]:
-        if found := _find(prover, voucher, at):
-            return _decision(served, voucher, found, is_valid=True)
-    if undecided := _why_undecided(served, prover, vouchers):
+        return _unread_leaf(served, bases)
+    for basis in bases[1:]:
+        if found := _find(prover, basis, at):
+            return _decision(served, basis, found, is_valid=True)
+    if undecided := _why_undecided(served, prover, bases):
         return _undecided(served, undecided)
     try:
-        decision = _if_valid(served, prover, vouchers, at)
+        decision = _if_valid(served, prover, bases, at)
         if decision is None and prover.too_complex:
             return _undecided(served, prover.too_complex[0])
-        return decision or _untrusted(served, prover.constraints, vouchers)
+        return decision or _untrusted(served, prover.constraints, bases)
     except TooComplexError as error:
         return _undecided(served, str(error))
 
 
 def _prover(served: ServedChain) -> PathProver | None:
-    """Return who proves paths of the leaf, None if the leaf was not read."""
+    """Return a prover of paths from the leaf, or None if the leaf was not read."""
     if served.leaf is None:
         return None
     return PathProver(
@@ -127,37 +127,37 @@ def _is_pinned(served: ServedChain, entry: TrustEntry) -> bool:
     return view.sha256 in entry.certificate_pins or view.spki_sha256 in entry.spki_pins
 
 
-def _why_undecided(served: ServedChain, prover: PathProver, vouchers: Sequence[_Voucher]) -> str:
+def _why_undecided(served: ServedChain, prover: PathProver, bases: Sequence[_TrustBasis]) -> str:
     """Say why there may be a path that was not found, or ""."""
     if prover.too_complex:
         return prover.too_complex[0]
-    unread = [*served.unread.values(), *(one.anchors.unread for one in vouchers)]
+    unread = [*served.unread.values(), *(basis.anchors.unread for basis in bases)]
     reason = next(filter(None, unread), "")
-    if reason and not may_lead_to_anchor(served, [one.anchors for one in vouchers]):
+    if reason and not may_lead_to_anchor(served, [basis.anchors for basis in bases]):
         return ""
     return reason
 
 
-def _find(prover: PathProver, voucher: _Voucher, at: datetime) -> ProvenPath | None:
+def _find(prover: PathProver, basis: _TrustBasis, at: datetime) -> ProvenPath | None:
     if prover.leaf.has_subject_alt_name:
-        return prover.find(voucher.anchors, limits=voucher.limits, at=at)
-    return prover.find_direct_issue(voucher.anchors, at) if voucher.allows_common_name else None
+        return prover.find(basis.anchors, limits=basis.limits, at=at)
+    return prover.find_direct_issue(basis.anchors, at) if basis.allows_common_name else None
 
 
-def _chosen_vouchers(
+def _chosen_bases(
     entries: Sequence[TrustEntry], request_anchors: Sequence[bytes], served: ServedChain
-) -> Iterator[_Voucher]:
+) -> Iterator[_TrustBasis]:
     for entry in entries:
         if entry.anchors:
             anchors = partner_anchor_set(entry.anchors)
-            yield _Voucher(source=TrustSource.ANCHOR, anchors=anchors, entry=entry)
+            yield _TrustBasis(source=TrustSource.ANCHOR, anchors=anchors, entry=entry)
     if request_anchors:
         anchors = request_anchor_set(request_anchors, served.budget)
-        yield _Voucher(source=TrustSource.REQUEST_ANCHOR, anchors=anchors)
+        yield _TrustBasis(source=TrustSource.REQUEST_ANCHOR, anchors=anchors)
 
 
 def _if_valid(
-    served: ServedChain, prover: PathProver, vouchers: Sequence[_Voucher], at: datetime
+    served: ServedChain, prover: PathProver, bases: Sequence[_TrustBasis], at: datetime
 ) -> TrustDecision | None:
     """Look for a path at instants when the served path was valid.
 
@@ -166,41 +166,43 @@ def _if_valid(
     yet valid, and an expired anchor never passes for an expired leaf.
     """
     for instant in _instants(served):
-        for voucher in vouchers:
-            found = _find(prover, voucher, instant)
+        for basis in bases:
+            found = _find(prover, basis, instant)
             if found is None or not found.anchor.is_valid_at(at):
                 continue
-            decision = _decision(served, voucher, found, is_valid=False)
-            if not all(one.is_valid_at(at) for one in served.along(decision.path)):
+            decision = _decision(served, basis, found, is_valid=False)
+            if not all(certificate.is_valid_at(at) for certificate in served.along(decision.path)):
                 return decision
     return None
 
 
 def _instants(served: ServedChain) -> tuple[datetime, ...]:
-    """A time at which everything was valid, if there is one, is the latest notBefore of the path.
+    """If everything was ever valid at once, it was at the latest notBefore of the path.
 
     Few are tried: each costs a search. Raises TooComplexError.
     """
     path = served.along(served.path())
     leaf = path[0]
-    starts = [one.view.not_before for one in path if not one.view.is_self_issued]
+    starts = [
+        certificate.view.not_before for certificate in path if not certificate.view.is_self_issued
+    ]
     latest = max(starts, default=leaf.view.not_before)
     return tuple(dict.fromkeys((latest, leaf.view.not_before, leaf.view.not_after)))
 
 
 def _decision(
-    served: ServedChain, voucher: _Voucher, found: ProvenPath, *, is_valid: bool
+    served: ServedChain, basis: _TrustBasis, found: ProvenPath, *, is_valid: bool
 ) -> TrustDecision:
     positions: dict[str, int] = {}
-    for index, one in enumerate(served.certificates):
-        if one is not None:
-            positions.setdefault(one.view.sha256, index)
-    path = [positions[one.view.sha256] for one in found.certificates]
+    for index, certificate in enumerate(served.certificates):
+        if certificate is not None:
+            positions.setdefault(certificate.view.sha256, index)
+    path = [positions[certificate.view.sha256] for certificate in found.certificates]
     if found.anchor.view.sha256 in positions:
         path.append(positions[found.anchor.view.sha256])
-    entry = voucher.entry
+    entry = basis.entry
     return TrustDecision(
-        source=voucher.source if is_valid else TrustSource.NOTHING,
+        source=basis.source if is_valid else TrustSource.NOTHING,
         trusted_if_valid=True,
         path=tuple(path),
         label=(entry.note if entry else "") or found.anchor.view.subject,
@@ -236,9 +238,9 @@ def _undecided(served: ServedChain, reason: str) -> TrustDecision:
     )
 
 
-def _unread_leaf(served: ServedChain, vouchers: Sequence[_Voucher]) -> TrustDecision:
+def _unread_leaf(served: ServedChain, bases: Sequence[_TrustBasis]) -> TrustDecision:
     """Decide about a leaf that is malformed, or of which signatures alone are known."""
-    if 0 in served.unread and may_lead_to_anchor(served, [one.anchors for one in vouchers]):
+    if 0 in served.unread and may_lead_to_anchor(served, [basis.anchors for basis in bases]):
         return _undecided(served, served.unread[0])
     known = served.signed(0)
     failure = "the leaf cannot be decoded" if known is None else NOTHING_SIGNED
@@ -263,17 +265,17 @@ def _served_issuer(served: ServedChain) -> tuple[DecodedCertificate | None, str]
 
 
 def _untrusted(
-    served: ServedChain, constraints: ConstraintChecks, vouchers: Sequence[_Voucher]
+    served: ServedChain, constraints: ConstraintChecks, bases: Sequence[_TrustBasis]
 ) -> TrustDecision:
     """Raises TooComplexError."""
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    knowing = {one.source for one in vouchers if last.view.issuer in one.anchors.by_subject}
+    knowing = {basis.source for basis in bases if last.view.issuer in basis.anchors.by_subject}
     is_known = bool(knowing)
     # Where a certificate was not read the path may go on, but not to an anchor.
     is_cut = not is_known and bool(served.unread)
-    mozilla = vouchers[0]
+    mozilla = bases[0]
     roots = mozilla.anchors.by_subject
     refused = refusal_by_limit(first, last, roots, mozilla.limits, constraints)
     issuer, issuer_undecided = _served_issuer(served)

@@ -80,7 +80,8 @@ def judge_chain(
     staple = _judge_staple(stapled_ocsp_response, served, decision, at)
     return ChainJudgement(
         certificates=tuple(
-            one.view if one else None for one in map(served.signed, range(len(served.certificates)))
+            known.view if known else None
+            for known in map(served.signed, range(len(served.certificates)))
         ),
         leaf_unread=served.unread.get(0, ""),
         malformed=served.malformed,

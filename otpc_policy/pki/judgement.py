@@ -22,7 +22,7 @@ class NameMatch(Enum):
 
 
 class TrustSource(Enum):
-    """What vouches for the leaf."""
+    """What the leaf is trusted by."""
 
     MOZILLA_ROOT = "MOZILLA_ROOT"
     ANCHOR = "ANCHOR"
@@ -91,13 +91,13 @@ class ChainJudgement:
         much to be read whole, without what its extensions say, or None.
     leaf_unread: why the leaf is such a one, for people; "" if it is not.
     path: indexes into certificates of the path that leads from the leaf towards the trust source,
-        leaf first. Where nothing vouches for the leaf it is the longest path that signatures and
-        names prove, and where that is UNDECIDED the leaf alone. It holds served certificates only,
-        never the anchor itself unless the server sent it.
+        leaf first. If the leaf is not trusted, the longest path that signatures and names prove; if
+        that is UNDECIDED, the leaf alone. It holds served certificates only, never the anchor
+        itself unless the server sent it.
     trusted_if_valid: a path to a trust source exists when validity dates are left out of account,
         so that an expired chain under a good root is EXPIRED and not also UNTRUSTED.
     trust_label: for people: the anchor's subject or the entry's note.
-    trust_failure: for people: why nothing vouches for the leaf, or why that is UNDECIDED.
+    trust_failure: for people: why the leaf is not trusted, or why that is UNDECIDED.
     trust_ends_at: end of the anchor or pin entry.
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,

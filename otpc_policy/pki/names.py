@@ -33,7 +33,9 @@ def match_name(leaf: DecodedCertificate, server_name: str) -> NameMatch:
         )
         return NameMatch.SUBJECT_ALT_NAME if matches else NameMatch.MISMATCH
     last_common_name = leaf.view.common_names[-1:]
-    if not is_ip_literal(name) and any(matches_dns_pattern(one, name) for one in last_common_name):
+    if not is_ip_literal(name) and any(
+        matches_dns_pattern(pattern, name) for pattern in last_common_name
+    ):
         return NameMatch.COMMON_NAME
     return NameMatch.MISMATCH
 
@@ -41,8 +43,8 @@ def match_name(leaf: DecodedCertificate, server_name: str) -> NameMatch:
 def _matches_dns_name(leaf: DecodedCertificate, name: str) -> bool:
     # A leaf may have thousands of names, most of them of others: those cost a look at a set each.
     candidates = _patterns_that_cover(name)
-    found = (one for one in leaf.dns_names if one.lower() in candidates)
-    return any(matches_dns_pattern(one, name) for one in found)
+    found = (pattern for pattern in leaf.dns_names if pattern.lower() in candidates)
+    return any(matches_dns_pattern(pattern, name) for pattern in found)
 
 
 def matches_dns_pattern(pattern: str, name: str) -> bool:
@@ -79,5 +81,5 @@ def _covers(pattern: str, name: str) -> bool:
 
 def _matches_address(leaf: DecodedCertificate, literal: str) -> bool:
     address = ipaddress.ip_address(literal)
-    found = (one for one in leaf.ip_addresses if one == address)
-    return any(IPAddress_ID(address).verify(IPAddressPattern(one)) for one in found)
+    found = (known for known in leaf.ip_addresses if known == address)
+    return any(IPAddress_ID(address).verify(IPAddressPattern(known)) for known in found)

@@ -46,8 +46,8 @@ _UNITS_PER_ANSWER = 60
 _UNITS_PER_SQUARE_OF_A_KILOBYTE = 70
 _Hash = hashes.SHA1 | hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
 _HASHES: dict[str, type[_Hash]] = {
-    one.name: one
-    for one in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
+    algorithm.name: algorithm
+    for algorithm in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 }
 _SIGNING_HASHES = frozenset({"sha224", "sha256", "sha384", "sha512"})
 
@@ -78,7 +78,7 @@ def judge_staple(
     if response is None:
         return Staple(StapleStatus.ABSENT, "no OCSP response was stapled")
     if leaf is None or issuer is None:
-        detail = "the issuer of the leaf is not known, so nobody can vouch for the response"
+        detail = "the issuer of the leaf is not known, so the response cannot be verified"
         return Staple(StapleStatus.UNVERIFIED, detail)
     try:
         units = len(response) // _BYTES_PER_UNIT
@@ -103,7 +103,9 @@ def _judge(
     answers = _answers_about(response, leaf, issuer, checks)
     if not answers:
         return Staple(StapleStatus.UNVERIFIED, "the response is about another certificate")
-    revoked = (one for one in answers if one.certificate_status is ocsp.OCSPCertStatus.REVOKED)
+    revoked = (
+        answer for answer in answers if answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
+    )
     answer = next(revoked, answers[0])
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
     instant = answer.this_update_utc if is_revoked else at

@@ -112,7 +112,7 @@ class PathProver:
         return None
 
     def _issued_leaf(self, anchor: DecodedCertificate) -> bool:
-        """The anchor's key and its constraints vouch for the leaf."""
+        """The anchor's key signed the leaf and its constraints permit it."""
         path = (self.leaf, anchor)
         try:
             is_signed = self.checks.has_issued_by_strong_hash(anchor, self.leaf)
@@ -131,7 +131,7 @@ class PathProver:
     ) -> bool:
         """The path holds, at this instant as at any other at which all of it is valid."""
         path = (*candidate.certificates, candidate.anchor)
-        key = (anchors.are_public, tuple(one.view.sha256 for one in path))
+        key = (anchors.are_public, tuple(certificate.view.sha256 for certificate in path))
         if key in self._is_proven:
             return self._is_proven[key]
         limit = limits.get(candidate.anchor.view.sha256)
@@ -153,7 +153,7 @@ class PathProver:
     ) -> bool:
         """cryptography accepts this path, whole. path: leaf first, the anchor last."""
         self._budget.spend(self._verifier_units(path), Work.VERIFIER, too_many_comparisons(path))
-        leaf, *intermediates, anchor = [one.certificate for one in path]
+        leaf, *intermediates, anchor = [decoded.certificate for decoded in path]
         try:
             verifier = anchors.verifier(path[-1], name, at)
             return verifier.verify(leaf, intermediates) == [leaf, *intermediates, anchor]
@@ -165,7 +165,7 @@ class PathProver:
 
         To read without making objects takes a third of the time.
         """
-        reading = sum(one.cost.whole for one in path) // 3
+        reading = sum(certificate.cost.whole for certificate in path) // 3
         signers = zip(path[1:], path, strict=False)
         signing = sum(self.checks.units_of(parent, child) for parent, child in signers)
         return _VERIFIER_UNITS + reading + signing + self.constraints.verifier_units(path)
@@ -182,7 +182,7 @@ class PathProver:
             return name
         units = len(leaf.dns_names) + len(leaf.view.der) // _TRIED_BYTES_PER_UNIT
         self._budget.spend(units, Work.SEARCH, "too many of its names are no host names")
-        names = (name for one in leaf.dns_names if (name := _host_name(one)) is not None)
+        names = (name for text in leaf.dns_names if (name := _host_name(text)) is not None)
         address = x509.IPAddress(leaf.ip_addresses[0]) if leaf.ip_addresses else None
         return next(names, address)
 

@@ -33,7 +33,7 @@ class RootLimit:
     sources: tuple[str, ...] = ()
 
     def refusal(self, leaf: DecodedCertificate, checks: ConstraintChecks) -> str:
-        """Say why the root does not vouch for a leaf to which a path leads, or "" if it does.
+        """Say why the root may not be the anchor of a leaf with a path to it, or "" if it may.
 
         Raises TooComplexError. Source: https://wiki.mozilla.org/CA/Additional_Trust_Changes: what
         counts is the leaf's notBefore, not the clock.
@@ -52,7 +52,7 @@ class RootLimit:
 
 def limits_by_root(limits: Sequence[RootLimit]) -> Mapping[str, RootLimit]:
     """Return limits by the SHA-256 of the root."""
-    return MappingProxyType({one.sha256: one for one in limits})
+    return MappingProxyType({limit.sha256: limit for limit in limits})
 
 
 @cache
@@ -70,7 +70,7 @@ def mozilla_limits() -> Mapping[str, RootLimit]:
 
     The file says of what day they are; limits set later are not known.
     """
-    return limits_by_root([_limit(one) for one in root_limits_document()["roots"]])
+    return limits_by_root([_limit(root) for root in root_limits_document()["roots"]])
 
 
 @cache

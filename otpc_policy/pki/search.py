@@ -44,7 +44,7 @@ class Candidate:
 
     def is_valid_at(self, at: datetime) -> bool:
         """The instant lies in the validity of every certificate, the anchor's included."""
-        return all(one.is_valid_at(at) for one in (*self.certificates, self.anchor))
+        return all(certificate.is_valid_at(at) for certificate in (*self.certificates, self.anchor))
 
 
 def candidate_paths(
@@ -59,8 +59,8 @@ def candidate_paths(
     Where there is a choice, an anchor comes before a certificate, one that is valid at the instant
     before others, then as served. Raises TooComplexError in between: there may be more paths.
     """
-    authorities = [one for one in intermediates if one.is_ca]
-    ordered = sorted(authorities, key=lambda one: not one.is_valid_at(at))
+    authorities = [certificate for certificate in intermediates if certificate.is_ca]
+    ordered = sorted(authorities, key=lambda certificate: not certificate.is_valid_at(at))
     yield from _extensions((leaf,), ordered, anchors, checks)
 
 
@@ -78,16 +78,16 @@ def _extensions(
             yield Candidate(path, anchor)
     if len(path) > MAX_INTERMEDIATES:
         return
-    for one in intermediates:
-        if _same_name(one, path) < _MAX_SAME_NAME and _leads_on(one, path, checks):
-            yield from _extensions((*path, one), intermediates, anchors, checks)
+    for certificate in intermediates:
+        if _same_name(certificate, path) < _MAX_SAME_NAME and _leads_on(certificate, path, checks):
+            yield from _extensions((*path, certificate), intermediates, anchors, checks)
 
 
-def _same_name(one: DecodedCertificate, path: Path) -> int:
-    return sum(other.view.subject == one.view.subject for other in path)
+def _same_name(certificate: DecodedCertificate, path: Path) -> int:
+    return sum(other.view.subject == certificate.view.subject for other in path)
 
 
-def _leads_on(one: DecodedCertificate, path: Path, checks: SignatureChecks) -> bool:
+def _leads_on(certificate: DecodedCertificate, path: Path, checks: SignatureChecks) -> bool:
     """The certificate issued the last one of the path, and no other there is its issuer or issued.
 
     No name and key comes twice: it would lead nowhere that it does not lead without the loop. A key
@@ -95,13 +95,13 @@ def _leads_on(one: DecodedCertificate, path: Path, checks: SignatureChecks) -> b
     tell.
     """
     last = path[-1]
-    if one.view.subject != last.view.issuer:
+    if certificate.view.subject != last.view.issuer:
         return False
-    of_same_name = [other for other in path if other.view.subject == one.view.subject]
+    of_same_name = [other for other in path if other.view.subject == certificate.view.subject]
     return (
-        all(other.view.spki_sha256 != one.view.spki_sha256 for other in of_same_name)
-        and checks.has_issued(one, last)
-        and not any(checks.has_issued(one, lower) for lower in path[:-1])
+        all(other.view.spki_sha256 != certificate.view.spki_sha256 for other in of_same_name)
+        and checks.has_issued(certificate, last)
+        and not any(checks.has_issued(certificate, lower) for lower in path[:-1])
         and not any(checks.has_issued(other, last) for other in of_same_name)
     )
 
@@ -120,13 +120,13 @@ def may_lead_to_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
 
 
 def _reaches_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
-    if None in served.skeletons.values() or any(None in one.skeletons for one in sets):
+    if None in served.skeletons.values() or any(None in anchors.skeletons for anchors in sets):
         return True
     has_issued = served.checks.has_issued
     authorities = [
-        (position, one)
+        (position, certificate)
         for position in range(1, len(served.certificates))
-        if (one := served.signed(position)) is not None
+        if (certificate := served.signed(position)) is not None
     ]
     leaf = served.signed(0)
     # Each certificate that is reached, and whether on the way there one was not read.
@@ -136,7 +136,11 @@ def _reaches_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
         lower, is_unread = reached.pop()
         for anchors in sets:
             known = anchors.by_subject.get(lower.view.issuer, ()) if is_unread else ()
-            if any(has_issued(one, lower) for one in (*known, *anchors.skeletons) if one):
+            if any(
+                has_issued(certificate, lower)
+                for certificate in (*known, *anchors.skeletons)
+                if certificate
+            ):
                 return True
         for position, upper in authorities:
             step = (position, is_unread or position in served.unread)

@@ -54,8 +54,12 @@ class ServedChain:
 
         Only certificates with whose keys a signature can be verified at a bearable cost.
         """
-        served = [one for one in self.certificates[1:] if one is not None]
-        unique = {one.view.sha256: one for one in served if not is_too_costly(one)}
+        served = [certificate for certificate in self.certificates[1:] if certificate is not None]
+        unique = {
+            certificate.view.sha256: certificate
+            for certificate in served
+            if not is_too_costly(certificate)
+        }
         return list(unique.values())
 
     def path(self) -> tuple[int, ...]:
@@ -84,7 +88,11 @@ class ServedChain:
 
     def along(self, path: Sequence[int]) -> tuple[DecodedCertificate, ...]:
         """Return the certificates at these positions, which a path holds only if they were read."""
-        return tuple(one for one in (self.certificates[index] for index in path) if one is not None)
+        return tuple(
+            certificate
+            for certificate in (self.certificates[index] for index in path)
+            if certificate is not None
+        )
 
     def is_misordered(self) -> bool:
         """It is not proven that each certificate certifies the one before it.
@@ -93,9 +101,13 @@ class ServedChain:
         of their own. Source: RFC 5246 7.4.2.
         """
         malformed = {entry.index for entry in self.malformed}
-        positions = [one for one in range(len(self.certificates)) if one not in malformed]
-        known = [one for one in map(self.signed, positions) if one is not None]
-        unique = {one.view.sha256 for one in known}
+        positions = [
+            position for position in range(len(self.certificates)) if position not in malformed
+        ]
+        known = [
+            certificate for certificate in map(self.signed, positions) if certificate is not None
+        ]
+        unique = {certificate.view.sha256 for certificate in known}
         if self.left_out > 0 or not len(positions) == len(known) == len(unique):
             return True
         has_issued = self.checks.has_issued

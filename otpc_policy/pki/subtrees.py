@@ -49,18 +49,20 @@ class Names:
     others: frozenset[type[x509.GeneralName]]
 
     @classmethod
-    def of(cls, one: DecodedCertificate) -> "Names":
+    def of(cls, certificate: DecodedCertificate) -> "Names":
         kinds: dict[type[x509.GeneralName], list[Any]] = defaultdict(list)
-        for name in one.alternative_names:
+        for name in certificate.alternative_names:
             kinds[type(name)].append(name.value)
-        if one.subject.rdns:
-            kinds[x509.DirectoryName].append(one.subject)
-        if not one.has_subject_alt_name:
+        if certificate.subject.rdns:
+            kinds[x509.DirectoryName].append(certificate.subject)
+        if not certificate.has_subject_alt_name:
             # What a mail address says is not understood, so that there is one is all that counts.
-            mail = one.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
+            mail = certificate.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
             kinds[x509.RFC822Name] = [name.value for name in mail if _is_ascii(name.value)]
-            if not one.is_ca:
-                kinds[x509.DNSName] = [name for name in one.view.common_names if name.isascii()]
+            if not certificate.is_ca:
+                kinds[x509.DNSName] = [
+                    name for name in certificate.view.common_names if name.isascii()
+                ]
         dns = kinds[x509.DNSName]
         domains = tuple(_domain(name.removeprefix("*.")) for name in dns)
         return cls(
@@ -134,12 +136,12 @@ class _Subtrees:
         if not domain:
             return bool(self.domains)
         if self._reversed_domains is None:
-            self._reversed_domains = sorted(one[::-1] for one in self.domains)
+            self._reversed_domains = sorted(known[::-1] for known in self.domains)
         # What ends in ".domain" begins with its reverse, and so stands together in the sorted list.
         start = domain[::-1] + "."
         at = bisect_left(self._reversed_domains, start)
         following = self._reversed_domains[at : at + 1]
-        return domain in self.domains or any(one.startswith(start) for one in following)
+        return domain in self.domains or any(other.startswith(start) for other in following)
 
     def hold_address(self, address: object) -> bool:
         """The address lies in one of our networks. What is no address lies nowhere."""
@@ -258,7 +260,8 @@ def _domain(text: str) -> str:
 def _rdns(name: x509.Name) -> tuple[_Rdn, ...]:
     """Names are compared without regard to case and to runs of spaces. Source: RFC 5280 7.1."""
     return tuple(
-        frozenset((one.oid.dotted_string, _folded(one.value)) for one in rdn) for rdn in name.rdns
+        frozenset((attribute.oid.dotted_string, _folded(attribute.value)) for attribute in rdn)
+        for rdn in name.rdns
     )
 
 

@@ -1,7 +1,7 @@
 """Whom we trust, and for which hosts: Mozilla's roots, the operator's anchors and pins.
 
-A pin is equality of the leaf's DER or SPKI. It never enters a store, so it can vouch for nothing
-else.
+A pin is equality of the leaf's DER or SPKI. It never enters a store, so it gives trust to
+nothing else.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Why nothing vouches for a leaf, in our own words: those of the library are for programmers."""
+"""Why a leaf does not chain to a trusted anchor, in words for operators, not programmers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ def failure_of(
     is_public: bool,
     is_alone: bool,
 ) -> str:
-    """Say why nothing vouches for the leaf.
+    """Say why the leaf does not chain to a trusted anchor.
 
     last: the end of the served path, which is_alone if that is the leaf. is_known: an anchor has
     the name of its issuer; is_public: one of Mozilla's roots has.
@@ -72,8 +72,8 @@ def refusal_by_limit(
     Raises TooComplexError.
     """
     same_subject = by_subject.get(last.view.subject, ())
-    reached = [one for one in same_subject if one.view.sha256 == last.view.sha256]
+    reached = [root for root in same_subject if root.view.sha256 == last.view.sha256]
     reached += by_subject.get(last.view.issuer, ())
-    reached_limits = [limits[one.view.sha256] for one in reached if one.view.sha256 in limits]
+    reached_limits = [limits[root.view.sha256] for root in reached if root.view.sha256 in limits]
     refusals = (limit.refusal(leaf, constraints) for limit in reached_limits)
-    return next((one for one in refusals if one), "")
+    return next((refusal for refusal in refusals if refusal), "")

@@ -1,4 +1,4 @@
-"""The service from settings: names agree, problems come all at once."""
+"""The service from settings: names agree, and all problems are reported at once."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -23,20 +23,31 @@ def test_the_scan_settings_are_the_scan_limits() -> None:
 
 def test_lifetimes_are_those_of_the_settings() -> None:
     chosen = lifetimes(Settings(lifetimes={"allow_s": 7, "deny_s": 8, "unknown_s": 9}).lifetimes)
-    assert (chosen.allow, chosen.deny, chosen.unknown) == (timedelta(seconds=7), timedelta(seconds=8), timedelta(seconds=9))
+    assert (chosen.allow, chosen.deny, chosen.unknown) == (
+        timedelta(seconds=7),
+        timedelta(seconds=8),
+        timedelta(seconds=9),
+    )
 
 
 async def test_a_service_is_built_from_embedded_defaults_without_starting_anything() -> None:
     application = build_application(Settings())
     assert application.reloader.current.policies.get("").name == "otpc-2024-12"
-    assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(application.reloader.current.policies.policies)
+    assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(
+        application.reloader.current.policies.policies
+    )
     assert application.engines.workers_alive == 0
     assert application.registry.get_sample_value("otpc_policy_config_last_reload_successful") == 1
     assert application.registry.get_sample_value("process_resident_memory_bytes")
 
 
 async def test_the_default_policy_is_that_of_the_settings() -> None:
-    assert build_application(Settings(default_policy="otpc-2024-12-strict")).reloader.current.policies.get("").name == "otpc-2024-12-strict"
+    assert (
+        build_application(Settings(default_policy="otpc-2024-12-strict"))
+        .reloader.current.policies.get("")
+        .name
+        == "otpc-2024-12-strict"
+    )
 
 
 async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
@@ -53,7 +64,7 @@ async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
         names = ("a.test", "b.test", "c.test")
         await application.engines.start()
         found = [await application.engines.resolve(name) for name in names]
-        assert [[one.text for one in each.addresses] for each in found] == [
+        assert [[address.text for address in resolution.addresses] for resolution in found] == [
             ["127.0.0.1"],
             [],
             ["127.0.0.3"],
@@ -68,23 +79,38 @@ async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
 async def test_problems_of_policies_and_trust_are_reported_together(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("nonsense = 1\n", encoding="utf-8")
-    settings = Settings(policy_files=[tmp_path / "missing.toml", broken], trust=[{"hosts": "a.test", "anchor_file": str(tmp_path / "missing.pem")}])
+    settings = Settings(
+        policy_files=[tmp_path / "missing.toml", broken],
+        trust=[{"hosts": "a.test", "anchor_file": str(tmp_path / "missing.pem")}],
+    )
     with pytest.raises(ConfigurationError) as raised:
         build_application(settings)
     problems = raised.value.problems
-    assert any(problem.startswith(f"{tmp_path / 'missing.toml'}: No such file") for problem in problems)
+    assert any(
+        problem.startswith(f"{tmp_path / 'missing.toml'}: No such file") for problem in problems
+    )
     assert any(problem.startswith(str(broken)) for problem in problems)
     assert any(problem.startswith("trust.0.anchor_file: ") for problem in problems)
 
 
 async def test_a_report_only_policy_is_never_the_default(tmp_path: Path) -> None:
     trial = tmp_path / "trial.toml"
-    trial.write_text('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', encoding="utf-8")
+    trial.write_text(
+        'name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n', encoding="utf-8"
+    )
     with pytest.raises(ConfigurationError, match="'trial' is report-only"):
         build_application(Settings(policy_files=[trial], default_policy="trial"))
-    assert not build_application(Settings(policy_files=[trial])).reloader.current.policies.get("trial").enforcing
+    assert (
+        not build_application(Settings(policy_files=[trial]))
+        .reloader.current.policies.get("trial")
+        .enforcing
+    )
 
 
-async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_told() -> None:
-    with pytest.raises(ConfigurationError, match="no policy is named 'otpc'; expected one of mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"):
+async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_listed() -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match="no policy is named 'otpc'; expected one of mozilla-intermediate, otpc-2024-12, "
+        "otpc-2024-12-strict",
+    ):
         build_application(Settings(default_policy="otpc"))

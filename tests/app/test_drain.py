@@ -1,10 +1,11 @@
-"""Serving and draining with engines under the test's control: who is told, who is refused, who is waited for."""
+"""Serving and draining: who is notified, who is refused, who is waited for."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from typing import TypeAlias
 
 import grpc
 import pytest
@@ -20,9 +21,13 @@ from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus, Suppor
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
 
+HealthWatch: TypeAlias = (
+    "grpc.aio.UnaryStreamCall[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]"
+)
+
 
 class GatedEngines:
-    """Measures "nothing answered" as soon as the gate is open; a host is an address."""
+    """Reports "nothing answered" once the gate is open; hosts are IP literals."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -53,7 +58,9 @@ class GatedEngines:
     async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
         return self.known(host)
 
-    async def measure(self, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> AddressFacts:
+    async def measure(
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+    ) -> AddressFacts:
         self.measuring.set()
         await self.gate.wait()
         return AddressFacts(
@@ -77,11 +84,22 @@ class Running:
     def __init__(self, drain_grace_s: float = 30.0) -> None:
         self.engines = GatedEngines()
         self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()
-        settings = Settings(listen="127.0.0.1:0", ops_listen="127.0.0.1:0", allow_networks=["127.0.0.0/8"], drain_grace_s=drain_grace_s)
+        self.force_stop = asyncio.Event()
+        settings = Settings(
+            listen="127.0.0.1:0",
+            ops_listen="127.0.0.1:0",
+            allow_networks=["127.0.0.0/8"],
+            drain_grace_s=drain_grace_s,
+        )
         self.service = Service(build_application(settings, engines=self.engines))
-        self._addresses: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
-        self.run = asyncio.create_task(self.service.run(lambda *both: self._addresses.set_result(both), self.stop, self.hurry))
+        self._addresses: asyncio.Future[tuple[str, str]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.run = asyncio.create_task(
+            self.service.run(
+                lambda *both: self._addresses.set_result(both), self.stop, self.force_stop
+            )
+        )
 
     async def addresses(self) -> tuple[str, str]:
         self.run.add_done_callback(self._gave_up)
@@ -89,16 +107,22 @@ class Running:
 
     def _gave_up(self, run: "asyncio.Task[None]") -> None:
         if not self._addresses.done():
-            self._addresses.set_exception(run.exception() or AssertionError("ended before it served"))
+            self._addresses.set_exception(
+                run.exception() or AssertionError("ended before it served")
+            )
 
     async def check(self, channel: grpc.aio.Channel) -> pb.CheckEndpointResponse:
         request = pb.CheckEndpointRequest(host="127.0.0.1", port=4433)
-        response: pb.CheckEndpointResponse = await _checks(channel).CheckEndpoint(request, timeout=30)
+        response: pb.CheckEndpointResponse = await _checks(channel).CheckEndpoint(
+            request, timeout=30
+        )
         return response
 
 
 @asynccontextmanager
-async def _running(drain_grace_s: float = 30.0) -> AsyncIterator[tuple[Running, grpc.aio.Channel, str]]:
+async def _running(
+    drain_grace_s: float = 30.0,
+) -> AsyncIterator[tuple[Running, grpc.aio.Channel, str]]:
     running = Running(drain_grace_s)
     address, ops_address = await running.addresses()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -106,7 +130,7 @@ async def _running(drain_grace_s: float = 30.0) -> AsyncIterator[tuple[Running, 
             yield running, channel, ops_address
         finally:
             running.stop.set()
-            running.hurry.set()
+            running.force_stop.set()
             await running.run
             assert running.engines.reaped
 
@@ -139,30 +163,38 @@ async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
         await asyncio.wait_for(running.run, 5)
 
 
-async def _not_serving(watch: "grpc.aio.UnaryStreamCall[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]") -> None:
+async def _not_serving(watch: HealthWatch) -> None:
     async for answer in watch:
         if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
             return
-    pytest.fail("the watch ended without a word")
+    pytest.fail("the watch ended without NOT_SERVING")
 
 
-async def test_watchers_are_told_and_do_not_hold_the_drain_up() -> None:
+async def test_health_watchers_are_notified_and_do_not_hold_up_the_drain() -> None:
     async with _running() as (running, channel, _ops_address):
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="otpc_policy.v1.PolicyCheckService"))
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service="otpc_policy.v1.PolicyCheckService")
+        )
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         running.stop.set()
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         await asyncio.wait_for(running.run, 5)
 
 
-@pytest.mark.parametrize("in_haste", [True, False])
-async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_second_signal(in_haste: bool) -> None:
-    async with _running(drain_grace_s=30.0 if in_haste else 0.05) as (running, channel, _ops_address):
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_second_signal(
+    by_signal: bool,
+) -> None:
+    async with _running(drain_grace_s=30.0 if by_signal else 0.05) as (
+        running,
+        channel,
+        _ops_address,
+    ):
         in_flight = asyncio.create_task(running.check(channel))
         await running.engines.measuring.wait()
         running.stop.set()
-        if in_haste:
-            running.hurry.set()
+        if by_signal:
+            running.force_stop.set()
         await asyncio.wait_for(running.run, 5)
         with pytest.raises(grpc.aio.AioRpcError) as abandoned:
             await in_flight
@@ -172,9 +204,13 @@ async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_seco
 async def test_a_port_in_use_is_a_problem_of_the_configuration_and_leaves_nothing_behind() -> None:
     async with _running() as (_running_service, _channel, ops_address):
         for name in ("ops_listen", "listen"):
-            settings = Settings(**{"listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", name: ops_address})
+            settings = Settings(
+                **{"listen": "127.0.0.1:0", "ops_listen": "127.0.0.1:0", name: ops_address}
+            )
             engines = GatedEngines()
             service = Service(build_application(settings, engines=engines))
-            with pytest.raises(ConfigurationError, match=f"{name}: cannot listen on {ops_address}: "):
+            with pytest.raises(
+                ConfigurationError, match=f"{name}: cannot listen on {ops_address}: "
+            ):
                 await service.run(None, asyncio.Event(), asyncio.Event())
             assert engines.workers_alive == 0

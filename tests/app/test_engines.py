@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from otpc_policy.app import engine_extra
 from otpc_policy.app.application import build_application
-from otpc_policy.app.engines import engines_from, number_of_engines, share_of_one
+from otpc_policy.app.engines import engine_share, engines_from, number_of_engines
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
@@ -20,14 +20,18 @@ from otpc_policy.policy.required_suites import required_suites
     ("engines", "cores", "count"),
     [("auto", 0.5, 1), ("auto", 1.9, 1), ("auto", 2, 2), ("auto", 64, 4), (3, 1, 3), (1, 64, 1)],
 )
-def test_auto_is_an_engine_for_each_core_of_the_quota_one_to_four(engines: Any, cores: float, count: int) -> None:
+def test_auto_is_an_engine_for_each_core_of_the_quota_one_to_four(
+    engines: Any, cores: float, count: int
+) -> None:
     assert number_of_engines(Settings(engines=engines), lambda: cores) == count
 
 
-@pytest.mark.parametrize(("workers", "engines", "share"), [(2, 1, 2), (2, 2, 1), (1, 4, 1), (5, 2, 3)])
+@pytest.mark.parametrize(
+    ("workers", "engines", "share"), [(2, 1, 2), (2, 2, 1), (1, 4, 1), (5, 2, 3)]
+)
 def test_engines_share_the_limits_of_the_service(workers: int, engines: int, share: int) -> None:
     part = engine_part(Settings(scan={"workers": workers, "concurrent_scans": 33}))
-    scan = share_of_one(part, engines)["scan"]
+    scan = engine_share(part, engines)["scan"]
     assert scan["workers"] == share
     assert scan["concurrent_scans"] == -(-33 // engines)
     assert scan["connections_per_address"] == part["scan"]["connections_per_address"]
@@ -52,9 +56,13 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns"])
-async def test_a_service_without_the_engine_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+async def test_a_service_without_the_engine_fails_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
     monkeypatch.setattr(engine_extra, "find_spec", lambda name: None if name == package else name)
-    with pytest.raises(ConfigurationError, match=rf"{package} missing.*\[engine\].*engine_addresses"):
+    with pytest.raises(
+        ConfigurationError, match=rf"{package} missing.*\[engine\].*engine_addresses"
+    ):
         await build_application(Settings()).engines.start()
 
 

@@ -1,4 +1,4 @@
-"""The port of the gRPC server: taken alone, and with a clear word when it cannot be had."""
+"""The port of the gRPC server: never shared, with a clear error when it is unavailable."""
 
 import pytest
 
@@ -15,8 +15,11 @@ class NoCounters:
     def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
 
 
-@pytest.mark.parametrize(("listen", "host"), [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "[::1]"), ("localhost:0", "localhost")])
-async def test_port_zero_takes_a_free_one_and_tells_which(listen: str, host: str) -> None:
+@pytest.mark.parametrize(
+    ("listen", "host"),
+    [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "[::1]"), ("localhost:0", "localhost")],
+)
+async def test_port_zero_takes_a_free_port_and_reports_it(listen: str, host: str) -> None:
     server = build_server(Settings(listen=listen), CallInterceptor(NoCounters()))
     address, _, port = bind(server, listen, None).rpartition(":")
     assert (address, int(port) > 0) == (host, True)
@@ -28,7 +31,9 @@ async def test_a_second_server_does_not_share_the_port() -> None:
     second = build_server(Settings(), CallInterceptor(NoCounters()))
     taken = bind(first, "127.0.0.1:0", None)
     await first.start()
-    with pytest.raises(ConfigurationError, match=f"listen: cannot listen on {taken}: Address already in use"):
+    with pytest.raises(
+        ConfigurationError, match=f"listen: cannot listen on {taken}: Address already in use"
+    ):
         bind(second, taken, None)
     await first.stop(None)
     await second.stop(None)

@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.app.settings import AddressFamilies, LogFormat, Settings, describe_settings, is_loopback, split_address
+from otpc_policy.app.settings import (
+    AddressFamilies,
+    LogFormat,
+    Settings,
+    describe_settings,
+    is_loopback,
+    split_address,
+)
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
@@ -47,8 +54,14 @@ def test_embedded_defaults_listen_on_loopback_only() -> None:
     assert settings.scan.workers == 2
 
 
-def test_an_argument_goes_before_the_environment_before_the_file_before_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _file(tmp_path, 'drain_grace_s = 1\ndns_timeout_s = 1\ncache_entries = 1\nlog_format = "console"\n[scan]\nworkers = 5\nqueue_limit = 6\n')
+def test_precedence_is_argument_then_environment_then_file_then_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _file(
+        tmp_path,
+        'drain_grace_s = 1\ndns_timeout_s = 1\ncache_entries = 1\nlog_format = "console"\n'
+        "[scan]\nworkers = 5\nqueue_limit = 6\n",
+    )
     monkeypatch.setenv("OTPC_POLICY_DRAIN_GRACE_S", "2")
     monkeypatch.setenv("OTPC_POLICY_DNS_TIMEOUT_S", "2")
     monkeypatch.setenv("OTPC_POLICY_SCAN__WORKERS", "7")
@@ -59,15 +72,20 @@ def test_an_argument_goes_before_the_environment_before_the_file_before_the_defa
     assert settings.deadline_reserve_s == 0.075
 
 
-def test_the_file_may_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_may_be_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTPC_POLICY_CONFIG", str(_file(tmp_path, 'address_families = "ipv4"')))
     assert Settings().address_families is AddressFamilies.IPV4
 
 
-def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_problem_is_reported_at_once_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = _file(
         tmp_path,
-        'listen = "0.0.0.0:1"\nbogus = 3\n[static_hosts]\n"b.test" = ["x"]\n[scan]\nworkers = 0\ntypo = 1\n'
+        'listen = "0.0.0.0:1"\nbogus = 3\n[static_hosts]\n"b.test" = ["x"]\n'
+        "[scan]\nworkers = 0\ntypo = 1\n"
         '[[trust]]\nhosts = ["a b"]\ncertificate_sha256 = "AA:BB"\n[[trust]]\n',
     )
     monkeypatch.setenv("OTPC_POLICY_SCAN__QUEUE_LIMIT", "many")
@@ -92,13 +110,13 @@ def test_every_problem_is_reported_at_once_with_its_place(tmp_path: Path, monkey
         "OTPC_POLICY_LISTNE: unknown setting; did you mean listen?",
         "cache_bytes: must be at least 1048576",
     }
-    found = {start for start in expected if any(one.startswith(start) for one in problems)}
+    found = {start for start in expected if any(problem.startswith(start) for problem in problems)}
     assert (found, len(problems)) == (expected, len(expected)), problems
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_byte_order_mark_before_the_file_is_accepted(tmp_path: Path, mark: str) -> None:
-    """Windows editors write one."""
+    """Windows editors write it."""
     path = _file(tmp_path, f'{mark}log_format = "console"\r\nnope = 1\r\n')
     (problem,) = _problems(config=path)
     assert problem.startswith(f"{path}:2: nope: unknown setting")
@@ -128,7 +146,7 @@ def test_the_end_of_trust_is_an_instant(tmp_path: Path, ends: str, says: str | N
         assert _problems(config=path) == (f"{path}:4: trust.0.ends: {instant}{says}",)
 
 
-# What a library or the language says, and no author of a setting.
+# Wording of a library or of Python, which no operator should have to read.
 _FOREIGN = re.compile(
     r"Input should|Extra inputs|Field required|Value error"  # pydantic
     r"|datetime\.|<class|object at"  # Python
@@ -172,7 +190,9 @@ def _problems_or_none(**arguments: Any) -> tuple[str, ...]:
         ("policy.internal:1", True),
     ],
 )
-def test_listening_beyond_loopback_needs_tls_or_the_dangerous_switch(listen: str, needs_tls: bool) -> None:
+def test_listening_beyond_loopback_needs_tls_or_the_dangerous_switch(
+    listen: str, needs_tls: bool
+) -> None:
     if needs_tls:
         assert "needs TLS" in _problems(listen=listen)[0]
     else:
@@ -182,7 +202,20 @@ def test_listening_beyond_loopback_needs_tls_or_the_dangerous_switch(listen: str
     assert is_loopback(listen) is not needs_tls
 
 
-@pytest.mark.parametrize("listen", ["50051", ":50051", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:50051", "[127.0.0.1]:1", "a b:1", "127.0.0.1:-1"])
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "50051",
+        ":50051",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "::1:50051",
+        "[127.0.0.1]:1",
+        "a b:1",
+        "127.0.0.1:-1",
+    ],
+)
 def test_a_listen_address_is_a_host_and_a_port(listen: str) -> None:
     assert _problems(listen=listen)[0].startswith("listen: ")
 
@@ -192,10 +225,16 @@ def test_addresses_split_into_host_and_port() -> None:
     assert split_address("policy.internal:0") == ("policy.internal", 0)
 
 
-def test_the_environment_writes_lists_with_commas_and_tables_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_writes_lists_with_commas_and_tables_as_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OTPC_POLICY_ALLOW_NETWORKS", "127.0.0.0/8, ::1/128")
-    monkeypatch.setenv("OTPC_POLICY_STATIC_HOSTS", '{"A.test": "127.0.0.1", "b.test": ["127.0.0.2", "::1"]}')
-    monkeypatch.setenv("OTPC_POLICY_TRUST", json.dumps([{"hosts": "*.a.test", "spki_sha256": DIGEST.upper()}]))
+    monkeypatch.setenv(
+        "OTPC_POLICY_STATIC_HOSTS", '{"A.test": "127.0.0.1", "b.test": ["127.0.0.2", "::1"]}'
+    )
+    monkeypatch.setenv(
+        "OTPC_POLICY_TRUST", json.dumps([{"hosts": "*.a.test", "spki_sha256": DIGEST.upper()}])
+    )
     monkeypatch.setenv("OTPC_POLICY_LISTEN", "[::1]:50051")
     settings = Settings()
     assert settings.allow_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -211,45 +250,95 @@ def test_json_that_is_broken_is_a_problem_of_its_variable(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     "variable",
-    ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP", "PORT_50051_TCP_PROTO", "PORT_50051_TCP_PORT", "PORT_50051_TCP_ADDR"],
+    [
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_GRPC",
+        "PORT",
+        "PORT_50051_TCP",
+        "PORT_50051_TCP_PROTO",
+        "PORT_50051_TCP_PORT",
+        "PORT_50051_TCP_ADDR",
+    ],
 )
-def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_left_alone(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"OTPC_POLICY_{variable}", "tcp://10.0.0.1:50051")
     assert Settings().listen == "127.0.0.1:50051"
 
 
 def test_pins_are_read_with_colons_and_in_either_case() -> None:
     written = ":".join(DIGEST[i : i + 2] for i in range(0, 64, 2)).upper()
-    assert TrustTable(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (DIGEST,)
+    assert TrustTable(hosts=("a.test",), certificate_sha256=(written,)).certificate_sha256 == (
+        DIGEST,
+    )
 
 
 def test_hosts_of_trust_entries_become_canonical() -> None:
-    assert TrustTable(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == ("xn--bcher-kva.example", "*.partner.test", "::1")
+    assert TrustTable(hosts=("Bücher.Example", "*.Partner.test", "[::1]")).hosts == (
+        "xn--bcher-kva.example",
+        "*.partner.test",
+        "::1",
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"), [({"tls_certificate_file": "a"}, "together"), ({"tls_key_file": "a"}, "together"), ({"tls_client_ca_file": "a"}, "over TLS")]
+    ("arguments", "word"),
+    [
+        ({"tls_certificate_file": "a"}, "together"),
+        ({"tls_key_file": "a"}, "together"),
+        ({"tls_client_ca_file": "a"}, "over TLS"),
+    ],
 )
 def test_half_a_tls_configuration_is_refused(arguments: dict[str, object], word: str) -> None:
     assert word in _problems(**arguments)[0]
 
 
 def test_a_trust_entry_that_names_no_host_is_refused() -> None:
-    assert _problems(trust=[{"hosts": [], "spki_sha256": DIGEST}])[0].startswith("trust.0.hosts: is empty")
+    assert _problems(trust=[{"hosts": [], "spki_sha256": DIGEST}])[0].startswith(
+        "trust.0.hosts: is empty"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ({"admin_service": True}, ""),
-        ({"admin_service": True, "listen": "[::]:50051", "dangerously_listen_without_tls": True}, "name who may administer"),
-        ({"admin_service": True, "admin_callers": ["spiffe://example.com/admin"]}, "set tls_client_ca_file too"),
-        ({"admin_service": True, "admin_callers": [" "], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, "must not be blank"),
-        ({"admin_service": True, "admin_callers": ["a.test"], "tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}, ""),
+        (
+            {"admin_service": True, "listen": "[::]:50051", "dangerously_listen_without_tls": True},
+            "name who may administer",
+        ),
+        (
+            {"admin_service": True, "admin_callers": ["spiffe://example.com/admin"]},
+            "set tls_client_ca_file too",
+        ),
+        (
+            {
+                "admin_service": True,
+                "admin_callers": [" "],
+                "tls_certificate_file": "c",
+                "tls_key_file": "k",
+                "tls_client_ca_file": "a",
+            },
+            "must not be blank",
+        ),
+        (
+            {
+                "admin_service": True,
+                "admin_callers": ["a.test"],
+                "tls_certificate_file": "c",
+                "tls_key_file": "k",
+                "tls_client_ca_file": "a",
+            },
+            "",
+        ),
         ({"admin_callers": ["a.test"]}, ""),
     ],
 )
-def test_administration_is_for_this_machine_or_for_callers_with_names(arguments: dict[str, Any], says: str) -> None:
+def test_administration_is_for_this_machine_or_for_callers_with_names(
+    arguments: dict[str, Any], says: str
+) -> None:
     if not says:
         assert Settings(**arguments).admin_service is ("admin_service" in arguments)
         return
@@ -262,11 +351,18 @@ def test_folders_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('partners_dir = "partners"\npolicies_dir = "/policies"\n')
     settings = Settings(config=file)
-    assert (settings.partners_dir, settings.policies_dir) == (tmp_path / "partners", Path("/policies"))
+    assert (settings.partners_dir, settings.policies_dir) == (
+        tmp_path / "partners",
+        Path("/policies"),
+    )
 
 
 def test_paths_in_the_file_are_relative_to_its_folder(tmp_path: Path) -> None:
-    path = _file(tmp_path, 'policy_files = ["p.toml", "/etc/q.toml"]\n[[trust]]\nhosts = "a.test"\nanchor_file = "ca.pem"\n')
+    path = _file(
+        tmp_path,
+        'policy_files = ["p.toml", "/etc/q.toml"]\n'
+        '[[trust]]\nhosts = "a.test"\nanchor_file = "ca.pem"\n',
+    )
     settings = Settings(config=path)
     assert settings.policy_files == (tmp_path / "p.toml", Path("/etc/q.toml"))
     assert settings.trust[0].anchor_file == tmp_path / "ca.pem"
@@ -287,9 +383,11 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_is_described_and_names_its_variable() -> None:
     described = describe_settings()
-    assert {"OTPC_POLICY_CONFIG", "OTPC_POLICY_SCAN__WORKERS", "OTPC_POLICY_LISTEN"} <= {one.variable for one in described}
-    assert all(one.description.endswith(".") for one in described)
-    assert next(one.default for one in described if one.key == "scan.workers") == "2"
+    assert {"OTPC_POLICY_CONFIG", "OTPC_POLICY_SCAN__WORKERS", "OTPC_POLICY_LISTEN"} <= {
+        setting.variable for setting in described
+    }
+    assert all(setting.description.endswith(".") for setting in described)
+    assert next(setting.default for setting in described if setting.key == "scan.workers") == "2"
 
 
 def test_the_example_file_holds_the_defaults() -> None:
@@ -307,14 +405,21 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
             if isinstance(value, dict):
                 yield from named(value, f"{above}{key}.")
 
-    assert {one.key for one in describe_settings() if one.key} <= set(named(tree))
+    assert {setting.key for setting in describe_settings() if setting.key} <= set(named(tree))
     assert set(TrustTable.model_fields) == set(tree["trust"][0])
 
 
-def test_the_commands_of_a_deep_measurement_are_named_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_deep_measurement_are_named_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert Settings().scan.deep_commands == tuple(DeepCommand)
     chosen = (DeepCommand.ROBOT, DeepCommand.HEARTBLEED)
-    assert Settings(config=_file(tmp_path, '[scan]\ndeep_commands = ["robot", "heartbleed"]')).scan.deep_commands == chosen
+    assert (
+        Settings(
+            config=_file(tmp_path, '[scan]\ndeep_commands = ["robot", "heartbleed"]')
+        ).scan.deep_commands
+        == chosen
+    )
     monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot, heartbleed")
     assert Settings().scan.deep_commands == chosen
     monkeypatch.setenv("OTPC_POLICY_SCAN__DEEP_COMMANDS", "robot,http_headers")
@@ -359,18 +464,35 @@ def test_name_servers_are_listed_in_the_environment(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_engines_elsewhere_are_a_socket_an_address_or_a_name(address: str, canonical: str) -> None:
-    assert Settings(engine_addresses=[address], dangerously_use_engines_without_tls=True).engine_addresses == (canonical,)
+    assert Settings(
+        engine_addresses=[address], dangerously_use_engines_without_tls=True
+    ).engine_addresses == (canonical,)
 
 
-@pytest.mark.parametrize("address", ["unix:engine.sock", "engines.internal", "dns:///engines.internal", "engines.internal:0", "dns://1.1.1.1/a:1", "a b:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "unix:engine.sock",
+        "engines.internal",
+        "dns:///engines.internal",
+        "engines.internal:0",
+        "dns://1.1.1.1/a:1",
+        "a b:1",
+    ],
+)
 def test_what_is_no_address_of_an_engine_is_refused(address: str) -> None:
-    assert _problems(engine_addresses=[address], dangerously_use_engines_without_tls=True)[0].startswith("engine_addresses.0: ")
+    assert _problems(engine_addresses=[address], dangerously_use_engines_without_tls=True)[
+        0
+    ].startswith("engine_addresses.0: ")
 
 
 def test_engines_over_tcp_need_mutual_tls_or_the_dangerous_switch() -> None:
     files = {"engine_certificate_file": "c", "engine_key_file": "k", "engine_ca_file": "a"}
     assert "needs mutual TLS" in _problems(engine_addresses=["engines.internal:1"])[0]
-    assert "needs mutual TLS" in _problems(engine_addresses=["engines.internal:1"], engine_ca_file="a")[0]
+    assert (
+        "needs mutual TLS"
+        in _problems(engine_addresses=["engines.internal:1"], engine_ca_file="a")[0]
+    )
     assert "together" in _problems(engine_certificate_file="c")[0]
     assert Settings(engine_addresses=["engines.internal:1"], **files).engine_ca_file == Path("a")
     assert Settings(engine_addresses=["unix:/engine"]).engine_addresses == ("unix:/engine",)
@@ -381,7 +503,9 @@ def test_the_number_of_engines_is_auto_or_some(engines: object) -> None:
     assert any(problem.startswith("engines") for problem in _problems(engines=engines))
 
 
-def test_the_number_of_engines_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_engines_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert Settings().engines == "auto"
     monkeypatch.setenv("OTPC_POLICY_ENGINES", "3")
     assert Settings().engines == 3

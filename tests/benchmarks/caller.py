@@ -1,12 +1,13 @@
-"""A caller in a process of its own: `python -m tests.benchmarks.caller ADDRESS REQUESTS RATE`.
+"""A caller in a separate process: `python -m tests.benchmarks.caller ADDRESS REQUESTS RATE`.
 
-REQUESTS: a file with one CheckEndpointRequest in hexadecimal a line, asked for in turn; at the end it begins again. RATE: calls a
-second, or 0 for all at one instant. A line on stdin begins the calls and another one ends them; a burst ends by itself. Then it
-prints one line of JSON: for each call the scheduled instant (seconds since the begin), the latency counted from that instant, and
-the decision's number, 0 for an error.
+REQUESTS: a file with a CheckEndpointRequest in hexadecimal on each line, sent in turn and repeated.
+RATE: calls a second, or 0 for all at once. A line on stdin starts the calls and another line ends
+them; a burst ends by itself. Then it prints one line of JSON: for each call the scheduled instant
+(seconds since the start), the latency counted from that instant, and the number of the decision, 0
+for an error.
 
-A call is made when it is due, whether or not earlier ones have been answered: so a server that stalls is charged for everybody who
-would have come meanwhile.
+A call is made when it is due, whether or not earlier calls have been answered: a server that stalls
+is charged for every call that came due meanwhile.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 from tests.benchmarks.echo import METHOD
 
 _TIMEOUT_S = 300.0
-# Beyond these, a server that answers nothing more would be asked for ever.
+# Without a limit, a server that stopped answering would be called forever.
 _MOST_CALLS = 100_000
 
 
@@ -39,7 +40,9 @@ class _Calls:
 
     async def ask(self, request: bytes, due: float, began: float) -> None:
         try:
-            answer = pb.CheckEndpointResponse.FromString(await self._call(request, timeout=_TIMEOUT_S))
+            answer = pb.CheckEndpointResponse.FromString(
+                await self._call(request, timeout=_TIMEOUT_S)
+            )
             decision = int(answer.decision)
         except grpc.aio.AioRpcError as error:
             print(error.code().name, file=sys.stderr)
@@ -48,7 +51,7 @@ class _Calls:
 
 
 def _channel(address: str) -> Any:
-    # Bytes go in and come out; the stubs demand serializers.
+    # Bytes in, bytes out; the stubs' types demand serializers.
     return grpc.aio.insecure_channel(address)
 
 
@@ -68,7 +71,9 @@ async def _run(address: str, requests: Sequence[bytes], rate: float) -> None:
     print(json.dumps(calls.results), flush=True)
 
 
-def _schedule(requests: Sequence[bytes], rate: float, began: float) -> Iterator[tuple[float, bytes]]:
+def _schedule(
+    requests: Sequence[bytes], rate: float, began: float
+) -> Iterator[tuple[float, bytes]]:
     if rate:
         each = itertools.islice(itertools.cycle(requests), _MOST_CALLS)
         yield from ((began + number / rate, request) for number, request in enumerate(each))

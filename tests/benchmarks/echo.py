@@ -1,4 +1,7 @@
-"""A bare grpc.aio server that answers every call with the same bytes: `python -m tests.benchmarks.echo FILE`. What the warm path is measured against."""
+"""A bare grpc.aio server that answers every call with the same bytes, as a baseline.
+
+Run as `python -m tests.benchmarks.echo FILE`. Cached answers are compared with it.
+"""
 
 import asyncio
 import sys
@@ -12,16 +15,18 @@ METHOD = "/otpc_policy.v1.PolicyCheckService/CheckEndpoint"
 
 
 async def main(answer: bytes) -> None:
-    """Serve for ever."""
+    """Serve until killed."""
 
     async def behave(_request: bytes, _context: Any) -> bytes:
         return answer
 
     service, _, method = METHOD.removeprefix("/").rpartition("/")
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    # Without serializers the handler gets and gives bytes; the stubs demand them.
+    # Without serializers the handler receives and returns bytes; the stubs' types demand them.
     handler: Any = grpc.unary_unary_rpc_method_handler(behave)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {method: handler}),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"serving on 127.0.0.1:{port}", flush=True)

@@ -1,4 +1,7 @@
-"""The partners of the benchmarks: nginx with an RSA and an ECDSA certificate, behind a relay that adds round trips."""
+"""The partners of the benchmarks: nginx behind a relay that adds round trips.
+
+It has an RSA and an ECDSA certificate.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +16,8 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_address, own_listener
 from tests.support.servers import TlsOffer, nginx
 
-# nginx serves finite-field suites only with parameters: those of RFC 7919, group ffdhe2048, as OpenSSL writes them.
+# nginx serves finite-field suites only with parameters: group ffdhe2048 of RFC 7919, as written by
+# OpenSSL.
 _DH_PARAMETERS = """\
 -----BEGIN DH PARAMETERS-----
 MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
@@ -24,13 +28,16 @@ YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
 ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
 -----END DH PARAMETERS-----
 """
-# With many connections at once; below a fiftieth of the round trip.
+# For many concurrent connections; less than a fiftieth of the round trip.
 _TICK_S = 0.0007
 _LAX_VERSIONS, _LAX_CIPHERS = ("1.0", "1.1", "1.2", "1.3"), "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
 
 
 class Lax(Enum):
-    """Every version and suite that nginx can be made to offer: as it comes, and with finite-field Diffie-Hellman, anonymous included."""
+    """Every version and suite that nginx can be made to offer.
+
+    By default, and with finite-field Diffie-Hellman, anonymous suites included.
+    """
 
     WITHOUT_FINITE_FIELDS = "nginx with ALL:COMPLEMENTOFALL:@SECLEVEL=0 over TLS 1.0 to 1.3"
     WITH_FINITE_FIELDS = "the same with ssl_dhparam"
@@ -38,7 +45,7 @@ class Lax(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarPartner:
-    """One server under many names, so that each check of another name is a cold one.
+    """A server under many names, so that each check of another name is cold.
 
     hosts: names with their addresses. configuration: for the service, in TOML.
     """
@@ -59,7 +66,7 @@ class FarPartner:
         return self.relay.port
 
     def counts(self) -> tuple[int, int]:
-        """Return the connections up to now, and the most that were open at once since this was last asked."""
+        """Return the connections so far, and the most open at once since the last call."""
         connections, most_open = self.relay.ask().split()
         return int(connections), int(most_open)
 
@@ -69,17 +76,30 @@ class FarPartner:
 
 
 @contextmanager
-def far_partner(directory: Path, *, names: int, round_trip_s: float, lax: Lax | None = None, own_addresses: bool = False) -> Iterator[FarPartner]:
+def far_partner(
+    directory: Path,
+    *,
+    names: int,
+    round_trip_s: float,
+    lax: Lax | None = None,
+    own_addresses: bool = False,
+) -> Iterator[FarPartner]:
     """Serve while the context lasts.
 
-    lax: what is served in place of a compliant server.
-    own_addresses: every name has an address of its own; one relay listens on all of 127.0.0.0/8, and looks for what came in short ticks.
+    lax: served in place of a compliant server.
+    own_addresses: every name has its own address; the relay listens on all of 127.0.0.0/8 and polls
+    in short ticks.
     """
     root = CertificateAuthority.create("Benchmark Root")
     issuer = root.intermediate("Benchmark Intermediate")
     anchor = directory / "anchor.pem"
     anchor.write_bytes(root.pem)
-    offer = TlsOffer(certificates=(issuer.issue(dns=("*.partner.test",), key="rsa2048"), issuer.issue(dns=("*.partner.test",), key="ec256")))
+    offer = TlsOffer(
+        certificates=(
+            issuer.issue(dns=("*.partner.test",), key="rsa2048"),
+            issuer.issue(dns=("*.partner.test",), key="ec256"),
+        )
+    )
     directives = []
     if lax is not None:
         offer = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS)
@@ -88,7 +108,12 @@ def far_partner(directory: Path, *, names: int, round_trip_s: float, lax: Lax | 
         parameters.write_text(_DH_PARAMETERS)
         directives.append(f"ssl_dhparam {parameters};")
     address = own_address()
-    hosts = {f"p{number}.partner.test": f"127.253.{number // 250}.{1 + number % 250}" if own_addresses else address for number in range(names)}
+    hosts = {
+        f"p{number}.partner.test": f"127.253.{number // 250}.{1 + number % 250}"
+        if own_addresses
+        else address
+        for number in range(names)
+    }
     with (
         nginx(own_listener(), offer, directives=directives) as near,
         announced(
@@ -108,5 +133,5 @@ def far_partner(directory: Path, *, names: int, round_trip_s: float, lax: Lax | 
             'hosts = ["*.partner.test"]',
             f'anchor_file = "{anchor}"',
         ]
-        (server,) = (one for one in psutil.Process().children() if one.name() == "nginx")
+        (server,) = (child for child in psutil.Process().children() if child.name() == "nginx")
         yield FarPartner(hosts=hosts, relay=relay, server=server, configuration=configuration)

@@ -1,4 +1,7 @@
-"""What cached answers suffer from measurements: `python -m tests.benchmarks.interference`, see --help."""
+"""How measurements slow down cached answers.
+
+Run as `python -m tests.benchmarks.interference`; see --help.
+"""
 
 import argparse
 import asyncio
@@ -23,29 +26,33 @@ from tests.benchmarks.far_partner import FarPartner, far_partner
 from tests.benchmarks.processes import Running, announced, service
 
 # DESIGN section 7.
-_TARGETS = "under 40 cold checks a second p99 <= 5 x idle or 20 ms; in a burst of 1,000 max <= 0.8 s, and p99 after the first second <= 60 ms"
+_TARGETS = (
+    "under 40 cold checks a second p99 <= 5 x idle or 20 ms; "
+    "in a burst of 1,000 max <= 0.8 s, and p99 after the first second <= 60 ms"
+)
 _ALLOW = int(pb.DECISION_ALLOW)
 _DESCRIPTION = """\
-Warm calls at a steady rate, in three phases: alone; under cold checks at a steady rate; and in a burst of cold checks that are all
-asked for at one instant. A bare grpc.aio echo of the same bytes is called at the same rate all the while: it is the floor, since
-service, engines, nginx, relay and callers share the machine's cores. Every caller is a process of its own, and counts from the
-instant at which the call was due.
+Warm calls at a steady rate, in three phases: alone; under cold checks at a steady rate; and in a
+burst of cold checks that all come at once. A bare grpc.aio echo of the same bytes is called at the
+same rate throughout: it is the floor, since service, engines, nginx, relay and callers share the
+machine's cores. Every caller is a separate process and counts from the instant at which the call
+was due.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of one caller: (due, latency, decision) of each call, seconds since the begin."""
+    """The calls of a caller: (due, latency, decision) of each; due in seconds since the start."""
 
     calls: Sequence[tuple[float, float, int]]
 
     def after(self, due_s: float) -> "Latencies":
-        """Return the calls that were due from then on."""
+        """Return the calls that were due at this time or later."""
         return Latencies([call for call in self.calls if call[0] >= due_s])
 
     @property
     def largest_s(self) -> float:
-        """The longest."""
+        """The longest latency."""
         return max(latency for _, latency, _ in self.calls)
 
     def quantile_s(self, percent: int) -> float:
@@ -55,12 +62,18 @@ class Latencies:
     def require_allow(self) -> None:
         """Raise AssertionError unless every call was answered with ALLOW."""
         others = [decision for _, _, decision in self.calls if decision != _ALLOW]
-        assert not others, f"{len(others)} of {len(self.calls)} calls were not allowed: {others[:5]}"
+        assert not others, (
+            f"{len(others)} of {len(self.calls)} calls were not allowed: {others[:5]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """seconds: how long; 0 until the cold checks are answered. cold: endpoints that were never asked about. cold_rate: 0 for all at one instant."""
+    """A phase of the benchmark.
+
+    seconds: how long; 0 until the cold checks are answered. cold: endpoints never checked before.
+    cold_rate: 0 for all at once.
+    """
 
     name: str
     seconds: float
@@ -75,18 +88,23 @@ class Caller:
         self._process = process
 
     def begin(self) -> None:
-        """Let it call."""
+        """Start the calls."""
         self._line("")
 
     def end(self) -> Latencies:
-        """Let it end, and return what it met."""
+        """End the calls and return their latencies."""
         self._line("")
         return self.results()
 
     def results(self) -> Latencies:
-        """Return what it met, when it has ended by itself."""
+        """Return the latencies once the calls have ended by themselves."""
         assert self._process.stdout is not None
-        return Latencies([(due, latency, int(decision)) for due, latency, decision in json.loads(self._process.stdout.readline())])
+        return Latencies(
+            [
+                (due, latency, int(decision))
+                for due, latency, decision in json.loads(self._process.stdout.readline())
+            ]
+        )
 
     def _line(self, text: str) -> None:
         assert self._process.stdin is not None
@@ -96,9 +114,11 @@ class Caller:
 
 @contextmanager
 def caller(address: str, requests: Path, rate: float) -> Iterator[Caller]:
-    """Start a caller that is connected, and end it with the context."""
+    """Start a caller, wait until it is connected, and kill it with the context."""
     command = [sys.executable, "-m", "tests.benchmarks.caller", address, str(requests), str(rate)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
@@ -110,25 +130,45 @@ def caller(address: str, requests: Path, rate: float) -> Iterator[Caller]:
 def main() -> None:
     """Run and print."""
     options = _options()
-    print(f"load on this machine: {', '.join(f'{one:.1f}' for one in os.getloadavg())} on {os.cpu_count()} cores", file=sys.stderr)
+    print(
+        f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
+        f"on {os.cpu_count()} cores",
+        file=sys.stderr,
+    )
     cold = int(options.cold_rate * options.seconds) + 1
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        partner = stack.enter_context(far_partner(folder, names=1 + cold + options.burst, round_trip_s=0.05, own_addresses=True))
+        partner = stack.enter_context(
+            far_partner(
+                folder, names=1 + cold + options.burst, round_trip_s=0.05, own_addresses=True
+            )
+        )
         scan = ("[scan]", f"queue_limit = {options.burst + 1}")
         running = stack.enter_context(service(folder, [*partner.configuration, *scan]))
-        warm, steady, burst = partner.names[0], partner.names[1 : cold + 1], partner.names[cold + 1 :]
+        warm, steady, burst = (
+            partner.names[0],
+            partner.names[1 : cold + 1],
+            partner.names[cold + 1 :],
+        )
         answer = folder / "answer"
         answer.write_bytes(asyncio.run(_warmed(running, _request(partner, warm))))
         echo = stack.enter_context(announced("tests.benchmarks.echo", str(answer)))
         world = _World(folder, running, echo, partner)
-        print(f"{options.rate:.0f} warm calls a second, 50 ms round trips, answers of {answer.stat().st_size} bytes; milliseconds from the instant due\n")
+        print(
+            f"{options.rate:.0f} warm calls a second, 50 ms round trips, "
+            f"answers of {answer.stat().st_size} bytes; milliseconds from the instant due\n"
+        )
         print(f"{'':44}{'p50':>8}{'p99':>8}{'max':>8}   {'echo p99':>8}{'max':>8}")
         idle, floor = world.measured(Phase("alone", options.seconds), warm, options.rate)
         _print("alone", idle, floor)
-        under, floor = world.measured(Phase("steady", options.seconds, steady, options.cold_rate), warm, options.rate)
+        under, floor = world.measured(
+            Phase("steady", options.seconds, steady, options.cold_rate), warm, options.rate
+        )
         _print(f"under {options.cold_rate:.0f} cold checks a second", under, floor)
-        print(f"{'':44}p99: {under.quantile_s(99) / idle.quantile_s(99):.1f} x idle, {under.quantile_s(99) / floor.quantile_s(99):.1f} x the echo's")
+        print(
+            f"{'':44}p99: {under.quantile_s(99) / idle.quantile_s(99):.1f} x idle, "
+            f"{under.quantile_s(99) / floor.quantile_s(99):.1f} x the echo's"
+        )
         crowded, floor = world.measured(Phase("burst", 0.0, burst), warm, options.rate)
         _print(f"in a burst of {options.burst} cold checks", crowded, floor)
         _print("the same after its first second", crowded.after(1.0), floor.after(1.0))
@@ -140,7 +180,7 @@ class _World:
         self._folder, self._running, self._echo, self._partner = folder, running, echo, partner
 
     def measured(self, phase: Phase, warm: str, rate: float) -> tuple[Latencies, Latencies]:
-        """Return what warm calls and the echo's met. rate: of both, calls a second."""
+        """Return the latencies of warm calls and of the echo. rate: of each, calls a second."""
         asked = self._requests(f"{phase.name}-warm", [warm])
         with ExitStack() as stack:
             warm_caller = stack.enter_context(caller(self._running.address, asked, rate))
@@ -148,20 +188,24 @@ class _World:
             others = []
             if phase.cold:
                 requests = self._requests(f"{phase.name}-cold", phase.cold)
-                others.append(stack.enter_context(caller(self._running.address, requests, phase.cold_rate)))
-            for one in (warm_caller, echo_caller, *others):
-                one.begin()
+                others.append(
+                    stack.enter_context(caller(self._running.address, requests, phase.cold_rate))
+                )
+            for each in (warm_caller, echo_caller, *others):
+                each.begin()
             if phase.seconds:
                 time.sleep(phase.seconds)
-            for one in others:
-                (one.end() if phase.cold_rate else one.results()).require_allow()
+            for other in others:
+                (other.end() if phase.cold_rate else other.results()).require_allow()
             met = warm_caller.end(), echo_caller.end()
         met[0].require_allow()
         return met
 
     def _requests(self, name: str, hosts: Sequence[str]) -> Path:
         path = self._folder / name
-        path.write_text("\n".join(_request(self._partner, host).hex() for host in hosts), encoding="ascii")
+        path.write_text(
+            "\n".join(_request(self._partner, host).hex() for host in hosts), encoding="ascii"
+        )
         return path
 
 
@@ -181,9 +225,13 @@ def _request(partner: FarPartner, host: str) -> bytes:
 
 
 def _print(name: str, met: Latencies, floor: Latencies) -> None:
-    ours = (met.quantile_s(50), met.quantile_s(99), met.largest_s)
-    bare = (floor.quantile_s(99), floor.largest_s)
-    print(f"{name:44}{''.join(f'{one * 1e3:>8.1f}' for one in ours)}   {''.join(f'{one * 1e3:>8.1f}' for one in bare)}", flush=True)
+    ours = _columns(met.quantile_s(50), met.quantile_s(99), met.largest_s)
+    bare = _columns(floor.quantile_s(99), floor.largest_s)
+    print(f"{name:44}{ours}   {bare}", flush=True)
+
+
+def _columns(*latencies_s: float) -> str:
+    return "".join(f"{latency_s * 1e3:>8.1f}" for latency_s in latencies_s)
 
 
 def _options() -> argparse.Namespace:
@@ -192,10 +240,21 @@ def _options() -> argparse.Namespace:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the first two phases (%(default)s)")
-    parser.add_argument("--rate", type=float, default=100.0, help="warm calls a second (%(default)s)")
-    parser.add_argument("--cold-rate", type=float, default=40.0, help="cold checks a second in the second phase (%(default)s)")
-    parser.add_argument("--burst", type=int, default=1000, help="cold checks of the third phase (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="length of the first two phases (%(default)s)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="warm calls a second (%(default)s)"
+    )
+    parser.add_argument(
+        "--cold-rate",
+        type=float,
+        default=40.0,
+        help="cold checks a second in the second phase (%(default)s)",
+    )
+    parser.add_argument(
+        "--burst", type=int, default=1000, help="cold checks of the third phase (%(default)s)"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,9 @@
-"""How long ten thousand partner entries take to load and one to find: `python -m tests.benchmarks.partners [ENTRIES]`.
+"""How long it takes to load ten thousand partner entries, and to find one of them.
 
-Whole entries (two endpoints, a pin, a waiver) and short ones (one endpoint); a file for each and all in one file; and entries that all hold a
-private CA of their own, whose certificates must be decoded. CPU time beside wall time tells what else the machine was doing.
+Run as `python -m tests.benchmarks.partners [ENTRIES]`. Whole entries (two endpoints, a pin, a
+waiver), short entries (one endpoint), and entries that each hold a private CA, whose certificates
+must be decoded; a file for each entry, and all in one file. CPU time next to wall time shows what
+else the machine was doing.
 """
 
 import hashlib
@@ -27,18 +29,23 @@ _LOOKUPS = 100_000
 # Issue 4: ten thousand entries load in a second.
 _TARGET_S = 1.0
 
-# Tables of an entry stand under "partner" where many share a document.
+# Entry number and table prefix, which is "partner." if entries share a document.
 _Entry = Callable[[int, str], str]
 
 
 def main() -> None:
     """Measure and print."""
     entries = int(sys.argv[1]) if len(sys.argv) > 1 else _ENTRIES
-    print(f"{entries} entries, TOML by {loads.__module__.partition('.')[0]}; target: {_TARGET_S:.1f} s")
+    parser = loads.__module__.partition(".")[0]
+    print(f"{entries} entries, TOML by {parser}; target: {_TARGET_S:.1f} s")
     print(f"{'entries':<26}{'files':>8}{'MB':>7}{'load':>9}{'CPU':>9}{'reload':>9}{'stamp':>9}")
     index = PartnerIndex()
     with tempfile.TemporaryDirectory() as name:
-        for label, entry, count in (("short", _short, entries), ("whole", _whole, entries), ("private CA each", _with_ca, entries // 10)):
+        for label, entry, count in (
+            ("short", _short, entries),
+            ("whole", _whole, entries),
+            ("private CA each", _with_ca, entries // 10),
+        ):
             for single in (False, True):
                 folder = Path(name) / f"{label} {single}"
                 size = _write(folder, entry, count, single)
@@ -49,11 +56,17 @@ def main() -> None:
 
 def _break_one(folder: Path, entries: int) -> None:
     broken = folder / f"p{entries // 2:05d}.toml"
-    broken.write_text(broken.read_text(encoding="utf-8").replace("ends = 2027-03-01T00:00:00Z", "ends = 2027-03-01"), encoding="utf-8")
+    broken.write_text(
+        broken.read_text(encoding="utf-8").replace(
+            "ends = 2027-03-01T00:00:00Z", "ends = 2027-03-01"
+        ),
+        encoding="utf-8",
+    )
     try:
         PartnerFolder(folder).read()
     except ConfigurationError as error:
-        print(f"one broken among {entries}: {'; '.join(error.problems).replace(str(folder), folder.name)}")
+        problems = "; ".join(error.problems).replace(str(folder), folder.name)
+        print(f"one broken entry among {entries}: {problems}")
 
 
 def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
@@ -65,14 +78,20 @@ def _measure(label: str, folder: Path, size: int) -> PartnerIndex:
     loader = CatalogLoader(Settings(partners_dir=folder))
     stamp_s = _timed(loader.stamp_now)
     files = len(list(folder.iterdir()))
-    print(f"{label:<26}{files:>8}{size / 1e6:>7.1f}{wall_s:>7.2f} s{cpu_s:>7.2f} s{again_s:>7.2f} s{stamp_s:>7.3f} s")
+    print(
+        f"{label:<26}{files:>8}{size / 1e6:>7.1f}{wall_s:>7.2f} s{cpu_s:>7.2f} s"
+        f"{again_s:>7.2f} s{stamp_s:>7.3f} s"
+    )
     return index
 
 
 def _look_up(index: PartnerIndex) -> None:
     chosen = random.Random(1)  # a benchmark
     hosts = [pattern.host for partner in index.partners for pattern in partner.endpoints]
-    asked = [(host if chosen.random() < 0.5 else "x." + host, 443) for host in chosen.choices(hosts, k=_LOOKUPS)]
+    asked = [
+        (host if chosen.random() < 0.5 else "x." + host, 443)
+        for host in chosen.choices(hosts, k=_LOOKUPS)
+    ]
     rounds = []
     for _ in range(5):
         began = time.perf_counter()
@@ -91,7 +110,9 @@ def _timed(work: Callable[[], object]) -> float:
 def _write(folder: Path, entry: _Entry, count: int, single: bool) -> int:
     folder.mkdir()
     if single:
-        texts = {"all": "\n".join(f"[[partner]]\n{entry(number, 'partner.')}" for number in range(count))}
+        texts = {
+            "all": "\n".join(f"[[partner]]\n{entry(number, 'partner.')}" for number in range(count))
+        }
     else:
         texts = {f"p{number:05d}": entry(number, "") for number in range(count)}
     for name, text in texts.items():
@@ -100,23 +121,30 @@ def _write(folder: Path, entry: _Entry, count: int, single: bool) -> int:
 
 
 def _short(number: int, _under: str) -> str:
-    return f'id = "p{number}"\nowner = "onboarding@example.com"\nendpoints = ["api.p{number}.example"]\n'
+    return (
+        f'id = "p{number}"\nowner = "onboarding@example.com"\n'
+        f'endpoints = ["api.p{number}.example"]\n'
+    )
 
 
 def _whole(number: int, under: str) -> str:
     pin = hashlib.sha256(str(number).encode()).hexdigest()
     return (
-        f'id = "p{number}"\nowner = "onboarding@example.com"\nendpoints = ["api.p{number}.example", "*.otp.p{number}.example:8443"]\n'
+        f'id = "p{number}"\nowner = "onboarding@example.com"\n'
+        f'endpoints = ["api.p{number}.example", "*.otp.p{number}.example:8443"]\n'
         f'policy = "otpc-2024-12"\nclient_auth = "required"\n'
-        f'[[{under}trusted]]\ncertificate_sha256 = "{pin}"\nnote = "agreed with the security team"\nends = 2030-03-01T00:00:00Z\n'
-        f'[[{under}waivers]]\ncode = "CIPHER_SUITE_NOT_LISTED"\nsuites = ["TLS_RSA_WITH_AES_128_GCM_SHA256"]\n'
-        'reason = "change window in March"\nowner = "onboarding@example.com"\nends = 2027-03-01T00:00:00Z\n'
+        f'[[{under}trusted]]\ncertificate_sha256 = "{pin}"\n'
+        'note = "agreed with the security team"\nends = 2030-03-01T00:00:00Z\n'
+        f'[[{under}waivers]]\ncode = "CIPHER_SUITE_NOT_LISTED"\n'
+        'suites = ["TLS_RSA_WITH_AES_128_GCM_SHA256"]\nreason = "change window in March"\n'
+        'owner = "onboarding@example.com"\nends = 2027-03-01T00:00:00Z\n'
     )
 
 
 def _with_ca(number: int, under: str) -> str:
     pem = CertificateAuthority.create(f"CA {number}").pem.decode()
-    return f"{_short(number, under)}[[{under}trusted]]\nca_pem = '''\n{pem}'''\nnote = \"private CA\"\n"
+    trusted = f"[[{under}trusted]]\nca_pem = '''\n{pem}'''\nnote = \"private CA\"\n"
+    return f"{_short(number, under)}{trusted}"
 
 
 if __name__ == "__main__":

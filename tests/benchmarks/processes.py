@@ -1,4 +1,4 @@
-"""Processes that the benchmarks run, and what they cost: CPU time and memory, children included."""
+"""Processes that the benchmarks run, and their CPU time and memory, children included."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ _ANNOUNCEMENT = "serving on "
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that serves. address: "host:port"."""
+    """A serving process. address: "host:port"."""
 
     process: "psutil.Process"
     address: str
@@ -28,29 +28,33 @@ class Running:
         return int(self.address.rpartition(":")[2])
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of the process and its children up to now."""
+        """Return the CPU seconds so far of the process and its children."""
         return self.own_cpu_s() + self.children_cpu_s()
 
     def own_cpu_s(self) -> float:
-        """Return the CPU seconds of the process alone up to now."""
+        """Return the CPU seconds so far of the process alone."""
         return cpu_s(self.process)
 
     def children_cpu_s(self) -> float:
-        """Return the CPU seconds of all descendants: of those that run, and of those that ended.
+        """Return the CPU seconds of all descendants, running or ended.
 
-        The system counts the latter in hundredths, at whoever waited for them: take a mean.
+        The kernel counts ended processes in hundredths of a second, at the process that waited for
+        them: take a mean.
         """
         living = self.process.children(recursive=True)
-        times = [one.cpu_times() for one in (self.process, *living)]
-        ended = sum(float(one.children_user + one.children_system) for one in times)
+        times = [process.cpu_times() for process in (self.process, *living)]
+        ended = sum(float(each.children_user + each.children_system) for each in times)
         return sum(map(cpu_s, living)) + ended
 
     def memory_bytes(self) -> int:
         """Return the proportional set size of the process and its children."""
-        return sum(int(one.memory_full_info().pss) for one in (self.process, *self.process.children(recursive=True)))
+        return sum(
+            int(process.memory_full_info().pss)
+            for process in (self.process, *self.process.children(recursive=True))
+        )
 
     def ask(self) -> str:
-        """Send an empty line, and return the line that comes back."""
+        """Send an empty line, and return the response line."""
         assert self.pipes.stdin is not None
         assert self.pipes.stdout is not None
         self.pipes.stdin.write("\n")
@@ -61,7 +65,8 @@ class Running:
 def cpu_s(process: "psutil.Process") -> float:
     """Return the CPU seconds of the threads of one process.
 
-    From the scheduler's own count in nanoseconds; what accounts for processes counts hundredths of a second, more than half a check.
+    From the scheduler's count in nanoseconds; process accounting counts hundredths of a second,
+    which is more than half a check.
     """
     threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
@@ -69,12 +74,20 @@ def cpu_s(process: "psutil.Process") -> float:
 
 @contextmanager
 def announced(*module_and_arguments: str) -> Iterator[Running]:
-    """Run `python -m …` until the context ends. It must print a line "serving on ADDRESS …" when it is ready."""
+    """Run `python -m …` until the context ends.
+
+    It must print a line "serving on ADDRESS …" when it is ready.
+    """
     with (
-        # Decisions and logs go to a file, as in production they go to a collector: a pipe nobody reads would block.
+        # Decisions and logs go to a file: a pipe that nobody reads would block.
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            [sys.executable, "-m", *module_and_arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=_quiet()
+            [sys.executable, "-m", *module_and_arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=_quiet(),
         ) as process,
     ):
         assert process.stdout is not None
@@ -82,8 +95,11 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
         try:
             if not line.startswith(_ANNOUNCEMENT):
                 log.seek(0)
-                raise SystemExit(f"{module_and_arguments[0]} did not start: {line}{log.read().decode(errors='replace')}")
-            yield Running(psutil.Process(process.pid), line.removeprefix(_ANNOUNCEMENT).split()[0], process)
+                output = log.read().decode(errors="replace")
+                raise SystemExit(f"{module_and_arguments[0]} did not start: {line}{output}")
+            yield Running(
+                psutil.Process(process.pid), line.removeprefix(_ANNOUNCEMENT).split()[0], process
+            )
         finally:
             process.terminate()
             process.wait(30)
@@ -91,13 +107,24 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
 
 @contextmanager
 def service(directory: Path, configuration: Sequence[str]) -> Iterator[Running]:
-    """Run otpc-policy on ports of its own. configuration: lines of its TOML file."""
+    """Run otpc-policy on free ports. configuration: lines of its TOML file."""
     path = directory / "otpc-policy.toml"
     path.write_text("\n".join(configuration))
-    with announced("otpc_policy", "serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--config", str(path)) as running:
+    with announced(
+        "otpc_policy",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--config",
+        str(path),
+    ) as running:
         yield running
 
 
 def _quiet() -> dict[str, str]:
-    """The environment without settings of whoever runs the benchmark."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("OTPC_POLICY_")}
+    """Return the environment without the settings of otpc-policy."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("OTPC_POLICY_")
+    }

@@ -1,10 +1,13 @@
-"""A relay that only delays bytes, in a process of its own: `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S TICK_S`.
+"""A relay that only delays bytes, in a separate process.
 
-The relay of the tests costs more CPU than the whole of a check; here it shares two cores with what is measured. So: bare sockets, one
-loop, one queue of what is under way. LISTEN and TARGET are ADDRESS:PORT. TICK_S: it looks no more often than that, and takes all that has
-come together; of many connections it then wakes up once for several, but cannot tell whether an end came before the next begin. 0: it looks
-whenever something comes. Each line on stdin is answered with the connections that came so far, and the most that were open at once since the
-last answer.
+Run as `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S TICK_S`. The relay of
+the tests costs more CPU than a whole check; here it shares two cores with the service. So it uses
+bare sockets, one loop and one queue of bytes in transit.
+
+LISTEN and TARGET are ADDRESS:PORT. TICK_S: it polls no more often than this and handles everything
+that has arrived together. With many connections it then wakes up once for several, but cannot tell
+whether an end came before the next start. 0: it wakes up whenever something arrives. Each line on
+stdin is answered with the connections so far, and the most open at once since the last answer.
 """
 
 import heapq
@@ -19,14 +22,19 @@ from contextlib import suppress
 
 _READ_BYTES = 65_536
 _BACKLOG = 4096
-# Connections to one target from one address are soon out of ports, because each keeps its own for a minute after its end.
+# Connections from one address to one target soon run out of ports, because each keeps its port
+# for a minute after its end.
 _SOURCES = 250
-# epoll waits for whole milliseconds: half of one to either side makes round trips right on average, without spinning.
+# epoll waits for whole milliseconds: half a millisecond either way makes round trips right on
+# average, without spinning.
 _HALF_TICK_S = 0.0005
 
 
 class _Side:
-    """One end of a connection, and the other. settled_at: when the bytes of the first round trip may go on."""
+    """One end of a connection, with a reference to the other end.
+
+    settled_at: when the bytes of the first round trip may be forwarded.
+    """
 
     __slots__ = ("connection", "is_client", "other", "settled_at")
 
@@ -36,11 +44,18 @@ class _Side:
 
 
 class _Relay:
-    def __init__(self, listener: socket.socket, target: tuple[str, int], round_trip_s: float, tick_s: float) -> None:
-        self._listener, self._target, self._round_trip_s, self._tick_s = listener, target, round_trip_s, tick_s
+    def __init__(
+        self, listener: socket.socket, target: tuple[str, int], round_trip_s: float, tick_s: float
+    ) -> None:
+        self._listener, self._target, self._round_trip_s, self._tick_s = (
+            listener,
+            target,
+            round_trip_s,
+            tick_s,
+        )
         self._epoll = select.epoll()
         self._sides: dict[int, _Side] = {}
-        self._under_way: list[tuple[float, int, _Side, bytes]] = []
+        self._in_transit: list[tuple[float, int, _Side, bytes]] = []
         self._order = itertools.count()
         self._sources = itertools.cycle(f"127.254.0.{1 + number}" for number in range(_SOURCES))
         self._connections = self._open = self._most_open = 0
@@ -57,7 +72,8 @@ class _Relay:
             for number in ready:
                 if (side := self._sides.get(number)) is not None:
                     self._read(side)
-            # One in each turn, after the ends that came before it: or a caller that never has two open would seem to.
+            # Without ticks accept one connection per turn, after earlier ends: otherwise a caller
+            # that never has two open would seem to.
             while calls is not None and self._accept() and self._tick_s:
                 pass
             for to, content in self._due():
@@ -66,7 +82,11 @@ class _Relay:
                 time.sleep(self._tick_s)
 
     def _wait_s(self) -> float | None:
-        return max(0.0, self._under_way[0][0] - time.monotonic() - _HALF_TICK_S) if self._under_way else None
+        return (
+            max(0.0, self._in_transit[0][0] - time.monotonic() - _HALF_TICK_S)
+            if self._in_transit
+            else None
+        )
 
     def _answer(self) -> bool:
         if not os.read(sys.stdin.fileno(), 1):
@@ -76,7 +96,7 @@ class _Relay:
         return True
 
     def _accept(self) -> bool:
-        """Take one connection that waits; say whether there was one."""
+        """Accept a waiting connection, if any; return whether there was one."""
         try:
             connection, _ = self._listener.accept()
         except BlockingIOError:
@@ -91,7 +111,10 @@ class _Relay:
         self._connections += 1
         self._open += 1
         self._most_open = max(self._most_open, self._open)
-        client, target = _Side(connection, settled_at, is_client=True), _Side(onward, settled_at, is_client=False)
+        client, target = (
+            _Side(connection, settled_at, is_client=True),
+            _Side(onward, settled_at, is_client=False),
+        )
         client.other, target.other = target, client
         for side in (client, target):
             side.connection.setblocking(False)
@@ -102,11 +125,11 @@ class _Relay:
         return True
 
     def _now(self) -> float:
-        """Return when what is found in this turn came, on average."""
+        """Return the average arrival time of the events in this turn."""
         return time.monotonic() - self._tick_s / 2
 
     def _read(self, side: _Side) -> None:
-        """Take what came; nothing stands for an end, whatever its kind."""
+        """Read and enqueue bytes; empty bytes stand for any kind of end."""
         try:
             content = side.connection.recv(_READ_BYTES)
         except BlockingIOError:
@@ -119,18 +142,18 @@ class _Relay:
             if side.is_client:
                 self._open -= 1
         due = max(self._now(), side.settled_at) + self._round_trip_s / 2
-        heapq.heappush(self._under_way, (due, next(self._order), side.other, content))
+        heapq.heappush(self._in_transit, (due, next(self._order), side.other, content))
 
     def _due(self) -> Iterator[tuple[_Side, bytes]]:
-        while self._under_way and self._under_way[0][0] <= time.monotonic() + _HALF_TICK_S:
-            _, _, to, content = heapq.heappop(self._under_way)
+        while self._in_transit and self._in_transit[0][0] <= time.monotonic() + _HALF_TICK_S:
+            _, _, to, content = heapq.heappop(self._in_transit)
             yield to, content
 
     def _deliver(self, to: _Side, content: bytes) -> None:
         if not content:
             self._end(to)
         elif to.connection.fileno() >= 0:
-            # A receiver whose buffer is full is given up: no check sends or gets so much.
+            # Drops a receiver whose buffer is full: no check sends or receives so much.
             try:
                 is_taken = to.connection.send(content) == len(content)
             except OSError:
@@ -139,16 +162,16 @@ class _Relay:
                 self._end(to)
 
     def _end(self, side: _Side) -> None:
-        """Close both ends: who is done here has its answer."""
-        for one in (side, side.other):
-            number = one.connection.fileno()
-            if number >= 0 and self._sides.pop(number, None) is not None and one.is_client:
+        """Close both ends: a side that finishes has its answer."""
+        for end in (side, side.other):
+            number = end.connection.fileno()
+            if number >= 0 and self._sides.pop(number, None) is not None and end.is_client:
                 self._open -= 1
-            one.connection.close()
+            end.connection.close()
 
 
 def main() -> None:
-    """Listen, say so, relay."""
+    """Listen, announce the address, relay."""
     listen, target = (text.rsplit(":", 1) for text in sys.argv[1:3])
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

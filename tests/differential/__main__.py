@@ -1,6 +1,8 @@
-"""Compares our scanner and four others with the truth, on real servers: `python -m tests.differential [--only PATTERN] [--tools NAMES] [--seed N]`.
+"""Compares our scanner and four others with the truth, on real servers.
 
-It fails if a difference has no explanation, if an explanation has no difference, and if a claim of ours is wrong. Without options it writes REPORT.md.
+Run as `python -m tests.differential [--only PATTERN] [--tools NAMES] [--seed N]`. It fails if a
+difference has no explanation, if an explanation has no difference, or if a claim of ours is wrong.
+Without options it writes REPORT.md.
 """
 
 import argparse
@@ -34,21 +36,38 @@ def main() -> int:
     """Run, print and write; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.differential")
     parser.add_argument("--only", default="*", help="names of servers, as a pattern")
-    parser.add_argument("--tools", default=",".join(TOOLS), help="which scanners beside ours, separated by commas")
-    parser.add_argument("--seed", type=int, default=SEED, help="draw other configurations; no tool's differences are explained for these")
+    parser.add_argument(
+        "--tools",
+        default=",".join(TOOLS),
+        help="which scanners in addition to ours, separated by commas",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=SEED,
+        help="draw other configurations; no tool's differences are explained for these",
+    )
     arguments = parser.parse_args()
     try:
         tools = [tool for tool in arguments.tools.split(",") if tool and _there(tool)]
-        cases = [case for case in all_cases(arguments.seed) if fnmatchcase(case.name, arguments.only)]
+        cases = [
+            case for case in all_cases(arguments.seed) if fnmatchcase(case.name, arguments.only)
+        ]
         began = time.monotonic()
         results, skipped = asyncio.run(look_at(cases, tools, lambda line: print(line, flush=True)))
     except (pytest.fail.Exception, CannotRun) as missing:
         print(missing)
         return 1
-    pairs = frozenset(f"{result.case.name} {tool}" for result in results for tool in (OURS, *result.tools))
-    accounted = explanations.account((one for result in results for one in result.differences()), explanations.load(), pairs)
+    pairs = frozenset(
+        f"{result.case.name} {tool}" for result in results for tool in (OURS, *result.tools)
+    )
+    accounted = explanations.account(
+        (difference for result in results for difference in result.differences()),
+        explanations.load(),
+        pairs,
+    )
     if arguments.seed != SEED:
-        # The table is about the servers of the usual seed.
+        # The table covers the servers of the default seed.
         accounted = replace(accounted, stale=())
     elif arguments.only == "*" and tools == list(TOOLS):
         report.write(results, accounted, skipped, tools)
@@ -71,7 +90,9 @@ def _there(tool: str) -> bool:
         return False
 
 
-def _print_summary(results: list[Result], accounted: Accounted, tools: list[str], took_s: float) -> None:
+def _print_summary(
+    results: list[Result], accounted: Accounted, tools: list[str], took_s: float
+) -> None:
     for line in _grouped(accounted.unexplained):
         print(f"UNEXPLAINED {line}")
     for explanation in accounted.stale:
@@ -81,18 +102,26 @@ def _print_summary(results: list[Result], accounted: Accounted, tools: list[str]
     for tool in (OURS, *tools):
         times = sorted(result.seconds[tool] for result in results if tool in result.seconds)
         if times:
-            print(f"  {tool:12} {len(times):3} servers, median {times[len(times) // 2]:.1f} s, longest {times[-1]:.1f} s")
-    print(f"{len(accounted.explained)} differences explained, {len(accounted.unexplained)} not; {len(accounted.stale)} explanations stale")
+            print(
+                f"  {tool:12} {len(times):3} servers, median {times[len(times) // 2]:.1f} s, "
+                f"longest {times[-1]:.1f} s"
+            )
+    print(
+        f"{len(accounted.explained)} differences explained, {len(accounted.unexplained)} not; "
+        f"{len(accounted.stale)} explanations stale"
+    )
 
 
 def _grouped(differences: Iterable[Difference]) -> Iterator[str]:
     """Yield one line for each server, tool, kind and version: how many, and the first few."""
     groups: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
-    for one in differences:
-        name = "the version itself" if one.suite is None else suite_name(one.suite)
-        groups[one.server, one.tool, one.kind.value, one.version.label if one.version else one.detail].append(name)
+    for each in differences:
+        name = "the version itself" if each.suite is None else suite_name(each.suite)
+        place = each.version.label if each.version else each.detail
+        groups[each.server, each.tool, each.kind.value, place].append(name)
     for (server, tool, kind, version), names in groups.items():
-        yield f"{server}: {tool}: {kind}: {version}: {len(names)}: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"
+        shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+        yield f"{server}: {tool}: {kind}: {version}: {len(names)}: {shown}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is compared: a server, what its configuration allows, and what somebody says that it offers."""
+"""What is compared: a server, what its configuration allows, and what a tool reports."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -17,9 +17,10 @@ Serve = Callable[[], AbstractContextManager[Listener]]
 class Case:
     """A server that can be started, and the truth about it.
 
-    name: unique; explanations refer to it. stack: the TLS library with its version. serve: a fresh server each time.
-    allowed: what the configuration allows. reasons: why the configuration allows less than it names, for the report.
-    with_testssl: testssl.sh is slow and looks at these only.
+    name: unique; explanations refer to it. stack: the TLS library with its version. serve: starts
+    a fresh server each time. allowed: what the configuration allows. reasons: why the
+    configuration allows less than it names, for the report. with_testssl: testssl.sh is slow, so
+    only these servers are scanned with it.
     """
 
     name: str
@@ -32,24 +33,24 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolReport:
-    """What a tool says about a server.
+    """The findings of a tool about a server.
 
-    offered: what it saw. known: what it would have seen. versions_told: versions that the tool states by themselves, apart from suites; None
-    if it does not. broken: why there is no answer; empty if there is one.
+    offered: what it saw. known: what it is able to see. reported_versions: versions that the tool
+    reports apart from suites; None if it does not. broken: why there is no result, or empty.
     """
 
     offered: Offered = field(default_factory=dict)
     known: Offered = field(default_factory=dict)
-    versions_told: frozenset[TlsVersion] | None = None
+    reported_versions: frozenset[TlsVersion] | None = None
     broken: str = ""
 
 
 def size(offered: Offered) -> int:
-    """Return how many pairs of version and suite there are."""
+    """Return the number of pairs of version and suite."""
     return sum(len(suites) for suites in offered.values())
 
 
 def suite_name(code_point: int) -> str:
-    """Return the IANA name, or the number where there is none."""
+    """Return the IANA name, or the number if there is no name."""
     suite = suite_by_code_point(code_point)
     return suite.iana_name if suite else f"0x{code_point:04X}"

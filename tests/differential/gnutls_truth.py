@@ -1,4 +1,7 @@
-"""What a configuration of GnuTLS allows: its own reading of the priority string, less what keys and groups make impossible."""
+"""What a configuration of GnuTLS allows.
+
+GnuTLS itself reads the priority string; suites that keys and groups make impossible are removed.
+"""
 
 import re
 import subprocess
@@ -10,15 +13,22 @@ from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import Offered
 from tests.support.requirements import require
 
-_VERSIONS = {"TLS1.0": TlsVersion.TLS_1_0, "TLS1.1": TlsVersion.TLS_1_1, "TLS1.2": TlsVersion.TLS_1_2, "TLS1.3": TlsVersion.TLS_1_3}
+_VERSIONS = {
+    "TLS1.0": TlsVersion.TLS_1_0,
+    "TLS1.1": TlsVersion.TLS_1_1,
+    "TLS1.2": TlsVersion.TLS_1_2,
+    "TLS1.3": TlsVersion.TLS_1_3,
+}
 _LINE = re.compile(r"^(TLS_\S+)\s+0x(\w\w), 0x(\w\w)\s+(\S+)$")
 _CURVES = re.compile(r"GROUP-(SECP|X25519|X448)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GnuTlsConfiguration:
-    """Everything that decides what gnutls-serv offers. keys: kinds of private keys, as the certificate factory calls them. encipherment: the key usage of
-    the RSA leaf lets its key decrypt.
+    """Everything that decides what gnutls-serv offers.
+
+    keys: kinds of private keys, by the names of the certificate factory. encipherment: whether the
+    key usage of the RSA leaf includes keyEncipherment.
     """
 
     priority: str
@@ -32,7 +42,9 @@ def allowed_by(configuration: GnuTlsConfiguration) -> Offered:
     allowed: dict[TlsVersion, frozenset[int]] = {}
     for version in _enabled(listing):
         suites = frozenset(
-            code for name, code, oldest in _suites(listing) if _fits(version, oldest) and not any(_against(name, version, configuration, listing))
+            code
+            for name, code, oldest in _suites(listing)
+            if _fits(version, oldest) and not any(_against(name, version, configuration, listing))
         )
         if suites:
             allowed[version] = suites
@@ -50,18 +62,23 @@ def reasons_of(configuration: GnuTlsConfiguration) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _against(name: str, version: TlsVersion, configuration: GnuTlsConfiguration, listing: str) -> Iterator[str]:
+def _against(
+    name: str, version: TlsVersion, configuration: GnuTlsConfiguration, listing: str
+) -> Iterator[str]:
     families = {key.rstrip("0123456789") for key in configuration.keys}
     curves = bool(_CURVES.search(listing))
     if name.startswith("TLS_RSA_") and "rsa" not in families:
         yield "no RSA key"
     elif name.startswith("TLS_RSA_") and not configuration.encipherment:
-        # lib/auth/cert.c: a certificate is chosen for RSA key exchange only if its key usage has keyEncipherment (RFC 5280 4.2.1.3); our leaves have
-        # digitalSignature alone, as the web PKI asks of new ones.
+        # lib/auth/cert.c: a certificate is chosen for RSA key exchange only if its key usage has
+        # keyEncipherment (RFC 5280 4.2.1.3); our leaves have digitalSignature only, as the web PKI
+        # expects of new certificates.
         yield "the leaf's key usage forbids RSA key exchange"
     if ("_DHE_RSA_" in name or "_ECDHE_RSA_" in name) and "rsa" not in families:
         yield "no RSA key"
-    if "_ECDHE_ECDSA_" in name and not ("ec" in families or ("ed" in families and version is TlsVersion.TLS_1_2)):
+    if "_ECDHE_ECDSA_" in name and not (
+        "ec" in families or ("ed" in families and version is TlsVersion.TLS_1_2)
+    ):
         yield "no EC key (an Ed25519 key signs from TLS 1.2 on: RFC 8422 5.10)"
     if "_DHE_DSS_" in name:
         yield "no DSA key"
@@ -70,7 +87,8 @@ def _against(name: str, version: TlsVersion, configuration: GnuTlsConfiguration,
     if "SRP" in name:
         yield "no SRP verifiers"
     if ("_DHE_" in name or "_DH_ANON_" in name) and "GROUP-FFDHE" not in listing:
-        # Since 3.6 the groups of the priority string are the only parameters for finite fields, named by the client or not.
+        # Since 3.6 the groups of the priority string are the only finite-field parameters, whether
+        # the client names groups or not.
         yield "no finite field among the groups"
     if ("_ECDHE_" in name or "_ECDH_ANON_" in name) and not curves:
         yield "no elliptic curve among the groups"
@@ -78,7 +96,11 @@ def _against(name: str, version: TlsVersion, configuration: GnuTlsConfiguration,
 
 def _enabled(listing: str) -> list[TlsVersion]:
     line = "".join(re.findall(r"^Protocols: (.*)$", listing, re.MULTILINE))
-    return [_VERSIONS[name.removeprefix("VERS-")] for name in line.split(", ") if name.startswith("VERS-TLS")]
+    return [
+        _VERSIONS[name.removeprefix("VERS-")]
+        for name in line.split(", ")
+        if name.startswith("VERS-TLS")
+    ]
 
 
 def _suites(listing: str) -> Iterator[tuple[str, int, TlsVersion]]:
@@ -92,7 +114,14 @@ def _fits(version: TlsVersion, oldest: TlsVersion) -> bool:
 
 @cache
 def _listing(priority: str) -> str:
-    done = subprocess.run([require("gnutls-cli"), "--list", "--priority", priority], capture_output=True, text=True, check=False)
-    # A priority string that leaves no suite at all is an error to GnuTLS; any other error is one of ours.
-    assert done.returncode == 0 or "No or insufficient priorities" in done.stdout + done.stderr, done.stdout + done.stderr
+    done = subprocess.run(
+        [require("gnutls-cli"), "--list", "--priority", priority],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # GnuTLS fails if the priority string leaves no suite; any other error is our mistake.
+    assert done.returncode == 0 or "No or insufficient priorities" in done.stdout + done.stderr, (
+        done.stdout + done.stderr
+    )
     return done.stdout

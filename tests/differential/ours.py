@@ -14,7 +14,7 @@ from tests.support.loopback import Listener
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurReport:
-    """Facts, sorted by what they claim. versions: what is said of each version. asked: every suite that a fact speaks of."""
+    """Our facts by claim. versions: the fact about each version."""
 
     yes: Offered
     no: Offered
@@ -29,14 +29,21 @@ async def ours(scanner: SslyzeScanner, listener: Listener, server_name: str) -> 
     """Measure."""
     vetted = AddressVetting([ip_network("127.0.0.0/8")]).vet(listener.address)
     assert isinstance(vetted, VettedAddress)
-    return _read(await scanner.measure(parse_endpoint(server_name, listener.port), vetted, Depth.STANDARD))
+    return _read(
+        await scanner.measure(parse_endpoint(server_name, listener.port), vetted, Depth.STANDARD)
+    )
 
 
 def _read(facts: AddressFacts) -> OurReport:
-    sides: dict[Support, dict[TlsVersion, set[int]]] = {support: defaultdict(set) for support in Support}
+    sides: dict[Support, dict[TlsVersion, set[int]]] = {
+        support: defaultdict(set) for support in Support
+    }
     for fact in facts.cipher_suites:
         sides[fact.support][fact.version].add(fact.code_point)
-    yes, no, unknown = ({version: frozenset(suites) for version, suites in sides[support].items()} for support in (Support.YES, Support.NO, Support.UNKNOWN))
+    yes, no, unknown = (
+        {version: frozenset(suites) for version, suites in sides[support].items()}
+        for support in (Support.YES, Support.NO, Support.UNKNOWN)
+    )
     return OurReport(
         yes=yes,
         no=no,

@@ -10,7 +10,7 @@ from tests.differential.ours import OurReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What everybody says about one server. seconds: by tool, for the screen alone."""
+    """All reports about a server. seconds: by tool, only for the screen."""
 
     case: Case
     ours: OurReport

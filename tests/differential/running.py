@@ -26,7 +26,7 @@ Tool = Callable[[Listener, str, Path], Awaitable[ToolReport]]
 TOOLS: Mapping[str, Tool] = {"sslyze": sslyze, "nmap": nmap, "sslscan": sslscan, "testssl": testssl}
 SERVER_NAME = "partner.test"
 _AT_ONCE = 2
-# The subject here is what is claimed, not how fast: other processes work on the same cores.
+# These tests compare claims, not speed: other processes use the same cores.
 _LIMITS = ScanLimits(workers=2, scan_deadline_s=60.0, connection_deadline_s=10.0)
 
 
@@ -34,10 +34,12 @@ class CannotRun(Exception):
     """Servers did not start, or programs that CI demands are not on the machine."""
 
 
-async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[str], None]) -> tuple[list[Result], dict[str, str]]:
-    """Return a result for each server, in their order, and the servers that could not be started here with the reason.
+async def look_at(
+    cases: Sequence[Case], tools: Sequence[str], say: Callable[[str], None]
+) -> tuple[list[Result], dict[str, str]]:
+    """Return a result for each server, in order, and the reason for each server skipped here.
 
-    Raises CannotRun after all others were looked at.
+    Raises CannotRun, after all others were scanned, if servers failed to start.
     """
     turns = asyncio.Semaphore(_AT_ONCE)
     scanner = SslyzeScanner(limits=_LIMITS, now=lambda: datetime.now(UTC))
@@ -45,7 +47,7 @@ async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[st
     skipped: dict[str, str] = {}
     missing: list[str] = []
 
-    async def one(case: Case) -> Result | None:
+    async def result_of(case: Case) -> Result | None:
         async with turns:
             try:
                 result = await _look_at_one(case, tools, scanner)
@@ -56,12 +58,15 @@ async def look_at(cases: Sequence[Case], tools: Sequence[str], say: Callable[[st
             except (pytest.fail.Exception, AssertionError) as reason:
                 missing.append(f"{case.name}: {reason}")
                 return None
-            say(f"{case.name}: " + ", ".join(f"{tool} {seconds:.1f} s" for tool, seconds in result.seconds.items()))
+            say(
+                f"{case.name}: "
+                + ", ".join(f"{tool} {seconds:.1f} s" for tool, seconds in result.seconds.items())
+            )
             return result
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(case)) for case in cases]
+            tasks = [group.create_task(result_of(case)) for case in cases]
     finally:
         await scanner.stop()
     if missing:

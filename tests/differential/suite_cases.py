@@ -1,4 +1,4 @@
-"""The real servers of the test suite, each as it is used there: compliant, and with everything switched on."""
+"""The real servers of the test suite: each compliant, and with everything switched on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -38,8 +38,11 @@ from tests.support.servers.libraries import OTPC_PRIORITY
 
 Server = Callable[[Listener, TlsOffer], AbstractContextManager[Listener]]
 EVERYTHING = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
-# Strong suites for both key types, weak ones for RSA alone.
-RSA_ONLY_WEAK = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:AES128-SHA:AES256-GCM-SHA384"
+# Strong suites for both key types, weak suites for RSA only.
+RSA_ONLY_WEAK = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-SHA:AES128-SHA"
+    ":AES256-GCM-SHA384"
+)
 ALL_VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 # Documented in gRPC's environment variables (GRPC_SSL_CIPHER_SUITES), and not changed here.
 _GRPC_SUITES = (
@@ -82,9 +85,18 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
         with_testssl: bool = False,
     ) -> Case:
         certificates = tuple(authority.issue(key=key) for key in keys)
-        offer = TlsOffer(certificates=certificates, versions=tuple(versions), ciphers=ciphers, client_ca=authority.pem if mutual else None)
+        offer = TlsOffer(
+            certificates=certificates,
+            versions=tuple(versions),
+            ciphers=ciphers,
+            client_ca=authority.pem if mutual else None,
+        )
         configuration = OpenSslConfiguration(
-            ciphers=effective_ciphers or ciphers, versions=versions, keys=keys, finite_field=finite_field, picks_by_signature_algorithms=program == "HAProxy"
+            ciphers=effective_ciphers or ciphers,
+            versions=versions,
+            keys=keys,
+            finite_field=finite_field,
+            picks_by_signature_algorithms=program == "HAProxy",
         )
         return Case(
             name=name,
@@ -95,29 +107,69 @@ def _openssl_cases(authority: CertificateAuthority) -> Iterator[Case]:
             with_testssl=with_testssl,
         )
 
-    def nginx_with_parameters(listener: Listener, offer: TlsOffer) -> AbstractContextManager[Listener]:
+    def nginx_with_parameters(
+        listener: Listener, offer: TlsOffer
+    ) -> AbstractContextManager[Listener]:
         return nginx(listener, offer, directives=[f"ssl_dhparam {ffdhe2048()};"])
 
     yield case("nginx", "nginx", nginx, dual)
-    yield case("nginx-everything", "nginx", nginx_with_parameters, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS, with_testssl=True)
+    yield case(
+        "nginx-everything",
+        "nginx",
+        nginx_with_parameters,
+        dual,
+        ciphers=EVERYTHING,
+        versions=ALL_VERSIONS,
+        with_testssl=True,
+    )
     yield case("nginx-client-certificate", "nginx", nginx, dual, mutual=True)
     yield case("apache", "Apache httpd", apache, dual)
-    # mod_ssl puts these before every cipher string (documentation of SSLCipherSuite).
+    # mod_ssl prepends these to every cipher string (documentation of SSLCipherSuite).
     apaches = f"!aNULL:!eNULL:!EXP:{EVERYTHING}"
-    yield case("apache-everything", "Apache httpd", apache, dual, ciphers=EVERYTHING, effective_ciphers=apaches, versions=ALL_VERSIONS)
+    yield case(
+        "apache-everything",
+        "Apache httpd",
+        apache,
+        dual,
+        ciphers=EVERYTHING,
+        effective_ciphers=apaches,
+        versions=ALL_VERSIONS,
+    )
     yield case("haproxy", "HAProxy", haproxy, dual)
-    # HAProxy has no DHE unless tune.ssl.default-dh-param or parameters are given (its documentation, since 2.6).
-    yield case("haproxy-everything", "HAProxy", haproxy, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS, finite_field=False)
-    # HAProxy chooses the certificate before the suite: a hello with any ECDSA suite hides all that its RSA certificate could answer.
-    yield case("haproxy-rsa-only-weak", "HAProxy", haproxy, dual, ciphers=RSA_ONLY_WEAK, with_testssl=True)
+    # HAProxy has no DHE unless tune.ssl.default-dh-param or parameters are configured (its
+    # documentation, since 2.6).
+    yield case(
+        "haproxy-everything",
+        "HAProxy",
+        haproxy,
+        dual,
+        ciphers=EVERYTHING,
+        versions=ALL_VERSIONS,
+        finite_field=False,
+    )
+    # HAProxy chooses the certificate before the suite: a hello with any ECDSA suite hides the
+    # suites of its RSA certificate.
+    yield case(
+        "haproxy-rsa-only-weak", "HAProxy", haproxy, dual, ciphers=RSA_ONLY_WEAK, with_testssl=True
+    )
     yield case("haproxy-client-certificate", "HAProxy", haproxy, dual, mutual=True)
     yield case("stunnel", "stunnel", stunnel, single)
-    yield case("stunnel-everything", "stunnel", stunnel, single, ciphers=EVERYTHING, versions=ALL_VERSIONS)
+    yield case(
+        "stunnel-everything", "stunnel", stunnel, single, ciphers=EVERYTHING, versions=ALL_VERSIONS
+    )
     yield case("s_server", "", s_server, dual)
     yield case("s_server-everything", "", s_server, dual, ciphers=EVERYTHING, versions=ALL_VERSIONS)
     yield case("s_server-client-certificate", "", s_server, dual, mutual=True)
-    yield case("s_server-anonymous", "", s_server, (), ciphers=EVERYTHING, versions=("1.0", "1.1", "1.2"))
-    yield case("python-ssl", "CPython", lambda listener, offer: tls_server(listener, offer, answer_http), dual, finite_field=False)
+    yield case(
+        "s_server-anonymous", "", s_server, (), ciphers=EVERYTHING, versions=("1.0", "1.1", "1.2")
+    )
+    yield case(
+        "python-ssl",
+        "CPython",
+        lambda listener, offer: tls_server(listener, offer, answer_http),
+        dual,
+        finite_field=False,
+    )
 
 
 def _other_cases(authority: CertificateAuthority) -> Iterator[Case]:
@@ -134,12 +186,24 @@ def _other_cases(authority: CertificateAuthority) -> Iterator[Case]:
         with_testssl=True,
     )
     yield _plain(
-        "caddy", "Caddy, Go", lambda: caddy(own_listener(), dual), {TlsVersion.TLS_1_2: numbers(*OTPC_SUITES), TlsVersion.TLS_1_3: _TLS13}, testssl=True
+        "caddy",
+        "Caddy, Go",
+        lambda: caddy(own_listener(), dual),
+        {TlsVersion.TLS_1_2: numbers(*OTPC_SUITES), TlsVersion.TLS_1_3: _TLS13},
+        testssl=True,
     )
-    yield _plain("caddy-rsa", "Caddy, Go", lambda: caddy(own_listener(), single), {TlsVersion.TLS_1_2: numbers(*rsa_only), TlsVersion.TLS_1_3: _TLS13})
+    yield _plain(
+        "caddy-rsa",
+        "Caddy, Go",
+        lambda: caddy(own_listener(), single),
+        {TlsVersion.TLS_1_2: numbers(*rsa_only), TlsVersion.TLS_1_3: _TLS13},
+    )
     of_grpc = frozenset(numbers(*(name for name in _GRPC_SUITES if "_RSA_" in name)))
     yield _plain(
-        "grpc", f"BoringSSL of gRPC {grpc.__version__}", lambda: grpc_server(own_listener(), single), {TlsVersion.TLS_1_2: of_grpc, TlsVersion.TLS_1_3: _TLS13}
+        "grpc",
+        f"BoringSSL of gRPC {grpc.__version__}",
+        lambda: grpc_server(own_listener(), single),
+        {TlsVersion.TLS_1_2: of_grpc, TlsVersion.TLS_1_3: _TLS13},
     )
 
 
@@ -148,18 +212,47 @@ def _legacy_cases(authority: CertificateAuthority) -> Iterator[Case]:
     old = (TlsVersion.SSL_3_0, TlsVersion.TLS_1_0, TlsVersion.TLS_1_1, TlsVersion.TLS_1_2)
 
     def case(name: str, offer: LegacyOffer, allowed: Offered, testssl: bool = False) -> Case:
-        return _plain(f"tlslite-{name}", f"tlslite-ng {tlslite_version}", lambda: legacy_server(own_listener(), offer), allowed, testssl=testssl)
+        return _plain(
+            f"tlslite-{name}",
+            f"tlslite-ng {tlslite_version}",
+            lambda: legacy_server(own_listener(), offer),
+            allowed,
+            testssl=testssl,
+        )
 
     yield case(
         "ssl-3",
-        LegacyOffer(certificate=rsa, versions=(SSL_3_0, SSL_3_0), ciphers=("rc4", "3des", "aes128"), macs=("sha", "md5"), key_exchanges=("rsa",)),
-        {TlsVersion.SSL_3_0: numbers("TLS_RSA_WITH_RC4_128_SHA", "TLS_RSA_WITH_RC4_128_MD5", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_RSA_WITH_AES_128_CBC_SHA")},
+        LegacyOffer(
+            certificate=rsa,
+            versions=(SSL_3_0, SSL_3_0),
+            ciphers=("rc4", "3des", "aes128"),
+            macs=("sha", "md5"),
+            key_exchanges=("rsa",),
+        ),
+        {
+            TlsVersion.SSL_3_0: numbers(
+                "TLS_RSA_WITH_RC4_128_SHA",
+                "TLS_RSA_WITH_RC4_128_MD5",
+                "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+                "TLS_RSA_WITH_AES_128_CBC_SHA",
+            )
+        },
         testssl=True,
     )
-    everywhere = numbers("TLS_RSA_WITH_RC4_128_SHA", "TLS_DHE_RSA_WITH_AES_256_CBC_SHA", "TLS_RSA_WITH_AES_256_CBC_SHA")
+    everywhere = numbers(
+        "TLS_RSA_WITH_RC4_128_SHA",
+        "TLS_DHE_RSA_WITH_AES_256_CBC_SHA",
+        "TLS_RSA_WITH_AES_256_CBC_SHA",
+    )
     yield case(
         "ssl-3-to-tls-1.2",
-        LegacyOffer(certificate=rsa, versions=(SSL_3_0, TLS_1_2), ciphers=("rc4", "aes256"), macs=("sha",), key_exchanges=("rsa", "dhe_rsa")),
+        LegacyOffer(
+            certificate=rsa,
+            versions=(SSL_3_0, TLS_1_2),
+            ciphers=("rc4", "aes256"),
+            macs=("sha",),
+            key_exchanges=("rsa", "dhe_rsa"),
+        ),
         dict.fromkeys(old, everywhere),
     )
     yield case(
@@ -170,19 +263,39 @@ def _legacy_cases(authority: CertificateAuthority) -> Iterator[Case]:
     anonymous = numbers("TLS_DH_anon_WITH_AES_128_CBC_SHA")
     yield case(
         "anonymous",
-        LegacyOffer(certificate=None, versions=(TLS_1_0, TLS_1_2), ciphers=("aes128",), macs=("sha",), key_exchanges=("dh_anon",), anonymous=True),
+        LegacyOffer(
+            certificate=None,
+            versions=(TLS_1_0, TLS_1_2),
+            ciphers=("aes128",),
+            macs=("sha",),
+            key_exchanges=("dh_anon",),
+            anonymous=True,
+        ),
         dict.fromkeys(old[1:], anonymous),
     )
     yield case(
         "ecdsa-ccm",
-        LegacyOffer(certificate=authority.issue(key="ec256"), ciphers=("aes128ccm", "aes128ccm_8", "chacha20-poly1305"), key_exchanges=("ecdhe_ecdsa",)),
+        LegacyOffer(
+            certificate=authority.issue(key="ec256"),
+            ciphers=("aes128ccm", "aes128ccm_8", "chacha20-poly1305"),
+            key_exchanges=("ecdhe_ecdsa",),
+        ),
         {
             TlsVersion.TLS_1_2: numbers(
-                "TLS_ECDHE_ECDSA_WITH_AES_128_CCM", "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+                "TLS_ECDHE_ECDSA_WITH_AES_128_CCM",
+                "TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8",
+                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
             )
         },
     )
 
 
-def _plain(name: str, stack: str, serve: Callable[[], AbstractContextManager[Listener]], allowed: Offered, *, testssl: bool = False) -> Case:
+def _plain(
+    name: str,
+    stack: str,
+    serve: Callable[[], AbstractContextManager[Listener]],
+    allowed: Offered,
+    *,
+    testssl: bool = False,
+) -> Case:
     return Case(name=name, stack=stack, serve=serve, allowed=allowed, with_testssl=testssl)

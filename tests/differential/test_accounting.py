@@ -1,4 +1,4 @@
-"""Differences are found for suites and versions alike; each needs an explanation, and each explanation a difference."""
+"""Differences in suites and versions need explanations, and explanations need differences."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,19 +16,26 @@ from tests.support.loopback import Listener
 
 TLS_1_1, TLS_1_2 = TlsVersion.TLS_1_1, TlsVersion.TLS_1_2
 GCM, CBC, NULL = 0xC02F, 0xC027, 0x003B
-CASE = Case(name="server-1", stack="a library", serve=lambda: nullcontext(Listener("127.0.0.1", 1)), allowed={TLS_1_2: frozenset({GCM, CBC})})
+CASE = Case(
+    name="server-1",
+    stack="a library",
+    serve=lambda: nullcontext(Listener("127.0.0.1", 1)),
+    allowed={TLS_1_2: frozenset({GCM, CBC})},
+)
 KNOWN = {TLS_1_2: frozenset({GCM, CBC, NULL})}
 
 
 def our_report(yes: set[int], no: set[int], unknown: set[int], **versions: Support) -> OurReport:
-    """Return facts about TLS 1.2 alone; every other version is refused unless said otherwise."""
-    told = {version: Support.YES if version is TLS_1_2 else Support.NO for version in TlsVersion}
-    told.update({TlsVersion[name]: support for name, support in versions.items()})
+    """Return facts about TLS 1.2; other versions are refused unless given by name."""
+    supports = {
+        version: Support.YES if version is TLS_1_2 else Support.NO for version in TlsVersion
+    }
+    supports.update({TlsVersion[name]: support for name, support in versions.items()})
     return OurReport(
         yes={TLS_1_2: frozenset(yes)},
         no={TLS_1_2: frozenset(no)},
         unknown={TLS_1_2: frozenset(unknown)},
-        versions=told,
+        versions=supports,
         remarks=(),
         connections=1,
         duration_s=0.1,
@@ -37,19 +44,42 @@ def our_report(yes: set[int], no: set[int], unknown: set[int], **versions: Suppo
 
 def found(differences: object) -> set[tuple[Kind, TlsVersion | None, int | None]]:
     assert not isinstance(differences, str)
-    return {(one.kind, one.version, one.suite) for one in differences}  # type: ignore[attr-defined]
+    return {(each.kind, each.version, each.suite) for each in differences}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("tool", "expected"),
     [
         (ToolReport(offered={TLS_1_2: frozenset({GCM, CBC})}, known=KNOWN), set()),
-        (ToolReport(offered={TLS_1_2: frozenset({GCM})}, known=KNOWN), {(Kind.MISSING, TLS_1_2, CBC)}),
+        (
+            ToolReport(offered={TLS_1_2: frozenset({GCM})}, known=KNOWN),
+            {(Kind.MISSING, TLS_1_2, CBC)},
+        ),
         (ToolReport(offered={TLS_1_2: frozenset({GCM})}, known={TLS_1_2: frozenset({GCM})}), set()),
-        (ToolReport(offered={TLS_1_2: frozenset({GCM, CBC, NULL})}, known=KNOWN), {(Kind.EXTRA, TLS_1_2, NULL)}),
-        (ToolReport(offered={TLS_1_2: frozenset({GCM, CBC}), TLS_1_1: frozenset({NULL})}, known=KNOWN), {(Kind.EXTRA, TLS_1_1, NULL)}),
-        (ToolReport(offered={TLS_1_2: frozenset({GCM, CBC})}, known=KNOWN, versions_told=frozenset({TLS_1_2, TLS_1_1})), {(Kind.EXTRA, TLS_1_1, None)}),
-        (ToolReport(offered={TLS_1_2: frozenset({GCM, CBC})}, known=KNOWN, versions_told=frozenset()), {(Kind.MISSING, TLS_1_2, None)}),
+        (
+            ToolReport(offered={TLS_1_2: frozenset({GCM, CBC, NULL})}, known=KNOWN),
+            {(Kind.EXTRA, TLS_1_2, NULL)},
+        ),
+        (
+            ToolReport(
+                offered={TLS_1_2: frozenset({GCM, CBC}), TLS_1_1: frozenset({NULL})}, known=KNOWN
+            ),
+            {(Kind.EXTRA, TLS_1_1, NULL)},
+        ),
+        (
+            ToolReport(
+                offered={TLS_1_2: frozenset({GCM, CBC})},
+                known=KNOWN,
+                reported_versions=frozenset({TLS_1_2, TLS_1_1}),
+            ),
+            {(Kind.EXTRA, TLS_1_1, None)},
+        ),
+        (
+            ToolReport(
+                offered={TLS_1_2: frozenset({GCM, CBC})}, known=KNOWN, reported_versions=frozenset()
+            ),
+            {(Kind.MISSING, TLS_1_2, None)},
+        ),
         (ToolReport(broken="it crashed"), {(Kind.NO_ANSWER, None, None)}),
     ],
 )
@@ -66,7 +96,10 @@ def test_a_tool_is_compared_for_what_it_knows(tool: ToolReport, expected: set[ob
         (our_report({GCM, CBC}, set(), {NULL}), {(Kind.UNKNOWN, TLS_1_2, NULL)}),
         (our_report({GCM}, {NULL}, set()), {(Kind.MISSING, TLS_1_2, CBC)}),
         (our_report({GCM, CBC, NULL}, set(), set()), {(Kind.EXTRA, TLS_1_2, NULL)}),
-        (our_report({GCM, CBC}, set(), set(), TLS_1_1=Support.UNKNOWN), {(Kind.UNKNOWN, TLS_1_1, None)}),
+        (
+            our_report({GCM, CBC}, set(), set(), TLS_1_1=Support.UNKNOWN),
+            {(Kind.UNKNOWN, TLS_1_1, None)},
+        ),
         (our_report({GCM, CBC}, set(), set(), TLS_1_1=Support.YES), {(Kind.EXTRA, TLS_1_1, None)}),
         (our_report(set(), set(), set(), TLS_1_2=Support.NO), {(Kind.DENIED, TLS_1_2, None)}),
         (our_report(set(), set(), set(), TLS_1_2=Support.UNKNOWN), {(Kind.UNKNOWN, TLS_1_2, None)}),
@@ -78,11 +111,19 @@ def test_our_facts_are_compared_for_everything(facts: OurReport, expected: set[o
 
 def explanation(number: str = "N1", **overrides: object) -> Explanation:
     """Return an explanation of suites that nmap misses on servers called server-*."""
-    settings: dict[str, object] = {"servers": ("server-*",), "tool": "nmap", "kind": Kind.MISSING, "reason": "a reason", "source": "a source"}
+    settings: dict[str, object] = {
+        "servers": ("server-*",),
+        "tool": "nmap",
+        "kind": Kind.MISSING,
+        "reason": "a reason",
+        "source": "a source",
+    }
     return Explanation(number=number, **{**settings, **overrides})  # type: ignore[arg-type]
 
 
-MISSING_CBC = Difference(server="server-1", tool="nmap", kind=Kind.MISSING, version=TLS_1_2, suite=CBC)
+MISSING_CBC = Difference(
+    server="server-1", tool="nmap", kind=Kind.MISSING, version=TLS_1_2, suite=CBC
+)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +143,13 @@ def test_an_explanation_covers_what_it_names(overrides: dict[str, object], cover
     assert explanation(**overrides).covers(MISSING_CBC) is covers  # type: ignore[arg-type]
 
 
-def test_a_difference_without_explanation_and_an_explanation_without_difference_are_told() -> None:
+def test_a_difference_without_explanation_and_an_explanation_without_difference_are_supports() -> (
+    None
+):
     stale, used = explanation("N2", tool="sslscan"), explanation()
-    other = Difference(server="elsewhere", tool="nmap", kind=Kind.MISSING, version=TLS_1_2, suite=CBC)
+    other = Difference(
+        server="elsewhere", tool="nmap", kind=Kind.MISSING, version=TLS_1_2, suite=CBC
+    )
     looked_at = frozenset({"server-1 nmap", "server-1 sslscan"})
     accounted = account([MISSING_CBC, other], [used, stale], looked_at)
     assert accounted.explained == ((MISSING_CBC, used),)
@@ -113,24 +158,35 @@ def test_a_difference_without_explanation_and_an_explanation_without_difference_
 
 
 def test_an_explanation_of_servers_that_were_not_looked_at_is_not_stale() -> None:
-    assert account([], [explanation()], frozenset({"elsewhere nmap", "server-1 sslscan"})).stale == ()
+    assert (
+        account([], [explanation()], frozenset({"elsewhere nmap", "server-1 sslscan"})).stale == ()
+    )
 
 
 def test_the_table_is_readable_and_every_entry_has_a_reason_and_a_source() -> None:
-    assert all(one.reason and one.source for one in load(PATH))
+    assert all(entry.reason and entry.source for entry in load(PATH))
 
 
 @pytest.mark.parametrize("kind", ["missing", "extra", "denied"])
 def test_a_wrong_claim_of_ours_cannot_be_explained(tmp_path: Path, kind: str) -> None:
     table = tmp_path / "explanations.toml"
-    table.write_text(f'[[explanation]]\nnumber = "P1"\nservers = ["*"]\ntool = "otpc-policy"\nkind = "{kind}"\nreason = "r"\nsource = "s"\n')
+    table.write_text(
+        '[[explanation]]\nnumber = "P1"\nservers = ["*"]\ntool = "otpc-policy"\n'
+        f'kind = "{kind}"\nreason = "r"\nsource = "s"\n'
+    )
     with pytest.raises(ValueError, match="cannot be explained away"):
         load(table)
 
 
 def test_two_explanations_cannot_have_one_number(tmp_path: Path) -> None:
     table = tmp_path / "explanations.toml"
-    table.write_text(2 * '[[explanation]]\nnumber = "N1"\nservers = ["*"]\ntool = "nmap"\nkind = "missing"\nreason = "r"\nsource = "s"\n')
+    table.write_text(
+        2
+        * (
+            '[[explanation]]\nnumber = "N1"\nservers = ["*"]\ntool = "nmap"\n'
+            'kind = "missing"\nreason = "r"\nsource = "s"\n'
+        )
+    )
     with pytest.raises(ValueError, match="same number"):
         load(table)
 
@@ -139,11 +195,21 @@ def test_the_report_has_a_row_for_each_server_and_nothing_that_depends_on_time()
     seen = ToolReport(offered={TLS_1_2: frozenset({GCM})}, known=KNOWN)
 
     def text(seconds: float) -> str:
-        result = Result(case=CASE, ours=our_report({GCM, CBC}, {NULL}, set()), tools={"nmap": seen}, seconds={"nmap": seconds})
+        result = Result(
+            case=CASE,
+            ours=our_report({GCM, CBC}, {NULL}, set()),
+            tools={"nmap": seen},
+            seconds={"nmap": seconds},
+        )
         accounted = account(result.differences(), [explanation()], frozenset({"server-1 nmap"}))
-        return report.text([result], accounted, {"java-1": "java is not installed"}, ["nmap", "testssl"])
+        return report.text(
+            [result], accounted, {"java-1": "java is not installed"}, ["nmap", "testssl"]
+        )
 
     assert "| server-1 | a library | 1.2 | 2 | 2 | 1 of 2 -1 [N1] |  |" in text(1.0)
-    assert "| N1 | nmap | missing, 1 | server-1 | TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256 | a reason | a source |" in text(1.0)
+    assert (
+        "| N1 | nmap | missing, 1 | server-1 | TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256 "
+        "| a reason | a source |" in text(1.0)
+    )
     assert "- java-1: java is not installed" in text(1.0)
     assert text(1.0) == text(2.0)

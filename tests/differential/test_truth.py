@@ -1,5 +1,7 @@
 """Each rule that makes a listed suite impossible takes away that suite and no other."""
 
+from typing import Any
+
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
@@ -8,14 +10,30 @@ from tests.differential.gnutls_truth import GnuTlsConfiguration
 from tests.differential.openssl_truth import OpenSslConfiguration
 
 TLS_1_0, TLS_1_2, TLS_1_3 = TlsVersion.TLS_1_0, TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
-RSA_SUITE, ECDHE_RSA, ECDHE_ECDSA, DHE_RSA, PSK, ANONYMOUS = 0x002F, 0xC013, 0xC009, 0x0033, 0x008C, 0xC018
-EACH = "AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA:DHE-RSA-AES128-SHA:PSK-AES128-CBC-SHA:AECDH-AES128-SHA:@SECLEVEL=0"
+RSA_SUITE, ECDHE_RSA, ECDHE_ECDSA, DHE_RSA, PSK, ANONYMOUS = (
+    0x002F,
+    0xC013,
+    0xC009,
+    0x0033,
+    0x008C,
+    0xC018,
+)
+EACH = (
+    "AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA:DHE-RSA-AES128-SHA:PSK-AES128-CBC-SHA"
+    ":AECDH-AES128-SHA:@SECLEVEL=0"
+)
 
 
-def openssl(version: TlsVersion, **overrides: object) -> frozenset[int]:
+def openssl(version: TlsVersion, **overrides: Any) -> frozenset[int]:
     """Return what a configuration with both kinds of keys allows over one version."""
-    settings: dict[str, object] = {"ciphers": EACH, "versions": ("1.0", "1.2", "1.3"), "keys": ("rsa2048", "ec256"), "psk": True}
-    return openssl_truth.allowed_by(OpenSslConfiguration(**{**settings, **overrides})).get(version, frozenset())  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "ciphers": EACH,
+        "versions": ("1.0", "1.2", "1.3"),
+        "keys": ("rsa2048", "ec256"),
+        "psk": True,
+    }
+    configuration = OpenSslConfiguration(**{**settings, **overrides})
+    return openssl_truth.allowed_by(configuration).get(version, frozenset())
 
 
 EVERY = frozenset({RSA_SUITE, ECDHE_RSA, ECDHE_ECDSA, DHE_RSA, PSK, ANONYMOUS})
@@ -47,7 +65,10 @@ def test_openssl_over_tls_1_2(overrides: dict[str, object], impossible: set[int]
         ({"ciphers": EACH.replace("=0", "=1")}, EVERY),
         ({"keys": ("rsa2048", "ed25519")}, {ECDHE_ECDSA}),
         ({"picks_by_signature_algorithms": True}, {ECDHE_ECDSA}),
-        ({"picks_by_signature_algorithms": True, "keys": ("ec256",)}, {RSA_SUITE, ECDHE_RSA, DHE_RSA}),
+        (
+            {"picks_by_signature_algorithms": True, "keys": ("ec256",)},
+            {RSA_SUITE, ECDHE_RSA, DHE_RSA},
+        ),
     ],
 )
 def test_openssl_over_tls_1_0(overrides: dict[str, object], impossible: set[int]) -> None:
@@ -67,12 +88,17 @@ def test_openssl_over_tls_1_0(overrides: dict[str, object], impossible: set[int]
     ],
 )
 def test_openssl_over_tls_1_3(overrides: dict[str, object], offered: bool) -> None:
-    assert openssl(TLS_1_3, **overrides) == (openssl_truth.TLS_1_3_DEFAULT if offered else frozenset())
+    assert openssl(TLS_1_3, **overrides) == (
+        openssl_truth.TLS_1_3_DEFAULT if offered else frozenset()
+    )
 
 
 def test_what_is_not_allowed_has_its_reason() -> None:
     configuration = OpenSslConfiguration(ciphers=EACH, versions=("1.2",), keys=("rsa2048",))
-    assert openssl_truth.reasons_of(configuration) == ("no EC key (an Ed25519 key signs from TLS 1.2 on: RFC 8422 5.10)", "no pre-shared key")
+    assert openssl_truth.reasons_of(configuration) == (
+        "no EC key (an Ed25519 key signs from TLS 1.2 on: RFC 8422 5.10)",
+        "no pre-shared key",
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,11 +111,23 @@ def test_what_is_not_allowed_has_its_reason() -> None:
         (("rsa2048",), True, "GROUP-SECP256R1", {0x009C, 0xC02F}),
     ],
 )
-def test_gnutls_over_tls_1_2(keys: tuple[str, ...], encipherment: bool, groups: str, allowed: set[int]) -> None:
-    priority = f"NONE:+VERS-TLS1.2:+RSA:+ECDHE-RSA:+ECDHE-ECDSA:+ANON-DH:+PSK:+AES-128-GCM:+AEAD:+SIGN-ALL:+{groups}:+COMP-NULL"
+def test_gnutls_over_tls_1_2(
+    keys: tuple[str, ...], encipherment: bool, groups: str, allowed: set[int]
+) -> None:
+    priority = (
+        "NONE:+VERS-TLS1.2:+RSA:+ECDHE-RSA:+ECDHE-ECDSA:+ANON-DH:+PSK:+AES-128-GCM:+AEAD:+SIGN-ALL"
+        f":+{groups}:+COMP-NULL"
+    )
     configuration = GnuTlsConfiguration(priority=priority, keys=keys, encipherment=encipherment)
     assert gnutls_truth.allowed_by(configuration) == {TLS_1_2: allowed}
 
 
 def test_gnutls_with_nothing_left_offers_nothing() -> None:
-    assert gnutls_truth.allowed_by(GnuTlsConfiguration(priority="NONE:+VERS-TLS1.2:+RSA:+AES-128-GCM:+SHA1:+COMP-NULL", keys=("rsa2048",))) == {}
+    assert (
+        gnutls_truth.allowed_by(
+            GnuTlsConfiguration(
+                priority="NONE:+VERS-TLS1.2:+RSA:+AES-128-GCM:+SHA1:+COMP-NULL", keys=("rsa2048",)
+            )
+        )
+        == {}
+    )

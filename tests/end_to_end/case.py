@@ -1,4 +1,4 @@
-"""One rule of the policy, as a partner that keeps or breaks it and the verdict that must follow."""
+"""A rule of the policy, as a partner that meets or breaks it and the verdict that must follow."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ STRICT = "otpc-2024-12-strict"
 ANCHOR = "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"
 UNLISTED = "CIPHER_SUITE_NOT_LISTED"
 
-# Starts the partner's server: where it listens, and the name it must have in its certificates.
+# Starts the partner's server, given its listener and the name in its certificates.
 Serve = Callable[[World, Listener, str], AbstractContextManager[Listener]]
 
 
@@ -22,8 +22,8 @@ Serve = Callable[[World, Listener, str], AbstractContextManager[Listener]]
 class Case:
     """A rule and its verdict.
 
-    denies, advises, leaves_unknown: the codes of all findings by effect; no other may appear. says: part of a finding's message.
-    pinned: the partner is the one whose leaf is pinned.
+    denies, advises, leaves_unknown: the codes of all findings by effect; no other may appear.
+    says: part of a finding's message. pinned: use the partner whose leaf is pinned.
     """
 
     rule: str
@@ -47,11 +47,17 @@ class Case:
     def hold(self, response: pb.CheckEndpointResponse) -> None:
         """Assert that the response is the verdict of this case."""
         found = {(finding.code, _effect_of(finding)) for finding in response.findings}
-        effects = {"DENY": self.denies, "ADVISORY": self.advises, "INDETERMINATE": self.leaves_unknown}
+        effects = {
+            "DENY": self.denies,
+            "ADVISORY": self.advises,
+            "INDETERMINATE": self.leaves_unknown,
+        }
         expected = {(code, effect) for effect, codes in effects.items() for code in codes}
         assert (decision_of(response), found) == (self.decision, expected), summary(response)
         assert response.evaluated_decision == response.decision
-        assert any(self.says in finding.message for finding in response.findings) or not self.says, summary(response)
+        assert (
+            any(self.says in finding.message for finding in response.findings) or not self.says
+        ), summary(response)
 
 
 def decision_of(response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse) -> str:
@@ -65,8 +71,15 @@ def _effect_of(finding: pb.Finding) -> str:
 
 def summary(response: pb.CheckEndpointResponse) -> str:
     """Return what matters of a response, for people who look for the reason of a failed test."""
-    findings = [f"{_effect_of(finding)} {finding.code} {finding.address} {finding.message}" for finding in response.findings]
-    remarks = [f"remark: {remark}" for address in response.observation.addresses for remark in address.remarks]
+    findings = [
+        f"{_effect_of(finding)} {finding.code} {finding.address} {finding.message}"
+        for finding in response.findings
+    ]
+    remarks = [
+        f"remark: {remark}"
+        for address in response.observation.addresses
+        for remark in address.remarks
+    ]
     return "\n".join([decision_of(response), *findings, *remarks])
 
 

@@ -1,4 +1,4 @@
-"""What the certificates of a partner must be. Everything else about these partners is as the policy wants it."""
+"""Rules for a partner's certificates. Everything else about these partners is compliant."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,11 @@ _DAY = timedelta(days=1)
 
 
 def _with(*leaves: Callable[[World, str], Issued], ciphers: str = OTPC_CIPHERS) -> Serve:
-    return on_nginx(lambda world, name: TlsOffer(certificates=tuple(leaf(world, name) for leaf in leaves), ciphers=ciphers))
+    return on_nginx(
+        lambda world, name: TlsOffer(
+            certificates=tuple(leaf(world, name) for leaf in leaves), ciphers=ciphers
+        )
+    )
 
 
 def _expired(key: str) -> Callable[[World, str], Issued]:
@@ -33,7 +37,10 @@ def _leaf(**how: object) -> Callable[[World, str], Issued]:
 def _stapled(status: str, **how: object) -> Serve:
     def offer(world: World, name: str) -> TlsOffer:
         leaf = world.leaf(name, **how)
-        return TlsOffer(certificates=(leaf,), staple=world.intermediate.ocsp_response(leaf.certificate, status=status))
+        return TlsOffer(
+            certificates=(leaf,),
+            staple=world.intermediate.ocsp_response(leaf.certificate, status=status),
+        )
 
     return on_nginx(offer)
 
@@ -50,21 +57,38 @@ def _under_a_weak_authority(world: World, name: str) -> Issued:
 
 CASES = [
     Case(
-        rule="a leaf for another name is denied", serve=_with(lambda world, _name: world.leaf("other.partner.test")), denies=codes("CERTIFICATE_NAME_MISMATCH")
+        rule="a leaf for another name is denied",
+        serve=_with(lambda world, _name: world.leaf("other.partner.test")),
+        denies=codes("CERTIFICATE_NAME_MISMATCH"),
     ),
-    Case(rule="a wildcard for the name's label is allowed", serve=_with(lambda world, _name: world.leaf("*.partner.test"))),
+    Case(
+        rule="a wildcard for the name's label is allowed",
+        serve=_with(lambda world, _name: world.leaf("*.partner.test")),
+    ),
     Case(
         rule="a common name counts where there is no SAN and the anchor itself issued the leaf",
-        serve=_with(lambda world, name: world.root.issue(dns=(name,), with_san=False, common_name=name)),
+        serve=_with(
+            lambda world, name: world.root.issue(dns=(name,), with_san=False, common_name=name)
+        ),
         advises=codes(ANCHOR, "CERTIFICATE_NAME_FROM_COMMON_NAME"),
     ),
     Case(
-        rule="a common name does not count beside a SAN",
+        rule="a common name does not count next to a SAN",
         serve=_with(lambda world, name: world.leaf("other.partner.test", common_name=name)),
         denies=codes("CERTIFICATE_NAME_MISMATCH"),
     ),
-    Case(rule="an expired leaf is denied", serve=_with(_expired("ec256")), denies=codes("CERTIFICATE_EXPIRED"), advises=codes()),
-    Case(rule="a leaf of tomorrow is denied", serve=_with(_leaf(not_before=now() + _DAY)), denies=codes("CERTIFICATE_NOT_YET_VALID"), advises=codes()),
+    Case(
+        rule="an expired leaf is denied",
+        serve=_with(_expired("ec256")),
+        denies=codes("CERTIFICATE_EXPIRED"),
+        advises=codes(),
+    ),
+    Case(
+        rule="a leaf of tomorrow is denied",
+        serve=_with(_leaf(not_before=now() + _DAY)),
+        denies=codes("CERTIFICATE_NOT_YET_VALID"),
+        advises=codes(),
+    ),
     Case(
         rule="a leaf that expires soon is allowed with advice",
         serve=_with(_leaf(not_before=now() - 88 * _DAY, not_after=now() + 2 * _DAY)),
@@ -82,7 +106,11 @@ CASES = [
         denies=codes("CERTIFICATE_UNTRUSTED"),
         advises=codes(),
     ),
-    Case(rule="a self-signed leaf that is pinned is allowed", serve=_with(lambda world, _name: world.pinned_leaf), pinned=True),
+    Case(
+        rule="a self-signed leaf that is pinned is allowed",
+        serve=_with(lambda world, _name: world.pinned_leaf),
+        pinned=True,
+    ),
     Case(
         rule="trust by a partner's anchor is denied by the strict policy",
         serve=_with(_leaf()),
@@ -94,12 +122,14 @@ CASES = [
         rule="a leaf under a root that is nobody's anchor is denied",
         serve=_with(lambda world, name: world.stranger.issue(dns=(name,))),
         denies=codes("CERTIFICATE_UNTRUSTED"),
-        # Whether the issuer that was not served is a root or an intermediate, nobody can tell.
+        # Whether the issuer that was not served is a root or an intermediate is unknowable.
         advises=codes("CERTIFICATE_CHAIN_INCOMPLETE"),
     ),
     Case(
         rule="a root that only bears the anchor's name is not the anchor",
-        serve=_with(lambda _world, name: CertificateAuthority.create("Partner Root").issue(dns=(name,))),
+        serve=_with(
+            lambda _world, name: CertificateAuthority.create("Partner Root").issue(dns=(name,))
+        ),
         denies=codes("CERTIFICATE_UNTRUSTED"),
         advises=codes(),
     ),
@@ -114,36 +144,57 @@ CASES = [
         serve=_with(_with_a_stranger_between),
         advises=codes(ANCHOR, "CERTIFICATE_CHAIN_MISORDERED"),
     ),
-    Case(rule="an RSA key of 1024 bits is denied", serve=_with(_leaf(key="rsa1024")), denies=codes("CERTIFICATE_KEY_WEAK"), says="1024"),
     Case(
-        rule="a weak key of an intermediate is denied, and vouches for nothing",
+        rule="an RSA key of 1024 bits is denied",
+        serve=_with(_leaf(key="rsa1024")),
+        denies=codes("CERTIFICATE_KEY_WEAK"),
+        says="1024",
+    ),
+    Case(
+        rule="a weak key of an intermediate is denied, and proves nothing",
         serve=_with(_under_a_weak_authority),
         denies=codes("CERTIFICATE_KEY_WEAK", "CERTIFICATE_UNTRUSTED"),
         advises=codes(),
         says="1024",
     ),
     Case(
-        rule="a signature with SHA-1 is denied, and vouches for nothing",
+        rule="a signature with SHA-1 is denied, and proves nothing",
         serve=_with(_leaf(hash_name="sha1")),
         denies=codes("CERTIFICATE_SIGNATURE_WEAK", "CERTIFICATE_UNTRUSTED"),
         advises=codes(),
     ),
-    Case(rule="a leaf whose staple says revoked is denied", serve=_stapled("revoked"), denies=codes("CERTIFICATE_REVOKED")),
-    Case(rule="a leaf whose staple says good is allowed", serve=_stapled("good")),
-    Case(rule="a leaf that must staple and does is allowed", serve=_stapled("good", must_staple=True)),
-    Case(rule="a leaf that must staple and does not is denied", serve=_with(_leaf(must_staple=True)), denies=codes("CERTIFICATE_STAPLE_MISSING")),
     Case(
-        rule="an expired ECDSA leaf is denied beside a good RSA one",
+        rule="a leaf whose staple says revoked is denied",
+        serve=_stapled("revoked"),
+        denies=codes("CERTIFICATE_REVOKED"),
+    ),
+    Case(rule="a leaf whose staple says good is allowed", serve=_stapled("good")),
+    Case(
+        rule="a leaf that must staple and does is allowed", serve=_stapled("good", must_staple=True)
+    ),
+    Case(
+        rule="a leaf that must staple and does not is denied",
+        serve=_with(_leaf(must_staple=True)),
+        denies=codes("CERTIFICATE_STAPLE_MISSING"),
+    ),
+    Case(
+        rule="an expired ECDSA leaf is denied next to a good RSA leaf",
         serve=_with(_leaf(key="rsa2048"), _expired("ec256")),
         denies=codes("CERTIFICATE_EXPIRED"),
     ),
     Case(
-        rule="HAProxy cannot hide an expired RSA leaf behind a good ECDSA one",
-        serve=lambda world, at, name: haproxy(at, TlsOffer(certificates=(world.expired_leaf(name, key="rsa2048"), world.leaf(name)), versions=("1.2",))),
+        rule="HAProxy cannot hide an expired RSA leaf behind a good ECDSA leaf",
+        serve=lambda world, at, name: haproxy(
+            at,
+            TlsOffer(
+                certificates=(world.expired_leaf(name, key="rsa2048"), world.leaf(name)),
+                versions=("1.2",),
+            ),
+        ),
         denies=codes("CERTIFICATE_EXPIRED"),
     ),
     Case(
-        rule="an expired RSA leaf is denied beside a good ECDSA one",
+        rule="an expired RSA leaf is denied next to a good ECDSA leaf",
         serve=_with(_expired("rsa2048"), _leaf(key="ec256")),
         denies=codes("CERTIFICATE_EXPIRED"),
     ),

@@ -1,4 +1,4 @@
-"""One service for a whole session, and a second one with short deadlines for partners that waste its time."""
+"""A service for the whole session, and another with short deadlines for slow partners."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="session")
 def service(world: World) -> Iterator[Service]:
     """A service with the default limits."""
-    # Its name server knows nobody: no name of a test is asked for on the network.
+    # Its name server knows no name, so no name of a test is looked up on the network.
     with (
         dns_server_in_a_thread() as server,
         running_service(world.settings(dns_servers=[server.address])) as running,
@@ -29,5 +29,7 @@ def service(world: World) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def impatient(world: World) -> Iterator[Service]:
     """A service whose connections end after 0.8 s and whose scans end after 6 s."""
-    with running_service(world.settings(scan={"workers": 1, "connection_deadline_s": 0.8, "scan_deadline_s": 6.0})) as running:
+    with running_service(
+        world.settings(scan={"workers": 1, "connection_deadline_s": 0.8, "scan_deadline_s": 6.0})
+    ) as running:
         yield running

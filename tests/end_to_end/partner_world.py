@@ -1,4 +1,8 @@
-"""Partners with entries: each has an address of its own, a document in the folder that the service reads, and a server that a test starts."""
+"""Partners with entries.
+
+Each has its own address, a document in the folder that the service reads, and a server that a test
+starts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,12 +43,24 @@ class PartnerFolder:
     folder: Path
     hosts: dict[str, list[str]] = field(default_factory=dict)
 
-    def partner(self, name: str, *, host: str = "", rest: str = "", wildcard: str = "", names: Sequence[str] = ()) -> "KnownPartner":
-        """Write an entry. host: instead of name.partner.test. wildcard: the pattern of the entry in place of the host. names: further hosts at this address."""
+    def partner(
+        self,
+        name: str,
+        *,
+        host: str = "",
+        rest: str = "",
+        wildcard: str = "",
+        names: Sequence[str] = (),
+    ) -> "KnownPartner":
+        """Write an entry.
+
+        host: instead of name.partner.test. wildcard: the pattern of the entry in place of the host.
+        names: further hosts at this address.
+        """
         at = own_listener()
         chosen = host or f"{name}.partner.test"
-        for one in (chosen, *names):
-            self.hosts[one] = [at.address]
+        for known in (chosen, *names):
+            self.hosts[known] = [at.address]
         partner = KnownPartner(self.folder / f"{name}.toml", wildcard or chosen, chosen, at)
         partner.write(rest)
         return partner
@@ -81,29 +97,42 @@ class KnownPartner:
     at: Listener
 
     def write(self, rest: str) -> None:
-        """Write its entry anew. rest: what follows id, owner and endpoints."""
-        head = f'id = "{self.document.stem}"\nowner = "{OWNER}"\nendpoints = ["{self.pattern}:{self.at.port}"]\n'
+        """Rewrite its entry. rest: the lines after id, owner and endpoints."""
+        head = (
+            f'id = "{self.document.stem}"\nowner = "{OWNER}"\n'
+            f'endpoints = ["{self.pattern}:{self.at.port}"]\n'
+        )
         self.document.write_text(head + rest, encoding="utf-8")
 
 
 def pin(leaf: Issued, *, ends: datetime | None = None, kind: str = "certificate_sha256") -> str:
     """Return the statement that this leaf is trusted."""
     value = leaf.sha256 if kind == "certificate_sha256" else leaf.spki_sha256
-    return f'[[trusted]]\n{kind} = "{value}"\nnote = "agreed by phone"\n' + (f"ends = {ends.isoformat()}\n" if ends else "")
+    return f'[[trusted]]\n{kind} = "{value}"\nnote = "agreed by phone"\n' + (
+        f"ends = {ends.isoformat()}\n" if ends else ""
+    )
 
 
 def private_ca(pem: bytes, *, ends: datetime | None = None) -> str:
     """Return the statement that this authority is trusted."""
-    return f"[[trusted]]\nca_pem = '''\n{pem.decode()}'''\nnote = \"private CA\"\n" + (f"ends = {ends.isoformat()}\n" if ends else "")
+    return f"[[trusted]]\nca_pem = '''\n{pem.decode()}'''\nnote = \"private CA\"\n" + (
+        f"ends = {ends.isoformat()}\n" if ends else ""
+    )
 
 
 def waiver(code: str, ends: datetime, *, covers: str = "") -> str:
     """Return a waiver. covers: a line such as versions = ["TLS 1.1"]."""
-    return f'[[waivers]]\ncode = "{code}"\nreason = "change window"\nowner = "{OWNER}"\nends = {ends.isoformat()}\n{covers}\n'
+    return (
+        f'[[waivers]]\ncode = "{code}"\nreason = "change window"\nowner = "{OWNER}"\n'
+        f"ends = {ends.isoformat()}\n{covers}\n"
+    )
 
 
 def one_bit_different(leaf: Issued) -> Issued:
-    """Return the certificate with the last bit of its signature turned; the key is the same, so it can be served."""
+    """Return the certificate with the last bit of its signature flipped.
+
+    The key is unchanged, so it can be served.
+    """
     der = bytearray(leaf.der)
     der[-1] ^= 1
     certificate = x509.load_der_x509_certificate(bytes(der))

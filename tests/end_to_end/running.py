@@ -20,7 +20,7 @@ from otpc_policy.v1 import policy_pb2_grpc
 from tests.end_to_end.world import Partner
 from tests.support.loopback import Listener
 
-# Longer than any scan is allowed to last, so that running into it is a failure of the service.
+# Longer than any scan may last, so reaching it is a failure of the service.
 PATIENCE_S = 30.0
 
 
@@ -33,7 +33,9 @@ class Service:
     channel: grpc.Channel
     stub: Any
 
-    def check(self, partner: Partner | str, at: Listener, *, timeout_s: float = PATIENCE_S, **fields: Any) -> pb.CheckEndpointResponse:
+    def check(
+        self, partner: Partner | str, at: Listener, *, timeout_s: float = PATIENCE_S, **fields: Any
+    ) -> pb.CheckEndpointResponse:
         """Ask about a partner, by name, with the whole observation."""
         response = self.stub.CheckEndpoint(request_for(partner, at, **fields), timeout=timeout_s)
         assert isinstance(response, pb.CheckEndpointResponse)
@@ -43,7 +45,11 @@ class Service:
         """Return the value of a sample, named with its labels as in the exposition."""
         with urllib.request.urlopen(f"http://{self.ops_address}/metrics", timeout=5) as response:
             text = response.read().decode()
-        values = [float(one.rpartition(" ")[2]) for one in text.splitlines() if one.rpartition(" ")[0] == line]
+        values = [
+            float(sample.rpartition(" ")[2])
+            for sample in text.splitlines()
+            if sample.rpartition(" ")[0] == line
+        ]
         assert len(values) == 1, f"{line} is there {len(values)} times in:\n{text}"
         return values[0]
 
@@ -55,7 +61,9 @@ def request_for(partner: Partner | str, at: Listener, **fields: Any) -> pb.Check
 
 
 @contextmanager
-def running_service(settings: Settings, clock: Clock | None = None, engines: Engines | None = None) -> Iterator[Service]:
+def running_service(
+    settings: Settings, clock: Clock | None = None, engines: Engines | None = None
+) -> Iterator[Service]:
     """Run the service while the context lasts. clock, engines: in place of the real ones."""
     runner = _Runner(settings, clock, engines)
     runner.thread.start()
@@ -63,7 +71,8 @@ def running_service(settings: Settings, clock: Clock | None = None, engines: Eng
         if not runner.ready.wait(60) or runner.failure is not None:
             raise AssertionError("the service did not start") from runner.failure
         with grpc.insecure_channel(runner.addresses[0]) as channel:
-            yield Service(*runner.addresses, channel, policy_pb2_grpc.PolicyCheckServiceStub(channel))  # type: ignore[no-untyped-call]
+            checks = policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
+            yield Service(*runner.addresses, channel, checks)
     finally:
         runner.end()
     if runner.failure is not None:
@@ -94,7 +103,9 @@ class _Runner:
         if self._clock is None:
             await serve(self._settings, ready=self._is_ready, stop=self._stop)
         else:
-            application = build_application(self._settings, clock=self._clock, engines=self._engines)
+            application = build_application(
+                self._settings, clock=self._clock, engines=self._engines
+            )
             await ServiceRun(application).run(self._is_ready, self._stop, asyncio.Event())
 
     def _is_ready(self, address: str, ops_address: str) -> None:

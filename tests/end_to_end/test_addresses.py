@@ -32,30 +32,46 @@ def test_a_name_that_does_not_exist_is_not_judged(service: Service) -> None:
     assert not response.judged_addresses
 
 
-def test_a_second_address_that_refuses_leaves_the_name_unjudged(world: World, service: Service) -> None:
+def test_a_second_address_that_refuses_leaves_the_name_unjudged(
+    world: World, service: Service
+) -> None:
     partner = world.two_addresses[0]
     with nginx(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:
         response = service.check(partner, at)
     assert decision_of(response) == "INDETERMINATE", summary(response)
-    assert {finding.address for finding in response.findings if finding.code == "TARGET_UNREACHABLE"} == {partner.addresses[1]}
+    assert {
+        finding.address for finding in response.findings if finding.code == "TARGET_UNREACHABLE"
+    } == {partner.addresses[1]}
 
 
-def test_a_second_address_that_is_silent_leaves_the_name_unjudged(world: World, impatient: Service) -> None:
+def test_a_second_address_that_is_silent_leaves_the_name_unjudged(
+    world: World, impatient: Service
+) -> None:
     partner = world.two_addresses[1]
     first = partner.listener()
-    with nginx(first, TlsOffer(certificates=world.pair(partner.name))), counting_server(Listener(partner.addresses[1], first.port), stall):
+    with (
+        nginx(first, TlsOffer(certificates=world.pair(partner.name))),
+        counting_server(Listener(partner.addresses[1], first.port), stall),
+    ):
         response = impatient.check(partner, first, timeout_s=10)
     assert decision_of(response) == "INDETERMINATE", summary(response)
 
 
-def test_a_second_address_with_an_expired_certificate_denies_the_name(world: World, service: Service) -> None:
+def test_a_second_address_with_an_expired_certificate_denies_the_name(
+    world: World, service: Service
+) -> None:
     partner = world.two_addresses[2]
     first = partner.listener()
     second = Listener(partner.addresses[1], first.port)
-    with nginx(first, TlsOffer(certificates=world.pair(partner.name))), nginx(second, TlsOffer(certificates=(world.expired_leaf(partner.name),))):
+    with (
+        nginx(first, TlsOffer(certificates=world.pair(partner.name))),
+        nginx(second, TlsOffer(certificates=(world.expired_leaf(partner.name),))),
+    ):
         response = service.check(partner, first)
     assert decision_of(response) == "DENY", summary(response)
-    assert {finding.address for finding in response.findings if finding.code == "CERTIFICATE_EXPIRED"} == {partner.addresses[1]}
+    assert {
+        finding.address for finding in response.findings if finding.code == "CERTIFICATE_EXPIRED"
+    } == {partner.addresses[1]}
     assert set(response.judged_addresses) == set(partner.addresses)
 
 
@@ -87,7 +103,9 @@ def test_a_metadata_address_stays_forbidden(world: World, service: Service) -> N
     assert codes_of(response) == {"TARGET_ADDRESS_FORBIDDEN"}
 
 
-def test_one_forbidden_address_forbids_the_name_and_nothing_is_dialled(world: World, service: Service) -> None:
+def test_one_forbidden_address_forbids_the_name_and_nothing_is_dialled(
+    world: World, service: Service
+) -> None:
     partner = world.partly_forbidden
     listener = partner.listener()
     with counting_server(listener, stall) as counts:

@@ -1,4 +1,4 @@
-"""Who may administer a service that others can reach: callers are told apart by the certificates that they prove."""
+"""Callers of the administration are identified by the client certificates they present."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,9 @@ def authority() -> CertificateAuthority:
 
 
 @pytest.fixture(scope="module")
-def service(authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("tls")
     chain, key = authority.issue(dns=("localhost",)).write(folder, "server")
     (folder / "ca.pem").write_bytes(authority.pem)
@@ -39,31 +41,50 @@ def service(authority: CertificateAuthority, tmp_path_factory: pytest.TempPathFa
         yield running
 
 
-def reload_as(service: Service, authority: CertificateAuthority, caller: Issued) -> pb.ReloadPoliciesResponse:
+def reload_as(
+    service: Service, authority: CertificateAuthority, caller: Issued
+) -> pb.ReloadPoliciesResponse:
     credentials = grpc.ssl_channel_credentials(authority.pem, caller.key_pem, caller.chain_pem)
-    with grpc.secure_channel(f"localhost:{service.address.rpartition(':')[2]}", credentials) as channel:
+    with grpc.secure_channel(
+        f"localhost:{service.address.rpartition(':')[2]}", credentials
+    ) as channel:
         stub = policy_pb2_grpc.PolicyAdminServiceStub(channel)  # type: ignore[no-untyped-call]
         answer = stub.ReloadPolicies(pb.ReloadPoliciesRequest(), timeout=20)
     assert isinstance(answer, pb.ReloadPoliciesResponse)
     return answer
 
 
-def test_a_caller_whom_the_settings_name_may(service: Service, authority: CertificateAuthority) -> None:
+def test_a_caller_whom_the_settings_name_may(
+    service: Service, authority: CertificateAuthority
+) -> None:
     caller = authority.issue(dns=("somebody.test", ADMIN), extended_key_usage=("client_auth",))
     assert len(reload_as(service, authority, caller).configuration_revision) == 64
     assert service.metric('otpc_policy_config_reloads_total{result="success"}') >= 1
 
 
 @pytest.mark.parametrize("with_san", [True, False])
-def test_another_caller_may_not_and_a_common_name_proves_nothing(service: Service, authority: CertificateAuthority, with_san: bool) -> None:
-    caller = authority.issue(dns=("router.callers.test",), common_name=ADMIN, with_san=with_san, extended_key_usage=("client_auth",))
+def test_another_caller_may_not_and_a_common_name_proves_nothing(
+    service: Service, authority: CertificateAuthority, with_san: bool
+) -> None:
+    caller = authority.issue(
+        dns=("router.callers.test",),
+        common_name=ADMIN,
+        with_san=with_san,
+        extended_key_usage=("client_auth",),
+    )
     with pytest.raises(grpc.RpcError) as raised:
         reload_as(service, authority, caller)
-    assert raised.value.code() is (grpc.StatusCode.PERMISSION_DENIED if with_san else grpc.StatusCode.UNAUTHENTICATED)
+    assert raised.value.code() is (
+        grpc.StatusCode.PERMISSION_DENIED if with_san else grpc.StatusCode.UNAUTHENTICATED
+    )
 
 
-def test_a_stranger_does_not_even_reach_the_service(service: Service, authority: CertificateAuthority) -> None:
-    stranger = CertificateAuthority.create("Stranger").issue(dns=(ADMIN,), extended_key_usage=("client_auth",))
+def test_a_stranger_does_not_even_reach_the_service(
+    service: Service, authority: CertificateAuthority
+) -> None:
+    stranger = CertificateAuthority.create("Stranger").issue(
+        dns=(ADMIN,), extended_key_usage=("client_auth",)
+    )
     with pytest.raises(grpc.RpcError) as raised:
         reload_as(service, authority, stranger)
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

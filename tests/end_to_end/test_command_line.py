@@ -1,4 +1,4 @@
-"""The same verdicts through the command line, with its engine in the process, and its exit status."""
+"""The same verdicts from the command line, measured in its own process, and its exit status."""
 
 import os
 import subprocess
@@ -19,7 +19,9 @@ EXIT_STATUS = {"ALLOW": 0, "DENY": 1, "INDETERMINATE": 3}
 CASES = [*protocol_cases.CASES, *certificate_cases.CASES]
 
 
-def command(*arguments: str, environment: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def command(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run the command in a directory without settings."""
     return subprocess.run(
         [sys.executable, "-m", "otpc_policy", *arguments],
@@ -40,10 +42,25 @@ def response_of(done: "subprocess.CompletedProcess[str]") -> pb.CheckEndpointRes
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
 def test_check_judges_as_the_service_does(case: Case, world: World) -> None:
     partner = case.partner(world)
-    trust = ("--trust-pin", world.pinned_leaf.sha256) if case.pinned else ("--trust-anchor", str(world.anchor_file))
+    trust = (
+        ("--trust-pin", world.pinned_leaf.sha256)
+        if case.pinned
+        else ("--trust-anchor", str(world.anchor_file))
+    )
     with case.serve(world, partner.listener(), partner.name) as at:
         policy = ("--policy", case.policy) if case.policy else ()
-        done = command("check", str(at), "--server-name", partner.name, "--allow-network", "127.0.0.0/8", *trust, *policy, "--format", "json")
+        done = command(
+            "check",
+            str(at),
+            "--server-name",
+            partner.name,
+            "--allow-network",
+            "127.0.0.0/8",
+            *trust,
+            *policy,
+            "--format",
+            "json",
+        )
     case.hold(response_of(done))
     assert done.returncode == EXIT_STATUS[case.decision]
 
@@ -52,7 +69,9 @@ def test_check_asks_a_running_service(world: World, service: Service) -> None:
     case = Case(rule="", serve=on_nginx(offering()), advises=codes(ANCHOR))
     partner = world.partner()
     with case.serve(world, partner.listener(), partner.name) as at:
-        done = command("check", f"{partner.name}:{at.port}", "--server", service.address, "--format", "json")
+        done = command(
+            "check", f"{partner.name}:{at.port}", "--server", service.address, "--format", "json"
+        )
     case.hold(response_of(done))
     assert done.returncode == 0
 
@@ -65,13 +84,32 @@ def test_check_without_permission_dials_no_private_address(world: World) -> None
 
 
 def test_a_refused_connection_exits_with_3(world: World) -> None:
-    done = command("check", str(world.partner().listener()), "--allow-network", "127.0.0.0/8", "--format", "json")
+    done = command(
+        "check",
+        str(world.partner().listener()),
+        "--allow-network",
+        "127.0.0.0/8",
+        "--format",
+        "json",
+    )
     assert (decision_of(response_of(done)), done.returncode) == ("INDETERMINATE", 3)
 
 
 def test_validate_judges_a_chain_without_a_connection(world: World, tmp_path: Path) -> None:
     chain, _key = world.leaf("p0.partner.test").write(tmp_path, "leaf")
-    anchored = command("validate", str(chain), "--name", "p0.partner.test", "--anchor", str(world.anchor_file), "--format", "json")
+    anchored = command(
+        "validate",
+        str(chain),
+        "--name",
+        "p0.partner.test",
+        "--anchor",
+        str(world.anchor_file),
+        "--format",
+        "json",
+    )
     unknown = command("validate", str(chain), "--name", "p0.partner.test", "--format", "json")
     assert (anchored.returncode, unknown.returncode) == (0, 1), anchored.stderr + unknown.stderr
-    assert json_format.Parse(unknown.stdout, pb.ValidateCertificateResponse()).findings[0].code == "CERTIFICATE_UNTRUSTED"
+    assert (
+        json_format.Parse(unknown.stdout, pb.ValidateCertificateResponse()).findings[0].code
+        == "CERTIFICATE_UNTRUSTED"
+    )

@@ -1,4 +1,4 @@
-"""Depth DEEP, asked over gRPC: it clears a compliant server, denies a vulnerable one, and serves STANDARD too."""
+"""Depth DEEP over gRPC: allows a compliant server, denies a vulnerable server, serves STANDARD."""
 
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of, summary
@@ -10,15 +10,18 @@ from tests.support.servers.libraries import gnutls_serv
 DISPUTED = 'otpc_policy_deep_contradictions_total{subject="cipher_suite"}'
 
 
-def test_a_compliant_server_is_allowed_and_its_deep_facts_serve_standard_too(world: World, service: Service) -> None:
+def test_a_compliant_server_is_allowed_and_its_deep_facts_serve_standard_too(
+    world: World, service: Service
+) -> None:
     partner, disputed = world.partner(), service.metric(DISPUTED)
     with nginx(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:
         deep = service.check(partner, at, depth=pb.SCAN_DEPTH_DEEP)
         standard = service.check(partner, at)
     assert decision_of(deep) == "ALLOW", summary(deep)
     (address,) = deep.observation.addresses
-    assert {one.name: one.present for one in address.deep.vulnerabilities} == dict.fromkeys(
-        ("HEARTBLEED", "ROBOT", "CCS_INJECTION", "INSECURE_RENEGOTIATION", "COMPRESSION"), pb.SUPPORT_NO
+    assert {fact.name: fact.present for fact in address.deep.vulnerabilities} == dict.fromkeys(
+        ("HEARTBLEED", "ROBOT", "CCS_INJECTION", "INSECURE_RENEGOTIATION", "COMPRESSION"),
+        pb.SUPPORT_NO,
     )
     assert not address.deep.contradictions
     assert address.connections_used > address.deep.connections_used > 0
@@ -27,7 +30,9 @@ def test_a_compliant_server_is_allowed_and_its_deep_facts_serve_standard_too(wor
     assert service.metric(DISPUTED) == disputed
 
 
-def test_a_vulnerable_server_is_denied_at_deep_and_allowed_at_standard(world: World, service: Service) -> None:
+def test_a_vulnerable_server_is_denied_at_deep_and_allowed_at_standard(
+    world: World, service: Service
+) -> None:
     """gnutls-serv lets a client renegotiate as often as it likes; nothing else is wrong with it."""
     partner = world.partner()
     with gnutls_serv(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:

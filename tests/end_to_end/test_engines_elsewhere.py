@@ -21,7 +21,10 @@ from tests.support.waiting import wait_until
 
 
 def is_ready(service: Service) -> bool:
-    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer:
+    with (
+        contextlib.suppress(urllib.error.HTTPError),
+        urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer,
+    ):
         return bool(answer.status == 200)
     return False
 
@@ -32,7 +35,9 @@ def judged(world: World, service: Service) -> pb.CheckEndpointResponse:
         return service.check(partner, at)
 
 
-def test_a_partner_is_judged_through_an_engine_over_mutual_tls(world: World, tmp_path: Path) -> None:
+def test_a_partner_is_judged_through_an_engine_over_mutual_tls(
+    world: World, tmp_path: Path
+) -> None:
     keys = mutual_tls(tmp_path)
     with running_service(world.settings(**keys.settings)) as service:
         assert not is_ready(service)
@@ -44,7 +49,9 @@ def test_a_partner_is_judged_through_an_engine_over_mutual_tls(world: World, tmp
             wait_until(lambda: not is_ready(service))
 
 
-def test_without_its_engine_the_service_judges_nothing_and_says_so(world: World, tmp_path: Path) -> None:
+def test_without_its_engine_the_service_judges_nothing_and_says_so(
+    world: World, tmp_path: Path
+) -> None:
     address = f"unix:{tmp_path}/engine"
     with running_service(world.settings(engine_addresses=[address])) as service:
         with engine_program("--listen", address):

@@ -1,4 +1,4 @@
-"""What a compliant partner's observation must show: every version, every suite, every chain, each with its proof."""
+"""A compliant partner's observation: every version, suite and chain, each with its evidence."""
 
 import pytest
 
@@ -23,25 +23,56 @@ def test_a_compliant_server_is_seen_whole(name: str, world: World, service: Serv
         response = service.check(partner, at)
     assert decision_of(response) == "ALLOW", summary(response)
     (seen,) = response.observation.addresses
-    assert (seen.address, seen.reachable, seen.http, seen.client_auth) == (at.address, pb.SUPPORT_YES, pb.HTTP_SERVICE_SERVED, pb.CLIENT_AUTH_NONE)
+    assert (seen.address, seen.reachable, seen.http, seen.client_auth) == (
+        at.address,
+        pb.SUPPORT_YES,
+        pb.HTTP_SERVICE_SERVED,
+        pb.CLIENT_AUTH_NONE,
+    )
 
-    offered = {one.version for one in seen.protocols if one.support == pb.SUPPORT_YES}
-    refused = {one.version for one in seen.protocols if one.support == pb.SUPPORT_NO}
+    offered = {fact.version for fact in seen.protocols if fact.support == pb.SUPPORT_YES}
+    refused = {fact.version for fact in seen.protocols if fact.support == pb.SUPPORT_NO}
     assert offered == {pb.TLS_VERSION_TLS_1_2, pb.TLS_VERSION_TLS_1_3}
-    assert refused == {pb.TLS_VERSION_SSL_2_0, pb.TLS_VERSION_SSL_3_0, pb.TLS_VERSION_TLS_1_0, pb.TLS_VERSION_TLS_1_1}
+    assert refused == {
+        pb.TLS_VERSION_SSL_2_0,
+        pb.TLS_VERSION_SSL_3_0,
+        pb.TLS_VERSION_TLS_1_0,
+        pb.TLS_VERSION_TLS_1_1,
+    }
 
-    accepted = {one.code_point for one in seen.cipher_suites if one.version == pb.TLS_VERSION_TLS_1_2 and one.support == pb.SUPPORT_YES}
+    accepted = {
+        fact.code_point
+        for fact in seen.cipher_suites
+        if fact.version == pb.TLS_VERSION_TLS_1_2 and fact.support == pb.SUPPORT_YES
+    }
     assert accepted == (FOUR if name == "Caddy" else SIX)
-    assert all(one.evidence == pb.EVIDENCE_SERVER_HELLO for one in seen.cipher_suites if one.support == pb.SUPPORT_YES)
-    facts = [(one.support, one.evidence) for one in seen.cipher_suites] + [(one.support, one.evidence) for one in seen.protocols]
-    assert {evidence for support, evidence in facts if support == pb.SUPPORT_NO} <= PROOFS_OF_ABSENCE
+    assert all(
+        fact.evidence == pb.EVIDENCE_SERVER_HELLO
+        for fact in seen.cipher_suites
+        if fact.support == pb.SUPPORT_YES
+    )
+    facts = [(fact.support, fact.evidence) for fact in seen.cipher_suites] + [
+        (fact.support, fact.evidence) for fact in seen.protocols
+    ]
+    assert {
+        evidence for support, evidence in facts if support == pb.SUPPORT_NO
+    } <= PROOFS_OF_ABSENCE
     assert not [fact for fact in facts if fact[0] == pb.SUPPORT_UNKNOWN]
-    assert len({one.code_point for one in seen.cipher_suites if one.version == pb.TLS_VERSION_TLS_1_2}) > 150, "everything that can be offered was"
+    assert (
+        len(
+            {
+                fact.code_point
+                for fact in seen.cipher_suites
+                if fact.version == pb.TLS_VERSION_TLS_1_2
+            }
+        )
+        > 150
+    ), "everything that can be offered was"
 
     served = {
-        (one.version, one.key_type): tuple(certificate.der for certificate in one.certificates)
-        for one in seen.certificate_deployments
-        if one.support == pb.SUPPORT_YES
+        (fact.version, fact.key_type): tuple(certificate.der for certificate in fact.certificates)
+        for fact in seen.certificate_deployments
+        if fact.support == pb.SUPPORT_YES
     }
     assert served == {
         (version, key_type): leaf.chain_der
@@ -51,13 +82,20 @@ def test_a_compliant_server_is_seen_whole(name: str, world: World, service: Serv
     assert seen.connections_used > 0
 
 
-def test_findings_carry_evidence_and_remedy_in_the_full_view_alone(world: World, service: Service) -> None:
+def test_findings_carry_evidence_and_remedy_in_the_full_view_alone(
+    world: World, service: Service
+) -> None:
     partner = world.partner()
-    weak = TlsOffer(certificates=world.pair(partner.name), ciphers="ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384")
+    weak = TlsOffer(
+        certificates=world.pair(partner.name),
+        ciphers="ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384",
+    )
     with COMPLIANT_SERVERS["nginx"](partner.listener(), weak) as at:
         full = service.check(partner, at)
         basic = service.check(partner, at, view=pb.VIEW_BASIC)
-    assert [finding.code for finding in basic.findings] == [finding.code for finding in full.findings]
+    assert [finding.code for finding in basic.findings] == [
+        finding.code for finding in full.findings
+    ]
     denying = full.findings[0]
     assert denying.code == "CIPHER_SUITE_NONE_REQUIRED"
     assert denying.evidence

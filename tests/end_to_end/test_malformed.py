@@ -1,4 +1,7 @@
-"""Bytes that are no message and certificates that are no certificates: the designed status or finding, never UNKNOWN, never INTERNAL."""
+"""Malformed messages and certificates get the designed status or finding.
+
+Never UNKNOWN, never INTERNAL.
+"""
 
 import re
 import warnings
@@ -18,27 +21,39 @@ from tests.end_to_end.case import decision_of
 from tests.end_to_end.running import Service
 
 Outcome = pb.ValidateCertificateResponse | grpc.StatusCode
-METHODS = ["CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolicy", "ListPolicies"]
-VECTORS = sorted(path for path in Path(str(files("cryptography_vectors") / "x509")).rglob("*") if path.is_file())
-# The contract: 256 KiB in all.
+METHODS = [
+    "CheckEndpoint",
+    "BatchCheckEndpoints",
+    "ValidateCertificate",
+    "GetPolicy",
+    "ListPolicies",
+]
+VECTORS = sorted(
+    path for path in Path(str(files("cryptography_vectors") / "x509")).rglob("*") if path.is_file()
+)
+# The contract: 256 KiB in total.
 MOST_BYTES = 256 * 1024
-# Of these one must be there where no name was given.
+# A request without a name must get one of these findings.
 NOT_NAMED = {"CERTIFICATE_NAME_NOT_CHECKED", "CERTIFICATE_MALFORMED"}
-# Calls under way at once, so that a few thousand of them take seconds.
+# Concurrent calls, so that a few thousand of them take seconds.
 _AT_ONCE = 50
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xff\xff", b"\x0a\x05abc", b"\xa2\x06\x05abc", bytes(range(256))], ids=["no tag", "cut short", "unknown and cut short", "noise"]
+    "content",
+    [b"\xff\xff\xff", b"\x0a\x05abc", b"\xa2\x06\x05abc", bytes(range(256))],
+    ids=["no tag", "cut short", "unknown and cut short", "noise"],
 )
 @pytest.mark.parametrize("method", METHODS)
-def test_bytes_that_are_no_message_are_an_invalid_argument(method: str, content: bytes, service: Service) -> None:
+def test_bytes_that_are_no_message_are_an_invalid_argument(
+    method: str, content: bytes, service: Service
+) -> None:
     check_refused(method, content, service)
 
 
 def check_refused(method: str, content: bytes, service: Service) -> None:
     """Assert that the bytes are the caller's mistake."""
-    channel: Any = service.channel  # the stubs demand arguments that gRPC does not
+    channel: Any = service.channel  # the stubs' types demand arguments that gRPC does not
     call = channel.unary_unary(f"/otpc_policy.v1.PolicyCheckService/{method}")
     with pytest.raises(grpc.RpcError) as caught:
         call(content, timeout=10)
@@ -51,10 +66,15 @@ def test_text_that_is_no_utf_8_is_an_invalid_argument(method: str, service: Serv
     check_refused(method, b"\x0a\x02\xff\xfe", service)
 
 
-def outcomes(service: Service, requests: Sequence[pb.ValidateCertificateRequest]) -> Iterator[Outcome]:
+def outcomes(
+    service: Service, requests: Sequence[pb.ValidateCertificateRequest]
+) -> Iterator[Outcome]:
     """Return the response or the status of each."""
     for start in range(0, len(requests), _AT_ONCE):
-        for call in [service.stub.ValidateCertificate.future(request, timeout=30) for request in requests[start : start + _AT_ONCE]]:
+        for call in [
+            service.stub.ValidateCertificate.future(request, timeout=30)
+            for request in requests[start : start + _AT_ONCE]
+        ]:
             error = call.exception()
             yield call.result() if error is None else error.code()
 
@@ -62,10 +82,17 @@ def outcomes(service: Service, requests: Sequence[pb.ValidateCertificateRequest]
 def test_every_vector_as_der_is_judged(service: Service) -> None:
     contents = [path.read_bytes() for path in VECTORS]
     assert len(contents) > 1500
-    requests = [pb.ValidateCertificateRequest(der_chain=pb.DerChain(certificates=[content]), server_name="partner.test") for content in contents]
+    requests = [
+        pb.ValidateCertificateRequest(
+            der_chain=pb.DerChain(certificates=[content]), server_name="partner.test"
+        )
+        for content in contents
+    ]
     wrong = [
         f"{path.name}: {outcome}"
-        for path, content, outcome in zip(VECTORS, contents, outcomes(service, requests), strict=True)
+        for path, content, outcome in zip(
+            VECTORS, contents, outcomes(service, requests), strict=True
+        )
         if not _is_designed_for_der(content, outcome)
     ]
     assert not wrong, "\n".join(wrong)
@@ -76,26 +103,44 @@ def _is_designed_for_der(content: bytes, outcome: Outcome) -> bool:
         return outcome is grpc.StatusCode.INVALID_ARGUMENT and not 0 < len(content) <= MOST_BYTES
     found = codes_of(outcome)
     # No vector is issued for this name under a root of Mozilla.
-    return found <= set(finding_codes()) and decision_of(outcome) == "DENY" and ("CERTIFICATE_MALFORMED" in found or _is_der_certificate(content))
+    return (
+        found <= set(finding_codes())
+        and decision_of(outcome) == "DENY"
+        and ("CERTIFICATE_MALFORMED" in found or _is_der_certificate(content))
+    )
 
 
 def test_every_vector_as_pem_is_judged(service: Service) -> None:
-    texts = [(path, text) for path in VECTORS if "-----BEGIN" in (text := path.read_text(encoding="utf-8", errors="replace"))]
+    texts = [
+        (path, text)
+        for path in VECTORS
+        if "-----BEGIN" in (text := path.read_text(encoding="utf-8", errors="replace"))
+    ]
     assert len(texts) > 150
     requests = [pb.ValidateCertificateRequest(pem_bundle=text) for _path, text in texts]
     wrong = [
-        f"{path.name}: {outcome}" for (path, text), outcome in zip(texts, outcomes(service, requests), strict=True) if not _is_designed_for_pem(text, outcome)
+        f"{path.name}: {outcome}"
+        for (path, text), outcome in zip(texts, outcomes(service, requests), strict=True)
+        if not _is_designed_for_pem(text, outcome)
     ]
     assert not wrong, "\n".join(wrong)
 
 
 def _is_designed_for_pem(text: str, outcome: Outcome) -> bool:
-    holds_certificates = re.search("-----BEGIN (X509 )?CERTIFICATE-----", text) is not None and "PRIVATE KEY" not in text
+    holds_certificates = (
+        re.search("-----BEGIN (X509 )?CERTIFICATE-----", text) is not None
+        and "PRIVATE KEY" not in text
+    )
     if isinstance(outcome, grpc.StatusCode):
         return outcome is grpc.StatusCode.INVALID_ARGUMENT and not holds_certificates
     found = codes_of(outcome)
     # Without a name nothing is allowed.
-    return holds_certificates and found <= set(finding_codes()) and decision_of(outcome) != "ALLOW" and bool(NOT_NAMED & found)
+    return (
+        holds_certificates
+        and found <= set(finding_codes())
+        and decision_of(outcome) != "ALLOW"
+        and bool(NOT_NAMED & found)
+    )
 
 
 def codes_of(response: pb.ValidateCertificateResponse) -> set[str]:

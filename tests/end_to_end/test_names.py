@@ -65,12 +65,12 @@ def served(world: World, names: Names, name: str) -> Iterator[Listener]:
 
 
 def finding(response: pb.CheckEndpointResponse, code: str = FAILED) -> pb.Finding:
-    (found,) = (one for one in response.findings if one.code == code)
+    (found,) = (each for each in response.findings if each.code == code)
     return found
 
 
 @pytest.mark.parametrize(
-    ("says", "told", "remedy"),
+    ("says", "reported", "remedy"),
     [
         (Says.NXDOMAIN, "NXDOMAIN", "spelling"),
         ((), "NODATA", "A or AAAA record"),
@@ -82,16 +82,16 @@ def finding(response: pb.CheckEndpointResponse, code: str = FAILED) -> pb.Findin
 def test_a_name_that_does_not_resolve_is_told_why_and_what_to_do(
     names: Names,
     says: Says | tuple[str, ...],
-    told: str,
+    reported: str,
     remedy: str,
 ) -> None:
-    name = f"{told.lower().replace(' ', '-')}.partner.test"
+    name = f"{reported.lower().replace(' ', '-')}.partner.test"
     names.server.table[name] = Name(a=says, aaaa=says)
-    result = {"in time": "timeout"}.get(told, told.lower())
+    result = {"in time": "timeout"}.get(reported, reported.lower())
     before = names.count(result)
     response = names.service.check(name, own_listener(), timeout_s=10)
     assert decision_of(response) == "INDETERMINATE"
-    assert told in finding(response).message
+    assert reported in finding(response).message
     assert remedy in finding(response).remediation
     assert names.count(result) == before + 1
 
@@ -104,7 +104,9 @@ def test_a_name_that_resolves_is_judged(world: World, names: Names) -> None:
     assert list(response.judged_addresses) == [at.address]
 
 
-def test_a_forbidden_address_beside_a_good_one_denies_and_nothing_is_dialled(names: Names) -> None:
+def test_a_forbidden_address_next_to_a_good_address_denies_and_nothing_is_dialled(
+    names: Names,
+) -> None:
     listener = own_listener()
     name = "rebound-by-dns.partner.test"
     names.server.table[name] = Name(a=(listener.address, METADATA_ADDRESS))
@@ -138,7 +140,7 @@ def test_while_name_servers_fail_cached_facts_answer_and_nothing_is_measured(
         names.clock.move_to(names.clock.now() + timedelta(minutes=4))
         later = names.service.check(name, at)
     assert decision_of(first) == decision_of(cached) == "ALLOW", summary(cached)
-    assert {one.code for one in cached.findings} == {ANCHOR, FAILED}
+    assert {each.code for each in cached.findings} == {ANCHOR, FAILED}
     assert finding(cached).effect == pb.EFFECT_ADVISORY
     assert cached.result_info.source == pb.RESULT_SOURCE_CACHE
     info = cached.result_info
@@ -153,10 +155,12 @@ def test_two_hundred_names_that_never_answer_delay_no_other(world: World, names:
     names.server.table.update(dict.fromkeys(silent, always(Says.SILENCE)))
     asked = [pb.CheckEndpointRequest(host=name) for name in silent]
     halves = [pb.BatchCheckEndpointsRequest(requests=half) for half in (asked[:100], asked[100:])]
-    with served(world, names, "beside-silence.partner.test") as at:
-        batches = [names.service.stub.BatchCheckEndpoints.future(one, timeout=20) for one in halves]
+    with served(world, names, "next-to-silence.partner.test") as at:
+        batches = [
+            names.service.stub.BatchCheckEndpoints.future(half, timeout=20) for half in halves
+        ]
         began = time.monotonic()
-        response = names.service.check("beside-silence.partner.test", at)
+        response = names.service.check("next-to-silence.partner.test", at)
         took_s = time.monotonic() - began
         assert not any(batch.done() for batch in batches)
     assert decision_of(response) == "ALLOW", summary(response)

@@ -1,4 +1,4 @@
-"""Reloads while calls are in flight: no call fails, and each is judged by one generation that was live."""
+"""Reloads while calls are in flight: none fails; each is judged by a single live generation."""
 
 import threading
 import time
@@ -28,7 +28,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = PartnerFolder(tmp_path_factory.mktemp("partners"))
     leaf = self_signed(dns=("bank.partner.test",))
     bank = folder.partner("bank", rest=pin(leaf))
-    with nginx(bank.at, TlsOffer(certificates=(leaf,))), running_service(folder.settings(admin_service=True, reload_poll_s=0.05)) as service:
+    with (
+        nginx(bank.at, TlsOffer(certificates=(leaf,))),
+        running_service(folder.settings(admin_service=True, reload_poll_s=0.05)) as service,
+    ):
         yield service, bank, leaf
 
 
@@ -51,7 +54,7 @@ def until(holds: Callable[[], bool]) -> None:
 def test_fifty_reloads_with_calls_in_flight(place: Place) -> None:
     service, bank, leaf = place
     assert decision_of(ask(service, bank)) == "ALLOW"
-    # What each live generation says of the bank: with its pin ALLOW, without it DENY.
+    # The verdict of each live generation on the bank: ALLOW with its pin, DENY without.
     says: dict[str, str] = {ask(service, bank).result_info.configuration_revision: "ALLOW"}
     answers: list[pb.CheckEndpointResponse] = []
     done = threading.Event()
@@ -62,45 +65,69 @@ def test_fifty_reloads_with_calls_in_flight(place: Place) -> None:
             request = pb.CheckEndpointRequest(host=bank.host, port=bank.at.port)
             while not done.is_set():
                 answers.append(stub.CheckEndpoint(request, timeout=_PATIENCE_S))
-                answers.extend(one.response for one in stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=[request]), timeout=_PATIENCE_S).results)
+                answers.extend(
+                    item.response
+                    for item in stub.BatchCheckEndpoints(
+                        pb.BatchCheckEndpointsRequest(requests=[request]), timeout=_PATIENCE_S
+                    ).results
+                )
 
     with ThreadPoolExecutor(_CALLERS) as callers:
         calls = [callers.submit(call) for _ in range(_CALLERS)]
         try:
             for number in range(_RELOADS):
                 bank.write(f"# {number}\n" + (pin(leaf) if number % 2 else ""))
-                reloaded = admin(service).ReloadPolicies(pb.ReloadPoliciesRequest(), timeout=_PATIENCE_S)
+                reloaded = admin(service).ReloadPolicies(
+                    pb.ReloadPoliciesRequest(), timeout=_PATIENCE_S
+                )
                 says[reloaded.configuration_revision] = "ALLOW" if number % 2 else "DENY"
                 assert reloaded.partner_count == 1
         finally:
             done.set()
-        for one in calls:
-            one.result(_PATIENCE_S)
+        for pending in calls:
+            pending.result(_PATIENCE_S)
     assert len(says) == _RELOADS + 1
     assert len(answers) > _RELOADS
-    judged = {(answer.result_info.configuration_revision, decision_of(answer)) for answer in answers}
+    judged = {
+        (answer.result_info.configuration_revision, decision_of(answer)) for answer in answers
+    }
     assert judged <= set(says.items())
-    # More than the first and the last generation were met by calls.
+    # Calls met more than the first and the last generation.
     assert len(judged) > 2
-    # No reload measured anything anew.
+    # No reload caused a measurement.
     assert service.metric('otpc_policy_scans_total{outcome="complete"}') == 1
 
 
-def test_the_good_set_stays_when_a_bad_one_arrives_and_goes_when_a_good_one_does(place: Place) -> None:
+def test_the_good_set_stays_when_a_bad_one_arrives_and_goes_when_a_good_one_does(
+    place: Place,
+) -> None:
     service, bank, leaf = place
-    failures, successes = 'otpc_policy_config_reloads_total{result="failure"}', 'otpc_policy_config_reloads_total{result="success"}'
+    failures, successes = (
+        'otpc_policy_config_reloads_total{result="failure"}',
+        'otpc_policy_config_reloads_total{result="success"}',
+    )
     before = ask(service, bank)
     bank.document.with_name("bad.toml").write_text('id = "bad"\n\nowner = 7\n')
     until(lambda: service.metric(failures) >= 1)
     assert service.metric("otpc_policy_config_last_reload_successful") == 0
     kept = ask(service, bank)
-    assert (decision_of(kept), kept.result_info.configuration_revision) == ("ALLOW", before.result_info.configuration_revision)
+    assert (decision_of(kept), kept.result_info.configuration_revision) == (
+        "ALLOW",
+        before.result_info.configuration_revision,
+    )
     with pytest.raises(grpc.RpcError) as raised:
-        admin(service).ReloadPolicies(pb.ReloadPoliciesRequest(validate_only=True), timeout=_PATIENCE_S)
+        admin(service).ReloadPolicies(
+            pb.ReloadPoliciesRequest(validate_only=True), timeout=_PATIENCE_S
+        )
     assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     bank.document.with_name("bad.toml").unlink()
     bank.write("")
-    until(lambda: service.metric(successes) >= 1 and service.metric("otpc_policy_config_last_reload_successful") == 1)
+    until(
+        lambda: (
+            service.metric(successes) >= 1
+            and service.metric("otpc_policy_config_last_reload_successful") == 1
+        )
+    )
     until(lambda: decision_of(ask(service, bank)) == "DENY")
     bank.write(pin(leaf))
     until(lambda: decision_of(ask(service, bank)) == "ALLOW")
@@ -111,8 +138,18 @@ def test_forgotten_results_are_measured_again(place: Place) -> None:
     assert ask(service, bank).result_info.source == pb.RESULT_SOURCE_MEASURED
     assert ask(service, bank).result_info.source == pb.RESULT_SOURCE_CACHE
     forget = admin(service).InvalidateResults
-    assert forget(pb.InvalidateResultsRequest(host=bank.host, port=1), timeout=_PATIENCE_S).invalidated_count == 0
-    assert forget(pb.InvalidateResultsRequest(host=bank.host.upper()), timeout=_PATIENCE_S).invalidated_count == 1
+    assert (
+        forget(
+            pb.InvalidateResultsRequest(host=bank.host, port=1), timeout=_PATIENCE_S
+        ).invalidated_count
+        == 0
+    )
+    assert (
+        forget(
+            pb.InvalidateResultsRequest(host=bank.host.upper()), timeout=_PATIENCE_S
+        ).invalidated_count
+        == 1
+    )
     assert ask(service, bank).result_info.source == pb.RESULT_SOURCE_MEASURED
     with pytest.raises(grpc.RpcError) as raised:
         forget(pb.InvalidateResultsRequest(), timeout=_PATIENCE_S)

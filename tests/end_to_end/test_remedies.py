@@ -1,4 +1,7 @@
-"""The remedies for nginx, Apache, HAProxy and Envoy mend what they say: a real server fails, and does not with exactly those lines in place."""
+"""The remedies for nginx, Apache, HAProxy and Envoy work.
+
+A real server fails, and no longer fails with exactly the lines of the remedy in place.
+"""
 
 import asyncio
 import shlex
@@ -37,10 +40,17 @@ ROOT = CertificateAuthority.create("Remedy Root")
 ISSUER = ROOT.intermediate("Remedy Intermediate")
 LEAF = ISSUER.issue(dns=(HOST,), key="rsa2048")
 STAPLED = ISSUER.issue(dns=(HOST,), key="rsa2048", must_staple=True)
-EXPIRED = ISSUER.issue(dns=(HOST,), key="rsa2048", not_before=now() - timedelta(days=90), not_after=now() - timedelta(days=1))
+EXPIRED = ISSUER.issue(
+    dns=(HOST,),
+    key="rsa2048",
+    not_before=now() - timedelta(days=90),
+    not_after=now() - timedelta(days=1),
+)
 TRUST = Trust(mozilla_roots=(), entries=(TrustEntry(hosts=(HOST,), anchors=(ROOT.der,)),))
 POLICY = parse_policy(
-    'name = "agreed"\nextends = "otpc-2024-12"\n[rules.client_auth.expected.effects]\nCLIENT_AUTH_UNEXPECTED = "deny"\nCLIENT_AUTH_MISSING = "deny"\n', "agreed"
+    'name = "agreed"\nextends = "otpc-2024-12"\n[rules.client_auth.expected.effects]\n'
+    'CLIENT_AUTH_UNEXPECTED = "deny"\nCLIENT_AUTH_MISSING = "deny"\n',
+    "agreed",
 )
 ANCHOR = "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"
 
@@ -48,7 +58,14 @@ ANCHOR = "CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"
 def files(chain: bytes, key: bytes, staple: bytes | None = None) -> dict[str, bytes]:
     """The files that remedies name."""
     ocsp = {} if staple is None else {"staple.der": staple, "server.pem.ocsp": staple}
-    return {"fullchain.pem": chain, "privkey.pem": key, "server.pem": chain + key, "chain.pem": ISSUER.pem + ROOT.pem, "client-ca.pem": ROOT.pem, **ocsp}
+    return {
+        "fullchain.pem": chain,
+        "privkey.pem": key,
+        "server.pem": chain + key,
+        "chain.pem": ISSUER.pem + ROOT.pem,
+        "client-ca.pem": ROOT.pem,
+        **ocsp,
+    }
 
 
 GOOD = files(LEAF.chain_pem, LEAF.key_pem)
@@ -57,7 +74,7 @@ LEAF_ALONE = files(LEAF.chain_pem.removesuffix(ISSUER.pem), LEAF.key_pem)
 MUST_STAPLE = files(STAPLED.chain_pem, STAPLED.key_pem)
 WITH_STAPLE = files(STAPLED.chain_pem, STAPLED.key_pem, ISSUER.ocsp_response(STAPLED.certificate))
 
-# What no remedy says: old versions, and suites outside the list. AES256-SHA is there for the old versions.
+# In no remedy: old versions, and unlisted suites. AES256-SHA serves the old versions.
 WEAK_VERSIONS = {
     "nginx": "ssl_protocols TLSv1 TLSv1.1 TLSv1.2;",
     "Apache": "SSLProtocol -all +TLSv1 +TLSv1.1 +TLSv1.2",
@@ -70,7 +87,12 @@ WEAK_SUITES = {
     "HAProxy": "ssl-default-bind-ciphers ECDHE-RSA-AES256-GCM-SHA384:AES256-SHA:@SECLEVEL=0",
     "Envoy": "  cipher_suites: [ECDHE-RSA-AES256-GCM-SHA384, AES256-SHA]",
 }
-SERVERS: Mapping[str, Serve] = {"nginx": nginx, "Apache": apache, "HAProxy": haproxy, "Envoy": envoy}
+SERVERS: Mapping[str, Serve] = {
+    "nginx": nginx,
+    "Apache": apache,
+    "HAProxy": haproxy,
+    "Envoy": envoy,
+}
 
 
 def remedy(server: str, code: str) -> str:
@@ -78,13 +100,29 @@ def remedy(server: str, code: str) -> str:
     return finding_codes()[code].remedies[server]
 
 
-def placed(server: str, *lines: str, certificate: str, auth: str, content: Mapping[str, bytes]) -> Pieces:
-    """A server with these lines about versions and suites. certificate, auth: codes whose remedies say which files and which clients."""
+def placed(
+    server: str, *lines: str, certificate: str, auth: str, content: Mapping[str, bytes]
+) -> Pieces:
+    """A server with these lines for versions and suites.
+
+    certificate, auth: codes whose remedies configure the certificate files and client
+    certificates.
+    """
     tls = "\n".join(lines)
-    whose, whom, on = remedy(server, certificate), remedy(server, auth), remedy(server, "TLS_NOT_SERVED")
+    whose, whom, on = (
+        remedy(server, certificate),
+        remedy(server, auth),
+        remedy(server, "TLS_NOT_SERVED"),
+    )
     if server == "HAProxy":
-        # One line says all of the certificate and the clients.
-        return Pieces(listen=whom if auth == "CLIENT_AUTH_MISSING" or certificate == "CERTIFICATE_CHAIN_INCOMPLETE" else whose, everywhere=tls, files=content)
+        # A single line configures the certificate and the clients.
+        return Pieces(
+            listen=whom
+            if auth == "CLIENT_AUTH_MISSING" or certificate == "CERTIFICATE_CHAIN_INCOMPLETE"
+            else whose,
+            everywhere=tls,
+            files=content,
+        )
     if server == "Envoy":
         return Pieces(
             listen=on.partition("      tls_certificates:")[0].rstrip(),
@@ -92,7 +130,11 @@ def placed(server: str, *lines: str, certificate: str, auth: str, content: Mappi
             everywhere=_within(whom, "DownstreamTlsContext"),
             files=content,
         )
-    key = remedy(server, "CERTIFICATE_KEY_WEAK") if certificate == "CERTIFICATE_CHAIN_INCOMPLETE" else ""
+    key = (
+        remedy(server, "CERTIFICATE_KEY_WEAK")
+        if certificate == "CERTIFICATE_CHAIN_INCOMPLETE"
+        else ""
+    )
     return Pieces(listen=on, site="\n".join((whose, key, tls, whom)), files=content)
 
 
@@ -107,7 +149,7 @@ def _within(text: str, place: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One server, what was agreed about client certificates, and which findings must and may be there."""
+    """A server, the agreement about client certificates, and the findings expected or allowed."""
 
     pieces: Pieces
     agreed: ClientAuth
@@ -116,35 +158,80 @@ class Run:
 
 
 def runs_of(server: str) -> dict[str, Run]:
-    versions, suites = remedy(server, "TLS_VERSION_BELOW_MINIMUM"), remedy(server, "CIPHER_SUITE_NOT_LISTED")
-    # Envoy's lines against vulnerabilities say the versions too.
+    versions, suites = (
+        remedy(server, "TLS_VERSION_BELOW_MINIMUM"),
+        remedy(server, "CIPHER_SUITE_NOT_LISTED"),
+    )
+    # Envoy's lines against vulnerabilities set the versions too.
     floor = [remedy(server, "TLS_VULNERABLE"), *([] if server == "Envoy" else [versions])]
-    weak = {"TLS_VERSION_BELOW_MINIMUM", "CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CERTIFICATE_EXPIRED", "CLIENT_AUTH_UNEXPECTED"}
-    half = {"CIPHER_SUITE_NONE_REQUIRED", "CIPHER_SUITE_NOT_LISTED", "CERTIFICATE_CHAIN_INCOMPLETE", "CLIENT_AUTH_MISSING"}
+    weak = {
+        "TLS_VERSION_BELOW_MINIMUM",
+        "CIPHER_SUITE_NONE_REQUIRED",
+        "CIPHER_SUITE_NOT_LISTED",
+        "CERTIFICATE_EXPIRED",
+        "CLIENT_AUTH_UNEXPECTED",
+    }
+    half = {
+        "CIPHER_SUITE_NONE_REQUIRED",
+        "CIPHER_SUITE_NOT_LISTED",
+        "CERTIFICATE_CHAIN_INCOMPLETE",
+        "CLIENT_AUTH_MISSING",
+    }
     everything = frozenset(finding_codes()) - {ANCHOR}
     return {
-        "plain": Run(Pieces(files=GOOD), ClientAuth.NONE, frozenset({"TLS_NOT_SERVED"}), everything - {"TLS_NOT_SERVED"}),
+        "plain": Run(
+            Pieces(files=GOOD),
+            ClientAuth.NONE,
+            frozenset({"TLS_NOT_SERVED"}),
+            everything - {"TLS_NOT_SERVED"},
+        ),
         "weak": Run(
-            placed(server, WEAK_VERSIONS[server], WEAK_SUITES[server], certificate="CERTIFICATE_EXPIRED", auth="CLIENT_AUTH_MISSING", content=OLD),
+            placed(
+                server,
+                WEAK_VERSIONS[server],
+                WEAK_SUITES[server],
+                certificate="CERTIFICATE_EXPIRED",
+                auth="CLIENT_AUTH_MISSING",
+                content=OLD,
+            ),
             ClientAuth.NONE,
             frozenset(weak),
             frozenset({"TLS_NOT_SERVED"}),
         ),
         "half mended": Run(
-            placed(server, versions, WEAK_SUITES[server], certificate="CERTIFICATE_CHAIN_INCOMPLETE", auth="CLIENT_AUTH_UNEXPECTED", content=LEAF_ALONE),
+            placed(
+                server,
+                versions,
+                WEAK_SUITES[server],
+                certificate="CERTIFICATE_CHAIN_INCOMPLETE",
+                auth="CLIENT_AUTH_UNEXPECTED",
+                content=LEAF_ALONE,
+            ),
             ClientAuth.REQUIRED,
             frozenset(half),
             frozenset(weak - half),
         ),
         "mended, with client certificates": Run(
-            placed(server, *floor, certificate="CERTIFICATE_CHAIN_INCOMPLETE", auth="CLIENT_AUTH_MISSING", content=GOOD),
-            # nginx demands the certificate in HTTP alone, as its remedy says.
+            placed(
+                server,
+                *floor,
+                certificate="CERTIFICATE_CHAIN_INCOMPLETE",
+                auth="CLIENT_AUTH_MISSING",
+                content=GOOD,
+            ),
+            # nginx demands the certificate in HTTP only, as its remedy states.
             ClientAuth.REQUESTED if server == "nginx" else ClientAuth.REQUIRED,
             frozenset({ANCHOR}),
             everything - {"HTTP_NOT_OBSERVABLE"},
         ),
         "mended": Run(
-            placed(server, suites, certificate="CERTIFICATE_EXPIRED", auth="CLIENT_AUTH_UNEXPECTED", content=GOOD),
+            placed(
+                server,
+                suites,
+                certificate="CERTIFICATE_EXPIRED",
+                auth="CLIENT_AUTH_UNEXPECTED",
+                content=GOOD,
+            ),
             ClientAuth.NONE,
             frozenset({ANCHOR}),
             everything,
@@ -155,10 +242,12 @@ def runs_of(server: str) -> dict[str, Run]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scanner() -> AsyncIterator[SslyzeScanner]:
     # Ten servers at once on a busy machine need patience; none of them is hostile.
-    one = SslyzeScanner(limits=ScanLimits(connection_deadline_s=15.0, scan_deadline_s=60.0), now=now)
-    await one.start()
-    yield one
-    await one.stop()
+    scanner = SslyzeScanner(
+        limits=ScanLimits(connection_deadline_s=15.0, scan_deadline_s=60.0), now=now
+    )
+    await scanner.start()
+    yield scanner
+    await scanner.stop()
 
 
 async def codes(scanner: SslyzeScanner, at: Listener, agreed: ClientAuth) -> set[str]:
@@ -174,16 +263,31 @@ async def codes(scanner: SslyzeScanner, at: Listener, agreed: ClientAuth) -> set
         resolution=ResolutionStatus.RESOLVED,
         addresses=(await scanner.measure(endpoint, vetted, Depth.STANDARD),),
     )
-    return {finding.code for finding in evaluate(facts, POLICY, trust=TRUST, now=now(), expected_client_auth=agreed).findings}
+    return {
+        finding.code
+        for finding in evaluate(
+            facts, POLICY, trust=TRUST, now=now(), expected_client_auth=agreed
+        ).findings
+    }
 
 
 @with_scanner
 @pytest.mark.parametrize("server", SERVERS)
-async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(scanner: SslyzeScanner, server: str) -> None:
+async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(
+    scanner: SslyzeScanner, server: str
+) -> None:
     runs = runs_of(server)
     with ExitStack() as running:
-        listeners = [running.enter_context(SERVERS[server](own_listener(), run.pieces)) for run in runs.values()]
-        found = await asyncio.gather(*(codes(scanner, at, run.agreed) for at, run in zip(listeners, runs.values(), strict=True)))
+        listeners = [
+            running.enter_context(SERVERS[server](own_listener(), run.pieces))
+            for run in runs.values()
+        ]
+        found = await asyncio.gather(
+            *(
+                codes(scanner, at, run.agreed)
+                for at, run in zip(listeners, runs.values(), strict=True)
+            )
+        )
     for (name, run), seen in zip(runs.items(), found, strict=True):
         assert run.must <= seen, f"{name}: {sorted(run.must - seen)} not found, but {sorted(seen)}"
         assert not run.may_not & seen, f"{name}: {sorted(run.may_not & seen)} still there"
@@ -191,37 +295,71 @@ async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(scanner: 
 
 @with_scanner
 @pytest.mark.parametrize("server", ["HAProxy", "Envoy"])
-async def test_a_staple_in_the_file_that_the_remedy_names_is_served(scanner: SslyzeScanner, server: str) -> None:
+async def test_a_staple_in_the_file_that_the_remedy_names_is_served(
+    scanner: SslyzeScanner, server: str
+) -> None:
     suites = remedy(server, "CIPHER_SUITE_NOT_LISTED")
     staple = "CERTIFICATE_EXPIRED" if server == "HAProxy" else "CERTIFICATE_STAPLE_MISSING"
     with ExitStack() as running:
-        stapling = placed(server, suites, certificate=staple, auth="CLIENT_AUTH_UNEXPECTED", content=WITH_STAPLE)
+        stapling = placed(
+            server, suites, certificate=staple, auth="CLIENT_AUTH_UNEXPECTED", content=WITH_STAPLE
+        )
         with_staple = running.enter_context(SERVERS[server](own_listener(), stapling))
         assert await codes(scanner, with_staple, ClientAuth.NONE) == {ANCHOR}
-        if server == "HAProxy":  # Envoy itself refuses to start with such a certificate and without the response
-            silent = placed(server, suites, certificate="CERTIFICATE_EXPIRED", auth="CLIENT_AUTH_UNEXPECTED", content=MUST_STAPLE)
+        if (
+            server == "HAProxy"
+        ):  # Envoy itself refuses to start with such a certificate and without the response
+            silent = placed(
+                server,
+                suites,
+                certificate="CERTIFICATE_EXPIRED",
+                auth="CLIENT_AUTH_UNEXPECTED",
+                content=MUST_STAPLE,
+            )
             without = running.enter_context(SERVERS[server](own_listener(), silent))
-            assert await codes(scanner, without, ClientAuth.NONE) == {ANCHOR, "CERTIFICATE_STAPLE_MISSING"}
+            assert await codes(scanner, without, ClientAuth.NONE) == {
+                ANCHOR,
+                "CERTIFICATE_STAPLE_MISSING",
+            }
 
 
 @pytest.mark.parametrize("server", ["nginx", "Apache"])
 def test_the_lines_for_stapling_are_understood(server: str) -> None:
-    """Whether a staple is fetched depends on a responder; here the server must start with these lines."""
+    """Stapling needs a responder; here the server need only start with these lines."""
     lines = remedy(server, "CERTIFICATE_STAPLE_MISSING")
-    pieces = placed(server, "" if server == "Apache" else lines, certificate="CERTIFICATE_EXPIRED", auth="CLIENT_AUTH_UNEXPECTED", content=GOOD)
-    everywhere = Pieces(listen=pieces.listen, site=pieces.site, everywhere=lines if server == "Apache" else "", files=pieces.files)
+    pieces = placed(
+        server,
+        "" if server == "Apache" else lines,
+        certificate="CERTIFICATE_EXPIRED",
+        auth="CLIENT_AUTH_UNEXPECTED",
+        content=GOOD,
+    )
+    everywhere = Pieces(
+        listen=pieces.listen,
+        site=pieces.site,
+        everywhere=lines if server == "Apache" else "",
+        files=pieces.files,
+    )
     with SERVERS[server](own_listener(), everywhere):
         pass
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_the_command_for_a_new_key_makes_a_strong_one(server: str, tmp_path: Path) -> None:
-    (line,) = (line for line in remedy(server, "CERTIFICATE_KEY_WEAK").splitlines() if line.startswith("# openssl "))
+    (line,) = (
+        line
+        for line in remedy(server, "CERTIFICATE_KEY_WEAK").splitlines()
+        if line.startswith("# openssl ")
+    )
     _program, *arguments = shlex.split(line.removeprefix("# ").replace("HOST", HOST))
-    subprocess.run([require("openssl"), *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    subprocess.run(
+        [require("openssl"), *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=30
+    )
     request = x509.load_pem_x509_csr((tmp_path / "request.csr").read_bytes())
     key = request.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     assert (key.curve.name, request.is_signature_valid) == ("secp256r1", True)
-    assert request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName) == [HOST]
+    assert request.extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    ).value.get_values_for_type(x509.DNSName) == [HOST]
     assert (tmp_path / "privkey.pem").read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")

@@ -21,20 +21,28 @@ def test_over_grpc(case: Case, world: World, service: Service) -> None:
     assert response.canonical_endpoint == f"{partner.name}:{at.port}"
 
 
-@pytest.mark.parametrize("serve", protocol_cases.NEVER_ALLOWED.values(), ids=protocol_cases.NEVER_ALLOWED)
+@pytest.mark.parametrize(
+    "serve", protocol_cases.NEVER_ALLOWED.values(), ids=protocol_cases.NEVER_ALLOWED
+)
 def test_never_allowed(serve: Serve, world: World, service: Service) -> None:
     partner = world.partner()
     with serve(world, partner.listener(), partner.name) as at:
         response = service.check(partner, at)
     assert decision_of(response) in ("DENY", "INDETERMINATE"), summary(response)
-    # A chain counts only with proof of its key: nothing may be said of whom it was copied from.
-    assert not any(deployment.certificates for address in response.observation.addresses for deployment in address.certificate_deployments)
+    # A chain counts only with proof of its key: nothing may be claimed about its owner.
+    assert not any(
+        deployment.certificates
+        for address in response.observation.addresses
+        for deployment in address.certificate_deployments
+    )
     assert ANCHOR not in {finding.code for finding in response.findings}
 
 
 def test_two_policies_share_one_measurement(world: World, service: Service) -> None:
     partner = world.partner()
-    with protocol_cases.COMPLIANT_SERVERS["nginx"](partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:
+    with protocol_cases.COMPLIANT_SERVERS["nginx"](
+        partner.listener(), TlsOffer(certificates=world.pair(partner.name))
+    ) as at:
         lenient = service.check(partner, at)
         strict = service.check(partner, at, policy="otpc-2024-12-strict")
     assert (decision_of(lenient), decision_of(strict)) == ("ALLOW", "DENY")

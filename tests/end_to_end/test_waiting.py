@@ -15,9 +15,14 @@ from tests.support.relay import relay
 from tests.support.servers import TlsOffer, nginx
 
 
-def test_a_caller_with_300_ms_is_answered_in_time_and_the_next_one_gets_the_finished_answer(world: World, service: Service) -> None:
+def test_a_caller_with_300_ms_is_answered_in_time_and_the_next_one_gets_the_finished_answer(
+    world: World, service: Service
+) -> None:
     partner = world.partner()
-    with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as far, relay(partner.listener(), far, round_trip_s=0.1) as counts:
+    with (
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as far,
+        relay(partner.listener(), far, round_trip_s=0.1) as counts,
+    ):
         at = counts.listener
         began = time.monotonic()
         first = service.check(partner, at, timeout_s=0.3)
@@ -34,10 +39,19 @@ def test_a_caller_with_300_ms_is_answered_in_time_and_the_next_one_gets_the_fini
     assert counts.connections == used == third.observation.addresses[0].connections_used
 
 
-def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(world: World, service: Service) -> None:
+def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(
+    world: World, service: Service
+) -> None:
     partner = world.partner()
-    everything = TlsOffer(certificates=world.pair(partner.name), versions=("1.0", "1.1", "1.2", "1.3"), ciphers="ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    with nginx(own_listener(), everything) as far, relay(partner.listener(), far, round_trip_s=0.1) as counts:
+    everything = TlsOffer(
+        certificates=world.pair(partner.name),
+        versions=("1.0", "1.1", "1.2", "1.3"),
+        ciphers="ALL:COMPLEMENTOFALL:@SECLEVEL=0",
+    )
+    with (
+        nginx(own_listener(), everything) as far,
+        relay(partner.listener(), far, round_trip_s=0.1) as counts,
+    ):
         at = counts.listener
         first = service.check(partner, at, timeout_s=1.5)
         second = service.check(partner, at)
@@ -49,12 +63,22 @@ def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(wo
 
 
 def _accepted(response: pb.CheckEndpointResponse) -> list[pb.CipherSuiteObservation]:
-    return [suite for address in response.observation.addresses for suite in address.cipher_suites if suite.support == pb.SUPPORT_YES]
+    return [
+        suite
+        for address in response.observation.addresses
+        for suite in address.cipher_suites
+        if suite.support == pb.SUPPORT_YES
+    ]
 
 
-def test_a_caller_that_hangs_up_does_not_end_the_measurement(world: World, service: Service) -> None:
+def test_a_caller_that_hangs_up_does_not_end_the_measurement(
+    world: World, service: Service
+) -> None:
     partner = world.partner()
-    with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as far, relay(partner.listener(), far, round_trip_s=0.05) as counts:
+    with (
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as far,
+        relay(partner.listener(), far, round_trip_s=0.05) as counts,
+    ):
         at = counts.listener
         gone = service.stub.CheckEndpoint.future(request_for(partner, at))
         while not counts.connections:
@@ -74,39 +98,69 @@ def test_a_hundred_callers_at_once_cause_one_scan(world: World, service: Service
         ThreadPoolExecutor(max_workers=4) as pool,
     ):
         at = counts.listener
-        calls = list(pool.map(lambda _number: service.stub.CheckEndpoint.future(request_for(partner, at), timeout=30), range(100)))
+        calls = list(
+            pool.map(
+                lambda _number: service.stub.CheckEndpoint.future(
+                    request_for(partner, at), timeout=30
+                ),
+                range(100),
+            )
+        )
         responses = [call.result() for call in calls]
     assert {decision_of(response) for response in responses} == {"ALLOW"}
-    assert {response.observation.addresses[0].connections_used for response in responses} == {counts.connections}
+    assert {response.observation.addresses[0].connections_used for response in responses} == {
+        counts.connections
+    }
     sources = Counter(response.result_info.source for response in responses)
     assert sources[pb.RESULT_SOURCE_MEASURED] == 1
-    assert set(sources) <= {pb.RESULT_SOURCE_MEASURED, pb.RESULT_SOURCE_SHARED, pb.RESULT_SOURCE_CACHE}
+    assert set(sources) <= {
+        pb.RESULT_SOURCE_MEASURED,
+        pb.RESULT_SOURCE_SHARED,
+        pb.RESULT_SOURCE_CACHE,
+    }
 
 
 def test_a_refresh_measures_again(world: World, service: Service) -> None:
     partner = world.partner()
-    with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near, relay(partner.listener(), near) as counts:
+    with (
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near,
+        relay(partner.listener(), near) as counts,
+    ):
         service.check(partner, counts.listener)
         used = counts.connections
-        again = service.check(partner, counts.listener, freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH))
+        again = service.check(
+            partner, counts.listener, freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH)
+        )
     assert again.result_info.source == pb.RESULT_SOURCE_MEASURED
     assert counts.connections > used
 
 
 def test_cache_only_opens_no_connection(world: World, service: Service) -> None:
     partner = world.partner()
-    with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near, relay(partner.listener(), near) as counts:
-        response = service.check(partner, counts.listener, freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_CACHE_ONLY))
+    with (
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near,
+        relay(partner.listener(), near) as counts,
+    ):
+        response = service.check(
+            partner, counts.listener, freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_CACHE_ONLY)
+        )
     assert decision_of(response) == "INDETERMINATE"
     assert {finding.code for finding in response.findings} == {"NO_CACHED_RESULT"}
     assert counts.connections == 0
 
 
-def test_a_batch_measures_identical_items_once_and_keeps_order(world: World, service: Service) -> None:
+def test_a_batch_measures_identical_items_once_and_keeps_order(
+    world: World, service: Service
+) -> None:
     partner = world.partner()
-    with nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near, relay(partner.listener(), near) as counts:
+    with (
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name))) as near,
+        relay(partner.listener(), near) as counts,
+    ):
         good = request_for(partner, counts.listener)
-        batch = pb.BatchCheckEndpointsRequest(requests=[good, pb.CheckEndpointRequest(host="https://not-a-host"), good])
+        batch = pb.BatchCheckEndpointsRequest(
+            requests=[good, pb.CheckEndpointRequest(host="https://not-a-host"), good]
+        )
         results = service.stub.BatchCheckEndpoints(batch, timeout=30).results
     assert [result.request_index for result in results] == [0, 1, 2]
     assert [result.WhichOneof("outcome") for result in results] == ["response", "error", "response"]

@@ -1,4 +1,7 @@
-"""Whom the service under test knows: partners with names and loopback addresses, an anchor that speaks for them, one pinned leaf."""
+"""What the service under test is configured with.
+
+Partners with names and loopback addresses, an anchor for them, and a pinned leaf.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from tests.support.loopback import Listener, free_port, own_address
 from tests.support.signing import now
 
 _PARTNERS = 240
-# A policy on trial: it reports, and its results are short-lived.
+# A policy on trial: report-only, with short-lived results.
 TRIAL = "trial"
 _TRIAL_DOCUMENT = f"""\
 name = "{TRIAL}"
@@ -30,7 +33,7 @@ extends = "otpc-2024-12"
 [rules.cipher.required]
 parameters.suites = ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
 """
-# Nothing can be dialled here, and metadata addresses stay forbidden whatever the operator opens.
+# Never dialled: metadata addresses stay forbidden whatever the operator allows.
 METADATA_ADDRESS = "169.254.169.254"
 
 
@@ -48,7 +51,10 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Partners and authorities of one test session. root: the anchor for all of *.partner.test; stranger: nobody's anchor."""
+    """Partners and authorities of a test session.
+
+    root: the anchor for all of *.partner.test. stranger: an authority that is never trusted.
+    """
 
     directory: Path
     root: CertificateAuthority
@@ -67,7 +73,9 @@ class World:
         """Write what the settings name into the directory."""
         root = CertificateAuthority.create("Partner Root")
         pinned = Partner("pinned.partner.test", (own_address(),))
-        partners = tuple(Partner(f"p{number}.partner.test", (own_address(),)) for number in range(_PARTNERS))
+        partners = tuple(
+            Partner(f"p{number}.partner.test", (own_address(),)) for number in range(_PARTNERS)
+        )
         world = cls(
             directory=directory,
             root=root,
@@ -75,7 +83,10 @@ class World:
             stranger=CertificateAuthority.create("Stranger"),
             pinned=pinned,
             pinned_leaf=self_signed(dns=(pinned.name,), key="rsa2048"),
-            two_addresses=tuple(Partner(f"two{number}.partner.test", (own_address(), own_address())) for number in range(4)),
+            two_addresses=tuple(
+                Partner(f"two{number}.partner.test", (own_address(), own_address()))
+                for number in range(4)
+            ),
             forbidden=Partner("metadata.partner.test", (METADATA_ADDRESS,)),
             partly_forbidden=Partner("rebound.partner.test", (own_address(), METADATA_ADDRESS)),
             partners=partners,
@@ -111,7 +122,12 @@ class World:
 
     def expired_leaf(self, name: str, *, key: str = "ec256") -> Issued:
         """Return a leaf whose validity ended yesterday."""
-        return self.leaf(name, key=key, not_before=now() - timedelta(days=90), not_after=now() - timedelta(days=1))
+        return self.leaf(
+            name,
+            key=key,
+            not_before=now() - timedelta(days=90),
+            not_after=now() - timedelta(days=1),
+        )
 
     def pair(self, name: str) -> tuple[Issued, Issued]:
         """Return an RSA and an ECDSA leaf."""
@@ -119,7 +135,9 @@ class World:
 
     def settings(self, **others: Any) -> Settings:
         """Return settings of a service that may dial loopback and knows everybody here."""
-        known = itertools.chain(self.partners, self.two_addresses, (self.pinned, self.forbidden, self.partly_forbidden))
+        known = itertools.chain(
+            self.partners, self.two_addresses, (self.pinned, self.forbidden, self.partly_forbidden)
+        )
         return Settings(
             listen="127.0.0.1:0",
             ops_listen="127.0.0.1:0",
@@ -127,12 +145,20 @@ class World:
             address_families="both",
             static_hosts={partner.name: list(partner.addresses) for partner in known},
             trust=[
-                {"hosts": ["*.partner.test", "::1"], "anchor_file": str(self.anchor_file), "note": "agreed with the partners"},
-                {"hosts": [self.pinned.name], "certificate_sha256": self.pinned_leaf.sha256, "note": "pinned"},
+                {
+                    "hosts": ["*.partner.test", "::1"],
+                    "anchor_file": str(self.anchor_file),
+                    "note": "agreed with the partners",
+                },
+                {
+                    "hosts": [self.pinned.name],
+                    "certificate_sha256": self.pinned_leaf.sha256,
+                    "note": "pinned",
+                },
             ],
             policy_files=[str(self.trial_file), str(self.aes_256_file)],
             log_level="warning",
-            # Every test has its own partner; only these tests ask twice.
+            # Every test has its own partner; only these tests check it twice.
             minimum_refresh_interval_s=0.0,
             dns_timeout_s=2.0,
             drain_grace_s=2.0,

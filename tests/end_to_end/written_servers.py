@@ -1,6 +1,7 @@
-"""nginx, Apache, HAProxy and Envoy from pieces of their configuration, so that the lines of a remedy can be put where they belong.
+"""nginx, Apache, HAProxy and Envoy from pieces of configuration, where remedies can be inserted.
 
-A piece may name the files of the remedies (/etc/nginx/tls/fullchain.pem) and the port 443; both are replaced by what is there.
+A piece may name the files of the remedies (/etc/nginx/tls/fullchain.pem) and the port 443; both are
+replaced by those of the test.
 """
 
 import os
@@ -56,16 +57,20 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          "@type": type.googleapis.com/envoy.extensions.filters.network\
+.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: partner
           route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{ match: {{ prefix: "/" }}, direct_response: {{ status: 200, body: {{ inline_string: accepted }} }} }}]
+              routes:
+              - match: {{ prefix: "/" }}
+                direct_response: {{ status: 200, body: {{ inline_string: accepted }} }}
           http_filters:
           - name: envoy.filters.http.router
-            typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 {listen}
 {site}
 {everywhere}
@@ -74,9 +79,11 @@ static_resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """What goes where. listen: turns TLS on. site: of this server alone. everywhere: of the whole program. files: by name, beside each other.
+    """Pieces of a configuration, by place.
 
-    For Envoy, listen is the transport socket up to its common_tls_context, site goes into that, everywhere into the DownstreamTlsContext.
+    listen: turns TLS on. site: for this server alone. everywhere: for the whole program. files: by
+    name, in one directory. For Envoy, listen is the transport socket up to its common_tls_context,
+    site goes into that, everywhere into the DownstreamTlsContext.
     """
 
     listen: str = ""
@@ -89,37 +96,55 @@ Serve = Callable[[Listener, Pieces], AbstractContextManager[Listener]]
 
 
 def nginx(listener: Listener, pieces: Pieces) -> AbstractContextManager[Listener]:
-    """Serve HTTPS, or HTTP where no piece turns TLS on."""
+    """Serve HTTPS, or HTTP if no piece turns TLS on."""
 
     def written(directory: Path) -> Sequence[str]:
-        path = _configuration(directory, listener, _NGINX, pieces, listen=pieces.listen or "listen 443;")
+        path = _configuration(
+            directory, listener, _NGINX, pieces, listen=pieces.listen or "listen 443;"
+        )
         return (require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(path))
 
     return program(listener, written)
 
 
 def apache(listener: Listener, pieces: Pieces) -> AbstractContextManager[Listener]:
-    """Serve HTTPS, or HTTP where no piece turns TLS on."""
+    """Serve HTTPS, or HTTP if no piece turns TLS on."""
 
     def written(directory: Path) -> Sequence[str]:
         identity = "User nobody\nGroup nogroup" if os.geteuid() == 0 else ""
         path = _configuration(directory, listener, _APACHE, pieces, identity=identity)
-        return (require("apache2"), "-DFOREGROUND", "-f", str(path), "-E", str(directory / "startup.log"))
+        return (
+            require("apache2"),
+            "-DFOREGROUND",
+            "-f",
+            str(path),
+            "-E",
+            str(directory / "startup.log"),
+        )
 
     return program(listener, written)
 
 
 def haproxy(listener: Listener, pieces: Pieces) -> AbstractContextManager[Listener]:
-    """Serve HTTPS, or HTTP where no piece turns TLS on."""
+    """Serve HTTPS, or HTTP if no piece turns TLS on."""
 
     def written(directory: Path) -> Sequence[str]:
-        return (require("haproxy"), "-db", "-f", str(_configuration(directory, listener, _HAPROXY, pieces, listen=pieces.listen or "bind :443")))
+        return (
+            require("haproxy"),
+            "-db",
+            "-f",
+            str(
+                _configuration(
+                    directory, listener, _HAPROXY, pieces, listen=pieces.listen or "bind :443"
+                )
+            ),
+        )
 
     return program(listener, written)
 
 
 def envoy(listener: Listener, pieces: Pieces) -> AbstractContextManager[Listener]:
-    """Serve HTTPS, or HTTP where no piece turns TLS on."""
+    """Serve HTTPS, or HTTP if no piece turns TLS on."""
 
     def written(directory: Path) -> Sequence[str]:
         path = _configuration(
@@ -131,21 +156,47 @@ def envoy(listener: Listener, pieces: Pieces) -> AbstractContextManager[Listener
             site=textwrap.indent(pieces.site, " " * 12),
             everywhere=textwrap.indent(pieces.everywhere, " " * 10),
         )
-        return (require("envoy"), "-c", str(path.rename(path.with_suffix(".yaml"))), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+        return (
+            require("envoy"),
+            "-c",
+            str(path.rename(path.with_suffix(".yaml"))),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        )
 
     return program(listener, written)
 
 
-def _configuration(directory: Path, listener: Listener, template: str, pieces: Pieces, **slots: str) -> Path:
+def _configuration(
+    directory: Path, listener: Listener, template: str, pieces: Pieces, **slots: str
+) -> Path:
     tls = directory / "tls"
     tls.mkdir()
     for name, content in pieces.files.items():
         (tls / name).write_bytes(content)
-    filled = {"listen": pieces.listen, "site": pieces.site, "everywhere": pieces.everywhere, **slots}
+    filled = {
+        "listen": pieces.listen,
+        "site": pieces.site,
+        "everywhere": pieces.everywhere,
+        **slots,
+    }
     for slot, text in filled.items():
         for server in ("nginx", "apache2", "haproxy", "envoy"):
             text = text.replace(f"/etc/{server}/tls", str(tls))  # noqa: PLW2901
-        filled[slot] = text.replace("listen 443", f"listen {listener}").replace("bind :443", f"bind {listener}")
+        filled[slot] = text.replace("listen 443", f"listen {listener}").replace(
+            "bind :443", f"bind {listener}"
+        )
     path = directory / "server.conf"
-    path.write_text(template.format(directory=directory, listener=listener, address=listener.address, port=listener.port, **filled))
+    path.write_text(
+        template.format(
+            directory=directory,
+            listener=listener,
+            address=listener.address,
+            port=listener.port,
+            **filled,
+        )
+    )
     return path

@@ -1,4 +1,4 @@
-"""Certificates for tests: authorities, leaves of every good and bad kind, stapled OCSP responses. Nothing here is mocked."""
+"""Real certificates for tests: authorities, leaves good and bad, stapled OCSP responses."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
-from tests.support.signing import HASHES, PrivateKey, authority_builder, common_name_only, leaf_builder, now, private_key, sign
+from tests.support.signing import (
+    HASHES,
+    PrivateKey,
+    authority_builder,
+    common_name_only,
+    leaf_builder,
+    now,
+    private_key,
+    sign,
+)
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,20 @@ class Issued:
 
     @property
     def chain_der(self) -> tuple[bytes, ...]:
-        return tuple(_der_of(one) for one in self.chain)
+        return tuple(_der_of(certificate) for certificate in self.chain)
 
     @property
     def chain_pem(self) -> bytes:
-        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in self.chain)
+        pem = serialization.Encoding.PEM
+        return b"".join(certificate.public_bytes(pem) for certificate in self.chain)
 
     @property
     def key_pem(self) -> bytes:
-        return self.private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
 
     @property
     def sha256(self) -> str:
@@ -45,7 +59,9 @@ class Issued:
 
     @property
     def spki_sha256(self) -> str:
-        spki = self.certificate.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        spki = self.certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
         return hashlib.sha256(spki).hexdigest()
 
     def write(self, directory: Path, name: str) -> tuple[Path, Path]:
@@ -104,7 +120,10 @@ class CertificateAuthority:
         path_length: int | None = None,
         own_key: PrivateKey | None = None,
     ) -> "CertificateAuthority":
-        """Return an authority under this one. own_key: give it the key of another one (a cross certificate)."""
+        """Return a subordinate authority.
+
+        own_key: of another authority, to make a cross certificate.
+        """
         own_key = own_key or private_key(key, name)
         builder = authority_builder(
             common_name_only(name),
@@ -145,7 +164,10 @@ class CertificateAuthority:
         with_authority_key_identifier: bool = True,
         basic_constraints_ca: bool = False,
     ) -> Issued:
-        """Return a leaf under this authority. common_name: None for no common name where there is a SAN, else the first of dns."""
+        """Return a leaf under this authority.
+
+        common_name: None for no common name if there is a SAN, else the first of dns.
+        """
         leaf_key = private_key(key, "leaf")
         builder = leaf_builder(
             _subject(dns, common_name, with_san),
@@ -177,21 +199,32 @@ class CertificateAuthority:
         signer: Issued | None = None,
         cert_id_hash: str = "sha1",
     ) -> bytes:
-        """Return a DER OCSPResponse about a leaf. signer: a delegate, whose certificate is then included; else the authority signs."""
+        """Return a DER OCSPResponse about a leaf.
+
+        signer: a delegate, whose certificate is then included; else the authority signs.
+        """
         this_update = this_update or now() - timedelta(hours=1)
-        next_update = None if without_next_update else next_update or this_update + timedelta(days=4)
+        next_update = (
+            None if without_next_update else next_update or this_update + timedelta(days=4)
+        )
         revoked = status == "revoked"
         builder = ocsp.OCSPResponseBuilder().add_response(
             cert=leaf,
             issuer=self.certificate,
             algorithm=HASHES[cert_id_hash],
-            cert_status={"good": ocsp.OCSPCertStatus.GOOD, "revoked": ocsp.OCSPCertStatus.REVOKED, "unknown": ocsp.OCSPCertStatus.UNKNOWN}[status],
+            cert_status={
+                "good": ocsp.OCSPCertStatus.GOOD,
+                "revoked": ocsp.OCSPCertStatus.REVOKED,
+                "unknown": ocsp.OCSPCertStatus.UNKNOWN,
+            }[status],
             this_update=this_update,
             next_update=next_update,
             revocation_time=this_update - timedelta(minutes=5) if revoked else None,
             revocation_reason=x509.ReasonFlags.key_compromise if revoked else None,
         )
-        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate if signer else self.certificate)
+        builder = builder.responder_id(
+            ocsp.OCSPResponderEncoding.HASH, signer.certificate if signer else self.certificate
+        )
         if signer:
             builder = builder.certificates([signer.certificate])
         key = signer.private_key if signer else self.private_key
@@ -199,7 +232,9 @@ class CertificateAuthority:
         return builder.sign(key, algorithm).public_bytes(serialization.Encoding.DER)
 
     def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
-        identifier = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        identifier = self.certificate.extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        ).value
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
@@ -241,8 +276,12 @@ def self_signed(
 def _subject(dns: Sequence[str], common_name: str | None, with_san: bool) -> x509.Name:
     if common_name is not None:
         return common_name_only(common_name)
-    # A non-critical SAN, as nearly all leaves have, needs a subject that is not empty (RFC 5280 4.2.1.6).
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Partner")]) if with_san else common_name_only(dns[0])
+    # A non-critical SAN, as in nearly all leaves, needs a non-empty subject (RFC 5280 4.2.1.6).
+    return (
+        x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example Partner")])
+        if with_san
+        else common_name_only(dns[0])
+    )
 
 
 def _der_of(certificate: x509.Certificate) -> bytes:

@@ -25,7 +25,7 @@ _MAXIMUM_ALIASES = 20
 
 
 class Says(Enum):
-    """What is said in place of addresses; the value is the response code, silence has none."""
+    """An answer without addresses; the value is the response code, silence has none."""
 
     SILENCE = -1
     SERVFAIL = 2
@@ -35,11 +35,12 @@ class Says(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
-    """What is said about one name.
+    """The answers for a name.
 
-    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; what the
-    table says of that name follows. delay_s: before each answer. is_truncated: over UDP; TCP has
-    all of it. forged: an address in an answer with a wrong id, and another name's in the right one.
+    a, aaaa: addresses; an empty tuple is NODATA. cname: the name that it is an alias of; the
+    records of that name follow. delay_s: before each answer. is_truncated: over UDP; TCP carries
+    the whole answer. forged: an address sent in an answer with a wrong id, and for another name in
+    an answer with the right id.
     """
 
     a: tuple[str, ...] | Says = ()
@@ -52,7 +53,7 @@ class Name:
 
 
 def always(says: Says) -> Name:
-    """Return a name about which the same is said for both families."""
+    """Return a name with the same answer for both families."""
     return Name(a=says, aaaa=says)
 
 
@@ -70,15 +71,15 @@ class DnsServer:
 
     @property
     def address(self) -> str:
-        """As the setting dns_servers takes it."""
+        """The address in the form of the setting dns_servers."""
         return str(self.listener)
 
     def times_asked(self, name: str, kind: str = "A") -> int:
-        """Return how often a name was asked for."""
+        """Return how often a name was queried."""
         return self.asked.count((name, kind))
 
     def named(self, question: "_Question") -> Name:
-        """Return what the table says."""
+        """Return the entry in the table."""
         return self.table.get(question.name, NO_SUCH_NAME)
 
     def answers(self, question: "_Question", *, over_udp: bool) -> list[bytes]:
@@ -108,7 +109,7 @@ class DnsServer:
             name, named = named.cname, self.table.get(named.cname, NO_SUCH_NAME)
         says = _addresses(named, kind)
         addresses = () if isinstance(says, Says) else says
-        return records + [_address_record(name, one, named.ttl_s) for one in addresses]
+        return records + [_address_record(name, address, named.ttl_s) for address in addresses]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`otpc-policy engine` as a program, and the keys by which it and a service know each other."""
+"""`otpc-policy engine` as a program, and the certificates for mutual TLS with a service."""
 
 import os
 import subprocess
@@ -13,15 +13,19 @@ from tests.support.loopback import free_port
 
 
 @contextmanager
-def engine_program(*options: str, python: str = sys.executable) -> Iterator["subprocess.Popen[str]"]:
-    """Run an engine that may measure at loopback until the context ends.
+def engine_program(
+    *options: str, python: str = sys.executable
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run an engine that may measure loopback until the context ends.
 
     python: the interpreter of an environment in which the engine is installed.
     """
     command = [python, "-m", "otpc_policy", "engine", *options]
     opened = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
     environment = {name: value for name, value in os.environ.items() if "OTPC" not in name}
-    with subprocess.Popen([*command, *opened], stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        [*command, *opened], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().startswith("measuring on ")
@@ -40,7 +44,7 @@ class MutualTls:
 
 
 def mutual_tls(folder: Path) -> MutualTls:
-    """Write one authority's certificates for an engine at a free port and for a service."""
+    """Write certificates of one authority for an engine on a free port and for a service."""
     authority = CertificateAuthority.create("Engines and fronts")
     ca = folder / "ca.pem"
     ca.write_bytes(authority.pem)

@@ -1,4 +1,4 @@
-"""Measured endpoints for tests of rules: compliant unless a test says otherwise, so that only what matters is written down."""
+"""Facts for tests of rules: compliant by default, so that a test shows only what matters."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,23 +30,31 @@ from tests.support.certificates import CertificateAuthority, Issued
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)
 HOST = "partner.test"
 ADDRESS = "192.0.2.1"
-_EVIDENCE = {Support.YES: Evidence.SERVER_HELLO, Support.NO: Evidence.ALERT, Support.UNKNOWN: Evidence.NONE}
+_EVIDENCE = {
+    Support.YES: Evidence.SERVER_HELLO,
+    Support.NO: Evidence.ALERT,
+    Support.UNKNOWN: Evidence.NONE,
+}
 
 
 @cache
 def root() -> CertificateAuthority:
-    """The root that the default trust holds, in Mozilla's place."""
-    return CertificateAuthority.create("Facts Root", not_before=NOW - timedelta(days=365), not_after=NOW + timedelta(days=3650))
+    """The root in the default trust, in place of Mozilla's."""
+    return CertificateAuthority.create(
+        "Facts Root", not_before=NOW - timedelta(days=365), not_after=NOW + timedelta(days=3650)
+    )
 
 
 @cache
 def leaf(key: str = "ec256") -> Issued:
     """A compliant leaf for HOST: valid from a day before NOW to 90 days after."""
-    return root().issue(dns=(HOST,), key=key, not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=90))
+    return root().issue(
+        dns=(HOST,), key=key, not_before=NOW - timedelta(days=1), not_after=NOW + timedelta(days=90)
+    )
 
 
 def make_trust(*entries: TrustEntry) -> Trust:
-    """Trust in the default root, as if it were Mozilla's, and in what is given."""
+    """Trust in the default root, as if it were Mozilla's, and in the arguments."""
     return Trust(mozilla_roots=(root().der,), entries=entries)
 
 
@@ -56,13 +64,22 @@ def version(which: TlsVersion, support: Support) -> VersionFact:
 
 
 def versions(**supports: Support) -> tuple[VersionFact, ...]:
-    """TLS 1.2 and 1.3 and nothing else; by name what differs, such as TLS_1_0=Support.YES."""
-    wanted = {one: Support.YES if one >= TlsVersion.TLS_1_2 else Support.NO for one in TlsVersion}
+    """TLS 1.2 and 1.3 only; overrides by name, such as TLS_1_0=Support.YES."""
+    wanted = {
+        tls_version: Support.YES if tls_version >= TlsVersion.TLS_1_2 else Support.NO
+        for tls_version in TlsVersion
+    }
     wanted.update({TlsVersion[name]: support for name, support in supports.items()})
-    return tuple(version(one, support) for one, support in wanted.items())
+    return tuple(version(tls_version, support) for tls_version, support in wanted.items())
 
 
-def suite(name: str, *, over: TlsVersion = TlsVersion.TLS_1_2, support: Support = Support.YES, completed: bool | None = None) -> CipherSuiteFact:
+def suite(
+    name: str,
+    *,
+    over: TlsVersion = TlsVersion.TLS_1_2,
+    support: Support = Support.YES,
+    completed: bool | None = None,
+) -> CipherSuiteFact:
     """A fact about one suite by IANA name or as "0xEEEE"; completed: as support unless given."""
     known = suite_by_name(name)
     return CipherSuiteFact(
@@ -95,23 +112,40 @@ def deployment(
 ) -> DeploymentFact:
     """A fact about one deployment; the default chain is compliant."""
     if chain is None:
-        chain = leaf("rsa2048" if key_type is KeyType.RSA else "ec256").chain_der if support is Support.YES else ()
-    return DeploymentFact(version=over, key_type=key_type, support=support, evidence=_EVIDENCE[support], chain=chain, stapled_ocsp_response=staple)
+        chain = (
+            leaf("rsa2048" if key_type is KeyType.RSA else "ec256").chain_der
+            if support is Support.YES
+            else ()
+        )
+    return DeploymentFact(
+        version=over,
+        key_type=key_type,
+        support=support,
+        evidence=_EVIDENCE[support],
+        chain=chain,
+        stapled_ocsp_response=staple,
+    )
 
 
-def deployments(chain: tuple[bytes, ...] | None = None, *, staple: bytes | None = None) -> tuple[DeploymentFact, ...]:
-    """RSA and ECDSA over TLS 1.2 and 1.3; all with one chain where it is given."""
-    pairs = [(over, key_type) for over in (TlsVersion.TLS_1_2, TlsVersion.TLS_1_3) for key_type in (KeyType.RSA, KeyType.ECDSA)]
+def deployments(
+    chain: tuple[bytes, ...] | None = None, *, staple: bytes | None = None
+) -> tuple[DeploymentFact, ...]:
+    """RSA and ECDSA over TLS 1.2 and 1.3; all with the same chain if it is given."""
+    pairs = [
+        (over, key_type)
+        for over in (TlsVersion.TLS_1_2, TlsVersion.TLS_1_3)
+        for key_type in (KeyType.RSA, KeyType.ECDSA)
+    ]
     return tuple(deployment(over, key_type, chain=chain, staple=staple) for over, key_type in pairs)
 
 
 def no_vulnerabilities() -> tuple[VulnerabilityFact, ...]:
-    """All proven to be absent."""
-    return tuple(VulnerabilityFact(one, Support.NO) for one in Vulnerability)
+    """All vulnerabilities, each proven absent."""
+    return tuple(VulnerabilityFact(vulnerability, Support.NO) for vulnerability in Vulnerability)
 
 
 def make_address(**overrides: Any) -> AddressFacts:
-    """A compliant address; by name what differs (fields of AddressFacts)."""
+    """A compliant address; overrides by name (fields of AddressFacts)."""
     compliant = AddressFacts(
         address=ADDRESS,
         observed_at=NOW - timedelta(minutes=1),
@@ -130,8 +164,15 @@ def make_address(**overrides: Any) -> AddressFacts:
 
 
 def make_facts(**overrides: Any) -> EndpointFacts:
-    """A compliant endpoint with one address; by name what differs (fields of EndpointFacts, or of its address)."""
-    of_endpoint = {name: overrides.pop(name) for name in tuple(overrides) if name in EndpointFacts.__dataclass_fields__}
+    """A compliant endpoint with one address; overrides by name.
+
+    They are fields of EndpointFacts, or of its address.
+    """
+    of_endpoint = {
+        name: overrides.pop(name)
+        for name in tuple(overrides)
+        if name in EndpointFacts.__dataclass_fields__
+    }
     compliant = EndpointFacts(
         host=HOST,
         port=443,

@@ -1,4 +1,7 @@
-"""Certificates of which every part can be chosen, left out or made wrong, down to the bytes. The plain ones come from `certificates`."""
+"""Certificates whose every part can be chosen, omitted or corrupted, down to the bytes.
+
+Ordinary certificates come from `certificates`.
+"""
 
 import ipaddress
 from collections.abc import Callable, Sequence
@@ -19,14 +22,15 @@ LONG_AGO, FAR_OFF = datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinf
 ISSUED, EXPIRES = AT - timedelta(days=10), AT + timedelta(days=80)
 
 Extension = tuple[x509.ExtensionType, bool]
-# Changes the elements of a TBSCertificate, each in DER: version, serialNumber, signature, issuer, validity, subject, key, extensions.
+# Changes the elements of a TBSCertificate, each in DER: version, serialNumber, signature, issuer,
+# validity, subject, key, extensions.
 Edit = Callable[[list[bytes]], None]
 VERSION, SERIAL, SIGNATURE, ISSUER, VALIDITY, SUBJECT, KEY, EXTENSIONS = range(8)
 
 
 @dataclass(frozen=True)
 class Made:
-    """A certificate, which nobody may be able to read, and the key that it speaks for."""
+    """A certificate, possibly unreadable, and its private key."""
 
     der: bytes
     key: PrivateKey
@@ -37,7 +41,7 @@ class Made:
         return x509.load_der_x509_certificate(self.der)
 
     def with_flipped_bit(self) -> "Made":
-        """The same, its signature broken in the last byte."""
+        """The same certificate with the last byte of its signature corrupted."""
         return Made(self.der[:-1] + bytes([self.der[-1] ^ 1]), self.key, self.name)
 
 
@@ -52,11 +56,13 @@ def make(
     edit: Edit | None = None,
     serial: int | None = None,
 ) -> Made:
-    """Return a certificate; self-signed where by is None. edit: applied before the signature is made."""
+    """Return a certificate, self-signed if by is None. edit: applied before signing."""
     own_key = private_key(key, "made") if isinstance(key, str) else key
     name = common_name_only(subject) if isinstance(subject, str) else subject
     signer, issuer = (own_key, name) if by is None else (by.key, by.name)
-    builder = x509.CertificateBuilder(issuer, name, own_key.public_key(), serial or x509.random_serial_number(), *dates)
+    builder = x509.CertificateBuilder(
+        issuer, name, own_key.public_key(), serial or x509.random_serial_number(), *dates
+    )
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
     certificate = sign(builder, signer, hash_name)
@@ -68,14 +74,17 @@ def make(
 
 
 def signed(elements: Sequence[bytes], signer: PrivateKey, outer: bytes | None = None) -> bytes:
-    """Return a certificate over these elements. outer: its signatureAlgorithm, where it differs from the inner one."""
+    """Return a certificate over these elements.
+
+    outer: its signatureAlgorithm, if it differs from that of the TBSCertificate.
+    """
     tbs = der_element(0x30, b"".join(elements))
     if isinstance(signer, rsa.RSAPrivateKey):
         signature = signer.sign(tbs, padding.PKCS1v15(), hashes.SHA256())
     else:
         assert isinstance(signer, ec.EllipticCurvePrivateKey)
         signature = signer.sign(tbs, ec.ECDSA(hashes.SHA256()))
-    inner = next(one for one in elements if one[0] == 0x30)
+    inner = next(element for element in elements if element[0] == 0x30)
     return der_element(0x30, tbs + (outer or inner) + der_element(0x03, b"\x00" + signature))
 
 
@@ -102,7 +111,10 @@ def authority(
     hash_name: str = "sha256",
     edit: Edit | None = None,
 ) -> Made:
-    """Return an authority as the Baseline Requirements want it. plus: takes the place of an extension of the same kind."""
+    """Return an authority that meets the Baseline Requirements.
+
+    plus: extensions to add; they replace default extensions of the same kind.
+    """
     own_key = private_key(key, "authority") if isinstance(key, str) else key
     extensions = [
         (x509.BasicConstraints(True, path_length), True),
@@ -110,7 +122,15 @@ def authority(
         (x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), False),
         *([(_key_identifier(by), False)] if by else []),
     ]
-    return make(name, by=by, key=own_key, extensions=_replaced(extensions, plus, without), dates=dates, hash_name=hash_name, edit=edit)
+    return make(
+        name,
+        by=by,
+        key=own_key,
+        extensions=_replaced(extensions, plus, without),
+        dates=dates,
+        hash_name=hash_name,
+        edit=edit,
+    )
 
 
 def leaf(
@@ -127,23 +147,50 @@ def leaf(
     edit: Edit | None = None,
     serial: int | None = None,
 ) -> Made:
-    """Return a server's certificate as the Baseline Requirements want it. plus: takes the place of an extension of the same kind."""
+    """Return a server certificate that meets the Baseline Requirements.
+
+    plus: extensions to add; they replace default extensions of the same kind.
+    """
     own_key = private_key(key, "leaf") if isinstance(key, str) else key
     extensions = [
         (x509.BasicConstraints(False, None), True),
         (key_usage("digital_signature"), True),
         (x509.SubjectKeyIdentifier.from_public_key(own_key.public_key()), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key((by.key if by else own_key).public_key()), False),
+        (
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                (by.key if by else own_key).public_key()
+            ),
+            False,
+        ),
         (purposes("server_auth"), False),
         (alternative_names(dns, ips), False),
     ]
-    return make(subject, by=by, key=own_key, extensions=_replaced(extensions, plus, without), dates=dates, hash_name=hash_name, edit=edit, serial=serial)
+    return make(
+        subject,
+        by=by,
+        key=own_key,
+        extensions=_replaced(extensions, plus, without),
+        dates=dates,
+        hash_name=hash_name,
+        edit=edit,
+        serial=serial,
+    )
 
 
 def key_usage(*usages: str) -> x509.KeyUsage:
     """Return a keyUsage with these bits."""
-    every = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
-    return x509.KeyUsage(**{one: one in usages for one in every}, encipher_only=False, decipher_only=False)
+    every = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+    )
+    return x509.KeyUsage(
+        **{usage: usage in usages for usage in every}, encipher_only=False, decipher_only=False
+    )
 
 
 def purposes(*names: str) -> x509.ExtendedKeyUsage:
@@ -158,14 +205,27 @@ def purposes(*names: str) -> x509.ExtendedKeyUsage:
     return x509.ExtendedKeyUsage([known[name] for name in names])
 
 
-def alternative_names(dns: Sequence[str] = (), ips: Sequence[str] = (), others: Sequence[x509.GeneralName] = ()) -> x509.SubjectAlternativeName:
+def alternative_names(
+    dns: Sequence[str] = (), ips: Sequence[str] = (), others: Sequence[x509.GeneralName] = ()
+) -> x509.SubjectAlternativeName:
     """Return a subjectAltName."""
-    return x509.SubjectAlternativeName([*map(x509.DNSName, dns), *(x509.IPAddress(ipaddress.ip_address(one)) for one in ips), *others])
+    return x509.SubjectAlternativeName(
+        [
+            *map(x509.DNSName, dns),
+            *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips),
+            *others,
+        ]
+    )
 
 
-def name_constraints(permitted: Sequence[str | x509.GeneralName] = (), excluded: Sequence[str | x509.GeneralName] = ()) -> x509.NameConstraints:
+def name_constraints(
+    permitted: Sequence[str | x509.GeneralName] = (),
+    excluded: Sequence[str | x509.GeneralName] = (),
+) -> x509.NameConstraints:
     """Return nameConstraints. Text with a slash is a network, other text a DNS name."""
-    return x509.NameConstraints([*map(_subtree, permitted)] or None, [*map(_subtree, excluded)] or None)
+    return x509.NameConstraints(
+        [*map(_subtree, permitted)] or None, [*map(_subtree, excluded)] or None
+    )
 
 
 def organization(name: str) -> x509.Name:
@@ -173,19 +233,23 @@ def organization(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)])
 
 
-def _subtree(one: str | x509.GeneralName) -> x509.GeneralName:
-    if not isinstance(one, str):
-        return one
-    return x509.IPAddress(ipaddress.ip_network(one)) if "/" in one else x509.DNSName(one)
+def _subtree(base: str | x509.GeneralName) -> x509.GeneralName:
+    if not isinstance(base, str):
+        return base
+    return x509.IPAddress(ipaddress.ip_network(base)) if "/" in base else x509.DNSName(base)
 
 
 def _key_identifier(by: Made) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
 
 
-def _replaced(extensions: Sequence[Extension], plus: Sequence[Extension], without: Sequence[type[x509.ExtensionType]]) -> list[Extension]:
+def _replaced(
+    extensions: Sequence[Extension],
+    plus: Sequence[Extension],
+    without: Sequence[type[x509.ExtensionType]],
+) -> list[Extension]:
     given = {value.oid for value, _ in plus} | {kind.oid for kind in without}
-    return [*(one for one in extensions if one[0].oid not in given), *plus]
+    return [*(extension for extension in extensions if extension[0].oid not in given), *plus]
 
 
 def _content(der: bytes, at: int) -> tuple[int, int]:

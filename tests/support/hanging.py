@@ -37,16 +37,16 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None
 
 @pytest.hookimpl(trylast=True)
 def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
-    """Set the time limit anew: pytest-timeout lifts it for a debugger once a test has failed."""
+    """Set the time limit again: pytest-timeout lifts it for a debugger once a test has failed."""
     if isinstance(node, pytest.Item) and _SETTINGS in node.stash:
         node.ihook.pytest_timeout_set_timer(item=node, settings=node.stash[_SETTINGS])
 
 
 def _print_tasks() -> None:
-    """Print what each task of the running loop waits for, innermost call last."""
+    """Print what each task of the running loop awaits, innermost call last."""
     try:
         tasks = asyncio.all_tasks()
-    except RuntimeError:  # no loop runs
+    except RuntimeError:  # no loop is running
         return
     for task in tasks:
         print(f"\n{task.get_name()}, most recent call last:", file=sys.stderr)

@@ -1,7 +1,8 @@
 """Loopback addresses and ports that no other test run on this machine uses.
 
-Linux owns all of 127.0.0.0/8, and connections to it start from 127.0.0.1. So a port on an address of our own cannot be taken by
-another process, nor by a connection of ours, between the moment it is chosen and the moment a server listens on it.
+All of 127.0.0.0/8 is local on Linux, and connections to it start from 127.0.0.1. So no other
+process and no connection of ours can take a port on our own address between the moment it is chosen
+and the moment a server listens on it.
 """
 
 import itertools
@@ -23,11 +24,15 @@ class Listener:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return (
+            f"[{self.address}]:{self.port}"
+            if ":" in self.address
+            else f"{self.address}:{self.port}"
+        )
 
 
 def own_address() -> str:
-    """Return an address of 127.0.0.0/8 that this process has not used yet; 127.0.0.0/16 is left to others."""
+    """Return an address in 127.0.0.0/8 outside 127.0.0.0/16 that this process has not used yet."""
     process, number = os.getpid(), next(_NUMBERS)
     assert number < _OWN, f"a process has {_OWN} addresses of its own"
     block, rest = divmod(number, 250)
@@ -35,12 +40,12 @@ def own_address() -> str:
 
 
 def vetted(text: str = "127.0.0.1") -> VettedAddress:
-    """Return a loopback address as the guard lets it pass where the operator opened loopback."""
+    """Return a loopback address as vetted when the operator allows loopback."""
     return vet_again(text, ["127.0.0.0/8", "::1/128"])
 
 
 def free_port(address: str) -> int:
-    """Return a port that is free on the address now."""
+    """Return a port that is currently free on the address."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])

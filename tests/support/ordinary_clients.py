@@ -1,4 +1,4 @@
-"""Clients as other people wrote them: `openssl s_client` and tlslite-ng.
+"""Third-party clients: `openssl s_client` and tlslite-ng.
 
 They show what a server under test gives to ordinary clients, before the scanner is asked.
 """
@@ -28,7 +28,7 @@ _VERSIONS = {(3, 1): "TLSv1", (3, 2): "TLSv1.1", (3, 3): "TLSv1.2", (3, 4): "TLS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """A handshake that completed, in OpenSSL's words.
+    """A completed handshake, in OpenSSL's terms.
 
     verified: OpenSSL's verdict on the certificate, GOOD or a code; None from a client that judges
     none. leaf: in DER, from a client that tells.
@@ -46,9 +46,9 @@ def s_client(
     *options: str,
     name: str = "partner.test",
 ) -> Handshake | None:
-    """Return what `openssl s_client` was given, or None if the handshake failed.
+    """Return what `openssl s_client` received, or None if the handshake failed.
 
-    anchor: a root in PEM. options: further ones; -noservername is one of them.
+    anchor: a root in PEM. options: further options, such as -noservername.
     """
     with TemporaryDirectory(prefix="otpc-client-") as written:
         directory = Path(written)
@@ -57,7 +57,7 @@ def s_client(
         named = () if "-noservername" in options else ("-servername", name)
         command = [require("openssl"), "s_client", "-connect", str(server), *named, *options]
         command += ["-CAfile", str(root), "-verify_hostname", name]
-        # Old versions are refused at the security level that distributions set.
+        # Old versions are refused at the security level set by distributions.
         environment = openssl_configuration(directory)
         done = subprocess.run(
             command,
@@ -68,8 +68,8 @@ def s_client(
             env=environment,
         )
     printed = done.stdout.decode("utf-8", "replace")
-    # This line has the suite; with TLS 1.3 it is the only one that has the version, and with older
-    # versions it has that of the suite.
+    # This line has the suite. With TLS 1.3 no other line has the version; with older versions it
+    # has the version of the suite.
     suite = re.search(r"^New, (\S+), Cipher is (\S+)$", printed, re.MULTILINE)
     if suite is None or suite[2] == "(NONE)":
         return None
@@ -105,7 +105,7 @@ def tlslite_client(
     shape: Callable[[Any], None] = _leave,
     **settings: object,
 ) -> Handshake | None:
-    """Return what tlslite-ng was given, or None if the handshake failed.
+    """Return what tlslite-ng received, or None if the handshake failed.
 
     settings: of its HandshakeSettings. shape: changes the ClientHello in place.
     """

@@ -17,11 +17,11 @@ _ID_RSASSA_PSS = bytes.fromhex("300b06092a864886f70d01010a")
 
 @dataclass(frozen=True)
 class PssIssued(Issued):
-    """A leaf whose key may sign by RSASSA-PSS only; so says its private key, too."""
+    """A leaf whose key, as its private key states too, may sign with RSASSA-PSS only."""
 
     @property
     def key_pem(self) -> bytes:
-        """Return the private key as servers read it."""
+        """Return the private key in the form servers read."""
         encoded = self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         version, _, key = elements_of(encoded)
         return _pem(der_element(0x30, version + _ID_RSASSA_PSS + key))

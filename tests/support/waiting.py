@@ -1,4 +1,4 @@
-"""Waiting for another process: it has no clock of ours."""
+"""Waiting for another process, which has no clock that a test could inject."""
 
 import time
 from collections.abc import Callable

@@ -1,12 +1,19 @@
 """Settings: the only reader of the environment and of the configuration file.
 
-Settings() reads both; arguments go before the environment, the environment before the file, the file before the
-defaults. Values are parsed here; files that they name are read by the composition root.
+Settings() reads both. Arguments take precedence over the environment, the environment over the file
+and the file over the defaults. Values are parsed here; the composition root reads the files that
+they name.
 """
 
 from otpc_policy.app.settings.model import LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
-from otpc_policy.app.settings.values import AddressFamilies, LogFormat, LogLevel, is_loopback, split_address
+from otpc_policy.app.settings.values import (
+    AddressFamilies,
+    LogFormat,
+    LogLevel,
+    is_loopback,
+    split_address,
+)
 
 __all__ = [
     "AddressFamilies",

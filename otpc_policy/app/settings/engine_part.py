@@ -1,4 +1,4 @@
-"""The part of the settings that an engine is told, as plain values that JSON can carry."""
+"""The part of the settings that an engine receives, as plain values that JSON can carry."""
 
 from typing import Any, Final
 
@@ -22,5 +22,5 @@ _NAMES: Final = frozenset(
 
 
 def engine_part(settings: Settings) -> dict[str, Any]:
-    """Return the settings of one engine by name."""
+    """Return the settings of an engine by name."""
     return settings.model_dump(mode="json", include=set(_NAMES))

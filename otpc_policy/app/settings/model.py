@@ -37,12 +37,14 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=Fals
 
 
 class LifetimeSettings(BaseModel):
-    """How long facts answer from the cache, by the decision they lead to; each varies by up to a tenth."""
+    """How long cached facts are used, by decision; each lifetime varies by up to a tenth."""
 
     model_config = _TABLE
     allow_s: PositiveSeconds = Field(default=3600.0, description="After ALLOW.")
     deny_s: PositiveSeconds = Field(default=300.0, description="After DENY.")
-    unknown_s: PositiveSeconds = Field(default=30.0, description="After INDETERMINATE, or with any fact unknown.")
+    unknown_s: PositiveSeconds = Field(
+        default=30.0, description="After INDETERMINATE, or with any fact unknown."
+    )
 
 
 class ScanSettings(BaseModel):
@@ -55,72 +57,154 @@ class ScanSettings(BaseModel):
         le=64,
         description="Processes kept ready to complete TLS handshakes; each serves one address.",
     )
-    connections_per_address: int = Field(default=20, ge=1, le=64, description="Connections open at a time to one address.")
-    scan_deadline_s: PositiveSeconds = Field(default=20.0, description="Longest time to measure one address.")
-    connection_deadline_s: PositiveSeconds = Field(default=4.0, description="Longest time of one connection.")
-    connection_bytes: int = Field(default=262_144, ge=16_384, description="Most bytes read from one connection.")
-    concurrent_scans: int = Field(default=32, ge=1, le=1024, description="Addresses measured at the same time.")
-    queue_limit: int = Field(default=256, ge=1, description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.")
+    connections_per_address: int = Field(
+        default=20, ge=1, le=64, description="Connections open at a time to one address."
+    )
+    scan_deadline_s: PositiveSeconds = Field(
+        default=20.0, description="Longest time to measure one address."
+    )
+    connection_deadline_s: PositiveSeconds = Field(
+        default=4.0, description="Longest time of one connection."
+    )
+    connection_bytes: int = Field(
+        default=262_144, ge=16_384, description="Most bytes read from one connection."
+    )
+    concurrent_scans: int = Field(
+        default=32, ge=1, le=1024, description="Addresses measured at the same time."
+    )
+    queue_limit: int = Field(
+        default=256,
+        ge=1,
+        description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.",
+    )
     recycle_after_handshakes: int = Field(
         default=4000,
         ge=1,
         description="No longer used: every address gets a worker of its own.",
     )
-    deep_commands: DeepCommands = Field(default=tuple(DeepCommand), description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.")
-    deep_deadline_s: PositiveSeconds = Field(default=60.0, description="Longest time of the DEEP part of a measurement, after the STANDARD part.")
-    deep_connections: int = Field(default=8, ge=1, le=64, description="Connections open at a time in the DEEP part, within connections_per_address.")
-    concurrent_deep_scans: int = Field(default=2, ge=1, le=64, description="DEEP parts at the same time; each is a process of about 50 MiB.")
+    deep_commands: DeepCommands = Field(
+        default=tuple(DeepCommand),
+        description="sslyze's scan commands of a DEEP measurement; what is left out stays unknown.",
+    )
+    deep_deadline_s: PositiveSeconds = Field(
+        default=60.0,
+        description="Longest time of the DEEP part of a measurement, after the STANDARD part.",
+    )
+    deep_connections: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="Connections open at a time in the DEEP part, within connections_per_address.",
+    )
+    concurrent_deep_scans: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="DEEP parts at the same time; each is a process of about 50 MiB.",
+    )
     isolation: IsolationLevel = Field(
         default=IsolationLevel.PREFER,
-        description="Of the processes that measure: prefer (what the kernel lacks is logged), require (the start fails then), or off.",
+        description="Confinement of the processes that measure: prefer (log what the kernel "
+        "lacks), require (refuse to start then) or off.",
     )
 
 
 class Settings(BaseSettings):
-    """All settings, valid, unchangeable. Raises ConfigurationError with every problem and its place.
+    """All settings, valid and immutable.
 
-    config: the TOML file (default: the variable OTPC_POLICY_CONFIG, else none). Other arguments: settings by name, before all sources.
+    Raises ConfigurationError with every problem and its place.
+
+    config: the TOML file (default: the variable OTPC_POLICY_CONFIG, else none). Other arguments are
+    settings by name; they take precedence over all sources.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=True)
-    tls_certificate_file: Path | None = Field(default=None, description="PEM chain of this service, leaf first; read again when it changes.")
-    tls_key_file: Path | None = Field(default=None, description="PEM private key of that leaf; read again when it changes.")
-    tls_client_ca_file: Path | None = Field(default=None, description="PEM CAs of callers. Set: every caller must prove a certificate under one of them.")
-    dangerously_listen_without_tls: bool = Field(
-        default=False, description="Listen in plain text beyond loopback: anyone on the path can read and forge verdicts."
+    tls_certificate_file: Path | None = Field(
+        default=None,
+        description="PEM chain of this service, leaf first; read again when it changes.",
     )
-    listen: ListenAddress = Field(default="127.0.0.1:50051", description="Address and port of the gRPC server; port 0 takes any free one.")
+    tls_key_file: Path | None = Field(
+        default=None, description="PEM private key of that leaf; read again when it changes."
+    )
+    tls_client_ca_file: Path | None = Field(
+        default=None,
+        description="PEM CAs of callers. If set, callers must present a certificate under these.",
+    )
+    dangerously_listen_without_tls: bool = Field(
+        default=False,
+        description="Listen in plain text beyond loopback: anyone on the path can read and forge "
+        "verdicts.",
+    )
+    listen: ListenAddress = Field(
+        default="127.0.0.1:50051",
+        description="Address and port of the gRPC server; port 0 takes any free port.",
+    )
     ops_listen: ListenAddress = Field(
         "127.0.0.1:9464",
-        description="Address and port for /metrics, /livez, /readyz, /startupz: plain HTTP that holds no secrets. A wider address is open to all who reach it.",
+        description="Address and port for /metrics, /livez, /readyz, /startupz: plain HTTP without "
+        "secrets. Beyond loopback it is open to everyone who can reach it.",
     )
     reflection: bool = Field(default=True, description="Serve gRPC server reflection.")
     max_connection_age_s: PositiveSeconds = Field(
-        default=1800.0, description="Callers reconnect after this time, so that load and rotated certificates spread."
+        default=1800.0,
+        description="Callers reconnect after this time, to spread load and pick up rotated "
+        "certificates.",
     )
-    drain_grace_s: Seconds = Field(default=20.0, description="Longest wait for calls in flight after SIGTERM.")
+    drain_grace_s: Seconds = Field(
+        default=20.0, description="Longest wait for calls in flight after SIGTERM."
+    )
 
-    default_policy: str = Field(default="otpc-2024-12", min_length=1, description="The policy that an empty name means.")
-    policy_files: tuple[Path, ...] = Field(default=(), description="Policy documents (TOML) beside the built-in ones.")
-    policies_dir: Path | None = Field(default=None, description="Folder of policy documents (*.toml), and of their tests (*.test.toml).")
+    default_policy: str = Field(
+        default="otpc-2024-12",
+        min_length=1,
+        description="The policy used when a request names none.",
+    )
+    policy_files: tuple[Path, ...] = Field(
+        default=(), description="Policy documents (TOML) in addition to the built-in policies."
+    )
+    policies_dir: Path | None = Field(
+        default=None,
+        description="Folder of policy documents (*.toml), and of their tests (*.test.toml).",
+    )
     partners_dir: Path | None = Field(
-        default=None, description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. See the README, Partners."
+        default=None,
+        description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. "
+        "See the README, Partners.",
     )
-    trust: tuple[TrustTable, ...] = Field(default=(), description="Anchors and pins for server names, beside the Mozilla roots and the partners' entries.")
+    trust: tuple[TrustTable, ...] = Field(
+        default=(),
+        description="Anchors and pins for server names, in addition to the Mozilla roots and the "
+        "partners' entries.",
+    )
     reload_poll_s: Seconds = Field(
-        default=5.0, description="How often the files of policies, partners and trust are looked at for changes; 0 for never. SIGHUP reloads at once."
+        default=5.0,
+        description="How often the files of policies, partners and trust are checked for changes; "
+        "0 for never. SIGHUP reloads at once.",
     )
-    allow_request_anchors: bool = Field(default=False, description="ValidateCertificate accepts trust anchors from the request.")
+    allow_request_anchors: bool = Field(
+        default=False, description="ValidateCertificate accepts trust anchors from the request."
+    )
 
-    admin_service: bool = Field(default=False, description="Serve PolicyAdminService: reload policies, forget results.")
+    admin_service: bool = Field(
+        default=False, description="Serve PolicyAdminService: reload policies, forget results."
+    )
     admin_callers: tuple[AdminCaller, ...] = Field(
         default=(),
-        description="Who may call it: subjectAltNames of client certificates, as spiffe://... or a DNS name. Empty: everybody who reaches a loopback listener.",
+        description="Who may call it: subjectAltNames of client certificates, as spiffe://... or a "
+        "DNS name. Empty: everyone who can reach a loopback listener.",
     )
 
-    allow_networks: tuple[Network, ...] = Field(default=(), description="Private ranges that may be measured. Metadata addresses stay forbidden.")
-    address_families: AddressFamilies = Field(default=AddressFamilies.ROUTED, description="Addresses to measure: routed, both, ipv4 or ipv6.")
-    static_hosts: dict[HostName, OneOrMany[IpLiteral]] = Field(default={}, description="Addresses by host name, in place of DNS; vetted all the same.")
+    allow_networks: tuple[Network, ...] = Field(
+        default=(),
+        description="Private ranges that may be measured. Metadata addresses stay forbidden.",
+    )
+    address_families: AddressFamilies = Field(
+        default=AddressFamilies.ROUTED,
+        description="Addresses to measure: routed, both, ipv4 or ipv6.",
+    )
+    static_hosts: dict[HostName, OneOrMany[IpLiteral]] = Field(
+        default={}, description="Addresses by host name, instead of DNS; vetted like any others."
+    )
     dns_servers: tuple[NameServer, ...] = Field(
         default=(),
         description="Name servers, as address or address:port. Empty: those of /etc/resolv.conf.",
@@ -128,35 +212,64 @@ class Settings(BaseSettings):
     dns_ttl_s: Seconds = Field(
         default=60.0,
         le=60,
-        description="Longest use of an answer of DNS; its own time to live may be shorter.",
+        description="Longest use of a DNS answer; its own time to live may be shorter.",
     )
-    dns_timeout_s: PositiveSeconds = Field(default=5.0, description="Longest time to resolve one name.")
+    dns_timeout_s: PositiveSeconds = Field(
+        default=5.0, description="Longest time to resolve one name."
+    )
 
-    lifetimes: LifetimeSettings = Field(default_factory=LifetimeSettings, description="How long facts answer from the cache.")
-    max_stale_s: Seconds = Field(default=3600.0, description="The most that a request's max_stale may ask for.")
-    minimum_refresh_interval_s: Seconds = Field(default=10.0, description="A REFRESH sooner after the last measurement gets that one.")
-    cache_entries: int = Field(default=20_000, ge=1, description="Measurements kept in memory, one for each address of an endpoint.")
-    cache_bytes: int = Field(default=67_108_864, ge=1_048_576, description="Memory for them, in bytes.")
-    deadline_reserve_s: Seconds = Field(default=0.075, description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.")
-    default_wait_s: PositiveSeconds = Field(default=30.0, description="Longest wait for a measurement on behalf of a caller without a deadline.")
+    lifetimes: LifetimeSettings = Field(
+        default_factory=LifetimeSettings, description="How long cached facts are used."
+    )
+    max_stale_s: Seconds = Field(
+        default=3600.0, description="Upper bound on a request's max_stale."
+    )
+    minimum_refresh_interval_s: Seconds = Field(
+        default=10.0,
+        description="A REFRESH sooner after the last measurement gets that measurement.",
+    )
+    cache_entries: int = Field(
+        default=20_000,
+        ge=1,
+        description="Measurements kept in memory, per address of an endpoint.",
+    )
+    cache_bytes: int = Field(
+        default=67_108_864, ge=1_048_576, description="Memory for cached measurements, in bytes."
+    )
+    deadline_reserve_s: Seconds = Field(
+        default=0.075,
+        description="Time kept back to answer CHECK_IN_PROGRESS before the caller's deadline.",
+    )
+    default_wait_s: PositiveSeconds = Field(
+        default=30.0,
+        description="Longest wait for a measurement on behalf of a caller without a deadline.",
+    )
     engines: EngineCount = Field(
         default="auto",
-        description="Engine processes that this service starts; auto: one for each core of the cgroup's CPU quota, 1 to 4.",
+        description="Engine processes that this service starts; auto: as many as the cgroup's CPU "
+        "quota has cores, 1 to 4.",
     )
     engine_certificate_file: Path | None = Field(
-        default=None, description="PEM chain by which this service proves itself to engines elsewhere; read again when it changes."
+        default=None,
+        description="PEM chain that this service presents to remote engines, leaf first; read "
+        "again when it changes.",
     )
     engine_key_file: Path | None = Field(default=None, description="PEM private key of that leaf.")
-    engine_ca_file: Path | None = Field(default=None, description="PEM CAs of engines elsewhere.")
+    engine_ca_file: Path | None = Field(default=None, description="PEM CAs of remote engines.")
     dangerously_use_engines_without_tls: bool = Field(
-        default=False, description="Use engines over TCP in plain text: anyone on the path can forge what was measured."
+        default=False,
+        description="Use engines over TCP in plain text: anyone on the path can forge "
+        "measurements.",
     )
     engine_addresses: tuple[EngineAddress, ...] = Field(
         default=(),
-        description="Engines elsewhere, in place of own ones: host:port, dns:///host:port for all addresses of a name, or unix:/path. "
-        "What they may measure and how they resolve names are their own settings.",
+        description="Remote engines to use instead of child processes: host:port, dns:///host:port "
+        "for all addresses of a name, or unix:/path. What they may measure and how they resolve "
+        "names are their own settings.",
     )
-    scan: ScanSettings = Field(default_factory=ScanSettings, description="How endpoints are measured.")
+    scan: ScanSettings = Field(
+        default_factory=ScanSettings, description="How endpoints are measured."
+    )
 
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
@@ -164,7 +277,8 @@ class Settings(BaseSettings):
     def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:
         layers = read_layers(type(self), config, arguments)
         try:
-            # The stock sources ignore unknown variables and stop at the first value that is not JSON.
+            # pydantic's own sources ignore unknown variables and stop at the first value that is
+            # not JSON.
             super().__init__(_build_sources=(layers, {}))
         except ValidationError as error:
             problems = problems_of(error, type(self), unknown=_unknown_setting)
@@ -173,59 +287,91 @@ class Settings(BaseSettings):
     @field_validator("tls_key_file")
     @classmethod
     def _key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "tls_certificate_file" in info.data and (value is None) != (info.data["tls_certificate_file"] is None):
-            raise ValueError("tls_certificate_file and tls_key_file go together: set both or none")
+        if "tls_certificate_file" in info.data and (value is None) != (
+            info.data["tls_certificate_file"] is None
+        ):
+            raise ValueError(
+                "tls_certificate_file and tls_key_file go together: set both or neither"
+            )
         return value
 
     @field_validator("engine_key_file")
     @classmethod
     def _engine_key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "engine_certificate_file" in info.data and (value is None) != (info.data["engine_certificate_file"] is None):
-            raise ValueError("engine_certificate_file and engine_key_file go together: set both or none")
+        if "engine_certificate_file" in info.data and (value is None) != (
+            info.data["engine_certificate_file"] is None
+        ):
+            raise ValueError(
+                "engine_certificate_file and engine_key_file go together: set both or neither"
+            )
         return value
 
     @field_validator("engine_addresses")
     @classmethod
-    def _engines_prove_themselves(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _mutual_tls_with_engines(
+        cls, value: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
         names = ("engine_certificate_file", "engine_key_file", "engine_ca_file")
         has_tls = all(info.data.get(name, value) is not None for name in names)
-        beyond = [one for one in value if not one.startswith("unix:")]
-        if beyond and not has_tls and not info.data.get("dangerously_use_engines_without_tls", True):
-            raise ValueError(f"{beyond[0]} is TCP, so it needs mutual TLS: set {', '.join(names)}, or dangerously_use_engines_without_tls = true")
+        over_tcp = [address for address in value if not address.startswith("unix:")]
+        if (
+            over_tcp
+            and not has_tls
+            and not info.data.get("dangerously_use_engines_without_tls", True)
+        ):
+            raise ValueError(
+                f"{over_tcp[0]} is TCP, so it needs mutual TLS: set {', '.join(names)}, "
+                "or dangerously_use_engines_without_tls = true"
+            )
         return value
 
     @field_validator("tls_client_ca_file")
     @classmethod
     def _client_ca_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and info.data.get("tls_certificate_file", value) is None:
-            raise ValueError("callers can prove a certificate only over TLS: set tls_certificate_file and tls_key_file too")
+            raise ValueError(
+                "callers can present a certificate only over TLS: "
+                "set tls_certificate_file and tls_key_file too"
+            )
         return value
 
     @field_validator("admin_callers")
     @classmethod
-    def _admin_callers_can_be_known(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _admin_callers_are_identified(
+        cls, value: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
         if not info.data.get("admin_service"):
             return value
         if value and info.data.get("tls_client_ca_file", value) is None:
-            raise ValueError("callers can be told apart only by their certificates: set tls_client_ca_file too")
+            raise ValueError(
+                "callers are identified only by their certificates: set tls_client_ca_file too"
+            )
         if not value and "listen" in info.data and not is_loopback(info.data["listen"]):
-            raise ValueError("is empty, and the listener can be reached from other machines: name who may administer this service")
+            raise ValueError(
+                "is empty, and the listener can be reached from other machines: "
+                "name who may administer this service"
+            )
         return value
 
     @field_validator("listen")
     @classmethod
     def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
         has_tls = info.data.get("tls_certificate_file", value) is not None
-        if not has_tls and not info.data.get("dangerously_listen_without_tls", True) and not is_loopback(value):
+        if (
+            not has_tls
+            and not info.data.get("dangerously_listen_without_tls", True)
+            and not is_loopback(value)
+        ):
             raise ValueError(
                 f"{value} can be reached from other machines, so it needs TLS: "
-                "set tls_certificate_file and tls_key_file, or dangerously_listen_without_tls = true"
+                "set tls_certificate_file and tls_key_file, "
+                "or dangerously_listen_without_tls = true"
             )
         return value
 
 
 def _placed(problem: Problem, layers: tuple[Layer, ...]) -> str:
-    """Return a problem with the place of the value, or of the nearest table that a source sets."""
+    """Return a problem with the place of the value, or of the nearest table set by a source."""
     for depth in range(len(problem.path), 0, -1):
         for layer in layers:
             if layer.holds(problem.path[:depth]):

@@ -1,4 +1,4 @@
-"""The reference of all settings, made from the model: for --help and for the test of the example file."""
+"""A reference of all settings, made from the model: for --help and to test the example file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from otpc_policy.app.settings.sources import CONFIG_VARIABLE, variable_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingDescription:
-    """One setting. key: as in the file, such as "scan.workers". default: as text, "" where there is none."""
+    """A setting. key: as in the file, such as "scan.workers". default: as text, "" if none."""
 
     key: str
     variable: str
@@ -23,7 +23,12 @@ class SettingDescription:
 
 def describe_settings() -> tuple[SettingDescription, ...]:
     """Return every setting in the order of the model."""
-    config = SettingDescription(key="", variable=CONFIG_VARIABLE, default="", description="The TOML file to read, as --config.")
+    config = SettingDescription(
+        key="",
+        variable=CONFIG_VARIABLE,
+        default="",
+        description="The TOML file to read, as --config.",
+    )
     return (config, *_describe(Settings, ()))
 
 
@@ -33,7 +38,12 @@ def _describe(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Settin
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _describe(field.annotation, location)
         else:
-            yield SettingDescription(key=".".join(location), variable=variable_name(location), default=_default(field), description=field.description or "")
+            yield SettingDescription(
+                key=".".join(location),
+                variable=variable_name(location),
+                default=_default(field),
+                description=field.description or "",
+            )
 
 
 def _default(field: FieldInfo) -> str:

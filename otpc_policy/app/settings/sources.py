@@ -1,7 +1,7 @@
 """Where settings are read from: arguments, the environment and one TOML file.
 
 Nothing else in the package reads the latter two. Each source is a layer of nested tables that knows
-where each of its values was written, so that a problem can be reported there.
+where each of its values was set, so that a problem can be reported there.
 """
 
 import json
@@ -32,7 +32,7 @@ _SERVICE_LINK = re.compile(
 
 
 class Layer(PydanticBaseSettingsSource):
-    """One source of settings. tree: nested tables by setting."""
+    """A source of settings. tree: nested tables by setting."""
 
     def __init__(self, model: type[BaseSettings], tree: Mapping[str, Any]) -> None:
         super().__init__(model)
@@ -43,11 +43,11 @@ class Layer(PydanticBaseSettingsSource):
         return dict(self.tree)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return what the source says about one field, as pydantic-settings asks for it."""
+        """Return the value of a field from this source, in the form pydantic-settings expects."""
         return self.tree.get(field_name), field_name, False
 
     def holds(self, path: KeyPath) -> bool:
-        """This source sets the value at the path, or a value above it that is not a table."""
+        """Whether this source sets the value at the path, or a scalar or list above it."""
         node: object = self.tree
         for step in path:
             if isinstance(node, Mapping):
@@ -62,11 +62,11 @@ class Layer(PydanticBaseSettingsSource):
 
     @abstractmethod
     def place_of(self, path: KeyPath) -> str:
-        """Return where a value is written, with its key, for people."""
+        """Return where a value was set, with its key, for people."""
 
 
 class Arguments(Layer):
-    """What the program itself sets, from options of the command line."""
+    """Settings from the program itself: command-line options."""
 
     def place_of(self, path: KeyPath) -> str:
         """Return the key."""
@@ -74,10 +74,10 @@ class Arguments(Layer):
 
 
 class Environment(Layer):
-    """What the variables with our prefix set."""
+    """Settings from environment variables with our prefix."""
 
     def place_of(self, path: KeyPath) -> str:
-        """Return the variable, and the path inside it where it holds a list or a table."""
+        """Return the variable, and the path inside it if it holds a list or a table."""
         node: object = self.tree
         named = 0
         while named < len(path) and isinstance(node, Mapping) and path[named] in node:
@@ -88,9 +88,11 @@ class Environment(Layer):
 
 
 class File(Layer):
-    """What a TOML file sets."""
+    """Settings from a TOML file."""
 
-    def __init__(self, model: type[BaseSettings], tree: Mapping[str, Any], lines: TomlLines) -> None:
+    def __init__(
+        self, model: type[BaseSettings], tree: Mapping[str, Any], lines: TomlLines
+    ) -> None:
         super().__init__(model, tree)
         self._lines = lines
 
@@ -99,7 +101,9 @@ class File(Layer):
         return f"{self._lines.at(path)}: {_dotted(path)}"
 
 
-def read_layers(model: type[BaseSettings], config: Path | str | None, arguments: Mapping[str, Any]) -> tuple[Layer, ...]:
+def read_layers(
+    model: type[BaseSettings], config: Path | str | None, arguments: Mapping[str, Any]
+) -> tuple[Layer, ...]:
     """Return all sources; each takes precedence over those after it.
 
     config: the file to read (default: the variable OTPC_POLICY_CONFIG, else none).
@@ -116,7 +120,7 @@ def variable_name(path: Sequence[str | int]) -> str:
 
 
 def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> Environment:
-    """Return what the variables with our prefix say.
+    """Return the settings from the variables with our prefix.
 
     Fields of a table have variables of their own; a list may be written "a,b". A variable with an
     unknown name is kept, so that it is refused.
@@ -140,7 +144,7 @@ def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> E
 
 
 def read_file(model: type[BaseSettings], path: Path) -> File:
-    """Return what a TOML file says.
+    """Return the settings from a TOML file.
 
     Paths in it (keys ending in _file, _files or _dir) are relative to its folder.
     Raises ConfigurationError if it cannot be read.
@@ -163,7 +167,7 @@ def _tables(model: type[BaseSettings]) -> Iterator[str]:
 
 
 def _lists(model: type[BaseSettings]) -> Iterator[str]:
-    """Yield the settings that are lists of single values."""
+    """Yield the settings that are lists of scalars."""
     for name, field in model.model_fields.items():
         if get_origin(field.annotation) is tuple:
             item = get_args(field.annotation)[0]
@@ -172,7 +176,7 @@ def _lists(model: type[BaseSettings]) -> Iterator[str]:
 
 
 def _value(text: str, *, is_list: bool) -> object:
-    """Return JSON where it is JSON (tables, lists), else the text, for its type to judge."""
+    """Return decoded JSON (tables, lists), else the text, for the setting's type to parse."""
     stripped = text.strip()
     if stripped.startswith(("[", "{")):
         try:

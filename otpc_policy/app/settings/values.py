@@ -1,6 +1,6 @@
-"""The types of single settings: how one value is read and when it is refused.
+"""The types of single settings: how a value is parsed and when it is refused.
 
-Each raises ValueError with a text for the operator; where the value stood is added by whoever reads it.
+Each raises ValueError with a message for the operator; the reader adds where the value was set.
 """
 
 import ipaddress
@@ -16,14 +16,14 @@ _DNS_PORT = 53
 
 
 class LogFormat(Enum):
-    """How log lines look: one JSON object each, or columns for people."""
+    """The format of log lines: a JSON object each, or columns for people."""
 
     JSON = "json"
     CONSOLE = "console"
 
 
 class LogLevel(Enum):
-    """The least level that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -40,7 +40,7 @@ class IsolationLevel(StrEnum):
 
 
 class AddressFamilies(Enum):
-    """Which addresses of a host are measured. ROUTED: the families that this machine has a route for."""
+    """Which addresses of a host are measured. ROUTED: families that this machine can route."""
 
     ROUTED = "routed"
     BOTH = "both"
@@ -60,12 +60,12 @@ def split_address(text: str) -> tuple[str, int]:
     if bracketed != (":" in host):
         raise ValueError('must be "host:port", IPv6 as "[::1]:port"')
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"{port!r} is not a TCP port: 0 to 65535, where 0 takes any free one")
+        raise ValueError(f"{port!r} is not a TCP port: 0 to 65535, where 0 takes any free port")
     return canonical_host(host), int(port)
 
 
 def is_loopback(address: str) -> bool:
-    """A listener on this "host:port" can be reached from this machine only."""
+    """Whether a listener on this "host:port" can be reached from this machine only."""
     host, _port = split_address(address)
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -86,7 +86,7 @@ def _ip_literal(text: str) -> str:
 
 
 def _name_server(text: str) -> str:
-    """Return "address:port", IPv6 in brackets; the port of DNS where none is given."""
+    """Return "address:port", IPv6 in brackets; port 53 if none is given."""
     literal, port = text.strip(), str(_DNS_PORT)
     if literal.count(":") == 1 or "]:" in literal:
         literal, _, port = literal.rpartition(":")
@@ -111,14 +111,23 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"must be a network such as 10.0.0.0/8: {error}") from None
 
 
-def _listed(value: object) -> object:
-    """Tables cannot know in the environment which of their settings are lists, so the text comes whole."""
-    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+def _split_list(value: object) -> object:
+    """Split a list from the environment.
+
+    Inside a table the source does not know which settings are lists, so the text arrives unsplit.
+    """
+    return (
+        tuple(item.strip() for item in value.split(",") if item.strip())
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _admin_caller(text: str) -> str:
     if not text.strip():
-        raise ValueError("must not be blank: a caller is named by a subjectAltName of its certificate")
+        raise ValueError(
+            "must not be blank: a caller is named by a subjectAltName of its certificate"
+        )
     return text.strip()
 
 
@@ -160,4 +169,4 @@ HostName = Annotated[str, AfterValidator(canonical_host)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
-DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_listed)]
+DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_split_list)]

@@ -17,14 +17,16 @@ from tests.benchmarks.far_partner import FarPartner, Lax, far_partner
 from tests.benchmarks.processes import service
 
 _EXAMPLES = """\
-A compliant nginx with an RSA and an ECDSA certificate stands behind a relay that adds round trips. The running service is asked about names
-that it has never seen, one after the other; then each tool is asked about the same server through the same relay.
+A compliant nginx with an RSA and an ECDSA certificate runs behind a relay that adds round trips.
+The running service checks names that it has never seen, one after the other; then each tool scans
+the same server through the same relay.
 
-  python -m tests.benchmarks.cold                          ours, and every tool that is installed (about a minute)
-  python -m tests.benchmarks.cold --tools none -n 50       ours alone, with a steadier figure for the CPU
-  python -m tests.benchmarks.cold --tools none --everything  and servers that accept every suite there is
+  python -m tests.benchmarks.cold                    ours, and every installed tool (a minute)
+  python -m tests.benchmarks.cold --tools none -n 50 ours alone, with a steadier figure for the CPU
+  python -m tests.benchmarks.cold --tools none --everything
+                                                     and servers that accept every suite
 
-Other work on the machine makes every figure worse. Compare ratios of one run, and least values.
+Other work on the machine makes every figure worse. Compare ratios within a run, and least values.
 """
 
 
@@ -34,13 +36,20 @@ def main() -> None:
     round_trip_s = options.round_trip_ms / 1000
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        _say(f"load on this machine: {', '.join(f'{one:.1f}' for one in os.getloadavg())} on {os.cpu_count()} cores")
+        _say(
+            f"load on this machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} "
+            f"on {os.cpu_count()} cores"
+        )
         with far_partner(directory, names=options.checks + 1, round_trip_s=round_trip_s) as partner:
             _say(f"{options.checks} cold checks ...")
             checks = _checked(directory, partner, pb.DECISION_ALLOW)
             print_ours(checks, round_trip_s)
             print_purposes(checks.observation)
-            rivals = {tool: _measured(tool, partner, directory) for tool in options.tools if not _is_skipped(tool)}
+            rivals = {
+                tool: _measured(tool, partner, directory)
+                for tool in options.tools
+                if not _is_skipped(tool)
+            }
             if rivals:
                 print_rivals(median_of(checks), rivals)
         for lax in Lax if options.everything else ():
@@ -80,14 +89,27 @@ def _say(progress: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.cold",
-        description="What one cold check costs: wall, connections, CPU, next to today's tools.",
+        description="The cost of a cold check and of other tools: wall time, connections, CPU.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-n", "--checks", type=int, default=20, help="cold checks to take medians of (%(default)s)")
-    parser.add_argument("--round-trip-ms", type=float, default=50.0, help="the relay's round trip (%(default)s)")
-    parser.add_argument("--tools", type=_tools, default=tuple(TOOLS), help=f"those to run beside us, with commas: {', '.join(TOOLS)}, or none (all)")
-    parser.add_argument("--everything", action="store_true", help="enumerate servers that accept every version and suite, too")
+    parser.add_argument(
+        "-n", "--checks", type=int, default=20, help="cold checks to take medians of (%(default)s)"
+    )
+    parser.add_argument(
+        "--round-trip-ms", type=float, default=50.0, help="the relay's round trip (%(default)s)"
+    )
+    parser.add_argument(
+        "--tools",
+        type=_tools,
+        default=tuple(TOOLS),
+        help=f"tools to compare with, separated by commas: {', '.join(TOOLS)}, or none (all)",
+    )
+    parser.add_argument(
+        "--everything",
+        action="store_true",
+        help="enumerate servers that accept every version and suite, too",
+    )
     return parser.parse_args()
 
 
@@ -95,7 +117,7 @@ def _tools(text: str) -> tuple[str, ...]:
     chosen = () if text == "none" else tuple(text.split(","))
     unknown = [tool for tool in chosen if tool not in TOOLS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(TOOLS)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is not one of {', '.join(TOOLS)}")
     return chosen
 
 

@@ -1,11 +1,11 @@
-"""What one answer cost, whoever gave it."""
+"""The cost of an answer, ours or a tool's."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """cpu_s: of all processes that were started for it."""
+    """cpu_s: of all processes started for it."""
 
     wall_s: float
     cpu_s: float

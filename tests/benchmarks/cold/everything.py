@@ -1,4 +1,4 @@
-"""The survey of a server that accepts everything, wave by wave, so that what limits it can be seen."""
+"""The survey of a server that accepts everything, wave by wave, to show what limits it."""
 
 import asyncio
 import time
@@ -21,7 +21,11 @@ _TARGET_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyCost:
-    """waves: hellos of each. cpu_s: of the survey in this process, planning included; planning_s: of planning alone."""
+    """The cost of a survey.
+
+    waves: hellos of each. cpu_s: of the survey in this process, planning included. planning_s: CPU
+    of planning alone.
+    """
 
     waves: tuple[int, ...]
     wall_s: float
@@ -30,13 +34,17 @@ class SurveyCost:
 
 
 async def survey(partner: FarPartner) -> SurveyCost:
-    """Ask by hellos alone, as a scan does, without handshakes and service around it."""
+    """Survey with hellos alone, as a scan does, without its handshakes and the service."""
     name = partner.names[-1]
     limits = ScanLimits()
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(limits.connections_per_address)
     prober = Prober(
-        address=vetted(partner.hosts[name]), port=partner.port, openings=Openings(slots, limits.connections_per_address), limits=limits, begun_s=loop.time()
+        address=vetted(partner.hosts[name]),
+        port=partner.port,
+        openings=Openings(slots, limits.connections_per_address),
+        limits=limits,
+        begun_s=loop.time(),
     )
     asked, waves, planning_s = Survey(name), [], 0.0
     began, cpu_began = time.perf_counter(), time.process_time()
@@ -52,18 +60,44 @@ async def survey(partner: FarPartner) -> SurveyCost:
         asked.take(probes, outcomes)
         planning_s += time.process_time() - planning_began
         waves.append(len(probes))
-    return SurveyCost(waves=tuple(waves), wall_s=time.perf_counter() - began, cpu_s=time.process_time() - cpu_began, planning_s=planning_s)
+    return SurveyCost(
+        waves=tuple(waves),
+        wall_s=time.perf_counter() - began,
+        cpu_s=time.process_time() - cpu_began,
+        planning_s=planning_s,
+    )
 
 
-def print_everything(ours: Cost, observation: pb.EndpointObservation, alone: SurveyCost, round_trip_s: float) -> None:
-    """Print what was found, what it took, and what limits it."""
-    accepted = Counter(one.version for one in observation.addresses[0].cipher_suites if one.support == pb.SUPPORT_YES)
-    found = ", ".join(f"{count} of {TlsVersion[pb.TlsVersion.Name(version).removeprefix('TLS_VERSION_')].label}" for version, count in sorted(accepted.items()))
+def print_everything(
+    ours: Cost, observation: pb.EndpointObservation, alone: SurveyCost, round_trip_s: float
+) -> None:
+    """Print the suites found, the cost, and what limits it."""
+    accepted = Counter(
+        fact.version
+        for fact in observation.addresses[0].cipher_suites
+        if fact.support == pb.SUPPORT_YES
+    )
+    found = ", ".join(
+        f"{count} of {TlsVersion[pb.TlsVersion.Name(version).removeprefix('TLS_VERSION_')].label}"
+        for version, count in sorted(accepted.items())
+    )
     print(f"accepted: {found}")
-    print(f"wall {ours.wall_s:.2f} s, target {_TARGET_S:.0f} s; {ours.connections} connections, {ours.most_open} at once; CPU {ours.cpu_s * 1000:.0f} ms")
+    print(
+        f"wall {ours.wall_s:.2f} s, target {_TARGET_S:.0f} s; {ours.connections} connections, "
+        f"{ours.most_open} at once; CPU {ours.cpu_s * 1000:.0f} ms"
+    )
     at_once = ScanLimits().connections_per_address
     turns = sum(-(-hellos // at_once) for hellos in alone.waves)
     least_s = 2 * turns * round_trip_s
-    print(f"the hellos alone: {len(alone.waves)} waves of {', '.join(map(str, alone.waves))}; {alone.wall_s:.2f} s, CPU {alone.cpu_s * 1000:.0f} ms,")
-    print(f"of which {alone.planning_s * 1000:.0f} ms for planning. With {at_once} at once that is {turns} turns of two round trips, {least_s:.2f} s:")
-    print(f"{least_s / alone.wall_s:.0%} of the wall. The rest is controls that wait for the answers before them, and CPU")
+    print(
+        f"the hellos alone: {len(alone.waves)} waves of {', '.join(map(str, alone.waves))}; "
+        f"{alone.wall_s:.2f} s, CPU {alone.cpu_s * 1000:.0f} ms,"
+    )
+    print(
+        f"of which {alone.planning_s * 1000:.0f} ms for planning. With {at_once} at once that is "
+        f"{turns} turns of two round trips, {least_s:.2f} s:"
+    )
+    print(
+        f"{least_s / alone.wall_s:.0%} of the wall. The rest is CPU, and controls that wait for "
+        "earlier answers"
+    )

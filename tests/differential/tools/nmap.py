@@ -1,4 +1,7 @@
-"""nmap's script ssl-enum-ciphers, read from XML. It names suites by its own table, which also says what it knows."""
+"""nmap's script ssl-enum-ciphers, read from XML.
+
+It names suites by its own table, which also lists the suites that it knows.
+"""
 
 import re
 from collections import defaultdict
@@ -20,13 +23,30 @@ _VERSIONS = {
     "TLSv1.3": TlsVersion.TLS_1_3,
 }
 _TABLE = Path("/usr/share/nmap/nselib/tls.lua")
-_ENTRY = re.compile(r'^(?:\[")?((?:TLS|SSL)_[A-Za-z0-9_]+)(?:"\])?\s*=\s*0x([0-9A-Fa-f]{4}),', re.MULTILINE)
+_ENTRY = re.compile(
+    r'^(?:\[")?((?:TLS|SSL)_[A-Za-z0-9_]+)(?:"\])?\s*=\s*0x([0-9A-Fa-f]{4}),', re.MULTILINE
+)
 
 
 async def nmap(listener: Listener, server_name: str, directory: Path) -> ToolReport:
-    """Scan. The plus sign makes the script run even where nmap's own guess is that the port speaks no TLS."""
-    command = [require("nmap"), "-n", "-Pn", "-sT", "-p", str(listener.port), "--script", "+ssl-enum-ciphers"]
-    command += ["--script-args", f"tls.servername={server_name}", "-oX", "nmap.xml", listener.address]
+    """Scan. The plus sign forces the script even if nmap guesses that the port is not TLS."""
+    command = [
+        require("nmap"),
+        "-n",
+        "-Pn",
+        "-sT",
+        "-p",
+        str(listener.port),
+        "--script",
+        "+ssl-enum-ciphers",
+    ]
+    command += [
+        "--script-args",
+        f"tls.servername={server_name}",
+        "-oX",
+        "nmap.xml",
+        listener.address,
+    ]
     output, failure = await run(command, directory)
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
@@ -40,11 +60,20 @@ def read(path: Path) -> ToolReport:
         if script.get("id") == "ssl-enum-ciphers":
             for table in script.findall("table"):
                 version = _VERSIONS[table.get("key", "")]
-                offered[version].update(known()[element.text or ""] for element in table.iter("elem") if element.get("key") == "name")
+                offered[version].update(
+                    known()[element.text or ""]
+                    for element in table.iter("elem")
+                    if element.get("key") == "name"
+                )
     suites = frozenset(known().values())
     return ToolReport(
         offered={version: frozenset(seen) for version, seen in offered.items()},
-        known={version: frozenset(one for one in suites if (one >> 8 == 0x13) == (version is TlsVersion.TLS_1_3)) for version in _VERSIONS.values()},
+        known={
+            version: frozenset(
+                suite for suite in suites if (suite >> 8 == 0x13) == (version is TlsVersion.TLS_1_3)
+            )
+            for version in _VERSIONS.values()
+        },
     )
 
 

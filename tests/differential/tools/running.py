@@ -1,4 +1,4 @@
-"""Tools that are programs: run to their end or to a limit, never waited for without one."""
+"""Runs tools that are programs, always with a time limit."""
 
 import asyncio
 import os
@@ -6,12 +6,19 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# testssl.sh needs half a minute for the most talkative server when nothing else runs, and many times that on a busy machine.
+# On an idle machine testssl.sh needs half a minute for the server with the most suites, on a busy
+# machine many times that.
 LIMIT_S = 600.0
 
 
-async def run(command: Sequence[str], directory: Path, *, environment: Mapping[str, str] | None = None, limit_s: float = LIMIT_S) -> tuple[str, str]:
-    """Run a program in a directory of its own; return what it printed, and why it failed (empty if it did not)."""
+async def run(
+    command: Sequence[str],
+    directory: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    limit_s: float = LIMIT_S,
+) -> tuple[str, str]:
+    """Run a program in its own directory; return its output, and why it failed (empty if not)."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=directory,
@@ -19,7 +26,7 @@ async def run(command: Sequence[str], directory: Path, *, environment: Mapping[s
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        # A group of its own, so that what a script has started ends with it.
+        # Its own process group, so that processes started by a script end with it.
         start_new_session=True,
     )
     try:

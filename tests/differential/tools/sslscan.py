@@ -1,7 +1,8 @@
 """sslscan, read from XML, which gives code points.
 
-It knows what its OpenSSL knows, without PSK and SRP for which it has no credentials. It also asks for other suites by hellos of its own; what it
-finds so is compared and counts as known, but a suite outside of OpenSSL that it does not report counts as not known.
+It knows the suites of its OpenSSL, except PSK and SRP, for which it has no credentials. It also
+asks for other suites with its own hellos. Those it finds are compared and count as known, but a
+suite outside OpenSSL that it does not report counts as not known.
 """
 
 import re
@@ -33,13 +34,28 @@ _PROTOCOLS = {
     ("tls", "1.2"): TlsVersion.TLS_1_2,
     ("tls", "1.3"): TlsVersion.TLS_1_3,
 }
-_NOT_ASKED = ("heartbleed", "renegotiation", "compression", "fallback", "groups", "cipher-details", "check-certificate")
+_NOT_ASKED = (
+    "heartbleed",
+    "renegotiation",
+    "compression",
+    "fallback",
+    "groups",
+    "cipher-details",
+    "check-certificate",
+)
 _LINE = re.compile(r"^\s*0x(\w\w),0x(\w\w) - (\S+)\s+(\S+)", re.MULTILINE)
 
 
 async def sslscan(listener: Listener, server_name: str, directory: Path) -> ToolReport:
     """Scan."""
-    command = [require("sslscan"), *(f"--no-{one}" for one in _NOT_ASKED), "--show-cipher-ids", f"--sni-name={server_name}", "--xml=sslscan.xml", str(listener)]
+    command = [
+        require("sslscan"),
+        *(f"--no-{name}" for name in _NOT_ASKED),
+        "--show-cipher-ids",
+        f"--sni-name={server_name}",
+        "--xml=sslscan.xml",
+        str(listener),
+    ]
     output, failure = await run(command, directory)
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
@@ -52,16 +68,28 @@ def read(path: Path) -> ToolReport:
     offered: dict[TlsVersion, set[int]] = defaultdict(set)
     for element in root.iter("cipher"):
         offered[_VERSIONS[element.get("sslversion", "")]].add(int(element.get("id", ""), 16))
-    told = frozenset(_PROTOCOLS[element.get("type", ""), element.get("version", "")] for element in root.iter("protocol") if element.get("enabled") == "1")
+    reported = frozenset(
+        _PROTOCOLS[element.get("type", ""), element.get("version", "")]
+        for element in root.iter("protocol")
+        if element.get("enabled") == "1"
+    )
     found = {version: frozenset(seen) for version, seen in offered.items()}
-    everything = {version: found.get(version, frozenset()) | known().get(version, frozenset()) for version in TlsVersion}
-    return ToolReport(offered=found, known=everything, versions_told=told)
+    everything = {
+        version: found.get(version, frozenset()) | known().get(version, frozenset())
+        for version in TlsVersion
+    }
+    return ToolReport(offered=found, known=everything, reported_versions=reported)
 
 
 @cache
 def known() -> dict[TlsVersion, frozenset[int]]:
     """Return what the OpenSSL that sslscan is linked with can offer."""
-    listed = run_now([require("openssl"), "ciphers", "-s", "-V", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"], capture_output=True, text=True, check=True).stdout
+    listed = run_now(
+        [require("openssl"), "ciphers", "-s", "-V", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     suites = [(int(match[1] + match[2], 16), match[4]) for match in _LINE.finditer(listed)]
     older = frozenset(code for code, since in suites if since in ("SSLv3", "TLSv1"))
     newer = frozenset(code for code, since in suites if since != "TLSv1.3")

@@ -1,4 +1,6 @@
-"""sslyze's own scan commands, run in a process of their own: `python -m tests.differential.tools.sslyze_scan ADDRESS PORT SERVER_NAME`.
+"""sslyze's own scan commands, in a separate process.
+
+Run as `python -m tests.differential.tools.sslyze_scan ADDRESS PORT SERVER_NAME`.
 
 Its verdicts are read as a reader of its report would read them: accepted or not.
 """
@@ -28,8 +30,17 @@ _ROOT = Path(__file__).parents[3]
 
 async def sslyze(listener: Listener, server_name: str, directory: Path) -> ToolReport:
     """Scan."""
-    command = [sys.executable, "-m", "tests.differential.tools.sslyze_scan", listener.address, str(listener.port), server_name]
-    output, failure = await run(command, directory, environment={**os.environ, "PYTHONPATH": str(_ROOT)})
+    command = [
+        sys.executable,
+        "-m",
+        "tests.differential.tools.sslyze_scan",
+        listener.address,
+        str(listener.port),
+        server_name,
+    ]
+    output, failure = await run(
+        command, directory, environment={**os.environ, "PYTHONPATH": str(_ROOT)}
+    )
     if failure:
         return ToolReport(broken=f"{failure}: {output[-300:]}")
     return read(output)
@@ -40,9 +51,16 @@ def read(output: str) -> ToolReport:
     result = json.loads(output.splitlines()[-1])
     if "broken" in result:
         return ToolReport(broken=str(result["broken"]))
-    offered = {TlsVersion[version]: _code_points(sides["accepted"]) for version, sides in result.items()}
-    known = {TlsVersion[version]: _code_points(sides["accepted"] + sides["rejected"]) for version, sides in result.items()}
-    return ToolReport(offered={version: suites for version, suites in offered.items() if suites}, known=known)
+    offered = {
+        TlsVersion[version]: _code_points(sides["accepted"]) for version, sides in result.items()
+    }
+    known = {
+        TlsVersion[version]: _code_points(sides["accepted"] + sides["rejected"])
+        for version, sides in result.items()
+    }
+    return ToolReport(
+        offered={version: suites for version, suites in offered.items() if suites}, known=known
+    )
 
 
 def _code_points(names: list[str]) -> frozenset[int]:
@@ -60,18 +78,26 @@ def _scan(address: str, port: int, server_name: str) -> dict[str, object]:
 
     scanner = Scanner(concurrent_server_scans_limit=1)
     location = ServerNetworkLocation(server_name, port, ip_address=address)
-    scanner.queue_scans([ServerScanRequest(server_location=location, scan_commands={ScanCommand(name) for name in _COMMANDS})])
+    scanner.queue_scans(
+        [
+            ServerScanRequest(
+                server_location=location, scan_commands={ScanCommand(name) for name in _COMMANDS}
+            )
+        ]
+    )
     (result,) = scanner.get_results()
     if result.scan_result is None:
-        return {"broken": f"no connection: {result.connectivity_error_trace.exc_type.__name__ if result.connectivity_error_trace else 'no reason given'}"}
+        trace = result.connectivity_error_trace
+        reason = trace.exc_type.__name__ if trace else "no reason given"
+        return {"broken": f"no connection: {reason}"}
     versions: dict[str, object] = {}
     for name, version in _COMMANDS.items():
         attempt = getattr(result.scan_result, name)
         if attempt.result is None:
             return {"broken": f"{name}: {attempt.error_reason}"}
         versions[version.name] = {
-            "accepted": [one.cipher_suite.name for one in attempt.result.accepted_cipher_suites],
-            "rejected": [one.cipher_suite.name for one in attempt.result.rejected_cipher_suites],
+            "accepted": [each.cipher_suite.name for each in attempt.result.accepted_cipher_suites],
+            "rejected": [each.cipher_suite.name for each in attempt.result.rejected_cipher_suites],
         }
     return versions
 

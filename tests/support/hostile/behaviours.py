@@ -1,4 +1,4 @@
-"""What hostile servers do with a connection. None of it proves anything about a partner's TLS."""
+"""Behaviours of hostile servers. None of them proves anything about a partner's TLS."""
 
 import asyncio
 from itertools import count
@@ -10,7 +10,7 @@ HANDSHAKE_FAILURE = 40
 INTERNAL_ERROR = 80
 # Not TLS, and not HTTP either.
 _GARBAGE = bytes(range(255, -1, -1)) * 4
-# A handshake record of 16 KiB whose end never comes.
+# The header of a 16 KiB handshake record that never ends.
 _ENDLESS_RECORD = bytes.fromhex("16030340000200003f")
 
 
@@ -26,13 +26,13 @@ async def finish(connection: Connection) -> None:
 
 
 async def stall(connection: Connection) -> None:
-    """Accept, and never say a word."""
+    """Accept, and never send a byte."""
     while await connection.read():
         pass
 
 
 async def garbage(connection: Connection) -> None:
-    """Answer with bytes that mean nothing."""
+    """Answer with meaningless bytes."""
     await connection.read()
     await connection.send(_GARBAGE)
 
@@ -68,7 +68,7 @@ def says(answer: bytes) -> Behaviour:
 
 
 def says_and_waits(answer: bytes) -> Behaviour:
-    """Answer every hello with the same bytes, and wait for what the client does."""
+    """Answer every hello with the same bytes, and wait for the client."""
 
     async def behave(connection: Connection) -> None:
         await connection.read()
@@ -89,7 +89,10 @@ def greets(banner: bytes) -> Behaviour:
 
 
 def drip(interval_s: float = 1.0) -> Behaviour:
-    """Answer with a record that is well-formed so far, one byte at a time, for ever: no wait for bytes is ever long."""
+    """Send a record that is well-formed so far, byte by byte, forever.
+
+    No single wait for a byte is ever long.
+    """
 
     async def behave(connection: Connection) -> None:
         await connection.read()
@@ -101,7 +104,7 @@ def drip(interval_s: float = 1.0) -> Behaviour:
 
 
 def first_bytes_of(target: Listener, number: int) -> Behaviour:
-    """Relay what a good server answers to the hello, but only so many bytes of it, then stall inside the handshake."""
+    """Relay only so many bytes of a good server's answer, then stall inside the handshake."""
 
     async def behave(connection: Connection) -> None:
         reader, writer = await asyncio.open_connection(target.address, target.port)

@@ -1,7 +1,8 @@
-"""A TLS server that can be made to misbehave: real handshakes by OpenSSL where a hello is acceptable, anything where it is not.
+"""A TLS server that can be made to misbehave.
 
-What it accepts is a table, so that a test knows the truth. Suites that no OpenSSL of today implements are chosen by a ServerHello of our own, after
-which nothing follows.
+OpenSSL completes a handshake if the hello is acceptable; any behaviour may answer other hellos.
+What is acceptable is a table, so that a test knows the truth. Suites that current OpenSSL does not
+implement are chosen by a ServerHello of our own, with nothing after it.
 """
 
 import ssl
@@ -15,11 +16,17 @@ from tempfile import TemporaryDirectory
 from otpc_policy.core.facts import TlsVersion
 from tests.support.certificates import Issued
 from tests.support.hostile.behaviours import HANDSHAKE_FAILURE, alert, finish_at_once
-from tests.support.hostile.hello import Choice, SeenHello, hello_length, read_client_hello, server_hello_bytes
+from tests.support.hostile.hello import (
+    Choice,
+    SeenHello,
+    hello_length,
+    read_client_hello,
+    server_hello_bytes,
+)
 from tests.support.tcp import Behaviour, Connection
 
 Accepted = Mapping[TlsVersion, frozenset[int]]
-# How bytes leave: whole, in pieces, late.
+# How bytes are sent: whole, in pieces, late.
 Send = Callable[[Connection, bytes], Awaitable[None]]
 
 SIX = frozenset({0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027})
@@ -32,17 +39,19 @@ _RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 async def whole(connection: Connection, content: bytes) -> None:
-    """Send as it is."""
+    """Send the content unchanged."""
     await connection.send(content)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A behaviour: accept what the table says, refuse the rest.
+    """A behaviour: accept what is in the table, refuse the rest.
 
-    accepts: suites that OpenSSL serves, by version. scripted: further ones, chosen only where none of the others can be.
+    accepts: suites that OpenSSL serves, by version. scripted: further suites, chosen only if
+    none of the others can be.
     refuse: what happens to every other hello. after_choice: what follows a scripted choice.
-    reads_first: suites of a hello that are read at all. send: how the bytes of real handshakes leave.
+    reads_first: how many suites of a hello are read. send: how the bytes of real handshakes are
+    sent.
     """
 
     context: ssl.SSLContext
@@ -55,11 +64,18 @@ class Endpoint:
 
     @cached_property
     def truth(self) -> Accepted:
-        """Return everything that it accepts."""
-        return {version: self.accepts.get(version, frozenset()) | self.scripted.get(version, frozenset()) for version in {*self.accepts, *self.scripted}}
+        """Return everything that the server accepts."""
+        return {
+            version: self.accepts.get(version, frozenset())
+            | self.scripted.get(version, frozenset())
+            for version in {*self.accepts, *self.scripted}
+        }
 
     def choice(self, hello: SeenHello) -> Choice | None:
-        """Return the version, and some suite, that it accepts of a hello. As servers do: the highest common version first, then a suite for it."""
+        """Return the version and a suite that the server accepts from a hello.
+
+        As servers do: the highest common version first, then a suite for it.
+        """
         truth = self.truth
         common = hello.versions & truth.keys()
         if not common:
@@ -98,7 +114,7 @@ def serving(context: ssl.SSLContext, send: Send = whole) -> Behaviour:
 
 
 async def read_hello(connection: Connection) -> bytes:
-    """Return the first hello, or what there is of it when the client leaves."""
+    """Return the first hello, or the part received before the client left."""
     received = b""
     while len(received) < hello_length(received):
         more = await connection.read()
@@ -146,11 +162,16 @@ def server_context(
     client_order: bool = False,
     curve: str = "",
 ) -> ssl.SSLContext:
-    """Return a context with one certificate for each key type. client_order: it follows the client's order of suites. curve: the only one, if given."""
+    """Return a context with one certificate for each key type.
+
+    client_order: follow the client's order of suites. curve: the only curve, if given.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what some servers are here to show
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # old versions are what some servers are here to show
         context.minimum_version, context.maximum_version = oldest, newest
     if client_order:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE

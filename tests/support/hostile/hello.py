@@ -1,6 +1,6 @@
 """The first messages of TLS as a server reads and writes them.
 
-Written independently of the package, so that neither vouches for the other.
+Written independently of the package, so that each can expose errors in the other.
 """
 
 import struct
@@ -60,7 +60,7 @@ class SeenHello:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a ServerHello says. version: may be no version at all."""
+    """The content of a ServerHello. version: may be invalid."""
 
     version: int
     cipher_suite: int
@@ -97,12 +97,14 @@ class _Fields:
         return (
             struct.unpack(f">{len(listed) // 2}H", listed)
             if width == 2
-            else tuple(int.from_bytes(listed[at : at + 3], "big") for at in range(0, len(listed), 3))
+            else tuple(
+                int.from_bytes(listed[at : at + 3], "big") for at in range(0, len(listed), 3)
+            )
         )
 
 
 def hello_length(received: bytes) -> int:
-    """Return how many bytes a first hello takes; as long as that is unknown, more than there are.
+    """Return the length of a first hello in bytes; while unknown, more than has been received.
 
     A hello may be spread over several records (RFC 8446 5.1).
     """
@@ -127,7 +129,7 @@ def hello_length(received: bytes) -> int:
 
 
 def read_client_hello(received: bytes) -> SeenHello | None:
-    """Return the ClientHello that starts here, or None if it is none or not whole."""
+    """Return the ClientHello that starts here, or None if it is another message or incomplete."""
     flight = received[: hello_length(received)]
     try:
         return _ssl2_hello(flight) if flight[0] & 0x80 else _tls_hello(flight)
@@ -144,8 +146,9 @@ def _ssl2_hello(flight: bytes) -> SeenHello | None:
     fields.take(4)
     offered = _Fields(fields.take(kinds)).numbers(3)
     if version is not TlsVersion.SSL_2_0:
-        # RFC 5246 E.2: a hello for later versions in the old form; suites of TLS have a leading zero.
-        offered = tuple(one for one in offered if one < 0x10000)
+        # RFC 5246 E.2: a hello for later versions in the old format; TLS suites have a leading
+        # zero.
+        offered = tuple(suite for suite in offered if suite < 0x10000)
     versions = frozenset({version}) if version is TlsVersion.SSL_2_0 else _down_from(version)
     return SeenHello(
         record_version=None,
@@ -228,11 +231,18 @@ def _extensions(fields: _Fields) -> Iterator[tuple[int, _Fields]]:
 
 
 def _down_from(highest: TlsVersion) -> frozenset[TlsVersion]:
-    return frozenset(version for version in TlsVersion if TlsVersion.SSL_3_0 <= version <= min(highest, TlsVersion.TLS_1_2))
+    return frozenset(
+        version
+        for version in TlsVersion
+        if TlsVersion.SSL_3_0 <= version <= min(highest, TlsVersion.TLS_1_2)
+    )
 
 
 def read_choice(sent: bytes) -> Choice | None:
-    """Return what the first ServerHello of a server's bytes chose, or None; warnings before it are passed over, fragments joined."""
+    """Return the choice in the first ServerHello of a server's bytes, or None.
+
+    Warnings before it are skipped, fragments joined.
+    """
     handshake = b""
     for kind, content in _records(sent):
         if kind == _ALERT and content[:1] == bytes([_WARNING]) and not handshake:
@@ -263,7 +273,7 @@ def _choice(message: _Fields) -> Choice | None:
 
 
 def read_alert(sent: bytes) -> SeenAlert | None:
-    """Return the alert that a server's bytes begin with, or None; warnings before another alert are passed over."""
+    """Return the first alert of a server's bytes, or None; earlier warnings are skipped."""
     found = None
     for kind, content in _records(sent):
         if kind != _ALERT or len(content) != 2:
@@ -284,22 +294,35 @@ def _records(sent: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def alert_bytes(description: int, level: int = 2) -> bytes:
-    """Return a record with one alert."""
+    """Return a record with an alert."""
     return bytes([_ALERT, 3, 3, 0, 2, level, description])
 
 
-def server_hello_bytes(version: int, cipher_suite: int, *, extensions: bytes | None = None) -> bytes:
-    """Return a record with a ServerHello. extensions: without a length; None for what the version needs."""
+def server_hello_bytes(
+    version: int, cipher_suite: int, *, extensions: bytes | None = None
+) -> bytes:
+    """Return a record with a ServerHello.
+
+    extensions: without a length; None for those that the version needs.
+    """
     is_tls13 = version >= TlsVersion.TLS_1_3
     if extensions is None:
         extensions = b"\x00\x2b\x00\x02" + version.to_bytes(2, "big") if is_tls13 else b""
     legacy_version = min(version, TlsVersion.TLS_1_2)
-    body = legacy_version.to_bytes(2, "big") + bytes(range(32)) + b"\0" + cipher_suite.to_bytes(2, "big") + b"\0"
+    body = (
+        legacy_version.to_bytes(2, "big")
+        + bytes(range(32))
+        + b"\0"
+        + cipher_suite.to_bytes(2, "big")
+        + b"\0"
+    )
     if extensions:
         body += len(extensions).to_bytes(2, "big") + extensions
     return record_bytes(b"\x02" + len(body).to_bytes(3, "big") + body, version=legacy_version)
 
 
-def record_bytes(content: bytes, *, kind: int = _HANDSHAKE, version: int = TlsVersion.TLS_1_2) -> bytes:
-    """Return one record."""
+def record_bytes(
+    content: bytes, *, kind: int = _HANDSHAKE, version: int = TlsVersion.TLS_1_2
+) -> bytes:
+    """Return a record."""
     return bytes([kind]) + version.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content

@@ -1,4 +1,4 @@
-"""ClientHellos made by hand, byte by byte, for shapes that no client library can be asked for.
+"""ClientHellos made by hand, byte by byte, in shapes that no client library can send.
 
 A MadeHello is what is sent; a Change turns one into another. Servers read them with
 tests.support.hostile.hello, which shares no code with this module.
@@ -66,11 +66,11 @@ def as_it_is(hello: MadeHello) -> MadeHello:
 
 
 def all_of(*changes: Change) -> Change:
-    """Apply several changes, the first one first."""
+    """Apply several changes in order."""
 
     def change(hello: MadeHello) -> MadeHello:
-        for one in changes:
-            hello = one(hello)
+        for change in changes:
+            hello = change(hello)
         return hello
 
     return change
@@ -80,7 +80,7 @@ def with_extension(kind: int, content: bytes = b"", *, first: bool = False) -> C
     """Add an extension, or move it, to the end or to the front."""
 
     def change(hello: MadeHello) -> MadeHello:
-        others = tuple(one for one in hello.extensions if one[0] != kind)
+        others = tuple(item for item in hello.extensions if item[0] != kind)
         added = ((kind, content),)
         return replace(hello, extensions=added + others if first else others + added)
 
@@ -91,7 +91,7 @@ def without_extensions(*kinds: int) -> Change:
     """Leave extensions out."""
 
     def change(hello: MadeHello) -> MadeHello:
-        kept = tuple(one for one in hello.extensions if one[0] not in kinds)
+        kept = tuple(item for item in hello.extensions if item[0] not in kinds)
         return replace(hello, extensions=kept)
 
     return change
@@ -102,7 +102,7 @@ def in_order(*kinds: int) -> Change:
 
     def change(hello: MadeHello) -> MadeHello:
         moved = tuple((kind, dict(hello.extensions)[kind]) for kind in kinds)
-        others = tuple(one for one in hello.extensions if one[0] not in kinds)
+        others = tuple(item for item in hello.extensions if item[0] not in kinds)
         return replace(hello, extensions=moved + others)
 
     return change
@@ -112,7 +112,7 @@ def suites_first(*suites: int) -> Change:
     """Put cipher suites in front."""
 
     def change(hello: MadeHello) -> MadeHello:
-        others = tuple(one for one in hello.cipher_suites if one not in suites)
+        others = tuple(suite for suite in hello.cipher_suites if suite not in suites)
         return replace(hello, cipher_suites=suites + others)
 
     return change
@@ -122,7 +122,7 @@ def suites_last(*suites: int) -> Change:
     """Put cipher suites at the end."""
 
     def change(hello: MadeHello) -> MadeHello:
-        others = tuple(one for one in hello.cipher_suites if one not in suites)
+        others = tuple(suite for suite in hello.cipher_suites if suite not in suites)
         return replace(hello, cipher_suites=others + suites)
 
     return change

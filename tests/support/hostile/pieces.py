@@ -22,21 +22,27 @@ async def byte_by_byte(connection: Connection, content: bytes) -> None:
 
 
 async def in_tiny_records(connection: Connection, content: bytes) -> None:
-    """Send the first record, if it holds the ServerHello, as records of one byte each (RFC 8446 5.1 allows it; alerts are never cut)."""
+    """Split the first record, if it holds the ServerHello, into records of one byte each.
+
+    RFC 8446 5.1 allows it; alerts are never split.
+    """
     if connection.transcript.sent or content[:1] != _HANDSHAKE:
         await connection.send(content)
         return
     end = 5 + int.from_bytes(content[3:5], "big")
-    tiny = b"".join(record_bytes(content[place : place + 1], kind=content[0]) for place in range(5, end))
+    tiny = b"".join(
+        record_bytes(content[place : place + 1], kind=content[0]) for place in range(5, end)
+    )
     await connection.send(tiny + content[end:])
 
 
 async def signed_wrongly(connection: Connection, content: bytes) -> None:
-    """Send a first flight of TLS 1.2 in which the signature of the key exchange is wrong; in TLS 1.3 the flight does not decrypt."""
+    """Send a first flight with a wrong signature (TLS 1.2), or that does not decrypt (TLS 1.3)."""
     if connection.transcript.sent:
         await connection.send(content)
         return
-    # The signature stands last before the ServerHelloDone (RFC 5246 7.4.3, 7.4.5), a record of nine bytes.
+    # The signature comes last before the ServerHelloDone (RFC 5246 7.4.3, 7.4.5), a nine-byte
+    # record.
     place = len(content) - 10
     await connection.send(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
 

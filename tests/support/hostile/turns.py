@@ -1,4 +1,7 @@
-"""Servers that are not the same on every connection: limiters, unreliable ones, several behind one address, those that remember."""
+"""Servers that behave differently from one connection to the next.
+
+Limiters, unreliable servers, several servers at one address, and servers that remember clients.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -60,7 +63,7 @@ def at_random(probability: float, seed: int, refuse: Behaviour, serve: Behaviour
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Behave in one way after the other, connection by connection, and begin again: several servers behind one address."""
+    """Rotate through behaviours, connection by connection: several servers at one address."""
 
     async def behave(connection: Connection) -> None:
         await behaviours[connection.number % len(behaviours)](connection)

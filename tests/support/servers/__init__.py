@@ -1,4 +1,7 @@
-"""Real TLS servers on loopback, each a context manager: it takes a Listener and an offer, and lasts as long as the context."""
+"""Real TLS servers on loopback.
+
+Each is a context manager that takes a Listener and an offer and runs as long as the context.
+"""
 
 from tests.support.servers.apache import apache
 from tests.support.servers.caddy import caddy
@@ -8,7 +11,14 @@ from tests.support.servers.libraries import gnutls_serv, s_server
 from tests.support.servers.nginx import nginx, plain_nginx
 from tests.support.servers.offer import OTPC_CIPHERS, TlsOffer
 from tests.support.servers.proxies import haproxy, stunnel
-from tests.support.servers.threaded import answer_http, echo, http_server, say_nothing, threaded_server, tls_server
+from tests.support.servers.threaded import (
+    answer_http,
+    echo,
+    http_server,
+    say_nothing,
+    threaded_server,
+    tls_server,
+)
 
 __all__ = [
     "OTPC_CIPHERS",

@@ -34,12 +34,17 @@ StartServers 1
 
 @contextmanager
 def apache(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
-    """Serve HTTPS; every path is 404 or 403, which is HTTP too."""
+    """Serve HTTPS; every path returns 404 or 403, which is HTTP too."""
 
     def written(directory: Path) -> Sequence[str]:
-        directives = [f"SSLCertificateFile {chain}\nSSLCertificateKeyFile {key}" for chain, key in offer.write_certificates(directory)]
+        directives = [
+            f"SSLCertificateFile {chain}\nSSLCertificateKeyFile {key}"
+            for chain, key in offer.write_certificates(directory)
+        ]
         client_ca = offer.write_client_ca(directory)
-        directives += [f"SSLVerifyClient require\nSSLCACertificateFile {client_ca}"] if client_ca else []
+        directives += (
+            [f"SSLVerifyClient require\nSSLCACertificateFile {client_ca}"] if client_ca else []
+        )
         configuration = directory / "apache.conf"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -53,7 +58,14 @@ def apache(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
                 directives="\n    ".join(directives),
             )
         )
-        return (require("apache2"), "-DFOREGROUND", "-f", str(configuration), "-E", str(directory / "startup.log"))
+        return (
+            require("apache2"),
+            "-DFOREGROUND",
+            "-f",
+            str(configuration),
+            "-E",
+            str(directory / "startup.log"),
+        )
 
     with program(listener, written) as running:
         yield running

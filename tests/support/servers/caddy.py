@@ -1,4 +1,4 @@
-"""Caddy: the TLS of Go. It knows four of the six suites of the policy; those with CBC and SHA-256 are none of its."""
+"""Caddy: the TLS of Go, which lacks the two suites of the policy with CBC and SHA-256."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,16 @@ OTPC_SUITES = (
 
 
 @contextmanager
-def caddy(listener: Listener, offer: TlsOffer, *, suites: Sequence[str] = OTPC_SUITES) -> Iterator[Listener]:
+def caddy(
+    listener: Listener, offer: TlsOffer, *, suites: Sequence[str] = OTPC_SUITES
+) -> Iterator[Listener]:
     """Serve HTTPS with h2 and HTTP/1.1. suites: by IANA name, in place of the offer's ciphers."""
 
     def written(directory: Path) -> Sequence[str]:
-        files = [{"certificate": str(chain), "key": str(key)} for chain, key in offer.write_certificates(directory)]
+        files = [
+            {"certificate": str(chain), "key": str(key)}
+            for chain, key in offer.write_certificates(directory)
+        ]
         policy: dict[str, object] = {
             "cipher_suites": list(suites),
             "protocol_min": f"tls{offer.versions[0]}",
@@ -31,7 +36,10 @@ def caddy(listener: Listener, offer: TlsOffer, *, suites: Sequence[str] = OTPC_S
         }
         client_ca = offer.write_client_ca(directory)
         if client_ca is not None:
-            policy["client_authentication"] = {"ca": {"provider": "file", "pem_files": [str(client_ca)]}, "mode": "require_and_verify"}
+            policy["client_authentication"] = {
+                "ca": {"provider": "file", "pem_files": [str(client_ca)]},
+                "mode": "require_and_verify",
+            }
         server = {
             "listen": [str(listener)],
             "routes": [{"handle": [{"handler": "static_response", "body": BODY}]}],
@@ -42,7 +50,10 @@ def caddy(listener: Listener, offer: TlsOffer, *, suites: Sequence[str] = OTPC_S
         }
         configuration = {
             "admin": {"disabled": True, "config": {"persist": False}},
-            "apps": {"http": {"servers": {"partner": server}}, "tls": {"certificates": {"load_files": files}}},
+            "apps": {
+                "http": {"servers": {"partner": server}},
+                "tls": {"certificates": {"load_files": files}},
+            },
         }
         path = directory / "caddy.json"
         path.write_text(json.dumps(configuration))

@@ -10,10 +10,20 @@ from tests.support.requirements import require
 
 @cache
 def ffdhe2048() -> Path:
-    """Return a PEM file with the group ffdhe2048 (RFC 7919); it is kept for the life of the process."""
+    """Return a PEM file with the group ffdhe2048 (RFC 7919), kept until the process ends."""
     # The object is held by the cache of _directory(), so that the file stays until the end.
     path = Path(_directory().name) / "ffdhe2048.pem"
-    command = [require("openssl"), "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", str(path)]
+    command = [
+        require("openssl"),
+        "genpkey",
+        "-genparam",
+        "-algorithm",
+        "DH",
+        "-pkeyopt",
+        "group:ffdhe2048",
+        "-out",
+        str(path),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return path
 

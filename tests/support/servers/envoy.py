@@ -10,14 +10,17 @@ from tests.support.requirements import require
 from tests.support.servers.offer import BODY, TlsOffer
 from tests.support.servers.program import program
 
-_HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_HTTP = (
+    "type.googleapis.com/envoy.extensions.filters.network."
+    "http_connection_manager.v3.HttpConnectionManager"
+)
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
 
 @contextmanager
 def envoy(listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = ()) -> Iterator[Listener]:
-    """Serve HTTPS with h2 and HTTP/1.1. groups: as BoringSSL calls them; empty for its own choice."""
+    """Serve HTTPS with h2 and HTTP/1.1. groups: BoringSSL's names; empty for its defaults."""
 
     def written(directory: Path) -> Sequence[str]:
         parameters: dict[str, object] = {
@@ -28,20 +31,32 @@ def envoy(listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = ()) ->
         if groups:
             parameters["ecdh_curves"] = list(groups)
         certificates = [
-            {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}} for chain, key in offer.write_certificates(directory)
+            {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+            for chain, key in offer.write_certificates(directory)
         ]
-        context: dict[str, object] = {"tls_params": parameters, "tls_certificates": certificates, "alpn_protocols": ["h2", "http/1.1"]}
+        context: dict[str, object] = {
+            "tls_params": parameters,
+            "tls_certificates": certificates,
+            "alpn_protocols": ["h2", "http/1.1"],
+        }
         client_ca = offer.write_client_ca(directory)
         tls: dict[str, object] = {"@type": _TLS, "common_tls_context": context}
         if client_ca is not None:
             context["validation_context"] = {"trusted_ca": {"filename": str(client_ca)}}
             tls["require_client_certificate"] = True
-        answer = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": BODY}}}
+        answer = {
+            "match": {"prefix": "/"},
+            "direct_response": {"status": 200, "body": {"inline_string": BODY}},
+        }
         manager = {
             "@type": _HTTP,
             "stat_prefix": "partner",
-            "route_config": {"virtual_hosts": [{"name": "partner", "domains": ["*"], "routes": [answer]}]},
-            "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+            "route_config": {
+                "virtual_hosts": [{"name": "partner", "domains": ["*"], "routes": [answer]}]
+            },
+            "http_filters": [
+                {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}
+            ],
         }
         chain_of_filters = {
             "filters": [{"name": "http", "typed_config": manager}],
@@ -49,8 +64,25 @@ def envoy(listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = ()) ->
         }
         place = {"socket_address": {"address": listener.address, "port_value": listener.port}}
         path = directory / "envoy.json"
-        path.write_text(json.dumps({"static_resources": {"listeners": [{"address": place, "filter_chains": [chain_of_filters]}]}}))
-        return (require("envoy"), "--config-path", str(path), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+        path.write_text(
+            json.dumps(
+                {
+                    "static_resources": {
+                        "listeners": [{"address": place, "filter_chains": [chain_of_filters]}]
+                    }
+                }
+            )
+        )
+        return (
+            require("envoy"),
+            "--config-path",
+            str(path),
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warning",
+        )
 
     with program(listener, written) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A gRPC server with TLS: h2 and nothing else."""
+"""A gRPC server with TLS: h2 only."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,10 @@ from tests.support.servers.offer import TlsOffer
 
 @contextmanager
 def grpc_server(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
-    """Serve grpc.health.v1. Versions and suites are those of gRPC itself: TLS 1.2 and 1.3, AES-256 among the suites."""
+    """Serve grpc.health.v1.
+
+    Versions and suites are gRPC's own: TLS 1.2 and 1.3, with AES-256 among the suites.
+    """
     pairs = [(issued.key_pem, issued.chain_pem) for issued in offer.certificates]
     with ThreadPoolExecutor(max_workers=2) as pool:
         server = grpc.server(pool)

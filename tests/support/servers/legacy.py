@@ -1,4 +1,4 @@
-"""Servers of TLS as it was, and of certificates that are not theirs, with tlslite-ng."""
+"""Servers of old TLS versions, and with copied certificates, by tlslite-ng."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,11 @@ _RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegacyOffer:
-    """What tlslite-ng shall offer, in its own words.
+    """What tlslite-ng offers, in its own terms.
 
-    certificate: its chain is served; None for anonymous suites only. signer: signs in place of the certificate's own key: a copied
-    certificate. ciphers: such as "rc4", "3des", "null", "aes128gcm". anonymous: suites without a certificate are offered too.
+    certificate: its chain is served; None for anonymous suites only. signer: signs in place of the
+    certificate's own key, as if the certificate were copied. ciphers: such as "rc4", "3des",
+    "null", "aes128gcm". anonymous: suites without a certificate are offered too.
     """
 
     certificate: Issued | None
@@ -41,14 +42,18 @@ class LegacyOffer:
 class _WithoutRenegotiationInfo(TLSConnection):  # type: ignore[misc]  # tlslite-ng has no types
     """A server from before RFC 5746."""
 
-    def _sendMsg(self, msg: Any, *arguments: Any, **options: Any) -> Iterator[Any]:  # noqa: N802 - tlslite's name
+    def _sendMsg(self, msg: Any, *arguments: Any, **options: Any) -> Iterator[Any]:  # noqa: N802  # tlslite's name
         if isinstance(msg, ServerHello):
-            msg.extensions = [one for one in msg.extensions or [] if one.extType != ExtensionType.renegotiation_info]
+            msg.extensions = [
+                extension
+                for extension in msg.extensions or []
+                if extension.extType != ExtensionType.renegotiation_info
+            ]
         return super()._sendMsg(msg, *arguments, **options)  # type: ignore[no-any-return]
 
 
 def _make_oracle(key: Any) -> None:
-    """Have the key say when padding is wrong, which every server must keep to itself (RFC 5246 7.4.7.1)."""
+    """Make the key reveal wrong padding, which no server may reveal (RFC 5246 7.4.7.1)."""
 
     def decrypt(encrypted: Any) -> Any:
         plain = key._raw_private_key_op_bytes(encrypted)
@@ -64,11 +69,15 @@ def legacy_server(listener: Listener, offer: LegacyOffer) -> Iterator[Listener]:
     """Serve HTTPS."""
     settings = HandshakeSettings()
     settings.minVersion, settings.maxVersion = offer.versions
-    settings.versions = [version for version in (TLS_1_3, TLS_1_2, TLS_1_1, TLS_1_0, SSL_3_0) if offer.versions[0] <= version <= offer.versions[1]]
+    settings.versions = [
+        version
+        for version in (TLS_1_3, TLS_1_2, TLS_1_1, TLS_1_0, SSL_3_0)
+        if offer.versions[0] <= version <= offer.versions[1]
+    ]
     settings.cipherNames = list(offer.ciphers)
     settings.macNames = list(offer.macs)
     settings.keyExchangeNames = list(offer.key_exchanges)
-    # Keys of 1024 bits and SHA-1 signatures are what some of these servers are here to show.
+    # Some of these servers exist to show 1024-bit keys and SHA-1 signatures.
     settings.minKeySize = 1023
     chain = key = None
     if offer.certificate is not None:
@@ -79,14 +88,18 @@ def legacy_server(listener: Listener, offer: LegacyOffer) -> Iterator[Listener]:
             _make_oracle(key)
 
     def answer(raw: socket.socket) -> None:
-        connection = TLSConnection(raw) if offer.secure_renegotiation else _WithoutRenegotiationInfo(raw)
+        connection = (
+            TLSConnection(raw) if offer.secure_renegotiation else _WithoutRenegotiationInfo(raw)
+        )
         try:
-            connection.handshakeServer(certChain=chain, privateKey=key, settings=settings, anon=offer.anonymous)
+            connection.handshakeServer(
+                certChain=chain, privateKey=key, settings=settings, anon=offer.anonymous
+            )
             if connection.recv(65536):
                 connection.sendall(_RESPONSE)
             connection.close()
         except TLSError:
-            # tlslite has sent its alert. Refusals are what most connections of a scan end with.
+            # tlslite has sent its alert. Most connections of a scan end with a refusal.
             return
 
     with threaded_server(listener, answer) as running:

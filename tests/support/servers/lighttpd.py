@@ -18,13 +18,17 @@ server.port = {port}
 ssl.engine = "enable"
 ssl.pemfile = "{chain}"
 ssl.privkey = "{key}"
-ssl.openssl.ssl-conf-cmd = ("MinProtocol" => "{minimum}", "MaxProtocol" => "{maximum}", "CipherString" => "{ciphers}")
+ssl.openssl.ssl-conf-cmd = (
+  "MinProtocol" => "{minimum}", "MaxProtocol" => "{maximum}", "CipherString" => "{ciphers}"
+)
 """
 
 
 @contextmanager
-def lighttpd(listener: Listener, offer: TlsOffer, library: Literal["mbedtls", "wolfssl"]) -> Iterator[Listener]:
-    """Serve HTTPS with one certificate. The offer's ciphers are spelled as the library spells them."""
+def lighttpd(
+    listener: Listener, offer: TlsOffer, library: Literal["mbedtls", "wolfssl"]
+) -> Iterator[Listener]:
+    """Serve HTTPS with one certificate. The offer's ciphers use the library's own names."""
     (_certificate,) = offer.certificates
 
     def written(directory: Path) -> Sequence[str]:

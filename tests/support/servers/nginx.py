@@ -12,7 +12,7 @@ from tests.support.servers.program import program
 # A server block goes into it. Not formatted yet: braces are doubled.
 FRAME = """\
 daemon off;
-# One process: nothing to leave behind, and no second user that would have to read the temporary directory.
+# A single process leaves nothing behind, and no second user has to read the temporary directory.
 master_process off;
 pid {directory}/nginx.pid;
 error_log stderr warn;
@@ -39,16 +39,28 @@ _CONFIGURATION = (
 
 
 @contextmanager
-def nginx(listener: Listener, offer: TlsOffer, *, directives: Sequence[str] = (), http2: bool = True) -> Iterator[Listener]:
-    """Serve HTTPS. directives: of the server block, beside those that the offer makes."""
+def nginx(
+    listener: Listener, offer: TlsOffer, *, directives: Sequence[str] = (), http2: bool = True
+) -> Iterator[Listener]:
+    """Serve HTTPS. directives: for the server block, in addition to those from the offer."""
 
     def written(directory: Path) -> Sequence[str]:
-        lines = [f"ssl_certificate {chain};\nssl_certificate_key {key};" for chain, key in offer.write_certificates(directory)]
-        lines += [f"ssl_protocols {' '.join(openssl_versions(offer))};", f"ssl_ciphers {offer.ciphers};"]
+        lines = [
+            f"ssl_certificate {chain};\nssl_certificate_key {key};"
+            for chain, key in offer.write_certificates(directory)
+        ]
+        lines += [
+            f"ssl_protocols {' '.join(openssl_versions(offer))};",
+            f"ssl_ciphers {offer.ciphers};",
+        ]
         staple, client_ca = offer.write_staple(directory), offer.write_client_ca(directory)
         lines += [f"ssl_stapling on;\nssl_stapling_file {staple};"] if staple else []
-        lines += [f"ssl_verify_client on;\nssl_client_certificate {client_ca};"] if client_ca else []
-        return _command(directory, listener, " ssl http2" if http2 else " ssl", [*lines, *directives])
+        lines += (
+            [f"ssl_verify_client on;\nssl_client_certificate {client_ca};"] if client_ca else []
+        )
+        return _command(
+            directory, listener, " ssl http2" if http2 else " ssl", [*lines, *directives]
+        )
 
     with program(listener, written) as running:
         yield running
@@ -59,11 +71,17 @@ def plain_nginx(listener: Listener) -> AbstractContextManager[Listener]:
     return program(listener, lambda directory: _command(directory, listener, "", ()))
 
 
-def _command(directory: Path, listener: Listener, listen_options: str, directives: Sequence[str]) -> Sequence[str]:
+def _command(
+    directory: Path, listener: Listener, listen_options: str, directives: Sequence[str]
+) -> Sequence[str]:
     configuration = directory / "nginx.conf"
     configuration.write_text(
         _CONFIGURATION.format(
-            directory=directory, listener=listener, listen_options=listen_options, directives="\n        ".join(directives), body=BODY.strip() + r"\n"
+            directory=directory,
+            listener=listener,
+            listen_options=listen_options,
+            directives="\n        ".join(directives),
+            body=BODY.strip() + r"\n",
         )
     )
     return (require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration))

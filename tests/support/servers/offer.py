@@ -1,4 +1,4 @@
-"""What a TLS server shall offer, said once for all kinds of servers."""
+"""What a TLS server offers, described alike for all kinds of servers."""
 
 import textwrap
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ BODY = "accepted\n"
 class TlsOffer:
     """Certificates, versions and suites of a server.
 
-    certificates: one for each key type. versions: "1.0" to "1.3", without a gap. ciphers: of TLS 1.2 and older, as OpenSSL spells them.
-    staple: an OCSP response in DER. client_ca: PEM; a client certificate under it is then demanded in the handshake.
+    certificates: one for each key type. versions: "1.0" to "1.3", without a gap. ciphers: of TLS
+    1.2 and older, by OpenSSL name. staple: an OCSP response in DER. client_ca: PEM; if set, the
+    handshake demands a client certificate under it.
     """
 
     certificates: tuple[Issued, ...]
@@ -30,11 +31,18 @@ class TlsOffer:
 
     def write_certificates(self, directory: Path) -> list[tuple[Path, Path]]:
         """Write every chain and key as PEM; return their paths."""
-        return [issued.write(directory, f"deployment{number}") for number, issued in enumerate(self.certificates)]
+        return [
+            issued.write(directory, f"deployment{number}")
+            for number, issued in enumerate(self.certificates)
+        ]
 
     def write_client_ca(self, directory: Path) -> Path | None:
         """Write the CA of client certificates, if one is wanted."""
-        return None if self.client_ca is None else _written(directory / "client-ca.pem", self.client_ca)
+        return (
+            None
+            if self.client_ca is None
+            else _written(directory / "client-ca.pem", self.client_ca)
+        )
 
     def write_staple(self, directory: Path) -> Path | None:
         """Write the OCSP response, if there is one."""
@@ -54,9 +62,10 @@ def openssl_versions(offer: TlsOffer) -> list[str]:
 
 
 def openssl_configuration(directory: Path) -> dict[str, str]:
-    """Return environment variables that let OpenSSL offer what it is told to.
+    """Return environment variables that let OpenSSL offer everything it is configured for.
 
-    Distributions raise the security level, so that old versions, small keys and SHA-1 cannot be served at all; here weak servers are wanted.
+    Distributions raise the security level, so that old versions, small keys and SHA-1 cannot be
+    served at all; tests need weak servers.
     """
     text = textwrap.dedent("""\
         openssl_conf = all

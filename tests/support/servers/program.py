@@ -1,4 +1,4 @@
-"""Servers that are programs: started in the foreground, ready when they accept, ended by their process id."""
+"""Servers that are programs: run in the foreground, ready when they accept, ended by id."""
 
 import os
 import socket
@@ -18,18 +18,38 @@ _END_S = 5.0
 
 @contextmanager
 def program(
-    listener: Listener, command: Callable[[Path], Sequence[str]], environment: Mapping[str, str] | None = None, *, start_s: float = _START_S
+    listener: Listener,
+    command: Callable[[Path], Sequence[str]],
+    environment: Mapping[str, str] | None = None,
+    *,
+    start_s: float = _START_S,
 ) -> Iterator[Listener]:
-    """Run a server while the context lasts. command: made for a fresh directory, in which it may write its configuration. start_s: for its start."""
-    # Not below pytest's own directory: the path of nginx's temporary files must stay short, and nothing of it is worth keeping.
+    """Run a server while the context lasts.
+
+    command: receives a fresh directory, in which it may write the configuration, and returns the
+    command line. start_s: the longest time to start.
+    """
+    # Not below pytest's own directory: the paths of nginx's temporary files must stay short.
     with tempfile.TemporaryDirectory(prefix="otpc-server-") as name:
         directory = Path(name)
         arguments = list(command(directory))
         log = directory / "program.log"
-        variables = {**os.environ, **openssl_configuration(directory), "HOME": name, **(environment or {})}
+        variables = {
+            **os.environ,
+            **openssl_configuration(directory),
+            "HOME": name,
+            **(environment or {}),
+        }
         with (
             log.open("wb") as output,
-            subprocess.Popen(arguments, cwd=directory, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
+            subprocess.Popen(
+                arguments,
+                cwd=directory,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            ) as process,
         ):
             try:
                 _wait_until_it_accepts(process, listener, log, start_s)
@@ -38,7 +58,9 @@ def program(
                 _end(process)
 
 
-def _wait_until_it_accepts(process: "subprocess.Popen[bytes]", listener: Listener, log: Path, start_s: float) -> None:
+def _wait_until_it_accepts(
+    process: "subprocess.Popen[bytes]", listener: Listener, log: Path, start_s: float
+) -> None:
     deadline = time.monotonic() + start_s
     while True:
         try:
@@ -48,8 +70,11 @@ def _wait_until_it_accepts(process: "subprocess.Popen[bytes]", listener: Listene
         else:
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"{process.args!r} does not accept on {listener}:\n{log.read_text(errors='replace')}")
-        # A program of others tells nobody when it is ready; there is nothing to wait for but its port.
+            raise AssertionError(
+                f"{process.args!r} does not accept on {listener}:\n"
+                f"{log.read_text(errors='replace')}"
+            )
+        # Third-party programs do not report readiness; their port is the only sign.
         time.sleep(0.01)
 
 

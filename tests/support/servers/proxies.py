@@ -32,7 +32,7 @@ defaults
     timeout connect 5s
     timeout server 5s
 """
-# A hello in the format of SSL 2 has a version, but is no message of type 1 for HAProxy.
+# HAProxy reads a version from a hello in SSL 2 format, but not a message of type 1.
 _ROUTE = """\
 frontend front{number}
     bind {route.listener}
@@ -74,7 +74,12 @@ def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
             if offer.staple is not None:
                 both.with_name(f"{both.name}.ocsp").write_bytes(offer.staple)
             options.append(f"crt {both}")
-        options += [f"ciphers {offer.ciphers}", f"ssl-min-ver TLSv{offer.versions[0]}", f"ssl-max-ver TLSv{offer.versions[-1]}", "alpn h2,http/1.1"]
+        options += [
+            f"ciphers {offer.ciphers}",
+            f"ssl-min-ver TLSv{offer.versions[0]}",
+            f"ssl-max-ver TLSv{offer.versions[-1]}",
+            "alpn h2,http/1.1",
+        ]
         client_ca = offer.write_client_ca(directory)
         options += [f"ca-file {client_ca} verify required"] if client_ca else []
         configuration = directory / "haproxy.cfg"
@@ -108,7 +113,7 @@ def routing_haproxy(routes: Sequence[Route]) -> Iterator[None]:
         configuration.write_text(_ROUTER + "".join(fronts))
         return (require("haproxy"), "-db", "-f", str(configuration))
 
-    # It binds every port before it accepts on any.
+    # HAProxy binds every port before it accepts on any of them.
     with program(routes[-1].listener, written):
         yield
 

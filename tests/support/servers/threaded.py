@@ -1,4 +1,4 @@
-"""Servers in a thread of this process: plain HTTP, and TLS around any answer, with the standard library."""
+"""Standard-library servers in a thread of this process: plain HTTP, and TLS around any answer."""
 
 import socket
 import socketserver
@@ -13,16 +13,19 @@ from tests.support.loopback import Listener
 from tests.support.servers.offer import BODY, TlsOffer
 
 _IDLE_S = 5.0
-_RESPONSE = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {len(BODY)}\r\nConnection: close\r\n\r\n{BODY}".encode()
+_RESPONSE = (
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    f"Content-Length: {len(BODY)}\r\nConnection: close\r\n\r\n{BODY}"
+).encode()
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-# What a server does with one accepted connection; it need not close it.
+# Serves an accepted connection, which it need not close.
 Answer = Callable[[socket.socket], None]
 
 
 @contextmanager
 def threaded_server(listener: Listener, answer: Answer) -> Iterator[Listener]:
-    """Run a server, one thread for each connection. Callers that leave early are no error."""
+    """Run a server, one thread for each connection. Clients that leave early are not an error."""
 
     class Connection(socketserver.BaseRequestHandler):
         request: socket.socket
@@ -41,7 +44,12 @@ def threaded_server(listener: Listener, answer: Answer) -> Iterator[Listener]:
         request_queue_size = 128
 
     with Server((listener.address, listener.port), Connection) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"server {listener}", daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name=f"server {listener}",
+            daemon=True,
+        )
         thread.start()
         try:
             yield listener
@@ -51,7 +59,7 @@ def threaded_server(listener: Listener, answer: Answer) -> Iterator[Listener]:
 
 
 def http_server(listener: Listener) -> AbstractContextManager[Listener]:
-    """Serve HTTP without TLS; what is no HTTP request gets 400, as usual."""
+    """Serve HTTP without TLS; anything but an HTTP request gets 400, as usual."""
     return threaded_server(listener, answer_http)
 
 
@@ -75,7 +83,7 @@ def tls_server(listener: Listener, offer: TlsOffer, answer: Answer) -> Iterator[
 
 
 def answer_http(connection: socket.socket) -> None:
-    """Answer one request of HTTP/1.1."""
+    """Answer one HTTP/1.1 request."""
     head = b""
     while b"\r\n\r\n" not in head:
         received = connection.recv(4096)
@@ -89,7 +97,7 @@ def answer_http(connection: socket.socket) -> None:
 
 
 def echo(connection: socket.socket) -> None:
-    """Send back what comes in: not HTTP."""
+    """Echo the input, which is not HTTP."""
     while received := connection.recv(4096):
         connection.sendall(received)
 

@@ -1,7 +1,8 @@
-"""A real server behind a front that is vulnerable where a client provokes it: Heartbleed, CCS injection.
+"""A real server behind a relay that simulates vulnerabilities: Heartbleed, CCS injection.
 
-No server that anybody can install has these bugs any more. The front relays whole records, so that every honest handshake is the real
-server's, and answers as the bug would where the provoking record comes: behind the server's flight, before the client's keys.
+No server that can be installed today has these bugs. The relay forwards whole records, so honest
+handshakes are the real server's. When the exploit's record arrives, after the server's flight and
+before the client's keys, it responds as the bug would.
 """
 
 import select
@@ -15,9 +16,9 @@ from tests.support.servers.threaded import threaded_server
 
 _CHANGE_CIPHER_SPEC, _ALERT, _HANDSHAKE, _HEARTBEAT = 20, 21, 22, 24
 _SERVER_HELLO_DONE = b"\x0e\0\0\0"
-# A record with 32 bytes of what the client asked to be given back (RFC 6520 4), as a server with CVE-2014-0160 sends it.
+# A heartbeat response with 32 bytes of memory (RFC 6520 4), as sent by a server with CVE-2014-0160.
 LEAK = bytes([_HEARTBEAT, 3, 3, 0, 35, 2, 0, 32]) + b"\x01" * 32
-# The server has tried to decrypt with keys that nobody agreed on: bad_record_mac (CVE-2014-0224).
+# The server tried to decrypt with keys that were never agreed: bad_record_mac (CVE-2014-0224).
 BAD_RECORD_MAC = bytes([_ALERT, 3, 3, 0, 2, 2, 20])
 
 Provoked = Callable[[socket.socket], None]
@@ -30,7 +31,9 @@ def heartbleed_front(listener: Listener, target: Listener) -> AbstractContextMan
 
 def ccs_injection_front(listener: Listener, target: Listener) -> AbstractContextManager[Listener]:
     """Accept ChangeCipherSpec before keys are agreed."""
-    return provoked_front(listener, target, _CHANGE_CIPHER_SPEC, lambda client: client.sendall(BAD_RECORD_MAC))
+    return provoked_front(
+        listener, target, _CHANGE_CIPHER_SPEC, lambda client: client.sendall(BAD_RECORD_MAC)
+    )
 
 
 def closing_front(listener: Listener, target: Listener) -> AbstractContextManager[Listener]:
@@ -39,12 +42,15 @@ def closing_front(listener: Listener, target: Listener) -> AbstractContextManage
 
 
 def silent_front(listener: Listener, target: Listener) -> AbstractContextManager[Listener]:
-    """Say nothing on an early ChangeCipherSpec and wait."""
+    """Ignore an early ChangeCipherSpec and wait."""
     return provoked_front(listener, target, _CHANGE_CIPHER_SPEC, _wait)
 
 
 def compressing_front(listener: Listener, target: Listener) -> AbstractContextManager[Listener]:
-    """Choose DEFLATE (RFC 3749) where it is offered, and go no further: no TLS library that anybody can install compresses any more."""
+    """Choose DEFLATE (RFC 3749) if it is offered, and stop there.
+
+    No TLS library that can be installed today supports compression.
+    """
     body = b"\3\3" + bytes(32) + b"\0" + b"\xc0\x2f" + b"\1"
     message = b"\2" + len(body).to_bytes(3, "big") + body
     chosen = bytes([_HANDSHAKE, 3, 3]) + len(message).to_bytes(2, "big") + message
@@ -62,8 +68,10 @@ def compressing_front(listener: Listener, target: Listener) -> AbstractContextMa
     return threaded_server(listener, answer)
 
 
-def provoked_front(listener: Listener, target: Listener, provocation: int, provoked: Provoked) -> AbstractContextManager[Listener]:
-    """Relay to the target, and have it provoked by the first record of this type that comes before the client's keys."""
+def provoked_front(
+    listener: Listener, target: Listener, provocation: int, provoked: Provoked
+) -> AbstractContextManager[Listener]:
+    """Relay to the target; react to the first record of this type before the client's keys."""
 
     def answer(client: socket.socket) -> None:
         with socket.create_connection((target.address, target.port), timeout=5) as server:
@@ -94,7 +102,10 @@ def _exactly(sender: socket.socket, size: int) -> bytes:
 
 
 def _relay_flight(server: socket.socket, client: socket.socket) -> bool:
-    """Relay records up to ServerHelloDone; return whether there is one. Other versions and refusals have none."""
+    """Relay records up to ServerHelloDone, and return whether it came.
+
+    It does not in other versions or after a refusal.
+    """
     for record in _records(server):
         client.sendall(record)
         if record[0] != _HANDSHAKE:
@@ -109,11 +120,11 @@ def _pump(client: socket.socket, server: socket.socket) -> None:
     peers = {client: server, server: client}
     while True:
         readable, _, _ = select.select(list(peers), [], [], 5)
-        for one in readable:
-            received = one.recv(65536)
+        for source in readable:
+            received = source.recv(65536)
             if not received:
                 return
-            peers[one].sendall(received)
+            peers[source].sendall(received)
         if not readable:
             return
 
