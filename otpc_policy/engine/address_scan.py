@@ -1,4 +1,4 @@
-"""One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
+"""One scan of one address: a survey by hellos, handshakes and the HTTP question, all at once."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -36,7 +36,7 @@ _UNTRIED = 8
 
 
 class AddressScan:
-    """What is known about one address so far; readable at every moment, so that a deadline loses nothing."""
+    """What is known about one address so far; readable at any time, so a deadline loses nothing."""
 
     def __init__(
         self,
@@ -113,7 +113,10 @@ class AddressScan:
         )
 
     def measured(self) -> Measured:
-        """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
+        """Return what is known now.
+
+        It is the same object as long as nothing new is known, because it caches what it derives.
+        """
         surveys = tuple(self._surveys) or (Log(),)
         clients, leaves = self._clients, self._http.leaves
         state = (
@@ -152,7 +155,7 @@ class AddressScan:
             http = tasks.create_task(self._ask_http(usual))
             await self._survey()
             if self._surveys[-1].versions and not self.measured().is_steady:
-                # Some servers cannot take so much at once: everything is asked again, one after the other.
+                # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
                 self._clients.begin_again()
                 await self._survey()

@@ -1,4 +1,4 @@
-"""What a server presented to the hellos of one scan: each certificate and staple once, up to a bound.
+"""What a server presented to the hellos of one scan: each certificate and staple once, bounded.
 
 A server chooses what it presents on each connection, and a scan keeps what every connection brought
 until it ends. Without a bound, three hundred flights of 256 KiB would be kept for each of the scans

@@ -5,12 +5,16 @@ stdin does, or at the task's deadline. Before the first connection it gives up e
 threads and connections to the task's port: no file can be opened and no process started.
 
 What sslyze does, stated once:
-- Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run (sslyze#603). So the jobs of the
-  commands are run here without it, for a server whose versions and suites are known already, in a process that serves one scan.
-- Heartbleed, CCS injection and EMS are not tested at all where the server has TLS 1.3: sslyze says "not vulnerable" instead. So those
-  commands are told of TLS 1.2 and below only. And they send no SNI, which asks another host: here they do.
-- Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for the parent to judge.
-- Where its connections open their socket is private (_do_pre_handshake); sslyze is pinned to one version for that too.
+- Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run
+  (sslyze#603). So the jobs of the commands are run here without it, for a server whose versions and
+  suites are known already, in a process that serves one scan.
+- Heartbleed, CCS injection and EMS are not tested at all if the server has TLS 1.3: sslyze reports
+  "not vulnerable" instead. So those commands are given TLS 1.2 and below only. And they send no
+  SNI, which reaches another host: here they do.
+- Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for
+  the parent to judge.
+- The method in which its connections open their socket is private (_do_pre_handshake); that is
+  another reason to pin sslyze to one version.
 - It resolves the host name unless an address is given, and retries connections unless told not to.
 """
 
@@ -125,7 +129,8 @@ class _Scan:
         self._task, self._report = task, report
         self._of_thread = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=task.connections)
-        # By command: jobs in a row that met silence. Some servers never answer hellos of a version; one command must not take all the time.
+        # By command: consecutive jobs that met silence. Some servers never answer hellos of a
+        # version; one command must not take all the time.
         self._silent_jobs: dict[DeepCommand, int] = {}
         self._patience = 2 * task.connections
         known = sorted(task.cipher_suites)
@@ -133,7 +138,7 @@ class _Scan:
         self._older = self._server([one for one in known if one[0] <= TlsVersion.TLS_1_2][-1:])
 
     def run(self) -> None:
-        """Run everything between two controls, and report it. Nothing is asked of a server that fails the first."""
+        """Run and report everything between two controls; a failed first control ends the run."""
         control = self._control()
         self._report(control)
         if not control.completed:
@@ -163,7 +168,8 @@ class _Scan:
             ),
             ServerTlsProbingResult(
                 highest_tls_version_supported=TlsVersionEnum[version.name],
-                # Security level 0: weak keys must be seen, not refused by us. The old library knows no levels.
+                # Security level 0: weak keys must be seen, not refused by us. The old library has
+                # no levels.
                 cipher_suite_supported=":".join([*names, *(["@SECLEVEL=0"] if modern else [])]),
                 client_auth_requirement=_CLIENT_AUTHS.get(
                     task.client_auth, ClientAuthRequirementEnum.DISABLED
@@ -178,7 +184,7 @@ class _Scan:
         return server
 
     def _runnable(self) -> Iterator[tuple[DeepCommand, _Server]]:
-        """Yield the commands, those about vulnerabilities first, with the server as each shall see it."""
+        """Yield the commands, vulnerabilities first, each with the server as it shall see it."""
         for command in DeepCommand:
             server = (
                 self._highest
@@ -264,7 +270,7 @@ class _Scan:
         return Part(name=part.name, claim=claim, said=part.said, traces=tuple(traces)), result
 
     def _control(self) -> Report:
-        """Complete a handshake that is known to be good, or come to where a client certificate is demanded."""
+        """Complete a known good handshake, or reach a demand for a client certificate."""
         server = self._older or self._highest
         connections: list[RecordedConnection] = []
         self._of_thread.connections = connections
