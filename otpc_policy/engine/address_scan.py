@@ -31,7 +31,7 @@ from otpc_policy.tls.client_hello import ClientHello
 
 # Rounds of handshakes for certificates that no flight proved.
 _FOLLOW_UPS = 2
-# Where nothing was accepted yet, nothing is known of what the server bears.
+# Where nothing was accepted yet, it is unknown what the server tolerates.
 _UNTRIED = 8
 
 
@@ -185,7 +185,8 @@ class AddressScan:
                 break
             await self._carry_together(survey, probes, clients)
             self._openings.limit = min(
-                self._openings.limit, _borne((*survey.log.records, *self._clients.records))
+                self._openings.limit,
+                _tolerated_connections((*survey.log.records, *self._clients.records)),
             )
         if self._openings.limit > 1 and survey.log.versions and (again := survey.confirmation()):
             self._openings.limit = 1
@@ -223,7 +224,7 @@ class AddressScan:
                 {version: sorted(suites) for version, suites in measured.accepted.items()},
                 measured.leaf_hints,
                 measured.presented,
-                [one.handshake for one in self._handshakes.done],
+                [attempt.handshake for attempt in self._handshakes.done],
                 self._required_suites,
             )
             if not wanted:
@@ -262,8 +263,8 @@ class AddressScan:
         return control.records[0].chose
 
 
-def _borne(records: Iterable[Record[AnyHello]]) -> int:
-    """Return how many open connections a server bears.
+def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:
+    """Return how many open connections a server tolerates.
 
     Refusals at more than the highest number at which one was accepted may be about their number.
     The controls that are sent last would not show that, because they have the server to themselves.

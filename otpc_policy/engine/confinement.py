@@ -77,7 +77,7 @@ def confine(
         ),
     )
     if missing and level == "require":
-        raise ConfigurationError([f"scan.isolation: required, but {one}" for one in missing])
+        raise ConfigurationError([f"scan.isolation: required, but {lack}" for lack in missing])
     return missing
 
 

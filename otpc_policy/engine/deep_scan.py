@@ -97,7 +97,8 @@ class DeepScanner:
                 facts,
                 depth=Depth.DEEP,
                 vulnerabilities=tuple(
-                    VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability
+                    VulnerabilityFact(vulnerability, Support.UNKNOWN)
+                    for vulnerability in Vulnerability
                 ),
                 deep=DeepFacts(),
             )
@@ -134,7 +135,9 @@ class DeepScanner:
             duration=facts.duration + took,
             deep=replace(
                 evidence.deep_facts(),
-                contradictions=tuple(one.text for one in comparison.contradictions),
+                contradictions=tuple(
+                    contradiction.text for contradiction in comparison.contradictions
+                ),
                 duration=took,
                 remarks=remarks,
             ),
@@ -244,7 +247,7 @@ async def _converse(
 
 def _check_expected(report: Report, earlier: Sequence[Report], task: DeepTask) -> None:
     """Each command reports once, between two controls. Raises WorkerLied."""
-    same = sum(one.command is report.command for one in earlier)
+    same = sum(reported.command is report.command for reported in earlier)
     is_control = report.command is None
     if same >= (2 if is_control else 1) or not (is_control or report.command in task.commands):
         raise WorkerLied("report: of a command that was not asked for, or has reported")

@@ -59,7 +59,10 @@ class DeepEvidence:
 
     def vulnerabilities(self) -> tuple[VulnerabilityFact, ...]:
         """Return what is known about each."""
-        return tuple(VulnerabilityFact(one, self._vulnerability(one)) for one in Vulnerability)
+        return tuple(
+            VulnerabilityFact(vulnerability, self._vulnerability(vulnerability))
+            for vulnerability in Vulnerability
+        )
 
     def deep_facts(self) -> DeepFacts:
         """Return the rest; contradictions, duration and remarks are for others to add."""
@@ -181,9 +184,9 @@ class DeepEvidence:
     def _static_rsa(self) -> Support:
         """Return whether the STANDARD measurement found a suite with RSA key exchange."""
         found = {
-            UNKNOWN if self._standard.version(one).support is UNKNOWN else NO
-            for one in TlsVersion
-            if one <= TlsVersion.TLS_1_2
+            UNKNOWN if self._standard.version(version).support is UNKNOWN else NO
+            for version in TlsVersion
+            if version <= TlsVersion.TLS_1_2
         }
         for fact in self._standard.cipher_suites:
             suite = suite_by_code_point(fact.code_point)

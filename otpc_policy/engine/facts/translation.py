@@ -79,8 +79,8 @@ class Measured:
         for log in self.surveys:
             for version in log.versions:
                 accepted.setdefault(version, set()).update(log.chosen(version))
-        for one in self.completed:
-            accepted.setdefault(one.version, set()).add(one.cipher_suite)
+        for presented in self.completed:
+            accepted.setdefault(presented.version, set()).add(presented.cipher_suite)
         for record in self.clients.records:
             if record.reading.version is not None and record.probe.purpose is not Purpose.REVEAL:
                 accepted.setdefault(record.reading.version, set()).update(record.reading.suites)
@@ -111,12 +111,16 @@ class Measured:
     def presented_otherwise(self) -> Sequence[Presented]:
         """Other chains and staples of proven leaves, from flights that prove nothing themselves."""
         proven = self.presented
-        leaves = {one.chain[0] for one in proven}
-        known = {(one.chain, one.stapled_ocsp_response) for one in proven}
-        known |= {(one.chain, None) for one in proven}
+        leaves = {presented.chain[0] for presented in proven}
+        known = {(presented.chain, presented.stapled_ocsp_response) for presented in proven}
+        known |= {(presented.chain, None) for presented in proven}
         others = [_presented(record) for record in self._flights if _is_shown_unproven(record)]
-        of_leaves = (one for one in others if one.chain[0] in leaves)
-        return [one for one in of_leaves if (one.chain, one.stapled_ocsp_response) not in known]
+        of_leaves = (presented for presented in others if presented.chain[0] in leaves)
+        return [
+            presented
+            for presented in of_leaves
+            if (presented.chain, presented.stapled_ocsp_response) not in known
+        ]
 
     @cached_property
     def leaf_hints(self) -> Sequence[LeafHint]:
@@ -149,13 +153,14 @@ class Measured:
                 found[version, key_type or KeyType.OTHER] = (
                     f"the server ended its flight of {version.label} before its certificate"
                 )
-        for one in self.clients.unseen(self.surveys[-1]):
-            version = one.reading.version or max(
-                (v for v in self.accepted if v <= one.hello.version), default=one.hello.version
+        for record in self.clients.unseen(self.surveys[-1]):
+            version = record.reading.version or max(
+                (v for v in self.accepted if v <= record.hello.version),
+                default=record.hello.version,
             )
             for key_type in _EXPECTED_KEY_TYPES:
                 found[version, key_type] = (
-                    f"which certificate is given to {one.hello.profile.name} is not known"
+                    f"which certificate is given to {record.hello.profile.name} is not known"
                 )
         return found
 
@@ -251,7 +256,9 @@ def _is_nameless_hello_unanswered(log: Log, version: TlsVersion) -> bool:
 
 def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
     """Return a fact for every suite of every offered version, by version and code point."""
-    proven = frozenset((one.version, one.cipher_suite) for one in measured.presented)
+    proven = frozenset(
+        (presented.version, presented.cipher_suite) for presented in measured.presented
+    )
     return tuple(
         fact
         for version in sorted(measured.accepted)
@@ -323,7 +330,7 @@ def deployment_facts(
         (hint.version, measured.leaf_key_type(hint.leaf, None))
         for hint in unproven_hints(measured.leaf_hints, measured.presented)
     ]
-    known = {one.chain[0] for one in measured.presented}
+    known = {presented.chain[0] for presented in measured.presented}
     unproven += [
         (version, measured.leaf_key_type(leaf, None))
         for version, leaf in measured.http_leaves
@@ -340,11 +347,11 @@ def deployment_facts(
 
 def _obtained(measured: Measured) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for one in (*measured.presented, *measured.presented_otherwise):
-        key_type = measured.leaf_key_type(one.chain[0], one.key_type)
-        responses = staples.setdefault((one.version, key_type, one.chain), set())
-        if one.stapled_ocsp_response is not None:
-            responses.add(one.stapled_ocsp_response)
+    for presented in (*measured.presented, *measured.presented_otherwise):
+        key_type = measured.leaf_key_type(presented.chain[0], presented.key_type)
+        responses = staples.setdefault((presented.version, key_type, presented.chain), set())
+        if presented.stapled_ocsp_response is not None:
+            responses.add(presented.stapled_ocsp_response)
     # A server may staple only after its first handshakes (nginx fetches lazily): one staple is
     # enough for a chain.
     facts = [

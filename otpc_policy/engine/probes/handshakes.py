@@ -135,7 +135,7 @@ def _presented(attempt: HandshakeAttempt) -> Iterator[Presented]:
 
 def client_auth(presented: Iterable[Presented]) -> ClientAuth:
     """Return whether a client certificate was asked for; that it is required is not seen here."""
-    asked = [one.is_certificate_requested for one in presented]
+    asked = [proof.is_certificate_requested for proof in presented]
     if not asked:
         return ClientAuth.UNKNOWN
     return ClientAuth.REQUESTED if any(asked) else ClientAuth.NONE
@@ -152,7 +152,7 @@ class LeafHint:
 
 def unproven_hints(hints: Iterable[LeafHint], presented: Iterable[Presented]) -> list[LeafHint]:
     """Return hints of leaves whose key was never proven, one for each leaf."""
-    proven = {one.chain[0] for one in presented}
+    proven = {proof.chain[0] for proof in presented}
     return list({hint.leaf: hint for hint in hints if hint.leaf not in proven}.values())
 
 
@@ -175,17 +175,17 @@ def missing_handshakes(
     for version in versions_for_certificates(accepted):
         if version is TlsVersion.TLS_1_3:
             continue
-        proven = {one.cipher_suite for one in presented if one.version is version}
+        proven = {proof.cipher_suite for proof in presented if proof.version is version}
         for family in _by_authentication(accepted[version]):
             payment = [suite for suite in family if suite in (*PAYMENT_ECDSA, *PAYMENT_RSA)]
             if proven.isdisjoint(payment or family):
                 singly = (
                     Handshake(version=version, cipher_suites=(suite,))
-                    for suite in [*payment, *(one for one in family if one not in payment)]
+                    for suite in [*payment, *(suite for suite in family if suite not in payment)]
                 )
-                wanted += [one for one in singly if one not in tried][:_TRIES]
+                wanted += [handshake for handshake in singly if handshake not in tried][:_TRIES]
     wanted += islice(_for_required(accepted, presented, tried, required), _MOST_REQUIRED)
-    return [one for one in dict.fromkeys(wanted) if one not in tried]
+    return [handshake for handshake in dict.fromkeys(wanted) if handshake not in tried]
 
 
 def _for_required(
@@ -200,12 +200,12 @@ def _for_required(
     """
     version = TlsVersion.TLS_1_2
     usable = [suite for family in _by_authentication(accepted.get(version, ())) for suite in family]
-    proven = {one.cipher_suite for one in presented if one.version is version}
+    proven = {proof.cipher_suite for proof in presented if proof.version is version}
     for suites in required:
         if proven.isdisjoint(suites):
             of_set = (suite for suite in usable if suite in suites)
             singly = (Handshake(version=version, cipher_suites=(suite,)) for suite in of_set)
-            yield from islice((one for one in singly if one not in tried), _TRIES)
+            yield from islice((handshake for handshake in singly if handshake not in tried), _TRIES)
 
 
 def versions_for_certificates(accepted: Mapping[TlsVersion, Collection[int]]) -> list[TlsVersion]:
@@ -233,7 +233,10 @@ def _by_authentication(code_points: Sequence[int]) -> list[list[int]]:
         ):
             families.setdefault(suite.authentication, []).append(suite)
     return [
-        [suite.code_point for suite in sorted(family, key=lambda one: not one.is_forward_secret)]
+        [
+            suite.code_point
+            for suite in sorted(family, key=lambda suite: not suite.is_forward_secret)
+        ]
         for family in families.values()
     ]
 

@@ -70,7 +70,8 @@ class HttpQuestion:
     ) -> None:
         """Ask for HTTP.
 
-        If a client certificate was requested, a refusal without it is told from a failing server.
+        If a client certificate was requested, a refusal for lack of it is distinguished
+        from a failure.
         is_certificate_requested: awaited only after a failure. is_still_good: sends a control and
         returns whether the server accepted it.
         """

@@ -20,8 +20,8 @@ _READ_BYTES = 16_384
 class Exchange:
     """A connection from its begin on.
 
-    place: of its probe in the wave. concurrent: Outcome.beside. started_s, until_s: its start, and
-    when it is abandoned, by the same clock.
+    place: of its probe in the wave. concurrent: see Outcome.beside. started_s, until_s: its start,
+    and when it is abandoned, by the same clock.
     is_connected: over TCP. is_spoken: the whole hello has left.
     """
 
@@ -32,14 +32,14 @@ class Exchange:
         limits: ScanLimits,
         *,
         place: int,
-        beside: int,
+        concurrent: int,
         started_s: float,
     ) -> None:
-        self.connection, self.probe, self.place, self.beside, self.started_s = (
+        self.connection, self.probe, self.place, self.concurrent, self.started_s = (
             connection,
             probe,
             place,
-            beside,
+            concurrent,
             started_s,
         )
         self.until_s = started_s + limits.connection_deadline_s
@@ -93,7 +93,7 @@ class Exchange:
             return Outcome(
                 ending=ending,
                 connected=self.is_connected,
-                beside=self.beside,
+                beside=self.concurrent,
                 started_s=started_s,
                 duration_s=duration_s,
             )
@@ -106,7 +106,7 @@ class Exchange:
             flight=flight,
             # A flight that breaks off behind its signature lets no client complete its handshake.
             key_proven=flight is not None and flight.is_whole and proves_key(flight),
-            beside=self.beside,
+            beside=self.concurrent,
             started_s=started_s,
             duration_s=duration_s,
         )

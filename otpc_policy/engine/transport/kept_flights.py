@@ -41,7 +41,7 @@ class KeptFlights:
             signature = Signature(scheme=signature.scheme, content=b"", signature=b"")
         kept = replace(
             flight,
-            chain=tuple(one for one in chain if one is not None),
+            chain=tuple(certificate for certificate in chain if certificate is not None),
             stapled_ocsp_response=once,
             signature=signature,
         )

@@ -73,9 +73,9 @@ class Prober:
 
         async def begin(places: Sequence[int]) -> None:
             for place in places:
-                beside = await self._openings.enter()
+                concurrent = await self._openings.enter()
                 self.connections_used += 1
-                wave.begin(probes[place], place, beside)
+                wave.begin(probes[place], place, concurrent)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -134,7 +134,7 @@ class _Wave:
         if not self._unended:
             self.all_ended.set_result(None)
 
-    def begin(self, probe: Probe[AnyHello], place: int, beside: int) -> None:
+    def begin(self, probe: Probe[AnyHello], place: int, concurrent: int) -> None:
         """Begin to connect."""
         started_s = self._loop.time()
         try:
@@ -144,11 +144,11 @@ class _Wave:
             self._count(
                 probe,
                 place,
-                Outcome(ending=ending, beside=beside, started_s=started_s - self._begun_s),
+                Outcome(ending=ending, beside=concurrent, started_s=started_s - self._begun_s),
             )
             return
         exchange = Exchange(
-            connection, probe, self._limits, place=place, beside=beside, started_s=started_s
+            connection, probe, self._limits, place=place, concurrent=concurrent, started_s=started_s
         )
         self._exchanges.add(exchange)
         self._selector.register(connection, selectors.EVENT_WRITE, exchange)
@@ -271,6 +271,6 @@ class _Wave:
     def _give_up(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        for exchange in [one for one in self._exchanges if one.until_s <= now_s]:
+        for exchange in [late for late in self._exchanges if late.until_s <= now_s]:
             self._end(exchange, Ending.TIMED_OUT)
         self._set_timer()

@@ -15,7 +15,7 @@ What sslyze does, stated once:
   the parent to judge.
 - The method in which its connections open their socket is private (_do_pre_handshake); that is
   another reason to pin sslyze to one version.
-- It resolves the host name unless an address is given, and retries connections unless told not to.
+- It resolves the host name unless an address is given, and retries connections by default.
 """
 
 import os
@@ -135,7 +135,9 @@ class _Scan:
         self._patience = 2 * task.connections
         known = sorted(task.cipher_suites)
         self._highest = self._server(known[-1:])
-        self._older = self._server([one for one in known if one[0] <= TlsVersion.TLS_1_2][-1:])
+        self._older = self._server(
+            [accepted for accepted in known if accepted[0] <= TlsVersion.TLS_1_2][-1:]
+        )
 
     def run(self) -> None:
         """Run and report everything between two controls; a failed first control ends the run."""
@@ -232,9 +234,9 @@ class _Scan:
         )
         # Of a suite that a version does not have there was nothing to send.
         endings = {
-            one.socket.ending
-            for one in connections
-            if one.socket.sent or one.socket.ending is not Ending.ANSWERED
+            connection.socket.ending
+            for connection in connections
+            if connection.socket.sent or connection.socket.ending is not Ending.ANSWERED
         }
         if endings:
             self._silent_jobs[command] = (
@@ -285,7 +287,7 @@ class _Scan:
             good = False
         for connection in connections:
             connection.socket.close()
-        traces = tuple(one.trace() for one in connections)
+        traces = tuple(connection.trace() for connection in connections)
         return Report(
             command=None,
             completed=good,
@@ -351,14 +353,14 @@ def main() -> None:
     requests = sys.stdin.buffer
     task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
 
-    def report(one: Report) -> None:
-        own_stdout.write(frame(encode_report(one, task.target)))
+    def send_report(report: Report) -> None:
+        own_stdout.write(frame(encode_report(report, task.target)))
         own_stdout.flush()
 
     # What is loaded late by itself is loaded while files can still be opened.
     load_libraries()
     default_backend()
-    scan = _Scan(task, report)
+    scan = _Scan(task, send_report)
     _confine(cast(Isolation, sys.argv[1]), task.port)
     _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
