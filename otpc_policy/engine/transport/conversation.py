@@ -195,11 +195,11 @@ class Conversation:
             self._stage = _Stage.OVER
             return b""
         message, end = _first_message(self._pending)
-        behind = self._pending[end:]
+        following = self._pending[end:]
         self._retry_request, self._retried = request, (_first_message(self.opening)[0], message)
         self._reader, self._pending, self._shares = AnswerReader(), b"", shares
         self.opening = self._profile_hello(hello, request.cookie)
-        self.receive(behind)
+        self.receive(following)
         return self.opening
 
     def _shares_for(self, hello: ProfileHello, request: ServerHello) -> KeyShares | None:
@@ -324,7 +324,7 @@ class _EncryptedFlight:
             self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
         if self._decryptor is not None and not self._clear.is_between_messages:
             # RFC 8446 5.1: no message spans a change of keys, nor shares its last record.
-            raise Malformed("a message in clear behind the ServerHello")
+            raise Malformed("a message in clear after the ServerHello")
 
     def _read_sealed(self, decryptor: FlightDecryptor) -> None:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")

@@ -104,7 +104,7 @@ class Exchange:
             connected=self.is_connected,
             answer=conversation.answer_at_end(),
             flight=flight,
-            # A flight that breaks off behind its signature lets no client complete its handshake.
+            # A flight that breaks off after its signature lets no client complete its handshake.
             key_proven=flight is not None and flight.is_whole and proves_key(flight),
             beside=self.concurrent,
             started_s=started_s,
