@@ -1,4 +1,4 @@
-"""The engine that a front starts: told by one line on standard input, ended with it.
+"""The engine that a front starts: configured by one line on standard input, ended with it.
 
 `otpc-policy engine` is the same program for operators. This one reads neither environment nor
 files: the line holds a JSON object with "listen" and "settings" (see settings.engine_part). When

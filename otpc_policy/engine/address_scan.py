@@ -1,4 +1,4 @@
-"""One scan of one address: a survey by hellos, handshakes and the HTTP question, all started together."""
+"""One scan of one address: a survey by hellos, handshakes and the HTTP question, all at once."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -31,12 +31,12 @@ from otpc_policy.tls.client_hello import ClientHello
 
 # Rounds of handshakes for certificates that no flight proved.
 _FOLLOW_UPS = 2
-# Where nothing was accepted yet, nothing is known of what the server bears.
+# Where nothing was accepted yet, it is unknown what the server tolerates.
 _UNTRIED = 8
 
 
 class AddressScan:
-    """What is known about one address so far; readable at every moment, so that a deadline loses nothing."""
+    """What is known about one address so far; readable at any time, so a deadline loses nothing."""
 
     def __init__(
         self,
@@ -113,7 +113,10 @@ class AddressScan:
         )
 
     def measured(self) -> Measured:
-        """Return what is known now; the same object for as long as that is the same, because it keeps what it works out."""
+        """Return what is known now.
+
+        It is the same object as long as nothing new is known, because it caches what it derives.
+        """
         surveys = tuple(self._surveys) or (Journal(),)
         clients, leaves = self._clients, self._http.leaves
         state = (
@@ -152,7 +155,7 @@ class AddressScan:
             http = tasks.create_task(self._ask_http(usual))
             await self._survey()
             if self._surveys[-1].versions and not self.measured().is_steady:
-                # Some servers cannot take so much at once: everything is asked again, one after the other.
+                # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
                 self._clients.begin_again()
                 await self._survey()
@@ -182,7 +185,8 @@ class AddressScan:
                 break
             await self._carry_together(survey, probes, clients)
             self._openings.limit = min(
-                self._openings.limit, _borne((*survey.journal.records, *self._clients.records))
+                self._openings.limit,
+                _tolerated_connections((*survey.journal.records, *self._clients.records)),
             )
         if (
             self._openings.limit > 1
@@ -224,7 +228,7 @@ class AddressScan:
                 {version: sorted(suites) for version, suites in measured.accepted.items()},
                 measured.leaf_hints,
                 measured.presented,
-                [one.handshake for one in self._handshakes.done],
+                [attempt.handshake for attempt in self._handshakes.done],
                 self._required_suites,
             )
             if not wanted:
@@ -263,8 +267,8 @@ class AddressScan:
         return control.records[0].chose
 
 
-def _borne(records: Iterable[Record[AnyHello]]) -> int:
-    """Return how many open connections a server bears.
+def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:
+    """Return how many open connections a server tolerates.
 
     Refusals at more than the highest number at which one was accepted may be about their number.
     The controls that are sent last would not show that, because they have the server to themselves.

@@ -1,4 +1,4 @@
-"""What an engine is told when it starts, as plain values.
+"""What an engine is given when it starts, as plain values.
 
 The settings model makes it (settings.engine_part); the engine itself does not import the model, so
 that it starts quickly and reads neither environment nor files.

@@ -80,7 +80,7 @@ def confine(
         isolation.forbid_calls_on_others,
     )
     if missing and level == "require":
-        raise ConfigurationError([f"scan.isolation: required, but {one}" for one in missing])
+        raise ConfigurationError([f"scan.isolation: required, but {lack}" for lack in missing])
     return missing
 
 

@@ -1,6 +1,8 @@
-"""The DEEP part of a measurement, seen from the parent: one process for each, a deadline for all of it, and the end of it by force.
+"""The DEEP part of a measurement, seen from the parent.
 
-It runs after the STANDARD part and only where that found TLS. What the reports prove is not decided here (see deep_facts).
+Each part runs in a process of its own, under one deadline, and is killed when that passes. It runs
+after the STANDARD part and only if that found TLS. What the reports prove is decided elsewhere
+(see deep_facts).
 """
 
 import asyncio
@@ -47,10 +49,13 @@ PROGRAM: tuple[str, ...] = ("-P", "-m", "otpc_policy.engine.workers.deep_worker"
 _RETRY_AFTER = timedelta(seconds=10)
 # The process ends itself a little later than the parent ends it, should the parent be gone.
 _ORPHAN_MARGIN_S = 5.0
+_UNSTEADY = (
+    "the server refused a handshake that it had accepted before: none of its refusals counts"
+)
 
 
 class DeepScanner:
-    """Deepens STANDARD facts. contradicted: is told the subject of each contradiction, for metrics."""
+    """Deepens STANDARD facts. contradicted: called with each subject in dispute, for metrics."""
 
     def __init__(
         self, limits: ScanLimits, *, contradicted: Callable[[str], None] = lambda _: None
@@ -82,8 +87,9 @@ class DeepScanner:
     ) -> AddressFacts:
         """Return the facts with depth DEEP.
 
-        facts: the STANDARD ones about this endpoint at this address. slots: connections that may still be opened to it.
-        deadline_s: in place of the limit, if it is shorter. entered: is called with each stage as it begins.
+        facts: the STANDARD facts about this endpoint at this address. slots: connections that may
+        still be opened to it. deadline_s: replaces the limit if it is shorter. entered: called with
+        each stage as it begins.
         Raises Overloaded when too many wait; whatever the server or the process does becomes facts.
         """
         if facts.tls is not TlsService.SERVED:
@@ -91,7 +97,8 @@ class DeepScanner:
                 facts,
                 depth=Depth.DEEP,
                 vulnerabilities=tuple(
-                    VulnerabilityFact(one, Support.UNKNOWN) for one in Vulnerability
+                    VulnerabilityFact(vulnerability, Support.UNKNOWN)
+                    for vulnerability in Vulnerability
                 ),
                 deep=DeepFacts(),
             )
@@ -119,9 +126,7 @@ class DeepScanner:
             else (f"the DEEP part was ended before it was done; its deadline is {deadline_s:g} s",)
         )
         if ended_well and not evidence.steady:
-            remarks = (
-                "the server refused a handshake that it had accepted before: none of its refusals counts",
-            )
+            remarks = (_UNSTEADY,)
         return replace(
             comparison.facts,
             depth=Depth.DEEP,
@@ -130,7 +135,9 @@ class DeepScanner:
             duration=facts.duration + took,
             deep=replace(
                 evidence.deep_facts(),
-                contradictions=tuple(one.text for one in comparison.contradictions),
+                contradictions=tuple(
+                    contradiction.text for contradiction in comparison.contradictions
+                ),
                 duration=took,
                 remarks=remarks,
             ),
@@ -240,7 +247,7 @@ async def _converse(
 
 def _check_expected(report: Report, earlier: Sequence[Report], task: DeepTask) -> None:
     """Each command reports once, between two controls. Raises WorkerLied."""
-    same = sum(one.command is report.command for one in earlier)
+    same = sum(reported.command is report.command for reported in earlier)
     is_control = report.command is None
     if same >= (2 if is_control else 1) or not (is_control or report.command in task.commands):
         raise WorkerLied("report: of a command that was not asked for, or has reported")
@@ -248,7 +255,10 @@ def _check_expected(report: Report, earlier: Sequence[Report], task: DeepTask) -
 
 @asynccontextmanager
 async def _some_of(slots: asyncio.Semaphore, wanted: int) -> AsyncIterator[int]:
-    """Take as many slots as are free, up to so many and at least one; wait for the first only, so that two scans never wait for each other."""
+    """Take up to so many free slots, but at least one.
+
+    Only the first is waited for, so that two scans never wait for each other.
+    """
     await slots.acquire()
     taken = 1
     try:

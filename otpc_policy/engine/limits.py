@@ -11,16 +11,17 @@ class ScanLimits:
     """Bounds of the scanner. Times in seconds.
 
     connections_per_address: open at the same time, over all scans of that address.
-    scan_deadline_s: for one address, from the moment its scan begins; waiting in the queue does not count.
+    scan_deadline_s: for one address, from the start of its scan; time in the queue does not count.
     connection_deadline_s, connection_bytes: for one connection, from connect to the last byte read.
     concurrent_scans, queue_limit: addresses measured at the same time, and waiting for that.
     workers: handshake workers kept ready; each serves one target. recycle_after_handshakes: no
     longer used, because of that.
     isolation: of all processes that measure: as much as the kernel offers, or a start that fails
     where it lacks something, or none.
-    deep_commands: what a DEEP scan runs after the STANDARD measurement. deep_deadline_s: for all of it, from the start of its process.
-    deep_connections: open at the same time, within connections_per_address. concurrent_deep_scans: processes at the same time;
-    queue_limit bounds those that wait, too.
+    deep_commands: what a DEEP scan runs after the STANDARD measurement. deep_deadline_s: for all of
+    it, from the start of its process. deep_connections: open at the same time, within
+    connections_per_address. concurrent_deep_scans: processes at the same time; queue_limit bounds
+    those that wait, too.
     """
 
     workers: int = 2

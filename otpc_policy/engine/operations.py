@@ -23,7 +23,9 @@ from otpc_policy.ops.http import OperationsServer
 
 _STARTING, _SERVING, _DRAINING = "starting", "", "draining"
 # As LookUpObserver says.
-_FAILURES = [one.name.lower() for one in ResolutionFailure if one is not ResolutionFailure.NONE]
+_FAILURES = [
+    failure.name.lower() for failure in ResolutionFailure if failure is not ResolutionFailure.NONE
+]
 _LOOK_UP_RESULTS = ("answered", *_FAILURES, "overloaded")
 
 

@@ -135,13 +135,13 @@ async def _stop(server: grpc.aio.Server, stopping: Stopping) -> None:
 
 async def _drain(servicer: MeasurementServicer, stopping: Stopping, grace_s: float) -> None:
     drain = asyncio.create_task(servicer.drain(grace_s))
-    hurry = asyncio.create_task(stopping.now.wait())
-    await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    force_stop = asyncio.create_task(stopping.now.wait())
+    await asyncio.wait({drain, force_stop}, return_when=asyncio.FIRST_COMPLETED)
     if drain.done():
         await asyncio.sleep(_LAST_REPORTS_S)
     elif servicer.under_way:
         _log.warning("measurements abandoned", measurements=servicer.under_way)
-    for task in (drain, hurry):
+    for task in (drain, force_stop):
         task.cancel()
 
 

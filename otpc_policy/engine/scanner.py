@@ -1,4 +1,7 @@
-"""Measures one address: hellos, handshakes and the HTTP question, joined into facts. Implements check.Scanner."""
+"""Measures one address: hellos, handshakes and the HTTP question, joined into facts.
+
+Implements check.Scanner.
+"""
 
 import asyncio
 import math
@@ -33,7 +36,11 @@ _RETRY_AFTER = timedelta(seconds=2)
 
 
 class SslyzeScanner:
-    """Owns the worker processes. now: the wall clock that dates the facts. deep: carries out DEEP parts; by default one that counts nothing."""
+    """Owns the worker processes.
+
+    now: the wall clock that dates the facts. deep: carries out DEEP parts; by default a scanner
+    that reports no contradictions.
+    """
 
     def __init__(
         self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None
@@ -120,7 +127,7 @@ class SslyzeScanner:
                 duration=timedelta(seconds=loop.time() - started),
             )
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))
-        # Outside of the turn: a DEEP part that waits for its own must not keep a STANDARD scan waiting.
+        # Outside the turn: a DEEP part that waits for its own must not delay STANDARD scans.
         if depth is Depth.STANDARD:
             return facts
         return await self._deep.deepen(
@@ -130,7 +137,10 @@ class SslyzeScanner:
     def glimpse(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts | None:
-        """Return what a measurement under way has found so far; None if there is none. What it has not asked yet is unknown."""
+        """Return what a running measurement has found so far; None if none is running.
+
+        What it has not asked yet is unknown.
+        """
         scan, started = self._running.get((endpoint, address.text, depth), (None, 0.0))
         if scan is None:
             return None

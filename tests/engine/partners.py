@@ -1,4 +1,4 @@
-"""Servers for the scanner's tests: real ones from OpenSSL, and a relay that turns hostile after some connections."""
+"""Servers for the scanner's tests: OpenSSL's, and a relay that turns hostile after a while."""
 
 import asyncio
 import os
@@ -74,7 +74,7 @@ def handshake(offer: HandshakeOffer) -> HandshakeOutcome:
 
 
 def server_hello(suite: int, version: int = 0x0303) -> bytes:
-    """A whole record with a ServerHello; from TLS 1.3 on, an extension says the version (RFC 8446 4.2.1)."""
+    """A whole record with a ServerHello; an extension selects TLS 1.3 (RFC 8446 4.2.1)."""
     body = (
         min(version, 0x0303).to_bytes(2, "big")
         + bytes(32)
@@ -163,7 +163,10 @@ async def tls_server(
 
 @asynccontextmanager
 async def server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Run a scripted server; its connections are dropped at the end. tls: the handler reads and writes inside it. Yields the port."""
+    """Run a scripted server and yield its port; its connections are dropped at the end.
+
+    tls: the handler reads and writes inside it.
+    """
     writers: list[asyncio.StreamWriter] = []
     tasks: set[asyncio.Task[None]] = set()
 

@@ -28,7 +28,7 @@ async def until(holds: Callable[[], object], *, within_s: float = 10.0) -> None:
 
 @dataclass(slots=True)
 class Resolving:
-    """now_s: what the resolver takes for the time. counted: what it told its observer."""
+    """now_s: what the resolver takes for the time. counted: what it reported to its observer."""
 
     server: DnsServer
     now_s: float = 1000.0

@@ -1,4 +1,4 @@
-"""What an engine is told: the settings that concern it, and no other."""
+"""What an engine is given: the settings that concern it, and no others."""
 
 import json
 from ipaddress import ip_network
@@ -33,8 +33,8 @@ def test_the_settings_reach_the_engine_through_json() -> None:
 
 
 def test_keys_and_trust_are_no_business_of_an_engine() -> None:
-    told = set(engine_part(Settings()))
-    assert not told & {"trust", "tls_key_file", "partners_dir", "admin_callers", "listen"}
+    given = set(engine_part(Settings()))
+    assert not given & {"trust", "tls_key_file", "partners_dir", "admin_callers", "listen"}
 
 
 @pytest.mark.parametrize("tree", [{}, {**engine_part(Settings()), "trust": []}])

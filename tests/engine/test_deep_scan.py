@@ -1,4 +1,7 @@
-"""DEEP parts of real, vulnerable and hostile servers: what is proven is said, nothing else is, and no process is left behind."""
+"""DEEP parts of real, vulnerable and hostile servers.
+
+What is proven is stated, nothing else is, and no process is left behind.
+"""
 
 import asyncio
 import os
@@ -216,7 +219,7 @@ def _static_rsa_facts() -> AddressFacts:
 async def test_an_oracle_of_rsa_padding_is_robot(
     leaves: tuple[Issued, Issued], oracle: bool, robot: Support
 ) -> None:
-    """sslyze asks twice, and a busy machine may delay one answer: that is unknown, never the contrary."""
+    """sslyze asks twice, and a busy machine may delay one answer: UNKNOWN, never the contrary."""
     seen: list[Support] = []
     with legacy_server(
         own_listener(), replace(_static_rsa(leaves[1]), padding_oracle=oracle)
@@ -280,7 +283,7 @@ HOSTILE: dict[str, Behaviour] = {
 }
 
 
-@pytest.mark.parametrize("number", [3, 12], ids=["among the vulnerabilities", "behind them"])
+@pytest.mark.parametrize("number", [3, 12], ids=["among the vulnerabilities", "after them"])
 async def test_a_server_that_turns_hostile_is_cleared_of_nothing(
     good: Listener, number: int
 ) -> None:
@@ -296,7 +299,8 @@ async def test_a_server_that_turns_hostile_is_cleared_of_nothing(
     results = await asyncio.gather(*(deepened(behaviour) for behaviour in HOSTILE.values()))
     for name, facts in zip(HOSTILE, results, strict=True):
         assert set(present(facts).values()) == {UNKNOWN}, name
-        # Nothing is taken back; a busy machine may leave sslyze a last good connection, which shows one suite more.
+        # Nothing is retracted; a busy machine may leave sslyze a last good connection, which shows
+        # one more suite.
         assert set(make_address().cipher_suites) <= set(facts.cipher_suites), name
         shown = set(facts.cipher_suites) - set(make_address().cipher_suites)
         assert {(one.support, one.handshake_completed) for one in shown} <= {(YES, True)}, name
@@ -315,12 +319,12 @@ async def test_a_server_that_turns_hostile_is_cleared_of_nothing(
 async def test_a_version_that_is_met_with_silence_takes_its_share_of_time_and_no_more(
     good: Listener,
 ) -> None:
-    """Some servers never answer hellos of versions that they do not offer. The rest must be told all the same."""
+    """Some servers never answer hellos of versions they lack. The rest must still be reported."""
     relayed = relay_to(good)
 
     async def ignore_old(connection: Connection) -> None:
         first = await connection.read()
-        # The version of a ClientHello stands behind five bytes of record and four of message.
+        # The version of a ClientHello follows five bytes of record and four of message.
         if first[9:11] == b"\3\1":
             await stall(connection)
         else:
@@ -336,7 +340,7 @@ async def test_a_version_that_is_met_with_silence_takes_its_share_of_time_and_no
         )
     assert present(facts)[Vulnerability.HEARTBLEED] is NO
     assert facts.version(TlsVersion.TLS_1_0) == make_address().version(TlsVersion.TLS_1_0)
-    # Eight at a time, twice over, and those that had begun by then; without a limit there would be eighty.
+    # Eight at a time, twice, plus those already begun; without a limit there would be eighty.
     assert counts.connections < 40
 
 

@@ -133,7 +133,7 @@ def test_a_silent_address_ends_at_the_timeout() -> None:
     at = own_listener()
     with (
         socket.create_server((at.address, at.port), backlog=0),
-        # Linux queues one connection more than it is told.
+        # Linux queues one connection more than the backlog.
         connect(vetted(at.address), at.port, timeout_s=2),
         pytest.raises(TimeoutError),
     ):

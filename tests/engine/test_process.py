@@ -29,8 +29,8 @@ SETTINGS = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1})
 
 
 def order(socket: Path, settings: Settings = SETTINGS) -> bytes:
-    told = {"listen": f"unix:{socket}", "settings": engine_part(settings)}
-    return json.dumps(told).encode() + b"\n"
+    instruction = {"listen": f"unix:{socket}", "settings": engine_part(settings)}
+    return json.dumps(instruction).encode() + b"\n"
 
 
 @asynccontextmanager

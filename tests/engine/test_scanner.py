@@ -1,4 +1,4 @@
-"""Whole scans of servers on loopback: complete facts of good ones, UNKNOWN and never NO of hostile ones."""
+"""Scans of loopback servers: complete facts of good ones, UNKNOWN and never NO of hostile ones."""
 
 import asyncio
 from collections.abc import Iterator
@@ -120,7 +120,8 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(
         (fact.version, fact.key_type) for fact in facts.deployments if fact.support is Support.NO
     } == {(TlsVersion.TLS_1_3, KeyType.EDDSA)}
     assert facts.remarks == ()
-    # s_server refuses old versions by handshake_failure, so it must be shown that it is not about the groups: three more than others take.
+    # s_server refuses old versions with handshake_failure, so the groups must be ruled out as the
+    # cause: three more connections than other servers take.
     assert facts.connections_used <= 45
 
 
@@ -223,7 +224,7 @@ async def test_a_required_client_certificate_still_shows_versions_suites_and_cha
 
 
 async def test_a_suite_that_encrypts_nothing_is_seen_though_no_library_offers_it(good: int) -> None:
-    """RFC 9150: no TLS library of ours implements the integrity-only suites of TLS 1.3; a server may."""
+    """RFC 9150: our TLS libraries lack the integrity-only suites of TLS 1.3; a server may not."""
     chosen = (
         b"\x03\x03"
         + bytes(32)

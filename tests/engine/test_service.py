@@ -58,7 +58,9 @@ async def test_a_measurement_ends_with_its_facts_and_an_echo(tmp_path: Path) -> 
     assert facts.deployments == make_address().deployments
 
 
-async def test_what_has_been_found_so_far_is_told_when_asked_and_only_then(tmp_path: Path) -> None:
+async def test_what_has_been_found_so_far_is_reported_when_asked_and_only_then(
+    tmp_path: Path,
+) -> None:
     world = World()
     async with served(world, tmp_path) as service:
         call = service.stub.Measure()
@@ -141,20 +143,20 @@ async def test_a_front_can_have_the_name_servers_waited_for(tmp_path: Path, fres
     assert world.was_fresh is fresh
 
 
-async def test_a_drain_that_begins_while_a_state_is_written_is_told_all_the_same() -> None:
+async def test_a_drain_that_begins_while_a_state_is_written_is_reported_all_the_same() -> None:
     servicer = MeasurementServicer(
         scanner=World(), resolver=World(), vetting=VETTING, concurrent_scans=32
     )
-    told: list[bool] = []
+    reported: list[bool] = []
 
     class SlowFront:
         async def write(self, message: bytes) -> None:
-            told.append(pb.WatchStatusResponse.FromString(message).draining)
+            reported.append(pb.WatchStatusResponse.FromString(message).draining)
             await servicer.drain(0.0)
 
     front: Any = SlowFront()
     await asyncio.wait_for(servicer._watch_status(b"", front), 10)
-    assert told == [False, True]
+    assert reported == [False, True]
 
 
 REFUSED: dict[str, pb.MeasureRequest] = {
@@ -251,7 +253,9 @@ async def test_the_state_is_reported_again_and_again(tmp_path: Path) -> None:
     assert (first.draining, first.probe_revision) == (False, PROBE_REVISION)
 
 
-async def test_a_drain_is_told_refuses_what_is_new_and_lets_the_rest_end(tmp_path: Path) -> None:
+async def test_a_drain_is_reported_refuses_what_is_new_and_lets_the_rest_end(
+    tmp_path: Path,
+) -> None:
     world = World()
     async with served(world, tmp_path) as service:
         watch = service.stub.WatchStatus(pb.WatchStatusRequest())

@@ -224,14 +224,16 @@ def _addresses(host: str, kind: int, records: Sequence[pycares.DNSRecord]) -> Ad
     name, ttl_s = host, inf
     for _ in range(_MAXIMUM_ALIASES):
         own = of_name.get(name, [])
-        found = [(one.ttl, one.data) for one in own if one.type == kind]
+        found = [(record.ttl, record.data) for record in own if record.type == kind]
         texts = [data.addr for _, data in found if isinstance(data, _ADDRESS_DATA)]
         if texts:
             return AddressRecords(
                 addresses=tuple(dict.fromkeys(texts))[:_MAXIMUM_ADDRESSES],
                 ttl_s=min(ttl_s, *(ttl for ttl, _ in found)),
             )
-        alias = next((one for one in own if isinstance(one.data, pycares.CNAMERecordData)), None)
+        alias = next(
+            (record for record in own if isinstance(record.data, pycares.CNAMERecordData)), None
+        )
         if alias is None or not isinstance(alias.data, pycares.CNAMERecordData):
             break
         name, ttl_s = _canonical(alias.data.cname), min(ttl_s, alias.ttl)

@@ -221,7 +221,7 @@ class EgressResolver:
                 unresolved.append(family)
         every = [text for _, texts in addresses.values() for text in texts]
         if not every:
-            failures += [one.failure for one in records.values() if one.is_known]
+            failures += [record.failure for record in records.values() if record.is_known]
             ends_s.append(now_s + _FAILURE_TTL_S)
         failure = failures[0] if failures else ResolutionFailure.NONE
         ttl_s = max(0.0, min(ends_s) - now_s)

@@ -1,1 +1,1 @@
-"""From evidence to facts, and what people are told about them. Pure."""
+"""From evidence to facts, and the remarks for people that go with them. Pure."""

@@ -1,13 +1,23 @@
 """What the reports of a DEEP scan prove. Pure.
 
-sslyze fails open: it says "not vulnerable" of a server that resets, stalls or closes. So its NO counts only if the command was completed,
-the connections show that the server went along with the handshake and then refused what was tried, and the controls before the
-first and after the last command succeeded. Everything else is UNKNOWN.
+sslyze fails open: it reports "not vulnerable" for a server that resets, stalls or closes. So its NO
+counts only if the command was completed, the connections show that the server went along with the
+handshake and then refused what was tried, and the controls before the first and after the last
+command succeeded. Everything else is UNKNOWN.
 """
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.core.facts import AddressFacts, CurveFact, DeepCommand, DeepFacts, Support, TlsVersion, Vulnerability, VulnerabilityFact
+from otpc_policy.core.facts import (
+    AddressFacts,
+    CurveFact,
+    DeepCommand,
+    DeepFacts,
+    Support,
+    TlsVersion,
+    Vulnerability,
+    VulnerabilityFact,
+)
 from otpc_policy.core.registries.suites import suite_by_code_point, suite_by_name
 from otpc_policy.engine.facts.deep_comparison import SuiteClaim
 from otpc_policy.engine.survey.absence import CLOSES
@@ -29,18 +39,30 @@ _VALID_ROBOT_ANSWERS = 5
 
 
 class DeepEvidence:
-    """The reports of one scan, beside the STANDARD facts about the same server. commands: those that were asked for."""
+    """The reports of one scan, and the STANDARD facts about the same server.
 
-    def __init__(self, standard: AddressFacts, commands: Sequence[DeepCommand], reports: Sequence[Report]) -> None:
+    commands: those that were requested.
+    """
+
+    def __init__(
+        self, standard: AddressFacts, commands: Sequence[DeepCommand], reports: Sequence[Report]
+    ) -> None:
         self._standard, self._commands = standard, frozenset(commands)
         self._reports = {report.command: report for report in reports if report.command is not None}
-        controls = [report.completed for report in (*reports[:1], *reports[-1:]) if report.command is None]
+        controls = [
+            report.completed for report in (*reports[:1], *reports[-1:]) if report.command is None
+        ]
         self.steady = len(reports) > 1 and controls == [True, True]
-        self.connections_used = sum(trace.connected for report in reports for trace in report.traces)
+        self.connections_used = sum(
+            trace.connected for report in reports for trace in report.traces
+        )
 
     def vulnerabilities(self) -> tuple[VulnerabilityFact, ...]:
         """Return what is known about each."""
-        return tuple(VulnerabilityFact(one, self._vulnerability(one)) for one in Vulnerability)
+        return tuple(
+            VulnerabilityFact(vulnerability, self._vulnerability(vulnerability))
+            for vulnerability in Vulnerability
+        )
 
     def deep_facts(self) -> DeepFacts:
         """Return the rest; contradictions, duration and remarks are for others to add."""
@@ -62,14 +84,28 @@ class DeepEvidence:
             for part in report.parts if report is not None else ():
                 suite = suite_by_name(part.name)
                 support = self._suite_support(version, part)
-                if suite is not None and suite.is_ssl2 == (version is TlsVersion.SSL_2_0) and support is not UNKNOWN:
+                if (
+                    suite is not None
+                    and suite.is_ssl2 == (version is TlsVersion.SSL_2_0)
+                    and support is not UNKNOWN
+                ):
                     completed = any(trace.completed for trace in part.traces)
-                    claims.append(SuiteClaim(version=version, code_point=suite.code_point, support=support, handshake_completed=completed))
+                    claims.append(
+                        SuiteClaim(
+                            version=version,
+                            code_point=suite.code_point,
+                            support=support,
+                            handshake_completed=completed,
+                        )
+                    )
         return tuple(claims)
 
     def _suite_support(self, version: TlsVersion, part: Part) -> Support:
         if part.claim is YES:
-            answered = any(trace.flight.hello or (version is TlsVersion.SSL_2_0 and trace.completed) for trace in part.traces)
+            answered = any(
+                trace.flight.hello or (version is TlsVersion.SSL_2_0 and trace.completed)
+                for trace in part.traces
+            )
             return YES if answered else UNKNOWN
         refused = part.claim is NO and part.said[:1] and part.said[0].startswith("TLS alert: ")
         return NO if self.steady and refused and _all_refused(part.traces) else UNKNOWN
@@ -77,7 +113,9 @@ class DeepEvidence:
     def _vulnerability(self, vulnerability: Vulnerability) -> Support:
         command = _COMMANDS[vulnerability]
         if command in self._commands and self._only_tls13():
-            return NO  # RFC 8446 has neither heartbeats as they were, nor RSA key exchange, renegotiation and compression
+            # RFC 8446 has no heartbeats in their old form, and no RSA key exchange, renegotiation
+            # or compression.
+            return NO
         report = self._reports.get(command)
         if report is None:
             return UNKNOWN
@@ -91,35 +129,65 @@ class DeepEvidence:
             case Vulnerability.ROBOT:
                 return self._robot(report)
         secure, client = self._secure_renegotiation(), self._client_renegotiation()
-        return YES if secure is NO or client is YES else NO if (secure, client) == (YES, NO) else UNKNOWN
+        return (
+            YES
+            if secure is NO or client is YES
+            else NO
+            if (secure, client) == (YES, NO)
+            else UNKNOWN
+        )
 
     def _only_tls13(self) -> bool:
         support = {version: self._standard.version(version).support for version in TlsVersion}
         return support.pop(TlsVersion.TLS_1_3) is YES and set(support.values()) == {NO}
 
     def _provoked(self, report: Report) -> Support:
-        """The server was provoked in the middle of a handshake: it is safe if it refuses to go on."""
+        """The server was provoked in mid-handshake: it is safe if it refuses to continue."""
         if YES in (report.claim, *(part.claim for part in report.parts)):
             return YES
         (part,) = report.parts
-        refused = bool(part.traces) and part.traces[-1].flight.hello_done and bool(part.traces[-1].flight.alerts)
-        return NO if self.steady and part.claim is NO and (refused or _closes_confirmed(part.traces)) else UNKNOWN
+        refused = (
+            bool(part.traces)
+            and part.traces[-1].flight.hello_done
+            and bool(part.traces[-1].flight.alerts)
+        )
+        return (
+            NO
+            if self.steady and part.claim is NO and (refused or _closes_confirmed(part.traces))
+            else UNKNOWN
+        )
 
     def _robot(self, report: Report) -> Support:
         if report.said == "NOT_VULNERABLE_RSA_NOT_SUPPORTED":
             static_rsa = self._static_rsa()
-            return NO if self.steady and static_rsa is not YES and (static_rsa is NO or _all_refused(report.traces)) else UNKNOWN
+            return (
+                NO
+                if self.steady
+                and static_rsa is not YES
+                and (static_rsa is NO or _all_refused(report.traces))
+                else UNKNOWN
+            )
         answers = [part.said for part in report.parts]
         if not all(len(said) == _VALID_ROBOT_ANSWERS and all(said) for said in answers):
             return UNKNOWN  # in some attempt the handshake did not even come to the question
         if report.said in ("VULNERABLE_WEAK_ORACLE", "VULNERABLE_STRONG_ORACLE"):
             return YES
-        silent = any(trace.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) for trace in report.traces)
-        return NO if self.steady and report.said == "NOT_VULNERABLE_NO_ORACLE" and not silent else UNKNOWN
+        silent = any(
+            trace.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) for trace in report.traces
+        )
+        return (
+            NO
+            if self.steady and report.said == "NOT_VULNERABLE_NO_ORACLE" and not silent
+            else UNKNOWN
+        )
 
     def _static_rsa(self) -> Support:
         """Return whether the STANDARD measurement found a suite with RSA key exchange."""
-        found = {UNKNOWN if self._standard.version(one).support is UNKNOWN else NO for one in TlsVersion if one <= TlsVersion.TLS_1_2}
+        found = {
+            UNKNOWN if self._standard.version(version).support is UNKNOWN else NO
+            for version in TlsVersion
+            if version <= TlsVersion.TLS_1_2
+        }
         for fact in self._standard.cipher_suites:
             suite = suite_by_code_point(fact.code_point)
             if suite is not None and suite.iana_name.startswith("TLS_RSA_"):
@@ -132,11 +200,19 @@ class DeepEvidence:
         if report.claim is YES or YES in chosen:
             return YES
         asked = all(trace.offers_compression for trace in report.traces)
-        return NO if self.steady and report.completed and report.claim is NO and chosen == {NO} and asked else UNKNOWN
+        return (
+            NO
+            if self.steady and report.completed and report.claim is NO and chosen == {NO} and asked
+            else UNKNOWN
+        )
 
     def _secure_renegotiation(self) -> Support:
         part = self._part(DeepCommand.SESSION_RENEGOTIATION, "secure")
-        seen = {trace.flight.secure_renegotiation for trace in part.traces if trace.completed} if part is not None else set()
+        seen = (
+            {trace.flight.secure_renegotiation for trace in part.traces if trace.completed}
+            if part is not None
+            else set()
+        )
         return part.claim if part is not None and seen == {part.claim} else UNKNOWN
 
     def _client_renegotiation(self) -> Support:
@@ -145,7 +221,11 @@ class DeepEvidence:
             return UNKNOWN
         if part.claim is YES:
             return YES
-        refused = part.said[:1] == ("0",) and part.said[-1].startswith("OpenSSLError: ") and part.traces[-1].ending is not Ending.TIMED_OUT
+        refused = (
+            part.said[:1] == ("0",)
+            and part.said[-1].startswith("OpenSSLError: ")
+            and part.traces[-1].ending is not Ending.TIMED_OUT
+        )
         never_accepted = part.said[:1] == ("0",) and _closes_confirmed(part.traces)
         return NO if self.steady and part.claim is NO and (refused or never_accepted) else UNKNOWN
 
@@ -157,7 +237,11 @@ class DeepEvidence:
             return YES
         if self._standard.version(TlsVersion.TLS_1_3).support is NO:
             return NO
-        undisturbed = len(report.traces) > 1 and report.traces[0].completed and all(trace.ending is Ending.ANSWERED for trace in report.traces)
+        undisturbed = (
+            len(report.traces) > 1
+            and report.traces[0].completed
+            and all(trace.ending is Ending.ANSWERED for trace in report.traces)
+        )
         return NO if self.steady and undisturbed else UNKNOWN
 
     def _fallback_scsv(self) -> Support:
@@ -172,13 +256,20 @@ class DeepEvidence:
     def _handshake_claim(self, command: DeepCommand) -> Support:
         """Return a claim that a completed handshake proves, whichever it is."""
         report = self._reports.get(command)
-        proven = report is not None and report.completed and bool(report.traces) and all(trace.completed for trace in report.traces)
+        proven = (
+            report is not None
+            and report.completed
+            and bool(report.traces)
+            and all(trace.completed for trace in report.traces)
+        )
         return report.claim if report is not None and proven else UNKNOWN
 
     def _curves(self) -> tuple[CurveFact, ...]:
         report = self._reports.get(DeepCommand.ELLIPTIC_CURVES)
         # Without key exchange over curves there is one part, which only has a number.
-        asked = [part for part in report.parts if not part.name.isdigit()] if report is not None else []
+        asked = (
+            [part for part in report.parts if not part.name.isdigit()] if report is not None else []
+        )
         return tuple(CurveFact(part.name, self._curve(part)) for part in asked)
 
     def _curve(self, part: Part) -> Support:
@@ -188,7 +279,11 @@ class DeepEvidence:
 
     def _part(self, command: DeepCommand, name: str) -> Part | None:
         report = self._reports.get(command)
-        return next((part for part in report.parts if part.name == name), None) if report is not None and report.completed else None
+        return (
+            next((part for part in report.parts if part.name == name), None)
+            if report is not None and report.completed
+            else None
+        )
 
 
 def _all_refused(traces: Sequence[Trace]) -> bool:
@@ -197,7 +292,9 @@ def _all_refused(traces: Sequence[Trace]) -> bool:
 
 
 def _closes_confirmed(traces: Sequence[Trace]) -> bool:
-    """Closed or reset after a whole flight, so many times, alternating with controls that went well."""
+    """Closed or reset after a whole flight, CLOSES times, alternating with successful controls."""
     tried, controls = traces[::2], traces[1::2]
-    closed = all(trace.flight.hello_done and trace.ending in (Ending.CLOSED, Ending.RESET) for trace in tried)
+    closed = all(
+        trace.flight.hello_done and trace.ending in (Ending.CLOSED, Ending.RESET) for trace in tried
+    )
     return len(tried) == CLOSES and closed and all(trace.flight.hello_done for trace in controls)

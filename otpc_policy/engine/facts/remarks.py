@@ -1,4 +1,4 @@
-"""What people are told about a measurement beside its facts: what kept something from being proven, and what the server dislikes."""
+"""Remarks for people on a measurement: what could not be proven, and what the server dislikes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,20 +10,29 @@ from otpc_policy.tls.answer import Alert
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 
 _UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
-_UNCONTROLLED = "some refusals prove nothing, because the server did not accept good hellos both before and behind them"
+_UNCONTROLLED = (
+    "some refusals prove nothing, because the server did not accept good hellos "
+    "both before and after them"
+)
 # RFC 6066 3.
 _UNRECOGNIZED_NAME = 112
 
 
-def remarks(measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]) -> tuple[str, ...]:
-    """Return, each once, what kept something from being proven, and how the server broke the protocol.
+def remarks(
+    measured: Measured, versions: Iterable[VersionFact], suites: Iterable[CipherSuiteFact]
+) -> tuple[str, ...]:
+    """Return, without repetition, what kept something from being proven and protocol violations.
 
-    What was overcome is no remark: a server that answers short hellos alone is known all the same.
+    What was overcome is not a remark: a server that answers short hellos alone is still known.
     """
     supports = {*(fact.support for fact in versions), *(fact.support for fact in suites)}
     is_complete = bool(measured.accepted) and Support.UNKNOWN not in supports
     records = [record for log in measured.surveys for record in log.records]
-    found = [record.reading.remark for record in records if record.reading.is_violation or (not is_complete and not _lacks_only_a_name(record))]
+    found = [
+        record.reading.remark
+        for record in records
+        if record.reading.is_violation or (not is_complete and not _lacks_only_a_name(record))
+    ]
     if not measured.is_steady:
         found.append(_UNSTEADY)
     if not is_complete and any(record.refused for record in records):
@@ -42,13 +51,30 @@ def _intolerances(measured: Measured) -> Iterator[str]:
         accepted = [record for record in log.records if record.chose]
         styles = {record.probe.hello.style for record in accepted}
         if HelloStyle.SHORT in styles and HelloStyle.FULL not in styles:
-            yield "accepts no hello with the extensions and suites of current clients, only one below 256 bytes; short ones were sent"
-        elif accepted and _was_split(log.records) and not any(len(record.offered) > LONG_LIST for record in accepted):
-            yield f"accepts no hello with more than {LONG_LIST} cipher suites; shorter lists were sent"
-        if any(isinstance(answer := record.outcome.answer, Alert) and answer.description == _UNRECOGNIZED_NAME for record in log.records):
+            yield (
+                "accepts no hello with the extensions and suites of current clients, "
+                "only one below 256 bytes; short ones were sent"
+            )
+        elif (
+            accepted
+            and _was_split(log.records)
+            and not any(len(record.offered) > LONG_LIST for record in accepted)
+        ):
+            yield (
+                f"accepts no hello with more than {LONG_LIST} cipher suites; "
+                "shorter lists were sent"
+            )
+        if any(
+            isinstance(answer := record.outcome.answer, Alert)
+            and answer.description == _UNRECOGNIZED_NAME
+            for record in log.records
+        ):
             yield "refuses hellos without a server name it knows (alert 112)"
     if len(measured.surveys) > 1:
-        yield "fails when several connections are opened at once; everything was asked again, one after the other"
+        yield (
+            "fails when several connections are opened at once; "
+            "everything was asked again, one after the other"
+        )
 
 
 def _was_split(records: Iterable[Record[ClientHello]]) -> bool:
@@ -56,6 +82,13 @@ def _was_split(records: Iterable[Record[ClientHello]]) -> bool:
 
 
 def _lacks_only_a_name(record: Record[ClientHello]) -> bool:
-    """What a server says to a hello of SSL 3 without a name is told by its alert; only routing proxies differ there."""
+    """The server answered a nameless hello of SSL 3 with an alert.
+
+    The alert alone shows what the server does; only routing proxies differ.
+    """
     hello = record.probe.hello
-    return hello.version is TlsVersion.SSL_3_0 and hello.server_name is None and isinstance(record.outcome.answer, Alert)
+    return (
+        hello.version is TlsVersion.SSL_3_0
+        and hello.server_name is None
+        and isinstance(record.outcome.answer, Alert)
+    )

@@ -1,4 +1,7 @@
-"""The trace of a measurement: each connection, what was offered, what came back and what it proves. For people; nothing is decided by it."""
+"""The trace of a measurement: each connection, its offer, its answer and what that proves.
+
+For people; nothing is decided by it.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -7,7 +10,7 @@ from typing import NamedTuple
 from otpc_policy.core.facts import Evidence, TlsVersion, TraceStep
 from otpc_policy.core.registries.alerts import alert_name
 from otpc_policy.engine.facts.translation import Measured
-from otpc_policy.engine.probes.handshakes import Shaken
+from otpc_policy.engine.probes.handshakes import HandshakeAttempt
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
 from otpc_policy.engine.survey.client_survey import ClientRecord
 from otpc_policy.engine.survey.journal import Journal
@@ -19,12 +22,16 @@ from otpc_policy.tls.client_hello import ClientHello
 _NOTHING = "nothing by itself"
 
 
-def trace(measured: Measured, handshakes: Iterable[Shaken], http: Iterable[tuple[HttpAnswer, float, float]]) -> tuple[TraceStep, ...]:
+def trace(
+    measured: Measured,
+    handshakes: Iterable[HandshakeAttempt],
+    http: Iterable[tuple[HttpAnswer, float, float]],
+) -> tuple[TraceStep, ...]:
     """Return every connection of a measurement, in order of their beginning."""
     steps = [
         *(step for log in measured.surveys for step in _survey_steps(measured, log)),
         *(_client_step(measured, record) for record in measured.clients.records),
-        *(_handshake_step(measured, shaken) for shaken in handshakes),
+        *(_handshake_step(measured, attempt) for attempt in handshakes),
         *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
     ]
     return tuple(sorted(steps, key=lambda step: step.started_s))
@@ -47,7 +54,7 @@ def _client_step(measured: Measured, record: ClientRecord) -> TraceStep:
     hello, outcome = record.hello, record.outcome
     return TraceStep(
         purpose=record.probe.purpose.value,
-        offered=f"{hello.profile.name}{'' if hello.server_name is not None else ', no server name'}",
+        offered=hello.profile.name + ("" if hello.server_name is not None else ", no server name"),
         answer=_answered(record),
         proves=_client_proves(measured, record),
         started_s=outcome.started_s,
@@ -58,9 +65,14 @@ def _client_step(measured: Measured, record: ClientRecord) -> TraceStep:
 def _client_proves(measured: Measured, record: ClientRecord) -> str:
     flight, version = record.outcome.flight, record.reading.version
     if flight is not None and record.outcome.key_proven:
-        return f"the server has the key of its {measured.leaf_key_type(flight.chain[0], None).value} certificate"
+        key_type = measured.leaf_key_type(flight.chain[0], None)
+        return f"the server has the key of its {key_type.value} certificate"
     if version is None:
-        return "such a client is refused" if record.refused and record.probe.purpose is not Purpose.REVEAL else _NOTHING
+        return (
+            "such a client is refused"
+            if record.refused and record.probe.purpose is not Purpose.REVEAL
+            else _NOTHING
+        )
     return "both are accepted"
 
 
@@ -76,14 +88,24 @@ class _Offer(NamedTuple):
 
 def _described(hello: ClientHello) -> _Offer:
     suites = hello.cipher_suites
-    return _Offer(hello.lowest, hello.version, len(suites), suites[-1], hello.server_name is not None)
+    return _Offer(
+        hello.lowest, hello.version, len(suites), suites[-1], hello.server_name is not None
+    )
 
 
-# All servers are sent the same hellos, but for the name; their descriptions are shared by all facts that are kept.
+# All servers are sent the same hellos apart from the name, so all stored facts share descriptions.
 @lru_cache(maxsize=1024)
 def _offered(offer: _Offer) -> str:
-    suites = f"{offer.length} suites, the last {suite_name(offer.last)}" if offer.length > 1 else suite_name(offer.last)
-    versions = offer.highest.label if offer.lowest is offer.highest else f"{offer.lowest.label} to {offer.highest.label}"
+    suites = (
+        f"{offer.length} suites, the last {suite_name(offer.last)}"
+        if offer.length > 1
+        else suite_name(offer.last)
+    )
+    versions = (
+        offer.highest.label
+        if offer.lowest is offer.highest
+        else f"{offer.lowest.label} to {offer.highest.label}"
+    )
     return f"{versions}: {suites}{'' if offer.has_name else ', no server name'}"
 
 
@@ -93,7 +115,11 @@ def _answered(record: Record[AnyHello]) -> str:
         return _choice(record.reading.version, record.reading.suites)
     if isinstance(answer, Alert):
         return f"alert {alert_name(answer.description)}"
-    return record.outcome.ending.value if record.outcome.ending is not Ending.ANSWERED else "no answer of TLS"
+    return (
+        record.outcome.ending.value
+        if record.outcome.ending is not Ending.ANSWERED
+        else "no answer of TLS"
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -101,42 +127,67 @@ def _choice(version: TlsVersion, suites: tuple[int, ...]) -> str:
     return f"{version.label}, {', '.join(map(suite_name, suites)) or 'no suite'}"
 
 
-def _proves(measured: Measured, record: Record[ClientHello], absences: Mapping[int, Evidence]) -> str:
+def _proves(
+    measured: Measured, record: Record[ClientHello], absences: Mapping[int, Evidence]
+) -> str:
     hello, reading = record.probe.hello, record.reading
     if reading.version is not None:
         if record.probe.purpose is Purpose.CLOSING_CONTROL:
             return "the server still accepts what it accepted: the refusals before count"
-        if reading.version < hello.lowest or (reading.version < hello.version and hello.version not in measured.accepted):
+        if reading.version < hello.lowest or (
+            reading.version < hello.version and hello.version not in measured.accepted
+        ):
             return f"{hello.version.label} is not offered"
         return "both are accepted"
     if reading.reaction is Reaction.UNPROVEN:
         return f"nothing: {reading.remark}"
     if not absences.keys() >= record.offered:
         return _NOTHING
-    return "none of these suites is accepted" if hello.version in measured.accepted else f"{hello.version.label} is not offered"
+    return (
+        "none of these suites is accepted"
+        if hello.version in measured.accepted
+        else f"{hello.version.label} is not offered"
+    )
 
 
-def _handshake_step(measured: Measured, shaken: Shaken) -> TraceStep:
-    handshake, outcome, answer = shaken.handshake, shaken.outcome, shaken.answer
-    chosen = _choice(handshake.version, (answer.cipher_suite,)) if isinstance(answer, ServerHello) else ""
+def _handshake_step(measured: Measured, attempt: HandshakeAttempt) -> TraceStep:
+    handshake, outcome, answer = attempt.handshake, attempt.outcome, attempt.answer
+    chosen = (
+        _choice(handshake.version, (answer.cipher_suite,))
+        if isinstance(answer, ServerHello)
+        else ""
+    )
     if outcome.key_proven:
         key_type = measured.leaf_key_type(outcome.chain[0], None)
-        proves = f"the server has the key of its {key_type.value} certificate{'; HTTPS is served' if is_http1(outcome.reply) else ''}"
+        served = "; HTTPS is served" if is_http1(outcome.reply) else ""
+        proves = f"the server has the key of its {key_type.value} certificate{served}"
     else:
         proves = _NOTHING
     return TraceStep(
         purpose="handshake of a payment client, for the certificates",
         offered=_handshake_offer(handshake.version, handshake.cipher_suites),
-        answer=", ".join(part for part in (chosen, outcome.ending.value.lower().replace("_", " "), "HTTP" if is_http1(outcome.reply) else "") if part),
+        answer=", ".join(
+            part
+            for part in (
+                chosen,
+                outcome.ending.value.lower().replace("_", " "),
+                "HTTP" if is_http1(outcome.reply) else "",
+            )
+            if part
+        ),
         proves=proves,
-        started_s=shaken.started_s,
+        started_s=attempt.started_s,
         duration_s=outcome.duration_s,
     )
 
 
 @lru_cache(maxsize=1024)
 def _handshake_offer(version: TlsVersion, suites: tuple[int, ...]) -> str:
-    names = f"{len(suites)} suites, the first {suite_name(suites[0])}" if len(suites) > 1 else suite_name(suites[0])
+    names = (
+        f"{len(suites)} suites, the first {suite_name(suites[0])}"
+        if len(suites) > 1
+        else suite_name(suites[0])
+    )
     return f"{version.label}: {names}"
 
 
@@ -145,7 +196,10 @@ def _http_step(answer: HttpAnswer, started_s: float, duration_s: float) -> Trace
         purpose="does HTTP answer inside TLS",
         offered="any version; h2 and http/1.1",
         answer=answer.value.lower().replace("_", " "),
-        proves={HttpAnswer.HTTP: "HTTPS is served", HttpAnswer.NOT_HTTP: "something else than HTTPS is served"}.get(answer, _NOTHING),
+        proves={
+            HttpAnswer.HTTP: "HTTPS is served",
+            HttpAnswer.NOT_HTTP: "something else than HTTPS is served",
+        }.get(answer, _NOTHING),
         started_s=started_s,
         duration_s=duration_s,
     )

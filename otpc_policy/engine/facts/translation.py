@@ -7,9 +7,22 @@ from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from otpc_policy.core.facts import CipherSuiteFact, DeploymentFact, Evidence, KeyType, Support, TlsVersion, VersionFact
+from otpc_policy.core.facts import (
+    CipherSuiteFact,
+    DeploymentFact,
+    Evidence,
+    KeyType,
+    Support,
+    TlsVersion,
+    VersionFact,
+)
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.engine.probes.handshakes import LeafHint, Presented, unproven_hints, versions_for_certificates
+from otpc_policy.engine.probes.handshakes import (
+    LeafHint,
+    Presented,
+    unproven_hints,
+    versions_for_certificates,
+)
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.inference import Inference, contradictions
 from otpc_policy.engine.survey.journal import Journal
@@ -18,9 +31,15 @@ from otpc_policy.engine.survey.probe import AnyHello, Purpose, Record
 from otpc_policy.engine.transport.key_proof import public_key
 from otpc_policy.tls.answer import Alert
 
-# Key types that a leaf of suites with this authentication may hold (RFC 8422 5.10: Ed25519 leaves go with ECDSA suites).
-_LEAVES = {KeyType.RSA: {KeyType.RSA}, KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA}, KeyType.DSA: {KeyType.DSA}, KeyType.OTHER: {KeyType.OTHER}}
-# One for each kind of signature, and twice as many; a server that presents another chain on each connection stops here.
+# Key types that a leaf may hold if suites authenticate like this (RFC 8422 5.10: Ed25519 leaves go
+# with ECDSA suites).
+_LEAVES = {
+    KeyType.RSA: {KeyType.RSA},
+    KeyType.ECDSA: {KeyType.ECDSA, KeyType.EDDSA},
+    KeyType.DSA: {KeyType.DSA},
+    KeyType.OTHER: {KeyType.OTHER},
+}
+# Twice the number of signature kinds; a server that presents a new chain each time stops here.
 _MAX_PRESENTED = 12
 _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 
@@ -29,15 +48,18 @@ _EXPECTED_KEY_TYPES = (KeyType.RSA, KeyType.ECDSA)
 class Measured:
     """All that one scan found out.
 
-    surveys: in order; presence is taken from all of them, absence from a steady last one alone. clients: what ordinary clients were given.
-    completed: by handshakes. http_leaves: what was presented to the HTTP question, DER by version, unproven.
+    surveys: in order; presence is taken from all of them, absence only from the last, if steady.
+    clients: what ordinary clients were given. completed: from handshakes. http_leaves: presented to
+    the HTTP question, DER by version, unproven.
     """
 
     surveys: Sequence[Journal]
     clients: ClientSurvey
     completed: Sequence[Presented] = ()
     http_leaves: Sequence[tuple[TlsVersion, bytes]] = ()
-    _key_types: dict[tuple[bytes, KeyType | None], KeyType] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _key_types: dict[tuple[bytes, KeyType | None], KeyType] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def accepted(self) -> Mapping[TlsVersion, frozenset[int]]:
@@ -50,13 +72,16 @@ class Measured:
 
     @cached_property
     def _accepted_in_turn(self) -> Mapping[TlsVersion, set[int]]:
-        """Suites that were chosen where a refusal would count: not by hellos that only reveal, and are shaped otherwise on purpose."""
+        """Suites chosen where a refusal would count.
+
+        Hellos that only reveal are left out: they are shaped differently on purpose.
+        """
         accepted: dict[TlsVersion, set[int]] = {}
         for log in self.surveys:
             for version in log.versions:
                 accepted.setdefault(version, set()).update(log.chosen(version))
-        for one in self.completed:
-            accepted.setdefault(one.version, set()).add(one.cipher_suite)
+        for presented in self.completed:
+            accepted.setdefault(presented.version, set()).add(presented.cipher_suite)
         for record in self.clients.records:
             if record.reading.version is not None and record.probe.purpose is not Purpose.REVEAL:
                 accepted.setdefault(record.reading.version, set()).update(record.reading.suites)
@@ -67,47 +92,77 @@ class Measured:
         """Records of a chosen suite with a certificate; the hello names the server if it can."""
         records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
         records += self.clients.records
-        return [record for record in records if record.reading.version is not None and record.outcome.flight is not None and record.reading.suites]
+        return [
+            record
+            for record in records
+            if record.reading.version is not None
+            and record.outcome.flight is not None
+            and record.reading.suites
+        ]
 
     @cached_property
     def presented(self) -> Sequence[Presented]:
         """Chains whose key was proven, in handshakes and flights."""
-        return (*self.completed, *(_presented(record) for record in self._flights if record.outcome.key_proven))
+        return (
+            *self.completed,
+            *(_presented(record) for record in self._flights if record.outcome.key_proven),
+        )
 
     @cached_property
     def presented_otherwise(self) -> Sequence[Presented]:
         """Other chains and staples of proven leaves, from flights that prove nothing themselves."""
         proven = self.presented
-        leaves = {one.chain[0] for one in proven}
-        known = {(one.chain, one.stapled_ocsp_response) for one in proven}
-        known |= {(one.chain, None) for one in proven}
+        leaves = {presented.chain[0] for presented in proven}
+        known = {(presented.chain, presented.stapled_ocsp_response) for presented in proven}
+        known |= {(presented.chain, None) for presented in proven}
         others = [_presented(record) for record in self._flights if _is_shown_unproven(record)]
-        of_leaves = (one for one in others if one.chain[0] in leaves)
-        return [one for one in of_leaves if (one.chain, one.stapled_ocsp_response) not in known]
+        of_leaves = (presented for presented in others if presented.chain[0] in leaves)
+        return [
+            presented
+            for presented in of_leaves
+            if (presented.chain, presented.stapled_ocsp_response) not in known
+        ]
 
     @cached_property
     def leaf_hints(self) -> Sequence[LeafHint]:
         """Leaves that came in flights and were not proven there."""
         return [
-            LeafHint(record.reading.version, record.reading.suites[0], record.outcome.flight.chain[0])
+            LeafHint(
+                record.reading.version, record.reading.suites[0], record.outcome.flight.chain[0]
+            )
             for record in self._flights
-            if record.reading.version is not None and record.outcome.flight is not None and record.outcome.flight.chain and not record.outcome.key_proven
+            if record.reading.version is not None
+            and record.outcome.flight is not None
+            and record.outcome.flight.chain
+            and not record.outcome.key_proven
         ]
 
     @cached_property
     def unread(self) -> Mapping[tuple[TlsVersion, KeyType], str]:
-        """Flights that ended before their certificate, or never came: version and key type, with a remark for people."""
+        """Flights without a certificate, by version and key type, with a remark for people."""
         found: dict[tuple[TlsVersion, KeyType], str] = {}
         for record in self._flights:
             flight, version = record.outcome.flight, record.reading.version
-            if version is not None and flight is not None and not flight.chain and record.probe.purpose is not Purpose.CLIENT:
+            if (
+                version is not None
+                and flight is not None
+                and not flight.chain
+                and record.probe.purpose is not Purpose.CLIENT
+            ):
                 suite = suite_by_code_point(record.reading.suites[0])
                 key_type = suite.authentication if suite is not None else None
-                found[version, key_type or KeyType.OTHER] = f"the server ended its flight of {version.label} before its certificate"
-        for one in self.clients.unseen(self.surveys[-1]):
-            version = one.reading.version or max((v for v in self.accepted if v <= one.hello.version), default=one.hello.version)
+                found[version, key_type or KeyType.OTHER] = (
+                    f"the server ended its flight of {version.label} before its certificate"
+                )
+        for record in self.clients.unseen(self.surveys[-1]):
+            version = record.reading.version or max(
+                (v for v in self.accepted if v <= record.hello.version),
+                default=record.hello.version,
+            )
             for key_type in _EXPECTED_KEY_TYPES:
-                found[version, key_type] = f"which certificate is given to {one.hello.profile.name} is not known"
+                found[version, key_type] = (
+                    f"which certificate is given to {record.hello.profile.name} is not known"
+                )
         return found
 
     @cached_property
@@ -118,7 +173,10 @@ class Measured:
     def is_steady(self) -> bool:
         """In the last survey the server refused nothing that it had accepted, then or before."""
         *earlier, last = self.surveys
-        accepted_then = all(self._inference.absences(version).keys().isdisjoint(suites) for version, suites in self._accepted_in_turn.items())
+        accepted_then = all(
+            self._inference.absences(version).keys().isdisjoint(suites)
+            for version, suites in self._accepted_in_turn.items()
+        )
         return accepted_then and not any(contradictions(last, *earlier))
 
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
@@ -126,11 +184,18 @@ class Measured:
         return self._inference.absences(version) if self.is_steady else {}
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
-        """Return what proves that no certificate of a key type is served over TLS 1.3; NONE if nothing does."""
-        return self.clients.absence(TlsVersion.TLS_1_3, key_type, self.surveys[-1]) if self.is_steady else Evidence.NONE
+        """Return what proves that no certificate of a key type is served over TLS 1.3, or NONE."""
+        return (
+            self.clients.absence(TlsVersion.TLS_1_3, key_type, self.surveys[-1])
+            if self.is_steady
+            else Evidence.NONE
+        )
 
     def leaf_key_type(self, der: bytes, hint: KeyType | None) -> KeyType:
-        """Return what the function of that name does. Few leaves come in many handshakes: each is read once, and not for every fact and step."""
+        """Return what the function of that name does, from a cache.
+
+        The same few leaves come in many handshakes, and every fact and step asks about them.
+        """
         if (der, hint) not in self._key_types:
             self._key_types[der, hint] = leaf_key_type(der, hint)
         return self._key_types[der, hint]
@@ -159,7 +224,9 @@ def _presented(record: Record[AnyHello]) -> Presented:
 
 def version_facts(measured: Measured) -> tuple[VersionFact, ...]:
     """Return one fact for each version."""
-    return tuple(VersionFact(version, *_version_support(measured, version)) for version in TlsVersion)
+    return tuple(
+        VersionFact(version, *_version_support(measured, version)) for version in TlsVersion
+    )
 
 
 def _version_support(measured: Measured, version: TlsVersion) -> tuple[Support, Evidence]:
@@ -168,20 +235,35 @@ def _version_support(measured: Measured, version: TlsVersion) -> tuple[Support, 
     if measured.surveys[-1].is_passed_over(version):
         return Support.NO, Evidence.LOWER_VERSION
     absences = measured.absences(version)
-    if all(map(absences.__contains__, suites_at(version))) and not _is_nameless_hello_unanswered(measured.surveys[-1], version):
+    if all(map(absences.__contains__, suites_at(version))) and not _is_nameless_hello_unanswered(
+        measured.surveys[-1], version
+    ):
         return Support.NO, _weakest(absences.values())
     return Support.UNKNOWN, Evidence.NONE
 
 
 def _is_nameless_hello_unanswered(log: Journal, version: TlsVersion) -> bool:
-    """Clients of SSL 3 send no name, so their hello must have been turned away too, if only for want of a name (alert 112)."""
-    nameless = [record for record in log.records if record.probe.hello.version is version is TlsVersion.SSL_3_0 and record.probe.hello.server_name is None]
-    return bool(nameless) and not any(record.refused or isinstance(record.outcome.answer, Alert) for record in nameless)
+    """No hello without a name was refused, nor answered by an alert.
+
+    Clients of SSL 3 send no name, so their hello must have been turned away too, if only for want
+    of a name (alert 112).
+    """
+    nameless = [
+        record
+        for record in log.records
+        if record.probe.hello.version is version is TlsVersion.SSL_3_0
+        and record.probe.hello.server_name is None
+    ]
+    return bool(nameless) and not any(
+        record.refused or isinstance(record.outcome.answer, Alert) for record in nameless
+    )
 
 
 def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
-    """Return a fact for every suite of every version that is offered; in order of versions and numbers."""
-    proven = frozenset((one.version, one.cipher_suite) for one in measured.presented)
+    """Return a fact for every suite of every offered version, by version and code point."""
+    proven = frozenset(
+        (presented.version, presented.cipher_suite) for presented in measured.presented
+    )
     return tuple(
         fact
         for version in sorted(measured.accepted)
@@ -194,10 +276,13 @@ def cipher_suite_facts(measured: Measured) -> tuple[CipherSuiteFact, ...]:
     )
 
 
-# Most servers accept one of few sets of suites: they share hundreds of facts, in memory and in time.
+# Most servers accept one of a few sets of suites: sharing their facts saves memory and time.
 @lru_cache(maxsize=256)
 def _cipher_suite_facts(
-    version: TlsVersion, accepted: frozenset[int], absences: frozenset[tuple[int, Evidence]], completed: frozenset[int]
+    version: TlsVersion,
+    accepted: frozenset[int],
+    absences: frozenset[tuple[int, Evidence]],
+    completed: frozenset[int],
 ) -> tuple[CipherSuiteFact, ...]:
     absent = dict(absences)
     facts = []
@@ -207,11 +292,21 @@ def _cipher_suite_facts(
         else:
             evidence = absent.get(suite, Evidence.NONE)
             support = Support.UNKNOWN if evidence is Evidence.NONE else Support.NO
-        facts.append(CipherSuiteFact(version=version, code_point=suite, support=support, evidence=evidence, handshake_completed=suite in completed))
+        facts.append(
+            CipherSuiteFact(
+                version=version,
+                code_point=suite,
+                support=support,
+                evidence=evidence,
+                handshake_completed=suite in completed,
+            )
+        )
     return tuple(facts)
 
 
-def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tuple[DeploymentFact, ...]:
+def deployment_facts(
+    measured: Measured, versions: Iterable[VersionFact]
+) -> tuple[DeploymentFact, ...]:
     """Return every chain that was obtained, and what is known about key types of which none was."""
     obtained = _obtained(measured)
     facts = list(obtained)
@@ -220,46 +315,92 @@ def deployment_facts(measured: Measured, versions: Iterable[VersionFact]) -> tup
         got = {fact.key_type for fact in obtained if fact.version is version.version}
         if version.version in wanted:
             is_tls13 = version.version is TlsVersion.TLS_1_3
-            by_key = _tls13_key_types(measured) if is_tls13 else _suite_key_types(measured, version.version)
+            by_key = (
+                _tls13_key_types(measured)
+                if is_tls13
+                else _suite_key_types(measured, version.version)
+            )
             # Suites of TLS 1.3 say nothing of keys: an EdDSA leaf does not stand for an ECDSA one.
             leaves: Mapping[KeyType, set[KeyType]] = {} if is_tls13 else _LEAVES
-            facts += [_without_chain(version.version, key, evidence) for key, evidence in by_key.items() if not got & leaves.get(key, {key})]
+            facts += [
+                _without_chain(version.version, key, evidence)
+                for key, evidence in by_key.items()
+                if not got & leaves.get(key, {key})
+            ]
         elif version.support is Support.UNKNOWN and version.version >= TlsVersion.TLS_1_2:
-            facts += [_without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES]
-    unproven = [(hint.version, measured.leaf_key_type(hint.leaf, None)) for hint in unproven_hints(measured.leaf_hints, measured.presented)]
-    known = {one.chain[0] for one in measured.presented}
-    unproven += [(version, measured.leaf_key_type(leaf, None)) for version, leaf in measured.http_leaves if leaf not in known]
-    return (*facts, *(_without_chain(version, key, Evidence.NONE) for version, key in dict.fromkeys((*unproven, *measured.unread))))
+            facts += [
+                _without_chain(version.version, key, Evidence.NONE) for key in _EXPECTED_KEY_TYPES
+            ]
+    unproven = [
+        (hint.version, measured.leaf_key_type(hint.leaf, None))
+        for hint in unproven_hints(measured.leaf_hints, measured.presented)
+    ]
+    known = {presented.chain[0] for presented in measured.presented}
+    unproven += [
+        (version, measured.leaf_key_type(leaf, None))
+        for version, leaf in measured.http_leaves
+        if leaf not in known
+    ]
+    return (
+        *facts,
+        *(
+            _without_chain(version, key, Evidence.NONE)
+            for version, key in dict.fromkeys((*unproven, *measured.unread))
+        ),
+    )
 
 
 def _obtained(measured: Measured) -> list[DeploymentFact]:
     staples: dict[tuple[TlsVersion, KeyType, tuple[bytes, ...]], set[bytes]] = {}
-    for one in (*measured.presented, *measured.presented_otherwise):
-        key_type = measured.leaf_key_type(one.chain[0], one.key_type)
-        responses = staples.setdefault((one.version, key_type, one.chain), set())
-        if one.stapled_ocsp_response is not None:
-            responses.add(one.stapled_ocsp_response)
-    # A server may staple only after its first handshakes (nginx fetches lazily): one staple is enough for a chain.
+    for presented in (*measured.presented, *measured.presented_otherwise):
+        key_type = measured.leaf_key_type(presented.chain[0], presented.key_type)
+        responses = staples.setdefault((presented.version, key_type, presented.chain), set())
+        if presented.stapled_ocsp_response is not None:
+            responses.add(presented.stapled_ocsp_response)
+    # A server may staple only after its first handshakes (nginx fetches lazily): one staple is
+    # enough for a chain.
     facts = [
-        DeploymentFact(version=version, key_type=key, support=Support.YES, evidence=Evidence.SERVER_HELLO, chain=chain, stapled_ocsp_response=response)
+        DeploymentFact(
+            version=version,
+            key_type=key,
+            support=Support.YES,
+            evidence=Evidence.SERVER_HELLO,
+            chain=chain,
+            stapled_ocsp_response=response,
+        )
         for (version, key, chain), responses in staples.items()
         for response in (sorted(responses) if responses else (None,))
     ]
-    # Each is judged, at a price. Of more than that the rest stay unknown, so that nothing is allowed for them.
-    kept = set(islice(dict.fromkeys((fact.chain, fact.stapled_ocsp_response) for fact in facts), _MAX_PRESENTED))
-    return [fact if (fact.chain, fact.stapled_ocsp_response) in kept else _without_chain(fact.version, fact.key_type, Evidence.NONE) for fact in facts]
+    # Judging each has a price. Beyond the limit the rest stay unknown, so they permit nothing.
+    kept = set(
+        islice(
+            dict.fromkeys((fact.chain, fact.stapled_ocsp_response) for fact in facts),
+            _MAX_PRESENTED,
+        )
+    )
+    return [
+        fact
+        if (fact.chain, fact.stapled_ocsp_response) in kept
+        else _without_chain(fact.version, fact.key_type, Evidence.NONE)
+        for fact in facts
+    ]
 
 
 def _suite_key_types(measured: Measured, version: TlsVersion) -> dict[KeyType, Evidence]:
-    """Return what the suites of one version up to TLS 1.2 say about key types that gave no chain; NONE means unknown."""
+    """Return what the suites of one version up to TLS 1.2 imply for key types without a chain.
+
+    NONE means unknown.
+    """
     accepted, absences = measured.accepted[version], measured.absences(version)
-    told: dict[KeyType, Evidence] = {}
+    reported: dict[KeyType, Evidence] = {}
     for key, suites in _suites_by_key_type(version).items():
         is_accepted = not suites.isdisjoint(accepted)
         if is_accepted or key in _EXPECTED_KEY_TYPES:
             is_refused = not is_accepted and absences.keys() >= suites
-            told[key] = _weakest(absences[suite] for suite in suites) if is_refused else Evidence.NONE
-    return told
+            reported[key] = (
+                _weakest(absences[suite] for suite in suites) if is_refused else Evidence.NONE
+            )
+    return reported
 
 
 @cache
@@ -274,7 +415,10 @@ def _suites_by_key_type(version: TlsVersion) -> dict[KeyType, frozenset[int]]:
 
 
 def _tls13_key_types(measured: Measured) -> dict[KeyType, Evidence]:
-    return {key_type: measured.key_type_absence(key_type) for key_type in (*_EXPECTED_KEY_TYPES, KeyType.EDDSA)}
+    return {
+        key_type: measured.key_type_absence(key_type)
+        for key_type in (*_EXPECTED_KEY_TYPES, KeyType.EDDSA)
+    }
 
 
 def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -> DeploymentFact:

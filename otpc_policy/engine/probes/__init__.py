@@ -1,1 +1,1 @@
-"""What is asked beside hellos: completed handshakes, HTTP, and the commands of a DEEP measurement."""
+"""What is asked in addition to hellos: completed handshakes and HTTP."""

@@ -1,6 +1,7 @@
-"""Does HTTP answer inside TLS? One connection over the standard library's TLS, which can offer ALPN (nassl cannot).
+"""Does HTTP answer inside TLS?
 
-The peer is not verified here: nothing that it says is believed beyond "this is HTTP".
+One connection over the standard library's TLS, which can offer ALPN (nassl cannot). The peer is not
+verified here: nothing it sends is believed beyond "this is HTTP".
 """
 
 import asyncio
@@ -31,7 +32,12 @@ _CERTIFICATE_ALERTS = (
 )
 
 # SSLObject.version().
-_VERSIONS = {"TLSv1": TlsVersion.TLS_1_0, "TLSv1.1": TlsVersion.TLS_1_1, "TLSv1.2": TlsVersion.TLS_1_2, "TLSv1.3": TlsVersion.TLS_1_3}
+_VERSIONS = {
+    "TLSv1": TlsVersion.TLS_1_0,
+    "TLSv1.1": TlsVersion.TLS_1_1,
+    "TLSv1.2": TlsVersion.TLS_1_2,
+    "TLSv1.3": TlsVersion.TLS_1_3,
+}
 
 
 class HttpAnswer(Enum):
@@ -45,7 +51,10 @@ class HttpAnswer(Enum):
 
 
 class HttpOutcome(NamedTuple):
-    """What came back, and the leaf that was presented: its version and DER, None if there was none. Nobody verified its key."""
+    """What came back, and the leaf that was presented.
+
+    leaf: its version and DER; None if there was none. Its key was not verified.
+    """
 
     answer: HttpAnswer
     leaf: tuple[TlsVersion, bytes] | None = None
@@ -62,7 +71,7 @@ async def ask_http(
 ) -> HttpOutcome:
     """Connect to one address and ask for HTTP; h2 where the server prefers it.
 
-    server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for the Host field.
+    server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for Host.
     alpn: offer h2 and http/1.1; a few old servers close on the extension.
     """
     writer: asyncio.StreamWriter | None = None
@@ -107,7 +116,11 @@ def _judge(start: bytes, speaks_h2: bool) -> HttpAnswer:
         if len(start) < _H2_FRAME_HEADER:
             return HttpAnswer.UNKNOWN
         on_stream_0 = not int.from_bytes(start[5:9], "big") & 0x7FFFFFFF
-        return HttpAnswer.HTTP if start[3] in (_H2_SETTINGS, _H2_GOAWAY) and on_stream_0 else HttpAnswer.NOT_HTTP
+        return (
+            HttpAnswer.HTTP
+            if start[3] in (_H2_SETTINGS, _H2_GOAWAY) and on_stream_0
+            else HttpAnswer.NOT_HTTP
+        )
     if is_http1(start):
         return HttpAnswer.HTTP
     return HttpAnswer.UNKNOWN if _HTTP1_START.startswith(start) else HttpAnswer.NOT_HTTP
@@ -117,12 +130,16 @@ def _failed(error: ssl.SSLError) -> HttpAnswer:
     reason = error.reason or ""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return HttpAnswer.CLOSED
-    return HttpAnswer.CERTIFICATE_ALERT if reason.endswith(_CERTIFICATE_ALERTS) else HttpAnswer.UNKNOWN
+    return (
+        HttpAnswer.CERTIFICATE_ALERT if reason.endswith(_CERTIFICATE_ALERTS) else HttpAnswer.UNKNOWN
+    )
 
 
 async def _read_start(reader: asyncio.StreamReader, wanted: int) -> bytes:
     start = b""
-    while len(start) < wanted and not (start and wanted == len(_HTTP1_START) and not _HTTP1_START.startswith(start)):
+    while len(start) < wanted and not (
+        start and wanted == len(_HTTP1_START) and not _HTTP1_START.startswith(start)
+    ):
         more = await reader.read(wanted - len(start))
         if not more:
             break
@@ -136,9 +153,16 @@ def is_http1(start: bytes) -> bool:
 
 
 def http1_request(host_header: str) -> bytes:
-    """Return a request that every server of HTTP/1 answers. host_header: authority for the Host field."""
-    # GET, because small servers know nothing else; no more than the first bytes of the answer is read.
-    return f"GET / HTTP/1.1\r\nHost: {host_header}\r\nUser-Agent: {_USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode("ascii")
+    """Return a request that every HTTP/1 server answers. host_header: authority for Host."""
+    # GET, because small servers know nothing else; only the first bytes of the answer are read.
+    lines = (
+        "GET / HTTP/1.1",
+        f"Host: {host_header}",
+        f"User-Agent: {_USER_AGENT}",
+        "Accept: */*",
+        "Connection: close",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii")
 
 
 @cache
@@ -150,7 +174,9 @@ def _any_tls(alpn: bool) -> ssl.SSLContext:
     context.set_ciphers("ALL:@SECLEVEL=0")
     if alpn:
         context.set_alpn_protocols(["h2", "http/1.1"])
-    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # servers without RFC 5746; the name came with Python 3.12
+    context.options |= getattr(
+        ssl, "OP_LEGACY_SERVER_CONNECT", 0x4
+    )  # servers without RFC 5746; the name came with Python 3.12
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it says what this function is for
         context.minimum_version = ssl.TLSVersion.TLSv1

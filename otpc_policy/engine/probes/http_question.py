@@ -1,4 +1,4 @@
-"""Whether HTTP answers inside TLS at one address, and whether it is refused for want of a client certificate."""
+"""Whether HTTP answers inside TLS at one address, or is refused without a client certificate."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,10 +15,12 @@ from otpc_policy.engine.transport.openings import Openings
 class HttpQuestion:
     """One address's answer so far.
 
-    openings: shared by everything that one scan connects. connections_used: counted here.
-    answers: each with its begin and duration in seconds, the first from the start of the measurement.
-    leaves: what was presented on connections of its own, by version, unproven. request: asks for HTTP on a connection that is there for something else.
-    service, proves_client_auth: the answer inside TLS, and whether it showed that a client certificate is required.
+    openings: shared by all connections of one scan. connections_used: counted here.
+    answers: each with its start and duration in seconds, the start from that of the measurement.
+    leaves: presented on connections made for the question, by version, unproven.
+    request: asks for HTTP on a connection that exists for another purpose.
+    service, proves_client_auth: the answer inside TLS, and whether it showed that a client
+    certificate is required.
     """
 
     def __init__(
@@ -30,8 +32,16 @@ class HttpQuestion:
         deadline_s: float,
         begun_s: float,
     ) -> None:
-        self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = address, endpoint, openings, deadline_s, begun_s
-        self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(f":{DEFAULT_PORT}")
+        self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = (
+            address,
+            endpoint,
+            openings,
+            deadline_s,
+            begun_s,
+        )
+        self._host_header = str(replace(endpoint, host=endpoint.server_name)).removesuffix(
+            f":{DEFAULT_PORT}"
+        )
         self.request = http1_request(self._host_header)
         self.connections_used = 0
         self.answers: list[tuple[HttpAnswer, float, float]] = []
@@ -46,22 +56,35 @@ class HttpQuestion:
         return bool(self.answers) and self.answers[-1][0] in away
 
     def take_reply(self, reply: bytes) -> None:
-        """Take what came back to request. Without ALPN, and with the suites of one hello, only HTTP itself is an answer."""
+        """Take the reply to request.
+
+        Without ALPN, and with the suites of a single hello, only HTTP itself counts as an answer.
+        """
         if is_http1(reply):
             self.service = HttpService.SERVED
 
-    async def ask(self, is_certificate_requested: Callable[[], Awaitable[bool]], is_still_good: Callable[[], Awaitable[bool]]) -> None:
-        """Ask for HTTP; where a client certificate was asked for, tell a refusal for want of it from a server that fails.
+    async def ask(
+        self,
+        is_certificate_requested: Callable[[], Awaitable[bool]],
+        is_still_good: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Ask for HTTP.
 
-        is_certificate_requested: awaited only after a failure. is_still_good: sends a control, and says whether the server accepted it.
+        If a client certificate was requested, a refusal for lack of it is distinguished
+        from a failure.
+        is_certificate_requested: awaited only after a failure. is_still_good: sends a control and
+        returns whether the server accepted it.
         """
         demanded = False
-        # The rule for closes without an alert, applied to a client certificate that is demanded by closing.
+        # The rule for closes without an alert, applied to a server that demands a certificate so.
         for _ in range(CLOSES):
             answer = await self._answer(alpn=True)
             if answer is HttpAnswer.CLOSED:
                 answer = await self._answer(alpn=False)
-            if answer not in (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT) or not await is_certificate_requested():
+            if (
+                answer not in (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT)
+                or not await is_certificate_requested()
+            ):
                 break
             demanded = await is_still_good()
             if not demanded or answer is HttpAnswer.CERTIFICATE_ALERT:

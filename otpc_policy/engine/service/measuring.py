@@ -128,10 +128,10 @@ def _vetted(address: str, vetting: AddressVetting) -> VettedAddress:
 def _required_suites(start: pb.StartMeasurement) -> tuple[frozenset[int], ...]:
     sets = start.required_suites
     too_many = len(sets) > MAX_REQUIRED_SETS
-    if too_many or sum(len(one.suites) for one in sets) > MAX_REQUIRED_SUITES:
+    if too_many or sum(len(required.suites) for required in sets) > MAX_REQUIRED_SUITES:
         limits = f"{MAX_REQUIRED_SETS} sets and {MAX_REQUIRED_SUITES} suites at most"
         raise InvalidRequest([FieldViolation("required_suites", limits)])
-    return tuple(frozenset(one.suites) for one in sets)
+    return tuple(frozenset(required.suites) for required in sets)
 
 
 def _deadline_s(start: pb.StartMeasurement, field: str) -> float | None:

@@ -94,7 +94,7 @@ class MeasurementServicer:
     async def _watch_status(self, _request: bytes, context: Context) -> None:
         self._admit()
         while True:
-            # A drain that begins while this is written is told by the next one.
+            # A drain that begins while this is written is reported by the next one.
             is_last = self._is_draining.is_set()
             await context.write(self._status())
             if is_last:

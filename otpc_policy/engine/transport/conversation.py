@@ -1,8 +1,9 @@
-"""One connection without the connection: the hello to send, what comes back, and when there is nothing more to wait for. No IO.
+"""The logic of one connection: what to send, what comes back, and when it is over. No IO.
 
-Whatever follows a ServerHello is read to its end, because a certificate that is served and not looked at could be any: in clear up to
-ServerHelloDone, of TLS 1.3 decrypted and up to Finished. The hello of a client profile answers a HelloRetryRequest; for a hello of the
-survey that is an answer like any other.
+Whatever follows a ServerHello is read to its end, because a certificate that is served but not
+examined could be any: in clear up to ServerHelloDone, for TLS 1.3 decrypted and up to Finished. The
+hello of a client profile answers a HelloRetryRequest; for a hello of the survey that is an answer
+like any other.
 """
 
 from collections.abc import Callable
@@ -11,13 +12,33 @@ from enum import Enum
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
-from otpc_policy.engine.transport.handshake_secrets import FlightDecryptor, KeyShares, Transcript, can_generate, hash_of_suite
+from otpc_policy.engine.transport.handshake_secrets import (
+    FlightDecryptor,
+    KeyShares,
+    Transcript,
+    can_generate,
+    hash_of_suite,
+)
 from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from otpc_policy.tls.fields import Malformed
-from otpc_policy.tls.flight import SERVER_HELLO, ClearFlightReader, EncryptedFlightReader, Message, MessageSplitter, ServerFlight, broken_off
+from otpc_policy.tls.flight import (
+    SERVER_HELLO,
+    ClearFlightReader,
+    EncryptedFlightReader,
+    Message,
+    MessageSplitter,
+    ServerFlight,
+    broken_off,
+)
 from otpc_policy.tls.hello_extensions import SHARE_BYTES
-from otpc_policy.tls.records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, RecordSplitter
+from otpc_policy.tls.records import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    RecordSplitter,
+)
 
 Hello = ClientHello | ProfileHello
 
@@ -43,7 +64,7 @@ class _Stage(Enum):
 class Conversation:
     """One hello and everything that is read after it.
 
-    opening: bytes to send first. flight: what followed the ServerHello; None where nothing of it can be read.
+    opening: bytes to send first. flight: what followed the ServerHello; None if it cannot be read.
     random_bytes: returns so many random bytes. Never raises for what a server sent.
     """
 
@@ -65,7 +86,10 @@ class Conversation:
                 entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
             self.opening = encode_client_hello(hello, entropy)
         else:
-            self._client_random, self._session_id = random_bytes(RANDOM_BYTES), random_bytes(RANDOM_BYTES)
+            self._client_random, self._session_id = (
+                random_bytes(RANDOM_BYTES),
+                random_bytes(RANDOM_BYTES),
+            )
             self._shares = KeyShares(hello.profile.share_groups)
             self.opening = self._profile_hello(hello)
 
@@ -103,12 +127,20 @@ class Conversation:
             answer = self._reader.feed(chunk)
             if isinstance(answer, Incomplete):
                 return b""
-            if isinstance(answer, ServerHello) and answer.is_retry_request and isinstance(self._hello, ProfileHello):
+            if (
+                isinstance(answer, ServerHello)
+                and answer.is_retry_request
+                and isinstance(self._hello, ProfileHello)
+            ):
                 return self._retry(self._hello, answer)
             self._flight = self._flight_after(answer) if isinstance(answer, ServerHello) else None
             self._stage = _Stage.FLIGHT if self._flight is not None else _Stage.OVER
             chunk, self._pending = self._pending, b""
-        if self._stage is _Stage.FLIGHT and self._flight is not None and self._flight.receive(chunk):
+        if (
+            self._stage is _Stage.FLIGHT
+            and self._flight is not None
+            and self._flight.receive(chunk)
+        ):
             self._stage = _Stage.OVER
         return b""
 
@@ -119,13 +151,25 @@ class Conversation:
         if suite is None or suite.authentication is None or not self._names_server:
             return None
         is_elliptic = "_ECDHE_" in suite.iana_name
-        is_signed = answer.version == TlsVersion.TLS_1_2 and (is_elliptic or "_DHE_" in suite.iana_name) and not suite.needs_shared_secret
-        reader = ClearFlightReader(randoms=self._client_random + answer.random, is_elliptic=is_elliptic, is_signed=is_signed)
+        is_signed = (
+            answer.version == TlsVersion.TLS_1_2
+            and (is_elliptic or "_DHE_" in suite.iana_name)
+            and not suite.needs_shared_secret
+        )
+        reader = ClearFlightReader(
+            randoms=self._client_random + answer.random,
+            is_elliptic=is_elliptic,
+            is_signed=is_signed,
+        )
         return _ClearFlight(reader)
 
     @property
     def _names_server(self) -> bool:
-        """Whoever is not told a name may show a certificate for another one, which no client of this endpoint gets."""
+        """The hello names the server.
+
+        Without a name a server may show another site's certificate, which no client of this
+        endpoint receives.
+        """
         return isinstance(self._hello, ClientHello) or self._hello.profile.sends_name
 
     def _encrypted_flight(self, answer: ServerHello) -> "_EncryptedFlight | None":
@@ -151,11 +195,11 @@ class Conversation:
             self._stage = _Stage.OVER
             return b""
         message, end = _first_message(self._pending)
-        behind = self._pending[end:]
+        following = self._pending[end:]
         self._retry_request, self._retried = request, (_first_message(self.opening)[0], message)
         self._reader, self._pending, self._shares = AnswerReader(), b"", shares
         self.opening = self._profile_hello(hello, request.cookie)
-        self.receive(behind)
+        self.receive(following)
         return self.opening
 
     def _shares_for(self, hello: ProfileHello, request: ServerHello) -> KeyShares | None:
@@ -197,7 +241,11 @@ class Conversation:
 
 
 class _ClearFlight:
-    """The messages of SSL 3 to TLS 1.2. receive: takes bytes, from the first of the connection on; says whether the flight is over."""
+    """The messages of SSL 3 to TLS 1.2.
+
+    receive: takes bytes, starting with the first of the connection; returns whether the flight is
+    over.
+    """
 
     def __init__(self, reader: ClearFlightReader) -> None:
         self._reader = reader
@@ -214,7 +262,7 @@ class _ClearFlight:
         try:
             for piece in self._splitter.split(chunk):
                 if piece.content_type != HANDSHAKE:
-                    # A warning may come before the ServerHello; after it, nothing but a fatal alert makes sense.
+                    # A warning may precede the ServerHello; only a fatal alert may follow it.
                     if self._counter.messages:
                         self._alert += piece.content
                         self._reader.flight = broken_off(self.flight, self._alert)
@@ -263,7 +311,7 @@ class _EncryptedFlight:
         return self.flight.is_whole
 
     def _is_passed_over(self, content_type: int) -> bool:
-        """It is a signal for middleboxes, or a warning before the ServerHello (see AnswerReader)."""
+        """It is a middlebox signal, or a warning before the ServerHello (see AnswerReader)."""
         is_warning = content_type == ALERT and self._decryptor is None
         return is_warning or content_type == CHANGE_CIPHER_SPEC
 
@@ -275,8 +323,8 @@ class _EncryptedFlight:
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
             self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
         if self._decryptor is not None and not self._clear.is_between_messages:
-            # RFC 8446 5.1: no message spans a change of keys, and no record holds what is behind it.
-            raise Malformed("a message in clear behind the ServerHello")
+            # RFC 8446 5.1: no message spans a change of keys, nor shares its last record.
+            raise Malformed("a message in clear after the ServerHello")
 
     def _read_sealed(self, decryptor: FlightDecryptor) -> None:
         header = b"\x17" + _TLS_1_2_RECORD + len(self._sealed).to_bytes(2, "big")
@@ -297,7 +345,7 @@ class _EncryptedFlight:
 
 
 class _Counter:
-    """Bounds what a server can make us do with the bytes that it may send. Methods raise Malformed."""
+    """Bounds the work that a server can cause with its bytes. Methods raise Malformed."""
 
     def __init__(self) -> None:
         self.messages = self._records = 0

@@ -1,4 +1,7 @@
-"""One connection that carries one conversation. Nothing here waits: whoever watches the socket says when it is ready."""
+"""One connection that carries one conversation.
+
+Nothing here waits: whoever watches the socket calls when it is ready.
+"""
 
 import os
 import socket
@@ -17,12 +20,28 @@ _READ_BYTES = 16_384
 class Exchange:
     """A connection from its begin on.
 
-    place: of its probe in the wave. beside: see Outcome.concurrent. started_s, until_s: its begin, and when it is given up, by one clock.
+    place: of its probe in the wave. concurrent: as in Outcome. started_s, until_s: its start,
+    and when it is abandoned, by the same clock.
     is_connected: over TCP. is_spoken: the whole hello has left.
     """
 
-    def __init__(self, connection: socket.socket, probe: Probe[AnyHello], limits: ScanLimits, *, place: int, beside: int, started_s: float) -> None:
-        self.connection, self.probe, self.place, self.beside, self.started_s = connection, probe, place, beside, started_s
+    def __init__(
+        self,
+        connection: socket.socket,
+        probe: Probe[AnyHello],
+        limits: ScanLimits,
+        *,
+        place: int,
+        concurrent: int,
+        started_s: float,
+    ) -> None:
+        self.connection, self.probe, self.place, self.concurrent, self.started_s = (
+            connection,
+            probe,
+            place,
+            concurrent,
+            started_s,
+        )
         self.until_s = started_s + limits.connection_deadline_s
         self.is_connected = self.is_spoken = False
         self._bytes_left = limits.connection_bytes
@@ -71,7 +90,13 @@ class Exchange:
         started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
         conversation = self._conversation
         if conversation is None:
-            return Outcome(ending=ending, connected=self.is_connected, concurrent=self.beside, started_s=started_s, duration_s=duration_s)
+            return Outcome(
+                ending=ending,
+                connected=self.is_connected,
+                concurrent=self.concurrent,
+                started_s=started_s,
+                duration_s=duration_s,
+            )
         flight = conversation.flight
         return Outcome(
             # A server that breaks off its flight has answered all the same.
@@ -79,9 +104,9 @@ class Exchange:
             connected=self.is_connected,
             answer=conversation.answer_at_end(),
             flight=flight,
-            # A flight that breaks off behind its signature lets no client complete its handshake.
+            # A flight that breaks off after its signature lets no client complete its handshake.
             key_proven=flight is not None and flight.is_whole and proves_key(flight),
-            concurrent=self.beside,
+            concurrent=self.concurrent,
             started_s=started_s,
             duration_s=duration_s,
         )

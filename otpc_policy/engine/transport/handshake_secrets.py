@@ -1,6 +1,7 @@
-"""The secrets of a TLS 1.3 handshake, as far as a client needs them to read the server's first flight (RFC 8446 7.1).
+"""The secrets of a TLS 1.3 handshake that a client needs to read the server's first flight.
 
-Every key here lives for one connection to a server whose identity is only being asked about; nothing is ever sent under it.
+Source: RFC 8446 7.1. Every key here lives for one connection to a server whose identity is only
+being inspected; nothing is ever sent under it.
 """
 
 import hmac
@@ -17,7 +18,11 @@ from otpc_policy.tls.fields import Malformed
 
 _Aead = AESGCM | AESCCM | ChaCha20Poly1305
 _IV_BYTES = 12
-_CURVES: Mapping[int, ec.EllipticCurve] = {23: ec.SECP256R1(), 24: ec.SECP384R1(), 25: ec.SECP521R1()}
+_CURVES: Mapping[int, ec.EllipticCurve] = {
+    23: ec.SECP256R1(),
+    24: ec.SECP384R1(),
+    25: ec.SECP521R1(),
+}
 _X25519, _X448 = 29, 30
 
 
@@ -40,7 +45,10 @@ _SUITES: Mapping[int, _Suite] = {
 
 
 class KeyShares:
-    """Fresh private keys, one for each group. public: their public keys in the form of a key share (RFC 8446 4.2.8.2)."""
+    """Fresh private keys, one for each group.
+
+    public: their public keys as key shares (RFC 8446 4.2.8.2).
+    """
 
     def __init__(self, groups: Iterable[int]) -> None:
         self._private = {group: _generate(group) for group in groups}
@@ -55,7 +63,9 @@ class KeyShares:
             if isinstance(key, x448.X448PrivateKey):
                 return key.exchange(x448.X448PublicKey.from_public_bytes(peer))
             if isinstance(key, ec.EllipticCurvePrivateKey):
-                return key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(key.curve, peer))
+                return key.exchange(
+                    ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(key.curve, peer)
+                )
         except ValueError as error:
             raise Malformed("a key share that is not a public key of its group") from error
         raise Malformed("a key share for a group that was not offered")
@@ -66,7 +76,9 @@ def can_generate(group: int) -> bool:
     return group in (_X25519, _X448) or group in _CURVES
 
 
-def _generate(group: int) -> x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey:
+def _generate(
+    group: int,
+) -> x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey:
     if group == _X25519:
         return x25519.X25519PrivateKey.generate()
     if group == _X448:
@@ -74,14 +86,19 @@ def _generate(group: int) -> x25519.X25519PrivateKey | x448.X448PrivateKey | ec.
     return ec.generate_private_key(_CURVES[group])
 
 
-def _public_bytes(key: x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def _public_bytes(
+    key: x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey,
+) -> bytes:
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return key.public_key().public_bytes_raw()
 
 
 class Transcript:
-    """The hash of all handshake messages so far (RFC 8446 4.4.1). hash_name: of the suite that the server chose."""
+    """The hash of all handshake messages so far (RFC 8446 4.4.1).
+
+    hash_name: from the suite that the server chose.
+    """
 
     def __init__(self, hash_name: str) -> None:
         self._name = hash_name
@@ -108,8 +125,12 @@ class FlightDecryptor:
         made_of = _SUITES[suite]
         secret = _server_handshake_secret(made_of.hash_name, shared_secret, hello_hash)
         self._hash_name = made_of.hash_name
-        self._finished_key = _expand(made_of.hash_name, secret, b"finished", b"", new_hash(made_of.hash_name).digest_size)
-        self._aead = made_of.aead(_expand(made_of.hash_name, secret, b"key", b"", made_of.key_bytes))
+        self._finished_key = _expand(
+            made_of.hash_name, secret, b"finished", b"", new_hash(made_of.hash_name).digest_size
+        )
+        self._aead = made_of.aead(
+            _expand(made_of.hash_name, secret, b"key", b"", made_of.key_bytes)
+        )
         self._iv = int.from_bytes(_expand(made_of.hash_name, secret, b"iv", b"", _IV_BYTES), "big")
         self._sequence = 0
 

@@ -1,4 +1,4 @@
-"""What a server presented to the hellos of one scan: each certificate and staple once, up to a bound.
+"""What a server presented to the hellos of one scan: each certificate and staple once, bounded.
 
 A server chooses what it presents on each connection, and a scan keeps what every connection brought
 until it ends. Without a bound, three hundred flights of 256 KiB would be kept for each of the scans
@@ -41,7 +41,7 @@ class KeptFlights:
             signature = Signature(scheme=signature.scheme, content=b"", signature=b"")
         kept = replace(
             flight,
-            chain=tuple(one for one in chain if one is not None),
+            chain=tuple(certificate for certificate in chain if certificate is not None),
             stapled_ocsp_response=once,
             signature=signature,
         )

@@ -1,4 +1,4 @@
-"""Whether a server proved the key of the leaf that it presented: the signature in its flight is verified with that key."""
+"""Whether a server proved the key of its leaf: its flight's signature is verified with that key."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,8 +12,16 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from otpc_policy.tls.flight import ServerFlight, Signature
 
-# What cryptography raises for a certificate whose key it cannot read. The two of x509 are no ValueError.
-_UNREADABLE = (ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion)
+# Raised by cryptography for a certificate whose key it cannot read. Those of x509 are not
+# ValueErrors.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 # RSA keys above this cost milliseconds a look, and a check makes many looks.
 _MAX_RSA_BITS = 8192
 _MAX_RSA_EXPONENT_BITS = 64
@@ -36,7 +44,8 @@ _ED25519, _ED448 = 0x0807, 0x0808
 def proves_key(flight: ServerFlight) -> bool:
     """Return whether the flight's signature was made by the leaf's key.
 
-    A flight without a signature, or with one of a kind that cannot be verified here, proves nothing. Never raises for what a server sent.
+    A flight without a signature, or with a kind that cannot be verified here, proves nothing. Never
+    raises for what a server sent.
     """
     if flight.signature is None or not flight.chain:
         return False
@@ -47,7 +56,7 @@ def proves_key(flight: ServerFlight) -> bool:
 # One server presents few leaves in many flights.
 @lru_cache(maxsize=256)
 def public_key(leaf: bytes) -> PublicKeyTypes | None:
-    """Return the key of a certificate in DER; None where it cannot be read, or a look with it costs too much."""
+    """Return the key of a DER certificate; None if unreadable or too costly to verify with."""
     try:
         with warnings.catch_warnings():
             # Oddities such as a negative serial number are for programmers.
@@ -56,7 +65,10 @@ def public_key(leaf: bytes) -> PublicKeyTypes | None:
     except _UNREADABLE:
         return None
     if isinstance(key, rsa.RSAPublicKey):
-        is_costly = key.key_size > _MAX_RSA_BITS or key.public_numbers().e.bit_length() > _MAX_RSA_EXPONENT_BITS
+        is_costly = (
+            key.key_size > _MAX_RSA_BITS
+            or key.public_numbers().e.bit_length() > _MAX_RSA_EXPONENT_BITS
+        )
         return None if is_costly else key
     return key
 

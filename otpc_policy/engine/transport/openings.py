@@ -1,4 +1,7 @@
-"""How many connections one scan has open at once: within the address's slots, and within what the server was seen to bear."""
+"""How many connections one scan opens concurrently.
+
+Bounded by the address's slots, and by what the server was seen to tolerate.
+"""
 
 import asyncio
 
@@ -6,7 +9,8 @@ import asyncio
 class Openings:
     """Enter it for each connection, and leave it after that.
 
-    slots: shared by all scans of the address. limit: of this scan; it may be lowered, and holds for whoever enters from then on.
+    slots: shared by all scans of the address. limit: of this scan; lowering it applies to every
+    later entry.
     """
 
     def __init__(self, slots: asyncio.Semaphore, limit: int) -> None:

@@ -1,7 +1,8 @@
-"""Carries hellos: one connection each, all of a wave at once, within the scan's openings. Whatever the server does ends as an outcome.
+"""Carries hellos: one connection each, all of a wave concurrently, within the scan's openings.
 
-The connections of a wave wait on a selector of their own, and the loop waits on that selector: a future, two timers and four registrations with the
-loop for each connection would cost more than all that is done here.
+Whatever the server does ends as an outcome. The connections of a wave wait on their own selector,
+and the loop waits on that selector: a future, two timers and four registrations with the loop for
+each connection would cost more than everything done here.
 """
 
 import asyncio
@@ -28,7 +29,8 @@ _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 class Prober:
     """Carries hellos to one address.
 
-    openings: shared by everything that one scan connects. connections_used: counted here. begun_s: the loop's time to count from.
+    openings: shared by all connections of one scan. connections_used: counted here. begun_s: the
+    loop's time from which outcomes are counted.
     """
 
     def __init__(
@@ -46,7 +48,11 @@ class Prober:
         self.connections_used = 0
 
     async def run(self, probes: Sequence[Probe[AnyHello]], outcomes: list[Outcome]) -> None:
-        """Carry out a wave. outcomes: filled in the order of the probes as they come, so that a cancelled wave is not lost."""
+        """Carry out a wave.
+
+        outcomes: filled as they come, in the order of the probes, so that a cancelled wave is not
+        lost.
+        """
         outcomes[:] = [_NOT_RUN] * len(probes)
         ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
         ahead = _reveals_early(probes, ahead)
@@ -56,13 +62,20 @@ class Prober:
             outcomes[place] = self._flights.of(outcome)
             self._openings.leave()
 
-        wave = _Wave(self._peer, self._limits, begun_s=self._begun_s, ahead=len(ahead), behind=len(behind), ended=ended)
+        wave = _Wave(
+            self._peer,
+            self._limits,
+            begun_s=self._begun_s,
+            ahead=len(ahead),
+            behind=len(behind),
+            ended=ended,
+        )
 
         async def begin(places: Sequence[int]) -> None:
             for place in places:
-                beside = await self._openings.enter()
+                concurrent = await self._openings.enter()
                 self.connections_used += 1
-                wave.begin(probes[place], place, beside)
+                wave.begin(probes[place], place, concurrent)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -87,9 +100,11 @@ def _reveals_early(probes: Sequence[Probe[AnyHello]], places: Sequence[int]) -> 
 
 
 class _Wave:
-    """Connections that are watched together: those ahead, and those behind, which hold their hellos until all ahead are answered.
+    """Connections that are watched together.
 
-    ahead, behind: how many will be begun. ended: called once for each that was begun, with its place.
+    Those behind hold their hellos until all those ahead are answered.
+    ahead, behind: how many will be begun. ended: called once for each begun connection, with its
+    place.
     ahead_are_connected: or given up. all_ended: fails where something is wrong here.
     """
 
@@ -119,16 +134,22 @@ class _Wave:
         if not self._unended:
             self.all_ended.set_result(None)
 
-    def begin(self, probe: Probe[AnyHello], place: int, beside: int) -> None:
+    def begin(self, probe: Probe[AnyHello], place: int, concurrent: int) -> None:
         """Begin to connect."""
         started_s = self._loop.time()
         try:
             connection = begin_connecting(*self._peer)
         except OSError as error:
             ending = ending_of(error, is_connected=False)
-            self._count(probe, place, Outcome(ending=ending, concurrent=beside, started_s=started_s - self._begun_s))
+            self._count(
+                probe,
+                place,
+                Outcome(ending=ending, concurrent=concurrent, started_s=started_s - self._begun_s),
+            )
             return
-        exchange = Exchange(connection, probe, self._limits, place=place, beside=beside, started_s=started_s)
+        exchange = Exchange(
+            connection, probe, self._limits, place=place, concurrent=concurrent, started_s=started_s
+        )
         self._exchanges.add(exchange)
         self._selector.register(connection, selectors.EVENT_WRITE, exchange)
         self._set_timer()
@@ -141,10 +162,15 @@ class _Wave:
             self._timer.cancel()
         for exchange in self._exchanges:
             exchange.connection.close()
-            self._ended(exchange.place, Outcome(ending=Ending.NOT_RUN, connected=exchange.is_connected))
+            self._ended(
+                exchange.place, Outcome(ending=Ending.NOT_RUN, connected=exchange.is_connected)
+            )
 
     def _safely(self, work: Callable[[], None]) -> None:
-        """Do what the loop calls for. It would only log what goes wrong, and whoever waits for this wave would wait for ever."""
+        """Run a callback of the loop.
+
+        The loop would only log an exception, and whoever awaits this wave would wait for ever.
+        """
         try:
             work()
         except Exception as error:  # noqa: BLE001 - it goes on to whoever waits
@@ -158,8 +184,13 @@ class _Wave:
         for key, _ in self._selector.select(0):
             exchange: Exchange = key.data
             try:
-                # The loop looks at sockets before it looks at the clock: who always has one more byte would never be late.
-                ending = Ending.TIMED_OUT if self._loop.time() >= exchange.until_s else self._go_on(exchange)
+                # The loop looks at sockets before the clock: a server that always has one more byte
+                # would never be late.
+                ending = (
+                    Ending.TIMED_OUT
+                    if self._loop.time() >= exchange.until_s
+                    else self._go_on(exchange)
+                )
             except OSError as error:
                 ending = ending_of(error, is_connected=exchange.is_connected)
             if ending is not None:
@@ -201,13 +232,17 @@ class _Wave:
 
     def _end(self, exchange: Exchange, ending: Ending) -> None:
         if not exchange.is_connected:
-            # On a busy machine the deadline may be seen before the connection that was made in time.
+            # A busy machine may see the deadline before a connection that was made in time.
             with suppress(OSError):
                 exchange.finish_connecting(self._peer[0])
         self._selector.unregister(exchange.connection)
         exchange.connection.close()
         self._exchanges.remove(exchange)
-        self._count(exchange.probe, exchange.place, exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()))
+        self._count(
+            exchange.probe,
+            exchange.place,
+            exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()),
+        )
 
     def _count(self, probe: Probe[AnyHello], place: int, outcome: Outcome) -> None:
         self._ended(place, outcome)
@@ -227,7 +262,7 @@ class _Wave:
             self.ahead_are_connected.set()
 
     def _set_timer(self) -> None:
-        """Wake up when the next one is late. Those that begin later are late later, so one timer is enough."""
+        """Wake up at the next deadline. Later starts have later deadlines: one timer is enough."""
         if self._timer is None:
             until_s = min((exchange.until_s for exchange in self._exchanges), default=inf)
             if until_s < inf:
@@ -236,6 +271,6 @@ class _Wave:
     def _give_up(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        for exchange in [one for one in self._exchanges if one.until_s <= now_s]:
+        for exchange in [late for late in self._exchanges if late.until_s <= now_s]:
             self._end(exchange, Ending.TIMED_OUT)
         self._set_timer()

@@ -1,4 +1,4 @@
-"""What the values of sslyze's jobs and commands say, in our words. It reads their fields and imports nothing of sslyze."""
+"""Translates the values of sslyze's jobs and commands. It reads fields and never imports sslyze."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def is_about_suites(command: DeepCommand) -> bool:
 
 
 def claim_of_result(command: DeepCommand, result: Any) -> tuple[Support, str]:
-    """Return what the result of a command claims, where it is yes or no, and its word, where it has one."""
+    """Return a command's claim, if it is yes or no, and its result's word, if it has one."""
     said = str(result.robot_result.value) if command is DeepCommand.ROBOT else ""
     return (
         _support(getattr(result, _CLAIMS[command])) if command in _CLAIMS else Support.UNKNOWN

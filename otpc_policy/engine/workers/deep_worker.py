@@ -5,13 +5,17 @@ stdin does, or at the task's deadline. Before the first connection it gives up e
 threads and connections to the task's port: no file can be opened and no process started.
 
 What sslyze does, stated once:
-- Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run (sslyze#603). So the jobs of the
-  commands are run here without it, for a server whose versions and suites are known already, in a process that serves one scan.
-- Heartbleed, CCS injection and EMS are not tested at all where the server has TLS 1.3: sslyze says "not vulnerable" instead. So those
-  commands are told of TLS 1.2 and below only. And they send no SNI, which asks another host: here they do.
-- Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for the parent to judge.
-- Where its connections open their socket is private (_do_pre_handshake); sslyze is pinned to one version for that too.
-- It resolves the host name unless an address is given, and retries connections unless told not to.
+- Its Scanner tests connectivity first, and that can hang for ever; it also grows about 1 MB a run
+  (sslyze#603). So the jobs of the commands are run here without it, for a server whose versions and
+  suites are known already, in a process that serves one scan.
+- Heartbleed, CCS injection and EMS are not tested at all if the server has TLS 1.3: sslyze reports
+  "not vulnerable" instead. So those commands are given TLS 1.2 and below only. And they send no
+  SNI, which reaches another host: here they do.
+- Resets, silence and closes often count as "not vulnerable". So every connection is recorded, for
+  the parent to judge.
+- The method in which its connections open their socket is private (_do_pre_handshake); that is
+  another reason to pin sslyze to one version.
+- It resolves the host name unless an address is given, and retries connections by default.
 """
 
 import os
@@ -125,15 +129,18 @@ class _Scan:
         self._task, self._report = task, report
         self._of_thread = threading.local()
         self._threads = ThreadPoolExecutor(max_workers=task.connections)
-        # By command: jobs in a row that met silence. Some servers never answer hellos of a version; one command must not take all the time.
+        # By command: consecutive jobs that met silence. Some servers never answer hellos of a
+        # version; one command must not take all the time.
         self._silent_jobs: dict[DeepCommand, int] = {}
         self._patience = 2 * task.connections
         known = sorted(task.cipher_suites)
         self._highest = self._server(known[-1:])
-        self._older = self._server([one for one in known if one[0] <= TlsVersion.TLS_1_2][-1:])
+        self._older = self._server(
+            [accepted for accepted in known if accepted[0] <= TlsVersion.TLS_1_2][-1:]
+        )
 
     def run(self) -> None:
-        """Run everything between two controls, and report it. Nothing is asked of a server that fails the first."""
+        """Run and report everything between two controls; a failed first control ends the run."""
         control = self._control()
         self._report(control)
         if not control.completed:
@@ -163,7 +170,8 @@ class _Scan:
             ),
             ServerTlsProbingResult(
                 highest_tls_version_supported=TlsVersionEnum[version.name],
-                # Security level 0: weak keys must be seen, not refused by us. The old library knows no levels.
+                # Security level 0: weak keys must be seen, not refused by us. The old library has
+                # no levels.
                 cipher_suite_supported=":".join([*names, *(["@SECLEVEL=0"] if modern else [])]),
                 client_auth_requirement=_CLIENT_AUTHS.get(
                     task.client_auth, ClientAuthRequirementEnum.DISABLED
@@ -178,7 +186,7 @@ class _Scan:
         return server
 
     def _runnable(self) -> Iterator[tuple[DeepCommand, _Server]]:
-        """Yield the commands, those about vulnerabilities first, with the server as each shall see it."""
+        """Yield the commands, vulnerabilities first, each with the server as it shall see it."""
         for command in DeepCommand:
             server = (
                 self._highest
@@ -226,9 +234,9 @@ class _Scan:
         )
         # Of a suite that a version does not have there was nothing to send.
         endings = {
-            one.socket.ending
-            for one in connections
-            if one.socket.sent or one.socket.ending is not Ending.ANSWERED
+            connection.socket.ending
+            for connection in connections
+            if connection.socket.sent or connection.socket.ending is not Ending.ANSWERED
         }
         if endings:
             self._silent_jobs[command] = (
@@ -264,7 +272,7 @@ class _Scan:
         return Part(name=part.name, claim=claim, said=part.said, traces=tuple(traces)), result
 
     def _control(self) -> Report:
-        """Complete a handshake that is known to be good, or come to where a client certificate is demanded."""
+        """Complete a known good handshake, or reach a demand for a client certificate."""
         server = self._older or self._highest
         connections: list[RecordedConnection] = []
         self._of_thread.connections = connections
@@ -279,7 +287,7 @@ class _Scan:
             good = False
         for connection in connections:
             connection.socket.close()
-        traces = tuple(one.trace() for one in connections)
+        traces = tuple(connection.trace() for connection in connections)
         return Report(
             command=None,
             completed=good,
@@ -345,14 +353,14 @@ def main() -> None:
     requests = sys.stdin.buffer
     task = decode_task(requests.read(int.from_bytes(requests.read(LENGTH_BYTES), "big")))
 
-    def report(one: Report) -> None:
-        own_stdout.write(frame(encode_report(one, task.target)))
+    def send_report(report: Report) -> None:
+        own_stdout.write(frame(encode_report(report, task.target)))
         own_stdout.flush()
 
     # What is loaded late by itself is loaded while files can still be opened.
     load_libraries()
     default_backend()
-    scan = _Scan(task, report)
+    scan = _Scan(task, send_report)
     _confine(cast(Isolation, sys.argv[1]), task.port)
     _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.

@@ -7,7 +7,7 @@ server that drips one byte a second would hold it for ever.
 import socket
 import time
 
-# Enough for any ServerHello, behind a few warnings.
+# Enough for any ServerHello after a few warnings.
 FIRST_BYTES = 4096
 
 

@@ -1,4 +1,4 @@
-"""The guarded socket of a DEEP measurement: it also keeps what the server said and how the connection ended."""
+"""The guarded socket of a DEEP measurement: records what the server sent and how it ended."""
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.engine.egress.dialler import connect
@@ -12,9 +12,11 @@ _KEPT_BYTES = 65_536
 
 
 class RecordedSocket(GuardedSocket):
-    """A connection to one address that begins with the first byte sent: of some suites the TLS libraries have nothing to send.
+    """A connection to one address that begins with the first byte sent.
 
-    ending: ANSWERED while the server has not ended the connection itself. received: the start of what came in.
+    For some suites the TLS libraries have nothing to send.
+    ending: ANSWERED while the server has not ended the connection itself. received: the start of
+    what came in.
     """
 
     def __init__(
@@ -77,7 +79,8 @@ class RecordedSocket(GuardedSocket):
 class RecordedConnection:
     """One connection of a DEEP scan: its socket, and how far its handshake came.
 
-    completed: both Finished messages passed. renegotiation_error: how a later handshake on it ended, "" if none failed.
+    completed: both Finished messages passed. renegotiation_error: how a later handshake
+    on it ended, "" if none failed.
     """
 
     def __init__(self, socket: RecordedSocket) -> None:

@@ -110,7 +110,9 @@ class _Worker:
         self._channel.sendall(frame(encode_statement(number, target, outcome)))
 
     def _wait_ms(self) -> float | None:
-        soonest_s = min((one.until_s for _, one in self._under_way.values()), default=None)
+        soonest_s = min(
+            (handshake.until_s for _, handshake in self._under_way.values()), default=None
+        )
         if soonest_s is None:
             return None
         return max(0.0, soonest_s - time.monotonic()) * 1000

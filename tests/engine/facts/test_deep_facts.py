@@ -21,20 +21,32 @@ ANSWERS = ("TLS Alert 20 2",) * 5
 RSA = make_address(cipher_suites=(suite("TLS_RSA_WITH_AES_128_CBC_SHA"),))
 
 
-def trace(flight: ServerFlight = FLIGHT, ending: Ending = Ending.ANSWERED, *, completed: bool = False) -> Trace:
-    return Trace(connected=True, ending=ending, completed=completed, offers_compression=True, flight=flight)
+def trace(
+    flight: ServerFlight = FLIGHT, ending: Ending = Ending.ANSWERED, *, completed: bool = False
+) -> Trace:
+    return Trace(
+        connected=True, ending=ending, completed=completed, offers_compression=True, flight=flight
+    )
 
 
 def part(claim: Support, *traces: Trace, name: str = "0", said: tuple[str, ...] = ()) -> Part:
     return Part(name=name, claim=claim, said=said, traces=traces)
 
 
-def report(command: DeepCommand, claim: Support, *parts: Part, completed: bool = True, said: str = "") -> Report:
+def report(
+    command: DeepCommand, claim: Support, *parts: Part, completed: bool = True, said: str = ""
+) -> Report:
     return Report(command=command, completed=completed, claim=claim, said=said, parts=parts)
 
 
-def evidence(*reports: Report, standard: AddressFacts | None = None, last: Report | None = CONTROL) -> DeepEvidence:
-    return DeepEvidence(standard or make_address(), tuple(DeepCommand), [CONTROL, *reports, *([last] if last else [])])
+def evidence(
+    *reports: Report, standard: AddressFacts | None = None, last: Report | None = CONTROL
+) -> DeepEvidence:
+    return DeepEvidence(
+        standard or make_address(),
+        tuple(DeepCommand),
+        [CONTROL, *reports, *([last] if last else [])],
+    )
 
 
 def present(vulnerability: Vulnerability, found: DeepEvidence) -> Support:
@@ -67,10 +79,23 @@ GOOD = trace(completed=True)
         (UNKNOWN, (ALERTED,), UNKNOWN),
     ],
 )
-def test_a_provoked_server(command: DeepCommand, claim: Support, traces: tuple[Trace, ...], expected: Support) -> None:
-    vulnerability = Vulnerability.HEARTBLEED if command is DeepCommand.HEARTBLEED else Vulnerability.CCS_INJECTION
-    assert present(vulnerability, evidence(report(command, claim, part(claim, *traces)))) is expected
-    assert present(vulnerability, evidence(report(command, UNKNOWN, part(claim, *traces), completed=False))) is UNKNOWN
+def test_a_provoked_server(
+    command: DeepCommand, claim: Support, traces: tuple[Trace, ...], expected: Support
+) -> None:
+    vulnerability = (
+        Vulnerability.HEARTBLEED
+        if command is DeepCommand.HEARTBLEED
+        else Vulnerability.CCS_INJECTION
+    )
+    assert (
+        present(vulnerability, evidence(report(command, claim, part(claim, *traces)))) is expected
+    )
+    assert (
+        present(
+            vulnerability, evidence(report(command, UNKNOWN, part(claim, *traces), completed=False))
+        )
+        is UNKNOWN
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,18 +113,38 @@ def test_a_provoked_server(command: DeepCommand, claim: Support, traces: tuple[T
     ],
 )
 def test_robot(said: str, answers: tuple[str, ...], endings: Ending, expected: Support) -> None:
-    parts = [part(UNKNOWN, trace(ending=endings), name=str(number), said=answers) for number in range(3)]
-    assert present(Vulnerability.ROBOT, evidence(report(DeepCommand.ROBOT, UNKNOWN, *parts, said=said), standard=RSA)) is expected
+    parts = [
+        part(UNKNOWN, trace(ending=endings), name=str(number), said=answers) for number in range(3)
+    ]
+    assert (
+        present(
+            Vulnerability.ROBOT,
+            evidence(report(DeepCommand.ROBOT, UNKNOWN, *parts, said=said), standard=RSA),
+        )
+        is expected
+    )
 
 
 @pytest.mark.parametrize(
     ("flight", "static_rsa", "expected"),
-    [(REFUSED, UNKNOWN, NO), (NOTHING, NO, NO), (REFUSED, YES, UNKNOWN), (NOTHING, UNKNOWN, UNKNOWN)],
+    [
+        (REFUSED, UNKNOWN, NO),
+        (NOTHING, NO, NO),
+        (REFUSED, YES, UNKNOWN),
+        (NOTHING, UNKNOWN, UNKNOWN),
+    ],
 )
-def test_a_server_without_rsa_key_exchange_is_safe_if_that_is_proven(flight: ServerFlight, static_rsa: Support, expected: Support) -> None:
-    standard = make_address(cipher_suites=(suite("TLS_RSA_WITH_AES_128_CBC_SHA", support=static_rsa),))
+def test_a_server_without_rsa_key_exchange_is_safe_if_that_is_proven(
+    flight: ServerFlight, static_rsa: Support, expected: Support
+) -> None:
+    standard = make_address(
+        cipher_suites=(suite("TLS_RSA_WITH_AES_128_CBC_SHA", support=static_rsa),)
+    )
     said = "NOT_VULNERABLE_RSA_NOT_SUPPORTED"
-    found = evidence(report(DeepCommand.ROBOT, UNKNOWN, part(UNKNOWN, trace(flight)), said=said), standard=standard)
+    found = evidence(
+        report(DeepCommand.ROBOT, UNKNOWN, part(UNKNOWN, trace(flight)), said=said),
+        standard=standard,
+    )
     assert present(Vulnerability.ROBOT, found) is expected
 
 
@@ -115,13 +160,41 @@ REFUSING = part(NO, GOOD, name="client", said=("0", NO_RENEGOTIATION))
     ("secure", "client", "expected"),
     [
         (SECURE, REFUSING, NO),
-        (part(NO, trace(replace(FLIGHT, secure_renegotiation=NO), completed=True), name="secure"), REFUSING, YES),
+        (
+            part(
+                NO, trace(replace(FLIGHT, secure_renegotiation=NO), completed=True), name="secure"
+            ),
+            REFUSING,
+            YES,
+        ),
         (SECURE, part(YES, GOOD, name="client", said=("10",)), YES),
         # Only some were accepted: neither safe nor without bounds.
         (SECURE, part(NO, GOOD, name="client", said=("4", NO_RENEGOTIATION)), UNKNOWN),
-        (SECURE, part(NO, trace(ending=Ending.TIMED_OUT, completed=True), name="client", said=("0", "TimeoutError: timed out")), UNKNOWN),
-        (SECURE, part(NO, trace(ending=Ending.RESET, completed=True), name="client", said=("0", "ConnectionResetError: reset")), UNKNOWN),
-        (SECURE, part(NO, trace(NOTHING, Ending.CLOSED), name="client", said=("0", NO_RENEGOTIATION)), UNKNOWN),
+        (
+            SECURE,
+            part(
+                NO,
+                trace(ending=Ending.TIMED_OUT, completed=True),
+                name="client",
+                said=("0", "TimeoutError: timed out"),
+            ),
+            UNKNOWN,
+        ),
+        (
+            SECURE,
+            part(
+                NO,
+                trace(ending=Ending.RESET, completed=True),
+                name="client",
+                said=("0", "ConnectionResetError: reset"),
+            ),
+            UNKNOWN,
+        ),
+        (
+            SECURE,
+            part(NO, trace(NOTHING, Ending.CLOSED), name="client", said=("0", NO_RENEGOTIATION)),
+            UNKNOWN,
+        ),
         (part(YES, trace(), name="secure"), REFUSING, UNKNOWN),
         (part(YES, trace(NOTHING, Ending.CLOSED), name="secure"), REFUSING, UNKNOWN),
     ],
@@ -141,27 +214,57 @@ def test_renegotiation(secure: Part, client: Part, expected: Support) -> None:
     ],
 )
 def test_compression(claim: Support, made: Trace, expected: Support) -> None:
-    assert present(Vulnerability.COMPRESSION, evidence(report(DeepCommand.TLS_COMPRESSION, claim, part(claim, made)))) is expected
+    assert (
+        present(
+            Vulnerability.COMPRESSION,
+            evidence(report(DeepCommand.TLS_COMPRESSION, claim, part(claim, made))),
+        )
+        is expected
+    )
 
 
-@pytest.mark.parametrize("last", [None, replace(CONTROL, completed=False)], ids=["cut off", "failed"])
+@pytest.mark.parametrize(
+    "last", [None, replace(CONTROL, completed=False)], ids=["cut off", "failed"]
+)
 def test_without_the_last_control_nobody_is_cleared(last: Report | None) -> None:
     reports = (
         report(DeepCommand.HEARTBLEED, NO, part(NO, ALERTED)),
-        report(DeepCommand.ROBOT, UNKNOWN, *(part(UNKNOWN, trace(), said=ANSWERS),) * 3, said="NOT_VULNERABLE_NO_ORACLE"),
+        report(
+            DeepCommand.ROBOT,
+            UNKNOWN,
+            *(part(UNKNOWN, trace(), said=ANSWERS),) * 3,
+            said="NOT_VULNERABLE_NO_ORACLE",
+        ),
         report(DeepCommand.SESSION_RENEGOTIATION, UNKNOWN, SECURE, REFUSING),
         report(DeepCommand.TLS_COMPRESSION, NO, part(NO, GOOD)),
         report(DeepCommand.OPENSSL_CCS_INJECTION, YES, part(YES, trace())),
         report(DeepCommand.ELLIPTIC_CURVES, UNKNOWN, part(NO, trace(REFUSED), name="secp192r1")),
-        report(DeepCommand.TLS_1_2_CIPHER_SUITES, UNKNOWN, part(NO, trace(REFUSED), name="TLS_RSA_WITH_RC4_128_SHA", said=("TLS alert: handshake failure",))),
+        report(
+            DeepCommand.TLS_1_2_CIPHER_SUITES,
+            UNKNOWN,
+            part(
+                NO,
+                trace(REFUSED),
+                name="TLS_RSA_WITH_RC4_128_SHA",
+                said=("TLS alert: handshake failure",),
+            ),
+        ),
     )
     found = evidence(*reports, standard=RSA, last=last)
-    assert {fact.present for fact in found.vulnerabilities() if fact.vulnerability is not Vulnerability.CCS_INJECTION} == {UNKNOWN}
+    assert {
+        fact.present
+        for fact in found.vulnerabilities()
+        if fact.vulnerability is not Vulnerability.CCS_INJECTION
+    } == {UNKNOWN}
     assert present(Vulnerability.CCS_INJECTION, found) is YES
     assert {fact.support for fact in found.deep_facts().curves} == {UNKNOWN}
     assert found.suite_claims() == ()
     whole = evidence(*reports, standard=RSA)
-    assert {fact.present for fact in whole.vulnerabilities() if fact.vulnerability is not Vulnerability.CCS_INJECTION} == {NO}
+    assert {
+        fact.present
+        for fact in whole.vulnerabilities()
+        if fact.vulnerability is not Vulnerability.CCS_INJECTION
+    } == {NO}
     assert [one.support for one in whole.suite_claims()] == [NO]
 
 
@@ -177,20 +280,38 @@ def test_without_the_last_control_nobody_is_cleared(last: Report | None) -> None
         ("TLS alert: handshake failure", FLIGHT, []),
     ],
 )
-def test_only_an_alert_that_was_seen_refuses_a_suite(said: str, flight: ServerFlight, claimed: list[Support]) -> None:
+def test_only_an_alert_that_was_seen_refuses_a_suite(
+    said: str, flight: ServerFlight, claimed: list[Support]
+) -> None:
     one = part(NO, trace(flight), name="TLS_RSA_WITH_RC4_128_SHA", said=(said,))
-    assert [claim.support for claim in evidence(report(DeepCommand.TLS_1_2_CIPHER_SUITES, UNKNOWN, one)).suite_claims()] == claimed
+    assert [
+        claim.support
+        for claim in evidence(
+            report(DeepCommand.TLS_1_2_CIPHER_SUITES, UNKNOWN, one)
+        ).suite_claims()
+    ] == claimed
 
 
 def test_an_accepted_suite_says_whether_its_handshake_was_completed() -> None:
-    parts = (part(YES, GOOD, name="TLS_RSA_WITH_RC4_128_SHA"), part(YES, trace(), name="TLS_RSA_WITH_RC4_128_MD5"), part(YES, trace(NOTHING), name="TLS_NULL"))
+    parts = (
+        part(YES, GOOD, name="TLS_RSA_WITH_RC4_128_SHA"),
+        part(YES, trace(), name="TLS_RSA_WITH_RC4_128_MD5"),
+        part(YES, trace(NOTHING), name="TLS_NULL"),
+    )
     claims = evidence(report(DeepCommand.TLS_1_2_CIPHER_SUITES, UNKNOWN, *parts)).suite_claims()
-    assert {claim.code_point: claim.handshake_completed for claim in claims} == {0x0005: True, 0x0004: False}
+    assert {claim.code_point: claim.handshake_completed for claim in claims} == {
+        0x0005: True,
+        0x0004: False,
+    }
 
 
 def test_early_data_is_refused_only_by_a_server_that_could_be_asked() -> None:
     def early(claim: Support, *traces: Trace) -> Support:
-        return evidence(report(DeepCommand.TLS_1_3_EARLY_DATA, claim, part(claim, *traces))).deep_facts().early_data
+        return (
+            evidence(report(DeepCommand.TLS_1_3_EARLY_DATA, claim, part(claim, *traces)))
+            .deep_facts()
+            .early_data
+        )
 
     assert early(YES, GOOD, GOOD) is YES
     assert early(NO, GOOD, trace(NOTHING)) is NO
@@ -199,9 +320,13 @@ def test_early_data_is_refused_only_by_a_server_that_could_be_asked() -> None:
     assert early(NO, trace(NOTHING, Ending.RESET)) is UNKNOWN
 
 
-def test_a_server_of_tls_1_3_alone_is_cleared_only_where_the_older_versions_are_proven_absent() -> None:
+def test_a_server_of_tls_1_3_alone_is_cleared_only_where_the_older_versions_are_proven_absent() -> (
+    None
+):
     alone, perhaps = (make_address(versions=versions(TLS_1_2=older)) for older in (NO, UNKNOWN))
     assert {fact.present for fact in evidence(standard=alone).vulnerabilities()} == {NO}
     assert {fact.present for fact in evidence(standard=perhaps).vulnerabilities()} == {UNKNOWN}
     unasked = DeepEvidence(alone, (DeepCommand.ROBOT,), [CONTROL, CONTROL])
-    assert [fact.vulnerability for fact in unasked.vulnerabilities() if fact.present is NO] == [Vulnerability.ROBOT]
+    assert [fact.vulnerability for fact in unasked.vulnerabilities() if fact.present is NO] == [
+        Vulnerability.ROBOT
+    ]

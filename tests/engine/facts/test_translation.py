@@ -1,4 +1,7 @@
-"""From surveys and handshakes to facts: what is said about versions, suites and deployments, and what is left unknown."""
+"""From surveys and handshakes to facts.
+
+What is stated about versions, suites and deployments, and what is left unknown.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +10,13 @@ import pytest
 
 from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.engine.facts.remarks import remarks
-from otpc_policy.engine.facts.translation import Measured, cipher_suite_facts, deployment_facts, leaf_key_type, version_facts
+from otpc_policy.engine.facts.translation import (
+    Measured,
+    cipher_suite_facts,
+    deployment_facts,
+    leaf_key_type,
+    version_facts,
+)
 from otpc_policy.engine.probes.handshakes import Presented
 from otpc_policy.engine.profiles.clients import (
     BROWSER,
@@ -34,16 +43,35 @@ SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 COMPLIANT = Model(suites={TLS13: (0x1302, 0x1303, 0x1301), TLS12: PAYMENT_SUITES})
 RSA_ALONE = Model(suites={TLS13: (0x1301,), TLS12: PAYMENT_RSA}, key_types=frozenset({KeyType.RSA}))
 AUTHORITY = CertificateAuthority.create()
-CHAINS = {kind: AUTHORITY.issue(key=key).chain_der for kind, key in ((KeyType.RSA, "rsa2048"), (KeyType.ECDSA, "ec256"), (KeyType.EDDSA, "ed25519"))}
+CHAINS = {
+    kind: AUTHORITY.issue(key=key).chain_der
+    for kind, key in (
+        (KeyType.RSA, "rsa2048"),
+        (KeyType.ECDSA, "ec256"),
+        (KeyType.EDDSA, "ed25519"),
+    )
+}
 Deployments = set[tuple[KeyType, Support, Evidence]]
 
 
-def presented(version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes | None = None) -> Presented:
-    return Presented(version=version, cipher_suite=suite, chain=CHAINS[kind], key_type=kind, stapled_ocsp_response=staple)
+def presented(
+    version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes | None = None
+) -> Presented:
+    return Presented(
+        version=version,
+        cipher_suite=suite,
+        chain=CHAINS[kind],
+        key_type=kind,
+        stapled_ocsp_response=staple,
+    )
 
 
 def measured(*servers: Server, done: Sequence[Presented] = ()) -> Measured:
-    return Measured(surveys=tuple(survey(one).journal for one in servers) or (Journal(),), clients=ClientSurvey(NAME), completed=done)
+    return Measured(
+        surveys=tuple(survey(one).journal for one in servers) or (Journal(),),
+        clients=ClientSurvey(NAME),
+        completed=done,
+    )
 
 
 def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
@@ -52,7 +80,9 @@ def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
 
 def deployments(found: Measured, wanted: TlsVersion = TLS12) -> Deployments:
     facts = deployment_facts(found, version_facts(found))
-    return {(fact.key_type, fact.support, fact.evidence) for fact in facts if fact.version is wanted}
+    return {
+        (fact.key_type, fact.support, fact.evidence) for fact in facts if fact.version is wanted
+    }
 
 
 def unsteady() -> Server:
@@ -73,22 +103,38 @@ def test_nothing_measured_is_nothing_known() -> None:
 
 def test_every_suite_of_every_version_that_is_offered_has_a_fact_in_order() -> None:
     facts = cipher_suite_facts(measured(COMPLIANT))
-    assert [(fact.version, fact.code_point) for fact in facts] == [(version, suite) for version in (TLS12, TLS13) for suite in suites_at(version)]
+    assert [(fact.version, fact.code_point) for fact in facts] == [
+        (version, suite) for version in (TLS12, TLS13) for suite in suites_at(version)
+    ]
     assert {fact.evidence for fact in facts} == {Evidence.SERVER_HELLO, Evidence.ALERT}
 
 
-def test_a_handshake_proves_presence_too_and_is_told() -> None:
-    found = measured(RSA_ALONE, done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS10, 0x002F, KeyType.RSA)])
+def test_a_handshake_proves_presence_too_and_is_reported() -> None:
+    found = measured(
+        RSA_ALONE,
+        done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS10, 0x002F, KeyType.RSA)],
+    )
     assert versions(found)[TLS10] == OBTAINED
-    told = {(fact.version, fact.code_point): fact.handshake_completed for fact in cipher_suite_facts(found) if fact.support is Support.YES}
-    assert {key for key, is_completed in told.items() if is_completed} == {(TLS12, PAYMENT_RSA[0]), (TLS10, 0x002F)}
+    completed = {
+        (fact.version, fact.code_point): fact.handshake_completed
+        for fact in cipher_suite_facts(found)
+        if fact.support is Support.YES
+    }
+    assert {key for key, is_completed in completed.items() if is_completed} == {
+        (TLS12, PAYMENT_RSA[0]),
+        (TLS10, 0x002F),
+    }
 
 
 def test_presence_is_taken_from_all_surveys_and_absence_from_a_steady_last_one_alone() -> None:
     old = Model(suites={TLS12: (*PAYMENT_SUITES, 0x002F), TLS10: (0x002F,)})
     found = measured(old, COMPLIANT)
     assert versions(found)[TLS10] == OBTAINED
-    assert {fact.code_point for fact in cipher_suite_facts(found) if fact.version is TLS12 and fact.support is Support.YES} == {*PAYMENT_SUITES, 0x002F}
+    assert {
+        fact.code_point
+        for fact in cipher_suite_facts(found)
+        if fact.version is TLS12 and fact.support is Support.YES
+    } == {*PAYMENT_SUITES, 0x002F}
     assert measured(unsteady(), COMPLIANT).is_steady
     for found in (measured(unsteady()), measured(COMPLIANT, unsteady())):
         assert not found.is_steady
@@ -97,7 +143,9 @@ def test_presence_is_taken_from_all_surveys_and_absence_from_a_steady_last_one_a
 
 
 def test_a_lower_version_counts_even_from_an_unsteady_server() -> None:
-    server = random_refusals(Model(suites={TLS12: PAYMENT_SUITES}), seed=1, one_in=3, into=alert(40))
+    server = random_refusals(
+        Model(suites={TLS12: PAYMENT_SUITES}), seed=1, one_in=3, into=alert(40)
+    )
     found = measured(server)
     assert not found.is_steady
     assert versions(found)[TLS13] == (Support.NO, Evidence.LOWER_VERSION)
@@ -116,29 +164,52 @@ def test_ssl_3_is_absent_only_if_its_hello_without_a_name_was_turned_away_too() 
 
 def test_key_types_up_to_tls_1_2_follow_from_chains_and_else_from_the_suites() -> None:
     rsa = presented(TLS12, PAYMENT_RSA[0], KeyType.RSA)
-    assert deployments(measured(RSA_ALONE, done=[rsa])) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *REFUSED)}
+    assert deployments(measured(RSA_ALONE, done=[rsa])) == {
+        (KeyType.RSA, *OBTAINED),
+        (KeyType.ECDSA, *REFUSED),
+    }
     # A suite that was chosen, and no handshake with it: the chain is unknown.
-    assert deployments(measured(COMPLIANT, done=[rsa])) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *UNKNOWN)}
-    assert deployments(measured(limited(RSA_ALONE, after=9, into=SILENCE), done=[rsa])) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *UNKNOWN)}
+    assert deployments(measured(COMPLIANT, done=[rsa])) == {
+        (KeyType.RSA, *OBTAINED),
+        (KeyType.ECDSA, *UNKNOWN),
+    }
+    assert deployments(measured(limited(RSA_ALONE, after=9, into=SILENCE), done=[rsa])) == {
+        (KeyType.RSA, *OBTAINED),
+        (KeyType.ECDSA, *UNKNOWN),
+    }
 
 
 def test_an_ed25519_leaf_serves_suites_of_ecdsa() -> None:
     """RFC 8422 5.10."""
     done = [presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS12, 0xC02B, KeyType.EDDSA)]
-    assert deployments(measured(COMPLIANT, done=done)) == {(KeyType.RSA, *OBTAINED), (KeyType.EDDSA, *OBTAINED)}
+    assert deployments(measured(COMPLIANT, done=done)) == {
+        (KeyType.RSA, *OBTAINED),
+        (KeyType.EDDSA, *OBTAINED),
+    }
 
 
 def test_key_types_of_tls_1_3_that_no_client_asked_for_are_unknown() -> None:
-    """Whether they are refused is for the clients' survey to say (tests/engine/survey/test_client_survey.py)."""
+    """Whether they are refused is for the client survey to decide (see test_client_survey.py)."""
     done = [presented(TLS13, 0x1301, KeyType.RSA)]
-    assert deployments(measured(RSA_ALONE, done=done), TLS13) == {(KeyType.RSA, *OBTAINED), (KeyType.ECDSA, *UNKNOWN), (KeyType.EDDSA, *UNKNOWN)}
+    assert deployments(measured(RSA_ALONE, done=done), TLS13) == {
+        (KeyType.RSA, *OBTAINED),
+        (KeyType.ECDSA, *UNKNOWN),
+        (KeyType.EDDSA, *UNKNOWN),
+    }
 
 
 def test_one_staple_is_enough_for_a_chain_and_different_ones_are_all_judged() -> None:
     def staples(*responses: bytes | None) -> list[bytes | None]:
-        found = measured(RSA_ALONE, done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA, staple=one) for one in responses])
+        found = measured(
+            RSA_ALONE,
+            done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA, staple=one) for one in responses],
+        )
         facts = deployment_facts(found, version_facts(found))
-        return [fact.stapled_ocsp_response for fact in facts if fact.version is TLS12 and fact.support is Support.YES]
+        return [
+            fact.stapled_ocsp_response
+            for fact in facts
+            if fact.version is TLS12 and fact.support is Support.YES
+        ]
 
     assert staples(None, None) == [None]
     assert staples(None, b"good") == [b"good"]
@@ -166,8 +237,11 @@ def _edited(element: int, content: bytes) -> bytes:
         pytest.param(forging.VERSION, "a00302017f", id="version 127: an exception of its own"),
         pytest.param(forging.VERSION, "a003020103", id="version 3"),
         pytest.param(forging.VERSION, "a0030201ff", id="version -1"),
-        # 2.16.840.1.101.3.4.3.17, ML-DSA-44 (RFC 9881): a ValueError, where others are UnsupportedAlgorithm.
-        pytest.param(forging.KEY, "3012300b060960864801650304031103030000ff", id="key of an unknown kind"),
+        # 2.16.840.1.101.3.4.3.17, ML-DSA-44 (RFC 9881), raises ValueError; others raise
+        # UnsupportedAlgorithm.
+        pytest.param(
+            forging.KEY, "3012300b060960864801650304031103030000ff", id="key of an unknown kind"
+        ),
         pytest.param(forging.KEY, "3009300706052b0e03020c0300", id="key without a bit"),
         pytest.param(forging.SERIAL, "020180", id="negative serial number: a warning"),
         pytest.param(forging.SERIAL, "0200", id="no serial number"),
@@ -179,10 +253,14 @@ def test_no_leaf_ends_a_measurement(element: int, content: str) -> None:
 
 
 def test_a_leaf_that_cannot_be_read_is_remembered_by_its_hint() -> None:
-    """One scan reads each leaf once; what RSA suites hint at says nothing of the same bytes behind ECDSA ones."""
+    """One scan reads each leaf once; hints from RSA suites do not apply to ECDSA suites."""
     found = measured()
     for _ in range(2):
-        for hint, expected in ((KeyType.ECDSA, KeyType.ECDSA), (KeyType.RSA, KeyType.RSA), (None, KeyType.OTHER)):
+        for hint, expected in (
+            (KeyType.ECDSA, KeyType.ECDSA),
+            (KeyType.RSA, KeyType.RSA),
+            (None, KeyType.OTHER),
+        ):
             assert found.leaf_key_type(b"no DER", hint) is expected
             assert found.leaf_key_type(CHAINS[KeyType.EDDSA][0], hint) is KeyType.EDDSA
 
@@ -195,15 +273,20 @@ def test_a_leaf_that_cannot_be_read_is_remembered_by_its_hint() -> None:
         (unsteady(), "the server refused a hello that it had accepted before"),
         (limited(COMPLIANT, after=12, into=alert(40)), "some refusals prove nothing"),
         (limited(COMPLIANT, after=12, into=SILENCE), "the server did not answer (timed out)"),
-        (lambda _hello, _number: alert(112), "the server answered with the alert unrecognized_name (112)"),
+        (
+            lambda _hello, _number: alert(112),
+            "the server answered with the alert unrecognized_name (112)",
+        ),
     ],
 )
-def test_what_kept_something_from_being_proven_is_told_once(server: Server, remark: str | None) -> None:
+def test_what_kept_something_from_being_proven_is_reported_once(
+    server: Server, remark: str | None
+) -> None:
     found = measured(server)
-    told = remarks(found, version_facts(found), cipher_suite_facts(found))
-    assert len(set(told)) == len(told)
-    assert bool(told) is (remark is not None)
-    assert remark is None or any(one.startswith(remark) for one in told)
+    reported = remarks(found, version_facts(found), cipher_suite_facts(found))
+    assert len(set(reported)) == len(reported)
+    assert bool(reported) is (remark is not None)
+    assert remark is None or any(text.startswith(remark) for text in reported)
 
 
 # Flights: of the survey of suites, and of clients.
@@ -313,13 +396,13 @@ def test_a_chain_that_a_client_was_shown_is_a_deployment_with_its_staple() -> No
     assert staples == {None, b"response"}
 
 
-def test_a_client_certificate_that_a_flight_asked_for_is_told() -> None:
+def test_a_client_certificate_that_a_flight_asked_for_is_reported() -> None:
     asking = replace(PROVEN, is_certificate_requested=True)
     found = seen(KNOWN, clients((BROWSER, flown(TLS13, 0x1301, asking))))
     assert [one.is_certificate_requested for one in found.presented] == [False, True]
 
 
-def test_a_flight_of_the_survey_that_ended_before_its_certificate_is_unknown_and_told() -> None:
+def test_a_flight_of_the_survey_that_ended_before_its_certificate_is_unknown_and_reported() -> None:
     cut = surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0xC030, ServerFlight()))
     found = seen(cut)
     assert unknown(found) == LEFT_OPEN | {(TLS12, KeyType.RSA)}
@@ -342,7 +425,7 @@ def test_a_client_whose_certificate_is_not_known_leaves_both_key_types_unknown(
     assert set(found.unread.values()) == {remark}
 
 
-def test_an_unknown_client_is_told_at_the_highest_version_that_it_may_have_got() -> None:
+def test_an_unknown_client_is_reported_at_the_highest_version_that_it_may_have_got() -> None:
     log = surveyed((TLS13, 0x1301, None), (TLS12, 0xC02F, PROVEN))
     for profile, version in ((BROWSER, TLS13), (OPENSSL_102_WITH_RSA, TLS12)):
         found = seen(log, clients((profile, SILENT)))
@@ -404,10 +487,24 @@ def test_at_tls_1_3_an_eddsa_leaf_says_nothing_of_ecdsa() -> None:
 
 def test_more_chains_than_any_deployment_needs_are_not_judged_and_unknown() -> None:
     """A server may present another chain on each connection, and each costs its judgement."""
-    done = [Presented(version=TLS12, cipher_suite=PAYMENT_RSA[0], chain=(*CHAINS[KeyType.RSA], bytes([number])), key_type=KeyType.RSA) for number in range(40)]
-    facts = [fact for fact in deployment_facts(measured(RSA_ALONE, done=done), ()) if fact.version is TLS12]
+    done = [
+        Presented(
+            version=TLS12,
+            cipher_suite=PAYMENT_RSA[0],
+            chain=(*CHAINS[KeyType.RSA], bytes([number])),
+            key_type=KeyType.RSA,
+        )
+        for number in range(40)
+    ]
+    facts = [
+        fact
+        for fact in deployment_facts(measured(RSA_ALONE, done=done), ())
+        if fact.version is TLS12
+    ]
     assert len({fact.chain for fact in facts if fact.support is Support.YES}) == 12
-    assert [fact.key_type for fact in facts if fact.support is Support.UNKNOWN] == [KeyType.RSA] * 28
+    assert [fact.key_type for fact in facts if fact.support is Support.UNKNOWN] == [
+        KeyType.RSA
+    ] * 28
 
 
 def test_another_chain_of_a_proven_leaf_is_judged_too() -> None:
@@ -418,7 +515,9 @@ def test_another_chain_of_a_proven_leaf_is_judged_too() -> None:
     found = seen(surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, other)))
     assert chains(found) == {(TLS12, RSA_CHAIN), (TLS12, chain)}
     assert unknown(found) == LEFT_OPEN
-    staples = {one.stapled_ocsp_response for one in deployment_facts(found, ()) if one.chain == chain}
+    staples = {
+        one.stapled_ocsp_response for one in deployment_facts(found, ()) if one.chain == chain
+    }
     assert staples == {b"response"}
     completed = {one.code_point for one in cipher_suite_facts(found) if one.handshake_completed}
     assert completed == {0xC02F}

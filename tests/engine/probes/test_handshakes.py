@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from otpc_policy.core.facts import ClientAuth, TlsVersion
-from otpc_policy.engine.probes.handshakes import Handshake, LeafHint, Presented, client_auth, missing_handshakes, versions_for_certificates
+from otpc_policy.engine.probes.handshakes import (
+    Handshake,
+    LeafHint,
+    Presented,
+    client_auth,
+    missing_handshakes,
+    versions_for_certificates,
+)
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 RSA, ECDSA = 0xC02F, 0xC02B
@@ -13,11 +20,21 @@ Accepted = dict[TlsVersion, Sequence[int]]
 
 
 def presented(version: TlsVersion, suite: int, *, asked: bool = False) -> Presented:
-    return Presented(version=version, cipher_suite=suite, chain=(b"leaf",), is_certificate_requested=asked)
+    return Presented(
+        version=version, cipher_suite=suite, chain=(b"leaf",), is_certificate_requested=asked
+    )
 
 
-def wanted(accepted: Accepted, *done: Presented, hints: Sequence[LeafHint] = (), tried: Sequence[Handshake] = ()) -> list[tuple[TlsVersion, tuple[int, ...]]]:
-    return [(one.version, tuple(one.cipher_suites)) for one in missing_handshakes(accepted, hints, list(done), tried)]
+def wanted(
+    accepted: Accepted,
+    *done: Presented,
+    hints: Sequence[LeafHint] = (),
+    tried: Sequence[Handshake] = (),
+) -> list[tuple[TlsVersion, tuple[int, ...]]]:
+    return [
+        (one.version, tuple(one.cipher_suites))
+        for one in missing_handshakes(accepted, hints, list(done), tried)
+    ]
 
 
 def test_nothing_is_missing_where_each_certificate_was_proven() -> None:
@@ -45,7 +62,9 @@ def test_a_family_without_a_completed_handshake_is_tried_singly_and_thrice_at_mo
 
 def test_suites_of_a_payment_client_are_completed_even_where_another_of_the_family_is() -> None:
     accepted: Accepted = {TLS12: (0x002F, RSA, 0xC027)}
-    assert wanted(accepted, presented(TLS12, 0x002F)) == [(TLS12, (suite,)) for suite in (RSA, 0xC027, 0x002F)]
+    assert wanted(accepted, presented(TLS12, 0x002F)) == [
+        (TLS12, (suite,)) for suite in (RSA, 0xC027, 0x002F)
+    ]
     assert wanted(accepted, presented(TLS12, 0xC027)) == []
 
 
@@ -75,7 +94,10 @@ def test_policies_that_require_everything_cost_few_handshakes() -> None:
 
 def test_each_family_is_for_itself_and_those_without_a_certificate_are_none() -> None:
     """Anonymous and PSK suites bring no chain; suites that OpenSSL lacks cannot be completed."""
-    assert wanted({TLS12: (RSA, ECDSA, 0x0018, 0x008C, 0xC100)}) == [(TLS12, (RSA,)), (TLS12, (ECDSA,))]
+    assert wanted({TLS12: (RSA, ECDSA, 0x0018, 0x008C, 0xC100)}) == [
+        (TLS12, (RSA,)),
+        (TLS12, (ECDSA,)),
+    ]
     assert wanted({TLS12: (RSA, 0x0038)}, presented(TLS12, RSA)) == [(TLS12, (0x0038,))]
 
 
@@ -91,13 +113,22 @@ def test_each_family_is_for_itself_and_those_without_a_certificate_are_none() ->
         ({TLS12: (), TLS11: (0x002F,)}, [TLS11]),
     ],
 )
-def test_handshakes_are_made_over_what_a_payment_client_speaks_or_else_the_highest(accepted: Accepted, versions: list[TlsVersion]) -> None:
+def test_handshakes_are_made_over_what_a_payment_client_speaks_or_else_the_highest(
+    accepted: Accepted, versions: list[TlsVersion]
+) -> None:
     assert versions_for_certificates(accepted) == versions
 
 
 @pytest.mark.parametrize(
     ("asked", "client"),
-    [((), ClientAuth.UNKNOWN), ((False,), ClientAuth.NONE), ((False, True), ClientAuth.REQUESTED), ((True, True), ClientAuth.REQUESTED)],
+    [
+        ((), ClientAuth.UNKNOWN),
+        ((False,), ClientAuth.NONE),
+        ((False, True), ClientAuth.REQUESTED),
+        ((True, True), ClientAuth.REQUESTED),
+    ],
 )
-def test_a_client_certificate_is_requested_if_any_handshake_saw_it(asked: tuple[bool, ...], client: ClientAuth) -> None:
+def test_a_client_certificate_is_requested_if_any_handshake_saw_it(
+    asked: tuple[bool, ...], client: ClientAuth
+) -> None:
     assert client_auth(presented(TLS12, RSA, asked=one) for one in asked) is client

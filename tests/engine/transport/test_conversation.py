@@ -282,7 +282,7 @@ def retried(
     between: bytes = MIDDLEBOX_SIGNAL,
     size: int = 2**14,
 ) -> None:
-    """Ask for another hello, and answer that one. between: what is sent behind the request."""
+    """Ask for another hello, and answer that one. between: what is sent after the request."""
     request = record(server.retry(one.opening, group=group, cookie=cookie))
     second = fed(one, request, size)
     assert second
@@ -386,16 +386,16 @@ AFTER_A_RETRY = {
 
 
 @pytest.mark.parametrize("size", [1, 2**14])
-@pytest.mark.parametrize("behind", AFTER_A_RETRY.values(), ids=AFTER_A_RETRY)
+@pytest.mark.parametrize("following", AFTER_A_RETRY.values(), ids=AFTER_A_RETRY)
 def test_a_retry_request_stays_the_answer_if_no_server_hello_follows(
-    behind: bytes,
+    following: bytes,
     size: int,
 ) -> None:
     """The server chose and showed no certificate, which is not to turn a client away."""
     one = client(WITHOUT_ITS_SHARE)
     fed(one, record(handmade().retry(one.opening, group=X25519)))
     assert one.is_answered
-    fed(one, behind, size)
+    fed(one, following, size)
     answer = one.answer_at_end()
     assert isinstance(answer, ServerHello)
     assert answer.is_retry_request
@@ -474,14 +474,14 @@ def test_an_alert_behind_the_server_hello_ends_the_flight() -> None:
     assert read(sealed).alert == 40
 
 
-@pytest.mark.parametrize("behind", [message(8, b"\0\0"), b"\x08\0", b"\x08"])
+@pytest.mark.parametrize("following", [message(8, b"\0\0"), b"\x08\0", b"\x08"])
 @pytest.mark.parametrize("size", [1, 2**14])
-def test_nothing_may_follow_the_server_hello_in_clear(behind: bytes, size: int) -> None:
+def test_nothing_may_follow_the_server_hello_in_clear(following: bytes, size: int) -> None:
     """RFC 8446 5.1: the keys change there; a client ends the handshake."""
     one, server = client(), handmade()
     answer = server.server_hello(one.opening)
-    server.transcript += behind
-    fed(one, record(answer + behind) + server.sealed(b"".join(server.messages())), size)
+    server.transcript += following
+    fed(one, record(answer + following) + server.sealed(b"".join(server.messages())), size)
     assert one.is_over
     assert read(one) == ServerFlight()
 

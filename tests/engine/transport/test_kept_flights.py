@@ -26,7 +26,10 @@ def flight_of(kept: Outcome) -> ServerFlight:
 
 def test_what_comes_twice_is_one_object() -> None:
     flights = KeptFlights()
-    first, second = (flight_of(flights.of(outcome(bytes([1]) * 500, b"root", staple=bytes(300)))) for _ in range(2))
+    first, second = (
+        flight_of(flights.of(outcome(bytes([1]) * 500, b"root", staple=bytes(300))))
+        for _ in range(2)
+    )
     assert first == second
     assert all(one is other for one, other in zip(first.chain, second.chain, strict=True))
     assert first.stapled_ocsp_response is second.stapled_ocsp_response

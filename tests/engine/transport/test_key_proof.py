@@ -211,7 +211,7 @@ UNREADABLE = {
     "no DER": b"no DER",
     "nothing": b"",
     "a SEQUENCE that breaks off": LEAVES["ec256"][:-1],
-    "bytes behind the certificate": LEAVES["ec256"] + b"\0",
+    "bytes after the certificate": LEAVES["ec256"] + b"\0",
     "version 127": with_version(127),
     "a kind of key that nobody knows": with_key(rsa_key(N, 3, bytes.fromhex("300506032a0304"))),
     "a point that is not on the curve": with_key(EC_POINT[:-1] + bytes([EC_POINT[-1] ^ 1])),

@@ -39,18 +39,35 @@ UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
 
 
 def probe(suite: int, *, is_last: bool = False) -> Probe[ClientHello]:
-    hello = ClientHello(version=TlsVersion.TLS_1_2, lowest=TlsVersion.TLS_1_2, cipher_suites=(suite,), server_name="partner.test")
-    return Probe(hello=hello, purpose=Purpose.CLOSING_CONTROL if is_last else Purpose.REMAINDER, is_last=is_last)
+    hello = ClientHello(
+        version=TlsVersion.TLS_1_2,
+        lowest=TlsVersion.TLS_1_2,
+        cipher_suites=(suite,),
+        server_name="partner.test",
+    )
+    return Probe(
+        hello=hello,
+        purpose=Purpose.CLOSING_CONTROL if is_last else Purpose.REMAINDER,
+        is_last=is_last,
+    )
 
 
 def probes(count: int) -> list[Probe[ClientHello]]:
     return [probe(0x1000 + number) for number in range(count)]
 
 
-def prober(port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float = 5, byte_limit: int = 4096) -> Prober:
+def prober(
+    port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float = 5, byte_limit: int = 4096
+) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
     openings = Openings(asyncio.Semaphore(slots), at_once)
-    return Prober(address=vetted(), port=port, openings=openings, limits=limits, begun_s=asyncio.get_running_loop().time())
+    return Prober(
+        address=vetted(),
+        port=port,
+        openings=openings,
+        limits=limits,
+        begun_s=asyncio.get_running_loop().time(),
+    )
 
 
 async def carried(one: Prober, wave: Sequence[Probe[AnyHello]]) -> list[Outcome]:
@@ -91,7 +108,9 @@ class Gate:
 
     async def until(self, *, connected: int, hellos: int) -> None:
         async with asyncio.timeout(10), self.changed:
-            await self.changed.wait_for(lambda: self.connected >= connected and len(self.hellos) >= hellos)
+            await self.changed.wait_for(
+                lambda: self.connected >= connected and len(self.hellos) >= hellos
+            )
 
 
 async def test_answers_that_come_together_are_read_a_few_at_a_time(
@@ -138,7 +157,9 @@ async def test_hellos_that_only_reveal_connect_behind_the_first_three() -> None:
     assert [outcome.ending for outcome in outcomes] == [Ending.ANSWERED] * 7
 
 
-async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_are_answered() -> None:
+async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_are_answered() -> (
+    None
+):
     gate = Gate()
     wave = [probe(0xC02F, is_last=True), *probes(3)]
     async with server(gate) as port:
@@ -150,7 +171,8 @@ async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_a
         outcomes = await running
     assert gate.hellos[-1] == 0xC02F
     assert [outcome.answer for outcome in outcomes] == [
-        ServerHello(version=0x0303, cipher_suite=one.hello.cipher_suites[0], is_retry_request=False) for one in wave
+        ServerHello(version=0x0303, cipher_suite=one.hello.cipher_suites[0], is_retry_request=False)
+        for one in wave
     ]
     assert {outcome.ending for outcome in outcomes} == {Ending.ANSWERED}
 
@@ -162,7 +184,9 @@ async def test_the_last_are_not_waited_for_by_a_wave_without_others() -> None:
 
 
 @pytest.mark.parametrize(("slots", "at_once"), [(3, 16), (16, 3), (1, 1)])
-async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(slots: int, at_once: int) -> None:
+async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(
+    slots: int, at_once: int
+) -> None:
     """The last get their turn too, where there is but one."""
     most = min(slots, at_once)
     gate = Gate()
@@ -183,8 +207,16 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(slots: int
 @pytest.mark.parametrize(
     ("behaviour", "ending", "answer"),
     [
-        (says(server_hello(0xC02F)), Ending.ANSWERED, ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)),
-        (says(UNRECOGNIZED_NAME + server_hello(0xC02F)), Ending.ANSWERED, ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False)),
+        (
+            says(server_hello(0xC02F)),
+            Ending.ANSWERED,
+            ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False),
+        ),
+        (
+            says(UNRECOGNIZED_NAME + server_hello(0xC02F)),
+            Ending.ANSWERED,
+            ServerHello(version=0x0303, cipher_suite=0xC02F, is_retry_request=False),
+        ),
         (says(ALERT_40), Ending.ANSWERED, Alert(2, 40)),
         (says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Ending.ANSWERED, PlainHttp()),
         # A warning may be followed by more, and is not.
@@ -194,9 +226,21 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(slots: int
         (stall, Ending.TIMED_OUT, Incomplete()),
         (drip, Ending.TIMED_OUT, Garbage("the answer breaks off")),
     ],
-    ids=["hello", "warning and hello", "alert", "http", "warning", "close", "reset", "stall", "drip"],
+    ids=[
+        "hello",
+        "warning and hello",
+        "alert",
+        "http",
+        "warning",
+        "close",
+        "reset",
+        "stall",
+        "drip",
+    ],
 )
-async def test_whatever_a_server_does_is_an_outcome_in_time(behaviour: object, ending: Ending, answer: object) -> None:
+async def test_whatever_a_server_does_is_an_outcome_in_time(
+    behaviour: object, ending: Ending, answer: object
+) -> None:
     async with server(behaviour) as port:  # type: ignore[arg-type]
         before = open_sockets()
         (outcome,) = await carried(prober(port, deadline_s=0.3), [probe(0xC02F)])
@@ -222,7 +266,9 @@ async def test_a_server_that_only_warns_is_given_up() -> None:
 async def test_a_closed_port_refuses_every_probe_and_the_last_ones_too() -> None:
     one = prober(free_port())
     outcomes = await carried(one, [*probes(2), probe(0xC02F, is_last=True)])
-    assert [(outcome.ending, outcome.connected) for outcome in outcomes] == [(Ending.REFUSED, False)] * 3
+    assert [(outcome.ending, outcome.connected) for outcome in outcomes] == [
+        (Ending.REFUSED, False)
+    ] * 3
 
 
 async def test_a_cancelled_wave_keeps_what_came_in_and_leaves_no_socket() -> None:
@@ -249,7 +295,9 @@ async def test_a_cancelled_wave_keeps_what_came_in_and_leaves_no_socket() -> Non
         # The server's sides of four connections are still open; ours are not.
         assert open_sockets() <= slots_before + 4
     assert (outcomes[0].ending, outcomes[0].answer) == (Ending.ANSWERED, Alert(2, 40))
-    assert [(outcome.ending, outcome.connected) for outcome in outcomes[1:]] == [(Ending.NOT_RUN, True)] * 3
+    assert [(outcome.ending, outcome.connected) for outcome in outcomes[1:]] == [
+        (Ending.NOT_RUN, True)
+    ] * 3
 
 
 LEAF = CertificateAuthority.create().issue(key="ec256")
@@ -275,20 +323,20 @@ async def test_a_flight_is_proven_over_a_socket_with_and_without_a_retry_request
     assert outcome.flight.chain == LEAF.chain_der
 
 
-@pytest.mark.parametrize("behind", ["a close", "an alert", "nothing", "a whole flight"])
-async def test_a_retry_request_is_an_answer_whatever_follows_it(behind: str) -> None:
+@pytest.mark.parametrize("following", ["a close", "an alert", "nothing", "a whole flight"])
+async def test_a_retry_request_is_an_answer_whatever_follows_it(following: str) -> None:
     async def ask_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         one = Handmade(chain=LEAF.chain_der, key=LEAF.private_key)
         writer.write(record(one.retry(await reader.read(4096), group=X25519)))
         second = await reader.read(4096)
-        if behind != "a close":
+        if following != "a close":
             flight = one.flight(second)
-            writer.write({"an alert": ALERT_40, "nothing": b""}.get(behind, flight))
+            writer.write({"an alert": ALERT_40, "nothing": b""}.get(following, flight))
             await reader.read(4096)
 
     async with server(ask_again) as port:
         (outcome,) = await carried(prober(port, deadline_s=0.3), [of_client(WITHOUT_ITS_SHARE)])
     assert outcome.ending is Ending.ANSWERED
     assert isinstance(outcome.answer, ServerHello)
-    assert outcome.answer.is_retry_request is (behind != "a whole flight")
-    assert outcome.key_proven is (behind == "a whole flight")
+    assert outcome.answer.is_retry_request is (following != "a whole flight")
+    assert outcome.key_proven is (following == "a whole flight")

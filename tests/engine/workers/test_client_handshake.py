@@ -1,4 +1,4 @@
-"""One handshake at a time against real servers: what is proven, what is only a hint, and how hostile ones end."""
+"""One handshake at a time against real servers: proof, hints, and how hostile servers end it."""
 
 import asyncio
 import socket
@@ -67,7 +67,7 @@ def test_a_demanded_client_certificate_hides_nothing_that_was_proven_before(
     suites: tuple[int, ...],
     proven: bool,
 ) -> None:
-    """The signature comes before the request; a static RSA key exchange proves nothing until the server's Finished."""
+    """The signature precedes the request; static RSA proves nothing before the Finished."""
     leaf = authority.issue(key="rsa2048")
     with openssl_server(
         tmp_path, leaf, arguments=("-Verify", "2", "-cipher", "ALL:@SECLEVEL=0")

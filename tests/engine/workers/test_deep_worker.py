@@ -1,4 +1,4 @@
-"""The process of a DEEP scan ends when nobody needs it, and knows its commands by sslyze's names."""
+"""The process of a DEEP scan ends when nobody needs it, and uses sslyze's command names."""
 
 import subprocess
 import sys
@@ -16,7 +16,8 @@ from tests.support.hostile import stall
 from tests.support.loopback import Listener, own_listener, vetted
 from tests.support.tcp import Connection, counting_server
 
-# Carried out otherwise: the chain by the STANDARD measurement, HTTP by a request of our own. Nobody judges resumption.
+# Covered elsewhere: the chain by the STANDARD measurement, HTTP by a request of our own.
+# Resumption is not judged.
 LEFT_OUT = {ScanCommand.CERTIFICATE_INFO, ScanCommand.HTTP_HEADERS, ScanCommand.SESSION_RESUMPTION}
 
 
@@ -39,7 +40,7 @@ def task(at: Listener, *, deadline_s: float) -> DeepTask:
 def held_by_a_server(
     deadline_s: float,
 ) -> Iterator[tuple["subprocess.Popen[bytes]", threading.Event]]:
-    """Run the process against a server that accepts and says nothing; the event tells that it waits."""
+    """Run the process against a server that accepts and sends nothing; the event: it waits."""
     arrived = threading.Event()
 
     async def announce(connection: Connection) -> None:
@@ -78,7 +79,7 @@ def test_every_command_is_one_of_sslyze_and_none_is_forgotten() -> None:
 
 
 def test_every_claim_is_a_field_of_its_result() -> None:
-    """sslyze's results change between versions; a field that is gone must fail here and not in a scan."""
+    """sslyze's results change between versions; a missing field must fail here, not in a scan."""
     for command, field in _CLAIMS.items():
         implementation = ScanCommandsRepository.get_implementation_cls(ScanCommand(command.value))
         result = implementation.result_for_completed_scan_jobs.__annotations__["return"]
