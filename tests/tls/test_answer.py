@@ -51,7 +51,7 @@ WHOLE: list[tuple[bytes, Answer]] = [
 
 
 @pytest.mark.parametrize(("received", "answer"), WHOLE)
-def test_whole_answers_and_no_decision_before_enough_bytes(received: bytes, answer: Answer) -> None:
+def test_answers_are_decided_once_complete_and_not_before(received: bytes, answer: Answer) -> None:
     assert parse_answer(received) == answer
     assert parse_answer(received + b"whatever follows") == answer
     shorter = [parse_answer(received[:cut]) for cut in range(len(received))]
@@ -91,7 +91,7 @@ def test_warnings_are_passed_over_a_bounded_number_of_times() -> None:
         b"\x80\x20\x04",
     ],
 )
-def test_an_answer_that_breaks_off_is_no_silence(received: bytes) -> None:
+def test_a_truncated_answer_is_not_silence(received: bytes) -> None:
     """Whoever counts closes without an answer must be able to tell them from half a ServerHello."""
     reader = AnswerReader()
     assert reader.feed(received) == Incomplete()
@@ -100,7 +100,7 @@ def test_an_answer_that_breaks_off_is_no_silence(received: bytes) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 3, 255])
-def test_an_alert_of_no_known_level_is_told_as_it_is(level: int) -> None:
+def test_an_alert_of_an_unknown_level_is_reported_as_it_is(level: int) -> None:
     assert parse_answer(record(bytes([level, 40]), 0x15)) == Alert(level, 40)
 
 
@@ -109,7 +109,7 @@ def test_a_server_hello_may_come_in_records_of_any_size(size: int) -> None:
     assert parse_answer(fragmented(hello(), size)) == CHOSEN
 
 
-def test_the_longest_server_hello_is_read_and_no_longer_one() -> None:
+def test_the_longest_server_hello_is_read_and_a_longer_message_is_not() -> None:
     fits = long_hello(2**14 - 80)
     assert isinstance(parse_answer(fragmented(fits, 2**14)), ServerHello)
     assert isinstance(parse_answer(record(long_hello(2**14))[:20]), Garbage)
@@ -149,7 +149,7 @@ def test_a_server_hello_may_be_fragmented_and_may_follow_a_warning() -> None:
     assert parse_answer(UNRECOGNIZED_NAME) == Alert(1, 112)
 
 
-def test_a_record_with_more_messages_needs_not_be_whole() -> None:
+def test_a_record_with_more_messages_need_not_be_complete() -> None:
     coalesced = record(hello() + b"\x0b\x00\x40\x00" + b"c" * 9000)
     assert isinstance(parse_answer(coalesced[:200]), ServerHello)
 
@@ -180,7 +180,7 @@ def test_garbage_is_called_garbage(received: bytes) -> None:
     assert isinstance(parse_answer(received), Garbage)
 
 
-def test_lengths_that_lie_are_not_waited_for() -> None:
+def test_false_lengths_are_not_waited_for() -> None:
     extensions_too_long = bytearray(record(hello(extensions=SUPPORTED_VERSIONS_13)))
     extensions_too_long[-7] = 200
     assert isinstance(parse_answer(bytes(extensions_too_long)), Garbage)
@@ -204,7 +204,7 @@ def test_no_bytes_make_it_raise(received: bytes) -> None:
     st.lists(st.binary(min_size=1, max_size=40), max_size=12),
     st.sampled_from([record(hello()), ssl2_hello(b"\x01\x00\x80"), UNRECOGNIZED_NAME, b"HTTP"]),
 )
-def test_how_the_bytes_come_makes_no_difference(chunks: list[bytes], start: bytes) -> None:
+def test_how_the_bytes_arrive_makes_no_difference(chunks: list[bytes], start: bytes) -> None:
     in_chunks, in_bytes = AnswerReader(), AnswerReader()
     received = start + b"".join(chunks)
     for chunk in (start, *chunks):

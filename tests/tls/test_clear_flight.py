@@ -75,7 +75,7 @@ FATAL_10 = record(21, b"\2\x0a")
         (WHOLE[:-1], ServerFlight()),
     ],
 )
-def test_what_was_said_and_no_more(received: bytes, expected: ServerFlight) -> None:
+def test_what_was_sent_is_read_and_nothing_more(received: bytes, expected: ServerFlight) -> None:
     assert read_flight(received) == expected
 
 
@@ -101,5 +101,5 @@ def test_a_changed_byte_has_a_reading(place: int, value: int) -> None:
     assert isinstance(read_flight(bytes(changed)), ServerFlight)
 
 
-def test_a_server_hello_of_the_tests_is_one() -> None:
+def test_the_server_hello_of_these_tests_is_a_server_hello() -> None:
     assert read_flight(server_hello(0x1301, TlsVersion.TLS_1_3)).hello

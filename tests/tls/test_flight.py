@@ -101,7 +101,7 @@ def test_messages_are_the_same_however_they_are_cut_into_records(size: int) -> N
     assert splitter.is_between_messages
 
 
-def test_a_message_that_is_not_whole_is_held() -> None:
+def test_an_incomplete_message_is_held() -> None:
     splitter = MessageSplitter()
     assert list(splitter.split(STREAM[0].raw + STREAM[2].raw[:-1])) == [STREAM[0]]
     assert not splitter.is_between_messages
@@ -235,7 +235,7 @@ def test_an_encrypted_flight_is_whole_with_a_finished_message_that_is_right() ->
     )
 
 
-def test_a_flight_without_a_right_finished_message_is_not_whole() -> None:
+def test_a_flight_without_a_correct_finished_message_is_not_complete() -> None:
     assert not encrypted(SHOWN, PROVEN).is_whole
     assert not encrypted(SHOWN, RIGHT_FINISHED, PROVEN).is_whole
     with pytest.raises(Malformed):

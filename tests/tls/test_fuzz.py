@@ -62,7 +62,7 @@ def test_a_case_that_breaks_the_decoder_is_saved(
 
 
 @pytest.mark.parametrize("changes", ["first", "forgets"])
-def test_the_fuzzer_notices_an_answer_that_depends_on_how_bytes_come(
+def test_the_fuzzer_notices_an_answer_that_depends_on_how_bytes_arrive(
     monkeypatch: pytest.MonkeyPatch, changes: str
 ) -> None:
     genuine = AnswerReader.feed

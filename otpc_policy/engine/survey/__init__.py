@@ -15,8 +15,8 @@ The first wave (`offers.opening`) asks for every suite of a payment client by it
 all suites that it might be alone with: each answer proves a suite, and is the control for the
 refusals to come. The second asks for everything that is left, for old versions and for rare kinds
 of signature, and closes with controls that are opened last and sent last. A server that accepts
-much is listed by elimination instead: its suites are divided into lanes, each lane finds one suite
-per wave, and the refusal of what remains ends it.
+much is explored by elimination instead: the remaining suites are divided into lanes, each lane
+finds one suite per wave, and the refusal of what remains ends it.
 
 Absence needs proof. Only three observations make a version or suite NO: a refusing alert between
 two successful controls of the same hello shape; three closes that alternate with successful
@@ -60,7 +60,7 @@ end, at TLS 1.3 decrypted with our own key share (`transport.conversation`), and
 proves possession of the leaf's key is verified (`transport.key_proof`). A flight that ends before
 its certificate, or a client that gets no answer, leaves a deployment UNKNOWN. In the same waves,
 hellos of old clients and short lists of insecure suites only reveal: acceptance is proof, refusal
-says nothing.
+proves nothing.
 
 Modules
 =======

@@ -45,7 +45,7 @@ class Surveyed:
         }
 
     def supports(self, support: Support) -> set[TlsVersion]:
-        return {version for version, (one, _) in self.versions.items() if one is support}
+        return {version for version, (found, _) in self.versions.items() if found is support}
 
     @cached_property
     def _suite_facts(self) -> dict[tuple[TlsVersion, Support], set[int]]:
@@ -73,14 +73,14 @@ class Surveyed:
 
 def survey(server: Server, server_name: str | None = NAME) -> Surveyed:
     """Drive a survey with bytes, as the prober does: last probes after the others are answered."""
-    one = Survey(server_name)
-    done, number = Surveyed(one, []), 0
-    while probes := one.next_wave():
+    planner = Survey(server_name)
+    done, number = Surveyed(planner, []), 0
+    while probes := planner.next_wave():
         outcomes: dict[int, Outcome] = {}
         for place in sorted(range(len(probes)), key=lambda place: probes[place].is_last):
             outcomes[place] = asked(server, probes[place], number)
             number += 1
-        one.take(probes, [outcomes[place] for place in range(len(probes))])
+        planner.take(probes, [outcomes[place] for place in range(len(probes))])
         done.waves.append(probes)
         assert len(done.waves) < 100
     return done

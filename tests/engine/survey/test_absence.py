@@ -82,7 +82,7 @@ CASES: dict[str, tuple[list[Refusal], dict[int, Evidence]]] = {
         [alerted(*RSA, *ECDHE), *thrice(*RSA, *DHE)],
         all_of(CLOSED, RSA),
     ),
-    "an alert to one beside each of two that share a need": (
+    "an alert to one with each of two that share a need": (
         [alerted(*RSA, *PSK), alerted(*RSA, *DHE_PSK)],
         {},
     ),
@@ -90,7 +90,7 @@ CASES: dict[str, tuple[list[Refusal], dict[int, Evidence]]] = {
         [alerted(*PSK), alerted(*DHE_PSK)],
         all_of(ALERT, PSK, DHE_PSK),
     ),
-    "closes thrice beside each of two that share a need": (
+    "closes thrice with each of two that share a need": (
         [*thrice(*RSA, *PSK), *thrice(*RSA, *DHE_PSK)],
         {},
     ),
@@ -154,7 +154,12 @@ def test_the_lists_of_a_layout_prove_every_family_absent_and_no_fewer_do(
     refusals = [refusal for of_list in lists for refusal in of_list]
     assert absent(refusals, needs_both=True).keys() == suites
     for left_out in range(len(lists)):
-        fewer = [one for place, of_list in enumerate(lists) if place != left_out for one in of_list]
+        fewer = [
+            refusal
+            for place, of_list in enumerate(lists)
+            if place != left_out
+            for refusal in of_list
+        ]
         assert absent(fewer, needs_both=True).keys() < suites
 
 

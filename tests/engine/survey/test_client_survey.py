@@ -99,7 +99,9 @@ class Partner:
             return alert()
         if (outcome := self.turned_away.get(profile)) is not None:
             return outcome
-        shared = [one for one in self.versions if profile.lowest <= one <= profile.highest]
+        shared = [
+            version for version in self.versions if profile.lowest <= version <= profile.highest
+        ]
         if not shared:
             return alert(70)
         version = max(shared)
@@ -163,10 +165,10 @@ class Conducted:
         return sum(asked.count(profile) for asked in flights)
 
     def kinds_shown(self, version: TlsVersion) -> set[SignatureKind | None]:
-        records = [one for one in self.planner.records if one.reading.version is version]
-        flights = [one.outcome.flight for one in records if one.outcome.key_proven]
-        signatures = [one.signature for one in flights if one is not None]
-        return {kind_of_scheme(one.scheme) for one in signatures if one is not None}
+        records = [record for record in self.planner.records if record.reading.version is version]
+        flights = [record.outcome.flight for record in records if record.outcome.key_proven]
+        signatures = [flight.signature for flight in flights if flight is not None]
+        return {kind_of_scheme(signed.scheme) for signed in signatures if signed is not None}
 
     @property
     def unseen(self) -> list[ClientProfile]:
@@ -227,10 +229,10 @@ def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int)
     journal = journal_of((TLS12, RSA_SUITE))
     late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
-    reveals = [one.hello.profile for one in late if one.purpose is Purpose.REVEAL]
+    reveals = [probe.hello.profile for probe in late if probe.purpose is Purpose.REVEAL]
     assert reveals == [INSECURE_SUITES, NULL_SUITES]
     later = planner.next_wave(journal, is_closed=True)
-    assert not [one for one in later if one.purpose is Purpose.REVEAL]
+    assert not [probe for probe in later if probe.purpose is Purpose.REVEAL]
 
 
 @pytest.mark.parametrize("name", [NAME, None])
@@ -309,13 +311,13 @@ def test_each_kind_that_no_shape_brought_is_asked_for_by_itself(
     """The rare ones together, and what is left of them again whenever one is found."""
     done = conducted(partner)
     for wave, expected in ((1, second), (2, third)):
-        asked = [one for one in done.asked(wave) if one not in FIRST_WAVE]
+        asked = [profile for profile in done.asked(wave) if profile not in FIRST_WAVE]
         assert set(asked) == {alone(version, *kinds) for version, kinds in expected}
         assert len(set(asked)) == len(asked)
     assert done.unseen == []
 
 
-EVERY_SERVER = [list(one) for size in range(1, 7) for one in combinations(SignatureKind, size)]
+EVERY_SERVER = [list(kinds) for size in range(1, 7) for kinds in combinations(SignatureKind, size)]
 
 
 @pytest.mark.parametrize("versions", [(TLS13,), (TLS12,), (TLS13, TLS12)])
@@ -489,7 +491,7 @@ def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
     partner = Partner([PSS, PKCS1])
     refused = alone(TLS12, *RARE_KINDS)
     broken = turning(partner, BROKEN_OFF)
-    done = conduct(lambda one: alert() if one.is_last else broken(one), journal_for(partner))
+    done = conduct(lambda probe: alert() if probe.is_last else broken(probe), journal_for(partner))
     assert refused in done.unseen
 
 
@@ -624,8 +626,8 @@ def test_by_chance_too_each_client_is_shown_refused_or_unseen(seed: int) -> None
             records.setdefault(record.hello.profile, []).append(record)
     for profile, of_profile in records.items():
         assert len(of_profile) <= 3
-        is_shown = any(one.chose and is_whole(one.outcome) for one in of_profile)
-        refusals = [one for one in of_profile if one.refused]
+        is_shown = any(record.chose and is_whole(record.outcome) for record in of_profile)
+        refusals = [record for record in of_profile if record.refused]
         assert is_shown or profile in done.unseen or refusals
         assert not (is_shown and profile in done.unseen)
 
@@ -661,8 +663,10 @@ def test_a_client_that_was_turned_away_at_first_is_asked_anew(outcome: Outcome) 
     busy = replace(good, turned_away=dict.fromkeys((SMALL, BROWSER), outcome))
     done = again(busy, good, journal_for(good))
     assert done.unseen == []
-    records = [one for one in done.planner.records if one.hello.profile in (SMALL, BROWSER)]
-    assert {one.hello.profile for one in records if one.chose} == {SMALL, BROWSER}
+    records = [
+        record for record in done.planner.records if record.hello.profile in (SMALL, BROWSER)
+    ]
+    assert {record.hello.profile for record in records if record.chose} == {SMALL, BROWSER}
 
 
 @pytest.mark.parametrize(("outcome", "is_known"), [(CLOSED, True), (SILENT, False)])

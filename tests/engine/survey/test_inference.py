@@ -104,32 +104,34 @@ UNCONTROLLED: dict[str, list[list[Asked]]] = {
     "only before": [BEFORE, [REFUSAL]],
     "only after": [[REFUSAL], AFTER],
     "sent with it, not after": [BEFORE, [REFUSAL, chose(CONTROL)]],
-    "the one before was sent with it": [[chose(CONTROL), REFUSAL, chose(CONTROL, is_last=True)]],
+    "the control before was sent with it": [
+        [chose(CONTROL), REFUSAL, chose(CONTROL, is_last=True)]
+    ],
     "it was itself among the last": [
         BEFORE,
         [asked(REFUSED, alert(40), is_last=True), chose(CONTROL, is_last=True)],
     ],
-    "the one after was refused": [BEFORE, [REFUSAL, asked(CONTROL, alert(40), is_last=True)]],
-    "the one after was not answered": [BEFORE, [REFUSAL, asked(CONTROL, SILENT, is_last=True)]],
-    "the one after was not sent": [BEFORE, [REFUSAL, asked(CONTROL, NOT_RUN, is_last=True)]],
-    "the one after is of another style": [
+    "the control after was refused": [BEFORE, [REFUSAL, asked(CONTROL, alert(40), is_last=True)]],
+    "the control after was not answered": [BEFORE, [REFUSAL, asked(CONTROL, SILENT, is_last=True)]],
+    "the control after was not sent": [BEFORE, [REFUSAL, asked(CONTROL, NOT_RUN, is_last=True)]],
+    "the control after is of another style": [
         BEFORE,
         [REFUSAL],
         [chose(hello(*ABSENT, RSA_GOOD, style=HelloStyle.SHORT))],
     ],
-    "the one before is of another style": [
+    "the control before is of another style": [
         [chose(hello(*ABSENT, RSA_GOOD, style=HelloStyle.SHORT))],
         [REFUSAL],
         AFTER,
     ],
-    "the one before is shorter": [[chose(hello(0x0005, RSA_GOOD))], [REFUSAL], AFTER],
-    "the one after is shorter": [BEFORE, [REFUSAL], [chose(hello(RSA_GOOD))]],
-    "the one after holds another list": [
+    "the control before is shorter": [[chose(hello(0x0005, RSA_GOOD))], [REFUSAL], AFTER],
+    "the control after is shorter": [BEFORE, [REFUSAL], [chose(hello(RSA_GOOD))]],
+    "the control after holds another list": [
         BEFORE,
         [REFUSAL],
         [chose(hello(0x0005, 0x000A, 0x0033, RSA_GOOD))],
     ],
-    "the one after chose another version": [BEFORE, [REFUSAL], [chose(CONTROL, version=TLS11)]],
+    "the control after chose another version": [BEFORE, [REFUSAL], [chose(CONTROL, version=TLS11)]],
 }
 
 
@@ -329,10 +331,18 @@ def test_suites_of_ecdsa_need_one_list() -> None:
     assert absent == dict.fromkeys(ABSENT_ECDSA, Evidence.ALERT)
 
 
-def test_a_lower_version_passes_over_those_between() -> None:
-    journal = journal_of([chose(hello(RSA_GOOD, version=TLS13), version=TLS11)])
-    assert [version for version in TlsVersion if journal.is_passed_over(version)] == [TLS12, TLS13]
-    assert journal.versions == {TLS11}
+def test_what_was_inferred_is_inferred_anew_when_the_journal_grows() -> None:
+    """A later control makes a refusal count; a later failure of a long control takes that back."""
+    many = tuple(range(0x2000, 0x2000 + 65))
+    control = chose(hello(*many, RSA_GOOD))
+    journal = journal_of([control], [asked(hello(*many), alert(40))])
+    inference = Inference(journal)
+    assert inference.refusals(TLS12, groups=GroupList.WIDE) == {}
+    journal.add([control[0]], [control[1]])
+    assert set(inference.refusals(TLS12, groups=GroupList.WIDE)) == set(many)
+    deaf = Probe(hello=hello(*many, RSA_OTHER), purpose=Purpose.CONTROL)
+    journal.add([deaf], [alert(40)])
+    assert inference.refusals(TLS12, groups=GroupList.WIDE) == {}
 
 
 # Refused, accepted: is it the same server?

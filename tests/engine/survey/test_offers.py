@@ -87,12 +87,14 @@ def test_every_suite_is_of_a_family_that_has_a_place(version: TlsVersion) -> Non
         lists = [cell for cell in layout_at(version) if suite in cell.suites]
         assert lists
         for cell in lists:
-            of_family = {one for one in suites_at(version) if family_of(one) == family_of(suite)}
+            of_family = {
+                known for known in suites_at(version) if family_of(known) == family_of(suite)
+            }
             assert of_family <= set(cell.suites)
 
 
 @pytest.mark.parametrize("version", [TlsVersion.SSL_2_0, TLS13])
-def test_where_suites_say_nothing_of_keys_there_is_one_list(version: TlsVersion) -> None:
+def test_where_suites_do_not_determine_keys_there_is_one_list(version: TlsVersion) -> None:
     assert layout_at(version) == (Cell(GroupList.WIDE, suites_at(version)),)
     assert {family_of(suite) for suite in suites_at(version)} == {""}
 
@@ -104,7 +106,7 @@ def test_for_every_two_families_some_list_holds_the_one_without_the_other(
     """So a family that cannot be served hides no other, and the refusal of all is about each."""
     held = [families_in(cell) for cell in layout_at(version)]
     for family, other in permutations(set().union(*held), 2):
-        assert [one for one in held if family in one and other not in one]
+        assert [names for names in held if family in names and other not in names]
 
 
 @pytest.mark.parametrize("version", LAID_OUT)
@@ -115,7 +117,7 @@ def test_for_every_need_that_a_family_does_not_share_some_list_holds_it_without_
     held = [families_in(cell) for cell in layout_at(version)]
     for family in set().union(*held):
         for need in (need for need in SHARED_NEEDS if family not in need):
-            assert [one for one in held if family in one and need.isdisjoint(one)]
+            assert [names for names in held if family in names and need.isdisjoint(names)]
 
 
 def test_shared_needs_are_of_families_that_there_are() -> None:
@@ -134,7 +136,7 @@ def test_finite_field_families_are_told_apart_with_and_without_their_groups(
         others = [{other} for other in set().union(*held) - {family}]
         needs = [need for need in SHARED_NEEDS if family not in need]
         for missing in (*others, *needs):
-            assert [one for one in held if family in one and one.isdisjoint(missing)]
+            assert [names for names in held if family in names and names.isdisjoint(missing)]
 
 
 @pytest.mark.parametrize("version", LAID_OUT)

@@ -87,7 +87,7 @@ def test_what_was_not_offered_is_a_violation_and_proves_nothing(
 
 
 @pytest.mark.parametrize("description", range(256))
-def test_four_alerts_refuse_one_closes_and_no_other_says_anything(description: int) -> None:
+def test_four_alerts_refuse_one_closes_and_the_others_prove_nothing(description: int) -> None:
     """A close after an alert adds nothing to it."""
     for closed in (True, False):
         read = reading(Alert(2, description), closed=closed)

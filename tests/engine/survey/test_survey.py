@@ -219,7 +219,7 @@ def test_a_lower_version_chosen_proves_that_the_higher_is_absent() -> None:
     assert surveyed.versions[TLS13] == (Support.NO, Evidence.LOWER_VERSION)
 
 
-def test_a_server_without_a_name_of_its_own_is_surveyed_without_one() -> None:
+def test_a_server_without_a_name_is_surveyed_without_a_name() -> None:
     surveyed = survey(COMPLIANT, server_name=None)
     assert gaps(COMPLIANT, surveyed) == falsehoods(COMPLIANT, surveyed) == []
     assert {probe.hello.server_name for wave in surveyed.waves for probe in wave} == {None}
@@ -298,10 +298,10 @@ def refused_after_the_first_wave(journal: Journal) -> set[ClientHello]:
 )
 def test_a_kind_of_hello_that_was_accepted_in_part_has_everything_asked_again(model: Model) -> None:
     """A server that limits concurrent connections would look the same."""
-    one = survey(model).planner
-    again = one.confirmation()
+    planner = survey(model).planner
+    again = planner.confirmation()
     assert {probe.purpose for probe in again} == {Purpose.CONFIRMATION}
-    assert {probe.hello for probe in again} == refused_after_the_first_wave(one.journal)
+    assert {probe.hello for probe in again} == refused_after_the_first_wave(planner.journal)
 
 
 @pytest.mark.parametrize(
@@ -322,13 +322,13 @@ def test_a_kind_of_hello_that_was_accepted_in_part_has_everything_asked_again(mo
 def test_a_kind_of_hello_that_was_refused_among_others_is_asked_again_by_itself(
     model: Model, version: TlsVersion, is_ecdsa: bool
 ) -> None:
-    one = survey(model).planner
+    planner = survey(model).planner
     of_kind = {
         hello
-        for hello in refused_after_the_first_wave(one.journal)
+        for hello in refused_after_the_first_wave(planner.journal)
         if hello.version is version and bool(ecdsa_among(hello.cipher_suites[-1:])) is is_ecdsa
     }
-    assert {probe.hello for probe in one.confirmation()} == of_kind
+    assert {probe.hello for probe in planner.confirmation()} == of_kind
 
 
 @pytest.mark.parametrize("model", [COMPLIANT, LAX], ids=["compliant", "lax"])
@@ -337,8 +337,8 @@ def test_a_first_wave_that_was_accepted_as_a_whole_has_nothing_asked_again(model
 
 
 def test_what_is_accepted_when_it_is_asked_again_contradicts() -> None:
-    one = survey(Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})).planner
-    again = one.confirmation()
-    assert not any(contradictions(one.journal))
-    one.take(again, [asked(COMPLIANT, probe, 0) for probe in again])
-    assert any(contradictions(one.journal))
+    planner = survey(Model(suites={TLS13: USUAL_13[:2], TLS12: PAYMENT_SUITES})).planner
+    again = planner.confirmation()
+    assert not any(contradictions(planner.journal))
+    planner.take(again, [asked(COMPLIANT, probe, 0) for probe in again])
+    assert any(contradictions(planner.journal))
