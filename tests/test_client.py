@@ -212,8 +212,8 @@ def test_chains_go_as_pem_or_as_der() -> None:
 def test_batches_policies_and_pages() -> None:
     with service(Recorder()) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
         assert [
-            one.request_index
-            for one in client.check_batch(
+            result.request_index
+            for result in client.check_batch(
                 [check_request("a.example"), check_request("b.example")], timeout_s=5
             )
         ] == [0, 1]

@@ -44,7 +44,7 @@ PlaintextOption = Annotated[
 PolicyOption = Annotated[
     str,
     typer.Option(
-        "--policy", metavar="NAME", help="Judge by this policy; without it, by the default one."
+        "--policy", metavar="NAME", help="Judge by this policy; without it, by the default."
     ),
 ]
 FormatOption = Annotated[

@@ -48,7 +48,7 @@ def list_policies(
 @policy_app.command("show", short_help="Show a policy in full.")
 def show_policy(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The policy; without a name, the default one.")
+        str, typer.Argument(metavar="NAME", help="The policy; without a name, the default.")
     ] = "",
     *,
     server: ServerOption = None,

@@ -31,9 +31,9 @@ def test_a_compliant_partner_under_a_given_anchor_is_allowed(run: Run, stage: St
     response = Parse(done.stdout, pb.CheckEndpointResponse())
     assert list(response.judged_addresses) == [partner.address]
     accepted = {
-        one.openssl_name
-        for one in response.observation.addresses[0].cipher_suites
-        if one.support == pb.SUPPORT_YES
+        fact.openssl_name
+        for fact in response.observation.addresses[0].cipher_suites
+        if fact.support == pb.SUPPORT_YES
     }
     assert {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256"} <= accepted
 

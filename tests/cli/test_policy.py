@@ -63,9 +63,9 @@ def test_lint_accepts_the_built_in_documents(run: Run) -> None:
         "policy",
         "lint",
         *(
-            str(one)
-            for one in files("otpc_policy.policy").joinpath("builtin").iterdir()
-            if one.name.endswith(".toml")
+            str(document)
+            for document in files("otpc_policy.policy").joinpath("builtin").iterdir()
+            if document.name.endswith(".toml")
         ),
     )
     assert (done.status, done.stdout) == (0, "")

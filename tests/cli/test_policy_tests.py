@@ -80,7 +80,7 @@ expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM",
     assert failed.stderr == "1 passed, 1 failed\n"
 
 
-def test_documents_of_the_command_line_stand_beside_those_of_the_settings(
+def test_documents_of_the_command_line_are_added_to_those_of_the_settings(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("first", "second"):

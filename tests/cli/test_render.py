@@ -336,7 +336,7 @@ def test_lengths_of_time_use_a_unit_that_fits(seconds: float, words: str) -> Non
 
 
 def test_versions_have_the_names_people_use() -> None:
-    assert [version_word(one) for one in pb.TlsVersion.values()[1:]] == [
+    assert [version_word(version) for version in pb.TlsVersion.values()[1:]] == [
         "SSL 2",
         "SSL 3",
         "TLS 1.0",
