@@ -53,7 +53,7 @@ def main() -> None:
     with logs_configured(configuration.log_format, configuration.log_level):
         confinement.report(missing)
     asyncio.run(_serve(configuration, listen, ready_pipe))
-    # The server still has its calls, and whoever made them is gone.
+    # The server still has its calls, but their callers are gone.
     os._exit(0)
 
 

@@ -1,10 +1,10 @@
-"""Which contradictions belong to which measurement. The scanner tells of them as they are found."""
+"""Which contradictions belong to which measurement. The scanner reports them as they are found."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# Every measurement is a task of its own, so each has its own list here.
+# Every measurement runs in its own task, so each has its own list here.
 _heard: ContextVar[list[str] | None] = ContextVar("contradictions", default=None)
 
 

@@ -1,6 +1,6 @@
 """The DEEP part of a measurement, seen from the parent.
 
-Each part runs in a process of its own, under one deadline, and is killed when that passes. It runs
+Each part runs in its own process, under one deadline, and is killed when that passes. It runs
 after the STANDARD part and only if that found TLS. What the reports prove is decided elsewhere
 (see deep_facts).
 """
@@ -115,7 +115,7 @@ class DeepScanner:
         comparison = compare(
             facts, DeepEvidence(facts, self._limits.deep_commands, reports).suite_claims()
         )
-        # What is in dispute clears nobody of anything: from here on the compared facts count.
+        # A disputed fact must not prove safety: from here on the compared facts count.
         evidence = DeepEvidence(comparison.facts, self._limits.deep_commands, reports)
         for contradiction in comparison.contradictions:
             self._contradicted(contradiction.subject)

@@ -1,4 +1,4 @@
-"""The engine without a process of its own, for a command that measures once and ends.
+"""The engine inside the calling process, for a command that measures once and ends.
 
 It satisfies what the use case needs of engines. A service never uses it: there, a scan would hold
 up answers, and what reads the bytes of hostile servers would share a process with what decides.

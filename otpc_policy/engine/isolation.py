@@ -15,11 +15,11 @@ can be undone, and children inherit all of it but the resource limits' counters.
   Landlock stops neither changes to a file's mode, owner, times and attributes nor limits and
   priorities set on another process of the same user.
 
-Where the kernel lacks Landlock or seccomp, the function raises IsolationUnavailable; whoever
-starts the process reports that or refuses to start. The calls are made through the C library by
-number, because none of the bindings is well maintained. The numbers are stable interfaces of the
-kernel (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h,
-linux/seccomp.h, linux/landlock.h, linux/prctl.h).
+Where the kernel lacks Landlock or seccomp, the function raises IsolationUnavailable; the
+program that starts the process reports that or refuses to start. The calls are made through the
+C library by number, because none of the bindings is well maintained. The numbers are stable
+interfaces of the kernel (arch/x86/entry/syscalls/syscall_64.tbl,
+include/uapi/asm-generic/unistd.h, linux/seccomp.h, linux/landlock.h, linux/prctl.h).
 """
 
 import ctypes
@@ -183,7 +183,7 @@ _EXACT_ARGUMENTS: Final[Mapping[str, tuple[int, int]]] = {"sendto": (4, 0), "ioc
 class IsolationUnavailable(Exception):
     """The kernel, or this architecture, lacks a means of isolation.
 
-    The text says which, for the operator.
+    The text names it, for the operator.
     """
 
 
@@ -218,8 +218,8 @@ def end_with_parent() -> None:
 def limit_resources(*, memory_bytes: int, open_files: int, processor_s: int | None = None) -> None:
     """Bound what this process may use; it also never dumps core.
 
-    memory_bytes: memory of its own that it can write to (RLIMIT_DATA), not address space that is
-    only reserved. processor_s: the kernel kills the process when it has used more.
+    memory_bytes: its own writable memory (RLIMIT_DATA), not address space that is only reserved.
+    processor_s: the kernel kills the process when it has used more.
     """
     _lower(resource.RLIMIT_DATA, memory_bytes)
     _lower(resource.RLIMIT_NOFILE, open_files)
@@ -317,7 +317,7 @@ def _install(bpf: bytes) -> None:
 def attempt(isolation: Isolation, *steps: Callable[[], None]) -> tuple[str, ...]:
     """Take each step unless isolation is off; return what the kernel lacks for those that failed.
 
-    Whoever started this process decides what follows from that.
+    The program that started this process decides what follows.
     """
     missing = []
     for step in steps if isolation != "off" else ():

@@ -21,7 +21,7 @@ _MIN_PING_INTERVAL_MS: Final = 5_000
 # Calls that wait until the loop takes them; gRPC would cancel some beyond a thousand without a
 # word (grpc#34782).
 _WAITING_CALLS: Final = 10_000
-# The same for what has waited for half a minute: how long is too long the front's deadline says.
+# The same for calls that waited half a minute: the front's deadline decides how long is too long.
 _LONGEST_WAIT_S: Final = 86_400
 
 

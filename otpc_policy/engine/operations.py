@@ -1,4 +1,4 @@
-"""How an engine of its own is watched: gRPC health, and a port for metrics and probes.
+"""How a separate engine is watched: gRPC health, and a port for metrics and probes.
 
 An engine that a front has started needs neither: its front watches it.
 """

@@ -35,7 +35,7 @@ _log = structlog.get_logger("otpc_policy.engine")
 class Stopping:
     """How an engine ends. soon: drain, then end. now: end without waiting for anything.
 
-    is_abandoned: there is nobody left to report to.
+    is_abandoned: the front is gone.
     """
 
     def __init__(self) -> None:

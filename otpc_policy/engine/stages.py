@@ -1,4 +1,4 @@
-"""Where a measurement stands, for whoever has to know how long it may still take."""
+"""The stage of a measurement, for callers that must know how long it may still take."""
 
 from collections.abc import Callable
 from enum import Enum

@@ -1,4 +1,4 @@
-"""Two scanners for all of these tests: one in a hurry for servers that waste time, one with time for servers that are only slow."""
+"""Two scanners for these tests: a hurried one for servers that waste time, one for slow ones."""
 
 from collections.abc import AsyncIterator, Callable
 

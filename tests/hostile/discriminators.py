@@ -2,9 +2,9 @@
 
 A row is a property of hellos, a polarity and a fault: a server that is compliant, except to the
 hellos that have the property (or have it not). Four faults: TLS 1.0 from an old stack, suites
-without encryption over TLS 1.2, expired certificates, or only an expired ECDSA certificate that
-stands beside a good RSA one. The server reads the hello, whatever
-number of records or format it comes in, and answers with one of two real OpenSSL stacks.
+without encryption over TLS 1.2, expired certificates, or only an expired ECDSA certificate in
+addition to a good RSA certificate. The server reads the hello, whatever its format and number of
+records, and answers with one of two real OpenSSL stacks.
 
     python -m tests.hostile.discriminators --runs 20 [NAME ...]
 
@@ -78,7 +78,7 @@ _NAMELESS = "Clients of this partner name the server (RFC 6066 3): none is shown
 _NO_GROUPS = "OpenSSL serves the six suites and TLS 1.3 only to clients that send supported_groups."
 _TLS13_ONLY = "Only clients of TLS 1.3 send its suites or key shares, and they are given TLS 1.3."
 _NEVER_SO_LONG = (
-    "A ClientHello passes one TCP segment by the key share of a hybrid group, which TLS 1.3 brought;"
+    "A ClientHello exceeds one TCP segment by the key share of a hybrid group, new in TLS 1.3;"
     " no client offers TLS 1.0 or NULL suites alone in so long a hello."
 )
 # Rows that need not hold, each with a reason that test_discriminator_clients.py shows to be true.

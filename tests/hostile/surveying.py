@@ -1,4 +1,7 @@
-"""Measures scripted servers with the real scanner, several at a time, and holds what must hold for each of them: time, connections, nothing left behind."""
+"""Measures scripted servers with the real scanner, several concurrently.
+
+Checks what must hold for each: time, connections, and nothing left behind.
+"""
 
 import asyncio
 import re
@@ -43,7 +46,8 @@ PATIENT = ScanLimits(workers=1, recycle_after_handshakes=_NEVER)
 MOST_OPEN = 20
 # Two cores may be shared with a whole test run; what hangs, hangs for ever.
 _MARGIN_S = 6.0
-# Addresses are few in one process; a scanner's bound on connections is for each address, so scans at the same time must not share one.
+# One process has few addresses; a scanner bounds connections for each address, so concurrent scans
+# must not share one.
 _ADDRESSES = 48
 _SUITE = re.compile(r"0x[0-9A-F]{4,6}")
 
@@ -71,13 +75,19 @@ class Surveyed:
     def wrong(self) -> list[str]:
         """Return what was claimed and must not be."""
         wrong = false_claims(self.facts, self.case.truth, self.seen)
-        if self.verdict.decision is Decision.ALLOW and not may_be_allowed(self.case.truth, self.seen):
+        if self.verdict.decision is Decision.ALLOW and not may_be_allowed(
+            self.case.truth, self.seen
+        ):
             wrong.append("it is allowed")
         return wrong
 
     def suites(self, version: TlsVersion) -> dict[int, str]:
         """Return what is claimed of the suites of a version."""
-        return {fact.code_point: fact.support.value for fact in self.facts.cipher_suites if fact.version is version}
+        return {
+            fact.code_point: fact.support.value
+            for fact in self.facts.cipher_suites
+            if fact.version is version
+        }
 
     def versions(self) -> dict[TlsVersion, str]:
         """Return what is claimed of the versions."""
@@ -105,7 +115,11 @@ class Surveyor:
         return Surveyor(self._scanner, self._limits, trust, policy)
 
     async def survey(self, *cases: Case, lanes: int = 8) -> dict[str, Surveyed]:
-        """Measure all of them, so many at the same time. Fails if one takes too long or too many connections, or leaves a socket, a file or a task behind."""
+        """Measure all of them, so many concurrently.
+
+        Fails if a scan takes too long or too many connections, or leaves a socket, a file or a task
+        behind.
+        """
         assert len({case.name for case in cases}) == len(cases), "each case needs a name of its own"
         addresses = _addresses()[:lanes]
         placed: dict[Listener, Case] = {}
@@ -113,7 +127,9 @@ class Surveyor:
             placed[_unused(addresses[number % lanes], placed)] = case
         tasks_before, files_before = asyncio.all_tasks(), _open_files()
         surveyed: dict[str, Surveyed] = {}
-        with counting_servers({listener: case.behaviour for listener, case in placed.items()}) as counts:
+        with counting_servers(
+            {listener: case.behaviour for listener, case in placed.items()}
+        ) as counts:
 
             async def along(address: str) -> None:
                 for listener, case in placed.items():
@@ -135,7 +151,9 @@ class Surveyor:
         began = loop.time()
         facts = await self._scanner.measure(parse_endpoint(HOST, port), vetted, Depth.STANDARD)
         took_s = loop.time() - began
-        assert took_s < self._limits.scan_deadline_s + _MARGIN_S, f"the scan of {address}:{port} took {took_s:.1f} s"
+        assert took_s < self._limits.scan_deadline_s + _MARGIN_S, (
+            f"the scan of {address}:{port} took {took_s:.1f} s"
+        )
         return facts
 
     async def verdict_of(self, behaviour: Behaviour) -> Verdict:
@@ -150,11 +168,22 @@ class Surveyor:
     async def _measure(self, case: Case, listener: Listener, counts: Counts) -> Surveyed:
         facts = await self.measure(listener.address, listener.port)
         assert counts.most_open <= MOST_OPEN, f"{case.name}: {counts.most_open} connections at once"
-        return Surveyed(case=case, facts=facts, counts=counts, seen=tuple(exchanges(counts.transcripts)), verdict=self._verdict(facts, listener))
+        return Surveyed(
+            case=case,
+            facts=facts,
+            counts=counts,
+            seen=tuple(exchanges(counts.transcripts)),
+            verdict=self._verdict(facts, listener),
+        )
 
     def _verdict(self, facts: AddressFacts, listener: Listener) -> Verdict:
         endpoint_facts = EndpointFacts(
-            host=HOST, port=listener.port, server_name=HOST, depth=Depth.STANDARD, resolution=ResolutionStatus.RESOLVED, addresses=(facts,)
+            host=HOST,
+            port=listener.port,
+            server_name=HOST,
+            depth=Depth.STANDARD,
+            resolution=ResolutionStatus.RESOLVED,
+            addresses=(facts,),
         )
         return evaluate(endpoint_facts, self._policy, trust=self._trust, now=datetime.now(UTC))
 
@@ -199,7 +228,10 @@ def _in_short(claims: Iterable[str]) -> list[str]:
     for claim in claims:
         suites = _SUITE.findall(claim)
         alike.setdefault(_SUITE.sub("suites", claim), []).extend(suites)
-    return [f"{claim} ({len(suites)}: {', '.join(suites[:8])})" if suites else claim for claim, suites in alike.items()]
+    return [
+        f"{claim} ({len(suites)}: {', '.join(suites[:8])})" if suites else claim
+        for claim, suites in alike.items()
+    ]
 
 
 def _unused(address: str, taken: Collection[Listener]) -> Listener:
@@ -214,7 +246,9 @@ def _addresses() -> tuple[str, ...]:
     return tuple(own_address() for _ in range(_ADDRESSES))
 
 
-async def _comes_empty(left: Callable[[], Collection[object]], within_s: float, otherwise: str) -> None:
+async def _comes_empty(
+    left: Callable[[], Collection[object]], within_s: float, otherwise: str
+) -> None:
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + within_s
     while left():
@@ -223,8 +257,14 @@ async def _comes_empty(left: Callable[[], Collection[object]], within_s: float, 
 
 
 def _connected_to(listeners: Iterable[Listener]) -> list[str]:
-    """Return the clients' sides of connections to these listeners that some process still holds open (proc(5): an inode)."""
-    ours = {f"{int.from_bytes(socket.inet_aton(one.address), sys.byteorder):08X}:{one.port:04X}" for one in listeners}
+    """Return the client ends of connections to these listeners that any process holds open.
+
+    Source: proc(5); each is an inode.
+    """
+    ours = {
+        f"{int.from_bytes(socket.inet_aton(one.address), sys.byteorder):08X}:{one.port:04X}"
+        for one in listeners
+    }
     connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [columns[1] for columns in connections if columns[2] in ours and columns[9] != "0"]
 
@@ -232,7 +272,7 @@ def _connected_to(listeners: Iterable[Listener]) -> list[str]:
 def _open_files() -> set[tuple[str, str, int]]:
     """Return the files that this process and its children have open.
 
-    Sockets and such are counted, not told apart: each worker has its own, and workers change.
+    Sockets and such are counted, not distinguished: each worker has its own, and workers change.
     """
     processes = ["self"]
     for children in Path("/proc/self/task").glob("*/children"):

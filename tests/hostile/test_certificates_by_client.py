@@ -115,9 +115,9 @@ class Pair:
     """Two kinds of leaf that one nginx holds. schemes: of a client that is shown the kind."""
 
     issue: Callable[[Stacks, bool], Issued]
-    beside: Callable[[Stacks, bool], Issued]
+    other_issue: Callable[[Stacks, bool], Issued]
     schemes: str
-    schemes_beside: str
+    other_schemes: str
 
 
 def _leaf(key: str) -> Callable[[Stacks, bool], Issued]:
@@ -136,17 +136,17 @@ def _pss_leaf(stacks: Stacks, expired: bool) -> Issued:
 
 # RSASSA-PSS keys sign by rsa_pss_pss_*, rsaEncryption keys by rsa_pss_rsae_* (RFC 8446 4.2.3).
 _PAIRS = {
-    "rsassa-pss-beside-rsa": Pair(
+    "rsassa-pss-and-rsa": Pair(
         issue=_pss_leaf,
-        beside=_leaf("rsa2048"),
+        other_issue=_leaf("rsa2048"),
         schemes="ECDSA+SHA256:rsa_pss_pss_sha256",
-        schemes_beside="ECDSA+SHA256:rsa_pss_rsae_sha256:RSA+SHA256",
+        other_schemes="ECDSA+SHA256:rsa_pss_rsae_sha256:RSA+SHA256",
     ),
-    "ed25519-beside-ed448": Pair(
+    "ed25519-and-ed448": Pair(
         issue=_leaf("ed25519"),
-        beside=_leaf("ed448"),
+        other_issue=_leaf("ed448"),
         schemes="ECDSA+SHA256:ed25519",
-        schemes_beside="ECDSA+SHA256:ed448",
+        other_schemes="ECDSA+SHA256:ed448",
     ),
 }
 
@@ -162,7 +162,7 @@ def two_leaves(
 
     Clients of the other version get the usual certificates. expired: "first", "second".
     """
-    leaves = pair.issue(stacks, "first" in expired), pair.beside(stacks, "second" in expired)
+    leaves = pair.issue(stacks, "first" in expired), pair.other_issue(stacks, "second" in expired)
     front = own_listener()
     with ExitStack() as running:
         both = running.enter_context(nginx(own_listener(), TlsOffer(certificates=leaves)))
@@ -194,7 +194,7 @@ async def test_of_two_certificates_by_signature_scheme_the_worse_decides(
     pair = _PAIRS[kind]
     with two_leaves(version, pair, stacks, expired) as server:
         first = shown(server, version, pair.schemes, stacks)
-        second = shown(server, version, pair.schemes_beside, stacks)
+        second = shown(server, version, pair.other_schemes, stacks)
         assert first is not None
         assert second is not None
         assert first.verified == (EXPIRED if expired == "first" else GOOD)

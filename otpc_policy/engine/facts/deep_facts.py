@@ -33,7 +33,7 @@ _COMMANDS: Mapping[Vulnerability, DeepCommand] = {
     Vulnerability.INSECURE_RENEGOTIATION: DeepCommand.SESSION_RENEGOTIATION,
     Vulnerability.COMPRESSION: DeepCommand.TLS_COMPRESSION,
 }
-# RFC 7507 4: the one alert that tells a fallback from a version that is not offered.
+# RFC 7507 4: the only alert that distinguishes a fallback from a version that is not offered.
 _INAPPROPRIATE_FALLBACK = 86
 _VALID_ROBOT_ANSWERS = 5
 

@@ -42,7 +42,7 @@ def remarks(
 
 
 def intolerances(measured: Measured) -> tuple[str, ...]:
-    """Return what the server dislikes in a client, and how it was measured all the same."""
+    """Return what the server dislikes in a client, and how it was measured regardless."""
     return tuple(dict.fromkeys(_intolerances(measured)))
 
 

@@ -77,7 +77,7 @@ def _client_proves(measured: Measured, record: ClientRecord) -> str:
 
 
 class _Offer(NamedTuple):
-    """What is said of a hello."""
+    """The properties by which a hello is described."""
 
     lowest: TlsVersion
     highest: TlsVersion

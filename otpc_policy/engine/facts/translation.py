@@ -1,4 +1,4 @@
-"""From surveys and handshakes to facts. Pure; decides nothing that the evidence does not say."""
+"""From surveys and handshakes to facts. Pure; decides nothing beyond the evidence."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -320,7 +320,7 @@ def deployment_facts(
                 if is_tls13
                 else _suite_key_types(measured, version.version)
             )
-            # Suites of TLS 1.3 say nothing of keys: an EdDSA leaf does not stand for an ECDSA one.
+            # Suites of TLS 1.3 do not imply key types: an EdDSA leaf does not prove an ECDSA leaf.
             leaves: Mapping[KeyType, set[KeyType]] = {} if is_tls13 else _LEAVES
             facts += [
                 _without_chain(version.version, key, evidence)
@@ -427,7 +427,7 @@ def _without_chain(version: TlsVersion, key_type: KeyType, evidence: Evidence) -
 
 
 def leaf_key_type(der: bytes, hint: KeyType | None) -> KeyType:
-    """Return the key type of a leaf; the hint, or OTHER, where it cannot be read. Never raises."""
+    """Return the key type of a leaf; the hint, or OTHER, if it cannot be read. Never raises."""
     match public_key(der):
         case None:
             return hint or KeyType.OTHER

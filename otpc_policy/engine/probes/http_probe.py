@@ -21,7 +21,7 @@ _H2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04\x00" + bytes
 _H2_SETTINGS, _H2_GOAWAY = 4, 7
 _H2_FRAME_HEADER = 9
 _HTTP1_START = b"HTTP/"
-# ssl.SSLError.reason of alerts that say "not without a certificate": 40, 42, 46, 48, 49, 116.
+# ssl.SSLError.reason of alerts that demand a certificate: 40, 42, 46, 48, 49, 116.
 _CERTIFICATE_ALERTS = (
     "ALERT_HANDSHAKE_FAILURE",
     "ALERT_BAD_CERTIFICATE",
@@ -148,7 +148,7 @@ async def _read_start(reader: asyncio.StreamReader, wanted: int) -> bytes:
 
 
 def is_http1(start: bytes) -> bool:
-    """Bytes that came back are the start of an answer of HTTP/1."""
+    """The received bytes start an HTTP/1 answer."""
     return start.startswith(_HTTP1_START)
 
 
@@ -167,17 +167,17 @@ def http1_request(host_header: str) -> bytes:
 
 @cache
 def _any_tls(alpn: bool) -> ssl.SSLContext:
-    """A context that shakes hands with whatever is there; weak suites are other rules' business."""
+    """A context that completes a handshake with any server; other rules judge weak suites."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
     if alpn:
         context.set_alpn_protocols(["h2", "http/1.1"])
-    context.options |= getattr(
-        ssl, "OP_LEGACY_SERVER_CONNECT", 0x4
-    )  # servers without RFC 5746; the name came with Python 3.12
+    # Servers without RFC 5746; the name came with Python 3.12.
+    context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it says what this function is for
+        # The warning describes the purpose here: to accept old versions.
+        warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
     return context

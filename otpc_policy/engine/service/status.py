@@ -1,7 +1,7 @@
 """From what went wrong to a gRPC status. No text of an exception passes unless it was written here.
 
-The outermost frame of every call: an exception without a row is a bug, logged
-here and reported to nobody.
+The outermost frame of every call: an exception without a row is a bug, logged here and
+reported to nobody.
 """
 
 import asyncio

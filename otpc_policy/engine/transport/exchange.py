@@ -18,7 +18,7 @@ _READ_BYTES = 16_384
 
 
 class Exchange:
-    """A connection from its begin on.
+    """A connection from its start.
 
     place: of its probe in the wave. concurrent: as in Outcome. started_s, until_s: its start,
     and when it is abandoned, by the same clock.
@@ -54,7 +54,7 @@ class Exchange:
         self.is_connected = True
 
     def speak(self) -> None:
-        """Send as much as the socket takes of what is to be said. Raises OSError."""
+        """Send as much of the pending bytes as the socket takes. Raises OSError."""
         if self._conversation is None:
             self._conversation = Conversation(self.probe.hello, os.urandom)
             self._unsent = self._conversation.opening
@@ -86,7 +86,7 @@ class Exchange:
         return None
 
     def outcome(self, ending: Ending, *, begun_s: float, now_s: float) -> Outcome:
-        """Return what came of it. begun_s: when the measurement began."""
+        """Return the outcome. begun_s: when the measurement began."""
         started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
         conversation = self._conversation
         if conversation is None:
@@ -99,7 +99,7 @@ class Exchange:
             )
         flight = conversation.flight
         return Outcome(
-            # A server that breaks off its flight has answered all the same.
+            # A server that breaks off its flight has still answered.
             ending=Ending.ANSWERED if conversation.is_answered else ending,
             connected=self.is_connected,
             answer=conversation.answer_at_end(),
@@ -113,7 +113,7 @@ class Exchange:
 
 
 def ending_of(error: OSError, *, is_connected: bool) -> Ending:
-    """Return what an error of the socket says."""
+    """Return the ending that an error of the socket means."""
     if isinstance(error, TimeoutError):
         return Ending.TIMED_OUT
     if isinstance(error, ConnectionRefusedError):

@@ -28,7 +28,7 @@ _X25519, _X448 = 29, 30
 
 @dataclass(frozen=True, slots=True)
 class _Suite:
-    """RFC 8446 B.4: what a suite is made of."""
+    """RFC 8446 B.4: the parts of a suite."""
 
     hash_name: str
     key_bytes: int
@@ -55,7 +55,7 @@ class KeyShares:
         self.public = {group: _public_bytes(key) for group, key in self._private.items()}
 
     def agree(self, group: int | None, peer: bytes) -> bytes:
-        """Return the secret that is shared with whoever sent a public key. Raises Malformed."""
+        """Return the secret shared with the sender of a public key. Raises Malformed."""
         key = self._private.get(group) if group is not None else None
         try:
             if isinstance(key, x25519.X25519PrivateKey):

@@ -10,13 +10,13 @@ from dataclasses import replace
 from otpc_policy.engine.survey.probe import Outcome
 from otpc_policy.tls.flight import ServerFlight, Signature
 
-# A chain with its staple has 3 to 10 kB, and servers have a few of them; the longest that OpenSSL
-# takes have 100 KiB.
+# A chain with its staple takes 3 to 10 kB, and servers have a few of them; the longest that OpenSSL
+# accepts have 100 KiB.
 _MOST_BYTES = 4 * 2**20
 
 
 class KeptFlights:
-    """Those of one scan."""
+    """The flights that one scan keeps."""
 
     def __init__(self) -> None:
         self._bytes_left = _MOST_BYTES
@@ -25,8 +25,8 @@ class KeptFlights:
     def of(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what may be kept of its flight.
 
-        What was signed is left out: it was looked at. A flight for which there is no room becomes
-        one that ended before its certificate, and what is served there is not known.
+        What was signed is left out: it was verified already. A flight for which there is no room
+        becomes a flight that ended before its certificate: what is served there stays unknown.
         """
         flight = outcome.flight
         if flight is None:

@@ -34,7 +34,7 @@ class Openings:
         return self._open
 
     def leave(self) -> None:
-        """Let another one have the turn."""
+        """Give the turn to another waiter."""
         self._open -= 1
         self._slots.release()
         waiting, self._waiting = self._waiting, []

@@ -19,7 +19,7 @@ from otpc_policy.engine.transport.exchange import Exchange, ending_of
 from otpc_policy.engine.transport.kept_flights import KeptFlights
 from otpc_policy.engine.transport.openings import Openings
 
-# After so long the rest has to wait for its next turn: to verify the dearest signature takes 5 ms
+# After this the rest waits for its next turn: to verify the most expensive signature takes 5 ms
 # (a curve over a binary field of 571 bits), and twenty answers may come at once.
 _TURN_S = 0.01
 _BEFORE_REVEALS = 3
@@ -90,7 +90,7 @@ class Prober:
 def _reveals_early(probes: Sequence[Probe[AnyHello]], places: Sequence[int]) -> list[int]:
     """Return the places with those of hellos that only reveal right after the first few.
 
-    Their refusal says nothing, and is not asked about again unless others show that the server is
+    Their refusal proves nothing, and is not retried unless others show that the server is
     unsteady. So they must not be what a limit on connections turns away; and a server that takes
     very few is known by the first ones.
     """
@@ -179,7 +179,7 @@ class _Wave:
                 self.all_ended.set_exception(error)
 
     def _look(self) -> None:
-        """Go on with connections that are ready, for one turn; the loop comes back for the rest."""
+        """Continue ready connections, for one turn; the loop returns for the rest."""
         turn_ends_s = self._loop.time() + _TURN_S
         for key, _ in self._selector.select(0):
             exchange: Exchange = key.data

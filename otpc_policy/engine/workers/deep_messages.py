@@ -75,7 +75,7 @@ class Trace:
 class Part:
     """One job of a command. name: suite, curve or test. said: in sslyze's words.
 
-    claim: what sslyze concludes, UNKNOWN where it raised.
+    claim: what sslyze concludes, UNKNOWN if it raised.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Report:
     """A command that ended.
 
     command: None for a control, a handshake that is known to be good, which is the only part then.
-    completed: sslyze made a result. claim: that result, where it is one word. said: the result in
+    completed: sslyze made a result. claim: that result, if it is one word. said: the result in
     sslyze's words.
     """
 

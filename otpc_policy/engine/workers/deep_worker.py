@@ -254,7 +254,7 @@ class _Scan:
     def _run_repeatedly(
         self, command: DeepCommand, job: ScanJob, number: int
     ) -> tuple[Part, ScanJobResult]:
-        """Run a job again, alternating with controls, where it ended in a close."""
+        """Run a job again, alternating with controls, if it ended in a close."""
         part, result = self._run(command, job, number)
         claim, traces = part.claim, list(part.traces)
         while (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     # A worker needs no addresses; whatever it imports is copied for each target.
     from otpc_policy.core.addresses import VettedAddress
 
-# Enough to tell protocols apart.
+# Enough to distinguish protocols.
 REPLY_BYTES: Final = 16
 # OpenSSL's own words are shorter.
 DETAIL_CHARACTERS: Final = 300
@@ -25,7 +25,7 @@ class Ending(Enum):
     CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection did. REFUSED, UNREACHABLE: TCP never
     connected; TIMED_OUT may mean that too. NOTHING_TO_OFFER: the TLS library implements no offered
     suite at this version.
-    NOT_RUN: no worker could carry it out; it says nothing about the server.
+    NOT_RUN: no worker could carry it out; it proves nothing about the server.
     """
 
     COMPLETED = "COMPLETED"

@@ -1,6 +1,6 @@
 """What the scanner and its workers send each other: JSON after a length, bytes in base64.
 
-Never pickle: a worker has read bytes of a hostile server, so nothing that it says may become
+Never pickle: a worker has read bytes of a hostile server, so nothing it sends may become
 code. This module is all that a worker needs; how its statements are read is in `statements`.
 """
 

@@ -84,7 +84,7 @@ class WorkerPool:
         return WorkerLease(self.take)
 
     async def take(self) -> WorkerProcess:
-        """Return a worker that has served nobody. Raises WorkerLost when the pool is stopping."""
+        """Return an unused worker. Raises WorkerLost when the pool is stopping."""
         if self._stopping:
             raise WorkerLost("the pool is stopping")
         self._wanted.set()

@@ -71,7 +71,7 @@ class _Worker:
         self._poll.register(channel, select.POLLIN)
 
     def run(self) -> None:
-        """Serve until the channel ends. Raises OSError where nobody reads the statements."""
+        """Serve until the channel ends. Raises OSError if the statements have no reader."""
         while not self._requests.has_ended:
             for descriptor, _ in self._poll.poll(self._wait_ms()):
                 if descriptor == self._channel.fileno():
