@@ -149,6 +149,10 @@ class AddressScan:
         finally:
             self._lease.end()
 
+    def raise_if_lied(self) -> None:
+        """Raise WorkerLied if the worker of this scan lied, at whatever time."""
+        self._lease.raise_if_lied()
+
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))

@@ -120,6 +120,7 @@ class SslyzeScanner:
             finally:
                 if self._running.get(key, (None, 0.0))[0] is scan:
                     del self._running[key]
+            scan.raise_if_lied()
             facts = _facts(
                 scan,
                 depth,

@@ -45,7 +45,9 @@ def test_the_whole_application_can_be_imported() -> None:
         (("engine", "--listen", "unix:/nowhere"), "otpc-policy[engine]"),
     ],
 )
-def test_a_command_that_needs_the_engine_says_so_and_what_to_do(command: tuple[str, ...], remedy: str) -> None:
+def test_a_command_that_needs_the_engine_says_so_and_what_to_do(
+    command: tuple[str, ...], remedy: str
+) -> None:
     ports = dict.fromkeys(("OTPC_POLICY_LISTEN", "OTPC_POLICY_OPS_LISTEN"), "127.0.0.1:0")
     done = subprocess.run(
         [sys.executable, "-m", "otpc_policy", *command],
@@ -70,7 +72,9 @@ def is_ready(service: Service) -> bool:
     return False
 
 
-def test_a_partner_is_judged_through_an_engine_of_another_environment(world: World, tmp_path: Path) -> None:
+def test_a_partner_is_judged_through_an_engine_of_another_environment(
+    world: World, tmp_path: Path
+) -> None:
     keys = mutual_tls(tmp_path)
     partner = world.partner()
     with (

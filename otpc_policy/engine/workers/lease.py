@@ -60,6 +60,11 @@ class WorkerLease:
             return replace(outcome, duration_s=dialled_s + outcome.duration_s)
         return HandshakeOutcome(ending=Ending.NOT_RUN, detail="no worker could carry it out")
 
+    def raise_if_lied(self) -> None:
+        """Raise WorkerLied if the worker violated the protocol, be it after its last answer."""
+        if self._worker is not None and self._worker.lie is not None:
+            raise self._worker.lie
+
     def end(self) -> None:
         """Kill the worker: whatever the target has made of it ends here."""
         self._has_ended = True
@@ -68,6 +73,7 @@ class WorkerLease:
 
     async def _current(self) -> WorkerProcess:
         async with self._is_taking:
+            self.raise_if_lied()
             if self._worker is None or not self._worker.alive:
                 self._worker = await self._take()
                 if self._has_ended:

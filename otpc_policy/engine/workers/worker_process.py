@@ -34,8 +34,8 @@ class WorkerProcess:
     """A running worker. Owns the channel and the pidfd.
 
     pid: for logs and tests. byte_limit: of the connections that it will be asked about. ended: is
-    called once, when the worker is known to be gone or has been killed. Used on the event loop
-    only.
+    called once, when the worker is known to be gone or has been killed. lie: what it said against
+    the protocol, whether or not anybody waited for it. Used on the event loop only.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[tuple[str, ...]] = self._loop.create_future()
         self.alive = True
+        self.lie: WorkerLied | None = None
         self.pid = pid
         self._loop.add_reader(channel, self._read)
 
@@ -119,6 +120,7 @@ class WorkerProcess:
         try:
             self._take_messages()
         except WorkerLied as lie:
+            self.lie = lie
             self._fail(lie)
 
     def _take_messages(self) -> None:

@@ -60,12 +60,12 @@ async def test_a_lie_ends_the_worker_and_raises(lie: str, monkeypatch: pytest.Mo
         await pool.stop()
 
 
+@pytest.mark.parametrize("lie", ["another-target", "endless-answers"])
 async def test_a_measurement_that_a_lying_worker_took_part_in_raises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lie: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "otpc_policy.engine.workers.template_process.PROGRAM", (str(_LIAR), "another-target")
-    )
+    """Be it that nobody waited for the lie: it came after the last answer."""
+    monkeypatch.setattr("otpc_policy.engine.workers.template_process.PROGRAM", (str(_LIAR), lie))
     limits = ScanLimits(workers=1)
     scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC), deep=DeepScanner(limits))
     await scanner.start()
