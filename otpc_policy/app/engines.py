@@ -1,14 +1,14 @@
 """Builds the engines of the service from its settings: child processes, or remote engines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from otpc_policy.app.engine_extra import require_engine
-from otpc_policy.app.settings import AddressFamilies, Settings
+from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.check import Clock
-from otpc_policy.core.address_selection import AddressSelection
+from otpc_policy.core.address_selection import DIALLED_FAMILIES, AddressSelection
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.cpu_quota import usable_cores
@@ -73,14 +73,9 @@ def engine_share(part: dict[str, Any], engines: int) -> dict[str, Any]:
 
 
 def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
-    families: Mapping[AddressFamilies, tuple[str, ...]] = {
-        AddressFamilies.BOTH: ("IPv4", "IPv6"),
-        AddressFamilies.IPV4: ("IPv4",),
-        AddressFamilies.IPV6: ("IPv6",),
-    }
     selection = AddressSelection(
         vetting,
-        families=families.get(settings.address_families, "routed"),
+        families=DIALLED_FAMILIES[settings.address_families.value],
         # The routes of remote engines are not known here: they try, and report the result.
         has_route=_assume_route if settings.engine_addresses else Routes().has_route,
     )

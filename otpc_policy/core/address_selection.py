@@ -2,7 +2,7 @@
 forbidden forbids the host, and what is left out is named.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
@@ -22,6 +22,10 @@ from otpc_policy.core.facts import (
 )
 
 DialledFamilies = tuple[str, ...] | Literal["routed"]
+# By the words of the setting address_families, which both programs read.
+DIALLED_FAMILIES: Mapping[str, DialledFamilies] = MappingProxyType(
+    {"routed": "routed", "both": ("IPv4", "IPv6"), "ipv4": ("IPv4",), "ipv6": ("IPv6",)}
+)
 
 # Stand for all addresses of a family of which none is known: documentation addresses (RFC 5737, RFC
 # 3849), to which only a default route leads.

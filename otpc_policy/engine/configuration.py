@@ -9,17 +9,10 @@ from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from typing import Any
 
-from otpc_policy.core.address_selection import DialledFamilies
+from otpc_policy.core.address_selection import DIALLED_FAMILIES, DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
 from otpc_policy.engine.limits import ScanLimits
-
-_FAMILIES: Mapping[str, DialledFamilies] = {
-    "routed": "routed",
-    "both": ("IPv4", "IPv6"),
-    "ipv4": ("IPv4",),
-    "ipv6": ("IPv6",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +45,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         scan=ScanLimits(**scan),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
-        address_families=_FAMILIES[tree["address_families"]],
+        address_families=DIALLED_FAMILIES[tree["address_families"]],
         dns_servers=tuple(map(str, tree["dns_servers"])),
         dns_ttl_s=float(tree["dns_ttl_s"]),
         dns_timeout_s=float(tree["dns_timeout_s"]),
