@@ -108,10 +108,9 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
-    own: Engines = engines_from(
+    chosen_engines = engines or engines_from(
         settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
     )
-    chosen_engines = engines if engines is not None else own
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
     measurements = Measurements(
