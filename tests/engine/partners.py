@@ -24,7 +24,7 @@ from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.workers.client_handshake import ClientHandshake
 from otpc_policy.engine.workers.handshake import HandshakeOffer, HandshakeOutcome, Hello
 from tests.support.certificates import Issued
-from tests.support.loopback import vetted
+from tests.support.loopback import Listener, free_port, vetted
 
 SIX = (0xC02B, 0xC02F, 0xCCA9, 0xCCA8, 0xC023, 0xC027)
 SIX_NAMES = (
@@ -91,12 +91,6 @@ def endpoint(port: int) -> Endpoint:
     return parse_endpoint("partner.test", port)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def openssl_server(
     directory: Path,
@@ -105,7 +99,7 @@ def openssl_server(
     address: str = "127.0.0.1",
 ) -> Iterator[int]:
     """Run `openssl s_server` with one or two certificates; it answers HTTP. Yields the port."""
-    port = free_port()
+    port = free_port(address)
     certificates = []
     for option, leaf, name in zip(("cert", "dcert"), leaves, ("first", "second"), strict=False):
         chain, key = leaf.write(directory, f"{name}-{port}")
@@ -125,7 +119,7 @@ def openssl_server(
         "openssl",
         "s_server",
         "-accept",
-        f"{address}:{port}",
+        str(Listener(address, port)),
         "-www",
         *certificates,
         *arguments,

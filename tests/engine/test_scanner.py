@@ -29,7 +29,6 @@ from tests.engine.partners import (
     close,
     drip,
     endpoint,
-    free_port,
     openssl_server,
     reset,
     says,
@@ -41,6 +40,7 @@ from tests.engine.partners import (
     turns_hostile,
 )
 from tests.support.certificates import CertificateAuthority, Issued
+from tests.support.loopback import free_port
 
 # Nine hellos of the survey, nine of clients, one handshake, and HTTP with and without ALPN.
 FIRST_WAVE = 21
@@ -312,7 +312,7 @@ async def test_plain_http_is_recognised_and_left_alone() -> None:
 
 
 async def test_a_closed_port_is_unreachable() -> None:
-    facts = await measure(free_port())
+    facts = await measure(free_port("127.0.0.1"))
     assert (facts.reachable, facts.tls) == (Support.NO, TlsService.UNKNOWN)
     assert facts.connections_used <= FIRST_WAVE
 

@@ -1,10 +1,11 @@
 """Loopback addresses and ports that no other test run on this machine uses.
 
-All of 127.0.0.0/8 is local on Linux, and connections to it start from 127.0.0.1. So no other
-process and no connection of ours can take a port on our own address between the moment it is chosen
-and the moment a server listens on it.
+All of 127.0.0.0/8 is local on Linux, and connections to it start from 127.0.0.1, on ports that the
+kernel takes from 32768 upward. So no other process and no connection can take an address or a port
+of ours between the moment it is chosen and the moment a server listens on it.
 """
 
+import contextlib
 import itertools
 import os
 import socket
@@ -14,6 +15,12 @@ from otpc_policy.core.addresses import VettedAddress, vet_again
 
 _NUMBERS = itertools.count()
 _OWN = 1000
+
+# Ports that the kernel gives to no connection (ip_local_port_range), in shares of one process each.
+_FIRST_PORT = 12_000
+_SHARE = 256
+_SHARES = 75
+_PORTS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,16 @@ def vetted(text: str = "127.0.0.1") -> VettedAddress:
 
 
 def free_port(address: str) -> int:
-    """Return a port that is currently free on the address."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free on the address and that no connection is given meanwhile."""
+    first = _FIRST_PORT + os.getpid() % _SHARES * _SHARE
+    for _ in range(_SHARE):
+        port = first + next(_PORTS) % _SHARE
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((address, port))
+                return port
+    raise OSError(f"all ports of this process are taken on {address}")
 
 
 def own_listener() -> Listener:

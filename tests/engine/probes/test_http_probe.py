@@ -9,7 +9,6 @@ from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.probes.http_probe import HttpAnswer, HttpOutcome, ask_http
 from tests.engine.partners import (
     Handler,
-    free_port,
     openssl_server,
     says,
     server,
@@ -17,7 +16,7 @@ from tests.engine.partners import (
     tls_server,
 )
 from tests.support.certificates import CertificateAuthority, Issued
-from tests.support.loopback import vetted
+from tests.support.loopback import free_port, vetted
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ async def test_the_first_bytes_decide(
 async def test_silence_is_unknown(tmp_path: Path, leaf: Issued) -> None:
     async with server(stall) as silent:
         assert await ask(silent, 0.2) is HttpAnswer.UNKNOWN
-    assert await ask(free_port()) in (HttpAnswer.CLOSED, HttpAnswer.UNKNOWN)
+    assert await ask(free_port("127.0.0.1")) in (HttpAnswer.CLOSED, HttpAnswer.UNKNOWN)
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])

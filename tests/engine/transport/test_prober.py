@@ -20,7 +20,6 @@ from otpc_policy.tls.client_hello import ClientHello, offered_cipher_suites
 from tests.engine.partners import (
     close,
     drip,
-    free_port,
     open_sockets,
     openssl_server,
     reset,
@@ -31,7 +30,7 @@ from tests.engine.partners import (
 )
 from tests.engine.transport.handmade_tls13 import X25519, Handmade
 from tests.support.certificates import CertificateAuthority
-from tests.support.loopback import vetted
+from tests.support.loopback import free_port, vetted
 from tests.tls.hostile_answers import record
 
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
@@ -264,7 +263,7 @@ async def test_a_server_that_only_warns_is_given_up() -> None:
 
 
 async def test_a_closed_port_refuses_every_probe_and_the_last_ones_too() -> None:
-    one = prober(free_port())
+    one = prober(free_port("127.0.0.1"))
     outcomes = await carried(one, [*probes(2), probe(0xC02F, is_last=True)])
     assert [(outcome.ending, outcome.connected) for outcome in outcomes] == [
         (Ending.REFUSED, False)

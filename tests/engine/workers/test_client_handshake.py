@@ -101,7 +101,7 @@ def test_the_stapled_ocsp_response_comes_with_the_chain(
 
 def test_ipv6_addresses_are_dialled(authority: CertificateAuthority, tmp_path: Path) -> None:
     leaf = authority.issue()
-    with openssl_server(tmp_path, leaf, arguments=("-6",), address="[::1]") as port:
+    with openssl_server(tmp_path, leaf, arguments=("-6",), address="::1") as port:
         assert handshake(replace(offer(port), address=vetted("::1"))).chain == leaf.chain_der
 
 

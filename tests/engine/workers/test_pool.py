@@ -13,8 +13,9 @@ from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.engine.workers.worker_process import WorkerLost
-from tests.engine.partners import close, free_port, offer, openssl_server, server, stall
+from tests.engine.partners import close, offer, openssl_server, server, stall
 from tests.support.certificates import CertificateAuthority
+from tests.support.loopback import free_port
 
 
 @asynccontextmanager
@@ -90,7 +91,7 @@ async def test_the_handshakes_of_a_target_share_a_worker_that_ends_with_it(tmp_p
 
 async def test_whether_tcp_connects_is_found_out_without_a_worker() -> None:
     async with running(ScanLimits(workers=1)) as pool:
-        outcome = await serve(pool, free_port())
+        outcome = await serve(pool, free_port("127.0.0.1"))
         assert (outcome.ending, outcome.connected) == (Ending.REFUSED, False)
 
 
