@@ -12,10 +12,11 @@ from otpc_policy.core.address_selection import DIALLED_FAMILIES, AddressSelectio
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.cpu_quota import usable_cores
+from otpc_policy.engines.credentials import EngineCredentials
 from otpc_policy.engines.known_hosts import KnownHosts
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import Fleet, LookUpObserver
-from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
+from otpc_policy.engines.remote import RemoteFleet
 from otpc_policy.ops.routes import Routes
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.required_suites import required_suites

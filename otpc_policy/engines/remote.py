@@ -6,23 +6,19 @@ the same one. A `dns:///` name stands for all addresses that it has, and is aske
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import grpc
 import structlog
 
-from otpc_policy.core.addresses import AddressVetting, Resolution
+from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.client import EngineClient, channel_options, keepalive_options
-from otpc_policy.engines.errors import EngineLost
-from otpc_policy.engines.heartbeats import Silence
-from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
-from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.engines.credentials import EngineCredentials
+from otpc_policy.engines.ports import Engine
+from otpc_policy.engines.remote_engine import RemoteEngine
 
 DNS: Final = "dns:///"
 UNIX: Final = "unix:"
@@ -30,43 +26,10 @@ UNIX: Final = "unix:"
 # How often names are asked again, and files looked at.
 _LOOK_S: Final = 10.0
 _LOOK_UP_S: Final = 5.0
-_FIRST_PAUSE_S: Final = 0.2
-_LONGEST_PAUSE_S: Final = 5.0
-# One that lied is left alone for so long: it cannot be killed from here.
-_CONDEMNED_S: Final = 30.0
 # What is measured at an engine that leaves may end there.
 _LEAVE_S: Final = 120.0
 
 LookUp = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineCredentials:
-    """Files in PEM: the front's certificate and key, and the CAs of engines."""
-
-    certificate_file: Path
-    key_file: Path
-    ca_file: Path
-
-    def stamp(self) -> tuple[tuple[int, int], ...]:
-        """Return what changes when a file does. Raises OSError."""
-        found = (path.stat() for path in (self.certificate_file, self.key_file, self.ca_file))
-        return tuple((one.st_mtime_ns, one.st_ino) for one in found)
-
-    def read(self) -> grpc.ChannelCredentials:
-        """Return what the files hold. Raises ConfigurationError."""
-        contents = []
-        for setting, path in (
-            ("engine_ca_file", self.ca_file),
-            ("engine_key_file", self.key_file),
-            ("engine_certificate_file", self.certificate_file),
-        ):
-            try:
-                contents.append(path.read_bytes())
-            except OSError as error:
-                reason = error.strerror or "cannot be read"
-                raise ConfigurationError([f"{setting}: {path}: {reason}"]) from None
-        return grpc.ssl_channel_credentials(*contents)
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
@@ -197,139 +160,6 @@ class RemoteFleet:
             self._let_go(name)
 
 
-class RemoteEngine:
-    """One engine at the end of a channel, which it watches until it is stopped."""
-
-    def __init__(
-        self,
-        name: str,
-        channel: grpc.aio.Channel,
-        client: EngineClient,
-        changed: Callable[[], None],
-    ) -> None:
-        self._name, self._channel, self._client, self._changed = name, channel, client, changed
-        self._silence = Silence(client)
-        self._is_watched = self._is_leaving = False
-        self._condemned_until_s = 0.0
-        self._under_way = 0
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
-        self._log = structlog.get_logger("otpc_policy.engines")
-        self._watching = asyncio.create_task(self._watch())
-
-    @property
-    def name(self) -> str:
-        """See ports.Engine."""
-        return self._name
-
-    @property
-    def is_up(self) -> bool:
-        """See ports.Engine."""
-        is_sound = self._is_watched and self._silence.is_short
-        return is_sound and not (self._client.state.is_draining or self._is_leaving)
-
-    @property
-    def state(self) -> EngineState:
-        """See ports.Engine."""
-        state = self._client.state
-        return state if self._is_watched else replace(state, queued=0, workers_alive=0)
-
-    async def measure(
-        self, target: Target, terms: Terms, *, left_standard_part: Callable[[], None]
-    ) -> Report:
-        """See ports.Engine."""
-        self._under_way += 1
-        self._is_idle.clear()
-        try:
-            return await self._client.measure(target, terms, left_standard_part=left_standard_part)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._is_idle.set()
-
-    async def partial(self, target: Target) -> AddressFacts | None:
-        """See ports.Engine."""
-        return await self._client.partial(target)
-
-    async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
-        """See ports.Engine."""
-        return await self._client.resolve(host, fresh=fresh, within_s=within_s)
-
-    async def answers(self, *, within_s: float) -> bool:
-        """See ports.Engine."""
-        return await self._client.answers(within_s=within_s)
-
-    def condemn(self, why: str) -> None:
-        """See ports.Engine. It is left alone for a while, and what it measures is given up."""
-        self._log.error("engine lied", engine=self.name, reason=why)
-        self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
-        self._is_watched = False
-        self._client.give_up()
-        self._watching.cancel()
-        self._watching = asyncio.create_task(self._watch())
-        self._changed()
-
-    def leave(self) -> None:
-        """Take no more measurements: whoever waits for a turn here goes elsewhere."""
-        self._is_leaving = True
-
-    async def stop(self, within_s: float) -> None:
-        """Close the channel, when nothing is measured any more or after within_s."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._is_idle.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._watching.cancel()
-            await asyncio.wait({self._watching})
-            await self._channel.close(None)
-
-    async def _watch(self) -> None:
-        """Keep watching, whatever the engine does."""
-        loop = asyncio.get_running_loop()
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            await asyncio.sleep(max(0.0, self._condemned_until_s - loop.time()))
-            why = await self._watch_once()
-            was_watched, self._is_watched = self._is_watched, False
-            if was_watched:
-                self._log.warning("engine lost", engine=self.name, reason=why)
-            self._changed()
-            pause_s = _FIRST_PAUSE_S if was_watched else 2 * pause_s
-            await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
-
-    async def _watch_once(self) -> str:
-        """Watch until it ends, and return why."""
-        watching = asyncio.create_task(self._client.watch(self._reported))
-        try:
-            while not (await asyncio.wait({watching}, timeout=self._silence.next_look_s))[0]:
-                self._silence.look()
-                if self._silence.is_over_long:
-                    self._client.give_up()
-                    return "it is silent"
-            await watching
-        except EngineLied as lie:
-            self._client.give_up()
-            self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
-            return f"it lied: {lie}"
-        except EngineLost as lost:
-            return str(lost)
-        finally:
-            watching.cancel()
-            await asyncio.wait({watching})
-        return "it reports nothing more"
-
-    def _reported(self) -> None:
-        self._is_watched = True
-        self._changed()
-
-
 def _server_name(address: str) -> str:
     """Return the name that a certificate must be for; empty for that of the address itself."""
     return address.removeprefix(DNS).rpartition(":")[0] if address.startswith(DNS) else ""
-
-
-def needs_tls(addresses: Iterable[str]) -> bool:
-    """Some address is reached over TCP."""
-    return any(not address.startswith(UNIX) for address in addresses)

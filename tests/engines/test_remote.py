@@ -17,9 +17,10 @@ from otpc_policy.core.facts import Depth
 from otpc_policy.engine.listening import server_options
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.engines import heartbeats, remote
+from otpc_policy.engines.credentials import EngineCredentials
 from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.ports import Target, Terms
-from otpc_policy.engines.remote import EngineCredentials, RemoteFleet
+from otpc_policy.engines.remote import RemoteFleet
 from tests.engine.serving import VETTING, World, served, vetted
 from tests.support.certificates import CertificateAuthority, Issued
 

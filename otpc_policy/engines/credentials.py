@@ -1,0 +1,37 @@
+"""The files with which a front proves to engines elsewhere who it is, and knows them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from otpc_policy.core.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCredentials:
+    """Files in PEM: the front's certificate and key, and the CAs of engines."""
+
+    certificate_file: Path
+    key_file: Path
+    ca_file: Path
+
+    def stamp(self) -> tuple[tuple[int, int], ...]:
+        """Return what changes when a file does. Raises OSError."""
+        found = (path.stat() for path in (self.certificate_file, self.key_file, self.ca_file))
+        return tuple((one.st_mtime_ns, one.st_ino) for one in found)
+
+    def read(self) -> grpc.ChannelCredentials:
+        """Return what the files hold. Raises ConfigurationError."""
+        contents = []
+        for setting, path in (
+            ("engine_ca_file", self.ca_file),
+            ("engine_key_file", self.key_file),
+            ("engine_certificate_file", self.certificate_file),
+        ):
+            try:
+                contents.append(path.read_bytes())
+            except OSError as error:
+                reason = error.strerror or "cannot be read"
+                raise ConfigurationError([f"{setting}: {path}: {reason}"]) from None
+        return grpc.ssl_channel_credentials(*contents)
