@@ -17,9 +17,8 @@ class EngineCredentials:
     ca_file: Path
 
     def stamp(self) -> tuple[tuple[int, int], ...]:
-        """Return what changes when a file does. Raises OSError."""
-        found = (path.stat() for path in (self.certificate_file, self.key_file, self.ca_file))
-        return tuple((one.st_mtime_ns, one.st_ino) for one in found)
+        """Return what changes when a file does."""
+        return tuple(map(_stamp, (self.certificate_file, self.key_file, self.ca_file)))
 
     def read(self) -> grpc.ChannelCredentials:
         """Return what the files hold. Raises ConfigurationError."""
@@ -35,3 +34,11 @@ class EngineCredentials:
                 reason = error.strerror or "cannot be read"
                 raise ConfigurationError([f"{setting}: {path}: {reason}"]) from None
         return grpc.ssl_channel_credentials(*contents)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)  # reading it tells why
+    return (status.st_mtime_ns, status.st_ino)

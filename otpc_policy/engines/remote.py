@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import grpc
@@ -59,6 +60,8 @@ class RemoteFleet:
         self._addresses, self._credentials = tuple(addresses), credentials
         self._vetting, self._now, self._look_up = vetting, now, look_up
         self._engines: dict[str, RemoteEngine] = {}
+        # Connections with new credentials, which take the place of the others once they are up.
+        self._successors: dict[str, RemoteEngine] = {}
         self._found: dict[str, tuple[str, ...]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._stamp: object = None
@@ -76,8 +79,9 @@ class RemoteFleet:
         """Find the engines, up or not. Raises ConfigurationError for files that cannot be read."""
         self._changed = changed
         if self._credentials is not None:
-            self._channel_credentials = self._credentials.read()
+            # The stamp first: a file that is replaced meanwhile is then read again.
             self._stamp = self._credentials.stamp()
+            self._channel_credentials = self._credentials.read()
         await self._look()
         self._looking = asyncio.create_task(self._keep_looking())
 
@@ -89,8 +93,9 @@ class RemoteFleet:
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
-        await asyncio.gather(*(one.stop(0.0) for one in self._engines.values()))
-        self._engines = {}
+        remaining = (*self._engines.values(), *self._successors.values())
+        await asyncio.gather(*(engine.stop(0.0) for engine in remaining))
+        self._engines, self._successors = {}, {}
 
     async def _keep_looking(self) -> None:
         while True:
@@ -114,23 +119,52 @@ class RemoteFleet:
         self._settle()
 
     def _settle(self) -> None:
-        names = {
-            name: _server_name(address) for address in self._found for name in self._found[address]
-        }
+        names = self._server_names()
         for name in [name for name in self._engines if name not in names]:
-            self._let_go(name)
+            self._let_go(self._engines.pop(name))
+            self._let_go(self._successors.pop(name, None))
         for name in [name for name in names if name not in self._engines]:
-            channel = self._channel(name, names[name])
-            client = EngineClient(channel, vetting=self._vetting, now=self._now)
-            self._engines[name] = RemoteEngine(name, channel, client, self._changed)
+            self._engines[name] = self._engine(name, names[name], self._changed)
         self._changed()
 
-    def _let_go(self, name: str) -> None:
-        engine = self._engines.pop(name)
+    def _server_names(self) -> dict[str, str]:
+        """Return the engines that there are, and the name that each must prove."""
+        return {
+            name: _server_name(address) for address in self._found for name in self._found[address]
+        }
+
+    def _engine(self, name: str, server_name: str, changed: Callable[[], None]) -> RemoteEngine:
+        channel = self._channel(name, server_name)
+        client = EngineClient(channel, vetting=self._vetting, now=self._now)
+        return RemoteEngine(name, channel, client, changed)
+
+    def _let_go(self, engine: RemoteEngine | None) -> None:
+        if engine is None:
+            return
         engine.leave()
         leaving = asyncio.create_task(engine.stop(_LEAVE_S))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+    def _renew(self) -> None:
+        """Connect to every engine with the credentials as they are now.
+
+        Each connection that there is serves until the new one is up: so nobody waits for it, and
+        files that the engine refuses, or that do not belong together, end nothing.
+        """
+        for name, server_name in self._server_names().items():
+            if name.startswith(UNIX) or name not in self._engines:
+                continue
+            self._let_go(self._successors.pop(name, None))
+            self._successors[name] = self._engine(name, server_name, partial(self._succeed, name))
+
+    def _succeed(self, name: str) -> None:
+        """Put a connection with new credentials in the place of the old one, if it is up."""
+        successor = self._successors.get(name)
+        if successor is not None and successor.is_up:
+            former, self._engines[name] = self._engines[name], self._successors.pop(name)
+            self._let_go(former)
+        self._changed()
 
     def _channel(self, name: str, server_name: str) -> grpc.aio.Channel:
         options: list[tuple[str, int | str]] = [*channel_options()]
@@ -144,20 +178,19 @@ class RemoteFleet:
         return grpc.aio.secure_channel(name, self._channel_credentials, options=options)
 
     def _read_credentials_again(self) -> None:
-        """Begin every connection anew where the files have changed and can be read."""
+        """Connect anew where the files have changed and can be read."""
         if self._credentials is None:
             return
+        stamp = self._credentials.stamp()
+        if stamp == self._stamp:
+            return
         try:
-            stamp = self._credentials.stamp()
-            if stamp == self._stamp:
-                return
             self._channel_credentials = self._credentials.read()
-        except (OSError, ConfigurationError) as error:
+        except ConfigurationError as error:
             self._log.error("engine credentials refused", reason=str(error))
             return
         self._stamp = stamp
-        for name in list(self._engines):
-            self._let_go(name)
+        self._renew()
 
 
 def _server_name(address: str) -> str:

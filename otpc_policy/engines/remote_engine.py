@@ -1,7 +1,8 @@
 """One engine of others at the end of a channel, watched until it is stopped."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -63,14 +64,8 @@ class RemoteEngine:
         self, target: Target, terms: Terms, *, left_standard_part: Callable[[], None]
     ) -> Report:
         """See ports.Engine."""
-        self._under_way += 1
-        self._is_idle.clear()
-        try:
+        with self._calling():
             return await self._client.measure(target, terms, left_standard_part=left_standard_part)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._is_idle.set()
 
     async def partial(self, target: Target) -> AddressFacts | None:
         """See ports.Engine."""
@@ -78,7 +73,8 @@ class RemoteEngine:
 
     async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
         """See ports.Engine."""
-        return await self._client.resolve(host, fresh=fresh, within_s=within_s)
+        with self._calling():
+            return await self._client.resolve(host, fresh=fresh, within_s=within_s)
 
     async def answers(self, *, within_s: float) -> bool:
         """See ports.Engine."""
@@ -99,7 +95,7 @@ class RemoteEngine:
         self._is_leaving = True
 
     async def stop(self, within_s: float) -> None:
-        """Close the channel, when nothing is measured any more or after within_s."""
+        """Close the channel when no call is under way any more, or after within_s."""
         try:
             async with asyncio.timeout(within_s):
                 await self._is_idle.wait()
@@ -109,6 +105,17 @@ class RemoteEngine:
             self._watching.cancel()
             await asyncio.wait({self._watching})
             await self._channel.close(None)
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        self._under_way += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._is_idle.set()
 
     async def _watch(self) -> None:
         """Keep watching, whatever the engine does."""

@@ -231,6 +231,34 @@ async def test_a_certificate_that_rotates_is_used_from_then_on(
             assert any(one.is_up for one in fleet.engines)
 
 
+async def test_a_connection_serves_until_one_with_the_new_certificate_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for the new one, and a certificate that engines refuse ends nothing."""
+    monkeypatch.setattr(remote, "_LOOK_S", 0.05)
+    ours, others = (CertificateAuthority.create(name) for name in ("Ours", "Others"))
+    wrong = others.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    first, second = (
+        ours.issue(dns=("front.test",), extended_key_usage=("client_auth",)) for _ in range(2)
+    )
+    async with tls_engine(ours.issue(dns=("localhost",)), ours) as port:
+        credentials = write(tmp_path, ours, first)
+        async with fleet_at(f"localhost:{port}", credentials=credentials) as fleet:
+            (former,) = fleet.engines
+            await until(lambda: former.is_up)
+            credentials.certificate_file.write_bytes(wrong.chain_pem)
+            await asyncio.sleep(0.3)
+            write(tmp_path, ours, wrong)
+            await asyncio.sleep(0.5)
+            assert fleet.engines == (former,)
+            assert former.is_up
+            write(tmp_path, ours, second)
+            await until(lambda: fleet.engines != (former,))
+            (successor,) = fleet.engines
+            assert successor.is_up
+            assert successor.name == former.name
+
+
 async def test_files_that_cannot_be_read_are_a_problem_of_the_configuration(tmp_path: Path) -> None:
     missing = EngineCredentials(
         certificate_file=tmp_path / "a", key_file=tmp_path / "b", ca_file=tmp_path / "c"
