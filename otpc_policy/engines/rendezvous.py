@@ -24,4 +24,7 @@ def ranked(key: str, engines: Iterable[E]) -> list[E]:
 
 @lru_cache(maxsize=_KEPT)
 def _weight(key: str, name: str) -> bytes:
-    return blake2b(key.encode(), digest_size=8, key=name.encode()[:64]).digest()
+    named = name.encode()
+    if len(named) > blake2b.MAX_KEY_SIZE:  # cut short, names that differ at their ends were equal
+        named = blake2b(named).digest()
+    return blake2b(key.encode(), digest_size=8, key=named).digest()

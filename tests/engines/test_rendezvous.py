@@ -41,3 +41,8 @@ def test_the_choice_is_that_of_releases_before() -> None:
 
 
 PINNED = ["b:1", "b:1", "b:1", "b:1", "b:1", "b:1", "c:1", "a:1"]
+
+
+def test_long_names_that_differ_at_their_ends_are_different_engines() -> None:
+    names = [f"unix:/{'folder/' * 12}{number}" for number in range(2)]
+    assert Counter(first(key, *names) for key in KEYS).keys() == set(names)
