@@ -20,6 +20,7 @@ from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.orphans import reap_orphans
 from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
+from otpc_policy.engines.socket_folder import remove_abandoned
 
 # An engine that dies again and again is started less and less often, but within the time for
 # which callers wait for one (pool).
@@ -58,6 +59,7 @@ class ChildFleet:
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start all and wait until each is up. Raises EngineNotStarted if one does not come up."""
+        remove_abandoned()
         starting = [asyncio.create_task(one.start(changed)) for one in self._children]
         try:
             await asyncio.wait(starting)

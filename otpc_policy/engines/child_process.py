@@ -1,21 +1,17 @@
 """One engine process of our own: started with its orders, supervised, and ended.
 
-It is reached over a Unix socket in a folder of its own, which only this user may enter, and which
-is removed as soon as the channel is connected: no other process, not even another engine, can
-connect after that, and a front that is killed leaves no files behind. The process gets its orders
-on standard input and nothing else: no environment, no descriptors.
+It is reached over a Unix socket in a folder of its own, which is removed as soon as the channel is
+connected: no other process, not even another engine, can connect after that. The process gets its
+orders on standard input and nothing else: no environment, no descriptors.
 """
 
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -24,6 +20,7 @@ from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.heartbeats import Silence
+from otpc_policy.engines.socket_folder import SocketFolder
 from otpc_policy.measurement.engine_lied import EngineLied
 
 # Starting takes 0.6 s; a machine that starts many processes at once may need twenty times that.
@@ -43,7 +40,7 @@ class RunningEngine:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        folder: Path,
+        folder: SocketFolder,
         channel: grpc.aio.Channel,
         client: EngineClient,
         pids: set[int],
@@ -68,18 +65,17 @@ class RunningEngine:
     ) -> "RunningEngine":
         """Start a process and wait until it has reported. Raises EngineNotStarted."""
         try:
-            # For this user alone: whoever can connect to an engine may have it measure.
-            folder = Path(tempfile.mkdtemp(prefix="otpc-policy-engines-"))
+            folder = SocketFolder()
         except OSError as error:
             raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
         try:
             process = await _process()
         except BaseException as error:
-            _remove(folder)
+            folder.remove()
             if isinstance(error, OSError):  # no memory, descriptor or process to be had
                 raise EngineNotStarted(f"the engine did not start: {error}") from None
             raise
-        listen = f"unix:{folder / 'engine'}"
+        listen = f"unix:{folder.socket}"
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
@@ -110,7 +106,7 @@ class RunningEngine:
         if watching.done():
             await watching
         # A connection that is lost is never made again: the engine is replaced.
-        _remove(self._folder)
+        self._folder.remove()
 
     def condemn(self, why: str) -> None:
         """Have supervise return."""
@@ -166,7 +162,7 @@ class RunningEngine:
         self._pids.discard(process.pid)
         if process.stdout is not None:
             await process.stdout.read()  # so that its transport is closed too
-        _remove(self._folder)
+        self._folder.remove()
 
 
 def _reason(
@@ -192,10 +188,6 @@ async def _process() -> asyncio.subprocess.Process:
         start_new_session=True,
         env=_environment(),
     )
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> dict[str, str]:

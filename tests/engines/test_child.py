@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
-from otpc_policy.engines import child
+from otpc_policy.engines import child, socket_folder
 from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
@@ -176,6 +177,51 @@ async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
         await until(lambda: len(fleet.pids) == 2 and former not in fleet.pids)
         assert list(own_folder.iterdir()) == []
         assert is_whole(await measured(pool, good))
+
+
+_KILLED_WHILE_IT_STARTS = """
+import asyncio, os, signal, sys
+from datetime import UTC, datetime
+from otpc_policy.engines.child import ChildFleet
+from tests.engine.serving import VETTING
+async def start():
+    fleet = ChildFleet(1, orders={}, vetting=VETTING, now=lambda: datetime.now(UTC))
+    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
+    await fleet.start(lambda: None)
+asyncio.run(start())
+"""
+
+
+async def test_what_a_front_leaves_that_is_killed_while_it_starts_is_removed_by_the_next(
+    own_folder: Path,
+) -> None:
+    command = [sys.executable, "-c", _KILLED_WHILE_IT_STARTS]
+    environment = {**os.environ, "TMPDIR": str(own_folder)}
+    killed = await asyncio.create_subprocess_exec(*command, env=environment)
+    assert await killed.wait() == -signal.SIGKILL
+    (left,) = own_folder.iterdir()
+    async with running(1):
+        assert not left.exists()
+
+
+def test_folders_of_others_are_kept(own_folder: Path) -> None:
+    """Those of fronts that start now, and those that hold what no engine has put there."""
+    mine = socket_folder.SocketFolder()
+    mine.socket.touch()
+    foreign = own_folder / "otpc-policy-engine-foreign"
+    foreign.mkdir()
+    (foreign / "precious").touch()
+    link = own_folder / "otpc-policy-engine-link"
+    link.symlink_to(foreign)
+    try:
+        socket_folder.remove_abandoned()
+        assert mine.socket.exists()
+        assert (foreign / "precious").exists()
+        assert link.exists()
+    finally:
+        mine.remove()
+    mine.remove()
+    assert set(own_folder.iterdir()) == {foreign, link}
 
 
 @pytest.mark.parametrize("lacking", ["process", "folder"])
