@@ -1,0 +1,128 @@
+"""Numbers of system calls, and which of them processes keep or lose.
+
+They are stable interfaces of the kernel (arch/x86/entry/syscalls/syscall_64.tbl,
+include/uapi/asm-generic/unistd.h).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+ARCHITECTURES: Final = ("x86_64", "aarch64")
+
+# By architecture, in the order above. None: the architecture has no such call.
+CALLS: Final[Mapping[str, tuple[int | None, int | None]]] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "close": (3, 57),
+    "fstat": (5, 80),
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "ioctl": (16, 29),
+    "select": (23, None),
+    "pselect6": (270, 72),
+    "sched_yield": (24, 124),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "nanosleep": (35, 101),
+    "getpid": (39, 172),
+    "socket": (41, 198),
+    "connect": (42, 203),
+    "sendto": (44, 206),
+    "recvfrom": (45, 207),
+    "recvmsg": (47, 212),
+    "shutdown": (48, 210),
+    "getsockname": (51, 204),
+    "getpeername": (52, 205),
+    "setsockopt": (54, 208),
+    "getsockopt": (55, 209),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+    "gettimeofday": (96, 169),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "gettid": (186, 178),
+    "sigaltstack": (131, 132),
+    "futex": (202, 98),
+    "set_robust_list": (273, 99),
+    "restart_syscall": (219, 128),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "clock_nanosleep": (230, 115),
+    "epoll_wait": (232, None),
+    "epoll_pwait": (281, 22),
+    "epoll_ctl": (233, 21),
+    "epoll_create1": (291, 20),
+    "getrandom": (318, 278),
+    "membarrier": (324, 283),
+    "rseq": (334, 293),
+}
+# Calls that reach beyond a process and its open descriptors, and that measuring never needs: file
+# metadata, other processes, namespaces, and interfaces of the kernel with a wide surface.
+CALLS_ON_OTHERS: Final[Mapping[str, tuple[int | None, int | None]]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "process_madvise": (440, 440),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "chroot": (161, 51),
+    "pivot_root": (155, 41),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+}
+PRLIMIT: Final = (302, 261)
+_OPENING: Final = frozenset({"socket", "connect", "clone", "clone3", "set_robust_list"})
+
+# Waits on descriptors that it was given, and whatever the interpreter does meanwhile.
+HANDSHAKE_CALLS: Final[frozenset[str]] = frozenset(CALLS) - _OPENING
+# The same for a process that also opens connections and starts threads, but no other process.
+SCANNER_CALLS: Final[frozenset[str]] = frozenset(CALLS)
