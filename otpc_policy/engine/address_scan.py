@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
+from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.trace import trace
-from otpc_policy.engine.facts.translation import Measured
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.probes.handshakes import (
     MOST_USUAL,

@@ -17,13 +17,10 @@ from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.engine.address_scan import AddressScan
 from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.facts.deployments import deployment_facts
+from otpc_policy.engine.facts.measured import Measured
+from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import intolerances, remarks
-from otpc_policy.engine.facts.translation import (
-    Measured,
-    cipher_suite_facts,
-    deployment_facts,
-    version_facts,
-)
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.engine.survey.probe import Ending

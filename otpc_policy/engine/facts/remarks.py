@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
-from otpc_policy.engine.facts.translation import Measured
+from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.survey.journal import LONG_LIST
 from otpc_policy.engine.survey.probe import Record
 from otpc_policy.tls.answer import Alert

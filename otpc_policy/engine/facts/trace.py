@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from otpc_policy.core.facts import Evidence, TlsVersion, TraceStep
 from otpc_policy.core.registries.alerts import alert_name
-from otpc_policy.engine.facts.translation import Measured
+from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.probes.handshakes import HandshakeAttempt
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
 from otpc_policy.engine.survey.client_survey import ClientRecord

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from otpc_policy.core.facts import Evidence, Support, TlsVersion
+from otpc_policy.engine.facts.measured import Measured
+from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import remarks
-from otpc_policy.engine.facts.translation import Measured, cipher_suite_facts, version_facts
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import suites_at

@@ -1,22 +1,14 @@
-"""From surveys and handshakes to facts.
+"""Facts on certificate chains, proven and only seen, and on leaves that cannot be read."""
 
-What is stated about versions, suites and deployments, and what is left unknown.
-"""
-
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
+from otpc_policy.core.facts import KeyType, Support
+from otpc_policy.engine.facts.deployments import deployment_facts
+from otpc_policy.engine.facts.measured import leaf_key_type
+from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import remarks
-from otpc_policy.engine.facts.translation import (
-    Measured,
-    cipher_suite_facts,
-    deployment_facts,
-    leaf_key_type,
-    version_facts,
-)
 from otpc_policy.engine.probes.handshakes import Presented
 from otpc_policy.engine.profiles.clients import (
     BROWSER,
@@ -25,141 +17,43 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_102_AT_TLS_1_1,
     OPENSSL_102_WITH_RSA,
     ClientProfile,
-    ProfileHello,
 )
-from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
-from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
-from otpc_policy.tls.answer import Alert, ServerHello
-from otpc_policy.tls.client_hello import ClientHello
-from otpc_policy.tls.flight import ServerFlight, Signature
-from tests.engine.survey.model_server import SILENCE, Model, Said, Server, alert
-from tests.engine.survey.surveying import NAME, limited, random_refusals, survey
+from otpc_policy.engine.survey.offers import PAYMENT_RSA
+from otpc_policy.engine.survey.probe import Outcome, Purpose
+from otpc_policy.tls.flight import ServerFlight
+from tests.engine.facts.scans import (
+    AUTHORITY,
+    CHAINS,
+    COMPLIANT,
+    ECDSA_CHAIN,
+    KNOWN,
+    LEFT_OPEN,
+    OBTAINED,
+    PROVEN,
+    REFUSAL,
+    REFUSED,
+    RSA_ALONE,
+    RSA_CHAIN,
+    SILENT,
+    TLS10,
+    TLS12,
+    TLS13,
+    UNKNOWN,
+    UNSIGNED,
+    chains,
+    clients,
+    deployments,
+    flown,
+    measured,
+    presented,
+    seen,
+    surveyed,
+    unknown,
+    unsteady,
+)
+from tests.engine.survey.model_server import SILENCE, Server, alert
+from tests.engine.survey.surveying import limited
 from tests.support import forging
-from tests.support.certificates import CertificateAuthority
-
-SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
-COMPLIANT = Model(suites={TLS13: (0x1302, 0x1303, 0x1301), TLS12: PAYMENT_SUITES})
-RSA_ALONE = Model(suites={TLS13: (0x1301,), TLS12: PAYMENT_RSA}, key_types=frozenset({KeyType.RSA}))
-AUTHORITY = CertificateAuthority.create()
-CHAINS = {
-    kind: AUTHORITY.issue(key=key).chain_der
-    for kind, key in (
-        (KeyType.RSA, "rsa2048"),
-        (KeyType.ECDSA, "ec256"),
-        (KeyType.EDDSA, "ed25519"),
-    )
-}
-Deployments = set[tuple[KeyType, Support, Evidence]]
-
-
-def presented(
-    version: TlsVersion, suite: int, kind: KeyType, *, staple: bytes | None = None
-) -> Presented:
-    return Presented(
-        version=version,
-        cipher_suite=suite,
-        chain=CHAINS[kind],
-        key_type=kind,
-        stapled_ocsp_response=staple,
-    )
-
-
-def measured(*servers: Server, done: Sequence[Presented] = ()) -> Measured:
-    return Measured(
-        surveys=tuple(survey(one).journal for one in servers) or (Journal(),),
-        clients=ClientSurvey(NAME),
-        completed=done,
-    )
-
-
-def versions(found: Measured) -> dict[TlsVersion, tuple[Support, Evidence]]:
-    return {fact.version: (fact.support, fact.evidence) for fact in version_facts(found)}
-
-
-def deployments(found: Measured, wanted: TlsVersion = TLS12) -> Deployments:
-    facts = deployment_facts(found, version_facts(found))
-    return {
-        (fact.key_type, fact.support, fact.evidence) for fact in facts if fact.version is wanted
-    }
-
-
-def unsteady() -> Server:
-    """One server that refuses by chance; it draws on as it is asked."""
-    return random_refusals(COMPLIANT, seed=1, one_in=3, into=alert(40))
-
-
-OBTAINED = (Support.YES, Evidence.SERVER_HELLO)
-REFUSED, UNKNOWN = (Support.NO, Evidence.ALERT), (Support.UNKNOWN, Evidence.NONE)
-
-
-def test_nothing_measured_is_nothing_known() -> None:
-    found = measured()
-    assert versions(found) == dict.fromkeys(TlsVersion, UNKNOWN)
-    assert cipher_suite_facts(found) == ()
-    assert deployments(found) == {(KeyType.RSA, *UNKNOWN), (KeyType.ECDSA, *UNKNOWN)}
-
-
-def test_every_suite_of_every_version_that_is_offered_has_a_fact_in_order() -> None:
-    facts = cipher_suite_facts(measured(COMPLIANT))
-    assert [(fact.version, fact.code_point) for fact in facts] == [
-        (version, suite) for version in (TLS12, TLS13) for suite in suites_at(version)
-    ]
-    assert {fact.evidence for fact in facts} == {Evidence.SERVER_HELLO, Evidence.ALERT}
-
-
-def test_a_handshake_proves_presence_too_and_is_reported() -> None:
-    found = measured(
-        RSA_ALONE,
-        done=[presented(TLS12, PAYMENT_RSA[0], KeyType.RSA), presented(TLS10, 0x002F, KeyType.RSA)],
-    )
-    assert versions(found)[TLS10] == OBTAINED
-    completed = {
-        (fact.version, fact.code_point): fact.handshake_completed
-        for fact in cipher_suite_facts(found)
-        if fact.support is Support.YES
-    }
-    assert {key for key, is_completed in completed.items() if is_completed} == {
-        (TLS12, PAYMENT_RSA[0]),
-        (TLS10, 0x002F),
-    }
-
-
-def test_presence_is_taken_from_all_surveys_and_absence_from_a_steady_last_one_alone() -> None:
-    old = Model(suites={TLS12: (*PAYMENT_SUITES, 0x002F), TLS10: (0x002F,)})
-    found = measured(old, COMPLIANT)
-    assert versions(found)[TLS10] == OBTAINED
-    assert {
-        fact.code_point
-        for fact in cipher_suite_facts(found)
-        if fact.version is TLS12 and fact.support is Support.YES
-    } == {*PAYMENT_SUITES, 0x002F}
-    assert measured(unsteady(), COMPLIANT).is_steady
-    for found in (measured(unsteady()), measured(COMPLIANT, unsteady())):
-        assert not found.is_steady
-        assert not found.absences(TLS12)
-        assert Evidence.ALERT not in {evidence for _, evidence in versions(found).values()}
-
-
-def test_a_lower_version_counts_even_from_an_unsteady_server() -> None:
-    server = random_refusals(
-        Model(suites={TLS12: PAYMENT_SUITES}), seed=1, one_in=3, into=alert(40)
-    )
-    found = measured(server)
-    assert not found.is_steady
-    assert versions(found)[TLS13] == (Support.NO, Evidence.LOWER_VERSION)
-
-
-def test_ssl_3_is_absent_only_if_its_hello_without_a_name_was_turned_away_too() -> None:
-    """For want of a name is enough: a server that needs one is reached by clients that send it."""
-
-    def silent_without_a_name(sent: bytes, number: int) -> Said:
-        said = replace(COMPLIANT, needs_name=True)(sent, number)
-        return SILENCE if said == alert(112) else said
-
-    assert versions(measured(replace(COMPLIANT, needs_name=True)))[SSL3] == REFUSED
-    assert versions(measured(silent_without_a_name))[SSL3] == UNKNOWN
 
 
 def test_key_types_up_to_tls_1_2_follow_from_chains_and_else_from_the_suites() -> None:
@@ -289,102 +183,12 @@ def test_what_kept_something_from_being_proven_is_reported_once(
     assert remark is None or any(text.startswith(remark) for text in reported)
 
 
-# Flights: of the survey of suites, and of clients.
-
-RSA_CHAIN, ECDSA_CHAIN = CHAINS[KeyType.RSA], CHAINS[KeyType.ECDSA]
-SIGNED = Signature(scheme=0x0804, content=b"", signature=b"")
-PROVEN = ServerFlight(chain=RSA_CHAIN, signature=SIGNED, is_whole=True)
-UNSIGNED = ServerFlight(chain=RSA_CHAIN, is_whole=True)
-SILENT = Outcome(ending=Ending.TIMED_OUT, connected=True)
-REFUSAL = Outcome(ending=Ending.ANSWERED, connected=True, answer=Alert(2, 40))
-
-
-def flown(version: TlsVersion, suite: int, flight: ServerFlight | None) -> Outcome:
-    """The server chose, and this is what followed; a signature was verified."""
-    return Outcome(
-        ending=Ending.ANSWERED,
-        connected=True,
-        answer=ServerHello(version=version, cipher_suite=suite, is_retry_request=False),
-        flight=flight,
-        key_proven=flight is not None and flight.signature is not None,
-    )
-
-
-def surveyed(*outcomes: tuple[TlsVersion, int, ServerFlight | None]) -> Journal:
-    log = Journal()
-    for version, suite, flight in outcomes:
-        hello = ClientHello(
-            version=version,
-            lowest=version,
-            cipher_suites=(suite,),
-            server_name=NAME,
-        )
-        outcome = flown(version, suite, flight)
-        log.add([Probe(hello=hello, purpose=Purpose.CONTROL)], [outcome])
-    return log
-
-
-def clients(
-    *asked: tuple[ClientProfile, Outcome],
-    purpose: Purpose = Purpose.CLIENT,
-) -> ClientSurvey:
-    survey_of_clients = ClientSurvey(NAME)
-    for profile, outcome in asked:
-        hello = ProfileHello(profile=profile, server_name=NAME)
-        survey_of_clients.take([Probe(hello=hello, purpose=purpose)], [outcome])
-    return survey_of_clients
-
-
-def seen(
-    log: Journal,
-    asked: ClientSurvey | None = None,
-    *,
-    done: Sequence[Presented] = (),
-    http: Sequence[tuple[TlsVersion, bytes]] = (),
-) -> Measured:
-    return Measured(
-        surveys=(log,),
-        clients=asked or ClientSurvey(NAME),
-        completed=done,
-        http_leaves=http,
-    )
-
-
-def unknown(found: Measured) -> set[tuple[TlsVersion, KeyType]]:
-    facts = deployment_facts(found, version_facts(found))
-    return {(one.version, one.key_type) for one in facts if one.support is Support.UNKNOWN}
-
-
-def chains(found: Measured) -> set[tuple[TlsVersion, tuple[bytes, ...]]]:
-    facts = deployment_facts(found, version_facts(found))
-    return {(one.version, one.chain) for one in facts if one.support is Support.YES}
-
-
-KNOWN = surveyed((TLS12, 0xC02F, PROVEN))
-# Nothing was refused, so these are unknown whatever else there is.
-LEFT_OPEN = unknown(seen(KNOWN))
-
-
 def test_what_the_known_flight_leaves_open() -> None:
     assert {
         (TLS12, KeyType.ECDSA),
         *((TLS13, key_type) for key_type in (KeyType.RSA, KeyType.ECDSA)),
     } == LEFT_OPEN
     assert chains(seen(KNOWN)) == {(TLS12, RSA_CHAIN)}
-
-
-def test_a_suite_whose_flight_is_proven_counts_as_completed_and_no_other() -> None:
-    log = surveyed((TLS12, 0xC02F, PROVEN), (TLS12, 0x009C, UNSIGNED), (TLS12, 0xC030, None))
-    asked = clients((OPENSSL_3, flown(TLS13, 0x1301, PROVEN)))
-    every = cipher_suite_facts(seen(log, asked))
-    facts = [fact for fact in every if fact.support is Support.YES]
-    accepted = {(one.version, one.code_point): one.handshake_completed for one in facts}
-    assert accepted == {
-        (TLS12, 0xC02F): True,
-        (TLS12, 0x009C): False,
-        (TLS12, 0xC030): False,
-        (TLS13, 0x1301): True,
-    }
 
 
 def test_a_chain_that_a_client_was_shown_is_a_deployment_with_its_staple() -> None:
