@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otpc_policy.core.facts import ResolutionFailure
 from otpc_policy.engine.operations import Operations
-from otpc_policy.ops.metrics import DNS_RESULTS, Metrics
+from otpc_policy.ops.metrics import Metrics
+from otpc_policy.ops.metrics.measuring import DNS_RESULTS
 from tests.engine.serving import World
 
 LOOK_UPS = "otpc_policy_dns_lookups"

@@ -8,7 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otpc_policy.core.facts import ResolutionFailure
-from otpc_policy.ops.metrics import DNS_RESULTS, OTHER, Metrics
+from otpc_policy.ops.metrics import Metrics
+from otpc_policy.ops.metrics.labels import OTHER
+from otpc_policy.ops.metrics.measuring import DNS_RESULTS
 from otpc_policy.policy.finding import Decision, Effect, Finding, Severity
 from tests.support.requirements import require
 

@@ -1,0 +1,142 @@
+"""Metrics of measuring: facts that were there, measurements, names looked up."""
+
+from collections.abc import Callable
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+
+CACHE_TIERS = ("memory",)
+CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
+FLIGHT_RESULTS = ("began", "joined")
+CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
+_DNS_FAILURES = ("nxdomain", "nodata", "servfail", "refused", "timeout", "other")
+DNS_RESULTS = ("answered", *_DNS_FAILURES, "overloaded")
+SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
+SCAN_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30)
+
+
+class MeasuringMetrics:
+    """Counts look-ups of facts, measurements, and names that were looked up."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # tier: memory. result: hit (fresh), stale (past its lifetime and still used), miss, refresh
+        # (the caller demanded a measurement).
+        cache = Counter(
+            "cache_requests_total",
+            "Look-ups of facts, one for each address.",
+            ("tier", "result"),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._cache = {
+            pair: cache.labels(*pair)
+            for pair in product((*CACHE_TIERS, OTHER), (*CACHE_RESULTS, OTHER))
+        }
+        # result: began a measurement, joined one under way.
+        flights = Counter(
+            "flights_total",
+            "Needs for a measurement.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._flights = {result: flights.labels(result) for result in (*FLIGHT_RESULTS, OTHER)}
+        # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room),
+        # failed (a bug or a lost worker).
+        scans = Counter(
+            "scans_total",
+            "Measurements of one address that ended.",
+            ("outcome",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._scans = {outcome: scans.labels(outcome) for outcome in (*SCAN_OUTCOMES, OTHER)}
+        self._scan_s = Histogram(
+            "scan_seconds",
+            "Time to measure one address, waiting included.",
+            namespace=NAMESPACE,
+            buckets=SCAN_BUCKETS_S,
+            registry=registry,
+        )
+        # result: answered (with addresses), nxdomain, nodata (of neither family), servfail,
+        # refused, timeout, other (no server reached, or nonsense), overloaded (crowded out by
+        # other names).
+        look_ups = Counter(
+            "dns_lookups_total",
+            "Host names looked up in DNS.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._look_ups = {result: look_ups.labels(result) for result in (*DNS_RESULTS, OTHER)}
+        self._fall_backs = Counter(
+            "dns_stale_resolutions_total",
+            "Times that earlier addresses stood in for those that name servers did not give.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._questions = Gauge(
+            "dns_questions_outstanding",
+            "Questions to name servers that have not ended; two for each name.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        # subject: version, cipher_suite. Our proof contradicts sslyze's; the fact is then unknown.
+        contradictions = Counter(
+            "deep_contradictions_total",
+            "Facts that the DEEP measurement contradicts.",
+            ("subject",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._contradictions = {
+            subject: contradictions.labels(subject) for subject in (*CONTRADICTION_SUBJECTS, OTHER)
+        }
+        self._queue = Gauge(
+            "scan_queue_length",
+            "Measurements that wait.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._workers = Gauge(
+            "scan_workers",
+            "Worker processes that are alive.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+
+    def cache_request(self, result: str, *, tier: str = "memory") -> None:
+        """Count a look-up of facts. tier: whose facts answered; there is one so far."""
+        (self._cache.get((tier, result)) or self._cache[OTHER, OTHER]).inc()
+
+    def flight(self, result: str) -> None:
+        """Count a need for a measurement."""
+        (self._flights.get(result) or self._flights[OTHER]).inc()
+
+    def scan_finished(self, *, outcome: str, seconds: float) -> None:
+        """Count a measurement that ended."""
+        (self._scans.get(outcome) or self._scans[OTHER]).inc()
+        self._scan_s.observe(seconds)
+
+    def dns_looked_up(self, result: str) -> None:
+        """Count a name that was looked up."""
+        (self._look_ups.get(result) or self._look_ups[OTHER]).inc()
+
+    def dns_fell_back(self) -> None:
+        """Count a name whose earlier addresses were used."""
+        self._fall_backs.inc()
+
+    def watch_dns(self, outstanding: Callable[[], float]) -> None:
+        """Read at each scrape the number of questions to name servers."""
+        self._questions.set_function(outstanding)
+
+    def contradicted(self, subject: str) -> None:
+        """Count a fact about which two measurements disagree."""
+        (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
+
+    def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
+        """Read at each scrape the length of the queue and the number of workers."""
+        self._queue.set_function(queued)
+        self._workers.set_function(workers)
