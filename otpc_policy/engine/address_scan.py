@@ -17,7 +17,7 @@ from otpc_policy.engine.probes.handshakes import (
     missing_handshakes,
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
-from otpc_policy.engine.profiles.hello import ProfileHello
+from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record

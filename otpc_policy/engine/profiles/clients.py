@@ -1,4 +1,4 @@
-"""ClientHellos as clients of today and of the past send them (clients.toml).
+"""ClientHellos as clients of today and of the past send them: data, and their bytes.
 
 The survey's hellos (`client_hello`) are wide, so that one refusal covers hundreds of suites. A
 server, or whatever stands in front of it, may treat such a hello differently from an ordinary one.
@@ -7,86 +7,668 @@ form a cover: every property that software is known to route by (length, ALPN, s
 ticket, order of extensions and suites, number of suites, GREASE, extended_master_secret,
 encrypt_then_mac, groups, record version) is present in one hello and absent from another
 (`tests/engine/profiles/test_clients.py` holds this).
+
+Sources: the default hellos of OpenSSL 3.0 and 1.0.2, JSSE 17 and GnuTLS 3 as they appear on the
+wire; BoringSSL's shape from RFC 8701 and RFC 7685.
 """
 
-import tomllib
-from collections.abc import Mapping
-from importlib.resources import files
-from typing import Any, Final
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.profiles.hello import EXTENSION_KINDS, GREASE_GROUP, GREASE_SUITE
-from otpc_policy.engine.profiles.profile import ClientProfile, SignatureKind
+from otpc_policy.tls.hello_extensions import numbers, server_name_extension, vector
 
-_FILE: Final = "clients.toml"
-_VERSIONS: Final = {version.label: version for version in TlsVersion}
-_GROUPS: Final = {
-    "x25519": 29,
-    "x448": 30,
-    "secp256r1": 23,
-    "secp384r1": 24,
-    "secp521r1": 25,
-    "grease": GREASE_GROUP,
+RANDOM_BYTES = 32
+_SSL2_CLIENT_HELLO = 1
+_CHALLENGE_BYTES = 16
+# RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
+_SIGNALS = frozenset({0x00FF, 0x5600})
+# RFC 8701: values that a server must ignore, one each for suites, extensions, groups and versions.
+_GREASE_SUITE, _GREASE_GROUP, _GREASE_VERSION, _GREASE_FIRST, _GREASE_LAST = (
+    0x3A3A,
+    0x8A8A,
+    0x6A6A,
+    0x2A2A,
+    0xDADA,
+)
+
+_SERVER_NAME, _STATUS_REQUEST, _GROUPS, _POINT_FORMATS, _SCHEMES, _HEARTBEAT, _ALPN = (
+    0,
+    5,
+    10,
+    11,
+    13,
+    15,
+    16,
+)
+_TIMESTAMPS, _PADDING, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RECORD_SIZE, _TICKET = (
+    18,
+    21,
+    22,
+    23,
+    28,
+    35,
+)
+_VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
+    43,
+    44,
+    45,
+    50,
+    51,
+    0xFF01,
+)
+
+
+class SignatureKind(Enum):
+    """Kinds of signature that a server may prove its key with (RFC 8446 4.2.3).
+
+    Each may stand for another certificate.
+    """
+
+    RSA_PKCS1 = "RSA PKCS #1"
+    RSA_PSS_RSAE = "RSA-PSS with an rsaEncryption key"
+    RSA_PSS_PSS = "RSASSA-PSS"
+    ECDSA = "ECDSA"
+    ED25519 = "Ed25519"
+    ED448 = "Ed448"
+
+
+SCHEMES_OF_KIND: Mapping[SignatureKind, tuple[int, ...]] = {
+    SignatureKind.RSA_PKCS1: (0x0401, 0x0501, 0x0601, 0x0301, 0x0201),
+    SignatureKind.RSA_PSS_RSAE: (0x0804, 0x0805, 0x0806),
+    SignatureKind.RSA_PSS_PSS: (0x0809, 0x080A, 0x080B),
+    SignatureKind.ECDSA: (0x0403, 0x0503, 0x0603, 0x0303, 0x0203),
+    SignatureKind.ED25519: (0x0807,),
+    SignatureKind.ED448: (0x0808,),
+}
+_KIND_OF_SCHEME = {scheme: kind for kind, schemes in SCHEMES_OF_KIND.items() for scheme in schemes}
+
+
+def kind_of_scheme(scheme: int) -> SignatureKind | None:
+    """Return the kind of a signature scheme; None for others, such as DSA, GOST and Brainpool."""
+    return _KIND_OF_SCHEME.get(scheme)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientProfile:
+    """The hello of one kind of client.
+
+    name: for people. highest, lowest: versions offered; below TLS 1.3 lowest follows from the
+    protocol's own rule (RFC 5246 E.1). listed_suites: as on the wire, signalling and GREASE values
+    included. extensions: kinds in their order.
+    groups, schemes, share_groups: contents of the extensions of that name, in order.
+    record_version: of the record layer.
+    has_session_id: 32 random bytes, as TLS 1.3 clients send for middleboxes (RFC 8446 D.4).
+    padded_to: bytes of the whole hello, reached by the padding extension.
+    is_ssl2_format: RFC 5246 E.2; it has no extensions.
+    """
+
+    name: str
+    highest: TlsVersion
+    lowest: TlsVersion
+    listed_suites: tuple[int, ...]
+    extensions: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+    schemes: tuple[int, ...] = ()
+    share_groups: tuple[int, ...] = ()
+    record_version: int = 0x0301
+    has_session_id: bool = False
+    padded_to: int = 0
+    is_ssl2_format: bool = False
+
+    @property
+    def cipher_suites(self) -> tuple[int, ...]:
+        """Suites that a server may choose, in order."""
+        return tuple(
+            suite for suite in self.listed_suites if suite not in _SIGNALS and not _is_grease(suite)
+        )
+
+    @property
+    def sends_name(self) -> bool:
+        """The hello has room for a server name."""
+        return _SERVER_NAME in self.extensions
+
+    def signing_with(self, kinds: Sequence[SignatureKind]) -> "ClientProfile":
+        """Return the profile of a client that verifies signatures of these kinds alone."""
+        schemes = tuple(scheme for scheme in self.schemes if kind_of_scheme(scheme) in kinds)
+        missing = (kind for kind in kinds if not set(SCHEMES_OF_KIND[kind]) & set(schemes))
+        schemes += tuple(scheme for kind in missing for scheme in SCHEMES_OF_KIND[kind])
+        return replace(
+            self,
+            name=f"{self.name}, {' and '.join(kind.value for kind in kinds)} alone",
+            schemes=schemes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileHello:
+    """One hello to send. server_name: an A-label name; None sends none."""
+
+    profile: ClientProfile
+    server_name: str | None
+
+    @property
+    def version(self) -> TlsVersion:
+        """The highest version offered."""
+        return self.profile.highest
+
+    @property
+    def cipher_suites(self) -> tuple[int, ...]:
+        """Suites that a server may choose, in order."""
+        return self.profile.cipher_suites
+
+
+def encode_profile_hello(
+    hello: ProfileHello,
+    *,
+    client_random: bytes,
+    session_id: bytes,
+    shares: Mapping[int, bytes],
+    cookie: bytes = b"",
+    is_second: bool = False,
+) -> bytes:
+    """Return one record with the hello.
+
+    client_random, session_id: 32 random bytes each. shares: public key by group, for each of
+    share_groups. is_second: it answers a HelloRetryRequest; then shares holds the one group that
+    this asked for, if it did, and cookie what it gave (RFC 8446 4.1.2).
+    Key shares stand in the order of supported_groups (RFC 8446 4.2.8).
+    """
+    profile = hello.profile
+    if profile.is_ssl2_format:
+        return _ssl2_format(profile, client_random[:_CHALLENGE_BYTES])
+    extensions = b"".join(_extension(kind, hello, shares) for kind in profile.extensions)
+    if cookie:
+        extensions += _with_header(_COOKIE, vector(2, cookie))
+    head = b"".join(
+        (
+            min(profile.highest, TlsVersion.TLS_1_2).to_bytes(2, "big"),
+            client_random,
+            vector(1, session_id if profile.has_session_id else b""),
+            numbers(profile.listed_suites),
+            b"\1\0",
+        )
+    )
+    missing = profile.padded_to - (5 + 4 + len(head) + 2 + len(extensions) + 4)
+    if missing > 0:
+        extensions += _with_header(_PADDING, bytes(missing))
+    body = head + (vector(2, extensions) if extensions else b"")
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    # RFC 8446 5.1: only the record of a first hello may say another version.
+    record_version = TlsVersion.TLS_1_2 if is_second else profile.record_version
+    return b"\x16" + record_version.to_bytes(2, "big") + vector(2, message)
+
+
+def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
+    """RFC 5246 E.2: a hello of a later version in the form of SSL 2."""
+    specs = b"".join(suite.to_bytes(3, "big") for suite in profile.listed_suites)
+    body = (
+        struct.pack(">BHHHH", _SSL2_CLIENT_HELLO, profile.highest, len(specs), 0, len(challenge))
+        + specs
+        + challenge
+    )
+    return (0x8000 | len(body)).to_bytes(2, "big") + body
+
+
+def _extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
+    if kind == _SERVER_NAME:
+        return server_name_extension(hello.server_name)
+    if kind == _KEY_SHARE:
+        return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
+    return _with_header(kind, _content(kind, hello.profile))
+
+
+def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:
+    # RFC 8446 4.2.8: the share that a HelloRetryRequest asked for is the only one.
+    is_asked_for = shares.keys() != set(profile.share_groups)
+    sent = shares if is_asked_for else {_GREASE_GROUP: b"\0", **shares}
+    groups = (group for group in profile.groups if group in sent)
+    return [group.to_bytes(2, "big") + vector(2, sent[group]) for group in groups]
+
+
+def _content(kind: int, profile: ClientProfile) -> bytes:
+    if kind == _GROUPS:
+        return numbers(profile.groups)
+    if kind == _SCHEMES:
+        return numbers(profile.schemes)
+    if kind == _SCHEMES_CERT:
+        # How the certificates may be signed, whatever the leaf's key: OpenSSL refuses a chain with
+        # other signatures.
+        return numbers(_OPENSSL_3_SCHEMES)
+    if kind == _VERSIONS:
+        offered = [
+            version
+            for version in reversed(TlsVersion)
+            if profile.lowest <= version <= profile.highest
+        ]
+        grease = [_GREASE_VERSION] if _GREASE_FIRST in profile.extensions else []
+        return vector(1, struct.pack(f">{len(grease) + len(offered)}H", *grease, *offered))
+    return _CONSTANT[kind]
+
+
+def _with_header(kind: int, content: bytes) -> bytes:
+    return kind.to_bytes(2, "big") + vector(2, content)
+
+
+def _is_grease(value: int) -> bool:
+    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+
+
+_CONSTANT: Mapping[int, bytes] = {
+    _STATUS_REQUEST: b"\1\0\0\0\0",
+    _POINT_FORMATS: b"\1\0",
+    _HEARTBEAT: b"\1",
+    _ALPN: vector(2, vector(1, b"h2") + vector(1, b"http/1.1")),
+    _TIMESTAMPS: b"",
+    _ENCRYPT_THEN_MAC: b"",
+    _EXTENDED_MASTER_SECRET: b"",
+    _RECORD_SIZE: b"\x40\x01",
+    _TICKET: b"",
+    _PSK_MODES: b"\1\1",
+    _RENEGOTIATION: b"\0",
+    _GREASE_FIRST: b"",
+    _GREASE_LAST: b"\0",
 }
 
-
-def _profiles() -> Mapping[str, ClientProfile]:
-    """Return the profiles of the file by their names there."""
-    text = files(__package__).joinpath(_FILE).read_text(encoding="utf-8")
-    return {name: _profile(**table) for name, table in tomllib.loads(text).items()}
-
-
-def _profile(
-    *,
-    name: str,
-    highest: str,
-    lowest: str,
-    suites: str,
-    extensions: str = "",
-    groups: str = "",
-    schemes: str = "",
-    certificate_schemes: str = "",
-    share_groups: str = "",
-    **others: Any,
-) -> ClientProfile:
-    """Return the profile of a table; its lists are words."""
-    return ClientProfile(
-        name=name,
-        highest=_VERSIONS[highest],
-        lowest=_VERSIONS[lowest],
-        listed_suites=_code_points(suites),
-        extensions=tuple(EXTENSION_KINDS[word] for word in extensions.split()),
-        groups=_group_numbers(groups),
-        schemes=_code_points(schemes),
-        certificate_schemes=_code_points(certificate_schemes),
-        share_groups=_group_numbers(share_groups),
-        **others,
-    )
-
-
-def _code_points(words: str) -> tuple[int, ...]:
-    return tuple(GREASE_SUITE if word == "grease" else int(word, 16) for word in words.split())
-
-
-def _group_numbers(words: str) -> tuple[int, ...]:
-    return tuple(_GROUPS[word] if word in _GROUPS else int(word) for word in words.split())
-
-
-_PROFILES: Final = _profiles()
-OPENSSL_3 = _PROFILES["OPENSSL_3"]
-BROWSER = _PROFILES["BROWSER"]
-SMALL = _PROFILES["SMALL"]
-JAVA_17_WITH_RSA = _PROFILES["JAVA_17"].signing_with(
-    (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
+_X25519, _P256, _P384, _P521, _X448 = 29, 23, 24, 25, 30
+# The default list of OpenSSL 3.0 (`openssl ciphers -v`, TLS 1.3 first), then the renegotiation
+# signal.
+_OPENSSL_3_SUITES = (
+    *(
+        0x1302,
+        0x1303,
+        0x1301,
+        0xC02C,
+        0xC030,
+        0x009F,
+        0xCCA9,
+        0xCCA8,
+        0xCCAA,
+        0xC02B,
+        0xC02F,
+        0x009E,
+        0xC024,
+        0xC028,
+        0x006B,
+    ),
+    *(
+        0xC023,
+        0xC027,
+        0x0067,
+        0xC00A,
+        0xC014,
+        0x0039,
+        0xC009,
+        0xC013,
+        0x0033,
+        0x009D,
+        0x009C,
+        0x003D,
+        0x003C,
+        0x0035,
+        0x002F,
+        0x00FF,
+    ),
 )
-OPENSSL_102_WITH_RSA = _PROFILES["OPENSSL_102_WITH_RSA"]
-OPENSSL_3_AT_TLS_1_2 = _PROFILES["OPENSSL_3_AT_TLS_1_2"]
+_OPENSSL_3_SCHEMES = (
+    *(
+        0x0403,
+        0x0503,
+        0x0603,
+        0x0807,
+        0x0808,
+        0x0809,
+        0x080A,
+        0x080B,
+        0x0804,
+        0x0805,
+        0x0806,
+        0x0401,
+        0x0501,
+        0x0601,
+    ),
+    *(0x0303, 0x0301, 0x0302, 0x0402, 0x0502, 0x0602),
+)
+
+# It asks for a staple (curl --cert-status): single kinds of signature are requested in its shape,
+# and a staple may show that a leaf is revoked.
+OPENSSL_3 = ClientProfile(
+    name="OpenSSL 3 with ALPN, as curl",
+    highest=TlsVersion.TLS_1_3,
+    lowest=TlsVersion.TLS_1_2,
+    listed_suites=_OPENSSL_3_SUITES,
+    extensions=(
+        *(
+            _SERVER_NAME,
+            _POINT_FORMATS,
+            _GROUPS,
+            _TICKET,
+            _STATUS_REQUEST,
+            _ALPN,
+            _ENCRYPT_THEN_MAC,
+            _EXTENDED_MASTER_SECRET,
+        ),
+        *(_SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE),
+    ),
+    groups=(_X25519, _P256, _X448, _P521, _P384, 256, 257, 258, 259, 260),
+    schemes=_OPENSSL_3_SCHEMES,
+    share_groups=(_X25519,),
+    has_session_id=True,
+)
+# A browser's hello has exceeded one TCP segment since it carries a hybrid key share of 1,216 bytes;
+# padding stands in for that share.
+BROWSER = ClientProfile(
+    name="a browser, over one TCP segment",
+    highest=TlsVersion.TLS_1_3,
+    lowest=TlsVersion.TLS_1_2,
+    listed_suites=(
+        *(_GREASE_SUITE, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8),
+        *(0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035),
+    ),
+    extensions=(
+        *(
+            _GREASE_FIRST,
+            _SCHEMES,
+            _KEY_SHARE,
+            _TIMESTAMPS,
+            _EXTENDED_MASTER_SECRET,
+            _ALPN,
+            _POINT_FORMATS,
+            _VERSIONS,
+        ),
+        *(
+            _SERVER_NAME,
+            _GROUPS,
+            _STATUS_REQUEST,
+            _PSK_MODES,
+            _RENEGOTIATION,
+            _TICKET,
+            _GREASE_LAST,
+        ),
+    ),
+    # As Envoy's: not all clients know P-384.
+    groups=(_GREASE_GROUP, _X25519, _P256),
+    schemes=(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601),
+    share_groups=(_X25519,),
+    has_session_id=True,
+    padded_to=1_760,
+)
+# The only profile without ALPN that prefers ECDSA, as most clients do.
+SMALL = ClientProfile(
+    name="a small client with few extensions",
+    highest=TlsVersion.TLS_1_3,
+    lowest=TlsVersion.TLS_1_2,
+    listed_suites=(0xC02B, 0xCCA9, 0xC02F, 0x1303, 0x1301),
+    extensions=(_KEY_SHARE, _VERSIONS, _SCHEMES, _GROUPS, _SERVER_NAME),
+    groups=(_P256, _P384),
+    schemes=(0x0403, 0x0503, 0x0804, 0x0401),
+    share_groups=(_P256,),
+    record_version=0x0303,
+)
+JAVA_17_WITH_RSA = ClientProfile(
+    name="JSSE 17",
+    highest=TlsVersion.TLS_1_3,
+    lowest=TlsVersion.TLS_1_2,
+    listed_suites=(
+        *(
+            0x1302,
+            0x1301,
+            0x1303,
+            0xC02C,
+            0xC02B,
+            0xCCA9,
+            0xC030,
+            0xCCA8,
+            0xC02F,
+            0x009F,
+            0xCCAA,
+            0x00A3,
+            0x009E,
+            0x00A2,
+        ),
+        *(
+            0xC024,
+            0xC028,
+            0xC023,
+            0xC027,
+            0x006B,
+            0x006A,
+            0x0067,
+            0x0040,
+            0xC00A,
+            0xC014,
+            0x0039,
+            0x0038,
+            0xC009,
+            0xC013,
+        ),
+        *(0x0033, 0x0032, 0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F, 0x00FF),
+    ),
+    extensions=(
+        *(
+            _SERVER_NAME,
+            _STATUS_REQUEST,
+            _GROUPS,
+            _POINT_FORMATS,
+            _SCHEMES,
+            _SCHEMES_CERT,
+            _EXTENDED_MASTER_SECRET,
+        ),
+        *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
+    ),
+    groups=(_X25519, _P256, _P384, _P521, _X448, 256, 257, 258, 259, 260),
+    schemes=(0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601),
+    share_groups=(_X25519, _P256),
+    record_version=0x0303,
+    has_session_id=True,
+).signing_with((SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1))
+OPENSSL_102_WITH_RSA = ClientProfile(
+    name="OpenSSL 1.0.2 with RSA suites",
+    highest=TlsVersion.TLS_1_2,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(
+        0x0035,
+        0x002F,
+        0xC030,
+        0xC028,
+        0xC014,
+        0x009F,
+        0x006B,
+        0x0039,
+        0xC02F,
+        0xC027,
+        0xC013,
+        0x009E,
+        0x0067,
+        0x0033,
+        0x00FF,
+    ),
+    extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _SCHEMES, _HEARTBEAT),
+    groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
+    schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),
+)
 # Asked for RSASSA-PSS, Ed25519 and Ed448 alone; at TLS 1.2 by a hello that offers nothing else.
 RARE_KINDS = (SignatureKind.RSA_PSS_PSS, SignatureKind.ED25519, SignatureKind.ED448)
-SSL2_FORMAT = _PROFILES["SSL2_FORMAT"]
-BARE_TLS_1_1 = _PROFILES["BARE_TLS_1_1"]
-OPENSSL_102_AT_TLS_1_1 = _PROFILES["OPENSSL_102_AT_TLS_1_1"]
-GNUTLS_AT_TLS_1_1 = _PROFILES["GNUTLS_AT_TLS_1_1"]
+# Static RSA is left out: a server that prefers it would choose it for every kind, and sign nothing.
+_STATIC_RSA = (0x009D, 0x009C, 0x003D, 0x003C, 0x0035, 0x002F)
+OPENSSL_3_AT_TLS_1_2 = replace(
+    OPENSSL_3,
+    name="OpenSSL 3 at TLS 1.2 without static RSA",
+    highest=TlsVersion.TLS_1_2,
+    listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES[3:] if suite not in _STATIC_RSA),
+    extensions=tuple(
+        kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)
+    ),
+    share_groups=(),
+    has_session_id=False,
+)
+
+# Hellos of old versions. What they are accepted for is proven; a refusal proves nothing.
+SSL2_FORMAT = ClientProfile(
+    name="Java 6, a hello of TLS 1.0 in the form of SSL 2",
+    highest=TlsVersion.TLS_1_0,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(
+        0x0004,
+        0x0005,
+        0x002F,
+        0x0035,
+        0x0033,
+        0x0039,
+        0x0032,
+        0x0038,
+        0x000A,
+        0x0016,
+        0x0013,
+        0x0009,
+        0x0003,
+        0x00FF,
+    ),
+    is_ssl2_format=True,
+)
+# The bare and the GnuTLS client offer TLS 1.1, and with it TLS 1.0: a stack may know either alone.
+BARE_TLS_1_1 = ClientProfile(
+    name="a client of TLS 1.1 without extensions",
+    highest=TlsVersion.TLS_1_1,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(0x002F, 0x000A, 0x0005, 0x0035, 0x0033, 0x0016),
+    record_version=0x0300,
+)
+OPENSSL_102_AT_TLS_1_1 = ClientProfile(
+    name="OpenSSL 1.0.2 at TLS 1.1",
+    highest=TlsVersion.TLS_1_1,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(
+        *(
+            0xC014,
+            0xC00A,
+            0x0039,
+            0x0038,
+            0x0088,
+            0x0087,
+            0xC00F,
+            0xC005,
+            0x0035,
+            0x0084,
+            0xC013,
+            0xC009,
+            0x0033,
+            0x0032,
+            0x0045,
+        ),
+        *(
+            0x0044,
+            0xC00E,
+            0xC004,
+            0x002F,
+            0x0096,
+            0x0041,
+            0x0007,
+            0xC011,
+            0xC007,
+            0xC00C,
+            0xC002,
+            0x0005,
+            0x0004,
+            0xC012,
+            0xC008,
+        ),
+        *(0x0016, 0x0013, 0xC00D, 0xC003, 0x000A, 0x00FF),
+    ),
+    extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _HEARTBEAT),
+    groups=(
+        14,
+        13,
+        _P521,
+        11,
+        12,
+        _P384,
+        9,
+        10,
+        22,
+        _P256,
+        8,
+        6,
+        7,
+        20,
+        21,
+        4,
+        5,
+        18,
+        19,
+        1,
+        2,
+        3,
+        15,
+        16,
+        17,
+    ),
+)
+GNUTLS_AT_TLS_1_1 = ClientProfile(
+    name="GnuTLS 3 at TLS 1.1, with GREASE",
+    highest=TlsVersion.TLS_1_1,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(
+        _GREASE_SUITE,
+        0xC009,
+        0xC00A,
+        0xC013,
+        0xC014,
+        0x002F,
+        0x0035,
+        0x0033,
+        0x0039,
+        0x000A,
+    ),
+    extensions=(
+        *(
+            _GREASE_FIRST,
+            _EXTENDED_MASTER_SECRET,
+            _ENCRYPT_THEN_MAC,
+            _STATUS_REQUEST,
+            _RENEGOTIATION,
+            _GROUPS,
+            _POINT_FORMATS,
+        ),
+        *(_SERVER_NAME, _ALPN),
+    ),
+    groups=(_P256, _P384, _P521),
+)
 OLD_CLIENTS = (SSL2_FORMAT, BARE_TLS_1_1, OPENSSL_102_AT_TLS_1_1, GNUTLS_AT_TLS_1_1)
-INSECURE_SUITES = _PROFILES["INSECURE_SUITES"]
-NULL_SUITES = _PROFILES["NULL_SUITES"]
+
+# Suites without encryption or authentication, or of export strength, in ordinary shapes; the survey
+# offers them in wide hellos.
+_NULL_SUITES = (0xC006, 0xC010, 0x003B, 0x0002, 0x0001, 0xC015)
+_ANONYMOUS_SUITES = (
+    0x00A6,
+    0x00A7,
+    0x006C,
+    0x006D,
+    0x0034,
+    0x003A,
+    0x0018,
+    0x001B,
+    0xC018,
+    0xC019,
+    0xC017,
+    0xC016,
+)
+_EXPORT_SUITES = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
+INSECURE_SUITES = ClientProfile(
+    name="NULL, export and anonymous suites, few extensions",
+    highest=TlsVersion.TLS_1_2,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=(_GREASE_SUITE, *_NULL_SUITES, *_EXPORT_SUITES, *_ANONYMOUS_SUITES),
+    extensions=(_GREASE_FIRST, _SCHEMES, _POINT_FORMATS, _GROUPS, _SERVER_NAME),
+    groups=(_GREASE_GROUP, _P256, _X25519),
+    schemes=(0x0401, 0x0403, 0x0201, 0x0203),
+    record_version=0x0303,
+)
+NULL_SUITES = ClientProfile(
+    name="NULL suites, no extensions",
+    highest=TlsVersion.TLS_1_2,
+    lowest=TlsVersion.SSL_3_0,
+    listed_suites=tuple(reversed(_NULL_SUITES)),
+)

@@ -37,9 +37,11 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_102_WITH_RSA,
     RARE_KINDS,
     SMALL,
+    ClientProfile,
+    ProfileHello,
+    SignatureKind,
+    kind_of_scheme,
 )
-from otpc_policy.engine.profiles.hello import ProfileHello
-from otpc_policy.engine.profiles.profile import ClientProfile, SignatureKind, kind_of_scheme
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record

@@ -5,7 +5,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from otpc_policy.engine.profiles.hello import ProfileHello
+from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.reading import Reaction, Reading, read_answer
 from otpc_policy.tls.answer import Answer, Incomplete
 from otpc_policy.tls.client_hello import ClientHello

@@ -11,7 +11,7 @@ from enum import Enum
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.engine.profiles.hello import RANDOM_BYTES, ProfileHello, encode_profile_hello
+from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
 from otpc_policy.engine.transport.handshake_secrets import (
     FlightDecryptor,
     KeyShares,

@@ -7,8 +7,10 @@ from otpc_policy.engine.facts.deployments import deployment_facts
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import version_facts
 from otpc_policy.engine.probes.handshakes import Presented
-from otpc_policy.engine.profiles.hello import ProfileHello
-from otpc_policy.engine.profiles.profile import ClientProfile
+from otpc_policy.engine.profiles.clients import (
+    ClientProfile,
+    ProfileHello,
+)
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES

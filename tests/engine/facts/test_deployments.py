@@ -16,8 +16,8 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_3,
     OPENSSL_102_AT_TLS_1_1,
     OPENSSL_102_WITH_RSA,
+    ClientProfile,
 )
-from otpc_policy.engine.profiles.profile import ClientProfile
 from otpc_policy.engine.survey.offers import PAYMENT_RSA
 from otpc_policy.engine.survey.probe import Outcome, Purpose
 from otpc_policy.tls.flight import ServerFlight

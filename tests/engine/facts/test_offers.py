@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.engine.facts.offers import cipher_suite_facts
-from otpc_policy.engine.profiles.clients import OPENSSL_3
+from otpc_policy.engine.profiles.clients import (
+    OPENSSL_3,
+)
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from tests.engine.facts.scans import (
     COMPLIANT,

@@ -19,14 +19,13 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_3_AT_TLS_1_2,
     OPENSSL_102_WITH_RSA,
     RARE_KINDS,
+    SCHEMES_OF_KIND,
     SMALL,
     SSL2_FORMAT,
-)
-from otpc_policy.engine.profiles.hello import ProfileHello, encode_profile_hello
-from otpc_policy.engine.profiles.profile import (
-    SCHEMES_OF_KIND,
     ClientProfile,
+    ProfileHello,
     SignatureKind,
+    encode_profile_hello,
     kind_of_scheme,
 )
 from otpc_policy.engine.survey.client_survey import ClientSurvey

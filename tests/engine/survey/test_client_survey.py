@@ -20,9 +20,11 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_102_WITH_RSA,
     RARE_KINDS,
     SMALL,
+    ClientProfile,
+    ProfileHello,
+    SignatureKind,
+    kind_of_scheme,
 )
-from otpc_policy.engine.profiles.hello import ProfileHello
-from otpc_policy.engine.profiles.profile import ClientProfile, SignatureKind, kind_of_scheme
 from otpc_policy.engine.survey.client_survey import ClientRecord, ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose

@@ -24,9 +24,9 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_102_WITH_RSA,
     SMALL,
     SSL2_FORMAT,
+    ClientProfile,
+    ProfileHello,
 )
-from otpc_policy.engine.profiles.hello import ProfileHello
-from otpc_policy.engine.profiles.profile import ClientProfile
 from otpc_policy.engine.transport.conversation import Conversation
 from otpc_policy.engine.transport.key_proof import proves_key, public_key
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, ServerHello

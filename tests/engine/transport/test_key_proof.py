@@ -10,8 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.engine.profiles.clients import INSECURE_SUITES, OPENSSL_3, OPENSSL_102_WITH_RSA
-from otpc_policy.engine.profiles.profile import SCHEMES_OF_KIND
+from otpc_policy.engine.profiles.clients import (
+    INSECURE_SUITES,
+    OPENSSL_3,
+    OPENSSL_102_WITH_RSA,
+    SCHEMES_OF_KIND,
+)
 from otpc_policy.engine.transport.key_proof import proves_key, public_key
 from otpc_policy.tls.flight import ServerFlight, Signature
 from tests.engine.transport.handmade_tls13 import signature_of

@@ -10,9 +10,7 @@ import pytest
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.limits import ScanLimits
-from otpc_policy.engine.profiles.clients import OPENSSL_3, SMALL
-from otpc_policy.engine.profiles.hello import ProfileHello
-from otpc_policy.engine.profiles.profile import ClientProfile
+from otpc_policy.engine.profiles.clients import OPENSSL_3, SMALL, ClientProfile, ProfileHello
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
 from otpc_policy.engine.transport.exchange import Exchange
 from otpc_policy.engine.transport.openings import Openings
