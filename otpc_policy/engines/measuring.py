@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.errors import EngineFailed
-from otpc_policy.engines.ports import EngineState, Report, Target, Terms
+from otpc_policy.engines.ports import Report, Target, Terms
 from otpc_policy.engines.status import (
     error_of,
     is_being_cancelled,
@@ -30,12 +30,9 @@ from otpc_policy.measurement.v1 import measurement_pb2 as pb
 
 # Scheduling and the way back take milliseconds. DESIGN: a lie costs no more than a second.
 _MARGIN_S: Final = 0.9
-# What waits in an engine whose queue is full, by default. Its last report may be seconds old, so
-# what it says of its queue is believed only where that is more.
-_FULL_QUEUE: Final = 256
-# No queue is waited for longer, whatever the engine says of itself. Nor is one of DEEP parts: how
-# many of these are carried out at a time is not reported.
-_LONGEST_IN_QUEUE_S: Final = 600.0
+# How long a full queue of the engine may take: its limit is 256 behind 32, 20 s each, and more for
+# the longer DEEP parts. Heartbeats tell meanwhile whether it lives.
+_PATIENCE_IN_QUEUE_S: Final = 3600.0
 # Of an engine one release newer, which may say what this front does not know.
 _MAX_UNKNOWN_MESSAGES: Final = 8
 
@@ -47,10 +44,7 @@ _ASK: Final = pb.MeasureRequest(ask_partial=pb.AskPartial()).SerializeToString()
 
 
 class MeasureCall:
-    """One measurement at one engine. call: the gRPC call, nothing of it written or read yet.
-
-    state: what the engine has reported last.
-    """
+    """One measurement at one engine. call: the gRPC call, nothing of it written or read yet."""
 
     def __init__(
         self,
@@ -58,11 +52,9 @@ class MeasureCall:
         target: Target,
         start: pb.StartMeasurement,
         *,
-        state: Callable[[], EngineState],
         left_standard_part: Callable[[], None],
     ) -> None:
         self._call, self._target, self._start = call, target, start
-        self._state = state
         self._left_standard_part = left_standard_part
         self._writing = asyncio.Lock()
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
@@ -179,12 +171,12 @@ class MeasureCall:
         now_s = asyncio.get_running_loop().time()
         match stage:
             case pb.PROGRESS_QUEUED:
-                return now_s + patience_in_queue_s(self._state(), terms.scan_deadline_s)
+                return now_s + _PATIENCE_IN_QUEUE_S
             case pb.PROGRESS_BEGUN:
                 return now_s + terms.scan_deadline_s + _MARGIN_S
             case pb.PROGRESS_DEEP_QUEUED:
                 self._left_standard_part()
-                return now_s + _LONGEST_IN_QUEUE_S
+                return now_s + _PATIENCE_IN_QUEUE_S
             case pb.PROGRESS_DEEP_BEGUN:
                 self._left_standard_part()
                 return now_s + terms.deep_deadline_s + _MARGIN_S
@@ -206,16 +198,6 @@ class MeasureCall:
         # gRPC takes one message at a time.
         async with self._writing:
             await self._call.write(message)
-
-
-def patience_in_queue_s(state: EngineState, deadline_s: float) -> float:
-    """Return how long an engine may honestly have a measurement wait for its turn.
-
-    deadline_s: of each measurement before it, of which so many end at a time as the engine carries
-    out at a time.
-    """
-    turns = 1 + max(state.queued, _FULL_QUEUE) // state.concurrent_scans
-    return min(turns * deadline_s + _MARGIN_S, _LONGEST_IN_QUEUE_S)
 
 
 # What reading gives at the end of a stream; the stubs do not know it.

@@ -12,10 +12,8 @@ import pytest
 
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import Depth, ResolutionStatus
-from otpc_policy.engines import measuring
 from otpc_policy.engines.errors import EngineFailed
 from otpc_policy.engines.pool import EnginePool
-from otpc_policy.engines.ports import EngineState
 from otpc_policy.engines.remote import RemoteFleet
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
@@ -118,36 +116,6 @@ async def test_a_stream_that_never_ends_is_left_a_second_after_its_deadline(
         error, took_s = await failure(pool)
     assert isinstance(error, EngineFailed), error
     assert took_s < SCAN_DEADLINE_S + 1.5
-
-
-@pytest.mark.parametrize("stage", [pb.PROGRESS_QUEUED, pb.PROGRESS_DEEP_QUEUED])
-async def test_a_turn_that_never_comes_is_waited_for_no_longer_than_a_queue_may_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: "pb.Progress.ValueType"
-) -> None:
-    monkeypatch.setattr(measuring, "_LONGEST_IN_QUEUE_S", 1.0)
-    lie = progress(stage)
-    async with lying_engine(tmp_path, lie) as address, pool_at(address) as pool:
-        error, took_s = await failure(pool)
-    assert isinstance(error, EngineFailed), error
-    assert took_s < 2.0
-
-
-@pytest.mark.parametrize(
-    ("queued", "concurrent_scans", "deadline_s", "turns"),
-    [(0, 32, 20, 9), (256, 32, 20, 9), (640, 32, 20, 21), (0, 1024, 20, 1), (0, 1, 2, 257)],
-)
-def test_a_queue_may_take_as_long_as_everything_before_a_measurement(
-    queued: int, concurrent_scans: int, deadline_s: float, turns: int
-) -> None:
-    state = EngineState(queued=queued, concurrent_scans=concurrent_scans)
-    patience_s = measuring.patience_in_queue_s(state, deadline_s)
-    assert turns * deadline_s < patience_s < turns * deadline_s + 1
-
-
-@pytest.mark.parametrize(("queued", "concurrent_scans"), [(1_000_000, 1), (1_000_000, 32)])
-def test_no_queue_is_waited_for_longer_than_ten_minutes(queued: int, concurrent_scans: int) -> None:
-    state = EngineState(queued=queued, concurrent_scans=concurrent_scans)
-    assert measuring.patience_in_queue_s(state, 20.0) == 600
 
 
 async def test_a_liar_is_asked_nothing_more_for_a_while(tmp_path: Path) -> None:
