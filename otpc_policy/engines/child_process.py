@@ -1,8 +1,9 @@
 """One engine process of our own: started with its orders, supervised, and ended.
 
 It is reached over a Unix socket in a folder of its own, which is removed as soon as the channel is
-connected: no other process, not even another engine, can connect after that. The process gets its
-orders on standard input and nothing else: no environment, no descriptors.
+connected: no other process, not even another engine, can connect after that. If the front is killed
+before, the next front removes the folder (see socket_folder). The process gets its orders on
+standard input and nothing else: no environment, no descriptors.
 """
 
 import asyncio
@@ -65,6 +66,7 @@ class RunningEngine:
     ) -> "RunningEngine":
         """Start a process and wait until it has reported. Raises EngineNotStarted."""
         try:
+            # For this user alone: whoever can connect to an engine may have it measure.
             folder = SocketFolder()
         except OSError as error:
             raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
@@ -75,7 +77,7 @@ class RunningEngine:
             if isinstance(error, OSError):  # no memory, descriptor or process to be had
                 raise EngineNotStarted(f"the engine did not start: {error}") from None
             raise
-        listen = f"unix:{folder.socket}"
+        listen = f"unix:{folder.path / 'engine'}"
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)

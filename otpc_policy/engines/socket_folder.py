@@ -1,70 +1,78 @@
-"""Folders for the sockets of engines that start, and the removal of those that nobody uses.
+"""Folders for the sockets of child engines, each there only until its engine is connected.
 
-Only this user may enter one: whoever can connect to an engine may have it measure. A front removes
-the folder once it is connected. A front that is killed before that leaves it behind, and the next
-one that starts removes it. Who uses a folder holds a lock on it, which ends with the process, so
-that the folder of a front that starts at the same time is kept.
+A front that is killed while an engine starts cannot remove the folder, nor can the engine: the
+kernel kills it with the front. So a front locks each folder for as long as it needs it (flock(2)),
+and the kernel releases the lock when the front ends, however that happens. The next front removes
+the folders that nobody has locked.
 """
 
 import fcntl
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+# Earlier releases did not lock theirs, under "otpc-policy-engines-": those are left alone.
 _PREFIX: Final = "otpc-policy-engine-"
-_SOCKET: Final = "engine"
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class SocketFolder:
-    """A new folder for one socket, locked until it is removed. Raises OSError."""
+    """A folder that only this user may enter, locked until it is removed. Raises OSError."""
 
     def __init__(self) -> None:
-        self._path, self._lock = _locked()
-
-    @property
-    def socket(self) -> Path:
-        """Where the engine listens."""
-        return self._path / _SOCKET
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # Another front that starts may remove it before it is locked.
+            with suppress(BlockingIOError):
+                self._lock = _locked(self.path)
+                if self.path.exists():
+                    return
+                self._unlock()
 
     def remove(self) -> None:
-        """Remove folder and socket, if that has not been done."""
-        if self._lock is None:
-            return
-        _remove(self._path)
-        os.close(self._lock)
-        self._lock = None
+        """Remove it with all that is in it. Does nothing the second time."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def remove_abandoned() -> None:
-    """Remove this user's folders that no process holds."""
-    for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
-        with suppress(OSError):  # another user's, in use, or gone meanwhile
-            lock = os.open(path, _FOLDER)
-            try:
-                if os.fstat(lock).st_uid == os.geteuid():
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(path)
-            finally:
-                os.close(lock)
+    """Remove the folders of fronts of this user that have ended without doing so."""
+    # Where there is no place for temporary files, SocketFolder reports it.
+    with suppress(FileNotFoundError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(BlockingIOError):
+                lock = _locked(path)
+                if lock is not None:
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(lock)
 
 
-def _locked() -> tuple[Path, int | None]:
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        with suppress(FileNotFoundError):
-            lock = os.open(path, _FOLDER)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if path.exists():
-                return path, lock
-            os.close(lock)
-        # It was taken for abandoned before it was locked.
+def _locked(folder: Path) -> int | None:
+    """Lock a folder; return a descriptor that holds the lock until it is closed.
 
-
-def _remove(path: Path) -> None:
-    """Remove the folder if there is nothing in it but the socket."""
-    with suppress(OSError):
-        (path / _SOCKET).unlink(missing_ok=True)
-        path.rmdir()
+    None where it is gone or another user's, or the file system has no such locks: then nobody
+    removes it but the front that has made it. Raises BlockingIOError where it is locked.
+    """
+    try:
+        # Not inherited by the engine, which would hold the lock as well.
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+    except BlockingIOError:
+        os.close(lock)
+        raise
+    except OSError:
+        pass
+    os.close(lock)
+    return None

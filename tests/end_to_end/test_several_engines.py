@@ -1,161 +1,138 @@
-"""A name with two addresses, each of which another engine measures: one verdict over both."""
+"""One name whose addresses are measured by two engines: the verdict is about all of them."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from subprocess import Popen
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from otpc_policy.engines.fake import FakeEngine
-from otpc_policy.engines.ports import Report, Target, Terms
+from otpc_policy.app.settings import Settings
+from otpc_policy.engines.child import ChildEngine
+from otpc_policy.engines.ports import Engine, Report, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
-from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import ANCHOR, decision_of, summary
-from tests.end_to_end.running import PATIENCE_S, Service, request_for, running_service
-from tests.end_to_end.world import World
-from tests.support.certificates import Issued
-from tests.support.dns_server import Name, dns_server_in_a_thread
-from tests.support.engine_program import engine_program
-from tests.support.loopback import Listener, free_port, own_address, own_listener
-from tests.support.relay import relay
+from tests.end_to_end.running import running_service
+from tests.end_to_end.world import Partner, World
+from tests.support.loopback import Listener, own_address, own_listener
+from tests.support.relay import relay_to
 from tests.support.servers import TlsOffer, nginx
-from tests.support.tcp import Counts
+from tests.support.tcp import counting_servers
 from tests.support.waiting import wait_until
 
-HOST = "several.partner.test"
-# Long enough for a look at a scan that is under way.
-ROUND_TRIP_S = 0.1
+_ENGINES = ("engine-0", "engine-1")
+_ADDRESSES_EACH = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A service with two engines, and a host with an address for each of them.
+class Turn:
+    """One measurement at an engine, whose process has this pid."""
 
-    engines: the process that an address names.
-    """
-
-    service: Service
-    port: int
-    engines: dict[str, "Popen[str]"]
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(self.engines)
+    address: str
+    engine: str
+    pid: int | None
 
 
 @pytest.fixture
-def pair(world: World, tmp_path: Path) -> Iterator[Pair]:
-    names = [f"unix:{tmp_path}/{number}" for number in (1, 2)]
-    addresses = [_address_for(name, names) for name in names]
-    config = tmp_path / "engine.toml"
-    with ExitStack() as stack:
-        server = stack.enter_context(dns_server_in_a_thread())
-        server.table[HOST] = Name(a=tuple(addresses))
-        config.write_text(f'dns_servers = ["{server.address}"]\n', encoding="utf-8")
-        options = ("--config", str(config))
-        engines = [
-            stack.enter_context(engine_program("--listen", name, *options)) for name in names
-        ]
-        service = stack.enter_context(running_service(world.settings(engine_addresses=names)))
-        wait_until(service.is_ready, 30)
-        yield Pair(service, free_port(addresses[0]), dict(zip(addresses, engines, strict=True)))
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[Turn]:
+    """Every measurement that an engine is asked for, in order."""
+    taken: list[Turn] = []
+    measure = ChildEngine.measure
+
+    async def noted(
+        engine: ChildEngine,
+        target: Target,
+        terms: Terms,
+        *,
+        left_standard_part: Callable[[], None],
+    ) -> Report:
+        taken.append(Turn(target.address.text, engine.name, engine.pid))
+        return await measure(engine, target, terms, left_standard_part=left_standard_part)
+
+    monkeypatch.setattr(ChildEngine, "measure", noted)
+    return taken
 
 
-def _address_for(name: str, names: list[str]) -> str:
-    """Return an address that this engine measures."""
-    engines = [FakeEngine(name=each, answer=_never) for each in names]
-    while True:
+@pytest.fixture
+def partner() -> Partner:
+    """A partner some of whose addresses go to each engine."""
+    engines = [cast("Engine", SimpleNamespace(name=name)) for name in _ENGINES]
+    of: dict[str, list[str]] = {name: [] for name in _ENGINES}
+    while any(len(addresses) < _ADDRESSES_EACH for addresses in of.values()):
         address = own_address()
-        if ranked(address, engines)[0].name == name:
-            return address
+        of[ranked(address, engines)[0].name].append(address)
+    chosen = (address for addresses in of.values() for address in addresses[:_ADDRESSES_EACH])
+    return Partner("several.partner.test", tuple(chosen))
 
 
-def _never(_target: Target, _terms: Terms) -> Report:
-    raise AssertionError("this engine is there for its name")
-
-
-@contextmanager
-def served(pair: Pair, *leaves: tuple[Issued, ...]) -> Iterator[tuple[Counts, ...]]:
-    """Run a distant server at each address; yield the connections that each one had."""
+@pytest.fixture
+def servers() -> Iterator[ExitStack]:
+    """Servers of the test, which end with it."""
     with ExitStack() as stack:
-        counts = []
-        for address, certificates in zip(pair.addresses, leaves, strict=True):
-            near = stack.enter_context(nginx(own_listener(), TlsOffer(certificates=certificates)))
-            at = Listener(address, pair.port)
-            counts.append(stack.enter_context(relay(at, near, round_trip_s=ROUND_TRIP_S)))
-        yield tuple(counts)
+        yield stack
 
 
-def dialled_by(engine: "Popen[str]") -> set[str]:
-    """Return the IPv4 addresses to which the process has connections on TCP."""
-    held = set()
-    for descriptor in Path(f"/proc/{engine.pid}/fd").iterdir():
-        try:
-            held.add(os.readlink(descriptor))
-        except OSError:
-            continue  # closed meanwhile
-    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    fields = [line.split() for line in lines]
-    # proc(5): the remote address in hexadecimal, the inode tenth; the byte order is the machine's.
-    return {_dotted(each[2]) for each in fields if f"socket:[{each[9]}]" in held}
+def settings_with(world: World, partner: Partner) -> Settings:
+    return world.settings(
+        hosts={partner.name: partner.addresses},
+        engines=len(_ENGINES),
+        scan={"workers": 2},
+    )
 
 
-def _dotted(remote: str) -> str:
-    return ".".join(str(byte) for byte in reversed(bytes.fromhex(remote.partition(":")[0])))
-
-
-def codes_at(response: pb.CheckEndpointResponse, address: str) -> set[str]:
-    return {finding.code for finding in response.findings if finding.address == address}
-
-
-def test_each_address_is_measured_by_its_engine_and_the_worse_one_decides(
-    world: World, pair: Pair
+def test_the_verdict_is_that_of_all_addresses_whichever_engine_measured_them(
+    world: World, partner: Partner, turns: list[Turn], servers: ExitStack
 ) -> None:
-    good, bad = pair.addresses
-    with served(pair, world.pair(HOST), (world.expired_leaf(HOST),)) as counts:
-        question = request_for(HOST, Listener(good, pair.port))
-        call = pair.service.stub.CheckEndpoint.future(question, timeout=PATIENCE_S)
-        seen: dict[str, set[str]] = {good: set(), bad: set()}
-
-        def both_are_busy() -> bool:
-            for address, engine in pair.engines.items():
-                seen[address] |= dialled_by(engine)
-            return all(seen.values())
-
-        wait_until(both_are_busy)
-        response = call.result()
-        both_are_busy()
-    assert seen == {good: {good}, bad: {bad}}
-    assert all(count.connections for count in counts)
+    port, expired = partner.listener().port, partner.addresses[-1]
+    for address in partner.addresses:
+        offer = TlsOffer(certificates=world.pair(partner.name))
+        if address == expired:
+            offer = TlsOffer(certificates=(world.expired_leaf(partner.name),))
+        servers.enter_context(nginx(Listener(address, port), offer))
+    with running_service(settings_with(world, partner)) as service:
+        response = service.check(partner, Listener(partner.addresses[0], port))
+    assert sorted(turn.address for turn in turns) == sorted(partner.addresses)
+    assert {turn.engine for turn in turns} == set(_ENGINES)
     assert decision_of(response) == "DENY", summary(response)
-    assert set(response.judged_addresses) == {good, bad}
-    assert "CERTIFICATE_EXPIRED" in codes_at(response, bad)
-    assert "CERTIFICATE_EXPIRED" not in codes_at(response, good)
+    assert set(response.judged_addresses) == set(partner.addresses)
+    assert {
+        finding.address for finding in response.findings if finding.code == "CERTIFICATE_EXPIRED"
+    } == {expired}
 
 
-@pytest.mark.parametrize("decision", ["ALLOW", "DENY"])
-def test_an_engine_that_is_killed_in_mid_scan_changes_no_verdict(
-    world: World, pair: Pair, decision: str
+def test_the_verdict_stands_though_one_engine_is_killed_in_the_middle(
+    world: World, partner: Partner, turns: list[Turn], servers: ExitStack
 ) -> None:
-    """The other engine measures its address, too."""
-    good, other = pair.addresses
-    leaves = world.pair(HOST) if decision == "ALLOW" else (world.expired_leaf(HOST),)
-    with served(pair, world.pair(HOST), leaves) as counts:
-        question = request_for(HOST, Listener(good, pair.port))
-        call = pair.service.stub.CheckEndpoint.future(question, timeout=PATIENCE_S)
-        wait_until(lambda: all(count.connections >= 5 for count in counts))
-        assert not call.done()
-        before = counts[1].connections
-        pair.engines[other].kill()
-        response = call.result()
-        assert counts[1].connections > before
-    assert decision_of(response) == decision, summary(response)
-    assert set(response.judged_addresses) == {good, other}
-    if decision == "ALLOW":
-        assert {finding.code for finding in response.findings} == {ANCHOR}
-    else:
-        assert "CERTIFICATE_EXPIRED" in codes_at(response, other)
-    assert pair.service.metric('otpc_policy_scans_total{outcome="failed"}') == 0
+    """ALLOW needs facts of every address, so also of those that the killed engine had begun."""
+    port = partner.listener().port
+    near = servers.enter_context(
+        nginx(own_listener(), TlsOffer(certificates=world.pair(partner.name)))
+    )
+    far = relay_to(near, round_trip_s=0.05)
+    counts = servers.enter_context(
+        counting_servers({Listener(address, port): far for address in partner.addresses})
+    )
+    with (
+        running_service(settings_with(world, partner)) as service,
+        ThreadPoolExecutor(1) as caller,
+    ):
+        first = Listener(partner.addresses[0], port)
+        checking = caller.submit(service.check, partner, first)
+        wait_until(lambda: all(count.connections >= 3 for count in counts.values()))
+        assert not checking.done()
+        begun = list(turns)
+        killed = next(turn.pid for turn in begun if turn.engine == _ENGINES[0])
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        response = checking.result()
+    assert {turn.engine for turn in begun} == set(_ENGINES)
+    again = [turn for turn in turns if turn not in begun]
+    assert {turn.address for turn in again} == set(partner.addresses[:_ADDRESSES_EACH])
+    assert killed not in {turn.pid for turn in again}
+    assert decision_of(response) == "ALLOW", summary(response)
+    assert set(response.judged_addresses) == set(partner.addresses)
+    assert {finding.code for finding in response.findings} == {ANCHOR}

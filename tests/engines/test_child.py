@@ -17,7 +17,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
-from otpc_policy.engines import child, socket_folder
+from otpc_policy.engines import child
 from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
@@ -169,7 +169,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> Non
 async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
     good: Listener, own_folder: Path
 ) -> None:
-    """So a front that is killed leaves no files, and no engine reaches another."""
+    """So a front that is killed then leaves no files, and no engine reaches another."""
     async with running(2) as (pool, fleet):
         assert list(own_folder.iterdir()) == []
         former = fleet.pids[0]
@@ -179,49 +179,31 @@ async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
         assert is_whole(await measured(pool, good))
 
 
-_KILLED_WHILE_IT_STARTS = """
-import asyncio, os, signal, sys
-from datetime import UTC, datetime
-from otpc_policy.engines.child import ChildFleet
-from tests.engine.serving import VETTING
-async def start():
-    fleet = ChildFleet(1, orders={}, vetting=VETTING, now=lambda: datetime.now(UTC))
-    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGKILL)
-    await fleet.start(lambda: None)
-asyncio.run(start())
+# A front that starts one engine, and has time to be killed meanwhile.
+_FRONT = """\
+import asyncio
+from tests.engines.test_child import running
+
+async def front():
+    async with running(1):
+        pass
+
+asyncio.run(front())
 """
 
 
-async def test_what_a_front_leaves_that_is_killed_while_it_starts_is_removed_by_the_next(
+async def test_what_a_front_leaves_that_is_killed_as_its_engine_starts_the_next_one_removes(
     own_folder: Path,
 ) -> None:
-    command = [sys.executable, "-c", _KILLED_WHILE_IT_STARTS]
-    environment = {**os.environ, "TMPDIR": str(own_folder)}
-    killed = await asyncio.create_subprocess_exec(*command, env=environment)
-    assert await killed.wait() == -signal.SIGKILL
-    (left,) = own_folder.iterdir()
+    front = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _FRONT), env={**os.environ, "TMPDIR": str(own_folder)}
+    )
+    await until(lambda: any(own_folder.iterdir()))
+    front.kill()
+    await front.wait()
+    assert len(list(own_folder.iterdir())) == 1
     async with running(1):
-        assert not left.exists()
-
-
-def test_folders_of_others_are_kept(own_folder: Path) -> None:
-    """Those of fronts that start now, and those that hold what no engine has put there."""
-    mine = socket_folder.SocketFolder()
-    mine.socket.touch()
-    foreign = own_folder / "otpc-policy-engine-foreign"
-    foreign.mkdir()
-    (foreign / "precious").touch()
-    link = own_folder / "otpc-policy-engine-link"
-    link.symlink_to(foreign)
-    try:
-        socket_folder.remove_abandoned()
-        assert mine.socket.exists()
-        assert (foreign / "precious").exists()
-        assert link.exists()
-    finally:
-        mine.remove()
-    mine.remove()
-    assert set(own_folder.iterdir()) == {foreign, link}
+        assert list(own_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("lacking", ["process", "folder"])

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.support.certificates import CertificateAuthority, Issued
+from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import free_port
 
 
@@ -35,75 +36,62 @@ def engine_program(
             process.wait(30)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class MutualTls:
-    """The files of an engine on a free port and of a service that uses it."""
+    """options: of an engine over TCP. settings: of a service that uses it.
 
+    folder: where the files of both are.
+    """
+
+    options: tuple[str, ...]
+    settings: dict[str, Any]
     folder: Path
-    authority: CertificateAuthority
-    port: int
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Options of the engine."""
-        certificate, key = str(self._file("engine.pem")), str(self._file("engine.key"))
-        listen = ("--listen", f"127.0.0.1:{self.port}", "--tls-client-ca", str(self._ca))
-        return (*listen, "--tls-certificate", certificate, "--tls-key", key)
+    def rotation(self) -> Iterator[str]:
+        """Move both sides to another authority, one file at a time, and yield each file's name.
 
-    @property
-    def settings(self) -> dict[str, object]:
-        """Settings of the service."""
-        return {
-            "engine_addresses": [f"localhost:{self.port}"],
-            "engine_certificate_file": self._file("front.pem"),
-            "engine_key_file": self._file("front.key"),
-            "engine_ca_file": self._ca,
-        }
-
-    def trust(self, *authorities: CertificateAuthority) -> None:
-        """Have both sides accept certificates of these authorities, and of no others."""
-        _replace(self._ca, b"".join(authority.pem for authority in authorities))
-
-    def issue_for_engine(self, authority: CertificateAuthority) -> Issued:
-        """Return a new certificate for the engine."""
-        return authority.issue(dns=("localhost",))
-
-    def issue_for_front(self, authority: CertificateAuthority) -> Issued:
-        """Return a new certificate for the service."""
-        return authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
-
-    def replace_certificate(self, owner: str, leaf: Issued) -> None:
-        """Replace one of the two files of the owner: "engine" or "front"."""
-        _replace(self._file(f"{owner}.pem"), leaf.chain_pem)
-
-    def replace_key(self, owner: str, leaf: Issued) -> None:
-        """Replace the other one."""
-        _replace(self._file(f"{owner}.key"), leaf.key_pem)
-
-    @property
-    def _ca(self) -> Path:
-        return self._file("ca.pem")
-
-    def _file(self, name: str) -> Path:
-        return self.folder / name
-
-
-def _replace(path: Path, contents: bytes) -> None:
-    """Write the file as tools that renew certificates do: it is never there in part."""
-    fresh = path.with_suffix(".fresh")
-    fresh.write_bytes(contents)
-    fresh.replace(path)
+        At every step each side has a pair, old or new, that the other side trusts. After the last
+        step nothing of the old authority is trusted any more.
+        """
+        ca, new = self.folder / "ca.pem", CertificateAuthority.create("Engines and fronts, new")
+        staged = self.folder / "staged"
+        staged.mkdir()
+        _issue(new, staged)
+        (staged / "ca.pem").write_bytes(ca.read_bytes() + new.pem)
+        for name in ("ca.pem", "engine.pem", "engine.key", "front.pem", "front.key"):
+            yield _replace(staged / name, self.folder)
+        (staged / "ca.pem").write_bytes(new.pem)
+        yield _replace(staged / "ca.pem", self.folder)
 
 
 def mutual_tls(folder: Path) -> MutualTls:
     """Write certificates of one authority for an engine on a free port and for a service."""
     authority = CertificateAuthority.create("Engines and fronts")
-    files = MutualTls(folder=folder, authority=authority, port=free_port("127.0.0.1"))
-    files.trust(authority)
-    for owner, leaf in (
-        ("engine", files.issue_for_engine(authority)),
-        ("front", files.issue_for_front(authority)),
-    ):
-        files.replace_certificate(owner, leaf)
-        files.replace_key(owner, leaf)
-    return files
+    ca = folder / "ca.pem"
+    ca.write_bytes(authority.pem)
+    certificate, key, front_certificate, front_key = _issue(authority, folder)
+    port = free_port("127.0.0.1")
+    listen = ("--listen", f"127.0.0.1:{port}", "--tls-client-ca", str(ca))
+    return MutualTls(
+        options=(*listen, "--tls-certificate", str(certificate), "--tls-key", str(key)),
+        settings={
+            "engine_addresses": [f"localhost:{port}"],
+            "engine_certificate_file": front_certificate,
+            "engine_key_file": front_key,
+            "engine_ca_file": ca,
+        },
+        folder=folder,
+    )
+
+
+def _issue(authority: CertificateAuthority, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """Write certificate and key of an engine, then those of a front; return their paths."""
+    engine = authority.issue(dns=("localhost",))
+    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    return (*engine.write(folder, "engine"), *front.write(folder, "front"))
+
+
+def _replace(file: Path, folder: Path) -> str:
+    """Move a file into the folder, over the one of its name; return that name."""
+    file.replace(folder / file.name)
+    return file.name
