@@ -29,7 +29,11 @@ from otpc_policy.engine.isolation.process import (
     forget_environment,
     limit_resources,
 )
-from otpc_policy.engine.isolation.seccomp import confine_syscalls, forbid_calls_on_others
+from otpc_policy.engine.isolation.seccomp import (
+    confine_syscalls,
+    forbid_calls_on_others,
+    prepare_filter,
+)
 from otpc_policy.engine.isolation.system_calls import HANDSHAKE_CALLS, SCANNER_CALLS
 
 __all__ = [
@@ -45,4 +49,5 @@ __all__ = [
     "forbid_new_privileges",
     "forget_environment",
     "limit_resources",
+    "prepare_filter",
 ]
