@@ -1,9 +1,7 @@
 """The service itself, in a thread of the test process, and a caller of it."""
 
 import asyncio
-import contextlib
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,15 +40,6 @@ class Service:
         response = self.stub.CheckEndpoint(request_for(partner, at, **fields), timeout=timeout_s)
         assert isinstance(response, pb.CheckEndpointResponse)
         return response
-
-    def is_ready(self) -> bool:
-        """Tell whether the service says that it can judge."""
-        with (
-            contextlib.suppress(urllib.error.HTTPError),
-            urllib.request.urlopen(f"http://{self.ops_address}/readyz", timeout=5) as answer,
-        ):
-            return bool(answer.status == 200)
-        return False
 
     def metric(self, line: str) -> float:
         """Return the value of a sample, named with its labels as in the exposition."""

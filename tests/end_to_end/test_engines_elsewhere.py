@@ -1,7 +1,10 @@
 """A service whose engine runs apart from it: over mutual TLS, gone for a while, and lying."""
 
 import asyncio
+import contextlib
 import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import grpc
@@ -20,6 +23,15 @@ from tests.support.servers import TlsOffer, nginx
 from tests.support.waiting import wait_until
 
 
+def is_ready(service: Service) -> bool:
+    with (
+        contextlib.suppress(urllib.error.HTTPError),
+        urllib.request.urlopen(f"http://{service.ops_address}/readyz", timeout=5) as answer,
+    ):
+        return bool(answer.status == 200)
+    return False
+
+
 def judged(world: World, service: Service) -> pb.CheckEndpointResponse:
     partner = world.partner()
     with nginx(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at:
@@ -31,13 +43,13 @@ def test_a_partner_is_judged_through_an_engine_over_mutual_tls(
 ) -> None:
     keys = mutual_tls(tmp_path)
     with running_service(world.settings(**keys.settings)) as service:
-        assert not service.is_ready()
+        assert not is_ready(service)
         for _ in range(2):
             with engine_program(*keys.options):
-                wait_until(service.is_ready, 30)
+                wait_until(lambda: is_ready(service), 30)
                 response = judged(world, service)
                 assert decision_of(response) == "ALLOW", summary(response)
-            wait_until(lambda: not service.is_ready())
+            wait_until(lambda: not is_ready(service))
 
 
 class _Caller(threading.Thread):
@@ -83,13 +95,13 @@ def test_both_sides_change_their_certificates_and_no_call_fails(
     ):
         caller = _Caller(service, partner, at)
         with engine_program(*keys.options):
-            wait_until(service.is_ready, 30)
+            wait_until(lambda: is_ready(service), 30)
             caller.start()
             for _file in keys.rotation():
                 caller.wait_for_a_whole_call()
             caller.end()
         with engine_program(*keys.options):
-            wait_until(service.is_ready, 30)
+            wait_until(lambda: is_ready(service), 30)
             response = judged(world, service)
     assert set(caller.decisions) == {"ALLOW"}
     assert decision_of(response) == "ALLOW", summary(response)
@@ -101,8 +113,8 @@ def test_without_its_engine_the_service_judges_nothing_and_says_so(
     address = f"unix:{tmp_path}/engine"
     with running_service(world.settings(engine_addresses=[address])) as service:
         with engine_program("--listen", address):
-            wait_until(service.is_ready)
-        wait_until(lambda: not service.is_ready())
+            wait_until(lambda: is_ready(service))
+        wait_until(lambda: not is_ready(service))
         response = judged(world, service)
     assert decision_of(response) == "INDETERMINATE", summary(response)
     assert {finding.code for finding in response.findings} == {"SCAN_FAILED"}
@@ -140,7 +152,7 @@ def test_a_lie_is_one_scan_that_failed(world: World, tmp_path: Path, lie: str) -
     try:
         settings = world.settings(engine_addresses=[f"unix:{tmp_path}/liar"])
         with running_service(settings) as service:
-            wait_until(service.is_ready)
+            wait_until(lambda: is_ready(service))
             response = judged(world, service)
             assert service.metric('otpc_policy_scans_total{outcome="failed"}') == 1
     finally:

@@ -1,8 +1,11 @@
 """What decides runs where nothing that measures is installed, and on a newer cryptography."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.case import decision_of, summary
-from tests.end_to_end.running import running_service
+from tests.end_to_end.running import Service, running_service
 from tests.end_to_end.world import World
 from tests.support.engine_program import engine_program, mutual_tls
 from tests.support.servers import TlsOffer, nginx
@@ -59,6 +62,16 @@ def test_a_command_that_needs_the_engine_says_so_and_what_to_do(
     assert remedy in done.stderr
 
 
+def is_ready(service: Service) -> bool:
+    address = f"http://{service.ops_address}/readyz"
+    with (
+        contextlib.suppress(urllib.error.HTTPError),
+        urllib.request.urlopen(address, timeout=5) as answer,
+    ):
+        return bool(answer.status == 200)
+    return False
+
+
 def test_a_partner_is_judged_through_an_engine_of_another_environment(
     world: World, tmp_path: Path
 ) -> None:
@@ -69,7 +82,7 @@ def test_a_partner_is_judged_through_an_engine_of_another_environment(
         engine_program(*keys.options, python=ENGINE_PYTHON),
         nginx(partner.listener(), TlsOffer(certificates=world.pair(partner.name))) as at,
     ):
-        wait_until(service.is_ready, 30)
+        wait_until(lambda: is_ready(service), 30)
         response = service.check(partner, at)
     assert decision_of(response) == "ALLOW", summary(response)
     assert len(response.observation.addresses[0].certificate_deployments) >= 2
