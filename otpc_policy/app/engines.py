@@ -10,10 +10,10 @@ from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.check import Clock
 from otpc_policy.core.address_selection import DIALLED_FAMILIES, AddressSelection
 from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.known_hosts import KnownHosts
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.cpu_quota import usable_cores
 from otpc_policy.engines.credentials import EngineCredentials
-from otpc_policy.engines.known_hosts import KnownHosts
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import Fleet, LookUpObserver
 from otpc_policy.engines.remote import RemoteFleet

@@ -14,9 +14,9 @@ from typing import Final, Protocol
 
 from otpc_policy.core.address_selection import AddressSelection
 from otpc_policy.core.addresses import Resolution
-from otpc_policy.core.endpoint import is_ip_literal
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
+from otpc_policy.core.known_hosts import KnownHosts
 from otpc_policy.engine.egress.dns import FAMILIES, AddressRecords, DnsClient, Family
 from otpc_policy.engine.egress.hosts_file import HostsFile
 
@@ -82,8 +82,10 @@ class EgressResolver:
         observer: LookUpObserver,
     ) -> None:
         self._selection, self._dns = selection, dns
-        self._static_hosts, self._hosts_file = dict(static_hosts), hosts_file
         self._ttl_s = min(dns_ttl_s, _MAXIMUM_TTL_S)
+        self._known_hosts = KnownHosts(
+            static_hosts, selection, ttl_s=self._ttl_s, others=hosts_file.addresses
+        )
         self._monotonic, self._observer = monotonic, observer
         self._known: dict[str, _Known] = {}
         self._running: dict[str, _LookUp] = {}
@@ -139,14 +141,9 @@ class EgressResolver:
 
     def _known_here(self, host: str) -> Resolution | None:
         """Return what needs no name server."""
-        if is_ip_literal(host):
-            addresses: Sequence[str] = (host,)
-        else:
-            addresses = self._static_hosts.get(host) or self._hosts_file.addresses(host)
-        if not addresses:
-            return None
-        resolution = self._selection.resolution(addresses, ttl_s=self._ttl_s)
-        self._keep(host, _Known(resolution, self._monotonic() + self._ttl_s))
+        resolution = self._known_hosts.resolution(host)
+        if resolution is not None:
+            self._keep(host, _Known(resolution, self._monotonic() + self._ttl_s))
         return resolution
 
     def _begin(self, host: str) -> _LookUp:

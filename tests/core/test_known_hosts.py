@@ -7,7 +7,7 @@ import pytest
 from otpc_policy.core.address_selection import AddressSelection
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.facts import ResolutionStatus
-from otpc_policy.engines.known_hosts import KnownHosts
+from otpc_policy.core.known_hosts import KnownHosts
 
 SELECTION = AddressSelection(
     AddressVetting([ip_network("127.0.0.0/8"), ip_network("::1/128")]),
@@ -46,3 +46,23 @@ def test_they_pass_the_guard(host: str) -> None:
 
 def test_a_name_is_not_known_here() -> None:
     assert KNOWN.resolution("partner.test") is None
+
+
+def test_static_hosts_go_before_others_and_literals_before_both() -> None:
+    asked: list[str] = []
+
+    def others(host: str) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.9"] if host == "other.test" else []
+
+    known = KnownHosts(HOSTS, SELECTION, ttl_s=30, others=others)
+    for host, address in (
+        ("both.test", "127.0.0.1"),
+        ("127.0.0.3", "127.0.0.3"),
+        ("other.test", "127.0.0.9"),
+    ):
+        found = known.resolution(host)
+        assert found is not None
+        assert found.addresses[0].text == address
+    assert known.resolution("partner.test") is None
+    assert asked == ["other.test", "partner.test"]
