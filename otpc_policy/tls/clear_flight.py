@@ -16,7 +16,7 @@ _FATAL = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFlight:
+class ClearFlight:
     """The part of a handshake that is not encrypted.
 
     hello: a complete ServerHello arrived. compression, secure_renegotiation: what it chose, UNKNOWN
@@ -32,9 +32,9 @@ class ServerFlight:
     alerts: tuple[int, ...] = ()
 
 
-def read_flight(received: bytes) -> ServerFlight:
+def read_flight(received: bytes) -> ClearFlight:
     """Interpret these bytes, which start at the first, as the server's first flight."""
-    flight = ServerFlight()
+    flight = ClearFlight()
     messages = bytearray()
     for kind, body in _records(received):
         if kind == _ALERT and len(body) == 2:
@@ -71,7 +71,7 @@ def _records(received: bytes) -> Iterator[tuple[int, bytes]]:
         place = end
 
 
-def _handshake(flight: ServerFlight, messages: bytes) -> tuple[ServerFlight, int]:
+def _handshake(flight: ClearFlight, messages: bytes) -> tuple[ClearFlight, int]:
     """Read complete handshake messages; return how many bytes they take."""
     place = 0
     while len(messages) - place >= 4:
@@ -86,7 +86,7 @@ def _handshake(flight: ServerFlight, messages: bytes) -> tuple[ServerFlight, int
     return flight, place
 
 
-def _hello(flight: ServerFlight, body: bytes) -> ServerFlight:
+def _hello(flight: ClearFlight, body: bytes) -> ClearFlight:
     session_id = int.from_bytes(body[34:35], "big")
     place = 35 + session_id + 2
     if session_id > 32 or len(body) <= place:

@@ -12,7 +12,7 @@ from otpc_policy.pki.roots import mozilla_roots
 from tests.support.certificates import CertificateAuthority, self_signed
 
 
-def test_without_entries_only_mozilla_vouches() -> None:
+def test_without_entries_only_mozillas_roots_are_trusted() -> None:
     trust = load_trust(())
     assert (trust.mozilla_roots, trust.entries) == (mozilla_roots(), ())
 

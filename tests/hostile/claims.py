@@ -150,7 +150,7 @@ def exchanges(transcripts: Sequence[Transcript]) -> list[Exchange]:
                     closed=one.closed_silently,
                     key_proven=one.handshake_completed or (one.flight_sent and is_signed),
                     at=one.answered_at or float("inf"),
-                    concurrent=one.beside,
+                    concurrent=one.concurrent,
                 )
             )
     return read

@@ -380,7 +380,7 @@ def test_of_a_leaf_with_a_huge_subject_nothing_is_read() -> None:
     assert judgement.malformed == ()
 
 
-def test_signatures_tell_that_nothing_vouches_for_what_was_not_read() -> None:
+def test_signatures_tell_that_what_was_not_read_is_not_trusted() -> None:
     """However much a certificate says, a path needs a signature by an anchor at its end."""
     stranger = authority("Stranger")
     huge = authority(

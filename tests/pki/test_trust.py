@@ -237,7 +237,7 @@ class TestAnchors:
         twin = CertificateAuthority.create("Partner Root")
         assert_untrusted(judge(PARTNER.issue(), entry(anchors=(twin,))), "does not pass validation")
 
-    def test_bytes_that_are_no_certificate_vouch_for_nothing(self) -> None:
+    def test_bytes_that_are_not_a_certificate_are_no_anchor(self) -> None:
         broken = TrustEntry(hosts=("partner.test",), anchors=(b"garbage", PARTNER_ROOT.der[:-1]))
         assert_untrusted(judge(PARTNER.issue(), broken), "not served")
 
@@ -269,7 +269,7 @@ class TestAnchors:
 class TestRequestAnchors:
     """Anchors of the request act like anchors of the operator, and are reported as such."""
 
-    def test_they_vouch(self) -> None:
+    def test_they_are_trusted(self) -> None:
         judgement = judge(PARTNER.issue(), request_anchors=(b"garbage", PARTNER_ROOT.der))
         assert (judgement.trust, judgement.trust_label, judgement.trust_ends_at) == (
             TrustSource.REQUEST_ANCHOR,
@@ -277,7 +277,7 @@ class TestRequestAnchors:
             None,
         )
 
-    def test_they_vouch_without_a_name(self) -> None:
+    def test_they_are_trusted_without_a_name(self) -> None:
         assert (
             judge(PARTNER.issue(), request_anchors=(PARTNER_ROOT.der,), server_name=None).trust
             is TrustSource.REQUEST_ANCHOR

@@ -23,14 +23,14 @@ _REMEMBERED = 4096
 class Transcript:
     """A record of one connection from the server's side: the first bytes of each direction.
 
-    beside: connections open when it arrived, as the client sees it, this connection included.
+    concurrent: connections open when it arrived, as the client sees it, this connection included.
     answered_at: when the server sent its first byte, or ended the connection without one;
     monotonic. client_left: the client ended it first.
     flight_sent: the server's whole first TLS flight was sent, certificates included.
     handshake_completed: the client's response to that flight arrived.
     """
 
-    beside: int = 0
+    concurrent: int = 0
     received: bytes = b""
     sent: bytes = b""
     answered_at: float | None = None
@@ -201,7 +201,7 @@ class _Server:
         self._open = [candidate for candidate in candidates if candidate.is_open()]
         self.counts.connections += 1
         self.counts.transcripts.append(connection.transcript)
-        connection.transcript.beside = len(self._open)
+        connection.transcript.concurrent = len(self._open)
         self.counts.most_open = max(self.counts.most_open, len(self._open))
         task = asyncio.create_task(self._attend(connection))
         self._tasks.add(task)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otpc_policy.core.facts import Support, TlsVersion
-from otpc_policy.tls.clear_flight import ServerFlight, offers_compression, read_flight
+from otpc_policy.tls.clear_flight import ClearFlight, offers_compression, read_flight
 from tests.engine.partners import server_hello
 
 
@@ -30,13 +30,13 @@ FATAL_10 = record(21, b"\2\x0a")
 @pytest.mark.parametrize(
     ("received", "expected"),
     [
-        (b"", ServerFlight()),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ServerFlight()),
-        (record(21, b"\2\x28"), ServerFlight(refusal=40)),
+        (b"", ClearFlight()),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ClearFlight()),
+        (record(21, b"\2\x28"), ClearFlight(refusal=40)),
         # RFC 6066 3: a warning about the name does not refuse.
         (
             record(21, b"\1\x70") + WHOLE,
-            ServerFlight(
+            ClearFlight(
                 hello=True,
                 compression=Support.NO,
                 secure_renegotiation=Support.YES,
@@ -45,15 +45,15 @@ FATAL_10 = record(21, b"\2\x0a")
         ),
         (
             record(22, hello()),
-            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+            ClearFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
         ),
         (
             record(22, hello(compression=1)),
-            ServerFlight(hello=True, compression=Support.YES, secure_renegotiation=Support.NO),
+            ClearFlight(hello=True, compression=Support.YES, secure_renegotiation=Support.NO),
         ),
         (
             WHOLE + FATAL_10,
-            ServerFlight(
+            ClearFlight(
                 hello=True,
                 compression=Support.NO,
                 secure_renegotiation=Support.YES,
@@ -64,18 +64,18 @@ FATAL_10 = record(21, b"\2\x0a")
         # An alert before the flight is complete does not count as one after it.
         (
             record(22, hello()) + FATAL_10,
-            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+            ClearFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
         ),
         # What comes after ChangeCipherSpec is encrypted, whatever it looks like.
         (
             record(22, hello()) + record(20, b"\1") + record(22, DONE),
-            ServerFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
+            ClearFlight(hello=True, compression=Support.NO, secure_renegotiation=Support.NO),
         ),
-        (record(22, DONE), ServerFlight()),
-        (WHOLE[:-1], ServerFlight()),
+        (record(22, DONE), ClearFlight()),
+        (WHOLE[:-1], ClearFlight()),
     ],
 )
-def test_what_was_sent_is_read_and_nothing_more(received: bytes, expected: ServerFlight) -> None:
+def test_what_was_sent_is_read_and_nothing_more(received: bytes, expected: ClearFlight) -> None:
     assert read_flight(received) == expected
 
 
@@ -90,7 +90,7 @@ def test_messages_may_be_cut_into_any_records() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_reading(received: bytes) -> None:
-    assert isinstance(read_flight(received), ServerFlight)
+    assert isinstance(read_flight(received), ClearFlight)
     assert isinstance(offers_compression(received), bool)
 
 
@@ -98,7 +98,7 @@ def test_any_bytes_have_a_reading(received: bytes) -> None:
 def test_a_changed_byte_has_a_reading(place: int, value: int) -> None:
     changed = bytearray(WHOLE + FATAL_10)
     changed[place] = value
-    assert isinstance(read_flight(bytes(changed)), ServerFlight)
+    assert isinstance(read_flight(bytes(changed)), ClearFlight)
 
 
 def test_the_server_hello_of_these_tests_is_a_server_hello() -> None:

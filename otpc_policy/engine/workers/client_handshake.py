@@ -38,7 +38,7 @@ from otpc_policy.engine.workers.guarded_socket import ByteLimitReached, EagerSoc
 from otpc_policy.engine.workers.handshake import (
     DETAIL_CHARACTERS,
     REPLY_BYTES,
-    Ending,
+    HandshakeEnding,
     HandshakeOutcome,
     Hello,
 )
@@ -85,7 +85,7 @@ class ClientHandshake:
         Whatever the server does ends as an outcome.
         """
         try:
-            ending = Ending.COMPLETED if self._is_completed else self._shake_hands()
+            ending = HandshakeEnding.COMPLETED if self._is_completed else self._shake_hands()
             if self._is_completed and self._hello.request:
                 self._ask()
         except BlockingIOError:
@@ -94,9 +94,11 @@ class ClientHandshake:
 
     def give_up(self) -> HandshakeOutcome:
         """Return what was observed until the deadline."""
-        return self._outcome(Ending.COMPLETED if self._is_completed else Ending.TIMED_OUT)
+        return self._outcome(
+            HandshakeEnding.COMPLETED if self._is_completed else HandshakeEnding.TIMED_OUT
+        )
 
-    def _shake_hands(self) -> Ending:
+    def _shake_hands(self) -> HandshakeEnding:
         """Raises BlockingIOError where there is something to wait for."""
         try:
             if self._client is None:
@@ -109,20 +111,24 @@ class ClientHandshake:
             # The same exception stands for alerts about a certificate; we sent none, so such an
             # alert is a failure.
             self._is_certificate_requested = isinstance(request.__context__, WantX509LookupError)
-            return Ending.CLIENT_CERTIFICATE if self._is_certificate_requested else Ending.FAILED
+            return (
+                HandshakeEnding.CLIENT_CERTIFICATE
+                if self._is_certificate_requested
+                else HandshakeEnding.FAILED
+            )
         except OpenSSLError as error:
             self._detail = str(error).strip()
             has_nothing = "no cipher" in self._detail and not self._socket.sent
-            return Ending.NOTHING_TO_OFFER if has_nothing else Ending.FAILED
+            return HandshakeEnding.NOTHING_TO_OFFER if has_nothing else HandshakeEnding.FAILED
         except ByteLimitReached:
-            return Ending.BYTE_LIMIT
+            return HandshakeEnding.BYTE_LIMIT
         except TimeoutError:
-            return Ending.TIMED_OUT
+            return HandshakeEnding.TIMED_OUT
         except OSError as error:
             self._detail = str(error)
-            return Ending.CLOSED if self._socket.peer_closed else Ending.RESET
+            return HandshakeEnding.CLOSED if self._socket.peer_closed else HandshakeEnding.RESET
         self._is_completed = True
-        return Ending.COMPLETED
+        return HandshakeEnding.COMPLETED
 
     def _ask(self) -> None:
         """Send the request and keep the start of the reply.
@@ -139,10 +145,10 @@ class ClientHandshake:
         except (OpenSSLError, OSError, ClientCertificateRequested):
             self._reply = b""
 
-    def _outcome(self, ending: Ending) -> HandshakeOutcome:
+    def _outcome(self, ending: HandshakeEnding) -> HandshakeOutcome:
         guarded = self._socket
         guarded.close()
-        proven = ending is Ending.COMPLETED or (
+        proven = ending is HandshakeEnding.COMPLETED or (
             self._is_certificate_requested and _signs_before_asking(guarded.first_bytes)
         )
         chain = _received_chain(self._client) if proven else ()

@@ -19,7 +19,7 @@ from otpc_policy.core.facts_form import schema_of
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.workers.handshake import Target
 from otpc_policy.engine.workers.worker_lied import WorkerLied
-from otpc_policy.tls.clear_flight import ServerFlight
+from otpc_policy.tls.clear_flight import ClearFlight
 
 # A command has at most 100 jobs (the suites of TLS 1.2), and a job at most twenty connections.
 _MAX_PARTS: Final = 512
@@ -68,7 +68,7 @@ class Trace:
     ending: Ending
     completed: bool
     offers_compression: bool
-    flight: ServerFlight
+    flight: ClearFlight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ REPLY_BYTES: Final = 16
 DETAIL_CHARACTERS: Final = 300
 
 
-class Ending(Enum):
+class HandshakeEnding(Enum):
     """How one connection ended, for the side that opened it.
 
     COMPLETED: both Finished messages passed.
@@ -97,7 +97,7 @@ class HandshakeOutcome:
     detail: for logs.
     """
 
-    ending: Ending
+    ending: HandshakeEnding
     connected: bool = False
     offered: tuple[int, ...] = ()
     first_bytes: bytes = b""

@@ -8,7 +8,7 @@ from socket import socket
 from typing import Final
 
 from otpc_policy.engine.egress.dialler import connect_soon
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOffer, HandshakeOutcome
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOffer, HandshakeOutcome
 from otpc_policy.engine.workers.worker_lied import WorkerLied
 from otpc_policy.engine.workers.worker_process import WorkerLost, WorkerProcess, WorkerStuck
 
@@ -58,7 +58,9 @@ class WorkerLease:
                 _log.error("scan worker %d violates the protocol: %s", worker.pid, lie)
                 raise
             return replace(outcome, duration_s=dialled_s + outcome.duration_s)
-        return HandshakeOutcome(ending=Ending.NOT_RUN, detail="no worker could carry it out")
+        return HandshakeOutcome(
+            ending=HandshakeEnding.NOT_RUN, detail="no worker could carry it out"
+        )
 
     def raise_if_lied(self) -> None:
         """Raise WorkerLied if the worker violated the protocol, be it after its last answer."""
@@ -94,8 +96,8 @@ async def _dial(offer: HandshakeOffer) -> socket | HandshakeOutcome:
         async with asyncio.timeout(offer.hello.deadline_s):
             return await connect_soon(offer.address, offer.port)
     except TimeoutError:
-        return HandshakeOutcome(ending=Ending.TIMED_OUT)
+        return HandshakeOutcome(ending=HandshakeEnding.TIMED_OUT)
     except ConnectionRefusedError:
-        return HandshakeOutcome(ending=Ending.REFUSED)
+        return HandshakeOutcome(ending=HandshakeEnding.REFUSED)
     except OSError as error:
-        return HandshakeOutcome(ending=Ending.UNREACHABLE, detail=str(error))
+        return HandshakeOutcome(ending=HandshakeEnding.UNREACHABLE, detail=str(error))

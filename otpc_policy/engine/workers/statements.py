@@ -18,7 +18,7 @@ from otpc_policy.engine.workers.guarded_socket import FIRST_BYTES
 from otpc_policy.engine.workers.handshake import (
     DETAIL_CHARACTERS,
     REPLY_BYTES,
-    Ending,
+    HandshakeEnding,
     HandshakeOffer,
     HandshakeOutcome,
     Target,
@@ -36,9 +36,9 @@ _STATEMENT_FRAME_BYTES: Final = 32_768
 # A worker is forked from a template that has read nothing; this is about bugs, not about lies.
 LONGEST_READY: Final = 4096
 
-_WITH_CHAIN = frozenset({Ending.COMPLETED, Ending.CLIENT_CERTIFICATE})
+_WITH_CHAIN = frozenset({HandshakeEnding.COMPLETED, HandshakeEnding.CLIENT_CERTIFICATE})
 # These are the scanner's own findings: the worker gets connections that are made.
-_NOT_OF_A_WORKER = frozenset({Ending.REFUSED, Ending.UNREACHABLE})
+_NOT_OF_A_WORKER = frozenset({HandshakeEnding.REFUSED, HandshakeEnding.UNREACHABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _check(outcome: HandshakeOutcome, offer: HandshakeOffer) -> None:
     suites = outcome.offered
     faults = {
         "ending": outcome.ending in _NOT_OF_A_WORKER,
-        "connected": not outcome.connected and outcome.ending is not Ending.NOT_RUN,
+        "connected": not outcome.connected and outcome.ending is not HandshakeEnding.NOT_RUN,
         "offered": len(suites) > _MAX_SUITES
         or not all(0 <= suite <= _MAX_CODE_POINT for suite in suites),
         "first_bytes": len(outcome.first_bytes) > FIRST_BYTES,

@@ -15,7 +15,7 @@ from typing import Final
 from otpc_policy.engine import isolation
 from otpc_policy.engine.isolation import Isolation
 from otpc_policy.engine.workers.client_handshake import ClientHandshake
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome, Target
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome, Target
 from otpc_policy.engine.workers.messages import (
     LENGTH_BYTES,
     decode_request,
@@ -101,7 +101,7 @@ class _Worker:
             outcome = step()
         except Exception as error:  # noqa: BLE001 - outermost frame of a request
             detail = f"{type(error).__name__}: {error}"[:200]
-            outcome = HandshakeOutcome(ending=Ending.NOT_RUN, detail=detail)
+            outcome = HandshakeOutcome(ending=HandshakeEnding.NOT_RUN, detail=detail)
         if outcome is None:
             return
         del self._under_way[number]

@@ -8,13 +8,13 @@ from otpc_policy.core.facts import AddressFacts, DeepCommand, Support, Vulnerabi
 from otpc_policy.engine.facts.deep_facts import DeepEvidence
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.workers.deep_messages import Part, Report, Trace
-from otpc_policy.tls.clear_flight import ServerFlight
+from otpc_policy.tls.clear_flight import ClearFlight
 from tests.support.facts import make_address, suite, versions
 
 YES, NO, UNKNOWN = Support.YES, Support.NO, Support.UNKNOWN
-NOTHING = ServerFlight()
-FLIGHT = ServerFlight(hello=True, compression=NO, secure_renegotiation=YES, hello_done=True)
-REFUSED = ServerFlight(refusal=40)
+NOTHING = ClearFlight()
+FLIGHT = ClearFlight(hello=True, compression=NO, secure_renegotiation=YES, hello_done=True)
+REFUSED = ClearFlight(refusal=40)
 CONTROL = Report(command=None, completed=True, claim=UNKNOWN)
 NO_RENEGOTIATION = "OpenSSLError: error:14094153:SSL routines:ssl3_read_bytes:no renegotiation"
 ANSWERS = ("TLS Alert 20 2",) * 5
@@ -22,7 +22,7 @@ RSA = make_address(cipher_suites=(suite("TLS_RSA_WITH_AES_128_CBC_SHA"),))
 
 
 def trace(
-    flight: ServerFlight = FLIGHT, ending: Ending = Ending.ANSWERED, *, completed: bool = False
+    flight: ClearFlight = FLIGHT, ending: Ending = Ending.ANSWERED, *, completed: bool = False
 ) -> Trace:
     return Trace(
         connected=True, ending=ending, completed=completed, offers_compression=True, flight=flight
@@ -135,7 +135,7 @@ def test_robot(said: str, answers: tuple[str, ...], endings: Ending, expected: S
     ],
 )
 def test_a_server_without_rsa_key_exchange_is_safe_if_that_is_proven(
-    flight: ServerFlight, static_rsa: Support, expected: Support
+    flight: ClearFlight, static_rsa: Support, expected: Support
 ) -> None:
     standard = make_address(
         cipher_suites=(suite("TLS_RSA_WITH_AES_128_CBC_SHA", support=static_rsa),)
@@ -272,7 +272,7 @@ def test_without_the_last_control_nobody_is_cleared(last: Report | None) -> None
     ("said", "flight", "claimed"),
     [
         ("TLS alert: handshake failure", REFUSED, [NO]),
-        ("TLS alert: Internal error", ServerFlight(refusal=80), []),
+        ("TLS alert: Internal error", ClearFlight(refusal=80), []),
         ("Server rejected the connection", NOTHING, []),
         ("Connection to server timed out during the TLS handshake", NOTHING, []),
         ("Server closed the connection during the TLS handshake", NOTHING, []),
@@ -281,7 +281,7 @@ def test_without_the_last_control_nobody_is_cleared(last: Report | None) -> None
     ],
 )
 def test_only_an_alert_that_was_seen_refuses_a_suite(
-    said: str, flight: ServerFlight, claimed: list[Support]
+    said: str, flight: ClearFlight, claimed: list[Support]
 ) -> None:
     one = part(NO, trace(flight), name="TLS_RSA_WITH_RC4_128_SHA", said=(said,))
     assert [

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome, Target
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome, Target
 from otpc_policy.engine.workers.messages import (
     FORK,
     READY,
@@ -39,7 +39,7 @@ LIES = (
 
 def said(lie: str, number: int, target: Target) -> Iterator[bytes]:
     """Yield what is sent, a piece at a time."""
-    honest = HandshakeOutcome(ending=Ending.CLOSED, connected=True)
+    honest = HandshakeOutcome(ending=HandshakeEnding.CLOSED, connected=True)
     fields: dict[str, Any] = json.loads(encode_statement(number, target, honest))
     outcome = fields["outcome"]
     match lie:

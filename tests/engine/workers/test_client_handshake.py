@@ -12,7 +12,7 @@ import pytest
 from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome
 from otpc_policy.tls.answer import ServerHello, parse_answer
 from tests.engine.partners import (
     SIX,
@@ -45,7 +45,7 @@ def test_a_completed_handshake_yields_the_served_chain(
     leaf = authority.issue(key="rsa2048")
     with openssl_server(tmp_path, leaf) as port:
         outcome = handshake(offer(port))
-    assert (outcome.ending, outcome.key_proven) == (Ending.COMPLETED, True)
+    assert (outcome.ending, outcome.key_proven) == (HandshakeEnding.COMPLETED, True)
     assert outcome.chain == leaf.chain_der
     assert outcome.offered == SIX
     assert outcome.stapled_ocsp_response is None
@@ -74,7 +74,7 @@ def test_a_demanded_client_certificate_hides_nothing_that_was_proven_before(
     ) as port:
         outcome = handshake(offer(port, version=version, suites=suites))
     assert (outcome.ending, outcome.client_certificate_requested) == (
-        Ending.CLIENT_CERTIFICATE,
+        HandshakeEnding.CLIENT_CERTIFICATE,
         True,
     )
     assert isinstance(parse_answer(outcome.first_bytes), ServerHello)
@@ -174,7 +174,7 @@ def test_a_copied_certificate_served_without_its_key_never_counts(
     assert (stolen.key_proven, stolen.chain) == (False, ())
     with tlslite_server(thief.chain_pem, thief.key_pem) as port:
         honest = handshake(offer(port, version=version, suites=suites, legacy=legacy))
-    assert (honest.ending, honest.chain) == (Ending.COMPLETED, thief.chain_der)
+    assert (honest.ending, honest.chain) == (HandshakeEnding.COMPLETED, thief.chain_der)
 
 
 def test_weak_keys_anonymous_and_null_suites_are_seen_not_refused_by_us(
@@ -190,7 +190,7 @@ def test_weak_keys_anonymous_and_null_suites_are_seen_not_refused_by_us(
     assert weak.chain == leaf.chain_der
     assert null.key_proven
     assert isinstance(parse_answer(anonymous.first_bytes), ServerHello)
-    assert (anonymous.ending, anonymous.key_proven) == (Ending.COMPLETED, False)
+    assert (anonymous.ending, anonymous.key_proven) == (HandshakeEnding.COMPLETED, False)
 
 
 async def test_hostile_servers_end_within_the_deadline() -> None:
@@ -213,13 +213,13 @@ async def test_hostile_servers_end_within_the_deadline() -> None:
         )
     )
     assert [outcome.ending for outcome in outcomes[:4]] == [
-        Ending.RESET,
-        Ending.CLOSED,
-        Ending.TIMED_OUT,
-        Ending.TIMED_OUT,
+        HandshakeEnding.RESET,
+        HandshakeEnding.CLOSED,
+        HandshakeEnding.TIMED_OUT,
+        HandshakeEnding.TIMED_OUT,
     ]
     assert outcomes[4].first_bytes.startswith(b"HTTP/1.1 400")
-    assert outcomes[5].ending in (Ending.BYTE_LIMIT, Ending.FAILED)
+    assert outcomes[5].ending in (HandshakeEnding.BYTE_LIMIT, HandshakeEnding.FAILED)
     assert all(outcome.duration_s < 2.5 and not outcome.key_proven for outcome in outcomes)
     assert all(len(outcome.first_bytes) <= 4096 for outcome in outcomes)
 
@@ -254,7 +254,7 @@ async def test_what_comes_of_a_request_says_nothing_of_the_handshake_before_it(
         )
         outcome = await asyncio.to_thread(handshake, asked)
     assert (outcome.ending, outcome.key_proven, outcome.chain) == (
-        Ending.COMPLETED,
+        HandshakeEnding.COMPLETED,
         True,
         leaf.chain_der,
     )
@@ -264,5 +264,5 @@ async def test_what_comes_of_a_request_says_nothing_of_the_handshake_before_it(
 def test_an_offer_that_the_library_lacks_is_told_apart_from_a_refusal(tmp_path: Path) -> None:
     with openssl_server(tmp_path, CertificateAuthority.create().issue()) as port:
         nothing = handshake(offer(port, version=TlsVersion.TLS_1_0, suites=(0xC02F,)))
-    assert nothing.ending in (Ending.FAILED, Ending.NOTHING_TO_OFFER)
+    assert nothing.ending in (HandshakeEnding.FAILED, HandshakeEnding.NOTHING_TO_OFFER)
     assert not nothing.offered or not nothing.key_proven

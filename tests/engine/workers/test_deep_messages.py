@@ -19,7 +19,7 @@ from otpc_policy.engine.workers.deep_messages import (
     encode_task,
 )
 from otpc_policy.engine.workers.worker_lied import WorkerLied
-from otpc_policy.tls.clear_flight import ServerFlight
+from otpc_policy.tls.clear_flight import ClearFlight
 
 TASK = DeepTask(
     address=vet_again("2001:db8::1", ["2001:db8::/32"]),
@@ -49,7 +49,7 @@ REPORT = Report(
                     ending=Ending.RESET,
                     completed=False,
                     offers_compression=True,
-                    flight=ServerFlight(
+                    flight=ClearFlight(
                         hello=True,
                         compression=Support.NO,
                         secure_renegotiation=Support.YES,

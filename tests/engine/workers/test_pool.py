@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.engine.limits import ScanLimits
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.engine.workers.worker_process import WorkerLost
 from tests.engine.partners import close, offer, openssl_server, server, stall
@@ -92,7 +92,7 @@ async def test_the_handshakes_of_a_target_share_a_worker_that_ends_with_it(tmp_p
 async def test_whether_tcp_connects_is_found_out_without_a_worker() -> None:
     async with running(ScanLimits(workers=1)) as pool:
         outcome = await serve(pool, free_port("127.0.0.1"))
-        assert (outcome.ending, outcome.connected) == (Ending.REFUSED, False)
+        assert (outcome.ending, outcome.connected) == (HandshakeEnding.REFUSED, False)
 
 
 async def test_a_worker_that_dies_costs_a_retry_and_others_nothing() -> None:
@@ -107,7 +107,7 @@ async def test_a_worker_that_dies_costs_a_retry_and_others_nothing() -> None:
         for _ in range(4):
             await arrived.acquire()
         os.kill(min(pool.worker_pids), signal.SIGKILL)
-        assert {(await one).ending for one in waiting} == {Ending.TIMED_OUT}
+        assert {(await one).ending for one in waiting} == {HandshakeEnding.TIMED_OUT}
 
 
 async def test_a_stopped_worker_is_killed_and_nobody_else_waits() -> None:
@@ -117,9 +117,9 @@ async def test_a_stopped_worker_is_killed_and_nobody_else_waits() -> None:
         stuck = asyncio.create_task(serve(pool, port, deadline_s=0.1))
         await asyncio.sleep(0)
         others = [asyncio.create_task(serve(pool, port, deadline_s=5)) for _ in range(3)]
-        assert {(await one).ending for one in others} == {Ending.CLOSED}
+        assert {(await one).ending for one in others} == {HandshakeEnding.CLOSED}
         assert not stuck.done()
-        assert (await stuck).ending is Ending.NOT_RUN
+        assert (await stuck).ending is HandshakeEnding.NOT_RUN
         await until_gone(stopped)
 
 
@@ -132,7 +132,7 @@ async def test_a_template_that_is_killed_or_stopped_is_replaced(
         before = {*pool.worker_pids, pool.template_pid or 0}
         os.kill(pool.template_pid or 0, number)
         for _ in range(3):
-            assert (await serve(pool, port, deadline_s=5)).ending is Ending.CLOSED
+            assert (await serve(pool, port, deadline_s=5)).ending is HandshakeEnding.CLOSED
         for pid in before:
             await until_gone(pid)
 
@@ -143,7 +143,7 @@ async def test_a_spare_worker_that_is_killed_is_replaced() -> None:
         os.kill(first, signal.SIGKILL)
         await until_gone(first)
         await until_ready(pool, 1)
-        assert (await serve(pool, port)).ending is Ending.CLOSED
+        assert (await serve(pool, port)).ending is HandshakeEnding.CLOSED
 
 
 async def test_stopping_ends_what_still_runs() -> None:
@@ -153,8 +153,8 @@ async def test_stopping_ends_what_still_runs() -> None:
         under_way = asyncio.create_task(serve(pool, port, deadline_s=30))
         await asyncio.sleep(0)
         await pool.stop()
-        assert (await under_way).ending is Ending.NOT_RUN
-        assert (await serve(pool, port)).ending is Ending.NOT_RUN
+        assert (await under_way).ending is HandshakeEnding.NOT_RUN
+        assert (await serve(pool, port)).ending is HandshakeEnding.NOT_RUN
         assert pool.workers_alive == 0
         with pytest.raises(WorkerLost):
             await pool.take()

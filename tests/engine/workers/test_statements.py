@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.engine.workers.handshake import Ending, HandshakeOutcome
+from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome
 from otpc_policy.engine.workers.messages import (
     decode_request,
     encode_ready,
@@ -19,7 +19,7 @@ from tests.engine.partners import SIX, offer
 
 OFFER = offer(443, version=None, request=b"GET \xff")
 OUTCOME = HandshakeOutcome(
-    ending=Ending.COMPLETED,
+    ending=HandshakeEnding.COMPLETED,
     connected=True,
     offered=SIX,
     first_bytes=b"\0\xff",
@@ -41,7 +41,7 @@ def test_messages_survive_the_channel() -> None:
     request = encode_request(7, OFFER)
     assert decode_request(request) == (7, OFFER.target, OFFER.hello)
     assert decode_statement(statement(), {9: OFFER}) == (9, OUTCOME)
-    not_run = HandshakeOutcome(ending=Ending.NOT_RUN, detail="MemoryError: ")
+    not_run = HandshakeOutcome(ending=HandshakeEnding.NOT_RUN, detail="MemoryError: ")
     said = encode_statement(9, OFFER.target, not_run)
     assert decode_statement(said, {9: OFFER}) == (9, not_run)
     assert decode_ready(encode_ready(("no Landlock",))) == ("no Landlock",)

@@ -24,7 +24,7 @@ def after(number: int, at_first: Behaviour, then: Behaviour) -> Behaviour:
 
 
 def at_most_at_once(number: int, serve: Behaviour, otherwise: Behaviour) -> Behaviour:
-    """Serve so many connections at the same time; what comes beside them gets something else."""
+    """Serve so many connections at the same time; what comes in addition gets something else."""
     busy = 0
 
     async def behave(connection: Connection) -> None:
