@@ -146,7 +146,13 @@ def losing(*, seed: int) -> Iterator[Losses]:
         }
         variables = {f"OTPC_POLICY_{name}": value for name, value in settings.items()}
         with service_process(folder, TMPDIR=str(sockets), **variables) as service:
-            yield Losses(service, partners, random.Random(seed))
+            try:
+                yield Losses(service, partners, random.Random(seed))
+            except AssertionError:
+                for line in service.log_lines():
+                    if line["event"] != "decision":
+                        print(line)
+                raise
         assert list(sockets.iterdir()) == []
 
 
