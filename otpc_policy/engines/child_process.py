@@ -123,10 +123,7 @@ class RunningEngine:
         ends: set[asyncio.Future[Any]] = {exited, watching, self._condemned}
         try:
             while True:
-                done, _ = await asyncio.wait(
-                    ends, timeout=self.silence.next_look_s, return_when=asyncio.FIRST_COMPLETED
-                )
-                if done:
+                if await self.silence.until_next_look(ends):
                     return _reason(exited, watching, self._condemned)
                 was_short = self.silence.is_short
                 self.silence.look()

@@ -79,7 +79,8 @@ class EngineClient:
     """The methods of one engine.
 
     state: the last that was reported. reports: since somebody has set it to zero, who must do so
-    again and again (see heartbeats). vetting: the front's guard. now: dates the facts: an engine's
+    again and again (see heartbeats). became_busy: is called as a measurement begins and no other is
+    under way. vetting: the front's guard. now: dates the facts: an engine's
     clock may be wrong, and one that lies could make its facts last for years.
     """
 
@@ -95,6 +96,7 @@ class EngineClient:
         self._calls: set[MeasureCall] = set()
         self.state = EngineState()
         self.reports = 0
+        self.became_busy: Callable[[], object] = lambda: None
 
     @property
     def is_busy(self) -> bool:
@@ -114,6 +116,8 @@ class EngineClient:
         )
         call = MeasureCall(self._measure(), target, start, left_standard_part=left_standard_part)
         self._under_way.setdefault(target, call)
+        if not self._calls:
+            self.became_busy()
         self._calls.add(call)
         try:
             report = await call.run(terms)

@@ -4,7 +4,9 @@ Counted in looks and not by the clock: a stall of our own, in which nothing coul
 one look and not many seconds.
 """
 
-from typing import Final
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
 
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.measurement.methods import HEARTBEAT_AT_REST_S, HEARTBEAT_S
@@ -27,10 +29,26 @@ class Silence:
         self._is_busy = False
         self._in_vain = 0
 
-    @property
-    def next_look_s(self) -> float:
-        """When to look again."""
-        return HEARTBEAT_S if self._client.is_busy else _LOOK_AT_REST_S
+    async def until_next_look(
+        self, ends: Collection[asyncio.Future[Any]]
+    ) -> set[asyncio.Future[Any]]:
+        """Wait until it is time to look, or one of these ends; return those that have ended.
+
+        A measurement that begins at rest makes it time to look: from then on every second counts.
+        """
+        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def begin() -> None:
+            if not began.done():
+                began.set_result(None)
+
+        if not self._is_busy:
+            self._client.became_busy = begin
+        look_s = HEARTBEAT_S if self._client.is_busy else _LOOK_AT_REST_S
+        done, _ = await asyncio.wait(
+            {*ends, began}, timeout=look_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        return done - {began}
 
     def look(self) -> None:
         """Look whether there was a report since the last look."""

@@ -135,7 +135,7 @@ class RemoteEngine:
         """Watch until it ends, and return why."""
         watching = asyncio.create_task(self._client.watch(self._reported))
         try:
-            while not (await asyncio.wait({watching}, timeout=self._silence.next_look_s))[0]:
+            while not await self._silence.until_next_look({watching}):
                 self._silence.look()
                 if self._silence.is_over_long:
                     self._client.give_up()

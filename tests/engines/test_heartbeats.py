@@ -1,0 +1,74 @@
+"""When an engine's silence is looked at."""
+
+import asyncio
+from typing import cast
+
+from otpc_policy.engines.client import EngineClient
+from otpc_policy.engines.heartbeats import Silence
+
+
+class _Client:
+    """What a silence looks at."""
+
+    def __init__(self) -> None:
+        self.is_busy, self.reports = False, 0
+
+    def became_busy(self) -> None:
+        raise AssertionError("nobody wants to know")
+
+    def begin(self) -> None:
+        self.became_busy()
+        self.is_busy = True
+
+
+def silence_of(client: _Client) -> Silence:
+    return Silence(cast(EngineClient, client))
+
+
+async def test_a_measurement_that_begins_at_rest_is_looked_at_at_once() -> None:
+    client = _Client()
+    silence, never = silence_of(client), asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(silence.until_next_look({never}))
+    await asyncio.sleep(0)
+    client.begin()
+    async with asyncio.timeout(0.5):
+        assert await waiting == set()
+    silence.look()
+    assert silence.is_short
+
+
+async def test_measurements_that_follow_bring_no_further_looks_so_that_a_second_is_one() -> None:
+    """Else an engine that answers many short ones would be taken for a silent one."""
+    client = _Client()
+    silence, never = silence_of(client), asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(silence.until_next_look({never}))
+    await asyncio.sleep(0)
+    client.begin()
+    await waiting
+    silence.look()
+    waiting = asyncio.create_task(silence.until_next_look({never}))
+    for _ in range(10):
+        client.is_busy = False
+        client.begin()
+        await asyncio.sleep(0.01)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_what_ends_meanwhile_is_returned() -> None:
+    ended = asyncio.get_running_loop().create_future()
+    ended.set_result(None)
+    assert await silence_of(_Client()).until_next_look({ended}) == {ended}
+
+
+async def test_three_looks_in_vain_during_a_measurement_are_too_many() -> None:
+    client = _Client()
+    silence = silence_of(client)
+    client.is_busy = True
+    silence.look()
+    for is_over_long in (False, False, True):
+        silence.look()
+        assert silence.is_over_long is is_over_long
+    client.reports = 1
+    silence.look()
+    assert not silence.is_over_long
