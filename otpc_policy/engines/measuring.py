@@ -8,6 +8,7 @@ So an engine that never ends its stream is found out, whether it keeps silent or
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import grpc
@@ -27,12 +28,15 @@ from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.limits import MAX_SUITES
 from otpc_policy.measurement.target_codec import require_echo
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.turns import turn
 
 # Scheduling and the way back take milliseconds. DESIGN: a lie costs no more than a second.
 _MARGIN_S: Final = 0.9
 # How long a full queue of the engine may take: its limit is 256 behind 32, 20 s each, and more for
 # the longer DEEP parts. Heartbeats tell meanwhile whether it lives.
 _PATIENCE_IN_QUEUE_S: Final = 3600.0
+# What is longer than this holds facts, which take a millisecond to read.
+_SHORT_BYTES: Final = 1024
 # Of an engine one release newer, which may say what this front does not know.
 _MAX_UNKNOWN_MESSAGES: Final = 8
 
@@ -106,25 +110,31 @@ class MeasureCall:
         until_s = loop.time() + terms.scan_deadline_s + _MARGIN_S
         while True:
             async with asyncio.timeout_at(until_s):
-                response = await self._read()
-            match response.WhichOneof("update"):
-                case "final_report":
-                    report = self._report(response.final_report)
-                    # A stream with more in it does not end by itself.
-                    async with asyncio.timeout(_MARGIN_S):
-                        await self._call.code()
-                    return report
-                case "partial_report":
-                    self._take_partial(response.partial_report)
-                case "progress":
-                    until_s = self._take_progress(response.progress, terms, until_s)
-                case _:
-                    self._pass_over()
+                message = await self._read()
+            async with turn() if len(message) > _SHORT_BYTES else nullcontext():
+                response = self._checked(message)
+                match response.WhichOneof("update"):
+                    case "final_report":
+                        report = self._report(response.final_report)
+                        break
+                    case "partial_report":
+                        self._take_partial(response.partial_report)
+                    case "progress":
+                        until_s = self._take_progress(response.progress, terms, until_s)
+                    case _:
+                        self._pass_over()
+        # A stream with more in it does not end by itself.
+        async with asyncio.timeout(_MARGIN_S):
+            await self._call.code()
+        return report
 
-    async def _read(self) -> pb.MeasureResponse:
-        message = await self._call.read()
+    async def _read(self) -> bytes:
+        message: bytes = await self._call.read()
         if message is _EOF:
             raise await self._why_it_ended()
+        return message
+
+    def _checked(self, message: bytes) -> pb.MeasureResponse:
         try:
             response = pb.MeasureResponse.FromString(message)
         except DecodeError:
