@@ -26,6 +26,8 @@ from tests.support.servers.offer import openssl_configuration
 from tests.support.servers.program import program as running
 
 _WITHIN_S = 30.0
+# Java sends no server name without a dot.
+_DOTTED = "partner.test"
 _HELLO_CLIENT = Path(__file__).with_name("HelloClient.java")
 _PLACES = os.pathsep.join(
     (str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin")
@@ -305,7 +307,7 @@ def _nassl(client: str, chosen: str, ciphers: str = "", *, is_named: bool = True
 
 def _java(way: str, *options: str) -> str:
     words = " ".join(("java", "-Xshare:auto", *options))
-    return f"{words} {_HELLO_CLIENT.name} {way} https://HOST:PORT/ 1"
+    return f"{words} {_HELLO_CLIENT.name} {way} https://{_DOTTED}:PORT/ 1"
 
 
 def _java_client(
@@ -319,13 +321,19 @@ def _java_client(
         with TemporaryDirectory(prefix="otpc-client-") as directory:
             security = Path(directory) / "java.security"
             security.write_text("jdk.tls.disabledAlgorithms=\n")
+            hosts = Path(directory) / "hosts"
+            hosts.write_text(f"{listener.address} {_DOTTED}\n")
             allowed = (f"-Djava.security.properties={security}",) if versions else ()
-            command = [_find("java"), "-Xshare:auto", *allowed, *options, str(_HELLO_CLIENT)]
-            url = f"https://{NAME}:{listener.port}/"
+            resolving = f"-Djdk.net.hosts.file={hosts}"
+            command = [_find("java"), "-Xshare:auto", resolving, *allowed, *options]
+            url = f"https://{_DOTTED}:{listener.port}/"
 
             def connect() -> None:
                 subprocess.run(
-                    [*command, way, url, "1"], capture_output=True, timeout=60, check=False
+                    [*command, str(_HELLO_CLIENT), way, url, "1"],
+                    capture_output=True,
+                    timeout=60,
+                    check=False,
                 )
 
             yield connect

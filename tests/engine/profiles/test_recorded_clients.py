@@ -20,7 +20,6 @@ from tests.tls.sent_hello import SentHello, read_hello
 
 SAMPLES = Path(__file__).with_name("recorded")
 DATA = Path(__file__).parents[3] / "otpc_policy/engine/profiles/recorded"
-NAME = "localhost"
 EVERY_CLIENT = pytest.mark.parametrize(
     "client", recorded_clients().values(), ids=lambda client: client.name
 )
@@ -40,7 +39,7 @@ def encoded(client: RecordedClient, recorded: SentHello) -> bytes:
     """Encode the profile with the random values of the recording."""
     profile = client.profile
     return encode_profile_hello(
-        ProfileHello(profile=profile, server_name=NAME if profile.sends_name else None),
+        ProfileHello(profile=profile, server_name=recorded.server_name),
         client_random=recorded.random,
         session_id=recorded.session_id or bytes(32),
         shares={group: share for group, share in recorded.key_shares if not is_grease(group)},
@@ -86,6 +85,12 @@ def test_the_encoder_writes_what_the_program_sent(client: RecordedClient) -> Non
     assert plain(ours) == plain(recorded)
     if Varies.GREASE not in client.varies:
         assert encoded(client, recorded) == sent
+
+
+@EVERY_CLIENT
+def test_every_client_of_today_names_the_server(client: RecordedClient) -> None:
+    """As it does wherever it is not given an address; the setting asks for such a client."""
+    assert client.profile.sends_name or client.kind is not ClientKind.CURRENT
 
 
 @EVERY_CLIENT
