@@ -317,7 +317,7 @@ async def _run(chosen: argparse.Namespace) -> int:
 
     properties = {"all": ALL_PROPERTIES, "usual": PROPERTIES, "none": ()}[chosen.properties]
     rows = [row for row in rows_of(properties) if _is_named(row, chosen.names)]
-    drawn = draw(chosen.conjunctions, random.Random(chosen.seed), clients)
+    drawn = draw(chosen.conjunctions, random.Random(chosen.seed), clients, stacks)
     async with running_surveyor(PATIENT, stacks.trust, POLICY) as surveyor:
         await tally_rows(surveyor, stacks, _share(rows, chosen.share), chosen.runs, report)
         groups = [drawn[at : at + 24] for at in range(0, len(drawn), 24)]

@@ -5,7 +5,7 @@ recording, and given to the stack that has the fault: so what counts is the serv
 """
 
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -54,15 +54,16 @@ class ClientHellos:
 
 def clients_of(stacks: Stacks, faults: Sequence[Fault]) -> tuple[ClientHellos, ...]:
     """Return every recorded client, and which of the faults it is shown."""
-    return tuple(
-        ClientHellos(
-            name=client.name,
-            hellos=tuple(_read(sent) for sent in hellos),
-            shown=frozenset(fault.name for fault in faults if is_shown(stacks, fault, hellos[0])),
-        )
-        for client in recorded_clients().values()
-        for hellos in [sent_by(client)]
-    )
+    recorded = recorded_clients().values()
+    return tuple(hellos_of(client.name, sent_by(client), stacks, faults) for client in recorded)
+
+
+def hellos_of(
+    name: str, sent: Sequence[bytes], stacks: Stacks, faults: Sequence[Fault]
+) -> ClientHellos:
+    """Return a client by the hellos that it sends: forms of one, of which the first is tried."""
+    shown = frozenset(fault.name for fault in faults if is_shown(stacks, fault, sent[0]))
+    return ClientHellos(name=name, hellos=tuple(map(_read, sent)), shown=shown)
 
 
 def is_shown(stacks: Stacks, fault: Fault, sent: bytes) -> bool:
@@ -142,8 +143,3 @@ def _read(sent: bytes) -> SeenHello:
 def names_of(clients: Sequence[ClientHellos], fault: Fault, claim: Claim) -> tuple[str, ...]:
     """Return the names of the clients that meet a fault that is shown where the claim holds."""
     return tuple(client.name for client in clients if client.meets(fault, claim))
-
-
-def shown_to(clients: Sequence[ClientHellos], faults: Sequence[Fault]) -> Mapping[str, int]:
-    """Return how many clients are shown each fault if everybody is."""
-    return {fault.name: sum(fault.name in one.shown for one in clients) for fault in faults}

@@ -88,8 +88,10 @@ async def test_a_client_that_varies_its_order_is_known_in_many_orders() -> None:
     assert len({hello.extensions for hello in orders if hello is not None}) > 20
 
 
-async def test_conjunctions_are_the_same_for_a_seed(clients: Sequence[ClientHellos]) -> None:
-    drawn = [[str(row) for row in draw(20, Random(seed), clients)] for seed in (1, 1, 2)]
+async def test_conjunctions_are_the_same_for_a_seed(
+    clients: Sequence[ClientHellos], stacks: Stacks
+) -> None:
+    drawn = [[str(row) for row in draw(20, Random(seed), clients, stacks)] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert all(len(set(names)) == 20 for names in drawn)
 
@@ -100,7 +102,7 @@ async def test_a_share_of_the_conjunctions_that_clients_meet_is_never_allowed(
 ) -> None:
     rows = [
         row
-        for row in draw(_CONJUNCTIONS, Random(_SEED), clients)
+        for row in draw(_CONJUNCTIONS, Random(_SEED), clients, stacks)
         if names_of(clients, row.fault, row.is_met_by)
     ]
     surveyed = await survey_rows(anchored, stacks, rows)
