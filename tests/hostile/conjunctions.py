@@ -3,17 +3,17 @@
 They are drawn at random from an injected source. A conjunction that no hello can have says nothing,
 so each that is drawn has a witness that is shown its fault: a recorded client, or else a hello made
 by hand, which asks for the fault in a plain shape with both properties. What is explained for one
-property (discriminators.EXPLAINED) is so for the two, and is not drawn.
+property (rows.EXPLAINED) is so for the two, and is not drawn.
 """
 
 from collections.abc import Sequence
 from itertools import permutations
 from random import Random
 
-from tests.hostile.discriminators import ALL_PROPERTIES, EXPLAINED, Row
 from tests.hostile.faults import EXPIRED, NULL, OTHER_NAME, TLS10, Fault, Stacks
 from tests.hostile.meeting import ClientHellos, is_shown, names_of
 from tests.hostile.properties import Property
+from tests.hostile.rows import ALL_PROPERTIES, EXPLAINED, Row
 from tests.support.hostile.hello import SeenHello, read_client_hello
 from tests.support.hostile.made_hello import all_of
 

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 
 from tests.hostile.claims import Truth
 from tests.hostile.conjunctions import draw
-from tests.hostile.discriminators import EXPLAINED, POLICY, ROWS, Row
 from tests.hostile.faults import FAULTS, Stacks, make_stacks
 from tests.hostile.meeting import ClientHellos, clients_of, hellos_of, names_of
+from tests.hostile.rows import EXPLAINED, POLICY, ROWS, Row
 from tests.hostile.surveying import PATIENT, Case, running_surveyor
 from tests.support.hostile.endpoint import serving
 from tests.support.hostile.hello import hello_length

@@ -1,188 +1,48 @@
-"""Servers that show a fault to some hellos only, and how often a check sees it.
-
-A row is a property of hellos, a polarity and a fault: a server that is compliant, except to the
-hellos that have the property (or have it not). Five faults: TLS 1.0 from an old stack, suites
-without encryption over TLS 1.2, expired certificates, only an expired ECDSA certificate in addition
-to a good RSA certificate, and certificates for another name. The server reads the hello, whatever
-its format and number of records, and answers with one of two real OpenSSL stacks. A conjunction is
-a row whose property is two of them at once (conjunctions.py).
+"""Asks about the rows of the table, and prints how often each held.
 
     python -m tests.hostile.discriminators --runs 20 [NAME ...]
     python -m tests.hostile.discriminators --properties all --conjunctions 300 --seed 7 --runs 20
 
-asks about every row so many times, or about rows whose names contain one of the words, and prints
-in how many of the runs the row held: not ALLOW, while its twin without the fault was ALLOW. With
-each row stand the recorded clients that its server shows the fault to (meeting.py). `table.toml`
-lists the rows that do not hold yet; `--write-table` writes it from the results.
+asks about every row (rows.py) so many times, or about rows whose names contain one of the words,
+and about conjunctions of two properties (conjunctions.py). A row held if the verdict was not ALLOW,
+while its twin without the fault was ALLOW. With each row stand the counts of verdicts and the
+recorded clients that its server shows the fault to (meeting.py). `table.toml` lists the rows that
+do not hold yet; `--write-table` writes it from the results.
 """
 
 import argparse
 import asyncio
-import random
 import sys
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
-from pathlib import Path
+from random import Random
 
 from otpc_policy.policy.finding import Decision
-from tests.hostile.claims import Truth
-from tests.hostile.faults import FAULTS, Fault, Stacks, make_stacks
+from tests.hostile.conjunctions import draw
+from tests.hostile.faults import FAULTS, Stacks, make_stacks
 from tests.hostile.meeting import clients_of, names_of
-from tests.hostile.properties import PROPERTIES, Property
-from tests.hostile.surveying import (
-    PATIENT,
-    Case,
-    Surveyed,
-    Surveyor,
-    objection,
-    running_surveyor,
+from tests.hostile.properties import PROPERTIES
+from tests.hostile.rows import (
+    ALL_PROPERTIES,
+    EXPLAINED,
+    NO_CLIENT,
+    NOT_YET,
+    POLICY,
+    ROWS,
+    TABLE,
+    Row,
+    failure,
+    rows_by_property,
+    rows_of,
+    survey_rows,
+    twin_failure,
+    twin_name,
 )
-from tests.hostile.wider_properties import WIDER_PROPERTIES
-from tests.support.hostile.endpoint import serving
-from tests.support.hostile.hello import SeenHello
-from tests.support.hostile.made_hello import MadeHello
-from tests.support.hostile.turns import where
-from tests.support.tcp import Behaviour
+from tests.hostile.surveying import PATIENT, Surveyed, Surveyor, running_surveyor
 
-POLICY = "otpc-2024-12"
-ALL_PROPERTIES: tuple[Property, ...] = (*PROPERTIES, *WIDER_PROPERTIES)
-_TABLE = Path(__file__).with_name("table.toml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A server that shows the fault to hellos with the property, or to hellos without it."""
-
-    property: Property
-    with_property: bool
-    fault: Fault
-
-    def __str__(self) -> str:
-        if self.property.is_conjunction:
-            return f"{self.property.name}-{self.fault.name}"
-        polarity = "with" if self.with_property else "without"
-        return f"{self.property.name}-{polarity}-{self.fault.name}"
-
-    def is_met_by(self, hello: SeenHello) -> bool:
-        """The hello reaches the stack that has the fault."""
-        return self.fault.concerns(hello) and self.property.is_had_by(hello) is self.with_property
-
-    def server(self, stacks: Stacks) -> Behaviour:
-        """Return the server."""
-        return where(self.is_met_by, serving(self.fault.stack(stacks)), serving(stacks.good))
-
-    def hello(self, *, met: bool) -> MadeHello:
-        """Return a hello that asks for the fault, from a client that meets it, or does not."""
-        has_it = met is self.with_property
-        return (self.property.given if has_it else self.property.taken)(self.fault.hello)
-
-
-def rows_of(properties: Iterable[Property]) -> tuple[Row, ...]:
-    """Return the rows of properties: both polarities, every fault."""
-    return tuple(
-        Row(property=one, with_property=with_property, fault=fault)
-        for one, with_property, fault in product(properties, (True, False), FAULTS)
-    )
-
-
-ROWS: tuple[Row, ...] = rows_of(ALL_PROPERTIES)
-
-_NAMELESS = "Clients of this partner name the server (RFC 6066 3): none is shown the certificate."
-_NO_GROUPS = "OpenSSL serves the six suites and TLS 1.3 only to clients that send supported_groups."
-_TLS13_ONLY = "Only clients of TLS 1.3 send its suites or key shares, and they are given TLS 1.3."
-_NEVER_SO_LONG = (
-    "A ClientHello exceeds one TCP segment by the key share of a hybrid group, new in TLS 1.3;"
-    " no client offers TLS 1.0 or NULL suites alone in so long a hello."
-)
-# Rows that need not hold, each with a reason that test_discriminator_clients.py shows to be true.
-EXPLAINED: Mapping[str, str] = {
-    "server-name-without-expired": _NAMELESS,
-    "server-name-without-expired-ecdsa": _NAMELESS,
-    "server-name-without-other-name": _NAMELESS,
-    "no-groups-with-expired": _NO_GROUPS,
-    "no-groups-with-expired-ecdsa": _NO_GROUPS,
-    "no-groups-with-other-name": _NO_GROUPS,
-    "key-share-before-groups-with-tls10": _TLS13_ONLY,
-    "key-share-before-groups-with-null": _TLS13_ONLY,
-    "begins-with-tls13-with-tls10": _TLS13_ONLY,
-    "begins-with-tls13-with-null": _TLS13_ONLY,
-    "tls12-before-tls13-with-tls10": _TLS13_ONLY,
-    "tls12-before-tls13-with-null": _TLS13_ONLY,
-    "over-1460-bytes-with-tls10": _NEVER_SO_LONG,
-    "over-1460-bytes-with-null": _NEVER_SO_LONG,
-}
-
-
-def _listed(state: str) -> frozenset[str]:
-    """Return the names of rows in a state, from table.toml."""
-    tables = tomllib.loads(_TABLE.read_text(encoding="utf-8"))[state]
-    return frozenset(
-        f"{name}-{fault}" for fault, names in tables.items() if fault != "reason" for name in names
-    )
-
-
-# Rows that were ALLOW when the table was last written: some recorded client is shown the fault, or
-# none is. They are printed and not asserted; a survey that meets them takes them out.
-NOT_YET: frozenset[str] = _listed("not_yet")
-NO_CLIENT: frozenset[str] = _listed("no_client")
-
-
-def twin_name(row: Row) -> str:
-    """Return the name of the row's twin; the rows of a property share it."""
-    return f"{row.property.name}-twin"
-
-
-def _twin(row: Row, stacks: Stacks) -> Behaviour:
-    """Return a server that tells the same hellos apart, and is compliant to all of them."""
-    return where(row.property.is_had_by, serving(stacks.other), serving(stacks.good))
-
-
-async def survey_rows(
-    surveyor: Surveyor,
-    stacks: Stacks,
-    rows: Sequence[Row],
-) -> Mapping[str, Surveyed]:
-    """Measure the servers of these rows, and their twins; the results by name."""
-    servers = {
-        twin_name(row): _twin(row, stacks) for row in rows if not row.property.is_conjunction
-    }
-    servers |= {str(row): row.server(stacks) for row in rows}
-    cases = [Case(name=name, behaviour=one, truth=Truth()) for name, one in servers.items()]
-    return await surveyor.survey(*cases)
-
-
-def failure(row: Row, surveyed: Surveyed) -> str:
-    """Return what is wrong with the verdict about the row's server, and what the check met.
-
-    Empty if the row holds.
-    """
-    wrong = objection(surveyed.verdict, row.fault.code)
-    if surveyed.verdict.decision is not Decision.ALLOW:
-        return wrong
-    met = [one for one in surveyed.seen if one.hello is not None and row.is_met_by(one.hello)]
-    shown = sum(map(row.fault.is_shown, met))
-    reached = f"of {len(surveyed.seen)} hellos {len(met)} reached the faulty stack"
-    return f"{wrong}; {reached}, and {shown} of them were shown the fault"
-
-
-def twin_failure(row: Row, surveyed: Surveyed) -> str:
-    """Return what is wrong with the verdict about the row's twin; empty if nothing is."""
-    verdict = surveyed.verdict
-    if verdict.decision is Decision.ALLOW:
-        return ""
-    reasons = "; ".join(finding.message for finding in verdict.findings)
-    return f"the twin without the fault is {verdict.decision.value}: {reasons}"
-
-
-def rows_by_property(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield the rows of each property: as many servers as are measured at a time."""
-    by_property: dict[str, list[Row]] = {}
-    for row in rows:
-        by_property.setdefault(row.property.name, []).append(row)
-    yield from by_property.values()
+# Servers that are measured at a time.
+_GROUP = 24
 
 
 @dataclass(slots=True)
@@ -289,15 +149,14 @@ def _table_text(results: Iterable[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _share(rows: Sequence[Row], share: str) -> list[list[Row]]:
+def _share(groups: Sequence[Sequence[Row]], share: str) -> Sequence[Sequence[Row]]:
+    """Return every Nth group. share: as "1/2", the first of two processes."""
     number, of = map(int, share.split("/"))
-    return list(rows_by_property(rows))[number - 1 :: of]
+    return groups[number - 1 :: of]
 
 
 async def _run(chosen: argparse.Namespace) -> int:
     """Ask about the rows, print each and a summary; return how many did not hold that must."""
-    from tests.hostile.conjunctions import draw  # it needs the rows of this module
-
     stacks = make_stacks()
     clients = clients_of(stacks, FAULTS)
     singles: list[Result] = []
@@ -317,19 +176,18 @@ async def _run(chosen: argparse.Namespace) -> int:
 
     properties = {"all": ALL_PROPERTIES, "usual": PROPERTIES, "none": ()}[chosen.properties]
     rows = [row for row in rows_of(properties) if _is_named(row, chosen.names)]
-    drawn = draw(chosen.conjunctions, random.Random(chosen.seed), clients, stacks)
+    drawn = draw(chosen.conjunctions, Random(chosen.seed), clients, stacks)
+    in_groups = [drawn[at : at + _GROUP] for at in range(0, len(drawn), _GROUP)]
     async with running_surveyor(PATIENT, stacks.trust, POLICY) as surveyor:
-        await tally_rows(surveyor, stacks, _share(rows, chosen.share), chosen.runs, report)
-        groups = [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
-        of = int(chosen.share.partition("/")[2])
-        mine = groups[int(chosen.share.partition("/")[0]) - 1 :: of]
-        await tally_rows(surveyor, stacks, mine, chosen.runs, report)
+        for groups in (list(rows_by_property(rows)), in_groups):
+            mine = _share(groups, chosen.share)
+            await tally_rows(surveyor, stacks, mine, chosen.runs, report)
     if singles:
         print(_summary("single properties", singles))
     if conjunctions:
         print(_summary("conjunctions", conjunctions))
     if chosen.write_table:
-        _TABLE.write_text(_table_text(singles), encoding="utf-8")
+        TABLE.write_text(_table_text(singles), encoding="utf-8")
     excused = {*EXPLAINED, *NOT_YET, *NO_CLIENT}
     return sum(not one.is_held and str(one.row) not in excused for one in singles)
 

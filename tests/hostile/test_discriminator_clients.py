@@ -1,4 +1,4 @@
-"""What ordinary clients are given by the servers of discriminators.py, handshake completed.
+"""What ordinary clients are given by the servers of rows.py, handshake completed.
 
 Rows whose property `openssl s_client` or tlslite-ng can be given; and that the explanations of the
 other rows are true.
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tlslite.constants import CipherSuite
 
-from tests.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.hostile.faults import (
     EXPIRED,
     EXPIRED_ECDSA,
@@ -20,6 +19,7 @@ from tests.hostile.faults import (
     TLS10,
     Stacks,
 )
+from tests.hostile.rows import EXPLAINED, ROWS, Row
 from tests.support import ordinary_clients
 from tests.support.hostile.hello import SeenHello, read_choice, read_client_hello
 from tests.support.loopback import Listener

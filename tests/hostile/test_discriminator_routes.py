@@ -1,4 +1,4 @@
-"""The servers of discriminators.py show their fault to the clients that are to meet it only.
+"""The servers of rows.py show their fault to the clients that are to meet it only.
 
 Hellos made by hand reach every row, so that no row is about nothing. What ordinary clients are
 given, handshake completed, is in test_discriminator_clients.py.
@@ -11,8 +11,8 @@ from contextlib import ExitStack
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
-from tests.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.hostile.faults import NULL, OF_CERTIFICATES, TLS10, Stacks
+from tests.hostile.rows import EXPLAINED, ROWS, Row
 from tests.support.hostile.hello import SeenHello, read_alert, read_choice, read_client_hello
 from tests.support.loopback import Listener
 from tests.support.raw_client import answer_to

@@ -10,7 +10,9 @@ import pytest
 
 from otpc_policy.engine.profiles.recorded_clients import ClientKind, recorded_clients
 from tests.hostile.conjunctions import draw
-from tests.hostile.discriminators import (
+from tests.hostile.faults import FAULTS, OTHER_NAME, Stacks
+from tests.hostile.meeting import ClientHellos, clients_of, names_of, sent_by
+from tests.hostile.rows import (
     ALL_PROPERTIES,
     EXPLAINED,
     NO_CLIENT,
@@ -19,8 +21,6 @@ from tests.hostile.discriminators import (
     failure,
     survey_rows,
 )
-from tests.hostile.faults import FAULTS, OTHER_NAME, Stacks
-from tests.hostile.meeting import ClientHellos, clients_of, names_of, sent_by
 from tests.hostile.surveying import Surveyor
 from tests.support.hostile.hello import read_client_hello
 

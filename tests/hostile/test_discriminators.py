@@ -1,6 +1,6 @@
 """A fault that only some hellos meet is never allowed: every property of a hello, both polarities.
 
-The rows are in discriminators.py, which can also ask about each of them many times.
+The rows are in rows.py; discriminators.py asks about each of them many times.
 test_discriminator_routes.py, test_discriminator_clients.py and test_discriminator_table.py show
 that the faults can be met, and by whom. What table.toml lists is not asserted here. The wider
 properties are measured with three of the five faults: the command asks about all.
@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import pytest
 
 from otpc_policy.policy.finding import Decision
-from tests.hostile.discriminators import (
+from tests.hostile.faults import EXPIRED, NULL, TLS10, Stacks
+from tests.hostile.properties import PROPERTIES
+from tests.hostile.rows import (
     ALL_PROPERTIES,
     EXPLAINED,
     NO_CLIENT,
@@ -23,8 +25,6 @@ from tests.hostile.discriminators import (
     twin_failure,
     twin_name,
 )
-from tests.hostile.faults import EXPIRED, NULL, TLS10, Stacks
-from tests.hostile.properties import PROPERTIES
 from tests.hostile.surveying import Surveyed, Surveyor
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")

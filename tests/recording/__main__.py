@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from otpc_policy.engine.profiles.recorded_clients import parse_client
+from tests.recording.client_program import ClientProgram, NotInstalled
 from tests.recording.hello_text import Recording, file_text
 from tests.recording.listener import recording
-from tests.recording.programs import PROGRAMS, ClientProgram, NotInstalled
+from tests.recording.programs import PROGRAMS
 
 _ROOT = Path(__file__).parents[2]
 DATA = _ROOT / "otpc_policy/engine/profiles/recorded"
