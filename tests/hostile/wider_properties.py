@@ -225,7 +225,9 @@ def _sharing(*shares: tuple[int, int]) -> Change:
     )
 
 
-_POST_HANDSHAKE_AUTH = 49
+_PRE_SHARED_KEY, _POST_HANDSHAKE_AUTH = 41, 49
+# One identity of four bytes, and a binder (RFC 8446 4.2.11).
+_TICKET = b"\0\x0a\0\4psk1\0\0\0\0\0\x21\x20" + bytes(32)
 WIDER_PROPERTIES: tuple[Property, ...] = (
     # Length.
     *map(longer_than, (128, 255, 700)),
@@ -276,6 +278,13 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
     extension_property("compress-certificate", 27, b"\2\0\2"),
     extension_property("record-size-limit", 28, b"\x40\1"),
     extension_property("delegated-credential", 34, b"\0\2\4\3"),
+    # A client that resumes a session; it is shown no certificate (RFC 8446 2.2).
+    Property(
+        name="pre-shared-key",
+        is_had_by=lambda hello: _PRE_SHARED_KEY in hello.extensions,
+        given=all_of(with_extension(45, b"\1\1"), with_extension(_PRE_SHARED_KEY, _TICKET)),
+        taken=as_it_is,
+    ),
     extension_property("psk-modes", 45, b"\1\1"),
     extension_property("post-handshake-auth", _POST_HANDSHAKE_AUTH),
     extension_property("schemes-of-certificates", 50, numbers(*_PLAIN_SCHEMES)),
