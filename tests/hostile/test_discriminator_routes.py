@@ -1,4 +1,4 @@
-"""The servers of discriminators.py show their fault to the clients that are to meet it only.
+"""The servers of rows.py show their fault to the clients that are to meet it only.
 
 Hellos made by hand reach every row, so that no row is about nothing. What ordinary clients are
 given, handshake completed, is in test_discriminator_clients.py.
@@ -11,8 +11,8 @@ from contextlib import ExitStack
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
-from tests.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.hostile.faults import NULL, OF_CERTIFICATES, TLS10, Stacks
+from tests.hostile.rows import EXPLAINED, ROWS, Row
 from tests.support.hostile.hello import SeenHello, read_alert, read_choice, read_client_hello
 from tests.support.loopback import Listener
 from tests.support.raw_client import answer_to
@@ -46,11 +46,11 @@ def shows(row: Row, received: bytes, stacks: Stacks) -> bool:
         assert refusal.description in (40, 70)
         return False
     if row.fault is TLS10:
-        return choice.version == TlsVersion.TLS_1_0
+        return choice.version in (TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)
     assert choice.version == TlsVersion.TLS_1_2
     if row.fault is NULL:
         return choice.cipher_suite in NULL.hello.cipher_suites
-    return stacks.serve_expired(received)
+    return stacks.serve_faulty_leaf(received)
 
 
 @pytest.mark.parametrize("name", _HELD)
@@ -114,4 +114,4 @@ async def test_many_hellos_at_once_are_answered(
                 more = client.recv(65536)
                 assert more
                 received += more
-            assert stacks.serve_expired(received) is (number % 2 == 0)
+            assert stacks.serve_faulty_leaf(received) is (number % 2 == 0)
