@@ -20,7 +20,6 @@ class EngineConfiguration:
     """One engine. The fields are settings of the same names; scan: its limits."""
 
     scan: ScanLimits
-    client_profiles: tuple[str, ...]
     allow_networks: tuple[IPNetwork, ...]
     static_hosts: Mapping[str, Sequence[str]]
     address_families: DialledFamilies
@@ -44,7 +43,6 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
     scan["deep_commands"] = tuple(map(DeepCommand, scan["deep_commands"]))
     return EngineConfiguration(
         scan=ScanLimits(**scan),
-        client_profiles=tuple(map(str, tree["client_profiles"])),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
         address_families=DIALLED_FAMILIES[tree["address_families"]],

@@ -21,7 +21,6 @@ from otpc_policy.app.settings import (
     split_address,
 )
 from otpc_policy.catalog.schemas.trust import TrustTable
-from otpc_policy.core.client_names import CLIENT_NAMES, DEFAULT_CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 
@@ -408,15 +407,6 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
 
     assert {setting.key for setting in describe_settings() if setting.key} <= set(named(tree))
     assert set(TrustTable.model_fields) == set(tree["trust"][0])
-
-
-def test_clients_are_named_as_they_were_recorded() -> None:
-    assert Settings().client_profiles == DEFAULT_CLIENT_NAMES
-    assert set(DEFAULT_CLIENT_NAMES) < set(CLIENT_NAMES)
-    assert Settings(client_profiles=["go", "curl", "go"]).client_profiles == ("go", "curl")
-    for listed, problem in (([], "names no client"), (["netscape"], "'netscape' is not a client")):
-        with pytest.raises(ConfigurationError, match=f"client_profiles: {problem}; expected one"):
-            Settings(client_profiles=listed)
 
 
 def test_the_commands_of_a_deep_measurement_are_named_one_by_one(

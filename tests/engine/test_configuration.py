@@ -20,14 +20,12 @@ def test_the_settings_reach_the_engine_through_json() -> None:
         dns_servers=["10.0.0.53", "[::1]:5353"],
         dns_ttl_s=7,
         log_level="warning",
-        client_profiles=["go", "java-17"],
         scan={"workers": 5, "deep_commands": ["robot"]},
     )
     found = configuration_from(json.loads(json.dumps(engine_part(settings))))
     assert found.scan == ScanLimits(workers=5, deep_commands=(DeepCommand.ROBOT,))
     assert found.allow_networks == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert found.static_hosts == {"a.test": ("10.0.0.1", "::1")}
-    assert found.client_profiles == ("go", "java-17")
     assert (found.address_families, found.dns_ttl_s) == (("IPv4",), 7)
     assert found.dns_servers == settings.dns_servers
     assert len(found.dns_servers) == 2

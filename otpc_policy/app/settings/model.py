@@ -11,7 +11,6 @@ from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     AdminCaller,
-    ClientNames,
     DeepCommands,
     EngineAddress,
     EngineCount,
@@ -29,7 +28,6 @@ from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
 from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.catalog.toml_lines import KeyPath
-from otpc_policy.core.client_names import CLIENT_NAMES, DEFAULT_CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 
@@ -218,12 +216,6 @@ class Settings(BaseSettings):
     )
     dns_timeout_s: PositiveSeconds = Field(
         default=5.0, description="Longest time to resolve one name."
-    )
-
-    client_profiles: ClientNames = Field(
-        default=DEFAULT_CLIENT_NAMES,
-        description="Clients whose hellos endpoints are asked with: those of your own routers. "
-        f"One or more of {', '.join(CLIENT_NAMES)}. Measurements do not use it yet.",
     )
 
     lifetimes: LifetimeSettings = Field(

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
-from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
 
@@ -132,16 +131,6 @@ def _admin_caller(text: str) -> str:
     return text.strip()
 
 
-def _client_names(listed: tuple[str, ...]) -> tuple[str, ...]:
-    expected = f"expected one or more of {', '.join(CLIENT_NAMES)}"
-    if not listed:
-        raise ValueError(f"names no client; {expected}")
-    for name in listed:
-        if name not in CLIENT_NAMES:
-            raise ValueError(f"{name!r} is not a client; {expected}")
-    return tuple(dict.fromkeys(listed))
-
-
 AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 
 
@@ -180,5 +169,4 @@ HostName = Annotated[str, AfterValidator(canonical_host)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
-ClientNames = Annotated[tuple[str, ...], AfterValidator(_client_names)]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_split_list)]

@@ -79,7 +79,7 @@ class Varies(Enum):
 class RecordedClient:
     """One client.
 
-    name: its identity, as the setting `client_profiles` names it. program: for people.
+    name: its identity, the name of its file. program: for people.
     version: as the program reports it. command: with HOST and PORT for the recorder's.
     source: where the hello is from; a recording of the program itself, unless this says otherwise.
     recordings: how many hellos were compared for `varies`.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.profiles.clients import ProfileHello, encode_profile_hello
 from otpc_policy.engine.profiles.recorded_clients import (
@@ -122,15 +121,6 @@ def test_the_clients_that_issue_13_names_are_recorded() -> None:
     assert set(recorded_clients()) >= WANTED
     for name in WANTED:
         assert recorded_clients()[name].kind is ClientKind.CURRENT
-
-
-def test_the_setting_client_profiles_knows_every_current_client_by_name() -> None:
-    """The front, which reads the setting, imports nothing of the engine."""
-    current = {
-        name for name, client in recorded_clients().items() if client.kind is ClientKind.CURRENT
-    }
-    assert set(CLIENT_NAMES) == current
-    assert list(CLIENT_NAMES) == sorted(CLIENT_NAMES)
 
 
 @EVERY_CLIENT
