@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import free_port
@@ -43,7 +44,7 @@ class MutualTls:
     """
 
     options: tuple[str, ...]
-    settings: dict[str, object]
+    settings: dict[str, Any]
     folder: Path
 
     def rotation(self) -> Iterator[str]:
