@@ -2,23 +2,21 @@
 
 Each has its place in the fleet. It is reached over a Unix socket in a folder of its own, which only
 this user may enter, and which is removed as soon as the channel is connected: no other process, not
-even another engine, can connect after that, and a front that is killed leaves no files behind. The
-process gets its orders on standard input and nothing else: no environment, no descriptors. It
-reports its state every second; one that is silent for several is killed, because a process that
-was stopped, or hangs, keeps its connections open and its callers waiting.
+even another engine, can connect after that. If the front is killed before, the next front removes
+the folder (see socket_folder). The process gets its orders on standard input and nothing else: no
+environment, no descriptors. It reports its state every second; one that is silent for several is
+killed, because a process that was stopped, or hangs, keeps its connections open and its callers
+waiting.
 """
 
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -31,6 +29,7 @@ from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.orphans import reap_orphans
 from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
+from otpc_policy.engines.socket_folder import SocketFolder, remove_abandoned
 from otpc_policy.measurement.engine_lied import EngineLied
 
 # Starting takes 0.6 s; a machine that starts many processes at once may need twenty times that.
@@ -79,6 +78,7 @@ class ChildFleet:
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start all and wait until each is up. Raises EngineNotStarted if one does not come up."""
+        remove_abandoned()
         starting = [asyncio.create_task(one.start(changed)) for one in self._children]
         try:
             await asyncio.wait(starting)
@@ -228,7 +228,7 @@ class _RunningEngine:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        folder: Path,
+        folder: SocketFolder,
         channel: grpc.aio.Channel,
         client: EngineClient,
         pids: set[int],
@@ -254,17 +254,17 @@ class _RunningEngine:
         """Start a process and wait until it has reported. Raises EngineNotStarted."""
         try:
             # For this user alone: whoever can connect to an engine may have it measure.
-            folder = Path(tempfile.mkdtemp(prefix="otpc-policy-engines-"))
+            folder = SocketFolder()
         except OSError as error:
             raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
         try:
             process = await _process()
         except BaseException as error:
-            _remove(folder)
+            folder.remove()
             if isinstance(error, OSError):  # no memory, descriptor or process to be had
                 raise EngineNotStarted(f"the engine did not start: {error}") from None
             raise
-        listen = f"unix:{folder / 'engine'}"
+        listen = f"unix:{folder.path / 'engine'}"
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
@@ -295,7 +295,7 @@ class _RunningEngine:
         if watching.done():
             await watching
         # A connection that is lost is never made again: the engine is replaced.
-        _remove(self._folder)
+        self._folder.remove()
 
     def condemn(self, why: str) -> None:
         """Have supervise return."""
@@ -351,7 +351,7 @@ class _RunningEngine:
         self._pids.discard(process.pid)
         if process.stdout is not None:
             await process.stdout.read()  # so that its transport is closed too
-        _remove(self._folder)
+        self._folder.remove()
 
 
 def _reason(
@@ -377,10 +377,6 @@ async def _process() -> asyncio.subprocess.Process:
         start_new_session=True,
         env=_environment(),
     )
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment() -> dict[str, str]:

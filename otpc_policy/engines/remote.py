@@ -5,6 +5,7 @@ the same one. A `dns:///` name stands for all addresses that it has, and is aske
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
 from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.ops.credentials import unusable
 
 DNS: Final = "dns:///"
 UNIX: Final = "unix:"
@@ -48,25 +50,39 @@ class EngineCredentials:
     key_file: Path
     ca_file: Path
 
-    def stamp(self) -> tuple[tuple[int, int], ...]:
+    def stamp(self) -> tuple[tuple[int, int, int], ...]:
         """Return what changes when a file does. Raises OSError."""
         found = (path.stat() for path in (self.certificate_file, self.key_file, self.ca_file))
-        return tuple((one.st_mtime_ns, one.st_ino) for one in found)
+        return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
 
     def read(self) -> grpc.ChannelCredentials:
-        """Return what the files hold. Raises ConfigurationError."""
-        contents = []
+        """Return what the files hold.
+
+        Raises ConfigurationError if one cannot be read, or the key is not that of the certificate:
+        no connection could be made with such a pair, and a rotation writes one file at a time.
+        """
+        contents = {}
         for setting, path in (
             ("engine_ca_file", self.ca_file),
             ("engine_key_file", self.key_file),
             ("engine_certificate_file", self.certificate_file),
         ):
             try:
-                contents.append(path.read_bytes())
+                contents[path] = path.read_bytes()
             except OSError as error:
                 reason = error.strerror or "cannot be read"
                 raise ConfigurationError([f"{setting}: {path}: {reason}"]) from None
-        return grpc.ssl_channel_credentials(*contents)
+        problems = unusable(
+            contents,
+            certificate_file=self.certificate_file,
+            key_file=self.key_file,
+            ca_file=self.ca_file,
+        )
+        if problems:
+            raise ConfigurationError(problems)
+        return grpc.ssl_channel_credentials(
+            contents[self.ca_file], contents[self.key_file], contents[self.certificate_file]
+        )
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
@@ -113,8 +129,10 @@ class RemoteFleet:
         """Find the engines, up or not. Raises ConfigurationError for files that cannot be read."""
         self._changed = changed
         if self._credentials is not None:
+            # The stamp first: a file that is replaced meanwhile is then read again.
+            with contextlib.suppress(OSError):  # read says which file it is
+                self._stamp = self._credentials.stamp()
             self._channel_credentials = self._credentials.read()
-            self._stamp = self._credentials.stamp()
         await self._look()
         self._looking = asyncio.create_task(self._keep_looking())
 

@@ -5,7 +5,7 @@ in between.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,7 +102,12 @@ class RotatingCredentials:
             except OSError as error:
                 problems.append(f"{path}: {error.strerror or 'cannot be read'}")
         if not problems:
-            problems = self._unusable(contents)
+            problems = unusable(
+                contents,
+                certificate_file=self._certificate_file,
+                key_file=self._key_file,
+                ca_file=self._client_ca_file,
+            )
         if problems:
             raise ConfigurationError(problems)
         client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
@@ -111,34 +116,42 @@ class RotatingCredentials:
             root_certificates=client_ca,
         )
 
-    def _unusable(self, contents: dict[Path, bytes]) -> list[str]:
-        problems = []
-        certificate_key = private_key = None
+
+def unusable(
+    contents: Mapping[Path, bytes],
+    *,
+    certificate_file: Path,
+    key_file: Path,
+    ca_file: Path | None,
+) -> list[str]:
+    """Return why these files cannot be used together, one line per problem; empty if they can.
+
+    contents: of each of the files, in PEM.
+    """
+    problems = []
+    certificate_key = private_key = None
+    try:
+        certificate_key = _public_bytes(
+            x509.load_pem_x509_certificates(contents[certificate_file])[0].public_key()
+        )
+    except _UNREADABLE:
+        problems.append(f"{certificate_file}: holds no readable certificate (PEM)")
+    try:
+        private_key = _public_bytes(
+            load_pem_private_key(contents[key_file], password=None).public_key()
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        problems.append(f"{key_file}: holds no readable private key (PEM, without a password)")
+    if not problems and certificate_key != private_key:
+        problems.append(
+            f"{key_file}: is not the key of the first certificate in {certificate_file}"
+        )
+    if ca_file is not None:
         try:
-            certificate_key = _public_bytes(
-                x509.load_pem_x509_certificates(contents[self._certificate_file])[0].public_key()
-            )
+            x509.load_pem_x509_certificates(contents[ca_file])
         except _UNREADABLE:
-            problems.append(f"{self._certificate_file}: holds no readable certificate (PEM)")
-        try:
-            private_key = _public_bytes(
-                load_pem_private_key(contents[self._key_file], password=None).public_key()
-            )
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            problems.append(
-                f"{self._key_file}: holds no readable private key (PEM, without a password)"
-            )
-        if not problems and certificate_key != private_key:
-            problems.append(
-                f"{self._key_file}: is not the key of the first certificate in"
-                f" {self._certificate_file}"
-            )
-        if self._client_ca_file is not None:
-            try:
-                x509.load_pem_x509_certificates(contents[self._client_ca_file])
-            except _UNREADABLE:
-                problems.append(f"{self._client_ca_file}: holds no readable certificate (PEM)")
-        return problems
+            problems.append(f"{ca_file}: holds no readable certificate (PEM)")
+    return problems
 
 
 def _public_bytes(key: object) -> bytes:

@@ -4,7 +4,7 @@ Partners with names and loopback addresses, an anchor for them, and a pinned lea
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -133,8 +133,13 @@ class World:
         """Return an RSA and an ECDSA leaf."""
         return self.leaf(name, key="rsa2048"), self.leaf(name, key="ec256")
 
-    def settings(self, **others: Any) -> Settings:
-        """Return settings of a service that may dial loopback and knows everybody here."""
+    def settings(
+        self, *, hosts: Mapping[str, Sequence[str]] | None = None, **others: Any
+    ) -> Settings:
+        """Return settings of a service that may dial loopback and knows everybody here.
+
+        hosts: addresses of further names.
+        """
         known = itertools.chain(
             self.partners, self.two_addresses, (self.pinned, self.forbidden, self.partly_forbidden)
         )
@@ -143,7 +148,10 @@ class World:
             ops_listen="127.0.0.1:0",
             allow_networks=["127.0.0.0/8", "::1/128"],
             address_families="both",
-            static_hosts={partner.name: list(partner.addresses) for partner in known},
+            static_hosts={
+                **{partner.name: list(partner.addresses) for partner in known},
+                **{name: list(addresses) for name, addresses in (hosts or {}).items()},
+            },
             trust=[
                 {
                     "hosts": ["*.partner.test", "::1"],

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -168,7 +169,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> Non
 async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
     good: Listener, own_folder: Path
 ) -> None:
-    """So a front that is killed leaves no files, and no engine reaches another."""
+    """So a front that is killed then leaves no files, and no engine reaches another."""
     async with running(2) as (pool, fleet):
         assert list(own_folder.iterdir()) == []
         former = fleet.pids[0]
@@ -176,6 +177,33 @@ async def test_nothing_is_left_to_connect_to_once_an_engine_is_up(
         await until(lambda: len(fleet.pids) == 2 and former not in fleet.pids)
         assert list(own_folder.iterdir()) == []
         assert is_whole(await measured(pool, good))
+
+
+# A front that starts one engine, and has time to be killed meanwhile.
+_FRONT = """\
+import asyncio
+from tests.engines.test_child import running
+
+async def front():
+    async with running(1):
+        pass
+
+asyncio.run(front())
+"""
+
+
+async def test_what_a_front_leaves_that_is_killed_as_its_engine_starts_the_next_one_removes(
+    own_folder: Path,
+) -> None:
+    front = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _FRONT), env={**os.environ, "TMPDIR": str(own_folder)}
+    )
+    await until(lambda: any(own_folder.iterdir()))
+    front.kill()
+    await front.wait()
+    assert len(list(own_folder.iterdir())) == 1
+    async with running(1):
+        assert list(own_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("lacking", ["process", "folder"])

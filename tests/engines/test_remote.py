@@ -230,6 +230,29 @@ async def test_a_certificate_that_rotates_is_used_from_then_on(
             assert any(one.is_up for one in fleet.engines)
 
 
+async def test_half_of_a_new_pair_replaces_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation writes one file at a time, and the front may look in between."""
+    monkeypatch.setattr(remote, "_LOOK_S", 0.02)
+    authority = CertificateAuthority.create("Ours")
+    front, new = (
+        authority.issue(dns=("front.test",), extended_key_usage=("client_auth",)) for _ in range(2)
+    )
+    async with tls_engine(authority.issue(dns=("localhost",)), authority) as port:
+        credentials = write(tmp_path, authority, front)
+        async with fleet_at(f"localhost:{port}", credentials=credentials) as fleet:
+            (former,) = fleet.engines
+            await until(lambda: former.is_up)
+            credentials.certificate_file.write_bytes(new.chain_pem)
+            await asyncio.sleep(0.2)
+            assert fleet.engines == (former,)
+            assert former.is_up
+            credentials.key_file.write_bytes(new.key_pem)
+            await until(lambda: former not in fleet.engines)
+            await until(lambda: any(one.is_up for one in fleet.engines))
+
+
 async def test_files_that_cannot_be_read_are_a_problem_of_the_configuration(tmp_path: Path) -> None:
     missing = EngineCredentials(
         certificate_file=tmp_path / "a", key_file=tmp_path / "b", ca_file=tmp_path / "c"
@@ -238,4 +261,17 @@ async def test_files_that_cannot_be_read_are_a_problem_of_the_configuration(tmp_
         ["localhost:1"], credentials=missing, vetting=VETTING, now=lambda: datetime.now(UTC)
     )
     with pytest.raises(ConfigurationError, match=r"engine_ca_file: .*/c: No such file"):
+        await fleet.start(lambda: None)
+
+
+async def test_a_key_of_another_certificate_is_a_problem_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    authority = CertificateAuthority.create("Ours")
+    credentials = write(tmp_path, authority, authority.issue(dns=("front.test",)))
+    credentials.key_file.write_bytes(authority.issue(dns=("front.test",)).key_pem)
+    fleet = RemoteFleet(
+        ["localhost:1"], credentials=credentials, vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    with pytest.raises(ConfigurationError, match=r"front\.key: is not the key of the first"):
         await fleet.start(lambda: None)

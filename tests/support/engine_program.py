@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import free_port
@@ -37,10 +38,30 @@ def engine_program(
 
 @dataclass(frozen=True, slots=True)
 class MutualTls:
-    """options: of an engine over TCP. settings: of a service that uses it."""
+    """options: of an engine over TCP. settings: of a service that uses it.
+
+    folder: where the files of both are.
+    """
 
     options: tuple[str, ...]
-    settings: dict[str, object]
+    settings: dict[str, Any]
+    folder: Path
+
+    def rotation(self) -> Iterator[str]:
+        """Move both sides to another authority, one file at a time, and yield each file's name.
+
+        At every step each side has a pair, old or new, that the other side trusts. After the last
+        step nothing of the old authority is trusted any more.
+        """
+        ca, new = self.folder / "ca.pem", CertificateAuthority.create("Engines and fronts, new")
+        staged = self.folder / "staged"
+        staged.mkdir()
+        _issue(new, staged)
+        (staged / "ca.pem").write_bytes(ca.read_bytes() + new.pem)
+        for name in ("ca.pem", "engine.pem", "engine.key", "front.pem", "front.key"):
+            yield _replace(staged / name, self.folder)
+        (staged / "ca.pem").write_bytes(new.pem)
+        yield _replace(staged / "ca.pem", self.folder)
 
 
 def mutual_tls(folder: Path) -> MutualTls:
@@ -48,9 +69,7 @@ def mutual_tls(folder: Path) -> MutualTls:
     authority = CertificateAuthority.create("Engines and fronts")
     ca = folder / "ca.pem"
     ca.write_bytes(authority.pem)
-    certificate, key = authority.issue(dns=("localhost",)).write(folder, "engine")
-    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
-    front_certificate, front_key = front.write(folder, "front")
+    certificate, key, front_certificate, front_key = _issue(authority, folder)
     port = free_port("127.0.0.1")
     listen = ("--listen", f"127.0.0.1:{port}", "--tls-client-ca", str(ca))
     return MutualTls(
@@ -61,4 +80,18 @@ def mutual_tls(folder: Path) -> MutualTls:
             "engine_key_file": front_key,
             "engine_ca_file": ca,
         },
+        folder=folder,
     )
+
+
+def _issue(authority: CertificateAuthority, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """Write certificate and key of an engine, then those of a front; return their paths."""
+    engine = authority.issue(dns=("localhost",))
+    front = authority.issue(dns=("front.test",), extended_key_usage=("client_auth",))
+    return (*engine.write(folder, "engine"), *front.write(folder, "front"))
+
+
+def _replace(file: Path, folder: Path) -> str:
+    """Move a file into the folder, over the one of its name; return that name."""
+    file.replace(folder / file.name)
+    return file.name

@@ -1,0 +1,78 @@
+"""Folders for the sockets of child engines, each there only until its engine is connected.
+
+A front that is killed while an engine starts cannot remove the folder, nor can the engine: the
+kernel kills it with the front. So a front locks each folder for as long as it needs it (flock(2)),
+and the kernel releases the lock when the front ends, however that happens. The next front removes
+the folders that nobody has locked.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+# Earlier releases did not lock theirs, under "otpc-policy-engines-": those are left alone.
+_PREFIX: Final = "otpc-policy-engine-"
+
+
+class SocketFolder:
+    """A folder that only this user may enter, locked until it is removed. Raises OSError."""
+
+    def __init__(self) -> None:
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # Another front that starts may remove it before it is locked.
+            with suppress(BlockingIOError):
+                self._lock = _locked(self.path)
+                if self.path.exists():
+                    return
+                self._unlock()
+
+    def remove(self) -> None:
+        """Remove it with all that is in it. Does nothing the second time."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_abandoned() -> None:
+    """Remove the folders of fronts of this user that have ended without doing so."""
+    # Where there is no place for temporary files, SocketFolder reports it.
+    with suppress(FileNotFoundError):
+        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(BlockingIOError):
+                lock = _locked(path)
+                if lock is not None:
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder; return a descriptor that holds the lock until it is closed.
+
+    None where it is gone or another user's, or the file system has no such locks: then nobody
+    removes it but the front that has made it. Raises BlockingIOError where it is locked.
+    """
+    try:
+        # Not inherited by the engine, which would hold the lock as well.
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+    except BlockingIOError:
+        os.close(lock)
+        raise
+    except OSError:
+        pass
+    os.close(lock)
+    return None
