@@ -16,6 +16,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import numbers, server_name_extension, vector
@@ -127,9 +128,7 @@ class ClientProfile:
     @property
     def cipher_suites(self) -> tuple[int, ...]:
         """Suites that a server may choose, in order."""
-        return tuple(
-            suite for suite in self.listed_suites if suite not in _SIGNALS and not _is_grease(suite)
-        )
+        return _choosable(self.listed_suites)
 
     @property
     def sends_name(self) -> bool:
@@ -185,7 +184,14 @@ def encode_profile_hello(
     profile = hello.profile
     if profile.is_ssl2_format:
         return _ssl2_format(profile, client_random[:_CHALLENGE_BYTES])
-    extensions = b"".join(_extension(kind, hello, shares) for kind in profile.extensions)
+    variable = {
+        _SERVER_NAME: lambda: server_name_extension(hello.server_name),
+        _KEY_SHARE: lambda: _key_share_extension(profile, shares),
+    }
+    extensions = b"".join(
+        part if isinstance(part, bytes) else variable[part]()
+        for part in _constant_extensions(profile)
+    )
     if cookie:
         extensions += _with_header(_COOKIE, vector(2, cookie))
     head = b"".join(
@@ -220,13 +226,21 @@ def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
-def _extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
-    if kind == _SERVER_NAME:
-        return server_name_extension(hello.server_name)
-    if kind == _KEY_SHARE:
-        return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
-    own = dict(hello.profile.contents).get(kind)
-    return _with_header(kind, _content(kind, hello.profile) if own is None else own)
+# The profiles are few, and all servers are sent the same ones.
+@lru_cache(maxsize=256)
+def _constant_extensions(profile: ClientProfile) -> tuple[bytes | int, ...]:
+    """Return the encoded extensions in order; the kind of each that differs between hellos."""
+    own = dict(profile.contents)
+    return tuple(
+        kind
+        if kind in (_SERVER_NAME, _KEY_SHARE)
+        else _with_header(kind, own[kind] if kind in own else _content(kind, profile))
+        for kind in profile.extensions
+    )
+
+
+def _key_share_extension(profile: ClientProfile, shares: Mapping[int, bytes]) -> bytes:
+    return _with_header(_KEY_SHARE, vector(2, b"".join(_shares(profile, shares))))
 
 
 def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:
@@ -259,6 +273,13 @@ def _content(kind: int, profile: ClientProfile) -> bytes:
 
 def _with_header(kind: int, content: bytes) -> bytes:
     return kind.to_bytes(2, "big") + vector(2, content)
+
+
+@lru_cache(maxsize=256)
+def _choosable(listed_suites: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(
+        suite for suite in listed_suites if suite not in _SIGNALS and not _is_grease(suite)
+    )
 
 
 def _is_grease(value: int) -> bool:
