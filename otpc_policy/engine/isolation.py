@@ -288,6 +288,14 @@ def confine_syscalls(allowed: Iterable[str]) -> None:
     _install(_filter(_machine(), frozenset(allowed)))
 
 
+def prepare_filter(allowed: Iterable[str]) -> None:
+    """Build the filter of confine_syscalls ahead, for the processes that are forked from this one.
+
+    Raises IsolationUnavailable.
+    """
+    _filter(_machine(), frozenset(allowed))
+
+
 def forbid_calls_on_others() -> None:
     """Let system calls on what is not this process's own fail with EPERM; all others are allowed.
 
@@ -332,7 +340,7 @@ def attempt(isolation: Isolation, *steps: Callable[[], None]) -> tuple[str, ...]
 def _filter(machine: str, allowed: frozenset[str]) -> bytes:
     """Return the BPF program, 8 bytes for each instruction: code, jumps if true and if false, k.
 
-    Cached: workers that are forked from one process need not build it again.
+    Cached: see prepare_filter.
     """
     column = list(_ARCHITECTURES).index(machine)
     program = _of_own_table_only(machine)

@@ -83,6 +83,8 @@ def main() -> None:
     missing = isolation.attempt(
         level, isolation.forbid_new_privileges, lambda: isolation.confine_files(tcp_ports=())
     )
+    # Where there is no filter, each worker finds that out by itself, and tells it.
+    isolation.attempt(level, lambda: isolation.prepare_filter(isolation.HANDSHAKE_CALLS))
     # What is there now stays; the collector of a worker need not walk it, and so copy it.
     gc.collect()
     gc.disable()
