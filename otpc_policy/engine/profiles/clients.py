@@ -61,6 +61,9 @@ _VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
     0xFF01,
 )
 
+# What differs from one hello of a client to the next.
+_VARYING = frozenset({_SERVER_NAME, _KEY_SHARE})
+
 
 class SignatureKind(Enum):
     """Kinds of signature that a server may prove its key with (RFC 8446 4.2.3).
@@ -184,12 +187,8 @@ def encode_profile_hello(
     profile = hello.profile
     if profile.is_ssl2_format:
         return _ssl2_format(profile, client_random[:_CHALLENGE_BYTES])
-    variable = {
-        _SERVER_NAME: lambda: server_name_extension(hello.server_name),
-        _KEY_SHARE: lambda: _key_share_extension(profile, shares),
-    }
     extensions = b"".join(
-        part if isinstance(part, bytes) else variable[part]()
+        part if isinstance(part, bytes) else _varying_extension(part, hello, shares)
         for part in _constant_extensions(profile)
     )
     if cookie:
@@ -233,14 +232,16 @@ def _constant_extensions(profile: ClientProfile) -> tuple[bytes | int, ...]:
     own = dict(profile.contents)
     return tuple(
         kind
-        if kind in (_SERVER_NAME, _KEY_SHARE)
+        if kind in _VARYING
         else _with_header(kind, own[kind] if kind in own else _content(kind, profile))
         for kind in profile.extensions
     )
 
 
-def _key_share_extension(profile: ClientProfile, shares: Mapping[int, bytes]) -> bytes:
-    return _with_header(_KEY_SHARE, vector(2, b"".join(_shares(profile, shares))))
+def _varying_extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
+    if kind == _SERVER_NAME:
+        return server_name_extension(hello.server_name)
+    return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
 
 
 def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:

@@ -295,11 +295,21 @@ def _scheme(text: str) -> int:
 
 
 def _extension(text: str) -> int:
-    return _number(text, {name: kind for kind, name in EXTENSION_NAMES.items()})
+    return _number(text, _extensions_by_name())
 
 
 def _version(text: str) -> TlsVersion:
-    return TlsVersion(_number(text, {name: number for number, name in VERSION_NAMES.items()}))
+    return TlsVersion(_number(text, _versions_by_name()))
+
+
+@cache
+def _extensions_by_name() -> Mapping[str, int]:
+    return {name: kind for kind, name in EXTENSION_NAMES.items()}
+
+
+@cache
+def _versions_by_name() -> Mapping[str, int]:
+    return {name: number for number, name in VERSION_NAMES.items()}
 
 
 @cache
