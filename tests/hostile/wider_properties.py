@@ -2,7 +2,7 @@
 
 The survey's cover need not have been made with these in mind: they show what it holds beyond the
 list of its author. Like those of properties.py, each is had by hellos of some programs and not by
-those of others, as tests.hostile.table tells from the recorded clients.
+those of others, as meeting.py computes from the recorded clients.
 """
 
 from collections.abc import Collection

@@ -18,14 +18,13 @@ from otpc_policy.engine.profiles.recorded_clients import (
     ClientKind,
     Varies,
 )
-from tests.tls.sent_hello import Kind, SentHello, read_hello
+from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 
 _ENCRYPTED_CLIENT_HELLO, _TRUST_ANCHORS = 65037, 51764
 _FORMATS = int(Kind.EC_POINT_FORMATS)
 # BoringSSL pads what would be 256 to 511 bytes without the header of the record, to 512
 # (RFC 7685 1: some servers fail on such hellos).
 _PADDING = (261, 517)
-_GREASE_VALUES = frozenset(0x0A0A + 0x1010 * number for number in range(16))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +39,6 @@ class Recording:
     command: str
     source: str
     hellos: tuple[bytes, ...]
-
-
-def is_grease(value: int) -> bool:
-    """RFC 8701."""
-    return value in _GREASE_VALUES
 
 
 def file_text(recording: Recording) -> str:

@@ -34,6 +34,13 @@ _HELLO_CLIENT = Path(__file__).with_name("HelloClient.java")
 _OPENSSL = printed("openssl", "version", pattern=r"OpenSSL \S+ [^(]*")
 _JAVA = printed("java", "-version", pattern=r"openjdk version \S+")
 _GNUTLS = printed("gnutls-cli", "--version", pattern=r"gnutls-cli \S+")
+_NSS = printed("dpkg-query", "-W", "libnss3-tools", pattern=r"libnss3-tools\s+\S+")
+_CURL = printed("curl", "--version", pattern=r"curl \S+ .*?OpenSSL/\S+")
+_PYTHON = printed(
+    "python3",
+    "-c",
+    "import platform, ssl; print('Python', platform.python_version() + ',', ssl.OPENSSL_VERSION)",
+)
 _NASSL = package("nassl", "OpenSSL 1.0.2e")
 _NASSL_MODERN = package("nassl", "OpenSSL 1.1.1w")
 
@@ -112,29 +119,19 @@ _CURRENT = (
         "python",
         f"python -c \"import urllib.request as r; r.urlopen('{_URL}')\"",
         program="Python's urllib",
-        version_of=printed(
-            "python3",
-            "-c",
-            "import platform, ssl; print('Python', platform.python_version() + ',',"
-            " ssl.OPENSSL_VERSION)",
-        ),
+        version_of=_PYTHON,
     ),
     command(
         "python-ssl",
         f'python -c "{_PYTHON_TLS.format(extra="")}"',
         program="Python's ssl without ALPN",
-        version_of=printed(
-            "python3",
-            "-c",
-            "import platform, ssl; print('Python', platform.python_version() + ',',"
-            " ssl.OPENSSL_VERSION)",
-        ),
+        version_of=_PYTHON,
     ),
     command(
         "curl",
         f"curl --silent {_URL}",
         program="curl",
-        version_of=printed("curl", "--version", pattern=r"curl \S+ .*?OpenSSL/\S+"),
+        version_of=_CURL,
     ),
     command(
         "gnutls",
@@ -158,7 +155,7 @@ _CURRENT = (
         "nss",
         "tstclnt -D -o -4 -h HOST -p PORT",
         program="NSS, tstclnt",
-        version_of=printed("dpkg-query", "-W", "libnss3-tools", pattern=r"libnss3-tools\s+\S+"),
+        version_of=_NSS,
     ),
     command(
         "node",
@@ -268,7 +265,7 @@ _OLD = (
         "curl-tls10",
         f"curl --silent --tls-max 1.0 --tlsv1.0 --ciphers DEFAULT:@SECLEVEL=0 {_URL}",
         program="curl at TLS 1.0",
-        version_of=printed("curl", "--version", pattern=r"curl \S+ .*?OpenSSL/\S+"),
+        version_of=_CURL,
         kind=ClientKind.OLD,
         is_any_level=True,
     ),
@@ -290,7 +287,7 @@ _OLD = (
         "nss-tls10",
         "tstclnt -D -o -V tls1.0:tls1.0 -4 -h HOST -p PORT",
         program="NSS, tstclnt at TLS 1.0",
-        version_of=printed("dpkg-query", "-W", "libnss3-tools", pattern=r"libnss3-tools\s+\S+"),
+        version_of=_NSS,
         kind=ClientKind.OLD,
     ),
     command(
@@ -316,7 +313,7 @@ _OLD = (
     ),
 )
 
-_SSL2_FORM = (
+_INSECURE = (
     command(
         "openssl-1.0.2-ssl2-form",
         _nassl("LegacySslClient", "SSLV23", "ALL", is_named=False),
@@ -324,9 +321,6 @@ _SSL2_FORM = (
         version_of=_NASSL,
         kind=ClientKind.INSECURE,
     ),
-)
-_INSECURE = (
-    *_SSL2_FORM,
     command(
         "openssl-3-null",
         "openssl s_client -connect HOST:PORT -servername HOST -cipher NULL:@SECLEVEL=0 -tls1_2",
@@ -360,7 +354,7 @@ _INSECURE = (
         "nss-null",
         "tstclnt -D -o -V tls1.2:tls1.2 -c :003B:0002:C010:C006 -4 -h HOST -p PORT",
         program="NSS, tstclnt with suites without encryption",
-        version_of=printed("dpkg-query", "-W", "libnss3-tools", pattern=r"libnss3-tools\s+\S+"),
+        version_of=_NSS,
         kind=ClientKind.INSECURE,
     ),
 )

@@ -14,8 +14,8 @@ from otpc_policy.engine.profiles.recorded_clients import (
     parse_client,
     recorded_clients,
 )
-from tests.recording.hello_text import Recording, file_text, is_grease
-from tests.tls.sent_hello import SentHello, read_hello
+from tests.recording.hello_text import Recording, file_text
+from tests.tls.sent_hello import SentHello, is_grease, read_hello
 
 SAMPLES = Path(__file__).with_name("recorded")
 DATA = Path(__file__).parents[3] / "otpc_policy/engine/profiles/recorded"
