@@ -7,6 +7,7 @@ facts hands over (LifetimeAt).
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -37,6 +38,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.core.facts import AddressFacts, Depth, Support
+from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
 
@@ -250,11 +252,13 @@ class Measurements:
         if awaited:
             await asyncio.wait(awaited, timeout=wait_s)
         so_far = await self._so_far(wanted, needs)
-        now = self._clock.now()
-        return [
-            self._outcome(wanted, need, found, now)
-            for need, found in zip(needs, so_far, strict=True)
-        ]
+        # What has just been measured has yet to be judged.
+        async with turn() if awaited else nullcontext():
+            now = self._clock.now()
+            return [
+                self._outcome(wanted, need, found, now)
+                for need, found in zip(needs, so_far, strict=True)
+            ]
 
     async def _so_far(
         self, wanted: FactsWanted, needs: Sequence[_Need]
@@ -309,7 +313,8 @@ class Measurements:
         began = self._clock.monotonic()
         try:
             facts = await self._scanner.measure(endpoint, address, depth)
-            stored = StoredFacts.of(facts)
+            async with turn():
+                stored = StoredFacts.of(facts)
             await self._keep(key, stored)
         except Overloaded:
             self._observer.scan_finished(outcome=ScanOutcome.OVERLOADED.value, seconds=0.0)

@@ -10,6 +10,8 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from otpc_policy.engine import confinement, isolation
@@ -39,10 +41,21 @@ def _announce(ready_pipe: int) -> None:
     os.close(ready_pipe)
 
 
+def _give_way() -> None:
+    os.nice(_NICENESS)
+    if os.getsid(0) != os.getpid():
+        return
+    # Where the kernel shares its time among sessions (sched(7), "The autogroup feature"), niceness
+    # counts inside of one alone, and the session has a niceness itself. Elsewhere there is no such
+    # file, or writing to it has no effect.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS), "ascii")
+
+
 def main() -> None:
     """Serve until standard input ends."""
     isolation.end_with_parent()
-    os.nice(_NICENESS)
+    _give_way()
     confinement.start_clean()
     ready_pipe = os.dup(1)
     # Nothing that a library prints may be taken for the announcement.

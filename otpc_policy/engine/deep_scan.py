@@ -177,13 +177,13 @@ class DeepScanner:
         process: asyncio.subprocess.Process | None = None
         try:
             async with asyncio.timeout(deadline_s):
-                # A session of its own, so that the terminal's interrupt reaches the scanner alone.
+                # As the template of the workers: see there.
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, *PROGRAM, self._limits.isolation),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     env={},
-                    start_new_session=True,
+                    process_group=0,
                 )
                 self._processes.add(process)
                 return await _converse(process, task, reports)

@@ -114,7 +114,13 @@ class EngineClient:
             scan_deadline=encode_duration(timedelta(seconds=terms.scan_deadline_s)),
             deep_deadline=encode_duration(timedelta(seconds=terms.deep_deadline_s)),
         )
-        call = MeasureCall(self._measure(), target, start, left_standard_part=left_standard_part)
+        call = MeasureCall(
+            self._measure(),
+            target,
+            start,
+            state=lambda: self.state,
+            left_standard_part=left_standard_part,
+        )
         self._under_way.setdefault(target, call)
         if not self._calls:
             self.became_busy()

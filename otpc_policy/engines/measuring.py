@@ -1,13 +1,15 @@
 """One call of Measure, seen from the front: what may come when, and for how long.
 
-A measurement that waits for its turn in the engine says so, and its time does not run. Otherwise
-the final report must be there when the deadline that the front set has passed, and a margin. Each
-other message must have a cause: a stage comes once and in order, a partial report was asked for.
-So an engine that never ends its stream is found out, whether it keeps silent or chatters.
+A measurement that waits for its turn in the engine says so, and its time does not run: but it waits
+no longer than the queue that the engine reports can take. Otherwise the final report must be there
+when the deadline that the front set has passed, and a margin. Each other message must have a cause:
+a stage comes once and in order, a partial report was asked for. So an engine that never ends its
+stream is found out, whether it keeps silent or chatters.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import grpc
@@ -15,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.errors import EngineFailed
-from otpc_policy.engines.ports import Report, Target, Terms
+from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.engines.status import (
     error_of,
     is_being_cancelled,
@@ -27,12 +29,16 @@ from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.limits import MAX_SUITES
 from otpc_policy.measurement.target_codec import require_echo
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.turns import turn
 
 # Scheduling and the way back take milliseconds. DESIGN: a lie costs no more than a second.
 _MARGIN_S: Final = 0.9
-# How long a full queue of the engine may take: its limit is 256 behind 32, 20 s each, and more for
-# the longer DEEP parts. Heartbeats tell meanwhile whether it lives.
-_PATIENCE_IN_QUEUE_S: Final = 3600.0
+# Within this an engine reports its queue, or is given up as silent (heartbeats).
+_REPORTED_WITHIN_S: Final = 5.0
+# A queue is never waited for longer, whatever is reported.
+_LONGEST_WAIT_S: Final = 3600.0
+# What is longer than this holds facts, which take a millisecond to read.
+_SHORT_BYTES: Final = 1024
 # Of an engine one release newer, which may say what this front does not know.
 _MAX_UNKNOWN_MESSAGES: Final = 8
 
@@ -44,7 +50,10 @@ _ASK: Final = pb.MeasureRequest(ask_partial=pb.AskPartial()).SerializeToString()
 
 
 class MeasureCall:
-    """One measurement at one engine. call: the gRPC call, nothing of it written or read yet."""
+    """One measurement at one engine.
+
+    call: the gRPC call, nothing of it written or read yet. state: what the engine reported last.
+    """
 
     def __init__(
         self,
@@ -52,13 +61,16 @@ class MeasureCall:
         target: Target,
         start: pb.StartMeasurement,
         *,
+        state: Callable[[], EngineState],
         left_standard_part: Callable[[], None],
     ) -> None:
         self._call, self._target, self._start = call, target, start
-        self._left_standard_part = left_standard_part
+        self._state, self._left_standard_part = state, left_standard_part
         self._writing = asyncio.Lock()
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
         self._stage = 0
+        self._until_s = 0.0
+        self._limit: asyncio.Timeout | None = None
         self._unknown_messages = 0
         self._revision = ""
 
@@ -77,6 +89,7 @@ class MeasureCall:
             raise_lost_unless_cancelled()
             raise
         finally:
+            self._limit = None
             self._call.cancel()
             self._give(None)
 
@@ -103,28 +116,35 @@ class MeasureCall:
 
     async def _final_report(self, terms: Terms) -> Report:
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + terms.scan_deadline_s + _MARGIN_S
+        self._until_s = loop.time() + terms.scan_deadline_s + _MARGIN_S
         while True:
-            async with asyncio.timeout_at(until_s):
-                response = await self._read()
-            match response.WhichOneof("update"):
-                case "final_report":
-                    report = self._report(response.final_report)
-                    # A stream with more in it does not end by itself.
-                    async with asyncio.timeout(_MARGIN_S):
-                        await self._call.code()
-                    return report
-                case "partial_report":
-                    self._take_partial(response.partial_report)
-                case "progress":
-                    until_s = self._take_progress(response.progress, terms, until_s)
-                case _:
-                    self._pass_over()
+            async with asyncio.timeout_at(self._until_s) as self._limit:
+                message = await self._read()
+            self._limit = None
+            async with turn() if len(message) > _SHORT_BYTES else nullcontext():
+                response = self._checked(message)
+                match response.WhichOneof("update"):
+                    case "final_report":
+                        report = self._report(response.final_report)
+                        break
+                    case "partial_report":
+                        self._take_partial(response.partial_report)
+                    case "progress":
+                        self._until_s = self._take_progress(response.progress, terms)
+                    case _:
+                        self._pass_over()
+        # A stream with more in it does not end by itself.
+        async with asyncio.timeout(_MARGIN_S):
+            await self._call.code()
+        return report
 
-    async def _read(self) -> pb.MeasureResponse:
-        message = await self._call.read()
+    async def _read(self) -> bytes:
+        message: bytes = await self._call.read()
         if message is _EOF:
             raise await self._why_it_ended()
+        return message
+
+    def _checked(self, message: bytes) -> pb.MeasureResponse:
         try:
             response = pb.MeasureResponse.FromString(message)
         except DecodeError:
@@ -164,25 +184,40 @@ class MeasureCall:
             probe_revision=self._revision,
         )
 
-    def _take_progress(self, stage: int, terms: Terms, until_s: float) -> float:
+    def _take_progress(self, stage: int, terms: Terms) -> float:
         """Return until when the next message must come."""
         require(stage > self._stage, "progress: again, or backwards")
         self._stage = stage
         now_s = asyncio.get_running_loop().time()
         match stage:
             case pb.PROGRESS_QUEUED:
-                return now_s + _PATIENCE_IN_QUEUE_S
+                return self._begin_to_wait(terms)
             case pb.PROGRESS_BEGUN:
                 return now_s + terms.scan_deadline_s + _MARGIN_S
             case pb.PROGRESS_DEEP_QUEUED:
                 self._left_standard_part()
-                return now_s + _PATIENCE_IN_QUEUE_S
+                return self._begin_to_wait(terms)
             case pb.PROGRESS_DEEP_BEGUN:
                 self._left_standard_part()
                 return now_s + terms.deep_deadline_s + _MARGIN_S
             case _:
                 self._pass_over()
-                return until_s
+                return self._until_s
+
+    def _begin_to_wait(self, terms: Terms) -> float:
+        """Wait for a turn: how long is known once the engine has reported its queue."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(_REPORTED_WITHIN_S, self._bound_the_wait, self._stage, terms)
+        return loop.time() + _LONGEST_WAIT_S
+
+    def _bound_the_wait(self, stage: int, terms: Terms) -> None:
+        if self._stage != stage:
+            return
+        wait_s = longest_wait_s(self._state(), terms, is_deep=stage == pb.PROGRESS_DEEP_QUEUED)
+        self._until_s = asyncio.get_running_loop().time() + wait_s
+        limit = self._limit
+        if limit is not None and not limit.expired():
+            limit.reschedule(self._until_s)
 
     def _pass_over(self) -> None:
         self._unknown_messages += 1
@@ -198,6 +233,19 @@ class MeasureCall:
         # gRPC takes one message at a time.
         async with self._writing:
             await self._call.write(message)
+
+
+def longest_wait_s(state: EngineState, terms: Terms, *, is_deep: bool) -> float:
+    """Return how long an honest engine with this queue can take to begin a measurement in it.
+
+    That is: everybody in the queue comes first and takes all of the time allowed. is_deep: it waits
+    for its DEEP part.
+    """
+    # Not the terms' time for a STANDARD part, which is shorter when a measurement begins anew.
+    turn_s = max(terms.scan_deadline_s, terms.deep_deadline_s) + _MARGIN_S
+    # DEEP parts may take their turns one at a time, and the first one then waits for connections.
+    turns = state.queued + 2 if is_deep else state.queued // state.concurrent_scans + 1
+    return min(turns * turn_s, _LONGEST_WAIT_S)
 
 
 # What reading gives at the end of a stream; the stubs do not know it.

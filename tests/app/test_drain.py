@@ -154,6 +154,7 @@ async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
         await _not_serving(watch)
         assert await _probe(ops_address, "/readyz") == "503 draining"
         assert await _probe(ops_address, "/livez") == "200 ok"
+        await _told_to_go_away(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await running.check(channel)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -168,6 +169,13 @@ async def _not_serving(watch: HealthWatch) -> None:
         if answer.status == health_pb2.HealthCheckResponse.NOT_SERVING:
             return
     pytest.fail("the watch ended without NOT_SERVING")
+
+
+async def _told_to_go_away(channel: grpc.aio.Channel) -> None:
+    """Wait until the client knows: a call that it sends before that may end as CANCELLED."""
+    async with asyncio.timeout(5):
+        while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+            await channel.wait_for_state_change(state)
 
 
 async def test_health_watchers_are_notified_and_do_not_hold_up_the_drain() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
@@ -34,11 +35,17 @@ def order(socket: Path, settings: Settings = SETTINGS) -> bytes:
 
 
 @asynccontextmanager
-async def engine(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
+async def engine(
+    folder: Path, *, own_session: bool = False
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """Run an engine; yield its process and a stub. It must end by itself with its input."""
     socket = folder / "engine"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "otpc_policy.engine"), stdin=-1, stdout=-1, env={}
+        *(sys.executable, "-P", "-m", "otpc_policy.engine"),
+        stdin=-1,
+        stdout=-1,
+        env={},
+        start_new_session=own_session,
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -157,3 +164,26 @@ async def test_state_and_addresses(tmp_path: Path) -> None:
         assert list(found.addresses) == ["127.0.0.1"]
         forbidden = await stub.Resolve(pb.ResolveRequest(host="10.0.0.1"))
         assert forbidden.status == pb.RESOLUTION_STATUS_FORBIDDEN
+
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="the kernel has no groups by session")
+async def test_its_session_gives_way_to_others(tmp_path: Path) -> None:
+    before = AUTOGROUP.read_text()
+    async with engine(tmp_path, own_session=True) as (process, _):
+        for pid in (process.pid, *children(process.pid)):
+            group = Path(f"/proc/{pid}/autogroup").read_text()
+            name, _, niceness = group.strip().partition(" ")
+            assert niceness == "nice 10"
+            # Empty for processes of the first session, which is in no group.
+            assert not before.startswith(f"{name} ")
+    assert AUTOGROUP.read_text() == before
+
+
+async def test_it_leaves_the_session_of_another_as_it_is(tmp_path: Path) -> None:
+    async with engine(tmp_path) as (process, _):
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 10
+        if AUTOGROUP.exists():
+            assert Path(f"/proc/{process.pid}/autogroup").read_text() == AUTOGROUP.read_text()

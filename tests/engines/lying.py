@@ -28,15 +28,20 @@ def truth(target: pb.Target, **overrides: Any) -> pb.MeasureResponse:
 
 
 @asynccontextmanager
-async def lying_engine(folder: Path, lie: Lie, lookup: Lookup | None = None) -> AsyncIterator[str]:
-    """Serve lies over a Unix socket; yield its address. Its state is that of a sound engine."""
+async def lying_engine(
+    folder: Path, lie: Lie, lookup: Lookup | None = None, *, queued: int = 0
+) -> AsyncIterator[str]:
+    """Serve lies over a Unix socket; yield its address. Its state is that of a sound engine.
+
+    queued: the length of the queue that it reports.
+    """
 
     async def measure(_requests: Any, context: Context) -> None:
         first: Any = await context.read()
         await lie(pb.MeasureRequest.FromString(first).start.target, context)
 
     async def watch_status(_request: bytes, context: Context) -> None:
-        state = pb.WatchStatusResponse(workers_alive=1, concurrent_scans=8)
+        state = pb.WatchStatusResponse(workers_alive=1, concurrent_scans=8, queued=queued)
         while True:
             await context.write(state.SerializeToString())
             await asyncio.sleep(1)

@@ -12,6 +12,7 @@ import pytest
 
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import Depth, ResolutionStatus
+from otpc_policy.engines import measuring
 from otpc_policy.engines.errors import EngineFailed
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.remote import RemoteFleet
@@ -116,6 +117,45 @@ async def test_a_stream_that_never_ends_is_left_a_second_after_its_deadline(
         error, took_s = await failure(pool)
     assert isinstance(error, EngineFailed), error
     assert took_s < SCAN_DEADLINE_S + 1.5
+
+
+QUEUES: dict[str, Lie] = {
+    "for its turn": progress(pb.PROGRESS_QUEUED),
+    "for its deep part": progress(pb.PROGRESS_BEGUN, pb.PROGRESS_DEEP_QUEUED),
+}
+
+
+@pytest.mark.parametrize("lie", QUEUES.values(), ids=QUEUES.keys())
+async def test_nobody_waits_for_ever_in_a_queue_that_is_reported_to_be_empty(
+    tmp_path: Path, lie: Lie, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_REPORTED_WITHIN_S", 0.1)
+    async with lying_engine(tmp_path, lie) as address, pool_at(address) as pool:
+        error, took_s = await failure(pool)
+    assert isinstance(error, EngineFailed), error
+    assert took_s < 0.1 + 2 * (SCAN_DEADLINE_S + 1.5)
+
+
+async def test_a_long_queue_is_waited_for_as_long_as_it_can_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than an empty one would be: those ahead may take all of their time."""
+    monkeypatch.setattr(measuring, "_REPORTED_WITHIN_S", 0.1)
+    monkeypatch.setattr(measuring, "_MARGIN_S", 0.1)
+
+    async def queue(target: pb.Target, context: Context) -> None:
+        message = echoing(target)
+        message.progress = pb.PROGRESS_QUEUED
+        await context.write(message.SerializeToString())
+        await asyncio.sleep(4 * SCAN_DEADLINE_S)
+        await context.write(truth(target).SerializeToString())
+
+    async with (
+        lying_engine(tmp_path, queue, queued=8 * 9) as address,
+        pool_at(address) as pool,
+    ):
+        facts = await pool.measure(*STANDARD)
+    assert facts.address == "127.0.0.1"
 
 
 async def test_a_liar_is_asked_nothing_more_for_a_while(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from tests.hostile.discriminators import POLICY
 from tests.hostile.faults import Stacks, make_stacks
+from tests.hostile.rows import POLICY
 from tests.hostile.servers import Backends, make_backends
 from tests.hostile.surveying import HURRIED, PATIENT, Surveyor, running_surveyor
 from tests.support.loopback import Listener, free_port, own_address

@@ -23,7 +23,7 @@ from tests.support.signing import now
 _SIGNATURE_ALGORITHMS = 13
 _OLD_CIPHERS = "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:AES128-SHA:AES256-SHA"
 _NULL_CIPHERS = "ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA:NULL-SHA256:NULL-SHA"
-_NULL_SUITES = frozenset({0xC006, 0xC010, 0x003B, 0x0002})
+NULL_SUITES = frozenset({0xC006, 0xC010, 0x003B, 0x0002})
 ECDSA_SIX = frozenset({0xC02B, 0xCCA9, 0xC023})
 _OLD_SUITES = (0xC009, 0xC013, 0x002F, 0x0035)
 _OLD_VERSIONS = (TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)
@@ -45,7 +45,8 @@ class Stacks:
     the other in the client's. old: TLS 1.0 and 1.1 only. null: as good, and accepts suites
     without encryption after the good ones. expired: as good, but for the dates. expired_ecdsa: the
     same for one of two leaves, the one that most clients prefer; follows the client's order, as
-    nginx does by default.
+    nginx does by default. other_name: as good, but for another host.
+    faulty_leaves: those that are expired or for another host.
     """
 
     authority: CertificateAuthority
@@ -55,7 +56,8 @@ class Stacks:
     null: ssl.SSLContext
     expired: ssl.SSLContext
     expired_ecdsa: ssl.SSLContext
-    expired_leaves: tuple[Issued, ...]
+    other_name: ssl.SSLContext
+    faulty_leaves: tuple[Issued, ...]
 
     @property
     def trust(self) -> Trust:
@@ -63,9 +65,9 @@ class Stacks:
         entry = TrustEntry(hosts=(HOST,), anchors=(self.authority.der,))
         return Trust(mozilla_roots=(), entries=(entry,))
 
-    def serve_expired(self, received: bytes) -> bool:
-        """An expired leaf is in what a client received, in clear."""
-        return any(leaf.der in received for leaf in self.expired_leaves)
+    def serve_faulty_leaf(self, received: bytes) -> bool:
+        """An expired leaf, or that of another host, is in what a client received, in clear."""
+        return any(leaf.der in received for leaf in self.faulty_leaves)
 
 
 def expired_leaf(authority: CertificateAuthority, key: str) -> Issued:
@@ -79,6 +81,9 @@ def make_stacks() -> Stacks:
     authority = CertificateAuthority.create("Discriminating Root")
     good = authority.issue(key="rsa2048"), authority.issue(key="ec256")
     expired = expired_leaf(authority, "rsa2048"), expired_leaf(authority, "ec256")
+    others = tuple(
+        authority.issue(key=key, dns=("other-partner.test",)) for key in ("rsa2048", "ec256")
+    )
     oldest, newest = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     return Stacks(
         authority=authority,
@@ -88,7 +93,8 @@ def make_stacks() -> Stacks:
         null=server_context(*good, ciphers=f"{OTPC_CIPHERS}:{_NULL_CIPHERS}"),
         expired=server_context(*expired, ciphers=OTPC_CIPHERS),
         expired_ecdsa=server_context(good[0], expired[1], ciphers=OTPC_CIPHERS, client_order=True),
-        expired_leaves=expired,
+        other_name=server_context(*others, ciphers=OTPC_CIPHERS),
+        faulty_leaves=(*expired, *others),
     )
 
 
@@ -114,7 +120,7 @@ def _shows_old_version(seen: Exchange) -> bool:
 
 
 def _shows_null(seen: Exchange) -> bool:
-    return seen.proves is not None and seen.proves[1] in _NULL_SUITES
+    return seen.proves is not None and seen.proves[1] in NULL_SUITES
 
 
 def _shows_certificate(seen: Exchange) -> bool:
@@ -161,6 +167,14 @@ EXPIRED_ECDSA = Fault(
     concerns=lambda hello: True,
     is_shown=_shows_certificate,
 )
+OTHER_NAME = Fault(
+    name="other-name",
+    code="CERTIFICATE_NAME_MISMATCH",
+    hello=EXPIRED.hello,
+    stack=lambda stacks: stacks.other_name,
+    concerns=lambda hello: True,
+    is_shown=_shows_certificate,
+)
 # Those that show no more than a certificate.
-OF_CERTIFICATES = (EXPIRED, EXPIRED_ECDSA)
+OF_CERTIFICATES = (EXPIRED, EXPIRED_ECDSA, OTHER_NAME)
 FAULTS = (TLS10, NULL, *OF_CERTIFICATES)

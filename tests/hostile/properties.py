@@ -35,17 +35,22 @@ SUPPORTED_VERSIONS, KEY_SHARE = 43, 51
 # https://www.iana.org/assignments/tls-parameters, TLS Supported Groups.
 P256, P384, P521, X25519, X448 = 23, 24, 25, 29, 30
 # RFC 8701: 0x0A0A, 0x1A1A and so on; the same numbers for suites, extensions, groups, versions.
-_GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
+GREASE = frozenset(0x0A0A + 0x1010 * number for number in range(16))
 # TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746 3.3), TLS_FALLBACK_SCSV (RFC 7507 2).
-_SIGNALS = frozenset({0x00FF, 0x5600})
+SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL_3_0, _TLS_1_0, _TLS_1_2 = 0x0300, 0x0301, 0x0303
 
 _NAMES = {suite.code_point: suite.iana_name for suite in all_suites()}
-_AES256 = frozenset(code for code, name in _NAMES.items() if "_AES_256_" in name)
-_AES128 = frozenset(code for code, name in _NAMES.items() if "_AES_128_" in name)
+
+
+def named_suites(marker: str) -> frozenset[int]:
+    """Return the suites whose IANA name contains the marker."""
+    return frozenset(code for code, name in _NAMES.items() if marker in name)
+
+
+_AES256, _AES128 = named_suites("_AES_256_"), named_suites("_AES_128_")
 _STATIC_RSA = frozenset(code for code, name in _NAMES.items() if name.startswith("TLS_RSA_WITH_"))
-_ECDHE = frozenset(code for code, name in _NAMES.items() if "_ECDHE_" in name)
-_ECDSA = frozenset(code for code, name in _NAMES.items() if "_ECDHE_ECDSA_" in name)
+_ECDHE, _ECDSA = named_suites("_ECDHE_"), named_suites("_ECDHE_ECDSA_")
 _TLS13 = frozenset(range(0x1301, 0x1306))
 
 
@@ -60,9 +65,10 @@ class Property:
     is_had_by: Claim
     given: Change
     taken: Change
+    is_conjunction: bool = False
 
 
-def _longer_than(size: int) -> Property:
+def longer_than(size: int) -> Property:
     """Return the length of the first flight, headers included: what HAProxy calls req.len."""
     return Property(
         name=f"over-{size}-bytes",
@@ -72,7 +78,8 @@ def _longer_than(size: int) -> Property:
     )
 
 
-def _more_suites_than(count: int) -> Property:
+def more_suites_than(count: int) -> Property:
+    """Return the length of the list of suites."""
     return Property(
         name=f"over-{count}-suites",
         is_had_by=lambda hello: len(hello.cipher_suites) > count,
@@ -81,7 +88,8 @@ def _more_suites_than(count: int) -> Property:
     )
 
 
-def _extension(name: str, kind: int, content: bytes = b"") -> Property:
+def extension_property(name: str, kind: int, content: bytes = b"") -> Property:
+    """Return the presence of an extension. content: what a client sends in it."""
     return Property(
         name=name,
         is_had_by=lambda hello: kind in hello.extensions,
@@ -104,7 +112,7 @@ def _first(listed: Collection[int], wanted: frozenset[int]) -> float:
     return next((place for place, one in enumerate(listed) if one in wanted), float("inf"))
 
 
-def _suites_before(earlier: frozenset[int], later: frozenset[int]) -> Claim:
+def suites_before(earlier: frozenset[int], later: frozenset[int]) -> Claim:
     """The hello has suites of both kinds, and the first one of the one kind comes earlier."""
 
     def claim(hello: SeenHello) -> bool:
@@ -114,11 +122,11 @@ def _suites_before(earlier: frozenset[int], later: frozenset[int]) -> Claim:
     return claim
 
 
-def _begins_with(suites: frozenset[int]) -> Claim:
+def begins_with(suites: frozenset[int]) -> Claim:
     """The first suite is one of these; GREASE and signalling values are passed over."""
 
     def claim(hello: SeenHello) -> bool:
-        named = [one for one in hello.cipher_suites if one not in _GREASE | _SIGNALS]
+        named = [one for one in hello.cipher_suites if one not in GREASE | SIGNALS]
         return bool(named) and named[0] in suites
 
     return claim
@@ -144,15 +152,15 @@ _AS_IN_TLS13 = all_of(
 )
 
 PROPERTIES: tuple[Property, ...] = (
-    *map(_longer_than, (200, 300, 360, 512, 1460)),
-    _extension("alpn", ALPN, protocols("h2", "http/1.1")),
+    *map(longer_than, (200, 300, 360, 512, 1460)),
+    extension_property("alpn", ALPN, protocols("h2", "http/1.1")),
     Property(
         name="server-name",
         is_had_by=lambda hello: SERVER_NAME in hello.extensions,
         given=as_it_is,
         taken=without_extensions(SERVER_NAME),
     ),
-    _extension("session-ticket", SESSION_TICKET),
+    extension_property("session-ticket", SESSION_TICKET),
     Property(
         name="server-name-first",
         is_had_by=lambda hello: hello.extensions[:1] == (SERVER_NAME,),
@@ -174,51 +182,51 @@ PROPERTIES: tuple[Property, ...] = (
     ),
     Property(
         name="aes256-before-aes128",
-        is_had_by=_suites_before(_AES256, _AES128),
+        is_had_by=suites_before(_AES256, _AES128),
         given=suites_first(0x0035, 0x002F),
         taken=suites_first(0x002F, 0x0035),
     ),
     Property(
         name="static-rsa-before-ecdhe",
-        is_had_by=_suites_before(_STATIC_RSA, _ECDHE),
+        is_had_by=suites_before(_STATIC_RSA, _ECDHE),
         given=suites_first(0x002F, 0xC013),
         taken=suites_first(0xC013, 0x002F),
     ),
     Property(
         name="begins-with-ecdsa",
-        is_had_by=_begins_with(_ECDSA),
+        is_had_by=begins_with(_ECDSA),
         given=suites_first(0xC009),
         taken=suites_first(0xC013),
     ),
     # As OpenSSL, NSS and BoringSSL list them.
     Property(
         name="begins-with-tls13",
-        is_had_by=_begins_with(_TLS13),
+        is_had_by=begins_with(_TLS13),
         given=all_of(_AS_IN_TLS13, suites_first(0x1301)),
         taken=as_it_is,
     ),
     # As Go lists them.
     Property(
         name="tls12-before-tls13",
-        is_had_by=_suites_before(frozenset(_NAMES) - _TLS13 - _SIGNALS, _TLS13),
+        is_had_by=suites_before(frozenset(_NAMES) - _TLS13 - SIGNALS, _TLS13),
         given=all_of(_AS_IN_TLS13, suites_last(0x1301)),
         taken=as_it_is,
     ),
-    *map(_more_suites_than, (8, 16, 32, 64)),
+    *map(more_suites_than, (8, 16, 32, 64)),
     Property(
         name="grease-suite",
-        is_had_by=lambda hello: bool(_GREASE & hello.offered),
+        is_had_by=lambda hello: bool(GREASE & hello.offered),
         given=suites_first(0x4A4A),
         taken=as_it_is,
     ),
     Property(
         name="grease-extension",
-        is_had_by=lambda hello: bool(_GREASE.intersection(hello.extensions)),
+        is_had_by=lambda hello: bool(GREASE.intersection(hello.extensions)),
         given=with_extension(0x2A2A, first=True),
         taken=as_it_is,
     ),
-    _extension("extended-master-secret", EXTENDED_MASTER_SECRET),
-    _extension("encrypt-then-mac", ENCRYPT_THEN_MAC),
+    extension_property("extended-master-secret", EXTENDED_MASTER_SECRET),
+    extension_property("encrypt-then-mac", ENCRYPT_THEN_MAC),
     _groups("offers-p521", lambda hello: P521 in (hello.groups or ()), P521),
     _groups("offers-x448", lambda hello: X448 in (hello.groups or ()), X448),
     _groups("over-4-groups", lambda hello: len(hello.groups or ()) > 4, P384, P521, X448),

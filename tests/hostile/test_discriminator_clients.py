@@ -1,4 +1,4 @@
-"""What ordinary clients are given by the servers of discriminators.py, handshake completed.
+"""What ordinary clients are given by the servers of rows.py, handshake completed.
 
 Rows whose property `openssl s_client` or tlslite-ng can be given; and that the explanations of the
 other rows are true.
@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from tlslite.constants import CipherSuite
 
-from tests.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.hostile.faults import (
     EXPIRED,
     EXPIRED_ECDSA,
     NULL,
     OF_CERTIFICATES,
+    OTHER_NAME,
     TLS10,
     Stacks,
 )
+from tests.hostile.rows import EXPLAINED, ROWS, Row
 from tests.support import ordinary_clients
 from tests.support.hostile.hello import SeenHello, read_choice, read_client_hello
 from tests.support.loopback import Listener
@@ -55,6 +56,13 @@ _S_CLIENT_FOR: Mapping[str, Sequence[str]] = {
     NULL.name: ("-tls1_2", "-cipher", "ECDHE-RSA-NULL-SHA:NULL-SHA256:@SECLEVEL=0"),
     EXPIRED.name: ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256", "-sigalgs", "RSA+SHA256"),
     EXPIRED_ECDSA.name: ("-tls1_2", "-sigalgs", "ECDSA+SHA256:RSA+SHA256"),
+    OTHER_NAME.name: (
+        "-tls1_2",
+        "-cipher",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "-sigalgs",
+        "RSA+SHA256",
+    ),
 }
 _HELD = [name for name in _ROWS if name not in EXPLAINED]
 _WITH_S_CLIENT = [name for name in _HELD if _ROWS[name].property.name in _S_CLIENT]
@@ -86,7 +94,8 @@ def assert_handshake(row: Row, seen: Handshake | None, *, met: bool) -> None:
     """The handshake has the row's fault, or is what a compliant server gives."""
     if row.fault in OF_CERTIFICATES:
         assert seen is not None
-        assert seen.verified == (ordinary_clients.EXPIRED if met else GOOD)
+        fault = ordinary_clients.OTHER_NAME if row.fault is OTHER_NAME else ordinary_clients.EXPIRED
+        assert seen.verified == (fault if met else GOOD)
     elif not met:
         assert seen is None
     else:
@@ -109,7 +118,7 @@ async def test_tlslite_meets_a_fault_by_extended_master_secret(
             seen = tlslite_client(server, maxVersion=(3, 3), useExtendedMasterSecret=has_it)
             assert row.is_met_by(last_hello(counts)) is met
             assert seen is not None
-            assert stacks.serve_expired(seen.leaf) is met
+            assert stacks.serve_faulty_leaf(seen.leaf) is met
 
 
 # tlslite-ng begins with a signalling value and TLS 1.3, and writes key_share before the groups.
@@ -150,7 +159,7 @@ async def test_a_client_of_tls_1_3_meets_an_expired_certificate_by_its_order(
             assert row.is_met_by(last_hello(counts)) is met
             assert seen is not None
             assert seen.version == "TLSv1.3"
-            assert stacks.serve_expired(seen.leaf) is met
+            assert stacks.serve_faulty_leaf(seen.leaf) is met
 
 
 # ---- The explanations.
@@ -177,7 +186,7 @@ async def test_without_supported_groups_no_certificate_is_shown(
         received = answer_to(server, bytes(row.hello(met=True)))
         assert row.is_met_by(last_hello(counts))
     assert read_choice(received) is None
-    assert not stacks.serve_expired(received)
+    assert not stacks.serve_faulty_leaf(received)
 
 
 @pytest.mark.parametrize("fault", [TLS10.name, NULL.name])
@@ -195,4 +204,4 @@ async def test_a_client_of_tls_1_3_never_meets_an_older_fault(
         assert row.property.is_had_by(last_hello(counts))
     assert seen is not None
     assert seen.version == "TLSv1.3"
-    assert not stacks.serve_expired(seen.leaf)
+    assert not stacks.serve_faulty_leaf(seen.leaf)

@@ -1,4 +1,4 @@
-"""The servers of discriminators.py show their fault to the clients that are to meet it only.
+"""The servers of rows.py show their fault to the clients that are to meet it only.
 
 Hellos made by hand reach every row, so that no row is about nothing. What ordinary clients are
 given, handshake completed, is in test_discriminator_clients.py.
@@ -11,9 +11,10 @@ from contextlib import ExitStack
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
-from tests.hostile.discriminators import EXPLAINED, ROWS, Row
 from tests.hostile.faults import NULL, OF_CERTIFICATES, TLS10, Stacks
+from tests.hostile.rows import EXPLAINED, ROWS, Row
 from tests.support.hostile.hello import SeenHello, read_alert, read_choice, read_client_hello
+from tests.support.hostile.made_hello import MadeHello
 from tests.support.loopback import Listener
 from tests.support.raw_client import answer_to
 from tests.support.tcp import counting_server
@@ -46,11 +47,22 @@ def shows(row: Row, received: bytes, stacks: Stacks) -> bool:
         assert refusal.description in (40, 70)
         return False
     if row.fault is TLS10:
-        return choice.version == TlsVersion.TLS_1_0
+        return choice.version in (TlsVersion.TLS_1_0, TlsVersion.TLS_1_1)
     assert choice.version == TlsVersion.TLS_1_2
     if row.fault is NULL:
         return choice.cipher_suite in NULL.hello.cipher_suites
-    return stacks.serve_expired(received)
+    return stacks.serve_faulty_leaf(received)
+
+
+def hold(
+    row: Row, server: Listener, stacks: Stacks, *, sent_as: Callable[[MadeHello], bytes]
+) -> None:
+    """Assert that the row's hello meets its fault and that the opposite hello does not."""
+    with counting_server(server, row.server(stacks)):
+        for met in (True, False):
+            sent = sent_as(row.hello(met=met))
+            assert row.is_met_by(read(sent)) is met
+            assert shows(row, answer_to(server, sent), stacks) is met
 
 
 @pytest.mark.parametrize("name", _HELD)
@@ -59,12 +71,7 @@ async def test_a_hello_made_by_hand_meets_the_fault_and_its_opposite_does_not(
     stacks: Stacks,
     new_listener: Callable[[], Listener],
 ) -> None:
-    row, server = _ROWS[name], new_listener()
-    with counting_server(server, row.server(stacks)):
-        for met in (True, False):
-            sent = bytes(row.hello(met=met))
-            assert row.is_met_by(read(sent)) is met
-            assert shows(row, answer_to(server, sent), stacks) is met
+    hold(_ROWS[name], new_listener(), stacks, sent_as=bytes)
 
 
 @pytest.mark.parametrize("name", _OLD)
@@ -88,12 +95,7 @@ async def test_a_hello_in_many_records_is_read_whole(
     stacks: Stacks,
     new_listener: Callable[[], Listener],
 ) -> None:
-    row, server = _ROWS[name], new_listener()
-    with counting_server(server, row.server(stacks)):
-        for met in (True, False):
-            sent = row.hello(met=met).in_records_of(20)
-            assert row.is_met_by(read(sent)) is met
-            assert shows(row, answer_to(server, sent), stacks) is met
+    hold(_ROWS[name], new_listener(), stacks, sent_as=lambda hello: hello.in_records_of(20))
 
 
 async def test_many_hellos_at_once_are_answered(
@@ -114,4 +116,4 @@ async def test_many_hellos_at_once_are_answered(
                 more = client.recv(65536)
                 assert more
                 received += more
-            assert stacks.serve_expired(received) is (number % 2 == 0)
+            assert stacks.serve_faulty_leaf(received) is (number % 2 == 0)

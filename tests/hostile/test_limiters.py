@@ -8,8 +8,8 @@ import pytest
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.policy.finding import Decision
 from tests.hostile.claims import Truth
-from tests.hostile.discriminators import ROWS
 from tests.hostile.faults import Stacks
+from tests.hostile.rows import ROWS
 from tests.hostile.servers import Backends, rotating
 from tests.hostile.surveying import Case, Surveyor, assert_no_false_claim
 from tests.support.hostile.behaviours import (

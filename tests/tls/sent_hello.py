@@ -30,6 +30,14 @@ class Kind(IntEnum):
     RENEGOTIATION_INFO = 0xFF01
 
 
+_GREASE = frozenset(0x0A0A + 0x1010 * step for step in range(16))
+
+
+def is_grease(number: int) -> bool:
+    """Tell whether a number is one of those that RFC 8701 reserves."""
+    return number in _GREASE
+
+
 @dataclass(frozen=True, kw_only=True)
 class SentHello:
     """What a server reads.

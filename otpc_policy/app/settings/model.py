@@ -284,26 +284,13 @@ class Settings(BaseSettings):
             problems = problems_of(error, type(self), unknown=_unknown_setting)
             raise ConfigurationError([_placed(problem, layers) for problem in problems]) from None
 
-    @field_validator("tls_key_file")
+    @field_validator("tls_key_file", "engine_key_file")
     @classmethod
     def _key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "tls_certificate_file" in info.data and (value is None) != (
-            info.data["tls_certificate_file"] is None
-        ):
-            raise ValueError(
-                "tls_certificate_file and tls_key_file go together: set both or neither"
-            )
-        return value
-
-    @field_validator("engine_key_file")
-    @classmethod
-    def _engine_key_with_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "engine_certificate_file" in info.data and (value is None) != (
-            info.data["engine_certificate_file"] is None
-        ):
-            raise ValueError(
-                "engine_certificate_file and engine_key_file go together: set both or neither"
-            )
+        key = str(info.field_name)
+        certificate = key.replace("key", "certificate")
+        if certificate in info.data and (value is None) != (info.data[certificate] is None):
+            raise ValueError(f"{certificate} and {key} go together: set both or neither")
         return value
 
     @field_validator("engine_addresses")

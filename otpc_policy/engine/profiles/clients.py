@@ -16,6 +16,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import numbers, server_name_extension, vector
@@ -26,7 +27,7 @@ _CHALLENGE_BYTES = 16
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
 # RFC 8701: values that a server must ignore, one each for suites, extensions, groups and versions.
-_GREASE_SUITE, _GREASE_GROUP, _GREASE_VERSION, _GREASE_FIRST, _GREASE_LAST = (
+GREASE_SUITE, GREASE_GROUP, GREASE_VERSION, GREASE_FIRST, GREASE_LAST = (
     0x3A3A,
     0x8A8A,
     0x6A6A,
@@ -59,6 +60,9 @@ _VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
     51,
     0xFF01,
 )
+
+# What differs from one hello of a client to the next.
+_VARYING = frozenset({_SERVER_NAME, _KEY_SHARE})
 
 
 class SignatureKind(Enum):
@@ -101,7 +105,10 @@ class ClientProfile:
     groups, schemes, share_groups: contents of the extensions of that name, in order.
     record_version: of the record layer.
     has_session_id: 32 random bytes, as TLS 1.3 clients send for middleboxes (RFC 8446 D.4).
-    padded_to: bytes of the whole hello, reached by the padding extension.
+    padded_to: bytes of the whole hello, reached by the padding extension. padded_from: shorter
+    hellos are not padded (RFC 7685: clients pad only what some servers fail on).
+    compression: methods, in order; null alone unless the client compresses.
+    contents: of extensions that differ from what most clients send, by kind.
     is_ssl2_format: RFC 5246 E.2; it has no extensions.
     """
 
@@ -116,14 +123,15 @@ class ClientProfile:
     record_version: int = 0x0301
     has_session_id: bool = False
     padded_to: int = 0
+    padded_from: int = 0
+    compression: tuple[int, ...] = (0,)
+    contents: tuple[tuple[int, bytes], ...] = ()
     is_ssl2_format: bool = False
 
     @property
     def cipher_suites(self) -> tuple[int, ...]:
         """Suites that a server may choose, in order."""
-        return tuple(
-            suite for suite in self.listed_suites if suite not in _SIGNALS and not _is_grease(suite)
-        )
+        return _choosable(self.listed_suites)
 
     @property
     def sends_name(self) -> bool:
@@ -179,7 +187,10 @@ def encode_profile_hello(
     profile = hello.profile
     if profile.is_ssl2_format:
         return _ssl2_format(profile, client_random[:_CHALLENGE_BYTES])
-    extensions = b"".join(_extension(kind, hello, shares) for kind in profile.extensions)
+    extensions = b"".join(
+        part if isinstance(part, bytes) else _varying_extension(part, hello, shares)
+        for part in _constant_extensions(profile)
+    )
     if cookie:
         extensions += _with_header(_COOKIE, vector(2, cookie))
     head = b"".join(
@@ -188,12 +199,14 @@ def encode_profile_hello(
             client_random,
             vector(1, session_id if profile.has_session_id else b""),
             numbers(profile.listed_suites),
-            b"\1\0",
+            vector(1, bytes(profile.compression)),
         )
     )
-    missing = profile.padded_to - (5 + 4 + len(head) + 2 + len(extensions) + 4)
-    if missing > 0:
-        extensions += _with_header(_PADDING, bytes(missing))
+    unpadded = 5 + 4 + len(head) + 2 + len(extensions)
+    missing = profile.padded_to - unpadded - 4
+    if profile.padded_from <= unpadded < profile.padded_to and (missing > 0 or profile.padded_from):
+        # OpenSSL and BoringSSL pad by at least one byte, even past the length that they aim at.
+        extensions += _with_header(_PADDING, bytes(max(1, missing)))
     body = head + (vector(2, extensions) if extensions else b"")
     message = b"\x01" + len(body).to_bytes(3, "big") + body
     # RFC 8446 5.1: only the record of a first hello may say another version.
@@ -212,18 +225,29 @@ def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
     return (0x8000 | len(body)).to_bytes(2, "big") + body
 
 
-def _extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
+# The profiles are few, and all servers are sent the same ones.
+@lru_cache(maxsize=256)
+def _constant_extensions(profile: ClientProfile) -> tuple[bytes | int, ...]:
+    """Return the encoded extensions in order; the kind of each that differs between hellos."""
+    own = dict(profile.contents)
+    return tuple(
+        kind
+        if kind in _VARYING
+        else _with_header(kind, own[kind] if kind in own else _content(kind, profile))
+        for kind in profile.extensions
+    )
+
+
+def _varying_extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
     if kind == _SERVER_NAME:
         return server_name_extension(hello.server_name)
-    if kind == _KEY_SHARE:
-        return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
-    return _with_header(kind, _content(kind, hello.profile))
+    return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
 
 
 def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:
     # RFC 8446 4.2.8: the share that a HelloRetryRequest asked for is the only one.
     is_asked_for = shares.keys() != set(profile.share_groups)
-    sent = shares if is_asked_for else {_GREASE_GROUP: b"\0", **shares}
+    sent = shares if is_asked_for else {GREASE_GROUP: b"\0", **shares}
     groups = (group for group in profile.groups if group in sent)
     return [group.to_bytes(2, "big") + vector(2, sent[group]) for group in groups]
 
@@ -243,13 +267,20 @@ def _content(kind: int, profile: ClientProfile) -> bytes:
             for version in reversed(TlsVersion)
             if profile.lowest <= version <= profile.highest
         ]
-        grease = [_GREASE_VERSION] if _GREASE_FIRST in profile.extensions else []
+        grease = [GREASE_VERSION] if GREASE_FIRST in profile.extensions else []
         return vector(1, struct.pack(f">{len(grease) + len(offered)}H", *grease, *offered))
     return _CONSTANT[kind]
 
 
 def _with_header(kind: int, content: bytes) -> bytes:
     return kind.to_bytes(2, "big") + vector(2, content)
+
+
+@lru_cache(maxsize=256)
+def _choosable(listed_suites: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(
+        suite for suite in listed_suites if suite not in _SIGNALS and not _is_grease(suite)
+    )
 
 
 def _is_grease(value: int) -> bool:
@@ -268,8 +299,8 @@ _CONSTANT: Mapping[int, bytes] = {
     _TICKET: b"",
     _PSK_MODES: b"\1\1",
     _RENEGOTIATION: b"\0",
-    _GREASE_FIRST: b"",
-    _GREASE_LAST: b"\0",
+    GREASE_FIRST: b"",
+    GREASE_LAST: b"\0",
 }
 
 _X25519, _P256, _P384, _P521, _X448 = 29, 23, 24, 25, 30
@@ -364,12 +395,12 @@ BROWSER = ClientProfile(
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=(
-        *(_GREASE_SUITE, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8),
+        *(GREASE_SUITE, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8),
         *(0xC013, 0xC014, 0x009C, 0x009D, 0x002F, 0x0035),
     ),
     extensions=(
         *(
-            _GREASE_FIRST,
+            GREASE_FIRST,
             _SCHEMES,
             _KEY_SHARE,
             _TIMESTAMPS,
@@ -385,11 +416,11 @@ BROWSER = ClientProfile(
             _PSK_MODES,
             _RENEGOTIATION,
             _TICKET,
-            _GREASE_LAST,
+            GREASE_LAST,
         ),
     ),
     # As Envoy's: not all clients know P-384.
-    groups=(_GREASE_GROUP, _X25519, _P256),
+    groups=(GREASE_GROUP, _X25519, _P256),
     schemes=(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601),
     share_groups=(_X25519,),
     has_session_id=True,
@@ -611,7 +642,7 @@ GNUTLS_AT_TLS_1_1 = ClientProfile(
     highest=TlsVersion.TLS_1_1,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(
-        _GREASE_SUITE,
+        GREASE_SUITE,
         0xC009,
         0xC00A,
         0xC013,
@@ -624,7 +655,7 @@ GNUTLS_AT_TLS_1_1 = ClientProfile(
     ),
     extensions=(
         *(
-            _GREASE_FIRST,
+            GREASE_FIRST,
             _EXTENDED_MASTER_SECRET,
             _ENCRYPT_THEN_MAC,
             _STATUS_REQUEST,
@@ -660,9 +691,9 @@ INSECURE_SUITES = ClientProfile(
     name="NULL, export and anonymous suites, few extensions",
     highest=TlsVersion.TLS_1_2,
     lowest=TlsVersion.SSL_3_0,
-    listed_suites=(_GREASE_SUITE, *_NULL_SUITES, *_EXPORT_SUITES, *_ANONYMOUS_SUITES),
-    extensions=(_GREASE_FIRST, _SCHEMES, _POINT_FORMATS, _GROUPS, _SERVER_NAME),
-    groups=(_GREASE_GROUP, _P256, _X25519),
+    listed_suites=(GREASE_SUITE, *_NULL_SUITES, *_EXPORT_SUITES, *_ANONYMOUS_SUITES),
+    extensions=(GREASE_FIRST, _SCHEMES, _POINT_FORMATS, _GROUPS, _SERVER_NAME),
+    groups=(GREASE_GROUP, _P256, _X25519),
     schemes=(0x0401, 0x0403, 0x0201, 0x0203),
     record_version=0x0303,
 )

@@ -7,6 +7,7 @@ being inspected; nothing is ever sent under it.
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import new as new_hash
 
 from cryptography.exceptions import InvalidTag
@@ -157,11 +158,20 @@ def hash_of_suite(suite: int) -> str | None:
 
 
 def _server_handshake_secret(name: str, shared_secret: bytes, hello_hash: bytes) -> bytes:
+    derived = _derived_from_nothing(name)
+    handshake = hmac.digest(derived, shared_secret, name)
+    return _expand(name, handshake, b"s hs traffic", hello_hash, len(derived))
+
+
+@cache
+def _derived_from_nothing(name: str) -> bytes:
+    """Return the salt of the handshake secret without a pre-shared key: a constant of the hash.
+
+    name: of a hash of _SUITES.
+    """
     size = new_hash(name).digest_size
     early = hmac.digest(bytes(size), bytes(size), name)
-    derived = _expand(name, early, b"derived", new_hash(name).digest(), size)
-    handshake = hmac.digest(derived, shared_secret, name)
-    return _expand(name, handshake, b"s hs traffic", hello_hash, size)
+    return _expand(name, early, b"derived", new_hash(name).digest(), size)
 
 
 def _expand(name: str, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:

@@ -1,12 +1,12 @@
 """Carries hellos: one connection each, all of a wave concurrently, within the scan's openings.
 
-Whatever the server does ends as an outcome. The connections of a wave wait on their own selector,
-and the loop waits on that selector: a future, two timers and four registrations with the loop for
+Whatever the server does ends as an outcome. The connections of a wave wait on their own epoll,
+and the loop waits on that epoll: a future, two timers and four registrations with the loop for
 each connection would cost more than everything done here.
 """
 
 import asyncio
-import selectors
+import select
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
@@ -122,11 +122,12 @@ class _Wave:
         self._loop = asyncio.get_running_loop()
         self._unconnected = self._unanswered = ahead
         self._unended = ahead + behind
-        self._exchanges: set[Exchange] = set()
+        # By descriptor of their connections.
+        self._exchanges: dict[int, Exchange] = {}
         self._held: list[Exchange] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._selector = selectors.DefaultSelector()
-        self._loop.add_reader(self._selector, self._safely, self._look)
+        self._epoll = select.epoll()
+        self._loop.add_reader(self._epoll, self._safely, self._look)
         self.ahead_are_connected = asyncio.Event()
         self.all_ended: asyncio.Future[None] = self._loop.create_future()
         if not self._unconnected:
@@ -150,17 +151,17 @@ class _Wave:
         exchange = Exchange(
             connection, probe, self._limits, place=place, concurrent=concurrent, started_s=started_s
         )
-        self._exchanges.add(exchange)
-        self._selector.register(connection, selectors.EVENT_WRITE, exchange)
+        self._exchanges[connection.fileno()] = exchange
+        self._epoll.register(connection, select.EPOLLOUT)
         self._set_timer()
 
     def close(self) -> None:
         """Leave no socket behind; what has not ended was not run."""
-        self._loop.remove_reader(self._selector)
-        self._selector.close()
+        self._loop.remove_reader(self._epoll)
+        self._epoll.close()
         if self._timer is not None:
             self._timer.cancel()
-        for exchange in self._exchanges:
+        for exchange in self._exchanges.values():
             exchange.connection.close()
             self._ended(
                 exchange.place, Outcome(ending=Ending.NOT_RUN, connected=exchange.is_connected)
@@ -181,8 +182,8 @@ class _Wave:
     def _look(self) -> None:
         """Continue ready connections, for one turn; the loop returns for the rest."""
         turn_ends_s = self._loop.time() + _TURN_S
-        for key, _ in self._selector.select(0):
-            exchange: Exchange = key.data
+        for descriptor, _ in self._epoll.poll(0):
+            exchange = self._exchanges[descriptor]
             try:
                 # The loop looks at sockets before the clock: a server that always has one more byte
                 # would never be late.
@@ -203,7 +204,7 @@ class _Wave:
         if exchange.is_spoken:
             ending = exchange.listen()
             if ending is None and not exchange.is_spoken:
-                self._selector.modify(exchange.connection, selectors.EVENT_WRITE, exchange)
+                self._epoll.modify(exchange.connection, select.EPOLLOUT)
             return ending
         if not exchange.is_connected:
             exchange.finish_connecting(self._peer[0])
@@ -215,18 +216,18 @@ class _Wave:
                 self._count_connected()
         exchange.speak()
         if exchange.is_spoken:
-            self._selector.modify(exchange.connection, selectors.EVENT_READ, exchange)
+            self._epoll.modify(exchange.connection, select.EPOLLIN)
         return None
 
     def _hold(self, exchange: Exchange) -> None:
-        self._selector.unregister(exchange.connection)
+        self._epoll.unregister(exchange.connection)
         exchange.until_s = inf
         self._held.append(exchange)
 
     def _release(self) -> None:
         for exchange in self._held:
             exchange.until_s = self._loop.time() + self._limits.connection_deadline_s
-            self._selector.register(exchange.connection, selectors.EVENT_WRITE, exchange)
+            self._epoll.register(exchange.connection, select.EPOLLOUT)
         self._held.clear()
         self._set_timer()
 
@@ -235,9 +236,9 @@ class _Wave:
             # A busy machine may see the deadline before a connection that was made in time.
             with suppress(OSError):
                 exchange.finish_connecting(self._peer[0])
-        self._selector.unregister(exchange.connection)
+        del self._exchanges[exchange.connection.fileno()]
+        self._epoll.unregister(exchange.connection)
         exchange.connection.close()
-        self._exchanges.remove(exchange)
         self._count(
             exchange.probe,
             exchange.place,
@@ -264,13 +265,13 @@ class _Wave:
     def _set_timer(self) -> None:
         """Wake up at the next deadline. Later starts have later deadlines: one timer is enough."""
         if self._timer is None:
-            until_s = min((exchange.until_s for exchange in self._exchanges), default=inf)
+            until_s = min((exchange.until_s for exchange in self._exchanges.values()), default=inf)
             if until_s < inf:
                 self._timer = self._loop.call_at(until_s, self._safely, self._give_up)
 
     def _give_up(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        for exchange in [late for late in self._exchanges if late.until_s <= now_s]:
+        for exchange in [late for late in self._exchanges.values() if late.until_s <= now_s]:
             self._end(exchange, Ending.TIMED_OUT)
         self._set_timer()

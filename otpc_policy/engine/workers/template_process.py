@@ -43,13 +43,14 @@ class TemplateProcess:
         control.setblocking(False)
         with theirs:
             try:
-                # A session of its own, so that the terminal's interrupt reaches the scanner alone.
+                # A group of its own, so that the terminal's interrupt reaches the scanner alone. No
+                # session: in that of the engine it gives way to others as the engine does.
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, *PROGRAM, level),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     env={},
-                    start_new_session=True,
+                    process_group=0,
                 )
             except BaseException:
                 control.close()

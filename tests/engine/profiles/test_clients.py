@@ -35,7 +35,7 @@ from otpc_policy.engine.survey.probe import Purpose
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from tests.engine.survey.model_server import Model
 from tests.engine.survey.surveying import survey
-from tests.tls.sent_hello import Kind, SentHello, read_hello
+from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 NAME = "gateway.partner.example"
@@ -101,10 +101,6 @@ def names_group(group: int) -> Property:
 
 def prefers_group(group: int) -> Property:
     return lambda hello: [one for one in hello.groups or () if not is_grease(one)][:1] == [group]
-
-
-def is_grease(number: int) -> bool:
-    return number in {0x0A0A + 0x1010 * step for step in range(16)}
 
 
 def has_grease(hello: SentHello) -> bool:

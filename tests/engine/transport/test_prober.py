@@ -37,6 +37,10 @@ ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
 
 
+# No registered suite, so no certificate is waited for behind its ServerHello.
+LAST = 0x1FFF
+
+
 def probe(suite: int, *, is_last: bool = False) -> Probe[ClientHello]:
     hello = ClientHello(
         version=TlsVersion.TLS_1_2,
@@ -160,15 +164,15 @@ async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_a
     None
 ):
     gate = Gate()
-    wave = [probe(0xC02F, is_last=True), *probes(3)]
+    wave = [probe(LAST, is_last=True), *probes(3)]
     async with server(gate) as port:
         running = asyncio.create_task(carried(prober(port), wave))
         # All four are connected, and three have spoken.
         await gate.until(connected=4, hellos=3)
-        assert 0xC02F not in gate.hellos
+        assert LAST not in gate.hellos
         gate.opened.set()
         outcomes = await running
-    assert gate.hellos[-1] == 0xC02F
+    assert gate.hellos[-1] == LAST
     assert [outcome.answer for outcome in outcomes] == [
         ServerHello(version=0x0303, cipher_suite=one.hello.cipher_suites[0], is_retry_request=False)
         for one in wave
@@ -177,8 +181,8 @@ async def test_the_last_connect_when_the_others_have_and_speak_when_the_others_a
 
 
 async def test_the_last_are_not_waited_for_by_a_wave_without_others() -> None:
-    async with server(says(server_hello(0xC02F))) as port:
-        outcomes = await carried(prober(port), [probe(0xC02F, is_last=True)])
+    async with server(says(server_hello(LAST))) as port:
+        outcomes = await carried(prober(port), [probe(LAST, is_last=True)])
     assert [outcome.ending for outcome in outcomes] == [Ending.ANSWERED]
 
 
@@ -191,7 +195,7 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(
     gate = Gate()
     async with server(gate) as port:
         one = prober(port, slots=slots, at_once=at_once)
-        running = asyncio.create_task(carried(one, [*probes(8), probe(0xC02F, is_last=True)]))
+        running = asyncio.create_task(carried(one, [*probes(8), probe(LAST, is_last=True)]))
         await gate.until(connected=most, hellos=most)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -200,7 +204,7 @@ async def test_no_more_are_open_than_there_are_slots_nor_than_at_once(
         outcomes = await running
     assert {outcome.ending for outcome in outcomes} == {Ending.ANSWERED}
     assert one.connections_used == 9
-    assert gate.hellos[-1] == 0xC02F
+    assert gate.hellos[-1] == LAST
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from otpc_policy.core.facts import TlsVersion
 
 _ALERT, _HANDSHAKE = 21, 22
 _WARNING = 1
-_SERVER_NAME, _SUPPORTED_GROUPS, _ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 0, 10, 16, 43, 51
+_SERVER_NAME, _SUPPORTED_GROUPS, _SIGNATURE_ALGORITHMS, _ALPN = 0, 10, 13, 16
+_SUPPORTED_VERSIONS, _KEY_SHARE = 43, 51
 # The header of a handshake message: its type and a length of three bytes.
 _MESSAGE_HEADER = 4
 # Type, version and a length of two bytes.
@@ -31,6 +32,8 @@ class SeenHello:
     cipher_suites: in the client's order. offered: the same, for look-up.
     extensions: their types, in order.
     groups: supported_groups in the client's order; None without the extension.
+    session_id: empty if the client has none. compression: methods, in order.
+    contents: of the extensions, by type and in order.
     preferences: groups, signature schemes and versions as they were sent: what else a choice
     depends on.
     size: of the handshake message, with its header. wire_size: of the whole flight, with the
@@ -46,6 +49,9 @@ class SeenHello:
     groups: tuple[int, ...] | None
     share_groups: tuple[int, ...]
     preferences: tuple[bytes, ...]
+    session_id: bytes = b""
+    compression: tuple[int, ...] = (0,)
+    contents: tuple[tuple[int, bytes], ...] = ()
     size: int
     wire_size: int
     offered: frozenset[int] = field(init=False, repr=False)
@@ -56,6 +62,21 @@ class SeenHello:
     @property
     def highest(self) -> TlsVersion:
         return max(self.versions)
+
+    @property
+    def schemes(self) -> tuple[int, ...] | None:
+        """signature_algorithms in the client's order; None without the extension."""
+        return self.numbers_in(_SIGNATURE_ALGORITHMS, 2)
+
+    @property
+    def listed_versions(self) -> tuple[int, ...] | None:
+        """supported_versions as sent, GREASE included; None without the extension."""
+        return self.numbers_in(_SUPPORTED_VERSIONS, 1)
+
+    def numbers_in(self, kind: int, width: int) -> tuple[int, ...] | None:
+        """Return the two-byte numbers of an extension, preceded by a length of width bytes."""
+        content = dict(self.contents).get(kind)
+        return None if content is None else _Fields(content).vector(width).numbers(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +196,9 @@ def _tls_hello(flight: bytes) -> SeenHello | None:
     fields = message.vector(3)
     legacy_version = fields.number(2)
     fields.take(32)
-    fields.vector(1)
+    session_id = fields.vector(1).content
     suites = fields.vector(2).numbers(2)
-    fields.vector(1)
+    compression = tuple(fields.vector(1).content)
     extensions = dict(_extensions(fields.vector(2))) if fields.left else {}
     contents = {kind: field.content for kind, field in extensions.items()}
     versions = _down_from(TlsVersion(legacy_version))
@@ -194,6 +215,9 @@ def _tls_hello(flight: bytes) -> SeenHello | None:
         groups=_groups(extensions.get(_SUPPORTED_GROUPS)),
         share_groups=tuple(_share_groups(extensions.get(_KEY_SHARE))),
         preferences=tuple(contents[kind] for kind in _PREFERENCES if kind in contents),
+        session_id=session_id,
+        compression=compression,
+        contents=tuple(contents.items()),
         size=size,
         wire_size=len(flight),
     )

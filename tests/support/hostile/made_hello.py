@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 _HANDSHAKE, _CLIENT_HELLO, _SSL2_CLIENT_HELLO = 22, 1, 1
-_PADDING = 21
+_PADDING, _SUPPORTED_VERSIONS = 21, 43
 _RANDOM = bytes(range(32))
 # ARIA and Camellia (RFC 6209, RFC 6367): no server of these tests accepts them.
 _UNUSED_SUITES = range(0xC03C, 0xC09C)
@@ -25,6 +25,8 @@ class MadeHello:
     cipher_suites: tuple[int, ...]
     extensions: tuple[tuple[int, bytes], ...]
     record_version: int = 0x0301
+    session_id: bytes = b""
+    compression: bytes = b"\0"
 
     def __bytes__(self) -> bytes:
         """Return it in one record."""
@@ -35,7 +37,8 @@ class MadeHello:
         """Return the handshake message."""
         suites = b"".join(map(_number, self.cipher_suites))
         extensions = b"".join(_number(kind) + _sized(content) for kind, content in self.extensions)
-        body = _number(self.version) + _RANDOM + b"\0" + _sized(suites) + b"\1\0"
+        body = _number(self.version) + _RANDOM + bytes([len(self.session_id)]) + self.session_id
+        body += _sized(suites) + bytes([len(self.compression)]) + self.compression
         body += _sized(extensions) if self.extensions else b""
         return bytes([_CLIENT_HELLO]) + len(body).to_bytes(3, "big") + body
 
@@ -146,6 +149,25 @@ def with_wire_size(size: int) -> Change:
         missing = size - len(bytes(hello)) - 4
         assert missing >= 0
         return with_extension(_PADDING, bytes(missing))(hello)
+
+    return change
+
+
+def with_session_id(session_id: bytes) -> Change:
+    """Name a session, as clients of TLS 1.3 do for middleboxes (RFC 8446 D.4)."""
+    return lambda hello: replace(hello, session_id=session_id)
+
+
+def with_compression(*methods: int) -> Change:
+    """Offer compression methods (RFC 3749); null is 0."""
+    return lambda hello: replace(hello, compression=bytes(methods))
+
+
+def with_own_version_listed(*others: int) -> Change:
+    """List the version of the hello in supported_versions, after others."""
+
+    def change(hello: MadeHello) -> MadeHello:
+        return with_extension(_SUPPORTED_VERSIONS, versions(*others, hello.version))(hello)
 
     return change
 
