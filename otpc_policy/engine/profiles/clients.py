@@ -103,6 +103,7 @@ class ClientProfile:
     protocol's own rule (RFC 5246 E.1). listed_suites: as on the wire, signalling and GREASE values
     included. extensions: kinds in their order.
     groups, schemes, share_groups: contents of the extensions of that name, in order.
+    repeats_curve_keys: a hybrid key share holds the same X25519 key as the share of X25519.
     record_version: of the record layer.
     has_session_id: 32 random bytes, as TLS 1.3 clients send for middleboxes (RFC 8446 D.4).
     padded_to: bytes of the whole hello, reached by the padding extension. padded_from: shorter
@@ -120,6 +121,7 @@ class ClientProfile:
     groups: tuple[int, ...] = ()
     schemes: tuple[int, ...] = ()
     share_groups: tuple[int, ...] = ()
+    repeats_curve_keys: bool = False
     record_version: int = 0x0301
     has_session_id: bool = False
     padded_to: int = 0

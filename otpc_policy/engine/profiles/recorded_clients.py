@@ -123,6 +123,7 @@ class _HelloTable(BaseModel):
     supported_versions: tuple[_Text, ...] = ()
     supported_groups: tuple[_Text, ...] = ()
     key_shares: tuple[_Text, ...] = ()
+    repeats_curve_keys: bool = False
     signature_algorithms: tuple[_Text, ...] = ()
     alpn: tuple[_Text, ...] = ()
     point_formats: tuple[_Octet, ...] = ()
@@ -214,6 +215,7 @@ def _profile(name: str, hello: _HelloTable) -> ClientProfile:
         # Safari lists a scheme twice.
         schemes=tuple(map(_scheme, hello.signature_algorithms)),
         share_groups=tuple(group for group in shares if group != GREASE_GROUP),
+        repeats_curve_keys=hello.repeats_curve_keys,
         record_version=0x0301 if is_ssl2 else _version(hello.record_version),
         has_session_id=bool(hello.session_id_bytes),
         padded_to=hello.padding.to_bytes if hello.padding else 0,

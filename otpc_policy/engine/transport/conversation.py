@@ -14,11 +14,10 @@ from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
 from otpc_policy.engine.transport.handshake_secrets import (
     FlightDecryptor,
-    KeyShares,
     Transcript,
-    can_generate,
     hash_of_suite,
 )
+from otpc_policy.engine.transport.key_shares import KeyShares, can_generate
 from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from otpc_policy.tls.fields import Malformed
@@ -90,7 +89,10 @@ class Conversation:
                 random_bytes(RANDOM_BYTES),
                 random_bytes(RANDOM_BYTES),
             )
-            self._shares = KeyShares(hello.profile.share_groups)
+            self._shares = KeyShares(
+                hello.profile.share_groups,
+                repeats_curve_keys=hello.profile.repeats_curve_keys,
+            )
             self.opening = self._profile_hello(hello)
 
     @property

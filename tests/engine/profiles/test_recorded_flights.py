@@ -1,21 +1,18 @@
 """A server's flight is read and its key proven in the shape of every client of today.
 
-So that a survey can take any of them. Key shares of hybrid groups are left out: nothing here can
-make or read them, and OpenSSL 3.0, which answers, has none.
+So that a survey can take any of them, with nothing left out of what the client sends.
 """
 
 import os
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
 from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.recorded_clients import ClientKind, recorded_clients
 from otpc_policy.engine.transport.conversation import Conversation
-from otpc_policy.engine.transport.handshake_secrets import can_generate
 from otpc_policy.engine.transport.key_proof import proves_key
 from otpc_policy.tls.flight import ServerFlight
 from tests.support.certificates import CertificateAuthority, Issued
@@ -50,8 +47,7 @@ def contexts(leaves: tuple[Issued, ...]) -> Mapping[str, ssl.SSLContext]:
 
 
 def flight_of(profile: ClientProfile, context: ssl.SSLContext) -> ServerFlight | None:
-    shared = tuple(group for group in profile.share_groups if can_generate(group))
-    hello = ProfileHello(profile=replace(profile, share_groups=shared), server_name=NAME)
+    hello = ProfileHello(profile=profile, server_name=NAME)
     conversation = Conversation(hello, os.urandom)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = context.wrap_bio(incoming, outgoing, server_side=True)
