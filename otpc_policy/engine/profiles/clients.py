@@ -52,6 +52,7 @@ _TIMESTAMPS, _PADDING, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RECORD_SIZE,
     28,
     35,
 )
+_COMPRESS_CERTIFICATE = 27
 _VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
     43,
     44,
@@ -139,6 +140,12 @@ class ClientProfile:
     def sends_name(self) -> bool:
         """The hello has room for a server name."""
         return _SERVER_NAME in self.extensions
+
+    @property
+    def certificate_compressions(self) -> tuple[int, ...]:
+        """Algorithms by which a server may compress its certificates (RFC 8879), in order."""
+        listed = dict(self.contents).get(_COMPRESS_CERTIFICATE, b"\0")[1:]
+        return struct.unpack(f">{len(listed) // 2}H", listed)
 
     def signing_with(self, kinds: Sequence[SignatureKind]) -> "ClientProfile":
         """Return the profile of a client that verifies signatures of these kinds alone."""

@@ -6,12 +6,14 @@ hello of a client profile answers a HelloRetryRequest; for a hello of the survey
 like any other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
+from otpc_policy.engine.transport.certificate_compression import decompressed
 from otpc_policy.engine.transport.handshake_secrets import (
     FlightDecryptor,
     Transcript,
@@ -188,7 +190,11 @@ class Conversation:
             transcript.add_first_hello_of_retry(first)
             transcript.add(request)
         transcript.add(_first_message(self.opening)[0])
-        return _EncryptedFlight(transcript, answer.cipher_suite, secret)
+        hello = self._hello
+        compressions = (
+            hello.profile.certificate_compressions if isinstance(hello, ProfileHello) else ()
+        )
+        return _EncryptedFlight(transcript, answer.cipher_suite, secret, compressions)
 
     def _retry(self, hello: ProfileHello, request: ServerHello) -> bytes:
         """Answer a HelloRetryRequest, once (RFC 8446 4.1.4)."""
@@ -275,16 +281,23 @@ class _ClearFlight:
                     self._counter.count_message()
                     if message.kind != SERVER_HELLO:
                         self._reader.read(message)
-        except Malformed:
+        except Malformed as malformed:
+            self._reader.flight = replace(self.flight, flaw=str(malformed))
             return True
         return self.flight.is_whole
 
 
 class _EncryptedFlight:
-    """The messages of TLS 1.3, decrypted. receive: as of _ClearFlight."""
+    """The messages of TLS 1.3, decrypted.
 
-    def __init__(self, transcript: Transcript, suite: int, secret: bytes) -> None:
+    compressions: as of EncryptedFlightReader. receive: as of _ClearFlight.
+    """
+
+    def __init__(
+        self, transcript: Transcript, suite: int, secret: bytes, compressions: Sequence[int]
+    ) -> None:
         self._transcript, self._suite, self._secret = transcript, suite, secret
+        self._compressions = compressions
         self._splitter = RecordSplitter((HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, APPLICATION_DATA))
         self._clear, self._messages = MessageSplitter(), MessageSplitter()
         self._counter = _Counter()
@@ -308,7 +321,9 @@ class _EncryptedFlight:
                         self._read_sealed(self._decryptor)
                 elif not self._is_passed_over(piece.content_type):
                     return True
-        except Malformed:
+        except Malformed as malformed:
+            if self._reader is not None:
+                self._reader.flight = replace(self.flight, flaw=str(malformed))
             return True
         return self.flight.is_whole
 
@@ -323,7 +338,11 @@ class _EncryptedFlight:
                 break
             self._transcript.add(message.raw)
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
-            self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
+            self._reader = EncryptedFlightReader(
+                finished_of=self._decryptor.finished,
+                compressions=self._compressions,
+                decompress=decompressed,
+            )
         if self._decryptor is not None and not self._clear.is_between_messages:
             # RFC 8446 5.1: no message spans a change of keys, nor shares its last record.
             raise Malformed("a message in clear after the ServerHello")
