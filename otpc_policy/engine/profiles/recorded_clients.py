@@ -33,6 +33,7 @@ from otpc_policy.engine.profiles.clients import (
     GREASE_SUITE,
     ClientProfile,
 )
+from otpc_policy.engine.profiles.extension_kinds import ENCRYPTED_CLIENT_HELLO, TRUST_ANCHORS
 from otpc_policy.engine.profiles.extension_names import EXTENSION_NAMES, VERSION_NAMES
 from otpc_policy.tls.hello_extensions import vector
 
@@ -73,6 +74,13 @@ class Varies(Enum):
     EXTENSION_ORDER = "extension_order"
     ENCRYPTED_CLIENT_HELLO = "encrypted_client_hello"
     TRUST_ANCHORS = "trust_anchors"
+
+
+# The extension whose content varies.
+_DRAWN: Final[Mapping[Varies, int]] = {
+    Varies.ENCRYPTED_CLIENT_HELLO: ENCRYPTED_CLIENT_HELLO,
+    Varies.TRUST_ANCHORS: TRUST_ANCHORS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +186,9 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
             source=document.source,
             recordings=document.recordings,
             varies=frozenset(map(Varies, document.varies)),
-            profile=_profile(document.name, document.hello),
+            profile=_profile(
+                document.name, document.hello, frozenset(map(Varies, document.varies))
+            ),
         )
     except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
         raise ValueError(f"{file_name}: {error}") from error
@@ -191,7 +201,7 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-def _profile(name: str, hello: _HelloTable) -> ClientProfile:
+def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> ClientProfile:
     is_ssl2 = hello.form == "SSL 2"
     extensions = _extensions(hello.extensions)
     groups = _listed(hello.supported_groups, _group, GREASE_GROUP)
@@ -222,6 +232,8 @@ def _profile(name: str, hello: _HelloTable) -> ClientProfile:
         padded_from=hello.padding.from_bytes if hello.padding else 0,
         compression=hello.compression_methods,
         contents=_contents(hello),
+        drawn_contents=tuple(kind for name, kind in _DRAWN.items() if name in varies),
+        shuffles_extensions=Varies.EXTENSION_ORDER in varies,
         is_ssl2_format=is_ssl2,
     )
 

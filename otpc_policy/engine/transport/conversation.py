@@ -6,13 +6,15 @@ hello of a client profile answers a HelloRetryRequest; for a hello of the survey
 like any other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
+from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello
+from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
+from otpc_policy.engine.profiles.hello_draw import Drawn, RandomBytes, draw
 from otpc_policy.engine.transport.certificate_compression import decompressed
 from otpc_policy.engine.transport.handshake_secrets import (
     FlightDecryptor,
@@ -69,7 +71,7 @@ class Conversation:
     random_bytes: returns so many random bytes. Never raises for what a server sent.
     """
 
-    def __init__(self, hello: Hello, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, hello: Hello, random_bytes: RandomBytes) -> None:
         self._hello = hello
         self._stage = _Stage.ANSWER
         self._reader = AnswerReader()
@@ -81,16 +83,13 @@ class Conversation:
         self._held = b""
         if isinstance(hello, ClientHello):
             entropy = random_bytes(ENTROPY_BYTES)
-            self._client_random = entropy[:RANDOM_BYTES]
+            self._drawn = Drawn(client_random=entropy[:RANDOM_BYTES], session_id=b"")
             if hello.version is TlsVersion.TLS_1_3:
                 self._shares = KeyShares((_X25519,))
                 entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
             self.opening = encode_client_hello(hello, entropy)
         else:
-            self._client_random, self._session_id = (
-                random_bytes(RANDOM_BYTES),
-                random_bytes(RANDOM_BYTES),
-            )
+            self._drawn = draw(hello.profile, random_bytes)
             self._shares = KeyShares(
                 hello.profile.share_groups,
                 repeats_curve_keys=hello.profile.repeats_curve_keys,
@@ -161,7 +160,7 @@ class Conversation:
             and not suite.needs_shared_secret
         )
         reader = ClearFlightReader(
-            randoms=self._client_random + answer.random,
+            randoms=self._drawn.client_random + answer.random,
             is_elliptic=is_elliptic,
             is_signed=is_signed,
         )
@@ -240,8 +239,7 @@ class Conversation:
         shares = self._shares.public if self._shares is not None else {}
         return encode_profile_hello(
             hello,
-            client_random=self._client_random,
-            session_id=self._session_id,
+            self._drawn,
             shares=shares,
             cookie=cookie,
             is_second=self._retry_request is not None,

@@ -56,6 +56,9 @@ INTERMEDIATE = CertificateAuthority.create().intermediate()
 KEYS = ("rsa2048", "ec256", "ec384", "ec521", "ed25519", "ed448")
 LEAVES = {key: INTERMEDIATE.issue(key=key) for key in KEYS}
 EC = LEAVES["ec256"]
+CHROME, FIREFOX, RUSTLS = (
+    recorded_clients()[name].profile for name in ("chrome", "firefox", "rustls")
+)
 WARNING = record(b"\x01\x70", 0x15)
 FATAL = record(b"\x02\x2f", 0x15)
 UNDECRYPTABLE = "a record that cannot be decrypted"
@@ -273,6 +276,27 @@ def test_a_retry_request_is_answered_and_its_flight_proven(
     assert is_proven(one)
 
 
+@pytest.mark.parametrize("profile", [CHROME, RUSTLS, FIREFOX, BROWSER], ids=lambda one: one.name)
+def test_what_a_client_drew_is_the_same_in_its_second_hello(
+    directory: Path, profile: ClientProfile
+) -> None:
+    """RFC 8446 4.1.2, RFC 9849 6.2: GREASE, the order, and a made-up encrypted_client_hello."""
+    profile = replace(profile, groups=(*(group for group in profile.groups if group != 25), 25))
+    one = client(profile)
+    first = read_hello(one.opening)
+    assert talk(one, OpenSsl(directory, LEAVES["rsa2048"], curve="secp521r1")) == 2
+    second = read_hello(one.opening)
+    assert [group for group, _ in second.key_shares] == [25]
+    changed = {Kind.KEY_SHARE, Kind.PADDING}
+    kept = [
+        [each for each in hello.extensions if each[0] not in changed] for hello in (first, second)
+    ]
+    assert kept[0] == kept[1]
+    unchanged = replace(second, record_version=first.record_version, size=first.size)
+    assert replace(unchanged, extensions=first.extensions) == first
+    assert is_proven(one)
+
+
 def handmade(**changed: object) -> Handmade:
     defaults = {"chain": EC.chain_der, "key": EC.private_key}
     return Handmade(**(defaults | changed))  # type: ignore[arg-type]
@@ -433,7 +457,6 @@ def test_a_staple_is_read_in_tls_1_3() -> None:
     assert is_proven(one)
 
 
-CHROME, FIREFOX = (recorded_clients()[name].profile for name in ("chrome", "firefox"))
 COMPRESSED = {
     "zlib": (FIREFOX, 1, zlib.compress),
     "brotli": (CHROME, 2, brotli.compress),
