@@ -1,7 +1,6 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all at once."""
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
@@ -19,7 +18,8 @@ from otpc_policy.engine.probes.handshakes import (
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ProfileHello
-from otpc_policy.engine.profiles.hello_draw import RandomBytes
+from otpc_policy.engine.seed import Draws
+from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
@@ -49,8 +49,11 @@ class AddressScan:
         endpoint: Endpoint,
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
+        seed: bytes | None = None,
     ) -> None:
         self.address = address
+        self._draws = Draws(seed)
+        cast = draw_cast(self._draws.source())
         self._required_suites = required_suites
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
@@ -73,7 +76,7 @@ class AddressScan:
             openings=self._openings,
             limits=limits,
             begun_s=begun_s,
-            new_random=_system_random,
+            new_random=self._draws.source,
         )
         self._lease = pool.lease()
         self._handshakes = Handshakes(
@@ -88,8 +91,13 @@ class AddressScan:
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
-        self._clients = ClientSurvey(self._server_name)
+        self._clients = ClientSurvey(self._server_name, cast)
         self._measured: tuple[tuple[int, ...], Measured] | None = None
+
+    @property
+    def seed(self) -> bytes:
+        """What this scan draws its clients and hellos from."""
+        return self._draws.seed
 
     @property
     def connections_used(self) -> int:
@@ -283,7 +291,3 @@ def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:
     """
     highest = max((record.outcome.concurrent for record in records if record.chose), default=None)
     return _UNTRIED if highest is None else max(1, highest * 4 // 5)
-
-
-def _system_random() -> RandomBytes:
-    return os.urandom

@@ -19,6 +19,7 @@ TICKET: Final = 35
 VERSIONS: Final = 43
 COOKIE: Final = 44
 PSK_MODES: Final = 45
+POST_HANDSHAKE_AUTH: Final = 49
 SCHEMES_CERT: Final = 50
 KEY_SHARE: Final = 51
 # Not registered: draft-ietf-tls-trust-anchor-ids, as Chrome sends it.

@@ -27,22 +27,16 @@ from functools import cache
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    INSECURE_SUITES,
-    JAVA_17_WITH_RSA,
-    NULL_SUITES,
-    OLD_CLIENTS,
     OPENSSL_3,
     OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
     RARE_KINDS,
-    SMALL,
     ClientProfile,
     ProfileHello,
     SignatureKind,
     kind_of_scheme,
 )
 from otpc_policy.engine.survey.absence import CLOSES
+from otpc_policy.engine.survey.cast import Cast
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.engine.survey.reading import Reaction
@@ -51,7 +45,6 @@ from otpc_policy.engine.survey.reading import Reaction
 _ATTEMPTS = 3
 # One refusal may be about the number of open connections.
 _REFUSALS = 2
-_FIRST_WAVE = (OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA)
 _RSA_KINDS = (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     **dict.fromkeys((*_RSA_KINDS, SignatureKind.RSA_PSS_PSS), KeyType.RSA),
@@ -67,10 +60,10 @@ class ClientSurvey:
     Alternate next_wave and take, in step with the waves of the survey of suites.
     """
 
-    def __init__(self, server_name: str | None) -> None:
-        self._server_name = server_name
+    def __init__(self, server_name: str | None, cast: Cast) -> None:
+        self._server_name, self._cast = server_name, cast
         self._wave = self._begun = 0
-        self._unsent_reveals: tuple[ClientProfile, ...] = (INSECURE_SUITES, NULL_SUITES)
+        self._unsent_reveals = cast.insecure
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         self.records: list[ClientRecord] = []
@@ -82,8 +75,8 @@ class ClientSurvey:
         """
         if self._wave == 0:
             return (
-                *self._probes(_FIRST_WAVE, Purpose.CLIENT),
-                *self._probes(OLD_CLIENTS, Purpose.REVEAL),
+                *self._probes(self._cast.certificates, Purpose.CLIENT),
+                *self._probes(self._cast.old, Purpose.REVEAL),
             )
         versions = journal.versions | {
             record.reading.version for record in self.records if record.reading.version is not None
@@ -104,7 +97,7 @@ class ClientSurvey:
     def begin_again(self) -> None:
         """Begin again, in step with another survey of suites; what was shown and accepted stays."""
         self._begun = self._wave
-        self._unsent_reveals = (*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES)
+        self._unsent_reveals = (*self._cast.old, *self._cast.insecure)
 
     def take(self, probes: Sequence[Probe[ProfileHello]], outcomes: Iterable[Outcome]) -> None:
         """Record the outcomes of a wave, in the order of its probes."""

@@ -35,6 +35,7 @@ from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_SUITES, family_of, opening, suites_at
 from otpc_policy.engine.survey.probe import Purpose
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.model_server import Model
 from tests.engine.survey.surveying import survey
 from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
@@ -209,7 +210,7 @@ SURVEYED = survey(Model(suites={TLS12: PAYMENT_SUITES}), NAME)
 
 def of_clients(purpose: Purpose, wave: int) -> list[SentHello]:
     """Return what the clients' survey sends with a purpose in its first or its second wave."""
-    planner = ClientSurvey(NAME)
+    planner = ClientSurvey(NAME, FIXED_CAST)
     for _ in range(wave):
         planner.take((), ())
     probes = planner.next_wave(SURVEYED.journal if wave else Journal(), is_closed=True)

@@ -15,6 +15,7 @@ from otpc_policy.engine.survey.probe import Ending, Outcome, Probe
 from otpc_policy.engine.survey.survey import Survey
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.model_server import Model, Said, Server
 
 NAME = "gateway.partner.example"
@@ -37,7 +38,7 @@ class Surveyed:
 
     @cached_property
     def measured(self) -> Measured:
-        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME))
+        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME, FIXED_CAST))
 
     @cached_property
     def versions(self) -> dict[TlsVersion, tuple[Support, Evidence]]:

@@ -31,6 +31,7 @@ from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.flight import ServerFlight, Signature
+from tests.engine.survey.fixed_cast import FIXED_CAST
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 PKCS1, PSS, PSS_PSS, ECDSA, ED25519, ED448 = SignatureKind
@@ -186,7 +187,7 @@ def conduct(
     name: str | None = NAME,
 ) -> Conducted:
     """Carry out all waves. journal: of a survey of suites that is over after its first one."""
-    done = Conducted(ClientSurvey(name), journal, [])
+    done = Conducted(ClientSurvey(name, FIXED_CAST), journal, [])
     while probes := done.planner.next_wave(
         journal if done.waves else Journal(), is_closed=is_closed
     ):
@@ -220,7 +221,7 @@ def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
 @pytest.mark.parametrize("waves", [1, 2, 3])
 def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int) -> None:
     """A server that takes short hellos alone is known one wave later."""
-    planner, empty = ClientSurvey(NAME), Journal()
+    planner, empty = ClientSurvey(NAME, FIXED_CAST), Journal()
     probes = planner.next_wave(empty, is_closed=False)
     planner.take(probes, [SILENT] * len(probes))
     for _ in range(waves):
@@ -520,7 +521,7 @@ def test_a_control_is_a_hello_that_was_accepted() -> None:
 def test_hellos_that_only_reveal_need_no_control() -> None:
     """What they are accepted for is proven; a refusal proves nothing."""
     done = conducted(Partner([PSS], [TLS10]))
-    planner = ClientSurvey(NAME)
+    planner = ClientSurvey(NAME, FIXED_CAST)
     planner.take((), ())
     probes = planner.next_wave(journal_of((TLS10, 0x002F)), is_closed=False)
     assert {probe.purpose for probe in probes} == {Purpose.REVEAL}
@@ -577,7 +578,7 @@ def test_absence_is_as_strong_as_its_weakest_proof(
 
 
 def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
-    planner = ClientSurvey(NAME)
+    planner = ClientSurvey(NAME, FIXED_CAST)
     journal = journal_for(Partner([PSS]))
     for key_type in KEY_TYPES:
         assert planner.absence(TLS13, key_type, journal) is Evidence.NONE
