@@ -22,7 +22,7 @@ no earlier refusal counts: each may have been about the number of connections.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
@@ -35,6 +35,7 @@ from otpc_policy.engine.profiles.clients import (
     SignatureKind,
     kind_of_scheme,
 )
+from otpc_policy.engine.profiles.extension_kinds import STATUS_REQUEST
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.cast import Cast
 from otpc_policy.engine.survey.journal import Journal
@@ -66,6 +67,8 @@ class ClientSurvey:
         self._unsent_reveals = cast.insecure
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
+        # Whose shape single kinds of signature are asked for in, at TLS 1.3.
+        self._base: ClientProfile | None = None
         self.records: list[ClientRecord] = []
 
     def next_wave(self, journal: Journal, *, is_closed: bool) -> tuple[Probe[ProfileHello], ...]:
@@ -145,10 +148,25 @@ class ClientSurvey:
             wanted = [rare] if rare else []
             wanted += [(kind,) for kind in self._usual_kinds(version, journal) if kind not in seen]
             for kinds in wanted:
-                profile = _alone(version, kinds)
+                profile = self._alone(version, kinds)
                 self._asked_alone[version, profile] = kinds
                 if profile not in self._of_profile:
                     yield profile
+
+    def _alone(self, version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
+        """Return a client that differs only in its schemes from one that is asked as well."""
+        if version is TlsVersion.TLS_1_2:
+            return _signing_with(OPENSSL_3_AT_TLS_1_2, kinds)
+        if self._base is None:
+            accepted = {
+                record.hello.profile
+                for record in self._accepted()
+                if record.reading.version is TlsVersion.TLS_1_3
+            }
+            # A staple is asked for with every kind: it may show that a leaf is revoked.
+            asking = (one for one in self._cast.certificates if STATUS_REQUEST in one.extensions)
+            self._base = next((one for one in asking if one in accepted), None)
+        return _signing_with(self._base or OPENSSL_3, kinds)
 
     def _usual_kinds(self, version: TlsVersion, journal: Journal) -> tuple[SignatureKind, ...]:
         """Return the kinds that belong to what is accepted; at TLS 1.3 suites do not tell."""
@@ -272,10 +290,10 @@ class ClientSurvey:
         )
 
 
-@cache
-def _alone(version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
-    profile = OPENSSL_3 if version is TlsVersion.TLS_1_3 else OPENSSL_3_AT_TLS_1_2
-    return profile.signing_with(kinds)
+# The one base of TLS 1.2 is the same for all servers.
+@lru_cache(maxsize=64)
+def _signing_with(base: ClientProfile, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
+    return base.signing_with(kinds)
 
 
 def _was_sent_after(good: Record[AnyHello], wave: int, record: ClientRecord) -> bool:
