@@ -53,7 +53,7 @@ class AddressScan:
     ) -> None:
         self.address = address
         self._draws = Draws(seed)
-        cast = draw_cast(self._draws.source())
+        self._cast = draw_cast(self._draws.source())
         self._required_suites = required_suites
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
@@ -91,7 +91,7 @@ class AddressScan:
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
-        self._clients = ClientSurvey(self._server_name, cast)
+        self._clients = ClientSurvey(self._server_name, self._cast)
         self._measured: tuple[tuple[int, ...], Measured] | None = None
 
     @property
@@ -189,7 +189,7 @@ class AddressScan:
         return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
     async def _survey(self) -> None:
-        survey = Survey(self._server_name)
+        survey = Survey(self._server_name, self._cast.variants)
         self._surveys.append(survey.journal)
         while True:
             probes = survey.next_wave()

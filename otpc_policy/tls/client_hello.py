@@ -11,20 +11,27 @@ from dataclasses import dataclass
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import (
+    NAME,
+    PLAIN,
+    SHARE,
     SHARE_BYTES,
     GroupList,
     HelloStyle,
+    HelloVariant,
+    extension_parts,
+    key_share_extension,
     numbers,
-    other_extensions,
     server_name_extension,
     vector,
 )
 
 __all__ = [
     "ENTROPY_BYTES",
+    "PLAIN",
     "ClientHello",
     "GroupList",
     "HelloStyle",
+    "HelloVariant",
     "encode_client_hello",
     "offered_cipher_suites",
 ]
@@ -37,6 +44,7 @@ ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + SHARE_BYTES
 _SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL2_CLIENT_HELLO = 1
 _RENEGOTIATION_SIGNAL = 0x00FF
+_PADDING = 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +54,8 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; it only matters with TLS 1.3, because
     below that a hello offers everything down to SSL 3 by the protocol's own rule (RFC 5246 E.1).
     cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
-    server_name: an A-label name for SNI; None sends none. groups: see GroupList.
+    server_name: an A-label name for SNI; None sends none. groups: see GroupList. variant: of a
+    FULL hello; of others PLAIN.
     """
 
     version: TlsVersion
@@ -55,6 +64,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     groups: GroupList = GroupList.WIDE
+    variant: HelloVariant = PLAIN
 
     def __hash__(self) -> int:
         # Length and last suite distinguish lists as well as hundreds of numbers would, which are
@@ -64,7 +74,7 @@ class ClientHello:
     @property
     def shape(self) -> tuple[object, ...]:
         """All but its suites, to compare with."""
-        return self.version, self.lowest, self.server_name, self.style, self.groups
+        return (self.version, self.lowest, self.server_name, self.style, self.groups, self.variant)
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -75,47 +85,55 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
+    variant = hello.variant
     legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
     # No session id for SSL 3 and servers that dislike long hellos: it only serves the middlebox
     # compatibility of TLS 1.3 (RFC 8446 D.4).
-    session_id = entropy[32:64] if hello.style is HelloStyle.FULL else b""
-    compression_methods = b"\1\0"
-    extensions = _extensions(hello, entropy[64:])
-    body = b"".join(
+    has_session_id = hello.style is HelloStyle.FULL and variant.has_session_id
+    head = b"".join(
         (
             legacy_version,
             entropy[:32],
-            vector(1, session_id),
-            numbers(_with_signal(hello)),
-            compression_methods,
-            extensions,
+            vector(1, entropy[32:64] if has_session_id else b""),
+            numbers(_listed(hello)),
+            b"\1\0",  # no compression
         )
     )
+    extensions = _extensions(hello, entropy[64:])
+    missing = variant.padded_to - 5 - 4 - len(head) - 2 - len(extensions) - 4
+    if missing > 0:
+        extensions += _PADDING.to_bytes(2, "big") + vector(2, bytes(missing))
+    body = head + (vector(2, extensions) if extensions else b"")
     # RFC 8446 5.1: the record of a first hello has TLS 1.0, because some servers refuse higher
     # versions. Servers of SSL 3 may not know TLS.
-    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    is_ssl3 = hello.version is TlsVersion.SSL_3_0
+    record_version = 0x0300 if is_ssl3 else min(variant.record_version, hello.version)
     return b"".join(
-        (record, (4 + len(body)).to_bytes(2, "big"), b"\x01", len(body).to_bytes(3, "big"), body)
+        (
+            b"\x16",
+            record_version.to_bytes(2, "big"),
+            (4 + len(body)).to_bytes(2, "big"),
+            b"\x01",
+            len(body).to_bytes(3, "big"),
+            body,
+        )
     )
 
 
 def _extensions(hello: ClientHello, share: bytes) -> bytes:
-    extensions = server_name_extension(hello.server_name) + other_extensions(
-        hello.version, hello.lowest, hello.style, hello.groups
-    )
+    differing = {NAME: server_name_extension(hello.server_name)}
     if hello.version is TlsVersion.TLS_1_3:
-        # RFC 7748 5: the highest bit of an X25519 share is ignored; wolfSSL refuses it if set.
-        extensions += share[:-1] + bytes((share[-1] & 0x7F,))
-    return vector(2, extensions) if extensions else b""
+        differing[SHARE] = key_share_extension(share)
+    parts = extension_parts(hello.version, hello.lowest, hello.style, hello.groups, hello.variant)
+    return b"".join([part if isinstance(part, bytes) else differing[part] for part in parts])
 
 
-def _with_signal(hello: ClientHello) -> tuple[int, ...]:
+def _listed(hello: ClientHello) -> tuple[int, ...]:
     """RFC 5746 3.3: without extensions, a suite signals secure renegotiation."""
-    return (
-        (*hello.cipher_suites, _RENEGOTIATION_SIGNAL)
-        if hello.style is HelloStyle.BARE
-        else hello.cipher_suites
-    )
+    if hello.style is HelloStyle.BARE:
+        return (*hello.cipher_suites, _RENEGOTIATION_SIGNAL)
+    grease = hello.variant.grease
+    return hello.cipher_suites if grease is None else (grease, *hello.cipher_suites)
 
 
 def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:

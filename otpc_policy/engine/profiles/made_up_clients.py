@@ -47,7 +47,7 @@ from otpc_policy.engine.profiles.extension_kinds import (
     VERSIONS,
 )
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
-from otpc_policy.tls.hello_extensions import vector
+from otpc_policy.tls.hello_extensions import HelloVariant, vector
 
 Pair = tuple[ClientProfile, ClientProfile]
 _Item = TypeVar("_Item")
@@ -69,6 +69,14 @@ _OPTIONAL: Final = frozenset(
     }
 )
 _EVERY: Final = tuple(sorted(_NEEDED | _NEEDED_IN_TLS13 | _OPTIONAL_IN_TLS13 | _OPTIONAL))
+# Of the wide hellos, all of which ask for a staple: that none comes means something.
+_NOT_IN_EVERY_VARIANT: Final = (
+    *(RENEGOTIATION, POINT_FORMATS, TICKET, ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, ALPN),
+    *(TIMESTAMPS, HEARTBEAT, PSK_MODES),
+)
+_IN_VARIANTS: Final = (
+    *(*_NOT_IN_EVERY_VARIANT, STATUS_REQUEST, SERVER_NAME, GROUPS, SCHEMES, VERSIONS, KEY_SHARE),
+)
 _CONTENTS: Final = ((COMPRESS_CERTIFICATE, b"\2\0\1"), (POST_HANDSHAKE_AUTH, b""))
 _HTTP_1: Final = vector(2, vector(1, b"http/1.1"))
 
@@ -146,11 +154,39 @@ def draw_insecure_clients(random_bytes: RandomBytes) -> Pair:
     return _pair("a client with insecure suites alone", random_bytes, _insecure)
 
 
+def draw_variants(random_bytes: RandomBytes) -> tuple[HelloVariant, HelloVariant]:
+    """Return variants of the wide hellos by which suites and versions are asked for."""
+    coins, keys = _material(random_bytes)
+    return (
+        _variant(_Draw(coins, keys, is_second=False)),
+        _variant(_Draw(coins, keys, is_second=True)),
+    )
+
+
+def _variant(draw: _Draw) -> HelloVariant:
+    left_out = {*draw.some(_NOT_IN_EVERY_VARIANT)}
+    grease = 0x0A0A + 0x1010 * draw.number(16)
+    size = _PADDED[draw.number(len(_PADDED))]
+    return HelloVariant(
+        order=tuple(kind for kind in draw.order(_IN_VARIANTS) if kind not in left_out),
+        has_session_id=draw.coin(),
+        prefers_p256=draw.coin(),
+        record_version=0x0301 if draw.coin() else 0x0303,
+        grease=grease if draw.coin() else None,
+        padded_to=size if draw.coin() else 0,
+    )
+
+
+def _material(random_bytes: RandomBytes) -> tuple[int, tuple[int, ...]]:
+    """Return coins and keys for one pair."""
+    coins = int.from_bytes(random_bytes(_COIN_BYTES), "big")
+    return coins, struct.unpack(f">{_KEYS}H", random_bytes(2 * _KEYS))
+
+
 def _pair(
     name: str, random_bytes: RandomBytes, make: Callable[[str, _Draw], ClientProfile]
 ) -> Pair:
-    coins = int.from_bytes(random_bytes(_COIN_BYTES), "big")
-    keys = struct.unpack(f">{_KEYS}H", random_bytes(2 * _KEYS))
+    coins, keys = _material(random_bytes)
     return (
         make(f"{name}, made up", _Draw(coins, keys, is_second=False)),
         make(f"{name}, made up the other way", _Draw(coins, keys, is_second=True)),

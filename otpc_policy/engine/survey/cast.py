@@ -17,8 +17,10 @@ from otpc_policy.engine.profiles.made_up_clients import (
     draw_clients_with_rsa,
     draw_insecure_clients,
     draw_old_clients,
+    draw_variants,
 )
 from otpc_policy.engine.profiles.recorded_clients import ClientKind, recorded_clients
+from otpc_policy.engine.survey.offers import NO_VARIANTS, Variants
 
 _NUMBER_BYTES = 4
 
@@ -28,11 +30,13 @@ class Cast:
     """The clients of one measurement, by what is asked.
 
     certificates: which certificates are served. old, insecure: whether such a client is accepted.
+    variants: of the wide hellos that ask about versions and suites.
     """
 
     certificates: tuple[ClientProfile, ...]
     old: tuple[ClientProfile, ...]
     insecure: tuple[ClientProfile, ...]
+    variants: Variants = NO_VARIANTS
 
 
 def draw_cast(random_bytes: RandomBytes, routers: Sequence[ClientProfile] = ()) -> Cast:
@@ -53,6 +57,7 @@ def draw_cast(random_bytes: RandomBytes, routers: Sequence[ClientProfile] = ()) 
             *draw_old_clients(random_bytes),
         ),
         insecure=draw_insecure_clients(random_bytes),
+        variants=draw_variants(random_bytes),
     )
 
 

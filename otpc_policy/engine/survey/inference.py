@@ -170,8 +170,10 @@ class Inference:
         if hello.version is TlsVersion.SSL_2_0:
             return True
         # With as many suites, every other style is longer than BARE.
-        has_style = hello.style in (HelloStyle.BARE, good.hello.style)
-        return has_style and len(good.offered) >= len(hello.cipher_suites)
+        has_shape = hello.style is HelloStyle.BARE or (
+            hello.style is good.hello.style and hello.variant is good.hello.variant
+        )
+        return has_shape and len(good.offered) >= len(hello.cipher_suites)
 
 
 def contradictions(journal: Journal, *earlier: Journal) -> Iterator[Record[ClientHello]]:

@@ -6,12 +6,13 @@ SRP and Kerberos included: a server chooses a suite before it asks for the secre
 
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from itertools import cycle
 from typing import NamedTuple
 
 from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, all_suites, suite_by_code_point
 from otpc_policy.engine.survey.probe import Probe, Purpose
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
 
 # What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer
 # encryption with HTTPS (2024-12-03).
@@ -203,21 +204,32 @@ def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tup
     return _interleaved(family, -(-len(family) // longest))
 
 
-def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
+# Two variants of full hellos, each of which has what the other lacks.
+Variants = tuple[HelloVariant, HelloVariant]
+NO_VARIANTS: Variants = (PLAIN, PLAIN)
+
+
+def opening(
+    server_name: str | None, variants: Variants = NO_VARIANTS
+) -> tuple[Probe[ClientHello], ...]:
     """Return the first wave: every suite of a payment client in a hello of its own.
 
     The suite comes after all suites that it might be alone with. So each answer proves a suite, and
     is the control for the refusal to come. One hello has both families, so that a server with only
-    an ECDSA certificate has accepted a list as long as any that follows.
+    an ECDSA certificate has accepted a list as long as any that follows. The variants alternate.
     """
     return tuple(
         Probe(
             hello=ClientHello(
-                version=version, lowest=version, cipher_suites=suites, server_name=server_name
+                version=version,
+                lowest=version,
+                cipher_suites=suites,
+                server_name=server_name,
+                variant=variant,
             ),
             purpose=Purpose.CONTROL,
         )
-        for version, suites in _opening_lists()
+        for (version, suites), variant in zip(_opening_lists(), cycle(variants), strict=False)
     )
 
 
