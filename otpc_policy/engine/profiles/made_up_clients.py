@@ -27,12 +27,17 @@ from otpc_policy.engine.profiles.clients import (
 )
 from otpc_policy.engine.profiles.extension_kinds import (
     ALPN,
+    APPLICATION_SETTINGS,
     COMPRESS_CERTIFICATE,
+    DELEGATED_CREDENTIAL,
     ENCRYPT_THEN_MAC,
+    ENCRYPTED_CLIENT_HELLO,
     EXTENDED_MASTER_SECRET,
     GROUPS,
     HEARTBEAT,
     KEY_SHARE,
+    MAX_FRAGMENT_LENGTH,
+    NEXT_PROTOCOL,
     POINT_FORMATS,
     POST_HANDSHAKE_AUTH,
     PSK_MODES,
@@ -42,6 +47,7 @@ from otpc_policy.engine.profiles.extension_kinds import (
     SCHEMES_CERT,
     SERVER_NAME,
     STATUS_REQUEST,
+    STATUS_REQUEST_V2,
     TICKET,
     TIMESTAMPS,
     VERSIONS,
@@ -52,8 +58,8 @@ from otpc_policy.tls.hello_extensions import HelloVariant, vector
 Pair = tuple[ClientProfile, ClientProfile]
 _Item = TypeVar("_Item")
 
-_COIN_BYTES: Final = 8
-_KEYS: Final = 96
+_COIN_BYTES: Final = 24
+_KEYS: Final = 128
 _RENEGOTIATION_SIGNAL: Final = 0x00FF
 _X25519, _P256, _P384, _P521, _X448, _HYBRID = 29, 23, 24, 25, 30, 0x11EC
 _FINITE_FIELD: Final = (256, 257, 258, 259, 260)
@@ -61,11 +67,15 @@ _FINITE_FIELD: Final = (256, 257, 258, 259, 260)
 _NEEDED: Final = frozenset({SERVER_NAME, GROUPS, SCHEMES})
 _NEEDED_IN_TLS13: Final = frozenset({VERSIONS, KEY_SHARE})
 _OPTIONAL_IN_TLS13: Final = frozenset({PSK_MODES, POST_HANDSHAKE_AUTH, COMPRESS_CERTIFICATE})
+_OF_BROWSERS: Final = frozenset(
+    {APPLICATION_SETTINGS, DELEGATED_CREDENTIAL, ENCRYPTED_CLIENT_HELLO, NEXT_PROTOCOL}
+)
 # What a server of an old version does not know it passes over, so an old client may have it.
 _OPTIONAL: Final = frozenset(
     {
         *(POINT_FORMATS, STATUS_REQUEST, HEARTBEAT, ALPN, TIMESTAMPS, ENCRYPT_THEN_MAC),
         *(EXTENDED_MASTER_SECRET, RECORD_SIZE, TICKET, SCHEMES_CERT, RENEGOTIATION),
+        *(STATUS_REQUEST_V2, MAX_FRAGMENT_LENGTH, *_OF_BROWSERS),
     }
 )
 _EVERY: Final = tuple(sorted(_NEEDED | _NEEDED_IN_TLS13 | _OPTIONAL_IN_TLS13 | _OPTIONAL))
@@ -77,7 +87,19 @@ _NOT_IN_EVERY_VARIANT: Final = (
 _IN_VARIANTS: Final = (
     *(*_NOT_IN_EVERY_VARIANT, STATUS_REQUEST, SERVER_NAME, GROUPS, SCHEMES, VERSIONS, KEY_SHARE),
 )
-_CONTENTS: Final = ((COMPRESS_CERTIFICATE, b"\2\0\1"), (POST_HANDSHAKE_AUTH, b""))
+_CONTENTS: Final = (
+    (COMPRESS_CERTIFICATE, b"\2\0\1"),
+    (POST_HANDSHAKE_AUTH, b""),
+    # ocsp_multi, then ocsp (RFC 6961).
+    (STATUS_REQUEST_V2, b"\0\x0e\2\0\4\0\0\0\0\1\0\4\0\0\0\0"),
+    # 4,096 bytes (RFC 6066 4).
+    (MAX_FRAGMENT_LENGTH, b"\4"),
+    (APPLICATION_SETTINGS, b"\0\3\2h2"),
+    (DELEGATED_CREDENTIAL, b"\0\4\4\3\\8\4"),
+    (NEXT_PROTOCOL, b""),
+    # Only its beginning is taken; the rest is drawn.
+    (ENCRYPTED_CLIENT_HELLO, b"\0\0\1\0\1"),
+)
 _HTTP_1: Final = vector(2, vector(1, b"http/1.1"))
 
 _TLS13_SUITES: Final = (0x1301, 0x1302, 0x1303)
@@ -89,12 +111,14 @@ _STATIC_SUITES: Final = (0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035)
 # Nearly every server of TLS 1.0 accepts one of these.
 _OLD_SUITES: Final = (0x002F, 0x0035, 0xC013, 0xC014, 0xC009, 0xC00A, 0x0033, 0x0039)
 _OLDER_SUITES: Final = (0x000A, 0x0016, 0x0005, 0x0004, 0x0041, 0x0084, 0xC012, 0xC008, 0xC011)
-_NULL_SUITES: Final = (0xC006, 0xC010, 0x003B, 0x0002, 0x0001, 0xC015)
+_NULL_SUITES, _MORE_NULL_SUITES = (0xC010, 0x003B, 0x0002), (0x0001, 0xC015)
 _EXPORT_SUITES: Final = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
 _ANONYMOUS_SUITES: Final = (0x00A6, 0x00A7, 0x006C, 0x006D, 0x0034, 0x003A, 0x0018, 0xC018, 0xC019)
 
 _USUAL_KINDS: Final = (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _RSA_KINDS: Final = _USUAL_KINDS[1:]
+_ML_DSA: Final = (0x0904, 0x0905, 0x0906)
+_SHA_256: Final = frozenset({0x0403, 0x0804, 0x0401})
 # With SHA-1 and SHA-224.
 _OLD_SCHEMES: Final = frozenset({0x0201, 0x0203, 0x0301, 0x0303})
 # Beyond one TCP segment, or what software takes for too long.
@@ -194,75 +218,91 @@ def _pair(
 
 
 def _with_ecdsa_first(name: str, draw: _Draw) -> ClientProfile:
-    few = [*draw.order(_ECDSA_SUITES), *draw.order(_RSA_SUITES)]
-    more = [*draw.order(_MORE_ECDSA_SUITES), *draw.order(_MORE_RSA_SUITES)]
-    suites = _suites(draw, few, more)
+    is_small = draw.coin()
+    few = [*draw.order(_ECDSA_SUITES), _RSA_SUITES[0]]
+    more = [*draw.order(_MORE_ECDSA_SUITES), *draw.order((*_RSA_SUITES[1:], *_MORE_RSA_SUITES))]
+    suites = _suites(draw, few, more, is_small=is_small)
     tls13 = draw.order(_TLS13_SUITES)
+    tls13 = tls13[:2] if is_small else tls13
+    optional = _some(draw, _OPTIONAL | _OPTIONAL_IN_TLS13, is_small=is_small)
     return _client(
         name,
         draw,
         highest=TlsVersion.TLS_1_3,
-        lowest=TlsVersion.TLS_1_2,
+        lowest=TlsVersion.TLS_1_2 if draw.coin() else TlsVersion.TLS_1_0,
         suites=[*suites, *tls13] if draw.coin() else [*tls13, *suites],
-        extensions=_NEEDED
-        | _NEEDED_IN_TLS13
-        | frozenset(draw.some(sorted(_OPTIONAL | _OPTIONAL_IN_TLS13))),
+        extensions=_NEEDED | _NEEDED_IN_TLS13 | optional,
         kinds=_USUAL_KINDS,
+        is_small=is_small,
     )
 
 
 def _with_rsa(name: str, draw: _Draw) -> ClientProfile:
+    few, more = draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES)
     return _client(
         name,
         draw,
         highest=TlsVersion.TLS_1_2,
         lowest=TlsVersion.SSL_3_0,
-        suites=_suites(draw, draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES)),
+        suites=_suites(draw, few, more, is_small=draw.coin()),
         extensions=_NEEDED | frozenset(draw.some(sorted(_OPTIONAL))),
         kinds=_RSA_KINDS,
+        is_small=draw.coin(),
     )
 
 
-def _suites(draw: _Draw, few: Sequence[int], more: Sequence[int]) -> list[int]:
+def _suites(draw: _Draw, few: Sequence[int], more: Sequence[int], *, is_small: bool) -> list[int]:
     """Return the suites of TLS 1.2 of a client.
 
-    few: every server that meets the policy of payment clients accepts one. more: what a client may
-    offer in addition.
+    few: nearly every server that meets the policy of payment clients accepts one. more: what a
+    client may offer in addition.
     """
     others = [*more, *draw.order(_DHE_SUITES), *draw.order(_STATIC_SUITES)]
-    return [*few, *others] if draw.coin() else list(few)
+    return list(few) if is_small else [*few, *others]
+
+
+def _some(draw: _Draw, kinds: frozenset[int], *, is_small: bool) -> frozenset[int]:
+    """Return an eighth of the kinds for a small hello, and the others for the other of its pair."""
+    coins = [(kind, [draw.coin() for _ in range(3)]) for kind in sorted(kinds)]
+    choose = all if is_small else any
+    return frozenset(kind for kind, thrown in coins if choose(thrown))
 
 
 def _old(name: str, draw: _Draw) -> ClientProfile:
+    is_small = draw.coin()
     usual, older = draw.order(_OLD_SUITES), draw.order(_OLDER_SUITES)
     return _client(
         name,
         draw,
         highest=TlsVersion.TLS_1_1 if draw.coin() else TlsVersion.TLS_1_0,
         lowest=TlsVersion.SSL_3_0,
-        suites=[*older, *usual] if draw.coin() else usual,
+        suites=usual if is_small else [*older, *usual],
         extensions=_any_extensions(draw),
         kinds=_USUAL_KINDS,
+        is_small=draw.coin(),
     )
 
 
 def _insecure(name: str, draw: _Draw) -> ClientProfile:
+    is_small = draw.coin()
     null = draw.order(_NULL_SUITES)
     others = [*draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
+    null = [0xC006, *null] if draw.coin() else [*null, 0xC006]
     return _client(
         name,
         draw,
         highest=TlsVersion.TLS_1_2,
         lowest=TlsVersion.SSL_3_0,
-        suites=[*null, *others] if draw.coin() else null,
+        suites=null if is_small else [*null, *_MORE_NULL_SUITES, *others],
         extensions=_any_extensions(draw),
         kinds=_USUAL_KINDS,
+        is_small=draw.coin(),
     )
 
 
 def _any_extensions(draw: _Draw) -> frozenset[int]:
     """Return what a hello has that only reveals: nothing in it is needed."""
-    every = (*_NEEDED, KEY_SHARE, *_OPTIONAL, *_OPTIONAL_IN_TLS13)
+    every = (*_NEEDED, VERSIONS, KEY_SHARE, *_OPTIONAL, *_OPTIONAL_IN_TLS13)
     found = frozenset(draw.some(sorted(every)))
     # RFC 8446 4.2.8: shares are of groups that are named.
     return found if GROUPS in found else found - {KEY_SHARE}
@@ -277,17 +317,23 @@ def _client(
     suites: Sequence[int],
     extensions: frozenset[int],
     kinds: Sequence[SignatureKind],
+    is_small: bool,
 ) -> ClientProfile:
+    """is_small: it names few groups and schemes."""
     listed = (*suites, _RENEGOTIATION_SIGNAL) if draw.coin() else tuple(suites)
     ordered = tuple(kind for kind in draw.order(_EVERY) if kind in extensions)
-    groups, shares = _groups(draw, can_be_hybrid=highest is TlsVersion.TLS_1_3)
+    is_tls13 = highest is TlsVersion.TLS_1_3
+    groups, shares = _groups(draw, can_be_hybrid=is_tls13, is_small=is_small)
     contents = dict(_CONTENTS)
     if draw.coin():
         contents[ALPN] = _HTTP_1
     if draw.coin():
+        contents[POINT_FORMATS] = b"\3\0\1\2"
+    if draw.coin():
         listed, groups = (GREASE_SUITE, *listed), (GREASE_GROUP, *groups)
         ordered = (GREASE_FIRST, *ordered, GREASE_LAST) if ordered else ()
     size = _PADDED[draw.number(len(_PADDED))]
+    compresses = draw.coin() and not is_tls13
     return ClientProfile(
         name=name,
         highest=highest,
@@ -295,33 +341,44 @@ def _client(
         listed_suites=listed,
         extensions=ordered,
         groups=groups,
-        schemes=_schemes(draw, kinds),
+        schemes=_schemes(draw, kinds, is_small=is_small),
         share_groups=shares if KEY_SHARE in ordered else (),
         record_version=0x0301 if draw.coin() else 0x0303,
         has_session_id=draw.coin(),
-        padded_to=size if draw.coin() else 0,
+        padded_to=size if draw.coin() and not is_small else 0,
+        compression=(1, 0) if compresses else (0,),
         contents=tuple((kind, content) for kind, content in contents.items() if kind in ordered),
+        drawn_contents=(ENCRYPTED_CLIENT_HELLO,) if ENCRYPTED_CLIENT_HELLO in ordered else (),
     )
 
 
-def _groups(draw: _Draw, *, can_be_hybrid: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _groups(
+    draw: _Draw, *, can_be_hybrid: bool, is_small: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the groups and those of which a share is sent, in one order (RFC 8446 4.2.8)."""
     usual, others = draw.order((_X25519, _P256)), draw.order((_P384, _P521, _X448))
     wanted = {*draw.some(sorted(others))}
     finite_field = _FINITE_FIELD if draw.coin() else ()
     hybrid = (_HYBRID,) if draw.coin() and can_be_hybrid else ()
     sent = usual if draw.coin() else usual[:1]
+    knows_x25519 = draw.coin()
+    if is_small:
+        known = (_P256,) if not knows_x25519 else tuple(usual)
+        return known, tuple(group for group in sent if group in known)
     chosen = (group for group in others if group in wanted)
     return (*hybrid, *usual, *chosen, *finite_field), (*hybrid, *sent)
 
 
-def _schemes(draw: _Draw, kinds: Sequence[SignatureKind]) -> tuple[int, ...]:
-    """Those of the first kind come first; those with old hashes last, if at all."""
+def _schemes(draw: _Draw, kinds: Sequence[SignatureKind], *, is_small: bool) -> tuple[int, ...]:
+    """Those of the first kind come first; ML-DSA before all, and old hashes last, if at all."""
     first, *others = kinds
     ordered = [
         *draw.order(SCHEMES_OF_KIND[first]),
         *draw.order([scheme for kind in others for scheme in SCHEMES_OF_KIND[kind]]),
     ]
+    usual = [scheme for scheme in ordered if scheme not in _OLD_SCHEMES]
     old = [scheme for scheme in ordered if scheme in _OLD_SCHEMES]
-    usual = (scheme for scheme in ordered if scheme not in _OLD_SCHEMES)
-    return (*usual, *old) if draw.coin() else tuple(usual)
+    has_newest, has_old = draw.coin(), draw.coin()
+    if is_small:
+        return tuple(scheme for scheme in usual if scheme in _SHA_256)
+    return (*(_ML_DSA if has_newest else ()), *usual, *(old if has_old else ()))
