@@ -7,7 +7,11 @@ it. README.md names the source and the date of each file.
 import csv
 import re
 from collections.abc import Iterable
-from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+# Not importlib.resources: it brings modules that would run in every handshake worker at its fork.
+_FOLDER: Final = Path(__file__).parent
 
 # One number: two or three bytes ("0xC0,0x2B"), a 16-bit number ("0x0804"), or a decimal one.
 _NUMBER = re.compile(r"0x[0-9A-F]{2}(?:,0x[0-9A-F]{2}){1,2}|0x[0-9A-F]{4}|[0-9]+")
@@ -20,7 +24,7 @@ def read_columns(file: str, *columns: str) -> list[tuple[str, ...]]:
 
     file: path below this folder. Raises ValueError if the file is not such a table, by our fault.
     """
-    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
+    text = (_FOLDER / file).read_text(encoding="utf-8")
     return parse_columns(text, *columns)
 
 
