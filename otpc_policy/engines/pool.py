@@ -87,12 +87,14 @@ class EnginePool:
 
         Before any engine has reported one, it is this program's.
         """
-        engines = [one for one in self._fleet.engines if one.state.probe_revision]
-        up = [one for one in engines if one.is_up] or engines
-        revisions = {one.state.probe_revision for one in up}
-        if len(revisions) > 1:  # while one release takes the place of another
-            return next(iter(ranked(address.text, up))).state.probe_revision
-        return revisions.pop() if revisions else PROBE_REVISION
+        engines = self._fleet.engines
+        revisions = {one.state.probe_revision for one in engines if one.is_up}
+        if len(revisions) == 1 and (revision := revisions.pop()):
+            return revision
+        reported = [one for one in engines if one.state.probe_revision]
+        up = [one for one in reported if one.is_up] or reported
+        # Several, while one release takes the place of another.
+        return ranked(address.text, up)[0].state.probe_revision if up else PROBE_REVISION
 
     @property
     def queued(self) -> int:
