@@ -13,6 +13,7 @@ from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
+from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.engines.fake import FakeEngine, FakeFleet
 from otpc_policy.engines.pool import EnginePool
@@ -404,11 +405,15 @@ async def test_a_name_is_asked_of_another_engine_where_one_was_stopped() -> None
     assert (first.asked, sound.asked) == (["partner.test"], ["partner.test"])
 
 
-async def test_a_name_that_takes_long_is_waited_for_while_its_engine_answers() -> None:
+async def test_a_name_that_takes_long_is_waited_for_while_its_engine_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "_ANSWER_S", 0.1)
+
     class Slow(FakeEngine):
         async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
             self.asked.append(host)
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(0.25)
             return LOOPBACK
 
     engines = [Slow(name=name, answer=answering) for name in ("a", "b")]
