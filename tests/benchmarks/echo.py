@@ -5,6 +5,7 @@ Run as `python -m tests.benchmarks.echo FILE`. Cached answers are compared with 
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ METHOD = "/otpc_policy.v1.PolicyCheckService/CheckEndpoint"
 
 
 async def main(answer: bytes) -> None:
-    """Serve until killed."""
+    """Echo until killed."""
 
     async def behave(_request: bytes, _context: Any) -> bytes:
         return answer
 
+    await serve(behave)
+
+
+async def serve(
+    behave: Callable[[bytes, Any], Awaitable[bytes]],
+    *,
+    interceptors: Sequence["grpc.aio.ServerInterceptor[Any, Any]"] = (),
+) -> None:
+    """Serve METHOD until killed, and announce the address. behave: from bytes to bytes."""
     service, _, method = METHOD.removeprefix("/").rpartition("/")
-    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    server = grpc.aio.server(interceptors=interceptors, options=(("grpc.so_reuseport", 0),))
     # Without serializers the handler receives and returns bytes; the stubs' types demand them.
     handler: Any = grpc.unary_unary_rpc_method_handler(behave)
     server.add_generic_rpc_handlers(
