@@ -53,6 +53,8 @@ benchmark: $(VENV)/.test ## Cold check against today's tools, a thousand at once
 	$(BIN)/python -m tests.benchmarks.crowd
 	$(BIN)/python -m tests.benchmarks.interference
 	$(BIN)/python -m tests.benchmarks.warm
+	$(BIN)/python -m tests.benchmarks.layers
+	$(BIN)/python -m tests.benchmarks.two_programs
 	$(BIN)/python -m tests.benchmarks.partners
 
 fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minutes (OPTIONS="--cases 1000 --seed 2")
