@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy import client as client_module
 from otpc_policy.client import (
     AsyncPolicyCheckClient,
     PolicyCheckClient,
@@ -17,6 +16,7 @@ from otpc_policy.client import (
     permits_traffic,
     validate_request,
 )
+from otpc_policy.client import calls as client_module
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.support.certificates import CertificateAuthority
@@ -164,6 +164,7 @@ def test_every_field_of_a_check_is_carried() -> None:
             freshness=freshness,
             view=pb.VIEW_FULL,
             depth=pb.SCAN_DEPTH_DEEP,
+            observed_leaf_sha256=b"l" * 32,
             timeout_s=5,
         )
     assert answer == response()
@@ -176,6 +177,7 @@ def test_every_field_of_a_check_is_carried() -> None:
             freshness=freshness,
             view=pb.VIEW_FULL,
             depth=pb.SCAN_DEPTH_DEEP,
+            observed_leaf_sha256=b"l" * 32,
         )
     ]
 

@@ -1,15 +1,8 @@
-"""The client that callers import: it knows the contract and nothing of the service.
-
-    with PolicyCheckClient("policy.internal:443") as client:
-        answer = client.check("partner.example", timeout_s=0.5)
-        if permits_traffic(answer):
-            dial(answer.judged_addresses)
-
-An error of gRPC (grpc.RpcError) means: no traffic.
-"""
+"""The calls of the contract, blocking and for asyncio, and how to reach the service."""
 
 import ipaddress
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -17,6 +10,15 @@ from typing import Any, Self
 
 import grpc
 
+from otpc_policy.client.judged import NotAsJudged, judged_endpoint
+from otpc_policy.client.opening import (
+    JudgedSocket,
+    JudgedStreams,
+    open_socket,
+    open_streams,
+    remaining_s,
+)
+from otpc_policy.client.tls import MakeContext, client_context
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 
@@ -49,25 +51,6 @@ _OPTIONS = (
 )
 
 
-def permits_traffic(response: pb.CheckEndpointResponse, *, now: datetime | None = None) -> bool:
-    """Whether a response permits traffic at an instant (None: now).
-
-    Nothing that is unset, unknown or expired does.
-    """
-    if (
-        response.decision != pb.DECISION_ALLOW
-        or not response.judged_addresses
-        or not response.result_info.HasField("expire_time")
-    ):
-        return False
-    since = (now or datetime.now(UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
-    expire_time = response.result_info.expire_time
-    return (since.days * 86_400 + since.seconds, since.microseconds * 1000) < (
-        expire_time.seconds,
-        expire_time.nanos,
-    )
-
-
 def check_request(
     host: str,
     *,
@@ -77,8 +60,13 @@ def check_request(
     freshness: pb.Freshness | None = None,
     view: pb.View.ValueType = pb.VIEW_BASIC,
     depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
+    observed_leaf_sha256: bytes = b"",
 ) -> pb.CheckEndpointRequest:
-    """Return a request about an endpoint. port: 0 means 443. policy: empty means the default."""
+    """Return a request about an endpoint.
+
+    port: 0 means 443. policy: empty means the default. observed_leaf_sha256: to report a leaf that
+    was not among those judged: the 32 bytes of the SHA-256 of its DER.
+    """
     return pb.CheckEndpointRequest(
         host=host,
         port=port,
@@ -87,6 +75,7 @@ def check_request(
         freshness=freshness,
         view=view,
         depth=depth,
+        observed_leaf_sha256=observed_leaf_sha256,
     )
 
 
@@ -148,6 +137,18 @@ def _is_loopback(target: str) -> bool:
         return False
 
 
+def _reporting(
+    request: pb.CheckEndpointRequest, difference: NotAsJudged
+) -> pb.CheckEndpointRequest:
+    """Return the request with a report of the leaf; raise the difference if it is another."""
+    if not difference.observed_leaf_sha256:
+        raise difference
+    report = pb.CheckEndpointRequest()
+    report.CopyFrom(request)
+    report.observed_leaf_sha256 = difference.observed_leaf_sha256
+    return report
+
+
 class PolicyCheckClient:
     """A client for threads. It may be shared; close it, or use it in a with statement.
 
@@ -207,6 +208,7 @@ class PolicyCheckClient:
         freshness: pb.Freshness | None = None,
         view: pb.View.ValueType = pb.VIEW_BASIC,
         depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
+        observed_leaf_sha256: bytes = b"",
     ) -> pb.CheckEndpointResponse:
         """Ask about an endpoint.
 
@@ -221,9 +223,46 @@ class PolicyCheckClient:
             freshness=freshness,
             view=view,
             depth=depth,
+            observed_leaf_sha256=observed_leaf_sha256,
         )
         response: pb.CheckEndpointResponse = self._stub.CheckEndpoint(request, timeout=timeout_s)
         return response
+
+    def connect(
+        self,
+        request: pb.CheckEndpointRequest,
+        *,
+        timeout_s: float,
+        make_context: MakeContext = client_context,
+    ) -> JudgedSocket:
+        """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
+
+        It leads to a judged address, offers the permitted versions and cipher suites alone, and met
+        a leaf that was judged. If the first one meets another leaf, that is closed and reported,
+        the service decides anew, and one more is opened.
+
+        request: check_request makes it. timeout_s: for all of this together; each later operation
+        on the socket gets what was left when its handshake began, until settimeout says otherwise.
+        make_context: for client certificates, ALPN or verification in addition. With a client
+        certificate, the handshake shows it to a server before its leaf is compared.
+
+        Whatever is in doubt raises, with the connection closed and nothing sent over it:
+        TrafficNotPermitted, NotAsJudged, grpc.RpcError, OSError if no judged address gives a
+        connection, ssl.SSLError and TimeoutError among them.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            return self._connected(request, make_context, deadline)
+        except NotAsJudged as difference:
+            report = _reporting(request, difference)
+        return self._connected(report, make_context, deadline)
+
+    def _connected(
+        self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
+    ) -> JudgedSocket:
+        answer = self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
+        judged = judged_endpoint(answer, port=request.port)
+        return open_socket(judged, make_context, deadline=deadline)
 
     def check_batch(
         self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
@@ -332,6 +371,31 @@ class AsyncPolicyCheckClient:
             request, timeout=timeout_s
         )
         return response
+
+    async def connect(
+        self,
+        request: pb.CheckEndpointRequest,
+        *,
+        timeout_s: float,
+        make_context: MakeContext = client_context,
+    ) -> JudgedStreams:
+        """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
+
+        As PolicyCheckClient.connect in everything but that timeout_s bounds nothing afterwards.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            return await self._connected(request, make_context, deadline)
+        except NotAsJudged as difference:
+            report = _reporting(request, difference)
+        return await self._connected(report, make_context, deadline)
+
+    async def _connected(
+        self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
+    ) -> JudgedStreams:
+        answer = await self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
+        judged = judged_endpoint(answer, port=request.port)
+        return await open_streams(judged, make_context, deadline=deadline)
 
     async def check_batch(
         self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
