@@ -241,8 +241,8 @@ class PolicyCheckClient:
         a leaf that was judged. If the first one meets another leaf, that is closed and reported,
         the service decides anew, and one more is opened.
 
-        request: check_request makes it. timeout_s: for all of this together; each later operation
-        on the socket gets what was left when its handshake began, until settimeout says otherwise.
+        request: check_request makes it. timeout_s: for all of this together, and then for each
+        operation on the socket until its settimeout says otherwise.
         make_context: for client certificates, ALPN or verification in addition. With a client
         certificate, the handshake shows it to a server before its leaf is compared.
 
@@ -252,10 +252,12 @@ class PolicyCheckClient:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            return self._connected(request, make_context, deadline)
+            connection = self._connected(request, make_context, deadline)
         except NotAsJudged as difference:
             report = _reporting(request, difference)
-        return self._connected(report, make_context, deadline)
+            connection = self._connected(report, make_context, deadline)
+        connection.socket.settimeout(timeout_s)
+        return connection
 
     def _connected(
         self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
@@ -388,7 +390,7 @@ class AsyncPolicyCheckClient:
             return await self._connected(request, make_context, deadline)
         except NotAsJudged as difference:
             report = _reporting(request, difference)
-        return await self._connected(report, make_context, deadline)
+            return await self._connected(report, make_context, deadline)
 
     async def _connected(
         self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float

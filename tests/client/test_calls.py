@@ -1,8 +1,5 @@
 """The client fails closed, uses TLS unless the service is local, and carries every field."""
 
-from collections.abc import Iterator
-from concurrent import futures
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +16,7 @@ from otpc_policy.client import (
 from otpc_policy.client import calls as client_module
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
+from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority
 
 NOW = datetime(2025, 6, 1, 12, 0, 0, 500, tzinfo=UTC)
@@ -134,22 +132,6 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
         if request.page_token:
             return pb.ListPoliciesResponse(policies=[pb.Policy(name="b")])
         return pb.ListPoliciesResponse(policies=[pb.Policy(name="a")], next_page_token="more")
-
-
-@contextmanager
-def service(recorder: Recorder, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    policy_pb2_grpc.add_PolicyCheckServiceServicer_to_server(recorder, server)  # type: ignore[no-untyped-call]
-    port = (
-        server.add_insecure_port("127.0.0.1:0")
-        if credentials is None
-        else server.add_secure_port("127.0.0.1:0", credentials)
-    )
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
 
 
 def test_every_field_of_a_check_is_carried() -> None:
