@@ -4,13 +4,14 @@ Facts come from measurements, their meaning from verdicts; this module only join
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessMode
+from otpc_policy.check.leaf_reports import LeafReports, Outcome
 from otpc_policy.check.measurements import (
     FactsWanted,
     Found,
@@ -19,8 +20,14 @@ from otpc_policy.check.measurements import (
     Newer,
     WhyMissing,
 )
-from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LeafReport, LookUp
-from otpc_policy.check.values import Answer, CheckRequest, Judgement, ResultSource
+from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LookUp
+from otpc_policy.check.values import (
+    IN_PROGRESS_RETRY,
+    Answer,
+    CheckRequest,
+    Judgement,
+    ResultSource,
+)
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import ServiceUnavailable
@@ -29,35 +36,11 @@ from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
 
-# How soon asking again can find a measurement finished that was still under way.
-IN_PROGRESS_RETRY = timedelta(seconds=1)
-
 _STILL_UNDER_WAY = "the measurement is still under way; ask again"
 _DENIES_ALREADY = (
     "the measurement is still under way, and what it has found so far denies already; "
     "ask again for the rest"
 )
-
-
-# Why an answer does not cover the leaf that the caller met, after its hash.
-_UNCOVERED = {
-    LeafReport.UNSEEN: "a measurement begun after the report did not see it",
-    LeafReport.UNFINISHED: "no measurement that would show it has been completed yet; ask again",
-    LeafReport.LIMITED: "none of the judged facts has it, and no measurement may be forced now",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """An answer, and how well it can tell what the endpoint serves now.
-
-    is_whole: there are addresses, and none lacks facts. is_new: all facts are of measurements that
-    this check began.
-    """
-
-    answer: Answer
-    is_whole: bool
-    is_new: bool = False
 
 
 class CheckService:
@@ -77,7 +60,9 @@ class CheckService:
     ) -> None:
         self._measurements = measurements
         self._verdicts = verdicts
-        self._forced = forced
+        self._reports = LeafReports(
+            forced=forced, verdicts=verdicts, clock=clock, observer=observer
+        )
         self._clock = clock
         self._observer = observer
         self._closing = False
@@ -116,76 +101,30 @@ class CheckService:
         outcome = await self._checked(question, wanted, wait_s=wait_s)
         if request.observed_leaf is None:
             return outcome.answer
-        if wait_s is not None:
-            wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
-        return await self._covering(request.observed_leaf, question, wanted, outcome, wait_s=wait_s)
 
-    async def _covering(
-        self,
-        leaf: bytes,
-        question: Question,
-        wanted: FactsWanted,
-        outcome: _Outcome,
-        *,
-        wait_s: float | None,
-    ) -> Answer:
-        """Return an answer that covers the leaf that the caller met, or does not permit traffic.
+        async def checked_again(newer: Newer) -> Outcome:
+            left_s = self._left_s(wait_s, began)
+            return await self._checked(question, replace(wanted, newer=newer), wait_s=left_s)
 
-        If the answer at hand does not cover it, what the endpoint serves may have changed: it is
-        measured again, at most once in an interval for all callers. Who comes meanwhile joins that
-        measurement.
-        """
-        if outcome.answer.judgement.covers(leaf):
-            self._observer.leaf_reported(LeafReport.KNOWN.value)
-            return outcome.answer
-        result = LeafReport.UNSEEN
-        may_measure = wanted.freshness.mode is not FreshnessMode.CACHE_ONLY
-        if not outcome.is_new:
-            result = LeafReport.LIMITED
-            if outcome.is_whole and may_measure:
-                now_s = self._clock.monotonic()
-                is_granted = self._forced.grant(question.endpoint, now_s)
-                newer = Newer.AT_ANY_RATE if is_granted else Newer.IF_UNDER_WAY
-                outcome = await self._checked(question, replace(wanted, newer=newer), wait_s=wait_s)
-                if outcome.answer.judgement.covers(leaf):
-                    self._observer.leaf_reported(LeafReport.SEEN.value)
-                    return outcome.answer
-                if outcome.answer.source in (ResultSource.MEASURED, ResultSource.SHARED):
-                    result = LeafReport.UNSEEN
-        if not outcome.is_whole and may_measure:
-            result = LeafReport.UNFINISHED
-        self._observer.leaf_reported(result.value)
-        return self._uncovered(leaf, question, outcome.answer, result)
-
-    def _uncovered(
-        self, leaf: bytes, question: Question, answer: Answer, result: LeafReport
-    ) -> Answer:
-        """Return the answer as the caller of a leaf that was not judged gets it."""
-        now = self._clock.now()
-        finding = service_finding(
-            "OBSERVED_LEAF_NOT_JUDGED",
-            f"the caller met the leaf with SHA-256 {leaf.hex()}: {_UNCOVERED[result]}",
+        return await self._reports.covering(
+            request.observed_leaf, question, request.freshness, outcome, checked_again
         )
-        judgement = self._verdicts.doubted(
-            answer.judgement, [finding], expires_at=now + question.lifetimes.unknown
-        )
-        retry_after = answer.retry_after if result is LeafReport.UNFINISHED else None
-        if retry_after is None:
-            wait = self._forced.wait(question.endpoint, self._clock.monotonic())
-            retry_after = max(wait, IN_PROGRESS_RETRY)
-        return replace(answer, judgement=judgement, retry_after=retry_after)
+
+    def _left_s(self, wait_s: float | None, began: float) -> float | None:
+        """Return what is left of a wait that began at an instant of the monotonic clock."""
+        return None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began))
 
     async def _checked(
         self, question: Question, wanted: FactsWanted, *, wait_s: float | None
-    ) -> _Outcome:
+    ) -> Outcome:
         began = self._clock.monotonic()
         freshness = wanted.freshness
         known = await self._measurements.known(wanted, wait_s=wait_s)
         if known is None:
-            return _Outcome(self._unresolved(question), is_whole=False)
+            return Outcome(self._unresolved(question), is_whole=False)
         resolution, stored = known.resolution, known.stored
         if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
-            return _Outcome(self._unmeasured(question, resolution), is_whole=False)
+            return Outcome(self._unmeasured(question, resolution), is_whole=False)
         if freshness.mode is not FreshnessMode.REFRESH and wanted.newer is Newer.NO:
             now = self._clock.now()
             judgement = self._verdicts.kept(question, resolution, stored)
@@ -199,11 +138,10 @@ class CheckService:
                     evaluated_at=now,
                     retry_after=_wait_for(judgement, now),
                 )
-                return _Outcome(kept, is_whole=True)
-        if wait_s is not None:
-            wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
-        collected = await self._measurements.collect(wanted, known, wait_s=wait_s)
-        return _Outcome(
+                return Outcome(kept, is_whole=True)
+        left_s = self._left_s(wait_s, began)
+        collected = await self._measurements.collect(wanted, known, wait_s=left_s)
+        return Outcome(
             self._answer(question, resolution, collected),
             is_whole=all(isinstance(each, Found) for each in collected),
             is_new=all(

@@ -20,6 +20,9 @@ from otpc_policy.policy.connection_terms import ConnectionTerms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
 
+# How soon asking again can find a measurement finished that was still under way.
+IN_PROGRESS_RETRY = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRequest:

@@ -10,16 +10,13 @@ Whoever connects otherwise asks with check, and sends nothing unless permits_tra
 gRPC (grpc.RpcError) means: no traffic.
 """
 
-from otpc_policy.client.calls import (
-    KEEPALIVE_TIME_S,
-    AsyncPolicyCheckClient,
-    PolicyCheckClient,
-    check_request,
-    validate_request,
-)
+from otpc_policy.client.blocking import PolicyCheckClient
+from otpc_policy.client.channel import KEEPALIVE_TIME_S
+from otpc_policy.client.for_asyncio import AsyncPolicyCheckClient
 from otpc_policy.client.judged import NotAsJudged, TrafficNotPermitted, permits_traffic
+from otpc_policy.client.keeping_terms import MakeContext, client_context
 from otpc_policy.client.opening import JudgedSocket, JudgedStreams
-from otpc_policy.client.tls import MakeContext, client_context
+from otpc_policy.client.requests import check_request, validate_request
 
 __all__ = [
     "KEEPALIVE_TIME_S",

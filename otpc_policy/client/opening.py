@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from otpc_policy.client.judged import JudgedEndpoint
-from otpc_policy.client.tls import MakeContext, accept, restrict
+from otpc_policy.client.keeping_terms import MakeContext, accept, restrict
 from otpc_policy.v1 import policy_pb2 as pb
 
 

@@ -524,12 +524,12 @@ class CheckEndpointRequest(_message.Message):
     """How much to measure. Default: SCAN_DEPTH_STANDARD."""
     observed_leaf_sha256: _builtins.bytes
     """The leaf that the caller's own connection met, where judged_certificates did not
-    name it: SHA-256 of its DER encoding, 32 bytes; empty: nothing to report. Facts that
-    have the leaf answer as ever. Otherwise the endpoint is measured again, whatever
-    freshness permits except CACHE_ONLY: once per endpoint and interval for all callers
-    together (setting minimum_refresh_interval_s, 10 seconds unless changed). As long as
-    no judged facts have the leaf, this request is answered DENY or INDETERMINATE, with
-    the finding OBSERVED_LEAF_NOT_JUDGED; other callers' answers are not affected.
+    name it: SHA-256 of its DER encoding, 32 bytes; empty: nothing to report. Cached facts
+    that include the leaf answer as usual. Otherwise the endpoint is measured again,
+    whatever freshness says (CACHE_ONLY excepted): once per endpoint and interval, for all
+    callers together (setting minimum_refresh_interval_s, default 10 seconds). While no
+    judged facts include the leaf, this request is answered DENY or INDETERMINATE with the
+    finding OBSERVED_LEAF_NOT_JUDGED; the answers of other callers are not affected.
     """
     @_builtins.property
     def freshness(self) -> Global___Freshness:

@@ -325,5 +325,7 @@ async def _holds(steps: list[tuple[Issued, bytes | None, FreshnessMode, int]]) -
             if deployment.chain
         }
         assert leaves(answer) == sorted(of_facts)
-        if reported is not None and answer.judgement.verdict.decision is Decision.ALLOW:
+        if reported is None:
+            assert NOT_JUDGED not in codes(answer), "callers that report nothing see nothing new"
+        elif answer.judgement.verdict.decision is Decision.ALLOW:
             assert reported in of_facts

@@ -13,7 +13,7 @@ from otpc_policy.client import (
     permits_traffic,
     validate_request,
 )
-from otpc_policy.client import calls as client_module
+from otpc_policy.client.channel import credentials
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.client.serving import service
@@ -81,14 +81,9 @@ def test_an_answer_that_expired_long_ago_permits_nothing_now() -> None:
 )
 def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
     root = CertificateAuthority.create().pem
-    assert (
-        client_module._credentials(target, None, None, None, dangerously_plaintext=False) is None
-    ) is plain
-    assert (
-        client_module._credentials(target, root, None, None, dangerously_plaintext=False)
-        is not None
-    )
-    assert client_module._credentials(target, None, None, None, dangerously_plaintext=True) is None
+    assert (credentials(target, None, None, None, dangerously_plaintext=False) is None) is plain
+    assert credentials(target, root, None, None, dangerously_plaintext=False) is not None
+    assert credentials(target, None, None, None, dangerously_plaintext=True) is None
 
 
 def test_certificates_and_plain_text_contradict_each_other() -> None:

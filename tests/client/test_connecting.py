@@ -25,7 +25,7 @@ from otpc_policy.client import (
     TrafficNotPermitted,
     check_request,
     client_context,
-    tls,
+    keeping_terms,
 )
 from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.v1 import policy_pb2 as pb
@@ -247,7 +247,7 @@ def test_a_server_without_a_permitted_version_gets_no_connection(connect: Connec
 def test_an_answer_that_expires_during_the_handshake_permits_nothing(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "permits_traffic", lambda _: False)
+    monkeypatch.setattr(keeping_terms, "permits_traffic", lambda _: False)
     with partner(LEAF) as (at, heard):
         scripted = Scripted([allow(at, LEAF)])
         with service(scripted) as port, pytest.raises(TrafficNotPermitted, match="expired"):

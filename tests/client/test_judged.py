@@ -8,7 +8,7 @@ import pytest
 
 from otpc_policy.client import TrafficNotPermitted, client_context
 from otpc_policy.client.judged import JudgedEndpoint, judged_endpoint
-from otpc_policy.client.tls import restrict
+from otpc_policy.client.keeping_terms import restrict
 from otpc_policy.v1 import policy_pb2 as pb
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

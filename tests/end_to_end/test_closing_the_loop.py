@@ -157,6 +157,13 @@ def test_every_answer_names_the_leaves_and_how_to_connect(
             cipher_suites=sorted({*range(0x1301, 0x1306), *SIX}),
         )
     assert not answers[0].HasField("observation")
+    of_facts = {
+        deployment.certificates[0].sha256
+        for address in answers[1].observation.addresses
+        for deployment in address.certificate_deployments
+        if deployment.certificates
+    }
+    assert {each.leaf_sha256.hex() for each in answers[1].judged_certificates} == of_facts
     sources = [answer.result_info.source for answer in answers[1:]]
     assert sources == [pb.RESULT_SOURCE_CACHE] * 2
 
