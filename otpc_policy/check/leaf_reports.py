@@ -13,7 +13,7 @@ from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessMode
 from otpc_policy.check.measurements import Newer
 from otpc_policy.check.ports import CheckObserver, Clock, LeafReport
-from otpc_policy.check.values import IN_PROGRESS_RETRY, Answer, ResultSource
+from otpc_policy.check.values import IN_PROGRESS_RETRY, Answer
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.policy.service_findings import service_finding
 
@@ -78,8 +78,8 @@ class LeafReports:
             is_granted = self._forced.grant(question.endpoint, self._clock.monotonic())
             outcome = await check_again(Newer.AT_ANY_RATE if is_granted else Newer.IF_UNDER_WAY)
             covered = LeafReport.SEEN
-            if outcome.answer.source in (ResultSource.MEASURED, ResultSource.SHARED):
-                uncovered = LeafReport.UNSEEN
+            # A measurement that was joined may have begun before the caller met the leaf.
+            uncovered = LeafReport.UNSEEN if is_granted else LeafReport.LIMITED
         if outcome.answer.judgement.covers(leaf):
             self._observer.leaf_reported(covered.value)
             return outcome.answer

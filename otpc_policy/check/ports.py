@@ -104,9 +104,10 @@ class ScanOutcome(Enum):
 class LeafReport(Enum):
     """What became of a report that a connection met a certain leaf.
 
-    KNOWN: the facts at hand have it. SEEN: a measurement for the report found it. UNSEEN: one did
-    not, so the server gives that caller what it gives no measurement. UNFINISHED: not measured to
-    the end in time. LIMITED: not measured, because of the bound or the request's freshness.
+    KNOWN: the facts at hand have it. SEEN: a new measurement found it. UNSEEN: a measurement begun
+    after the report did not, so the server gives that caller what it gives no measurement.
+    UNFINISHED: not measured to the end in time. LIMITED: no measurement of its own, because of the
+    bound or the request's freshness, and the facts do not have it.
     """
 
     KNOWN = "known"

@@ -44,9 +44,9 @@ class MeasuringMetrics:
             registry=registry,
         )
         self._flights = {result: flights.labels(result) for result in (*FLIGHT_RESULTS, OTHER)}
-        # result: known (the facts at hand have the leaf), seen (a measurement for the report found
-        # it: a certificate was renewed), unseen (a measurement did not: alert on these),
-        # unfinished (in time), limited (not measured: too soon after another report's measurement).
+        # result: known (the facts at hand have the leaf), seen (a new measurement found it: a
+        # certificate was renewed), unseen (a measurement begun after the report did not: alert on
+        # these), unfinished (in time), limited (too soon after another report's measurement).
         leaf_reports = Counter(
             "leaf_reports_total",
             "Reports by callers of the leaf that their own connections met.",
