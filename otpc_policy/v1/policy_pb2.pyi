@@ -527,9 +527,9 @@ class CheckEndpointRequest(_message.Message):
     name it: SHA-256 of its DER encoding, 32 bytes; empty: nothing to report. Cached facts
     that include the leaf answer as usual. Otherwise the endpoint is measured again,
     whatever freshness says (CACHE_ONLY excepted): once per endpoint and interval, for all
-    callers together (setting minimum_refresh_interval_s, default 10 seconds). While no
-    judged facts include the leaf, this request is answered DENY or INDETERMINATE with the
-    finding OBSERVED_LEAF_NOT_JUDGED; the answers of other callers are not affected.
+    callers of a replica together (setting minimum_refresh_interval_s, default 10 seconds).
+    While no judged facts include the leaf, this request is answered DENY or INDETERMINATE
+    with the finding OBSERVED_LEAF_NOT_JUDGED; other callers' answers are not affected.
     """
     @_builtins.property
     def freshness(self) -> Global___Freshness:
@@ -615,8 +615,8 @@ class CheckEndpointResponse(_message.Message):
     def judged_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___JudgedCertificate]:
         """Every leaf certificate that was judged, each once, ordered by leaf_sha256; in every
         view. A connection that meets another leaf is not covered by the verdict: close it
-        before sending anything, and report the leaf in observed_leaf_sha256. Empty: no
-        certificate was seen, or no facts were used.
+        before sending anything, and report the leaf in observed_leaf_sha256. At most 1,024:
+        128 for each of 8 addresses. Empty: no certificate was seen, or no facts were used.
         """
 
     @_builtins.property
