@@ -140,7 +140,7 @@ class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_View.ValueType],
     VIEW_UNSPECIFIED: _View.ValueType  # 0
     """Means VIEW_BASIC."""
     VIEW_BASIC: _View.ValueType  # 1
-    """Decision, findings without evidence, judged addresses."""
+    """Decision, findings without evidence, judged addresses and certificates."""
     VIEW_FULL: _View.ValueType  # 2
     """Also the evidence of every finding and the whole observation."""
 
@@ -150,7 +150,7 @@ class View(_View, metaclass=_ViewEnumTypeWrapper):
 VIEW_UNSPECIFIED: View.ValueType  # 0
 """Means VIEW_BASIC."""
 VIEW_BASIC: View.ValueType  # 1
-"""Decision, findings without evidence, judged addresses."""
+"""Decision, findings without evidence, judged addresses and certificates."""
 VIEW_FULL: View.ValueType  # 2
 """Also the evidence of every finding and the whole observation."""
 Global___View: _TypeAlias = View  # noqa: Y015
@@ -504,6 +504,7 @@ class CheckEndpointRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    OBSERVED_LEAF_SHA256_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """A DNS name (U-labels or A-labels) or an IP literal (IPv6 with or without
     brackets). No scheme, no port, no path. Required.
@@ -521,6 +522,15 @@ class CheckEndpointRequest(_message.Message):
     """How much evidence to return. Default: VIEW_BASIC."""
     depth: Global___ScanDepth.ValueType
     """How much to measure. Default: SCAN_DEPTH_STANDARD."""
+    observed_leaf_sha256: _builtins.bytes
+    """The leaf that the caller's own connection met, where judged_certificates did not
+    name it: SHA-256 of its DER encoding, 32 bytes; empty: nothing to report. Cached facts
+    that include the leaf answer as usual. Otherwise the endpoint is measured again,
+    whatever freshness says (CACHE_ONLY excepted): once per endpoint and interval, for all
+    callers of a replica together (setting minimum_refresh_interval_s, default 10 seconds).
+    While no judged facts include the leaf, this request is answered DENY or INDETERMINATE
+    with the finding OBSERVED_LEAF_NOT_JUDGED; other callers' answers are not affected.
+    """
     @_builtins.property
     def freshness(self) -> Global___Freshness:
         """How old facts may be."""
@@ -535,10 +545,11 @@ class CheckEndpointRequest(_message.Message):
         freshness: Global___Freshness | None = ...,
         view: Global___View.ValueType = ...,
         depth: Global___ScanDepth.ValueType = ...,
+        observed_leaf_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "observed_leaf_sha256", b"observed_leaf_sha256", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,6 +571,8 @@ class CheckEndpointResponse(_message.Message):
     OBSERVATION_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    JUDGED_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CONNECTION_TERMS_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict. Only DECISION_ALLOW permits traffic."""
     evaluated_decision: Global___Decision.ValueType
@@ -598,6 +611,18 @@ class CheckEndpointResponse(_message.Message):
     def partner(self) -> Global___AppliedPartner:
         """The partner whose endpoint it is. Unset: no partner's entry names this host and port."""
 
+    @_builtins.property
+    def judged_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___JudgedCertificate]:
+        """Every leaf certificate that was judged, each once, ordered by leaf_sha256; in every
+        view. A connection that meets another leaf is not covered by the verdict: close it
+        before sending anything, and report the leaf in observed_leaf_sha256. At most 1,024:
+        128 for each of 8 addresses. Empty: no certificate was seen, or no facts were used.
+        """
+
+    @_builtins.property
+    def connection_terms(self) -> Global___ConnectionTerms:
+        """How to connect so that the verdict covers the connection; in every view."""
+
     def __init__(
         self,
         *,
@@ -611,14 +636,91 @@ class CheckEndpointResponse(_message.Message):
         observation: Global___EndpointObservation | None = ...,
         retry_after: _duration_pb2.Duration | None = ...,
         partner: Global___AppliedPartner | None = ...,
+        judged_certificates: _abc.Iterable[Global___JudgedCertificate] | None = ...,
+        connection_terms: Global___ConnectionTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_terms", b"connection_terms", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckEndpointResponse: _TypeAlias = CheckEndpointResponse  # noqa: Y015
+
+@_typing.final
+class JudgedCertificate(_message.Message):
+    """A leaf certificate that was judged, with the chain that came with it. An endpoint may
+    have several: one for each key type, or for each server of a pool.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAF_SHA256_FIELD_NUMBER: _builtins.int
+    SPKI_SHA256_FIELD_NUMBER: _builtins.int
+    leaf_sha256: _builtins.bytes
+    """SHA-256 of the leaf's DER encoding, 32 bytes."""
+    spki_sha256: _builtins.bytes
+    """SHA-256 of the leaf's SubjectPublicKeyInfo, 32 bytes. Empty if the leaf cannot be
+    decoded. Renewal may keep the key: it identifies the key, not what was judged.
+    """
+    def __init__(
+        self,
+        *,
+        leaf_sha256: _builtins.bytes = ...,
+        spki_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_sha256", b"leaf_sha256", "spki_sha256", b"spki_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgedCertificate: _TypeAlias = JudgedCertificate  # noqa: Y015
+
+@_typing.final
+class ConnectionTerms(_message.Message):
+    """What a client's own connection has to keep to. Dial one of judged_addresses at the port
+    of canonical_endpoint.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    CIPHER_SUITES_FIELD_NUMBER: _builtins.int
+    server_name: _builtins.str
+    """The name that the certificate was matched with: a DNS name in A-labels, to be sent
+    as the server name (SNI), or an IP address in canonical text form, for which none is
+    sent (RFC 6066 section 3).
+    """
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[Global___TlsVersion.ValueType]:
+        """Offer these versions and no other; ascending. Of TLS 1.2 and 1.3, the versions whose
+        certificates are measured. Empty: no version is permitted, so do not connect.
+        """
+
+    @_builtins.property
+    def cipher_suites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Offer these cipher suites and no other: IANA code points, ascending. They are the
+        suites of the policies that were applied, those that a waiver covers, and the
+        standard suites of TLS 1.3, except for what one of the policies denies. Empty: no
+        enforcing policy names suites; offer what your TLS library considers secure.
+        """
+
+    def __init__(
+        self,
+        *,
+        server_name: _builtins.str = ...,
+        versions: _abc.Iterable[Global___TlsVersion.ValueType] | None = ...,
+        cipher_suites: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cipher_suites", b"cipher_suites", "server_name", b"server_name", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionTerms: _TypeAlias = ConnectionTerms  # noqa: Y015
 
 @_typing.final
 class AppliedPolicy(_message.Message):

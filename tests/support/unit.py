@@ -21,6 +21,7 @@ OUTSIDE = (
     "tests/app",
     "tests/benchmarks",
     "tests/chains/test_chains.py",
+    "tests/client/test_connecting.py",
     "tests/cli/test_check.py",
     "tests/cli/test_demo.py",
     "tests/cli/test_demo_partners.py",

@@ -43,6 +43,14 @@ def test_the_basic_view_has_everything_but_evidence() -> None:
         ["192.0.2.1"],
     )
     assert response.policy == pb.AppliedPolicy(name="otpc-test", revision="ab" * 32, enforcing=True)
+    assert list(response.judged_certificates) == [
+        pb.JudgedCertificate(leaf_sha256=b"l" * 32, spki_sha256=b"k" * 32)
+    ]
+    assert response.connection_terms == pb.ConnectionTerms(
+        server_name="partner.test",
+        versions=[pb.TLS_VERSION_TLS_1_2, pb.TLS_VERSION_TLS_1_3],
+        cipher_suites=[0x1301, 0xC02F],
+    )
     info = response.result_info
     assert [
         at.ToDatetime(tzinfo=UTC)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from otpc_policy.check import Answer, ChainAnswer, Judgement, ResultSource
+from otpc_policy.check import Answer, ChainAnswer, JudgedCertificate, Judgement, ResultSource
 from otpc_policy.core import facts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import parse_endpoint
@@ -16,6 +16,7 @@ from otpc_policy.core.facts import (
     Support,
     TlsVersion,
 )
+from otpc_policy.policy.connection_terms import ConnectionTerms
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Severity, Verdict
 from otpc_policy.policy.model import Policy, PolicySet, RuleSettings
 
@@ -142,6 +143,8 @@ def make_judgement(**overrides: Any) -> Judgement:
         judged_at=NOW,
         expires_at=NOW + timedelta(minutes=4),
         judged_addresses=("192.0.2.1",),
+        judged_certificates=(JudgedCertificate(b"l" * 32, b"k" * 32),),
+        terms=ConnectionTerms((TlsVersion.TLS_1_2, TlsVersion.TLS_1_3), (0x1301, 0xC02F)),
     )
     return replace(denial, **overrides)
 
