@@ -280,7 +280,7 @@ class _ClearFlight:
                     if message.kind != SERVER_HELLO:
                         self._reader.read(message)
         except Malformed as malformed:
-            self._reader.flight = replace(self.flight, flaw=str(malformed))
+            self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
@@ -321,7 +321,7 @@ class _EncryptedFlight:
                     return True
         except Malformed as malformed:
             if self._reader is not None:
-                self._reader.flight = replace(self.flight, flaw=str(malformed))
+                self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
@@ -361,6 +361,14 @@ class _EncryptedFlight:
         if self._reader is not None and not self.flight.is_whole:
             self._reader.read(message, self._transcript.digest())
             self._transcript.add(message.raw)
+
+
+def _flawed(flight: ServerFlight, malformed: Malformed) -> ServerFlight:
+    """Return the flight with its flaw.
+
+    What follows a whole flight is no part of it: Go's data follow it under the next keys.
+    """
+    return flight if flight.is_whole else replace(flight, flaw=str(malformed))
 
 
 class _Counter:
