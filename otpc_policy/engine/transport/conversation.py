@@ -83,7 +83,10 @@ class Conversation:
         self._held = b""
         if isinstance(hello, ClientHello):
             entropy = random_bytes(ENTROPY_BYTES)
-            self._drawn = Drawn(client_random=entropy[:RANDOM_BYTES], session_id=b"")
+            self._drawn = Drawn(
+                client_random=entropy[:RANDOM_BYTES],
+                session_id=entropy[RANDOM_BYTES : 2 * RANDOM_BYTES],
+            )
             if hello.version is TlsVersion.TLS_1_3:
                 self._shares = KeyShares((_X25519,))
                 entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
