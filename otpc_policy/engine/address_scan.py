@@ -1,6 +1,7 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all at once."""
 
 import asyncio
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
@@ -18,6 +19,7 @@ from otpc_policy.engine.probes.handshakes import (
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ProfileHello
+from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
@@ -71,6 +73,7 @@ class AddressScan:
             openings=self._openings,
             limits=limits,
             begun_s=begun_s,
+            new_random=_system_random,
         )
         self._lease = pool.lease()
         self._handshakes = Handshakes(
@@ -280,3 +283,7 @@ def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:
     """
     highest = max((record.outcome.concurrent for record in records if record.chose), default=None)
     return _UNTRIED if highest is None else max(1, highest * 4 // 5)
+
+
+def _system_random() -> RandomBytes:
+    return os.urandom

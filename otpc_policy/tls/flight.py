@@ -2,9 +2,14 @@
 
 Pure; trusts no length; does not decide what is proven. Up to TLS 1.2 the messages arrive in clear
 (RFC 5246 7.3); those of TLS 1.3 must have been decrypted (RFC 8446 4.3 and 4.4).
+
+Servers prove their keys in one more way, by a delegated credential (RFC 9345). It is not verified:
+it takes a certificate of a special kind, which hardly any server has, and one that does proves its
+own key to every client that offers no such credentials. So a flight with one proves nothing, and
+says why.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -12,7 +17,8 @@ from otpc_policy.tls.fields import Fields, Malformed
 
 SERVER_HELLO = 2
 _STATUS_REQUEST = 5
-_OCSP = 1
+_DELEGATED_CREDENTIAL = 34
+_OCSP, _OCSP_MULTI = 1, 2
 _FATAL = 2
 _NAMED_CURVE = 3
 _HEADER_BYTES = 4
@@ -20,6 +26,7 @@ _HEADER_BYTES = 4
 MAX_MESSAGE_BYTES = 2**17
 # RFC 8446 4.4.3: what precedes the transcript's hash in the signature of a server.
 _CONTEXT = b"\x20" * 64 + b"TLS 1.3, server CertificateVerify\0"
+_DELEGATED = "its key is proven by a delegated credential, which is not verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Message:
 
 
 class _Kind(IntEnum):
-    """Handshake messages that are read here (RFC 8446 B.3, RFC 6066 8)."""
+    """Handshake messages that are read here (RFC 8446 B.3, RFC 6066 8, RFC 8879 4)."""
 
     CERTIFICATE = 11
     SERVER_KEY_EXCHANGE = 12
@@ -41,6 +48,7 @@ class _Kind(IntEnum):
     CERTIFICATE_VERIFY = 15
     FINISHED = 20
     CERTIFICATE_STATUS = 22
+    COMPRESSED_CERTIFICATE = 25
 
 
 class MessageSplitter:
@@ -92,7 +100,7 @@ class ServerFlight:
     chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
     signature: None until it arrives, and if the key exchange has none or is of a kind that is not
     read here. is_whole: up to ServerHelloDone, or in TLS 1.3 up to a correct Finished message.
-    alert: a fatal alert that ended the flight.
+    alert: a fatal alert that ended the flight. flaw: why the flight proves nothing, for people.
     """
 
     chain: tuple[bytes, ...] = ()
@@ -101,6 +109,7 @@ class ServerFlight:
     is_certificate_requested: bool = False
     is_whole: bool = False
     alert: int | None = None
+    flaw: str | None = None
 
 
 def broken_off(flight: ServerFlight, alert: bytes) -> ServerFlight:
@@ -131,7 +140,7 @@ class ClearFlightReader:
             case _Kind.CERTIFICATE if not self.flight.chain:
                 self.flight = replace(self.flight, chain=_chain(fields))
             case _Kind.CERTIFICATE_STATUS:
-                self.flight = replace(self.flight, stapled_ocsp_response=_ocsp_response(fields))
+                self.flight = replace(self.flight, stapled_ocsp_response=_status(fields))
             case _Kind.SERVER_KEY_EXCHANGE if self._is_signed and self.flight.signature is None:
                 self.flight = replace(self.flight, signature=self._key_exchange(fields))
             case _Kind.CERTIFICATE_REQUEST:
@@ -163,9 +172,14 @@ class EncryptedFlightReader:
     """Reads the decrypted messages of TLS 1.3 that follow a ServerHello.
 
     finished_of: returns the right content of Finished, given the transcript's hash.
+    compressions: algorithms that the hello offers for certificates (RFC 8879), by code point.
+    decompress: takes an algorithm, the length of the content and its compressed form; returns the
+    content, of that length, or raises Malformed.
     """
 
     finished_of: Callable[[bytes], bytes]
+    compressions: Container[int]
+    decompress: Callable[[int, int, bytes], bytes]
     flight: ServerFlight = field(default_factory=ServerFlight)
 
     def read(self, message: Message, transcript_hash: bytes) -> None:
@@ -176,6 +190,8 @@ class EncryptedFlightReader:
                 self.flight = replace(self.flight, is_certificate_requested=True)
             case _Kind.CERTIFICATE if not self.flight.chain:
                 self._certificate(fields)
+            case _Kind.COMPRESSED_CERTIFICATE if not self.flight.chain:
+                self._certificate(Fields(self._decompressed(fields)))
             case _Kind.CERTIFICATE_VERIFY if self.flight.chain:
                 scheme, signature = fields.number(2), fields.vector(2)
                 signed = Signature(
@@ -188,6 +204,17 @@ class EncryptedFlightReader:
                 self.flight = replace(self.flight, is_whole=True)
             case _:
                 pass
+
+    def _decompressed(self, fields: Fields) -> bytes:
+        """RFC 8879 4: the content of a Certificate message, bounded before it is decompressed."""
+        algorithm, size, compressed = fields.number(2), fields.number(3), fields.vector(3)
+        if fields.left:
+            raise Malformed("a CompressedCertificate of the wrong length")
+        if algorithm not in self.compressions:
+            raise Malformed("a certificate compressed in a way that was not offered")
+        if size > MAX_MESSAGE_BYTES:
+            raise Malformed("a compressed certificate of more than 128 KiB")
+        return self.decompress(algorithm, size, compressed)
 
     def _certificate(self, fields: Fields) -> None:
         if fields.vector(1):
@@ -203,6 +230,8 @@ class EncryptedFlightReader:
                     self.flight = replace(
                         self.flight, stapled_ocsp_response=_ocsp_response(Fields(content))
                     )
+                if kind == _DELEGATED_CREDENTIAL and len(chain) == 1:
+                    self.flight = replace(self.flight, flaw=_DELEGATED)
         if not chain or not all(chain):
             raise Malformed("an empty certificate")
         self.flight = replace(self.flight, chain=tuple(chain))
@@ -218,6 +247,22 @@ def _chain(fields: Fields) -> tuple[bytes, ...]:
     return tuple(chain)
 
 
+def _status(fields: Fields) -> bytes | None:
+    """Return the leaf's response in a CertificateStatus; None if there is none for the leaf.
+
+    RFC 6961 2.2: one of type ocsp_multi has a response for each certificate, leaf first, each of
+    which may be empty. Java staples so to whoever asks for it.
+    """
+    kind = fields.number(1)
+    if kind == _OCSP_MULTI:
+        return Fields(fields.vector(3)).vector(3) or None
+    return _response_of(kind, fields)
+
+
 def _ocsp_response(fields: Fields) -> bytes:
     """RFC 6066 8: a type, and a response of that type."""
-    return fields.vector(3) if fields.number(1) == _OCSP else b""
+    return _response_of(fields.number(1), fields)
+
+
+def _response_of(kind: int, fields: Fields) -> bytes:
+    return fields.vector(3) if kind == _OCSP else b""

@@ -55,7 +55,7 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
         await build_application(settings).engines.start()
 
 
-@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns"])
+@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns", "pqcrypto", "brotli"])
 async def test_a_service_without_the_engine_fails_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:

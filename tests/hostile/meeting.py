@@ -5,26 +5,18 @@ recording, and given to the stack that has the fault: so what counts is the serv
 """
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.profiles.clients import (
-    GREASE_FIRST,
-    GREASE_LAST,
-    ClientProfile,
-    ProfileHello,
-    encode_profile_hello,
-)
-from otpc_policy.engine.profiles.recorded_clients import (
-    RecordedClient,
-    Varies,
-    recorded_clients,
-)
+from otpc_policy.engine.profiles.clients import ProfileHello
+from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
+from otpc_policy.engine.profiles.hello_draw import draw
+from otpc_policy.engine.profiles.recorded_clients import RecordedClient, recorded_clients
 from tests.hostile.faults import EXPIRED_ECDSA, NULL, NULL_SUITES, TLS10, Fault, Stacks
 from tests.hostile.surveying import HOST
 from tests.support.hostile.hello import SeenHello, read_choice, read_client_hello
@@ -108,30 +100,12 @@ def sent_by(client: RecordedClient) -> tuple[bytes, ...]:
     recorded = read_hello(_sample(client.name))
     groups = set(client.profile.share_groups)
     shares = {group: share for group, share in recorded.key_shares if group in groups}
-    return tuple(
-        encode_profile_hello(
-            ProfileHello(profile=profile, server_name=HOST if profile.sends_name else None),
-            client_random=bytes(range(32)),
-            session_id=bytes(range(32)),
-            shares=shares,
-        )
-        for profile in _orders(client)
-    )
-
-
-def _orders(client: RecordedClient) -> Iterator[ClientProfile]:
-    profile = client.profile
-    yield profile
-    if Varies.EXTENSION_ORDER not in client.varies:
-        return
-    chance = Random(client.name)
-    fixed = (GREASE_FIRST, GREASE_LAST)
-    for _ in range(_ORDERS):
-        moved = [kind for kind in profile.extensions if kind not in fixed]
-        chance.shuffle(moved)
-        places = iter(moved)
-        order = tuple(kind if kind in fixed else next(places) for kind in profile.extensions)
-        yield replace(profile, extensions=order)
+    profile, chance = client.profile, Random(client.name)
+    hello = ProfileHello(profile=profile, server_name=HOST if profile.sends_name else None)
+    drawn = [draw(profile, chance.randbytes) for _ in range(_ORDERS)]
+    if not profile.shuffles_extensions:
+        drawn = drawn[:1]
+    return tuple(encode_profile_hello(hello, each, shares=shares) for each in drawn)
 
 
 def _read(sent: bytes) -> SeenHello:

@@ -22,6 +22,7 @@ from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 
 _ENCRYPTED_CLIENT_HELLO, _TRUST_ANCHORS = 65037, 51764
 _FORMATS = int(Kind.EC_POINT_FORMATS)
+_X25519, _X25519_ML_KEM_768 = 29, 0x11EC
 # BoringSSL pads what would be 256 to 511 bytes without the header of the record, to 512
 # (RFC 7685 1: some servers fail on such hellos).
 _PADDING = (261, 517)
@@ -86,6 +87,8 @@ def _tls_lines(hello: SentHello) -> Iterator[str]:
     yield from _array("supported_versions", map(_version, hello.offered_versions or ()))
     yield from _array("supported_groups", map(_group, hello.groups or ()))
     yield from _array("key_shares", [_group(group) for group, _ in hello.key_shares])
+    if _repeats_curve_keys(dict(hello.key_shares)):
+        yield "repeats_curve_keys = true"
     yield from _array("signature_algorithms", map(scheme_name, hello.signature_schemes or ()))
     yield from _array("alpn", [name.decode("ascii") for name in hello.alpn])
     formats = hello.extension(_FORMATS)
@@ -105,6 +108,12 @@ def _tls_lines(hello: SentHello) -> Iterator[str]:
         yield "[hello.other_contents]"
         for kind, content in others:
             yield f"{_extension(kind)} = {_text(content.hex())}"
+
+
+def _repeats_curve_keys(shares: Mapping[int, bytes]) -> bool:
+    """The share of X25519MLKEM768 ends with that of X25519 (draft-ietf-tls-hybrid-design 3.2)."""
+    share = shares.get(_X25519)
+    return share is not None and shares.get(_X25519_ML_KEM_768, b"").endswith(share)
 
 
 def _varying(hellos: Sequence[SentHello]) -> Iterator[Varies]:

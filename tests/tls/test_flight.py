@@ -21,6 +21,7 @@ from otpc_policy.tls.flight import (
 # RFC 8446 B.3, RFC 6066 8.
 SERVER_HELLO, TICKET, ENCRYPTED_EXTENSIONS, CERTIFICATE = 2, 4, 8, 11
 KEY_EXCHANGE, REQUEST, HELLO_DONE, VERIFY, FINISHED, STATUS = 12, 13, 14, 15, 20, 22
+COMPRESSED = 25
 EVERY_KIND = range(256)
 LEAF, ISSUER = b"leaf", b"issuer"
 RANDOMS = b"c" * 32 + b"s" * 32
@@ -76,9 +77,19 @@ def clear(
     return reader.flight
 
 
+def repeated(algorithm: int, size: int, compressed: bytes) -> bytes:
+    """Stand in for a decompression: the content comes as often as the algorithm says."""
+    content = compressed * algorithm
+    if len(content) != size:
+        raise Malformed("of another length")
+    return content
+
+
 def encrypted(*messages: Message) -> ServerFlight:
     reader = EncryptedFlightReader(
-        finished_of=lambda transcript_hash: b"finished " + transcript_hash
+        finished_of=lambda transcript_hash: b"finished " + transcript_hash,
+        compressions=(1, 2),
+        decompress=repeated,
     )
     for one in messages:
         reader.read(one, HASH)
@@ -242,6 +253,88 @@ def test_a_flight_without_a_correct_finished_message_is_not_complete() -> None:
         encrypted(SHOWN, PROVEN, message(20, b"finished " + HASH[:-1] + b"?"))
 
 
+def compressed(content: bytes, *, algorithm: int = 1, size: int | None = None) -> Message:
+    """RFC 8879 4."""
+    announced = len(content) * algorithm if size is None else size
+    head = algorithm.to_bytes(2, "big") + announced.to_bytes(3, "big")
+    return message(COMPRESSED, head + vector(3, content))
+
+
+def test_a_compressed_certificate_is_a_certificate() -> None:
+    content = entries(entry(LEAF, (5, staple(b"response"))), entry(ISSUER))
+    assert encrypted(compressed(content)) == encrypted(message(CERTIFICATE, content))
+
+
+def test_the_first_certificate_counts_compressed_or_not() -> None:
+    of_leaf, of_issuer = entries(entry(LEAF)), entries(entry(ISSUER))
+    assert encrypted(compressed(of_leaf), message(CERTIFICATE, of_issuer)).chain == (LEAF,)
+    assert encrypted(message(CERTIFICATE, of_issuer), compressed(of_leaf)).chain == (ISSUER,)
+
+
+BADLY_COMPRESSED = {
+    "nothing": message(COMPRESSED),
+    "a length too few": message(COMPRESSED, b"\0\1\0\0\1"),
+    "something left over": message(COMPRESSED, b"\0\1\0\0\1" + vector(3, b"a") + b"b"),
+    "an algorithm that was not offered": compressed(entries(entry(LEAF)), algorithm=3),
+    "another length than announced": compressed(entries(entry(LEAF)), size=100),
+    "no certificate": compressed(entries()),
+}
+
+
+@pytest.mark.parametrize("bad", BADLY_COMPRESSED.values(), ids=BADLY_COMPRESSED)
+def test_a_badly_compressed_certificate_is_malformed(bad: Message) -> None:
+    with pytest.raises(Malformed):
+        encrypted(bad)
+
+
+def test_a_certificate_that_would_be_too_long_is_not_decompressed() -> None:
+    asked: list[int] = []
+
+    def decompress(_: int, size: int, __: bytes) -> bytes:
+        asked.append(size)
+        raise Malformed("asked")
+
+    reader = EncryptedFlightReader(finished_of=bytes, compressions=(1,), decompress=decompress)
+    for size in (MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1, 2**24 - 1):
+        with pytest.raises(Malformed):
+            reader.read(compressed(b"bomb", size=size), HASH)
+    assert asked == [MAX_MESSAGE_BYTES]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_delegated_credential_of_the_leaf_is_a_flaw(place: int) -> None:
+    """RFC 9345 4: it comes with the leaf; elsewhere it is ignored."""
+    listed = [entry(LEAF), entry(ISSUER)]
+    listed[place] = entry((LEAF, ISSUER)[place], (34, b"credential"))
+    flight = encrypted(message(CERTIFICATE, entries(*listed)))
+    assert (flight.flaw is not None) is (place == 0)
+
+
+def test_of_several_staples_the_first_is_the_leaf_s() -> None:
+    """RFC 6961 2.2; a server has one for some certificates only."""
+    for responses, expected in (
+        ((b"of the leaf", b"of the issuer"), b"of the leaf"),
+        ((b"of the leaf",), b"of the leaf"),
+        ((b"", b"of the issuer"), None),
+    ):
+        listed = b"".join(vector(3, response) for response in responses)
+        flight = clear(message(CERTIFICATE, chain(LEAF)), message(STATUS, staple(listed, kind=2)))
+        assert flight.stapled_ocsp_response == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"\2", staple(b"", kind=2), staple(b"\0\0\1", kind=2)])
+def test_several_staples_that_break_off_are_malformed(content: bytes) -> None:
+    with pytest.raises(Malformed):
+        clear(message(STATUS, content))
+
+
+def test_several_staples_are_of_no_use_in_tls_1_3() -> None:
+    """RFC 8446 4.4.2.1 has no such type: what it holds cannot be read."""
+    listed = staple(vector(3, b"response"), kind=2)
+    flight = encrypted(message(CERTIFICATE, entries(entry(LEAF, (5, listed)))))
+    assert flight.stapled_ocsp_response == b""
+
+
 def test_only_the_staple_of_the_leaf_is_taken() -> None:
     stapled = entry(LEAF, (18, b"timestamps"), (5, staple(b"of the leaf")))
     other = entry(ISSUER, (5, staple(b"of the issuer")))
@@ -285,7 +378,9 @@ def test_a_signature_that_breaks_off_is_malformed() -> None:
 
 CLEARLY_SHOWN, STAPLED = message(CERTIFICATE, chain(LEAF)), message(STATUS, staple(b"response"))
 GOOD = [SHOWN, PROVEN, ELLIPTIC, FINITE, CLEARLY_SHOWN, STAPLED]
-KINDS = st.sampled_from((CERTIFICATE, KEY_EXCHANGE, REQUEST, HELLO_DONE, VERIFY, STATUS, 0))
+KINDS = st.sampled_from(
+    (CERTIFICATE, COMPRESSED, KEY_EXCHANGE, REQUEST, HELLO_DONE, VERIFY, STATUS, 0)
+)
 CONTENTS = st.sampled_from([one.content for one in GOOD]) | st.binary(max_size=60)
 
 

@@ -134,9 +134,11 @@ class Measured:
                 (v for v in self.accepted if v <= record.hello.version),
                 default=record.hello.version,
             )
+            flight = record.outcome.flight
+            cause = "" if flight is None or flight.flaw is None else f": {flight.flaw}"
             for key_type in EXPECTED_KEY_TYPES:
                 found[version, key_type] = (
-                    f"which certificate is given to {record.hello.profile.name} is not known"
+                    f"which certificate is given to {record.hello.profile.name} is not known{cause}"
                 )
         return found
 

@@ -1,4 +1,4 @@
-"""ClientHellos as clients of today and of the past send them: data, and their bytes.
+"""ClientHellos as clients of today and of the past send them, as data; hello_bytes encodes them.
 
 The survey's hellos (`client_hello`) are wide, so that one refusal covers hundreds of suites. A
 server, or whatever stands in front of it, may treat such a hello differently from an ordinary one.
@@ -19,14 +19,31 @@ from enum import Enum
 from functools import lru_cache
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.tls.hello_extensions import numbers, server_name_extension, vector
+from otpc_policy.engine.profiles.extension_kinds import (
+    ALPN,
+    COMPRESS_CERTIFICATE,
+    ENCRYPT_THEN_MAC,
+    EXTENDED_MASTER_SECRET,
+    GROUPS,
+    HEARTBEAT,
+    KEY_SHARE,
+    POINT_FORMATS,
+    PSK_MODES,
+    RENEGOTIATION,
+    SCHEMES,
+    SCHEMES_CERT,
+    SERVER_NAME,
+    STATUS_REQUEST,
+    TICKET,
+    TIMESTAMPS,
+    VERSIONS,
+)
 
 RANDOM_BYTES = 32
-_SSL2_CLIENT_HELLO = 1
-_CHALLENGE_BYTES = 16
 # RFC 5746 and RFC 7507: signalling values in the list of suites; nobody can choose them.
 _SIGNALS = frozenset({0x00FF, 0x5600})
 # RFC 8701: values that a server must ignore, one each for suites, extensions, groups and versions.
+# They stand for those that are drawn for each connection.
 GREASE_SUITE, GREASE_GROUP, GREASE_VERSION, GREASE_FIRST, GREASE_LAST = (
     0x3A3A,
     0x8A8A,
@@ -34,35 +51,7 @@ GREASE_SUITE, GREASE_GROUP, GREASE_VERSION, GREASE_FIRST, GREASE_LAST = (
     0x2A2A,
     0xDADA,
 )
-
-_SERVER_NAME, _STATUS_REQUEST, _GROUPS, _POINT_FORMATS, _SCHEMES, _HEARTBEAT, _ALPN = (
-    0,
-    5,
-    10,
-    11,
-    13,
-    15,
-    16,
-)
-_TIMESTAMPS, _PADDING, _ENCRYPT_THEN_MAC, _EXTENDED_MASTER_SECRET, _RECORD_SIZE, _TICKET = (
-    18,
-    21,
-    22,
-    23,
-    28,
-    35,
-)
-_VERSIONS, _COOKIE, _PSK_MODES, _SCHEMES_CERT, _KEY_SHARE, _RENEGOTIATION = (
-    43,
-    44,
-    45,
-    50,
-    51,
-    0xFF01,
-)
-
-# What differs from one hello of a client to the next.
-_VARYING = frozenset({_SERVER_NAME, _KEY_SHARE})
+GREASE_PLACEHOLDERS = (GREASE_SUITE, GREASE_GROUP, GREASE_VERSION, GREASE_FIRST, GREASE_LAST)
 
 
 class SignatureKind(Enum):
@@ -103,12 +92,15 @@ class ClientProfile:
     protocol's own rule (RFC 5246 E.1). listed_suites: as on the wire, signalling and GREASE values
     included. extensions: kinds in their order.
     groups, schemes, share_groups: contents of the extensions of that name, in order.
+    repeats_curve_keys: a hybrid key share holds the same X25519 key as the share of X25519.
     record_version: of the record layer.
     has_session_id: 32 random bytes, as TLS 1.3 clients send for middleboxes (RFC 8446 D.4).
     padded_to: bytes of the whole hello, reached by the padding extension. padded_from: shorter
     hellos are not padded (RFC 7685: clients pad only what some servers fail on).
     compression: methods, in order; null alone unless the client compresses.
-    contents: of extensions that differ from what most clients send, by kind.
+    contents: of extensions that differ from what most clients send, by kind. drawn_contents: kinds
+    of those whose content the client makes up for each connection, like the one that stands here.
+    shuffles_extensions: for each connection; see hello_draw.
     is_ssl2_format: RFC 5246 E.2; it has no extensions.
     """
 
@@ -120,12 +112,15 @@ class ClientProfile:
     groups: tuple[int, ...] = ()
     schemes: tuple[int, ...] = ()
     share_groups: tuple[int, ...] = ()
+    repeats_curve_keys: bool = False
     record_version: int = 0x0301
     has_session_id: bool = False
     padded_to: int = 0
     padded_from: int = 0
     compression: tuple[int, ...] = (0,)
     contents: tuple[tuple[int, bytes], ...] = ()
+    drawn_contents: tuple[int, ...] = ()
+    shuffles_extensions: bool = False
     is_ssl2_format: bool = False
 
     @property
@@ -136,7 +131,13 @@ class ClientProfile:
     @property
     def sends_name(self) -> bool:
         """The hello has room for a server name."""
-        return _SERVER_NAME in self.extensions
+        return SERVER_NAME in self.extensions
+
+    @property
+    def certificate_compressions(self) -> tuple[int, ...]:
+        """Algorithms by which a server may compress its certificates (RFC 8879), in order."""
+        listed = dict(self.contents).get(COMPRESS_CERTIFICATE, b"\0")[1:]
+        return struct.unpack(f">{len(listed) // 2}H", listed)
 
     def signing_with(self, kinds: Sequence[SignatureKind]) -> "ClientProfile":
         """Return the profile of a client that verifies signatures of these kinds alone."""
@@ -168,114 +169,6 @@ class ProfileHello:
         return self.profile.cipher_suites
 
 
-def encode_profile_hello(
-    hello: ProfileHello,
-    *,
-    client_random: bytes,
-    session_id: bytes,
-    shares: Mapping[int, bytes],
-    cookie: bytes = b"",
-    is_second: bool = False,
-) -> bytes:
-    """Return one record with the hello.
-
-    client_random, session_id: 32 random bytes each. shares: public key by group, for each of
-    share_groups. is_second: it answers a HelloRetryRequest; then shares holds the one group that
-    this asked for, if it did, and cookie what it gave (RFC 8446 4.1.2).
-    Key shares stand in the order of supported_groups (RFC 8446 4.2.8).
-    """
-    profile = hello.profile
-    if profile.is_ssl2_format:
-        return _ssl2_format(profile, client_random[:_CHALLENGE_BYTES])
-    extensions = b"".join(
-        part if isinstance(part, bytes) else _varying_extension(part, hello, shares)
-        for part in _constant_extensions(profile)
-    )
-    if cookie:
-        extensions += _with_header(_COOKIE, vector(2, cookie))
-    head = b"".join(
-        (
-            min(profile.highest, TlsVersion.TLS_1_2).to_bytes(2, "big"),
-            client_random,
-            vector(1, session_id if profile.has_session_id else b""),
-            numbers(profile.listed_suites),
-            vector(1, bytes(profile.compression)),
-        )
-    )
-    unpadded = 5 + 4 + len(head) + 2 + len(extensions)
-    missing = profile.padded_to - unpadded - 4
-    if profile.padded_from <= unpadded < profile.padded_to and (missing > 0 or profile.padded_from):
-        # OpenSSL and BoringSSL pad by at least one byte, even past the length that they aim at.
-        extensions += _with_header(_PADDING, bytes(max(1, missing)))
-    body = head + (vector(2, extensions) if extensions else b"")
-    message = b"\x01" + len(body).to_bytes(3, "big") + body
-    # RFC 8446 5.1: only the record of a first hello may say another version.
-    record_version = TlsVersion.TLS_1_2 if is_second else profile.record_version
-    return b"\x16" + record_version.to_bytes(2, "big") + vector(2, message)
-
-
-def _ssl2_format(profile: ClientProfile, challenge: bytes) -> bytes:
-    """RFC 5246 E.2: a hello of a later version in the form of SSL 2."""
-    specs = b"".join(suite.to_bytes(3, "big") for suite in profile.listed_suites)
-    body = (
-        struct.pack(">BHHHH", _SSL2_CLIENT_HELLO, profile.highest, len(specs), 0, len(challenge))
-        + specs
-        + challenge
-    )
-    return (0x8000 | len(body)).to_bytes(2, "big") + body
-
-
-# The profiles are few, and all servers are sent the same ones.
-@lru_cache(maxsize=256)
-def _constant_extensions(profile: ClientProfile) -> tuple[bytes | int, ...]:
-    """Return the encoded extensions in order; the kind of each that differs between hellos."""
-    own = dict(profile.contents)
-    return tuple(
-        kind
-        if kind in _VARYING
-        else _with_header(kind, own[kind] if kind in own else _content(kind, profile))
-        for kind in profile.extensions
-    )
-
-
-def _varying_extension(kind: int, hello: ProfileHello, shares: Mapping[int, bytes]) -> bytes:
-    if kind == _SERVER_NAME:
-        return server_name_extension(hello.server_name)
-    return _with_header(kind, vector(2, b"".join(_shares(hello.profile, shares))))
-
-
-def _shares(profile: ClientProfile, shares: Mapping[int, bytes]) -> list[bytes]:
-    # RFC 8446 4.2.8: the share that a HelloRetryRequest asked for is the only one.
-    is_asked_for = shares.keys() != set(profile.share_groups)
-    sent = shares if is_asked_for else {GREASE_GROUP: b"\0", **shares}
-    groups = (group for group in profile.groups if group in sent)
-    return [group.to_bytes(2, "big") + vector(2, sent[group]) for group in groups]
-
-
-def _content(kind: int, profile: ClientProfile) -> bytes:
-    if kind == _GROUPS:
-        return numbers(profile.groups)
-    if kind == _SCHEMES:
-        return numbers(profile.schemes)
-    if kind == _SCHEMES_CERT:
-        # How the certificates may be signed, whatever the leaf's key: OpenSSL refuses a chain with
-        # other signatures.
-        return numbers(_OPENSSL_3_SCHEMES)
-    if kind == _VERSIONS:
-        offered = [
-            version
-            for version in reversed(TlsVersion)
-            if profile.lowest <= version <= profile.highest
-        ]
-        grease = [GREASE_VERSION] if GREASE_FIRST in profile.extensions else []
-        return vector(1, struct.pack(f">{len(grease) + len(offered)}H", *grease, *offered))
-    return _CONSTANT[kind]
-
-
-def _with_header(kind: int, content: bytes) -> bytes:
-    return kind.to_bytes(2, "big") + vector(2, content)
-
-
 @lru_cache(maxsize=256)
 def _choosable(listed_suites: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(
@@ -286,22 +179,6 @@ def _choosable(listed_suites: tuple[int, ...]) -> tuple[int, ...]:
 def _is_grease(value: int) -> bool:
     return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
 
-
-_CONSTANT: Mapping[int, bytes] = {
-    _STATUS_REQUEST: b"\1\0\0\0\0",
-    _POINT_FORMATS: b"\1\0",
-    _HEARTBEAT: b"\1",
-    _ALPN: vector(2, vector(1, b"h2") + vector(1, b"http/1.1")),
-    _TIMESTAMPS: b"",
-    _ENCRYPT_THEN_MAC: b"",
-    _EXTENDED_MASTER_SECRET: b"",
-    _RECORD_SIZE: b"\x40\x01",
-    _TICKET: b"",
-    _PSK_MODES: b"\1\1",
-    _RENEGOTIATION: b"\0",
-    GREASE_FIRST: b"",
-    GREASE_LAST: b"\0",
-}
 
 _X25519, _P256, _P384, _P521, _X448 = 29, 23, 24, 25, 30
 # The default list of OpenSSL 3.0 (`openssl ciphers -v`, TLS 1.3 first), then the renegotiation
@@ -343,7 +220,7 @@ _OPENSSL_3_SUITES = (
         0x00FF,
     ),
 )
-_OPENSSL_3_SCHEMES = (
+OPENSSL_3_SCHEMES = (
     *(
         0x0403,
         0x0503,
@@ -372,19 +249,19 @@ OPENSSL_3 = ClientProfile(
     listed_suites=_OPENSSL_3_SUITES,
     extensions=(
         *(
-            _SERVER_NAME,
-            _POINT_FORMATS,
-            _GROUPS,
-            _TICKET,
-            _STATUS_REQUEST,
-            _ALPN,
-            _ENCRYPT_THEN_MAC,
-            _EXTENDED_MASTER_SECRET,
+            SERVER_NAME,
+            POINT_FORMATS,
+            GROUPS,
+            TICKET,
+            STATUS_REQUEST,
+            ALPN,
+            ENCRYPT_THEN_MAC,
+            EXTENDED_MASTER_SECRET,
         ),
-        *(_SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE),
+        *(SCHEMES, VERSIONS, PSK_MODES, KEY_SHARE),
     ),
     groups=(_X25519, _P256, _X448, _P521, _P384, 256, 257, 258, 259, 260),
-    schemes=_OPENSSL_3_SCHEMES,
+    schemes=OPENSSL_3_SCHEMES,
     share_groups=(_X25519,),
     has_session_id=True,
 )
@@ -401,21 +278,21 @@ BROWSER = ClientProfile(
     extensions=(
         *(
             GREASE_FIRST,
-            _SCHEMES,
-            _KEY_SHARE,
-            _TIMESTAMPS,
-            _EXTENDED_MASTER_SECRET,
-            _ALPN,
-            _POINT_FORMATS,
-            _VERSIONS,
+            SCHEMES,
+            KEY_SHARE,
+            TIMESTAMPS,
+            EXTENDED_MASTER_SECRET,
+            ALPN,
+            POINT_FORMATS,
+            VERSIONS,
         ),
         *(
-            _SERVER_NAME,
-            _GROUPS,
-            _STATUS_REQUEST,
-            _PSK_MODES,
-            _RENEGOTIATION,
-            _TICKET,
+            SERVER_NAME,
+            GROUPS,
+            STATUS_REQUEST,
+            PSK_MODES,
+            RENEGOTIATION,
+            TICKET,
             GREASE_LAST,
         ),
     ),
@@ -432,7 +309,7 @@ SMALL = ClientProfile(
     highest=TlsVersion.TLS_1_3,
     lowest=TlsVersion.TLS_1_2,
     listed_suites=(0xC02B, 0xCCA9, 0xC02F, 0x1303, 0x1301),
-    extensions=(_KEY_SHARE, _VERSIONS, _SCHEMES, _GROUPS, _SERVER_NAME),
+    extensions=(KEY_SHARE, VERSIONS, SCHEMES, GROUPS, SERVER_NAME),
     groups=(_P256, _P384),
     schemes=(0x0403, 0x0503, 0x0804, 0x0401),
     share_groups=(_P256,),
@@ -479,15 +356,15 @@ JAVA_17_WITH_RSA = ClientProfile(
     ),
     extensions=(
         *(
-            _SERVER_NAME,
-            _STATUS_REQUEST,
-            _GROUPS,
-            _POINT_FORMATS,
-            _SCHEMES,
-            _SCHEMES_CERT,
-            _EXTENDED_MASTER_SECRET,
+            SERVER_NAME,
+            STATUS_REQUEST,
+            GROUPS,
+            POINT_FORMATS,
+            SCHEMES,
+            SCHEMES_CERT,
+            EXTENDED_MASTER_SECRET,
         ),
-        *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
+        *(VERSIONS, PSK_MODES, KEY_SHARE),
     ),
     groups=(_X25519, _P256, _P384, _P521, _X448, 256, 257, 258, 259, 260),
     schemes=(0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601),
@@ -516,7 +393,7 @@ OPENSSL_102_WITH_RSA = ClientProfile(
         0x0033,
         0x00FF,
     ),
-    extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _SCHEMES, _HEARTBEAT),
+    extensions=(SERVER_NAME, POINT_FORMATS, GROUPS, TICKET, SCHEMES, HEARTBEAT),
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),
 )
@@ -530,7 +407,7 @@ OPENSSL_3_AT_TLS_1_2 = replace(
     highest=TlsVersion.TLS_1_2,
     listed_suites=tuple(suite for suite in _OPENSSL_3_SUITES[3:] if suite not in _STATIC_RSA),
     extensions=tuple(
-        kind for kind in OPENSSL_3.extensions if kind not in (_VERSIONS, _PSK_MODES, _KEY_SHARE)
+        kind for kind in OPENSSL_3.extensions if kind not in (VERSIONS, PSK_MODES, KEY_SHARE)
     ),
     share_groups=(),
     has_session_id=False,
@@ -608,7 +485,7 @@ OPENSSL_102_AT_TLS_1_1 = ClientProfile(
         ),
         *(0x0016, 0x0013, 0xC00D, 0xC003, 0x000A, 0x00FF),
     ),
-    extensions=(_SERVER_NAME, _POINT_FORMATS, _GROUPS, _TICKET, _HEARTBEAT),
+    extensions=(SERVER_NAME, POINT_FORMATS, GROUPS, TICKET, HEARTBEAT),
     groups=(
         14,
         13,
@@ -656,14 +533,14 @@ GNUTLS_AT_TLS_1_1 = ClientProfile(
     extensions=(
         *(
             GREASE_FIRST,
-            _EXTENDED_MASTER_SECRET,
-            _ENCRYPT_THEN_MAC,
-            _STATUS_REQUEST,
-            _RENEGOTIATION,
-            _GROUPS,
-            _POINT_FORMATS,
+            EXTENDED_MASTER_SECRET,
+            ENCRYPT_THEN_MAC,
+            STATUS_REQUEST,
+            RENEGOTIATION,
+            GROUPS,
+            POINT_FORMATS,
         ),
-        *(_SERVER_NAME, _ALPN),
+        *(SERVER_NAME, ALPN),
     ),
     groups=(_P256, _P384, _P521),
 )
@@ -692,7 +569,7 @@ INSECURE_SUITES = ClientProfile(
     highest=TlsVersion.TLS_1_2,
     lowest=TlsVersion.SSL_3_0,
     listed_suites=(GREASE_SUITE, *_NULL_SUITES, *_EXPORT_SUITES, *_ANONYMOUS_SUITES),
-    extensions=(GREASE_FIRST, _SCHEMES, _POINT_FORMATS, _GROUPS, _SERVER_NAME),
+    extensions=(GREASE_FIRST, SCHEMES, POINT_FORMATS, GROUPS, SERVER_NAME),
     groups=(GREASE_GROUP, _P256, _X25519),
     schemes=(0x0401, 0x0403, 0x0201, 0x0203),
     record_version=0x0303,

@@ -33,6 +33,7 @@ from otpc_policy.engine.profiles.clients import (
     GREASE_SUITE,
     ClientProfile,
 )
+from otpc_policy.engine.profiles.extension_kinds import ENCRYPTED_CLIENT_HELLO, TRUST_ANCHORS
 from otpc_policy.engine.profiles.extension_names import EXTENSION_NAMES, VERSION_NAMES
 from otpc_policy.tls.hello_extensions import vector
 
@@ -45,6 +46,7 @@ SIGNAL_NAMES: Final[Mapping[int, str]] = {
 _FOLDER: Final = "recorded"
 _SERVER_NAME, _GROUPS, _FORMATS, _SCHEMES, _ALPN, _PADDING = 0, 10, 11, 13, 16, 21
 _VERSIONS, _KEY_SHARE = 43, 51
+_X25519, _X25519_ML_KEM_768 = 29, 0x11EC
 _IDENTITY: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # Whose content is written down by a field of its own, or is made anew for each hello.
 STRUCTURED: Final = frozenset(
@@ -73,6 +75,13 @@ class Varies(Enum):
     EXTENSION_ORDER = "extension_order"
     ENCRYPTED_CLIENT_HELLO = "encrypted_client_hello"
     TRUST_ANCHORS = "trust_anchors"
+
+
+# The extension whose content varies.
+_DRAWN: Final[Mapping[Varies, int]] = {
+    Varies.ENCRYPTED_CLIENT_HELLO: ENCRYPTED_CLIENT_HELLO,
+    Varies.TRUST_ANCHORS: TRUST_ANCHORS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +132,7 @@ class _HelloTable(BaseModel):
     supported_versions: tuple[_Text, ...] = ()
     supported_groups: tuple[_Text, ...] = ()
     key_shares: tuple[_Text, ...] = ()
+    repeats_curve_keys: bool = False
     signature_algorithms: tuple[_Text, ...] = ()
     alpn: tuple[_Text, ...] = ()
     point_formats: tuple[_Octet, ...] = ()
@@ -167,6 +177,7 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
         document = _Document.model_validate(_with_tuples(tree))
         if file_name != f"{document.name}.toml" or not _IDENTITY.fullmatch(document.name):
             raise ValueError(f"the name {document.name!r} is not that of the file")
+        varies = frozenset(map(Varies, document.varies))
         return RecordedClient(
             name=document.name,
             kind=ClientKind(document.kind),
@@ -176,8 +187,8 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
             command=document.command,
             source=document.source,
             recordings=document.recordings,
-            varies=frozenset(map(Varies, document.varies)),
-            profile=_profile(document.name, document.hello),
+            varies=varies,
+            profile=_profile(document.name, document.hello, varies),
         )
     except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
         raise ValueError(f"{file_name}: {error}") from error
@@ -190,7 +201,7 @@ def _with_tuples(value: Any) -> Any:
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
-def _profile(name: str, hello: _HelloTable) -> ClientProfile:
+def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> ClientProfile:
     is_ssl2 = hello.form == "SSL 2"
     extensions = _extensions(hello.extensions)
     groups = _listed(hello.supported_groups, _group, GREASE_GROUP)
@@ -204,6 +215,11 @@ def _profile(name: str, hello: _HelloTable) -> ClientProfile:
         raise ValueError("key_shares are not in the order of supported_groups")
     if (GREASE in hello.supported_versions) != (GREASE_FIRST in extensions):
         raise ValueError("GREASE stands among the versions or among the extensions alone")
+    drawn = tuple(kind for name, kind in _DRAWN.items() if name in varies)
+    if not set(drawn) <= set(extensions):
+        raise ValueError("the content of an extension varies that is not sent")
+    if hello.repeats_curve_keys and not {_X25519, _X25519_ML_KEM_768} <= set(shares):
+        raise ValueError("repeats_curve_keys without both key shares")
     return ClientProfile(
         name=name,
         highest=max(offered, default=legacy),
@@ -214,12 +230,15 @@ def _profile(name: str, hello: _HelloTable) -> ClientProfile:
         # Safari lists a scheme twice.
         schemes=tuple(map(_scheme, hello.signature_algorithms)),
         share_groups=tuple(group for group in shares if group != GREASE_GROUP),
+        repeats_curve_keys=hello.repeats_curve_keys,
         record_version=0x0301 if is_ssl2 else _version(hello.record_version),
         has_session_id=bool(hello.session_id_bytes),
         padded_to=hello.padding.to_bytes if hello.padding else 0,
         padded_from=hello.padding.from_bytes if hello.padding else 0,
         compression=hello.compression_methods,
         contents=_contents(hello),
+        drawn_contents=drawn,
+        shuffles_extensions=Varies.EXTENSION_ORDER in varies,
         is_ssl2_format=is_ssl2,
     )
 

@@ -6,19 +6,22 @@ hello of a client profile answers a HelloRetryRequest; for a hello of the survey
 like any other.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello, encode_profile_hello
+from otpc_policy.engine.profiles.clients import RANDOM_BYTES, ProfileHello
+from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
+from otpc_policy.engine.profiles.hello_draw import Drawn, RandomBytes, draw
+from otpc_policy.engine.transport.certificate_compression import decompressed
 from otpc_policy.engine.transport.handshake_secrets import (
     FlightDecryptor,
-    KeyShares,
     Transcript,
-    can_generate,
     hash_of_suite,
 )
+from otpc_policy.engine.transport.key_shares import KeyShares, can_generate
 from otpc_policy.tls.answer import Answer, AnswerReader, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
 from otpc_policy.tls.fields import Malformed
@@ -68,7 +71,7 @@ class Conversation:
     random_bytes: returns so many random bytes. Never raises for what a server sent.
     """
 
-    def __init__(self, hello: Hello, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, hello: Hello, random_bytes: RandomBytes) -> None:
         self._hello = hello
         self._stage = _Stage.ANSWER
         self._reader = AnswerReader()
@@ -80,17 +83,20 @@ class Conversation:
         self._held = b""
         if isinstance(hello, ClientHello):
             entropy = random_bytes(ENTROPY_BYTES)
-            self._client_random = entropy[:RANDOM_BYTES]
+            self._drawn = Drawn(
+                client_random=entropy[:RANDOM_BYTES],
+                session_id=entropy[RANDOM_BYTES : 2 * RANDOM_BYTES],
+            )
             if hello.version is TlsVersion.TLS_1_3:
                 self._shares = KeyShares((_X25519,))
                 entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
             self.opening = encode_client_hello(hello, entropy)
         else:
-            self._client_random, self._session_id = (
-                random_bytes(RANDOM_BYTES),
-                random_bytes(RANDOM_BYTES),
+            self._drawn = draw(hello.profile, random_bytes)
+            self._shares = KeyShares(
+                hello.profile.share_groups,
+                repeats_curve_keys=hello.profile.repeats_curve_keys,
             )
-            self._shares = KeyShares(hello.profile.share_groups)
             self.opening = self._profile_hello(hello)
 
     @property
@@ -157,7 +163,7 @@ class Conversation:
             and not suite.needs_shared_secret
         )
         reader = ClearFlightReader(
-            randoms=self._client_random + answer.random,
+            randoms=self._drawn.client_random + answer.random,
             is_elliptic=is_elliptic,
             is_signed=is_signed,
         )
@@ -186,7 +192,11 @@ class Conversation:
             transcript.add_first_hello_of_retry(first)
             transcript.add(request)
         transcript.add(_first_message(self.opening)[0])
-        return _EncryptedFlight(transcript, answer.cipher_suite, secret)
+        hello = self._hello
+        compressions = (
+            hello.profile.certificate_compressions if isinstance(hello, ProfileHello) else ()
+        )
+        return _EncryptedFlight(transcript, answer.cipher_suite, secret, compressions)
 
     def _retry(self, hello: ProfileHello, request: ServerHello) -> bytes:
         """Answer a HelloRetryRequest, once (RFC 8446 4.1.4)."""
@@ -232,8 +242,7 @@ class Conversation:
         shares = self._shares.public if self._shares is not None else {}
         return encode_profile_hello(
             hello,
-            client_random=self._client_random,
-            session_id=self._session_id,
+            self._drawn,
             shares=shares,
             cookie=cookie,
             is_second=self._retry_request is not None,
@@ -273,16 +282,23 @@ class _ClearFlight:
                     self._counter.count_message()
                     if message.kind != SERVER_HELLO:
                         self._reader.read(message)
-        except Malformed:
+        except Malformed as malformed:
+            self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
 
 class _EncryptedFlight:
-    """The messages of TLS 1.3, decrypted. receive: as of _ClearFlight."""
+    """The messages of TLS 1.3, decrypted.
 
-    def __init__(self, transcript: Transcript, suite: int, secret: bytes) -> None:
+    compressions: as of EncryptedFlightReader. receive: as of _ClearFlight.
+    """
+
+    def __init__(
+        self, transcript: Transcript, suite: int, secret: bytes, compressions: Sequence[int]
+    ) -> None:
         self._transcript, self._suite, self._secret = transcript, suite, secret
+        self._compressions = compressions
         self._splitter = RecordSplitter((HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, APPLICATION_DATA))
         self._clear, self._messages = MessageSplitter(), MessageSplitter()
         self._counter = _Counter()
@@ -306,7 +322,9 @@ class _EncryptedFlight:
                         self._read_sealed(self._decryptor)
                 elif not self._is_passed_over(piece.content_type):
                     return True
-        except Malformed:
+        except Malformed as malformed:
+            if self._reader is not None:
+                self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
@@ -321,7 +339,11 @@ class _EncryptedFlight:
                 break
             self._transcript.add(message.raw)
             self._decryptor = FlightDecryptor(self._suite, self._secret, self._transcript.digest())
-            self._reader = EncryptedFlightReader(finished_of=self._decryptor.finished)
+            self._reader = EncryptedFlightReader(
+                finished_of=self._decryptor.finished,
+                compressions=self._compressions,
+                decompress=decompressed,
+            )
         if self._decryptor is not None and not self._clear.is_between_messages:
             # RFC 8446 5.1: no message spans a change of keys, nor shares its last record.
             raise Malformed("a message in clear after the ServerHello")
@@ -342,6 +364,14 @@ class _EncryptedFlight:
         if self._reader is not None and not self.flight.is_whole:
             self._reader.read(message, self._transcript.digest())
             self._transcript.add(message.raw)
+
+
+def _flawed(flight: ServerFlight, malformed: Malformed) -> ServerFlight:
+    """Return the flight with its flaw.
+
+    What follows a whole flight is no part of it: Go's data follow it under the next keys.
+    """
+    return flight if flight.is_whole else replace(flight, flaw=str(malformed))
 
 
 class _Counter:

@@ -3,13 +3,13 @@
 Nothing here waits: whoever watches the socket calls when it is ready.
 """
 
-import os
 import socket
 from contextlib import suppress
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.engine.egress.dialler import finish_connecting
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe
 from otpc_policy.engine.transport.conversation import Conversation
 from otpc_policy.engine.transport.key_proof import proves_key
@@ -20,8 +20,8 @@ _READ_BYTES = 16_384
 class Exchange:
     """A connection from its start.
 
-    place: of its probe in the wave. concurrent: as in Outcome. started_s, until_s: its start,
-    and when it is abandoned, by the same clock.
+    random_bytes: for what the hello draws. place: of its probe in the wave. concurrent: as in
+    Outcome. started_s, until_s: its start, and when it is abandoned, by the same clock.
     is_connected: over TCP. is_spoken: the whole hello has left.
     """
 
@@ -31,6 +31,7 @@ class Exchange:
         probe: Probe[AnyHello],
         limits: ScanLimits,
         *,
+        random_bytes: RandomBytes,
         place: int,
         concurrent: int,
         started_s: float,
@@ -44,6 +45,7 @@ class Exchange:
         )
         self.until_s = started_s + limits.connection_deadline_s
         self.is_connected = self.is_spoken = False
+        self._random_bytes = random_bytes
         self._bytes_left = limits.connection_bytes
         self._conversation: Conversation | None = None
         self._unsent = b""
@@ -56,7 +58,7 @@ class Exchange:
     def speak(self) -> None:
         """Send as much of the pending bytes as the socket takes. Raises OSError."""
         if self._conversation is None:
-            self._conversation = Conversation(self.probe.hello, os.urandom)
+            self._conversation = Conversation(self.probe.hello, self._random_bytes)
             self._unsent = self._conversation.opening
         with suppress(BlockingIOError):
             self._unsent = self._unsent[self.connection.send(self._unsent) :]

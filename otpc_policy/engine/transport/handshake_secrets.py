@@ -5,26 +5,18 @@ being inspected; nothing is ever sent under it.
 """
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import new as new_hash
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from otpc_policy.tls.fields import Malformed
 
 _Aead = AESGCM | AESCCM | ChaCha20Poly1305
 _IV_BYTES = 12
-_CURVES: Mapping[int, ec.EllipticCurve] = {
-    23: ec.SECP256R1(),
-    24: ec.SECP384R1(),
-    25: ec.SECP521R1(),
-}
-_X25519, _X448 = 29, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +35,6 @@ _SUITES: Mapping[int, _Suite] = {
     0x1304: _Suite("sha256", 16, AESCCM),
     0x1305: _Suite("sha256", 16, lambda key: AESCCM(key, tag_length=8)),
 }
-
-
-class KeyShares:
-    """Fresh private keys, one for each group.
-
-    public: their public keys as key shares (RFC 8446 4.2.8.2).
-    """
-
-    def __init__(self, groups: Iterable[int]) -> None:
-        self._private = {group: _generate(group) for group in groups}
-        self.public = {group: _public_bytes(key) for group, key in self._private.items()}
-
-    def agree(self, group: int | None, peer: bytes) -> bytes:
-        """Return the secret shared with the sender of a public key. Raises Malformed."""
-        key = self._private.get(group) if group is not None else None
-        try:
-            if isinstance(key, x25519.X25519PrivateKey):
-                return key.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
-            if isinstance(key, x448.X448PrivateKey):
-                return key.exchange(x448.X448PublicKey.from_public_bytes(peer))
-            if isinstance(key, ec.EllipticCurvePrivateKey):
-                return key.exchange(
-                    ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(key.curve, peer)
-                )
-        except ValueError as error:
-            raise Malformed("a key share that is not a public key of its group") from error
-        raise Malformed("a key share for a group that was not offered")
-
-
-def can_generate(group: int) -> bool:
-    """Say whether a key share can be made for a group."""
-    return group in (_X25519, _X448) or group in _CURVES
-
-
-def _generate(
-    group: int,
-) -> x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey:
-    if group == _X25519:
-        return x25519.X25519PrivateKey.generate()
-    if group == _X448:
-        return x448.X448PrivateKey.generate()
-    return ec.generate_private_key(_CURVES[group])
-
-
-def _public_bytes(
-    key: x25519.X25519PrivateKey | x448.X448PrivateKey | ec.EllipticCurvePrivateKey,
-) -> bytes:
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    return key.public_key().public_bytes_raw()
 
 
 class Transcript:

@@ -13,6 +13,7 @@ from otpc_policy.tls.flight import ServerFlight, Signature
 # A chain with its staple takes 3 to 10 kB, and servers have a few of them; the longest that OpenSSL
 # accepts have 100 KiB.
 _MOST_BYTES = 4 * 2**20
+_NO_ROOM = "the server presented too much to keep"
 
 
 class KeptFlights:
@@ -35,7 +36,9 @@ class KeptFlights:
         chain = tuple(map(self._once, flight.chain))
         once = None if staple is None else self._once(staple)
         if None in chain or (staple is not None and once is None):
-            return replace(outcome, flight=ServerFlight(alert=flight.alert), key_proven=False)
+            return replace(
+                outcome, flight=ServerFlight(alert=flight.alert, flaw=_NO_ROOM), key_proven=False
+            )
         signature = flight.signature
         if signature is not None:
             signature = Signature(scheme=signature.scheme, content=b"", signature=b"")

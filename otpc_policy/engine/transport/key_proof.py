@@ -44,10 +44,10 @@ _ED25519, _ED448 = 0x0807, 0x0808
 def proves_key(flight: ServerFlight) -> bool:
     """Return whether the flight's signature was made by the leaf's key.
 
-    A flight without a signature, or with a kind that cannot be verified here, proves nothing. Never
-    raises for what a server sent.
+    A flight without a signature, with a kind that cannot be verified here, or with a flaw, proves
+    nothing. Never raises for what a server sent.
     """
-    if flight.signature is None or not flight.chain:
+    if flight.signature is None or not flight.chain or flight.flaw is not None:
         return False
     key = public_key(flight.chain[0])
     return key is not None and _is_verified(key, flight.signature)

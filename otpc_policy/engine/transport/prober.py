@@ -14,6 +14,7 @@ from math import inf
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.engine.egress.dialler import begin_connecting
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
 from otpc_policy.engine.transport.exchange import Exchange, ending_of
 from otpc_policy.engine.transport.kept_flights import KeptFlights
@@ -30,7 +31,9 @@ class Prober:
     """Carries hellos to one address.
 
     openings: shared by all connections of one scan. connections_used: counted here. begun_s: the
-    loop's time from which outcomes are counted.
+    loop's time from which outcomes are counted. new_random: returns a source for what one hello
+    draws; called once for each connection, in the order in which they are begun, which depends on
+    nothing that the server does within a wave.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class Prober:
         openings: Openings,
         limits: ScanLimits,
         begun_s: float,
+        new_random: Callable[[], RandomBytes],
     ) -> None:
         self._peer = (address, port)
+        self._new_random = new_random
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self._flights = KeptFlights()
         self.connections_used = 0
@@ -75,7 +80,7 @@ class Prober:
             for place in places:
                 concurrent = await self._openings.enter()
                 self.connections_used += 1
-                wave.begin(probes[place], place, concurrent)
+                wave.begin(probes[place], place, concurrent, self._new_random())
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -135,7 +140,9 @@ class _Wave:
         if not self._unended:
             self.all_ended.set_result(None)
 
-    def begin(self, probe: Probe[AnyHello], place: int, concurrent: int) -> None:
+    def begin(
+        self, probe: Probe[AnyHello], place: int, concurrent: int, random_bytes: RandomBytes
+    ) -> None:
         """Begin to connect."""
         started_s = self._loop.time()
         try:
@@ -149,7 +156,13 @@ class _Wave:
             )
             return
         exchange = Exchange(
-            connection, probe, self._limits, place=place, concurrent=concurrent, started_s=started_s
+            connection,
+            probe,
+            self._limits,
+            random_bytes=random_bytes,
+            place=place,
+            concurrent=concurrent,
+            started_s=started_s,
         )
         self._exchanges[connection.fileno()] = exchange
         self._epoll.register(connection, select.EPOLLOUT)

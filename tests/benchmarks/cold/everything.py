@@ -1,6 +1,7 @@
 """The survey of a server that accepts everything, wave by wave, to show what limits it."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ async def survey(partner: FarPartner) -> SurveyCost:
         openings=Openings(slots, limits.connections_per_address),
         limits=limits,
         begun_s=loop.time(),
+        new_random=lambda: os.urandom,
     )
     asked, waves, planning_s = Survey(name), [], 0.0
     began, cpu_began = time.perf_counter(), time.process_time()

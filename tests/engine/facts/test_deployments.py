@@ -216,16 +216,25 @@ def test_a_flight_of_the_survey_that_ended_before_its_certificate_is_unknown_and
     assert set(found.unread.values()) <= set(remarks(found, version_facts(found), ()))
 
 
+DELEGATED = flown(TLS12, 0xC02F, replace(PROVEN, flaw="why"))
+
+
 @pytest.mark.parametrize(
-    "outcome",
-    [SILENT, flown(TLS12, 0xC02F, ServerFlight()), flown(TLS12, 0xC02F, None)],
+    ("outcome", "cause"),
+    [
+        (SILENT, ""),
+        (flown(TLS12, 0xC02F, ServerFlight()), ""),
+        (flown(TLS12, 0xC02F, None), ""),
+        (flown(TLS12, 0xC02F, ServerFlight(flaw="why")), ": why"),
+        (replace(DELEGATED, key_proven=False), ": why"),
+    ],
 )
 def test_a_client_whose_certificate_is_not_known_leaves_both_key_types_unknown(
-    outcome: Outcome,
+    outcome: Outcome, cause: str
 ) -> None:
     found = seen(KNOWN, clients((OPENSSL_3, outcome)))
     assert unknown(found) == LEFT_OPEN | {(TLS12, KeyType.RSA), (TLS12, KeyType.ECDSA)}
-    remark = f"which certificate is given to {OPENSSL_3.name} is not known"
+    remark = f"which certificate is given to {OPENSSL_3.name} is not known{cause}"
     assert set(found.unread.values()) == {remark}
 
 

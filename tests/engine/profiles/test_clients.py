@@ -11,6 +11,7 @@ from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.profiles.clients import (
     BARE_TLS_1_1,
     BROWSER,
+    GREASE_PLACEHOLDERS,
     INSECURE_SUITES,
     JAVA_17_WITH_RSA,
     NULL_SUITES,
@@ -25,9 +26,10 @@ from otpc_policy.engine.profiles.clients import (
     ClientProfile,
     ProfileHello,
     SignatureKind,
-    encode_profile_hello,
     kind_of_scheme,
 )
+from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
+from otpc_policy.engine.profiles.hello_draw import Drawn
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_SUITES, family_of, opening, suites_at
@@ -55,10 +57,16 @@ def shares_of(profile: ClientProfile) -> dict[int, bytes]:
     return {group: bytes([group]) * SHARE_BYTES[group] for group in profile.share_groups}
 
 
+def drawn() -> Drawn:
+    """What is drawn here; GREASE values are those that stand for them."""
+    grease = ((number, number.to_bytes(2, "big")) for number in GREASE_PLACEHOLDERS)
+    return Drawn(client_random=RANDOM, session_id=SESSION_ID, grease=tuple(grease))
+
+
 def sent(profile: ClientProfile, name: str | None = NAME) -> bytes:
     hello = ProfileHello(profile=profile, server_name=name if profile.sends_name else None)
     shares = shares_of(profile)
-    return encode_profile_hello(hello, client_random=RANDOM, session_id=SESSION_ID, shares=shares)
+    return encode_profile_hello(hello, drawn(), shares=shares)
 
 
 def read(profile: ClientProfile, name: str | None = NAME) -> SentHello:
@@ -441,8 +449,7 @@ def test_a_second_hello_differs_only_as_a_retry_request_asked(
     asked_for = {unsent[-1]: b"share"}
     raw = encode_profile_hello(
         ProfileHello(profile=profile, server_name=NAME),
-        client_random=RANDOM,
-        session_id=SESSION_ID,
+        drawn(),
         shares=asked_for if asks_for_group else shares_of(profile),
         cookie=cookie,
         is_second=True,

@@ -1,16 +1,25 @@
 """Recorded clients: every file is read strictly, and our encoder writes what the program sent."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.profiles.clients import ProfileHello, encode_profile_hello
+from otpc_policy.engine.profiles.clients import (
+    GREASE_FIRST,
+    GREASE_GROUP,
+    GREASE_LAST,
+    GREASE_SUITE,
+    GREASE_VERSION,
+    ClientProfile,
+    ProfileHello,
+)
+from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
+from otpc_policy.engine.profiles.hello_draw import Drawn, draw
 from otpc_policy.engine.profiles.recorded_clients import (
     ClientKind,
     RecordedClient,
-    Varies,
     parse_client,
     recorded_clients,
 )
@@ -34,46 +43,43 @@ def sample(client: RecordedClient) -> bytes:
     return bytes.fromhex((SAMPLES / f"{client.name}.hex").read_text("ascii"))
 
 
-def encoded(client: RecordedClient, recorded: SentHello) -> bytes:
-    """Encode the profile with the random values of the recording."""
-    profile = client.profile
-    return encode_profile_hello(
-        ProfileHello(profile=profile, server_name=recorded.server_name),
+def drawn_in(recorded: SentHello, profile: ClientProfile) -> Drawn:
+    """What the client drew for the recording."""
+    first_and_last = [kind for kind in recorded.extension_kinds if is_grease(kind)]
+    listed = {
+        GREASE_SUITE: recorded.cipher_suites,
+        GREASE_GROUP: recorded.groups or (),
+        GREASE_VERSION: recorded.offered_versions or (),
+        GREASE_FIRST: first_and_last[:1],
+        GREASE_LAST: first_and_last[1:],
+    }
+    grease = {
+        placeholder: number.to_bytes(2, "big")
+        for placeholder, numbers in listed.items()
+        for number in numbers
+        if is_grease(number)
+    }
+    return Drawn(
         client_random=recorded.random,
         session_id=recorded.session_id or bytes(32),
-        shares={group: share for group, share in recorded.key_shares if not is_grease(group)},
+        grease=tuple(grease.items()),
+        contents=tuple((kind, recorded.extension(kind) or b"") for kind in profile.drawn_contents),
     )
 
 
-# Where the first value of a list stands in the content of its extension.
-_LIST_STARTS = {43: 1, 10: 2, 51: 2}
-
-
-def plain(hello: SentHello) -> SentHello:
-    """The hello with every GREASE value replaced by the first one."""
-
-    def even(numbers: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(0x0A0A if is_grease(number) else number for number in numbers)
-
-    def content(kind: int, value: bytes) -> bytes:
-        start = _LIST_STARTS.get(kind)
-        if start is None or not is_grease(int.from_bytes(value[start : start + 2], "big")):
-            return value
-        return value[:start] + b"\x0a\x0a" + value[start + 2 :]
-
-    return replace(
-        hello,
-        cipher_suites=even(hello.cipher_suites),
-        extensions=tuple(
-            (0x0A0A if is_grease(kind) else kind, content(kind, value))
-            for kind, value in hello.extensions
-        ),
+def encoded(client: RecordedClient, recorded: SentHello) -> bytes:
+    """Encode the profile with what was drawn for the recording."""
+    profile = client.profile
+    return encode_profile_hello(
+        ProfileHello(profile=profile, server_name=recorded.server_name),
+        drawn_in(recorded, profile),
+        shares={group: share for group, share in recorded.key_shares if not is_grease(group)},
     )
 
 
 @EVERY_CLIENT
 def test_the_encoder_writes_what_the_program_sent(client: RecordedClient) -> None:
-    """Apart from GREASE values; random values and key shares are those of the recording."""
+    """What the program drew, and its key shares, are those of the recording."""
     sent = sample(client)
     recorded, ours = read_hello(sent), read_hello(encoded(client, read_hello(sent)))
     if recorded.is_ssl2 or not recorded.record_version:
@@ -81,9 +87,8 @@ def test_the_encoder_writes_what_the_program_sent(client: RecordedClient) -> Non
         tls = tuple(suite for suite in recorded.cipher_suites if suite < 0x10000)
         assert (ours.version, ours.cipher_suites) == (recorded.version, tls)
         return
-    assert plain(ours) == plain(recorded)
-    if Varies.GREASE not in client.varies:
-        assert encoded(client, recorded) == sent
+    assert ours == recorded
+    assert encoded(client, recorded) == sent
 
 
 @EVERY_CLIENT
@@ -108,7 +113,13 @@ def test_a_sample_makes_the_file_again(client: RecordedClient) -> None:
             hellos=(sample(client),),
         )
     )
-    assert parse_client(file.name, text).profile == client.profile
+    of_one_hello = parse_client(file.name, text).profile
+    drawn = {"drawn_contents", "shuffles_extensions"}
+    assert {
+        field.name
+        for field in fields(ClientProfile)
+        if getattr(of_one_hello, field.name) != getattr(client.profile, field.name)
+    } <= drawn
     assert text.partition("[hello]")[2] == file.read_text("utf-8").partition("[hello]")[2]
 
 
@@ -138,12 +149,10 @@ def test_padding_depends_on_the_length_of_the_name(length: int) -> None:
     profile = replace(profile, padded_from=261, padded_to=517)
     hello = ProfileHello(profile=profile, server_name="a" * length)
     shares = dict.fromkeys(profile.share_groups, bytes(32))
-    sent = encode_profile_hello(hello, client_random=bytes(32), session_id=bytes(32), shares=shares)
+    drawn = draw(profile, bytes)
+    sent = encode_profile_hello(hello, drawn, shares=shares)
     bare = encode_profile_hello(
-        replace(hello, profile=replace(profile, padded_to=0)),
-        client_random=bytes(32),
-        session_id=bytes(32),
-        shares=shares,
+        replace(hello, profile=replace(profile, padded_to=0)), drawn, shares=shares
     )
     if not 261 <= len(bare) < 517:
         assert sent == bare
@@ -171,6 +180,16 @@ GOOD = (DATA / "curl.toml").read_text("utf-8")
         ('"TLS_AES_256_GCM_SHA384"', '"TLS_AES_257_GCM_SHA384"', "no name"),
         ('alpn = ["h2", "http/1.1"]', "alpn = []", "application_layer"),
         ('varies = ["session_id", "key_share"]', 'varies = ["mood"]', "mood"),
+        (
+            'varies = ["session_id", "key_share"]',
+            'varies = ["encrypted_client_hello"]',
+            "is not sent",
+        ),
+        (
+            'key_shares = ["x25519"]',
+            'key_shares = ["x25519"]\nrepeats_curve_keys = true',
+            "both key shares",
+        ),
         ("[hello]", "[hello", "line"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from tests.support.signing import PrivateKey
 from tests.tls.hostile_answers import RETRY_RANDOM, SUPPORTED_VERSIONS_13, hello, record
 from tests.tls.sent_hello import read_hello
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 X25519 = 29
 MIDDLEBOX_SIGNAL = record(b"\1", 0x14)
@@ -31,6 +37,11 @@ _HASHES: dict[int, hashes.HashAlgorithm] = {
     5: hashes.SHA384(),
     6: hashes.SHA512(),
 }
+
+
+def zstd_compress(content: bytes) -> bytes:
+    """Return a frame as servers write it."""
+    return zstd.compress(content)
 
 
 def vector(width: int, content: bytes) -> bytes:
@@ -64,6 +75,8 @@ class Handmade:
     """One connection of a server.
 
     chain: DER, leaf first. key: what it signs with, the leaf's or not. staple: of the leaf.
+    leaf_extensions: further ones of the leaf's entry. compressed: algorithm and function, by which
+    the certificates are compressed (RFC 8879).
     before: messages between EncryptedExtensions and Certificate. transcript: what both have said.
     """
 
@@ -72,6 +85,8 @@ class Handmade:
     scheme: int = 0x0403
     suite: int = 0x1301
     staple: bytes | None = None
+    leaf_extensions: bytes = b""
+    compressed: tuple[int, Callable[[bytes], bytes]] | None = None
     before: Sequence[bytes] = ()
     transcript: bytes = field(default=b"", init=False)
 
@@ -107,14 +122,21 @@ class Handmade:
         """
         staple = b"" if self.staple is None else extension(5, b"\1" + vector(3, self.staple))
         leaf, *issuers = self.chain
-        entries = vector(3, leaf) + vector(2, staple)
+        entries = vector(3, leaf) + vector(2, staple + self.leaf_extensions)
         entries += b"".join(vector(3, issuer) + vector(2, b"") for issuer in issuers)
-        certificate = message(11, b"\0" + vector(3, entries))
+        certificate = self._certificate(b"\0" + vector(3, entries))
         said = [message(8, vector(2, b"")), *self.before, certificate]
         self.transcript += b"".join(said)
         said.append(self.verify(signed_hash or self._hash(self.transcript)))
         self.transcript += said[-1]
         return [*said, self.finished()]
+
+    def _certificate(self, content: bytes) -> bytes:
+        if self.compressed is None:
+            return message(11, content)
+        algorithm, compress = self.compressed
+        head = algorithm.to_bytes(2, "big") + len(content).to_bytes(3, "big")
+        return message(25, head + vector(3, compress(content)))
 
     def finished(self) -> bytes:
         """Return a Finished over what was said so far (4.4.4)."""

@@ -3,12 +3,14 @@
 import os
 import ssl
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import brotli
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ from otpc_policy.engine.profiles.clients import (
     ClientProfile,
     ProfileHello,
 )
+from otpc_policy.engine.profiles.recorded_clients import recorded_clients
 from otpc_policy.engine.transport.conversation import Conversation
 from otpc_policy.engine.transport.key_proof import proves_key, public_key
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, ServerHello
@@ -40,6 +43,7 @@ from tests.engine.transport.handmade_tls13 import (
     message,
     signature_of,
     vector,
+    zstd_compress,
 )
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.tls.hostile_answers import SUPPORTED_VERSIONS_13, fragmented, hello, record
@@ -52,8 +56,12 @@ INTERMEDIATE = CertificateAuthority.create().intermediate()
 KEYS = ("rsa2048", "ec256", "ec384", "ec521", "ed25519", "ed448")
 LEAVES = {key: INTERMEDIATE.issue(key=key) for key in KEYS}
 EC = LEAVES["ec256"]
+CHROME, FIREFOX, RUSTLS = (
+    recorded_clients()[name].profile for name in ("chrome", "firefox", "rustls")
+)
 WARNING = record(b"\x01\x70", 0x15)
 FATAL = record(b"\x02\x2f", 0x15)
+UNDECRYPTABLE = "a record that cannot be decrypted"
 
 
 def client(
@@ -268,6 +276,27 @@ def test_a_retry_request_is_answered_and_its_flight_proven(
     assert is_proven(one)
 
 
+@pytest.mark.parametrize("profile", [CHROME, RUSTLS, FIREFOX, BROWSER], ids=lambda one: one.name)
+def test_what_a_client_drew_is_the_same_in_its_second_hello(
+    directory: Path, profile: ClientProfile
+) -> None:
+    """RFC 8446 4.1.2, RFC 9849 6.2: GREASE, the order, and a made-up encrypted_client_hello."""
+    profile = replace(profile, groups=(*(group for group in profile.groups if group != 25), 25))
+    one = client(profile)
+    first = read_hello(one.opening)
+    assert talk(one, OpenSsl(directory, LEAVES["rsa2048"], curve="secp521r1")) == 2
+    second = read_hello(one.opening)
+    assert [group for group, _ in second.key_shares] == [25]
+    changed = {Kind.KEY_SHARE, Kind.PADDING}
+    kept = [
+        [each for each in hello.extensions if each[0] not in changed] for hello in (first, second)
+    ]
+    assert kept[0] == kept[1]
+    unchanged = replace(second, record_version=first.record_version, size=first.size)
+    assert replace(unchanged, extensions=first.extensions) == first
+    assert is_proven(one)
+
+
 def handmade(**changed: object) -> Handmade:
     defaults = {"chain": EC.chain_der, "key": EC.private_key}
     return Handmade(**(defaults | changed))  # type: ignore[arg-type]
@@ -428,6 +457,44 @@ def test_a_staple_is_read_in_tls_1_3() -> None:
     assert is_proven(one)
 
 
+COMPRESSED = {
+    "zlib": (FIREFOX, 1, zlib.compress),
+    "brotli": (CHROME, 2, brotli.compress),
+    "zstd": (FIREFOX, 3, zstd_compress),
+}
+
+
+@pytest.mark.parametrize(("profile", "algorithm", "compress"), COMPRESSED.values(), ids=COMPRESSED)
+@pytest.mark.parametrize("size", [1, 2**14])
+def test_a_compressed_certificate_is_read(
+    profile: ClientProfile, algorithm: int, compress: Callable[[bytes], bytes], size: int
+) -> None:
+    one, response = client(profile), INTERMEDIATE.ocsp_response(EC.certificate)
+    server = handmade(compressed=(algorithm, compress), staple=response)
+    fed(one, server.flight(one.opening), size)
+    assert read(one).chain == EC.chain_der
+    assert read(one).stapled_ocsp_response == response
+    assert is_proven(one)
+
+
+def test_a_compression_that_was_not_offered_shows_no_certificate() -> None:
+    for one in (client(CHROME), client(OPENSSL_3), surveyor(TLS13, 0x1301)):
+        one.receive(handmade(compressed=(1, zlib.compress)).flight(one.opening))
+        assert one.is_over
+        assert read(one).flaw == "a certificate compressed in a way that was not offered"
+        assert not read(one).chain
+
+
+def test_a_delegated_credential_proves_nothing_and_says_why() -> None:
+    """RFC 9345: even where CertificateVerify is by the leaf's own key, which no client accepts."""
+    one = client(FIREFOX)
+    one.receive(handmade(leaf_extensions=extension(34, b"credential")).flight(one.opening))
+    assert read(one).is_whole
+    assert read(one).chain == EC.chain_der
+    assert not is_proven(one)
+    assert read(one).flaw == "its key is proven by a delegated credential, which is not verified"
+
+
 def clear_flight(one: Conversation, *, staple: bytes | None = None, signer: Issued = EC) -> bytes:
     """What a server of TLS 1.2 with ECDHE says, put together by hand; as messages."""
     client_random, server_random = read_hello(one.opening).random, b"r" * 32
@@ -483,7 +550,7 @@ def test_nothing_may_follow_the_server_hello_in_clear(following: bytes, size: in
     server.transcript += following
     fed(one, record(answer + following) + server.sealed(b"".join(server.messages())), size)
     assert one.is_over
-    assert read(one) == ServerFlight()
+    assert not read(one).chain
 
 
 @pytest.mark.parametrize("size", [1, 2**14])
@@ -605,7 +672,7 @@ def test_a_flight_for_another_client_proves_nothing() -> None:
     assert not is_proven(one)
     one = client()
     one.receive(handmade().flight(client().opening))
-    assert read(one) == ServerFlight()
+    assert read(one) == ServerFlight(flaw=UNDECRYPTABLE)
 
 
 def test_a_signature_over_another_transcript_proves_nothing() -> None:
@@ -621,7 +688,17 @@ def test_a_retry_request_that_was_not_sent_spoils_the_transcript() -> None:
     one, server = client(), handmade()
     server.retry(one.opening, group=X25519)
     one.receive(server.flight(one.opening))
-    assert read(one) == ServerFlight()
+    assert read(one) == ServerFlight(flaw=UNDECRYPTABLE)
+
+
+def test_what_follows_a_whole_flight_is_no_flaw() -> None:
+    """Go sends the first data of HTTP/2 at once, under the next keys."""
+    one, server = client(), handmade()
+    flight = server.flight(one.opening)
+    one.receive(flight + server.sealed(b"data", kind=23))
+    assert read(one).is_whole
+    assert read(one).flaw is None
+    assert is_proven(one)
 
 
 def test_the_certificate_that_is_signed_for_is_the_first() -> None:

@@ -4,6 +4,7 @@ from otpc_policy.engine.survey.probe import Ending, Outcome
 from otpc_policy.engine.transport.kept_flights import KeptFlights
 from otpc_policy.tls.flight import ServerFlight, Signature
 
+NO_ROOM = "the server presented too much to keep"
 _MIB = 2**20
 SIGNED = Signature(scheme=0x0403, content=bytes(1000), signature=bytes(1000))
 
@@ -54,8 +55,8 @@ def test_a_flight_for_which_there_is_no_room_has_no_certificate_and_proves_nothi
     for late in (outcome(b"leaf"), outcome(bytes([7]) * (64 * 1024), staple=b"staple")):
         kept = flights.of(late)
         assert not kept.key_proven
-        assert kept.flight == ServerFlight()
-    assert flights.of(outcome(b"leaf", alert=40)).flight == ServerFlight(alert=40)
+        assert kept.flight == ServerFlight(flaw=NO_ROOM)
+    assert flights.of(outcome(b"leaf", alert=40)).flight == ServerFlight(alert=40, flaw=NO_ROOM)
 
 
 def test_no_more_than_four_mebibytes_are_kept() -> None:

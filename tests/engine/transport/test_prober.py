@@ -1,16 +1,20 @@
 """Carrying hellos over loopback: order, bounds, and that nothing is left behind."""
 
 import asyncio
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.clients import OPENSSL_3, SMALL, ClientProfile, ProfileHello
+from otpc_policy.engine.profiles.hello_draw import RandomBytes
+from otpc_policy.engine.profiles.recorded_clients import recorded_clients
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
 from otpc_policy.engine.transport.exchange import Exchange
 from otpc_policy.engine.transport.openings import Openings
@@ -32,6 +36,7 @@ from tests.engine.transport.handmade_tls13 import X25519, Handmade
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import free_port, vetted
 from tests.tls.hostile_answers import record
+from tests.tls.sent_hello import Kind, read_hello
 
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 UNRECOGNIZED_NAME = b"\x15\x03\x03\x00\x02\x01\x70"
@@ -60,7 +65,13 @@ def probes(count: int) -> list[Probe[ClientHello]]:
 
 
 def prober(
-    port: int, *, slots: int = 16, at_once: int = 16, deadline_s: float = 5, byte_limit: int = 4096
+    port: int,
+    *,
+    slots: int = 16,
+    at_once: int = 16,
+    deadline_s: float = 5,
+    byte_limit: int = 4096,
+    new_random: Callable[[], RandomBytes] = lambda: os.urandom,
 ) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
     openings = Openings(asyncio.Semaphore(slots), at_once)
@@ -70,6 +81,7 @@ def prober(
         openings=openings,
         limits=limits,
         begun_s=asyncio.get_running_loop().time(),
+        new_random=new_random,
     )
 
 
@@ -343,3 +355,37 @@ async def test_a_retry_request_is_an_answer_whatever_follows_it(following: str) 
     assert isinstance(outcome.answer, ServerHello)
     assert outcome.answer.is_retry_request is (following != "a whole flight")
     assert outcome.key_proven is (following == "a whole flight")
+
+
+async def test_a_seed_repeats_what_every_hello_draws_and_not_its_keys() -> None:
+    """However many connections are open at once."""
+    chrome = of_client(recorded_clients()["chrome"].profile)
+    wave = [chrome, replace(chrome, is_last=True), of_client(OPENSSL_3), chrome]
+
+    async def drawn(seed: int, *, at_once: int) -> tuple[set[object], set[object]]:
+        """Return what the server saw: the hellos without their keys, and the keys."""
+        hellos, keys = set[object](), set[object]()
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            hello = read_hello(await reader.read(4096))
+            keys.update(hello.key_shares[-1:])
+            kept = tuple(each for each in hello.extensions if each[0] != Kind.KEY_SHARE)
+            hellos.add(replace(hello, extensions=kept))
+            writer.write(ALERT_40)
+
+        master = Random(seed)
+        async with server(refuse) as port:
+            one = prober(
+                port,
+                at_once=at_once,
+                new_random=lambda: Random(master.randbytes(16)).randbytes,
+            )
+            await carried(one, wave)
+        return hellos, keys
+
+    first, keys = await drawn(1, at_once=16)
+    again, other_keys = await drawn(1, at_once=2)
+    assert len(first) == len(wave)
+    assert first == again
+    assert not keys & other_keys
+    assert not first & (await drawn(2, at_once=16))[0]
