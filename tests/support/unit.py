@@ -51,6 +51,7 @@ OUTSIDE = (
     "tests/engine/test_deep_scan.py",
     "tests/engine/workers/test_deep_worker.py",
     "tests/engine/probes/test_http_probe.py",
+    "tests/engine/profiles/test_hybrid_flights.py",
     "tests/engine/transport/test_prober.py",
     "tests/engine/test_scanner.py",
     "tests/engine/workers",
