@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
-from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
+from otpc_policy.core.facts import ClientAuth, HttpService, TlsVersion, TraceStep
+from otpc_policy.engine.facts.groups import used_groups
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.trace import trace
 from otpc_policy.engine.limits import ScanLimits
@@ -19,6 +20,7 @@ from otpc_policy.engine.probes.handshakes import (
 from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
+from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
 from otpc_policy.engine.survey.survey import Survey
@@ -47,9 +49,10 @@ class AddressScan:
         endpoint: Endpoint,
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
+        asks_groups: bool = False,
     ) -> None:
         self.address = address
-        self._required_suites = required_suites
+        self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
         begun_s = asyncio.get_running_loop().time()
@@ -86,6 +89,7 @@ class AddressScan:
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
         self._clients = ClientSurvey(self._server_name)
+        self._groups: GroupSurvey | None = None
         self._measured: tuple[tuple[int, ...], Measured] | None = None
 
     @property
@@ -123,6 +127,7 @@ class AddressScan:
             len(surveys),
             surveys[-1].waves,
             len(clients.records),
+            len(self._groups.records) if self._groups is not None else 0,
             len(self._handshakes.done),
             len(leaves),
         )
@@ -131,7 +136,11 @@ class AddressScan:
             self._measured = (
                 state,
                 Measured(
-                    surveys=surveys, clients=clients, completed=completed, http_leaves=tuple(leaves)
+                    surveys=surveys,
+                    clients=clients,
+                    completed=completed,
+                    http_leaves=tuple(leaves),
+                    groups=self._groups,
                 ),
             )
         return self._measured[1]
@@ -163,6 +172,8 @@ class AddressScan:
                 self._openings.limit = 1
                 self._clients.begin_again()
                 await self._survey()
+            if self._asks_groups:
+                tasks.create_task(self._survey_groups())
             await asyncio.wait((usual,))
             await self._follow_up()
             self._handshakes_done.set()
@@ -199,6 +210,16 @@ class AddressScan:
         ):
             self._openings.limit = 1
             await self._carry(again, survey.take)
+
+    async def _survey_groups(self) -> None:
+        """Ask a server of TLS 1.3 about groups, now that it is known how much it tolerates."""
+        measured = self.measured()
+        suites = measured.accepted.get(TlsVersion.TLS_1_3, frozenset())
+        if not suites:
+            return
+        self._groups = GroupSurvey(self._server_name, suites=suites, known=used_groups(measured))
+        while probes := self._groups.next_wave():
+            await self._carry(probes, self._groups.take)
 
     async def _carry_together(
         self,
