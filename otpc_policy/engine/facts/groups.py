@@ -5,7 +5,13 @@ the evidence.
 from collections.abc import Iterator, Sequence
 
 from otpc_policy.core.facts import Evidence, GroupFact, KeyExchangeFact, Support, TlsVersion
-from otpc_policy.core.registries.groups import CLIENT_GROUPS, group_bits, group_name
+from otpc_policy.core.registries.groups import (
+    CLIENT_GROUPS,
+    GroupKind,
+    group_bits,
+    group_kind,
+    group_name,
+)
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.probe import AnyHello, Record
@@ -59,7 +65,8 @@ def key_exchange_facts(measured: Measured) -> tuple[KeyExchangeFact, ...]:
         if exchange.group is None:
             primes[version] = min(exchange.prime_bits, primes.get(version, exchange.prime_bits))
         elif (
-            _may_choose(record.hello, exchange.group)
+            group_kind(exchange.group) is GroupKind.CURVE
+            and _may_choose(record.hello, exchange.group)
             and (bits := group_bits(exchange.group)) is not None
         ):
             curves[version, exchange.group] = bits
