@@ -17,12 +17,14 @@ servers mostly accept several groups of a kind or none. Where a group is found i
 others of its kind are asked about one by one, all at once, so that a server with many groups costs
 few round trips.
 
-Absence needs the proof that absence of suites needs: a refusing alert between two accepted hellos
-of the same shape, of which the later one offers the same list and a good group; or three closes
-that alternate with such hellos. Later controls are sent last in each wave. A control that the
-server answers with a group of a list that it had refused, or refuses itself, contradicts the
-refusals: then none of them counts, and everything that is not accepted is unknown. What answers
-nothing is asked once more.
+Absence needs the proof that absence of suites needs, twice: a refusing alert between two accepted
+hellos of the same shape, of which the later one offers the same list and a good group; or three
+closes that alternate with such hellos. The second alert answers all groups together that were
+refused once, so it costs two connections, and a server that sends alerts at random has to do so at
+the right moment twice. Later controls are sent last in each wave. A control that the server answers
+with a group of a list that it had refused, or refuses itself, contradicts the refusals: then none
+of them counts, and everything that is not accepted is unknown. What answers nothing is asked once
+more.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -48,8 +50,10 @@ _KINDS = (CLIENT_HYBRIDS, CLIENT_CURVES, CLIENT_FINITE_FIELDS)
 _USUAL_SUITES = (0x1302, 0x1303, 0x1301)
 # A close counts when it was seen three times, and one attempt may be lost.
 _ATTEMPTS = 4
-# A refusal without its later control, and an answer that proves nothing, are met twice.
-_REFUSALS = _SILENCES = 2
+# An alert counts when it was seen twice, and one may lack its later control.
+_ALERTS, _REFUSALS = 2, 3
+# An answer that proves nothing is met twice.
+_SILENCES = 2
 # A server that accepts all groups takes 14 in three waves, one that closes instead of refusing two
 # dozen in six. These end a conversation with one that answers at random.
 _WAVES, _CONNECTIONS = 12, 40
@@ -157,10 +161,11 @@ class GroupSurvey:
             for record in self.records
             if group in record.groups and record.is_refused and self._is_bracketed(record)
         ]
-        if any(record.reaction is Reaction.REFUSED for record in counted):
+        waves = {record.wave for record in counted}
+        alerted = {record.wave for record in counted if record.reaction is Reaction.REFUSED}
+        if len(alerted) >= _ALERTS:
             return Evidence.ALERT
-        is_often = len({record.wave for record in counted}) >= CLOSES
-        return Evidence.CLOSED_CONFIRMED if is_often else Evidence.NONE
+        return Evidence.CLOSED_CONFIRMED if len(waves) >= CLOSES else Evidence.NONE
 
     def _first_control(
         self, open_groups: tuple[int, ...], good: int | None
@@ -187,15 +192,19 @@ class GroupSurvey:
         return [record.chosen for record in self.records if record.chosen is not None]
 
     def _lists(self, open_groups: Sequence[int]) -> Iterator[tuple[int, ...]]:
-        """Yield each kind as a list, or one by one where a list of the kind was accepted.
+        """Yield lists of groups that are open.
 
-        What was refused all together is offered so again.
+        What was refused is offered all together. Of the rest each kind is a list, and stands one by
+        one where a list of the kind was accepted.
         """
-        if any(record.is_refused for record in self._sent(tuple(open_groups))):
-            yield tuple(open_groups)
-            return
+        refused = [record for record in self.records if record.is_refused]
+        again = tuple(
+            group for group in open_groups if any(group in record.groups for record in refused)
+        )
+        if again:
+            yield again
         for kind in _KINDS:
-            left = tuple(group for group in kind if group in open_groups)
+            left = tuple(group for group in kind if group in open_groups and group not in again)
             is_mixed = any(
                 record.chosen is not None and record.is_question and set(record.groups) <= set(kind)
                 for record in self.records
