@@ -1,0 +1,254 @@
+"""Groups, key exchanges and extensions of real servers are as they were configured."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dh
+from cryptography.hazmat.primitives.serialization import Encoding, ParameterFormat
+
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    Evidence,
+    HandshakeFacts,
+    KeyExchangeFact,
+    Support,
+    TlsVersion,
+)
+from otpc_policy.core.registries.groups import CLIENT_GROUPS, group_name
+from tests.engine.partners import endpoint, scanner
+from tests.support.certificates import CertificateAuthority, Issued
+from tests.support.loopback import Listener, own_listener, vetted
+from tests.support.requirements import require
+from tests.support.servers import (
+    LegacyOffer,
+    TlsOffer,
+    caddy,
+    gnutls_serv,
+    legacy_server,
+    nginx,
+    s_server,
+)
+from tests.support.servers.envoy import envoy
+from tests.support.servers.jsse import jsse
+from tests.support.servers.program import program
+
+YES, NO = Support.YES, Support.NO
+AUTHORITY = CertificateAuthority.create()
+RSA, ECDSA = AUTHORITY.issue(key="rsa2048"), AUTHORITY.issue(key="ec256")
+OFFER = TlsOffer(certificates=(RSA,))
+DHE = "ECDHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256"
+Serve = Callable[[Listener], AbstractContextManager[Listener]]
+# RFC 2409 6.2: the second Oakley group, of 1024 bits.
+_OAKLEY_2 = int(
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
+    "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
+    "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF",
+    16,
+)
+_NODE = """
+require('https').createServer({
+  cert: fs.readFileSync(process.argv[1]), key: fs.readFileSync(process.argv[2]),
+  ecdhCurve: process.argv[3],
+}, (_, response) => response.end('accepted')).listen(process.argv[5], process.argv[4]);
+"""
+
+
+@contextmanager
+def node(listener: Listener, curves: str) -> Iterator[Listener]:
+    """Serve HTTPS. curves: by OpenSSL's names."""
+
+    def written(directory: Path) -> tuple[str, ...]:
+        ((chain, key),) = OFFER.write_certificates(directory)
+        place = listener.address, str(listener.port)
+        return (require("node"), "-e", _NODE, str(chain), str(key), curves, *place)
+
+    with program(listener, written) as running:
+        yield running
+
+
+SERVERS: dict[str, tuple[Serve, set[str]]] = {
+    "OpenSSL": (
+        lambda at: s_server(at, OFFER, "-groups", "X448:P-521:ffdhe3072"),
+        {"x448", "secp521r1", "ffdhe3072"},
+    ),
+    "OpenSSL in the server's order": (
+        lambda at: s_server(at, OFFER, "-groups", "X25519:P-256", "-serverpref"),
+        {"x25519", "secp256r1"},
+    ),
+    "nginx": (
+        lambda at: nginx(at, OFFER, directives=("ssl_ecdh_curve X25519:prime256v1:secp384r1;",)),
+        {"x25519", "secp256r1", "secp384r1"},
+    ),
+    "Envoy": (
+        lambda at: envoy(at, OFFER, groups=("X25519MLKEM768", "P-256")),
+        {"X25519MLKEM768", "secp256r1"},
+    ),
+    "Caddy": (
+        lambda at: caddy(at, OFFER),
+        {"X25519MLKEM768", "x25519", "secp256r1"},
+    ),
+    "GnuTLS": (
+        lambda at: gnutls_serv(
+            at,
+            OFFER,
+            priority="NORMAL:-GROUP-ALL:+GROUP-SECP384R1:+GROUP-X448:+GROUP-FFDHE4096",
+        ),
+        {"secp384r1", "x448", "ffdhe4096"},
+    ),
+    "Java": (
+        lambda at: jsse(
+            at,
+            OFFER,
+            suites=("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            properties=("jdk.tls.namedGroups=secp256r1,secp521r1,ffdhe2048",),
+        ),
+        {"secp256r1", "secp521r1", "ffdhe2048"},
+    ),
+    "node": (lambda at: node(at, "P-384:X25519"), {"secp384r1", "x25519"}),
+}
+
+
+async def measure(at: Listener, *, asks_groups: bool = False) -> AddressFacts:
+    async with scanner(connection_deadline_s=8.0) as one:
+        return await one.measure(
+            endpoint(at.port), vetted(at.address), Depth.STANDARD, asks_groups=asks_groups
+        )
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_the_groups_of_a_server_are_those_of_its_configuration(name: str) -> None:
+    serve, groups = SERVERS[name]
+    # The JDK's own server closes before its alert has left.
+    evidence = Evidence.CLOSED_CONFIRMED if name == "Java" else Evidence.ALERT
+    with serve(own_listener()) as at:
+        facts = await measure(at, asks_groups=True)
+    found = {
+        support: {group_name(fact.code_point) for fact in facts.groups if fact.support is support}
+        for support in Support
+    }
+    assert found[YES] == groups
+    assert found[NO] == set(map(group_name, CLIENT_GROUPS)) - groups
+    assert not found[Support.UNKNOWN]
+    assert {fact.evidence for fact in facts.groups if fact.support is NO} == {evidence}
+    # What is chosen below TLS 1.3 is one of them.
+    curves = {group_name(fact.group) for fact in facts.key_exchanges if fact.group is not None}
+    assert curves <= groups
+    assert not any("group" in remark for remark in facts.remarks)
+
+
+async def test_groups_are_asked_about_only_where_that_is_wanted() -> None:
+    with s_server(own_listener(), OFFER) as at:
+        plain, asked = [await measure(at, asks_groups=wanted) for wanted in (False, True)]
+    assert plain.groups == ()
+    assert asked.connections_used > plain.connections_used
+    assert replaced(asked) == replaced(plain)
+
+
+def replaced(facts: AddressFacts) -> tuple[object, ...]:
+    """What both measurements have to agree about."""
+    return facts.versions, facts.key_exchanges, facts.handshake, facts.deployments, facts.remarks
+
+
+async def test_a_server_without_tls_1_3_has_no_groups_to_ask_about() -> None:
+    offer = TlsOffer(certificates=(ECDSA,), versions=("1.2",))
+    with s_server(own_listener(), offer, "-groups", "P-384") as at:
+        facts = await measure(at, asks_groups=True)
+    assert facts.groups == ()
+    chosen = KeyExchangeFact(version=TlsVersion.TLS_1_2, group=24, bits=384)
+    assert facts.key_exchanges == (chosen,)
+
+
+@pytest.mark.parametrize("group", ["X25519MLKEM768", "ffdhe2048"])
+async def test_a_group_that_nothing_here_can_do_is_named_where_it_is_demanded(group: str) -> None:
+    alone = TlsOffer(certificates=(RSA,), versions=("1.3",))
+    with (
+        envoy(own_listener(), alone, groups=(group,))
+        if group == "X25519MLKEM768"
+        else s_server(own_listener(), alone, "-groups", group)
+    ) as at:
+        facts = await measure(at)
+    assert any(f"demands key exchange over {group}" in remark for remark in facts.remarks)
+    assert not any(fact.chain for fact in facts.deployments)
+
+
+def parameters(bits: int) -> Callable[[Path], Path]:
+    """Write a group of this size: RFC 7919's, or the second of Oakley."""
+
+    def written(directory: Path) -> Path:
+        path = directory / f"dh{bits}.pem"
+        if bits == 1024:
+            numbers = dh.DHParameterNumbers(_OAKLEY_2, 2).parameters()
+            path.write_bytes(numbers.parameter_bytes(Encoding.PEM, ParameterFormat.PKCS3))
+            return path
+        option = f"group:ffdhe{bits}"
+        command = (require("openssl"), "genpkey", "-genparam", "-algorithm", "DH")
+        arguments = ("-pkeyopt", option, "-out", str(path))
+        subprocess.run((*command, *arguments), check=True, capture_output=True)
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("bits", [1024, 2048, 3072])
+async def test_the_size_of_a_finite_field_is_read_at_tls_1_2(tmp_path: Path, bits: int) -> None:
+    offer = TlsOffer(certificates=(RSA,), versions=("1.2",), ciphers=DHE)
+    file = str(parameters(bits)(tmp_path))
+    with s_server(own_listener(), offer, "-dhparam", file, "-groups", "P-256") as at:
+        facts = await measure(at)
+    assert facts.key_exchanges == (
+        KeyExchangeFact(version=TlsVersion.TLS_1_2, group=23, bits=256),
+        KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=bits),
+    )
+
+
+# Extensions and compression.
+
+
+def shown(extended: Support, renegotiation: Support, compression: Support = NO) -> HandshakeFacts:
+    return HandshakeFacts(
+        extended_master_secret=extended,
+        secure_renegotiation=renegotiation,
+        compression=compression,
+    )
+
+
+@pytest.mark.parametrize("leaf", [RSA, ECDSA], ids=["RSA", "ECDSA"])
+@pytest.mark.parametrize("versions", [("1.2",), ("1.2", "1.3")])
+async def test_a_current_server_has_both_extensions_and_no_compression(
+    leaf: Issued, versions: tuple[str, ...]
+) -> None:
+    offer = TlsOffer(certificates=(leaf,), versions=versions)
+    with s_server(own_listener(), offer) as at:
+        assert (await measure(at)).handshake == shown(YES, YES)
+
+
+async def test_a_server_that_prefers_static_rsa_is_known_not_to_compress() -> None:
+    """It signs nothing for the clients that offer compression."""
+    offer = TlsOffer(
+        certificates=(RSA,), versions=("1.2",), ciphers="AES256-SHA:ECDHE-RSA-AES128-GCM-SHA256"
+    )
+    with s_server(own_listener(), offer, "-serverpref") as at:
+        assert (await measure(at)).handshake.compression is NO
+
+
+async def test_a_server_without_the_extended_master_secret_is_found() -> None:
+    with nginx(
+        own_listener(), OFFER, directives=("ssl_conf_command Options -ExtendedMasterSecret;",)
+    ) as at:
+        assert (await measure(at)).handshake == shown(NO, YES)
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+async def test_a_server_from_before_secure_renegotiation_is_found(is_secure: bool) -> None:
+    offer = LegacyOffer(certificate=RSA, secure_renegotiation=is_secure)
+    with legacy_server(own_listener(), offer) as at:
+        assert (await measure(at)).handshake == shown(YES, YES if is_secure else NO)
+
+
+async def test_tls_1_3_has_none_of_them() -> None:
+    with s_server(own_listener(), TlsOffer(certificates=(RSA,), versions=("1.3",))) as at:
+        assert (await measure(at)).handshake == HandshakeFacts()
