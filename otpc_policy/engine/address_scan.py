@@ -90,6 +90,7 @@ class AddressScan:
         self._surveys: list[Journal] = []
         self._clients = ClientSurvey(self._server_name)
         self._groups: GroupSurvey | None = None
+        self._group_task: asyncio.Task[None] | None = None
         self._measured: tuple[tuple[int, ...], Measured] | None = None
 
     @property
@@ -166,14 +167,13 @@ class AddressScan:
         async with asyncio.TaskGroup() as tasks:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
             http = tasks.create_task(self._ask_http(usual))
-            await self._survey()
+            await self._survey(tasks)
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
                 self._clients.begin_again()
-                await self._survey()
-            if self._asks_groups:
-                tasks.create_task(self._survey_groups())
+                self._end_groups()
+                await self._survey(tasks)
             await asyncio.wait((usual,))
             await self._follow_up()
             self._handshakes_done.set()
@@ -188,7 +188,7 @@ class AddressScan:
         is_busy = len(self._surveys) > 1 or self._http.is_turned_away
         return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
-    async def _survey(self) -> None:
+    async def _survey(self, tasks: asyncio.TaskGroup) -> None:
         survey = Survey(self._server_name)
         self._surveys.append(survey.journal)
         while True:
@@ -203,6 +203,7 @@ class AddressScan:
                 self._openings.limit,
                 _tolerated_connections((*survey.journal.records, *self._clients.records)),
             )
+            self._begin_groups(tasks)
         if (
             self._openings.limit > 1
             and survey.journal.versions
@@ -211,15 +212,26 @@ class AddressScan:
             self._openings.limit = 1
             await self._carry(again, survey.take)
 
-    async def _survey_groups(self) -> None:
-        """Ask a server of TLS 1.3 about groups, now that it is known how much it tolerates."""
-        measured = self.measured()
-        suites = measured.accepted.get(TlsVersion.TLS_1_3, frozenset())
-        if not suites:
+    def _begin_groups(self, tasks: asyncio.TaskGroup) -> None:
+        """Ask about groups, as soon as TLS 1.3 is accepted and it is known what is tolerated."""
+        if not self._asks_groups or self._groups is not None:
             return
-        self._groups = GroupSurvey(self._server_name, suites=suites, known=used_groups(measured))
-        while probes := self._groups.next_wave():
-            await self._carry(probes, self._groups.take)
+        measured = self.measured()
+        if suites := measured.accepted.get(TlsVersion.TLS_1_3):
+            self._groups = GroupSurvey(
+                self._server_name, suites=suites, known=used_groups(measured)
+            )
+            self._group_task = tasks.create_task(self._survey_groups(self._groups))
+
+    def _end_groups(self) -> None:
+        """Begin anew with the next survey: refusals may have been about open connections."""
+        if self._group_task is not None:
+            self._group_task.cancel()
+        self._groups = None
+
+    async def _survey_groups(self, survey: GroupSurvey) -> None:
+        while probes := survey.next_wave():
+            await self._carry(probes, survey.take)
 
     async def _carry_together(
         self,

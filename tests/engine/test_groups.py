@@ -1,5 +1,6 @@
 """Groups, key exchanges and extensions of real servers are as they were configured."""
 
+import asyncio
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,10 +19,18 @@ from otpc_policy.core.facts import (
     Support,
     TlsVersion,
 )
-from otpc_policy.core.registries.groups import CLIENT_GROUPS, group_name
-from tests.engine.partners import endpoint, scanner
+from otpc_policy.core.registries.groups import CLIENT_GROUPS, CLIENT_HYBRIDS, group_name
+from tests.engine.partners import (
+    Handler,
+    endpoint,
+    reset,
+    says,
+    scanner,
+    server,
+    turns_hostile,
+)
 from tests.support.certificates import CertificateAuthority, Issued
-from tests.support.loopback import Listener, own_listener, vetted
+from tests.support.loopback import Listener, free_port, own_listener, vetted
 from tests.support.requirements import require
 from tests.support.servers import (
     LegacyOffer,
@@ -151,6 +160,56 @@ async def test_groups_are_asked_about_only_where_that_is_wanted() -> None:
 def replaced(facts: AddressFacts) -> tuple[object, ...]:
     """What both measurements have to agree about."""
     return facts.versions, facts.key_exchanges, facts.handshake, facts.deployments, facts.remarks
+
+
+@contextmanager
+def _all_of_openssl() -> Iterator[Listener]:
+    at = Listener("127.0.0.1", free_port("127.0.0.1"))
+    groups = "X25519:P-256:X448:P-521:P-384:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192"
+    with s_server(at, OFFER, "-groups", groups):
+        yield at
+
+
+def limiting(port: int, *, room: int, into: Handler) -> Handler:
+    """Relay to a good server so many connections at once; the others are turned away."""
+    relay, taken = turns_hostile(port, after=10**6, into=into), 0
+
+    async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        if taken >= room:
+            await into(reader, writer)
+            return
+        taken += 1
+        try:
+            await relay(reader, writer)
+        finally:
+            taken -= 1
+
+    return admit
+
+
+@pytest.mark.parametrize("into", [says(b"\x15\3\3\0\2\2\x28"), reset], ids=["alert", "reset"])
+@pytest.mark.parametrize("room", [1, 3, 8, 16])
+async def test_a_limit_on_connections_makes_no_accepted_group_refused(
+    room: int, into: Handler
+) -> None:
+    with _all_of_openssl() as at:
+        async with server(limiting(at.port, room=room, into=into)) as port:
+            facts = await measure(Listener("127.0.0.1", port), asks_groups=True)
+    refused = {fact.code_point for fact in facts.groups if fact.support is NO}
+    assert refused <= set(CLIENT_HYBRIDS)
+
+
+@pytest.mark.parametrize("into", [says(b"\x15\3\3\0\2\2\x28"), reset], ids=["alert", "reset"])
+@pytest.mark.parametrize("after", range(4, 64, 4))
+async def test_a_server_that_turns_hostile_makes_no_accepted_group_refused(
+    after: int, into: Handler
+) -> None:
+    with _all_of_openssl() as at:
+        async with server(turns_hostile(at.port, after=after, into=into)) as port:
+            facts = await measure(Listener("127.0.0.1", port), asks_groups=True)
+    refused = {fact.code_point for fact in facts.groups if fact.support is NO}
+    assert refused <= set(CLIENT_HYBRIDS)
 
 
 async def test_a_server_without_tls_1_3_has_no_groups_to_ask_about() -> None:

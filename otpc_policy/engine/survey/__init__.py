@@ -64,7 +64,7 @@ proves nothing.
 
 Groups of TLS 1.3 are asked about by hellos without a key share, which a server can only answer by
 naming a group or by refusing (`group_survey`). They cost connections, so they are asked about only
-if a policy judges them, once the survey of suites has shown how much the server tolerates.
+if a policy judges them, once the first wave has shown how much the server tolerates.
 
 Modules
 =======
