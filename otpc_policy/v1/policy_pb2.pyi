@@ -940,8 +940,8 @@ class AddressObservation(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupObservation]:
-        """Groups of TLS 1.3: one entry for each that was asked about, in order of code points. Empty unless
-        a loaded policy judges groups, or with SCAN_DEPTH_DEEP.
+        """Groups of TLS 1.3: one entry for each that was asked about, in order of code points.
+        Empty unless a loaded policy judges groups, or with SCAN_DEPTH_DEEP.
         """
 
     @_builtins.property

@@ -36,8 +36,9 @@ def group_facts(measured: Measured) -> tuple[GroupFact, ...]:
     survey = measured.groups
     if survey is None:
         return ()
+    absences = survey.absences() if measured.is_steady else {}
     return tuple(
-        _group_fact(group, survey.absence(group) if measured.is_steady else Evidence.NONE)
+        _group_fact(group, absences.get(group, Evidence.NONE))
         if group not in survey.accepted
         else GroupFact(code_point=group, support=Support.YES, evidence=Evidence.SERVER_HELLO)
         for group in sorted({*CLIENT_GROUPS, *survey.accepted})

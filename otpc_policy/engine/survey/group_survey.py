@@ -27,7 +27,7 @@ of them counts, and everything that is not accepted is unknown. What answers not
 more.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -54,15 +54,15 @@ _ATTEMPTS = 4
 _ALERTS, _REFUSALS = 2, 3
 # An answer that proves nothing is met twice.
 _SILENCES = 2
-# A server that accepts all groups takes 14 in three waves, one that closes instead of refusing two
-# dozen in six. These end a conversation with one that answers at random.
+# A server that accepts all groups takes 13 in three waves, one that closes instead of refusing 20
+# in six. These end a conversation with one that answers at random; a wave may exceed them.
 _WAVES, _CONNECTIONS = 12, 40
 _FATAL = 2
 # RFC 8446 6: JSSE refuses a hello without a group that it accepts with it.
 _UNEXPECTED_MESSAGE = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupRecord:
     """One hello without a key share, and what its answer proves alone.
 
@@ -112,6 +112,8 @@ class GroupSurvey:
         )
         self._known = tuple(sorted(known))
         self._wave = 0
+        # Of the records so far; None until they are asked for.
+        self._absences: Mapping[int, Evidence] | None = None
         self.records: list[GroupRecord] = []
 
     def next_wave(self) -> tuple[Probe[ProfileHello], ...]:
@@ -138,6 +140,7 @@ class GroupSurvey:
         for probe, outcome in zip(probes, outcomes, strict=True):
             self.records.append(_read(read_record(self._wave, probe, outcome)))
         self._wave += 1
+        self._absences = None
 
     @property
     def accepted(self) -> frozenset[int]:
@@ -152,20 +155,27 @@ class GroupSurvey:
             record.is_refused and not chosen.isdisjoint(record.groups) for record in self.records
         )
 
-    def absence(self, group: int) -> Evidence:
-        """Return what proves that a group is not accepted; NONE if nothing does."""
-        if group in self.accepted or not self.is_steady:
-            return Evidence.NONE
-        counted = [
-            record
-            for record in self.records
-            if group in record.groups and record.is_refused and self._is_bracketed(record)
-        ]
-        waves = {record.wave for record in counted}
-        alerted = {record.wave for record in counted if record.reaction is Reaction.REFUSED}
-        if len(alerted) >= _ALERTS:
-            return Evidence.ALERT
-        return Evidence.CLOSED_CONFIRMED if len(waves) >= CLOSES else Evidence.NONE
+    def absences(self) -> Mapping[int, Evidence]:
+        """Return the groups that are proven not to be accepted, each with its evidence."""
+        if self._absences is None:
+            self._absences = self._find_absences() if self.is_steady else {}
+        return self._absences
+
+    def _find_absences(self) -> dict[int, Evidence]:
+        waves: dict[int, set[int]] = {}
+        alerted: dict[int, set[int]] = {}
+        for record in self.records:
+            if record.is_refused and self._is_bracketed(record):
+                for group in record.groups:
+                    waves.setdefault(group, set()).add(record.wave)
+                    if record.reaction is Reaction.REFUSED:
+                        alerted.setdefault(group, set()).add(record.wave)
+        closed = (group for group, seen in waves.items() if len(seen) >= CLOSES)
+        found = dict.fromkeys(closed, Evidence.CLOSED_CONFIRMED)
+        # An alert is stronger.
+        refused = (group for group, seen in alerted.items() if len(seen) >= _ALERTS)
+        found.update(dict.fromkeys(refused, Evidence.ALERT))
+        return {group: evidence for group, evidence in found.items() if group not in self.accepted}
 
     def _first_control(
         self, open_groups: tuple[int, ...], good: int | None
@@ -177,12 +187,8 @@ class GroupSurvey:
         return ()
 
     def _open(self) -> list[int]:
-        accepted = self.accepted
-        return [
-            group
-            for group in CLIENT_GROUPS
-            if group not in accepted and self.absence(group) is Evidence.NONE
-        ]
+        known = {*self.accepted, *self.absences()}
+        return [group for group in CLIENT_GROUPS if group not in known]
 
     def _good(self) -> int | None:
         """Return a group for controls: one that was asked for without a share, if there is one."""
@@ -271,12 +277,17 @@ def _read(record: Record[ProfileHello]) -> GroupRecord:
         if answer.selected_group not in groups:
             name = group_name(answer.selected_group)
             return _violation(record, f"the server chose group {name}, which was not offered")
-        return GroupRecord(record, answer.selected_group, Reaction.CHOSE)
+        return GroupRecord(record=record, chosen=answer.selected_group, reaction=Reaction.CHOSE)
     is_jsse_refusal = answer == Alert(_FATAL, _UNEXPECTED_MESSAGE)
     reaction = Reaction.REFUSED if is_jsse_refusal else record.reading.reaction
     remark = record.reading.remark if record.reading.is_violation else ""
-    return GroupRecord(record, None, reaction, remark)
+    return GroupRecord(record=record, chosen=None, reaction=reaction, remark=remark)
 
 
 def _violation(record: Record[ProfileHello], what: str) -> GroupRecord:
-    return GroupRecord(record, None, Reaction.UNPROVEN, f"protocol violation: {what}")
+    return GroupRecord(
+        record=record,
+        chosen=None,
+        reaction=Reaction.UNPROVEN,
+        remark=f"protocol violation: {what}",
+    )

@@ -86,14 +86,6 @@ def surveyed(
     return survey
 
 
-def absent(survey: GroupSurvey) -> dict[int, Evidence]:
-    return {
-        group: survey.absence(group)
-        for group in CLIENT_GROUPS
-        if survey.absence(group) is not Evidence.NONE
-    }
-
-
 def test_a_hello_is_openssls_with_these_groups_and_no_key_share() -> None:
     (probe,) = GroupSurvey(NAME, suites=(0x1303, 0x1301), known=(X25519,)).next_wave()
     hello = read_hello(Conversation(probe.hello, os.urandom).opening)
@@ -131,7 +123,7 @@ def test_an_ordinary_server_is_known_completely_by_few_connections(
     survey = surveyed(honest(*groups, by_client=by_client), known=known)
     assert survey.accepted == set(groups)
     refused = set(CLIENT_GROUPS) - set(groups)
-    assert absent(survey) == dict.fromkeys(refused, Evidence.ALERT)
+    assert survey.absences() == dict.fromkeys(refused, Evidence.ALERT)
     assert len(survey.records) <= connections
 
 
@@ -147,45 +139,45 @@ def test_an_ordinary_server_is_known_completely_by_few_connections(
 def test_which_alerts_refuse(description: int, evidence: Evidence) -> None:
     survey = surveyed(honest(X25519, P384, refusal=alert(description)), known=(X25519,))
     assert survey.accepted == {X25519, P384}
-    assert survey.absence(HYBRID) is evidence
+    assert survey.absences().get(HYBRID, Evidence.NONE) is evidence
 
 
 def test_a_warning_refuses_nothing() -> None:
     survey = surveyed(honest(X25519, P384, refusal=alert(10, level=1)), known=(X25519,))
-    assert not absent(survey)
+    assert not survey.absences()
 
 
 @pytest.mark.parametrize("close", [CLOSE, RESET])
 def test_a_server_that_closes_is_asked_three_times(close: Said) -> None:
     survey = surveyed(honest(X25519, P256, HYBRID, refusal=close), known=(X25519, P256))
-    assert set(absent(survey).values()) == {Evidence.CLOSED_CONFIRMED}
-    assert len(absent(survey)) == len(CLIENT_GROUPS) - 3
+    assert set(survey.absences().values()) == {Evidence.CLOSED_CONFIRMED}
+    assert len(survey.absences()) == len(CLIENT_GROUPS) - 3
     assert len(survey.records) <= 20
 
 
 def test_silence_proves_nothing_and_is_met_twice() -> None:
     survey = surveyed(honest(X25519, P384, refusal=SILENCE), known=(X25519,))
     assert survey.accepted == {X25519, P384}
-    assert not absent(survey)
+    assert not survey.absences()
     assert len(survey.records) <= 20
 
 
 def test_a_group_that_clients_do_not_offer_serves_as_control() -> None:
     survey = surveyed(honest(BRAINPOOL), known=(BRAINPOOL,))
     assert survey.accepted == {BRAINPOOL}
-    assert set(absent(survey)) == set(CLIENT_GROUPS)
+    assert set(survey.absences()) == set(CLIENT_GROUPS)
 
 
 def test_a_server_that_takes_no_hello_without_a_share_proves_nothing() -> None:
     survey = surveyed(lambda *_: alert(40), known=(X25519,))
     assert survey.accepted == {X25519}
-    assert not absent(survey)
+    assert not survey.absences()
     assert len(survey.records) == 3
 
 
 def test_a_suite_of_its_own_is_offered_to_a_server_without_the_usual_ones() -> None:
     survey = surveyed(honest(X25519, suite=0x1304), known=(X25519,), suites=(0x1304,))
-    assert set(absent(survey)) == set(CLIENT_GROUPS) - {X25519}
+    assert set(survey.absences()) == set(CLIENT_GROUPS) - {X25519}
 
 
 # Hostile servers.
@@ -200,7 +192,7 @@ def named(group: int) -> Server:
 def test_a_group_that_was_not_offered_is_neither_accepted_nor_a_control(group: int) -> None:
     survey = surveyed(named(group), known=(X25519,))
     assert survey.accepted == {X25519}
-    assert not absent(survey)
+    assert not survey.absences()
     if group != X25519:
         assert any("which was not offered" in record.remark for record in survey.records)
 
@@ -208,13 +200,13 @@ def test_a_group_that_was_not_offered_is_neither_accepted_nor_a_control(group: i
 def test_the_same_group_for_everything_proves_that_group_alone() -> None:
     survey = surveyed(named(HYBRID), known=(X25519,))
     assert survey.accepted == {X25519, HYBRID}
-    assert not absent(survey)
+    assert not survey.absences()
 
 
 def test_a_server_hello_without_a_share_to_answer_breaks_the_protocol() -> None:
     survey = surveyed(lambda *_: server_hello(TlsVersion.TLS_1_3, SUITE), known=(X25519,))
     assert survey.accepted == {X25519}
-    assert not absent(survey)
+    assert not survey.absences()
     assert any("no group" in record.remark for record in survey.records)
 
 
@@ -233,7 +225,7 @@ def test_a_server_hello_without_a_share_to_answer_breaks_the_protocol() -> None:
 def test_no_other_answer_says_anything_of_groups(said: Said) -> None:
     survey = surveyed(lambda *_: said, known=(X25519,))
     assert survey.accepted == {X25519}
-    assert not absent(survey)
+    assert not survey.absences()
 
 
 def test_two_retry_requests_in_one_flight_are_one() -> None:
@@ -246,7 +238,7 @@ def test_two_retry_requests_in_one_flight_are_one() -> None:
 
     survey = surveyed(twice, known=())
     assert survey.accepted == {P384, P521}
-    assert set(absent(survey)) == set(CLIENT_GROUPS) - {P384, P521}
+    assert set(survey.absences()) == set(CLIENT_GROUPS) - {P384, P521}
 
 
 @pytest.mark.parametrize("into", [alert(40), CLOSE, RESET, SILENCE])
@@ -260,7 +252,7 @@ def test_a_server_that_turns_away_everybody_proves_no_absence_from_then_on(
         return honestly(hello, number) if number < after else into
 
     survey = surveyed(turning, known=(X25519, P256))
-    assert set(absent(survey)) <= set(CLIENT_HYBRIDS)
+    assert set(survey.absences()) <= set(CLIENT_HYBRIDS)
 
 
 def test_a_refusal_that_a_control_contradicts_counts_no_more_than_others() -> None:
@@ -273,7 +265,7 @@ def test_a_refusal_that_a_control_contradicts_counts_no_more_than_others() -> No
 
     survey = surveyed(moody, known=(X25519,))
     assert not survey.is_steady
-    assert not absent(survey)
+    assert not survey.absences()
 
 
 AT_RANDOM = [(one_in, into) for one_in in (2, 3, 5, 20) for into in (alert(40), alert(10), CLOSE)]
@@ -300,7 +292,7 @@ def test_a_server_that_refuses_at_random_is_seldom_believed(one_in: int, into: S
         survey = surveyed(server, known=(X25519, P256))
         assert survey.accepted <= set(groups)
         assert len(survey.records) <= 60
-        believed += any(group in absent(survey) for group in groups)
+        believed += any(group in survey.absences() for group in groups)
     assert believed <= MISSED_AT_MOST
 
 
