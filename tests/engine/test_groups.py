@@ -19,7 +19,8 @@ from otpc_policy.core.facts import (
     Support,
     TlsVersion,
 )
-from otpc_policy.core.registries.groups import CLIENT_GROUPS, CLIENT_HYBRIDS, group_name
+from otpc_policy.core.registries.groups import CLIENT_GROUPS, CLIENT_HYBRIDS
+from tests.differential.group_cases import group_cases
 from tests.engine.partners import (
     Handler,
     endpoint,
@@ -35,15 +36,11 @@ from tests.support.requirements import require
 from tests.support.servers import (
     LegacyOffer,
     TlsOffer,
-    caddy,
-    gnutls_serv,
     legacy_server,
     nginx,
     s_server,
 )
 from tests.support.servers.envoy import envoy
-from tests.support.servers.jsse import jsse
-from tests.support.servers.program import program
 
 YES, NO = Support.YES, Support.NO
 AUTHORITY = CertificateAuthority.create()
@@ -58,67 +55,7 @@ _OAKLEY_2 = int(
     "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF",
     16,
 )
-_NODE = """
-require('https').createServer({
-  cert: fs.readFileSync(process.argv[1]), key: fs.readFileSync(process.argv[2]),
-  ecdhCurve: process.argv[3],
-}, (_, response) => response.end('accepted')).listen(process.argv[5], process.argv[4]);
-"""
-
-
-@contextmanager
-def node(listener: Listener, curves: str) -> Iterator[Listener]:
-    """Serve HTTPS. curves: by OpenSSL's names."""
-
-    def written(directory: Path) -> tuple[str, ...]:
-        ((chain, key),) = OFFER.write_certificates(directory)
-        place = listener.address, str(listener.port)
-        return (require("node"), "-e", _NODE, str(chain), str(key), curves, *place)
-
-    with program(listener, written) as running:
-        yield running
-
-
-SERVERS: dict[str, tuple[Serve, set[str]]] = {
-    "OpenSSL": (
-        lambda at: s_server(at, OFFER, "-groups", "X448:P-521:ffdhe3072"),
-        {"x448", "secp521r1", "ffdhe3072"},
-    ),
-    "OpenSSL in the server's order": (
-        lambda at: s_server(at, OFFER, "-groups", "X25519:P-256", "-serverpref"),
-        {"x25519", "secp256r1"},
-    ),
-    "nginx": (
-        lambda at: nginx(at, OFFER, directives=("ssl_ecdh_curve X25519:prime256v1:secp384r1;",)),
-        {"x25519", "secp256r1", "secp384r1"},
-    ),
-    "Envoy": (
-        lambda at: envoy(at, OFFER, groups=("X25519MLKEM768", "P-256")),
-        {"X25519MLKEM768", "secp256r1"},
-    ),
-    "Caddy": (
-        lambda at: caddy(at, OFFER),
-        {"X25519MLKEM768", "x25519", "secp256r1"},
-    ),
-    "GnuTLS": (
-        lambda at: gnutls_serv(
-            at,
-            OFFER,
-            priority="NORMAL:-GROUP-ALL:+GROUP-SECP384R1:+GROUP-X448:+GROUP-FFDHE4096",
-        ),
-        {"secp384r1", "x448", "ffdhe4096"},
-    ),
-    "Java": (
-        lambda at: jsse(
-            at,
-            OFFER,
-            suites=("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-            properties=("jdk.tls.namedGroups=secp256r1,secp521r1,ffdhe2048",),
-        ),
-        {"secp256r1", "secp521r1", "ffdhe2048"},
-    ),
-    "node": (lambda at: node(at, "P-384:X25519"), {"secp384r1", "x25519"}),
-}
+CASES = {case.name: case for case in group_cases(AUTHORITY)}
 
 
 async def measure(at: Listener, *, asks_groups: bool = False) -> AddressFacts:
@@ -128,24 +65,22 @@ async def measure(at: Listener, *, asks_groups: bool = False) -> AddressFacts:
         )
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", CASES)
 async def test_the_groups_of_a_server_are_those_of_its_configuration(name: str) -> None:
-    serve, groups = SERVERS[name]
-    # The JDK's own server closes before its alert has left.
-    evidence = Evidence.CLOSED_CONFIRMED if name == "Java" else Evidence.ALERT
-    with serve(own_listener()) as at:
+    case = CASES[name]
+    with case.serve() as at:
         facts = await measure(at, asks_groups=True)
     found = {
-        support: {group_name(fact.code_point) for fact in facts.groups if fact.support is support}
+        support: {fact.code_point for fact in facts.groups if fact.support is support}
         for support in Support
     }
-    assert found[YES] == groups
-    assert found[NO] == set(map(group_name, CLIENT_GROUPS)) - groups
-    assert not found[Support.UNKNOWN]
+    assert found[YES] == case.groups
+    assert found[NO] == set(CLIENT_GROUPS) - case.groups
+    evidence = Evidence.CLOSED_CONFIRMED if case.closes else Evidence.ALERT
     assert {fact.evidence for fact in facts.groups if fact.support is NO} == {evidence}
     # What is chosen below TLS 1.3 is one of them.
-    curves = {group_name(fact.group) for fact in facts.key_exchanges if fact.group is not None}
-    assert curves <= groups
+    curves = {fact.group for fact in facts.key_exchanges if fact.group is not None}
+    assert curves <= case.groups
     assert not any("group" in remark for remark in facts.remarks)
 
 
