@@ -113,6 +113,7 @@ class EngineClient:
             required_suites=_suite_sets(terms.required_suites),
             scan_deadline=encode_duration(timedelta(seconds=terms.scan_deadline_s)),
             deep_deadline=encode_duration(timedelta(seconds=terms.deep_deadline_s)),
+            ask_groups=terms.asks_groups,
         )
         call = MeasureCall(
             self._measure(),

@@ -47,7 +47,7 @@ class EnginePool:
     """Measures and resolves through a fleet.
 
     known_host: what a host resolves to where no engine must be asked, else None.
-    queue_limit: measurements that may wait for their turn. required_suites: see Terms.
+    queue_limit: measurements that may wait for their turn. required_suites, asks_groups: see Terms.
     contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
     """
 
@@ -61,6 +61,7 @@ class EnginePool:
         dns_timeout_s: float,
         known_host: Callable[[str], Resolution | None] = lambda _host: None,
         required_suites: Callable[[], Sequence[Sequence[int]]] = tuple,
+        asks_groups: Callable[[], bool] = lambda: False,
         contradicted: Callable[[str], None] = lambda _subject: None,
         look_ups: LookUpObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,7 +70,8 @@ class EnginePool:
         self._queue_limit = queue_limit
         self._scan_deadline_s, self._deep_deadline_s = scan_deadline_s, deep_deadline_s
         self._dns_timeout_s = dns_timeout_s
-        self._required_suites, self._contradicted = required_suites, contradicted
+        self._required_suites, self._asks_groups = required_suites, asks_groups
+        self._contradicted = contradicted
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
         self._probing: dict[str, asyncio.Task[bool]] = {}
@@ -168,6 +170,7 @@ class EnginePool:
             scan_deadline_s=deadline_s,
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites(),
+            asks_groups=self._asks_groups(),
         )
         self._measuring[target] = engine
         try:

@@ -47,6 +47,8 @@ class ClientHello:
     below that a hello offers everything down to SSL 3 by the protocol's own rule (RFC 5246 E.1).
     cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. groups: see GroupList.
+    offers_compression: DEFLATE (RFC 3749), as OpenSSL 1.0.2 does; not with TLS 1.3, whose hellos
+    must not (RFC 8446 4.1.2).
     """
 
     version: TlsVersion
@@ -55,6 +57,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     groups: GroupList = GroupList.WIDE
+    offers_compression: bool = False
 
     def __hash__(self) -> int:
         # Length and last suite distinguish lists as well as hundreds of numbers would, which are
@@ -63,7 +66,7 @@ class ClientHello:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """All but its suites, to compare with."""
+        """All but its suites, to compare with; no server chooses suites by compression."""
         return self.version, self.lowest, self.server_name, self.style, self.groups
 
 
@@ -79,7 +82,7 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     # No session id for SSL 3 and servers that dislike long hellos: it only serves the middlebox
     # compatibility of TLS 1.3 (RFC 8446 D.4).
     session_id = entropy[32:64] if hello.style is HelloStyle.FULL else b""
-    compression_methods = b"\1\0"
+    compression_methods = b"\2\1\0" if hello.offers_compression else b"\1\0"
     extensions = _extensions(hello, entropy[64:])
     body = b"".join(
         (

@@ -106,7 +106,7 @@ def _without_share(
         return []
     extensions = [
         (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
-        (10, numbers(_groups(version, lowest, style, groups))),
+        (10, numbers(offered_groups(version, lowest, style, groups))),
         (11, vector(1, b"\0")),  # uncompressed points (RFC 8422)
     ]
     if style is HelloStyle.FULL:
@@ -130,9 +130,10 @@ def _without_share(
     return extensions
 
 
-def _groups(
+def offered_groups(
     version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList
 ) -> Sequence[int]:
+    """Return the groups of a hello that has extensions, in their order."""
     finite_field = _FINITE_FIELD_GROUPS if groups is GroupList.FINITE_FIELD else ()
     if style is not HelloStyle.FULL:
         return (*_FEW_GROUPS, *finite_field)

@@ -989,6 +989,11 @@ class AddressObservation(_message.Message):
     OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
     INTOLERANCES_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    KEY_EXCHANGES_FIELD_NUMBER: _builtins.int
+    EXTENDED_MASTER_SECRET_FIELD_NUMBER: _builtins.int
+    SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
     DEEP_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
@@ -1001,6 +1006,12 @@ class AddressObservation(_message.Message):
     """Whether HTTP answers inside TLS."""
     connections_used: _builtins.int
     """Connections that the measurement opened."""
+    extended_master_secret: Global___Support.ValueType
+    """Over TLS 1.2: whether the extended master secret (RFC 7627) is used."""
+    secure_renegotiation: Global___Support.ValueType
+    """Over TLS 1.2: whether renegotiation_info (RFC 5746) is sent."""
+    compression: Global___Support.ValueType
+    """Whether TLS compression (RFC 3749) is chosen where it is offered."""
     @_builtins.property
     def protocols(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProtocolObservation]:
         """One entry for each version of the protocol."""
@@ -1030,6 +1041,16 @@ class AddressObservation(_message.Message):
         """What the server dislikes in a client, and how it was measured all the same; for people."""
 
     @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupObservation]:
+        """Groups of TLS 1.3: one entry for each that was asked about, in order of code points.
+        Empty unless a loaded policy judges groups, or with SCAN_DEPTH_DEEP.
+        """
+
+    @_builtins.property
+    def key_exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyExchangeObservation]:
+        """What the server chose for ephemeral key exchanges over TLS 1.2."""
+
+    @_builtins.property
     def deep(self) -> Global___DeepObservation:
         """What only SCAN_DEPTH_DEEP shows; unset otherwise."""
 
@@ -1052,16 +1073,89 @@ class AddressObservation(_message.Message):
         observation_time: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
         intolerances: _abc.Iterable[_builtins.str] | None = ...,
+        groups: _abc.Iterable[Global___GroupObservation] | None = ...,
+        key_exchanges: _abc.Iterable[Global___KeyExchangeObservation] | None = ...,
+        extended_master_secret: Global___Support.ValueType = ...,
+        secure_renegotiation: Global___Support.ValueType = ...,
+        compression: Global___Support.ValueType = ...,
         deep: Global___DeepObservation | None = ...,
         trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "compression", b"compression", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "extended_master_secret", b"extended_master_secret", "groups", b"groups", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressObservation: _TypeAlias = AddressObservation  # noqa: Y015
+
+@_typing.final
+class GroupObservation(_message.Message):
+    """Whether keys are exchanged over one group at TLS 1.3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_POINT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    code_point: _builtins.int
+    """IANA code point, for example 0x11EC."""
+    name: _builtins.str
+    """IANA name, for example "X25519MLKEM768"."""
+    support: Global___Support.ValueType
+    """Whether it is accepted: the server asks for a key share of it, or has used one."""
+    evidence: Global___Evidence.ValueType
+    """What proves that."""
+    def __init__(
+        self,
+        *,
+        code_point: _builtins.int = ...,
+        name: _builtins.str = ...,
+        support: Global___Support.ValueType = ...,
+        evidence: Global___Evidence.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_point", b"code_point", "evidence", b"evidence", "name", b"name", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupObservation: _TypeAlias = GroupObservation  # noqa: Y015
+
+@_typing.final
+class KeyExchangeObservation(_message.Message):
+    """What the server chose for an ephemeral key exchange, signed with the key of its certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUP_NAME_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    version: Global___TlsVersion.ValueType
+    """The version of the handshake."""
+    group: _builtins.int
+    """IANA code point of the curve; 0 for a finite field, of which the smallest is shown."""
+    group_name: _builtins.str
+    """IANA name of the curve; empty for a finite field."""
+    bits: _builtins.int
+    """Size of the curve, or of the field's prime."""
+    def __init__(
+        self,
+        *,
+        version: Global___TlsVersion.ValueType = ...,
+        group: _builtins.int = ...,
+        group_name: _builtins.str = ...,
+        bits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "group", b"group", "group_name", b"group_name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyExchangeObservation: _TypeAlias = KeyExchangeObservation  # noqa: Y015
 
 @_typing.final
 class DeepObservation(_message.Message):

@@ -90,4 +90,5 @@ async def test_policies_are_asked_for_their_suites_once_for_each_generation() ->
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
     pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
     suites = pool._required_suites
+    assert not pool._asks_groups()
     assert suites() is suites()

@@ -57,6 +57,15 @@ async def test_facts_come_back_dated_by_the_front(tmp_path: Path) -> None:
     assert world.deadlines == (20, 60)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_the_engine_is_told_whether_to_ask_about_groups(tmp_path: Path, asked: bool) -> None:
+    world = World()
+    world.gate.set()
+    async with connected(world, tmp_path) as (client, _):
+        await client.measure(TARGET, replace(TERMS, asks_groups=asked), left_standard_part=ignored)
+    assert world.asks_groups is asked
+
+
 async def test_contradictions_come_with_the_facts(tmp_path: Path) -> None:
     def find_two() -> None:
         hear("version")

@@ -169,11 +169,16 @@ async def test_the_second_try_gets_the_time_that_is_left() -> None:
     first, second = two_engines()
     second.gate.set()
     second.answer = noting
-    async with pool_of(first, second, required_suites=lambda: ((0xC02F,),)) as (pool, _):
+    demands: dict[str, Any] = {
+        "required_suites": lambda: ((0xC02F,),),
+        "asks_groups": lambda: True,
+    }
+    async with pool_of(first, second, **demands) as (pool, _):
         measurement = await measuring(pool, first)
         first.die()
         await measurement
     (terms,) = given
+    assert terms.asks_groups
     assert 15 < terms.scan_deadline_s < 20
     assert (terms.deep_deadline_s, terms.required_suites) == (60, ((0xC02F,),))
 

@@ -53,6 +53,7 @@ OUTSIDE = (
     "tests/engine/probes/test_http_probe.py",
     "tests/engine/profiles/test_hybrid_flights.py",
     "tests/engine/transport/test_prober.py",
+    "tests/engine/test_groups.py",
     "tests/engine/test_scanner.py",
     "tests/engine/workers",
     "tests/engine/test_confinement.py",
@@ -66,6 +67,7 @@ OUTSIDE = (
     "tests/tls/test_client_hello_bytes.py",
     # Slow: thousands of certificates, and of surveys of hostile servers.
     "tests/chains/test_pkits.py",
+    "tests/engine/survey/test_group_survey.py",
     "tests/engine/survey/test_survey_hostile.py",
     "tests/engine/survey/test_survey_random.py",
 )

@@ -393,6 +393,7 @@ OPENSSL_102_WITH_RSA = ClientProfile(
         0x0033,
         0x00FF,
     ),
+    compression=(1, 0),
     extensions=(SERVER_NAME, POINT_FORMATS, GROUPS, TICKET, SCHEMES, HEARTBEAT),
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),

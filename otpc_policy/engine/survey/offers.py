@@ -208,16 +208,21 @@ def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
 
     The suite comes after all suites that it might be alone with. So each answer proves a suite, and
     is the control for the refusal to come. One hello has both families, so that a server with only
-    an ECDSA certificate has accepted a list as long as any that follows.
+    an ECDSA certificate has accepted a list as long as any that follows. It offers compression, as
+    a client profile with RSA suites does.
     """
     return tuple(
         Probe(
             hello=ClientHello(
-                version=version, lowest=version, cipher_suites=suites, server_name=server_name
+                version=version,
+                lowest=version,
+                cipher_suites=suites,
+                server_name=server_name,
+                offers_compression=place == 0,
             ),
             purpose=Purpose.CONTROL,
         )
-        for version, suites in _opening_lists()
+        for place, (version, suites) in enumerate(_opening_lists())
     )
 
 

@@ -26,6 +26,7 @@ class Purpose(Enum):
     REMAINDER = "is anything accepted of all that is left"
     LANE = "which of these suites is accepted"
     CLIENT = "what a client that sends such a hello is given"
+    GROUP = "over which of these groups are keys exchanged"
     REVEAL = "is a client with such a hello accepted"
     CLOSING_CONTROL = "control behind the refusals"
     CONFIRMATION = "is it refused too with no other connection open"

@@ -93,6 +93,17 @@ def make_address_facts(*, chain: tuple[bytes, ...] = ()) -> AddressFacts:
         client_auth=facts.ClientAuth.REQUESTED,
         http=facts.HttpService.SERVED,
         remarks=("a remark",),
+        groups=(
+            facts.GroupFact(code_point=0x11EC, support=Support.NO, evidence=Evidence.ALERT),
+            facts.GroupFact(code_point=29, support=Support.YES, evidence=Evidence.SERVER_HELLO),
+        ),
+        key_exchanges=(
+            facts.KeyExchangeFact(version=TlsVersion.TLS_1_2, group=23, bits=256),
+            facts.KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=2048),
+        ),
+        handshake=facts.HandshakeFacts(
+            extended_master_secret=Support.YES, secure_renegotiation=Support.NO
+        ),
     )
 
 
