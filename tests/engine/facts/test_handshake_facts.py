@@ -185,9 +185,9 @@ def test_groups_that_flights_used_or_that_were_asked_for_need_no_hello(
 
 
 def test_a_demanded_group_is_named_unless_some_handshake_was_proven() -> None:
-    demanded: Shown = (WIDE_AT_TLS13, at_tls13(0x11EC, is_retry=True), False)
+    demanded: Shown = (WIDE_AT_TLS13, at_tls13(0x11EE, is_retry=True), False)
     (remark,) = group_remarks(measured(demanded))
-    assert "demands key exchange over X25519MLKEM768" in remark
+    assert "demands key exchange over curveSM2MLKEM768" in remark
     done: Shown = (asked(OPENSSL_3), at_tls13(29, is_retry=False), True)
     assert not list(group_remarks(measured(demanded, done)))
     possible: Shown = (WIDE_AT_TLS13, at_tls13(23, is_retry=True), False)

@@ -42,7 +42,7 @@ from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 NAME = "gateway.partner.example"
 RANDOM, SESSION_ID = bytes(range(32)), bytes(range(100, 132))
-SHARE_BYTES = {29: 32, 23: 65}
+SHARE_BYTES = {29: 32, 23: 65, 0x11EC: 1216}
 EVERY = (
     *(OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA, OPENSSL_3_AT_TLS_1_2),
     *OLD_CLIENTS,
@@ -54,7 +54,7 @@ EVERY_PROFILE = pytest.mark.parametrize("profile", EVERY, ids=lambda profile: pr
 
 
 def shares_of(profile: ClientProfile) -> dict[int, bytes]:
-    return {group: bytes([group]) * SHARE_BYTES[group] for group in profile.share_groups}
+    return {group: bytes([group & 0xFF]) * SHARE_BYTES[group] for group in profile.share_groups}
 
 
 def drawn() -> Drawn:
