@@ -7,9 +7,28 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
+
+
+class _Lossy:
+    """A stream that loses what cannot be written: its disk is full, or its reader gone.
+
+    Whoever logs goes on: the error would end what keeps the engines, and every drain.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.isatty = stream.isatty
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure_logs(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -18,7 +37,7 @@ def configure_logs(log_format: str, level: str, stream: TextIO | None = None) ->
     log_format: "json" or "console". level: "debug", "info", "warning" or "error".
     stream: standard error by default.
     """
-    target = sys.stderr if stream is None else stream
+    target = _Lossy(sys.stderr if stream is None else stream)
     number = getattr(logging, level.upper())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -34,7 +53,7 @@ def configure_logs(log_format: str, level: str, stream: TextIO | None = None) ->
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, target)),
     )
     handler = logging.StreamHandler(target)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta

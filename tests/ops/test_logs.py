@@ -1,5 +1,6 @@
 """Log lines: one JSON object each, the standard library's too."""
 
+import errno
 import io
 import json
 import logging
@@ -55,3 +56,23 @@ def test_the_console_format_is_for_people() -> None:
     structlog.get_logger("ours").debug("started", port=1)
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+class _Full(io.StringIO):
+    """A file on a full disk."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_whoever_logs_goes_on_where_the_disk_is_full_or_the_reader_gone(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs(log_format, "info", _Full())
+    structlog.get_logger("ours").error("engine ended")
+    logging.getLogger("theirs").error("a worker did not start")
+    assert capsys.readouterr().err == ""
