@@ -18,11 +18,11 @@ from typing import Any, Final
 import grpc
 
 from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.socket_folder import SocketFolder
-from otpc_policy.measurement.engine_lied import EngineLied
 
 # Starting takes 0.6 s; a machine that starts many processes at once may need twenty times that.
 _START_S: Final = 30.0
@@ -84,7 +84,7 @@ class RunningEngine:
         try:
             async with asyncio.timeout(_START_S):
                 await engine._begin(json.dumps({"listen": listen, "settings": orders}))
-        except (TimeoutError, OSError, ValueError, EngineLost, EngineLied) as error:
+        except (TimeoutError, OSError, ValueError, OtpcPolicyError) as error:
             # ValueError: a line without end in place of the announcement.
             await engine.end(by_force=True)
             raise EngineNotStarted(f"the engine did not start: {error or 'no answer'}") from None
