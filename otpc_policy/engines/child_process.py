@@ -69,7 +69,8 @@ class RunningEngine:
             # For this user alone: whoever can connect to an engine may have it measure.
             folder = SocketFolder()
         except OSError as error:
-            raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
+            reason = error.strerror or str(error)
+            raise EngineNotStarted(f"no folder for the engine's socket: {reason}") from None
         try:
             process = await _process()
         except BaseException as error:
@@ -77,7 +78,7 @@ class RunningEngine:
             if isinstance(error, OSError):  # no memory, descriptor or process to be had
                 raise EngineNotStarted(f"the engine did not start: {error}") from None
             raise
-        listen = f"unix:{folder.path / 'engine'}"
+        listen = f"unix:{folder.socket}"
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
