@@ -6,7 +6,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
 
@@ -69,8 +69,9 @@ class Service:
     async def run(
         self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
     ) -> None:
-        """Bind the ports, start the workers, serve until stop, drain until force_stop.
+        """Bind the ports, start the engines, serve until stop, drain until force_stop.
 
+        A start that is still under way at stop is given up.
         Ports and child processes are released, whatever happens.
         """
         try:
@@ -81,15 +82,16 @@ class Service:
             )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
-            async with self._application:
-                watch = asyncio.create_task(
-                    self._application.reloader.watch(self._settings.reload_poll_s)
-                )
-                try:
-                    await self._serve(ready, address, ops_address, stop)
-                finally:
-                    watch.cancel()
-                await self._drain(force_stop)
+            async with contextlib.AsyncExitStack() as stack:
+                if await _unless(stop, stack.enter_async_context(self._application)):
+                    watch = asyncio.create_task(
+                        self._application.reloader.watch(self._settings.reload_poll_s)
+                    )
+                    try:
+                        await self._serve(ready, address, ops_address, stop)
+                    finally:
+                        watch.cancel()
+                    await self._drain(force_stop)
         finally:
             await self._server.stop(None)
             self._decisions.close()
@@ -181,6 +183,21 @@ class Service:
             self._log.warning("calls abandoned", calls=self._interceptor.in_flight)
         await self._server.stop(None)
         await closing
+
+
+async def _unless(stop: asyncio.Event, start: Coroutine[None, None, object]) -> bool:
+    """Carry out a start, or give it up as soon as stop is set; tell whether it was carried out."""
+    starting, stopping = asyncio.create_task(start), asyncio.create_task(stop.wait())
+    tasks = {starting, stopping}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if is_started := starting.done():
+            starting.result()
+        return is_started
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @contextlib.contextmanager
