@@ -14,6 +14,7 @@ from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.lifecycle import Lifecycle, Phase
 from otpc_policy.app.listen import address_text, bind, build_server
 from otpc_policy.app.settings import Settings, split_address
+from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.ops.decision_log import DecisionLog
@@ -47,6 +48,10 @@ async def serve(
         stop = stop if stop is not None else asyncio.Event()
         force_stop = asyncio.Event()
         application = build_application(settings)
+        for setting, reason in without_effect(settings):
+            structlog.get_logger("otpc_policy.app").warning(
+                "setting without effect", setting=setting, reason=reason
+            )
         with _signals(stop, force_stop, application.reloader.ask):
             await Service(application).run(ready, stop, force_stop)
 
