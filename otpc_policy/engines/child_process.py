@@ -114,7 +114,7 @@ class RunningEngine:
     def condemn(self, why: str) -> None:
         """Have supervise return."""
         if not self._condemned.done():
-            self._condemned.set_result(f"it lied: {why}")
+            self._condemned.set_result(why)
 
     async def supervise(self, changed: Callable[[], None]) -> str:
         """Return why there is no relying on this engine any more."""

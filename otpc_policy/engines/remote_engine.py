@@ -83,7 +83,7 @@ class RemoteEngine:
 
     def condemn(self, why: str) -> None:
         """See ports.Engine. It is left alone for a while, and what it measures is given up."""
-        self._log.error("engine lied", engine=self.name, reason=why)
+        self._log.error("engine condemned", engine=self.name, reason=why)
         self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
         self._is_watched = False
         self._client.give_up()
