@@ -53,7 +53,11 @@ def test_a_template_whose_scanner_ends_meanwhile_ends_without_a_word() -> None:
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         template = subprocess.Popen(
-            [sys.executable, *PROGRAM, "prefer"], stdin=theirs, stdout=-1, stderr=-1, env={}
+            [sys.executable, *PROGRAM, "prefer"],
+            stdin=theirs.fileno(),
+            stdout=-1,
+            stderr=-1,
+            env={},
         )
     control.close()
     assert template.communicate(timeout=30) == (b"", b"")
