@@ -39,6 +39,8 @@ _ANSWER_S: Final = 1.0
 _LEAST_TIME_S: Final = 1.0
 # A caller who waits for what has been found so far has this much of the time kept back for it.
 _PARTIAL_S: Final = 0.04
+# Targets that an engine fails to measure, one after the other, before it is left alone.
+_FAILURES: Final = 3
 # An engine gives up on DNS by itself; this is for the way there and back.
 _RESOLVE_MARGIN_S: Final = 1.0
 
@@ -74,6 +76,8 @@ class EnginePool:
         self._contradicted = contradicted
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
+        # By engine, the targets that it failed to measure since it measured any.
+        self._failed: dict[str, set[Target]] = {}
         self._probing: dict[str, asyncio.Task[bool]] = {}
         self._changed = asyncio.Event()
         self._resolutions = Resolutions(
@@ -176,14 +180,30 @@ class EnginePool:
         try:
             report = await engine.measure(target, terms, left_standard_part=leave)
         except EngineLied as lie:
-            engine.condemn(str(lie))
+            engine.condemn(f"it lied: {lie}")
+            raise
+        except EngineFailed as failure:
+            self._count_failure(engine, target, failure)
             raise
         finally:
             if self._measuring.get(target) is engine:
                 del self._measuring[target]
+        self._failed.pop(engine.name, None)
         for subject in report.contradictions:
             self._contradicted(subject)
         return report.facts
+
+    def _count_failure(self, engine: Engine, target: Target, failure: EngineFailed) -> None:
+        """Condemn an engine that measures nothing any more, though it reports that it lives.
+
+        Its addresses would never be measured. One target alone proves nothing: it may be what no
+        engine can measure.
+        """
+        failed = self._failed.setdefault(engine.name, set())
+        failed.add(target)
+        if len(failed) >= _FAILURES:
+            del self._failed[engine.name]
+            engine.condemn(f"it measures nothing: {failure}")
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[tuple[Engine, Callable[[], None]]]:
@@ -292,7 +312,7 @@ class EnginePool:
                     raise EngineLost("the engine does not answer")
             return asking.result()
         except EngineLied as lie:
-            engine.condemn(str(lie))
+            engine.condemn(f"it lied: {lie}")
             raise
         finally:
             asking.cancel()

@@ -82,7 +82,7 @@ class Engine(Protocol):
         """Tell whether the engine lives, by asking it. Raises EngineLost where it is down."""
 
     def condemn(self, why: str) -> None:
-        """Have nothing more to do with the engine as it is: it lied."""
+        """Have nothing more to do with the engine as it is. why: for the log."""
 
 
 class LookUpObserver(Protocol):

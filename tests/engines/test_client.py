@@ -94,6 +94,25 @@ async def test_what_has_been_found_so_far_is_asked_for_while_it_is_measured(tmp_
         assert await client.partial(TARGET) is None
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_leaves_while_asking_ends_no_measurement(tmp_path: Path, steps: int) -> None:
+    """Callers have deadlines of their own, and the question is asked when one is about to pass."""
+    world = World()
+    async with connected(world, tmp_path) as (client, _):
+        measurement = asyncio.create_task(client.measure(TARGET, TERMS, left_standard_part=ignored))
+        await world.begun.wait()
+        world.so_far = make_address(remarks=("so far",))
+        hurried = asyncio.create_task(client.partial(TARGET))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        hurried.cancel()
+        found = await client.partial(TARGET)
+        assert found is not None
+        assert found.remarks == ("so far",)
+        world.gate.set()
+        assert (await measurement).facts.address == "127.0.0.1"
+
+
 async def test_who_asks_at_the_end_gets_nothing_and_waits_for_nothing(tmp_path: Path) -> None:
     world = World(on_scan=lambda: None)
     async with connected(world, tmp_path) as (client, _):

@@ -194,7 +194,32 @@ async def test_nothing_else_is_tried_again(error: Exception) -> None:
         with pytest.raises(type(error)):
             await pool.measure(*STANDARD)
     assert not second.measured
-    assert first.condemned == (["facts: no time"] if isinstance(error, EngineLied) else [])
+    assert first.condemned == (["it lied: facts: no time"] if isinstance(error, EngineLied) else [])
+
+
+async def test_an_engine_that_measures_nothing_any_more_is_not_asked_for_ever() -> None:
+    """It reports that it lives, and rendezvous hashing would send it the same addresses again."""
+    engine = FakeEngine(name="a", answer=raising(EngineFailed("not in time")))
+    engine.gate.set()
+    hosts = [parse_endpoint(f"{name}.test") for name in "abcd"]
+    async with pool_of(engine) as (pool, _):
+
+        async def fails(at: int) -> None:
+            with pytest.raises(EngineFailed):
+                await pool.measure(hosts[at], ADDRESS, Depth.STANDARD)
+
+        for _ in range(5):
+            await fails(0)
+        await fails(1)
+        assert engine.condemned == [], "no engine might be able to measure that one"
+        engine.answer = answering
+        await pool.measure(hosts[3], ADDRESS, Depth.STANDARD)
+        engine.answer = raising(EngineFailed("not in time"))
+        await fails(2)
+        await fails(1)
+        assert engine.condemned == []
+        await fails(0)
+        assert engine.condemned == ["it measures nothing: not in time"]
 
 
 async def test_an_engine_gets_no_more_than_it_measures_at_a_time() -> None:
