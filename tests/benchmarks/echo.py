@@ -5,7 +5,7 @@ Run as `python -m tests.benchmarks.echo FILE`. Cached answers are compared with 
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,28 @@ async def main(answer: bytes) -> None:
     async def behave(_request: bytes, _context: Any) -> bytes:
         return answer
 
-    await serve(behave)
+    handler: Any = grpc.unary_unary_rpc_method_handler(behave)
+    await serve(METHOD, handler)
 
 
 async def serve(
-    behave: Callable[[bytes, Any], Awaitable[bytes]],
+    path: str,
+    # Without serializers a handler receives and returns bytes; the stubs' types demand them.
+    handler: "grpc.RpcMethodHandler[Any, Any]",
     *,
+    address: str = "127.0.0.1:0",
     interceptors: Sequence["grpc.aio.ServerInterceptor[Any, Any]"] = (),
 ) -> None:
-    """Serve METHOD until killed, and announce the address. behave: from bytes to bytes."""
-    service, _, method = METHOD.removeprefix("/").rpartition("/")
+    """Serve one method until killed, and announce the address. path: of the method."""
+    service, _, method = path.removeprefix("/").rpartition("/")
     server = grpc.aio.server(interceptors=interceptors, options=(("grpc.so_reuseport", 0),))
-    # Without serializers the handler receives and returns bytes; the stubs' types demand them.
-    handler: Any = grpc.unary_unary_rpc_method_handler(behave)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {method: handler}),)
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
-    print(f"serving on 127.0.0.1:{port}", flush=True)
+    is_unix = address.startswith("unix:")
+    print(f"serving on {address if is_unix else f'127.0.0.1:{port}'}", flush=True)
     await server.wait_for_termination()
 
 

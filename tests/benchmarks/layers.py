@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 from prometheus_client import CollectorRegistry
 
 from otpc_policy.app.clock import SystemClock
@@ -29,7 +30,7 @@ from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.v1 import policy_pb2 as pb
-from tests.benchmarks.echo import serve
+from tests.benchmarks.echo import METHOD, serve
 from tests.benchmarks.far_partner import far_partner
 from tests.benchmarks.processes import announced, service
 from tests.benchmarks.warm import rate, warmed
@@ -87,8 +88,12 @@ async def serve_layer(layer: str, answer: bytes) -> None:
         counters=metrics,
         decisions=DecisionLog(sys.stderr.write),
     )
+    handler: Any = grpc.unary_unary_rpc_method_handler(
+        servicer.check_endpoint if layer == "answers" else echo
+    )
     await serve(
-        servicer.check_endpoint if layer == "answers" else echo,
+        METHOD,
+        handler,
         interceptors=() if layer == "echo" else (CallInterceptor(counters),),
     )
 

@@ -18,37 +18,25 @@ import psutil  # type: ignore[import-untyped]
 
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.workers.pool import WorkerPool
+from otpc_policy.measurement.methods import MEASURE
+from tests.benchmarks.echo import serve
 from tests.benchmarks.processes import Running, announced, cpu_s
 
-_METHOD: Final = "/otpc_policy.measurement.v1.MeasurementService/Measure"
 _REQUEST_BYTES, _FACTS_BYTES = 250, 7_100
 # As long as a cold check takes.
 _PAUSE_S: Final = 0.4
 
 
-async def serve(address: str) -> None:
-    """Answer each request of a stream with a message as long as facts, until killed."""
-
-    async def behave(_requests: Any, context: Any) -> None:
-        await context.read()
-        await context.write(bytes(_FACTS_BYTES))
-
-    service, _, method = _METHOD.removeprefix("/").rpartition("/")
-    server = grpc.aio.server()
-    handler: Any = grpc.stream_stream_rpc_method_handler(behave)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {method: handler}),)
-    )
-    server.add_insecure_port(address)
-    await server.start()
-    print(f"serving on {address}", flush=True)
-    await server.wait_for_termination()
+async def _answer(_requests: Any, context: Any) -> None:
+    """Answer the first request of a stream with a message as long as facts."""
+    await context.read()
+    await context.write(bytes(_FACTS_BYTES))
 
 
 async def _stream_ms(server: Running, times: int) -> float:
     """Return what a stream costs both sides."""
     async with grpc.aio.insecure_channel(server.address) as channel:
-        begin: Any = channel.stream_stream(_METHOD, None, None)
+        begin: Any = channel.stream_stream(MEASURE, None, None)
 
         async def once() -> None:
             call = begin()
@@ -100,7 +88,8 @@ def _with_children_s(process: Any) -> float:
 def main() -> None:
     """Run and print; with an address, be the server."""
     if sys.argv[1:] and sys.argv[1].startswith("unix:"):
-        asyncio.run(serve(sys.argv[1]))
+        handler: Any = grpc.stream_stream_rpc_method_handler(_answer)
+        asyncio.run(serve(MEASURE, handler, address=sys.argv[1]))
         return
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     with tempfile.TemporaryDirectory() as name:
