@@ -233,7 +233,7 @@ class GroupSurvey:
         """A hello was accepted in an earlier wave, and one with the list was sent afterwards."""
         good = [record for record in self.records if record.chosen is not None]
         return any(record.wave < refused.wave for record in good) and any(
-            _is_later(record, refused) and set(record.groups) > set(refused.groups)
+            record.record.is_sent_after(refused.record) and set(record.groups) > set(refused.groups)
             for record in good
         )
 
@@ -246,12 +246,6 @@ class GroupSurvey:
 
 def _with_last(groups: Sequence[int], last: int | None) -> tuple[int, ...]:
     return (*groups, *((last,) if last is not None and last not in groups else ()))
-
-
-def _is_later(good: GroupRecord, refused: GroupRecord) -> bool:
-    """The control was sent after the refusal had arrived."""
-    is_sent_last = good.record.probe.is_last and not refused.record.probe.is_last
-    return good.wave > refused.wave or (good.wave == refused.wave and is_sent_last)
 
 
 # All servers are asked in one of few ways.

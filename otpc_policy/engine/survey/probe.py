@@ -116,6 +116,11 @@ class Record(Generic[Hello_co]):
         """The server refused or closed; that counts only between controls."""
         return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
 
+    def is_sent_after(self, other: "Record[AnyHello]") -> bool:
+        """It was sent after the other had been answered. Both are of one series of waves."""
+        is_sent_last = self.probe.is_last and not other.probe.is_last
+        return self.wave > other.wave or (self.wave == other.wave and is_sent_last)
+
 
 def read_record(wave: int, probe: Probe[Hello_co], outcome: Outcome) -> Record[Hello_co]:
     """Interpret the outcome of a probe of this wave."""
