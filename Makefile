@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
+# More than cores: half of the time of these tests is waiting.
+TEST_JOBS ?= 3
 FRONT := .venv-front
 FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains rpc store core measurement ops)
 
@@ -25,7 +27,7 @@ unit: $(VENV)/.test ## The tests that are quick and stay in their process: half 
 	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 $(OPTIONS)
 
 test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)
 
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
 test-front: $(FRONT)/.test $(VENV)/.test ## The tests of what decides, in an environment of its own without the engine
@@ -53,6 +55,8 @@ benchmark: $(VENV)/.test ## Cold check against today's tools, a thousand at once
 	$(BIN)/python -m tests.benchmarks.crowd
 	$(BIN)/python -m tests.benchmarks.interference
 	$(BIN)/python -m tests.benchmarks.warm
+	$(BIN)/python -m tests.benchmarks.layers
+	$(BIN)/python -m tests.benchmarks.two_programs
 	$(BIN)/python -m tests.benchmarks.partners
 
 fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minutes (OPTIONS="--cases 1000 --seed 2")

@@ -20,6 +20,7 @@ from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import (
     CheckService,
     Clock,
+    ForcedMeasurements,
     FreshnessLimits,
     Lifetimes,
     Measurements,
@@ -127,6 +128,7 @@ def build_application(
     checks = CheckService(
         measurements=measurements,
         verdicts=Verdicts(lifetimes(settings.lifetimes)),
+        forced=ForcedMeasurements(timedelta(seconds=settings.minimum_refresh_interval_s)),
         clock=chosen_clock,
         observer=metrics,
     )

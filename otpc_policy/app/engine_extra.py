@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from otpc_policy.core.errors import ConfigurationError
 
-_PACKAGES = ("sslyze", "nassl", "aiodns")
+_PACKAGES = ("sslyze", "nassl", "aiodns", "pqcrypto", "brotli")
 
 
 def require_engine(otherwise: str = "") -> None:

@@ -18,6 +18,7 @@ from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import Fleet, LookUpObserver
 from otpc_policy.engines.remote import RemoteFleet
 from otpc_policy.ops.routes import Routes
+from otpc_policy.policy.judged_groups import judges_groups
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.policy.required_suites import required_suites
 
@@ -40,6 +41,7 @@ def engines_from(
 ) -> EnginePool:
     """Return the engines, not yet started. policies: those of the current generation."""
     scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
+    demands = _Demands(policies)
     return EnginePool(
         _fleet(settings, clock, vetting),
         known_host=_known_hosts(settings, vetting).resolution,
@@ -47,7 +49,8 @@ def engines_from(
         scan_deadline_s=scan.scan_deadline_s,
         deep_deadline_s=scan.deep_deadline_s,
         dns_timeout_s=settings.dns_timeout_s,
-        required_suites=_RequiredSuites(policies),
+        required_suites=demands.suites,
+        asks_groups=demands.groups,
         contradicted=observer.contradicted,
         look_ups=observer,
         monotonic=clock.monotonic,
@@ -123,16 +126,28 @@ class _OwnEngines(ChildFleet):
         await super().start(changed)
 
 
-class _RequiredSuites:
-    """The suites that the loaded policies require, computed once per generation."""
+class _Demands:
+    """What the loaded policies demand of a measurement, computed once per generation."""
 
     def __init__(self, policies: Callable[[], PolicySet]) -> None:
         self._policies = policies
         self._computed_for: PolicySet | None = None
         self._suites: tuple[tuple[int, ...], ...] = ()
+        self._groups = False
 
-    def __call__(self) -> tuple[tuple[int, ...], ...]:
+    def suites(self) -> tuple[tuple[int, ...], ...]:
+        """Return the sets of which a handshake must be seen with one suite."""
+        self._update()
+        return self._suites
+
+    def groups(self) -> bool:
+        """Tell whether a policy judges groups of TLS 1.3."""
+        self._update()
+        return self._groups
+
+    def _update(self) -> None:
         policies = self._policies()
         if policies is not self._computed_for:
-            self._computed_for, self._suites = policies, required_suites(policies.policies.values())
-        return self._suites
+            self._suites = required_suites(policies.policies.values())
+            self._groups = judges_groups(policies.policies.values())
+            self._computed_for = policies

@@ -6,7 +6,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
 
@@ -14,6 +14,7 @@ from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.lifecycle import Lifecycle, Phase
 from otpc_policy.app.listen import address_text, bind, build_server
 from otpc_policy.app.settings import Settings, split_address
+from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.ops.decision_log import DecisionLog
@@ -47,6 +48,10 @@ async def serve(
         stop = stop if stop is not None else asyncio.Event()
         force_stop = asyncio.Event()
         application = build_application(settings)
+        for setting, reason in without_effect(settings):
+            structlog.get_logger("otpc_policy.app").warning(
+                "setting without effect", setting=setting, reason=reason
+            )
         with _signals(stop, force_stop, application.reloader.ask):
             await Service(application).run(ready, stop, force_stop)
 
@@ -69,8 +74,9 @@ class Service:
     async def run(
         self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
     ) -> None:
-        """Bind the ports, start the workers, serve until stop, drain until force_stop.
+        """Bind the ports, start the engines, serve until stop, drain until force_stop.
 
+        A start that is still under way at stop is given up.
         Ports and child processes are released, whatever happens.
         """
         try:
@@ -81,15 +87,16 @@ class Service:
             )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
-            async with self._application:
-                watch = asyncio.create_task(
-                    self._application.reloader.watch(self._settings.reload_poll_s)
-                )
-                try:
-                    await self._serve(ready, address, ops_address, stop)
-                finally:
-                    watch.cancel()
-                await self._drain(force_stop)
+            async with contextlib.AsyncExitStack() as stack:
+                if await _unless(stop, stack.enter_async_context(self._application)):
+                    watch = asyncio.create_task(
+                        self._application.reloader.watch(self._settings.reload_poll_s)
+                    )
+                    try:
+                        await self._serve(ready, address, ops_address, stop)
+                    finally:
+                        watch.cancel()
+                    await self._drain(force_stop)
         finally:
             await self._server.stop(None)
             self._decisions.close()
@@ -181,6 +188,21 @@ class Service:
             self._log.warning("calls abandoned", calls=self._interceptor.in_flight)
         await self._server.stop(None)
         await closing
+
+
+async def _unless(stop: asyncio.Event, start: Coroutine[None, None, object]) -> bool:
+    """Carry out a start, or give it up as soon as stop is set; tell whether it was carried out."""
+    starting, stopping = asyncio.create_task(start), asyncio.create_task(stop.wait())
+    tasks = {starting, stopping}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if is_started := starting.done():
+            starting.result()
+        return is_started
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @contextlib.contextmanager

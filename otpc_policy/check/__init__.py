@@ -1,6 +1,7 @@
 """The use case: one request in, one judged answer out. It owns the Protocols of its adapters."""
 
 from otpc_policy.check.chain import judge_chain_in_hand
+from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessLimits, FreshnessMode
 from otpc_policy.check.lifetimes import Lifetimes
 from otpc_policy.check.measurements import Measurements
@@ -19,6 +20,7 @@ from otpc_policy.check.values import (
     ChainAnswer,
     ChainRequest,
     CheckRequest,
+    JudgedCertificate,
     Judgement,
     JudgementKey,
     ResultSource,
@@ -35,9 +37,11 @@ __all__ = [
     "Clock",
     "FactsKey",
     "FactsStore",
+    "ForcedMeasurements",
     "Freshness",
     "FreshnessLimits",
     "FreshnessMode",
+    "JudgedCertificate",
     "Judgement",
     "JudgementKey",
     "Lifetimes",

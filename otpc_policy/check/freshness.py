@@ -9,6 +9,9 @@ from otpc_policy.check.stored_facts import StoredFacts
 
 # Facts measured in one burst should not all expire in one burst.
 _JITTER = 0.1
+# By so much clocks of fronts may differ that share a store. Facts of a later time than that were
+# dated by a clock that has been set back since: their age is not known.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 # The part of a facts_id that the jitter is drawn from: 32 bits.
 _DRAW_DIGITS = 8
 _LARGEST_DRAW = 0xFFFFFFFF
@@ -92,6 +95,8 @@ class FreshnessLimits:
                 ends_at=lifetime_ends_at(stored, lifetime(stored, now).length),
                 retry_after=self.minimum_refresh_interval - age,
             )
+        if age < -_CLOCKS_DIFFER:
+            return None
         if freshness.max_age is not None and age > freshness.max_age:
             return None
         ends_at = lifetime_ends_at(stored, lifetime(stored, now).length)

@@ -47,6 +47,14 @@ PERSPECTIVE = "default"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
 
 
+class Newer(Enum):
+    """Whether a check needs newer facts than those that would do otherwise."""
+
+    NO = "no"
+    IF_UNDER_WAY = "join the measurement under way, if there is one"
+    AT_ANY_RATE = "measure, and join no measurement that has begun already"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsWanted:
     """What a check asks for. lifetime: how long facts answer this check."""
@@ -55,6 +63,7 @@ class FactsWanted:
     depth: Depth
     freshness: Freshness
     lifetime: LifetimeAt
+    newer: Newer = Newer.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +209,7 @@ class Measurements:
     def _usable(
         self, wanted: FactsWanted, stored: StoredFacts | None, now: datetime
     ) -> Usable | None:
-        if stored is None:
+        if stored is None or wanted.newer is Newer.AT_ANY_RATE:
             return None
         return self._limits.usable(stored, wanted.freshness, wanted.lifetime, now)
 
@@ -213,19 +222,22 @@ class Measurements:
         """
         if not addresses:
             return ()
-        endpoint, depth = wanted.endpoint, wanted.depth
         keys: list[FactsKey] = []
         for address in addresses:
-            revision = self._scanner.probe_revision(address)
-            keys += _facts_keys(endpoint, address.text, depth, revision)
+            keys += self._keys(wanted, address)
         try:
             stored = await self._store.get_many(keys)
         except StoreUnavailable:
             return [None] * len(addresses)
-        if depth is Depth.DEEP:
+        if wanted.depth is Depth.DEEP:
             return stored
         # Two keys for each address.
         return [_newer(stored[at], stored[at + 1]) for at in range(0, len(stored), 2)]
+
+    def _keys(self, wanted: FactsWanted, address: VettedAddress) -> Sequence[FactsKey]:
+        """Return the keys of facts that serve, the one to measure under first."""
+        revision = self._scanner.probe_revision(address)
+        return _facts_keys(wanted.endpoint, address.text, wanted.depth, revision)
 
     async def collect(
         self,
@@ -283,9 +295,15 @@ class Measurements:
         may_measure: bool,
     ) -> _Need:
         """Decide between the stored facts and a measurement, and board one where it is needed."""
+        if wanted.newer is Newer.IF_UNDER_WAY:
+            key = self._keys(wanted, address)[0]
+            under_way = self._flights.under_way(key)
+            if under_way is not None:
+                self._observer.flight(Boarding.JOINED.value)
+                return _Need(address, None, LookUp.REFRESH, under_way, Boarding.JOINED)
         if usable is not None:
             looked_up = LookUp.STALE if usable.is_stale else LookUp.HIT
-        elif wanted.freshness.mode is FreshnessMode.REFRESH and may_measure:
+        elif _demands_new(wanted) and may_measure:
             looked_up = LookUp.REFRESH
         else:
             looked_up = LookUp.MISS
@@ -298,10 +316,8 @@ class Measurements:
         if self._closing:
             raise ServiceUnavailable("the service is draining")
         endpoint, depth = wanted.endpoint, wanted.depth
-        revision = self._scanner.probe_revision(address)
-        key = _facts_keys(endpoint, address.text, depth, revision)[0]
-        is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
-        join = self._flights.join_new if is_refresh else self._flights.join
+        key = self._keys(wanted, address)[0]
+        join = self._flights.join_new if _demands_new(wanted) else self._flights.join
         flight, boarding = join(key, lambda: self._measure(endpoint, depth, address, key))
         self._observer.flight(boarding.value)
         return flight, boarding
@@ -385,6 +401,12 @@ def outcome_of(facts: AddressFacts) -> ScanOutcome:
     if Support.UNKNOWN in supports or not facts.versions:
         return ScanOutcome.INCOMPLETE
     return ScanOutcome.COMPLETE
+
+
+def _demands_new(wanted: FactsWanted) -> bool:
+    """Whether no measurement will do that has begun already."""
+    is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
+    return is_refresh or wanted.newer is Newer.AT_ANY_RATE
 
 
 def _cost(result: LookUp) -> int:

@@ -101,13 +101,31 @@ class ScanOutcome(Enum):
     FAILED = "failed"
 
 
+class LeafReport(Enum):
+    """What became of a report that a connection met a certain leaf.
+
+    KNOWN: the facts at hand have it. SEEN: a new measurement found it. UNSEEN: a measurement begun
+    after the report did not, so the server gives that caller what it gives no measurement.
+    UNFINISHED: not measured to the end in time. LIMITED: no measurement of its own, because of the
+    bound or the request's freshness, and the facts do not have it.
+    """
+
+    KNOWN = "known"
+    SEEN = "seen"
+    UNSEEN = "unseen"
+    UNFINISHED = "unfinished"
+    LIMITED = "limited"
+
+
 class CheckObserver(Protocol):
     """Learns what happened, for metrics.
 
-    cache_request: a value of LookUp, once for each check: the costliest that any address needed.
-    flight: a value of Boarding. scan_finished: outcome is a value of ScanOutcome.
+    cache_request: a value of LookUp, once for each look at the facts of an endpoint: the costliest
+    that any address needed. flight: a value of Boarding. scan_finished: outcome is a value of
+    ScanOutcome. leaf_reported: a value of LeafReport.
     """
 
     def cache_request(self, result: str) -> None: ...
     def flight(self, result: str) -> None: ...
     def scan_finished(self, *, outcome: str, seconds: float) -> None: ...
+    def leaf_reported(self, result: str) -> None: ...

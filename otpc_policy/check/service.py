@@ -4,20 +4,30 @@ Facts come from measurements, their meaning from verdicts; this module only join
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessMode
+from otpc_policy.check.leaf_reports import LeafReports, Outcome
 from otpc_policy.check.measurements import (
     FactsWanted,
     Found,
     Measurements,
     Missing,
+    Newer,
     WhyMissing,
 )
 from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LookUp
-from otpc_policy.check.values import Answer, CheckRequest, Judgement, ResultSource
+from otpc_policy.check.values import (
+    IN_PROGRESS_RETRY,
+    Answer,
+    CheckRequest,
+    Judgement,
+    ResultSource,
+)
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import ServiceUnavailable
@@ -25,9 +35,6 @@ from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
-
-# How soon asking again can find a measurement finished that was still under way.
-IN_PROGRESS_RETRY = timedelta(seconds=1)
 
 _STILL_UNDER_WAY = "the measurement is still under way; ask again"
 _DENIES_ALREADY = (
@@ -37,18 +44,25 @@ _DENIES_ALREADY = (
 
 
 class CheckService:
-    """Answers checks. After close() begins, they raise ServiceUnavailable."""
+    """Answers checks. After close() begins, they raise ServiceUnavailable.
+
+    forced: which reports of another leaf may cause a measurement.
+    """
 
     def __init__(
         self,
         *,
         measurements: Measurements,
         verdicts: Verdicts,
+        forced: ForcedMeasurements,
         clock: Clock,
         observer: CheckObserver,
     ) -> None:
         self._measurements = measurements
         self._verdicts = verdicts
+        self._reports = LeafReports(
+            forced=forced, verdicts=verdicts, clock=clock, observer=observer
+        )
         self._clock = clock
         self._observer = observer
         self._closing = False
@@ -68,6 +82,7 @@ class CheckService:
         """Return the answer, judged by this generation from start to end.
 
         wait_s: how long the caller waits for a measurement; None until it ends.
+        An answer to a request that reports a leaf is never ALLOW unless it covers that leaf.
         Raises UnknownPolicy, Overloaded if the host has to be resolved or measured and there is no
         room for it, and ServiceUnavailable while closing.
         """
@@ -76,26 +91,46 @@ class CheckService:
         question = self._verdicts.question(request, generation)
         if question.refusal is not None:
             return self._refused(question, question.refusal)
-        began = self._clock.monotonic()
-        freshness = request.freshness
         wanted = FactsWanted(
             endpoint=request.endpoint,
             depth=request.depth,
-            freshness=freshness,
+            freshness=request.freshness,
             lifetime=partial(self._verdicts.lifetime, question),
         )
+        began = self._clock.monotonic()
+        outcome = await self._checked(question, wanted, wait_s=wait_s)
+        if request.observed_leaf is None:
+            return outcome.answer
+
+        async def checked_again(newer: Newer) -> Outcome:
+            left_s = self._left_s(wait_s, began)
+            return await self._checked(question, replace(wanted, newer=newer), wait_s=left_s)
+
+        return await self._reports.covering(
+            request.observed_leaf, question, request.freshness, outcome, checked_again
+        )
+
+    def _left_s(self, wait_s: float | None, began: float) -> float | None:
+        """Return what is left of a wait that began at an instant of the monotonic clock."""
+        return None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began))
+
+    async def _checked(
+        self, question: Question, wanted: FactsWanted, *, wait_s: float | None
+    ) -> Outcome:
+        began = self._clock.monotonic()
+        freshness = wanted.freshness
         known = await self._measurements.known(wanted, wait_s=wait_s)
         if known is None:
-            return self._unresolved(question)
+            return Outcome(self._unresolved(question), is_whole=False)
         resolution, stored = known.resolution, known.stored
         if resolution.status is not ResolutionStatus.RESOLVED or not resolution.addresses:
-            return self._unmeasured(question, resolution)
-        if freshness.mode is not FreshnessMode.REFRESH:
+            return Outcome(self._unmeasured(question, resolution), is_whole=False)
+        if freshness.mode is not FreshnessMode.REFRESH and wanted.newer is Newer.NO:
             now = self._clock.now()
             judgement = self._verdicts.kept(question, resolution, stored)
             if judgement is not None and _still_answers(judgement, freshness, now):
                 self._observer.cache_request(LookUp.HIT.value)
-                return Answer(
+                kept = Answer(
                     judgement=judgement,
                     addresses=tuple([each.facts for each in stored if each is not None]),
                     resolution=resolution,
@@ -103,10 +138,19 @@ class CheckService:
                     evaluated_at=now,
                     retry_after=_wait_for(judgement, now),
                 )
-        if wait_s is not None:
-            wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
-        collected = await self._measurements.collect(wanted, known, wait_s=wait_s)
-        return self._answer(question, resolution, collected)
+                return Outcome(kept, is_whole=True)
+        left_s = self._left_s(wait_s, began)
+        collected = await self._measurements.collect(wanted, known, wait_s=left_s)
+        return Outcome(
+            self._answer(question, resolution, collected),
+            is_whole=all(isinstance(each, Found) for each in collected),
+            is_new=all(
+                isinstance(each, Found)
+                and each.boarding is Boarding.BEGAN
+                and not each.usable.is_stale
+                for each in collected
+            ),
+        )
 
     def _answer(
         self, question: Question, resolution: Resolution, collected: Sequence[Found | Missing]

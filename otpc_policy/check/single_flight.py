@@ -55,6 +55,11 @@ class FlightBoard:
         successor.task.add_done_callback(lambda _: self._land(key, successor))
         return successor, Boarding.BEGAN
 
+    def under_way(self, key: FactsKey) -> Flight | None:
+        """Return the flight that began last, or will, unless it is outdated; None without one."""
+        flight = self._waiting.get(key) or self._flying.get(key)
+        return None if flight is None or flight.outdated else flight
+
     def outdate(self, concerns: Callable[[FactsKey], bool]) -> None:
         """Let nobody join the measurements under way that this concerns.
 

@@ -16,18 +16,27 @@ from otpc_policy.core.facts import (
     ResolutionStatus,
     UnmeasuredAddress,
 )
+from otpc_policy.policy.connection_terms import ConnectionTerms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
+
+# How soon asking again can find a measurement finished that was still under way.
+IN_PROGRESS_RETRY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRequest:
-    """One question about one endpoint. policy_name: empty for the default policy."""
+    """One question about one endpoint.
+
+    policy_name: empty for the default policy. observed_leaf: SHA-256 of the leaf that the caller's
+    own connection met; None if it reports none.
+    """
 
     endpoint: Endpoint
     policy_name: str = ""
     freshness: Freshness = field(default_factory=Freshness)
     depth: Depth = Depth.STANDARD
+    observed_leaf: bytes | None = None
 
 
 class ResultSource(Enum):
@@ -70,6 +79,16 @@ order of the resolution; what else the resolution says.
 """
 
 
+class JudgedCertificate(NamedTuple):
+    """A leaf that was judged with its chain.
+
+    leaf_sha256: of its DER. spki_sha256: of its key; empty if the leaf cannot be decoded.
+    """
+
+    leaf_sha256: bytes
+    spki_sha256: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """A verdict about an endpoint, without the facts: the same for every caller while it holds.
@@ -79,7 +98,8 @@ class Judgement:
     endpoint that belongs to no partner, the policy None where the partner's entry adds none.
     observed_at: of the oldest facts; None if no facts were used.
     judged_at: the instant of the verdict. expires_at: never past the instant at which time alone
-    changes it. judged_addresses: those whose facts were judged.
+    changes it. judged_addresses: those whose facts were judged. judged_certificates: every leaf in
+    these facts, each once, in order. terms: what a connection has to keep to.
     """
 
     key: JudgementKey | None
@@ -94,6 +114,12 @@ class Judgement:
     judged_at: datetime
     expires_at: datetime
     judged_addresses: tuple[str, ...]
+    judged_certificates: tuple[JudgedCertificate, ...]
+    terms: ConnectionTerms
+
+    def covers(self, leaf_sha256: bytes) -> bool:
+        """Whether the leaf with this hash is among those that were judged."""
+        return any(each.leaf_sha256 == leaf_sha256 for each in self.judged_certificates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ was said last of an endpoint's chains is kept with them, because the verdicts on
 alone and together, come at one instant and share one budget.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from otpc_policy.check.stored_facts import StoredFacts
 from otpc_policy.check.values import (
     BesideAddresses,
     CheckRequest,
+    JudgedCertificate,
     Judgement,
     JudgementKey,
     endpoint_facts,
@@ -26,7 +28,9 @@ from otpc_policy.check.values import (
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.pki.certificate import spki_sha256
 from otpc_policy.pki.judge import ChainJudge
+from otpc_policy.policy.connection_terms import connection_terms
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 from otpc_policy.recently_used import RecentlyUsed
@@ -158,6 +162,21 @@ class Verdicts:
             now=now,
         )
 
+    def doubted(
+        self, judgement: Judgement, findings: Sequence[Finding], *, expires_at: datetime
+    ) -> Judgement:
+        """Return a judgement with findings that keep one caller from relying on it.
+
+        It is INDETERMINATE unless a rule denies, kept for nobody, and expires at expires_at if it
+        would not sooner.
+        """
+        return replace(
+            judgement,
+            key=None,
+            verdict=_with(judgement.verdict, findings),
+            expires_at=min(judgement.expires_at, expires_at),
+        )
+
     def denies(self, question: Question, so_far: AddressFacts, now: datetime) -> bool:
         """Tell whether facts of a measurement under way deny, whatever it may still find."""
         facts = endpoint_facts(question.endpoint, question.depth, (so_far,))
@@ -249,6 +268,23 @@ def _judgement(
         judged_at=now,
         expires_at=expires_at if changes_at is None else min(expires_at, changes_at),
         judged_addresses=tuple(facts.address for facts in addresses),
+        judged_certificates=_judged_certificates(addresses),
+        terms=connection_terms(context.policies, verdict.findings),
+    )
+
+
+def _judged_certificates(addresses: Iterable[AddressFacts]) -> tuple[JudgedCertificate, ...]:
+    leaves = {
+        deployment.chain[0]
+        for facts in addresses
+        for deployment in facts.deployments
+        if deployment.chain
+    }
+    return tuple(
+        sorted(
+            JudgedCertificate(hashlib.sha256(leaf).digest(), spki_sha256(leaf) or b"")
+            for leaf in leaves
+        )
     )
 
 

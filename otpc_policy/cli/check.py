@@ -70,6 +70,13 @@ def check(
             help="Trust exactly this certificate for this host, for this run.",
         ),
     ] = None,
+    observed_leaf: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SHA256",
+            help="The leaf that your own connection met: ALLOW only if it is among those judged.",
+        ),
+    ] = None,
     save_facts: Annotated[
         Path | None,
         typer.Option(
@@ -108,6 +115,8 @@ def check(
     from otpc_policy.cli.status import exit_status  # noqa: PLC0415
 
     request = _request(target, policy, server_name, depth)
+    if observed_leaf is not None:
+        request.observed_leaf_sha256 = bytes.fromhex(read_pin(observed_leaf))
     if remote is not None:
         with progress(f"waiting for {server} to judge {endpoint}"):
             response = remote.check(request)

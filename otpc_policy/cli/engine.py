@@ -150,3 +150,6 @@ async def _serve(
             tls=tls,
             ops_listen=ops_listen,
         )
+    if stopping.is_to_be_replaced:
+        # Whoever starts programs anew where they fail (systemd, Docker) does it here too.
+        raise typer.Exit(1)

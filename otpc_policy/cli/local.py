@@ -19,6 +19,7 @@ from otpc_policy.cli.configuration import read_policies, read_settings
 from otpc_policy.core.facts import EndpointFacts
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import TrustEntry
+from otpc_policy.policy.judged_groups import judges_groups
 from otpc_policy.policy.required_suites import required_suites
 from otpc_policy.rpc.convert import (
     check_response,
@@ -103,6 +104,7 @@ async def _check(
     generation = application.reloader.current
     policies = generation.policies.policies.values()
     engine.required_suites = [frozenset(suites) for suites in required_suites(policies)]
+    engine.asks_groups = judges_groups(policies)
     if trusted is not None:
         generation = _with_trust(generation, trusted)
     # A wrong policy name should fail before workers are started.

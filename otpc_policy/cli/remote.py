@@ -42,6 +42,7 @@ class Remote:
                 server_name=request.server_name,
                 view=request.view,
                 depth=request.depth,
+                observed_leaf_sha256=request.observed_leaf_sha256,
                 timeout_s=self.timeout_s,
             )
         )

@@ -169,6 +169,47 @@ class DeploymentFact:
     stapled_ocsp_response: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFact:
+    """Whether key exchange over one group is accepted at TLS 1.3.
+
+    code_point: IANA number, such as 0x001D. YES: the server asked for a key share of the group, or
+    used one; whether it can complete the exchange is not tried.
+    """
+
+    code_point: int
+    support: Support
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyExchangeFact:
+    """What the server chose for an ephemeral key exchange below TLS 1.3, and proved with its key.
+
+    group: IANA number of the curve; None for a finite field, which has no name there.
+    bits: of the prime, or of the curve. It is what our hellos were given: a client that offers
+    other curves may be given another one.
+    """
+
+    version: TlsVersion
+    group: int | None
+    bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeFacts:
+    """What the ServerHellos of TLS 1.2 say to hellos that offered it. No other evidence counts.
+
+    extended_master_secret (RFC 7627), secure_renegotiation (RFC 5746): YES if every proven flight
+    has it, NO if one lacks it. compression (RFC 3749): YES if a ServerHello chose it, over any
+    version; NO if none did and a whole flight of a proven leaf was offered it.
+    """
+
+    extended_master_secret: Support = Support.UNKNOWN
+    secure_renegotiation: Support = Support.UNKNOWN
+    compression: Support = Support.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class VulnerabilityFact:
     """Whether one vulnerability is present (YES), absent or not known. DEEP only."""
@@ -235,6 +276,9 @@ class AddressFacts:
     reachable: whether TCP connects. With anything but YES all other facts are unknown or empty.
     versions: one entry for each TlsVersion that was asked about.
     cipher_suites: every suite that was offered, for every version that is offered.
+    groups: every group that was asked about, in order of numbers; empty if groups were not asked
+    about, or TLS 1.3 is not known to be offered.
+    key_exchanges: at TLS 1.2 the curves that were chosen, and the smallest finite field.
     remarks: for people: what could not be observed and why, protocol violations.
     intolerances: for people: what the server does not tolerate, and how it was measured instead.
     trace: connection by connection.
@@ -260,6 +304,9 @@ class AddressFacts:
     trace: tuple[TraceStep, ...] = ()
     deep: DeepFacts | None = None
     probe_revision: str = ""
+    groups: tuple[GroupFact, ...] = ()
+    key_exchanges: tuple[KeyExchangeFact, ...] = ()
+    handshake: HandshakeFacts = HandshakeFacts()
 
     def version(self, version: TlsVersion) -> VersionFact:
         """Return the fact about a version; unknown where it was not asked about."""

@@ -11,7 +11,7 @@ from otpc_policy.core.errors import MalformedFacts
 from otpc_policy.core.facts import TlsVersion
 
 # Fields of AddressFacts whose items have a field "version".
-_VERSIONED = ("versions", "cipher_suites", "deployments")
+_VERSIONED = ("versions", "cipher_suites", "deployments", "key_exchanges")
 
 
 def to_version_2(facts: object) -> None:

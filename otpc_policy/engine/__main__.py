@@ -14,6 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
+from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine import confinement, isolation
 from otpc_policy.engine.configuration import EngineConfiguration, configuration_from
 from otpc_policy.engine.program import Stopping, run_engine
@@ -23,6 +26,10 @@ READY: Final = b"ready\n"
 # Answers come before measurements: with 40 cold checks a second on two cores, this halves the
 # 99th percentile of cached answers. Workers inherit it.
 _NICENESS: Final = 10
+# As the command line has it.
+_EXIT_CONFIGURATION: Final = 2
+
+_log = structlog.get_logger("otpc_policy.engine")
 
 
 async def _serve(configuration: EngineConfiguration, listen: str, ready_pipe: int) -> None:
@@ -62,10 +69,15 @@ def main() -> None:
     os.dup2(2, 1)
     order: dict[str, Any] = json.loads(sys.stdin.readline())
     configuration, listen = configuration_from(order["settings"]), str(order["listen"])
-    missing = confinement.confine(configuration, listen)
-    with logs_configured(configuration.log_format, configuration.log_level):
-        confinement.report(missing)
-    asyncio.run(_serve(configuration, listen, ready_pipe))
+    try:
+        missing = confinement.confine(configuration, listen)
+        with logs_configured(configuration.log_format, configuration.log_level):
+            confinement.report(missing)
+        asyncio.run(_serve(configuration, listen, ready_pipe))
+    except ConfigurationError as error:
+        with logs_configured(configuration.log_format, configuration.log_level):
+            _log.error("the engine does not start", problems=error.problems)
+        os._exit(_EXIT_CONFIGURATION)
     # The server still has its calls, but their callers are gone.
     os._exit(0)
 

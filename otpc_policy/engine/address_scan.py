@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
-from otpc_policy.core.facts import ClientAuth, HttpService, TraceStep
+from otpc_policy.core.facts import ClientAuth, HttpService, TlsVersion, TraceStep
+from otpc_policy.engine.facts.groups import used_groups
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.trace import trace
 from otpc_policy.engine.limits import ScanLimits
@@ -21,6 +22,7 @@ from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
+from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
 from otpc_policy.engine.survey.survey import Survey
@@ -49,12 +51,13 @@ class AddressScan:
         endpoint: Endpoint,
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
+        asks_groups: bool = False,
         seed: bytes | None = None,
     ) -> None:
         self.address = address
         self._draws = Draws(seed)
         self._cast = draw_cast(self._draws.source())
-        self._required_suites = required_suites
+        self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
         begun_s = asyncio.get_running_loop().time()
@@ -92,6 +95,8 @@ class AddressScan:
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
         self._clients = ClientSurvey(self._server_name, self._cast)
+        self._groups: GroupSurvey | None = None
+        self._group_task: asyncio.Task[None] | None = None
         self._measured: tuple[tuple[int, ...], Measured] | None = None
 
     @property
@@ -134,6 +139,7 @@ class AddressScan:
             len(surveys),
             surveys[-1].waves,
             len(clients.records),
+            len(self._groups.records) if self._groups is not None else 0,
             len(self._handshakes.done),
             len(leaves),
         )
@@ -142,7 +148,11 @@ class AddressScan:
             self._measured = (
                 state,
                 Measured(
-                    surveys=surveys, clients=clients, completed=completed, http_leaves=tuple(leaves)
+                    surveys=surveys,
+                    clients=clients,
+                    completed=completed,
+                    http_leaves=tuple(leaves),
+                    groups=self._groups,
                 ),
             )
         return self._measured[1]
@@ -168,12 +178,13 @@ class AddressScan:
         async with asyncio.TaskGroup() as tasks:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
             http = tasks.create_task(self._ask_http(usual))
-            await self._survey()
+            await self._survey(tasks)
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
                 self._clients.begin_again()
-                await self._survey()
+                self._end_groups()
+                await self._survey(tasks)
             await asyncio.wait((usual,))
             await self._follow_up()
             self._handshakes_done.set()
@@ -188,7 +199,7 @@ class AddressScan:
         is_busy = len(self._surveys) > 1 or self._http.is_turned_away
         return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
-    async def _survey(self) -> None:
+    async def _survey(self, tasks: asyncio.TaskGroup) -> None:
         survey = Survey(self._server_name, self._cast.variants)
         self._surveys.append(survey.journal)
         while True:
@@ -203,6 +214,7 @@ class AddressScan:
                 self._openings.limit,
                 _tolerated_connections((*survey.journal.records, *self._clients.records)),
             )
+            self._begin_groups(tasks)
         if (
             self._openings.limit > 1
             and survey.journal.versions
@@ -210,6 +222,27 @@ class AddressScan:
         ):
             self._openings.limit = 1
             await self._carry(again, survey.take)
+
+    def _begin_groups(self, tasks: asyncio.TaskGroup) -> None:
+        """Ask about groups, as soon as TLS 1.3 is accepted and it is known what is tolerated."""
+        if not self._asks_groups or self._groups is not None:
+            return
+        measured = self.measured()
+        if suites := measured.accepted.get(TlsVersion.TLS_1_3):
+            self._groups = GroupSurvey(
+                self._server_name, suites=suites, known=used_groups(measured)
+            )
+            self._group_task = tasks.create_task(self._survey_groups(self._groups))
+
+    def _end_groups(self) -> None:
+        """Begin anew with the next survey: refusals may have been about open connections."""
+        if self._group_task is not None:
+            self._group_task.cancel()
+        self._groups = None
+
+    async def _survey_groups(self, survey: GroupSurvey) -> None:
+        while probes := survey.next_wave():
+            await self._carry(probes, survey.take)
 
     async def _carry_together(
         self,

@@ -31,10 +31,11 @@ _SYSTEM: Final = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo"),
     *("/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf"),
 )
-_NAMES: Final = (
-    *("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf"),
-    *("/etc/services", "/etc/protocols"),
+# What resolving needs. If one is replaced, so is this process (replaced_files).
+NAMES: Final = tuple(
+    map(Path, ("/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf"))
 )
+_OTHER_NAMES: Final = ("/etc/gai.conf", "/etc/services", "/etc/protocols")
 # Randomness; this process's own numbers for its metrics; how many processors there are.
 _KERNEL: Final = (
     *("/dev/urandom", "/dev/random", "/proc/self", "/proc/cpuinfo", "/proc/meminfo"),
@@ -91,7 +92,8 @@ def report(missing: Iterable[str]) -> None:
 
 
 def _readable(tls: EngineTls | None) -> Iterator[Path]:
-    yield from map(Path, (*_SYSTEM, *_NAMES, *_KERNEL))
+    yield from NAMES
+    yield from map(Path, (*_SYSTEM, *_OTHER_NAMES, *_KERNEL))
     yield Path(ssl.get_default_verify_paths().openssl_cafile).parent / "openssl.cnf"
     # The interpreter, and everything that can be imported.
     yield from map(Path, {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix})

@@ -22,10 +22,11 @@ class InProcessEngine:
     """Scanner and resolver in this process. part: as settings.engine_part makes it.
 
     monotonic: seconds, by which answers of name servers age. required_suites: code points of sets,
-    of each of which a handshake must be seen with one suite.
+    of each of which a handshake must be seen with one suite. asks_groups: of TLS 1.3.
     """
 
     required_suites: Sequence[frozenset[int]] = ()
+    asks_groups = False
 
     def __init__(
         self, part: dict[str, Any], *, monotonic: Callable[[], float] = time.monotonic
@@ -68,7 +69,11 @@ class InProcessEngine:
     ) -> AddressFacts:
         """Measure one address. Raises Overloaded."""
         return await self._scanner.measure(
-            endpoint, address, depth, required_suites=self.required_suites
+            endpoint,
+            address,
+            depth,
+            required_suites=self.required_suites,
+            asks_groups=self.asks_groups,
         )
 
     async def partial(

@@ -1,6 +1,7 @@
 """Where an engine listens: a Unix socket, or TCP with mutual TLS; and the options of its server."""
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,9 @@ def _bind_unix(server: grpc.aio.Server, listen: str) -> None:
         raise ConfigurationError(
             [f"--listen: {path}: must be an absolute path of {_MAX_PATH_BYTES} bytes at most"]
         )
+    if _is_listening(path):
+        # gRPC would take the path from it without a word, and whichever ends first removes it.
+        raise ConfigurationError([f"--listen: {path}: another engine listens there"])
     former = os.umask(0o177)
     try:
         server.add_insecure_port(listen)
@@ -81,3 +85,17 @@ def _bind_unix(server: grpc.aio.Server, listen: str) -> None:
         raise ConfigurationError([f"--listen: cannot listen on {listen}"]) from None
     finally:
         os.umask(former)
+
+
+def _is_listening(path: str) -> bool:
+    """Tell whether some process listens; what one left that was killed is only a file."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+        try:
+            # A queue that is full is somebody's as well, and must not hold up the start.
+            attempt.setblocking(False)
+            attempt.connect(path)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return True

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import random
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,10 +15,12 @@ import structlog
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.configuration import EngineConfiguration
+from otpc_policy.engine.confinement import NAMES
 from otpc_policy.engine.contradictions import hear
 from otpc_policy.engine.deep_scan import DeepScanner
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.listening import UNIX, EngineTls, bind, server_options
+from otpc_policy.engine.replaced_files import until_replaced
 from otpc_policy.engine.resolving import RemainingTimeResolver, Uncounted, egress_resolver
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.service.servicer import MeasurementServicer
@@ -29,19 +32,22 @@ if TYPE_CHECKING:
 # A final report has left before the server stops; a slow network fits in this.
 _LAST_REPORTS_S: Final = 0.25
 
+# Engines of one front end so many seconds apart at most; a successor is up in one.
+_APART_S: Final = 8.0
+
 _log = structlog.get_logger("otpc_policy.engine")
 
 
 class Stopping:
     """How an engine ends. soon: drain, then end. now: end without waiting for anything.
 
-    is_abandoned: the front is gone.
+    is_abandoned: the front is gone. is_to_be_replaced: another process must take its place.
     """
 
     def __init__(self) -> None:
         self.soon = asyncio.Event()
         self.now = asyncio.Event()
-        self.is_abandoned = False
+        self.is_abandoned = self.is_to_be_replaced = False
 
     def abandon(self) -> None:
         """End at once: the front is gone, or wants nothing more."""
@@ -104,12 +110,32 @@ async def run_engine(
             if operations is not None:
                 await operations.serving()
                 _log.info("measuring", listen=address, tls=tls is not None)
+            replaced = asyncio.create_task(
+                _end_where_names_are_replaced(stopping, has_others=operations is None)
+            )
+            stack.callback(replaced.cancel)
             ready(address)
             await stopping.soon.wait()
             if operations is not None:
                 await operations.draining()
                 _log.info("draining", measurements=servicer.under_way)
             await _drain(servicer, stopping, configuration.drain_grace_s)
+
+
+async def _end_where_names_are_replaced(stopping: Stopping, *, has_others: bool) -> None:
+    """Have the engine end once it may not read what names mean any more. See replaced_files.
+
+    has_others: its front has other engines, which end for the same reason and should not do so all
+    at once; and it starts another in its place at once, so nothing is drained.
+    """
+    path = await until_replaced(NAMES)
+    if has_others:
+        await asyncio.sleep(random.uniform(0.0, _APART_S))  # noqa: S311  # no secret
+    _log.warning("a file was replaced and cannot be read; a new engine can", file=str(path))
+    stopping.is_to_be_replaced = True
+    stopping.ask()
+    if has_others:
+        stopping.ask()
 
 
 def _scanner(limits: ScanLimits) -> SslyzeScanner:

@@ -18,6 +18,8 @@ from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.engine.address_scan import AddressScan
 from otpc_policy.engine.deep_scan import DeepScanner
 from otpc_policy.engine.facts.deployments import deployment_facts
+from otpc_policy.engine.facts.groups import group_facts, key_exchange_facts
+from otpc_policy.engine.facts.handshake_facts import handshake_facts
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import intolerances, remarks
@@ -82,13 +84,15 @@ class SslyzeScanner:
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
+        asks_groups: bool = False,
         entered: StageListener = unheard,
     ) -> AddressFacts:
         """Measure one address. Whatever the server does becomes facts.
 
         scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
         required_suites: code points of sets, of each of which a suite that the server accepts is to
-        be seen in a completed handshake. entered: is called with each stage as it begins. Raises
+        be seen in a completed handshake. asks_groups: also which groups of TLS 1.3 are accepted; at
+        DEEP they are asked for anyway. entered: is called with each stage as it begins. Raises
         Overloaded when the queue is full.
         """
         deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
@@ -105,6 +109,7 @@ class SslyzeScanner:
                 endpoint=endpoint,
                 address=address,
                 required_suites=required_suites,
+                asks_groups=asks_groups or depth is Depth.DEEP,
             )
             cut_short: tuple[str, ...] = ()
             key = (endpoint, address.text, depth)
@@ -192,6 +197,9 @@ def _facts(
         client_auth=scan.client_auth,
         http=scan.http,
         remarks=remarks(measured, versions, suites),
+        groups=group_facts(measured),
+        key_exchanges=key_exchange_facts(measured),
+        handshake=handshake_facts(measured),
     )
 
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 import grpc
 
 from otpc_policy.core.addresses import AddressVetting
+from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.socket_folder import SocketFolder
-from otpc_policy.measurement.engine_lied import EngineLied
 
 # Starting takes 0.6 s; a machine that starts many processes at once may need twenty times that.
 _START_S: Final = 30.0
@@ -69,7 +69,8 @@ class RunningEngine:
             # For this user alone: whoever can connect to an engine may have it measure.
             folder = SocketFolder()
         except OSError as error:
-            raise EngineNotStarted(f"no folder for the engine's socket: {error}") from None
+            reason = error.strerror or str(error)
+            raise EngineNotStarted(f"no folder for the engine's socket: {reason}") from None
         try:
             process = await _process()
         except BaseException as error:
@@ -77,14 +78,14 @@ class RunningEngine:
             if isinstance(error, OSError):  # no memory, descriptor or process to be had
                 raise EngineNotStarted(f"the engine did not start: {error}") from None
             raise
-        listen = f"unix:{folder.path / 'engine'}"
+        listen = f"unix:{folder.socket}"
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
         try:
             async with asyncio.timeout(_START_S):
                 await engine._begin(json.dumps({"listen": listen, "settings": orders}))
-        except (TimeoutError, OSError, ValueError, EngineLost, EngineLied) as error:
+        except (TimeoutError, OSError, ValueError, OtpcPolicyError) as error:
             # ValueError: a line without end in place of the announcement.
             await engine.end(by_force=True)
             raise EngineNotStarted(f"the engine did not start: {error or 'no answer'}") from None
@@ -113,7 +114,7 @@ class RunningEngine:
     def condemn(self, why: str) -> None:
         """Have supervise return."""
         if not self._condemned.done():
-            self._condemned.set_result(f"it lied: {why}")
+            self._condemned.set_result(why)
 
     async def supervise(self, changed: Callable[[], None]) -> str:
         """Return why there is no relying on this engine any more."""

@@ -5,6 +5,7 @@ one look and not many seconds.
 """
 
 import asyncio
+import math
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ class Silence:
         self._client = client
         self._is_busy = False
         self._in_vain = 0
+        self._due_s = math.inf
 
     async def until_next_look(
         self, ends: Collection[asyncio.Future[Any]]
@@ -45,6 +47,7 @@ class Silence:
         if not self._is_busy:
             self._client.became_busy = begin
         look_s = HEARTBEAT_S if self._client.is_busy else _LOOK_AT_REST_S
+        self._due_s = asyncio.get_running_loop().time() + look_s
         done, _ = await asyncio.wait(
             {*ends, began}, timeout=look_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -59,6 +62,9 @@ class Silence:
             self._in_vain += 1
         self._is_busy = is_busy
         self._client.reports = 0
+        # An honest engine has gone on reporting while this process was stopped, paused or moved.
+        late_s = asyncio.get_running_loop().time() - self._due_s
+        self._client.arrears = int(max(0.0, late_s) / HEARTBEAT_S)
 
     @property
     def is_short(self) -> bool:

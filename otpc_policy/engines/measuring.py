@@ -68,6 +68,7 @@ class MeasureCall:
         self._state, self._left_standard_part = state, left_standard_part
         self._writing = asyncio.Lock()
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._stage = 0
         self._until_s = 0.0
         self._limit: asyncio.Timeout | None = None
@@ -101,18 +102,20 @@ class MeasureCall:
         """Return what has been found so far; None where the measurement ends meanwhile."""
         if self._wanted is None:
             self._wanted = asyncio.get_running_loop().create_future()
-            wanted = self._wanted
-            try:
-                await self._write(_ASK)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                self._give(None)
-            except asyncio.CancelledError:
-                self._give(None)
-                if is_being_cancelled():
-                    raise
-        else:
-            wanted = self._wanted
-        return await asyncio.shield(wanted)
+            # A task of its own: gRPC cancels the whole call where a write is cancelled, and whoever
+            # asks may leave at any time.
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._wanted)
+
+    async def _ask(self) -> None:
+        try:
+            await self._write(_ASK)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            self._give(None)
+        except asyncio.CancelledError:
+            self._give(None)
+            if is_being_cancelled():
+                raise
 
     async def _final_report(self, terms: Terms) -> Report:
         loop = asyncio.get_running_loop()

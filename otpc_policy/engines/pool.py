@@ -39,6 +39,8 @@ _ANSWER_S: Final = 1.0
 _LEAST_TIME_S: Final = 1.0
 # A caller who waits for what has been found so far has this much of the time kept back for it.
 _PARTIAL_S: Final = 0.04
+# Targets that an engine fails to measure, one after the other, before it is left alone.
+_FAILURES: Final = 3
 # An engine gives up on DNS by itself; this is for the way there and back.
 _RESOLVE_MARGIN_S: Final = 1.0
 
@@ -47,7 +49,7 @@ class EnginePool:
     """Measures and resolves through a fleet.
 
     known_host: what a host resolves to where no engine must be asked, else None.
-    queue_limit: measurements that may wait for their turn. required_suites: see Terms.
+    queue_limit: measurements that may wait for their turn. required_suites, asks_groups: see Terms.
     contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
     """
 
@@ -61,6 +63,7 @@ class EnginePool:
         dns_timeout_s: float,
         known_host: Callable[[str], Resolution | None] = lambda _host: None,
         required_suites: Callable[[], Sequence[Sequence[int]]] = tuple,
+        asks_groups: Callable[[], bool] = lambda: False,
         contradicted: Callable[[str], None] = lambda _subject: None,
         look_ups: LookUpObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -69,9 +72,12 @@ class EnginePool:
         self._queue_limit = queue_limit
         self._scan_deadline_s, self._deep_deadline_s = scan_deadline_s, deep_deadline_s
         self._dns_timeout_s = dns_timeout_s
-        self._required_suites, self._contradicted = required_suites, contradicted
+        self._required_suites, self._asks_groups = required_suites, asks_groups
+        self._contradicted = contradicted
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
+        # By engine, the targets that it failed to measure since it measured any.
+        self._failed: dict[str, set[Target]] = {}
         self._probing: dict[str, asyncio.Task[bool]] = {}
         self._changed = asyncio.Event()
         self._resolutions = Resolutions(
@@ -87,12 +93,14 @@ class EnginePool:
 
         Before any engine has reported one, it is this program's.
         """
-        engines = [one for one in self._fleet.engines if one.state.probe_revision]
-        up = [one for one in engines if one.is_up] or engines
-        revisions = {one.state.probe_revision for one in up}
-        if len(revisions) > 1:  # while one release takes the place of another
-            return next(iter(ranked(address.text, up))).state.probe_revision
-        return revisions.pop() if revisions else PROBE_REVISION
+        engines = self._fleet.engines
+        revisions = {one.state.probe_revision for one in engines if one.is_up}
+        if len(revisions) == 1 and (revision := revisions.pop()):
+            return revision
+        reported = [one for one in engines if one.state.probe_revision]
+        up = [one for one in reported if one.is_up] or reported
+        # Several, while one release takes the place of another.
+        return ranked(address.text, up)[0].state.probe_revision if up else PROBE_REVISION
 
     @property
     def queued(self) -> int:
@@ -166,19 +174,36 @@ class EnginePool:
             scan_deadline_s=deadline_s,
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites(),
+            asks_groups=self._asks_groups(),
         )
         self._measuring[target] = engine
         try:
             report = await engine.measure(target, terms, left_standard_part=leave)
         except EngineLied as lie:
-            engine.condemn(str(lie))
+            engine.condemn(f"it lied: {lie}")
+            raise
+        except EngineFailed as failure:
+            self._count_failure(engine, target, failure)
             raise
         finally:
             if self._measuring.get(target) is engine:
                 del self._measuring[target]
+        self._failed.pop(engine.name, None)
         for subject in report.contradictions:
             self._contradicted(subject)
         return report.facts
+
+    def _count_failure(self, engine: Engine, target: Target, failure: EngineFailed) -> None:
+        """Condemn an engine that measures nothing any more, though it reports that it lives.
+
+        Its addresses would never be measured. One target alone proves nothing: it may be what no
+        engine can measure.
+        """
+        failed = self._failed.setdefault(engine.name, set())
+        failed.add(target)
+        if len(failed) >= _FAILURES:
+            del self._failed[engine.name]
+            engine.condemn(f"it measures nothing: {failure}")
 
     @asynccontextmanager
     async def _turn(self, address: str) -> AsyncIterator[tuple[Engine, Callable[[], None]]]:
@@ -287,7 +312,7 @@ class EnginePool:
                     raise EngineLost("the engine does not answer")
             return asking.result()
         except EngineLied as lie:
-            engine.condemn(str(lie))
+            engine.condemn(f"it lied: {lie}")
             raise
         finally:
             asking.cancel()

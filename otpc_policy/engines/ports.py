@@ -23,11 +23,13 @@ class Terms:
     """How it is measured. Times in seconds, each from the begin of its part.
 
     required_suites: code points of sets, of each of which a handshake must be seen with one suite.
+    asks_groups: also which groups of TLS 1.3 are accepted; at DEEP they are asked about anyway.
     """
 
     scan_deadline_s: float
     deep_deadline_s: float
     required_suites: Sequence[Sequence[int]] = ()
+    asks_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Engine(Protocol):
         """Tell whether the engine lives, by asking it. Raises EngineLost where it is down."""
 
     def condemn(self, why: str) -> None:
-        """Have nothing more to do with the engine as it is: it lied."""
+        """Have nothing more to do with the engine as it is. why: for the log."""
 
 
 class LookUpObserver(Protocol):

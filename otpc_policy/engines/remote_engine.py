@@ -10,9 +10,10 @@ import grpc
 import structlog
 
 from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.client import EngineClient
-from otpc_policy.engines.errors import EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.measurement.engine_lied import EngineLied
@@ -82,7 +83,7 @@ class RemoteEngine:
 
     def condemn(self, why: str) -> None:
         """See ports.Engine. It is left alone for a while, and what it measures is given up."""
-        self._log.error("engine lied", engine=self.name, reason=why)
+        self._log.error("engine condemned", engine=self.name, reason=why)
         self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
         self._is_watched = False
         self._client.give_up()
@@ -121,12 +122,17 @@ class RemoteEngine:
         """Keep watching, whatever the engine does."""
         loop = asyncio.get_running_loop()
         pause_s = _FIRST_PAUSE_S
+        why_not_found = ""
         while True:
             await asyncio.sleep(max(0.0, self._condemned_until_s - loop.time()))
             why = await self._watch_once()
             was_watched, self._is_watched = self._is_watched, False
             if was_watched:
                 self._log.warning("engine lost", engine=self.name, reason=why)
+                why_not_found = ""
+            elif why != why_not_found:
+                self._log.warning("engine not found", engine=self.name, reason=why)
+                why_not_found = why
             self._changed()
             pause_s = _FIRST_PAUSE_S if was_watched else 2 * pause_s
             await asyncio.sleep(min(pause_s, _LONGEST_PAUSE_S))
@@ -145,8 +151,9 @@ class RemoteEngine:
             self._client.give_up()
             self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
             return f"it lied: {lie}"
-        except EngineLost as lost:
-            return str(lost)
+        except (EngineLost, EngineFailed, Overloaded) as error:
+            # The last two: there is no engine, but something else that speaks gRPC.
+            return str(error)
         finally:
             watching.cancel()
             await asyncio.wait({watching})

@@ -6,6 +6,7 @@ and the kernel releases the lock when the front ends, however that happens. The 
 the folders that nobody has locked.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -16,12 +17,22 @@ from typing import Final
 
 # Earlier releases did not lock theirs, under "otpc-policy-engines-": those are left alone.
 _PREFIX: Final = "otpc-policy-engine-"
+_SOCKET: Final = "engine"
+# A socket's path has 107 bytes at most (unix(7)); tempfile adds eight characters to the prefix.
+_LONGEST_PLACE_BYTES: Final = 107 - len(f"/{_PREFIX}12345678/{_SOCKET}")
 
 
 class SocketFolder:
-    """A folder that only this user may enter, locked until it is removed. Raises OSError."""
+    """A folder that only this user may enter, locked until it is removed.
+
+    socket: the path for the engine's socket. Raises OSError, also where that would be too long.
+    """
 
     def __init__(self) -> None:
+        place = tempfile.gettempdir()
+        if len(os.fsencode(place)) > _LONGEST_PLACE_BYTES:
+            text = f"{place} is too long for Unix sockets below it; set TMPDIR to a shorter path"
+            raise OSError(errno.ENAMETOOLONG, text)
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             # Another front that starts may remove it before it is locked.
@@ -30,6 +41,11 @@ class SocketFolder:
                 if self.path.exists():
                     return
                 self._unlock()
+
+    @property
+    def socket(self) -> Path:
+        """Where the engine listens."""
+        return self.path / _SOCKET
 
     def remove(self) -> None:
         """Remove it with all that is in it. Does nothing the second time."""

@@ -6,7 +6,13 @@ the contract or raises EngineLied. Nothing is guessed, cut or left out on the wa
 
 from collections.abc import Sequence
 
-from otpc_policy.core.facts import AddressFacts, Depth, TlsVersion, VersionFact
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    HandshakeFacts,
+    TlsVersion,
+    VersionFact,
+)
 from otpc_policy.measurement.checks import (
     at_most,
     read_count,
@@ -23,6 +29,14 @@ from otpc_policy.measurement.deep_codec import (
 )
 from otpc_policy.measurement.deployment_codec import decode_deployments, encode_deployments
 from otpc_policy.measurement.fitting import fitted
+from otpc_policy.measurement.key_exchange_codec import (
+    decode_groups,
+    decode_handshake,
+    decode_key_exchanges,
+    encode_group,
+    encode_handshake,
+    encode_key_exchange,
+)
 from otpc_policy.measurement.limits import MAX_CONNECTIONS
 from otpc_policy.measurement.suite_codec import decode_suites, encode_suites
 from otpc_policy.measurement.times import encode_duration, encode_instant
@@ -61,6 +75,9 @@ def encode_facts(facts: AddressFacts) -> pb.AddressFacts:
         intolerances=facts.intolerances,
         trace=encode_trace(facts.trace),
         deep=None if facts.deep is None else encode_deep(facts.deep),
+        groups=map(encode_group, facts.groups),
+        key_exchanges=map(encode_key_exchange, facts.key_exchanges),
+        handshake=encode_handshake(facts.handshake),
     )
     encode_deployments(facts.deployments, message)
     return message
@@ -98,6 +115,11 @@ def decode_facts(
         intolerances=read_texts(message.intolerances, "intolerances"),
         trace=decode_trace(message.trace),
         deep=decode_deep(message.deep) if is_deep else None,
+        groups=decode_groups(message.groups),
+        key_exchanges=decode_key_exchanges(message.key_exchanges),
+        handshake=decode_handshake(message.handshake)
+        if message.HasField("handshake")
+        else HandshakeFacts(),
     )
 
 

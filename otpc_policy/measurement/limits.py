@@ -28,6 +28,12 @@ MAX_SUITES: Final = 1024
 MAX_REQUIRED_SETS: Final = 256
 MAX_REQUIRED_SUITES: Final = 4096
 MAX_CURVES: Final = 128
+# All registered groups are fewer than 64.
+MAX_GROUPS: Final = 128
+# Those below TLS 1.3, at each version.
+MAX_KEY_EXCHANGES: Final = 256
+# A prime of a ServerKeyExchange has at most 65,535 bytes (RFC 5246 7.4.3).
+MAX_PRIME_BITS: Final = 8 * 65_535
 
 # Texts for people are printable ASCII.
 MAX_TEXT_CHARACTERS: Final = 500

@@ -46,17 +46,29 @@ class DecisionLog:
         return self._dropped
 
     def record(
-        self, *, at: datetime, rpc: str, check_id: str, request_id: str, source: str, constant: str
+        self,
+        *,
+        at: datetime,
+        rpc: str,
+        check_id: str,
+        request_id: str,
+        source: str,
+        constant: str,
+        observed_leaf: bytes | None = None,
     ) -> None:
         """Record a decision.
 
         at: UTC. rpc, source: names from closed lists. check_id, request_id: safe characters only.
-        constant: from constant_fields.
+        constant: from constant_fields. observed_leaf: SHA-256 of the leaf that the caller reports;
+        None if it reports none.
         """
+        reported = (
+            "" if observed_leaf is None else f'"observed_leaf_sha256":"{observed_leaf.hex()}",'
+        )
         self._lines.append(
             f'{{"time":"{at.isoformat()}","level":"info","event":"decision","rpc":"{rpc}",'
             f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",'
-            f"{constant}}}\n"
+            f"{reported}{constant}}}\n"
         )
         if len(self._lines) >= _LINES_PER_BATCH:
             self._hand_over_lines()

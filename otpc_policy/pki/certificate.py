@@ -379,6 +379,19 @@ def _oid_name(oid: x509.ObjectIdentifier) -> str:
     return oid.dotted_string if name == "Unknown OID" else name
 
 
+def spki_sha256(der: bytes) -> bytes | None:
+    """Return the SHA-256 of a certificate's key; None if the certificate cannot be decoded.
+
+    der: from anywhere. Takes time in proportion to its length.
+    """
+    try:
+        with decoding_leniently():
+            x509.load_der_x509_certificate(der)
+            return hashlib.sha256(_subject_public_key_info(der)).digest()
+    except DECODING_ERRORS:
+        return None
+
+
 def _subject_public_key_info(der: bytes) -> bytes:
     """Return the key as it stands in the certificate.
 

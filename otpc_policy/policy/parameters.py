@@ -9,9 +9,18 @@ from fractions import Fraction
 from typing import Generic, TypeVar, cast
 
 from otpc_policy.core.facts import KeyType, TlsVersion, Vulnerability
+from otpc_policy.core.registries.groups import CLIENT_GROUPS, group_by_name, group_name
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_name
 
 T = TypeVar("T")
+
+# What servers call them, in lower case.
+_OTHER_GROUP_NAMES: Mapping[str, str] = {
+    "p-256": "secp256r1",
+    "prime256v1": "secp256r1",
+    "p-384": "secp384r1",
+    "p-521": "secp521r1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,27 @@ def suites_before_tls13(value: object) -> tuple[str, ...]:
 def suites(value: object) -> tuple[str, ...]:
     """Read a list of IANA names of cipher suites of any version of TLS."""
     return tuple(_suite(item).iana_name for item in _texts(value))
+
+
+def groups(value: object) -> tuple[str, ...]:
+    """Read a list of IANA names of groups."""
+    names = tuple(_texts(value))
+    for name in names:
+        if group_by_name(name) is None:
+            other = _OTHER_GROUP_NAMES.get(name.lower())
+            hint = "" if other is None else f"; write {other!r}"
+            raise ValueError(f"{name!r} is not the IANA name of a group{hint}")
+    return names
+
+
+def measured_groups(value: object) -> tuple[str, ...]:
+    """Read a list of IANA names of groups that a measurement asks about."""
+    names = groups(value)
+    measured = tuple(map(group_name, CLIENT_GROUPS))
+    for name in names:
+        if name not in measured:
+            raise ValueError(f"{name!r} is not measured; expected one of {', '.join(measured)}")
+    return names
 
 
 version_labels = some_of(*(version.label for version in TlsVersion))

@@ -120,6 +120,7 @@ class CheckAnswers:
             request_id=current_request_id.get(),
             source=answer.source.name,
             constant=shared.log_fields,
+            observed_leaf=parsed.request.observed_leaf,
         )
         return response
 
@@ -149,6 +150,7 @@ def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
         "server_name": judgement.endpoint.server_name,
         **verdict,
         "addresses": list(judgement.judged_addresses),
+        "leaf_sha256": [each.leaf_sha256.hex() for each in judgement.judged_certificates],
         "observed_at": _text(judgement.observed_at),
         "expires_at": _text(judgement.expires_at),
     }

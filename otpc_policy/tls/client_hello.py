@@ -55,7 +55,8 @@ class ClientHello:
     below that a hello offers everything down to SSL 3 by the protocol's own rule (RFC 5246 E.1).
     cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
     server_name: an A-label name for SNI; None sends none. groups: see GroupList. variant: of a
-    FULL hello; of others PLAIN.
+    FULL hello; of others PLAIN. offers_compression: DEFLATE (RFC 3749), as OpenSSL 1.0.2 does; not
+    with TLS 1.3, whose hellos must not (RFC 8446 4.1.2).
     """
 
     version: TlsVersion
@@ -65,6 +66,7 @@ class ClientHello:
     style: HelloStyle = HelloStyle.FULL
     groups: GroupList = GroupList.WIDE
     variant: HelloVariant = PLAIN
+    offers_compression: bool = False
 
     def __hash__(self) -> int:
         # Length and last suite distinguish lists as well as hundreds of numbers would, which are
@@ -73,7 +75,7 @@ class ClientHello:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """All but its suites, to compare with."""
+        """All but its suites, to compare with; no server chooses suites by compression."""
         return (self.version, self.lowest, self.server_name, self.style, self.groups, self.variant)
 
 
@@ -90,13 +92,14 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     # No session id for SSL 3 and servers that dislike long hellos: it only serves the middlebox
     # compatibility of TLS 1.3 (RFC 8446 D.4).
     has_session_id = hello.style is HelloStyle.FULL and variant.has_session_id
+    compression_methods = b"\2\1\0" if hello.offers_compression else b"\1\0"
     head = b"".join(
         (
             legacy_version,
             entropy[:32],
             vector(1, entropy[32:64] if has_session_id else b""),
             numbers(_listed(hello)),
-            b"\1\0",  # no compression
+            compression_methods,
         )
     )
     extensions = _extensions(hello, entropy[64:])

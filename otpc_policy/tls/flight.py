@@ -93,19 +93,32 @@ class Signature:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class KeyExchange:
+    """The parameters of an ephemeral key exchange.
+
+    group: code point of the curve; None for a finite field. prime_bits: of a finite field, else 0.
+    """
+
+    group: int | None
+    prime_bits: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFlight:
     """What has arrived so far.
 
     chain: DER, leaf first, as served. stapled_ocsp_response: DER, whatever it holds.
     signature: None until it arrives, and if the key exchange has none or is of a kind that is not
-    read here. is_whole: up to ServerHelloDone, or in TLS 1.3 up to a correct Finished message.
+    read here. key_exchange: of a ServerKeyExchange with such a signature, which covers it.
+    is_whole: up to ServerHelloDone, or in TLS 1.3 up to a correct Finished message.
     alert: a fatal alert that ended the flight. flaw: why the flight proves nothing, for people.
     """
 
     chain: tuple[bytes, ...] = ()
     stapled_ocsp_response: bytes | None = None
     signature: Signature | None = None
+    key_exchange: KeyExchange | None = None
     is_certificate_requested: bool = False
     is_whole: bool = False
     alert: int | None = None
@@ -142,7 +155,8 @@ class ClearFlightReader:
             case _Kind.CERTIFICATE_STATUS:
                 self.flight = replace(self.flight, stapled_ocsp_response=_status(fields))
             case _Kind.SERVER_KEY_EXCHANGE if self._is_signed and self.flight.signature is None:
-                self.flight = replace(self.flight, signature=self._key_exchange(fields))
+                key_exchange, signature = self._key_exchange(fields)
+                self.flight = replace(self.flight, signature=signature, key_exchange=key_exchange)
             case _Kind.CERTIFICATE_REQUEST:
                 self.flight = replace(self.flight, is_certificate_requested=True)
             case _Kind.SERVER_HELLO_DONE:
@@ -150,21 +164,22 @@ class ClearFlightReader:
             case _:
                 pass
 
-    def _key_exchange(self, fields: Fields) -> Signature:
+    def _key_exchange(self, fields: Fields) -> tuple[KeyExchange, Signature]:
         whole = fields.left
         if self._is_elliptic:
             if fields.number(1) != _NAMED_CURVE:
                 raise Malformed("a curve without a name")
-            fields.number(2)
+            key_exchange = KeyExchange(fields.number(2), 0)
             fields.vector(1)
         else:
-            for _ in range(3):  # prime, generator, public value
-                fields.vector(2)
+            prime, _generator, _public_value = (fields.vector(2) for _ in range(3))
+            key_exchange = KeyExchange(None, int.from_bytes(prime, "big").bit_length())
         parameters = fields.since_start(whole - fields.left)
         scheme, signature = fields.number(2), fields.vector(2)
         if fields.left:
             raise Malformed("a ServerKeyExchange of the wrong length")
-        return Signature(scheme=scheme, content=self._randoms + parameters, signature=signature)
+        content = self._randoms + parameters
+        return key_exchange, Signature(scheme=scheme, content=content, signature=signature)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -154,7 +154,7 @@ def extension_parts(
         elif kind == _KEY_SHARE:
             parts += [SHARE] if version is TlsVersion.TLS_1_3 else []
         elif kind == _GROUPS:
-            named = _groups(version, lowest, style, groups)
+            named = offered_groups(version, lowest, style, groups)
             parts.append(_extension(kind, numbers(_preferring(named, variant))))
         elif kind == _SCHEMES:
             schemes = _SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES
@@ -188,9 +188,10 @@ def _preferring(groups: Iterable[int], variant: HelloVariant) -> list[int]:
     return [*first, *(group for group in groups if group not in first)]
 
 
-def _groups(
+def offered_groups(
     version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList
 ) -> Sequence[int]:
+    """Return the groups of a hello that has extensions, in their order."""
     finite_field = _FINITE_FIELD_GROUPS if groups is GroupList.FINITE_FIELD else ()
     if style is not HelloStyle.FULL:
         return (*_FEW_GROUPS, *finite_field)

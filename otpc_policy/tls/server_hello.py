@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from otpc_policy.tls.fields import Fields, Malformed
 
 _TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
-_ALPN, _SUPPORTED_VERSIONS, _COOKIE, _KEY_SHARE = 16, 43, 44, 51
+_ALPN, _EXTENDED_MASTER_SECRET, _SUPPORTED_VERSIONS, _COOKIE, _KEY_SHARE = 16, 23, 43, 44, 51
+_RENEGOTIATION_INFO = 0xFF01
+# RFC 5746 3.4: in a first handshake renegotiated_connection is empty, or the client must give up.
+_FIRST_HANDSHAKE = b"\0"
 # RFC 8446 4.1.3: a ServerHello with this random is a HelloRetryRequest.
 _RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
@@ -20,6 +23,8 @@ class ServerHello:
     selected_group: of TLS 1.3, if the server names a group. alpn: the protocol, if sent in clear.
     random: the server's. key_share: its public key for the selected group; empty in a
     HelloRetryRequest, which may have a cookie instead.
+    extended_master_secret, secure_renegotiation: it has the extension, with the content that a
+    client must insist on (RFC 7627 5.1, RFC 5746 3.4).
     """
 
     version: int
@@ -29,6 +34,8 @@ class ServerHello:
     selected_group: int | None = None
     alpn: bytes | None = None
     compression_method: int = 0
+    extended_master_secret: bool = False
+    secure_renegotiation: bool = False
     random: bytes = field(default=b"", repr=False, compare=False)
     key_share: bytes = field(default=b"", repr=False, compare=False)
     cookie: bytes = field(default=b"", repr=False, compare=False)
@@ -62,6 +69,8 @@ def decode_server_hello(body: bytes) -> ServerHello:
         selected_group=group,
         alpn=_protocol(extensions.get(_ALPN)),
         compression_method=compression_method,
+        extended_master_secret=extensions.get(_EXTENDED_MASTER_SECRET) == b"",
+        secure_renegotiation=extensions.get(_RENEGOTIATION_INFO) == _FIRST_HANDSHAKE,
         random=random,
         key_share=key_share,
         cookie=_cookie(extensions.get(_COOKIE)) if is_retry_request else b"",

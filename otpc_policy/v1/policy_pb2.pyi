@@ -140,7 +140,7 @@ class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_View.ValueType],
     VIEW_UNSPECIFIED: _View.ValueType  # 0
     """Means VIEW_BASIC."""
     VIEW_BASIC: _View.ValueType  # 1
-    """Decision, findings without evidence, judged addresses."""
+    """Decision, findings without evidence, judged addresses and certificates."""
     VIEW_FULL: _View.ValueType  # 2
     """Also the evidence of every finding and the whole observation."""
 
@@ -150,7 +150,7 @@ class View(_View, metaclass=_ViewEnumTypeWrapper):
 VIEW_UNSPECIFIED: View.ValueType  # 0
 """Means VIEW_BASIC."""
 VIEW_BASIC: View.ValueType  # 1
-"""Decision, findings without evidence, judged addresses."""
+"""Decision, findings without evidence, judged addresses and certificates."""
 VIEW_FULL: View.ValueType  # 2
 """Also the evidence of every finding and the whole observation."""
 Global___View: _TypeAlias = View  # noqa: Y015
@@ -504,6 +504,7 @@ class CheckEndpointRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    OBSERVED_LEAF_SHA256_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """A DNS name (U-labels or A-labels) or an IP literal (IPv6 with or without
     brackets). No scheme, no port, no path. Required.
@@ -521,6 +522,15 @@ class CheckEndpointRequest(_message.Message):
     """How much evidence to return. Default: VIEW_BASIC."""
     depth: Global___ScanDepth.ValueType
     """How much to measure. Default: SCAN_DEPTH_STANDARD."""
+    observed_leaf_sha256: _builtins.bytes
+    """The leaf that the caller's own connection met, where judged_certificates did not
+    name it: SHA-256 of its DER encoding, 32 bytes; empty: nothing to report. Cached facts
+    that include the leaf answer as usual. Otherwise the endpoint is measured again,
+    whatever freshness says (CACHE_ONLY excepted): once per endpoint and interval, for all
+    callers of a replica together (setting minimum_refresh_interval_s, default 10 seconds).
+    While no judged facts include the leaf, this request is answered DENY or INDETERMINATE
+    with the finding OBSERVED_LEAF_NOT_JUDGED; other callers' answers are not affected.
+    """
     @_builtins.property
     def freshness(self) -> Global___Freshness:
         """How old facts may be."""
@@ -535,10 +545,11 @@ class CheckEndpointRequest(_message.Message):
         freshness: Global___Freshness | None = ...,
         view: Global___View.ValueType = ...,
         depth: Global___ScanDepth.ValueType = ...,
+        observed_leaf_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "observed_leaf_sha256", b"observed_leaf_sha256", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,6 +571,8 @@ class CheckEndpointResponse(_message.Message):
     OBSERVATION_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    JUDGED_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CONNECTION_TERMS_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict. Only DECISION_ALLOW permits traffic."""
     evaluated_decision: Global___Decision.ValueType
@@ -598,6 +611,18 @@ class CheckEndpointResponse(_message.Message):
     def partner(self) -> Global___AppliedPartner:
         """The partner whose endpoint it is. Unset: no partner's entry names this host and port."""
 
+    @_builtins.property
+    def judged_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___JudgedCertificate]:
+        """Every leaf certificate that was judged, each once, ordered by leaf_sha256; in every
+        view. A connection that meets another leaf is not covered by the verdict: close it
+        before sending anything, and report the leaf in observed_leaf_sha256. At most 1,024:
+        128 for each of 8 addresses. Empty: no certificate was seen, or no facts were used.
+        """
+
+    @_builtins.property
+    def connection_terms(self) -> Global___ConnectionTerms:
+        """How to connect so that the verdict covers the connection; in every view."""
+
     def __init__(
         self,
         *,
@@ -611,14 +636,91 @@ class CheckEndpointResponse(_message.Message):
         observation: Global___EndpointObservation | None = ...,
         retry_after: _duration_pb2.Duration | None = ...,
         partner: Global___AppliedPartner | None = ...,
+        judged_certificates: _abc.Iterable[Global___JudgedCertificate] | None = ...,
+        connection_terms: Global___ConnectionTerms | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_terms", b"connection_terms", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckEndpointResponse: _TypeAlias = CheckEndpointResponse  # noqa: Y015
+
+@_typing.final
+class JudgedCertificate(_message.Message):
+    """A leaf certificate that was judged, with the chain that came with it. An endpoint may
+    have several: one for each key type, or for each server of a pool.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAF_SHA256_FIELD_NUMBER: _builtins.int
+    SPKI_SHA256_FIELD_NUMBER: _builtins.int
+    leaf_sha256: _builtins.bytes
+    """SHA-256 of the leaf's DER encoding, 32 bytes."""
+    spki_sha256: _builtins.bytes
+    """SHA-256 of the leaf's SubjectPublicKeyInfo, 32 bytes. Empty if the leaf cannot be
+    decoded. Renewal may keep the key: it identifies the key, not what was judged.
+    """
+    def __init__(
+        self,
+        *,
+        leaf_sha256: _builtins.bytes = ...,
+        spki_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_sha256", b"leaf_sha256", "spki_sha256", b"spki_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgedCertificate: _TypeAlias = JudgedCertificate  # noqa: Y015
+
+@_typing.final
+class ConnectionTerms(_message.Message):
+    """What a client's own connection has to keep to. Dial one of judged_addresses at the port
+    of canonical_endpoint.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    CIPHER_SUITES_FIELD_NUMBER: _builtins.int
+    server_name: _builtins.str
+    """The name that the certificate was matched with: a DNS name in A-labels, to be sent
+    as the server name (SNI), or an IP address in canonical text form, for which none is
+    sent (RFC 6066 section 3).
+    """
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[Global___TlsVersion.ValueType]:
+        """Offer these versions and no other; ascending. Of TLS 1.2 and 1.3, the versions whose
+        certificates are measured. Empty: no version is permitted, so do not connect.
+        """
+
+    @_builtins.property
+    def cipher_suites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Offer these cipher suites and no other: IANA code points, ascending. They are the
+        suites of the policies that were applied, those that a waiver covers, and the
+        standard suites of TLS 1.3, except for what one of the policies denies. Empty: no
+        enforcing policy names suites; offer what your TLS library considers secure.
+        """
+
+    def __init__(
+        self,
+        *,
+        server_name: _builtins.str = ...,
+        versions: _abc.Iterable[Global___TlsVersion.ValueType] | None = ...,
+        cipher_suites: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cipher_suites", b"cipher_suites", "server_name", b"server_name", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionTerms: _TypeAlias = ConnectionTerms  # noqa: Y015
 
 @_typing.final
 class AppliedPolicy(_message.Message):
@@ -887,6 +989,11 @@ class AddressObservation(_message.Message):
     OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
     REMARKS_FIELD_NUMBER: _builtins.int
     INTOLERANCES_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    KEY_EXCHANGES_FIELD_NUMBER: _builtins.int
+    EXTENDED_MASTER_SECRET_FIELD_NUMBER: _builtins.int
+    SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
     DEEP_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
@@ -899,6 +1006,12 @@ class AddressObservation(_message.Message):
     """Whether HTTP answers inside TLS."""
     connections_used: _builtins.int
     """Connections that the measurement opened."""
+    extended_master_secret: Global___Support.ValueType
+    """Over TLS 1.2: whether the extended master secret (RFC 7627) is used."""
+    secure_renegotiation: Global___Support.ValueType
+    """Over TLS 1.2: whether renegotiation_info (RFC 5746) is sent."""
+    compression: Global___Support.ValueType
+    """Whether TLS compression (RFC 3749) is chosen where it is offered."""
     @_builtins.property
     def protocols(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProtocolObservation]:
         """One entry for each version of the protocol."""
@@ -928,6 +1041,16 @@ class AddressObservation(_message.Message):
         """What the server dislikes in a client, and how it was measured all the same; for people."""
 
     @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupObservation]:
+        """Groups of TLS 1.3: one entry for each that was asked about, in order of code points.
+        Empty unless a loaded policy judges groups, or with SCAN_DEPTH_DEEP.
+        """
+
+    @_builtins.property
+    def key_exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyExchangeObservation]:
+        """What the server chose for ephemeral key exchanges over TLS 1.2."""
+
+    @_builtins.property
     def deep(self) -> Global___DeepObservation:
         """What only SCAN_DEPTH_DEEP shows; unset otherwise."""
 
@@ -950,16 +1073,89 @@ class AddressObservation(_message.Message):
         observation_time: _timestamp_pb2.Timestamp | None = ...,
         remarks: _abc.Iterable[_builtins.str] | None = ...,
         intolerances: _abc.Iterable[_builtins.str] | None = ...,
+        groups: _abc.Iterable[Global___GroupObservation] | None = ...,
+        key_exchanges: _abc.Iterable[Global___KeyExchangeObservation] | None = ...,
+        extended_master_secret: Global___Support.ValueType = ...,
+        secure_renegotiation: Global___Support.ValueType = ...,
+        compression: Global___Support.ValueType = ...,
         deep: Global___DeepObservation | None = ...,
         trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "compression", b"compression", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "extended_master_secret", b"extended_master_secret", "groups", b"groups", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressObservation: _TypeAlias = AddressObservation  # noqa: Y015
+
+@_typing.final
+class GroupObservation(_message.Message):
+    """Whether keys are exchanged over one group at TLS 1.3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_POINT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    code_point: _builtins.int
+    """IANA code point, for example 0x11EC."""
+    name: _builtins.str
+    """IANA name, for example "X25519MLKEM768"."""
+    support: Global___Support.ValueType
+    """Whether it is accepted: the server asks for a key share of it, or has used one."""
+    evidence: Global___Evidence.ValueType
+    """What proves that."""
+    def __init__(
+        self,
+        *,
+        code_point: _builtins.int = ...,
+        name: _builtins.str = ...,
+        support: Global___Support.ValueType = ...,
+        evidence: Global___Evidence.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_point", b"code_point", "evidence", b"evidence", "name", b"name", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupObservation: _TypeAlias = GroupObservation  # noqa: Y015
+
+@_typing.final
+class KeyExchangeObservation(_message.Message):
+    """What the server chose for an ephemeral key exchange, signed with the key of its certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUP_NAME_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    version: Global___TlsVersion.ValueType
+    """The version of the handshake."""
+    group: _builtins.int
+    """IANA code point of the curve; 0 for a finite field, of which the smallest is shown."""
+    group_name: _builtins.str
+    """IANA name of the curve; empty for a finite field."""
+    bits: _builtins.int
+    """Size of the curve, or of the field's prime."""
+    def __init__(
+        self,
+        *,
+        version: Global___TlsVersion.ValueType = ...,
+        group: _builtins.int = ...,
+        group_name: _builtins.str = ...,
+        bits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "group", b"group", "group_name", b"group_name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyExchangeObservation: _TypeAlias = KeyExchangeObservation  # noqa: Y015
 
 @_typing.final
 class DeepObservation(_message.Message):

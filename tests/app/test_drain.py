@@ -135,6 +135,22 @@ async def _running(
             assert running.engines.reaped
 
 
+async def test_a_stop_ends_a_start_that_hangs() -> None:
+    class Hanging(GatedEngines):
+        async def start(self) -> None:
+            self.measuring.set()
+            await self.gate.wait()
+
+    engines, stop = Hanging(), asyncio.Event()
+    settings = Settings(listen="127.0.0.1:0", ops_listen="127.0.0.1:0")
+    service = Service(build_application(settings, engines=engines))
+    run = asyncio.create_task(service.run(None, stop, asyncio.Event()))
+    await engines.measuring.wait()
+    stop.set()
+    async with asyncio.timeout(5):
+        await run
+
+
 async def _probe(ops_address: str, path: str) -> str:
     host, _, port = ops_address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

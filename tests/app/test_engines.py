@@ -55,7 +55,7 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
         await build_application(settings).engines.start()
 
 
-@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns"])
+@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns", "pqcrypto", "brotli"])
 async def test_a_service_without_the_engine_fails_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
@@ -90,4 +90,5 @@ async def test_policies_are_asked_for_their_suites_once_for_each_generation() ->
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
     pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
     suites = pool._required_suites
+    assert not pool._asks_groups()
     assert suites() is suites()

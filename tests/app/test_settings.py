@@ -20,6 +20,7 @@ from otpc_policy.app.settings import (
     is_loopback,
     split_address,
 )
+from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
@@ -509,3 +510,21 @@ def test_the_number_of_engines_may_come_from_the_environment(
     assert Settings().engines == "auto"
     monkeypatch.setenv("OTPC_POLICY_ENGINES", "3")
     assert Settings().engines == 3
+
+
+def test_what_is_set_in_vain_is_told() -> None:
+    assert not list(without_effect(Settings(scan={"workers": 4, "recycle_after_handshakes": 4000})))
+    scan = {"workers": 4, "queue_limit": 5, "recycle_after_handshakes": 1}
+    here = Settings(scan=scan, engine_certificate_file="c", engine_key_file="k")
+    assert [setting for setting, _ in without_effect(here)] == [
+        "scan.recycle_after_handshakes",
+        "engine_certificate_file",
+        "engine_key_file",
+    ]
+    elsewhere = Settings(engine_addresses=["unix:/x"], engines=2, scan=scan, dns_servers=["::1"])
+    assert [setting for setting, _ in without_effect(elsewhere)] == [
+        "scan.recycle_after_handshakes",
+        "engines",
+        "dns_servers",
+        "scan.workers",
+    ]

@@ -47,17 +47,17 @@ def main() -> None:
             host=partner.names[0], port=partner.port
         ).SerializeToString()
         answer = Path(name) / "answer"
-        answer.write_bytes(asyncio.run(_warmed(running, request, partner)))
+        answer.write_bytes(asyncio.run(warmed(running, request, partner)))
         with announced("tests.benchmarks.echo", str(answer)) as echo:
             # The first round of each warms up and is discarded.
             pairs = [
-                (asyncio.run(_rate(running, request)), asyncio.run(_rate(echo, request)))
+                (asyncio.run(rate(running, request)), asyncio.run(rate(echo, request)))
                 for _ in range(rounds + 1)
             ][1:]
         _report(pairs, len(request), answer.stat().st_size)
 
 
-async def _warmed(running: Running, request: bytes, partner: FarPartner) -> bytes:
+async def warmed(running: Running, request: bytes, partner: FarPartner) -> bytes:
     """Have the partner measured, and return a cached answer."""
     async with _channel(running) as channel:
         call = channel.unary_unary(METHOD)
@@ -76,7 +76,8 @@ def _channel(running: Running) -> Any:
     return grpc.aio.insecure_channel(running.address)
 
 
-async def _rate(running: Running, request: bytes) -> Rate:
+async def rate(running: Running, request: bytes) -> Rate:
+    """Call a server for two seconds, from 32 callers."""
     calls = 0
     async with _channel(running) as channel:
         call = channel.unary_unary(METHOD)

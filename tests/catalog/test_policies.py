@@ -125,8 +125,8 @@ suites = [
         ),
         f"mine.toml:13: {unlisted}.parameters.tls13_suites: must be one of permit, advise, deny",
         (
-            "mine.toml:15: rules.no: unknown key; expected one of tls, cipher, certificate, https, "
-            "client_auth"
+            "mine.toml:15: rules.no: unknown key; expected one of tls, cipher, group, "
+            "key_exchange, handshake, certificate, https, client_auth"
         ),
         f"mine.toml:19: {key}.summary: must not be blank",
         (

@@ -39,6 +39,10 @@ class Lives:
     ("now", "freshness", "until"),
     [
         (NOW, {}, ENDS_AT),
+        # A clock that was set back: the facts are of any age.
+        (NOW - 60 * SECOND, {}, ENDS_AT),
+        (NOW - 60 * SECOND - INSTANT, {}, None),
+        (NOW - 60 * SECOND - INSTANT, {"max_age": 20 * SECOND}, None),
         (ENDS_AT - INSTANT, {}, ENDS_AT),
         (ENDS_AT, {}, None),
         (NOW + 20 * SECOND, {"max_age": 20 * SECOND}, ENDS_AT),

@@ -116,6 +116,20 @@ async def test_nobody_joins_an_outdated_flight_and_its_successor_is_not_outdated
     assert (board.is_outdated(KEY), measure.begun, measure.most) == (False, 3, 2)
 
 
+async def test_the_flight_under_way_is_the_latest_that_is_not_outdated() -> None:
+    board, measure = FlightBoard(), Measuring()
+    assert board.under_way(KEY) is None
+    flying, _ = board.join(KEY, measure)
+    assert (board.under_way(KEY), board.under_way(OTHER)) == (flying, None)
+    board.outdate(lambda key: key == KEY)
+    assert board.under_way(KEY) is None
+    successor, _ = board.join(KEY, measure)
+    assert board.under_way(KEY) is successor
+    measure.gate.set()
+    await turns()
+    assert board.under_way(KEY) is None
+
+
 async def test_a_failure_that_nobody_waits_for_is_nobodys_and_the_next_flight_flies() -> None:
     board, measure = FlightBoard(), Measuring(error=RuntimeError("a bug"))
     board.join(KEY, measure)

@@ -12,9 +12,14 @@ from otpc_policy.core.facts import (
     ClientAuth,
     DeepFacts,
     Depth,
+    Evidence,
+    GroupFact,
+    HandshakeFacts,
     HttpService,
+    KeyExchangeFact,
     Support,
     TlsService,
+    TlsVersion,
     TraceStep,
     Vulnerability,
     VulnerabilityFact,
@@ -42,6 +47,9 @@ OTHERS: dict[str, Any] = {
     "intolerances": ("a remark",),
     "trace": (STEP,),
     "deep": DeepFacts(),
+    "groups": (GroupFact(code_point=29, support=Support.NO, evidence=Evidence.ALERT),),
+    "key_exchanges": (KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=1024),),
+    "handshake": HandshakeFacts(compression=Support.YES),
 }
 
 

@@ -14,6 +14,7 @@ from otpc_policy.check import (
     CheckRequest,
     CheckService,
     FactsStore,
+    ForcedMeasurements,
     Freshness,
     FreshnessLimits,
     FreshnessMode,
@@ -149,6 +150,9 @@ class World:
         assert seconds >= 0
         self.events.append(("scan", outcome))
 
+    def leaf_reported(self, result: str) -> None:
+        self.events.append(("leaf", result))
+
     def measurements(self, store: FactsStore | None = None) -> Measurements:
         return Measurements(
             resolver=self,
@@ -171,6 +175,7 @@ class Checks:
         self.service = CheckService(
             measurements=measurements,
             verdicts=Verdicts(LIFETIMES),
+            forced=ForcedMeasurements(LIMITS.minimum_refresh_interval),
             clock=world,
             observer=world,
         )
@@ -209,9 +214,11 @@ def request(
     policy_name: str = "",
     endpoint: Endpoint | None = None,
     depth: Depth = Depth.STANDARD,
+    observed_leaf: bytes | None = None,
     **freshness: timedelta,
 ) -> CheckRequest:
     return CheckRequest(
+        observed_leaf=observed_leaf,
         endpoint=endpoint or parse_endpoint(HOST),
         policy_name=policy_name,
         freshness=Freshness(mode=mode, **freshness),

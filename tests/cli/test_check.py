@@ -135,6 +135,25 @@ def test_a_running_service_is_asked_with_the_same_answer(
     assert strict.status == 1
 
 
+def test_a_leaf_that_was_not_measured_is_not_allowed(run: Run, stage: Stage, service: str) -> None:
+    partner = stage.partners["self-signed-trusted"]
+    here = [
+        stage.endpoint("self-signed-trusted"),
+        *LOOPBACK,
+        "--server-name",
+        partner.part.host,
+        "--trust-pin",
+        partner.pin,
+    ]
+    there = [f"{partner.part.host}:{partner.port}", "--server", service]
+    for where in (here, there):
+        met = run("check", *where, "--observed-leaf", partner.pin)
+        assert (met.status, met.codes) == (0, ["CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR"])
+        other = run("check", *where, "--observed-leaf", "ab" * 32)
+        assert other.status == 3
+        assert "OBSERVED_LEAF_NOT_JUDGED" in other.codes
+
+
 def test_a_policy_that_does_not_exist_is_a_mistake_of_the_caller(
     run: Run, stage: Stage, service: str
 ) -> None:
@@ -188,6 +207,7 @@ def test_a_service_that_cannot_be_reached_has_judged_nothing(run: Run) -> None:
         ),
         (["pay.partner.test", "--allow-network", "everything"], "must be a network"),
         (["pay.partner.test", "--trust-pin", "no-such-file"], "neither a file nor a SHA-256"),
+        (["pay.partner.test", "--observed-leaf", "ab"], "neither a file nor a SHA-256"),
         (["pay.partner.test", "--trust-anchor", "no-such-file"], "No such file"),
         (
             ["pay.partner.test", "--server", "localhost:1", "--server-ca", "no-such-file"],

@@ -84,6 +84,40 @@ def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None
     assert "AES256" not in text
 
 
+def test_groups_key_exchanges_and_extensions_are_shown_where_they_are_known() -> None:
+    bare = shown(check_view(check_response()))
+    assert not any(word in bare for word in ("groups", "key exchange", "extensions"))
+    exchanged = pb.EndpointObservation(
+        addresses=[
+            pb.AddressObservation(
+                reachable=pb.SUPPORT_YES,
+                groups=[
+                    pb.GroupObservation(name="x25519", support=pb.SUPPORT_YES),
+                    pb.GroupObservation(name="ffdhe2048", support=pb.SUPPORT_NO),
+                    pb.GroupObservation(name="X25519MLKEM768", support=pb.SUPPORT_UNKNOWN),
+                ],
+                key_exchanges=[
+                    pb.KeyExchangeObservation(
+                        version=pb.TLS_VERSION_TLS_1_2, group=29, group_name="x25519", bits=255
+                    ),
+                    pb.KeyExchangeObservation(version=pb.TLS_VERSION_TLS_1_2, bits=1024),
+                ],
+                extended_master_secret=pb.SUPPORT_YES,
+                secure_renegotiation=pb.SUPPORT_NO,
+            )
+        ]
+    )
+    text = shown(check_view(check_response(observation=exchanged)), width=160)
+    for part in (
+        "x25519 ",
+        "refused: ffdhe2048",
+        "unknown: X25519MLKEM768",
+        "x25519 (TLS 1.2), a finite field of 1024 bits (TLS 1.2)",
+        "extended master secret: yes; secure renegotiation: no; compression: unknown",
+    ):
+        assert part in text
+
+
 def test_a_deep_measurement_shows_dangers_properties_and_disputes() -> None:
     deep = pb.DeepObservation(
         vulnerabilities=[

@@ -19,6 +19,7 @@ from otpc_policy.core.facts import (
     CurveFact,
     DeepFacts,
     EndpointFacts,
+    HandshakeFacts,
     KeyType,
     Support,
     TlsVersion,
@@ -144,6 +145,16 @@ def test_a_field_with_a_default_may_be_left_out() -> None:
     document = json.loads(dump_facts(make_facts()))
     del document["facts"]["omitted_families"], document["facts"]["addresses"][0]["remarks"]
     assert load_facts(json.dumps(document), EndpointFacts) == make_facts()
+
+
+def test_facts_from_before_groups_were_measured_are_read_and_know_none() -> None:
+    document = json.loads(dump_facts(make_facts()))
+    for field in ("groups", "key_exchanges", "handshake"):
+        del document["facts"]["addresses"][0][field]
+    for known in (json.dumps(document), VERSION_1):
+        (address,) = load_facts(known, EndpointFacts).addresses
+        assert (address.groups, address.key_exchanges) == ((), ())
+        assert address.handshake == HandshakeFacts()
 
 
 def changed(path: str, value: object, document: str = "") -> str:

@@ -2,6 +2,7 @@
 
 Run as `python -m tests.differential [--only PATTERN] [--tools NAMES] [--seed N]`. It fails if a
 difference has no explanation, if an explanation has no difference, or if a claim of ours is wrong.
+Servers of which groups are compared are named "groups-…" in a pattern.
 Without options it writes REPORT.md.
 """
 
@@ -12,18 +13,22 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 import pytest
 
+from otpc_policy.engine.scanner import SslyzeScanner
 from tests.differential import explanations, report
 from tests.differential.case import Case, size, suite_name
 from tests.differential.comparison import OURS, Difference
 from tests.differential.explanations import Accounted
 from tests.differential.generated import SEED, generated
+from tests.differential.group_cases import group_cases
+from tests.differential.group_comparison import GroupResult, look_at_groups
 from tests.differential.other_stacks import other_stacks
 from tests.differential.result import Result
-from tests.differential.running import TOOLS, CannotRun, look_at
+from tests.differential.running import LIMITS, TOOLS, CannotRun, look_at
 from tests.differential.suite_cases import suite_cases
 from tests.support.certificates import CertificateAuthority
 from tests.support.requirements import require
@@ -55,6 +60,7 @@ def main() -> int:
         ]
         began = time.monotonic()
         results, skipped = asyncio.run(look_at(cases, tools, lambda line: print(line, flush=True)))
+        groups, without_groups = asyncio.run(_groups(arguments.only))
     except (pytest.fail.Exception, CannotRun) as missing:
         print(missing)
         return 1
@@ -70,9 +76,28 @@ def main() -> int:
         # The table covers the servers of the default seed.
         accounted = replace(accounted, stale=())
     elif arguments.only == "*" and tools == list(TOOLS):
-        report.write(results, accounted, skipped, tools)
+        report.write(results, accounted, {**skipped, **without_groups}, tools, groups)
     _print_summary(results, accounted, tools, time.monotonic() - began)
-    return 1 if accounted.unexplained or accounted.stale else 0
+    wrong = [result for result in groups if not result.is_as_configured]
+    for result in groups:
+        is_wrong = "" if result.is_as_configured else ", NOT AS CONFIGURED"
+        print(f"  groups of {result.case.name}: {result.further} connections more{is_wrong}")
+    return 1 if accounted.unexplained or accounted.stale or wrong else 0
+
+
+async def _groups(only: str) -> tuple[list[GroupResult], dict[str, str]]:
+    """Compare groups at the servers of this pattern, one after the other."""
+    cases = [
+        case
+        for case in group_cases(CertificateAuthority.create())
+        if fnmatchcase(f"groups-{case.name}", only)
+    ]
+    scanner = SslyzeScanner(limits=LIMITS, now=lambda: datetime.now(UTC))
+    await scanner.start()
+    try:
+        return await look_at_groups(cases, scanner)
+    finally:
+        await scanner.stop()
 
 
 def all_cases(seed: int = SEED) -> list[Case]:

@@ -11,6 +11,7 @@ from otpc_policy.core.facts import TlsVersion
 from tests.differential.case import ToolReport, size, suite_name
 from tests.differential.comparison import OURS, Difference, Kind
 from tests.differential.explanations import Accounted, Explanation
+from tests.differential.group_comparison import GroupResult, group_lines
 from tests.differential.result import Result
 
 PATH = Path(__file__).with_name("REPORT.md")
@@ -34,10 +35,12 @@ def write(
     accounted: Accounted,
     skipped: Mapping[str, str],
     tools: Sequence[str],
+    groups: Sequence[GroupResult],
+    *,
     path: Path = PATH,
 ) -> None:
     """Write the report."""
-    path.write_text(text(results, accounted, skipped, tools))
+    path.write_text(text(results, accounted, skipped, tools, groups))
 
 
 def text(
@@ -45,6 +48,7 @@ def text(
     accounted: Accounted,
     skipped: Mapping[str, str],
     tools: Sequence[str],
+    groups: Sequence[GroupResult] = (),
 ) -> str:
     """Return the report."""
     numbers: dict[tuple[str, str], Counter[tuple[Kind, str]]] = defaultdict(Counter)
@@ -73,6 +77,7 @@ def text(
     ]
     lines += _narrowed(results)
     lines += _explained(accounted)
+    lines += group_lines(groups)
     if skipped:
         lines += [
             "",

@@ -27,7 +27,7 @@ TOOLS: Mapping[str, Tool] = {"sslyze": sslyze, "nmap": nmap, "sslscan": sslscan,
 SERVER_NAME = "partner.test"
 _AT_ONCE = 2
 # These tests compare claims, not speed: other processes use the same cores.
-_LIMITS = ScanLimits(workers=2, scan_deadline_s=60.0, connection_deadline_s=10.0)
+LIMITS = ScanLimits(workers=2, scan_deadline_s=60.0, connection_deadline_s=10.0)
 
 
 class CannotRun(Exception):
@@ -42,7 +42,7 @@ async def look_at(
     Raises CannotRun, after all others were scanned, if servers failed to start.
     """
     turns = asyncio.Semaphore(_AT_ONCE)
-    scanner = SslyzeScanner(limits=_LIMITS, now=lambda: datetime.now(UTC))
+    scanner = SslyzeScanner(limits=LIMITS, now=lambda: datetime.now(UTC))
     await scanner.start()
     skipped: dict[str, str] = {}
     missing: list[str] = []

@@ -10,6 +10,8 @@ from tests.differential import report
 from tests.differential.case import Case, ToolReport
 from tests.differential.comparison import Difference, Kind, against_tool, against_us
 from tests.differential.explanations import PATH, Explanation, account, load
+from tests.differential.group_cases import GroupCase
+from tests.differential.group_comparison import GroupResult
 from tests.differential.ours import OurReport
 from tests.differential.result import Result
 from tests.support.loopback import Listener
@@ -194,6 +196,16 @@ def test_two_explanations_cannot_have_one_number(tmp_path: Path) -> None:
 def test_the_report_has_a_row_for_each_server_and_nothing_that_depends_on_time() -> None:
     seen = ToolReport(offered={TLS_1_2: frozenset({GCM})}, known=KNOWN)
 
+    groups = GroupResult(
+        case=GroupCase(
+            name="server-2", stack="another", serve=CASE.serve, groups=frozenset({29, 0x11EC})
+        ),
+        yes=frozenset({29}),
+        no=frozenset({23}),
+        further=7,
+    )
+    assert not groups.is_as_configured
+
     def text(seconds: float) -> str:
         result = Result(
             case=CASE,
@@ -203,7 +215,7 @@ def test_the_report_has_a_row_for_each_server_and_nothing_that_depends_on_time()
         )
         accounted = account(result.differences(), [explanation()], frozenset({"server-1 nmap"}))
         return report.text(
-            [result], accounted, {"java-1": "java is not installed"}, ["nmap", "testssl"]
+            [result], accounted, {"java-1": "java is not installed"}, ["nmap", "testssl"], [groups]
         )
 
     assert "| server-1 | a library | 1.2 | 2 | 2 | 1 of 2 -1 [N1] |  |" in text(1.0)
@@ -212,4 +224,5 @@ def test_the_report_has_a_row_for_each_server_and_nothing_that_depends_on_time()
         "| a reason | a source |" in text(1.0)
     )
     assert "- java-1: java is not installed" in text(1.0)
+    assert "| server-2 | another | X25519MLKEM768, x25519 | x25519 ?11 |" in text(1.0)
     assert text(1.0) == text(2.0)

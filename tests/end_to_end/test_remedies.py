@@ -26,11 +26,14 @@ from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate
+from otpc_policy.policy.judged_groups import judges_groups
+from otpc_policy.policy.model import Policy
 from otpc_policy.policy.registry import finding_codes
 from tests.end_to_end.written_servers import Pieces, Serve, apache, envoy, haproxy, nginx
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener
 from tests.support.requirements import require
+from tests.support.servers.diffie_hellman import ffdhe2048
 from tests.support.signing import now
 
 with_scanner = pytest.mark.asyncio(loop_scope="module")
@@ -250,7 +253,9 @@ async def scanner() -> AsyncIterator[SslyzeScanner]:
     await scanner.stop()
 
 
-async def codes(scanner: SslyzeScanner, at: Listener, agreed: ClientAuth) -> set[str]:
+async def codes(
+    scanner: SslyzeScanner, at: Listener, agreed: ClientAuth, policy: Policy = POLICY
+) -> set[str]:
     """What the policy finds at a server."""
     vetted = AddressVetting([ip_network("127.0.0.0/8")]).vet(at.address)
     assert isinstance(vetted, VettedAddress)
@@ -261,12 +266,16 @@ async def codes(scanner: SslyzeScanner, at: Listener, agreed: ClientAuth) -> set
         server_name=HOST,
         depth=Depth.STANDARD,
         resolution=ResolutionStatus.RESOLVED,
-        addresses=(await scanner.measure(endpoint, vetted, Depth.STANDARD),),
+        addresses=(
+            await scanner.measure(
+                endpoint, vetted, Depth.STANDARD, asks_groups=judges_groups([policy])
+            ),
+        ),
     )
     return {
         finding.code
         for finding in evaluate(
-            facts, POLICY, trust=TRUST, now=now(), expected_client_auth=agreed
+            facts, policy, trust=TRUST, now=now(), expected_client_auth=agreed
         ).findings
     }
 
@@ -291,6 +300,65 @@ async def test_with_the_lines_of_a_remedy_in_place_its_finding_is_gone(
     for (name, run), seen in zip(runs.items(), found, strict=True):
         assert run.must <= seen, f"{name}: {sorted(run.must - seen)} not found, but {sorted(seen)}"
         assert not run.may_not & seen, f"{name}: {sorted(run.may_not & seen)} still there"
+
+
+EXCHANGES = parse_policy(
+    'name = "exchanges"\nextends = "otpc-2024-12"\n'
+    "[rules.group.outside_set]\n"
+    'effects.GROUP_NOT_LISTED = "deny"\n'
+    'parameters.groups = ["x25519", "secp256r1", "secp384r1"]\n'
+    "[rules.group.required]\n"
+    'effects.GROUP_NONE_REQUIRED = "deny"\n'
+    'parameters.groups = ["secp384r1"]\n'
+    "[rules.key_exchange.minimum.effects]\n"
+    'KEY_EXCHANGE_WEAK = "deny"\n',
+    "exchanges",
+)
+# In no remedy: a curve that the policy does not list, and not the one that it requires.
+OTHER_GROUPS = {
+    "nginx": "ssl_ecdh_curve X448:prime256v1;",
+    "Apache": "SSLOpenSSLConfCmd Curves X448:prime256v1",
+    "HAProxy": "ssl-default-bind-curves X448:P-256",
+    "Envoy": "tls_params:\n  ecdh_curves: [X25519MLKEM768, P-256]",
+}
+
+
+@with_scanner
+@pytest.mark.parametrize("server", SERVERS)
+async def test_with_the_lines_for_groups_in_place_their_findings_are_gone(
+    scanner: SslyzeScanner, server: str
+) -> None:
+    lines = (
+        OTHER_GROUPS[server],
+        remedy(server, "GROUP_NOT_LISTED"),
+        remedy(server, "KEY_EXCHANGE_WEAK"),
+    )
+    pieces = [
+        placed(
+            server,
+            # Envoy's versions would stand under the same key, and are what it has by default.
+            *(() if server == "Envoy" else (remedy(server, "TLS_VERSION_BELOW_MINIMUM"),)),
+            line,
+            certificate="CERTIFICATE_EXPIRED",
+            auth="CLIENT_AUTH_UNEXPECTED",
+            content={**GOOD, "dhparam.pem": ffdhe2048().read_bytes()},
+        )
+        for line in lines
+    ]
+    with ExitStack() as running:
+        others, *mended = [
+            await codes(
+                scanner,
+                running.enter_context(SERVERS[server](own_listener(), one)),
+                ClientAuth.NONE,
+                EXCHANGES,
+            )
+            for one in pieces
+        ]
+    assert {"GROUP_NOT_LISTED", "GROUP_NONE_REQUIRED"} <= others
+    for found in mended:
+        assert not {"GROUP_NOT_LISTED", "GROUP_NONE_REQUIRED", "KEY_EXCHANGE_WEAK"} & found
+        assert "MEASUREMENT_INCOMPLETE" not in found
 
 
 @with_scanner

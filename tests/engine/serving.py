@@ -76,6 +76,7 @@ class World:
     resolved: Resolution = LOOPBACK
     was_fresh: bool = False
     required_suites: tuple[frozenset[int], ...] = ()
+    asks_groups: bool = False
 
     async def measure(
         self,
@@ -86,11 +87,13 @@ class World:
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
+        asks_groups: bool = False,
         entered: StageListener = unheard,
     ) -> AddressFacts:
         assert endpoint.host == "partner.test"
         self.deadlines = scan_deadline_s, deep_deadline_s
         self.required_suites = tuple(required_suites)
+        self.asks_groups = asks_groups
         for stage in self.stages:
             entered(stage)
         self.begun.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -170,3 +171,18 @@ async def test_sigterm_lets_a_measurement_end_and_a_second_one_does_not(
         else:
             assert (await call.read()).WhichOneof("update") == "final_report"
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_socket_on_which_another_engine_listens_is_not_taken_from_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "engine"
+    async with running("--listen", f"unix:{path}"):
+        inode = path.stat().st_ino
+        assert "another engine listens there" in refused("--listen", f"unix:{path}")
+        assert path.stat().st_ino == inode
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    async with running("--listen", f"unix:{path}"):
+        pass

@@ -220,3 +220,23 @@ def is_running(pid: int) -> bool:
 def kernel_is_below(*version: int) -> bool:
     release = os.uname().release.split(".")
     return tuple(int(part) for part in release[:2]) < version
+
+
+def test_an_environment_is_forgotten_where_there_is_no_proc() -> None:
+    program = """
+from pathlib import Path
+from otpc_policy.engine import isolation
+read = Path.read_text
+def missing(path, **options):
+    if path.parts[:2] == ("/", "proc"):
+        raise FileNotFoundError(path)
+    return read(path, **options)
+Path.read_text = missing
+isolation.forget_environment()
+print(Path("/proc/self/environ").read_bytes().strip(b"\\0"))
+"""
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(
+        command, env={"SECRET": "do not keep this"}, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "b''\n"

@@ -116,6 +116,16 @@ async def test_it_has_no_environment_no_descriptors_and_a_socket_for_its_user_al
     assert mode == 0o600
 
 
+def test_a_start_that_fails_for_its_settings_says_so_in_a_line(tmp_path: Path) -> None:
+    command = (sys.executable, "-P", "-m", "otpc_policy.engine")
+    nowhere = order(tmp_path / ("x" * 108))
+    done = subprocess.run(command, input=nowhere, capture_output=True, check=False, env={})
+    assert (done.returncode, done.stdout) == (2, b"")
+    (line,) = done.stderr.splitlines()
+    (problem,) = json.loads(line)["problems"]
+    assert "107 bytes at most" in problem
+
+
 def test_it_imports_neither_rules_nor_the_settings_model() -> None:
     """That would cost its start and its memory, and it is none of its business."""
     program = (

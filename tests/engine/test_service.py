@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.service import pulse
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.engine.stages import Stage
 from otpc_policy.measurement.codec import decode_facts
@@ -243,7 +244,10 @@ async def test_a_bug_is_logged_and_its_text_stays_here(tmp_path: Path, method: s
     assert "secret" not in repr(raised.value)
 
 
-async def test_the_state_is_reported_again_and_again(tmp_path: Path) -> None:
+async def test_the_state_is_reported_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "HEARTBEAT_AT_REST_S", 0.1)
     async with served(World(), tmp_path) as service:
         call = service.stub.WatchStatus(pb.WatchStatusRequest())
         first, second = await call.read(), await call.read()

@@ -57,6 +57,15 @@ async def test_facts_come_back_dated_by_the_front(tmp_path: Path) -> None:
     assert world.deadlines == (20, 60)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_the_engine_is_told_whether_to_ask_about_groups(tmp_path: Path, asked: bool) -> None:
+    world = World()
+    world.gate.set()
+    async with connected(world, tmp_path) as (client, _):
+        await client.measure(TARGET, replace(TERMS, asks_groups=asked), left_standard_part=ignored)
+    assert world.asks_groups is asked
+
+
 async def test_contradictions_come_with_the_facts(tmp_path: Path) -> None:
     def find_two() -> None:
         hear("version")
@@ -83,6 +92,25 @@ async def test_what_has_been_found_so_far_is_asked_for_while_it_is_measured(tmp_
         world.gate.set()
         await measurement
         assert await client.partial(TARGET) is None
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_leaves_while_asking_ends_no_measurement(tmp_path: Path, steps: int) -> None:
+    """Callers have deadlines of their own, and the question is asked when one is about to pass."""
+    world = World()
+    async with connected(world, tmp_path) as (client, _):
+        measurement = asyncio.create_task(client.measure(TARGET, TERMS, left_standard_part=ignored))
+        await world.begun.wait()
+        world.so_far = make_address(remarks=("so far",))
+        hurried = asyncio.create_task(client.partial(TARGET))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        hurried.cancel()
+        found = await client.partial(TARGET)
+        assert found is not None
+        assert found.remarks == ("so far",)
+        world.gate.set()
+        assert (await measurement).facts.address == "127.0.0.1"
 
 
 async def test_who_asks_at_the_end_gets_nothing_and_waits_for_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import asyncio
 from typing import cast
 
+import pytest
+
+from otpc_policy.engines import heartbeats
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.heartbeats import Silence
 
@@ -11,7 +14,7 @@ class _Client:
     """What a silence looks at."""
 
     def __init__(self) -> None:
-        self.is_busy, self.reports = False, 0
+        self.is_busy, self.reports, self.arrears = False, 0, 0
 
     def became_busy(self) -> None:
         raise AssertionError("nobody wants to know")
@@ -53,6 +56,29 @@ async def test_measurements_that_follow_bring_no_further_looks_so_that_a_second_
         await asyncio.sleep(0.01)
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_reports_that_came_while_this_process_was_stopped_are_no_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heartbeats, "_LOOK_AT_REST_S", 0.01)
+    client, never = _Client(), asyncio.get_running_loop().create_future()
+    silence = silence_of(client)
+    await silence.until_next_look({never})
+    silence.look()
+    assert client.arrears == 0
+    waiting = asyncio.create_task(silence.until_next_look({never}))
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    now_s = loop.time() + 300
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+    await waiting
+    silence.look()
+    assert client.arrears == 299
+    monkeypatch.undo()
+    await silence.until_next_look({never})
+    silence.look()
+    assert client.arrears == 0
 
 
 async def test_what_ends_meanwhile_is_returned() -> None:

@@ -13,6 +13,7 @@ from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
+from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.engines.fake import FakeEngine, FakeFleet
 from otpc_policy.engines.pool import EnginePool
@@ -168,11 +169,16 @@ async def test_the_second_try_gets_the_time_that_is_left() -> None:
     first, second = two_engines()
     second.gate.set()
     second.answer = noting
-    async with pool_of(first, second, required_suites=lambda: ((0xC02F,),)) as (pool, _):
+    demands: dict[str, Any] = {
+        "required_suites": lambda: ((0xC02F,),),
+        "asks_groups": lambda: True,
+    }
+    async with pool_of(first, second, **demands) as (pool, _):
         measurement = await measuring(pool, first)
         first.die()
         await measurement
     (terms,) = given
+    assert terms.asks_groups
     assert 15 < terms.scan_deadline_s < 20
     assert (terms.deep_deadline_s, terms.required_suites) == (60, ((0xC02F,),))
 
@@ -188,7 +194,32 @@ async def test_nothing_else_is_tried_again(error: Exception) -> None:
         with pytest.raises(type(error)):
             await pool.measure(*STANDARD)
     assert not second.measured
-    assert first.condemned == (["facts: no time"] if isinstance(error, EngineLied) else [])
+    assert first.condemned == (["it lied: facts: no time"] if isinstance(error, EngineLied) else [])
+
+
+async def test_an_engine_that_measures_nothing_any_more_is_not_asked_for_ever() -> None:
+    """It reports that it lives, and rendezvous hashing would send it the same addresses again."""
+    engine = FakeEngine(name="a", answer=raising(EngineFailed("not in time")))
+    engine.gate.set()
+    hosts = [parse_endpoint(f"{name}.test") for name in "abcd"]
+    async with pool_of(engine) as (pool, _):
+
+        async def fails(at: int) -> None:
+            with pytest.raises(EngineFailed):
+                await pool.measure(hosts[at], ADDRESS, Depth.STANDARD)
+
+        for _ in range(5):
+            await fails(0)
+        await fails(1)
+        assert engine.condemned == [], "no engine might be able to measure that one"
+        engine.answer = answering
+        await pool.measure(hosts[3], ADDRESS, Depth.STANDARD)
+        engine.answer = raising(EngineFailed("not in time"))
+        await fails(2)
+        await fails(1)
+        assert engine.condemned == []
+        await fails(0)
+        assert engine.condemned == ["it measures nothing: not in time"]
 
 
 async def test_an_engine_gets_no_more_than_it_measures_at_a_time() -> None:
@@ -404,11 +435,15 @@ async def test_a_name_is_asked_of_another_engine_where_one_was_stopped() -> None
     assert (first.asked, sound.asked) == (["partner.test"], ["partner.test"])
 
 
-async def test_a_name_that_takes_long_is_waited_for_while_its_engine_answers() -> None:
+async def test_a_name_that_takes_long_is_waited_for_while_its_engine_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "_ANSWER_S", 0.1)
+
     class Slow(FakeEngine):
         async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
             self.asked.append(host)
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(0.25)
             return LOOPBACK
 
     engines = [Slow(name=name, answer=answering) for name in ("a", "b")]

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import ConfigurationError
@@ -78,6 +79,23 @@ async def test_an_engine_that_comes_back_is_up_again(tmp_path: Path) -> None:
             async with served(World(), tmp_path):
                 await until(lambda: engine.is_up)
             await until(lambda: not engine.is_up)
+
+
+async def test_what_is_no_engine_may_become_one(tmp_path: Path) -> None:
+    """A port that a deployment gave to something else, or a proxy that knows no engine yet."""
+    address = f"unix:{tmp_path}/engine"
+    other = grpc.aio.server()
+    other.add_insecure_port(address)
+    await other.start()
+    with structlog.testing.capture_logs() as lines:
+        async with fleet_at(address) as fleet:
+            (engine,) = fleet.engines
+            await until(lambda: bool(lines))
+            await other.stop(None)
+            async with served(World(), tmp_path):
+                await until(lambda: engine.is_up)
+    assert lines[0]["event"] == "engine not found"
+    assert "does not know the method" in lines[0]["reason"]
 
 
 async def test_what_a_silent_engine_measures_is_lost(

@@ -112,3 +112,16 @@ def test_no_place_for_temporary_files_is_reported_where_one_is_needed(
 
     monkeypatch.setattr(tempfile, "gettempdir", fail)
     remove_abandoned()
+
+
+def test_a_place_whose_sockets_nobody_could_connect_to_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Unix socket's path has 107 bytes at most."""
+    folder = SocketFolder()
+    below = len(str(folder.socket)) - len(str(place))
+    folder.remove()
+    for place_bytes, why in ((107 - below, "No such file"), (108 - below, "TMPDIR")):
+        monkeypatch.setattr(tempfile, "tempdir", "/" + (place_bytes - 1) * "x")
+        with pytest.raises(OSError, match=why):
+            SocketFolder()

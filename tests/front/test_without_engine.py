@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 ENGINE_PYTHON = os.environ["OTPC_ENGINE_PYTHON"]
 
 
-@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns", "pycares"])
+@pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns", "pycares", "pqcrypto", "brotli"])
 def test_nothing_that_measures_is_installed(package: str) -> None:
     assert find_spec(package) is None
 

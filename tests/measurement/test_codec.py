@@ -19,6 +19,9 @@ from otpc_policy.core.facts import (
     DeploymentFact,
     Depth,
     Evidence,
+    GroupFact,
+    HandshakeFacts,
+    KeyExchangeFact,
     KeyType,
     Support,
     TlsVersion,
@@ -28,6 +31,7 @@ from otpc_policy.core.facts import (
     VulnerabilityFact,
 )
 from otpc_policy.core.facts_codec import dump_facts
+from otpc_policy.core.registries.groups import group_bits, named_groups
 from otpc_policy.engine.survey.offers import suites_at
 from otpc_policy.measurement.codec import decode_facts, encode_facts
 from otpc_policy.measurement.engine_lied import EngineLied
@@ -36,7 +40,9 @@ from otpc_policy.measurement.limits import (
     MAX_CHAIN_CERTIFICATES,
     MAX_DEPLOYMENT_BYTES,
     MAX_DEPLOYMENTS,
+    MAX_GROUPS,
     MAX_MESSAGE_BYTES,
+    MAX_PRIME_BITS,
     MAX_REMARKS,
     MAX_STAPLE_BYTES,
     MAX_TEXT_CHARACTERS,
@@ -58,6 +64,7 @@ DEEP = DeepFacts(
     duration=timedelta(seconds=2.5),
     remarks=("ended early",),
 )
+EXTENSIONS = ("extended_master_secret", "secure_renegotiation", "compression")
 ROBOT = VulnerabilityFact(Vulnerability.ROBOT, Support.NO)
 
 
@@ -115,6 +122,31 @@ def suite_facts(draw: st.DrawFn) -> tuple[CipherSuiteFact, ...]:
                 )
             )
     return tuple(found)
+
+
+@st.composite
+def group_facts(draw: st.DrawFn) -> tuple[GroupFact, ...]:
+    kinds = [evidence for evidence in Evidence if evidence is not Evidence.LOWER_VERSION]
+    return tuple(
+        GroupFact(code_point=group, support=PROVEN[evidence], evidence=evidence)
+        for group in sorted(draw(st.lists(st.sampled_from(list(named_groups())), unique=True)))
+        for evidence in [draw(st.sampled_from(kinds))]
+    )
+
+
+@st.composite
+def key_exchange_facts(draw: st.DrawFn) -> tuple[KeyExchangeFact, ...]:
+    curves = [group for group in named_groups() if group_bits(group) is not None]
+    older = [version for version in TlsVersion if version < TlsVersion.TLS_1_3]
+    keys = st.tuples(st.sampled_from(older), st.none() | st.sampled_from(curves))
+    return tuple(
+        KeyExchangeFact(
+            version=version,
+            group=group,
+            bits=draw(st.integers(0, MAX_PRIME_BITS)) if group is None else group_bits(group) or 0,
+        )
+        for version, group in draw(st.lists(keys, unique=True, max_size=8))
+    )
 
 
 @st.composite
@@ -191,6 +223,9 @@ def any_facts(draw: st.DrawFn) -> AddressFacts:
         intolerances=tuple(draw(st.lists(texts, max_size=4))),
         trace=tuple(draw(st.lists(steps, max_size=5))),
         deep=draw(st.none() | deep_facts) if is_deep else None,
+        groups=draw(group_facts()),
+        key_exchanges=draw(key_exchange_facts()),
+        handshake=draw(st.builds(HandshakeFacts, **dict.fromkeys(EXTENSIONS, supports))),
     )
 
 
@@ -218,6 +253,18 @@ def test_facts_of_the_rules_tests_come_back_as_they_went(facts: AddressFacts) ->
     assert there_and_back(facts) == replace(facts, cipher_suites=in_order)
 
 
+def test_what_an_older_engine_does_not_send_is_unknown() -> None:
+    facts = make_address(
+        groups=(X25519,), key_exchanges=(P256,), handshake=HandshakeFacts(compression=Support.NO)
+    )
+    message = sent(facts)
+    assert received(message, facts) == there_and_back(facts)
+    for field in ("groups", "key_exchanges", "handshake"):
+        message.ClearField(field)
+    back = received(message, facts)
+    assert (back.groups, back.key_exchanges, back.handshake) == ((), (), HandshakeFacts())
+
+
 def test_facts_of_a_compliant_server_fit_in_eight_kilobytes() -> None:
     """JSON takes 52 kB, nearly all for suites that are refused."""
     refused = tuple(
@@ -238,6 +285,8 @@ def suite_fact(version: TlsVersion, code_point: int) -> CipherSuiteFact:
     )
 
 
+X25519 = GroupFact(code_point=29, support=Support.YES, evidence=Evidence.SERVER_HELLO)
+P256 = KeyExchangeFact(version=TlsVersion.TLS_1_2, group=23, bits=256)
 REFUSED = suite_fact(TlsVersion.TLS_1_2, 0xC02F)
 CHOSEN = replace(REFUSED, support=Support.YES, evidence=Evidence.SERVER_HELLO)
 
@@ -415,6 +464,36 @@ LIES: dict[str, Forge] = {
     "too many texts": lambda m: m.remarks.extend([""] * (MAX_REMARKS + 1)),
     "a text that moves the cursor": lambda m: m.remarks.append("\x1b[2J"),
     "a text beyond ASCII": lambda m: m.intolerances.append("\N{RIGHT-TO-LEFT OVERRIDE}"),
+    "an unregistered group": lambda m: m.groups.add(group=0x0A0A, evidence=pb.EVIDENCE_NONE),
+    "a group without evidence": lambda m: m.groups.add(group=29),
+    "a group of a lower version": lambda m: m.groups.add(
+        group=29, evidence=pb.EVIDENCE_LOWER_VERSION
+    ),
+    "a group twice": lambda m: [
+        m.groups.add(group=29, evidence=evidence)
+        for evidence in (pb.EVIDENCE_ALERT, pb.EVIDENCE_SERVER_HELLO)
+    ],
+    "too many groups": lambda m: [
+        m.groups.add(group=29, evidence=pb.EVIDENCE_NONE) for _ in range(MAX_GROUPS + 1)
+    ],
+    "a key exchange of TLS 1.3": lambda m: m.key_exchanges.add(
+        version=pb.TLS_VERSION_TLS_1_3, group=29, bits=255
+    ),
+    "a key exchange of no version": lambda m: m.key_exchanges.add(group=29, bits=255),
+    "a curve of another size": lambda m: m.key_exchanges.add(
+        version=pb.TLS_VERSION_TLS_1_2, group=29, bits=256
+    ),
+    "a curve that has no size": lambda m: m.key_exchanges.add(
+        version=pb.TLS_VERSION_TLS_1_2, group=0x11EC
+    ),
+    "a prime that no message holds": lambda m: m.key_exchanges.add(
+        version=pb.TLS_VERSION_TLS_1_2, bits=MAX_PRIME_BITS + 1
+    ),
+    "a key exchange twice": lambda m: [
+        m.key_exchanges.add(version=pb.TLS_VERSION_TLS_1_2, bits=bits) for bits in (1024, 2048)
+    ],
+    "an extension without a word": lambda m: m.handshake.ClearField("compression"),
+    "an extension of no kind": lambda m: setattr(m.handshake, "compression", 9),
     "a trace without a text": lambda m: m.trace.ClearField("texts"),
     "a trace of ragged columns": lambda m: m.trace.proofs.append(0),
     "a trace of ragged seconds": lambda m: m.trace.duration_s.append(0),

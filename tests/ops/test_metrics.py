@@ -74,6 +74,7 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_findings_total", {"code": "CERTIFICATE_EXPIRED", "effect": "WAIVED"}),
         ("otpc_policy_cache_requests_total", {"tier": "memory", "result": "stale"}),
         ("otpc_policy_flights_total", {"result": "joined"}),
+        ("otpc_policy_leaf_reports_total", {"result": "unseen"}),
         ("otpc_policy_scans_total", {"outcome": "overloaded"}),
         ("otpc_policy_scan_seconds_count", {}),
         ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),
@@ -164,6 +165,7 @@ def test_a_verdict_is_counted_with_its_findings_and_age(
 def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.cache_request("miss")
     metrics.flight("began")
+    metrics.leaf_reported("seen")
     metrics.scan_finished(outcome="complete", seconds=0.3)
     metrics.watch_scanner(lambda: 3, lambda: 2)
     assert (
@@ -173,6 +175,7 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
         == 1
     )
     assert registry.get_sample_value("otpc_policy_flights_total", {"result": "began"}) == 1
+    assert registry.get_sample_value("otpc_policy_leaf_reports_total", {"result": "seen"}) == 1
     assert registry.get_sample_value("otpc_policy_scans_total", {"outcome": "complete"}) == 1
     assert registry.get_sample_value("otpc_policy_scan_seconds_sum") == 0.3
     assert registry.get_sample_value("otpc_policy_scan_queue_length") == 3

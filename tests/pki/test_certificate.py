@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import decode_certificate, view_certificate
+from otpc_policy.pki.certificate import decode_certificate, spki_sha256, view_certificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.pem import read_pem_bundle
@@ -184,6 +184,22 @@ def test_must_staple_is_read(must_staple: bool) -> None:
         ).must_staple
         is must_staple
     )
+
+
+def test_the_hash_of_the_key_alone_is_that_of_the_view_or_none() -> None:
+    issued = CertificateAuthority.create().issue(dns=("a.example",))
+    digest = spki_sha256(issued.der)
+    assert digest is not None
+    assert digest.hex() == view_certificate(issued.der).spki_sha256
+    for length in range(0, len(issued.der), 7):
+        assert spki_sha256(issued.der[:length]) is None
+
+
+def test_the_hash_of_the_key_raises_for_nothing() -> None:
+    for path in x509_files():
+        for der in certificates_in(path):
+            digest = spki_sha256(der)
+            assert digest is None or len(digest) == 32
 
 
 def test_the_spki_is_hashed_as_it_stands_in_the_certificate() -> None:

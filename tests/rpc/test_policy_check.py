@@ -280,6 +280,19 @@ async def test_each_decision_is_counted_and_recorded(start: Start) -> None:
     assert line["findings"] == [
         {"code": "TLS_VERSION_BELOW_MINIMUM", "effect": "DENY", "address": "192.0.2.1"}
     ]
+    assert (line["leaf_sha256"], "observed_leaf_sha256" in line) == ([(b"l" * 32).hex()], False)
+
+
+async def test_a_reported_leaf_reaches_the_use_case_and_the_log(start: Start) -> None:
+    running = await start()
+    for leaf in (b"a" * 32, b"b" * 32):
+        await running.stub.CheckEndpoint(check(observed_leaf_sha256=leaf))
+    assert [asked.observed_leaf for asked, _ in running.checks.asked] == [b"a" * 32, b"b" * 32]
+    logged = [line["observed_leaf_sha256"] for line in running.decisions_written()]
+    assert logged == [(b"a" * 32).hex(), (b"b" * 32).hex()]
+    seen = await failure(running.stub.CheckEndpoint(check(observed_leaf_sha256=b"short")))
+    assert seen.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "a SHA-256 of 32 bytes is required" in f"{seen.details}"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ _INSTALL = {
     "certutil": "apt-get install libnss3-tools",
     "pk12util": "apt-get install libnss3-tools",
     "selfserv": "apt-get install libnss3-tools",
+    "node": "apt-get install nodejs",
     "lighttpd": "apt-get install lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl",
     "java": "apt-get install default-jre-headless",
     "promtool": "apt-get install prometheus",

@@ -93,6 +93,18 @@ def test_every_suite_of_every_version_is_carried_in_order_and_nothing_else(
     assert hello.compression == b"\0"
 
 
+def test_compression_is_offered_before_none() -> None:
+    """RFC 3749 2, RFC 5246 7.4.1.2: the null method is always offered, too."""
+    hello = ClientHello(
+        version=TlsVersion.TLS_1_2,
+        lowest=TlsVersion.TLS_1_2,
+        cipher_suites=(0xC02F,),
+        server_name=None,
+        offers_compression=True,
+    )
+    assert read_hello(encode_client_hello(hello, bytes(ENTROPY_BYTES))).compression == b"\1\0"
+
+
 @pytest.mark.parametrize(("version", "style", "name"), EVERY_SHAPE)
 def test_the_version_stands_where_servers_of_its_time_look(
     version: TlsVersion, style: HelloStyle, name: str | None

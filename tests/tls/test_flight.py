@@ -11,6 +11,7 @@ from otpc_policy.tls.flight import (
     MAX_MESSAGE_BYTES,
     ClearFlightReader,
     EncryptedFlightReader,
+    KeyExchange,
     Message,
     MessageSplitter,
     ServerFlight,
@@ -149,9 +150,23 @@ def test_a_clear_flight_shows_chain_staple_request_and_signature() -> None:
         chain=(LEAF, ISSUER),
         stapled_ocsp_response=b"response",
         signature=signature,
+        key_exchange=KeyExchange(23, 0),
         is_certificate_requested=True,
         is_whole=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("prime", "bits"),
+    [(b"\x80" + bytes(127), 1024), (b"\0" * 3 + b"\x7f" + bytes(127), 1023), (b"", 0), (b"\1", 1)],
+)
+def test_the_size_of_a_finite_field_is_that_of_its_prime(prime: bytes, bits: int) -> None:
+    """RFC 5246 7.4.3: leading zeros are no part of the number."""
+    parameters = vector(2, prime) + vector(2, b"\2") + vector(2, b"public")
+    flight = clear(
+        message(KEY_EXCHANGE, parameters + signed(0x0401, b"signature")), is_elliptic=False
+    )
+    assert flight.key_exchange == KeyExchange(None, bits)
 
 
 def test_finite_field_parameters_are_signed_with_the_randoms_too() -> None:

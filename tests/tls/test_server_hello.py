@@ -107,3 +107,25 @@ def test_a_version_without_a_name_is_told_as_it_is() -> None:
 def test_what_a_client_must_refuse_proves_nothing(fields: dict[str, object], reason: str) -> None:
     """RFC 8446 4.1.2 to 4.2.8, RFC 7301 3.1."""
     assert read(**fields) == Garbage(reason)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "has_master_secret", "has_renegotiation"),
+    [
+        ("", False, False),
+        ("0017 0000", True, False),
+        ("ff01 0001 00", False, True),
+        ("0017 0000 ff01 0001 00", True, True),
+        ("0017 0001 00", False, False),
+        ("ff01 0000", False, False),
+        ("ff01 000d 0c 010203040506070809101112", False, False),
+    ],
+)
+def test_an_extension_counts_with_the_content_that_clients_insist_on(
+    extensions: str, has_master_secret: bool, has_renegotiation: bool
+) -> None:
+    """RFC 7627 5.1, RFC 5746 3.4: anything else ends the handshake of a client."""
+    answer = read(extensions=bytes.fromhex(extensions))
+    assert isinstance(answer, ServerHello)
+    assert answer.extended_master_secret is has_master_secret
+    assert answer.secure_renegotiation is has_renegotiation

@@ -226,7 +226,8 @@ class Settings(BaseSettings):
     )
     minimum_refresh_interval_s: Seconds = Field(
         default=10.0,
-        description="A REFRESH sooner after the last measurement gets that measurement.",
+        description="A REFRESH sooner after the last measurement gets that measurement. Reports of"
+        " another leaf (observed_leaf_sha256) cause one measurement of an endpoint in this time.",
     )
     cache_entries: int = Field(
         default=20_000,

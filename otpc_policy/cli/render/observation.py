@@ -109,6 +109,7 @@ def _address_table(address: pb.AddressObservation) -> Table:
         suites = [suite for suite in address.cipher_suites if suite.version == protocol.version]
         if suites and protocol.support == pb.SUPPORT_YES:
             table.add_row(version_word(protocol.version), _suites(suites))
+    _add_key_exchange(table, address)
     table.add_row("client auth", enum_word(pb.ClientAuth, address.client_auth, "CLIENT_AUTH_"))
     table.add_row("HTTP", enum_word(pb.HttpService, address.http, "HTTP_SERVICE_"))
     for intolerance in address.intolerances:
@@ -122,6 +123,43 @@ def _address_table(address: pb.AddressObservation) -> Table:
         f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}",
     )
     return table
+
+
+def _add_key_exchange(table: Table, address: pb.AddressObservation) -> None:
+    """Add groups, what keys were exchanged over, and the extensions of TLS 1.2."""
+    if address.groups:
+        table.add_row("groups", _groups(address.groups))
+    exchanges = [_key_exchange(exchange) for exchange in address.key_exchanges]
+    if exchanges:
+        table.add_row("key exchange", Text(", ".join(exchanges)))
+    named = (
+        ("extended master secret", address.extended_master_secret),
+        ("secure renegotiation", address.secure_renegotiation),
+        ("compression", address.compression),
+    )
+    if any(support in (pb.SUPPORT_YES, pb.SUPPORT_NO) for _, support in named):
+        words = (f"{name}: {support_word(support)}" for name, support in named)
+        table.add_row("extensions", Text("; ".join(words)))
+
+
+def _groups(groups: Iterable[pb.GroupObservation]) -> Text:
+    """Return the groups of TLS 1.3 by what is known of them."""
+    by_support: dict[int, list[str]] = {}
+    for group in groups:
+        by_support.setdefault(group.support, []).append(one_line(group.name))
+    accepted = by_support.pop(pb.SUPPORT_YES, [])
+    refused = by_support.pop(pb.SUPPORT_NO, [])
+    text = Text(", ".join(accepted) or "none is proven to be accepted")
+    if refused:
+        text.append(f"\nrefused: {', '.join(refused)}", style="dim")
+    if unknown := [name for names in by_support.values() for name in names]:
+        text.append(f"\nunknown: {', '.join(unknown)}", style="bold yellow")
+    return text
+
+
+def _key_exchange(exchange: pb.KeyExchangeObservation) -> str:
+    name = one_line(exchange.group_name) or f"a finite field of {exchange.bits} bits"
+    return f"{name} ({version_word(exchange.version)})"
 
 
 def _add_deep(table: Table, deep: pb.DeepObservation) -> None:

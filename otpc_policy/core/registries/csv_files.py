@@ -5,9 +5,9 @@ it. README.md names the source and the date of each file.
 """
 
 import csv
+import pkgutil
 import re
 from collections.abc import Iterable
-from importlib.resources import files
 
 # One number: two or three bytes ("0xC0,0x2B"), a 16-bit number ("0x0804"), or a decimal one.
 _NUMBER = re.compile(r"0x[0-9A-F]{2}(?:,0x[0-9A-F]{2}){1,2}|0x[0-9A-F]{4}|[0-9]+")
@@ -20,8 +20,11 @@ def read_columns(file: str, *columns: str) -> list[tuple[str, ...]]:
 
     file: path below this folder. Raises ValueError if the file is not such a table, by our fault.
     """
-    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
-    return parse_columns(text, *columns)
+    # Not importlib.resources: it brings modules that run in every handshake worker at its fork.
+    content = pkgutil.get_data(__package__, file)
+    if content is None:
+        raise ValueError(f"{file} cannot be read")
+    return parse_columns(content.decode(), *columns)
 
 
 def parse_columns(text: str, *columns: str) -> list[tuple[str, ...]]:

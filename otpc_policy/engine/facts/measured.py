@@ -10,6 +10,7 @@ from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.probes.handshakes import LeafHint, Presented
 from otpc_policy.engine.survey.client_survey import ClientSurvey
+from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.inference import Inference, contradictions
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Purpose, Record
@@ -25,13 +26,14 @@ class Measured:
 
     surveys: in order; presence is taken from all of them, absence only from the last, if steady.
     clients: what ordinary clients were given. completed: from handshakes. http_leaves: presented to
-    the HTTP question, DER by version, unproven.
+    the HTTP question, DER by version, unproven. groups: None if they were not asked about.
     """
 
     surveys: Sequence[Journal]
     clients: ClientSurvey
     completed: Sequence[Presented] = ()
     http_leaves: Sequence[tuple[TlsVersion, bytes]] = ()
+    groups: GroupSurvey | None = None
     _key_types: dict[tuple[bytes, KeyType | None], KeyType] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -63,13 +65,16 @@ class Measured:
         return accepted
 
     @cached_property
+    def records(self) -> Sequence[Record[AnyHello]]:
+        """Every hello of the surveys of suites and certificates."""
+        return (*(record for log in self.surveys for record in log.records), *self.clients.records)
+
+    @cached_property
     def _flights(self) -> Sequence[Record[AnyHello]]:
         """Records of a chosen suite with a certificate; the hello names the server if it can."""
-        records: list[Record[AnyHello]] = [record for log in self.surveys for record in log.records]
-        records += self.clients.records
         return [
             record
-            for record in records
+            for record in self.records
             if record.reading.version is not None
             and record.outcome.flight is not None
             and record.reading.suites

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
+from otpc_policy.engine.facts.groups import group_remarks
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.survey.journal import LONG_LIST
 from otpc_policy.engine.survey.probe import Record
@@ -38,6 +39,7 @@ def remarks(
     if not is_complete and any(record.refused for record in records):
         found.append(_UNCONTROLLED)
     found += measured.unread.values()
+    found += group_remarks(measured)
     return tuple(dict.fromkeys(remark for remark in found if remark))
 
 

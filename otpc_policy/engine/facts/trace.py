@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from otpc_policy.core.facts import Evidence, TlsVersion, TraceStep
 from otpc_policy.core.registries.alerts import alert_name
+from otpc_policy.core.registries.groups import group_name
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.probes.handshakes import HandshakeAttempt
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
 from otpc_policy.engine.survey.client_survey import ClientRecord
+from otpc_policy.engine.survey.group_survey import GroupRecord
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Purpose, Record
 from otpc_policy.engine.survey.reading import Reaction, suite_name
@@ -31,6 +33,7 @@ def trace(
     steps = [
         *(step for log in measured.surveys for step in _survey_steps(measured, log)),
         *(_client_step(measured, record) for record in measured.clients.records),
+        *_group_steps(measured),
         *(_handshake_step(measured, attempt) for attempt in handshakes),
         *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
     ]
@@ -60,6 +63,33 @@ def _client_step(measured: Measured, record: ClientRecord) -> TraceStep:
         started_s=outcome.started_s,
         duration_s=outcome.duration_s,
     )
+
+
+def _group_steps(measured: Measured) -> Iterator[TraceStep]:
+    if measured.groups is None:
+        return
+    absences = measured.groups.absences() if measured.is_steady else {}
+    for record in measured.groups.records:
+        outcome = record.record.outcome
+        yield TraceStep(
+            purpose=record.record.probe.purpose.value,
+            offered=f"TLS 1.3: {record.record.hello.profile.name}",
+            answer=f"asks for {group_name(record.chosen)}"
+            if record.chosen is not None
+            else _answered(record.record),
+            proves=_group_proves(record, absences),
+            started_s=outcome.started_s,
+            duration_s=outcome.duration_s,
+        )
+
+
+def _group_proves(record: GroupRecord, absences: Mapping[int, Evidence]) -> str:
+    if record.chosen is not None:
+        return f"{group_name(record.chosen)} is accepted"
+    if record.remark:
+        return f"nothing: {record.remark}"
+    is_proven = record.is_refused and absences.keys() >= set(record.groups)
+    return "none of these groups is accepted" if is_proven else _NOTHING
 
 
 def _client_proves(measured: Measured, record: ClientRecord) -> str:

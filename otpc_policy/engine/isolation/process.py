@@ -14,13 +14,28 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 def forget_environment() -> None:
     """Empty the environment, and the memory in which the kernel passed it to this process.
 
-    Libraries that kept a pointer into it see empty values.
+    Libraries that kept a pointer into it see empty values. Where there is no /proc, what this
+    process has replaced or removed by itself stays in that memory.
     """
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        # env_start and env_end of proc(5), whose first two fields are cut off.
+        start, end = int(fields[47]), int(fields[48])
+        texts = [(start, end - start)]
+    except OSError:
+        texts = _variables()
     os.environ.clear()
-    fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    # env_start and env_end of proc(5), whose first two fields are cut off.
-    start, end = int(fields[47]), int(fields[48])
-    ctypes.memset(start, 0, end - start)
+    for address, length in texts:
+        ctypes.memset(address, 0, length)
+
+
+def _variables() -> list[tuple[int, int]]:
+    """Return where the variables of the C library are, and how long each is."""
+    texts = ctypes.POINTER(ctypes.c_void_p).in_dll(libc(), "environ")
+    found: list[tuple[int, int]] = []
+    while texts and (address := texts[len(found)]) is not None:
+        found.append((address, len(ctypes.string_at(address))))
+    return found
 
 
 def forbid_new_privileges() -> None:

@@ -181,6 +181,7 @@ def _is_grease(value: int) -> bool:
 
 
 _X25519, _P256, _P384, _P521, _X448 = 29, 23, 24, 25, 30
+_HYBRID = 0x11EC  # X25519MLKEM768
 # The default list of OpenSSL 3.0 (`openssl ciphers -v`, TLS 1.3 first), then the renegotiation
 # signal.
 _OPENSSL_3_SUITES = (
@@ -265,8 +266,7 @@ OPENSSL_3 = ClientProfile(
     share_groups=(_X25519,),
     has_session_id=True,
 )
-# A browser's hello has exceeded one TCP segment since it carries a hybrid key share of 1,216 bytes;
-# padding stands in for that share.
+# A browser's hello has exceeded one TCP segment since it carries a hybrid key share of 1,216 bytes.
 BROWSER = ClientProfile(
     name="a browser, over one TCP segment",
     highest=TlsVersion.TLS_1_3,
@@ -297,11 +297,11 @@ BROWSER = ClientProfile(
         ),
     ),
     # As Envoy's: not all clients know P-384.
-    groups=(GREASE_GROUP, _X25519, _P256),
+    groups=(GREASE_GROUP, _HYBRID, _X25519, _P256),
     schemes=(0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601),
-    share_groups=(_X25519,),
+    share_groups=(_HYBRID, _X25519),
     has_session_id=True,
-    padded_to=1_760,
+    padded_to=1_900,
 )
 # The only profile without ALPN that prefers ECDSA, as most clients do.
 SMALL = ClientProfile(
@@ -393,6 +393,7 @@ OPENSSL_102_WITH_RSA = ClientProfile(
         0x0033,
         0x00FF,
     ),
+    compression=(1, 0),
     extensions=(SERVER_NAME, POINT_FORMATS, GROUPS, TICKET, SCHEMES, HEARTBEAT),
     groups=(_P256, _P521, 28, 27, _P384, 26, 22, 14, 13, 11, 12, 9, 10),
     schemes=(0x0601, 0x0602, 0x0501, 0x0502, 0x0401, 0x0402, 0x0301, 0x0302, 0x0201, 0x0202),

@@ -46,6 +46,7 @@ SIGNAL_NAMES: Final[Mapping[int, str]] = {
 _FOLDER: Final = "recorded"
 _SERVER_NAME, _GROUPS, _FORMATS, _SCHEMES, _ALPN, _PADDING = 0, 10, 11, 13, 16, 21
 _VERSIONS, _KEY_SHARE = 43, 51
+_X25519, _X25519_ML_KEM_768 = 29, 0x11EC
 _IDENTITY: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # Whose content is written down by a field of its own, or is made anew for each hello.
 STRUCTURED: Final = frozenset(
@@ -176,6 +177,7 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
         document = _Document.model_validate(_with_tuples(tree))
         if file_name != f"{document.name}.toml" or not _IDENTITY.fullmatch(document.name):
             raise ValueError(f"the name {document.name!r} is not that of the file")
+        varies = frozenset(map(Varies, document.varies))
         return RecordedClient(
             name=document.name,
             kind=ClientKind(document.kind),
@@ -185,10 +187,8 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
             command=document.command,
             source=document.source,
             recordings=document.recordings,
-            varies=frozenset(map(Varies, document.varies)),
-            profile=_profile(
-                document.name, document.hello, frozenset(map(Varies, document.varies))
-            ),
+            varies=varies,
+            profile=_profile(document.name, document.hello, varies),
         )
     except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
         raise ValueError(f"{file_name}: {error}") from error
@@ -215,6 +215,11 @@ def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> Client
         raise ValueError("key_shares are not in the order of supported_groups")
     if (GREASE in hello.supported_versions) != (GREASE_FIRST in extensions):
         raise ValueError("GREASE stands among the versions or among the extensions alone")
+    drawn = tuple(kind for name, kind in _DRAWN.items() if name in varies)
+    if not set(drawn) <= set(extensions):
+        raise ValueError("the content of an extension varies that is not sent")
+    if hello.repeats_curve_keys and not {_X25519, _X25519_ML_KEM_768} <= set(shares):
+        raise ValueError("repeats_curve_keys without both key shares")
     return ClientProfile(
         name=name,
         highest=max(offered, default=legacy),
@@ -232,7 +237,7 @@ def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> Client
         padded_from=hello.padding.from_bytes if hello.padding else 0,
         compression=hello.compression_methods,
         contents=_contents(hello),
-        drawn_contents=tuple(kind for name, kind in _DRAWN.items() if name in varies),
+        drawn_contents=drawn,
         shuffles_extensions=Varies.EXTENSION_ORDER in varies,
         is_ssl2_format=is_ssl2,
     )

@@ -58,6 +58,7 @@ class Measurement:
         self._scan_deadline_s = _deadline_s(start, "scan_deadline")
         self._deep_deadline_s = _deadline_s(start, "deep_deadline")
         self._required_suites = _required_suites(start)
+        self._asks_groups = start.ask_groups
         self._header = pb.MeasureResponse(probe_revision=PROBE_REVISION, target=start.target)
         # What must be answered, in the order in which it came.
         self._events: asyncio.Queue[Stage | _Asked | _Ended] = asyncio.Queue()
@@ -85,6 +86,7 @@ class Measurement:
             scan_deadline_s=self._scan_deadline_s,
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites,
+            asks_groups=self._asks_groups,
             entered=self._events.put_nowait,
         )
 

@@ -24,6 +24,7 @@ class EngineScanner(Protocol):
         scan_deadline_s: float | None = None,
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
+        asks_groups: bool = False,
         entered: StageListener = unheard,
     ) -> AddressFacts: ...
     def glimpse(

@@ -62,6 +62,10 @@ its certificate, or a client that gets no answer, leaves a deployment UNKNOWN. I
 hellos of old clients and short lists of insecure suites only reveal: acceptance is proof, refusal
 proves nothing.
 
+Groups of TLS 1.3 are asked about by hellos without a key share, which a server can only answer by
+naming a group or by refusing (`group_survey`). They cost connections, so they are asked about only
+if a policy judges them, once the first wave has shown how much the server tolerates.
+
 Modules
 =======
 
@@ -70,7 +74,8 @@ Modules
 - `inference`: what a journal proves; `absence`: what refusals that count prove together.
 - `offers`: suites in families, lanes and layouts, and the opening waves.
 - `suited_hellos`: hellos that one server can read; `planning`: what to ask next.
-- `survey`: the survey of versions and suites; `client_survey`: the survey of certificates.
+- `survey`: the survey of versions and suites; `client_survey`: the survey of certificates;
+  `group_survey`: the survey of groups.
 
 Rules
 =====

@@ -142,9 +142,7 @@ class Inference:
         return before and any(self._is_control_after(good, record) for good in not_before)
 
     def _is_control_after(self, good: Record[ClientHello], record: Record[ClientHello]) -> bool:
-        is_sent_last = good.probe.is_last and not record.probe.is_last
-        is_later = good.wave > record.wave or (good.wave == record.wave and is_sent_last)
-        if not is_later or not self._is_control(good, record.hello):
+        if not good.is_sent_after(record) or not self._is_control(good, record.hello):
             return False
         is_about_suites = self._is_accepted(record.hello.version)
         return (

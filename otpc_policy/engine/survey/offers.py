@@ -216,7 +216,8 @@ def opening(
 
     The suite comes after all suites that it might be alone with. So each answer proves a suite, and
     is the control for the refusal to come. One hello has both families, so that a server with only
-    an ECDSA certificate has accepted a list as long as any that follows. The variants alternate.
+    an ECDSA certificate has accepted a list as long as any that follows. It offers compression, as
+    a client profile with RSA suites does. The variants alternate.
     """
     return tuple(
         Probe(
@@ -226,10 +227,13 @@ def opening(
                 cipher_suites=suites,
                 server_name=server_name,
                 variant=variant,
+                offers_compression=place == 0,
             ),
             purpose=Purpose.CONTROL,
         )
-        for (version, suites), variant in zip(_opening_lists(), cycle(variants), strict=False)
+        for place, ((version, suites), variant) in enumerate(
+            zip(_opening_lists(), cycle(variants), strict=False)
+        )
     )
 
 

@@ -26,6 +26,7 @@ class Purpose(Enum):
     REMAINDER = "is anything accepted of all that is left"
     LANE = "which of these suites is accepted"
     CLIENT = "what a client that sends such a hello is given"
+    GROUP = "over which of these groups are keys exchanged"
     REVEAL = "is a client with such a hello accepted"
     CLOSING_CONTROL = "control behind the refusals"
     CONFIRMATION = "is it refused too with no other connection open"
@@ -114,6 +115,11 @@ class Record(Generic[Hello_co]):
     def refused(self) -> bool:
         """The server refused or closed; that counts only between controls."""
         return self.reading.reaction in (Reaction.REFUSED, Reaction.CLOSED)
+
+    def is_sent_after(self, other: "Record[AnyHello]") -> bool:
+        """It was sent after the other had been answered. Both are of one series of waves."""
+        is_sent_last = self.probe.is_last and not other.probe.is_last
+        return self.wave > other.wave or (self.wave == other.wave and is_sent_last)
 
 
 def read_record(wave: int, probe: Probe[Hello_co], outcome: Outcome) -> Record[Hello_co]:

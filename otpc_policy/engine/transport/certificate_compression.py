@@ -1,5 +1,8 @@
 """Decompresses certificates (RFC 8879), never to more than they were announced to have.
 
+The libraries are native code that reads what hostile servers send, in the engine: SECURITY.md says
+what it may do. They see at most 128 KiB, and only if the hello offered their algorithm.
+
 What a hello offers must be readable here. Chrome offers brotli, Safari zlib, Firefox all three, and
 gateways of large operators use brotli for whoever reads it.
 """

@@ -83,7 +83,10 @@ class Conversation:
         self._held = b""
         if isinstance(hello, ClientHello):
             entropy = random_bytes(ENTROPY_BYTES)
-            self._drawn = Drawn(client_random=entropy[:RANDOM_BYTES], session_id=b"")
+            self._drawn = Drawn(
+                client_random=entropy[:RANDOM_BYTES],
+                session_id=entropy[RANDOM_BYTES : 2 * RANDOM_BYTES],
+            )
             if hello.version is TlsVersion.TLS_1_3:
                 self._shares = KeyShares((_X25519,))
                 entropy = entropy[:-SHARE_BYTES] + self._shares.public[_X25519]
@@ -280,7 +283,7 @@ class _ClearFlight:
                     if message.kind != SERVER_HELLO:
                         self._reader.read(message)
         except Malformed as malformed:
-            self._reader.flight = replace(self.flight, flaw=str(malformed))
+            self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
@@ -321,7 +324,7 @@ class _EncryptedFlight:
                     return True
         except Malformed as malformed:
             if self._reader is not None:
-                self._reader.flight = replace(self.flight, flaw=str(malformed))
+                self._reader.flight = _flawed(self.flight, malformed)
             return True
         return self.flight.is_whole
 
@@ -361,6 +364,14 @@ class _EncryptedFlight:
         if self._reader is not None and not self.flight.is_whole:
             self._reader.read(message, self._transcript.digest())
             self._transcript.add(message.raw)
+
+
+def _flawed(flight: ServerFlight, malformed: Malformed) -> ServerFlight:
+    """Return the flight with its flaw.
+
+    What follows a whole flight is no part of it: Go's data follow it under the next keys.
+    """
+    return flight if flight.is_whole else replace(flight, flaw=str(malformed))
 
 
 class _Counter:

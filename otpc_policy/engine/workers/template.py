@@ -90,8 +90,8 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
-    control.send(READY)
     with suppress(OSError):  # the scanner is gone
+        control.send(READY)
         _serve(control, level, missing)
     # The scanner has killed its workers.
     with suppress(ChildProcessError):

@@ -665,6 +665,11 @@ class StartMeasurement(_message.Message):
     REQUIRED_SUITES_FIELD_NUMBER: _builtins.int
     SCAN_DEADLINE_FIELD_NUMBER: _builtins.int
     DEEP_DEADLINE_FIELD_NUMBER: _builtins.int
+    ASK_GROUPS_FIELD_NUMBER: _builtins.int
+    ask_groups: _builtins.bool
+    """A loaded policy judges which groups of TLS 1.3 are accepted, so ask about them. At
+    DEPTH_DEEP they are asked about anyway.
+    """
     @_builtins.property
     def target(self) -> Global___Target:
         """What to measure."""
@@ -692,10 +697,11 @@ class StartMeasurement(_message.Message):
         required_suites: _abc.Iterable[Global___SuiteSet] | None = ...,
         scan_deadline: _duration_pb2.Duration | None = ...,
         deep_deadline: _duration_pb2.Duration | None = ...,
+        ask_groups: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_groups", b"ask_groups", "deep_deadline", b"deep_deadline", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -868,6 +874,9 @@ class AddressFacts(_message.Message):
     INTOLERANCES_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     DEEP_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    KEY_EXCHANGES_FIELD_NUMBER: _builtins.int
+    HANDSHAKE_FIELD_NUMBER: _builtins.int
     connections_used: _builtins.int
     """Connections that were opened for it."""
     reachable: Global___Support.ValueType
@@ -922,6 +931,18 @@ class AddressFacts(_message.Message):
     def deep(self) -> Global___DeepFacts:
         """Only with DEPTH_DEEP."""
 
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupFact]:
+        """One for each group of TLS 1.3 that was asked about, in any order."""
+
+    @_builtins.property
+    def key_exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyExchangeFact]:
+        """What the server chose for ephemeral key exchanges below TLS 1.3."""
+
+    @_builtins.property
+    def handshake(self) -> Global___HandshakeFacts:
+        """What ServerHellos say of extensions. Unset: unknown."""
+
     def __init__(
         self,
         *,
@@ -941,14 +962,103 @@ class AddressFacts(_message.Message):
         intolerances: _abc.Iterable[_builtins.str] | None = ...,
         trace: Global___Trace | None = ...,
         deep: Global___DeepFacts | None = ...,
+        groups: _abc.Iterable[Global___GroupFact] | None = ...,
+        key_exchanges: _abc.Iterable[Global___KeyExchangeFact] | None = ...,
+        handshake: Global___HandshakeFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observed_at", b"observed_at", "trace", b"trace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "handshake", b"handshake", "observed_at", b"observed_at", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "deployments", b"deployments", "duration", b"duration", "http", b"http", "intolerances", b"intolerances", "observed_at", b"observed_at", "reachable", b"reachable", "remarks", b"remarks", "tls", b"tls", "trace", b"trace", "versions", b"versions", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "deployments", b"deployments", "duration", b"duration", "groups", b"groups", "handshake", b"handshake", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observed_at", b"observed_at", "reachable", b"reachable", "remarks", b"remarks", "tls", b"tls", "trace", b"trace", "versions", b"versions", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressFacts: _TypeAlias = AddressFacts  # noqa: Y015
+
+@_typing.final
+class GroupFact(_message.Message):
+    """Whether key exchange over one group is accepted at TLS 1.3."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    group: _builtins.int
+    """Code point; registered by IANA."""
+    evidence: Global___Evidence.ValueType
+    """What proves it. Never EVIDENCE_LOWER_VERSION."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.int = ...,
+        evidence: Global___Evidence.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "group", b"group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupFact: _TypeAlias = GroupFact  # noqa: Y015
+
+@_typing.final
+class KeyExchangeFact(_message.Message):
+    """Parameters that the server chose, and signed with the key of its certificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    version: Global___TlsVersion.ValueType
+    """The version, below TLS 1.3."""
+    group: _builtins.int
+    """Code point of the curve, registered by IANA. 0: a finite field."""
+    bits: _builtins.int
+    """Size of the curve or of the prime."""
+    def __init__(
+        self,
+        *,
+        version: Global___TlsVersion.ValueType = ...,
+        group: _builtins.int = ...,
+        bits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "group", b"group", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyExchangeFact: _TypeAlias = KeyExchangeFact  # noqa: Y015
+
+@_typing.final
+class HandshakeFacts(_message.Message):
+    """What the ServerHellos of TLS 1.2 say to hellos that offered it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTENDED_MASTER_SECRET_FIELD_NUMBER: _builtins.int
+    SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    extended_master_secret: Global___Support.ValueType
+    """RFC 7627."""
+    secure_renegotiation: Global___Support.ValueType
+    """RFC 5746."""
+    compression: Global___Support.ValueType
+    """RFC 3749."""
+    def __init__(
+        self,
+        *,
+        extended_master_secret: Global___Support.ValueType = ...,
+        secure_renegotiation: Global___Support.ValueType = ...,
+        compression: Global___Support.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compression", b"compression", "extended_master_secret", b"extended_master_secret", "secure_renegotiation", b"secure_renegotiation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandshakeFacts: _TypeAlias = HandshakeFacts  # noqa: Y015
 
 @_typing.final
 class VersionFact(_message.Message):

@@ -10,6 +10,7 @@ from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
 CACHE_TIERS = ("memory",)
 CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
 FLIGHT_RESULTS = ("began", "joined")
+LEAF_REPORT_RESULTS = ("known", "seen", "unseen", "unfinished", "limited")
 CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
 _DNS_FAILURES = ("nxdomain", "nodata", "servfail", "refused", "timeout", "other")
 DNS_RESULTS = ("answered", *_DNS_FAILURES, "overloaded")
@@ -43,6 +44,19 @@ class MeasuringMetrics:
             registry=registry,
         )
         self._flights = {result: flights.labels(result) for result in (*FLIGHT_RESULTS, OTHER)}
+        # result: known (the facts at hand have the leaf), seen (a new measurement found it: a
+        # certificate was renewed), unseen (a measurement begun after the report did not: alert on
+        # these), unfinished (in time), limited (too soon after another report's measurement).
+        leaf_reports = Counter(
+            "leaf_reports_total",
+            "Reports by callers of the leaf that their own connections met.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._leaf_reports = {
+            result: leaf_reports.labels(result) for result in (*LEAF_REPORT_RESULTS, OTHER)
+        }
         # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room),
         # failed (a bug or a lost worker).
         scans = Counter(
@@ -114,6 +128,10 @@ class MeasuringMetrics:
     def flight(self, result: str) -> None:
         """Count a need for a measurement."""
         (self._flights.get(result) or self._flights[OTHER]).inc()
+
+    def leaf_reported(self, result: str) -> None:
+        """Count a report of an observed leaf."""
+        (self._leaf_reports.get(result) or self._leaf_reports[OTHER]).inc()
 
     def scan_finished(self, *, outcome: str, seconds: float) -> None:
         """Count a measurement that ended."""

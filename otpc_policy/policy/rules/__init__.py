@@ -8,7 +8,13 @@ from otpc_policy.policy.rules.chain import (
     CERTIFICATE_REVOCATION,
 )
 from otpc_policy.policy.rules.ciphers import CIPHER_INSECURE, CIPHER_OUTSIDE_SET, CIPHER_REQUIRED
+from otpc_policy.policy.rules.handshake import HANDSHAKE_EXTENSION
 from otpc_policy.policy.rules.identity import CERTIFICATE_NAME, CERTIFICATE_TRUST
+from otpc_policy.policy.rules.key_exchange import (
+    GROUP_OUTSIDE_SET,
+    GROUP_REQUIRED,
+    KEY_EXCHANGE_MINIMUM,
+)
 from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED, TLS_VULNERABILITY
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY
 
@@ -26,6 +32,10 @@ RULES: tuple[Rule, ...] = (
     CIPHER_REQUIRED,
     CIPHER_OUTSIDE_SET,
     CIPHER_INSECURE,
+    GROUP_REQUIRED,
+    GROUP_OUTSIDE_SET,
+    KEY_EXCHANGE_MINIMUM,
+    HANDSHAKE_EXTENSION,
     *CERTIFICATE_RULES,
     HTTPS_SERVED,
     TLS_VULNERABILITY,

@@ -17,7 +17,7 @@ _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
 # TLS_AES_128_GCM_SHA256 to TLS_AES_128_CCM_8_SHA256: the suites of RFC 8446 B.4. Other suites of
 # TLS 1.3 (SM4, integrity only) are not among them.
-_TLS13_STANDARD = range(0x1301, 0x1306)
+TLS13_STANDARD = range(0x1301, 0x1306)
 _TLS13_EFFECTS: Mapping[str, Effect] = {
     "permit": Effect.OFF,
     "advise": Effect.ADVISORY,
@@ -94,13 +94,13 @@ def judge_outside_set(
             for fact in address.cipher_suites
             if fact.support is Support.YES and fact.code_point not in code_points
         ]
-        others = [fact for fact in accepted if fact.code_point not in _TLS13_STANDARD]
+        others = [fact for fact in accepted if fact.code_point not in TLS13_STANDARD]
         if others:
             yield _not_listed(address, others, names, None)
         if tls13_effect is not Effect.OFF and len(accepted) > len(others):
             yield _not_listed(
                 address,
-                [fact for fact in accepted if fact.code_point in _TLS13_STANDARD],
+                [fact for fact in accepted if fact.code_point in TLS13_STANDARD],
                 names,
                 tls13_effect,
             )
@@ -254,10 +254,11 @@ def _name(code_point: int) -> str:
 
 
 def _lacks(suite: CipherSuite, kinds: Iterable[str]) -> str:
-    return comma_join(dict.fromkeys(_LACKS[kind] for kind in kinds if _is_kind(suite, kind)))
+    return comma_join(dict.fromkeys(_LACKS[kind] for kind in kinds if is_of_kind(suite, kind)))
 
 
-def _is_kind(suite: CipherSuite, kind: str) -> bool:
+def is_of_kind(suite: CipherSuite, kind: str) -> bool:
+    """Whether a suite is of a kind that cipher.insecure names."""
     return {
         "null": suite.is_null,
         "anonymous": suite.is_anonymous,

@@ -9,10 +9,13 @@ from otpc_policy.core.facts import (
     DeploymentFact,
     EndpointFacts,
     ForbiddenAddress,
+    GroupFact,
+    KeyExchangeFact,
     TraceStep,
     UnmeasuredAddress,
     VersionFact,
 )
+from otpc_policy.core.registries.groups import group_name
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.times import to_duration, to_timestamp
@@ -49,6 +52,9 @@ def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
             reachable=pb.SUPPORT_UNKNOWN,
             client_auth=pb.CLIENT_AUTH_UNKNOWN,
             http=pb.HTTP_SERVICE_UNKNOWN,
+            extended_master_secret=pb.SUPPORT_UNKNOWN,
+            secure_renegotiation=pb.SUPPORT_UNKNOWN,
+            compression=pb.SUPPORT_UNKNOWN,
             remarks=[address.reason],
         )
     return message
@@ -70,6 +76,11 @@ def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.Addre
         observation_time=to_timestamp(facts.observed_at),
         remarks=facts.remarks,
         intolerances=facts.intolerances,
+        groups=map(_group, facts.groups),
+        key_exchanges=map(_key_exchange, facts.key_exchanges),
+        extended_master_secret=SUPPORTS[facts.handshake.extended_master_secret],
+        secure_renegotiation=SUPPORTS[facts.handshake.secure_renegotiation],
+        compression=SUPPORTS[facts.handshake.compression],
         trace=map(_step, facts.trace),
         deep=_deep(facts, facts.deep) if facts.deep is not None else None,
     )
@@ -128,6 +139,24 @@ def _cipher_suite(fact: CipherSuiteFact) -> pb.CipherSuiteObservation:
         support=SUPPORTS[fact.support],
         evidence=EVIDENCES[fact.evidence],
         handshake_completed=fact.handshake_completed,
+    )
+
+
+def _group(fact: GroupFact) -> pb.GroupObservation:
+    return pb.GroupObservation(
+        code_point=fact.code_point,
+        name=group_name(fact.code_point),
+        support=SUPPORTS[fact.support],
+        evidence=EVIDENCES[fact.evidence],
+    )
+
+
+def _key_exchange(fact: KeyExchangeFact) -> pb.KeyExchangeObservation:
+    return pb.KeyExchangeObservation(
+        version=VERSIONS[fact.version],
+        group=fact.group or 0,
+        group_name="" if fact.group is None else group_name(fact.group),
+        bits=fact.bits,
     )
 
 

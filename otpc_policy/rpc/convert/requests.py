@@ -32,6 +32,9 @@ DEFAULT_PAGE_SIZE = 50
 _SHORT_REQUEST_BYTES = 1024
 _CACHED_REQUESTS = 4096
 
+# Of SHA-256.
+_DIGEST_BYTES = 32
+
 _Number = TypeVar("_Number", bound=int)
 _Value = TypeVar("_Value")
 
@@ -98,6 +101,10 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
     max_stale = _max_stale(freshness, violations)
     view = _known("view", message.view, _VIEWS, violations)
     depth = _known("depth", message.depth, DEPTHS, violations)
+    observed_leaf = message.observed_leaf_sha256 or None
+    if observed_leaf is not None and len(observed_leaf) != _DIGEST_BYTES:
+        size = f"{len(observed_leaf)} bytes; a SHA-256 of {_DIGEST_BYTES} bytes is required"
+        violations.append(FieldViolation("observed_leaf_sha256", size))
     if endpoint is None or mode is None or view is None or depth is None or violations:
         raise InvalidRequest(violations)
     request = CheckRequest(
@@ -105,6 +112,7 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
         policy_name=message.policy,
         freshness=Freshness(mode=mode, max_age=max_age, max_stale=max_stale),
         depth=depth,
+        observed_leaf=observed_leaf,
     )
     return ParsedCheck(request, view)
 

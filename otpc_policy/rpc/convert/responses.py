@@ -7,13 +7,13 @@ bytes are concatenated, so the first part can be cached as bytes.
 
 from collections.abc import Sequence
 
-from otpc_policy.check.values import Answer, ChainAnswer, ResultSource
+from otpc_policy.check.values import Answer, ChainAnswer, Judgement, ResultSource
 from otpc_policy.policy.finding import Finding
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.observations import observation_message
 from otpc_policy.rpc.convert.policies import applied_partner_message, applied_policy_message
 from otpc_policy.rpc.convert.times import to_duration, to_timestamp, write_timestamp
-from otpc_policy.rpc.convert.vocabulary import DECISIONS, EFFECTS, SEVERITIES, SOURCES
+from otpc_policy.rpc.convert.vocabulary import DECISIONS, EFFECTS, SEVERITIES, SOURCES, VERSIONS
 from otpc_policy.v1 import policy_pb2 as pb
 
 
@@ -48,6 +48,19 @@ def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResp
         judged_addresses=judgement.judged_addresses,
         observation=observation_message(answer.facts()) if is_full else None,
         partner=applied_partner_message(judgement.partner_id, judgement.partner_policy),
+        judged_certificates=(
+            pb.JudgedCertificate(leaf_sha256=each.leaf_sha256, spki_sha256=each.spki_sha256)
+            for each in judgement.judged_certificates
+        ),
+        connection_terms=_connection_terms(judgement),
+    )
+
+
+def _connection_terms(judgement: Judgement) -> pb.ConnectionTerms:
+    return pb.ConnectionTerms(
+        server_name=judgement.endpoint.server_name,
+        versions=(VERSIONS[version] for version in judgement.terms.versions),
+        cipher_suites=judgement.terms.cipher_suites,
     )
 
 

@@ -43,7 +43,7 @@ from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 NAME = "gateway.partner.example"
 RANDOM, SESSION_ID = bytes(range(32)), bytes(range(100, 132))
-SHARE_BYTES = {29: 32, 23: 65}
+SHARE_BYTES = {29: 32, 23: 65, 0x11EC: 1216}
 EVERY = (
     *(OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA, OPENSSL_3_AT_TLS_1_2),
     *OLD_CLIENTS,
@@ -55,7 +55,7 @@ EVERY_PROFILE = pytest.mark.parametrize("profile", EVERY, ids=lambda profile: pr
 
 
 def shares_of(profile: ClientProfile) -> dict[int, bytes]:
-    return {group: bytes([group]) * SHARE_BYTES[group] for group in profile.share_groups}
+    return {group: bytes([group & 0xFF]) * SHARE_BYTES[group] for group in profile.share_groups}
 
 
 def drawn() -> Drawn:
@@ -323,7 +323,7 @@ def test_the_hellos_that_bring_an_ecdsa_leaf_before_an_rsa_one_are_a_cover_too(n
 def test_a_strict_reader_finds_what_the_profile_lists_in_its_order(profile: ClientProfile) -> None:
     hello = read(profile)
     assert hello.cipher_suites == profile.listed_suites
-    assert hello.compression == b"\0"
+    assert hello.compression == bytes(profile.compression)
     padding = (Kind.PADDING,) if profile.padded_to else ()
     assert hello.extension_kinds == (*profile.extensions, *padding)
     assert hello.server_name == (NAME if profile.sends_name else None)

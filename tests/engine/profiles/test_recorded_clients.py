@@ -180,6 +180,16 @@ GOOD = (DATA / "curl.toml").read_text("utf-8")
         ('"TLS_AES_256_GCM_SHA384"', '"TLS_AES_257_GCM_SHA384"', "no name"),
         ('alpn = ["h2", "http/1.1"]', "alpn = []", "application_layer"),
         ('varies = ["session_id", "key_share"]', 'varies = ["mood"]', "mood"),
+        (
+            'varies = ["session_id", "key_share"]',
+            'varies = ["encrypted_client_hello"]',
+            "is not sent",
+        ),
+        (
+            'key_shares = ["x25519"]',
+            'key_shares = ["x25519"]\nrepeats_curve_keys = true',
+            "both key shares",
+        ),
         ("[hello]", "[hello", "line"),
     ],
 )

@@ -691,6 +691,16 @@ def test_a_retry_request_that_was_not_sent_spoils_the_transcript() -> None:
     assert read(one) == ServerFlight(flaw=UNDECRYPTABLE)
 
 
+def test_what_follows_a_whole_flight_is_no_flaw() -> None:
+    """Go sends the first data of HTTP/2 at once, under the next keys."""
+    one, server = client(), handmade()
+    flight = server.flight(one.opening)
+    one.receive(flight + server.sealed(b"data", kind=23))
+    assert read(one).is_whole
+    assert read(one).flaw is None
+    assert is_proven(one)
+
+
 def test_the_certificate_that_is_signed_for_is_the_first() -> None:
     """A client ends the handshake at a second one; here it only spoils nothing."""
     other = INTERMEDIATE.issue(key="ec256")

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+
+from otpc_policy.engine.workers.template_process import PROGRAM
 
 _PARENT = """
 import asyncio
@@ -44,3 +47,18 @@ def test_a_stopped_worker_and_its_template_die_with_their_parent() -> None:
     while any(map(_is_running, pids)):
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
+
+
+def test_a_template_whose_scanner_ends_meanwhile_ends_without_a_word() -> None:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        template = subprocess.Popen(
+            [sys.executable, *PROGRAM, "prefer"],
+            stdin=theirs.fileno(),
+            stdout=-1,
+            stderr=-1,
+            env={},
+        )
+    control.close()
+    assert template.communicate(timeout=30) == (b"", b"")
+    assert template.returncode == 0

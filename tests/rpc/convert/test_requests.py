@@ -51,6 +51,7 @@ def test_the_empty_fields_mean_their_documented_defaults() -> None:
         policy_name="",
         freshness=Freshness(mode=FreshnessMode.CACHE_FIRST, max_age=None, max_stale=None),
         depth=Depth.STANDARD,
+        observed_leaf=None,
     )
     assert parse_check_request(check()) == ParsedCheck(asked, pb.VIEW_BASIC)
 
@@ -66,6 +67,7 @@ def test_every_field_is_read() -> None:
         ),
         view=pb.VIEW_FULL,
         depth=pb.SCAN_DEPTH_DEEP,
+        observed_leaf_sha256=bytes(32),
     )
     minute, none = timedelta(seconds=60), timedelta(0)
     asked = CheckRequest(
@@ -73,6 +75,7 @@ def test_every_field_is_read() -> None:
         policy_name="otpc-2024-12-strict",
         freshness=Freshness(mode=FreshnessMode.CACHE_ONLY, max_age=minute, max_stale=none),
         depth=Depth.DEEP,
+        observed_leaf=bytes(32),
     )
     assert read_check_request(message.SerializeToString()) == ParsedCheck(asked, pb.VIEW_FULL)
 
@@ -92,6 +95,9 @@ def test_every_field_is_read() -> None:
         (check(freshness=pb.Freshness(max_age=Duration(seconds=1, nanos=-1))), "freshness.max_age"),
         (check(freshness=pb.Freshness(max_stale=Duration(seconds=-1))), "freshness.max_stale"),
         (check(freshness=pb.Freshness(max_stale=Duration(seconds=2**62))), "freshness.max_stale"),
+        (check(observed_leaf_sha256=b"a" * 31), "observed_leaf_sha256"),
+        (check(observed_leaf_sha256=b"a" * 33), "observed_leaf_sha256"),
+        (check(observed_leaf_sha256=b"a" * 64), "observed_leaf_sha256"),
         (with_enum("view", 3), "view"),
         (with_enum("depth", -1), "depth"),
     ],

@@ -43,6 +43,14 @@ def test_the_basic_view_has_everything_but_evidence() -> None:
         ["192.0.2.1"],
     )
     assert response.policy == pb.AppliedPolicy(name="otpc-test", revision="ab" * 32, enforcing=True)
+    assert list(response.judged_certificates) == [
+        pb.JudgedCertificate(leaf_sha256=b"l" * 32, spki_sha256=b"k" * 32)
+    ]
+    assert response.connection_terms == pb.ConnectionTerms(
+        server_name="partner.test",
+        versions=[pb.TLS_VERSION_TLS_1_2, pb.TLS_VERSION_TLS_1_3],
+        cipher_suites=[0x1301, 0xC02F],
+    )
     info = response.result_info
     assert [
         at.ToDatetime(tzinfo=UTC)
@@ -117,6 +125,32 @@ def test_the_full_view_shows_the_whole_observation(issued: Issued) -> None:
             version=pb.TLS_VERSION_SSL_3_0, support=pb.SUPPORT_NO, evidence=pb.EVIDENCE_ALERT
         ),
     ]
+    assert list(measured.groups) == [
+        pb.GroupObservation(
+            code_point=0x11EC,
+            name="X25519MLKEM768",
+            support=pb.SUPPORT_NO,
+            evidence=pb.EVIDENCE_ALERT,
+        ),
+        pb.GroupObservation(
+            code_point=29,
+            name="x25519",
+            support=pb.SUPPORT_YES,
+            evidence=pb.EVIDENCE_SERVER_HELLO,
+        ),
+    ]
+    assert list(measured.key_exchanges) == [
+        pb.KeyExchangeObservation(
+            version=pb.TLS_VERSION_TLS_1_2, group=23, group_name="secp256r1", bits=256
+        ),
+        pb.KeyExchangeObservation(version=pb.TLS_VERSION_TLS_1_2, bits=2048),
+    ]
+    for seen, expected in (
+        (measured, (pb.SUPPORT_YES, pb.SUPPORT_NO, pb.SUPPORT_UNKNOWN)),
+        (left_out, (pb.SUPPORT_UNKNOWN,) * 3),
+    ):
+        extensions = seen.extended_master_secret, seen.secure_renegotiation, seen.compression
+        assert extensions == expected
     assert list(measured.cipher_suites) == [
         pb.CipherSuiteObservation(
             version=pb.TLS_VERSION_TLS_1_2,

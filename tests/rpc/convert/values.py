@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from otpc_policy.check import Answer, ChainAnswer, Judgement, ResultSource
+from otpc_policy.check import Answer, ChainAnswer, JudgedCertificate, Judgement, ResultSource
 from otpc_policy.core import facts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import parse_endpoint
@@ -16,6 +16,7 @@ from otpc_policy.core.facts import (
     Support,
     TlsVersion,
 )
+from otpc_policy.policy.connection_terms import ConnectionTerms
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Severity, Verdict
 from otpc_policy.policy.model import Policy, PolicySet, RuleSettings
 
@@ -92,6 +93,17 @@ def make_address_facts(*, chain: tuple[bytes, ...] = ()) -> AddressFacts:
         client_auth=facts.ClientAuth.REQUESTED,
         http=facts.HttpService.SERVED,
         remarks=("a remark",),
+        groups=(
+            facts.GroupFact(code_point=0x11EC, support=Support.NO, evidence=Evidence.ALERT),
+            facts.GroupFact(code_point=29, support=Support.YES, evidence=Evidence.SERVER_HELLO),
+        ),
+        key_exchanges=(
+            facts.KeyExchangeFact(version=TlsVersion.TLS_1_2, group=23, bits=256),
+            facts.KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=2048),
+        ),
+        handshake=facts.HandshakeFacts(
+            extended_master_secret=Support.YES, secure_renegotiation=Support.NO
+        ),
     )
 
 
@@ -142,6 +154,8 @@ def make_judgement(**overrides: Any) -> Judgement:
         judged_at=NOW,
         expires_at=NOW + timedelta(minutes=4),
         judged_addresses=("192.0.2.1",),
+        judged_certificates=(JudgedCertificate(b"l" * 32, b"k" * 32),),
+        terms=ConnectionTerms((TlsVersion.TLS_1_2, TlsVersion.TLS_1_3), (0x1301, 0xC02F)),
     )
     return replace(denial, **overrides)
 

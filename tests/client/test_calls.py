@@ -1,15 +1,11 @@
 """The client fails closed, uses TLS unless the service is local, and carries every field."""
 
-from collections.abc import Iterator
-from concurrent import futures
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
 
-from otpc_policy import client as client_module
 from otpc_policy.client import (
     AsyncPolicyCheckClient,
     PolicyCheckClient,
@@ -17,8 +13,10 @@ from otpc_policy.client import (
     permits_traffic,
     validate_request,
 )
+from otpc_policy.client.channel import credentials
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
+from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority
 
 NOW = datetime(2025, 6, 1, 12, 0, 0, 500, tzinfo=UTC)
@@ -83,14 +81,9 @@ def test_an_answer_that_expired_long_ago_permits_nothing_now() -> None:
 )
 def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
     root = CertificateAuthority.create().pem
-    assert (
-        client_module._credentials(target, None, None, None, dangerously_plaintext=False) is None
-    ) is plain
-    assert (
-        client_module._credentials(target, root, None, None, dangerously_plaintext=False)
-        is not None
-    )
-    assert client_module._credentials(target, None, None, None, dangerously_plaintext=True) is None
+    assert (credentials(target, None, None, None, dangerously_plaintext=False) is None) is plain
+    assert credentials(target, root, None, None, dangerously_plaintext=False) is not None
+    assert credentials(target, None, None, None, dangerously_plaintext=True) is None
 
 
 def test_certificates_and_plain_text_contradict_each_other() -> None:
@@ -136,22 +129,6 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
         return pb.ListPoliciesResponse(policies=[pb.Policy(name="a")], next_page_token="more")
 
 
-@contextmanager
-def service(recorder: Recorder, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    policy_pb2_grpc.add_PolicyCheckServiceServicer_to_server(recorder, server)  # type: ignore[no-untyped-call]
-    port = (
-        server.add_insecure_port("127.0.0.1:0")
-        if credentials is None
-        else server.add_secure_port("127.0.0.1:0", credentials)
-    )
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(None).wait()
-
-
 def test_every_field_of_a_check_is_carried() -> None:
     recorder = Recorder()
     freshness = pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH)
@@ -164,6 +141,7 @@ def test_every_field_of_a_check_is_carried() -> None:
             freshness=freshness,
             view=pb.VIEW_FULL,
             depth=pb.SCAN_DEPTH_DEEP,
+            observed_leaf_sha256=b"l" * 32,
             timeout_s=5,
         )
     assert answer == response()
@@ -176,6 +154,7 @@ def test_every_field_of_a_check_is_carried() -> None:
             freshness=freshness,
             view=pb.VIEW_FULL,
             depth=pb.SCAN_DEPTH_DEEP,
+            observed_leaf_sha256=b"l" * 32,
         )
     ]
 

@@ -1,0 +1,34 @@
+"""The client that callers import: it knows the contract and nothing of the service.
+
+    with PolicyCheckClient("policy.internal:443") as client:
+        request = check_request("partner.example")
+        with client.connect(request, timeout_s=2.0) as connection:
+            connection.socket.sendall(...)
+
+connect asks, dials a judged address, and returns a connection that the verdict covers, or raises.
+Whoever connects otherwise asks with check, and sends nothing unless permits_traffic. An error of
+gRPC (grpc.RpcError) means: no traffic.
+"""
+
+from otpc_policy.client.blocking import PolicyCheckClient
+from otpc_policy.client.channel import KEEPALIVE_TIME_S
+from otpc_policy.client.for_asyncio import AsyncPolicyCheckClient
+from otpc_policy.client.judged import NotAsJudged, TrafficNotPermitted, permits_traffic
+from otpc_policy.client.keeping_terms import MakeContext, client_context
+from otpc_policy.client.opening import JudgedSocket, JudgedStreams
+from otpc_policy.client.requests import check_request, validate_request
+
+__all__ = [
+    "KEEPALIVE_TIME_S",
+    "AsyncPolicyCheckClient",
+    "JudgedSocket",
+    "JudgedStreams",
+    "MakeContext",
+    "NotAsJudged",
+    "PolicyCheckClient",
+    "TrafficNotPermitted",
+    "check_request",
+    "client_context",
+    "permits_traffic",
+    "validate_request",
+]

@@ -1,0 +1,113 @@
+"""The client for asyncio."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from otpc_policy.client.channel import OPTIONS, credentials
+from otpc_policy.client.judged import NotAsJudged, judged_endpoint
+from otpc_policy.client.keeping_terms import MakeContext, client_context
+from otpc_policy.client.opening import JudgedStreams, open_streams, remaining_s
+from otpc_policy.client.requests import reporting
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+
+
+class AsyncPolicyCheckClient:
+    """A client for asyncio, with the methods of a router's hot path.
+
+    Arguments as those of PolicyCheckClient.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        root_certificates: bytes | None = None,
+        private_key: bytes | None = None,
+        certificate_chain: bytes | None = None,
+        dangerously_plaintext: bool = False,
+    ) -> None:
+        chosen = credentials(
+            target,
+            root_certificates,
+            private_key,
+            certificate_chain,
+            dangerously_plaintext=dangerously_plaintext,
+        )
+        self._channel = (
+            grpc.aio.insecure_channel(target, OPTIONS)
+            if chosen is None
+            else grpc.aio.secure_channel(target, chosen, OPTIONS)
+        )
+        self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the channel."""
+        await self._channel.close(None)
+
+    async def check(
+        self, request: pb.CheckEndpointRequest, *, timeout_s: float
+    ) -> pb.CheckEndpointResponse:
+        """Ask about one endpoint; check_request makes the request."""
+        response: pb.CheckEndpointResponse = await self._stub.CheckEndpoint(
+            request, timeout=timeout_s
+        )
+        return response
+
+    async def connect(
+        self,
+        request: pb.CheckEndpointRequest,
+        *,
+        timeout_s: float,
+        make_context: MakeContext = client_context,
+    ) -> JudgedStreams:
+        """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
+
+        As PolicyCheckClient.connect in everything but that timeout_s bounds nothing afterwards.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            return await self._connected(request, make_context, deadline)
+        except NotAsJudged as difference:
+            report = reporting(request, difference)
+            return await self._connected(report, make_context, deadline)
+
+    async def _connected(
+        self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
+    ) -> JudgedStreams:
+        answer = await self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
+        judged = judged_endpoint(answer, port=request.port)
+        return await open_streams(judged, make_context, deadline=deadline)
+
+    async def check_batch(
+        self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
+    ) -> Sequence[pb.BatchCheckEndpointsResult]:
+        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error."""
+        response: pb.BatchCheckEndpointsResponse = await self._stub.BatchCheckEndpoints(
+            pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s
+        )
+        return response.results
+
+    async def validate(
+        self, request: pb.ValidateCertificateRequest, *, timeout_s: float
+    ) -> pb.ValidateCertificateResponse:
+        """Ask about a chain; validate_request makes the request."""
+        response: pb.ValidateCertificateResponse = await self._stub.ValidateCertificate(
+            request, timeout=timeout_s
+        )
+        return response

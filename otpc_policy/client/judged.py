@@ -1,0 +1,113 @@
+"""What an answer lets a connection be. No IO; whatever an answer leaves open permits nothing."""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from otpc_policy.v1 import policy_pb2 as pb
+
+_DEFAULT_PORT = 443
+_DIGEST_BYTES = 32
+
+
+class TrafficNotPermitted(Exception):
+    """The answer permits no connection. answer: what the service said."""
+
+    def __init__(self, reason: str, answer: pb.CheckEndpointResponse) -> None:
+        super().__init__(f"{answer.canonical_endpoint or 'the endpoint'}: {reason}")
+        self.answer = answer
+
+
+class NotAsJudged(Exception):
+    """A connection is not what was judged. It was closed, and nothing was sent over it.
+
+    address: where it led. observed_leaf_sha256: of the leaf that it met, where the leaf is the
+    difference; else empty.
+    """
+
+    def __init__(self, reason: str, *, address: str, observed_leaf_sha256: bytes = b"") -> None:
+        super().__init__(f"{address}: {reason}")
+        self.address = address
+        self.observed_leaf_sha256 = observed_leaf_sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedEndpoint:
+    """Where to connect, and what the connection has to be.
+
+    addresses: canonical IP addresses, not empty. server_name: DNS name or IP address.
+    leaves: SHA-256 of each, not empty. versions: not empty. cipher_suites: code points; empty if
+    the policies name none. answer: that says so.
+    """
+
+    addresses: tuple[str, ...]
+    port: int
+    server_name: str
+    leaves: frozenset[bytes]
+    versions: frozenset[int]
+    cipher_suites: frozenset[int]
+    answer: pb.CheckEndpointResponse
+
+
+def permits_traffic(response: pb.CheckEndpointResponse, *, now: datetime | None = None) -> bool:
+    """Whether a response permits traffic at an instant (None: now).
+
+    Nothing that is unset, unknown or expired does. It holds for connections that meet one of
+    judged_certificates and keep to connection_terms.
+    """
+    if (
+        response.decision != pb.DECISION_ALLOW
+        or not response.judged_addresses
+        or not response.result_info.HasField("expire_time")
+    ):
+        return False
+    since = (now or datetime.now(UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    expire_time = response.result_info.expire_time
+    return (since.days * 86_400 + since.seconds, since.microseconds * 1000) < (
+        expire_time.seconds,
+        expire_time.nanos,
+    )
+
+
+def judged_endpoint(
+    answer: pb.CheckEndpointResponse, *, port: int, now: datetime | None = None
+) -> JudgedEndpoint:
+    """Return what the answer permits. port: that was asked about; 0 means 443. now: None for now.
+
+    Raises TrafficNotPermitted, also if the service is older than this client and does not say what
+    it judged.
+    """
+    if not permits_traffic(answer, now=now):
+        raise TrafficNotPermitted(_why_not(answer), answer)
+    terms = answer.connection_terms
+    leaves = frozenset(each.leaf_sha256 for each in answer.judged_certificates)
+    if not leaves or any(len(leaf) != _DIGEST_BYTES for leaf in leaves):
+        raise TrafficNotPermitted("the answer does not name the certificates it judged", answer)
+    if not terms.server_name or not terms.versions:
+        raise TrafficNotPermitted("the answer permits no version of TLS", answer)
+    wanted_port = port or _DEFAULT_PORT
+    if answer.canonical_endpoint.rpartition(":")[2] != str(wanted_port):
+        raise TrafficNotPermitted(f"the answer is not about port {wanted_port}", answer)
+    try:
+        addresses = tuple(str(ipaddress.ip_address(each)) for each in answer.judged_addresses)
+    except ValueError:
+        raise TrafficNotPermitted("a judged address is no IP address", answer) from None
+    return JudgedEndpoint(
+        addresses=addresses,
+        port=wanted_port,
+        server_name=terms.server_name,
+        leaves=leaves,
+        versions=frozenset(terms.versions),
+        cipher_suites=frozenset(terms.cipher_suites),
+        answer=answer,
+    )
+
+
+def _why_not(answer: pb.CheckEndpointResponse) -> str:
+    known = pb.Decision.values()
+    if answer.decision == pb.DECISION_ALLOW or answer.decision not in known:
+        return "the answer is not a valid ALLOW, or has expired"
+    decision = pb.Decision.Name(answer.decision).removeprefix("DECISION_")
+    effects = {pb.EFFECT_DENY, pb.EFFECT_INDETERMINATE}
+    codes = dict.fromkeys(each.code for each in answer.findings if each.effect in effects)
+    return f"{decision}: {', '.join(codes)}" if codes else decision

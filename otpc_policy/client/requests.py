@@ -1,0 +1,70 @@
+"""Requests as the contract has them, from arguments."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from otpc_policy.client.judged import NotAsJudged
+from otpc_policy.v1 import policy_pb2 as pb
+
+
+def check_request(
+    host: str,
+    *,
+    port: int = 0,
+    policy: str = "",
+    server_name: str = "",
+    freshness: pb.Freshness | None = None,
+    view: pb.View.ValueType = pb.VIEW_BASIC,
+    depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
+    observed_leaf_sha256: bytes = b"",
+) -> pb.CheckEndpointRequest:
+    """Return a request about an endpoint.
+
+    port: 0 means 443. policy: empty means the default. observed_leaf_sha256: to report a leaf that
+    was not among those judged: the 32 bytes of the SHA-256 of its DER.
+    """
+    return pb.CheckEndpointRequest(
+        host=host,
+        port=port,
+        policy=policy,
+        server_name=server_name,
+        freshness=freshness,
+        view=view,
+        depth=depth,
+        observed_leaf_sha256=observed_leaf_sha256,
+    )
+
+
+def validate_request(
+    chain: str | Sequence[bytes],
+    *,
+    server_name: str = "",
+    policy: str = "",
+    validation_time: datetime | None = None,
+    trust_anchors: Sequence[bytes] = (),
+    view: pb.View.ValueType = pb.VIEW_BASIC,
+) -> pb.ValidateCertificateRequest:
+    """Return a request about a chain.
+
+    chain: PEM text, or DER certificates, leaf first. validation_time: aware; None for now.
+    """
+    request = pb.ValidateCertificateRequest(
+        policy=policy, server_name=server_name, trust_anchors=trust_anchors, view=view
+    )
+    if isinstance(chain, str):
+        request.pem_bundle = chain
+    else:
+        request.der_chain.certificates.extend(chain)
+    if validation_time is not None:
+        request.validation_time.FromDatetime(validation_time.astimezone(UTC))
+    return request
+
+
+def reporting(request: pb.CheckEndpointRequest, difference: NotAsJudged) -> pb.CheckEndpointRequest:
+    """Return the request with a report of the leaf; raise the difference if it is another."""
+    if not difference.observed_leaf_sha256:
+        raise difference
+    report = pb.CheckEndpointRequest()
+    report.CopyFrom(request)
+    report.observed_leaf_sha256 = difference.observed_leaf_sha256
+    return report
