@@ -42,7 +42,8 @@ _FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 
 _X25519, _P256 = 29, 23
 # By number (IANA, TLS ExtensionType Values).
 _SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE = 0, 10, 13, 43, 45, 51
-_ONLY_IN_TLS13 = frozenset({_VERSIONS, _PSK_MODES, _KEY_SHARE})
+# post_handshake_auth among them.
+_ONLY_IN_TLS13 = frozenset({_VERSIONS, _PSK_MODES, _KEY_SHARE, 49})
 # Any 32 bytes are a share, but for the highest bit (RFC 7748 5).
 SHARE_BYTES = 32
 
@@ -85,7 +86,9 @@ class HelloVariant:
     order: kinds of extension as they are sent; those that mean nothing at a version are left out.
     A kind that is not there is not sent. prefers_p256: it is the first of the groups, else X25519.
     record_version: of the record layer, from TLS 1.0 on. grease: a value of RFC 8701 that is the
-    first suite, extension and group, or None. padded_to: bytes of the whole hello, at least.
+    first suite and group, and with grease_first the first extension, or None. schemes_first: they
+    stand before all other signature schemes. padded_to: bytes of the whole hello, at least.
+    contents: of extensions that have another content here, or stand only here, by kind.
     Compared by identity: a measurement has few, and uses the same ones throughout.
     """
 
@@ -99,10 +102,23 @@ class HelloVariant:
     prefers_p256: bool = False
     record_version: int = 0x0301
     grease: int | None = None
+    grease_first: bool = True
+    schemes_first: tuple[int, ...] = ()
     padded_to: int = 0
+    contents: tuple[tuple[int, bytes], ...] = ()
 
 
 PLAIN = HelloVariant()
+
+
+def vector(width: int, content: bytes) -> bytes:
+    """Return bytes preceded by their length in width bytes (RFC 8446 3.4)."""
+    return len(content).to_bytes(width, "big") + content
+
+
+def numbers(values: Sequence[int]) -> bytes:
+    """Return a list of two-byte numbers, preceded by its length."""
+    return vector(2, struct.pack(f">{len(values)}H", *values))
 
 
 def server_name_extension(name: str | None) -> bytes:
@@ -124,7 +140,9 @@ _CONTENTS: Mapping[int, bytes] = {
     18: b"",  # signed_certificate_timestamp (RFC 6962)
     22: b"",  # encrypt_then_mac (RFC 7366)
     23: b"",  # extended_master_secret (RFC 7627)
+    28: b"\x40\x01",  # record_size_limit (RFC 8449)
     35: b"",  # session_ticket (RFC 5077)
+    50: numbers(_SIGNATURE_SCHEMES),  # signature_algorithms_cert
     _PSK_MODES: b"\1\1",  # psk_dhe_ke
     0xFF01: b"\0",  # renegotiation_info (RFC 5746)
 }
@@ -146,7 +164,7 @@ def extension_parts(
     if style is HelloStyle.BARE:
         return (NAME,)
     parts: list[bytes | str] = []
-    if variant.grease is not None:
+    if variant.grease is not None and variant.grease_first:
         parts.append(_extension(variant.grease, b""))
     for kind in (variant if style is HelloStyle.FULL else _SHORT).order:
         if kind == _SERVER_NAME:
@@ -158,9 +176,12 @@ def extension_parts(
             parts.append(_extension(kind, numbers(_preferring(named, variant))))
         elif kind == _SCHEMES:
             schemes = _SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES
+            schemes = tuple(dict.fromkeys((*variant.schemes_first, *schemes)))
             parts += [_extension(kind, numbers(schemes))] if version >= TlsVersion.TLS_1_2 else []
         elif version is TlsVersion.TLS_1_3 or kind not in _ONLY_IN_TLS13:
-            parts.append(_extension(kind, _content(kind, version, lowest)))
+            own = dict(variant.contents).get(kind)
+            content = _content(kind, version, lowest) if own is None else own
+            parts.append(_extension(kind, content))
     return tuple(parts)
 
 
@@ -203,13 +224,3 @@ def offered_groups(
         if lowest < TlsVersion.TLS_1_3
         else [group for group in known if not is_forbidden_in_tls13(group)]
     )
-
-
-def vector(width: int, content: bytes) -> bytes:
-    """Return bytes preceded by their length in width bytes (RFC 8446 3.4)."""
-    return len(content).to_bytes(width, "big") + content
-
-
-def numbers(values: Sequence[int]) -> bytes:
-    """Return a list of two-byte numbers, preceded by its length."""
-    return vector(2, struct.pack(f">{len(values)}H", *values))

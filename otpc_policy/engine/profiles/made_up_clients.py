@@ -1,19 +1,20 @@
-"""Hellos of clients that nobody has recorded, drawn in pairs: each has what the other lacks.
+"""Hellos of clients that nobody has recorded, made up anew for each measurement under a cover.
 
 A server, or whatever stands in front of it, may tell clients apart by anything in a hello, alone or
 together with something else. Recorded clients show what their programs are given. So the same
-questions are asked in shapes that are made up anew for each measurement. Whatever can be there or
-not be there, or stand before or after something else, is drawn for the first hello of a pair, and
-is the other way round in the second. So every such property is in one hello and not in the other,
-whether anybody has thought of it or not; and two of them stand together in one pair out of two.
+questions are asked in shapes that are made up: whatever can be there or not be there, or stand
+before or after something else, is in some hello of a measurement and not in another, whether
+anybody has thought of it or not (see cover).
 
-A client of these shapes is possible, if unusual: extensions of TLS 1.3 stand where TLS 1.3 is
-offered, and suites that need a curve with a curve that is common.
+A client of these shapes is possible, if unusual: a client that wants a certificate offers what the
+RFCs demand. A hello that only reveals may have anything that a server passes over.
 """
 
-import struct
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain
+from typing import Final
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.profiles.clients import (
@@ -21,10 +22,9 @@ from otpc_policy.engine.profiles.clients import (
     GREASE_GROUP,
     GREASE_LAST,
     GREASE_SUITE,
-    SCHEMES_OF_KIND,
     ClientProfile,
-    SignatureKind,
 )
+from otpc_policy.engine.profiles.cover import Cover, Draw, columns_of
 from otpc_policy.engine.profiles.extension_kinds import (
     ALPN,
     APPLICATION_SETTINGS,
@@ -40,6 +40,7 @@ from otpc_policy.engine.profiles.extension_kinds import (
     NEXT_PROTOCOL,
     POINT_FORMATS,
     POST_HANDSHAKE_AUTH,
+    PRE_SHARED_KEY,
     PSK_MODES,
     RECORD_SIZE,
     RENEGOTIATION,
@@ -52,288 +53,350 @@ from otpc_policy.engine.profiles.extension_kinds import (
     TIMESTAMPS,
     VERSIONS,
 )
-from otpc_policy.engine.profiles.hello_draw import RandomBytes
+from otpc_policy.engine.profiles.hello_draw import DRAWABLE, RandomBytes
 from otpc_policy.tls.hello_extensions import HelloVariant, vector
 
-Pair = tuple[ClientProfile, ClientProfile]
-_Item = TypeVar("_Item")
-
-_COIN_BYTES: Final = 24
-_KEYS: Final = 128
 _RENEGOTIATION_SIGNAL: Final = 0x00FF
 _X25519, _P256, _P384, _P521, _X448, _HYBRID = 29, 23, 24, 25, 30, 0x11EC
 _FINITE_FIELD: Final = (256, 257, 258, 259, 260)
+_OLD_CURVES: Final = (26, 27, 28, 22, 14, 13, 11, 9)
 
-_NEEDED: Final = frozenset({SERVER_NAME, GROUPS, SCHEMES})
-_NEEDED_IN_TLS13: Final = frozenset({VERSIONS, KEY_SHARE})
-_OPTIONAL_IN_TLS13: Final = frozenset({PSK_MODES, POST_HANDSHAKE_AUTH, COMPRESS_CERTIFICATE})
-_OF_BROWSERS: Final = frozenset(
-    {APPLICATION_SETTINGS, DELEGATED_CREDENTIAL, ENCRYPTED_CLIENT_HELLO, NEXT_PROTOCOL}
+_NEEDED: Final = (SERVER_NAME, GROUPS, SCHEMES)
+_NEEDED_IN_TLS13: Final = (VERSIONS, KEY_SHARE)
+_OPTIONAL: Final = (
+    *(POINT_FORMATS, STATUS_REQUEST, HEARTBEAT, ALPN, TIMESTAMPS, ENCRYPT_THEN_MAC),
+    *(EXTENDED_MASTER_SECRET, RECORD_SIZE, TICKET, SCHEMES_CERT, RENEGOTIATION),
+    *(STATUS_REQUEST_V2, MAX_FRAGMENT_LENGTH, APPLICATION_SETTINGS, DELEGATED_CREDENTIAL),
+    *(ENCRYPTED_CLIENT_HELLO, NEXT_PROTOCOL),
 )
-# What a server of an old version does not know it passes over, so an old client may have it.
-_OPTIONAL: Final = frozenset(
-    {
-        *(POINT_FORMATS, STATUS_REQUEST, HEARTBEAT, ALPN, TIMESTAMPS, ENCRYPT_THEN_MAC),
-        *(EXTENDED_MASTER_SECRET, RECORD_SIZE, TICKET, SCHEMES_CERT, RENEGOTIATION),
-        *(STATUS_REQUEST_V2, MAX_FRAGMENT_LENGTH, *_OF_BROWSERS),
-    }
-)
-_EVERY: Final = tuple(sorted(_NEEDED | _NEEDED_IN_TLS13 | _OPTIONAL_IN_TLS13 | _OPTIONAL))
-# Of the wide hellos, all of which ask for a staple: that none comes means something.
-_NOT_IN_EVERY_VARIANT: Final = (
+_OPTIONAL_IN_TLS13: Final = (PSK_MODES, POST_HANDSHAKE_AUTH, COMPRESS_CERTIFICATE)
+_EVERY: Final = (*_NEEDED, *_NEEDED_IN_TLS13, *_OPTIONAL, *_OPTIONAL_IN_TLS13)
+# Of the wide hellos. All of them ask for a staple: that none comes means something.
+_OPTIONAL_IN_VARIANTS: Final = (
     *(RENEGOTIATION, POINT_FORMATS, TICKET, ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET, ALPN),
-    *(TIMESTAMPS, HEARTBEAT, PSK_MODES),
+    *(TIMESTAMPS, HEARTBEAT, RECORD_SIZE, SCHEMES_CERT, NEXT_PROTOCOL, APPLICATION_SETTINGS),
+    *(PSK_MODES, POST_HANDSHAKE_AUTH),
 )
-_IN_VARIANTS: Final = (
-    *(*_NOT_IN_EVERY_VARIANT, STATUS_REQUEST, SERVER_NAME, GROUPS, SCHEMES, VERSIONS, KEY_SHARE),
-)
-_CONTENTS: Final = (
-    (COMPRESS_CERTIFICATE, b"\2\0\1"),
-    (POST_HANDSHAKE_AUTH, b""),
+_NEEDED_IN_VARIANTS: Final = (*_NEEDED, *_NEEDED_IN_TLS13, STATUS_REQUEST)
+_HTTP_2, _HTTP_1 = vector(1, b"h2"), vector(1, b"http/1.1")
+_CONTENTS: Final = {
+    COMPRESS_CERTIFICATE: b"\2\0\1",
+    POST_HANDSHAKE_AUTH: b"",
     # ocsp_multi, then ocsp (RFC 6961).
-    (STATUS_REQUEST_V2, b"\0\x0e\2\0\4\0\0\0\0\1\0\4\0\0\0\0"),
+    STATUS_REQUEST_V2: b"\0\x0e\2\0\4\0\0\0\0\1\0\4\0\0\0\0",
     # 4,096 bytes (RFC 6066 4).
-    (MAX_FRAGMENT_LENGTH, b"\4"),
-    (APPLICATION_SETTINGS, b"\0\3\2h2"),
-    (DELEGATED_CREDENTIAL, b"\0\4\4\3\\8\4"),
-    (NEXT_PROTOCOL, b""),
+    MAX_FRAGMENT_LENGTH: b"\4",
+    APPLICATION_SETTINGS: b"\0\3\2h2",
+    DELEGATED_CREDENTIAL: b"\0\4\4\3\x08\4",
+    NEXT_PROTOCOL: b"",
+    # Of a ticket, its length.
+    PRE_SHARED_KEY: bytes(192),
     # Only its beginning is taken; the rest is drawn.
-    (ENCRYPTED_CLIENT_HELLO, b"\0\0\1\0\1"),
-)
-_HTTP_1: Final = vector(2, vector(1, b"http/1.1"))
+    ENCRYPTED_CLIENT_HELLO: b"\0\0\1\0\1",
+}
 
 _TLS13_SUITES: Final = (0x1301, 0x1302, 0x1303)
 # Of a payment client, and those that others offer in addition.
 _ECDSA_SUITES, _MORE_ECDSA_SUITES = (0xC02B, 0xCCA9, 0xC023), (0xC02C, 0xC024, 0xC009, 0xC00A)
 _RSA_SUITES, _MORE_RSA_SUITES = (0xC02F, 0xCCA8, 0xC027), (0xC030, 0xC028, 0xC013, 0xC014)
-_DHE_SUITES: Final = (0x009E, 0x009F, 0xCCAA, 0x0067, 0x006B, 0x0033, 0x0039)
-_STATIC_SUITES: Final = (0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035)
+# What a client may offer besides, each with those that mostly come with it.
+_OTHER_SUITES: Final = (
+    *((0x009E, 0x009F, 0xCCAA, 0x0067, 0x006B), (0x0033, 0x0039), (0x0032, 0x0038)),
+    *((0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035), (0xC09E, 0xC09C), (0x0041, 0x0084)),
+    *((0x000A, 0x0016, 0xC012), (0x0005, 0x0004, 0xC011), (0xC004, 0xC00E), (0xC028, 0xC024)),
+    *((0x0003, 0x0008), (0x008C, 0x00AE)),
+)
 # Nearly every server of TLS 1.0 accepts one of these.
-_OLD_SUITES: Final = (0x002F, 0x0035, 0xC013, 0xC014, 0xC009, 0xC00A, 0x0033, 0x0039)
-_OLDER_SUITES: Final = (0x000A, 0x0016, 0x0005, 0x0004, 0x0041, 0x0084, 0xC012, 0xC008, 0xC011)
-_NULL_SUITES, _MORE_NULL_SUITES = (0xC010, 0x003B, 0x0002), (0x0001, 0xC015)
+_OLD_SUITES: Final = (0x002F, 0x0035, 0xC013, 0xC014, 0xC009, 0xC00A)
+_NULL_SUITES: Final = (0xC006, 0xC010, 0x003B, 0x0002)
 _EXPORT_SUITES: Final = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
 _ANONYMOUS_SUITES: Final = (0x00A6, 0x00A7, 0x006C, 0x006D, 0x0034, 0x003A, 0x0018, 0xC018, 0xC019)
 
-_USUAL_KINDS: Final = (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
-_RSA_KINDS: Final = _USUAL_KINDS[1:]
-_ML_DSA: Final = (0x0904, 0x0905, 0x0906)
-_SHA_256: Final = frozenset({0x0403, 0x0804, 0x0401})
-# With SHA-1 and SHA-224.
-_OLD_SCHEMES: Final = frozenset({0x0201, 0x0203, 0x0301, 0x0303})
-# Beyond one TCP segment, or what software takes for too long.
+_ECDSA_SCHEMES: Final = (0x0403, 0x0503, 0x0603)
+_PSS_SCHEMES: Final = (0x0804, 0x0805, 0x0806)
+_PKCS1_SCHEMES: Final = (0x0401, 0x0501, 0x0601)
+# What a client may verify besides: Ed25519, Ed448, RSASSA-PSS, SHA-1, SHA-224, DSA, ML-DSA.
+_OTHER_SCHEMES: Final = (
+    *((0x0807,), (0x0808,), (0x0809, 0x080A, 0x080B), (0x0203, 0x0201), (0x0303, 0x0301)),
+    *((0x0402, 0x0202), (0x0904, 0x0905, 0x0906)),
+)
+# Beyond what software takes for too long, up to more than one TCP segment.
 _PADDED: Final = (301, 384, 517, 640, 1024, 1536, 1792)
+_PADDED_RICH: Final = (1280, 1536, 1792, 2048)
 
 
-class _Draw:
-    """What one hello of a pair draws.
+class _Build(Enum):
+    """What a hello of a cover is like; all else is drawn.
 
-    Both make the same calls in the same order. The second is told the opposite of every coin, and
-    the reverse of every order.
+    TINY: few suites, groups and schemes, and no extension but those needed. RICH: every extension,
+    the server's name last. NAME_FIRST: as most clients have it. FREE: anything.
     """
 
-    def __init__(self, coins: int, keys: Sequence[int], *, is_second: bool) -> None:
-        self._coins = ~coins if is_second else coins
-        self._keys = iter(keys)
-        self._is_second = is_second
-
-    def coin(self) -> bool:
-        is_set = bool(self._coins & 1)
-        self._coins >>= 1
-        return is_set
-
-    def number(self, below: int) -> int:
-        """Return a number that both have."""
-        return next(self._keys) % below
-
-    def order(self, items: Sequence[_Item]) -> list[_Item]:
-        keys = [next(self._keys) for _ in items]
-        places = sorted(range(len(items)), key=keys.__getitem__, reverse=self._is_second)
-        return [items[place] for place in places]
-
-    def some(self, items: Iterable[_Item]) -> list[_Item]:
-        return [item for item in items if self.coin()]
+    TINY = "tiny"
+    RICH = "rich"
+    NAME_FIRST = "name first"
+    FREE = "free"
 
 
-def draw_clients_with_ecdsa_first(random_bytes: RandomBytes) -> Pair:
-    """Return clients of TLS 1.3 and 1.2 that prefer ECDSA certificates and accept RSA ones."""
-    return _pair("a client that prefers ECDSA", random_bytes, _with_ecdsa_first)
+_BUILDS: Final = (_Build.RICH, _Build.NAME_FIRST, _Build.FREE)
 
 
-def draw_clients_with_rsa(random_bytes: RandomBytes) -> Pair:
-    """Return clients of TLS 1.2 that accept no certificates but RSA ones."""
-    return _pair("a client with RSA suites alone", random_bytes, _with_rsa)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """How much a hello offers. is_small: few suites, groups and schemes. padded_to: bytes or 0."""
+
+    build: _Build
+    is_small: bool
+    padded_to: int
 
 
-def draw_old_clients(random_bytes: RandomBytes) -> Pair:
-    """Return clients that offer TLS 1.1 or TLS 1.0 at most."""
-    return _pair("a client of an old version", random_bytes, _old)
-
-
-def draw_insecure_clients(random_bytes: RandomBytes) -> Pair:
-    """Return clients that offer only suites without encryption, authentication or strength.
-
-    NULL suites come first in both.
-    """
-    return _pair("a client with insecure suites alone", random_bytes, _insecure)
-
-
-def draw_variants(random_bytes: RandomBytes) -> tuple[HelloVariant, HelloVariant]:
-    """Return variants of the wide hellos by which suites and versions are asked for."""
-    coins, keys = _material(random_bytes)
-    return (
-        _variant(_Draw(coins, keys, is_second=False)),
-        _variant(_Draw(coins, keys, is_second=True)),
+def _look(draw: Draw) -> _Look:
+    build, is_small = draw.one_of(_Build.TINY, _BUILDS), draw.coin()
+    return _Look(
+        build=build,
+        is_small=build is _Build.TINY or (is_small and build is not _Build.RICH),
+        # Padding is the last extension of a hello.
+        padded_to=_PADDED_RICH[draw.number(len(_PADDED_RICH))] if build is _Build.RICH else 0,
     )
 
 
-def _variant(draw: _Draw) -> HelloVariant:
-    left_out = {*draw.some(_NOT_IN_EVERY_VARIANT)}
-    grease = 0x0A0A + 0x1010 * draw.number(16)
+def draw_clients_with_ecdsa_first(
+    random_bytes: RandomBytes, count: int
+) -> tuple[ClientProfile, ...]:
+    """Return clients that prefer ECDSA certificates and accept RSA ones, the first of TLS 1.2."""
+    return _drawn("a client that prefers ECDSA", random_bytes, count, _with_ecdsa_first)
+
+
+def draw_clients_with_rsa(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
+    """Return clients of TLS 1.2 that accept no certificates but RSA ones."""
+    return _drawn("a client with RSA suites alone", random_bytes, count, _with_rsa)
+
+
+def draw_old_clients(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
+    """Return clients that offer TLS 1.1 or TLS 1.0 at most."""
+    return _drawn("a client of an old version", random_bytes, count, _old)
+
+
+def draw_insecure_clients(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
+    """Return clients that offer suites without encryption, authentication or strength.
+
+    NULL suites come first in all of them.
+    """
+    return _drawn("a client with insecure suites", random_bytes, count, _insecure)
+
+
+def draw_variants(random_bytes: RandomBytes, count: int) -> tuple[HelloVariant, ...]:
+    """Return variants of the wide hellos by which suites and versions are asked for.
+
+    Of every three of them some have what others lack.
+    """
+    columns = [
+        column
+        for column in columns_of(count)
+        if all(column >> place & 7 not in (0, 7) for place in range(0, count, 3))
+    ]
+    draws = Cover(random_bytes, count, columns).draws()
+    return tuple(_variant(draw, _BUILDS[place % 3]) for place, draw in enumerate(draws))
+
+
+def _drawn(
+    name: str, random_bytes: RandomBytes, count: int, make: Callable[[str, Draw], ClientProfile]
+) -> tuple[ClientProfile, ...]:
+    draws = Cover(random_bytes, count).draws()
+    return tuple(make(f"{name}, made up ({place})", draw) for place, draw in enumerate(draws, 1))
+
+
+def _variant(draw: Draw, build: _Build) -> HelloVariant:
+    chosen = {*_NEEDED_IN_VARIANTS, *(kind for kind in _OPTIONAL_IN_VARIANTS if draw.coin())}
+    if build is _Build.RICH:
+        chosen |= {*_OPTIONAL_IN_VARIANTS}
+    if build is _Build.NAME_FIRST:
+        chosen |= {EXTENDED_MASTER_SECRET}
+    ordered = _in_order(draw, chosen, build)
+    contents = {**_CONTENTS, **_varied_contents(draw, build)}
+    kinds = draw.order((_ECDSA_SCHEMES, _PSS_SCHEMES, _PKCS1_SCHEMES))
+    first = tuple(reversed(kinds[0])) if draw.coin() else tuple(kinds[0])
+    if build is _Build.RICH:
+        first = tuple(reversed(_PKCS1_SCHEMES))
     size = _PADDED[draw.number(len(_PADDED))]
+    grease = 0x0A0A + 0x1010 * draw.number(16)
     return HelloVariant(
-        order=tuple(kind for kind in draw.order(_IN_VARIANTS) if kind not in left_out),
+        order=ordered,
+        schemes_first=first,
         has_session_id=draw.coin(),
         prefers_p256=draw.coin(),
         record_version=0x0301 if draw.coin() else 0x0303,
         grease=grease if draw.coin() else None,
-        padded_to=size if draw.coin() else 0,
+        grease_first=draw.coin(),
+        padded_to=size if draw.coin() and build is not _Build.NAME_FIRST else 0,
+        contents=tuple((kind, contents[kind]) for kind in ordered if kind in contents),
     )
 
 
-def _material(random_bytes: RandomBytes) -> tuple[int, tuple[int, ...]]:
-    """Return coins and keys for one pair."""
-    coins = int.from_bytes(random_bytes(_COIN_BYTES), "big")
-    return coins, struct.unpack(f">{_KEYS}H", random_bytes(2 * _KEYS))
-
-
-def _pair(
-    name: str, random_bytes: RandomBytes, make: Callable[[str, _Draw], ClientProfile]
-) -> Pair:
-    coins, keys = _material(random_bytes)
-    return (
-        make(f"{name}, made up", _Draw(coins, keys, is_second=False)),
-        make(f"{name}, made up the other way", _Draw(coins, keys, is_second=True)),
-    )
-
-
-def _with_ecdsa_first(name: str, draw: _Draw) -> ClientProfile:
-    is_small = draw.coin()
+def _with_ecdsa_first(name: str, draw: Draw) -> ClientProfile:
+    look = _look(draw)
     few = [*draw.order(_ECDSA_SUITES), _RSA_SUITES[0]]
     more = [*draw.order(_MORE_ECDSA_SUITES), *draw.order((*_RSA_SUITES[1:], *_MORE_RSA_SUITES))]
-    suites = _suites(draw, few, more, is_small=is_small)
-    tls13 = draw.order(_TLS13_SUITES)
-    tls13 = tls13[:2] if is_small else tls13
-    optional = _some(draw, _OPTIONAL | _OPTIONAL_IN_TLS13, is_small=is_small)
+    others = _others(draw)
+    suites = few if look.is_small else [*few, *more, *others]
+    first, comes_first = draw.one_of(
+        (0x1301, True), ((0x1302, True), (0x1303, True), (0x1301, False))
+    )
+    tls13 = [first, *(suite for suite in draw.order(_TLS13_SUITES) if suite != first)]
+    is_tls13, goes_back = look.build is not _Build.TINY, draw.coin()
+    lowest = TlsVersion.TLS_1_2 if is_tls13 else TlsVersion.SSL_3_0
+    if is_tls13:
+        suites = [*tls13, *suites] if comes_first else [*suites, *tls13]
     return _client(
         name,
         draw,
-        highest=TlsVersion.TLS_1_3,
-        lowest=TlsVersion.TLS_1_2 if draw.coin() else TlsVersion.TLS_1_0,
-        suites=[*suites, *tls13] if draw.coin() else [*tls13, *suites],
-        extensions=_NEEDED | _NEEDED_IN_TLS13 | optional,
-        kinds=_USUAL_KINDS,
-        is_small=is_small,
+        look,
+        highest=TlsVersion.TLS_1_3 if is_tls13 else TlsVersion.TLS_1_2,
+        lowest=TlsVersion.TLS_1_0 if is_tls13 and goes_back else lowest,
+        suites=suites,
+        needed=(*_NEEDED, *_NEEDED_IN_TLS13) if is_tls13 else _NEEDED,
+        optional=(*_OPTIONAL, *_OPTIONAL_IN_TLS13),
+        kinds=(_ECDSA_SCHEMES, *draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES))),
     )
 
 
-def _with_rsa(name: str, draw: _Draw) -> ClientProfile:
-    few, more = draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES)
+def _with_rsa(name: str, draw: Draw) -> ClientProfile:
+    look = _look(draw)
+    few, more, others = draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES), _others(draw)
     return _client(
         name,
         draw,
+        look,
         highest=TlsVersion.TLS_1_2,
         lowest=TlsVersion.SSL_3_0,
-        suites=_suites(draw, few, more, is_small=draw.coin()),
-        extensions=_NEEDED | frozenset(draw.some(sorted(_OPTIONAL))),
-        kinds=_RSA_KINDS,
-        is_small=draw.coin(),
+        suites=few if look.is_small else [*few, *more, *others],
+        needed=_NEEDED,
+        optional=_OPTIONAL,
+        kinds=draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES)),
     )
 
 
-def _suites(draw: _Draw, few: Sequence[int], more: Sequence[int], *, is_small: bool) -> list[int]:
-    """Return the suites of TLS 1.2 of a client.
-
-    few: nearly every server that meets the policy of payment clients accepts one. more: what a
-    client may offer in addition.
-    """
-    others = [*more, *draw.order(_DHE_SUITES), *draw.order(_STATIC_SUITES)]
-    return list(few) if is_small else [*few, *others]
-
-
-def _some(draw: _Draw, kinds: frozenset[int], *, is_small: bool) -> frozenset[int]:
-    """Return an eighth of the kinds for a small hello, and the others for the other of its pair."""
-    coins = [(kind, [draw.coin() for _ in range(3)]) for kind in sorted(kinds)]
-    choose = all if is_small else any
-    return frozenset(kind for kind, thrown in coins if choose(thrown))
-
-
-def _old(name: str, draw: _Draw) -> ClientProfile:
-    is_small = draw.coin()
-    usual, older = draw.order(_OLD_SUITES), draw.order(_OLDER_SUITES)
-    return _client(
+def _old(name: str, draw: Draw) -> ClientProfile:
+    look = _look(draw)
+    usual, others, is_newer = draw.order(_OLD_SUITES), _others(draw), draw.coin()
+    ecdsa_first = [*(suite for suite in usual if suite in (0xC009, 0xC00A)), *usual]
+    suites = {
+        _Build.TINY: usual[:4],
+        # AES-256 first.
+        _Build.RICH: [*sorted(usual, reverse=True), *chain(*_OTHER_SUITES)],
+        _Build.NAME_FIRST: [*ecdsa_first, *([] if look.is_small else others)],
+        _Build.FREE: usual if look.is_small else [*others, *usual],
+    }[look.build]
+    return _revealing(
         name,
         draw,
-        highest=TlsVersion.TLS_1_1 if draw.coin() else TlsVersion.TLS_1_0,
-        lowest=TlsVersion.SSL_3_0,
-        suites=usual if is_small else [*older, *usual],
-        extensions=_any_extensions(draw),
-        kinds=_USUAL_KINDS,
-        is_small=draw.coin(),
+        look,
+        highest=TlsVersion.TLS_1_1 if is_newer or look.build is _Build.RICH else TlsVersion.TLS_1_0,
+        suites=suites,
+        needed=draw.one_of((), ((SERVER_NAME, GROUPS), _NEEDED, (GROUPS, *_NEEDED_IN_TLS13))),
     )
 
 
-def _insecure(name: str, draw: _Draw) -> ClientProfile:
-    is_small = draw.coin()
+def _insecure(name: str, draw: Draw) -> ClientProfile:
+    look = _look(draw)
+    # A server may prefer the certificate that is without fault.
     null = draw.order(_NULL_SUITES)
-    others = [*draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
-    null = [0xC006, *null] if draw.coin() else [*null, 0xC006]
-    return _client(
+    first = _NULL_SUITES[0] if look.build is _Build.NAME_FIRST else null[-1]
+    null = [first, *(suite for suite in null if suite != first)]
+    more = [*draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
+    others, is_bare = _others(draw), draw.coin()
+    return _revealing(
         name,
         draw,
+        look,
         highest=TlsVersion.TLS_1_2,
-        lowest=TlsVersion.SSL_3_0,
-        suites=null if is_small else [*null, *_MORE_NULL_SUITES, *others],
-        extensions=_any_extensions(draw),
-        kinds=_USUAL_KINDS,
-        is_small=draw.coin(),
+        suites=null if look.is_small else [*null, *more, *others],
+        needed=() if is_bare and look.build is _Build.TINY else _NEEDED,
     )
 
 
-def _any_extensions(draw: _Draw) -> frozenset[int]:
-    """Return what a hello has that only reveals: nothing in it is needed."""
-    every = (*_NEEDED, VERSIONS, KEY_SHARE, *_OPTIONAL, *_OPTIONAL_IN_TLS13)
-    found = frozenset(draw.some(sorted(every)))
-    # RFC 8446 4.2.8: shares are of groups that are named.
-    return found if GROUPS in found else found - {KEY_SHARE}
+def _revealing(
+    name: str,
+    draw: Draw,
+    look: _Look,
+    *,
+    highest: TlsVersion,
+    suites: Sequence[int],
+    needed: Sequence[int],
+) -> ClientProfile:
+    """Return a client that may have anything in its hello, extensions of TLS 1.3 included."""
+    kinds = draw.one_of(
+        (_PKCS1_SCHEMES, _PSS_SCHEMES, _ECDSA_SCHEMES),
+        (
+            (_ECDSA_SCHEMES, _PKCS1_SCHEMES, _PSS_SCHEMES),
+            (_PSS_SCHEMES, _ECDSA_SCHEMES, _PKCS1_SCHEMES),
+            (tuple(reversed(_PKCS1_SCHEMES)), _ECDSA_SCHEMES, _PSS_SCHEMES),
+        ),
+    )
+    tls13, comes_first = draw.order(_TLS13_SUITES), draw.coin()
+    if look.build is _Build.FREE:
+        suites = [*tls13, *suites] if comes_first else [*suites, *tls13]
+    return _client(
+        name,
+        draw,
+        look,
+        highest=highest,
+        lowest=TlsVersion.SSL_3_0,
+        suites=suites,
+        needed=needed,
+        optional=_EVERY,
+        kinds=kinds,
+    )
+
+
+def _others(draw: Draw) -> list[int]:
+    reverses = draw.coin()
+    some = draw.some_in_order(_OTHER_SUITES)
+    return [suite for suites in some for suite in (reversed(suites) if reverses else suites)]
 
 
 def _client(
     name: str,
-    draw: _Draw,
+    draw: Draw,
+    look: _Look,
     *,
     highest: TlsVersion,
     lowest: TlsVersion,
     suites: Sequence[int],
-    extensions: frozenset[int],
-    kinds: Sequence[SignatureKind],
-    is_small: bool,
+    needed: Sequence[int],
+    optional: Sequence[int],
+    kinds: Sequence[Sequence[int]],
 ) -> ClientProfile:
-    """is_small: it names few groups and schemes."""
-    listed = (*suites, _RENEGOTIATION_SIGNAL) if draw.coin() else tuple(suites)
-    ordered = tuple(kind for kind in draw.order(_EVERY) if kind in extensions)
+    """needed, optional: kinds of extension. kinds: of signature, each with its schemes."""
     is_tls13 = highest is TlsVersion.TLS_1_3
-    groups, shares = _groups(draw, can_be_hybrid=is_tls13, is_small=is_small)
-    contents = dict(_CONTENTS)
-    if draw.coin():
-        contents[ALPN] = _HTTP_1
-    if draw.coin():
-        contents[POINT_FORMATS] = b"\3\0\1\2"
-    if draw.coin():
-        listed, groups = (GREASE_SUITE, *listed), (GREASE_GROUP, *groups)
-        ordered = (GREASE_FIRST, *ordered, GREASE_LAST) if ordered else ()
-    size = _PADDED[draw.number(len(_PADDED))]
+    extensions = {*needed, *draw.some(optional)}
+    if look.build is _Build.RICH:
+        extensions |= {*optional}
+    if look.build is _Build.NAME_FIRST:
+        extensions |= {
+            SERVER_NAME,
+            ALPN,
+            EXTENDED_MASTER_SECRET,
+            *((PSK_MODES,) if is_tls13 else ()),
+        }
+    if GROUPS not in extensions:
+        # RFC 8446 4.2.8: shares are of groups that are named.
+        extensions.discard(KEY_SHARE)
+    ordered = _in_order(draw, extensions, look.build)
+    listed = _listed(draw, suites)
+    groups, shares = _groups(draw, look, is_tls13=is_tls13)
+    if draw.has():
+        listed = (GREASE_SUITE, *listed)
+    if draw.has():
+        groups = (GREASE_GROUP, *groups)
+    if look.build is _Build.NAME_FIRST and is_tls13:
+        # With a ticket of a session that the server has forgotten.
+        ordered = (*ordered, PRE_SHARED_KEY)
+    if look.build is _Build.FREE:
+        ordered = (GREASE_FIRST, *ordered, GREASE_LAST)
+    contents = {**_CONTENTS, **_varied_contents(draw, look.build)}
     compresses = draw.coin() and not is_tls13
+    is_padded = draw.coin() or is_tls13
     return ClientProfile(
         name=name,
         highest=highest,
@@ -341,44 +404,74 @@ def _client(
         listed_suites=listed,
         extensions=ordered,
         groups=groups,
-        schemes=_schemes(draw, kinds, is_small=is_small),
+        schemes=_schemes(draw, look, kinds),
         share_groups=shares if KEY_SHARE in ordered else (),
         record_version=0x0301 if draw.coin() else 0x0303,
         has_session_id=draw.coin(),
-        padded_to=size if draw.coin() and not is_small else 0,
+        padded_to=look.padded_to if is_padded else 0,
         compression=(1, 0) if compresses else (0,),
         contents=tuple((kind, content) for kind, content in contents.items() if kind in ordered),
-        drawn_contents=(ENCRYPTED_CLIENT_HELLO,) if ENCRYPTED_CLIENT_HELLO in ordered else (),
+        drawn_contents=tuple(kind for kind in ordered if kind in DRAWABLE),
     )
 
 
-def _groups(
-    draw: _Draw, *, can_be_hybrid: bool, is_small: bool
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _in_order(draw: Draw, kinds: Collection[int], build: _Build) -> tuple[int, ...]:
+    """Return the kinds in an order. What clients mostly have at an end stands there often."""
+    drawn, is_sorted = draw.order(_EVERY), draw.coin()
+    if build is _Build.TINY or (is_sorted and build is _Build.FREE):
+        return tuple(sorted(kinds))
+    first, last = {
+        _Build.RICH: ((STATUS_REQUEST,), (SCHEMES, GROUPS, SERVER_NAME)),
+        _Build.NAME_FIRST: ((SERVER_NAME, GROUPS, SCHEMES), (EXTENDED_MASTER_SECRET,)),
+    }.get(build, ((), ()))
+    between = (kind for kind in drawn if kind not in (*first, *last))
+    return tuple(kind for kind in (*first, *between, *last) if kind in kinds)
+
+
+def _listed(draw: Draw, suites: Sequence[int]) -> tuple[int, ...]:
+    is_sorted, signal_is_last, has_signal = draw.one_of(
+        (True, False, False), ((False, False, True), (False, True, True), (False, False, False))
+    )
+    listed = tuple(dict.fromkeys(suites))
+    if is_sorted:
+        return tuple(sorted(listed))
+    if not has_signal:
+        return listed
+    return (*listed, _RENEGOTIATION_SIGNAL) if signal_is_last else (_RENEGOTIATION_SIGNAL, *listed)
+
+
+def _varied_contents(draw: Draw, build: _Build) -> dict[int, bytes]:
+    """Return the contents of ALPN and of ec_point_formats."""
+    compresses_points = draw.coin() or build is _Build.RICH
+    protocols = _HTTP_1 if build is _Build.NAME_FIRST else _HTTP_2 + _HTTP_1
+    formats = b"\3\0\1\2" if compresses_points else b"\1\0"
+    return {ALPN: vector(2, protocols), POINT_FORMATS: formats}
+
+
+def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the groups and those of which a share is sent, in one order (RFC 8446 4.2.8)."""
-    usual, others = draw.order((_X25519, _P256)), draw.order((_P384, _P521, _X448))
-    wanted = {*draw.some(sorted(others))}
-    finite_field = _FINITE_FIELD if draw.coin() else ()
-    hybrid = (_HYBRID,) if draw.coin() and can_be_hybrid else ()
-    sent = usual if draw.coin() else usual[:1]
-    knows_x25519 = draw.coin()
-    if is_small:
-        known = (_P256,) if not knows_x25519 else tuple(usual)
-        return known, tuple(group for group in sent if group in known)
-    chosen = (group for group in others if group in wanted)
-    return (*hybrid, *usual, *chosen, *finite_field), (*hybrid, *sent)
+    usual, has_hybrid = draw.order((_X25519, _P256)), draw.one_of(False, (True, False, True))
+    hybrid = (_HYBRID,) if has_hybrid and look.build is not _Build.RICH else ()
+    more, has_old, has_finite_field = draw.some((_P384, _P521, _X448)), draw.coin(), draw.coin()
+    if look.build is _Build.TINY:
+        usual = [_P256]
+    if look.is_small:
+        more, has_old, has_finite_field = [], False, False
+    if look.build is _Build.RICH:
+        usual, has_finite_field = [_X25519, _P256], True
+    if look.build is _Build.FREE:
+        usual = [_P256, _X25519]
+    shared = 2 if look.build is _Build.RICH else 1
+    old = _OLD_CURVES if has_old and not is_tls13 else ()
+    finite_field = _FINITE_FIELD if has_finite_field else ()
+    return (*hybrid, *usual, *more, *old, *finite_field), (*hybrid, *usual[:shared])
 
 
-def _schemes(draw: _Draw, kinds: Sequence[SignatureKind], *, is_small: bool) -> tuple[int, ...]:
-    """Those of the first kind come first; ML-DSA before all, and old hashes last, if at all."""
-    first, *others = kinds
-    ordered = [
-        *draw.order(SCHEMES_OF_KIND[first]),
-        *draw.order([scheme for kind in others for scheme in SCHEMES_OF_KIND[kind]]),
-    ]
-    usual = [scheme for scheme in ordered if scheme not in _OLD_SCHEMES]
-    old = [scheme for scheme in ordered if scheme in _OLD_SCHEMES]
-    has_newest, has_old = draw.coin(), draw.coin()
-    if is_small:
-        return tuple(scheme for scheme in usual if scheme in _SHA_256)
-    return (*(_ML_DSA if has_newest else ()), *usual, *(old if has_old else ()))
+def _schemes(draw: Draw, look: _Look, kinds: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Those of the first kind come first; a small client has one of each kind."""
+    others = [scheme for some in draw.some_in_order(_OTHER_SCHEMES) for scheme in some]
+    if look.is_small:
+        return tuple(kind[0] for kind in kinds)
+    if look.build is _Build.RICH:
+        others = [scheme for some in _OTHER_SCHEMES for scheme in some]
+    return (*(scheme for kind in kinds for scheme in kind), *others)

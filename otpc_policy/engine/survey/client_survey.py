@@ -46,6 +46,9 @@ from otpc_policy.engine.survey.reading import Reaction
 _ATTEMPTS = 3
 # One refusal may be about the number of open connections.
 _REFUSALS = 2
+# Of the hellos that only reveal, how many are sent with the first wave: with more, it would not be
+# sent at once.
+_FIRST_REVEALS = 3
 _RSA_KINDS = (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     **dict.fromkeys((*_RSA_KINDS, SignatureKind.RSA_PSS_PSS), KeyType.RSA),
@@ -64,7 +67,8 @@ class ClientSurvey:
     def __init__(self, server_name: str | None, cast: Cast) -> None:
         self._server_name, self._cast = server_name, cast
         self._wave = self._begun = 0
-        self._unsent_reveals = cast.insecure
+        self._first_reveals = cast.old[:_FIRST_REVEALS]
+        self._unsent_reveals = (*cast.old[_FIRST_REVEALS:], *cast.insecure)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         # Whose shape single kinds of signature are asked for in, at TLS 1.3.
@@ -79,7 +83,7 @@ class ClientSurvey:
         if self._wave == 0:
             return (
                 *self._probes(self._cast.certificates, Purpose.CLIENT),
-                *self._probes(self._cast.old, Purpose.REVEAL),
+                *self._probes(self._first_reveals, Purpose.REVEAL),
             )
         versions = journal.versions | {
             record.reading.version for record in self.records if record.reading.version is not None

@@ -6,7 +6,6 @@ SRP and Kerberos included: a server chooses a suite before it asks for the secre
 
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
-from itertools import cycle
 from typing import NamedTuple
 
 from otpc_policy.core.facts import KeyType, TlsVersion
@@ -204,9 +203,14 @@ def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tup
     return _interleaved(family, -(-len(family) // longest))
 
 
-# Two variants of full hellos, each of which has what the other lacks.
-Variants = tuple[HelloVariant, HelloVariant]
-NO_VARIANTS: Variants = (PLAIN, PLAIN)
+# Variants of full hellos: of TLS 1.2 and older, of ECDSA suites, and of TLS 1.3, three each.
+Variants = tuple[HelloVariant, ...]
+NO_VARIANTS: Variants = (PLAIN,) * 9
+
+
+def variants_at(version: TlsVersion, variants: Variants) -> Variants:
+    """Return the variants for hellos of a version."""
+    return variants[6:] if version is TlsVersion.TLS_1_3 else variants[:3]
 
 
 def opening(
@@ -232,7 +236,7 @@ def opening(
             purpose=Purpose.CONTROL,
         )
         for place, ((version, suites), variant) in enumerate(
-            zip(_opening_lists(), cycle(variants), strict=False)
+            zip(_opening_lists(), (*variants[3:6], *variants[:3], *variants[6:]), strict=True)
         )
     )
 

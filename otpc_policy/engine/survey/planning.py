@@ -20,6 +20,7 @@ from otpc_policy.engine.survey.offers import (
     lanes_of,
     layout_at,
     suites_at,
+    variants_at,
     without_ecdsa,
 )
 from otpc_policy.engine.survey.probe import Probe, Purpose
@@ -81,7 +82,9 @@ class WavePlan:
         if all(map(known.__contains__, suites_at(version))):
             return
         proving: list[ClientHello] = []
-        for cell, preferred in zip(layout_at(version), cycle(self._hellos.variants), strict=False):
+        for cell, preferred in zip(
+            layout_at(version), cycle(variants_at(version, self._hellos.variants)), strict=False
+        ):
             if self._needs_lanes(version, cell.suites) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in cell.suites if suite not in accepted)
@@ -96,7 +99,10 @@ class WavePlan:
         """Return the hello in its own variant, or in another in which it has a control."""
         if hello.style is not HelloStyle.FULL or self._inference.has_control_before(hello):
             return hello
-        others = (replace(hello, variant=variant) for variant in self._hellos.variants)
+        others = (
+            replace(hello, variant=variant)
+            for variant in variants_at(hello.version, self._hellos.variants)
+        )
         return next((other for other in others if self._inference.has_control_before(other)), hello)
 
     def _is_open(self, hello: ClientHello) -> bool:
@@ -193,7 +199,8 @@ class WavePlan:
         if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
             return [together]
         # The versions alternate, too.
-        preferred = self._hellos.variants[version & 1]
+        variants = variants_at(version, self._hellos.variants)
+        preferred = variants[version % len(variants)]
         whole = self._in_a_variant(self._hellos.hello(version, suites, variant=preferred))
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]

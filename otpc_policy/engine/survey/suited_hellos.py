@@ -2,7 +2,13 @@
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.survey.journal import LONG_LIST, Journal
-from otpc_policy.engine.survey.offers import NO_VARIANTS, Variants, short_lists_of, without_ecdsa
+from otpc_policy.engine.survey.offers import (
+    NO_VARIANTS,
+    Variants,
+    short_lists_of,
+    variants_at,
+    without_ecdsa,
+)
 from otpc_policy.engine.survey.probe import Purpose
 from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
 
@@ -44,7 +50,9 @@ class Hellos:
             server_name=name,
             style=style,
             groups=groups,
-            variant=(variant or self.variants[0]) if style is HelloStyle.FULL else PLAIN,
+            variant=(variant or variants_at(version, self.variants)[0])
+            if style is HelloStyle.FULL
+            else PLAIN,
         )
 
     def again(self, version: TlsVersion, suites: tuple[int, ...]) -> list[ClientHello]:
