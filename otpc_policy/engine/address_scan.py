@@ -230,7 +230,10 @@ class AddressScan:
         measured = self.measured()
         if suites := measured.accepted.get(TlsVersion.TLS_1_3):
             self._groups = GroupSurvey(
-                self._server_name, suites=suites, known=used_groups(measured)
+                self._server_name,
+                client=self._clients.base(),
+                suites=suites,
+                known=used_groups(measured),
             )
             self._group_task = tasks.create_task(self._survey_groups(self._groups))
 

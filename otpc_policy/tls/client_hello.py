@@ -18,6 +18,7 @@ from otpc_policy.tls.hello_extensions import (
     GroupList,
     HelloStyle,
     HelloVariant,
+    extension_order,
     extension_parts,
     key_share_extension,
     numbers,
@@ -72,6 +73,11 @@ class ClientHello:
         # Length and last suite distinguish lists as well as hundreds of numbers would, which are
         # slow to hash again and again.
         return hash((self.shape, len(self.cipher_suites), self.cipher_suites[-1:]))
+
+    @property
+    def extensions(self) -> tuple[int, ...]:
+        """Kinds of extension that may be sent, in their order; without GREASE and padding."""
+        return extension_order(self.style, self.variant)
 
     @property
     def shape(self) -> tuple[object, ...]:

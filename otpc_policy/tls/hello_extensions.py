@@ -151,6 +151,13 @@ _SHORT = HelloVariant(
 )
 
 
+def extension_order(style: HelloStyle, variant: HelloVariant) -> tuple[int, ...]:
+    """Return the kinds of extension of a hello; what means nothing at its version is left out."""
+    if style is HelloStyle.BARE:
+        return (_SERVER_NAME,)
+    return (variant if style is HelloStyle.FULL else _SHORT).order
+
+
 # Of a measurement, whatever the name and the suites; those that do not vary, of all of them.
 @lru_cache(maxsize=256)
 def extension_parts(
@@ -166,7 +173,7 @@ def extension_parts(
     parts: list[bytes | str] = []
     if variant.grease is not None and variant.grease_first:
         parts.append(_extension(variant.grease, b""))
-    for kind in (variant if style is HelloStyle.FULL else _SHORT).order:
+    for kind in extension_order(style, variant):
         if kind == _SERVER_NAME:
             parts.append(NAME)
         elif kind == _KEY_SHARE:

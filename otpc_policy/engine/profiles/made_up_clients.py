@@ -99,16 +99,17 @@ _TLS13_SUITES: Final = (0x1301, 0x1302, 0x1303)
 # Of a payment client, and those that others offer in addition.
 _ECDSA_SUITES, _MORE_ECDSA_SUITES = (0xC02B, 0xCCA9, 0xC023), (0xC02C, 0xC024, 0xC009, 0xC00A)
 _RSA_SUITES, _MORE_RSA_SUITES = (0xC02F, 0xCCA8, 0xC027), (0xC030, 0xC028, 0xC013, 0xC014)
+_STATIC_SUITES: Final = (0x0035, 0x009D, 0x009C, 0x003D, 0x003C, 0x002F)
 # What a client may offer besides, each with those that mostly come with it.
 _OTHER_SUITES: Final = (
     *((0x009E, 0x009F, 0xCCAA, 0x0067, 0x006B), (0x0033, 0x0039), (0x0032, 0x0038)),
-    *((0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035), (0xC09E, 0xC09C), (0x0041, 0x0084)),
+    *(_STATIC_SUITES, (0xC09E, 0xC09C), (0x0041, 0x0084)),
     *((0x000A, 0x0016, 0xC012), (0x0005, 0x0004, 0xC011), (0xC004, 0xC00E), (0xC028, 0xC024)),
     *((0x0003, 0x0008), (0x008C, 0x00AE)),
 )
 # Nearly every server of TLS 1.0 accepts one of these.
 _OLD_SUITES: Final = (0x002F, 0x0035, 0xC013, 0xC014, 0xC009, 0xC00A)
-_NULL_SUITES: Final = (0xC006, 0xC010, 0x003B, 0x0002)
+_NULL_SUITES, _MORE_NULL_SUITES = (0xC006, 0xC010, 0x003B, 0x0002), (0x0001, 0xC015)
 _EXPORT_SUITES: Final = (0x0003, 0x0006, 0x0008, 0x0014, 0x0011, 0x0019, 0x0017)
 _ANONYMOUS_SUITES: Final = (0x00A6, 0x00A7, 0x006C, 0x006D, 0x0034, 0x003A, 0x0018, 0xC018, 0xC019)
 
@@ -237,24 +238,27 @@ def _with_ecdsa_first(name: str, draw: Draw) -> ClientProfile:
     look = _look(draw)
     few = [*draw.order(_ECDSA_SUITES), _RSA_SUITES[0]]
     more = [*draw.order(_MORE_ECDSA_SUITES), *draw.order((*_RSA_SUITES[1:], *_MORE_RSA_SUITES))]
-    others = _others(draw)
-    suites = few if look.is_small else [*few, *more, *others]
-    first, comes_first = draw.one_of(
-        (0x1301, True), ((0x1302, True), (0x1303, True), (0x1301, False))
+    others, tls13, goes_back = _others(draw), draw.order(_TLS13_SUITES), draw.coin()
+    preferred, tls12_first = draw.one_of(
+        ((0x1301,), False),
+        (
+            ((0x1302, 0xC02C, 0xC030), False),
+            ((0x1303, 0xCCA9, 0xCCA8), False),
+            ((0xC02B,), True),
+        ),
     )
-    tls13 = [first, *(suite for suite in draw.order(_TLS13_SUITES) if suite != first)]
-    is_tls13, goes_back = look.build is not _Build.TINY, draw.coin()
-    lowest = TlsVersion.TLS_1_2 if is_tls13 else TlsVersion.SSL_3_0
-    if is_tls13:
-        suites = [*tls13, *suites] if comes_first else [*suites, *tls13]
+    if look.build is _Build.TINY:
+        few, tls13, goes_back = few[1:], tls13[:2], False
+    suites = few if look.is_small else [*few, *more, *others]
+    suites = [*suites, *tls13] if tls12_first else [*tls13, *suites]
     return _client(
         name,
         draw,
         look,
-        highest=TlsVersion.TLS_1_3 if is_tls13 else TlsVersion.TLS_1_2,
-        lowest=TlsVersion.TLS_1_0 if is_tls13 and goes_back else lowest,
-        suites=suites,
-        needed=(*_NEEDED, *_NEEDED_IN_TLS13) if is_tls13 else _NEEDED,
+        highest=TlsVersion.TLS_1_3,
+        lowest=TlsVersion.TLS_1_0 if goes_back else TlsVersion.TLS_1_2,
+        suites=[*preferred, *suites],
+        needed=(*_NEEDED, *_NEEDED_IN_TLS13),
         optional=(*_OPTIONAL, *_OPTIONAL_IN_TLS13),
         kinds=(_ECDSA_SCHEMES, *draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES))),
     )
@@ -263,13 +267,15 @@ def _with_ecdsa_first(name: str, draw: Draw) -> ClientProfile:
 def _with_rsa(name: str, draw: Draw) -> ClientProfile:
     look = _look(draw)
     few, more, others = draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES), _others(draw)
+    # As OpenSSL 1.0.2 lists them where it is not told otherwise.
+    static = draw.order(_STATIC_SUITES)
     return _client(
         name,
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
         lowest=TlsVersion.SSL_3_0,
-        suites=few if look.is_small else [*few, *more, *others],
+        suites=few if look.is_small else [*static, *few, *more, *others],
         needed=_NEEDED,
         optional=_OPTIONAL,
         kinds=draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES)),
@@ -279,20 +285,19 @@ def _with_rsa(name: str, draw: Draw) -> ClientProfile:
 def _old(name: str, draw: Draw) -> ClientProfile:
     look = _look(draw)
     usual, others, is_newer = draw.order(_OLD_SUITES), _others(draw), draw.coin()
-    ecdsa_first = [*(suite for suite in usual if suite in (0xC009, 0xC00A)), *usual]
-    suites = {
-        _Build.TINY: usual[:4],
-        # AES-256 first.
-        _Build.RICH: [*sorted(usual, reverse=True), *chain(*_OTHER_SUITES)],
-        _Build.NAME_FIRST: [*ecdsa_first, *([] if look.is_small else others)],
-        _Build.FREE: usual if look.is_small else [*others, *usual],
-    }[look.build]
+    preferred = draw.one_of(
+        (0x002F,), ((0x0035, 0x002F), (0xC009, 0xC013, 0x002F), (0x000A, 0x0033, 0x002F))
+    )
+    if look.build is _Build.RICH:
+        others, is_newer = [*chain(*_OTHER_SUITES)], True
+    if look.build is _Build.TINY:
+        usual = usual[:3]
     return _revealing(
         name,
         draw,
         look,
-        highest=TlsVersion.TLS_1_1 if is_newer or look.build is _Build.RICH else TlsVersion.TLS_1_0,
-        suites=suites,
+        highest=TlsVersion.TLS_1_1 if is_newer else TlsVersion.TLS_1_0,
+        suites=[*preferred, *usual, *([] if look.is_small else others)],
         needed=draw.one_of((), ((SERVER_NAME, GROUPS), _NEEDED, (GROUPS, *_NEEDED_IN_TLS13))),
     )
 
@@ -300,18 +305,16 @@ def _old(name: str, draw: Draw) -> ClientProfile:
 def _insecure(name: str, draw: Draw) -> ClientProfile:
     look = _look(draw)
     # A server may prefer the certificate that is without fault.
-    null = draw.order(_NULL_SUITES)
-    first = _NULL_SUITES[0] if look.build is _Build.NAME_FIRST else null[-1]
-    null = [first, *(suite for suite in null if suite != first)]
-    more = [*draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
-    others, is_bare = _others(draw), draw.coin()
+    first = draw.one_of(0x0002, (0xC006, 0xC010, 0x003B))
+    null, others = draw.order(_NULL_SUITES), _others(draw)
+    more = [*_MORE_NULL_SUITES, *draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
     return _revealing(
         name,
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
-        suites=null if look.is_small else [*null, *more, *others],
-        needed=() if is_bare and look.build is _Build.TINY else _NEEDED,
+        suites=[first, *null, *([] if look.is_small else [*more, *others])],
+        needed=() if look.build is _Build.TINY else _NEEDED,
     )
 
 
@@ -326,16 +329,16 @@ def _revealing(
 ) -> ClientProfile:
     """Return a client that may have anything in its hello, extensions of TLS 1.3 included."""
     kinds = draw.one_of(
-        (_PKCS1_SCHEMES, _PSS_SCHEMES, _ECDSA_SCHEMES),
+        (_PSS_SCHEMES, _PKCS1_SCHEMES, _ECDSA_SCHEMES),
         (
             (_ECDSA_SCHEMES, _PKCS1_SCHEMES, _PSS_SCHEMES),
-            (_PSS_SCHEMES, _ECDSA_SCHEMES, _PKCS1_SCHEMES),
+            (_PKCS1_SCHEMES, _PSS_SCHEMES, _ECDSA_SCHEMES),
             (tuple(reversed(_PKCS1_SCHEMES)), _ECDSA_SCHEMES, _PSS_SCHEMES),
         ),
     )
-    tls13, comes_first = draw.order(_TLS13_SUITES), draw.coin()
+    tls13 = draw.order(_TLS13_SUITES)
     if look.build is _Build.FREE:
-        suites = [*tls13, *suites] if comes_first else [*suites, *tls13]
+        suites = [*suites, *tls13]
     return _client(
         name,
         draw,
@@ -407,7 +410,7 @@ def _client(
         schemes=_schemes(draw, look, kinds),
         share_groups=shares if KEY_SHARE in ordered else (),
         record_version=0x0301 if draw.coin() else 0x0303,
-        has_session_id=draw.coin(),
+        has_session_id=draw.has(),
         padded_to=look.padded_to if is_padded else 0,
         compression=(1, 0) if compresses else (0,),
         contents=tuple((kind, content) for kind, content in contents.items() if kind in ordered),
@@ -450,8 +453,8 @@ def _varied_contents(draw: Draw, build: _Build) -> dict[int, bytes]:
 
 def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the groups and those of which a share is sent, in one order (RFC 8446 4.2.8)."""
-    usual, has_hybrid = draw.order((_X25519, _P256)), draw.one_of(False, (True, False, True))
-    hybrid = (_HYBRID,) if has_hybrid and look.build is not _Build.RICH else ()
+    usual = draw.order((_X25519, _P256))
+    hybrid = (_HYBRID,) if look.build is _Build.NAME_FIRST else ()
     more, has_old, has_finite_field = draw.some((_P384, _P521, _X448)), draw.coin(), draw.coin()
     if look.build is _Build.TINY:
         usual = [_P256]

@@ -27,8 +27,6 @@ from functools import lru_cache
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import (
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
     RARE_KINDS,
     ClientProfile,
     ProfileHello,
@@ -48,7 +46,7 @@ _ATTEMPTS = 3
 _REFUSALS = 2
 # Of the hellos that only reveal, how many are sent with the first wave: with more, it would not be
 # sent at once.
-_FIRST_REVEALS = 3
+_FIRST_REVEALS = 2
 _RSA_KINDS = (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     **dict.fromkeys((*_RSA_KINDS, SignatureKind.RSA_PSS_PSS), KeyType.RSA),
@@ -71,7 +69,7 @@ class ClientSurvey:
         self._unsent_reveals = (*cast.old[_FIRST_REVEALS:], *cast.insecure)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
-        # Whose shape single kinds of signature are asked for in, at TLS 1.3.
+        # In whose shape single kinds of signature are asked for.
         self._base: ClientProfile | None = None
         self.records: list[ClientRecord] = []
 
@@ -158,19 +156,28 @@ class ClientSurvey:
                     yield profile
 
     def _alone(self, version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
-        """Return a client that differs only in its schemes from one that is asked as well."""
-        if version is TlsVersion.TLS_1_2:
-            return _signing_with(OPENSSL_3_AT_TLS_1_2, kinds)
+        """Return a client that verifies these kinds of signature alone."""
+        base = self.base()
+        return _signing_with(base if version is TlsVersion.TLS_1_3 else base.at_tls12(), kinds)
+
+    def base(self) -> ClientProfile:
+        """Return a client of TLS 1.3, accepted if there is one, that others are like.
+
+        It asks for a staple: that may show that a leaf is revoked.
+        """
         if self._base is None:
             accepted = {
                 record.hello.profile
                 for record in self._accepted()
                 if record.reading.version is TlsVersion.TLS_1_3
             }
-            # A staple is asked for with every kind: it may show that a leaf is revoked.
-            asking = (one for one in self._cast.certificates if STATUS_REQUEST in one.extensions)
-            self._base = next((one for one in asking if one in accepted), None)
-        return _signing_with(self._base or OPENSSL_3, kinds)
+            asking = [
+                one
+                for one in self._cast.certificates
+                if STATUS_REQUEST in one.extensions and one.highest is TlsVersion.TLS_1_3
+            ]
+            self._base = next((one for one in asking if one in accepted), asking[0])
+        return self._base
 
     def _usual_kinds(self, version: TlsVersion, journal: Journal) -> tuple[SignatureKind, ...]:
         """Return the kinds that belong to what is accepted; at TLS 1.3 suites do not tell."""
@@ -294,7 +301,7 @@ class ClientSurvey:
         )
 
 
-# The one base of TLS 1.2 is the same for all servers.
+# Asked for in every wave.
 @lru_cache(maxsize=64)
 def _signing_with(base: ClientProfile, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
     return base.signing_with(kinds)

@@ -7,10 +7,7 @@ from otpc_policy.engine.facts.deployments import deployment_facts
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import version_facts
 from otpc_policy.engine.probes.handshakes import Presented
-from otpc_policy.engine.profiles.clients import (
-    ClientProfile,
-    ProfileHello,
-)
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from otpc_policy.engine.profiles.clients import (
+from otpc_policy.engine.survey.cast import Cast
+from tests.engine.profiles.known_clients import (
     BROWSER,
     INSECURE_SUITES,
     JAVA_17_WITH_RSA,
@@ -12,7 +13,6 @@ from otpc_policy.engine.profiles.clients import (
     OPENSSL_102_WITH_RSA,
     SMALL,
 )
-from otpc_policy.engine.survey.cast import Cast
 
 FIXED_CAST: Final = Cast(
     certificates=(OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA),

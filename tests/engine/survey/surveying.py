@@ -10,7 +10,7 @@ from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import remarks
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.offers import suites_at
+from otpc_policy.engine.survey.offers import NO_VARIANTS, Variants, suites_at
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe
 from otpc_policy.engine.survey.survey import Survey
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
@@ -73,9 +73,11 @@ class Surveyed:
         )
 
 
-def survey(server: Server, server_name: str | None = NAME) -> Surveyed:
+def survey(
+    server: Server, server_name: str | None = NAME, variants: Variants = NO_VARIANTS
+) -> Surveyed:
     """Drive a survey with bytes, as the prober does: last probes after the others are answered."""
-    planner = Survey(server_name)
+    planner = Survey(server_name, variants)
     done, number = Surveyed(planner, []), 0
     while probes := planner.next_wave():
         outcomes: dict[int, Outcome] = {}

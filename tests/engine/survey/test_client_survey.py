@@ -10,16 +10,7 @@ import pytest
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    INSECURE_SUITES,
-    JAVA_17_WITH_RSA,
-    NULL_SUITES,
-    OLD_CLIENTS,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
     RARE_KINDS,
-    SMALL,
     ClientProfile,
     ProfileHello,
     SignatureKind,
@@ -31,6 +22,16 @@ from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.flight import ServerFlight, Signature
+from tests.engine.profiles.known_clients import (
+    BROWSER,
+    INSECURE_SUITES,
+    JAVA_17_WITH_RSA,
+    NULL_SUITES,
+    OLD_CLIENTS,
+    OPENSSL_3,
+    OPENSSL_102_WITH_RSA,
+    SMALL,
+)
 from tests.engine.survey.fixed_cast import FIXED_CAST
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
@@ -207,13 +208,16 @@ def conducted(partner: Partner, *, is_closed: bool = False) -> Conducted:
 def test_the_first_wave_asks_in_every_shape_and_for_old_versions() -> None:
     done = conducted(Partner([PSS, PKCS1]))
     assert done.asked(0) == list(FIRST_WAVE)
-    assert done.asked(0, Purpose.REVEAL) == list(OLD_CLIENTS)
-    assert len(done.waves[0]) == len(FIRST_WAVE) + len(OLD_CLIENTS)
+    assert done.asked(0, Purpose.REVEAL) == list(OLD_CLIENTS[:2])
+    assert len(done.waves[0]) == len(FIRST_WAVE) + 2
 
 
-def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
+REVEALED_LATER = [*OLD_CLIENTS[2:], INSECURE_SUITES, NULL_SUITES]
+
+
+def test_the_second_wave_asks_for_what_the_first_had_no_room_for_and_no_other_does() -> None:
     done = conducted(Partner([PSS, PKCS1]))
-    assert done.asked(1, Purpose.REVEAL) == [INSECURE_SUITES, NULL_SUITES]
+    assert done.asked(1, Purpose.REVEAL) == REVEALED_LATER
     reveals = [done.asked(wave, Purpose.REVEAL) for wave in range(2, len(done.waves))]
     assert not any(reveals)
 
@@ -231,7 +235,7 @@ def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int)
     late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
     reveals = [probe.hello.profile for probe in late if probe.purpose is Purpose.REVEAL]
-    assert reveals == [INSECURE_SUITES, NULL_SUITES]
+    assert reveals == REVEALED_LATER
     later = planner.next_wave(journal, is_closed=True)
     assert not [probe for probe in later if probe.purpose is Purpose.REVEAL]
 
@@ -254,7 +258,7 @@ def test_where_nothing_is_known_to_be_accepted_nothing_more_is_asked(outcome: Ou
 
 
 def alone(version: TlsVersion, *kinds: SignatureKind) -> ClientProfile:
-    profile = OPENSSL_3 if version is TLS13 else OPENSSL_3_AT_TLS_1_2
+    profile = OPENSSL_3 if version is TLS13 else OPENSSL_3.at_tls12()
     return profile.signing_with(kinds)
 
 
@@ -588,11 +592,20 @@ def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
 
 
 def test_refusals_count_only_between_controls_of_their_shape() -> None:
-    """The shape is OpenSSL's at TLS 1.3: a server that dislikes it reveals nothing about keys."""
-    away = Partner([PSS], turned_away={OPENSSL_3: alert()})
+    """A server that dislikes the shape in which kinds are asked for reveals nothing about keys."""
+    of_tls13 = [one for one in FIXED_CAST.certificates if one.highest is TLS13]
+    of_tls13.append(alone(TLS13, PSS))
+    away = Partner([PSS], turned_away=dict.fromkeys(of_tls13, alert()))
     assert conducted(away).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
-    lower = Partner([PSS], turned_away={OPENSSL_3: shown(TLS12, RSA_SUITE, 0x0804)})
+    chose_lower = dict.fromkeys(of_tls13, shown(TLS12, RSA_SUITE, 0x0804))
+    lower = Partner([PSS], turned_away=chose_lower)
     assert conducted(lower).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+
+
+def test_single_kinds_are_asked_for_in_the_shape_of_a_client_that_is_accepted() -> None:
+    done = conducted(Partner([PSS], turned_away={OPENSSL_3: alert()}))
+    assert done.absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
+    assert BROWSER.signing_with((ECDSA,)) in done.asked(1)
 
 
 @pytest.mark.parametrize("outcome", [alert(), CLOSED])
