@@ -24,13 +24,22 @@ from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
+from otpc_policy.engine.survey.probe import (
+    AnyHello,
+    Ending,
+    Hello_co,
+    Outcome,
+    Probe,
+    Purpose,
+    Record,
+)
 from otpc_policy.engine.survey.survey import Survey
-from otpc_policy.engine.transport.openings import Openings
+from otpc_policy.engine.transport.openings import ConnectionsExhausted, Openings
 from otpc_policy.engine.transport.prober import Prober
 from otpc_policy.engine.workers.handshake import HandshakeOffer, Hello
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.engine.workers.worker_lied import WorkerLied
+from otpc_policy.tls.answer import Incomplete
 from otpc_policy.tls.client_hello import ClientHello
 
 # Rounds of handshakes for certificates that no flight proved.
@@ -72,7 +81,9 @@ class AddressScan:
                 byte_limit=limits.connection_bytes,
             ),
         )
-        self._openings = Openings(slots, limits.connections_per_address)
+        self._openings = Openings(
+            slots, limits.connections_per_address, total=limits.connections_per_scan
+        )
         self._prober = Prober(
             address=address,
             port=endpoint.port,
@@ -162,11 +173,17 @@ class AddressScan:
         return trace(self.measured(), self._handshakes.done, self._http.answers)
 
     async def run(self) -> None:
-        """Measure. Cancel it to stop; what is known stays. Raises WorkerLied."""
+        """Measure. Cancel it to stop; what is known stays.
+
+        Raises WorkerLied, and ConnectionsExhausted if the server answered so that all connections
+        of a scan were not enough.
+        """
         try:
             await self._run()
         except* WorkerLied as lies:
             raise lies.exceptions[0] from None
+        except* ConnectionsExhausted:
+            raise ConnectionsExhausted from None
         finally:
             self._lease.end()
 
@@ -210,6 +227,8 @@ class AddressScan:
             if not probes and not clients:
                 break
             await self._carry_together(survey, probes, clients)
+            if self._is_silent:
+                break
             self._openings.limit = min(
                 self._openings.limit,
                 _tolerated_connections((*survey.journal.records, *self._clients.records)),
@@ -222,6 +241,18 @@ class AddressScan:
         ):
             self._openings.limit = 1
             await self._carry(again, survey.take)
+
+    @property
+    def _is_silent(self) -> bool:
+        """The server took every hello so far and answered none in time: it is asked no more."""
+        outcomes = [record.outcome for record in self._surveys[-1].records]
+        outcomes += [record.outcome for record in self._clients.records]
+        return all(
+            outcome.connected
+            and outcome.ending is Ending.TIMED_OUT
+            and isinstance(outcome.answer, Incomplete)
+            for outcome in outcomes
+        )
 
     def _begin_groups(self, tasks: asyncio.TaskGroup) -> None:
         """Ask about groups, as soon as TLS 1.3 is accepted and it is known what is tolerated."""

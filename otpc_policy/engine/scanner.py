@@ -26,6 +26,7 @@ from otpc_policy.engine.facts.remarks import intolerances, remarks
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.engine.survey.probe import Ending
+from otpc_policy.engine.transport.openings import ConnectionsExhausted
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.tls.answer import PlainHttp
@@ -119,6 +120,9 @@ class SslyzeScanner:
                     await scan.run()
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {deadline_s:g} s",)
+            except ConnectionsExhausted:
+                limit = self._limits.connections_per_scan
+                cut_short = (f"the scan reached its limit of {limit} connections",)
             finally:
                 if self._running.get(key, (None, 0.0))[0] is scan:
                     del self._running[key]

@@ -122,7 +122,7 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(
     assert facts.remarks == ()
     # s_server refuses old versions with handshake_failure, so the groups must be ruled out as the
     # cause: three more connections than other servers take.
-    assert facts.connections_used <= 45
+    assert facts.connections_used <= 54
 
 
 @pytest.mark.parametrize(
@@ -302,6 +302,21 @@ async def test_a_server_that_never_speaks_tls_is_unknown(behaviour: Handler) -> 
     assert facts.cipher_suites == ()
     # A second wave of eight short hellos, and nothing of clients.
     assert facts.connections_used <= FIRST_WAVE + 8
+
+
+async def test_a_first_wave_of_silence_ends_the_scan() -> None:
+    async with server(stall) as port:
+        facts = await measure(port, connection_deadline_s=0.4)
+    assert (facts.reachable, facts.tls) == (Support.YES, TlsService.UNKNOWN)
+    assert facts.connections_used <= FIRST_WAVE
+
+
+async def test_a_scan_that_has_used_its_connections_keeps_what_is_known(good: int) -> None:
+    facts = await measure(good, connections_per_scan=30)
+    assert facts.connections_used == 30
+    assert "the scan reached its limit of 30 connections" in facts.remarks
+    assert facts.version(TlsVersion.TLS_1_2).support is Support.YES
+    assert facts.version(TlsVersion.TLS_1_0).support is Support.UNKNOWN
 
 
 async def test_plain_http_is_recognised_and_left_alone() -> None:

@@ -75,7 +75,7 @@ def prober(
     new_random: Callable[[], RandomBytes] = lambda: os.urandom,
 ) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
-    openings = Openings(asyncio.Semaphore(slots), at_once)
+    openings = Openings(asyncio.Semaphore(slots), at_once, total=1000)
     return Prober(
         address=vetted(),
         port=port,
