@@ -81,7 +81,10 @@ class ClientHello:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """All but its suites, to compare with; no server chooses suites by compression."""
+        """All but its suites, to compare with; the variant is the last.
+
+        No server chooses suites by compression.
+        """
         return (self.version, self.lowest, self.server_name, self.style, self.groups, self.variant)
 
 

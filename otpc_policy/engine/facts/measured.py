@@ -162,8 +162,15 @@ class Measured:
         return accepted_then and not any(contradictions(last, *earlier))
 
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
-        """Return the suites that are proven to be refused."""
-        return self._inference.absences(version) if self.is_steady else {}
+        """Return the suites that are proven to be refused.
+
+        None if a client was given one of them: then this version depends on what the hello is like,
+        and so may every other suite of it.
+        """
+        absences = self._inference.absences(version) if self.is_steady else {}
+        given = (record for record in self.clients.records if record.reading.version is version)
+        is_given_one = any(not absences.keys().isdisjoint(one.reading.suites) for one in given)
+        return {} if is_given_one else absences
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
         """Return what proves that no certificate of a key type is served over TLS 1.3, or NONE."""

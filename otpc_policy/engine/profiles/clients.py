@@ -171,6 +171,11 @@ class ProfileHello:
         """Suites that a server may choose, in order."""
         return self.profile.cipher_suites
 
+    @property
+    def extensions(self) -> tuple[int, ...]:
+        """Kinds of extension, GREASE included."""
+        return self.profile.extensions
+
 
 @lru_cache(maxsize=256)
 def _choosable(listed_suites: tuple[int, ...]) -> tuple[int, ...]:

@@ -99,10 +99,11 @@ _TLS13_SUITES: Final = (0x1301, 0x1302, 0x1303)
 # Of a payment client, and those that others offer in addition.
 _ECDSA_SUITES, _MORE_ECDSA_SUITES = (0xC02B, 0xCCA9, 0xC023), (0xC02C, 0xC024, 0xC009, 0xC00A)
 _RSA_SUITES, _MORE_RSA_SUITES = (0xC02F, 0xCCA8, 0xC027), (0xC030, 0xC028, 0xC013, 0xC014)
+_DHE_SUITES: Final = (0x009E, 0x009F, 0xCCAA, 0x0067, 0x006B)
 _STATIC_SUITES: Final = (0x0035, 0x009D, 0x009C, 0x003D, 0x003C, 0x002F)
 # What a client may offer besides, each with those that mostly come with it.
 _OTHER_SUITES: Final = (
-    *((0x009E, 0x009F, 0xCCAA, 0x0067, 0x006B), (0x0033, 0x0039), (0x0032, 0x0038)),
+    *(_DHE_SUITES, (0x0033, 0x0039), (0x0032, 0x0038)),
     *(_STATIC_SUITES, (0xC09E, 0xC09C), (0x0041, 0x0084)),
     *((0x000A, 0x0016, 0xC012), (0x0005, 0x0004, 0xC011), (0xC004, 0xC00E), (0xC028, 0xC024)),
     *((0x0003, 0x0008), (0x008C, 0x00AE)),
@@ -286,12 +287,15 @@ def _old(name: str, draw: Draw) -> ClientProfile:
     look = _look(draw)
     usual, others, is_newer = draw.order(_OLD_SUITES), _others(draw), draw.coin()
     preferred = draw.one_of(
-        (0x002F,), ((0x0035, 0x002F), (0xC009, 0xC013, 0x002F), (0x000A, 0x0033, 0x002F))
+        (0x002F, 0x000A, 0x0005), ((0x0035, 0x002F), (0xC009, 0xC013, 0x002F), (0x0033, 0x002F))
     )
     if look.build is _Build.RICH:
         others, is_newer = [*chain(*_OTHER_SUITES)], True
+    # Either kind of list: with suites that only old clients have, and without.
     if look.build is _Build.TINY:
-        usual = usual[:3]
+        usual = usual[:2]
+    if look.build is _Build.NAME_FIRST:
+        others = [*_DHE_SUITES]
     return _revealing(
         name,
         draw,

@@ -195,12 +195,17 @@ class ClientSurvey:
         )
 
     def _kinds_seen(self, version: TlsVersion, journal: Journal) -> set[SignatureKind | None]:
-        """Return the kinds of signature that certificates were presented with at a version."""
+        """Return the kinds of signature that certificates were presented with at a version.
+
+        To clients that ask for a staple: without it, it is not known whether a leaf is revoked.
+        """
         accepted: list[Record[AnyHello]] = [*journal.accepted, *self.records]
         flights = (
             record.outcome.flight
             for record in accepted
-            if record.reading.version is version and record.outcome.key_proven
+            if record.reading.version is version
+            and record.outcome.key_proven
+            and STATUS_REQUEST in record.hello.extensions
         )
         return {
             kind_of_scheme(flight.signature.scheme)

@@ -6,7 +6,8 @@ with a good suite appended; for a version it is a hello at the nearest accepted 
 server that begins to refuse, reset, stall or drip for reasons of its own leaves UNKNOWN, never NO.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from otpc_policy.core.facts import Evidence, TlsVersion
@@ -23,7 +24,10 @@ from otpc_policy.engine.survey.journal import LONG_LIST, Journal
 from otpc_policy.engine.survey.offers import ecdsa_among, family_of
 from otpc_policy.engine.survey.probe import Ending, Record
 from otpc_policy.engine.survey.reading import PROTOCOL_VERSION, Reaction
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
+
+# One refusal may be one of those that an unsteady server gives to any hello.
+_TO_BE_DISLIKED = 2
 
 
 class Inference:
@@ -178,17 +182,34 @@ def contradictions(journal: Journal, *earlier: Journal) -> Iterator[Record[Clien
     """Yield the hellos that were not accepted although an equivalent one was.
 
     Such a hello contains a suite that the server accepts in a hello of the same shape that is no
-    shorter. A server with any contradiction is unsteady: none of its refusals counts.
+    shorter; or of a shape that differs only in its variant. A variant that was refused whenever it
+    was sent, at least twice, is disliked, which is no contradiction. A server with any
+    contradiction is unsteady: none of its refusals counts.
     earlier: journals of the same server, for what it accepted in them.
     """
     accepted: dict[tuple[object, ...], list[Record[ClientHello]]] = {}
     for survey in (*earlier, journal):
         for good in survey.accepted:
-            accepted.setdefault(good.hello.shape, []).append(good)
+            accepted.setdefault(good.hello.shape[:-1], []).append(good)
+    disliked = _disliked_variants((*earlier, journal))
     for record in journal.records:
-        of_shape = accepted.get(record.hello.shape, ())
+        is_disliked = record.hello.variant in disliked
+        of_shape = () if is_disliked else accepted.get(record.hello.shape[:-1], ())
         if not record.chose and _is_contradicted(record, of_shape):
             yield record
+
+
+def _disliked_variants(journals: Iterable[Journal]) -> set[HelloVariant]:
+    full = [
+        record
+        for journal in journals
+        for record in journal.records
+        if record.hello.style is HelloStyle.FULL
+    ]
+    refused = Counter(record.hello.variant for record in full if not record.chose)
+    liked = {record.hello.variant for record in full if record.chose}
+    often = {variant for variant, times in refused.items() if times >= _TO_BE_DISLIKED}
+    return often - liked - {PLAIN}
 
 
 def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[ClientHello]]) -> bool:
