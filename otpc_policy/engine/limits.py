@@ -28,7 +28,7 @@ class ScanLimits:
 
     workers: int = 2
     connections_per_address: int = 20
-    connections_per_scan: int = 320
+    connections_per_scan: int = 480
     scan_deadline_s: float = 20.0
     connection_deadline_s: float = 4.0
     connection_bytes: int = 262_144

@@ -13,6 +13,7 @@ from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.inference import Inference, contradictions
 from otpc_policy.engine.survey.journal import Journal
+from otpc_policy.engine.survey.offers import family_of
 from otpc_policy.engine.survey.probe import AnyHello, Purpose, Record
 from otpc_policy.engine.transport.key_proof import public_key
 
@@ -164,13 +165,26 @@ class Measured:
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused.
 
-        None if a client was given one of them: then this version depends on what the hello is like,
-        and so may every other suite of it.
+        Not those of a family of which a client was given one, and none if the wide hellos were
+        given nothing at this version: then it depends on what the hello is like.
         """
         absences = self._inference.absences(version) if self.is_steady else {}
-        given = (record for record in self.clients.records if record.reading.version is version)
-        is_given_one = any(not absences.keys().isdisjoint(one.reading.suites) for one in given)
-        return {} if is_given_one else absences
+        given = {
+            suite
+            for record in self.clients.records
+            if record.reading.version is version
+            for suite in record.reading.suites
+        }
+        if not given or absences.keys().isdisjoint(given):
+            return absences
+        if not self.surveys[-1].has_chosen(version):
+            return {}
+        doubtful = set(map(family_of, given & absences.keys()))
+        return {
+            suite: evidence
+            for suite, evidence in absences.items()
+            if family_of(suite) not in doubtful
+        }
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
         """Return what proves that no certificate of a key type is served over TLS 1.3, or NONE."""

@@ -302,7 +302,10 @@ def _old(name: str, draw: Draw) -> ClientProfile:
         look,
         highest=TlsVersion.TLS_1_1 if is_newer else TlsVersion.TLS_1_0,
         suites=[*preferred, *usual, *([] if look.is_small else others)],
-        needed=draw.one_of((), ((SERVER_NAME, GROUPS), _NEEDED, (GROUPS, *_NEEDED_IN_TLS13))),
+        needed=draw.one_of((), ((SERVER_NAME, GROUPS), (GROUPS, *_NEEDED_IN_TLS13), (GROUPS,))),
+        # By signature_algorithms HAProxy chooses another certificate than for any client of TLS
+        # 1.1, none of which sends it.
+        optional=tuple(kind for kind in _EVERY if kind != SCHEMES),
     )
 
 
@@ -330,6 +333,7 @@ def _revealing(
     highest: TlsVersion,
     suites: Sequence[int],
     needed: Sequence[int],
+    optional: Sequence[int] = _EVERY,
 ) -> ClientProfile:
     """Return a client that may have anything in its hello, extensions of TLS 1.3 included."""
     kinds = draw.one_of(
@@ -351,7 +355,7 @@ def _revealing(
         lowest=TlsVersion.SSL_3_0,
         suites=suites,
         needed=needed,
-        optional=_EVERY,
+        optional=optional,
         kinds=kinds,
     )
 

@@ -6,7 +6,7 @@ server that accepts much are found by elimination in lanes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, cycle
+from itertools import chain, cycle, islice
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.survey.inference import Inference
@@ -151,14 +151,23 @@ class WavePlan:
     ) -> list[tuple[int, ...]]:
         """Return what controls offer that close these lists: all of them at once if that is read.
 
-        Suites that would hide the good one are left out.
+        Suites that would hide the good one are left out; others stand in for them, because a
+        control is no shorter than what it is for.
         """
         reads_long_lists = not self._hellos.is_deaf_to_long_lists(version)
         if self._hellos.style is not HelloStyle.FULL or not reads_long_lists:
             return lists
         together = tuple(dict.fromkeys(chain.from_iterable(lists)))
-        accepts_ecdsa = bool(ecdsa_among(self._journal.chosen(version)))
-        return [together if accepts_ecdsa else without_ecdsa(together)]
+        accepted = self._journal.chosen(version)
+        if ecdsa_among(accepted):
+            return [together]
+        together = without_ecdsa(together)
+        missing = max(map(len, lists)) - len(together)
+        if missing > 0:
+            known = {*together, *accepted}
+            others = (one for one in without_ecdsa(suites_at(version)) if one not in known)
+            together = (*together, *islice(others, missing))
+        return [together]
 
     def _control(
         self, version: TlsVersion, suites: tuple[int, ...], variant: HelloVariant
