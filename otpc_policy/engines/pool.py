@@ -19,7 +19,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth
-from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
@@ -181,6 +181,8 @@ class EnginePool:
             report = await engine.measure(target, terms, left_standard_part=leave)
         except EngineLied as lie:
             engine.condemn(f"it lied: {lie}")
+            raise
+        except EngineHindered:
             raise
         except EngineFailed as failure:
             self._count_failure(engine, target, failure)
