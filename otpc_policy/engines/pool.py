@@ -239,7 +239,19 @@ class EnginePool:
             gate.leave()
 
     def _gate(self, engine: Engine) -> Gate:
-        return self._gates.setdefault(engine.name, Gate(lambda: self._capacity(engine.name)))
+        gate = self._gates.get(engine.name)
+        if gate is None:
+            self._forget_the_gone()
+            gate = self._gates[engine.name] = Gate(lambda: self._capacity(engine.name))
+        return gate
+
+    def _forget_the_gone(self) -> None:
+        """Drop what is kept of engines that are no more: remote ones come with new addresses."""
+        names = {one.name for one in self._fleet.engines}
+        self._failed = {name: kept for name, kept in self._failed.items() if name in names}
+        self._gates = {
+            name: gate for name, gate in self._gates.items() if name in names or not gate.is_idle
+        }
 
     def _capacity(self, name: str) -> int:
         """Return how many measurements an engine takes: the one that has the name now."""

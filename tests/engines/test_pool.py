@@ -232,6 +232,23 @@ async def test_an_engine_is_not_condemned_for_what_its_machine_lacks() -> None:
     assert engine.condemned == []
 
 
+async def test_engines_that_come_and_go_leave_nothing_behind() -> None:
+    """Each address that a remote engine ever had is another name."""
+    busy = FakeEngine(name="busy", answer=answering)
+    async with pool_of(busy) as (pool, fleet):
+        under_way = await measuring(pool, busy)
+        for number in range(20):
+            engine = FakeEngine(name=f"engine-{number}", answer=raising(EngineFailed("late")))
+            engine.gate.set()
+            fleet.engines = [engine]
+            with pytest.raises(EngineFailed):
+                await pool.measure(*STANDARD)
+        assert set(pool._gates) == {"busy", "engine-19"}
+        assert set(pool._failed) == {"engine-19"}
+        busy.gate.set()
+        await under_way
+
+
 async def test_an_engine_gets_no_more_than_it_measures_at_a_time() -> None:
     only = FakeEngine(name="a", answer=answering, state=EngineState(concurrent_scans=2, queued=5))
     async with pool_of(only, queue_limit=3) as (pool, _):
