@@ -46,6 +46,7 @@ OUTSIDE = (
     "tests/front",
     "tests/ops/test_http.py",
     "tests/ops/test_metrics.py",
+    "tests/ops/test_open_files.py",
     "tests/ops/test_routes.py",
     "tests/hostile",
     "tests/engine/workers/test_client_handshake.py",
