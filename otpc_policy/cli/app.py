@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
 from otpc_policy.cli.policy_tests import run_tests
 from otpc_policy.cli.serve import ServeCommand, serve
+from otpc_policy.cli.standard_streams import open_missing_streams
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate
 from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable
@@ -60,6 +62,7 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    open_missing_streams()
     try:
         app(prog_name="otpc-policy")
     except CommandFailed as error:
@@ -84,6 +87,7 @@ def main() -> None:
         sys.exit(ExitStatus.USAGE)
     # The outermost frame: Python would exit with 1, which means DENY.
     except Exception:  # noqa: BLE001
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         complain("this is a bug; nothing was judged")
         sys.exit(ExitStatus.INDETERMINATE)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from otpc_policy.cli.output import announce
+
 if TYPE_CHECKING:
     from otpc_policy.app.settings import Settings
     from otpc_policy.engine.configuration import EngineConfiguration
@@ -146,7 +148,7 @@ async def _serve(
             listen,
             stopping=stopping,
             # A line, flushed: the parent process waits for it.
-            ready=lambda address: typer.echo(f"measuring on {address}"),
+            ready=lambda address: announce(f"measuring on {address}"),
             tls=tls,
             ops_listen=ops_listen,
         )

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,25 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has enough, as `head` does. The exit status still gives the verdict, so Python
-        # must not fail to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has enough, as `head` does. The exit status still gives the verdict.
+        _silence_stdout()
+
+
+def announce(line: str) -> None:
+    """Print on stdout that a server has started, for whoever waits for it.
+
+    It serves whether anybody reads the line or not.
+    """
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+
+
+def _silence_stdout() -> None:
+    """Lose what Python has yet to write, or it would fail to flush at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_text(view: "RenderableType") -> str:
@@ -73,9 +89,13 @@ def console(*, stderr: bool = False) -> "Console":
 
 
 def complain(text: str) -> None:
-    """Print an error on stderr, as Unix programs do."""
-    for line in text.splitlines():
-        sys.stderr.write(f"otpc-policy: {line}\n")
+    """Print an error on stderr, as Unix programs do.
+
+    Where it cannot be written, the exit status has to do.
+    """
+    with suppress(OSError):
+        for line in text.splitlines():
+            sys.stderr.write(f"otpc-policy: {line}\n")
 
 
 @contextmanager

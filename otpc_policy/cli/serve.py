@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from otpc_policy.cli.output import announce
+
 
 class ServeCommand(TyperCommand):
     """The command serve, whose help also lists every setting."""
@@ -107,5 +109,4 @@ def settings_text() -> str:
 
 
 def _announce(address: str, ops_address: str) -> None:
-    # A line, flushed: the parent process waits for it.
-    typer.echo(f"serving on {address} (metrics on http://{ops_address}/metrics)")
+    announce(f"serving on {address} (metrics on http://{ops_address}/metrics)")

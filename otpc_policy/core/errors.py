@@ -6,6 +6,7 @@ A partner that cannot be judged is no exception: it is an INDETERMINATE answer.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,12 @@ class Overloaded(OtpcPolicyError):
 
 
 class ServiceUnavailable(OtpcPolicyError):
-    """The service is draining or not ready. Another replica may answer."""
+    """The service is draining or not ready. Another replica may answer.
+
+    retry_after: short, as another replica answers at once.
+    """
+
+    retry_after: ClassVar = timedelta(milliseconds=100)
 
 
 class ConfigurationError(OtpcPolicyError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TlsVersion, TraceStep
+from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.facts.groups import used_groups
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.trace import trace
@@ -175,15 +176,16 @@ class AddressScan:
     async def run(self) -> None:
         """Measure. Cancel it to stop; what is known stays.
 
-        Raises WorkerLied, and ConnectionsExhausted if the server answered so that all connections
-        of a scan were not enough.
+        Raises WorkerLied, CannotDial, and ConnectionsExhausted if the server answered so that all
+        connections of a scan were not enough.
         """
         try:
             await self._run()
-        except* WorkerLied as lies:
-            raise lies.exceptions[0] from None
-        except* ConnectionsExhausted:
-            raise ConnectionsExhausted from None
+        except ExceptionGroup as group:
+            for kind in (WorkerLied, CannotDial, ConnectionsExhausted):
+                if (error := _first_of(group, kind)) is not None:
+                    raise error from None
+            raise
         finally:
             self._lease.end()
 
@@ -347,6 +349,14 @@ class AddressScan:
         control = Journal()
         await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
         return control.records[0].chose
+
+
+def _first_of(group: ExceptionGroup[Exception], kind: type[Exception]) -> Exception | None:
+    """Return an exception of that kind in a group of tasks, or of tasks of these."""
+    found: Exception | None = group.subgroup(kind)
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:

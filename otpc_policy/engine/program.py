@@ -25,13 +25,15 @@ from otpc_policy.engine.resolving import RemainingTimeResolver, Uncounted, egres
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.ops.logs import logs_configured
+from otpc_policy.ops.open_files import open_files_limit
 
 if TYPE_CHECKING:
     from otpc_policy.engine.operations import Operations
 
 # A final report has left before the server stops; a slow network fits in this.
 _LAST_REPORTS_S: Final = 0.25
-
+# At rest it takes 30, and half a dozen for each worker that is being made ready.
+_OTHER_FILES: Final = 64
 # Engines of one front end so many seconds apart at most; a successor is up in one.
 _APART_S: Final = 8.0
 
@@ -78,6 +80,7 @@ async def run_engine(
     address, when the engine answers. Raises ConfigurationError before anything is served.
     """
     with logs_configured(configuration.log_format, configuration.log_level):
+        _check_open_files(configuration.scan)
         scanner = _scanner(configuration.scan)
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
@@ -136,6 +139,20 @@ async def _end_where_names_are_replaced(stopping: Stopping, *, has_others: bool)
     stopping.ask()
     if has_others:
         stopping.ask()
+
+
+def _check_open_files(limits: ScanLimits) -> None:
+    """Raise ConfigurationError if not a single scan could be carried out; warn if not all could."""
+    of_all_scans = limits.concurrent_scans * limits.connections_per_address
+    wanted = _OTHER_FILES + limits.concurrent_scans + of_all_scans
+    allowed = open_files_limit(at_least=_OTHER_FILES + limits.connections_per_address)
+    if allowed < wanted:
+        _log.warning(
+            "too few files may be open for scan.concurrent_scans and scan.connections_per_address; "
+            "some measurements will fail",
+            allowed=allowed,
+            wanted=wanted,
+        )
 
 
 def _scanner(limits: ScanLimits) -> SslyzeScanner:

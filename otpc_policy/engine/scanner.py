@@ -17,6 +17,7 @@ from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.engine.address_scan import AddressScan
 from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.facts.deployments import deployment_facts
 from otpc_policy.engine.facts.groups import group_facts, key_exchange_facts
 from otpc_policy.engine.facts.handshake_facts import handshake_facts
@@ -94,7 +95,8 @@ class SslyzeScanner:
         required_suites: code points of sets, of each of which a suite that the server accepts is to
         be seen in a completed handshake. asks_groups: also which groups of TLS 1.3 are accepted; at
         DEEP they are asked for anyway. entered: is called with each stage as it begins. Raises
-        Overloaded when the queue is full.
+        Overloaded when the queue is full, and CannotDial where this machine lacks what it takes to
+        connect and nothing else is known. What is known then is kept.
         """
         deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
         async with self._turn(entered):
@@ -113,6 +115,7 @@ class SslyzeScanner:
                 asks_groups=asks_groups or depth is Depth.DEEP,
             )
             cut_short: tuple[str, ...] = ()
+            hindrance: CannotDial | None = None
             key = (endpoint, address.text, depth)
             self._running.setdefault(key, (scan, started))
             try:
@@ -123,6 +126,9 @@ class SslyzeScanner:
             except ConnectionsExhausted:
                 limit = self._limits.connections_per_scan
                 cut_short = (f"the scan reached its limit of {limit} connections",)
+            except CannotDial as error:
+                hindrance = error
+                cut_short = (f"the scan ended early by a fault of this service: {error}",)
             finally:
                 if self._running.get(key, (None, 0.0))[0] is scan:
                     del self._running[key]
@@ -133,6 +139,9 @@ class SslyzeScanner:
                 observed_at=self._now(),
                 duration=timedelta(seconds=loop.time() - started),
             )
+            if hindrance is not None and facts.reachable is not Support.YES:
+                # Facts would say that the partner does not answer.
+                raise hindrance
             facts = replace(facts, remarks=(*facts.remarks, *cut_short))
         # Outside the turn: a DEEP part that waits for its own must not delay STANDARD scans.
         if depth is Depth.STANDARD:

@@ -122,6 +122,7 @@ class EngineClient:
             target,
             start,
             state=lambda: self.state,
+            under_way=lambda: len(self._calls),
             left_standard_part=left_standard_part,
         )
         self._under_way.setdefault(target, call)

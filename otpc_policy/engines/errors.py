@@ -11,5 +11,9 @@ class EngineFailed(OtpcPolicyError):
     """The engine could not do it, and another one would be no better; or no time is left."""
 
 
+class EngineHindered(EngineFailed):
+    """The engine's machine cannot open connections: what would hinder its successor too."""
+
+
 class EngineNotStarted(OtpcPolicyError):
     """An engine of our own did not come up. The text says why, for the operator."""

@@ -23,6 +23,11 @@ class Gate:
         return len(self._waiting)
 
     @property
+    def is_idle(self) -> bool:
+        """Nobody is inside or waits."""
+        return not (self._inside or self._waiting)
+
+    @property
     def is_full(self) -> bool:
         """Whoever enters now has to wait."""
         return bool(self._waiting) or self._inside >= self._capacity()

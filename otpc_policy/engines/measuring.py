@@ -1,7 +1,8 @@
 """One call of Measure, seen from the front: what may come when, and for how long.
 
 A measurement that waits for its turn in the engine says so, and its time does not run: but it waits
-no longer than the queue that the engine reports can take. Otherwise the final report must be there
+no longer than the queue that the engine reports can take, and no longer than this front's own
+measurements and a few others account for. Otherwise the final report must be there
 when the deadline that the front set has passed, and a margin. Each other message must have a cause:
 a stage comes once and in order, a partial report was asked for. So an engine that never ends its
 stream is found out, whether it keeps silent or chatters.
@@ -10,11 +11,13 @@ stream is found out, whether it keeps silent or chatters.
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engines.errors import EngineFailed
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
@@ -35,8 +38,12 @@ from otpc_policy.turns import turn
 _MARGIN_S: Final = 0.9
 # Within this an engine reports its queue, or is given up as silent (heartbeats).
 _REPORTED_WITHIN_S: Final = 5.0
-# A queue is never waited for longer, whatever is reported.
-_LONGEST_WAIT_S: Final = 3600.0
+# Turns of other fronts' measurements that are waited for. A turn that takes all of its time is
+# rare: a scan takes a tenth of it. An engine that reports a longer queue may lie, and everybody who
+# waits keeps a place that others need.
+_TURNS_OF_OTHERS: Final = 4
+# After which a caller may ask again where a queue was too long, as for a full one (pool).
+_RETRY_AFTER: Final = timedelta(seconds=2)
 # What is longer than this holds facts, which take a millisecond to read.
 _SHORT_BYTES: Final = 1024
 # Of an engine one release newer, which may say what this front does not know.
@@ -53,6 +60,7 @@ class MeasureCall:
     """One measurement at one engine.
 
     call: the gRPC call, nothing of it written or read yet. state: what the engine reported last.
+    under_way: calls of this front to this engine, this one included.
     """
 
     def __init__(
@@ -62,8 +70,10 @@ class MeasureCall:
         start: pb.StartMeasurement,
         *,
         state: Callable[[], EngineState],
+        under_way: Callable[[], int],
         left_standard_part: Callable[[], None],
     ) -> None:
+        self._under_way, self._is_queue_too_long = under_way, False
         self._call, self._target, self._start = call, target, start
         self._state, self._left_standard_part = state, left_standard_part
         self._writing = asyncio.Lock()
@@ -85,6 +95,8 @@ class MeasureCall:
         except asyncio.InvalidStateError:
             raise await self._why_it_ended() from None
         except TimeoutError:
+            if self._is_queue_too_long:
+                raise Overloaded(_RETRY_AFTER) from None
             raise EngineFailed("the engine did not end the measurement in time") from None
         except asyncio.CancelledError:
             raise_lost_unless_cancelled()
@@ -192,6 +204,7 @@ class MeasureCall:
         require(stage > self._stage, "progress: again, or backwards")
         self._stage = stage
         now_s = asyncio.get_running_loop().time()
+        self._is_queue_too_long = False
         match stage:
             case pb.PROGRESS_QUEUED:
                 return self._begin_to_wait(terms)
@@ -211,13 +224,16 @@ class MeasureCall:
         """Wait for a turn: how long is known once the engine has reported its queue."""
         loop = asyncio.get_running_loop()
         loop.call_later(_REPORTED_WITHIN_S, self._bound_the_wait, self._stage, terms)
-        return loop.time() + _LONGEST_WAIT_S
+        return loop.time() + 2 * _REPORTED_WITHIN_S
 
     def _bound_the_wait(self, stage: int, terms: Terms) -> None:
         if self._stage != stage:
             return
-        wait_s = longest_wait_s(self._state(), terms, is_deep=stage == pb.PROGRESS_DEEP_QUEUED)
-        self._until_s = asyncio.get_running_loop().time() + wait_s
+        is_deep = stage == pb.PROGRESS_DEEP_QUEUED
+        reported = turns_reported(self._state(), is_deep=is_deep)
+        waited_for = min(reported, most_turns(self._under_way(), is_deep=is_deep))
+        self._is_queue_too_long = waited_for < reported
+        self._until_s = asyncio.get_running_loop().time() + waited_for * turn_s(terms)
         limit = self._limit
         if limit is not None and not limit.expired():
             limit.reschedule(self._until_s)
@@ -238,17 +254,28 @@ class MeasureCall:
             await self._call.write(message)
 
 
-def longest_wait_s(state: EngineState, terms: Terms, *, is_deep: bool) -> float:
-    """Return how long an honest engine with this queue can take to begin a measurement in it.
-
-    That is: everybody in the queue comes first and takes all of the time allowed. is_deep: it waits
-    for its DEEP part.
-    """
+def turn_s(terms: Terms) -> float:
+    """Return how long one turn takes at most: that of a part that uses all of its time."""
     # Not the terms' time for a STANDARD part, which is shorter when a measurement begins anew.
-    turn_s = max(terms.scan_deadline_s, terms.deep_deadline_s) + _MARGIN_S
+    return max(terms.scan_deadline_s, terms.deep_deadline_s) + _MARGIN_S
+
+
+def turns_reported(state: EngineState, *, is_deep: bool) -> int:
+    """Return how many turns an honest engine with this queue needs to begin a measurement in it.
+
+    is_deep: it waits for its DEEP part.
+    """
     # DEEP parts may take their turns one at a time, and the first one then waits for connections.
-    turns = state.queued + 2 if is_deep else state.queued // state.concurrent_scans + 1
-    return min(turns * turn_s, _LONGEST_WAIT_S)
+    return state.queued + 2 if is_deep else state.queued // state.concurrent_scans + 1
+
+
+def most_turns(under_way: int, *, is_deep: bool) -> int:
+    """Return how many turns are waited for, whatever the engine reports.
+
+    under_way: calls of this front to the engine. Of those that wait for a STANDARD part there are
+    never more than it measures at a time (gate).
+    """
+    return (under_way + 1 if is_deep else 1) + _TURNS_OF_OTHERS
 
 
 # What reading gives at the end of a stream; the stubs do not know it.

@@ -19,7 +19,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth
-from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
@@ -182,6 +182,8 @@ class EnginePool:
         except EngineLied as lie:
             engine.condemn(f"it lied: {lie}")
             raise
+        except EngineHindered:
+            raise
         except EngineFailed as failure:
             self._count_failure(engine, target, failure)
             raise
@@ -237,7 +239,19 @@ class EnginePool:
             gate.leave()
 
     def _gate(self, engine: Engine) -> Gate:
-        return self._gates.setdefault(engine.name, Gate(lambda: self._capacity(engine.name)))
+        gate = self._gates.get(engine.name)
+        if gate is None:
+            self._forget_the_gone()
+            gate = self._gates[engine.name] = Gate(lambda: self._capacity(engine.name))
+        return gate
+
+    def _forget_the_gone(self) -> None:
+        """Drop what is kept of engines that are no more: remote ones come with new addresses."""
+        names = {one.name for one in self._fleet.engines}
+        self._failed = {name: kept for name, kept in self._failed.items() if name in names}
+        self._gates = {
+            name: gate for name, gate in self._gates.items() if name in names or not gate.is_idle
+        }
 
     def _capacity(self, name: str) -> int:
         """Return how many measurements an engine takes: the one that has the name now."""

@@ -18,6 +18,8 @@ from typing import Final
 # Earlier releases did not lock theirs, under "otpc-policy-engines-": those are left alone.
 _PREFIX: Final = "otpc-policy-engine-"
 _SOCKET: Final = "engine"
+# Writable in containers whose file systems are read-only, and on machines whose disks are full.
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  # every folder made there is private
 # A socket's path has 107 bytes at most (unix(7)); tempfile adds eight characters to the prefix.
 _LONGEST_PLACE_BYTES: Final = 107 - len(f"/{_PREFIX}12345678/{_SOCKET}")
 
@@ -29,12 +31,12 @@ class SocketFolder:
     """
 
     def __init__(self) -> None:
-        place = tempfile.gettempdir()
+        place = _place()
         if len(os.fsencode(place)) > _LONGEST_PLACE_BYTES:
             text = f"{place} is too long for Unix sockets below it; set TMPDIR to a shorter path"
             raise OSError(errno.ENAMETOOLONG, text)
         while True:
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
             # Another front that starts may remove it before it is locked.
             with suppress(BlockingIOError):
                 self._lock = _locked(self.path)
@@ -62,12 +64,23 @@ def remove_abandoned() -> None:
     """Remove the folders of fronts of this user that have ended without doing so."""
     # Where there is no place for temporary files, SocketFolder reports it.
     with suppress(FileNotFoundError):
-        for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        for path in Path(_place()).glob(f"{_PREFIX}*"):
             with suppress(BlockingIOError):
                 lock = _locked(path)
                 if lock is not None:
                     shutil.rmtree(path, ignore_errors=True)
                     os.close(lock)
+
+
+def _place() -> str:
+    """Return where temporary files go. Raises FileNotFoundError where nothing can be written."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK):
+            return _SHARED_MEMORY
+        text = f"{error.strerror}, and {_SHARED_MEMORY} is not writable; set TMPDIR"
+        raise FileNotFoundError(errno.ENOENT, text) from None
 
 
 def _locked(folder: Path) -> int | None:

@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from otpc_policy.core.errors import Overloaded
-from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.measurement.engine_lied import EngineLied
-from otpc_policy.measurement.methods import DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+from otpc_policy.measurement.methods import CANNOT_DIAL, DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
 
 # Whatever an engine says, callers are sent away for no less and no more than this.
 _SOONEST: Final = timedelta(seconds=1)
@@ -36,6 +36,8 @@ def error_of(error: grpc.aio.AioRpcError) -> Exception:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return EngineFailed("the engine did not answer in time")
         return EngineLost(f"the engine is gone ({code.name})")
+    if reason == CANNOT_DIAL:
+        return EngineHindered("the engine's machine cannot open the connection")
     return EngineFailed(f"the engine could not do it ({code.name})")
 
 

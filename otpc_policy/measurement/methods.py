@@ -15,6 +15,9 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 # google.rpc.ErrorInfo.reason of RESOURCE_EXHAUSTED: the queue is full. gRPC gives the same status
 # by itself to a message that is too long.
 OVERLOADED: Final = "OVERLOADED"
+# The same of INTERNAL: the engine's machine lacks what it takes to connect (descriptors, ports,
+# memory, permission). Another engine on it would be no better.
+CANNOT_DIAL: Final = "CANNOT_DIAL"
 
 # How often an engine reports its state while it measures; at rest, when nothing changes, a report
 # costs more than it says.

@@ -36,7 +36,7 @@ class Reason(StrEnum):
     OVERLOADED = "OVERLOADED"
     """No room for another measurement now; RetryInfo says when to ask again."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
-    """This process is draining or not ready; another replica may answer."""
+    """This process is draining or not ready; another replica may answer. With RetryInfo."""
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
     """The service has no such method."""
     ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
@@ -106,7 +106,7 @@ def _bad_request(error: InvalidRequest) -> Sequence[Message]:
     return (error_details_pb2.BadRequest(field_violations=violations),)
 
 
-def _retry_info(error: Overloaded) -> Sequence[Message]:
+def _retry_info(error: Overloaded | ServiceUnavailable) -> Sequence[Message]:
     delay = Duration()
     delay.FromTimedelta(error.retry_after)
     return (error_details_pb2.RetryInfo(retry_delay=delay),)
@@ -147,6 +147,7 @@ _TABLE: Mapping[type[Exception], _Row] = {
         grpc.StatusCode.UNAVAILABLE,
         Reason.SERVICE_UNAVAILABLE,
         "this process is draining or not ready; another replica may answer",
+        details=_retry_info,
     ),
     MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "unknown method"),
     AdminServiceOff: _Row(

@@ -78,7 +78,7 @@ class PolicyCheckServiceServicer:
         CHECK_IN_PROGRESS and retry_after, and the next call finds the result cached.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (no such policy), RESOURCE_EXHAUSTED
-        (with RetryInfo), UNAVAILABLE (draining), INTERNAL.
+        (with RetryInfo), UNAVAILABLE (draining; with RetryInfo), INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from otpc_policy.app.application import build_application
@@ -205,6 +206,58 @@ async def test_health_watchers_are_notified_and_do_not_hold_up_the_drain() -> No
         await asyncio.wait_for(running.run, 5)
 
 
+async def test_callers_that_call_again_at_once_are_answered_or_refused_in_full() -> None:
+    """Never CANCELLED, which no client retries, and never a status without details."""
+    async with _running() as (running, channel, _ops_address):
+        stub = _checks(channel)
+        all_busy = asyncio.Barrier(21)
+        refused = []
+
+        async def busy() -> None:
+            await stub.ListPolicies(pb.ListPoliciesRequest(), timeout=10)
+            await all_busy.wait()
+            while True:
+                try:
+                    await stub.ListPolicies(pb.ListPoliciesRequest(), timeout=10)
+                except grpc.aio.AioRpcError as error:
+                    if "failed to connect" in (error.details() or ""):
+                        return
+                    refused.append(error)
+
+        callers = [asyncio.create_task(busy()) for _ in range(20)]
+        await all_busy.wait()
+        running.stop.set()
+        await asyncio.wait_for(running.run, 10)
+        await asyncio.wait_for(asyncio.gather(*callers), 10)
+        assert len(refused) >= len(callers)
+        for error in refused:
+            assert _refusal(error) == ("UNAVAILABLE", "SERVICE_UNAVAILABLE", True)
+
+
+async def test_health_is_told_to_the_end_of_the_drain() -> None:
+    async with _running() as (running, channel, _ops_address):
+        in_flight = asyncio.create_task(running.check(channel))
+        await running.engines.measuring.wait()
+        running.stop.set()
+        stub = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        await _not_serving(watch)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        running.engines.gate.set()
+        await in_flight
+
+
+def _refusal(error: grpc.aio.AioRpcError) -> tuple[str, str, bool]:
+    """Return the status of an error, the reason in ErrorInfo, and whether RetryInfo is there."""
+    trailers: Any = error.trailing_metadata() or ()
+    metadata = dict(trailers)
+    details = status_pb2.Status.FromString(metadata.get("grpc-status-details-bin", b"")).details
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    found = [detail.Unpack(info) or detail.Unpack(retry) for detail in details]
+    return error.code().name, info.reason, all(found) and retry.HasField("retry_delay")
+
+
 @pytest.mark.parametrize("by_signal", [True, False])
 async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_second_signal(
     by_signal: bool,
@@ -222,7 +275,7 @@ async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_seco
         await asyncio.wait_for(running.run, 5)
         with pytest.raises(grpc.aio.AioRpcError) as abandoned:
             await in_flight
-        assert abandoned.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+        assert _refusal(abandoned.value) == ("UNAVAILABLE", "SERVICE_UNAVAILABLE", True)
 
 
 async def test_a_port_in_use_is_a_problem_of_the_configuration_and_leaves_nothing_behind() -> None:

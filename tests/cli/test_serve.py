@@ -4,6 +4,7 @@ help.
 
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.request
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from otpc_policy.cli.demo.certificates import DemoAuthority
 from tests.cli.conftest import Stage
 from tests.cli.running import Run
+from tests.support.waiting import wait_until
 
 COMMAND = [
     sys.executable,
@@ -50,6 +53,45 @@ def test_the_service_says_where_it_serves_and_ends_with_sigterm() -> None:
             service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
         assert service.stdout.read() == ""
+
+
+@pytest.mark.parametrize(
+    "streams",
+    ["2>&-", "<&- >&- 2>&-", ">/dev/full", ">/dev/full 2>/dev/full"],
+)
+def test_the_service_serves_whatever_its_standard_streams_are(streams: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    command = shlex.join([*COMMAND[:-1], address])
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command} {streams}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as service:
+        try:
+            wait_until(lambda: service.poll() is not None or _is_ready(address), within_s=20)
+            for number in range(3):
+                target = Path(f"/proc/{service.pid}/fd/{number}").readlink()
+                assert target.is_relative_to("/dev"), (number, target)
+        finally:
+            service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=10) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-", ">/dev/full 2>/dev/full"])
+@pytest.mark.parametrize("words", ["engine --listen nonsense", "check"])
+def test_a_command_that_cannot_complain_keeps_its_exit_status(words: str, streams: str) -> None:
+    """Exit status 1, with which Python ends where it cannot write, means DENY."""
+    command = f"{shlex.quote(sys.executable)} -m otpc_policy {words} {streams}"
+    assert subprocess.run(["sh", "-c", command], check=False, timeout=30).returncode == 2
 
 
 def test_a_service_with_tls_is_asked_under_the_given_ca_only(

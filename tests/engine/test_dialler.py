@@ -2,6 +2,8 @@
 
 import ast
 import asyncio
+import errno
+import os
 import select
 import socket
 import threading
@@ -14,6 +16,7 @@ import pytest
 import otpc_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress, vet_again
 from otpc_policy.engine.egress.dialler import (
+    CannotDial,
     WrongPeer,
     begin_connecting,
     connect,
@@ -21,6 +24,7 @@ from otpc_policy.engine.egress.dialler import (
     finish_connecting,
 )
 from tests.support.loopback import own_listener, vetted
+from tests.support.open_files import open_files_left
 
 PACKAGE = Path(otpc_policy.__file__).parent
 DIALS = {"connect", "connect_ex", "create_connection", "open_connection", "sock_connect"}
@@ -216,3 +220,29 @@ def _dials(node: ast.AST) -> bool:
         return False
     is_given = any(keyword.arg == "sock" for keyword in node.keywords)
     return node.func.attr in DIALS and not is_given
+
+
+@pytest.mark.parametrize("begin", [in_one_go, begin_connecting])
+def test_what_this_machine_lacks_is_not_taken_for_the_partner(
+    begin: Way, listener: socket.socket
+) -> None:
+    address, port = listener.getsockname()
+    with open_files_left(0), pytest.raises(CannotDial, match="Too many open files"):
+        begin(vetted(address), port)
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EADDRNOTAVAIL, errno.EAGAIN, errno.ENOBUFS, errno.EPERM, errno.EACCES]
+)
+def test_a_connection_that_this_machine_refuses_to_begin_is_closed(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused(socket.socket):
+        def connect_ex(self, _address: Any) -> int:
+            return code
+
+    refused = Refused(socket.AF_INET, socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "socket", lambda *_: refused)
+    with pytest.raises(CannotDial, match=os.strerror(code)):
+        begin_connecting(vetted(), 443)
+    assert refused.fileno() == -1

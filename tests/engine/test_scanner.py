@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from otpc_policy.core.facts import (
     TlsService,
     TlsVersion,
 )
+from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.stages import Stage
 from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.engine.partners import (
@@ -41,6 +43,7 @@ from tests.engine.partners import (
 )
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.loopback import free_port
+from tests.support.open_files import open_files_left
 
 # Nine hellos of the survey, nine of clients, one handshake, and HTTP with and without ALPN.
 FIRST_WAVE = 21
@@ -397,3 +400,23 @@ async def test_connections_to_one_address_are_bounded_over_all_scans(good: int) 
     assert all(suites(one, TlsVersion.TLS_1_2, Support.YES) == set(SIX) for one in facts)
     # The server sees a close a moment after the scanner has opened the next connection.
     assert most <= 4 + 4
+
+
+async def test_a_lack_of_descriptors_is_never_blamed_on_the_partner(good: int) -> None:
+    async with scanner() as one:
+        with open_files_left(0), pytest.raises(CannotDial, match="Too many open files"):
+            await one.measure(endpoint(good), loopback(), Depth.STANDARD)
+
+
+async def test_a_scan_that_cannot_go_on_keeps_what_it_knows_and_says_why(good: int) -> None:
+    async with scanner() as one:
+        # One is for watching connections.
+        for left in range(2, 8):
+            facts = None
+            with open_files_left(left), suppress(CannotDial):
+                facts = await one.measure(endpoint(good), loopback(), Depth.STANDARD)
+            if facts is not None:
+                assert facts.reachable is Support.YES
+                assert facts.remarks[-1] == (
+                    "the scan ended early by a fault of this service: Too many open files"
+                )

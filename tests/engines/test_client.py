@@ -14,9 +14,10 @@ from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
+from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.stages import Stage
 from otpc_policy.engines.client import EngineClient, channel_options
-from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.ports import EngineState, Target, Terms
 from otpc_policy.measurement.revision import PROBE_REVISION
 from tests.engine.serving import LOOPBACK, VETTING, Served, World, served, vetted
@@ -158,6 +159,16 @@ async def test_a_bug_of_the_engine_is_not_tried_elsewhere(tmp_path: Path) -> Non
             await client.measure(TARGET, TERMS, left_standard_part=ignored)
         with pytest.raises(EngineFailed):
             await client.resolve("partner.test", fresh=False, within_s=5)
+
+
+async def test_an_engine_whose_machine_cannot_connect_is_neither_lost_nor_broken(
+    tmp_path: Path,
+) -> None:
+    world = World(error=CannotDial("Too many open files"))
+    world.gate.set()
+    async with connected(world, tmp_path) as (client, _):
+        with pytest.raises(EngineHindered, match="cannot open the connection"):
+            await client.measure(TARGET, TERMS, left_standard_part=ignored)
 
 
 async def test_a_draining_engine_is_lost_for_what_is_new(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth, ResolutionStatus
 from otpc_policy.engines import measuring
 from otpc_policy.engines.errors import EngineFailed
@@ -156,6 +157,19 @@ async def test_a_long_queue_is_waited_for_as_long_as_it_can_take(
     ):
         facts = await pool.measure(*STANDARD)
     assert facts.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("lie", QUEUES.values(), ids=QUEUES.keys())
+async def test_a_queue_that_is_reported_to_be_endless_is_too_long(
+    tmp_path: Path, lie: Lie, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be true: so the caller is asked to come back, and the engine not condemned."""
+    monkeypatch.setattr(measuring, "_REPORTED_WITHIN_S", 0.1)
+    monkeypatch.setattr(measuring, "_MARGIN_S", 0.1)
+    async with lying_engine(tmp_path, lie, queued=1_000_000) as address, pool_at(address) as pool:
+        error, took_s = await failure(pool)
+    assert isinstance(error, Overloaded), error
+    assert took_s < 0.1 + 6 * (SCAN_DEADLINE_S + 0.1) + 1.5
 
 
 async def test_a_liar_is_asked_nothing_more_for_a_while(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""How long a measurement may wait for its turn: what the queue of an honest engine can take."""
+"""How long a measurement may wait for its turn: what the queue of an honest engine can take, and no
+more than this front's own measurements and a few others account for.
+"""
 
 import pytest
 
-from otpc_policy.engines.measuring import longest_wait_s
+from otpc_policy.engines.measuring import most_turns, turn_s, turns_reported
 from otpc_policy.engines.ports import EngineState, Terms
 
-# Turns are as long as the longest part, and a margin of 0.9 s.
 TERMS = Terms(scan_deadline_s=20, deep_deadline_s=60)
-TURN_S = 60.9
 
 
 @pytest.mark.parametrize(
@@ -18,22 +18,23 @@ def test_a_turn_comes_when_those_ahead_have_had_theirs(
     queued: int, at_a_time: int, turns: int
 ) -> None:
     state = EngineState(queued=queued, concurrent_scans=at_a_time)
-    assert longest_wait_s(state, TERMS, is_deep=False) == pytest.approx(turns * TURN_S)
+    assert turns_reported(state, is_deep=False) == turns
 
 
 @pytest.mark.parametrize(("queued", "turns"), [(0, 2), (1, 3), (10, 12)])
 def test_deep_parts_may_take_their_turns_one_at_a_time(queued: int, turns: int) -> None:
     state = EngineState(queued=queued, concurrent_scans=32)
-    assert longest_wait_s(state, TERMS, is_deep=True) == pytest.approx(turns * TURN_S)
+    assert turns_reported(state, is_deep=True) == turns
 
 
-def test_a_measurement_that_begins_anew_with_little_time_waits_as_long_as_any() -> None:
-    state = EngineState(queued=64, concurrent_scans=32)
-    anew = Terms(scan_deadline_s=1, deep_deadline_s=60)
-    assert longest_wait_s(state, anew, is_deep=False) == longest_wait_s(state, TERMS, is_deep=False)
+def test_a_turn_is_as_long_as_the_longest_part_and_a_margin() -> None:
+    """That of a measurement that begins anew with little time, too."""
+    assert turn_s(TERMS) == pytest.approx(60.9)
+    assert turn_s(Terms(scan_deadline_s=1, deep_deadline_s=60)) == turn_s(TERMS)
 
 
-@pytest.mark.parametrize("is_deep", [False, True])
-def test_no_queue_is_waited_for_longer_than_an_hour(is_deep: bool) -> None:
-    state = EngineState(queued=1_000_000, concurrent_scans=1)
-    assert longest_wait_s(state, TERMS, is_deep=is_deep) == 3600
+@pytest.mark.parametrize(("under_way", "is_deep", "turns"), [(32, False, 5), (32, True, 37)])
+def test_a_queue_that_this_front_does_not_account_for_is_not_waited_for(
+    under_way: int, is_deep: bool, turns: int
+) -> None:
+    assert most_turns(under_way, is_deep=is_deep) == turns

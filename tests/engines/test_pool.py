@@ -14,7 +14,7 @@ from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
 from otpc_policy.engines import pool as pool_module
-from otpc_policy.engines.errors import EngineFailed, EngineLost
+from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.fake import FakeEngine, FakeFleet
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
@@ -220,6 +220,33 @@ async def test_an_engine_that_measures_nothing_any_more_is_not_asked_for_ever() 
         assert engine.condemned == []
         await fails(0)
         assert engine.condemned == ["it measures nothing: not in time"]
+
+
+async def test_an_engine_is_not_condemned_for_what_its_machine_lacks() -> None:
+    engine = FakeEngine(name="a", answer=raising(EngineHindered("no port")))
+    engine.gate.set()
+    async with pool_of(engine) as (pool, _):
+        for name in "abcdef":
+            with pytest.raises(EngineHindered):
+                await pool.measure(parse_endpoint(f"{name}.test"), ADDRESS, Depth.STANDARD)
+    assert engine.condemned == []
+
+
+async def test_engines_that_come_and_go_leave_nothing_behind() -> None:
+    """Each address that a remote engine ever had is another name."""
+    busy = FakeEngine(name="busy", answer=answering)
+    async with pool_of(busy) as (pool, fleet):
+        under_way = await measuring(pool, busy)
+        for number in range(20):
+            engine = FakeEngine(name=f"engine-{number}", answer=raising(EngineFailed("late")))
+            engine.gate.set()
+            fleet.engines = [engine]
+            with pytest.raises(EngineFailed):
+                await pool.measure(*STANDARD)
+        assert set(pool._gates) == {"busy", "engine-19"}
+        assert set(pool._failed) == {"engine-19"}
+        busy.gate.set()
+        await under_way
 
 
 async def test_an_engine_gets_no_more_than_it_measures_at_a_time() -> None:

@@ -104,14 +104,37 @@ def test_a_folder_that_another_front_removes_before_it_is_locked_is_made_anew(
     folder.remove()
 
 
-def test_no_place_for_temporary_files_is_reported_where_one_is_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without a folder that can be written."""
+
     def fail() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", fail)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_where_every_file_system_is_read_only_shared_memory_serves(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_folder, "_SHARED_MEMORY", str(place))
+    left = abandoned(place)
     remove_abandoned()
+    assert not left.exists()
+    folder = SocketFolder()
+    assert folder.path.parent == place
+    folder.remove()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_no_place_for_temporary_files_is_reported_where_one_is_needed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_folder, "_SHARED_MEMORY", str(place / "missing"))
+    remove_abandoned()
+    with pytest.raises(FileNotFoundError, match="missing is not writable; set TMPDIR"):
+        SocketFolder()
 
 
 def test_a_place_whose_sockets_nobody_could_connect_to_is_refused(

@@ -83,6 +83,7 @@ def there_and_back(facts: AddressFacts) -> AddressFacts:
     return received(sent(facts), facts)
 
 
+# Strategies are made once: each that is made for a draw has to be checked and indexed again.
 texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
 supports = st.sampled_from(Support)
 versions_ = st.sampled_from(TlsVersion)
@@ -91,34 +92,55 @@ durations = st.timedeltas(min_value=timedelta(), max_value=timedelta(hours=23))
 instants = st.integers(0, 200 * 365 * 86_400 * 10**6).map(
     lambda microseconds: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 )
+any_versions = st.lists(versions_, unique=True)
+any_evidence = st.sampled_from(Evidence)
+evidence_of_one = st.sampled_from([one for one in Evidence if one is not Evidence.LOWER_VERSION])
+any_suites = {
+    version: st.lists(st.sampled_from(suites_at(version)), unique=True, max_size=20)
+    for version in TlsVersion
+}
+any_groups = st.lists(st.sampled_from(list(named_groups())), unique=True)
+any_exchanges = st.lists(
+    st.tuples(
+        st.sampled_from([version for version in TlsVersion if version < TlsVersion.TLS_1_3]),
+        st.none()
+        | st.sampled_from([group for group in named_groups() if group_bits(group) is not None]),
+    ),
+    unique=True,
+    max_size=8,
+)
+prime_bits = st.integers(0, MAX_PRIME_BITS)
+certificates = st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=4)
+# Of the certificates that were drawn, by number.
+chains = st.lists(st.integers(0, 3), min_size=1, max_size=4)
+deployment_counts = st.integers(0, 5)
+key_types = st.sampled_from(KeyType)
+staples = st.none() | st.binary(max_size=9)
+booleans = st.booleans()
 
 
 @st.composite
 def version_facts(draw: st.DrawFn) -> tuple[VersionFact, ...]:
-    chosen = draw(st.lists(versions_, unique=True))
     return tuple(
         VersionFact(version, PROVEN[evidence], evidence)
-        for version in chosen
-        for evidence in [draw(st.sampled_from(Evidence))]
+        for version in draw(any_versions)
+        for evidence in [draw(any_evidence)]
     )
 
 
 @st.composite
 def suite_facts(draw: st.DrawFn) -> tuple[CipherSuiteFact, ...]:
-    kinds = [evidence for evidence in Evidence if evidence is not Evidence.LOWER_VERSION]
     found = []
-    for version in sorted(draw(st.lists(versions_, unique=True))):
-        for code_point in sorted(
-            draw(st.lists(st.sampled_from(suites_at(version)), unique=True, max_size=20))
-        ):
-            evidence = draw(st.sampled_from(kinds))
+    for version in sorted(draw(any_versions)):
+        for code_point in sorted(draw(any_suites[version])):
+            evidence = draw(evidence_of_one)
             found.append(
                 CipherSuiteFact(
                     version=version,
                     code_point=code_point,
                     support=PROVEN[evidence],
                     evidence=evidence,
-                    handshake_completed=evidence is Evidence.SERVER_HELLO and draw(st.booleans()),
+                    handshake_completed=evidence is Evidence.SERVER_HELLO and draw(booleans),
                 )
             )
     return tuple(found)
@@ -126,47 +148,41 @@ def suite_facts(draw: st.DrawFn) -> tuple[CipherSuiteFact, ...]:
 
 @st.composite
 def group_facts(draw: st.DrawFn) -> tuple[GroupFact, ...]:
-    kinds = [evidence for evidence in Evidence if evidence is not Evidence.LOWER_VERSION]
     return tuple(
         GroupFact(code_point=group, support=PROVEN[evidence], evidence=evidence)
-        for group in sorted(draw(st.lists(st.sampled_from(list(named_groups())), unique=True)))
-        for evidence in [draw(st.sampled_from(kinds))]
+        for group in sorted(draw(any_groups))
+        for evidence in [draw(evidence_of_one)]
     )
 
 
 @st.composite
 def key_exchange_facts(draw: st.DrawFn) -> tuple[KeyExchangeFact, ...]:
-    curves = [group for group in named_groups() if group_bits(group) is not None]
-    older = [version for version in TlsVersion if version < TlsVersion.TLS_1_3]
-    keys = st.tuples(st.sampled_from(older), st.none() | st.sampled_from(curves))
     return tuple(
         KeyExchangeFact(
             version=version,
             group=group,
-            bits=draw(st.integers(0, MAX_PRIME_BITS)) if group is None else group_bits(group) or 0,
+            bits=draw(prime_bits) if group is None else group_bits(group) or 0,
         )
-        for version, group in draw(st.lists(keys, unique=True, max_size=8))
+        for version, group in draw(any_exchanges)
     )
 
 
 @st.composite
 def deployment_facts(draw: st.DrawFn) -> tuple[DeploymentFact, ...]:
-    certificates = draw(st.lists(st.binary(min_size=1, max_size=60), min_size=1, max_size=4))
+    served = draw(certificates)
     found = []
-    for _ in range(draw(st.integers(0, 5))):
-        evidence = draw(st.sampled_from(Evidence))
+    for _ in range(draw(deployment_counts)):
+        evidence = draw(any_evidence)
         is_offered = evidence is Evidence.SERVER_HELLO
-        chain = draw(st.lists(st.sampled_from(certificates), min_size=1, max_size=4))
+        chain = tuple(served[number % len(served)] for number in draw(chains))
         found.append(
             DeploymentFact(
                 version=draw(versions_),
-                key_type=draw(st.sampled_from(KeyType)),
+                key_type=draw(key_types),
                 support=PROVEN[evidence],
                 evidence=evidence,
-                chain=tuple(chain) if is_offered else (),
-                stapled_ocsp_response=draw(st.none() | st.binary(max_size=9))
-                if is_offered
-                else None,
+                chain=chain if is_offered else (),
+                stapled_ocsp_response=draw(staples) if is_offered else None,
             )
         )
     return tuple(found)
@@ -203,30 +219,35 @@ vulnerability_facts = st.lists(
 @st.composite
 def any_facts(draw: st.DrawFn) -> AddressFacts:
     """Facts that a scanner may make, every field drawn."""
-    depth = draw(st.sampled_from(Depth))
-    is_deep = depth is Depth.DEEP
-    return AddressFacts(
-        address="192.0.2.1",
-        observed_at=draw(instants),
-        duration=draw(durations),
-        connections_used=draw(st.integers(0, 10_000)),
-        depth=depth,
-        reachable=draw(supports),
-        tls=draw(st.sampled_from(model.TlsService)),
-        versions=draw(version_facts()),
-        cipher_suites=draw(suite_facts()),
-        deployments=draw(deployment_facts()),
-        client_auth=draw(st.sampled_from(model.ClientAuth)),
-        http=draw(st.sampled_from(model.HttpService)),
-        vulnerabilities=draw(vulnerability_facts) if is_deep else (),
-        remarks=tuple(draw(st.lists(texts, max_size=4))),
-        intolerances=tuple(draw(st.lists(texts, max_size=4))),
-        trace=tuple(draw(st.lists(steps, max_size=5))),
-        deep=draw(st.none() | deep_facts) if is_deep else None,
-        groups=draw(group_facts()),
-        key_exchanges=draw(key_exchange_facts()),
-        handshake=draw(st.builds(HandshakeFacts, **dict.fromkeys(EXTENSIONS, supports))),
-    )
+    depth = draw(depths)
+    return AddressFacts(**draw(fields_at[depth]), depth=depth, address="192.0.2.1")
+
+
+depths = st.sampled_from(Depth)
+some_texts = st.lists(texts, max_size=4).map(tuple)
+of_any_depth: dict[str, st.SearchStrategy[Any]] = {
+    "observed_at": instants,
+    "duration": durations,
+    "connections_used": st.integers(0, 10_000),
+    "reachable": supports,
+    "tls": st.sampled_from(model.TlsService),
+    "versions": version_facts(),
+    "cipher_suites": suite_facts(),
+    "deployments": deployment_facts(),
+    "client_auth": st.sampled_from(model.ClientAuth),
+    "http": st.sampled_from(model.HttpService),
+    "remarks": some_texts,
+    "intolerances": some_texts,
+    "trace": st.lists(steps, max_size=5).map(tuple),
+    "groups": group_facts(),
+    "key_exchanges": key_exchange_facts(),
+    "handshake": st.builds(HandshakeFacts, **dict.fromkeys(EXTENSIONS, supports)),
+}
+of_deep_scans = {"vulnerabilities": vulnerability_facts, "deep": st.none() | deep_facts}
+fields_at = {
+    Depth.STANDARD: st.fixed_dictionaries(of_any_depth),
+    Depth.DEEP: st.fixed_dictionaries({**of_any_depth, **of_deep_scans}),
+}
 
 
 @settings(max_examples=300, deadline=None)

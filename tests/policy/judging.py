@@ -4,6 +4,7 @@ by hand.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
@@ -30,6 +31,7 @@ def default_policy() -> Policy:
     return load_builtin_policies().get("")
 
 
+@cache
 def variant(toml: str = "", *, base: str = "otpc-2024-12") -> Policy:
     """A policy that extends a built-in one by these lines."""
     return parse_policy(f'name = "variant"\nextends = "{base}"\n{toml}', "variant.toml")

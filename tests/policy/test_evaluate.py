@@ -1,8 +1,9 @@
 """Every rule of otpc-2024-12: what passes, what fails, what is unknown, and the exact boundary."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from otpc_policy.core.facts import (
 from otpc_policy.pki.trust import TrustEntry
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
 from otpc_policy.policy.finding import Decision, Effect, Verdict
-from tests.support.certificates import CertificateAuthority, self_signed
+from tests.support.certificates import CertificateAuthority, Issued, self_signed
 from tests.support.facts import (
     HOST,
     NOW,
@@ -277,67 +278,82 @@ TOO_COMPLEX, MISORDERED = (
     ("CERTIFICATE_CHAIN_TOO_COMPLEX", "indeterminate"),
     ("CERTIFICATE_CHAIN_MISORDERED", "advisory"),
 )
-# 4,000 x 260 comparisons, and a leaf that is not even read.
-COMPLEX = fenced(260).issue(dns=names(4_000), **VALID)
-UNREAD = root().issue(dns=names(20_000), **VALID)
+
+
+@cache
+def complex_leaf() -> Issued:
+    """4,000 x 260 comparisons."""
+    return fenced(260).issue(dns=names(4_000), **VALID)
+
+
+@cache
+def unread_leaf() -> Issued:
+    """It costs too much to be read at all."""
+    return root().issue(dns=names(20_000), **VALID)
 
 
 @pytest.mark.parametrize(
-    ("chain", "decision", "findings"),
+    ("made", "decision", "findings"),
     [
-        (fenced(61).issue(dns=names(1_201), **VALID).chain_der, "ALLOW", set()),
-        (COMPLEX.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
-        (UNREAD.chain_der, "INDETERMINATE", {TOO_COMPLEX}),
+        (lambda: fenced(61).issue(dns=names(1_201), **VALID).chain_der, "ALLOW", set()),
+        (lambda: complex_leaf().chain_der, "INDETERMINATE", {TOO_COMPLEX}),
+        (lambda: unread_leaf().chain_der, "INDETERMINATE", {TOO_COMPLEX}),
         # What is known of the leaf alone denies all the same.
         (
-            fenced(260).issue(dns=names(4_000)[1:], **VALID).chain_der,
+            lambda: fenced(260).issue(dns=names(4_000)[1:], **VALID).chain_der,
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_NAME_MISMATCH", "deny")},
         ),
         (
-            fenced(260)
-            .issue(dns=names(4_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
-            .chain_der,
+            lambda: (
+                fenced(260)
+                .issue(dns=names(4_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
+                .chain_der
+            ),
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
         ),
         (
-            root()
-            .issue(dns=names(20_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
-            .chain_der,
+            lambda: (
+                root()
+                .issue(dns=names(20_000), not_before=NOW - 30 * DAY, not_after=NOW - DAY)
+                .chain_der
+            ),
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_EXPIRED", "deny")},
         ),
         # Its signatures prove that it does not chain to a trusted anchor, whatever it contains.
         (
-            CertificateAuthority.create("Nobody's").issue(dns=names(20_000), **VALID).chain_der,
+            lambda: (
+                CertificateAuthority.create("Nobody's").issue(dns=names(20_000), **VALID).chain_der
+            ),
             "DENY",
             {TOO_COMPLEX, ("CERTIFICATE_UNTRUSTED", "deny")},
         ),
         # What is trusted stays so, whatever else is served.
-        ((*issued(), UNREAD.der), "ALLOW", {MISORDERED}),
+        (lambda: (*issued(), unread_leaf().der), "ALLOW", {MISORDERED}),
     ],
 )
 def test_a_chain_that_costs_too_much_is_undecided(
-    chain: tuple[bytes, ...], decision: str, findings: set[tuple[str, str]]
+    made: Callable[[], tuple[bytes, ...]], decision: str, findings: set[tuple[str, str]]
 ) -> None:
-    assert outcome(judge(served(*chain))) == (decision, findings)
+    assert outcome(judge(served(*made()))) == (decision, findings)
 
 
 def test_a_pin_needs_no_path_that_could_cost_too_much() -> None:
-    pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({COMPLEX.sha256}))
-    assert outcome(judge(served(*COMPLEX.chain_der), STANDARD, pin)) == (
+    pin = TrustEntry(hosts=(HOST,), certificate_pins=frozenset({complex_leaf().sha256}))
+    assert outcome(judge(served(*complex_leaf().chain_der), STANDARD, pin)) == (
         "ALLOW",
         {("CERTIFICATE_TRUSTED_BY_PARTNER_ANCHOR", "advisory")},
     )
 
 
 def test_no_policy_softens_what_costs_too_much() -> None:
-    facts = served(*COMPLEX.chain_der)
+    facts = served(*complex_leaf().chain_der)
     for policy in (STANDARD, STRICT, replace(STANDARD, enforcing=False)):
         assert judge(facts, policy).decision is Decision.INDETERMINATE
     alone = evaluate_chain(
-        COMPLEX.chain_der,
+        complex_leaf().chain_der,
         STANDARD,
         server_name=HOST,
         trust=make_trust(),

@@ -12,24 +12,46 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.errors import OtpcPolicyError
 
 
 class WrongPeer(OSError):
     """The connection leads to another address than the one that was vetted."""
 
 
+class CannotDial(OtpcPolicyError):
+    """This machine cannot open the connection, whoever is to be reached; says nothing about them.
+
+    No OSError: whoever takes those for the partner's doing must not take this.
+    """
+
+
+# What socket(2) and connect(2) report at once and of this side alone. EAGAIN: no free port, or no
+# memory for a route. EACCES, EPERM: a rule of this machine; over the network EACCES may come from
+# a router (ICMPv6, administratively prohibited), but then later, as the error of the socket.
+_OF_THIS_SIDE = frozenset(
+    (
+        *(errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL),
+        *(errno.EAGAIN, errno.EACCES, errno.EPERM, errno.EAFNOSUPPORT),
+    )
+)
+
+
 def begin_connecting(address: VettedAddress, port: int) -> socket.socket:
     """Return a socket that becomes ready for writing when it is connected, or failed to be.
 
-    Give it to finish_connecting then. Raises OSError, or TypeError where the address is not vetted.
+    Give it to finish_connecting then. Raises OSError, CannotDial, or TypeError where the address is
+    not vetted.
     """
     connection = _new_socket(address)
     try:
         connection.setblocking(False)
         code = connection.connect_ex((address.text, port))
+        if code in _OF_THIS_SIDE:
+            raise CannotDial(os.strerror(code))
         if code not in (0, errno.EINPROGRESS, errno.EINTR):
             raise OSError(code, os.strerror(code))
-    except OSError:
+    except (OSError, CannotDial):
         connection.close()
         raise
     return connection
@@ -46,16 +68,19 @@ def finish_connecting(connection: socket.socket, address: VettedAddress) -> None
 
 
 def connect(address: VettedAddress, port: int, *, timeout_s: float) -> socket.socket:
-    """Return a connected socket, and wait for it. Raises OSError, TimeoutError at the timeout, or
-    TypeError where the address is not vetted.
+    """Return a connected socket, and wait for it. Raises OSError, TimeoutError at the timeout,
+    CannotDial, or TypeError where the address is not vetted.
     """
     connection = _new_socket(address)
     try:
         connection.settimeout(timeout_s)
         connection.connect((address.text, port))
         _check_peer(connection, address)
-    except OSError:
+    except OSError as error:
         connection.close()
+        # A local rule is not told apart from a router's here, where both come from one call.
+        if error.errno in _OF_THIS_SIDE - {errno.EACCES}:
+            raise CannotDial(error.strerror or str(error)) from None
         raise
     return connection
 
@@ -63,7 +88,7 @@ def connect(address: VettedAddress, port: int, *, timeout_s: float) -> socket.so
 async def connect_soon(address: VettedAddress, port: int) -> socket.socket:
     """Return a connected, non-blocking socket; the event loop goes on meanwhile.
 
-    Raises OSError, or TypeError where the address is not vetted.
+    Raises OSError, CannotDial, or TypeError where the address is not vetted.
     """
     connection = begin_connecting(address, port)
     loop = asyncio.get_running_loop()
@@ -90,7 +115,10 @@ def _new_socket(address: VettedAddress) -> socket.socket:
     if type(address) is not VettedAddress:
         raise TypeError(f"only a VettedAddress is dialled, not {type(address).__name__}")
     family = socket.AF_INET6 if address.family == "IPv6" else socket.AF_INET
-    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotDial(error.strerror or str(error)) from None
     with suppress(OSError):  # without it a connection is slower, and nothing else
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from otpc_policy.core.errors import InvalidRequest, Overloaded, ServiceUnavailable
-from otpc_policy.measurement.methods import DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.measurement.methods import CANNOT_DIAL, DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
@@ -43,7 +44,9 @@ def guarded(call: Call) -> Call:
 
 async def _abort(context: Context, error: Exception) -> None:
     code, reason, message = _row(error)
-    if code is grpc.StatusCode.INTERNAL:
+    if isinstance(error, CannotDial):
+        _log.error("the engine cannot connect", reason=str(error))
+    elif code is grpc.StatusCode.INTERNAL:
         _log.error("a call failed", exc_info=error)
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)]
     if isinstance(error, Overloaded):
@@ -63,6 +66,9 @@ def _row(error: Exception) -> tuple[grpc.StatusCode, str, str]:
         case Overloaded():
             text = "the engine has no room for more work now"
             return grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, text
+        case CannotDial():
+            text = "the engine's machine cannot open the connection"
+            return grpc.StatusCode.INTERNAL, CANNOT_DIAL, text
         case ServiceUnavailable():
             return grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE", "the engine is draining"
         case _:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from math import inf
 
 from otpc_policy.core.addresses import VettedAddress
-from otpc_policy.engine.egress.dialler import begin_connecting
+from otpc_policy.engine.egress.dialler import CannotDial, begin_connecting
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
@@ -111,6 +111,7 @@ class _Wave:
     ahead, behind: how many will be begun. ended: called once for each begun connection, with its
     place.
     ahead_are_connected: or given up. all_ended: fails where something is wrong here.
+    Raises CannotDial where it cannot watch anything.
     """
 
     def __init__(
@@ -131,7 +132,10 @@ class _Wave:
         self._exchanges: dict[int, Exchange] = {}
         self._held: list[Exchange] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._epoll = select.epoll()
+        try:
+            self._epoll = select.epoll()
+        except OSError as error:
+            raise CannotDial(error.strerror or str(error)) from None
         self._loop.add_reader(self._epoll, self._safely, self._look)
         self.ahead_are_connected = asyncio.Event()
         self.all_ended: asyncio.Future[None] = self._loop.create_future()

@@ -1,7 +1,7 @@
 """The guarded socket of a DEEP measurement: records what the server sent and how it ended."""
 
 from otpc_policy.core.addresses import VettedAddress
-from otpc_policy.engine.egress.dialler import connect
+from otpc_policy.engine.egress.dialler import CannotDial, connect
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.workers.deep_messages import Trace
 from otpc_policy.engine.workers.guarded_socket import ByteLimitReached, GuardedSocket
@@ -65,6 +65,10 @@ class RecordedSocket(GuardedSocket):
         except ConnectionRefusedError:
             self.ending = Ending.REFUSED
             raise
+        except CannotDial as error:
+            # Nothing was learnt; sslyze knows no exception but OSError.
+            self.ending = Ending.NOT_RUN
+            raise OSError(str(error)) from None
         except OSError:
             self.ending = Ending.UNREACHABLE
             raise

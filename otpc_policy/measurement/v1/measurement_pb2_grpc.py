@@ -80,7 +80,8 @@ class MeasurementServiceServicer:
 
         Errors: INVALID_ARGUMENT (malformed, or an address that this engine must not
         dial), RESOURCE_EXHAUSTED (the queue is full; with RetryInfo), UNAVAILABLE
-        (draining), INTERNAL.
+        (draining), INTERNAL (with reason CANNOT_DIAL: its machine lacks what it takes to
+        connect, and nothing of the partner is known).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

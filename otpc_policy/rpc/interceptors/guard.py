@@ -6,7 +6,7 @@ send the text of any other to the caller.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
 
 import grpc
@@ -14,6 +14,7 @@ import structlog
 
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
+from otpc_policy.rpc.interceptors.late_calls import LateCalls
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -52,6 +53,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._monotonic = monotonic
         self._calls = CallsInFlight()
         self._guarded: dict[str, Handler] = {}
+        self._still_answered: Collection[str] = ()
+        self._late: LateCalls | None = None
         self._unknown = grpc.stream_stream_rpc_method_handler(
             self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True)
         )
@@ -64,6 +67,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def wait_until_quiet(self, quiet_s: float) -> None:
         """Return when no unary call has begun or ended for quiet_s."""
         await self._calls.wait_until_quiet(quiet_s)
+
+    def refuse_new_calls(self, *, still_answered: Collection[str] = ()) -> LateCalls:
+        """Hold and then refuse every call that arrives from now on; return what releases them.
+
+        still_answered: services that are served to the end.
+        """
+        self._still_answered, self._late = still_answered, LateCalls()
+        self._guarded = {}
+        return self._late
 
     async def intercept_service(
         self,
@@ -82,6 +94,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _guarded_handler(self, path: str, handler: Handler) -> Handler:
         _, service, method = path.split("/", 2)
+        if self._late is not None and service not in self._still_answered:
+            return self._refusing_handler(service, method, handler, self._late)
         if handler.unary_unary is not None:
             call = unary_call(
                 handler.unary_unary, handler.request_deserializer, handler.response_serializer
@@ -105,6 +119,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 guarded, handler.request_deserializer, handler.response_serializer
             )
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
+
+    def _refusing_handler(
+        self, service: str, method: str, handler: Handler, late: LateCalls
+    ) -> Handler:
+        is_stream = handler.unary_unary is None
+        guarded = self._guard(service, method, late.refuse, is_stream=is_stream)
+        if not is_stream:
+            return grpc.unary_unary_rpc_method_handler(guarded)
+        return grpc.stream_stream_rpc_method_handler(guarded)
 
     def _guard(self, service: str, method: str, call: Call, *, is_stream: bool = False) -> Call:
         counters, calls, monotonic = self._counters, self._calls, self._monotonic

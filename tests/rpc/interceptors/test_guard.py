@@ -298,3 +298,57 @@ async def test_a_call_that_begins_while_the_last_answers_leave_is_waited_for_too
         await call
         await asyncio.wait_for(quiet, 5)
     assert interceptor.in_flight == 0
+
+
+async def test_late_calls_are_held_until_they_are_released_and_then_refused_at_once() -> None:
+    counters = FakeCounters()
+    interceptor = CallInterceptor(counters)
+    async with serving(one_method(echo), interceptor) as channel:
+        assert await channel.unary_unary(CALL)(b"x") == b"x"
+        late = interceptor.refuse_new_calls()
+        held = asyncio.ensure_future(failure(channel.unary_unary(CALL)(b"x")))
+        await late.wait_until_none_arrives(0.1)
+        assert not held.done()
+        assert interceptor.in_flight == 1
+        late.release()
+        for seen in (await held, await failure(channel.unary_unary(CALL)(b"x"))):
+            assert (seen.code, seen.info.reason) == (
+                grpc.StatusCode.UNAVAILABLE,
+                "SERVICE_UNAVAILABLE",
+            )
+            (retry,) = seen.details
+            assert isinstance(retry, error_details_pb2.RetryInfo)
+        await interceptor.wait_until_quiet(0.0)
+    assert counters.handled[1:] == [(SERVICE, "Call", "UNAVAILABLE")] * 2
+
+
+async def test_a_late_call_is_refused_well_before_its_deadline() -> None:
+    interceptor = CallInterceptor(FakeCounters())
+    async with serving(one_method(echo), interceptor) as channel:
+        interceptor.refuse_new_calls()
+        seen = await failure(channel.unary_unary(CALL)(b"x", timeout=2.0))
+    assert seen.info.reason == "SERVICE_UNAVAILABLE"
+
+
+async def test_late_streams_are_refused_and_services_that_go_on_are_served() -> None:
+    async def stream(request: bytes, context: Any) -> None:
+        await context.write(request)
+
+    def register(server: grpc.aio.Server) -> None:
+        one_method(echo)(server)
+        handlers = {"Stream": grpc.unary_stream_rpc_method_handler(stream)}
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("test.Streams", handlers),)
+        )
+
+    for still_answered in ((), ("test.Streams",)):
+        interceptor = CallInterceptor(FakeCounters())
+        async with serving(register, interceptor) as channel:
+            interceptor.refuse_new_calls(still_answered=still_answered).release()
+            call = channel.unary_stream("/test.Streams/Stream")(b"x")
+            if still_answered:
+                assert await call.read() == b"x"
+            else:
+                assert (await failure(call.read())).info.reason == "SERVICE_UNAVAILABLE"
+            seen = await failure(channel.unary_unary(CALL)(b"x"))
+            assert seen.info.reason == "SERVICE_UNAVAILABLE"
