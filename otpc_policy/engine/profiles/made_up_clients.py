@@ -293,7 +293,7 @@ def _old(name: str, draw: Draw) -> ClientProfile:
         others, is_newer = [*chain(*_OTHER_SUITES)], True
     # Either kind of list: with suites that only old clients have, and without.
     if look.build is _Build.TINY:
-        usual = usual[:2]
+        usual = usual[: 1 + draw.number(3)]
     if look.build is _Build.NAME_FIRST:
         others = [*_DHE_SUITES]
     return _revealing(
@@ -315,12 +315,13 @@ def _insecure(name: str, draw: Draw) -> ClientProfile:
     first = draw.one_of(0x0002, (0xC006, 0xC010, 0x003B))
     null, others = draw.order(_NULL_SUITES), _others(draw)
     more = [*_MORE_NULL_SUITES, *draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
+    few = null if look.build is not _Build.TINY else [*null, *more[2 : 2 + draw.number(4)]]
     return _revealing(
         name,
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
-        suites=[first, *null, *([] if look.is_small else [*more, *others])],
+        suites=[first, *few, *([] if look.is_small else [*more, *others])],
         needed=() if look.build is _Build.TINY else _NEEDED,
     )
 
