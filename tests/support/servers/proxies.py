@@ -92,9 +92,9 @@ def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where HAProxy passes a connection on, TLS untouched.
+    """Where a router passes a connection on, TLS untouched.
 
-    condition: in HAProxy's words, about the first flight, such as "req.len gt 360".
+    condition: about the first flight, in the router's words; in HAProxy's "req.len gt 360".
     """
 
     listener: Listener
