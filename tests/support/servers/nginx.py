@@ -34,15 +34,30 @@ _CONFIGURATION = (
     % """\
         listen {listener}{listen_options};
         {directives}
-        return 200 "{body}";"""
+        return 200 "{body}";{others}"""
 )
+# For hellos that name no server, or another.
+_REJECTING_OTHERS = """
+    }}
+    server {{
+        listen {listener} ssl default_server;
+        ssl_reject_handshake on;"""
 
 
 @contextmanager
 def nginx(
-    listener: Listener, offer: TlsOffer, *, directives: Sequence[str] = (), http2: bool = True
+    listener: Listener,
+    offer: TlsOffer,
+    *,
+    directives: Sequence[str] = (),
+    http2: bool = True,
+    only_name: str = "",
 ) -> Iterator[Listener]:
-    """Serve HTTPS. directives: for the server block, in addition to those from the offer."""
+    """Serve HTTPS.
+
+    directives: for the server block, in addition to those from the offer. only_name: if set, hellos
+    that do not name this server are rejected.
+    """
 
     def written(directory: Path) -> Sequence[str]:
         lines = [
@@ -58,8 +73,14 @@ def nginx(
         lines += (
             [f"ssl_verify_client on;\nssl_client_certificate {client_ca};"] if client_ca else []
         )
+        lines += [f"server_name {only_name};"] if only_name else []
+        others = _REJECTING_OTHERS.format(listener=listener) if only_name else ""
         return _command(
-            directory, listener, " ssl http2" if http2 else " ssl", [*lines, *directives]
+            directory,
+            listener,
+            " ssl http2" if http2 else " ssl",
+            [*lines, *directives],
+            others=others,
         )
 
     with program(listener, written) as running:
@@ -72,7 +93,12 @@ def plain_nginx(listener: Listener) -> AbstractContextManager[Listener]:
 
 
 def _command(
-    directory: Path, listener: Listener, listen_options: str, directives: Sequence[str]
+    directory: Path,
+    listener: Listener,
+    listen_options: str,
+    directives: Sequence[str],
+    *,
+    others: str = "",
 ) -> Sequence[str]:
     configuration = directory / "nginx.conf"
     configuration.write_text(
@@ -82,6 +108,7 @@ def _command(
             listen_options=listen_options,
             directives="\n        ".join(directives),
             body=BODY.strip() + r"\n",
+            others=others,
         )
     )
     return (require("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration))

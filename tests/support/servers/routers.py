@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.loopback import Listener
 from tests.support.requirements import require, require_file
+from tests.support.servers.envoy import TLS_INSPECTOR
 from tests.support.servers.program import program
 from tests.support.servers.proxies import Route, routing_haproxy
 
@@ -45,7 +46,6 @@ protocols: (
   {{ name: "anyprot"; host: "{route.otherwise.address}"; port: "{route.otherwise.port}"; }}
 );
 """
-_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
@@ -111,14 +111,10 @@ def routing_envoy(routes: Sequence[Route]) -> Iterator[None]:
 
 def _envoy_listener(route: Route) -> Mapping[str, object]:
     field, value = route.condition.split(" ")
-    inspector = {
-        "name": "envoy.filters.listener.tls_inspector",
-        "typed_config": {"@type": _INSPECTOR},
-    }
     return {
         "name": str(route.listener),
         "address": _envoy_address(route.listener),
-        "listener_filters": [inspector],
+        "listener_filters": [TLS_INSPECTOR],
         "filter_chains": [
             {"filter_chain_match": {field: [value]}, "filters": [_passing_on(route.then)]}
         ],
