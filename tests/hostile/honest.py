@@ -242,7 +242,8 @@ async def _run(runs: int, names: Sequence[str]) -> int:
                 print(f"{server.name}: skipped: {reason}", flush=True)
                 continue
             said = [f"{server.name}: {counted}", *sorted(set(counted.failures))]
-            said += [f"left unknown: {LEFT_UNKNOWN[server.name]}"] * (server.name in LEFT_UNKNOWN)
+            if server.name in LEFT_UNKNOWN:
+                said.append(f"left unknown: {LEFT_UNKNOWN[server.name]}")
             print(*said, sep="\n    ", flush=True)
             refused += not is_fair(server, counted, runs)
     return refused
