@@ -152,7 +152,7 @@ def _counts(results: Sequence[Result]) -> str:
     return f"{', '.join(shares)} of {len(results)} ({count[ALWAYS] / max(1, len(results)):.1%})"
 
 
-def _table_text(results: Sequence[Result], runs: int) -> str:
+def table_text(results: Sequence[Result], runs: int) -> str:
     """Return table.toml: how often rows hold that need not be explained, if not always."""
     reasons = {
         "not_yet": "Recorded clients are shown the fault; the survey is not, or not always.",
@@ -219,7 +219,7 @@ async def _run(chosen: argparse.Namespace) -> int:
     if conjunctions:
         print(_summary("conjunctions", conjunctions))
     if chosen.write_table:
-        TABLE.write_text(_table_text(singles, chosen.runs), encoding="utf-8")
+        TABLE.write_text(table_text(singles, chosen.runs), encoding="utf-8")
     excused = {*_EXPLAINED, *NOT_YET, *NO_CLIENT}
     return sum(not one.is_held and str(one.row) not in excused for one in singles)
 
