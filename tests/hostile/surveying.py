@@ -163,7 +163,7 @@ class Surveyor:
 
     async def judge(self, listener: Listener) -> Verdict:
         """Measure one server that is running already, and judge it."""
-        return self._verdict(await self.measure(listener.address, listener.port), listener)
+        return self.verdict_on(await self.measure(listener.address, listener.port), listener)
 
     async def _measure(self, case: Case, listener: Listener, counts: Counts) -> Surveyed:
         facts = await self.measure(listener.address, listener.port)
@@ -173,10 +173,11 @@ class Surveyor:
             facts=facts,
             counts=counts,
             seen=tuple(exchanges(counts.transcripts)),
-            verdict=self._verdict(facts, listener),
+            verdict=self.verdict_on(facts, listener),
         )
 
-    def _verdict(self, facts: AddressFacts, listener: Listener) -> Verdict:
+    def verdict_on(self, facts: AddressFacts, listener: Listener) -> Verdict:
+        """Judge what was measured."""
         endpoint_facts = EndpointFacts(
             host=HOST,
             port=listener.port,
