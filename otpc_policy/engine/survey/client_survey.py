@@ -163,7 +163,7 @@ class ClientSurvey:
     def base(self) -> ClientProfile:
         """Return a client of TLS 1.3, accepted if there is one, that others are like.
 
-        It asks for a staple: that may show that a leaf is revoked.
+        It asks for a staple, if such a client is accepted: that may show that a leaf is revoked.
         """
         if self._base is None:
             accepted = {
@@ -171,12 +171,11 @@ class ClientSurvey:
                 for record in self._accepted()
                 if record.reading.version is TlsVersion.TLS_1_3
             }
-            asking = [
-                one
-                for one in self._cast.certificates
-                if STATUS_REQUEST in one.extensions and one.highest is TlsVersion.TLS_1_3
-            ]
-            self._base = next((one for one in asking if one in accepted), asking[0])
+            of_tls13 = [one for one in self._cast.certificates if one.highest is TlsVersion.TLS_1_3]
+            asking = [one for one in of_tls13 if STATUS_REQUEST in one.extensions]
+            # wolfSSL without a staple turns away whoever asks for one.
+            preferred = (one for one in (*asking, *of_tls13) if one in accepted)
+            self._base = next(preferred, asking[0])
         return self._base
 
     def _usual_kinds(self, version: TlsVersion, journal: Journal) -> tuple[SignatureKind, ...]:
