@@ -87,6 +87,7 @@ class SslyzeScanner:
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        seed: bytes | None = None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
         """Measure one address. Whatever the server does becomes facts.
@@ -94,9 +95,10 @@ class SslyzeScanner:
         scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
         required_suites: code points of sets, of each of which a suite that the server accepts is to
         be seen in a completed handshake. asks_groups: also which groups of TLS 1.3 are accepted; at
-        DEEP they are asked for anyway. entered: is called with each stage as it begins. Raises
-        Overloaded when the queue is full, and CannotDial where this machine lacks what it takes to
-        connect and nothing else is known. What is known then is kept.
+        DEEP they are asked for anyway. seed: SEED_BYTES, to draw the clients and hellos of an
+        earlier measurement again; by default the system's. entered: is called with each stage as
+        it begins. Raises Overloaded when the queue is full, and CannotDial where this machine lacks
+        what it takes to connect and nothing else is known. What is known then is kept.
         """
         deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
         async with self._turn(entered):
@@ -113,6 +115,7 @@ class SslyzeScanner:
                 address=address,
                 required_suites=required_suites,
                 asks_groups=asks_groups or depth is Depth.DEEP,
+                seed=seed,
             )
             cut_short: tuple[str, ...] = ()
             hindrance: CannotDial | None = None
@@ -198,6 +201,7 @@ def _facts(
         intolerances=intolerances(measured),
         trace=scan.trace(),
         probe_revision=PROBE_REVISION,
+        seed=scan.seed.hex(),
     )
     if not measured.accepted:
         return replace(facts, remarks=remarks(measured, (), ()))

@@ -8,9 +8,9 @@ import hashlib
 import os
 from typing import Final
 
+from otpc_policy.core.facts import SEED_BYTES
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 
-SEED_BYTES: Final = 16
 # More than a hello draws; what is missing is made when it is asked for.
 _BLOCK_BYTES: Final = 512
 

@@ -9,12 +9,12 @@ from functools import cache
 
 import pytest
 
-from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.facts import SEED_BYTES, TlsVersion
 from otpc_policy.engine.profiles.clients import (
     SignatureKind,
     kind_of_scheme,
 )
-from otpc_policy.engine.seed import SEED_BYTES, Draws
+from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal

@@ -4,8 +4,9 @@ from itertools import combinations, product
 
 import pytest
 
+from otpc_policy.core.facts import SEED_BYTES
 from otpc_policy.engine.profiles.cover import Cover, Draw, columns_of
-from otpc_policy.engine.seed import SEED_BYTES, Draws
+from otpc_policy.engine.seed import Draws
 
 HELLOS = (2, 3, 4, 5, 6, 8, 9, 10)
 SEEDS = range(20)

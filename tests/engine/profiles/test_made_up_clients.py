@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.facts import SEED_BYTES, TlsVersion
 from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello, SignatureKind
 from otpc_policy.engine.profiles.extension_kinds import (
     GROUPS,
@@ -21,7 +21,7 @@ from otpc_policy.engine.profiles.made_up_clients import (
     draw_old_clients,
     draw_variants,
 )
-from otpc_policy.engine.seed import SEED_BYTES, Draws
+from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import Cast, draw_cast
 from otpc_policy.engine.transport.conversation import Conversation
 from tests.tls.sent_hello import SentHello, read_hello

@@ -620,9 +620,7 @@ def test_single_kinds_are_asked_for_in_the_shape_of_a_client_that_is_accepted() 
     assert BROWSER.signing_with((ECDSA,)) in done.asked(1)
 
 
-def test_single_kinds_are_asked_for_without_a_staple_where_clients_that_ask_are_refused() -> (
-    None
-):
+def test_single_kinds_are_asked_for_without_a_staple_where_clients_that_ask_are_refused() -> None:
     away = [one for one in FIXED_CAST.certificates if one is not SMALL]
     done = conducted(Partner([PSS], turned_away=dict.fromkeys(away, alert())))
     assert SMALL.signing_with((PSS,)) in done.asked(1)
