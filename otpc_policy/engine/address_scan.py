@@ -19,7 +19,7 @@ from otpc_policy.engine.probes.handshakes import (
     missing_handshakes,
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
-from otpc_policy.engine.profiles.clients import ProfileHello
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
@@ -62,11 +62,12 @@ class AddressScan:
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        routers: Sequence[ClientProfile] = (),
         seed: bytes | None = None,
     ) -> None:
         self.address = address
         self._draws = Draws(seed)
-        self._cast = draw_cast(self._draws.source())
+        self._cast = draw_cast(self._draws.source(), routers)
         self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name

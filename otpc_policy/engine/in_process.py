@@ -34,7 +34,11 @@ class InProcessEngine:
         self, part: dict[str, Any], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         configuration = configuration_from(part)
-        self._scanner = SslyzeScanner(limits=configuration.scan, now=lambda: datetime.now(UTC))
+        self._scanner = SslyzeScanner(
+            limits=configuration.scan,
+            now=lambda: datetime.now(UTC),
+            routers=configuration.client_profiles,
+        )
         vetting = AddressVetting(configuration.allow_networks)
         self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 

@@ -5,7 +5,7 @@ Implements check.Scanner.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import intolerances, remarks
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.transport.openings import ConnectionsExhausted
@@ -40,13 +41,19 @@ class SslyzeScanner:
     """Owns the worker processes.
 
     now: the wall clock that dates the facts. deep: carries out DEEP parts; by default a scanner
-    that reports no contradictions.
+    that reports no contradictions. routers: the clients that every measurement asks as; by default,
+    each draws a recorded one.
     """
 
     def __init__(
-        self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None
+        self,
+        *,
+        limits: ScanLimits,
+        now: Callable[[], datetime],
+        deep: DeepScanner | None = None,
+        routers: Sequence[ClientProfile] = (),
     ) -> None:
-        self._limits, self._now = limits, now
+        self._limits, self._now, self._routers = limits, now, routers
         self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
@@ -116,6 +123,7 @@ class SslyzeScanner:
                 required_suites=required_suites,
                 asks_groups=asks_groups or depth is Depth.DEEP,
                 seed=seed,
+                routers=self._routers,
             )
             cut_short: tuple[str, ...] = ()
             hindrance: CannotDial | None = None

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import (
     AddressFacts,
@@ -22,6 +25,7 @@ from otpc_policy.core.facts import (
     TlsVersion,
 )
 from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.engine.stages import Stage
 from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.engine.partners import (
@@ -155,6 +159,29 @@ async def test_http_is_asked_for_behind_a_handshake_and_alone_if_that_shows_noth
     assert any(step.proves.endswith("; HTTPS is served") for step in facts.trace) is (
         asked_alone == 0
     )
+
+
+@pytest.mark.parametrize(
+    "names", [("go",), CLIENT_NAMES[:MOST_CLIENT_PROFILES], CLIENT_NAMES[-MOST_CLIENT_PROFILES:]]
+)
+async def test_the_clients_of_the_setting_are_asked_as_and_no_other_recorded_one(
+    good: int, names: tuple[str, ...]
+) -> None:
+    settings = Settings(allow_networks=["127.0.0.0/8"], client_profiles=names, scan={"workers": 1})
+    engine = InProcessEngine(engine_part(settings))
+    await engine.start()
+    try:
+        facts = await engine.measure(endpoint(good), loopback(), Depth.STANDARD)
+    finally:
+        await engine.stop()
+    assert {step.offered for step in facts.trace} & set(CLIENT_NAMES) == set(names)
+    assert suites(facts, TlsVersion.TLS_1_2, Support.YES)
+    assert not facts.remarks
+
+
+async def test_without_the_setting_one_recorded_client_is_drawn(good: int) -> None:
+    facts = await measure(good)
+    assert len({step.offered for step in facts.trace} & set(CLIENT_NAMES)) == 1
 
 
 async def test_what_a_lax_server_takes_is_listed_by_version(

@@ -88,7 +88,7 @@ _DRAWN: Final[Mapping[Varies, int]] = {
 class RecordedClient:
     """One client.
 
-    name: its identity, the name of its file. program: for people.
+    name: its identity, as the setting `client_profiles` names it. program: for people.
     version: as the program reports it. command: with HOST and PORT for the recorder's.
     source: where the hello is from; a recording of the program itself, unless this says otherwise.
     recordings: how many hellos were compared for `varies`.
@@ -164,6 +164,20 @@ def recorded_clients() -> Mapping[str, RecordedClient]:
         if file.name.endswith(".toml")
     )
     return MappingProxyType({client.name: client for client in sorted(found, key=_name)})
+
+
+def current_profiles(names: Iterable[str]) -> tuple[ClientProfile, ...]:
+    """Return the profiles of these clients, in this order.
+
+    Raises ValueError for a name that is not that of a current client.
+    """
+    profiles = []
+    for name in names:
+        client = recorded_clients().get(name)
+        if client is None or client.kind is not ClientKind.CURRENT:
+            raise ValueError(f"{name!r} is not a current client")
+        profiles.append(client.profile)
+    return tuple(profiles)
 
 
 def _name(client: RecordedClient) -> str:
