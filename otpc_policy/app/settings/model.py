@@ -62,6 +62,12 @@ class ScanSettings(BaseModel):
     connections_per_address: int = Field(
         default=20, ge=1, le=64, description="Connections open at a time to one address."
     )
+    connections_per_scan: int = Field(
+        default=480,
+        ge=64,
+        le=4096,
+        description="Connections that one measurement of an address may make.",
+    )
     scan_deadline_s: PositiveSeconds = Field(
         default=20.0, description="Longest time to measure one address."
     )

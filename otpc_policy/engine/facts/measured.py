@@ -154,13 +154,17 @@ class Measured:
 
     @cached_property
     def is_steady(self) -> bool:
-        """In the last survey the server refused nothing that it had accepted, then or before."""
+        """In the last survey the server refused nothing that it had accepted, then or before.
+
+        That is no suite, and no client.
+        """
         *earlier, last = self.surveys
         accepted_then = all(
             self._inference.absences(version).keys().isdisjoint(suites)
             for version, suites in self._accepted_in_turn.items()
         )
-        return accepted_then and not any(contradictions(last, *earlier))
+        is_steady = accepted_then and self.clients.is_steady
+        return is_steady and not any(contradictions(last, *earlier))
 
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
         """Return the suites that are proven to be refused.

@@ -470,7 +470,7 @@ def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...]
     if look.is_small:
         more, has_old, has_finite_field = [], False, False
     if look.build is _Build.RICH:
-        usual, has_finite_field = [_X25519, _P256], True
+        usual, more, has_finite_field = [_X25519, _P256], [_P384, _P521, _X448], True
     if look.build is _Build.FREE:
         usual = [_P256, _X25519]
     shared = 2 if look.build is _Build.RICH else 1

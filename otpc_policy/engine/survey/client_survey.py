@@ -121,6 +121,14 @@ class ClientSurvey:
             if not self._is_settled(profile, journal)
         ]
 
+    @property
+    def is_steady(self) -> bool:
+        """No client was both turned away and accepted, in the last survey."""
+        return not any(
+            any(record.refused for record in recent) and any(record.chose for record in recent)
+            for recent in map(self._recent, self._of_profile.values())
+        )
+
     def absence(self, version: TlsVersion, key_type: KeyType, journal: Journal) -> Evidence:
         """Return what proves that no certificate of a key type is served; NONE if nothing does.
 
