@@ -20,6 +20,7 @@ from otpc_policy.engine.probes.handshakes import (
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
+from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
@@ -67,6 +68,8 @@ class AddressScan:
     ) -> None:
         self.address = address
         self._draws = Draws(seed)
+        # Groups are asked about beside the survey of suites.
+        self._draws_of_groups = self._draws.beside()
         self._cast = draw_cast(self._draws.source(), routers)
         self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits = limits
@@ -279,7 +282,7 @@ class AddressScan:
 
     async def _survey_groups(self, survey: GroupSurvey) -> None:
         while probes := survey.next_wave():
-            await self._carry(probes, survey.take)
+            await self._carry(probes, survey.take, self._draws_of_groups.source)
 
     async def _carry_together(
         self,
@@ -297,11 +300,12 @@ class AddressScan:
         self,
         probes: Sequence[Probe[Hello_co]],
         take: Callable[[Sequence[Probe[Hello_co]], Sequence[Outcome]], None],
+        new_random: Callable[[], RandomBytes] | None = None,
     ) -> None:
         """Carry out a wave and have it taken down, what there is of it if it is cut short."""
         outcomes: list[Outcome] = []
         try:
-            await self._prober.run(probes, outcomes)
+            await self._prober.run(probes, outcomes, new_random)
         finally:
             take(probes, outcomes)
 

@@ -15,12 +15,26 @@ from otpc_policy.engine.profiles.hello_draw import RandomBytes
 _BLOCK_BYTES: Final = 512
 
 
-class Draws:
-    """Sources of random bytes for one measurement. seed: SEED_BYTES; by default the system's."""
+# More sources than a measurement asks for.
+_BESIDE: Final = 1 << 31
 
-    def __init__(self, seed: bytes | None = None) -> None:
+
+class Draws:
+    """Sources of random bytes for one measurement.
+
+    seed: SEED_BYTES; by default the system's. first: number of the first source.
+    """
+
+    def __init__(self, seed: bytes | None = None, first: int = 0) -> None:
         self.seed = os.urandom(SEED_BYTES) if seed is None else seed
-        self._sources = 0
+        self._sources = first
+
+    def beside(self) -> "Draws":
+        """Return draws of the same seed for what goes on at the same time as something else.
+
+        Whichever asks first, each is given the same.
+        """
+        return Draws(self.seed, first=_BESIDE)
 
     def source(self) -> RandomBytes:
         """Return the next source. Which bytes it gives depends on the seed and its number alone."""

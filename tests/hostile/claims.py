@@ -95,9 +95,8 @@ class Truth:
 class Exchange:
     """One connection, read.
 
-    hello: None if the server ended it unread. refusal: the first alert. closed: without an answer in
-    TLS. key_proven: the server's
-    signature was sent.
+    hello: None if the server ended it unread. refusal: the first alert. closed: without an answer
+    in TLS. key_proven: the server's signature was sent.
     at: when the answer left. concurrent: connections that were open when it came, itself included.
     """
 

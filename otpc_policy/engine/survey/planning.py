@@ -82,9 +82,11 @@ class WavePlan:
         if all(map(known.__contains__, suites_at(version))):
             return
         proving: list[ClientHello] = []
-        for cell, preferred in zip(
-            layout_at(version), cycle(variants_at(version, self._hellos.variants)), strict=False
-        ):
+        variants = variants_at(version, self._hellos.variants)
+        if self._hellos.is_deaf_to_long_lists(version):
+            # Of short lists there are many, and each has controls of its own.
+            variants = variants[:1]
+        for cell, preferred in zip(layout_at(version), cycle(variants), strict=False):
             if self._needs_lanes(version, cell.suites) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in cell.suites if suite not in accepted)
