@@ -2,10 +2,10 @@
 
 A measurement that waits for its turn in the engine says so, and its time does not run: but it waits
 no longer than the queue that the engine reports can take, and no longer than this front's own
-measurements and a few others account for. Otherwise the final report must be there
-when the deadline that the front set has passed, and a margin. Each other message must have a cause:
-a stage comes once and in order, a partial report was asked for. So an engine that never ends its
-stream is found out, whether it keeps silent or chatters.
+measurements and a few others account for. Otherwise the final report must be there when the
+deadline that the front set has passed, and a margin. Each other message must have a cause: a stage
+comes once and in order, a partial report was asked for. So an engine that never ends its stream is
+found out, whether it keeps silent or chatters.
 """
 
 import asyncio

@@ -12,6 +12,9 @@ class Decision(Enum):
     DENY = "DENY"
     INDETERMINATE = "INDETERMINATE"
 
+    # Members are single objects, and hashed with every call; an enum would hash the name.
+    __hash__ = object.__hash__
+
 
 class Effect(Enum):
     """What a finding does to the decision. OFF occurs in policy documents, never in a finding."""
@@ -21,6 +24,8 @@ class Effect(Enum):
     DENY = "deny"
     INDETERMINATE = "indeterminate"
     WAIVED = "waived"
+
+    __hash__ = object.__hash__
 
 
 class Severity(IntEnum):

@@ -10,6 +10,7 @@ import os
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import Self
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.errors import OtpcPolicyError
@@ -24,6 +25,11 @@ class CannotDial(OtpcPolicyError):
 
     No OSError: whoever takes those for the partner's doing must not take this.
     """
+
+    @classmethod
+    def because_of(cls, error: OSError) -> Self:
+        """Return it with the reason that the kernel gave."""
+        return cls(error.strerror or str(error))
 
 
 # What socket(2) and connect(2) report at once and of this side alone. EAGAIN: no free port, or no
@@ -80,7 +86,7 @@ def connect(address: VettedAddress, port: int, *, timeout_s: float) -> socket.so
         connection.close()
         # A local rule is not told apart from a router's here, where both come from one call.
         if error.errno in _OF_THIS_SIDE - {errno.EACCES}:
-            raise CannotDial(error.strerror or str(error)) from None
+            raise CannotDial.because_of(error) from None
         raise
     return connection
 
@@ -118,7 +124,7 @@ def _new_socket(address: VettedAddress) -> socket.socket:
     try:
         connection = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise CannotDial(error.strerror or str(error)) from None
+        raise CannotDial.because_of(error) from None
     with suppress(OSError):  # without it a connection is slower, and nothing else
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection

@@ -141,7 +141,7 @@ class _Wave:
         try:
             self._epoll = select.epoll()
         except OSError as error:
-            raise CannotDial(error.strerror or str(error)) from None
+            raise CannotDial.because_of(error) from None
         self._loop.add_reader(self._epoll, self._safely, self._look)
         self.ahead_are_connected = asyncio.Event()
         self.all_ended: asyncio.Future[None] = self._loop.create_future()

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from otpc_policy.ops.metrics.labels import OTHER
+from otpc_policy.ops.metrics.tallies import Distributions, Tallies
 
 # Every status code of gRPC, in the spelling of go-grpc-middleware.
 STATUS_CODES: Mapping[str, str] = {
@@ -48,24 +49,24 @@ class CallMetrics:
         # The server metrics of go-grpc-middleware, with its names and labels, so that its
         # dashboards and alerts fit. grpc_type: unary, server_stream, bidi_stream. grpc_service,
         # grpc_method: those registered, else "unknown".
-        started = Counter(
+        started = Tallies(
             "grpc_server_started_total",
             "Calls started on the server.",
             names,
             registry=registry,
         )
         # grpc_code: the 17 status codes.
-        handled = Counter(
+        handled = Tallies(
             "grpc_server_handled_total",
             "Calls completed on the server, whatever the status.",
             (*names, "grpc_code"),
             registry=registry,
         )
-        handling = Histogram(
+        handling = Distributions(
             "grpc_server_handling_seconds",
             "Time from the start of a call to its status.",
             names,
-            buckets=HANDLING_BUCKETS_S,
+            bounds=HANDLING_BUCKETS_S,
             registry=registry,
         )
         labels = {

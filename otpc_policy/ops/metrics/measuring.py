@@ -6,6 +6,7 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+from otpc_policy.ops.metrics.tallies import Tallies
 
 CACHE_TIERS = ("memory",)
 CACHE_RESULTS = ("hit", "stale", "miss", "refresh")
@@ -24,11 +25,10 @@ class MeasuringMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         # tier: memory. result: hit (fresh), stale (past its lifetime and still used), miss, refresh
         # (the caller demanded a measurement).
-        cache = Counter(
-            "cache_requests_total",
+        cache = Tallies(
+            f"{NAMESPACE}_cache_requests_total",
             "Look-ups of facts, one for each address.",
             ("tier", "result"),
-            namespace=NAMESPACE,
             registry=registry,
         )
         self._cache = {

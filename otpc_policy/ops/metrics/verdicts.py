@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+from otpc_policy.ops.metrics.tallies import Distributions, Tallies
 from otpc_policy.policy.finding import Decision, Effect, Finding
 
 DECIDING_RPCS = ("CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate")
@@ -20,11 +21,10 @@ class VerdictMetrics:
     def __init__(self, registry: CollectorRegistry, codes: Iterable[str]) -> None:
         # rpc: the three methods that decide. decision: ALLOW, DENY, INDETERMINATE. Items of a batch
         # count separately.
-        decisions = Counter(
-            "decisions_total",
+        decisions = Tallies(
+            f"{NAMESPACE}_decisions_total",
             "Verdicts given.",
             ("rpc", "decision"),
-            namespace=NAMESPACE,
             registry=registry,
         )
         self._decisions = {
@@ -33,24 +33,23 @@ class VerdictMetrics:
         }
         # code: the registered finding codes, else "unknown". effect: ADVISORY, DENY, INDETERMINATE,
         # WAIVED.
-        findings = Counter(
-            "findings_total",
+        findings = Tallies(
+            f"{NAMESPACE}_findings_total",
             "Findings in the verdicts given.",
             ("code", "effect"),
-            namespace=NAMESPACE,
             registry=registry,
         )
         self._findings = {
             (code, effect): findings.labels(code, effect.name)
             for code, effect in product((*codes, OTHER), FINDING_EFFECTS)
         }
-        self._age = Histogram(
-            "result_age_seconds",
+        self._age = Distributions(
+            f"{NAMESPACE}_result_age_seconds",
             "Age of the oldest fact behind a verdict.",
-            namespace=NAMESPACE,
-            buckets=AGE_BUCKETS_S,
+            (),
+            bounds=AGE_BUCKETS_S,
             registry=registry,
-        )
+        ).labels()
 
     def decided(
         self,

@@ -27,6 +27,8 @@ def unary_call(
     behaviour: Callable[[Any, Any], Any], parse: Parse | None, serialise: Serialise | None
 ) -> Call:
     """Return a call from bytes to bytes. It raises InvalidRequest for what cannot be parsed."""
+    if parse is None and serialise is None:
+        return behaviour
 
     async def call(request: bytes, context: Context) -> Any:
         response = await behaviour(request if parse is None else _parsed(parse, request), context)

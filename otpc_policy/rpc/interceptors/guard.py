@@ -82,7 +82,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Return the guarded handler of a method; it is built once."""
+        """Return the guarded handler of a method; it is built once.
+
+        gRPC awaits this in the task of the call, so the handler finds the request id in its
+        context. The handler could read the metadata itself, but gRPC would decode it anew.
+        """
+        current_request_id.set(request_id_from(handler_call_details.invocation_metadata))
         method = handler_call_details.method
         guarded = self._guarded.get(method)
         if guarded is None:
@@ -137,8 +142,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             if not is_stream:
                 calls.begin()
             counters.rpc_started(service, method)
-            request_id = request_id_from(context.invocation_metadata())
-            current_request_id.set(request_id)
+            request_id = current_request_id.get()
             code = grpc.StatusCode.OK
             try:
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
