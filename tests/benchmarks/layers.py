@@ -44,8 +44,8 @@ _LAYERS = {
     "echo": "a bare grpc.aio echo",
     "guard": "request id, its trailer, the outermost frame",
     "metrics": "metrics of calls",
-    "answers": "request read, own part of the response, decision counted and logged",
-    "service": "DNS answer, facts and verdict looked up; the rest of the service",
+    "answers": "request recognised, own part of the response, decision counted and logged",
+    "service": "DNS answer, facts and verdict found unchanged; the rest of the service",
 }
 
 _ALLOW = Verdict(

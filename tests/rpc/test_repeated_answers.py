@@ -157,7 +157,7 @@ async def test_whatever_happens_a_repeated_response_is_what_a_check_leads_to(see
                 answer = await remembering.ask(raw)
                 assert answer == await forgetful.ask(raw)
                 # Measurements in the background end in both before the next request.
-                while any(side.checks.measurements.in_progress for side in sides):
+                while any(side.checks.measurements.in_progress for side in sides):  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 compared += 1
     assert compared > 500
