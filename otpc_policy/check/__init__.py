@@ -14,6 +14,7 @@ from otpc_policy.check.ports import (
     StoreUnavailable,
 )
 from otpc_policy.check.service import CheckService
+from otpc_policy.check.standing import Standing
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.check.values import (
     Answer,
@@ -49,6 +50,7 @@ __all__ = [
     "Resolver",
     "ResultSource",
     "Scanner",
+    "Standing",
     "StoreUnavailable",
     "StoredFacts",
     "Verdicts",

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache, partial
 
+from otpc_policy.check.basis import Basis, facts_ids
 from otpc_policy.check.freshness import (
     Freshness,
     FreshnessLimits,
@@ -70,11 +71,13 @@ class FactsWanted:
 class Known:
     """What is known of a host before anything is measured.
 
-    stored: the newest facts of each address, however old; None without any.
+    stored: the newest facts of each address, however old; None without any. basis: all that was
+    looked up, by name; None where the store was not asked, or could not be.
     """
 
     resolution: Resolution
     stored: Sequence[StoredFacts | None]
+    basis: Basis | None = None
 
 
 class WhyMissing(Enum):
@@ -180,7 +183,7 @@ class Measurements:
         resolution = self._resolver.known(host) or await self._resolved(host, wait_s)
         if resolution is None:
             return None
-        known = Known(resolution, await self._stored(wanted, resolution.addresses))
+        known = await self._stored(wanted, resolution)
         if not (resolution.is_stale and self._needs_measuring(wanted, known)):
             return known
         if wait_s is not None:
@@ -188,7 +191,20 @@ class Measurements:
         resolution = await self._resolved(host, wait_s, fresh=True)
         if resolution is None:
             return None
-        return Known(resolution, await self._stored(wanted, resolution.addresses))
+        return await self._stored(wanted, resolution)
+
+    async def still_known(self, basis: Basis) -> bool:
+        """Tell whether the same resolution is at hand, and the same facts are stored, as before."""
+        resolution = basis.resolution
+        if self._resolver.known(basis.host) is not resolution:
+            return False
+        if self._revisions(resolution.addresses) != basis.revisions:
+            return False
+        try:
+            found = await self._store.get_many(basis.keys)
+        except StoreUnavailable:
+            return False
+        return facts_ids(found) == basis.facts_ids
 
     async def _resolved(
         self, host: str, wait_s: float | None, *, fresh: bool = False
@@ -213,26 +229,37 @@ class Measurements:
             return None
         return self._limits.usable(stored, wanted.freshness, wanted.lifetime, now)
 
-    async def _stored(
-        self, wanted: FactsWanted, addresses: Sequence[VettedAddress]
-    ) -> Sequence[StoredFacts | None]:
+    async def _stored(self, wanted: FactsWanted, resolution: Resolution) -> Known:
         """Return the newest stored facts of each address, however old.
 
         Facts of a DEEP measurement serve STANDARD too.
         """
+        addresses = resolution.addresses
         if not addresses:
-            return ()
+            return Known(resolution, ())
+        revisions = self._revisions(addresses)
         keys: list[FactsKey] = []
-        for address in addresses:
-            keys += self._keys(wanted, address)
+        for address, revision in zip(addresses, revisions, strict=True):
+            keys += _facts_keys(wanted.endpoint, address.text, wanted.depth, revision)
         try:
-            stored = await self._store.get_many(keys)
+            found = await self._store.get_many(keys)
         except StoreUnavailable:
-            return [None] * len(addresses)
+            return Known(resolution, [None] * len(addresses))
+        basis = Basis(
+            host=wanted.endpoint.host,
+            resolution=resolution,
+            revisions=revisions,
+            keys=tuple(keys),
+            facts_ids=facts_ids(found),
+        )
         if wanted.depth is Depth.DEEP:
-            return stored
+            return Known(resolution, found, basis)
         # Two keys for each address.
-        return [_newer(stored[at], stored[at + 1]) for at in range(0, len(stored), 2)]
+        stored = [_newer(found[at], found[at + 1]) for at in range(0, len(found), 2)]
+        return Known(resolution, stored, basis)
+
+    def _revisions(self, addresses: Sequence[VettedAddress]) -> tuple[str, ...]:
+        return tuple([self._scanner.probe_revision(address) for address in addresses])
 
     def _keys(self, wanted: FactsWanted, address: VettedAddress) -> Sequence[FactsKey]:
         """Return the keys of facts that serve, the one to measure under first."""

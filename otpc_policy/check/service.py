@@ -10,7 +10,7 @@ from functools import partial
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check.forced_measurements import ForcedMeasurements
-from otpc_policy.check.freshness import Freshness, FreshnessMode
+from otpc_policy.check.freshness import FreshnessMode
 from otpc_policy.check.leaf_reports import LeafReports, Outcome
 from otpc_policy.check.measurements import (
     FactsWanted,
@@ -21,6 +21,7 @@ from otpc_policy.check.measurements import (
     WhyMissing,
 )
 from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LookUp
+from otpc_policy.check.standing import Standing, still_answers
 from otpc_policy.check.values import (
     IN_PROGRESS_RETRY,
     Answer,
@@ -36,6 +37,7 @@ from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
 
+_HIT = LookUp.HIT.value
 _STILL_UNDER_WAY = "the measurement is still under way; ask again"
 _DENIES_ALREADY = (
     "the measurement is still under way, and what it has found so far denies already; "
@@ -110,6 +112,21 @@ class CheckService:
             request.observed_leaf, question, request.freshness, outcome, checked_again
         )
 
+    async def still_stands(self, standing: Standing, generation: Catalog) -> datetime | None:
+        """Return the instant at which check would give the same answer again; None if it may not.
+
+        The answer is given, and counted as a look-up of facts, if an instant is returned.
+        """
+        if self._closing or generation is not standing.generation:
+            return None
+        if not await self._measurements.still_known(standing.basis):
+            return None
+        now = self._clock.now()
+        if not still_answers(standing.judgement, standing.freshness, now):
+            return None
+        self._observer.cache_request(_HIT)
+        return now
+
     def _left_s(self, wait_s: float | None, began: float) -> float | None:
         """Return what is left of a wait that began at an instant of the monotonic clock."""
         return None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began))
@@ -128,8 +145,8 @@ class CheckService:
         if freshness.mode is not FreshnessMode.REFRESH and wanted.newer is Newer.NO:
             now = self._clock.now()
             judgement = self._verdicts.kept(question, resolution, stored)
-            if judgement is not None and _still_answers(judgement, freshness, now):
-                self._observer.cache_request(LookUp.HIT.value)
+            if judgement is not None and still_answers(judgement, freshness, now):
+                self._observer.cache_request(_HIT)
                 kept = Answer(
                     judgement=judgement,
                     addresses=tuple([each.facts for each in stored if each is not None]),
@@ -137,6 +154,7 @@ class CheckService:
                     source=ResultSource.CACHE,
                     evaluated_at=now,
                     retry_after=_wait_for(judgement, now),
+                    basis=known.basis,
                 )
                 return Outcome(kept, is_whole=True)
         left_s = self._left_s(wait_s, began)
@@ -237,14 +255,6 @@ class CheckService:
             evaluated_at=now,
             retry_after=_wait_for(judgement, now),
         )
-
-
-def _still_answers(judgement: Judgement, freshness: Freshness, now: datetime) -> bool:
-    """Tell whether a kept judgement holds, and is fresh enough for this caller."""
-    if not judgement.judged_at <= now < judgement.expires_at:
-        return False
-    max_age, observed_at = freshness.max_age, judgement.observed_at
-    return max_age is None or observed_at is None or now - observed_at <= max_age
 
 
 def _wait_for(judgement: Judgement, now: datetime) -> timedelta | None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Self
 
+from otpc_policy.check.basis import Basis
 from otpc_policy.check.freshness import Freshness
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
@@ -41,6 +42,9 @@ class CheckRequest:
 
 class ResultSource(Enum):
     """Where the facts of an answer came from."""
+
+    # Members are single objects, and looked up with every answer.
+    __hash__ = object.__hash__
 
     NONE = "NONE"
     MEASURED = "MEASURED"
@@ -127,7 +131,8 @@ class Answer:
     """What one caller gets.
 
     addresses: the facts that were judged. resolution: what the host turned into; None if it was
-    not looked up to its end. retry_after: when asking again can give another answer.
+    not looked up to its end. retry_after: when asking again can give another answer. basis: of an
+    answer whose judgement was kept and found again; else None.
     """
 
     judgement: Judgement
@@ -136,6 +141,7 @@ class Answer:
     source: ResultSource
     evaluated_at: datetime
     retry_after: timedelta | None
+    basis: Basis | None = None
 
     def facts(self) -> EndpointFacts:
         """Return everything that was judged, for the few who want to see it."""

@@ -14,6 +14,7 @@ from datetime import datetime
 # Lines are handed over in batches: waking a thread for each would cost more than the response.
 _HAND_OVER_AFTER_S = 0.1
 _LINES_PER_BATCH = 1000
+_PARTS_PER_LINE = 3
 # At most this many batches wait for a slow reader (about 50 MB); then whole batches are dropped and
 # counted.
 _WAITING_BATCHES = 64
@@ -34,7 +35,9 @@ class DecisionLog:
 
     def __init__(self, write: Callable[[str], object] = sys.stderr.write) -> None:
         self._write = write
-        self._lines: list[str] = []
+        # Lines in three parts each. Joined here, every line would be a copy of its constant part,
+        # held until it is handed over.
+        self._parts: list[str] = []
         self._hand_over: asyncio.TimerHandle | None = None
         self._batches: queue.Queue[str | None] = queue.Queue(_WAITING_BATCHES)
         self._writer: threading.Thread | None = None
@@ -65,12 +68,12 @@ class DecisionLog:
         reported = (
             "" if observed_leaf is None else f'"observed_leaf_sha256":"{observed_leaf.hex()}",'
         )
-        self._lines.append(
+        own = (
             f'{{"time":"{at.isoformat()}","level":"info","event":"decision","rpc":"{rpc}",'
-            f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",'
-            f"{reported}{constant}}}\n"
+            f'"check_id":"{check_id}","request_id":"{request_id}","source":"{source}",{reported}'
         )
-        if len(self._lines) >= _LINES_PER_BATCH:
+        self._parts += (own, constant, "}\n")
+        if len(self._parts) >= _LINES_PER_BATCH * _PARTS_PER_LINE:
             self._hand_over_lines()
         elif self._hand_over is None:
             self._hand_over = asyncio.get_running_loop().call_later(
@@ -93,18 +96,18 @@ class DecisionLog:
         if self._hand_over is not None:
             self._hand_over.cancel()
             self._hand_over = None
-        if not self._lines:
+        if not self._parts:
             return
-        lines, self._lines = self._lines, []
+        parts, self._parts = self._parts, []
         if self._writer is None:
             self._writer = threading.Thread(
                 target=self._write_batches, name="decision-log", daemon=True
             )
             self._writer.start()
         try:
-            self._batches.put_nowait("".join(lines))
+            self._batches.put_nowait("".join(parts))
         except queue.Full:
-            self._dropped += len(lines)
+            self._dropped += len(parts) // _PARTS_PER_LINE
 
     def _write_batches(self) -> None:
         while (batch := self._batches.get()) is not None:

@@ -25,7 +25,6 @@ from otpc_policy.rpc.convert import (
     parse_page_size,
     parse_validate_request,
     policy_message,
-    read_check_request,
     undecodable,
     validate_response,
 )
@@ -74,12 +73,11 @@ class PolicyCheckServicer:
 
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
-        return await self._answers.answer(
-            read_check_request(request),
-            self._generation(),
-            wait_s=self._wait_s(context),
-            rpc="CheckEndpoint",
-        )
+        generation = self._generation()
+        repeated = await self._answers.repeat(request, generation)
+        if repeated is not None:
+            return repeated
+        return await self._answers.answer_request(request, generation, wait_s=self._wait_s(context))
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items concurrently, identical ones once."""

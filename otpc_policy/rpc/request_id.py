@@ -19,7 +19,7 @@ current_request_id: ContextVar[str] = ContextVar("current_request_id", default="
 
 def new_id() -> str:
     """Return 128 random bits in hexadecimal."""
-    return f"{_random.getrandbits(128):032x}"
+    return _random.getrandbits(128).to_bytes(16).hex()
 
 
 def request_id_from(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:

@@ -21,7 +21,10 @@ from prometheus_client import CollectorRegistry
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
-from otpc_policy.check import Answer, CheckRequest
+from otpc_policy.check import Answer, CheckRequest, Standing
+from otpc_policy.check.basis import Basis
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.pki.trust import Trust
@@ -41,8 +44,8 @@ _LAYERS = {
     "echo": "a bare grpc.aio echo",
     "guard": "request id, its trailer, the outermost frame",
     "metrics": "metrics of calls",
-    "answers": "request read, own part of the response, decision counted and logged",
-    "service": "DNS answer, facts and verdict looked up; the rest of the service",
+    "answers": "request recognised, own part of the response, decision counted and logged",
+    "service": "DNS answer, facts and verdict found unchanged; the rest of the service",
 }
 
 _ALLOW = Verdict(
@@ -64,12 +67,24 @@ class _OneAnswer:
         judgement = make_judgement(
             key=("one", (), (), ()), verdict=_ALLOW, judged_at=now, expires_at=ends
         )
-        self._answer = make_answer(judgement=judgement, evaluated_at=now, retry_after=None)
+        basis = Basis(
+            host="partner.test",
+            resolution=Resolution(status=ResolutionStatus.RESOLVED),
+            revisions=(),
+            keys=(),
+            facts_ids=(),
+        )
+        self._answer = make_answer(
+            judgement=judgement, evaluated_at=now, retry_after=None, basis=basis
+        )
 
     async def check(
         self, request: CheckRequest, generation: Catalog, *, wait_s: float | None
     ) -> Answer:
         return self._answer
+
+    async def still_stands(self, standing: Standing, generation: Catalog) -> datetime | None:
+        return self._answer.evaluated_at
 
 
 async def serve_layer(layer: str, answer: bytes) -> None:

@@ -91,6 +91,8 @@ class _NoChecks:
     async def check(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("ValidateCertificate measures nothing")
 
+    still_stands = check
+
 
 def _spki_sha256(certificate: x509.Certificate) -> str:
     return hashlib.sha256(

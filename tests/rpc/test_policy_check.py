@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
-from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement
+from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.trust import Trust, TrustEntry
@@ -99,6 +99,9 @@ class FakeChecks:
         kept = self.kept.setdefault((request.endpoint, request.policy_name), made)
         self.answers.append(make_answer(judgement=kept, evaluated_at=NOW, retry_after=None))
         return self.answers[-1]
+
+    async def still_stands(self, standing: Standing, generation: Catalog) -> datetime | None:
+        raise AssertionError("its answers have no basis")
 
 
 @dataclass

@@ -12,13 +12,14 @@ from otpc_policy.rpc.convert.requests import (
     undecodable,
 )
 from otpc_policy.rpc.convert.responses import (
+    OwnPart,
     check_response,
     shared_part,
     validate_response,
-    write_own_part,
 )
 
 __all__ = [
+    "OwnPart",
     "ParsedCheck",
     "ParsedValidation",
     "check_response",
@@ -31,5 +32,4 @@ __all__ = [
     "shared_part",
     "undecodable",
     "validate_response",
-    "write_own_part",
 ]

@@ -1,11 +1,12 @@
 """Responses: values to proto.
 
 The response to a check has two parts: what every caller gets while the judgement holds
-(shared_part), and what only this caller gets (write_own_part). Serialised messages merge when their
-bytes are concatenated, so the first part can be cached as bytes.
+(shared_part), and what only this caller gets (OwnPart). Serialised messages merge when their bytes
+are concatenated, so the first part can be cached as bytes.
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from otpc_policy.check.values import Answer, ChainAnswer, Judgement, ResultSource
 from otpc_policy.policy.finding import Finding
@@ -24,7 +25,12 @@ def check_response(
 ) -> pb.CheckEndpointResponse:
     """Return the whole response to a check."""
     response = shared_part(answer, view)
-    write_own_part(answer, check_id, response)
+    OwnPart(response).write(
+        at=answer.evaluated_at,
+        source=answer.source,
+        check_id=check_id,
+        retry_after=answer.retry_after,
+    )
     return response
 
 
@@ -64,19 +70,38 @@ def _connection_terms(judgement: Judgement) -> pb.ConnectionTerms:
     )
 
 
-def write_own_part(answer: Answer, check_id: str, message: pb.CheckEndpointResponse) -> None:
-    """Set in a message what only this caller gets.
+class OwnPart:
+    """What only this caller gets, set in a message.
 
-    The message may be reused: building a new one costs four times as much.
+    The message may be written again for another caller: building a new one costs four times as
+    much, and looking up the messages in it once as much as filling them in.
     """
-    info = message.result_info
-    write_timestamp(answer.evaluated_at, info.evaluation_time)
-    info.source = SOURCES[answer.source]
-    info.check_id = check_id
-    if answer.retry_after is None:
-        message.ClearField("retry_after")
-    else:
-        message.retry_after.CopyFrom(to_duration(answer.retry_after))
+
+    def __init__(self, message: pb.CheckEndpointResponse) -> None:
+        self._message = message
+        self._info = message.result_info
+        self._evaluation_time = message.result_info.evaluation_time
+
+    def write(
+        self,
+        *,
+        at: datetime,
+        source: ResultSource,
+        check_id: str,
+        retry_after: timedelta | None,
+    ) -> None:
+        """Set all of it. at: the instant of the evaluation."""
+        write_timestamp(at, self._evaluation_time)
+        self._info.source = SOURCES[source]
+        self._info.check_id = check_id
+        if retry_after is None:
+            self._message.ClearField("retry_after")
+        else:
+            self._message.retry_after.CopyFrom(to_duration(retry_after))
+
+    def serialised(self) -> bytes:
+        """Return the message as bytes."""
+        return self._message.SerializeToString()
 
 
 def validate_response(

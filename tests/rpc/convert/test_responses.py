@@ -10,11 +10,11 @@ from otpc_policy.check import ResultSource
 from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
 from otpc_policy.policy.finding import Decision
 from otpc_policy.rpc.convert import (
+    OwnPart,
     check_response,
     policy_message,
     shared_part,
     validate_response,
-    write_own_part,
 )
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.v1 import policy_pb2 as pb
@@ -228,10 +228,15 @@ def test_joined_bytes_equal_the_message_built_at_once(
 ) -> None:
     answer = make_answer(make_facts(chain=issued.chain_der), retry_after=retry_after)
     other = make_answer(source=ResultSource.NONE, retry_after=timedelta(hours=1))
-    own = pb.CheckEndpointResponse()
-    write_own_part(other, "another caller's", own)
-    write_own_part(answer, "check-1", own)
-    joined = shared_part(answer, view).SerializeToString() + own.SerializeToString()
+    own = OwnPart(pb.CheckEndpointResponse())
+    for each, check_id in ((other, "another caller's"), (answer, "check-1")):
+        own.write(
+            at=each.evaluated_at,
+            source=each.source,
+            check_id=check_id,
+            retry_after=each.retry_after,
+        )
+    joined = shared_part(answer, view).SerializeToString() + own.serialised()
     assert pb.CheckEndpointResponse.FromString(joined) == check_response(answer, view, "check-1")
 
 
