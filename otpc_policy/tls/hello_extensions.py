@@ -89,6 +89,7 @@ class HelloVariant:
     first suite and group, and with grease_first the first extension, or None. schemes_first: they
     stand before all other signature schemes. padded_to: bytes of the whole hello, at least.
     contents: of extensions that have another content here, or stand only here, by kind.
+    name: for people who read how a measurement went; empty for the plain one.
     Compared by identity: a measurement has few, and uses the same ones throughout.
     """
 
@@ -106,6 +107,7 @@ class HelloVariant:
     schemes_first: tuple[int, ...] = ()
     padded_to: int = 0
     contents: tuple[tuple[int, bytes], ...] = ()
+    name: str = ""
 
 
 PLAIN = HelloVariant()

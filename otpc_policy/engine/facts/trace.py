@@ -114,16 +114,23 @@ class _Offer(NamedTuple):
     length: int
     last: int
     has_name: bool
+    variant: str
 
 
 def _described(hello: ClientHello) -> _Offer:
     suites = hello.cipher_suites
     return _Offer(
-        hello.lowest, hello.version, len(suites), suites[-1], hello.server_name is not None
+        hello.lowest,
+        hello.version,
+        len(suites),
+        suites[-1],
+        hello.server_name is not None,
+        hello.variant.name,
     )
 
 
-# All servers are sent the same hellos apart from the name, so all stored facts share descriptions.
+# Hellos differ between servers in their bytes, and seldom in what is said of them here, so stored
+# facts share descriptions.
 @lru_cache(maxsize=1024)
 def _offered(offer: _Offer) -> str:
     suites = (
@@ -136,7 +143,8 @@ def _offered(offer: _Offer) -> str:
         if offer.lowest is offer.highest
         else f"{offer.lowest.label} to {offer.highest.label}"
     )
-    return f"{versions}: {suites}{'' if offer.has_name else ', no server name'}"
+    variant = f", {offer.variant}" if offer.variant else ""
+    return f"{versions}: {suites}{variant}{'' if offer.has_name else ', no server name'}"
 
 
 def _answered(record: Record[AnyHello]) -> str:

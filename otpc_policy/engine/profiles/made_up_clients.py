@@ -198,7 +198,10 @@ def draw_variants(random_bytes: RandomBytes, count: int) -> tuple[HelloVariant, 
         if all(column >> place & 7 not in (0, 7) for place in range(0, count, 3))
     ]
     draws = Cover(random_bytes, count, columns).draws()
-    return tuple(_variant(draw, _BUILDS[place % 3]) for place, draw in enumerate(draws))
+    return tuple(
+        _variant(f"made up ({place + 1})", draw, _BUILDS[place % 3])
+        for place, draw in enumerate(draws)
+    )
 
 
 def _drawn(
@@ -208,7 +211,7 @@ def _drawn(
     return tuple(make(f"{name}, made up ({place})", draw) for place, draw in enumerate(draws, 1))
 
 
-def _variant(draw: Draw, build: _Build) -> HelloVariant:
+def _variant(name: str, draw: Draw, build: _Build) -> HelloVariant:
     chosen = {*_NEEDED_IN_VARIANTS, *(kind for kind in _OPTIONAL_IN_VARIANTS if draw.coin())}
     if build is _Build.RICH:
         chosen |= {*_OPTIONAL_IN_VARIANTS}
@@ -223,6 +226,7 @@ def _variant(draw: Draw, build: _Build) -> HelloVariant:
     size = _PADDED[draw.number(len(_PADDED))]
     grease = 0x0A0A + 0x1010 * draw.number(16)
     return HelloVariant(
+        name=name,
         order=ordered,
         schemes_first=first,
         has_session_id=draw.coin(),
