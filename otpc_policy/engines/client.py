@@ -41,6 +41,8 @@ _PING_INTERVAL_MS: Final = 20_000
 _PING_TIMEOUT_MS: Final = 10_000
 _RECONNECT_MS: Final = 200
 _RECONNECT_AT_MOST_MS: Final = 2_000
+# How long one attempt may take: three round trips with TLS, or a machine that is busy.
+_CONNECT_MS: Final = 2_000
 # What a status and its details take; the default allows 16 KiB and more.
 _METADATA_BYTES: Final = 8 * 1024
 
@@ -55,7 +57,7 @@ def channel_options() -> Sequence[tuple[str, int]]:
         # A window that grows with the engine's speed would grow with what it floods us with.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
-        ("grpc.min_reconnect_backoff_ms", _RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_AT_MOST_MS),
         # Whether to try again is decided here, and where.
         ("grpc.enable_retries", 0),
