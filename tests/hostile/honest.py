@@ -61,10 +61,6 @@ LEFT_UNKNOWN: Mapping[str, str] = {
     "pool-key-types-random": _MEMBERS_DIFFER,
     "pool-suites-roundrobin": _MEMBERS_DIFFER,
     "pool-suites-random": _MEMBERS_DIFFER,
-    "jsse-modern": (
-        "To a client that verifies no signature of its key it sends a ServerHello and closes the"
-        " connection without an alert; what such a client would be given is not known."
-    ),
     "nginx-12": (
         "Its only groups are Brainpool's, which the client that asks for HTTP does not offer."
     ),

@@ -14,7 +14,9 @@ proof; a refusal proves nothing.
 
 A flight that began but did not reach its certificate is requested again, and counts as unknown at
 the end; so does a hello that got no answer. A hello that is refused by an alert twice, or by a
-close three times, is refused: such a client gets no certificate at all. A refusal counts only if
+close three times, is refused: such a client gets no certificate at all. Some servers notice only
+after their ServerHello that they cannot sign for a client: Go and JSSE do, which refuses as well as
+if they had noticed before. A refusal counts only if
 something that was sent after it was accepted: a server that has begun to turn everybody away proves
 nothing about the last hellos. If the survey of suites is made once more, one connection at a time,
 no earlier refusal counts: each may have been about the number of connections.
@@ -38,7 +40,7 @@ from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.cast import Cast
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
-from otpc_policy.engine.survey.reading import Reaction
+from otpc_policy.engine.survey.reading import REFUSING_ALERTS, Reaction
 
 # How often a hello that showed nothing is sent.
 _ATTEMPTS = 3
@@ -227,15 +229,16 @@ class ClientSurvey:
         refused: dict[SignatureKind, Evidence] = {}
         for (of_version, profile), kinds in self._asked_alone.items():
             records = self._of_profile.get(profile, [])
-            is_chosen = any(record.chose for record in records)
+            is_chosen = any(map(_is_served, records))
             if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
             counted = [
                 record for record in self._recent(records) if self._is_bracketed(record, journal)
             ]
-            if any(record.reading.reaction is Reaction.REFUSED for record in counted):
+            how = [_turned_away(record) for record in counted]
+            if Reaction.REFUSED in how:
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
-            elif len([record for record in counted if record.refused]) >= CLOSES:
+            elif how.count(Reaction.CLOSED) >= CLOSES:
                 refused |= {kind: refused.get(kind, Evidence.CLOSED_CONFIRMED) for kind in kinds}
         return refused
 
@@ -252,7 +255,7 @@ class ClientSurvey:
 
     def _is_followed(self, record: ClientRecord, journal: Journal) -> bool:
         """Something was accepted that was sent after the record."""
-        suites = (good for good in journal.accepted if not _is_broken_off(good))
+        suites = (good for good in journal.accepted if _is_served(good))
         # The survey of suites counts its waves from its own beginning.
         is_followed = any(_was_sent_after(good, good.wave + self._begun, record) for good in suites)
         return is_followed or any(
@@ -265,7 +268,7 @@ class ClientSurvey:
 
     def _accepted(self) -> list[ClientRecord]:
         counted = (record for record in self.records if record.probe.purpose is not Purpose.REVEAL)
-        return [record for record in counted if record.chose and not _is_broken_off(record)]
+        return [record for record in counted if _is_served(record)]
 
     def _is_open(self, profile: ClientProfile, journal: Journal) -> bool:
         attempts = self._recent(self._of_profile[profile])
@@ -276,24 +279,18 @@ class ClientSurvey:
         records = self._of_profile[profile]
         if any(map(_is_shown, records)):
             return True
-        if any(record.chose and not _is_broken_off(record) for record in records):
+        if any(map(_is_served, records)):
             return False
-        recent = self._recent(records)
         followed = [
             record
-            for record in recent
-            if (record.refused or _is_broken_off(record)) and self._is_followed(record, journal)
+            for record in self._recent(records)
+            if _turned_away(record) is not None and self._is_followed(record, journal)
         ]
-        refused = [
-            record
-            for record in followed
-            if record.reading.reaction is Reaction.REFUSED or _is_broken_off(record)
-        ]
-        closed = [record for record in followed if record.refused]
+        refused = [record for record in followed if _turned_away(record) is Reaction.REFUSED]
         is_alone = any(profile is alone for _, alone in self._asked_alone)
         return (
             len(refused) >= _REFUSALS
-            or len(closed) >= CLOSES
+            or len(followed) >= CLOSES
             or (is_alone and any(self._is_bracketed(record, journal) for record in refused))
         )
 
@@ -346,6 +343,18 @@ def _is_shown(record: ClientRecord) -> bool:
     return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
 
 
-def _is_broken_off(record: Record[AnyHello]) -> bool:
-    """The server chose, then sent a fatal alert, as Go does if it cannot sign."""
-    return record.outcome.flight is not None and record.outcome.flight.alert is not None
+def _is_served(record: Record[AnyHello]) -> bool:
+    """The server chose, and did not turn the client away then."""
+    return record.chose and _turned_away(record) is None
+
+
+def _turned_away(record: Record[AnyHello]) -> Reaction | None:
+    """Return how the server refused or closed, be it after its ServerHello; None if it did not."""
+    flight = record.outcome.flight
+    if record.refused:
+        return record.reading.reaction
+    if not record.chose or flight is None:
+        return None
+    if flight.alert is None and not record.outcome.is_cut_off:
+        return None
+    return Reaction.REFUSED if flight.alert in REFUSING_ALERTS else Reaction.CLOSED

@@ -83,6 +83,11 @@ def begun(version: TlsVersion = TLS13, suite: int = TLS13_SUITE) -> Outcome:
     return chose(version, suite, ServerFlight(), proven=False)
 
 
+def ended(by_alert: int) -> Outcome:
+    """A flight that the server ended before its certificate."""
+    return chose(TLS13, TLS13_SUITE, ServerFlight(alert=by_alert), proven=False)
+
+
 @dataclass(frozen=True)
 class Partner:
     """A server with certificates for some kinds of signature.
@@ -502,6 +507,53 @@ def test_a_client_whose_flight_is_broken_off_by_an_alert_is_turned_away(
     done = conducted(Partner([PSS, PKCS1], turned_away={profile: BROKEN_OFF}))
     assert done.times(profile) == times
     assert done.unseen == []
+
+
+# JSSE chooses and finds only then that it can sign with no scheme offered. Its HTTPS server closes
+# without the alert: over TLS 1.2 its certificate has left already, over TLS 1.3 it has not.
+CUT_OFF = {
+    version: replace(
+        chose(version, suite, ServerFlight(chain=chain), proven=False), is_cut_off=True
+    )
+    for version, suite, chain in ((TLS12, RSA_SUITE, (b"leaf",)), (TLS13, TLS13_SUITE, ()))
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "version"),
+    [
+        (BROWSER, TLS12),
+        (BROWSER, TLS13),
+        (alone(TLS12, *RARE_KINDS), TLS12),
+        (alone(TLS13, ECDSA), TLS13),
+    ],
+)
+def test_a_client_whose_flight_is_cut_off_three_times_is_turned_away(
+    profile: ClientProfile, version: TlsVersion
+) -> None:
+    done = conducted(Partner([PSS, PKCS1], turned_away={profile: CUT_OFF[version]}))
+    assert done.times(profile) == 3
+    assert done.unseen == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "evidence"),
+    [
+        (CUT_OFF[TLS13], Evidence.CLOSED_CONFIRMED),
+        (
+            chose(TLS13, TLS13_SUITE, ServerFlight(alert=80), proven=False),
+            Evidence.CLOSED_CONFIRMED,
+        ),
+        (chose(TLS13, TLS13_SUITE, ServerFlight(alert=40), proven=False), Evidence.ALERT),
+        (begun(), Evidence.NONE),
+    ],
+)
+def test_kinds_that_are_turned_away_after_a_server_hello_are_absent(
+    outcome: Outcome, evidence: Evidence
+) -> None:
+    """A flight that only stops proves nothing: nobody has ended it."""
+    partner = Partner([PSS, PKCS1], turned_away={alone(TLS13, ECDSA): outcome})
+    assert conducted(partner).absence(TLS13, KeyType.ECDSA) is evidence
 
 
 def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
