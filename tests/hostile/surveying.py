@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus, TlsVersion
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.evaluate import evaluate
@@ -194,9 +195,10 @@ async def running_surveyor(
     limits: ScanLimits,
     trust: Trust,
     policy: str = _STRICT,
+    routers: Sequence[ClientProfile] = (),
 ) -> AsyncIterator[Surveyor]:
     """Run a scanner while the context lasts."""
-    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC))
+    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC), routers=routers)
     await scanner.start()
     try:
         yield Surveyor(scanner, limits, trust, policy)

@@ -55,6 +55,8 @@ _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     SignatureKind.ECDSA: KeyType.ECDSA,
     **dict.fromkeys((SignatureKind.ED25519, SignatureKind.ED448), KeyType.EDDSA),
 }
+# RFC 7301 3.2: what a server without HTTP/2 answers a client that speaks nothing else.
+_NO_APPLICATION_PROTOCOL = 120
 ClientRecord = Record[ProfileHello]
 
 
@@ -353,6 +355,9 @@ def _turned_away(record: Record[AnyHello]) -> Reaction | None:
     flight = record.outcome.flight
     if record.refused:
         return record.reading.reaction
+    if record.reading.alert == _NO_APPLICATION_PROTOCOL:
+        # It says nothing about versions and suites, but all about such a client.
+        return Reaction.REFUSED
     if not record.chose or flight is None:
         return None
     if flight.alert is None and not record.outcome.is_cut_off:

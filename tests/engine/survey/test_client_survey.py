@@ -445,6 +445,7 @@ def test_a_certificate_that_is_shown_at_last_is_seen() -> None:
         (BROWSER, alert(70), 2),
         (BROWSER, alert(71), 2),
         (BROWSER, alert(80), 3),
+        (BROWSER, alert(120), 2),
         (BROWSER, CLOSED, 3),
         (JAVA_17_WITH_RSA, alert(40), 2),
         (alone(TLS13, ECDSA), alert(40), 1),
