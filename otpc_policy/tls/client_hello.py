@@ -75,6 +75,23 @@ class ClientHello:
         return hash((self.shape, len(self.cipher_suites), self.cipher_suites[-1:]))
 
     @property
+    def listed_suites(self) -> tuple[int, ...]:
+        """The suites as they are sent, with those that are none.
+
+        RFC 5746 3.3: without extensions, a suite signals secure renegotiation.
+        """
+        if self.style is HelloStyle.BARE:
+            return (*self.cipher_suites, _RENEGOTIATION_SIGNAL)
+        grease = self.variant.grease
+        return self.cipher_suites if grease is None else (grease, *self.cipher_suites)
+
+    @property
+    def listed_count(self) -> int:
+        """How many suites are sent."""
+        is_marked = self.style is HelloStyle.BARE or self.variant.grease is not None
+        return len(self.cipher_suites) + is_marked
+
+    @property
     def extensions(self) -> tuple[int, ...]:
         """Kinds of extension that may be sent, in their order; without GREASE and padding."""
         return extension_order(self.style, self.variant)
@@ -107,7 +124,7 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
             legacy_version,
             entropy[:32],
             vector(1, entropy[32:64] if has_session_id else b""),
-            numbers(_listed(hello)),
+            numbers(hello.listed_suites),
             compression_methods,
         )
     )
@@ -138,14 +155,6 @@ def _extensions(hello: ClientHello, share: bytes) -> bytes:
         differing[SHARE] = key_share_extension(share)
     parts = extension_parts(hello.version, hello.lowest, hello.style, hello.groups, hello.variant)
     return b"".join([part if isinstance(part, bytes) else differing[part] for part in parts])
-
-
-def _listed(hello: ClientHello) -> tuple[int, ...]:
-    """RFC 5746 3.3: without extensions, a suite signals secure renegotiation."""
-    if hello.style is HelloStyle.BARE:
-        return (*hello.cipher_suites, _RENEGOTIATION_SIGNAL)
-    grease = hello.variant.grease
-    return hello.cipher_suites if grease is None else (grease, *hello.cipher_suites)
 
 
 def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:

@@ -60,7 +60,7 @@ def _intolerances(measured: Measured) -> Iterator[str]:
         elif (
             accepted
             and _was_split(log.records)
-            and not any(len(record.offered) > LONG_LIST for record in accepted)
+            and not any(record.hello.listed_count > LONG_LIST for record in accepted)
         ):
             yield (
                 f"accepts no hello with more than {LONG_LIST} cipher suites; "

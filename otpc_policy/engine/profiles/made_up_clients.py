@@ -319,7 +319,7 @@ def _insecure(name: str, draw: Draw) -> ClientProfile:
     first = draw.one_of(0x0002, (0xC006, 0xC010, 0x003B))
     null, others = draw.order(_NULL_SUITES), _others(draw)
     more = [*_MORE_NULL_SUITES, *draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
-    few = null if look.build is not _Build.TINY else [*null, *more[2 : 2 + draw.number(4)]]
+    few = null if look.build is not _Build.TINY else [*null, *more[2 : 2 + draw.number(3)]]
     return _revealing(
         name,
         draw,

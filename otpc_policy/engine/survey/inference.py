@@ -117,7 +117,7 @@ class Inference:
         return self._lists[key]
 
     def _counts(self, record: Record[ClientHello]) -> bool:
-        is_long = len(record.offered) > LONG_LIST
+        is_long = record.hello.listed_count > LONG_LIST
         may_be_unread = is_long and self._journal.is_deaf_to_long_lists
         lacks_name = self._lacks_name(record.hello)
         return not lacks_name and not may_be_unread and self._is_bracketed(record)
@@ -228,7 +228,7 @@ def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[Clie
 
 
 def _contradicts(record: Record[ClientHello], good: Record[ClientHello], read_to: int) -> bool:
-    suites = record.hello.cipher_suites[:read_to]
+    suites = record.hello.listed_suites[:read_to]
     both = {suite for suite in good.reading.suites if suite in suites}
     if not both:
         return False
@@ -239,7 +239,7 @@ def _contradicts(record: Record[ClientHello], good: Record[ClientHello], read_to
 
 
 def _last_place_chosen(good: Record[ClientHello]) -> int:
-    return max(map(good.hello.cipher_suites.index, good.reading.suites), default=0)
+    return max(map(good.hello.listed_suites.index, good.reading.suites), default=0)
 
 
 def _refusal(record: Record[ClientHello]) -> Refusal:

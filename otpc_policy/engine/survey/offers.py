@@ -25,8 +25,9 @@ _USUAL_TLS13 = STANDARD_TLS13[:3]
 # payment client's.
 _USUAL_OLD = (0x002F, 0x0035, 0x000A, 0x0033, 0xC009, 0xC013, 0x0005)
 
-# Some servers ignore suites after the 64th (F5 K14758 and others); a control appends one.
-SHORT_LIST = 63
+# Some servers ignore suites after the 64th (F5 K14758 and others); a control appends one, and some
+# variants begin with a suite of GREASE.
+SHORT_LIST = 62
 # About how many suites share a lane. A lane finds one suite per wave, and costs a refusal at its
 # end. Servers accept a larger share of the ECDSA suites than of the others, half of which hardly
 # any server implements.
