@@ -78,9 +78,12 @@ _OPTIONAL_IN_VARIANTS: Final = (
     *(PSK_MODES, POST_HANDSHAKE_AUTH),
 )
 _NEEDED_IN_VARIANTS: Final = (*_NEEDED, *_NEEDED_IN_TLS13, STATUS_REQUEST)
+# Of tickets, in bytes: what servers issue.
+_TICKETS: Final = (160, 176, 192, 208, 224, 240)
+# zlib, brotli and zstd (RFC 8879 7.3).
+_COMPRESSIONS: Final = (b"\0\1", b"\0\2", b"\0\3")
 _HTTP_2, _HTTP_1 = vector(1, b"h2"), vector(1, b"http/1.1")
 _CONTENTS: Final = {
-    COMPRESS_CERTIFICATE: b"\2\0\1",
     POST_HANDSHAKE_AUTH: b"",
     # ocsp_multi, then ocsp (RFC 6961).
     STATUS_REQUEST_V2: b"\0\x0e\2\0\4\0\0\0\0\1\0\4\0\0\0\0",
@@ -89,8 +92,6 @@ _CONTENTS: Final = {
     APPLICATION_SETTINGS: b"\0\3\2h2",
     DELEGATED_CREDENTIAL: b"\0\4\4\3\x08\4",
     NEXT_PROTOCOL: b"",
-    # Of a ticket, its length.
-    PRE_SHARED_KEY: bytes(192),
     # Only its beginning is taken; the rest is drawn.
     ENCRYPTED_CLIENT_HELLO: b"\0\0\1\0\1",
 }
@@ -131,16 +132,31 @@ class _Build(Enum):
     """What a hello of a cover is like; all else is drawn.
 
     TINY: few suites, groups and schemes, and no extension but those needed. RICH: every extension,
-    the server's name last. NAME_FIRST: as most clients have it. FREE: anything.
+    the server's name last. NAME_FIRST: as most clients have it. FREE: anything. SHORT: as programs
+    of some years ago have it, without X25519 and RSA-PSS. NAMED: the same, with as few extensions
+    as TINY, but the server's name, because routers choose by it first.
     """
 
     TINY = "tiny"
     RICH = "rich"
     NAME_FIRST = "name first"
     FREE = "free"
+    SHORT = "short"
+    NAMED = "named"
 
 
 _BUILDS: Final = (_Build.RICH, _Build.NAME_FIRST, _Build.FREE)
+_BUILDS_OF_TLS12: Final = (_Build.RICH, _Build.SHORT)
+_BUILDS_THAT_REVEAL: Final = (*_BUILDS, _Build.NAMED)
+# Few suites, groups, schemes and extensions.
+_SMALL_BUILDS: Final = (_Build.TINY, _Build.SHORT, _Build.NAMED)
+# Extensions of a hello that is to be short.
+_OPTIONAL_IN_SHORT: Final = frozenset(
+    {
+        *(POINT_FORMATS, STATUS_REQUEST, ALPN, ENCRYPT_THEN_MAC, EXTENDED_MASTER_SECRET),
+        *(TICKET, RENEGOTIATION),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +168,12 @@ class _Look:
     padded_to: int
 
 
-def _look(draw: Draw) -> _Look:
-    build, is_small = draw.one_of(_Build.TINY, _BUILDS), draw.coin()
+def _look(draw: Draw, builds: Sequence[_Build]) -> _Look:
+    """builds: of all hellos but the first; there are as many."""
+    build, is_small = draw.one_of(_Build.TINY, builds), draw.coin()
     return _Look(
         build=build,
-        is_small=build is _Build.TINY or (is_small and build is not _Build.RICH),
+        is_small=build in _SMALL_BUILDS or (is_small and build is not _Build.RICH),
         # Padding is the last extension of a hello.
         padded_to=_PADDED_RICH[draw.number(len(_PADDED_RICH))] if build is _Build.RICH else 0,
     )
@@ -165,22 +182,22 @@ def _look(draw: Draw) -> _Look:
 def draw_clients_with_ecdsa_first(
     random_bytes: RandomBytes, count: int
 ) -> tuple[ClientProfile, ...]:
-    """Return clients that prefer ECDSA certificates and accept RSA ones, the first of TLS 1.2."""
+    """Return clients of TLS 1.3 that prefer ECDSA certificates and accept RSA ones: four."""
     return _drawn("a client that prefers ECDSA", random_bytes, count, _with_ecdsa_first)
 
 
-def draw_clients_with_rsa(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
-    """Return clients of TLS 1.2 that accept no certificates but RSA ones."""
-    return _drawn("a client with RSA suites alone", random_bytes, count, _with_rsa)
+def draw_clients_of_tls12(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
+    """Return clients of TLS 1.2: three, all but one of which accept RSA certificates alone."""
+    return _drawn("a client of TLS 1.2", random_bytes, count, _of_tls12)
 
 
 def draw_old_clients(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
-    """Return clients that offer TLS 1.1 or TLS 1.0 at most."""
+    """Return clients that offer TLS 1.1 or TLS 1.0 at most: five."""
     return _drawn("a client of an old version", random_bytes, count, _old)
 
 
 def draw_insecure_clients(random_bytes: RandomBytes, count: int) -> tuple[ClientProfile, ...]:
-    """Return clients that offer suites without encryption, authentication or strength.
+    """Return clients that offer suites without encryption, authentication or strength: five.
 
     NULL suites come first in all of them.
     """
@@ -218,7 +235,8 @@ def _variant(name: str, draw: Draw, build: _Build) -> HelloVariant:
     if build is _Build.NAME_FIRST:
         chosen |= {EXTENDED_MASTER_SECRET}
     ordered = _in_order(draw, chosen, build)
-    contents = {**_CONTENTS, **_varied_contents(draw, build)}
+    # What is drawn for each connection is drawn for clients alone.
+    contents = {**_CONTENTS, **_varied_contents(draw, build), TICKET: b""}
     kinds = draw.order((_ECDSA_SCHEMES, _PSS_SCHEMES, _PKCS1_SCHEMES))
     first = tuple(reversed(kinds[0])) if draw.coin() else tuple(kinds[0])
     if build is _Build.RICH:
@@ -240,7 +258,7 @@ def _variant(name: str, draw: Draw, build: _Build) -> HelloVariant:
 
 
 def _with_ecdsa_first(name: str, draw: Draw) -> ClientProfile:
-    look = _look(draw)
+    look = _look(draw, _BUILDS)
     few = [*draw.order(_ECDSA_SUITES), _RSA_SUITES[0]]
     more = [*draw.order(_MORE_ECDSA_SUITES), *draw.order((*_RSA_SUITES[1:], *_MORE_RSA_SUITES))]
     others, tls13, goes_back = _others(draw), draw.order(_TLS13_SUITES), draw.coin()
@@ -269,29 +287,41 @@ def _with_ecdsa_first(name: str, draw: Draw) -> ClientProfile:
     )
 
 
-def _with_rsa(name: str, draw: Draw) -> ClientProfile:
-    look = _look(draw)
+def _of_tls12(name: str, draw: Draw) -> ClientProfile:
+    look = _look(draw, _BUILDS_OF_TLS12)
     few, more, others = draw.order(_RSA_SUITES), draw.order(_MORE_RSA_SUITES), _others(draw)
     # As OpenSSL 1.0.2 lists them where it is not told otherwise.
-    static = draw.order(_STATIC_SUITES)
+    suites = [*draw.order(_STATIC_SUITES), *few, *more, *others]
+    ecdsa = [*draw.order(_ECDSA_SUITES), *draw.order(_MORE_ECDSA_SUITES)]
+    kinds = draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES))
+    if look.build is _Build.SHORT:
+        suites, kinds = [*ecdsa, *few, *more], [_ECDSA_SCHEMES, *kinds]
+    elif look.is_small:
+        suites = few
     return _client(
         name,
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
         lowest=TlsVersion.SSL_3_0,
-        suites=few if look.is_small else [*static, *few, *more, *others],
+        suites=suites,
         needed=_NEEDED,
         optional=_OPTIONAL,
-        kinds=draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES)),
+        kinds=kinds,
     )
 
 
 def _old(name: str, draw: Draw) -> ClientProfile:
-    look = _look(draw)
+    look = _look(draw, _BUILDS_THAT_REVEAL)
     usual, others, is_newer = draw.order(_OLD_SUITES), _others(draw), draw.coin()
     preferred = draw.one_of(
-        (0x002F, 0x000A, 0x0005), ((0x0035, 0x002F), (0xC009, 0xC013, 0x002F), (0x0033, 0x002F))
+        (0x002F, 0x000A, 0x0005),
+        (
+            (0x0035, 0x002F),
+            (0xC009, 0xC013, 0x002F),
+            (0x0033, 0x002F),
+            (0xC014, 0xC00A, 0x0039, 0x0035),
+        ),
     )
     if look.build is _Build.RICH:
         others, is_newer = [*chain(*_OTHER_SUITES)], True
@@ -314,12 +344,17 @@ def _old(name: str, draw: Draw) -> ClientProfile:
 
 
 def _insecure(name: str, draw: Draw) -> ClientProfile:
-    look = _look(draw)
+    look = _look(draw, _BUILDS_THAT_REVEAL)
     # A server may prefer the certificate that is without fault.
     first = draw.one_of(0x0002, (0xC006, 0xC010, 0x003B))
     null, others = draw.order(_NULL_SUITES), _others(draw)
     more = [*_MORE_NULL_SUITES, *draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
-    few = null if look.build is not _Build.TINY else [*null, *more[2 : 2 + draw.number(3)]]
+    # Not of RC4, so that some hello has none.
+    other = draw.order((*_ANONYMOUS_SUITES[:6], *_EXPORT_SUITES[1:6]))[: draw.number(2)]
+    few = {
+        _Build.TINY: [*null, *more],
+        _Build.NAMED: [*null, *other],
+    }.get(look.build, null)
     return _revealing(
         name,
         draw,
@@ -386,6 +421,10 @@ def _client(
     """needed, optional: kinds of extension. kinds: of signature, each with its schemes."""
     is_tls13 = highest is TlsVersion.TLS_1_3
     extensions = {*needed, *draw.some(optional)}
+    if look.build is _Build.SHORT:
+        extensions = {*needed, *(extensions & _OPTIONAL_IN_SHORT)}
+    if look.build is _Build.NAMED:
+        extensions = {SERVER_NAME, GROUPS, *({SCHEMES} & {*needed})}
     if look.build is _Build.RICH:
         extensions |= {*optional}
     if look.build is _Build.NAME_FIRST:
@@ -401,10 +440,10 @@ def _client(
     ordered = _in_order(draw, extensions, look.build)
     listed = _listed(draw, suites)
     groups, shares = _groups(draw, look, is_tls13=is_tls13)
-    if draw.has():
-        listed = (GREASE_SUITE, *listed)
-    if draw.has():
-        groups = (GREASE_GROUP, *groups)
+    has_grease = draw.has(), draw.has()
+    if look.build is not _Build.NAMED:
+        listed = (*(GREASE_SUITE,) * has_grease[0], *listed)
+        groups = (*(GREASE_GROUP,) * has_grease[1], *groups)
     if look.build is _Build.NAME_FIRST and is_tls13:
         # With a ticket of a session that the server has forgotten.
         ordered = (*ordered, PRE_SHARED_KEY)
@@ -423,7 +462,7 @@ def _client(
         schemes=_schemes(draw, look, kinds),
         share_groups=shares if KEY_SHARE in ordered else (),
         record_version=0x0301 if draw.coin() else 0x0303,
-        has_session_id=draw.has(),
+        has_session_id=draw.has() and look.build is not _Build.NAMED,
         padded_to=look.padded_to if is_padded else 0,
         compression=(1, 0) if compresses else (0,),
         contents=tuple((kind, content) for kind, content in contents.items() if kind in ordered),
@@ -434,11 +473,12 @@ def _client(
 def _in_order(draw: Draw, kinds: Collection[int], build: _Build) -> tuple[int, ...]:
     """Return the kinds in an order. What clients mostly have at an end stands there often."""
     drawn, is_sorted = draw.order(_EVERY), draw.coin()
-    if build is _Build.TINY or (is_sorted and build is _Build.FREE):
+    if build in (_Build.TINY, _Build.NAMED) or (is_sorted and build is _Build.FREE):
         return tuple(sorted(kinds))
     first, last = {
         _Build.RICH: ((STATUS_REQUEST,), (SCHEMES, GROUPS, SERVER_NAME)),
         _Build.NAME_FIRST: ((SERVER_NAME, GROUPS, SCHEMES), (EXTENDED_MASTER_SECRET,)),
+        _Build.SHORT: ((), (SERVER_NAME,)),
     }.get(build, ((), ()))
     between = (kind for kind in drawn if kind not in (*first, *last))
     return tuple(kind for kind in (*first, *between, *last) if kind in kinds)
@@ -457,11 +497,23 @@ def _listed(draw: Draw, suites: Sequence[int]) -> tuple[int, ...]:
 
 
 def _varied_contents(draw: Draw, build: _Build) -> dict[int, bytes]:
-    """Return the contents of ALPN and of ec_point_formats."""
+    """Return the contents that differ between the hellos of a cover.
+
+    Those of tickets have the right length alone: they are drawn for each connection.
+    """
     compresses_points = draw.coin() or build is _Build.RICH
     protocols = _HTTP_1 if build is _Build.NAME_FIRST else _HTTP_2 + _HTTP_1
     formats = b"\3\0\1\2" if compresses_points else b"\1\0"
-    return {ALPN: vector(2, protocols), POINT_FORMATS: formats}
+    compressions = draw.order(_COMPRESSIONS)[: 1 if build is not _Build.RICH else None]
+    ticket = bytes(_TICKETS[draw.number(len(_TICKETS))])
+    return {
+        ALPN: vector(2, protocols),
+        POINT_FORMATS: formats,
+        COMPRESS_CERTIFICATE: vector(1, b"".join(compressions)),
+        # A session of TLS 1.2, or one of TLS 1.3.
+        TICKET: ticket if build is _Build.RICH else b"",
+        PRE_SHARED_KEY: ticket,
+    }
 
 
 def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -469,7 +521,7 @@ def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...]
     usual = draw.order((_X25519, _P256))
     hybrid = (_HYBRID,) if look.build is _Build.NAME_FIRST else ()
     more, has_old, has_finite_field = draw.some((_P384, _P521, _X448)), draw.coin(), draw.coin()
-    if look.build is _Build.TINY:
+    if look.build in _SMALL_BUILDS:
         usual = [_P256]
     if look.is_small:
         more, has_old, has_finite_field = [], False, False
@@ -486,6 +538,8 @@ def _groups(draw: Draw, look: _Look, *, is_tls13: bool) -> tuple[tuple[int, ...]
 def _schemes(draw: Draw, look: _Look, kinds: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """Those of the first kind come first; a small client has one of each kind."""
     others = [scheme for some in draw.some_in_order(_OTHER_SCHEMES) for scheme in some]
+    if look.build in (_Build.SHORT, _Build.NAMED):
+        return tuple(scheme for kind in kinds if kind is not _PSS_SCHEMES for scheme in kind)
     if look.is_small:
         return tuple(kind[0] for kind in kinds)
     if look.build is _Build.RICH:

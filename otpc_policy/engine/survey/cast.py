@@ -14,8 +14,8 @@ from typing import Final
 from otpc_policy.engine.profiles.clients import SSL2_FORMAT, ClientProfile
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.profiles.made_up_clients import (
+    draw_clients_of_tls12,
     draw_clients_with_ecdsa_first,
-    draw_clients_with_rsa,
     draw_insecure_clients,
     draw_old_clients,
     draw_variants,
@@ -24,9 +24,11 @@ from otpc_policy.engine.profiles.recorded_clients import ClientKind, recorded_cl
 from otpc_policy.engine.survey.offers import NO_VARIANTS, Variants
 
 _NUMBER_BYTES: Final = 4
-# One of each build (see made_up_clients). The wide hellos stand in for more clients with RSA alone.
-_OF_A_KIND: Final = 4
-_WITH_RSA: Final = 2
+# One of each build (see made_up_clients). The wide hellos stand in for more clients of TLS 1.2.
+_OF_TLS13: Final = 4
+_OF_TLS12: Final = 3
+_THAT_REVEAL: Final = 5
+_SSL3_CLIENT: Final = "openssl-1.0.2-ssl3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +53,35 @@ def draw_cast(random_bytes: RandomBytes, routers: Sequence[ClientProfile] = ()) 
     """
     return Cast(
         certificates=(
-            *(routers or (_a_recorded_client(random_bytes),)),
-            *draw_clients_with_ecdsa_first(random_bytes, _OF_A_KIND),
-            *draw_clients_with_rsa(random_bytes, _WITH_RSA),
+            *(routers or (_one_of(ClientKind.CURRENT, random_bytes),)),
+            *draw_clients_with_ecdsa_first(random_bytes, _OF_TLS13),
+            *draw_clients_of_tls12(random_bytes, _OF_TLS12),
         ),
-        old=(SSL2_FORMAT, *draw_old_clients(random_bytes, _OF_A_KIND)),
-        insecure=draw_insecure_clients(random_bytes, _OF_A_KIND),
+        old=(
+            SSL2_FORMAT,
+            _one_of(ClientKind.OLD, random_bytes),
+            recorded_clients()[_SSL3_CLIENT].profile,
+            *draw_old_clients(random_bytes, _THAT_REVEAL),
+        ),
+        insecure=(
+            _one_of(ClientKind.INSECURE, random_bytes),
+            *draw_insecure_clients(random_bytes, _THAT_REVEAL),
+        ),
         variants=draw_variants(random_bytes, len(NO_VARIANTS)),
     )
 
 
-def _a_recorded_client(random_bytes: RandomBytes) -> ClientProfile:
-    profiles = _current_clients()
+def _one_of(kind: ClientKind, random_bytes: RandomBytes) -> ClientProfile:
+    """Return a recorded client of this kind."""
+    profiles = _recorded(kind)
     return profiles[int.from_bytes(random_bytes(_NUMBER_BYTES), "big") % len(profiles)]
 
 
 @cache
-def _current_clients() -> tuple[ClientProfile, ...]:
+def _recorded(kind: ClientKind) -> tuple[ClientProfile, ...]:
+    """SSL 3 is asked for in any case."""
     return tuple(
         client.profile
-        for client in recorded_clients().values()
-        if client.kind is ClientKind.CURRENT
+        for name, client in recorded_clients().items()
+        if client.kind is kind and name != _SSL3_CLIENT
     )
