@@ -170,9 +170,20 @@ class Measured:
         """Return the suites that are proven to be refused.
 
         Not those of a family of which a client was given one, and none if the wide hellos were
-        given nothing at this version: then it depends on what the hello is like.
+        given nothing at this version: then it depends on what the hello is like. Not those either
+        that were offered by a client that was left without an answer.
         """
         absences = self._inference.absences(version) if self.is_steady else {}
+        unheard = {
+            suite
+            for client in self.clients.unheard
+            if client.lowest <= version <= client.highest
+            for suite in client.listed_suites
+        }
+        if unheard:
+            absences = {
+                suite: evidence for suite, evidence in absences.items() if suite not in unheard
+            }
         given = {
             suite
             for record in self.clients.records

@@ -353,6 +353,7 @@ def _insecure(name: str, draw: Draw) -> ClientProfile:
     other = draw.order((*_ANONYMOUS_SUITES[:6], *_EXPORT_SUITES[1:6]))[: draw.number(2)]
     few = {
         _Build.TINY: [*null, *more],
+        _Build.NAME_FIRST: [*null, *more],
         _Build.NAMED: [*null, *other],
     }.get(look.build, null)
     return _revealing(
@@ -360,7 +361,11 @@ def _insecure(name: str, draw: Draw) -> ClientProfile:
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
-        suites=[first, *few, *([] if look.is_small else [*more, *others])],
+        suites=[
+            first,
+            *few,
+            *([] if look.is_small or look.build is _Build.NAME_FIRST else [*more, *others]),
+        ],
         needed=() if look.build is _Build.TINY else _NEEDED,
     )
 
@@ -422,7 +427,7 @@ def _client(
     is_tls13 = highest is TlsVersion.TLS_1_3
     extensions = {*needed, *draw.some(optional)}
     if look.build is _Build.SHORT:
-        extensions = {*needed, *(extensions & _OPTIONAL_IN_SHORT)}
+        extensions = {ALPN, *needed, *(extensions & _OPTIONAL_IN_SHORT)}
     if look.build is _Build.NAMED:
         extensions = {SERVER_NAME, GROUPS, *({SCHEMES} & {*needed})}
     if look.build is _Build.RICH:

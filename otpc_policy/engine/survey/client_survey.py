@@ -10,7 +10,8 @@ has already shown are not requested alone. The rare kinds are requested together
 ones again whenever one is found.
 
 *Is such a client accepted?* Old clients and insecure suites in ordinary shapes: acceptance is
-proof; a refusal proves nothing.
+proof; a refusal proves nothing. Silence is no refusal: such a client is asked for once more, and
+what it offers is unknown then, whatever others were refused.
 
 A flight that began but did not reach its certificate is requested again, and counts as unknown at
 the end; so does a hello that got no answer. A hello that is refused by an alert twice, or by a
@@ -39,11 +40,20 @@ from otpc_policy.engine.profiles.extension_kinds import STATUS_REQUEST
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.cast import Cast
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
+from otpc_policy.engine.survey.probe import (
+    AnyHello,
+    Ending,
+    Outcome,
+    Probe,
+    Purpose,
+    Record,
+    read_record,
+)
 from otpc_policy.engine.survey.reading import REFUSING_ALERTS, Reaction
 
-# How often a hello that showed nothing is sent.
+# How often a hello that showed nothing is sent, and one that only reveals.
 _ATTEMPTS = 3
+_ATTEMPTS_TO_REVEAL = 2
 # One refusal may be about the number of open connections.
 _REFUSALS = 2
 # Of the hellos that only reveal, how many are sent with the first wave: with more, it would not be
@@ -72,6 +82,7 @@ class ClientSurvey:
         self._first_reveals = cast.old[:_FIRST_REVEALS]
         self._unsent_reveals = (*cast.old[_FIRST_REVEALS:], *cast.insecure)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
+        self._of_reveal: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         # In whose shape single kinds of signature are asked for.
         self._base: ClientProfile | None = None
@@ -94,7 +105,8 @@ class ClientSurvey:
             return ()
         again = (profile for profile in self._of_profile if self._is_open(profile, journal))
         flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, journal))))
-        reveals, self._unsent_reveals = self._unsent_reveals, ()
+        reveals = (*self._unsent_reveals, *self._reveals_to_repeat())
+        self._unsent_reveals = ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
             return (
@@ -115,6 +127,8 @@ class ClientSurvey:
             self.records.append(record)
             if probe.purpose is Purpose.CLIENT:
                 self._of_profile.setdefault(probe.hello.profile, []).append(record)
+            elif probe.purpose is Purpose.REVEAL:
+                self._of_reveal.setdefault(probe.hello.profile, []).append(record)
         self._wave += 1
 
     def unseen(self, journal: Journal) -> list[ClientRecord]:
@@ -124,6 +138,28 @@ class ClientSurvey:
             for profile, records in self._of_profile.items()
             if not self._is_settled(profile, journal)
         ]
+
+    @property
+    def unheard(self) -> tuple[ClientProfile, ...]:
+        """Clients that only reveal, of which it is not known whether they are turned away.
+
+        Their hellos were not answered, or there was no time to send them.
+        """
+        return (
+            *(self._unsent_reveals if self.records else ()),
+            *(
+                profile
+                for profile, records in self._of_reveal.items()
+                if profile not in self._unsent_reveals and not _is_heard(profile, records)
+            ),
+        )
+
+    def _reveals_to_repeat(self) -> Iterator[ClientProfile]:
+        for profile, records in self._of_reveal.items():
+            recent = self._recent(records)
+            is_repeatable = 0 < len(recent) < _ATTEMPTS_TO_REVEAL
+            if is_repeatable and not _is_heard(profile, records):
+                yield profile
 
     @property
     def is_steady(self) -> bool:
@@ -343,6 +379,17 @@ def _is_shown(record: ClientRecord) -> bool:
     if not record.chose or flight is None or not flight.chain:
         return False
     return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
+
+
+def _is_heard(profile: ClientProfile, records: Iterable[ClientRecord]) -> bool:
+    """The server answered, or ended the connection.
+
+    In the format of SSL 2 it does not matter: a server of today may take it for the beginning of a
+    longer record, and wait for the rest.
+    """
+    return profile.is_ssl2_format or any(
+        record.refused or record.outcome.ending is Ending.ANSWERED for record in records
+    )
 
 
 def _is_served(record: Record[AnyHello]) -> bool:

@@ -227,6 +227,19 @@ def test_what_servers_tell_insecure_clients_by_is_in_one_hello_and_not_in_anothe
     assert missing(EVERYWHERE | OF_INSECURE_SUITES, lambda one: one.insecure) == set()
 
 
+def longer_than_among_named(hellos: Sequence[SentHello], size: int) -> set[bool]:
+    return {one.size > size for one in hellos if one.server_name is not None}
+
+
+@pytest.mark.parametrize("size", [200, 256, 512])
+def test_behind_a_router_by_name_short_hellos_are_sent_and_long_ones(size: int) -> None:
+    """As recorded clients send them: all of TLS 1.0 and 1.1 name the server in under 200 bytes."""
+    for seed in SEEDS:
+        one = drawn(seed)
+        for hellos in (one.certificates, one.old_versions, one.insecure):
+            assert longer_than_among_named(hellos, size) == {True, False}
+
+
 # What no client has that such a server accepts, or what all of them have.
 MEANINGLESS = {
     TLS12: {"static RSA first", "signature_algorithms_cert", "heartbeat", "TLS 1.3 alone"},

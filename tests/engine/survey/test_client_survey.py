@@ -102,10 +102,10 @@ class Partner:
 
     def __call__(self, probe: ClientProbe) -> Outcome:
         profile = probe.hello.profile
-        if probe.purpose is Purpose.REVEAL:
-            return alert()
         if (outcome := self.turned_away.get(profile)) is not None:
             return outcome
+        if probe.purpose is Purpose.REVEAL:
+            return alert()
         shared = [
             version for version in self.versions if profile.lowest <= version <= profile.highest
         ]
@@ -240,7 +240,8 @@ def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int)
     late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
     reveals = [probe.hello.profile for probe in late if probe.purpose is Purpose.REVEAL]
-    assert reveals == REVEALED_LATER
+    # The one that was left without an answer is asked for again, but not in the format of SSL 2.
+    assert reveals == [*REVEALED_LATER, OLD_CLIENTS[1]]
     later = planner.next_wave(journal, is_closed=True)
     assert not [probe for probe in later if probe.purpose is Purpose.REVEAL]
 
@@ -257,6 +258,44 @@ def test_only_profiles_with_room_for_a_name_send_it(name: str | None) -> None:
 def test_where_nothing_is_known_to_be_accepted_nothing_more_is_asked(outcome: Outcome) -> None:
     done = conduct(lambda _: outcome, Journal())
     assert len(done.waves) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "times", "is_unheard"),
+    [
+        (alert(40), 1, False),
+        (alert(112), 1, False),
+        (CLOSED, 1, False),
+        (SILENT, 2, True),
+        (NOT_RUN, 2, True),
+        (Outcome(ending=Ending.REFUSED), 2, True),
+        (Outcome(ending=Ending.BYTE_LIMIT, connected=True), 2, True),
+    ],
+)
+def test_a_client_that_only_reveals_and_gets_no_answer_is_unknown(
+    outcome: Outcome, times: int, is_unheard: bool
+) -> None:
+    """Nothing is proven by a refusal, and silence is not even that."""
+    old, insecure = OLD_CLIENTS[2], INSECURE_SUITES
+    done = conducted(Partner([PSS, PKCS1], turned_away=dict.fromkeys((old, insecure), outcome)))
+    for profile in (old, insecure):
+        asked = (done.asked(wave, Purpose.REVEAL) for wave in range(len(done.waves)))
+        assert sum(profiles.count(profile) for profiles in asked) == times
+        assert (profile in done.planner.unheard) is is_unheard
+
+
+def test_a_client_in_the_format_of_ssl_2_need_not_be_answered() -> None:
+    """A server of today may take its first bytes for those of a longer record."""
+    done = conducted(Partner([PSS, PKCS1], turned_away={OLD_CLIENTS[0]: SILENT}))
+    assert done.asked(0, Purpose.REVEAL)[0] is OLD_CLIENTS[0]
+    assert done.planner.unheard == ()
+
+
+def test_clients_that_there_was_no_time_to_ask_for_are_unknown() -> None:
+    planner = ClientSurvey(NAME, FIXED_CAST)
+    probes = planner.next_wave(Journal(), is_closed=False)
+    planner.take(probes, [alert()] * len(probes))
+    assert planner.unheard == tuple(REVEALED_LATER)
 
 
 # Kinds of signature.
