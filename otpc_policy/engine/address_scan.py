@@ -110,6 +110,7 @@ class AddressScan:
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
+        self._http_controls = Journal()
         self._clients = ClientSurvey(self._server_name, self._cast)
         self._groups: GroupSurvey | None = None
         self._group_task: asyncio.Task[None] | None = None
@@ -175,7 +176,9 @@ class AddressScan:
 
     def trace(self) -> tuple[TraceStep, ...]:
         """Return every connection so far, for people."""
-        return trace(self.measured(), self._handshakes.done, self._http.answers)
+        return trace(
+            self.measured(), self._handshakes.done, self._http.attempts, self._http_controls
+        )
 
     async def run(self) -> None:
         """Measure. Cancel it to stop; what is known stays.
@@ -202,6 +205,11 @@ class AddressScan:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
             http = tasks.create_task(self._ask_http(usual))
             await self._survey(tasks)
+            if self._is_silent:
+                # Whoever answered no hello is not asked for HTTP either.
+                http.cancel()
+                await asyncio.wait((usual,))
+                return
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
@@ -351,9 +359,9 @@ class AddressScan:
         )
         if good is None:
             return False
-        control = Journal()
-        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
-        return control.records[0].chose
+        controls = self._http_controls
+        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), controls.add)
+        return controls.records[-1].chose
 
 
 def _first_of(group: ExceptionGroup[Exception], kind: type[Exception]) -> Exception | None:
