@@ -1,5 +1,6 @@
 """otpc-policy check: one endpoint, judged in this process or by a running service."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +85,13 @@ def check(
             help="Write what was measured, for policy tests (otpc-policy policy test).",
         ),
     ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEX",
+            help="Repeat a measurement, with the clients and hellos that its seed drew.",
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -104,7 +112,9 @@ def check(
         trust_anchor=trust_anchor,
         trust_pin=trust_pin,
         save_facts=save_facts,
+        seed=seed,
     )
+    drawn_again = None if seed is None else _read_seed(seed)
     remote = service(server, server_ca, dangerously_plaintext, timeout)
     try:
         target = parse_target(endpoint, server_name)
@@ -132,6 +142,7 @@ def check(
                 anchors=anchors,
                 pin=pin,
                 timeout_s=timeout,
+                seed=drawn_again,
             )
         if save_facts is not None:
             _save(facts, {finding.code for finding in response.findings}, save_facts)
@@ -141,6 +152,15 @@ def check(
         OutputFormat.TABLE if explain and format is None else format,
     )
     raise typer.Exit(exit_status(response.decision))
+
+
+def _read_seed(text: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise typer.BadParameter(
+            f"{text!r:.80} is not a seed: 32 hexadecimal digits, as a measurement shows them",
+            param_hint="--seed",
+        )
+    return bytes.fromhex(text)
 
 
 def _request(

@@ -39,17 +39,19 @@ def check_locally(
     anchors: Sequence[bytes],
     pin: str,
     timeout_s: float,
+    seed: bytes | None = None,
 ) -> tuple[pb.CheckEndpointResponse, EndpointFacts]:
     """Measure and judge an endpoint; return the response and the facts it rests on.
 
     anchors (CA certificates in DER), pin (SHA-256, or empty): trusted for this host in this run.
+    seed: of an earlier measurement, to be repeated.
     Raises InvalidRequest, UnknownPolicy, ConfigurationError, Overloaded.
     """
     parsed = parse_check_request(request)
     trusted = _trust_entry(parsed.request.endpoint.server_name, anchors, pin)
     settings = read_settings(allow_networks=allow_networks)
     with logs_configured(LogFormat.CONSOLE.value, LogLevel.ERROR.value):
-        answer = asyncio.run(_check(settings, parsed.request, trusted, timeout_s))
+        answer = asyncio.run(_check(settings, parsed.request, trusted, timeout_s, seed))
     return check_response(answer, parsed.view, new_id()), answer.facts()
 
 
@@ -94,6 +96,7 @@ async def _check(
     request: CheckRequest,
     trusted: TrustEntry | None,
     timeout_s: float,
+    seed: bytes | None,
 ) -> Answer:
     require_engine("ask a service with --server")
     # A command that does not measure needs no engine, which may not be installed.
@@ -105,6 +108,7 @@ async def _check(
     policies = generation.policies.policies.values()
     engine.required_suites = [frozenset(suites) for suites in required_suites(policies)]
     engine.asks_groups = judges_groups(policies)
+    engine.seed = seed
     if trusted is not None:
         generation = _with_trust(generation, trusted)
     # A wrong policy name should fail before workers are started.

@@ -6,6 +6,10 @@ Every fact that can be unproven has an explicit UNKNOWN. Nothing here says wheth
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
+from typing import Final
+
+# Of what a measurement draws its clients and hellos from.
+SEED_BYTES: Final = 16
 
 
 class _Word(Enum):
@@ -284,6 +288,7 @@ class AddressFacts:
     trace: connection by connection.
     deep: None unless a DEEP measurement was carried out.
     probe_revision: of the probes that measured; empty in facts that were written by hand.
+    seed: of what the measurement drew, 32 hexadecimal digits; empty if nothing was drawn.
     """
 
     address: str
@@ -304,6 +309,7 @@ class AddressFacts:
     trace: tuple[TraceStep, ...] = ()
     deep: DeepFacts | None = None
     probe_revision: str = ""
+    seed: str = ""
     groups: tuple[GroupFact, ...] = ()
     key_exchanges: tuple[KeyExchangeFact, ...] = ()
     handshake: HandshakeFacts = HandshakeFacts()

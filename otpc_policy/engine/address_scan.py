@@ -1,7 +1,6 @@
 """One scan of one address: a survey by hellos, handshakes and the HTTP question, all at once."""
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from otpc_policy.core.addresses import VettedAddress
@@ -20,18 +19,29 @@ from otpc_policy.engine.probes.handshakes import (
     missing_handshakes,
 )
 from otpc_policy.engine.probes.http_question import HttpQuestion
-from otpc_policy.engine.profiles.clients import ProfileHello
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
+from otpc_policy.engine.seed import Draws
+from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.probe import AnyHello, Hello_co, Outcome, Probe, Purpose, Record
+from otpc_policy.engine.survey.probe import (
+    AnyHello,
+    Ending,
+    Hello_co,
+    Outcome,
+    Probe,
+    Purpose,
+    Record,
+)
 from otpc_policy.engine.survey.survey import Survey
-from otpc_policy.engine.transport.openings import Openings
+from otpc_policy.engine.transport.openings import ConnectionsExhausted, Openings
 from otpc_policy.engine.transport.prober import Prober
 from otpc_policy.engine.workers.handshake import HandshakeOffer, Hello
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.engine.workers.worker_lied import WorkerLied
+from otpc_policy.tls.answer import Incomplete
 from otpc_policy.tls.client_hello import ClientHello
 
 # Rounds of handshakes for certificates that no flight proved.
@@ -53,8 +63,14 @@ class AddressScan:
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        routers: Sequence[ClientProfile] = (),
+        seed: bytes | None = None,
     ) -> None:
         self.address = address
+        self._draws = Draws(seed)
+        # Groups are asked about beside the survey of suites.
+        self._draws_of_groups = self._draws.beside()
+        self._cast = draw_cast(self._draws.source(), routers)
         self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits = limits
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
@@ -70,14 +86,16 @@ class AddressScan:
                 byte_limit=limits.connection_bytes,
             ),
         )
-        self._openings = Openings(slots, limits.connections_per_address)
+        self._openings = Openings(
+            slots, limits.connections_per_address, total=limits.connections_per_scan
+        )
         self._prober = Prober(
             address=address,
             port=endpoint.port,
             openings=self._openings,
             limits=limits,
             begun_s=begun_s,
-            new_random=_system_random,
+            new_random=self._draws.source,
         )
         self._lease = pool.lease()
         self._handshakes = Handshakes(
@@ -92,10 +110,16 @@ class AddressScan:
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
-        self._clients = ClientSurvey(self._server_name)
+        self._http_controls = Journal()
+        self._clients = ClientSurvey(self._server_name, self._cast)
         self._groups: GroupSurvey | None = None
         self._group_task: asyncio.Task[None] | None = None
         self._measured: tuple[tuple[int, ...], Measured] | None = None
+
+    @property
+    def seed(self) -> bytes:
+        """What this scan draws its clients and hellos from."""
+        return self._draws.seed
 
     @property
     def connections_used(self) -> int:
@@ -152,14 +176,20 @@ class AddressScan:
 
     def trace(self) -> tuple[TraceStep, ...]:
         """Return every connection so far, for people."""
-        return trace(self.measured(), self._handshakes.done, self._http.answers)
+        return trace(
+            self.measured(), self._handshakes.done, self._http.attempts, self._http_controls
+        )
 
     async def run(self) -> None:
-        """Measure. Cancel it to stop; what is known stays. Raises WorkerLied, CannotDial."""
+        """Measure. Cancel it to stop; what is known stays.
+
+        Raises WorkerLied, CannotDial, and ConnectionsExhausted if the server answered so that all
+        connections of a scan were not enough.
+        """
         try:
             await self._run()
         except ExceptionGroup as group:
-            for kind in (WorkerLied, CannotDial):
+            for kind in (WorkerLied, CannotDial, ConnectionsExhausted):
                 if (error := _first_of(group, kind)) is not None:
                     raise error from None
             raise
@@ -175,6 +205,11 @@ class AddressScan:
             usual = tasks.create_task(self._handshakes.shake(MOST_USUAL, self._http.request))
             http = tasks.create_task(self._ask_http(usual))
             await self._survey(tasks)
+            if self._is_silent:
+                # Whoever answered no hello is not asked for HTTP either.
+                http.cancel()
+                await asyncio.wait((usual,))
+                return
             if self._surveys[-1].versions and not self.measured().is_steady:
                 # Some servers cannot take so much at once: ask everything again, sequentially.
                 self._openings.limit = 1
@@ -196,7 +231,7 @@ class AddressScan:
         return self._http.service is HttpService.UNKNOWN and is_served and is_busy
 
     async def _survey(self, tasks: asyncio.TaskGroup) -> None:
-        survey = Survey(self._server_name)
+        survey = Survey(self._server_name, self._cast.variants)
         self._surveys.append(survey.journal)
         while True:
             probes = survey.next_wave()
@@ -206,6 +241,8 @@ class AddressScan:
             if not probes and not clients:
                 break
             await self._carry_together(survey, probes, clients)
+            if self._is_silent:
+                break
             self._openings.limit = min(
                 self._openings.limit,
                 _tolerated_connections((*survey.journal.records, *self._clients.records)),
@@ -219,6 +256,18 @@ class AddressScan:
             self._openings.limit = 1
             await self._carry(again, survey.take)
 
+    @property
+    def _is_silent(self) -> bool:
+        """The server took every hello so far and answered none in time: it is asked no more."""
+        outcomes = [record.outcome for record in self._surveys[-1].records]
+        outcomes += [record.outcome for record in self._clients.records]
+        return all(
+            outcome.connected
+            and outcome.ending is Ending.TIMED_OUT
+            and isinstance(outcome.answer, Incomplete)
+            for outcome in outcomes
+        )
+
     def _begin_groups(self, tasks: asyncio.TaskGroup) -> None:
         """Ask about groups, as soon as TLS 1.3 is accepted and it is known what is tolerated."""
         if not self._asks_groups or self._groups is not None:
@@ -226,7 +275,10 @@ class AddressScan:
         measured = self.measured()
         if suites := measured.accepted.get(TlsVersion.TLS_1_3):
             self._groups = GroupSurvey(
-                self._server_name, suites=suites, known=used_groups(measured)
+                self._server_name,
+                client=self._clients.base(),
+                suites=suites,
+                known=used_groups(measured),
             )
             self._group_task = tasks.create_task(self._survey_groups(self._groups))
 
@@ -238,7 +290,7 @@ class AddressScan:
 
     async def _survey_groups(self, survey: GroupSurvey) -> None:
         while probes := survey.next_wave():
-            await self._carry(probes, survey.take)
+            await self._carry(probes, survey.take, self._draws_of_groups.source)
 
     async def _carry_together(
         self,
@@ -256,11 +308,12 @@ class AddressScan:
         self,
         probes: Sequence[Probe[Hello_co]],
         take: Callable[[Sequence[Probe[Hello_co]], Sequence[Outcome]], None],
+        new_random: Callable[[], RandomBytes] | None = None,
     ) -> None:
         """Carry out a wave and have it taken down, what there is of it if it is cut short."""
         outcomes: list[Outcome] = []
         try:
-            await self._prober.run(probes, outcomes)
+            await self._prober.run(probes, outcomes, new_random)
         finally:
             take(probes, outcomes)
 
@@ -306,9 +359,9 @@ class AddressScan:
         )
         if good is None:
             return False
-        control = Journal()
-        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), control.add)
-        return control.records[0].chose
+        controls = self._http_controls
+        await self._carry((Probe(hello=good, purpose=Purpose.CLOSING_CONTROL),), controls.add)
+        return controls.records[-1].chose
 
 
 def _first_of(group: ExceptionGroup[Exception], kind: type[Exception]) -> Exception | None:
@@ -328,7 +381,3 @@ def _tolerated_connections(records: Iterable[Record[AnyHello]]) -> int:
     """
     highest = max((record.outcome.concurrent for record in records if record.chose), default=None)
     return _UNTRIED if highest is None else max(1, highest * 4 // 5)
-
-
-def _system_random() -> RandomBytes:
-    return os.urandom

@@ -13,6 +13,8 @@ from otpc_policy.core.address_selection import DIALLED_FAMILIES, DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.clients import ClientProfile
+from otpc_policy.engine.profiles.recorded_clients import current_profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class EngineConfiguration:
     """One engine. The fields are settings of the same names; scan: its limits."""
 
     scan: ScanLimits
+    client_profiles: tuple[ClientProfile, ...]
     allow_networks: tuple[IPNetwork, ...]
     static_hosts: Mapping[str, Sequence[str]]
     address_families: DialledFamilies
@@ -43,6 +46,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
     scan["deep_commands"] = tuple(map(DeepCommand, scan["deep_commands"]))
     return EngineConfiguration(
         scan=ScanLimits(**scan),
+        client_profiles=current_profiles(tree["client_profiles"]),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
         address_families=DIALLED_FAMILIES[tree["address_families"]],

@@ -22,17 +22,23 @@ class InProcessEngine:
     """Scanner and resolver in this process. part: as settings.engine_part makes it.
 
     monotonic: seconds, by which answers of name servers age. required_suites: code points of sets,
-    of each of which a handshake must be seen with one suite. asks_groups: of TLS 1.3.
+    of each of which a handshake must be seen with one suite. asks_groups: of TLS 1.3. seed: of an
+    earlier measurement, to be repeated.
     """
 
     required_suites: Sequence[frozenset[int]] = ()
     asks_groups = False
+    seed: bytes | None = None
 
     def __init__(
         self, part: dict[str, Any], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         configuration = configuration_from(part)
-        self._scanner = SslyzeScanner(limits=configuration.scan, now=lambda: datetime.now(UTC))
+        self._scanner = SslyzeScanner(
+            limits=configuration.scan,
+            now=lambda: datetime.now(UTC),
+            routers=configuration.client_profiles,
+        )
         vetting = AddressVetting(configuration.allow_networks)
         self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 
@@ -74,6 +80,7 @@ class InProcessEngine:
             depth,
             required_suites=self.required_suites,
             asks_groups=self.asks_groups,
+            seed=self.seed,
         )
 
     async def partial(

@@ -81,7 +81,7 @@ async def run_engine(
     """
     with logs_configured(configuration.log_format, configuration.log_level):
         _check_open_files(configuration.scan)
-        scanner = _scanner(configuration.scan)
+        scanner = _scanner(configuration)
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
         operations = None if is_of_a_front else _operations(server, scanner)
@@ -155,11 +155,12 @@ def _check_open_files(limits: ScanLimits) -> None:
         )
 
 
-def _scanner(limits: ScanLimits) -> SslyzeScanner:
+def _scanner(configuration: EngineConfiguration) -> SslyzeScanner:
     return SslyzeScanner(
-        limits=limits,
+        limits=configuration.scan,
         now=lambda: datetime.now(UTC),
-        deep=DeepScanner(limits, contradicted=hear),
+        deep=DeepScanner(configuration.scan, contradicted=hear),
+        routers=configuration.client_profiles,
     )
 
 

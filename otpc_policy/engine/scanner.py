@@ -5,7 +5,7 @@ Implements check.Scanner.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,8 +25,10 @@ from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import intolerances, remarks
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.engine.survey.probe import Ending
+from otpc_policy.engine.transport.openings import ConnectionsExhausted
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.tls.answer import PlainHttp
@@ -39,13 +41,19 @@ class SslyzeScanner:
     """Owns the worker processes.
 
     now: the wall clock that dates the facts. deep: carries out DEEP parts; by default a scanner
-    that reports no contradictions.
+    that reports no contradictions. routers: the clients that every measurement asks as; by default,
+    each draws a recorded one.
     """
 
     def __init__(
-        self, *, limits: ScanLimits, now: Callable[[], datetime], deep: DeepScanner | None = None
+        self,
+        *,
+        limits: ScanLimits,
+        now: Callable[[], datetime],
+        deep: DeepScanner | None = None,
+        routers: Sequence[ClientProfile] = (),
     ) -> None:
-        self._limits, self._now = limits, now
+        self._limits, self._now, self._routers = limits, now, routers
         self._deep = deep if deep is not None else DeepScanner(limits)
         self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
@@ -86,6 +94,7 @@ class SslyzeScanner:
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        seed: bytes | None = None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
         """Measure one address. Whatever the server does becomes facts.
@@ -93,9 +102,10 @@ class SslyzeScanner:
         scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
         required_suites: code points of sets, of each of which a suite that the server accepts is to
         be seen in a completed handshake. asks_groups: also which groups of TLS 1.3 are accepted; at
-        DEEP they are asked for anyway. entered: is called with each stage as it begins. Raises
-        Overloaded when the queue is full, and CannotDial where this machine lacks what it takes to
-        connect and nothing else is known. What is known then is kept.
+        DEEP they are asked for anyway. seed: SEED_BYTES, to draw the clients and hellos of an
+        earlier measurement again; by default the system's. entered: is called with each stage as
+        it begins. Raises Overloaded when the queue is full, and CannotDial where this machine lacks
+        what it takes to connect and nothing else is known. What is known then is kept.
         """
         deadline_s = min(self._limits.scan_deadline_s, scan_deadline_s or math.inf)
         async with self._turn(entered):
@@ -112,6 +122,8 @@ class SslyzeScanner:
                 address=address,
                 required_suites=required_suites,
                 asks_groups=asks_groups or depth is Depth.DEEP,
+                seed=seed,
+                routers=self._routers,
             )
             cut_short: tuple[str, ...] = ()
             hindrance: CannotDial | None = None
@@ -122,6 +134,9 @@ class SslyzeScanner:
                     await scan.run()
             except TimeoutError:
                 cut_short = (f"the scan reached its deadline of {deadline_s:g} s",)
+            except ConnectionsExhausted:
+                limit = self._limits.connections_per_scan
+                cut_short = (f"the scan reached its limit of {limit} connections",)
             except CannotDial as error:
                 hindrance = error
                 cut_short = (f"the scan ended early by a fault of this service: {error}",)
@@ -194,6 +209,7 @@ def _facts(
         intolerances=intolerances(measured),
         trace=scan.trace(),
         probe_revision=PROBE_REVISION,
+        seed=scan.seed.hex(),
     )
     if not measured.accepted:
         return replace(facts, remarks=remarks(measured, (), ()))

@@ -7,6 +7,7 @@ the contract or raises EngineLied. Nothing is guessed, cut or left out on the wa
 from collections.abc import Sequence
 
 from otpc_policy.core.facts import (
+    SEED_BYTES,
     AddressFacts,
     Depth,
     HandshakeFacts,
@@ -78,6 +79,7 @@ def encode_facts(facts: AddressFacts) -> pb.AddressFacts:
         groups=map(encode_group, facts.groups),
         key_exchanges=map(encode_key_exchange, facts.key_exchanges),
         handshake=encode_handshake(facts.handshake),
+        seed=bytes.fromhex(facts.seed),
     )
     encode_deployments(facts.deployments, message)
     return message
@@ -120,7 +122,14 @@ def decode_facts(
         handshake=decode_handshake(message.handshake)
         if message.HasField("handshake")
         else HandshakeFacts(),
+        seed=_decode_seed(message.seed),
     )
+
+
+def _decode_seed(seed: bytes) -> str:
+    """An engine that draws nothing has none."""
+    require(len(seed) in (0, SEED_BYTES), "seed: of another length")
+    return seed.hex()
 
 
 def _encode_version(fact: VersionFact) -> pb.VersionFact:

@@ -11,20 +11,28 @@ from dataclasses import dataclass
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.hello_extensions import (
+    NAME,
+    PLAIN,
+    SHARE,
     SHARE_BYTES,
     GroupList,
     HelloStyle,
+    HelloVariant,
+    extension_order,
+    extension_parts,
+    key_share_extension,
     numbers,
-    other_extensions,
     server_name_extension,
     vector,
 )
 
 __all__ = [
     "ENTROPY_BYTES",
+    "PLAIN",
     "ClientHello",
     "GroupList",
     "HelloStyle",
+    "HelloVariant",
     "encode_client_hello",
     "offered_cipher_suites",
 ]
@@ -37,6 +45,7 @@ ENTROPY_BYTES = _RANDOM_BYTES + _SESSION_ID_BYTES + SHARE_BYTES
 _SIGNALS = frozenset({0x00FF, 0x5600})
 _SSL2_CLIENT_HELLO = 1
 _RENEGOTIATION_SIGNAL = 0x00FF
+_PADDING = 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +55,9 @@ class ClientHello:
     version: the highest offered. lowest: the lowest offered; it only matters with TLS 1.3, because
     below that a hello offers everything down to SSL 3 by the protocol's own rule (RFC 5246 E.1).
     cipher_suites: code points in order of preference; kinds of three bytes in SSL 2.
-    server_name: an A-label name for SNI; None sends none. groups: see GroupList.
-    offers_compression: DEFLATE (RFC 3749), as OpenSSL 1.0.2 does; not with TLS 1.3, whose hellos
-    must not (RFC 8446 4.1.2).
+    server_name: an A-label name for SNI; None sends none. groups: see GroupList. variant: of a
+    FULL hello; of others PLAIN. offers_compression: DEFLATE (RFC 3749), as OpenSSL 1.0.2 does; not
+    with TLS 1.3, whose hellos must not (RFC 8446 4.1.2).
     """
 
     version: TlsVersion
@@ -57,6 +66,7 @@ class ClientHello:
     server_name: str | None
     style: HelloStyle = HelloStyle.FULL
     groups: GroupList = GroupList.WIDE
+    variant: HelloVariant = PLAIN
     offers_compression: bool = False
 
     def __hash__(self) -> int:
@@ -65,9 +75,34 @@ class ClientHello:
         return hash((self.shape, len(self.cipher_suites), self.cipher_suites[-1:]))
 
     @property
+    def listed_suites(self) -> tuple[int, ...]:
+        """The suites as they are sent, with those that are none.
+
+        RFC 5746 3.3: without extensions, a suite signals secure renegotiation.
+        """
+        if self.style is HelloStyle.BARE:
+            return (*self.cipher_suites, _RENEGOTIATION_SIGNAL)
+        grease = self.variant.grease
+        return self.cipher_suites if grease is None else (grease, *self.cipher_suites)
+
+    @property
+    def listed_count(self) -> int:
+        """How many suites are sent."""
+        is_marked = self.style is HelloStyle.BARE or self.variant.grease is not None
+        return len(self.cipher_suites) + is_marked
+
+    @property
+    def extensions(self) -> tuple[int, ...]:
+        """Kinds of extension that may be sent, in their order; without GREASE and padding."""
+        return extension_order(self.style, self.variant)
+
+    @property
     def shape(self) -> tuple[object, ...]:
-        """All but its suites, to compare with; no server chooses suites by compression."""
-        return self.version, self.lowest, self.server_name, self.style, self.groups
+        """All but its suites, to compare with; the variant is the last.
+
+        No server chooses suites by compression.
+        """
+        return (self.version, self.lowest, self.server_name, self.style, self.groups, self.variant)
 
 
 def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
@@ -78,47 +113,48 @@ def encode_client_hello(hello: ClientHello, entropy: bytes) -> bytes:
     """
     if hello.version is TlsVersion.SSL_2_0:
         return _ssl2_hello(hello.cipher_suites, entropy[:16])
+    variant = hello.variant
     legacy_version = min(hello.version, TlsVersion.TLS_1_2).to_bytes(2, "big")
     # No session id for SSL 3 and servers that dislike long hellos: it only serves the middlebox
     # compatibility of TLS 1.3 (RFC 8446 D.4).
-    session_id = entropy[32:64] if hello.style is HelloStyle.FULL else b""
+    has_session_id = hello.style is HelloStyle.FULL and variant.has_session_id
     compression_methods = b"\2\1\0" if hello.offers_compression else b"\1\0"
-    extensions = _extensions(hello, entropy[64:])
-    body = b"".join(
+    head = b"".join(
         (
             legacy_version,
             entropy[:32],
-            vector(1, session_id),
-            numbers(_with_signal(hello)),
+            vector(1, entropy[32:64] if has_session_id else b""),
+            numbers(hello.listed_suites),
             compression_methods,
-            extensions,
         )
     )
+    extensions = _extensions(hello, entropy[64:])
+    missing = variant.padded_to - 5 - 4 - len(head) - 2 - len(extensions) - 4
+    if missing > 0:
+        extensions += _PADDING.to_bytes(2, "big") + vector(2, bytes(missing))
+    body = head + (vector(2, extensions) if extensions else b"")
     # RFC 8446 5.1: the record of a first hello has TLS 1.0, because some servers refuse higher
     # versions. Servers of SSL 3 may not know TLS.
-    record = b"\x16\x03\x00" if hello.version is TlsVersion.SSL_3_0 else b"\x16\x03\x01"
+    is_ssl3 = hello.version is TlsVersion.SSL_3_0
+    record_version = 0x0300 if is_ssl3 else min(variant.record_version, hello.version)
     return b"".join(
-        (record, (4 + len(body)).to_bytes(2, "big"), b"\x01", len(body).to_bytes(3, "big"), body)
+        (
+            b"\x16",
+            record_version.to_bytes(2, "big"),
+            (4 + len(body)).to_bytes(2, "big"),
+            b"\x01",
+            len(body).to_bytes(3, "big"),
+            body,
+        )
     )
 
 
 def _extensions(hello: ClientHello, share: bytes) -> bytes:
-    extensions = server_name_extension(hello.server_name) + other_extensions(
-        hello.version, hello.lowest, hello.style, hello.groups
-    )
+    differing = {NAME: server_name_extension(hello.server_name)}
     if hello.version is TlsVersion.TLS_1_3:
-        # RFC 7748 5: the highest bit of an X25519 share is ignored; wolfSSL refuses it if set.
-        extensions += share[:-1] + bytes((share[-1] & 0x7F,))
-    return vector(2, extensions) if extensions else b""
-
-
-def _with_signal(hello: ClientHello) -> tuple[int, ...]:
-    """RFC 5746 3.3: without extensions, a suite signals secure renegotiation."""
-    return (
-        (*hello.cipher_suites, _RENEGOTIATION_SIGNAL)
-        if hello.style is HelloStyle.BARE
-        else hello.cipher_suites
-    )
+        differing[SHARE] = key_share_extension(share)
+    parts = extension_parts(hello.version, hello.lowest, hello.style, hello.groups, hello.variant)
+    return b"".join([part if isinstance(part, bytes) else differing[part] for part in parts])
 
 
 def _ssl2_hello(kinds: Sequence[int], challenge: bytes) -> bytes:

@@ -4,7 +4,8 @@ They are wide, so that no suite is hidden by its curve or hash.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -38,8 +39,11 @@ _SIGNATURE_SCHEMES = (
     *(0x0303, 0x0301, 0x0402, 0x0502, 0x0602, 0x0302, 0x0203, 0x0201, 0x0202, 0x0101),
 )
 _FEW_SCHEMES = (0x0403, 0x0503, 0x0807, 0x0804, 0x0805, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201)
-_ALPN = (b"h2", b"http/1.1")
-_X25519 = 29
+_X25519, _P256 = 29, 23
+# By number (IANA, TLS ExtensionType Values).
+_SERVER_NAME, _GROUPS, _SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE = 0, 10, 13, 43, 45, 51
+# post_handshake_auth among them.
+_ONLY_IN_TLS13 = frozenset({_VERSIONS, _PSK_MODES, _KEY_SHARE, 49})
 # Any 32 bytes are a share, but for the highest bit (RFC 7748 5).
 SHARE_BYTES = 32
 
@@ -75,6 +79,50 @@ class GroupList(Enum):
     __hash__ = object.__hash__
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HelloVariant:
+    """What may differ between full hellos that offer the same suites, groups and schemes.
+
+    order: kinds of extension as they are sent; those that mean nothing at a version are left out.
+    A kind that is not there is not sent. prefers_p256: it is the first of the groups, else X25519.
+    record_version: of the record layer, from TLS 1.0 on. grease: a value of RFC 8701 that is the
+    first suite and group, and with grease_first the first extension, or None. schemes_first: they
+    stand before all other signature schemes. padded_to: bytes of the whole hello, at least.
+    contents: of extensions that have another content here, or stand only here, by kind.
+    name: for people who read how a measurement went; empty for the plain one.
+    Compared by identity: a measurement has few, and uses the same ones throughout.
+    """
+
+    # renegotiation_info, supported_groups, ec_point_formats, session_ticket, encrypt_then_mac,
+    # extended_master_secret, status_request, ALPN, signature_algorithms.
+    order: tuple[int, ...] = (
+        *(_SERVER_NAME, 0xFF01, _GROUPS, 11, 35, 22, 23, 5, 16, _SCHEMES),
+        *(_VERSIONS, _PSK_MODES, _KEY_SHARE),
+    )
+    has_session_id: bool = True
+    prefers_p256: bool = False
+    record_version: int = 0x0301
+    grease: int | None = None
+    grease_first: bool = True
+    schemes_first: tuple[int, ...] = ()
+    padded_to: int = 0
+    contents: tuple[tuple[int, bytes], ...] = ()
+    name: str = ""
+
+
+PLAIN = HelloVariant()
+
+
+def vector(width: int, content: bytes) -> bytes:
+    """Return bytes preceded by their length in width bytes (RFC 8446 3.4)."""
+    return len(content).to_bytes(width, "big") + content
+
+
+def numbers(values: Sequence[int]) -> bytes:
+    """Return a list of two-byte numbers, preceded by its length."""
+    return vector(2, struct.pack(f">{len(values)}H", *values))
+
+
 def server_name_extension(name: str | None) -> bytes:
     """Return the extension for a name (RFC 6066 3)."""
     return (
@@ -84,50 +132,90 @@ def server_name_extension(name: str | None) -> bytes:
     )
 
 
-# All servers are sent the same few, whatever the name and the suites.
-@lru_cache(maxsize=64)
-def other_extensions(
-    version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList
-) -> bytes:
-    """Return all extensions except the server name.
+# Places in the extensions of a hello for what differs from one to the next.
+NAME, SHARE = "name", "share"
+_CONTENTS: Mapping[int, bytes] = {
+    5: b"\1\0\0\0\0",  # status_request: OCSP (RFC 6066 8)
+    11: b"\1\0",  # uncompressed points (RFC 8422)
+    15: b"\1",  # heartbeat (RFC 6520)
+    16: b"\0\x0c\2h2\x08http/1.1",  # ALPN (RFC 7301)
+    18: b"",  # signed_certificate_timestamp (RFC 6962)
+    22: b"",  # encrypt_then_mac (RFC 7366)
+    23: b"",  # extended_master_secret (RFC 7627)
+    28: b"\x40\x01",  # record_size_limit (RFC 8449)
+    35: b"",  # session_ticket (RFC 5077)
+    50: numbers(_SIGNATURE_SCHEMES),  # signature_algorithms_cert
+    _PSK_MODES: b"\1\1",  # psk_dhe_ke
+    0xFF01: b"\0",  # renegotiation_info (RFC 5746)
+}
+_SHORT = HelloVariant(
+    order=(_SERVER_NAME, 0xFF01, _GROUPS, 11, _SCHEMES, _VERSIONS, _PSK_MODES, _KEY_SHARE)
+)
 
-    At TLS 1.3 they end with an X25519 share, whose bytes are counted but left out: the caller
-    appends them.
-    """
-    encoded = _without_share(version, lowest, style, groups)
-    extensions = b"".join(kind.to_bytes(2, "big") + vector(2, content) for kind, content in encoded)
-    return extensions + _SHARE_HEADER if version is TlsVersion.TLS_1_3 else extensions
 
-
-def _without_share(
-    version: TlsVersion, lowest: TlsVersion, style: HelloStyle, groups: GroupList
-) -> list[tuple[int, bytes]]:
+def extension_order(style: HelloStyle, variant: HelloVariant) -> tuple[int, ...]:
+    """Return the kinds of extension of a hello; what means nothing at its version is left out."""
     if style is HelloStyle.BARE:
-        return []
-    extensions = [
-        (0xFF01, b"\0"),  # renegotiation_info (RFC 5746)
-        (10, numbers(offered_groups(version, lowest, style, groups))),
-        (11, vector(1, b"\0")),  # uncompressed points (RFC 8422)
-    ]
-    if style is HelloStyle.FULL:
-        extensions += [
-            (35, b""),  # session_ticket (RFC 5077)
-            (22, b""),  # encrypt_then_mac (RFC 7366)
-            (23, b""),  # extended_master_secret (RFC 7627)
-            (5, b"\1\0\0\0\0"),  # status_request: OCSP (RFC 6066 8)
-            (16, vector(2, b"".join(vector(1, name) for name in _ALPN))),
-        ]
-    if version >= TlsVersion.TLS_1_2:
-        extensions.append(
-            (13, numbers(_SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES))
-        )
-    if version is TlsVersion.TLS_1_3:
-        offered = [known for known in reversed(TlsVersion) if lowest <= known <= version]
-        extensions += [
-            (43, vector(1, b"".join(known.to_bytes(2, "big") for known in offered))),
-            (45, vector(1, b"\1")),  # psk_dhe_ke
-        ]
-    return extensions
+        return (_SERVER_NAME,)
+    return (variant if style is HelloStyle.FULL else _SHORT).order
+
+
+# Of a measurement, whatever the name and the suites; those that do not vary, of all of them.
+@lru_cache(maxsize=256)
+def extension_parts(
+    version: TlsVersion,
+    lowest: TlsVersion,
+    style: HelloStyle,
+    groups: GroupList,
+    variant: HelloVariant,
+) -> tuple[bytes | str, ...]:
+    """Return all extensions in order, and NAME and SHARE where those stand."""
+    if style is HelloStyle.BARE:
+        return (NAME,)
+    parts: list[bytes | str] = []
+    if variant.grease is not None and variant.grease_first:
+        parts.append(_extension(variant.grease, b""))
+    for kind in extension_order(style, variant):
+        if kind == _SERVER_NAME:
+            parts.append(NAME)
+        elif kind == _KEY_SHARE:
+            parts += [SHARE] if version is TlsVersion.TLS_1_3 else []
+        elif kind == _GROUPS:
+            named = offered_groups(version, lowest, style, groups)
+            parts.append(_extension(kind, numbers(_preferring(named, variant))))
+        elif kind == _SCHEMES:
+            schemes = _SIGNATURE_SCHEMES if style is HelloStyle.FULL else _FEW_SCHEMES
+            schemes = tuple(dict.fromkeys((*variant.schemes_first, *schemes)))
+            parts += [_extension(kind, numbers(schemes))] if version >= TlsVersion.TLS_1_2 else []
+        elif version is TlsVersion.TLS_1_3 or kind not in _ONLY_IN_TLS13:
+            own = dict(variant.contents).get(kind)
+            content = _content(kind, version, lowest) if own is None else own
+            parts.append(_extension(kind, content))
+    return tuple(parts)
+
+
+def key_share_extension(share: bytes) -> bytes:
+    """Return the extension with one share of X25519. share: SHARE_BYTES random bytes."""
+    # RFC 7748 5: the highest bit of an X25519 share is ignored; wolfSSL refuses it if set.
+    public = share[:-1] + bytes((share[-1] & 0x7F,))
+    return _extension(_KEY_SHARE, vector(2, _X25519.to_bytes(2, "big") + vector(2, public)))
+
+
+def _content(kind: int, version: TlsVersion, lowest: TlsVersion) -> bytes:
+    if kind != _VERSIONS:
+        return _CONTENTS[kind]
+    offered = [known for known in reversed(TlsVersion) if lowest <= known <= version]
+    return vector(1, b"".join(known.to_bytes(2, "big") for known in offered))
+
+
+def _extension(kind: int, content: bytes) -> bytes:
+    return kind.to_bytes(2, "big") + vector(2, content)
+
+
+def _preferring(groups: Iterable[int], variant: HelloVariant) -> list[int]:
+    first = [variant.grease] if variant.grease is not None else []
+    first += [_P256] if variant.prefers_p256 else []
+    return [*first, *(group for group in groups if group not in first)]
 
 
 def offered_groups(
@@ -145,18 +233,3 @@ def offered_groups(
         if lowest < TlsVersion.TLS_1_3
         else [group for group in known if not is_forbidden_in_tls13(group)]
     )
-
-
-def vector(width: int, content: bytes) -> bytes:
-    """Return bytes preceded by their length in width bytes (RFC 8446 3.4)."""
-    return len(content).to_bytes(width, "big") + content
-
-
-def numbers(values: Sequence[int]) -> bytes:
-    """Return a list of two-byte numbers, preceded by its length."""
-    return vector(2, struct.pack(f">{len(values)}H", *values))
-
-
-_SHARE_HEADER = (51).to_bytes(2, "big") + vector(
-    2, vector(2, _X25519.to_bytes(2, "big") + vector(2, bytes(SHARE_BYTES)))
-)[:-SHARE_BYTES]

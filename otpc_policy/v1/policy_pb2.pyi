@@ -995,6 +995,7 @@ class AddressObservation(_message.Message):
     SECURE_RENEGOTIATION_FIELD_NUMBER: _builtins.int
     COMPRESSION_FIELD_NUMBER: _builtins.int
     DEEP_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """IP address in canonical text form."""
@@ -1012,6 +1013,10 @@ class AddressObservation(_message.Message):
     """Over TLS 1.2: whether renegotiation_info (RFC 5746) is sent."""
     compression: Global___Support.ValueType
     """Whether TLS compression (RFC 3749) is chosen where it is offered."""
+    seed: _builtins.str
+    """What the measurement drew its clients and hellos from, 32 hexadecimal digits. With it
+    `otpc-policy check --seed` asks in the same way again. Empty if nothing was drawn.
+    """
     @_builtins.property
     def protocols(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProtocolObservation]:
         """One entry for each version of the protocol."""
@@ -1079,11 +1084,12 @@ class AddressObservation(_message.Message):
         secure_renegotiation: Global___Support.ValueType = ...,
         compression: Global___Support.ValueType = ...,
         deep: Global___DeepObservation | None = ...,
+        seed: _builtins.str = ...,
         trace: _abc.Iterable[Global___TraceStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "observation_time", b"observation_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "compression", b"compression", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "extended_master_secret", b"extended_master_secret", "groups", b"groups", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_deployments", b"certificate_deployments", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "compression", b"compression", "connections_used", b"connections_used", "deep", b"deep", "duration", b"duration", "extended_master_secret", b"extended_master_secret", "groups", b"groups", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observation_time", b"observation_time", "protocols", b"protocols", "reachable", b"reachable", "remarks", b"remarks", "secure_renegotiation", b"secure_renegotiation", "seed", b"seed", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

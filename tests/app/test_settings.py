@@ -22,6 +22,7 @@ from otpc_policy.app.settings import (
 )
 from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.catalog.schemas.trust import TrustTable
+from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 
@@ -410,6 +411,29 @@ def test_the_example_file_names_every_setting_and_all_it_names_is_valid(tmp_path
     assert set(TrustTable.model_fields) == set(tree["trust"][0])
 
 
+def test_at_most_eight_recorded_clients_stand_for_routers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings().client_profiles == ()
+    assert Settings(client_profiles=["go", "curl", "go"]).client_profiles == ("go", "curl")
+    eight, ninth = CLIENT_NAMES[:8], CLIENT_NAMES[8]
+    assert Settings(client_profiles=(*eight, eight[0])).client_profiles == eight
+    expected = f"expected at most 8 of {', '.join(CLIENT_NAMES)}"
+    for names, problem in (
+        ((*eight, ninth), "names 9 clients"),
+        (("netscape",), "'netscape' is not a recorded client"),
+        (("go-tls10",), "'go-tls10' is not a recorded client"),
+        (("",), "'' is not a recorded client"),
+    ):
+        assert _problems(client_profiles=names) == (f"client_profiles: {problem}; {expected}",)
+    monkeypatch.setenv("OTPC_POLICY_CLIENT_PROFILES", "go, java-17")
+    assert Settings().client_profiles == ("go", "java-17")
+    monkeypatch.setenv("OTPC_POLICY_CLIENT_PROFILES", "go, java-18")
+    (refused,) = _problems()
+    problem = "'java-18' is not a recorded client"
+    assert refused == f"OTPC_POLICY_CLIENT_PROFILES: {problem}; {expected}"
+
+
 def test_the_commands_of_a_deep_measurement_are_named_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -521,10 +545,17 @@ def test_what_is_set_in_vain_is_told() -> None:
         "engine_certificate_file",
         "engine_key_file",
     ]
-    elsewhere = Settings(engine_addresses=["unix:/x"], engines=2, scan=scan, dns_servers=["::1"])
+    elsewhere = Settings(
+        engine_addresses=["unix:/x"],
+        engines=2,
+        scan=scan,
+        dns_servers=["::1"],
+        client_profiles=["go"],
+    )
     assert [setting for setting, _ in without_effect(elsewhere)] == [
         "scan.recycle_after_handshakes",
         "engines",
         "dns_servers",
+        "client_profiles",
         "scan.workers",
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from otpc_policy.check import StoredFacts
 from otpc_policy.core.facts import (
+    SEED_BYTES,
     AddressFacts,
     ClientAuth,
     DeepFacts,
@@ -50,6 +51,7 @@ OTHERS: dict[str, Any] = {
     "groups": (GroupFact(code_point=29, support=Support.NO, evidence=Evidence.ALERT),),
     "key_exchanges": (KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=1024),),
     "handshake": HandshakeFacts(compression=Support.YES),
+    "seed": "00" * SEED_BYTES,
 }
 
 

@@ -112,6 +112,26 @@ def test_a_refused_connection_is_indeterminate(run: Run) -> None:
     assert (done.status, done.codes) == (3, ["TARGET_UNREACHABLE"])
 
 
+def test_a_seed_is_shown_and_repeats_a_measurement(run: Run, stage: Stage) -> None:
+    endpoint, seed = stage.endpoint("compliant"), "00112233445566778899aabbccddeeff"
+    first, again = (run("check", endpoint, *LOOPBACK, "--seed", seed) for _ in range(2))
+    observed = [
+        Parse(one.stdout, pb.CheckEndpointResponse()).observation.addresses[0]
+        for one in (first, again)
+    ]
+    assert [one.seed for one in observed] == [seed, seed]
+    offered = [sorted(step.offered for step in one.trace) for one in observed]
+    assert offered[0] == offered[1]
+    assert any("made up" in text for text in offered[0])
+
+
+@pytest.mark.parametrize("seed", ["", "0123", "z" * 32, "0" * 33, "00112233-4455-6677"])
+def test_what_is_no_seed_is_refused(run: Run, seed: str) -> None:
+    done = run("check", "127.0.0.1:1", *LOOPBACK, "--seed", seed)
+    assert done.status == 2
+    assert "32 hexadecimal digits" in done.stderr
+
+
 def test_an_answer_that_takes_too_long_is_indeterminate(run: Run, stage: Stage) -> None:
     done = run("check", stage.endpoint("compliant"), *LOOPBACK, "--timeout", "0.001")
     assert (done.status, done.codes) == (3, ["CHECK_IN_PROGRESS"])

@@ -100,9 +100,9 @@ async def _groups(only: str) -> tuple[list[GroupResult], dict[str, str]]:
         await scanner.stop()
 
 
-def all_cases(seed: int = SEED) -> list[Case]:
-    """Return every server of the comparison."""
-    authority = CertificateAuthority.create()
+def all_cases(seed: int = SEED, authority: CertificateAuthority | None = None) -> list[Case]:
+    """Return every server of the comparison. authority: issues their certificates, if given."""
+    authority = authority or CertificateAuthority.create()
     return [*suite_cases(authority), *other_stacks(authority), *generated(authority, seed)]
 
 

@@ -16,6 +16,7 @@ _OPENSSL_3 = (
     *("x25519", "secp256r1", "x448", "secp521r1", "secp384r1"),
     *("ffdhe2048", "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192"),
 )
+_SUITES_OF_JSSE = ("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
 _GNUTLS = "NORMAL:-GROUP-ALL:+GROUP-SECP384R1:+GROUP-X448:+GROUP-FFDHE4096"
 
 
@@ -87,7 +88,19 @@ def group_cases(authority: CertificateAuthority) -> Iterator[GroupCase]:
         lambda at: envoy(at, offer, groups=("X25519MLKEM768", "P-384")),
     )
     yield case(
+        "envoy-two",
+        "BoringSSL",
+        ("secp521r1", "x25519"),
+        lambda at: envoy(at, offer, groups=("P-521", "X25519")),
+    )
+    yield case(
         "caddy", "Go", ("X25519MLKEM768", "x25519", "secp256r1"), lambda at: caddy(at, offer)
+    )
+    yield case(
+        "caddy-three",
+        "Go",
+        ("X25519MLKEM768", "secp384r1", "secp521r1"),
+        lambda at: caddy(at, offer, groups=("secp521r1", "x25519mlkem768", "secp384r1")),
     )
     yield case(
         "gnutls-serv",
@@ -95,20 +108,29 @@ def group_cases(authority: CertificateAuthority) -> Iterator[GroupCase]:
         ("secp384r1", "x448", "ffdhe4096"),
         lambda at: gnutls_serv(at, offer, priority=_GNUTLS),
     )
+    # The defaults of jdk.tls.namedGroups (JDK 17, sun.security.ssl.NamedGroup).
     yield case(
         "jsse",
+        "JSSE",
+        _OPENSSL_3,
+        lambda at: jsse(at, offer, suites=_SUITES_OF_JSSE),
+        closes=True,
+    )
+    yield case(
+        "jsse-three",
         "JSSE",
         ("secp256r1", "secp521r1", "ffdhe2048"),
         lambda at: jsse(
             at,
             offer,
-            suites=("TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+            suites=_SUITES_OF_JSSE,
             properties=("jdk.tls.namedGroups=secp256r1,secp521r1,ffdhe2048",),
         ),
         closes=True,
     )
+    yield case("node", "OpenSSL of node", _OPENSSL_3, lambda at: node(at, offer))
     yield case(
-        "node",
+        "node-two",
         "OpenSSL of node",
         ("secp384r1", "x25519"),
         lambda at: node(at, offer, curves="P-384:X25519"),

@@ -1,34 +1,30 @@
 """What no measurement can show, a router's own connection does: real servers, a real service."""
 
 import asyncio
-import hashlib
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.client import HTTPConnection
 from random import Random
 
 import pytest
 
 from otpc_policy.client import (
     AsyncPolicyCheckClient,
-    JudgedSocket,
     PolicyCheckClient,
     TrafficNotPermitted,
     check_request,
 )
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.ops.metrics.measuring import LEAF_REPORT_RESULTS
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of, summary
+from tests.end_to_end.routing import count, digest, paid, question
 from tests.end_to_end.running import PATIENCE_S, Service, running_service
-from tests.end_to_end.world import Partner, World
+from tests.end_to_end.world import World
 from tests.support.certificates import Issued, self_signed
 from tests.support.hostile.endpoint import SIX, TLS13
 from tests.support.hostile.hello import SeenHello
@@ -40,7 +36,6 @@ from tests.support.servers.threaded import tls_server
 from tests.support.tcp import Connection, counting_server
 
 NOT_JUDGED = "OBSERVED_LEAF_NOT_JUDGED"
-SCANS = 'otpc_policy_scans_total{outcome="complete"}'
 _ROUTERS = 4
 # RFC 5746: it stands in OpenSSL's hello after the suites.
 _RENEGOTIATION_INFO = 0x00FF
@@ -61,31 +56,6 @@ def loop_service(world: World) -> Iterator[Service]:
 def router(loop_service: Service) -> Iterator[PolicyCheckClient]:
     with PolicyCheckClient(loop_service.address) as client:
         yield client
-
-
-def digest(issued: Issued) -> bytes:
-    return hashlib.sha256(issued.der).digest()
-
-
-def question(partner: Partner, at: Listener) -> pb.CheckEndpointRequest:
-    return check_request(partner.name, port=at.port)
-
-
-def paid(connection: JudgedSocket) -> int:
-    """Send a request over the connection, and return the status of its response."""
-    http = HTTPConnection("partner.test")
-    http.sock = connection.socket
-    http.request("GET", "/")
-    return http.getresponse().status
-
-
-def count(service: Service) -> Counter[str]:
-    """Return how many measurements there were so far, and reports by what became of them."""
-    reports = {
-        result: int(service.metric(f'otpc_policy_leaf_reports_total{{result="{result}"}}'))
-        for result in LEAF_REPORT_RESULTS
-    }
-    return Counter({"scans": int(service.metric(SCANS)), **reports})
 
 
 @dataclass

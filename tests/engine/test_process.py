@@ -36,7 +36,7 @@ def order(socket: Path, settings: Settings = SETTINGS) -> bytes:
 
 @asynccontextmanager
 async def engine(
-    folder: Path, *, own_session: bool = False
+    folder: Path, *, settings: Settings = SETTINGS, own_session: bool = False
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """Run an engine; yield its process and a stub. It must end by itself with its input."""
     socket = folder / "engine"
@@ -50,7 +50,7 @@ async def engine(
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(order(socket))
+        process.stdin.write(order(socket, settings))
         assert await process.stdout.readline() == b"ready\n"
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             yield process, rpc.MeasurementServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -74,6 +74,27 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_it_asks_as_every_client_that_the_settings_name(tmp_path: Path) -> None:
+    """Without the setting, a measurement asks as one recorded client."""
+    authority = CertificateAuthority.create()
+    offer = TlsOffer(certificates=(authority.issue(dns=("partner.test",)),))
+    settings = Settings(
+        allow_networks=["127.0.0.0/8"], client_profiles=["go", "java-17"], scan={"workers": 1}
+    )
+    with s_server(own_listener(), offer) as at:
+        async with engine(tmp_path, settings=settings) as (_process, stub):
+            call = stub.Measure()
+            await call.write(start(address=at.address, port=at.port))
+            message = await call.read()
+    facts = decode_facts(
+        message.final_report.facts,
+        address=at.address,
+        depth=Depth.STANDARD,
+        probe_revision=message.probe_revision,
+    )
+    assert {"go", "java-17"} <= {step.offered for step in facts.trace}
 
 
 async def test_a_real_server_is_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import (
     AddressFacts,
@@ -22,6 +25,7 @@ from otpc_policy.core.facts import (
     TlsVersion,
 )
 from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.engine.stages import Stage
 from otpc_policy.tls.client_hello import offered_cipher_suites
 from tests.engine.partners import (
@@ -45,8 +49,8 @@ from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.loopback import free_port
 from tests.support.open_files import open_files_left
 
-# Nine hellos of the survey, nine of clients, one handshake, and HTTP with and without ALPN.
-FIRST_WAVE = 21
+# Nine hellos of the survey, ten of clients, one handshake, and HTTP with and without ALPN.
+FIRST_WAVE = 22
 ALERT_40 = b"\x15\x03\x03\x00\x02\x02\x28"
 
 
@@ -125,7 +129,7 @@ async def test_a_compliant_server_with_two_certificates_is_known_completely(
     assert facts.remarks == ()
     # s_server refuses old versions with handshake_failure, so the groups must be ruled out as the
     # cause: three more connections than other servers take.
-    assert facts.connections_used <= 45
+    assert facts.connections_used <= 60
 
 
 @pytest.mark.parametrize(
@@ -155,6 +159,29 @@ async def test_http_is_asked_for_behind_a_handshake_and_alone_if_that_shows_noth
     assert any(step.proves.endswith("; HTTPS is served") for step in facts.trace) is (
         asked_alone == 0
     )
+
+
+@pytest.mark.parametrize(
+    "names", [("go",), CLIENT_NAMES[:MOST_CLIENT_PROFILES], CLIENT_NAMES[-MOST_CLIENT_PROFILES:]]
+)
+async def test_the_clients_of_the_setting_are_asked_as_and_no_other_recorded_one(
+    good: int, names: tuple[str, ...]
+) -> None:
+    settings = Settings(allow_networks=["127.0.0.0/8"], client_profiles=names, scan={"workers": 1})
+    engine = InProcessEngine(engine_part(settings))
+    await engine.start()
+    try:
+        facts = await engine.measure(endpoint(good), loopback(), Depth.STANDARD)
+    finally:
+        await engine.stop()
+    assert {step.offered for step in facts.trace} & set(CLIENT_NAMES) == set(names)
+    assert suites(facts, TlsVersion.TLS_1_2, Support.YES)
+    assert not facts.remarks
+
+
+async def test_without_the_setting_one_recorded_client_is_drawn(good: int) -> None:
+    facts = await measure(good)
+    assert len({step.offered for step in facts.trace} & set(CLIENT_NAMES)) == 1
 
 
 async def test_what_a_lax_server_takes_is_listed_by_version(
@@ -305,6 +332,24 @@ async def test_a_server_that_never_speaks_tls_is_unknown(behaviour: Handler) -> 
     assert facts.cipher_suites == ()
     # A second wave of eight short hellos, and nothing of clients.
     assert facts.connections_used <= FIRST_WAVE + 8
+    if behaviour is stall:
+        # Who answers no hello is not asked for HTTP.
+        assert not [step for step in facts.trace if "HTTP" in step.purpose]
+
+
+async def test_a_first_wave_of_silence_ends_the_scan() -> None:
+    async with server(stall) as port:
+        facts = await measure(port, connection_deadline_s=0.4)
+    assert (facts.reachable, facts.tls) == (Support.YES, TlsService.UNKNOWN)
+    assert facts.connections_used <= FIRST_WAVE
+
+
+async def test_a_scan_that_has_used_its_connections_keeps_what_is_known(good: int) -> None:
+    facts = await measure(good, connections_per_scan=30)
+    assert facts.connections_used == 30
+    assert "the scan reached its limit of 30 connections" in facts.remarks
+    assert facts.version(TlsVersion.TLS_1_2).support is Support.YES
+    assert facts.version(TlsVersion.TLS_1_0).support is Support.UNKNOWN
 
 
 async def test_plain_http_is_recognised_and_left_alone() -> None:
@@ -366,25 +411,33 @@ async def test_a_full_queue_is_overload() -> None:
         assert one.queued == 0
 
 
+def opened_to(port: int) -> int:
+    """Return how many connections to 127.0.0.1 at a port their clients have open now.
+
+    The server itself sees a close a moment after its client has opened the next connection.
+    """
+    syn_sent, established = "02", "01"
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(
+        remote == f"0100007F:{port:04X}" and state in (established, syn_sent)
+        for _, _, remote, state, *_ in map(str.split, lines)
+    )
+
+
 async def test_connections_to_one_address_are_bounded_over_all_scans(good: int) -> None:
-    open_now = most = 0
+    most = 0
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal open_now, most
-        open_now += 1
-        most = max(most, open_now)
-        try:
-            await turns_hostile(good, after=1000, into=close)(reader, writer)
-        finally:
-            open_now -= 1
+        nonlocal most
+        most = max(most, opened_to(port))
+        await turns_hostile(good, after=1000, into=close)(reader, writer)
 
     async with server(count) as port, scanner(connections_per_address=4) as one:
         facts = await asyncio.gather(
             *(one.measure(endpoint(port), loopback(), Depth.STANDARD) for _ in range(2))
         )
     assert all(suites(one, TlsVersion.TLS_1_2, Support.YES) == set(SIX) for one in facts)
-    # The server sees a close a moment after the scanner has opened the next connection.
-    assert most <= 4 + 4
+    assert most == 4
 
 
 async def test_a_lack_of_descriptors_is_never_blamed_on_the_partner(good: int) -> None:

@@ -95,8 +95,8 @@ class Truth:
 class Exchange:
     """One connection, read.
 
-    hello: None if the server ended it unread. refusal: the first alert. key_proven: the server's
-    signature was sent.
+    hello: None if the server ended it unread. refusal: the first alert. closed: without an answer
+    in TLS. key_proven: the server's signature was sent.
     at: when the answer left. concurrent: connections that were open when it came, itself included.
     """
 
@@ -147,13 +147,19 @@ def exchanges(transcripts: Sequence[Transcript]) -> list[Exchange]:
                     hello=hello,
                     choice=choice,
                     refusal=alert,
-                    closed=one.closed_silently,
+                    closed=one.closed_silently or _is_taken_for_http(one, hello),
                     key_proven=one.handshake_completed or (one.flight_sent and is_signed),
                     at=one.answered_at or float("inf"),
                     concurrent=one.concurrent,
                 )
             )
     return read
+
+
+def _is_taken_for_http(one: Transcript, hello: SeenHello | None) -> bool:
+    """An old hello was answered in plain HTTP, which refuses it."""
+    is_old = hello is not None and hello.highest <= TlsVersion.TLS_1_1
+    return is_old and one.sent.startswith(b"HTTP/")
 
 
 def false_claims(facts: AddressFacts, truth: Truth, seen: Sequence[Exchange]) -> list[str]:

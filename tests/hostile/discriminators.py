@@ -2,12 +2,15 @@
 
     python -m tests.hostile.discriminators --runs 20 [NAME ...]
     python -m tests.hostile.discriminators --properties all --conjunctions 300 --seed 7 --runs 20
+    python -m tests.hostile.discriminators --properties further --runs 20
 
 asks about every row (rows.py) so many times, or about rows whose names contain one of the words,
 and about conjunctions of two properties (conjunctions.py). A row held if the verdict was not ALLOW,
 while its twin without the fault was ALLOW. With each row stand the counts of verdicts and the
-recorded clients that its server shows the fault to (meeting.py). `table.toml` lists the rows that
-do not hold yet; `--write-table` writes it from the results.
+recorded clients that its server shows the fault to (meeting.py). A survey draws its hellos anew, so
+a row may hold always (in every run), sometimes or never. `table.toml` lists the rows that do not
+hold always; `--write-table` writes it from the results. The properties that are held out
+(further_properties.py) are asked about with `--properties further`, and stand in no table.
 """
 
 import argparse
@@ -18,18 +21,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from otpc_policy.policy.finding import Decision
 from tests.hostile.conjunctions import draw
 from tests.hostile.faults import FAULTS, Stacks, make_stacks
+from tests.hostile.further_properties import FURTHER_EXPLAINED, FURTHER_PROPERTIES
 from tests.hostile.meeting import clients_of, names_of
-from tests.hostile.properties import PROPERTIES
+from tests.hostile.properties import PROPERTIES, Property
 from tests.hostile.rows import (
     ALL_PROPERTIES,
     EXPLAINED,
     NO_CLIENT,
     NOT_YET,
     POLICY,
-    ROWS,
     TABLE,
     Row,
     failure,
@@ -41,6 +43,13 @@ from tests.hostile.rows import (
 )
 from tests.hostile.surveying import PATIENT, Surveyed, Surveyor, running_surveyor
 
+_EXPLAINED = {**EXPLAINED, **FURTHER_EXPLAINED}
+_SETS: Mapping[str, Sequence[Property]] = {
+    "all": ALL_PROPERTIES,
+    "usual": PROPERTIES,
+    "further": FURTHER_PROPERTIES,
+    "none": (),
+}
 # Servers that are measured at a time.
 _GROUP = 24
 
@@ -53,11 +62,6 @@ class Tally:
     decisions: Counter[str] = field(default_factory=Counter)
     last_failure: str = ""
 
-    @property
-    def is_allowed(self) -> bool:
-        """The fault was allowed at least once."""
-        return bool(self.decisions[Decision.ALLOW.value])
-
     def add(self, row: Row, surveyed: Mapping[str, Surveyed]) -> None:
         """Count one more measurement."""
         one, twin = surveyed[str(row)], surveyed.get(twin_name(row))
@@ -67,6 +71,7 @@ class Tally:
         self.last_failure = wrong or self.last_failure
 
 
+ALWAYS, SOMETIMES, NEVER = "always", "sometimes", "never"
 Report = Callable[[Row, Tally], None]
 
 
@@ -99,11 +104,16 @@ class Result:
         return self.tally.held == self.runs
 
     @property
+    def how_often(self) -> str:
+        """ALWAYS, SOMETIMES or NEVER: of the runs, those in which it held."""
+        return ALWAYS if self.is_held else SOMETIMES if self.tally.held else NEVER
+
+    @property
     def note(self) -> str:
         """Why it need not hold, or what was wrong."""
         name = str(self.row)
-        if name in EXPLAINED:
-            return f"explained: {EXPLAINED[name]}"
+        if name in _EXPLAINED:
+            return f"explained: {_EXPLAINED[name]}"
         if self.is_held:
             return ""
         return (
@@ -120,32 +130,56 @@ class Result:
 
 
 def _summary(kind: str, results: Sequence[Result]) -> str:
-    met = [one for one in results if one.clients and str(one.row) not in EXPLAINED]
-    held, met_held = (sum(one.is_held for one in some) for some in (results, met))
-    return (
-        f"{kind}: {held} of {len(results)} held in every run ({held / max(1, len(results)):.1%});"
-        f" of those that a recorded client is shown, {met_held} of {len(met)}"
-        f" ({met_held / max(1, len(met)):.1%})"
+    """Return how many rows hold always, and how many sometimes and never.
+
+    Rows that need not hold are left out, and counted.
+    """
+    explained = [one for one in results if str(one.row) in _EXPLAINED]
+    judged = [one for one in results if one not in explained]
+    met = [one for one in judged if one.clients]
+    return "\n".join(
+        f"{kind}, {who}: {_counts(some)}"
+        for who, some in (
+            (f"all but {len(explained)} explained", judged),
+            ("those that a recorded client is shown", met),
+        )
     )
 
 
-def _table_text(results: Iterable[Result]) -> str:
-    """Return table.toml: the rows that were allowed, and need not be otherwise explained."""
+def _counts(results: Sequence[Result]) -> str:
+    count = Counter(one.how_often for one in results)
+    shares = (f"{how_often} {count[how_often]}" for how_often in (ALWAYS, SOMETIMES, NEVER))
+    return f"{', '.join(shares)} of {len(results)} ({count[ALWAYS] / max(1, len(results)):.1%})"
+
+
+def table_text(results: Sequence[Result], runs: int) -> str:
+    """Return table.toml: how often rows hold that need not be explained, if not always."""
     reasons = {
-        "not_yet": "Recorded clients are shown the fault; no hello of the survey is.",
+        "not_yet": "Recorded clients are shown the fault; the survey is not, or not always.",
         "no_client": "No recorded client is shown the fault; hellos made by hand are.",
     }
-    lines = ["# Written by `python -m tests.hostile.discriminators --write-table`, not by hand."]
-    allowed = [one for one in results if one.tally.is_allowed and str(one.row) not in EXPLAINED]
+    judged = [one for one in results if str(one.row) not in EXPLAINED]
+    always = sum(one.is_held for one in judged)
+    lines = [
+        "# Written by `python -m tests.hostile.discriminators --write-table`, not by hand.",
+        "# Every row that is neither here nor explained held in each of so many runs.",
+        "",
+        f"runs = {runs}",
+        f"always = {always}",
+    ]
     for state, reason in reasons.items():
         lines += ["", f"[{state}]", f'reason = "{reason}"']
-        for fault in FAULTS:
-            names = sorted(
-                str(one.row).removesuffix(f"-{fault.name}")
-                for one in allowed
-                if one.row.fault is fault and bool(one.clients) == (state == "not_yet")
-            )
-            lines += [f"{fault.name} = [", *(f'  "{name}",' for name in names), "]"]
+        for how_often in (SOMETIMES, NEVER):
+            lines += ["", f"[{state}.{how_often}]"]
+            for fault in FAULTS:
+                names = sorted(
+                    str(one.row).removesuffix(f"-{fault.name}")
+                    for one in judged
+                    if one.how_often == how_often
+                    and one.row.fault is fault
+                    and bool(one.clients) == (state == "not_yet")
+                )
+                lines += [f"{fault.name} = [", *(f'  "{name}",' for name in names), "]"]
     return "\n".join(lines) + "\n"
 
 
@@ -161,7 +195,6 @@ async def _run(chosen: argparse.Namespace) -> int:
     clients = clients_of(stacks, FAULTS)
     singles: list[Result] = []
     conjunctions: list[Result] = []
-    known = {str(row) for row in ROWS}
 
     def report(row: Row, tally: Tally) -> None:
         result = Result(
@@ -170,12 +203,11 @@ async def _run(chosen: argparse.Namespace) -> int:
             clients=names_of(clients, row.fault, row.is_met_by),
             runs=chosen.runs,
         )
-        (singles if str(row) in known else conjunctions).append(result)
+        (conjunctions if row.property.is_conjunction else singles).append(result)
         if not result.is_held or not chosen.quiet:
             print(result, flush=True)
 
-    properties = {"all": ALL_PROPERTIES, "usual": PROPERTIES, "none": ()}[chosen.properties]
-    rows = [row for row in rows_of(properties) if _is_named(row, chosen.names)]
+    rows = [row for row in rows_of(_SETS[chosen.properties]) if _is_named(row, chosen.names)]
     drawn = draw(chosen.conjunctions, Random(chosen.seed), clients, stacks)
     in_groups = [drawn[at : at + _GROUP] for at in range(0, len(drawn), _GROUP)]
     async with running_surveyor(PATIENT, stacks.trust, POLICY) as surveyor:
@@ -183,12 +215,12 @@ async def _run(chosen: argparse.Namespace) -> int:
             mine = _share(groups, chosen.share)
             await tally_rows(surveyor, stacks, mine, chosen.runs, report)
     if singles:
-        print(_summary("single properties", singles))
+        print(_summary(f"properties ({chosen.properties})", singles))
     if conjunctions:
         print(_summary("conjunctions", conjunctions))
     if chosen.write_table:
-        TABLE.write_text(_table_text(singles), encoding="utf-8")
-    excused = {*EXPLAINED, *NOT_YET, *NO_CLIENT}
+        TABLE.write_text(table_text(singles, chosen.runs), encoding="utf-8")
+    excused = {*_EXPLAINED, *NOT_YET, *NO_CLIENT}
     return sum(not one.is_held and str(one.row) not in excused for one in singles)
 
 
@@ -200,7 +232,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; 0 if every single property held that has no explanation."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1, help="how often each row is asked about")
-    parser.add_argument("--properties", choices=("all", "usual", "none"), default="all")
+    parser.add_argument("--properties", choices=tuple(_SETS), default="all")
     parser.add_argument("--conjunctions", type=int, default=0, help="how many to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the conjunctions")
     parser.add_argument("--share", default="1/1", help="of N processes the how manieth, as 1/2")

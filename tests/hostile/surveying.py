@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus, TlsVersion
 from otpc_policy.engine.limits import ScanLimits
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.evaluate import evaluate
@@ -163,7 +164,7 @@ class Surveyor:
 
     async def judge(self, listener: Listener) -> Verdict:
         """Measure one server that is running already, and judge it."""
-        return self._verdict(await self.measure(listener.address, listener.port), listener)
+        return self.verdict_on(await self.measure(listener.address, listener.port), listener)
 
     async def _measure(self, case: Case, listener: Listener, counts: Counts) -> Surveyed:
         facts = await self.measure(listener.address, listener.port)
@@ -173,10 +174,11 @@ class Surveyor:
             facts=facts,
             counts=counts,
             seen=tuple(exchanges(counts.transcripts)),
-            verdict=self._verdict(facts, listener),
+            verdict=self.verdict_on(facts, listener),
         )
 
-    def _verdict(self, facts: AddressFacts, listener: Listener) -> Verdict:
+    def verdict_on(self, facts: AddressFacts, listener: Listener) -> Verdict:
+        """Judge what was measured."""
         endpoint_facts = EndpointFacts(
             host=HOST,
             port=listener.port,
@@ -193,9 +195,10 @@ async def running_surveyor(
     limits: ScanLimits,
     trust: Trust,
     policy: str = _STRICT,
+    routers: Sequence[ClientProfile] = (),
 ) -> AsyncIterator[Surveyor]:
     """Run a scanner while the context lasts."""
-    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC))
+    scanner = SslyzeScanner(limits=limits, now=lambda: datetime.now(UTC), routers=routers)
     await scanner.start()
     try:
         yield Surveyor(scanner, limits, trust, policy)

@@ -3,6 +3,7 @@
 Nothing is measured here but a bounded draw of conjunctions.
 """
 
+import tomllib
 from collections.abc import Sequence
 from random import Random
 
@@ -10,6 +11,14 @@ import pytest
 
 from otpc_policy.engine.profiles.recorded_clients import ClientKind, recorded_clients
 from tests.hostile.conjunctions import draw
+from tests.hostile.discriminators import (
+    ALWAYS,
+    NEVER,
+    SOMETIMES,
+    Result,
+    Tally,
+    table_text,
+)
 from tests.hostile.faults import FAULTS, OTHER_NAME, Stacks
 from tests.hostile.meeting import ClientHellos, clients_of, names_of, sent_by
 from tests.hostile.rows import (
@@ -86,6 +95,36 @@ async def test_every_recorded_client_is_shown_the_faults_of_its_kind(
 async def test_a_client_that_varies_its_order_is_known_in_many_orders() -> None:
     orders = {read_client_hello(sent) for sent in sent_by(recorded_clients()["chrome"])}
     assert len({hello.extensions for hello in orders if hello is not None}) > 20
+
+
+def _result(name: str, held: int, clients: tuple[str, ...] = ()) -> Result:
+    return Result(row=_ROWS[name], tally=Tally(held=held), clients=clients, runs=20)
+
+
+async def test_a_row_that_holds_in_some_runs_is_listed_apart_from_one_that_never_does() -> None:
+    results = [
+        _result("alpn-with-tls10", 20, ("curl",)),
+        _result("alpn-with-null", 19, ("curl",)),
+        _result("alpn-with-expired", 0, ("curl",)),
+        _result("alpn-without-null", 1),
+        # Explained, so that nothing about it is open.
+        _result("server-name-without-expired", 0),
+    ]
+    assert [one.how_often for one in results[:3]] == [ALWAYS, SOMETIMES, NEVER]
+    table = tomllib.loads(table_text(results, runs=20))
+    assert (table["runs"], table["always"]) == (20, 1)
+    listed = {
+        (state, how_often): [f"{name}-{fault}" for fault in rows for name in rows[fault]]
+        for state in ("not_yet", "no_client")
+        for how_often, rows in table[state].items()
+        if how_often != "reason"
+    }
+    assert listed == {
+        ("not_yet", "sometimes"): ["alpn-with-null"],
+        ("not_yet", "never"): ["alpn-with-expired"],
+        ("no_client", "sometimes"): ["alpn-without-null"],
+        ("no_client", "never"): [],
+    }
 
 
 async def test_conjunctions_are_the_same_for_a_seed(

@@ -10,7 +10,14 @@ from otpc_policy.core.registries.suites import all_suites
 from otpc_policy.policy.finding import Decision
 from tests.hostile.claims import Truth
 from tests.hostile.servers import Backends
-from tests.hostile.surveying import Case, Surveyed, Surveyor, assert_no_false_claim
+from tests.hostile.surveying import (
+    PATIENT,
+    Case,
+    Surveyed,
+    Surveyor,
+    assert_no_false_claim,
+    running_surveyor,
+)
 from tests.support.hostile.behaviours import alert, finish, reset, stall
 from tests.support.hostile.endpoint import SIX, STRICT, TLS13, Endpoint, server_context
 from tests.support.hostile.hello import SeenHello, alert_bytes
@@ -282,7 +289,8 @@ async def test_an_old_version_for_clients_that_name_no_server_is_denied(
     assert one.verdict.decision is Decision.DENY
 
 
-async def test_a_lax_server_is_listed_completely(patient: Surveyor, backends: Backends) -> None:
+def accepts_everything(backends: Backends) -> Endpoint:
+    """Return a server of all suites that OpenSSL has a name for."""
     tls12 = frozenset(
         suite.code_point
         for suite in all_suites()
@@ -291,15 +299,31 @@ async def test_a_lax_server_is_listed_completely(patient: Surveyor, backends: Ba
     # Suites with a pre-shared key alone cannot complete with us, and their names end differently;
     # those with SHA-256 came with TLS 1.2.
     older = frozenset(suite for suite in tls12 if suite < 0x003B and not 0x002C <= suite <= 0x002E)
-    everything: Endpoint = replace(
+    return replace(
         backends.strict,
         scripted={
             TlsVersion.TLS_1_2: tls12,
             **dict.fromkeys((TlsVersion.TLS_1_1, TlsVersion.TLS_1_0), older),
         },
     )
-    assert_known(
-        await patient.survey(
-            Case(name="everything", behaviour=everything, truth=Truth(always=everything.truth))
-        )
-    )
+
+
+async def test_a_lax_server_is_listed_completely(patient: Surveyor, backends: Backends) -> None:
+    everything = accepts_everything(backends)
+    case = Case(name="everything", behaviour=everything, truth=Truth(always=everything.truth))
+    assert_known(await patient.survey(case))
+
+
+async def test_a_server_that_accepts_too_much_to_be_listed_is_denied_for_what_was_seen(
+    backends: Backends,
+) -> None:
+    everything = accepts_everything(backends)
+    case = Case(name="everything", behaviour=everything, truth=Truth(always=everything.truth))
+    limits = replace(PATIENT, connections_per_scan=200)
+    async with running_surveyor(limits, backends.trust) as surveyor:
+        surveyed = await surveyor.survey(case)
+    assert_no_false_claim(surveyed)
+    one = surveyed["everything"]
+    assert one.facts.connections_used == 200
+    assert one.verdict.decision is Decision.DENY
+    assert one.versions()[TlsVersion.TLS_1_0] == "YES"

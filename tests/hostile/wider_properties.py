@@ -61,7 +61,7 @@ _CHACHA = named_suites("_CHACHA20_POLY1305_")
 _GCM = named_suites("_GCM_")
 
 
-def _in_suites(name: str, marker: str, added: int) -> Property:
+def suites_named(name: str, marker: str, added: int) -> Property:
     """A suite whose name contains the marker is offered. added: one that these servers refuse."""
     meant = named_suites(marker)
     return Property(
@@ -76,20 +76,20 @@ def _has_in(listed: Collection[int] | None, wanted: int) -> bool:
     return wanted in (listed or ())
 
 
-def _list(kind: int, *values: int) -> Change:
+def listing(kind: int, *values: int) -> Change:
     return with_extension(kind, numbers(*values))
 
 
-def _offers_group(name: str, group: int) -> Property:
+def offers_group(name: str, group: int) -> Property:
     return Property(
         name=f"offers-{name}",
         is_had_by=lambda hello: _has_in(hello.groups, group),
-        given=_list(SUPPORTED_GROUPS, X25519, P256, group),
-        taken=_list(SUPPORTED_GROUPS, *(P384 if one == group else one for one in (X25519, P256))),
+        given=listing(SUPPORTED_GROUPS, X25519, P256, group),
+        taken=listing(SUPPORTED_GROUPS, *(P384 if one == group else one for one in (X25519, P256))),
     )
 
 
-def _first_group(name: str, group: int) -> Property:
+def first_group(name: str, group: int) -> Property:
     others = [one for one in (X25519, P256) if one != group]
 
     def claim(hello: SeenHello) -> bool:
@@ -98,42 +98,42 @@ def _first_group(name: str, group: int) -> Property:
     return Property(
         name=f"{name}-first-of-groups",
         is_had_by=claim,
-        given=_list(SUPPORTED_GROUPS, group, *others),
-        taken=_list(SUPPORTED_GROUPS, *others, group),
+        given=listing(SUPPORTED_GROUPS, group, *others),
+        taken=listing(SUPPORTED_GROUPS, *others, group),
     )
 
 
-def _first_scheme(name: str, scheme: int) -> Property:
+def first_scheme(name: str, scheme: int) -> Property:
     others = [one for one in _PLAIN_SCHEMES if one != scheme]
     return Property(
         name=f"{name}-first-of-schemes",
         is_had_by=lambda hello: (hello.schemes or ())[:1] == (scheme,),
-        given=_list(_SCHEMES, scheme, *others),
-        taken=_list(_SCHEMES, *others, scheme),
+        given=listing(_SCHEMES, scheme, *others),
+        taken=listing(_SCHEMES, *others, scheme),
     )
 
 
-def _verifies(name: str, scheme: int) -> Property:
+def verifies_scheme(name: str, scheme: int) -> Property:
     others = [one for one in _PLAIN_SCHEMES if one != scheme]
     return Property(
         name=f"verifies-{name}",
         is_had_by=lambda hello: _has_in(hello.schemes, scheme),
-        given=_list(_SCHEMES, *others, scheme),
-        taken=_list(_SCHEMES, *others),
+        given=listing(_SCHEMES, *others, scheme),
+        taken=listing(_SCHEMES, *others),
     )
 
 
-def _more_schemes_than(count: int) -> Property:
+def more_schemes_than(count: int) -> Property:
     missing = count - len(_PLAIN_SCHEMES)
     return Property(
         name=f"over-{count}-schemes",
         is_had_by=lambda hello: len(hello.schemes or ()) > count,
-        given=_list(_SCHEMES, *_PLAIN_SCHEMES, *_UNUSED_SCHEMES[: missing + 1]),
-        taken=_list(_SCHEMES, *_PLAIN_SCHEMES, *_UNUSED_SCHEMES[:missing]),
+        given=listing(_SCHEMES, *_PLAIN_SCHEMES, *_UNUSED_SCHEMES[: missing + 1]),
+        taken=listing(_SCHEMES, *_PLAIN_SCHEMES, *_UNUSED_SCHEMES[:missing]),
     )
 
 
-def _more_extensions_than(count: int) -> Property:
+def more_extensions_than(count: int) -> Property:
     """Numbers from the range for private use (RFC 8447 7), which servers ignore."""
 
     def filled(to: int) -> Change:
@@ -152,7 +152,7 @@ def _more_extensions_than(count: int) -> Property:
     )
 
 
-def _extensions_in_order(name: str, first: int, second: int, content: bytes = b"") -> Property:
+def extensions_in_order(name: str, first: int, second: int, content: bytes = b"") -> Property:
     """Both are sent, one before the other. content: of the one that a plain hello lacks."""
 
     def claim(hello: SeenHello) -> bool:
@@ -168,7 +168,7 @@ def _extensions_in_order(name: str, first: int, second: int, content: bytes = b"
     )
 
 
-def _stands_at(name: str, kind: int, place: int, content: bytes = b"") -> Property:
+def stands_at(name: str, kind: int, place: int, content: bytes = b"") -> Property:
     """An extension is the first (0) or the last (-1)."""
     return Property(
         name=name,
@@ -182,7 +182,7 @@ _OF_A_PLAIN_HELLO = (SERVER_NAME, SUPPORTED_GROUPS, POINT_FORMATS, _SCHEMES)
 _H2 = protocols("h2", "http/1.1")
 
 
-def _protocols_are(name: str, claim: Claim, given: bytes, taken: bytes) -> Property:
+def protocols_are(name: str, claim: Claim, given: bytes, taken: bytes) -> Property:
     return Property(
         name=name,
         is_had_by=claim,
@@ -309,32 +309,32 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
         given=as_it_is,
         taken=without_extensions(_SCHEMES),
     ),
-    *map(_more_extensions_than, (5, 8, 11, 14)),
+    *map(more_extensions_than, (5, 8, 11, 14)),
     # Application protocols.
-    _protocols_are(
+    protocols_are(
         "h2-among-protocols", lambda hello: b"h2" in hello.protocols, _H2, protocols("http/1.1")
     ),
-    _protocols_are(
+    protocols_are(
         "http-1.1-alone",
         lambda hello: hello.protocols == (b"http/1.1",),
         protocols("http/1.1"),
         _H2,
     ),
-    _protocols_are(
+    protocols_are(
         "more-than-one-protocol", lambda hello: len(hello.protocols) > 1, _H2, protocols("h2")
     ),
     # Order of extensions.
-    _stands_at("name-last", SERVER_NAME, -1, b"\0\x0f\0\0\x0cpartner.test"),
-    _stands_at("extended-master-secret-last", EXTENDED_MASTER_SECRET, -1),
-    _stands_at("renegotiation-info-first", _RENEGOTIATION_INFO, 0, b"\0"),
-    _stands_at("status-request-first", 5, 0, b"\1\0\0\0\0"),
-    _extensions_in_order("schemes-before-groups", _SCHEMES, SUPPORTED_GROUPS),
-    _extensions_in_order("groups-before-name", SUPPORTED_GROUPS, SERVER_NAME),
-    _extensions_in_order("schemes-before-name", _SCHEMES, SERVER_NAME),
-    _extensions_in_order("alpn-before-schemes", ALPN, _SCHEMES, _H2),
-    _extensions_in_order("alpn-before-groups", ALPN, SUPPORTED_GROUPS, _H2),
-    _extensions_in_order("ticket-before-schemes", 35, _SCHEMES),
-    _extensions_in_order("master-secret-before-groups", EXTENDED_MASTER_SECRET, SUPPORTED_GROUPS),
+    stands_at("name-last", SERVER_NAME, -1, b"\0\x0f\0\0\x0cpartner.test"),
+    stands_at("extended-master-secret-last", EXTENDED_MASTER_SECRET, -1),
+    stands_at("renegotiation-info-first", _RENEGOTIATION_INFO, 0, b"\0"),
+    stands_at("status-request-first", 5, 0, b"\1\0\0\0\0"),
+    extensions_in_order("schemes-before-groups", _SCHEMES, SUPPORTED_GROUPS),
+    extensions_in_order("groups-before-name", SUPPORTED_GROUPS, SERVER_NAME),
+    extensions_in_order("schemes-before-name", _SCHEMES, SERVER_NAME),
+    extensions_in_order("alpn-before-schemes", ALPN, _SCHEMES, _H2),
+    extensions_in_order("alpn-before-groups", ALPN, SUPPORTED_GROUPS, _H2),
+    extensions_in_order("ticket-before-schemes", 35, _SCHEMES),
+    extensions_in_order("master-secret-before-groups", EXTENDED_MASTER_SECRET, SUPPORTED_GROUPS),
     Property(
         name="sorted-extensions",
         is_had_by=_has_sorted_extensions,
@@ -355,16 +355,16 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
         given=suites_last(0x00FF),
         taken=suites_first(0x00FF),
     ),
-    _in_suites("offers-camellia", "_CAMELLIA_", 0x0041),
-    _in_suites("offers-ccm", "_CCM", 0xC09E),
-    _in_suites("offers-rc4", "_RC4_", 0x0005),
-    _in_suites("offers-3des", "_3DES_", 0x000A),
-    _in_suites("offers-dhe-rsa", "_DHE_RSA_", 0x0033),
-    _in_suites("offers-dss", "_DSS_", 0x0032),
-    _in_suites("offers-static-ecdh", "TLS_ECDH_", 0xC004),
-    _in_suites("offers-cbc-sha384", "_CBC_SHA384", 0xC028),
-    _in_suites("offers-export", "_EXPORT", 0x0003),
-    _in_suites("offers-psk", "_PSK_", 0x008C),
+    suites_named("offers-camellia", "_CAMELLIA_", 0x0041),
+    suites_named("offers-ccm", "_CCM", 0xC09E),
+    suites_named("offers-rc4", "_RC4_", 0x0005),
+    suites_named("offers-3des", "_3DES_", 0x000A),
+    suites_named("offers-dhe-rsa", "_DHE_RSA_", 0x0033),
+    suites_named("offers-dss", "_DSS_", 0x0032),
+    suites_named("offers-static-ecdh", "TLS_ECDH_", 0xC004),
+    suites_named("offers-cbc-sha384", "_CBC_SHA384", 0xC028),
+    suites_named("offers-export", "_EXPORT", 0x0003),
+    suites_named("offers-psk", "_PSK_", 0x008C),
     Property(
         name="chacha-before-gcm",
         is_had_by=suites_before(_CHACHA, _GCM),
@@ -393,7 +393,7 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
     Property(
         name="grease-group",
         is_had_by=lambda hello: bool(GREASE.intersection(hello.groups or ())),
-        given=_list(SUPPORTED_GROUPS, 0x8A8A, X25519, P256),
+        given=listing(SUPPORTED_GROUPS, 0x8A8A, X25519, P256),
         taken=as_it_is,
     ),
     Property(
@@ -410,7 +410,7 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
     ),
     # Groups.
     *(
-        _offers_group(name, group)
+        offers_group(name, group)
         for name, group in (
             ("x25519", X25519),
             ("p384", P384),
@@ -421,19 +421,19 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
             ("hybrid-group", _HYBRID),
         )
     ),
-    _first_group("x25519", X25519),
-    _first_group("p256", P256),
+    first_group("x25519", X25519),
+    first_group("p256", P256),
     Property(
         name="over-2-groups",
         is_had_by=lambda hello: len(hello.groups or ()) > 2,
-        given=_list(SUPPORTED_GROUPS, X25519, P256, X448),
-        taken=_list(SUPPORTED_GROUPS, X25519, P256),
+        given=listing(SUPPORTED_GROUPS, X25519, P256, X448),
+        taken=listing(SUPPORTED_GROUPS, X25519, P256),
     ),
     Property(
         name="over-8-groups",
         is_had_by=lambda hello: len(hello.groups or ()) > 8,
-        given=_list(SUPPORTED_GROUPS, X25519, P256, *_UNUSED_GROUPS[:7]),
-        taken=_list(SUPPORTED_GROUPS, X25519, P256, *_UNUSED_GROUPS[:6]),
+        given=listing(SUPPORTED_GROUPS, X25519, P256, *_UNUSED_GROUPS[:7]),
+        taken=listing(SUPPORTED_GROUPS, X25519, P256, *_UNUSED_GROUPS[:6]),
     ),
     # Key shares.
     _shares(
@@ -456,12 +456,12 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
     _shares(
         "share-of-hybrid-group",
         lambda hello: _HYBRID in hello.share_groups,
-        all_of(_list(SUPPORTED_GROUPS, _HYBRID, X25519, P256), _sharing((_HYBRID, 1216))),
+        all_of(listing(SUPPORTED_GROUPS, _HYBRID, X25519, P256), _sharing((_HYBRID, 1216))),
         _sharing((X25519, 32)),
     ),
     # Signature schemes.
     *(
-        _first_scheme(name, scheme)
+        first_scheme(name, scheme)
         for name, scheme in (
             ("ecdsa", _ECDSA_P256),
             ("rsa-pss", _PSS_SHA256),
@@ -470,7 +470,7 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
         )
     ),
     *(
-        _verifies(name, scheme)
+        verifies_scheme(name, scheme)
         for name, scheme in (
             ("rsa-sha1", 0x0201),
             ("ed25519", 0x0807),
@@ -481,5 +481,5 @@ WIDER_PROPERTIES: tuple[Property, ...] = (
             ("ml-dsa", 0x0904),
         )
     ),
-    *map(_more_schemes_than, (8, 12, 16)),
+    *map(more_schemes_than, (8, 12, 16)),
 )

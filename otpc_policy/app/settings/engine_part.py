@@ -8,6 +8,7 @@ from otpc_policy.app.settings.model import Settings
 _NAMES: Final = frozenset(
     {
         "scan",
+        "client_profiles",
         "allow_networks",
         "static_hosts",
         "address_families",

@@ -11,6 +11,7 @@ from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     AdminCaller,
+    ClientProfiles,
     DeepCommands,
     EngineAddress,
     EngineCount,
@@ -28,6 +29,7 @@ from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
 from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.catalog.toml_lines import KeyPath
+from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 
@@ -59,6 +61,12 @@ class ScanSettings(BaseModel):
     )
     connections_per_address: int = Field(
         default=20, ge=1, le=64, description="Connections open at a time to one address."
+    )
+    connections_per_scan: int = Field(
+        default=480,
+        ge=64,
+        le=4096,
+        description="Connections that one measurement of an address may make.",
     )
     scan_deadline_s: PositiveSeconds = Field(
         default=20.0, description="Longest time to measure one address."
@@ -216,6 +224,13 @@ class Settings(BaseSettings):
     )
     dns_timeout_s: PositiveSeconds = Field(
         default=5.0, description="Longest time to resolve one name."
+    )
+
+    client_profiles: ClientProfiles = Field(
+        default=(),
+        description="Recorded clients that stand for your own routers; every measurement asks as "
+        f"each of them. At most {MOST_CLIENT_PROFILES} of {', '.join(CLIENT_NAMES)}. Empty: one of "
+        "these is drawn for each measurement.",
     )
 
     lifetimes: LifetimeSettings = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator
 
+from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
 
@@ -131,6 +132,18 @@ def _admin_caller(text: str) -> str:
     return text.strip()
 
 
+def _client_profiles(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names without repetitions."""
+    expected = f"expected at most {MOST_CLIENT_PROFILES} of {', '.join(CLIENT_NAMES)}"
+    for name in names:
+        if name not in CLIENT_NAMES:
+            raise ValueError(f"{name!r} is not a recorded client; {expected}")
+    distinct = tuple(dict.fromkeys(names))
+    if len(distinct) > MOST_CLIENT_PROFILES:
+        raise ValueError(f"names {len(distinct)} clients; {expected}")
+    return distinct
+
+
 AdminCaller = Annotated[str, AfterValidator(_admin_caller)]
 
 
@@ -169,4 +182,5 @@ HostName = Annotated[str, AfterValidator(canonical_host)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+ClientProfiles = Annotated[tuple[str, ...], AfterValidator(_client_profiles)]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_split_list)]

@@ -39,6 +39,8 @@ def without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "engines", "none is started, because engine_addresses names others"
         if _is_set(settings, "dns_servers"):
             yield "dns_servers", _REMOTE
+        if _is_set(settings, "client_profiles"):
+            yield "client_profiles", _REMOTE
         for name in _OF_ENGINES:
             if _is_set(settings.scan, name):
                 yield f"scan.{name}", _REMOTE

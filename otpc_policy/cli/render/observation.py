@@ -122,6 +122,8 @@ def _address_table(address: pb.AddressObservation) -> Table:
         "effort",
         f"{_counted(address.connections_used, 'connection')}, {length_words(address.duration)}",
     )
+    if address.seed:
+        table.add_row("seed", Text(one_line(address.seed)))
     return table
 
 

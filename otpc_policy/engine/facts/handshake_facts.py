@@ -94,5 +94,9 @@ def _offered(hello: AnyHello) -> _Offered:
             or _RENEGOTIATION_SIGNAL in profile.listed_suites,
             _DEFLATE in profile.compression,
         )
-    # See hello_extensions: a bare hello has the signal in place of the extension.
-    return _Offered(hello.style is HelloStyle.FULL, True, hello.offers_compression)
+    return _Offered(
+        _EXTENDED_MASTER_SECRET in hello.extensions,
+        # See client_hello: a bare hello has the signal in place of the extension.
+        _RENEGOTIATION_INFO in hello.extensions or hello.style is HelloStyle.BARE,
+        hello.offers_compression,
+    )

@@ -13,6 +13,7 @@ from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.inference import Inference, contradictions
 from otpc_policy.engine.survey.journal import Journal
+from otpc_policy.engine.survey.offers import family_of
 from otpc_policy.engine.survey.probe import AnyHello, Purpose, Record
 from otpc_policy.engine.transport.key_proof import public_key
 
@@ -153,17 +154,52 @@ class Measured:
 
     @cached_property
     def is_steady(self) -> bool:
-        """In the last survey the server refused nothing that it had accepted, then or before."""
+        """In the last survey the server refused nothing that it had accepted, then or before.
+
+        That is no suite, and no client.
+        """
         *earlier, last = self.surveys
         accepted_then = all(
             self._inference.absences(version).keys().isdisjoint(suites)
             for version, suites in self._accepted_in_turn.items()
         )
-        return accepted_then and not any(contradictions(last, *earlier))
+        is_steady = accepted_then and self.clients.is_steady
+        return is_steady and not any(contradictions(last, *earlier))
 
     def absences(self, version: TlsVersion) -> Mapping[int, Evidence]:
-        """Return the suites that are proven to be refused."""
-        return self._inference.absences(version) if self.is_steady else {}
+        """Return the suites that are proven to be refused.
+
+        Not those of a family of which a client was given one, and none if the wide hellos were
+        given nothing at this version: then it depends on what the hello is like. Not those either
+        that were offered by a client that was left without an answer.
+        """
+        absences = self._inference.absences(version) if self.is_steady else {}
+        unheard = {
+            suite
+            for client in self.clients.unheard
+            if client.lowest <= version <= client.highest
+            for suite in client.listed_suites
+        }
+        if unheard:
+            absences = {
+                suite: evidence for suite, evidence in absences.items() if suite not in unheard
+            }
+        given = {
+            suite
+            for record in self.clients.records
+            if record.reading.version is version
+            for suite in record.reading.suites
+        }
+        if not given or absences.keys().isdisjoint(given):
+            return absences
+        if not self.surveys[-1].has_chosen(version):
+            return {}
+        doubtful = set(map(family_of, given & absences.keys()))
+        return {
+            suite: evidence
+            for suite, evidence in absences.items()
+            if family_of(suite) not in doubtful
+        }
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
         """Return what proves that no certificate of a key type is served over TLS 1.3, or NONE."""

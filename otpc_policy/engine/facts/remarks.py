@@ -39,6 +39,11 @@ def remarks(
     if not is_complete and any(record.refused for record in records):
         found.append(_UNCONTROLLED)
     found += measured.unread.values()
+    if measured.accepted:
+        found += (
+            f"whether {client.name} is accepted is not known: its hello was not answered"
+            for client in measured.clients.unheard
+        )
     found += group_remarks(measured)
     return tuple(dict.fromkeys(remark for remark in found if remark))
 
@@ -60,7 +65,7 @@ def _intolerances(measured: Measured) -> Iterator[str]:
         elif (
             accepted
             and _was_split(log.records)
-            and not any(len(record.offered) > LONG_LIST for record in accepted)
+            and not any(record.hello.listed_count > LONG_LIST for record in accepted)
         ):
             yield (
                 f"accepts no hello with more than {LONG_LIST} cipher suites; "

@@ -13,6 +13,7 @@ from otpc_policy.core.registries.groups import group_name
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.probes.handshakes import HandshakeAttempt
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
+from otpc_policy.engine.probes.http_question import HttpAttempt
 from otpc_policy.engine.survey.client_survey import ClientRecord
 from otpc_policy.engine.survey.group_survey import GroupRecord
 from otpc_policy.engine.survey.journal import Journal
@@ -27,22 +28,25 @@ _NOTHING = "nothing by itself"
 def trace(
     measured: Measured,
     handshakes: Iterable[HandshakeAttempt],
-    http: Iterable[tuple[HttpAnswer, float, float]],
+    http: Iterable[HttpAttempt],
+    http_controls: Journal,
 ) -> tuple[TraceStep, ...]:
     """Return every connection of a measurement, in order of their beginning."""
+    logs = (*measured.surveys, http_controls)
+    clients = filter(_is_begun, measured.clients.records)
     steps = [
-        *(step for log in measured.surveys for step in _survey_steps(measured, log)),
-        *(_client_step(measured, record) for record in measured.clients.records),
+        *(step for log in logs for step in _survey_steps(measured, log)),
+        *(_client_step(measured, record) for record in clients),
         *_group_steps(measured),
         *(_handshake_step(measured, attempt) for attempt in handshakes),
-        *(_http_step(answer, started_s, duration_s) for answer, started_s, duration_s in http),
+        *map(_http_step, http),
     ]
     return tuple(sorted(steps, key=lambda step: step.started_s))
 
 
 def _survey_steps(measured: Measured, log: Journal) -> Iterator[TraceStep]:
     absences = {version: measured.absences(version) for version in TlsVersion}
-    for record in log.records:
+    for record in filter(_is_begun, log.records):
         yield TraceStep(
             purpose=record.probe.purpose.value,
             offered=_offered(_described(record.probe.hello)),
@@ -70,6 +74,8 @@ def _group_steps(measured: Measured) -> Iterator[TraceStep]:
         return
     absences = measured.groups.absences() if measured.is_steady else {}
     for record in measured.groups.records:
+        if not _is_begun(record.record):
+            continue
         outcome = record.record.outcome
         yield TraceStep(
             purpose=record.record.probe.purpose.value,
@@ -114,16 +120,23 @@ class _Offer(NamedTuple):
     length: int
     last: int
     has_name: bool
+    variant: str
 
 
 def _described(hello: ClientHello) -> _Offer:
     suites = hello.cipher_suites
     return _Offer(
-        hello.lowest, hello.version, len(suites), suites[-1], hello.server_name is not None
+        hello.lowest,
+        hello.version,
+        len(suites),
+        suites[-1],
+        hello.server_name is not None,
+        hello.variant.name,
     )
 
 
-# All servers are sent the same hellos apart from the name, so all stored facts share descriptions.
+# Hellos differ between servers in their bytes, and seldom in what is said of them here, so stored
+# facts share descriptions.
 @lru_cache(maxsize=1024)
 def _offered(offer: _Offer) -> str:
     suites = (
@@ -136,7 +149,8 @@ def _offered(offer: _Offer) -> str:
         if offer.lowest is offer.highest
         else f"{offer.lowest.label} to {offer.highest.label}"
     )
-    return f"{versions}: {suites}{'' if offer.has_name else ', no server name'}"
+    variant = f", {offer.variant}" if offer.variant else ""
+    return f"{versions}: {suites}{variant}{'' if offer.has_name else ', no server name'}"
 
 
 def _answered(record: Record[AnyHello]) -> str:
@@ -221,15 +235,20 @@ def _handshake_offer(version: TlsVersion, suites: tuple[int, ...]) -> str:
     return f"{version.label}: {names}"
 
 
-def _http_step(answer: HttpAnswer, started_s: float, duration_s: float) -> TraceStep:
+def _is_begun(record: Record[AnyHello]) -> bool:
+    """There was time to connect."""
+    return record.outcome.ending is not Ending.NOT_RUN or record.outcome.connected
+
+
+def _http_step(attempt: HttpAttempt) -> TraceStep:
     return TraceStep(
         purpose="does HTTP answer inside TLS",
-        offered="any version; h2 and http/1.1",
-        answer=answer.value.lower().replace("_", " "),
+        offered=f"any version; {'h2 and http/1.1' if attempt.has_alpn else 'no ALPN'}",
+        answer=attempt.answer.value.lower().replace("_", " "),
         proves={
             HttpAnswer.HTTP: "HTTPS is served",
             HttpAnswer.NOT_HTTP: "something else than HTTPS is served",
-        }.get(answer, _NOTHING),
-        started_s=started_s,
-        duration_s=duration_s,
+        }.get(attempt.answer, _NOTHING),
+        started_s=attempt.started_s,
+        duration_s=attempt.duration_s,
     )

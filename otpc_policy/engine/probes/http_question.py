@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
@@ -12,11 +12,21 @@ from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.transport.openings import Openings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAttempt:
+    """One connection. started_s, duration_s: seconds, the first from that of the measurement."""
+
+    answer: HttpAnswer
+    has_alpn: bool
+    started_s: float
+    duration_s: float
+
+
 class HttpQuestion:
     """One address's answer so far.
 
     openings: shared by all connections of one scan. connections_used: counted here.
-    answers: each with its start and duration in seconds, the start from that of the measurement.
+    attempts: connections made for the question.
     leaves: presented on connections made for the question, by version, unproven.
     request: asks for HTTP on a connection that exists for another purpose.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client
@@ -44,7 +54,7 @@ class HttpQuestion:
         )
         self.request = http1_request(self._host_header)
         self.connections_used = 0
-        self.answers: list[tuple[HttpAnswer, float, float]] = []
+        self.attempts: list[HttpAttempt] = []
         self.leaves: list[tuple[TlsVersion, bytes]] = []
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
@@ -53,7 +63,7 @@ class HttpQuestion:
     def is_turned_away(self) -> bool:
         """The last connection was closed, or met by an alert, before there was any answer."""
         away = (HttpAnswer.CLOSED, HttpAnswer.CERTIFICATE_ALERT)
-        return bool(self.answers) and self.answers[-1][0] in away
+        return bool(self.attempts) and self.attempts[-1].answer in away
 
     def take_reply(self, reply: bytes) -> None:
         """Take the reply to request.
@@ -111,5 +121,12 @@ class HttpQuestion:
             )
         if leaf is not None:
             self.leaves.append(leaf)
-        self.answers.append((answer, started_s - self._begun_s, loop.time() - started_s))
+        self.attempts.append(
+            HttpAttempt(
+                answer=answer,
+                has_alpn=alpn,
+                started_s=started_s - self._begun_s,
+                duration_s=loop.time() - started_s,
+            )
+        )
         return answer

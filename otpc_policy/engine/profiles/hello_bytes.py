@@ -110,7 +110,8 @@ def encode_profile_hello(
     )
     extensions = _filled(in_order, differing)
     if cookie:
-        extensions += _with_header(COOKIE, vector(2, cookie))
+        # pre_shared_key is the last of all (RFC 8446 4.2.11).
+        extensions = _with_header(COOKIE, vector(2, cookie)) + extensions
     head = b"".join(
         (
             min(profile.highest, TlsVersion.TLS_1_2).to_bytes(2, "big"),

@@ -21,7 +21,12 @@ from otpc_policy.engine.profiles.clients import (
     RANDOM_BYTES,
     ClientProfile,
 )
-from otpc_policy.engine.profiles.extension_kinds import ENCRYPTED_CLIENT_HELLO, TRUST_ANCHORS
+from otpc_policy.engine.profiles.extension_kinds import (
+    ENCRYPTED_CLIENT_HELLO,
+    PRE_SHARED_KEY,
+    TICKET,
+    TRUST_ANCHORS,
+)
 from otpc_policy.tls.hello_extensions import vector
 
 RandomBytes = Callable[[int], bytes]
@@ -36,6 +41,9 @@ _ECH_SUITE_BYTES: Final = 5
 _ECH_KEY_BYTES: Final = 32
 # BoringSSL: 128, 160, 192 or 224 bytes, and the tag of the AEAD.
 _ECH_PAYLOADS: Final = (144, 176, 208, 240)
+_TICKET_AGE_BYTES: Final = 4
+# Of SHA-256 and of SHA-384, by the suite of the session.
+_BINDERS: Final = (32, 48)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,22 @@ def _encrypted_client_hello(recorded: bytes, random_bytes: RandomBytes) -> bytes
     )
 
 
+def _pre_shared_key(recorded: bytes, random_bytes: RandomBytes) -> bytes:
+    """Return a ticket that no server has issued, as long as recorded (RFC 8446 4.2.11).
+
+    A server ignores tickets that it does not know, and verifies no binder of them.
+    """
+    identity = vector(2, random_bytes(len(recorded))) + random_bytes(_TICKET_AGE_BYTES)
+    (choice,) = random_bytes(1)
+    binder = random_bytes(_BINDERS[choice % len(_BINDERS)])
+    return vector(2, identity) + vector(2, vector(1, binder))
+
+
+def _ticket(recorded: bytes, random_bytes: RandomBytes) -> bytes:
+    """Return a ticket that no server has issued, as long as recorded (RFC 5077 3.2)."""
+    return random_bytes(len(recorded))
+
+
 def _trust_anchors(recorded: bytes, random_bytes: RandomBytes) -> bytes:
     """Return the recorded identifiers in another order."""
     return vector(2, b"".join(_shuffled(_identifiers(recorded), random_bytes)))
@@ -141,6 +165,8 @@ def _identifiers(recorded: bytes) -> tuple[bytes, ...]:
 
 _DRAWS: Mapping[int, Callable[[bytes, RandomBytes], bytes]] = {
     ENCRYPTED_CLIENT_HELLO: _encrypted_client_hello,
+    PRE_SHARED_KEY: _pre_shared_key,
+    TICKET: _ticket,
     TRUST_ANCHORS: _trust_anchors,
 }
 # Kinds of extension whose content can be drawn.

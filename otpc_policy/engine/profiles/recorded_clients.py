@@ -12,15 +12,13 @@ it is a ValueError that names the file, and tests read them all.
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import Enum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from typing import Any, Final, TypeVar, cast
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.groups import named_groups
@@ -47,6 +45,9 @@ _FOLDER: Final = "recorded"
 _SERVER_NAME, _GROUPS, _FORMATS, _SCHEMES, _ALPN, _PADDING = 0, 10, 11, 13, 16, 21
 _VERSIONS, _KEY_SHARE = 43, 51
 _X25519, _X25519_ML_KEM_768 = 29, 0x11EC
+# Of what a file counts: bytes, hellos.
+_LARGEST_NUMBER: Final = 4096
+_HEXADECIMAL: Final = re.compile(r"([0-9a-f]{2})*")
 _IDENTITY: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")
 # Whose content is written down by a field of its own, or is made anew for each hello.
 STRUCTURED: Final = frozenset(
@@ -88,7 +89,7 @@ _DRAWN: Final[Mapping[Varies, int]] = {
 class RecordedClient:
     """One client.
 
-    name: its identity, the name of its file. program: for people.
+    name: its identity, as the setting `client_profiles` names it. program: for people.
     version: as the program reports it. command: with HOST and PORT for the recorder's.
     source: where the hello is from; a recording of the program itself, unless this says otherwise.
     recordings: how many hellos were compared for `varies`.
@@ -106,52 +107,78 @@ class RecordedClient:
     profile: ClientProfile
 
 
-_Text = Annotated[str, StringConstraints(min_length=1)]
-_Hexadecimal = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2})*$")]
-_Octet = Annotated[int, Field(ge=0, le=255)]
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _PaddingTable(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PaddingTable:
     """RFC 7685: hellos of `from` bytes or more are padded to `to` bytes, record header included."""
 
-    model_config = _STRICT
-    from_bytes: int = Field(ge=0, le=4096)
-    to_bytes: int = Field(gt=0, le=4096)
+    from_bytes: int
+    to_bytes: int
 
 
-class _HelloTable(BaseModel):
-    model_config = _STRICT
-    form: Literal["TLS", "SSL 2"] = "TLS"
-    record_version: _Text = "TLS 1.0"
-    legacy_version: _Text
-    session_id_bytes: Literal[0, 32] = 0
-    cipher_suites: tuple[_Text, ...] = Field(min_length=1)
-    compression_methods: tuple[_Octet, ...] = (0,)
-    extensions: tuple[_Text, ...] = ()
-    supported_versions: tuple[_Text, ...] = ()
-    supported_groups: tuple[_Text, ...] = ()
-    key_shares: tuple[_Text, ...] = ()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HelloTable:
+    legacy_version: str
+    cipher_suites: tuple[str, ...]
+    form: str = "TLS"
+    record_version: str = "TLS 1.0"
+    session_id_bytes: int = 0
+    compression_methods: tuple[int, ...] = (0,)
+    extensions: tuple[str, ...] = ()
+    supported_versions: tuple[str, ...] = ()
+    supported_groups: tuple[str, ...] = ()
+    key_shares: tuple[str, ...] = ()
     repeats_curve_keys: bool = False
-    signature_algorithms: tuple[_Text, ...] = ()
-    alpn: tuple[_Text, ...] = ()
-    point_formats: tuple[_Octet, ...] = ()
+    signature_algorithms: tuple[str, ...] = ()
+    alpn: tuple[str, ...] = ()
+    point_formats: tuple[int, ...] = ()
     padding: _PaddingTable | None = None
-    other_contents: dict[_Text, _Hexadecimal] = {}
+    other_contents: dict[str, str] = field(default_factory=dict)
 
 
-class _Document(BaseModel):
-    model_config = _STRICT
-    name: _Text
-    kind: _Text
-    program: _Text
-    version: _Text
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    name: str
+    kind: str
+    program: str
+    version: str
     recorded_on: date
-    command: _Text
-    source: _Text
-    recordings: int = Field(ge=1)
-    varies: tuple[_Text, ...] = ()
+    command: str
+    source: str
+    recordings: int
     hello: _HelloTable
+    varies: tuple[str, ...] = ()
+
+
+_Table = TypeVar("_Table")
+_TABLES: Final[Mapping[str, type[Any]]] = {"hello": _HelloTable, "padding": _PaddingTable}
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST_NUMBER
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _are(test: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, tuple) and all(map(test, value))
+
+
+# Whether a value is of a field's type.
+_FORMS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    str(str): _is_text,
+    str(int): _is_number,
+    str(bool): lambda value: isinstance(value, bool),
+    str(date): lambda value: type(value) is date,
+    str(tuple[str, ...]): _are(_is_text),
+    str(tuple[int, ...]): _are(_is_number),
+    str(dict[str, str]): lambda value: (
+        isinstance(value, dict) and all(map(_HEXADECIMAL.fullmatch, value.values()))
+    ),
+    str(_HelloTable): lambda value: isinstance(value, _HelloTable),
+    str(_PaddingTable | None): lambda value: isinstance(value, _PaddingTable),
+}
 
 
 @cache
@@ -166,6 +193,20 @@ def recorded_clients() -> Mapping[str, RecordedClient]:
     return MappingProxyType({client.name: client for client in sorted(found, key=_name)})
 
 
+def current_profiles(names: Iterable[str]) -> tuple[ClientProfile, ...]:
+    """Return the profiles of these clients, in this order.
+
+    Raises ValueError for a name that is not that of a current client.
+    """
+    profiles = []
+    for name in names:
+        client = recorded_clients().get(name)
+        if client is None or client.kind is not ClientKind.CURRENT:
+            raise ValueError(f"{name!r} is not a current client")
+        profiles.append(client.profile)
+    return tuple(profiles)
+
+
 def _name(client: RecordedClient) -> str:
     return client.name
 
@@ -173,8 +214,7 @@ def _name(client: RecordedClient) -> str:
 def parse_client(file_name: str, text: str) -> RecordedClient:
     """Return the client that a file describes. Raises ValueError with the file's name."""
     try:
-        tree: dict[str, Any] = tomllib.loads(text)
-        document = _Document.model_validate(_with_tuples(tree))
+        document = _read(_Document, tomllib.loads(text))
         if file_name != f"{document.name}.toml" or not _IDENTITY.fullmatch(document.name):
             raise ValueError(f"the name {document.name!r} is not that of the file")
         varies = frozenset(map(Varies, document.varies))
@@ -190,15 +230,27 @@ def parse_client(file_name: str, text: str) -> RecordedClient:
             varies=varies,
             profile=_profile(document.name, document.hello, varies),
         )
-    except (tomllib.TOMLDecodeError, ValidationError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{file_name}: {error}") from error
 
 
-def _with_tuples(value: Any) -> Any:
-    """Strict validation takes no list for a tuple."""
-    if isinstance(value, dict):
-        return {key: _with_tuples(item) for key, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+def _read(kind: type[_Table], tree: Mapping[str, Any]) -> _Table:
+    """Return a table, whose keys and values are exactly what it has fields for.
+
+    Without a library for it: the engine starts in less time than one takes to be imported. Raises
+    TypeError and ValueError.
+    """
+    types = {one.name: one.type for one in fields(cast(Any, kind))}
+    values = {}
+    for name, value in tree.items():
+        if name not in types:
+            raise ValueError(f"{name} is not a field of the format")
+        nested = _TABLES.get(name)
+        read = _read(nested, value) if nested is not None and isinstance(value, dict) else value
+        values[name] = tuple(read) if isinstance(read, list) else read
+        if not _FORMS[str(types[name])](values[name]):
+            raise ValueError(f"{name}: {value!r:.80} is not {types[name]}")
+    return kind(**values)
 
 
 def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> ClientProfile:
@@ -245,6 +297,8 @@ def _profile(name: str, hello: _HelloTable, varies: frozenset[Varies]) -> Client
 
 def _check_consistent(hello: _HelloTable, extensions: Sequence[int]) -> None:
     """Every field stands with its extension, and every extension with its content."""
+    if hello.form not in ("TLS", "SSL 2") or hello.session_id_bytes not in (0, 32):
+        raise ValueError("form or session_id_bytes are such as no client has")
     stated = {
         _GROUPS: hello.supported_groups,
         _FORMATS: hello.point_formats,

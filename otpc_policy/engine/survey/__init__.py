@@ -10,7 +10,8 @@ its own, and takes their outcomes; then it yields the next wave, until nothing m
 Clocks, sockets and randomness belong to the caller.
 
 A ServerHello is sufficient evidence of an offer. The handshake need not be completed, and one
-alert refuses everything in a hello at once. So a compliant server costs two waves, 42 connections.
+alert refuses everything in a hello at once. So a compliant server costs two waves, about 50
+connections.
 The first wave (`offers.opening`) asks for every suite of a payment client by itself, placed after
 all suites that it might be alone with: each answer proves a suite, and is the control for the
 refusals to come. The second asks for everything that is left, for old versions and for rare kinds
@@ -54,13 +55,20 @@ cut to 64 suites including their control, then hellos to fewer than 256 bytes (`
 The observation reports in `intolerances` what was met.
 
 Certificates are those that ordinary clients get. A server may choose its certificate by anything
-in the hello. So flights are requested in the shapes of several clients (`profiles.clients`), with
-versions mixed and alone, and for each kind of signature (`client_survey`). A flight is read to its
+in the hello. So flights are requested in the shapes of several clients (`cast`), with versions
+mixed and alone, and for each kind of signature (`client_survey`). A flight is read to its
 end, at TLS 1.3 decrypted with our own key share (`transport.conversation`), and the signature that
 proves possession of the leaf's key is verified (`transport.key_proof`). A flight that ends before
 its certificate, or a client that gets no answer, leaves a deployment UNKNOWN. In the same waves,
 hellos of old clients and short lists of insecure suites only reveal: acceptance is proof, refusal
 proves nothing.
+
+No hello has a fixed shape. Every measurement draws its clients, and the variants of its wide
+hellos, under a cover (`cast`, `profiles.cover`): whatever servers tell clients apart by is in some
+hello and not in another, for each question, and differs from one measurement to the next. A
+refusal counts only between controls of the same variant. Where a client is given something that
+the wide hellos were refused, the refusals of that family prove nothing. The seed of what is drawn
+repeats a measurement.
 
 Groups of TLS 1.3 are asked about by hellos without a key share, which a server can only answer by
 naming a group or by refusing (`group_survey`). They cost connections, so they are asked about only
@@ -74,6 +82,7 @@ Modules
 - `inference`: what a journal proves; `absence`: what refusals that count prove together.
 - `offers`: suites in families, lanes and layouts, and the opening waves.
 - `suited_hellos`: hellos that one server can read; `planning`: what to ask next.
+- `cast`: which clients are asked as.
 - `survey`: the survey of versions and suites; `client_survey`: the survey of certificates;
   `group_survey`: the survey of groups.
 

@@ -10,11 +10,14 @@ has already shown are not requested alone. The rare kinds are requested together
 ones again whenever one is found.
 
 *Is such a client accepted?* Old clients and insecure suites in ordinary shapes: acceptance is
-proof; a refusal proves nothing.
+proof; a refusal proves nothing. Silence is no refusal: such a client is asked for once more, and
+what it offers is unknown then, whatever others were refused.
 
 A flight that began but did not reach its certificate is requested again, and counts as unknown at
 the end; so does a hello that got no answer. A hello that is refused by an alert twice, or by a
-close three times, is refused: such a client gets no certificate at all. A refusal counts only if
+close three times, is refused: such a client gets no certificate at all. Some servers notice only
+after their ServerHello that they cannot sign for a client: Go and JSSE do, which refuses as well as
+if they had noticed before. A refusal counts only if
 something that was sent after it was accepted: a server that has begun to turn everybody away proves
 nothing about the last hellos. If the survey of suites is made once more, one connection at a time,
 no earlier refusal counts: each may have been about the number of connections.
@@ -22,42 +25,48 @@ no earlier refusal counts: each may have been about the number of connections.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    INSECURE_SUITES,
-    JAVA_17_WITH_RSA,
-    NULL_SUITES,
-    OLD_CLIENTS,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
     RARE_KINDS,
-    SMALL,
     ClientProfile,
     ProfileHello,
     SignatureKind,
     kind_of_scheme,
 )
+from otpc_policy.engine.profiles.extension_kinds import STATUS_REQUEST
 from otpc_policy.engine.survey.absence import CLOSES
+from otpc_policy.engine.survey.cast import Cast
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.probe import AnyHello, Outcome, Probe, Purpose, Record, read_record
-from otpc_policy.engine.survey.reading import Reaction
+from otpc_policy.engine.survey.probe import (
+    AnyHello,
+    Ending,
+    Outcome,
+    Probe,
+    Purpose,
+    Record,
+    read_record,
+)
+from otpc_policy.engine.survey.reading import REFUSING_ALERTS, Reaction
 
-# How often a hello that showed nothing is sent.
+# How often a hello that showed nothing is sent, and one that only reveals.
 _ATTEMPTS = 3
+_ATTEMPTS_TO_REVEAL = 2
 # One refusal may be about the number of open connections.
 _REFUSALS = 2
-_FIRST_WAVE = (OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA)
+# Of the hellos that only reveal, how many are sent with the first wave: with more, it would not be
+# sent at once.
+_FIRST_REVEALS = 2
 _RSA_KINDS = (SignatureKind.RSA_PSS_RSAE, SignatureKind.RSA_PKCS1)
 _TYPE_OF_KIND: Mapping[SignatureKind, KeyType] = {
     **dict.fromkeys((*_RSA_KINDS, SignatureKind.RSA_PSS_PSS), KeyType.RSA),
     SignatureKind.ECDSA: KeyType.ECDSA,
     **dict.fromkeys((SignatureKind.ED25519, SignatureKind.ED448), KeyType.EDDSA),
 }
+# RFC 7301 3.2: what a server without HTTP/2 answers a client that speaks nothing else.
+_NO_APPLICATION_PROTOCOL = 120
 ClientRecord = Record[ProfileHello]
 
 
@@ -67,12 +76,16 @@ class ClientSurvey:
     Alternate next_wave and take, in step with the waves of the survey of suites.
     """
 
-    def __init__(self, server_name: str | None) -> None:
-        self._server_name = server_name
+    def __init__(self, server_name: str | None, cast: Cast) -> None:
+        self._server_name, self._cast = server_name, cast
         self._wave = self._begun = 0
-        self._unsent_reveals: tuple[ClientProfile, ...] = (INSECURE_SUITES, NULL_SUITES)
+        self._first_reveals = cast.old[:_FIRST_REVEALS]
+        self._unsent_reveals = (*cast.old[_FIRST_REVEALS:], *cast.insecure)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
+        self._of_reveal: dict[ClientProfile, list[ClientRecord]] = {}
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
+        # In whose shape single kinds of signature are asked for.
+        self._base: ClientProfile | None = None
         self.records: list[ClientRecord] = []
 
     def next_wave(self, journal: Journal, *, is_closed: bool) -> tuple[Probe[ProfileHello], ...]:
@@ -82,8 +95,8 @@ class ClientSurvey:
         """
         if self._wave == 0:
             return (
-                *self._probes(_FIRST_WAVE, Purpose.CLIENT),
-                *self._probes(OLD_CLIENTS, Purpose.REVEAL),
+                *self._probes(self._cast.certificates, Purpose.CLIENT),
+                *self._probes(self._first_reveals, Purpose.REVEAL),
             )
         versions = journal.versions | {
             record.reading.version for record in self.records if record.reading.version is not None
@@ -92,7 +105,8 @@ class ClientSurvey:
             return ()
         again = (profile for profile in self._of_profile if self._is_open(profile, journal))
         flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, journal))))
-        reveals, self._unsent_reveals = self._unsent_reveals, ()
+        reveals = (*self._unsent_reveals, *self._reveals_to_repeat())
+        self._unsent_reveals = ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
             return (
@@ -104,7 +118,7 @@ class ClientSurvey:
     def begin_again(self) -> None:
         """Begin again, in step with another survey of suites; what was shown and accepted stays."""
         self._begun = self._wave
-        self._unsent_reveals = (*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES)
+        self._unsent_reveals = (*self._cast.old, *self._cast.insecure)
 
     def take(self, probes: Sequence[Probe[ProfileHello]], outcomes: Iterable[Outcome]) -> None:
         """Record the outcomes of a wave, in the order of its probes."""
@@ -113,6 +127,8 @@ class ClientSurvey:
             self.records.append(record)
             if probe.purpose is Purpose.CLIENT:
                 self._of_profile.setdefault(probe.hello.profile, []).append(record)
+            elif probe.purpose is Purpose.REVEAL:
+                self._of_reveal.setdefault(probe.hello.profile, []).append(record)
         self._wave += 1
 
     def unseen(self, journal: Journal) -> list[ClientRecord]:
@@ -122,6 +138,36 @@ class ClientSurvey:
             for profile, records in self._of_profile.items()
             if not self._is_settled(profile, journal)
         ]
+
+    @property
+    def unheard(self) -> tuple[ClientProfile, ...]:
+        """Clients that only reveal, of which it is not known whether they are turned away.
+
+        Their hellos were not answered, or there was no time to send them.
+        """
+        return (
+            *(self._unsent_reveals if self.records else ()),
+            *(
+                profile
+                for profile, records in self._of_reveal.items()
+                if profile not in self._unsent_reveals and not _is_heard(profile, records)
+            ),
+        )
+
+    def _reveals_to_repeat(self) -> Iterator[ClientProfile]:
+        for profile, records in self._of_reveal.items():
+            recent = self._recent(records)
+            is_repeatable = 0 < len(recent) < _ATTEMPTS_TO_REVEAL
+            if is_repeatable and not _is_heard(profile, records):
+                yield profile
+
+    @property
+    def is_steady(self) -> bool:
+        """No client was both turned away and accepted, in the last survey."""
+        return not any(
+            any(record.refused for record in recent) and any(record.chose for record in recent)
+            for recent in map(self._recent, self._of_profile.values())
+        )
 
     def absence(self, version: TlsVersion, key_type: KeyType, journal: Journal) -> Evidence:
         """Return what proves that no certificate of a key type is served; NONE if nothing does.
@@ -152,10 +198,33 @@ class ClientSurvey:
             wanted = [rare] if rare else []
             wanted += [(kind,) for kind in self._usual_kinds(version, journal) if kind not in seen]
             for kinds in wanted:
-                profile = _alone(version, kinds)
+                profile = self._alone(version, kinds)
                 self._asked_alone[version, profile] = kinds
                 if profile not in self._of_profile:
                     yield profile
+
+    def _alone(self, version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
+        """Return a client that verifies these kinds of signature alone."""
+        base = self.base()
+        return _signing_with(base if version is TlsVersion.TLS_1_3 else base.at_tls12(), kinds)
+
+    def base(self) -> ClientProfile:
+        """Return a client of TLS 1.3, accepted if there is one, that others are like.
+
+        It asks for a staple, if such a client is accepted: that may show that a leaf is revoked.
+        """
+        if self._base is None:
+            accepted = {
+                record.hello.profile
+                for record in self._accepted()
+                if record.reading.version is TlsVersion.TLS_1_3
+            }
+            of_tls13 = [one for one in self._cast.certificates if one.highest is TlsVersion.TLS_1_3]
+            asking = [one for one in of_tls13 if STATUS_REQUEST in one.extensions]
+            # wolfSSL without a staple turns away whoever asks for one.
+            preferred = (one for one in (*asking, *of_tls13) if one in accepted)
+            self._base = next(preferred, asking[0])
+        return self._base
 
     def _usual_kinds(self, version: TlsVersion, journal: Journal) -> tuple[SignatureKind, ...]:
         """Return the kinds that belong to what is accepted; at TLS 1.3 suites do not tell."""
@@ -173,12 +242,17 @@ class ClientSurvey:
         )
 
     def _kinds_seen(self, version: TlsVersion, journal: Journal) -> set[SignatureKind | None]:
-        """Return the kinds of signature that certificates were presented with at a version."""
+        """Return the kinds of signature that certificates were presented with at a version.
+
+        To clients that ask for a staple: without it, it is not known whether a leaf is revoked.
+        """
         accepted: list[Record[AnyHello]] = [*journal.accepted, *self.records]
         flights = (
             record.outcome.flight
             for record in accepted
-            if record.reading.version is version and record.outcome.key_proven
+            if record.reading.version is version
+            and record.outcome.key_proven
+            and STATUS_REQUEST in record.hello.extensions
         )
         return {
             kind_of_scheme(flight.signature.scheme)
@@ -193,15 +267,16 @@ class ClientSurvey:
         refused: dict[SignatureKind, Evidence] = {}
         for (of_version, profile), kinds in self._asked_alone.items():
             records = self._of_profile.get(profile, [])
-            is_chosen = any(record.chose for record in records)
+            is_chosen = any(map(_is_served, records))
             if of_version is not version or is_chosen or not self._has_control(version, profile):
                 continue
             counted = [
                 record for record in self._recent(records) if self._is_bracketed(record, journal)
             ]
-            if any(record.reading.reaction is Reaction.REFUSED for record in counted):
+            how = [_turned_away(record) for record in counted]
+            if Reaction.REFUSED in how:
                 refused |= dict.fromkeys(kinds, Evidence.ALERT)
-            elif len([record for record in counted if record.refused]) >= CLOSES:
+            elif how.count(Reaction.CLOSED) >= CLOSES:
                 refused |= {kind: refused.get(kind, Evidence.CLOSED_CONFIRMED) for kind in kinds}
         return refused
 
@@ -218,7 +293,7 @@ class ClientSurvey:
 
     def _is_followed(self, record: ClientRecord, journal: Journal) -> bool:
         """Something was accepted that was sent after the record."""
-        suites = (good for good in journal.accepted if not _is_broken_off(good))
+        suites = (good for good in journal.accepted if _is_served(good))
         # The survey of suites counts its waves from its own beginning.
         is_followed = any(_was_sent_after(good, good.wave + self._begun, record) for good in suites)
         return is_followed or any(
@@ -231,7 +306,7 @@ class ClientSurvey:
 
     def _accepted(self) -> list[ClientRecord]:
         counted = (record for record in self.records if record.probe.purpose is not Purpose.REVEAL)
-        return [record for record in counted if record.chose and not _is_broken_off(record)]
+        return [record for record in counted if _is_served(record)]
 
     def _is_open(self, profile: ClientProfile, journal: Journal) -> bool:
         attempts = self._recent(self._of_profile[profile])
@@ -242,24 +317,18 @@ class ClientSurvey:
         records = self._of_profile[profile]
         if any(map(_is_shown, records)):
             return True
-        if any(record.chose and not _is_broken_off(record) for record in records):
+        if any(map(_is_served, records)):
             return False
-        recent = self._recent(records)
         followed = [
             record
-            for record in recent
-            if (record.refused or _is_broken_off(record)) and self._is_followed(record, journal)
+            for record in self._recent(records)
+            if _turned_away(record) is not None and self._is_followed(record, journal)
         ]
-        refused = [
-            record
-            for record in followed
-            if record.reading.reaction is Reaction.REFUSED or _is_broken_off(record)
-        ]
-        closed = [record for record in followed if record.refused]
+        refused = [record for record in followed if _turned_away(record) is Reaction.REFUSED]
         is_alone = any(profile is alone for _, alone in self._asked_alone)
         return (
             len(refused) >= _REFUSALS
-            or len(closed) >= CLOSES
+            or len(followed) >= CLOSES
             or (is_alone and any(self._is_bracketed(record, journal) for record in refused))
         )
 
@@ -279,10 +348,10 @@ class ClientSurvey:
         )
 
 
-@cache
-def _alone(version: TlsVersion, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
-    profile = OPENSSL_3 if version is TlsVersion.TLS_1_3 else OPENSSL_3_AT_TLS_1_2
-    return profile.signing_with(kinds)
+# Asked for in every wave.
+@lru_cache(maxsize=64)
+def _signing_with(base: ClientProfile, kinds: tuple[SignatureKind, ...]) -> ClientProfile:
+    return base.signing_with(kinds)
 
 
 def _was_sent_after(good: Record[AnyHello], wave: int, record: ClientRecord) -> bool:
@@ -312,6 +381,32 @@ def _is_shown(record: ClientRecord) -> bool:
     return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
 
 
-def _is_broken_off(record: Record[AnyHello]) -> bool:
-    """The server chose, then sent a fatal alert, as Go does if it cannot sign."""
-    return record.outcome.flight is not None and record.outcome.flight.alert is not None
+def _is_heard(profile: ClientProfile, records: Iterable[ClientRecord]) -> bool:
+    """The server answered, or ended the connection.
+
+    In the format of SSL 2 it does not matter: a server of today may take it for the beginning of a
+    longer record, and wait for the rest.
+    """
+    return profile.is_ssl2_format or any(
+        record.refused or record.outcome.ending is Ending.ANSWERED for record in records
+    )
+
+
+def _is_served(record: Record[AnyHello]) -> bool:
+    """The server chose, and did not turn the client away then."""
+    return record.chose and _turned_away(record) is None
+
+
+def _turned_away(record: Record[AnyHello]) -> Reaction | None:
+    """Return how the server refused or closed, be it after its ServerHello; None if it did not."""
+    flight = record.outcome.flight
+    if record.refused:
+        return record.reading.reaction
+    if record.reading.alert == _NO_APPLICATION_PROTOCOL:
+        # It says nothing about versions and suites, but all about such a client.
+        return Reaction.REFUSED
+    if not record.chose or flight is None:
+        return None
+    if flight.alert is None and not record.outcome.is_cut_off:
+        return None
+    return Reaction.REFUSED if flight.alert in REFUSING_ALERTS else Reaction.CLOSED

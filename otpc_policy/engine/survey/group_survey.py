@@ -39,7 +39,7 @@ from otpc_policy.core.registries.groups import (
     CLIENT_HYBRIDS,
     group_name,
 )
-from otpc_policy.engine.profiles.clients import OPENSSL_3, ClientProfile, ProfileHello
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.probe import Outcome, Probe, Purpose, Record, read_record
 from otpc_policy.engine.survey.reading import Reaction
@@ -99,14 +99,20 @@ class GroupRecord:
 class GroupSurvey:
     """One series of waves about groups. Alternate next_wave and take until a wave is empty.
 
-    server_name: as of the other surveys. suites: of TLS 1.3 that the server accepts; not empty.
+    server_name: as of the other surveys. client: in whose shape groups are asked about; of TLS 1.3,
+    and best one that the server accepts. suites: of TLS 1.3 that the server accepts; not empty.
     known: groups that the server is known to use. records: in the order in which they were sent.
     """
 
     def __init__(
-        self, server_name: str | None, *, suites: Collection[int], known: Iterable[int]
+        self,
+        server_name: str | None,
+        *,
+        client: ClientProfile,
+        suites: Collection[int],
+        known: Iterable[int],
     ) -> None:
-        self._server_name = server_name
+        self._server_name, self._client = server_name, client
         self._suites = tuple(suite for suite in _USUAL_SUITES if suite in suites) or tuple(
             sorted(suites)
         )
@@ -240,7 +246,9 @@ class GroupSurvey:
     def _probe(
         self, groups: tuple[int, ...], purpose: Purpose, *, is_last: bool = False
     ) -> Probe[ProfileHello]:
-        hello = ProfileHello(profile=_profile(self._suites, groups), server_name=self._server_name)
+        hello = ProfileHello(
+            profile=_profile(self._client, self._suites, groups), server_name=self._server_name
+        )
         return Probe(hello=hello, purpose=purpose, is_last=is_last)
 
 
@@ -248,12 +256,14 @@ def _with_last(groups: Sequence[int], last: int | None) -> tuple[int, ...]:
     return (*groups, *((last,) if last is not None and last not in groups else ()))
 
 
-# All servers are asked in one of few ways.
+# Asked for in every wave.
 @lru_cache(maxsize=256)
-def _profile(suites: tuple[int, ...], groups: tuple[int, ...]) -> ClientProfile:
-    """Return OpenSSL's hello at TLS 1.3 alone, with these groups and no key share."""
+def _profile(
+    client: ClientProfile, suites: tuple[int, ...], groups: tuple[int, ...]
+) -> ClientProfile:
+    """Return the client at TLS 1.3 alone, with these groups and no key share."""
     return replace(
-        OPENSSL_3,
+        client,
         name=f"no key share for {', '.join(map(group_name, groups))}",
         lowest=TlsVersion.TLS_1_3,
         listed_suites=suites,

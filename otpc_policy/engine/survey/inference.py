@@ -6,7 +6,8 @@ with a good suite appended; for a version it is a hello at the nearest accepted 
 server that begins to refuse, reset, stall or drip for reasons of its own leaves UNKNOWN, never NO.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from otpc_policy.core.facts import Evidence, TlsVersion
@@ -23,7 +24,10 @@ from otpc_policy.engine.survey.journal import LONG_LIST, Journal
 from otpc_policy.engine.survey.offers import ecdsa_among, family_of
 from otpc_policy.engine.survey.probe import Ending, Record
 from otpc_policy.engine.survey.reading import PROTOCOL_VERSION, Reaction
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
+
+# One refusal may be one of those that an unsteady server gives to any hello.
+_TO_BE_DISLIKED = 2
 
 
 class Inference:
@@ -113,7 +117,7 @@ class Inference:
         return self._lists[key]
 
     def _counts(self, record: Record[ClientHello]) -> bool:
-        is_long = len(record.offered) > LONG_LIST
+        is_long = record.hello.listed_count > LONG_LIST
         may_be_unread = is_long and self._journal.is_deaf_to_long_lists
         lacks_name = self._lacks_name(record.hello)
         return not lacks_name and not may_be_unread and self._is_bracketed(record)
@@ -168,25 +172,44 @@ class Inference:
         if hello.version is TlsVersion.SSL_2_0:
             return True
         # With as many suites, every other style is longer than BARE.
-        has_style = hello.style in (HelloStyle.BARE, good.hello.style)
-        return has_style and len(good.offered) >= len(hello.cipher_suites)
+        has_shape = hello.style is HelloStyle.BARE or (
+            hello.style is good.hello.style and hello.variant is good.hello.variant
+        )
+        return has_shape and len(good.offered) >= len(hello.cipher_suites)
 
 
 def contradictions(journal: Journal, *earlier: Journal) -> Iterator[Record[ClientHello]]:
     """Yield the hellos that were not accepted although an equivalent one was.
 
     Such a hello contains a suite that the server accepts in a hello of the same shape that is no
-    shorter. A server with any contradiction is unsteady: none of its refusals counts.
+    shorter; or of a shape that differs only in its variant. A variant that was refused whenever it
+    was sent, at least twice, is disliked, which is no contradiction. A server with any
+    contradiction is unsteady: none of its refusals counts.
     earlier: journals of the same server, for what it accepted in them.
     """
     accepted: dict[tuple[object, ...], list[Record[ClientHello]]] = {}
     for survey in (*earlier, journal):
         for good in survey.accepted:
-            accepted.setdefault(good.hello.shape, []).append(good)
+            accepted.setdefault(good.hello.shape[:-1], []).append(good)
+    disliked = _disliked_variants((*earlier, journal))
     for record in journal.records:
-        of_shape = accepted.get(record.hello.shape, ())
+        is_disliked = record.hello.variant in disliked
+        of_shape = () if is_disliked else accepted.get(record.hello.shape[:-1], ())
         if not record.chose and _is_contradicted(record, of_shape):
             yield record
+
+
+def _disliked_variants(journals: Iterable[Journal]) -> set[HelloVariant]:
+    full = [
+        record
+        for journal in journals
+        for record in journal.records
+        if record.hello.style is HelloStyle.FULL
+    ]
+    refused = Counter(record.hello.variant for record in full if not record.chose)
+    liked = {record.hello.variant for record in full if record.chose}
+    often = {variant for variant, times in refused.items() if times >= _TO_BE_DISLIKED}
+    return often - liked - {PLAIN}
 
 
 def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[ClientHello]]) -> bool:
@@ -205,7 +228,7 @@ def _is_contradicted(record: Record[ClientHello], accepted: Sequence[Record[Clie
 
 
 def _contradicts(record: Record[ClientHello], good: Record[ClientHello], read_to: int) -> bool:
-    suites = record.hello.cipher_suites[:read_to]
+    suites = record.hello.listed_suites[:read_to]
     both = {suite for suite in good.reading.suites if suite in suites}
     if not both:
         return False
@@ -216,7 +239,7 @@ def _contradicts(record: Record[ClientHello], good: Record[ClientHello], read_to
 
 
 def _last_place_chosen(good: Record[ClientHello]) -> int:
-    return max(map(good.hello.cipher_suites.index, good.reading.suites), default=0)
+    return max(map(good.hello.listed_suites.index, good.reading.suites), default=0)
 
 
 def _refusal(record: Record[ClientHello]) -> Refusal:

@@ -50,7 +50,7 @@ class Journal:
             self._refused.setdefault(hello.version, []).append(record)
         if record.chose and reading.version is not None:
             self._add_choice(record, reading.version)
-        elif record.wave and len(record.offered) > LONG_LIST:
+        elif record.wave and record.hello.listed_count > LONG_LIST:
             # The first wave does not count: which suites are good was not known then.
             if record.probe.purpose in (Purpose.CONTROL, Purpose.CLOSING_CONTROL):
                 self.is_deaf_to_long_lists = True

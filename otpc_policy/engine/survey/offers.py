@@ -11,7 +11,7 @@ from typing import NamedTuple
 from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, all_suites, suite_by_code_point
 from otpc_policy.engine.survey.probe import Probe, Purpose
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
 
 # What a payment client offers over TLS 1.2: Google, "One Time Payment Code", Transport layer
 # encryption with HTTPS (2024-12-03).
@@ -25,8 +25,9 @@ _USUAL_TLS13 = STANDARD_TLS13[:3]
 # payment client's.
 _USUAL_OLD = (0x002F, 0x0035, 0x000A, 0x0033, 0xC009, 0xC013, 0x0005)
 
-# Some servers ignore suites after the 64th (F5 K14758 and others); a control appends one.
-SHORT_LIST = 63
+# Some servers ignore suites after the 64th (F5 K14758 and others); a control appends one, and some
+# variants begin with a suite of GREASE.
+SHORT_LIST = 62
 # About how many suites share a lane. A lane finds one suite per wave, and costs a refusal at its
 # end. Servers accept a larger share of the ECDSA suites than of the others, half of which hardly
 # any server implements.
@@ -203,13 +204,25 @@ def short_lists_of(family: Sequence[int], longest: int = SHORT_LIST) -> list[tup
     return _interleaved(family, -(-len(family) // longest))
 
 
-def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
+# Variants of full hellos: of TLS 1.2 and older, of ECDSA suites, and of TLS 1.3, three each.
+Variants = tuple[HelloVariant, ...]
+NO_VARIANTS: Variants = (PLAIN,) * 9
+
+
+def variants_at(version: TlsVersion, variants: Variants) -> Variants:
+    """Return the variants for hellos of a version."""
+    return variants[6:] if version is TlsVersion.TLS_1_3 else variants[:3]
+
+
+def opening(
+    server_name: str | None, variants: Variants = NO_VARIANTS
+) -> tuple[Probe[ClientHello], ...]:
     """Return the first wave: every suite of a payment client in a hello of its own.
 
     The suite comes after all suites that it might be alone with. So each answer proves a suite, and
     is the control for the refusal to come. One hello has both families, so that a server with only
     an ECDSA certificate has accepted a list as long as any that follows. It offers compression, as
-    a client profile with RSA suites does.
+    a client profile with RSA suites does. The variants alternate.
     """
     return tuple(
         Probe(
@@ -218,11 +231,14 @@ def opening(server_name: str | None) -> tuple[Probe[ClientHello], ...]:
                 lowest=version,
                 cipher_suites=suites,
                 server_name=server_name,
+                variant=variant,
                 offers_compression=place == 0,
             ),
             purpose=Purpose.CONTROL,
         )
-        for place, (version, suites) in enumerate(_opening_lists())
+        for place, ((version, suites), variant) in enumerate(
+            zip(_opening_lists(), (*variants[3:6], *variants[:3], *variants[6:]), strict=True)
+        )
     )
 
 

@@ -6,24 +6,27 @@ server that accepts much are found by elimination in lanes.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, cycle, islice
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.survey.inference import Inference
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import (
+    NO_VARIANTS,
     PAYMENT_SUITES,
+    Variants,
     ecdsa_among,
     families_at,
     lanes_of,
     layout_at,
     suites_at,
+    variants_at,
     without_ecdsa,
 )
 from otpc_policy.engine.survey.probe import Probe, Purpose
 from otpc_policy.engine.survey.reading import PROTOCOL_VERSION, Reaction
 from otpc_policy.engine.survey.suited_hellos import Hellos
-from otpc_policy.tls.client_hello import ClientHello, HelloStyle
+from otpc_policy.tls.client_hello import ClientHello, HelloStyle, HelloVariant
 
 # A close counts as a refusal when it was seen three times; one more attempt for lost answers.
 _ATTEMPTS = 4
@@ -41,10 +44,12 @@ class WavePlan:
     _lanes: lists that find suites by elimination. _closing: controls that are sent last.
     """
 
-    def __init__(self, journal: Journal, server_name: str | None) -> None:
+    def __init__(
+        self, journal: Journal, server_name: str | None, variants: Variants = NO_VARIANTS
+    ) -> None:
         self._journal, self._server_name = journal, server_name
         self._inference = Inference(journal)
-        self._hellos = Hellos(journal, server_name)
+        self._hellos = Hellos(journal, server_name, variants)
         self._asked: dict[ClientHello, Probe[ClientHello]] = {}
         self._closing: dict[ClientHello, Probe[ClientHello]] = {}
         self._lanes = list(self._find_lanes())
@@ -77,16 +82,30 @@ class WavePlan:
         if all(map(known.__contains__, suites_at(version))):
             return
         proving: list[ClientHello] = []
-        for cell in layout_at(version):
+        variants = variants_at(version, self._hellos.variants)
+        if self._hellos.is_deaf_to_long_lists(version):
+            # Of short lists there are many, and each has controls of its own.
+            variants = variants[:1]
+        for cell, preferred in zip(layout_at(version), cycle(variants), strict=False):
             if self._needs_lanes(version, cell.suites) and len(self._lanes) > _FEW_LANES:
                 continue
             left = tuple(suite for suite in cell.suites if suite not in accepted)
             hellos = (
-                self._hellos.hello(version, suites, cell.groups)
+                self._in_a_variant(self._hellos.hello(version, suites, cell.groups, preferred))
                 for suites in self._hellos.lists(version, left)
             )
             proving += [hello for hello in hellos if not self._inference.is_refused(hello)]
         self._prove(version, proving)
+
+    def _in_a_variant(self, hello: ClientHello) -> ClientHello:
+        """Return the hello in its own variant, or in another in which it has a control."""
+        if hello.style is not HelloStyle.FULL or self._inference.has_control_before(hello):
+            return hello
+        others = (
+            replace(hello, variant=variant)
+            for variant in variants_at(hello.version, self._hellos.variants)
+        )
+        return next((other for other in others if self._inference.has_control_before(other)), hello)
 
     def _is_open(self, hello: ClientHello) -> bool:
         refused = self._inference.refusals(hello.version, groups=hello.groups)
@@ -117,24 +136,47 @@ class WavePlan:
 
     def _prove(self, version: TlsVersion, hellos: Sequence[ClientHello]) -> None:
         """Offer everything that is left, between two controls."""
-        asked: list[tuple[int, ...]] = []
+        asked: dict[HelloVariant, list[tuple[int, ...]]] = {}
         for hello in hellos:
             if not self._inference.has_control_before(hello):
-                self._ask(self._control(version, hello.cipher_suites), Purpose.CONTROL)
-            elif self._ask(hello, Purpose.REMAINDER) and hello.cipher_suites not in asked:
-                asked.append(hello.cipher_suites)
-        reads_long_lists = not self._hellos.is_deaf_to_long_lists(version)
-        if asked and self._hellos.style is HelloStyle.FULL and reads_long_lists:
-            # One control for all lists, without suites that would hide the good one.
-            together = tuple(dict.fromkeys(chain.from_iterable(asked)))
-            accepts_ecdsa = bool(ecdsa_among(self._journal.chosen(version)))
-            asked = [together if accepts_ecdsa else without_ecdsa(together)]
-        for suites in asked:
-            self._close_with(self._control(version, suites))
+                control = self._control(version, hello.cipher_suites, hello.variant)
+                self._ask(control, Purpose.CONTROL)
+            elif self._ask(hello, Purpose.REMAINDER):
+                lists = asked.setdefault(hello.variant, [])
+                lists += [hello.cipher_suites] if hello.cipher_suites not in lists else []
+        for variant, lists in asked.items():
+            for suites in self._closed_together(version, lists):
+                self._close_with(self._control(version, suites, variant))
 
-    def _control(self, version: TlsVersion, suites: tuple[int, ...]) -> ClientHello:
+    def _closed_together(
+        self, version: TlsVersion, lists: list[tuple[int, ...]]
+    ) -> list[tuple[int, ...]]:
+        """Return what controls offer that close these lists: all of them at once if that is read.
+
+        Suites that would hide the good one are left out; others stand in for them, because a
+        control is no shorter than what it is for.
+        """
+        reads_long_lists = not self._hellos.is_deaf_to_long_lists(version)
+        if self._hellos.style is not HelloStyle.FULL or not reads_long_lists:
+            return lists
+        together = tuple(dict.fromkeys(chain.from_iterable(lists)))
+        accepted = self._journal.chosen(version)
+        if ecdsa_among(accepted):
+            return [together]
+        together = without_ecdsa(together)
+        missing = max(map(len, lists)) - len(together)
+        if missing > 0:
+            known = {*together, *accepted}
+            others = (one for one in without_ecdsa(suites_at(version)) if one not in known)
+            together = (*together, *islice(others, missing))
+        return [together]
+
+    def _control(
+        self, version: TlsVersion, suites: tuple[int, ...], variant: HelloVariant
+    ) -> ClientHello:
         """Return the hello that offers these suites with a good suite appended."""
-        return self._hellos.hello(version, (*suites, self._good(version, suites)))
+        good = self._good(version, suites)
+        return self._hellos.hello(version, (*suites, good), variant=variant)
 
     def _good(self, version: TlsVersion, others: Sequence[int]) -> int:
         """Return an accepted suite to offer with others: an ECDSA suite if they include any."""
@@ -167,7 +209,10 @@ class WavePlan:
         suites = suites_at(version)
         if version is TlsVersion.TLS_1_3 and (together := self._together_with_lower()) is not None:
             return [together]
-        whole = self._hellos.hello(version, suites)
+        # The versions alternate, too.
+        variants = variants_at(version, self._hellos.variants)
+        preferred = variants[version % len(variants)]
+        whole = self._in_a_variant(self._hellos.hello(version, suites, variant=preferred))
         if version in (TlsVersion.TLS_1_3, TlsVersion.SSL_2_0):
             return [whole]
         # All at once, until a refusal may be about the mixture of families or the groups.
@@ -181,7 +226,7 @@ class WavePlan:
         is_split = is_short or (is_vague and version is TlsVersion.TLS_1_2)
         families = families_at(version) if is_split else (suites,)
         hellos = [
-            self._hellos.hello(version, listed)
+            self._hellos.hello(version, listed, variant=whole.variant)
             for family in families
             for listed in self._hellos.lists(version, family)
         ]
@@ -223,7 +268,7 @@ class WavePlan:
             return None
         good = next(iter(self._journal.chosen(top)))
         others = tuple(suite for suite in hello.cipher_suites if suite != good)
-        control = self._hellos.hello(top, (*others, good))
+        control = self._hellos.hello(top, (*others, good), variant=hello.variant)
         if top is TlsVersion.TLS_1_3 and hello.version < top:
             return replace(control, lowest=TlsVersion.TLS_1_2)
         return control
@@ -233,7 +278,7 @@ class WavePlan:
         if hello.version is TlsVersion.SSL_2_0:
             return bool(self._closing)
         return any(
-            hello.style in (HelloStyle.BARE, control.style)
+            (hello.style is HelloStyle.BARE or _has_shape_of(control, hello))
             and len(control.cipher_suites) >= len(hello.cipher_suites)
             for control in self._closing
         )
@@ -248,3 +293,7 @@ class WavePlan:
 
     def _close_with(self, control: ClientHello) -> None:
         self._closing[control] = Probe(hello=control, purpose=Purpose.CLOSING_CONTROL, is_last=True)
+
+
+def _has_shape_of(control: ClientHello, hello: ClientHello) -> bool:
+    return control.style is hello.style and control.variant is hello.variant

@@ -72,8 +72,9 @@ class Probe(Generic[Hello_co]):
 class Outcome:
     """What came of a probe.
 
-    connected: TCP connected. flight: what could be read after a ServerHello. key_proven: the
-    flight's signature was verified with its leaf's key.
+    connected: TCP connected. flight: what could be read after a ServerHello. is_cut_off: the server
+    closed or reset the connection in the middle of that. key_proven: the flight's signature was
+    verified with its leaf's key.
     concurrent: connections that the scan had open when this one began, itself included.
     started_s, duration_s: seconds, the first from the start of the measurement.
     """
@@ -82,6 +83,7 @@ class Outcome:
     connected: bool = False
     answer: Answer = _NOTHING
     flight: ServerFlight | None = None
+    is_cut_off: bool = False
     key_proven: bool = False
     concurrent: int = 1
     started_s: float = 0.0

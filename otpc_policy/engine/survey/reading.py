@@ -76,6 +76,9 @@ def read_answer(
         return _refusal(answer, is_ssl2=highest is TlsVersion.SSL_2_0)
     if isinstance(answer, Incomplete) and closed:
         return Reading(reaction=Reaction.CLOSED)
+    if isinstance(answer, PlainHttp) and highest <= TlsVersion.TLS_1_1:
+        # Some servers of current versions take an old hello for a request of HTTP.
+        return Reading(reaction=Reaction.CLOSED)
     if isinstance(answer, Ssl2ServerHello):
         return _violation(f"{TlsVersion.SSL_2_0.label}, which was not offered")
     return Reading(reaction=Reaction.UNPROVEN, remark=_unproven(answer, otherwise))

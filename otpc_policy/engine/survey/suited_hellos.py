@@ -2,9 +2,15 @@
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.survey.journal import LONG_LIST, Journal
-from otpc_policy.engine.survey.offers import short_lists_of, without_ecdsa
+from otpc_policy.engine.survey.offers import (
+    NO_VARIANTS,
+    Variants,
+    short_lists_of,
+    variants_at,
+    without_ecdsa,
+)
 from otpc_policy.engine.survey.probe import Purpose
-from otpc_policy.tls.client_hello import ClientHello, GroupList, HelloStyle
+from otpc_policy.tls.client_hello import PLAIN, ClientHello, GroupList, HelloStyle, HelloVariant
 
 # With this many suites, one more for its control, both TLS 1.2 and TLS 1.3, and a server name of
 # 24 bytes, a short hello stays below 256 bytes.
@@ -12,14 +18,25 @@ _SHORTEST_LIST = 31
 
 
 class Hellos:
-    """Builds hellos, given the answers so far. style: of the hellos that have extensions."""
+    """Builds hellos, given the answers so far.
 
-    def __init__(self, journal: Journal, server_name: str | None) -> None:
+    style: of the hellos that have extensions. variants: of full ones; the first is used where
+    nothing else is asked for.
+    """
+
+    def __init__(
+        self, journal: Journal, server_name: str | None, variants: Variants = NO_VARIANTS
+    ) -> None:
         self._journal, self._server_name = journal, server_name
+        self.variants = variants
         self.style = HelloStyle.SHORT if self._dislikes_full_hellos() else HelloStyle.FULL
 
     def hello(
-        self, version: TlsVersion, suites: tuple[int, ...], groups: GroupList = GroupList.WIDE
+        self,
+        version: TlsVersion,
+        suites: tuple[int, ...],
+        groups: GroupList = GroupList.WIDE,
+        variant: HelloVariant | None = None,
     ) -> ClientHello:
         """Return a hello that offers exactly this version."""
         name = self._server_name
@@ -33,6 +50,9 @@ class Hellos:
             server_name=name,
             style=style,
             groups=groups,
+            variant=(variant or variants_at(version, self.variants)[0])
+            if style is HelloStyle.FULL
+            else PLAIN,
         )
 
     def again(self, version: TlsVersion, suites: tuple[int, ...]) -> list[ClientHello]:

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.offers import ecdsa_among, opening, second_opening
+from otpc_policy.engine.survey.offers import (
+    NO_VARIANTS,
+    Variants,
+    ecdsa_among,
+    opening,
+    second_opening,
+)
 from otpc_policy.engine.survey.planning import WavePlan
 from otpc_policy.engine.survey.probe import Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Garbage, PlainHttp
@@ -27,23 +33,23 @@ class Survey:
     journal: everything so far; readable at every moment.
     """
 
-    def __init__(self, server_name: str | None) -> None:
-        self._server_name = server_name
+    def __init__(self, server_name: str | None, variants: Variants = NO_VARIANTS) -> None:
+        self._server_name, self._variants = server_name, variants
         self.journal = Journal()
 
     def next_wave(self) -> tuple[Probe[ClientHello], ...]:
         """Return the hellos to send now, all at once; none when nothing more can be learned."""
         journal = self.journal
         if journal.waves == 0:
-            return opening(self._server_name)
+            return opening(self._server_name, self._variants)
         if journal.waves >= _WAVES or not _speaks_tls(journal):
             return ()
         if not journal.versions:
             if journal.waves > 1:
                 return ()
-            old_versions = WavePlan(journal, self._server_name).old_versions()
+            old_versions = WavePlan(journal, self._server_name, self._variants).old_versions()
             return (*second_opening(self._server_name), *old_versions)
-        return WavePlan(journal, self._server_name).probes()
+        return WavePlan(journal, self._server_name, self._variants).probes()
 
     def confirmation(self) -> tuple[Probe[ClientHello], ...]:
         """Return the hellos to send once more, with no other connection open.

@@ -77,7 +77,7 @@ class Exchange:
         except BlockingIOError:
             return None
         if not content:
-            return Ending.ANSWERED if conversation.is_answered else Ending.CLOSED
+            return Ending.CLOSED
         self._bytes_left -= len(content)
         self._unsent = conversation.receive(content)
         if conversation.is_over:
@@ -106,6 +106,11 @@ class Exchange:
             connected=self.is_connected,
             answer=conversation.answer_at_end(),
             flight=flight,
+            is_cut_off=(
+                ending in (Ending.CLOSED, Ending.RESET)
+                and flight is not None
+                and not flight.is_whole
+            ),
             # A flight that breaks off after its signature lets no client complete its handshake.
             key_proven=flight is not None and flight.is_whole and proves_key(flight),
             concurrent=self.concurrent,

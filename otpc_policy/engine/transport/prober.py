@@ -52,12 +52,18 @@ class Prober:
         self._flights = KeptFlights()
         self.connections_used = 0
 
-    async def run(self, probes: Sequence[Probe[AnyHello]], outcomes: list[Outcome]) -> None:
+    async def run(
+        self,
+        probes: Sequence[Probe[AnyHello]],
+        outcomes: list[Outcome],
+        new_random: Callable[[], RandomBytes] | None = None,
+    ) -> None:
         """Carry out a wave.
 
         outcomes: filled as they come, in the order of the probes, so that a cancelled wave is not
-        lost.
+        lost. new_random: of this wave, where another one may be carried out at the same time.
         """
+        source = new_random or self._new_random
         outcomes[:] = [_NOT_RUN] * len(probes)
         ahead = [place for place, probe in enumerate(probes) if not probe.is_last]
         ahead = _reveals_early(probes, ahead)
@@ -80,7 +86,7 @@ class Prober:
             for place in places:
                 concurrent = await self._openings.enter()
                 self.connections_used += 1
-                wave.begin(probes[place], place, concurrent, self._new_random())
+                wave.begin(probes[place], place, concurrent, source())
 
         try:
             async with asyncio.TaskGroup() as tasks:

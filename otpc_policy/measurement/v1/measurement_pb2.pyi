@@ -877,6 +877,7 @@ class AddressFacts(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     KEY_EXCHANGES_FIELD_NUMBER: _builtins.int
     HANDSHAKE_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     connections_used: _builtins.int
     """Connections that were opened for it."""
     reachable: Global___Support.ValueType
@@ -887,6 +888,8 @@ class AddressFacts(_message.Message):
     """What is asked of the client's certificate."""
     http: Global___HttpService.ValueType
     """Whether HTTP answers inside TLS."""
+    seed: _builtins.bytes
+    """What the clients and hellos of the measurement were drawn from: 16 bytes, or none."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """When the measurement ended, by the engine's clock."""
@@ -965,10 +968,11 @@ class AddressFacts(_message.Message):
         groups: _abc.Iterable[Global___GroupFact] | None = ...,
         key_exchanges: _abc.Iterable[Global___KeyExchangeFact] | None = ...,
         handshake: Global___HandshakeFacts | None = ...,
+        seed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep", "duration", b"duration", "handshake", b"handshake", "observed_at", b"observed_at", "trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "deployments", b"deployments", "duration", b"duration", "groups", b"groups", "handshake", b"handshake", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observed_at", b"observed_at", "reachable", b"reachable", "remarks", b"remarks", "tls", b"tls", "trace", b"trace", "versions", b"versions", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "cipher_suites", b"cipher_suites", "client_auth", b"client_auth", "connections_used", b"connections_used", "deep", b"deep", "deployments", b"deployments", "duration", b"duration", "groups", b"groups", "handshake", b"handshake", "http", b"http", "intolerances", b"intolerances", "key_exchanges", b"key_exchanges", "observed_at", b"observed_at", "reachable", b"reachable", "remarks", b"remarks", "seed", b"seed", "tls", b"tls", "trace", b"trace", "versions", b"versions", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,6 +81,7 @@ def _address(facts: AddressFacts, certificates: CertificateMessages) -> pb.Addre
         extended_master_secret=SUPPORTS[facts.handshake.extended_master_secret],
         secure_renegotiation=SUPPORTS[facts.handshake.secure_renegotiation],
         compression=SUPPORTS[facts.handshake.compression],
+        seed=facts.seed,
         trace=map(_step, facts.trace),
         deep=_deep(facts, facts.deep) if facts.deep is not None else None,
     )

@@ -43,7 +43,7 @@ async def survey(partner: FarPartner) -> SurveyCost:
     prober = Prober(
         address=vetted(partner.hosts[name]),
         port=partner.port,
-        openings=Openings(slots, limits.connections_per_address),
+        openings=Openings(slots, limits.connections_per_address, total=limits.connections_per_scan),
         limits=limits,
         begun_s=loop.time(),
         new_random=lambda: os.urandom,

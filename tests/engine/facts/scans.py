@@ -7,10 +7,7 @@ from otpc_policy.engine.facts.deployments import deployment_facts
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.offers import version_facts
 from otpc_policy.engine.probes.handshakes import Presented
-from otpc_policy.engine.profiles.clients import (
-    ClientProfile,
-    ProfileHello,
-)
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES
@@ -18,6 +15,7 @@ from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.flight import ServerFlight, Signature
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.model_server import Model, Server, alert
 from tests.engine.survey.surveying import NAME, random_refusals, survey
 from tests.support.certificates import CertificateAuthority
@@ -52,7 +50,7 @@ def presented(
 def measured(*servers: Server, done: Sequence[Presented] = ()) -> Measured:
     return Measured(
         surveys=tuple(survey(one).journal for one in servers) or (Journal(),),
-        clients=ClientSurvey(NAME),
+        clients=ClientSurvey(NAME, FIXED_CAST),
         completed=done,
     )
 
@@ -114,7 +112,7 @@ def clients(
     *asked: tuple[ClientProfile, Outcome],
     purpose: Purpose = Purpose.CLIENT,
 ) -> ClientSurvey:
-    survey_of_clients = ClientSurvey(NAME)
+    survey_of_clients = ClientSurvey(NAME, FIXED_CAST)
     for profile, outcome in asked:
         hello = ProfileHello(profile=profile, server_name=NAME)
         survey_of_clients.take([Probe(hello=hello, purpose=purpose)], [outcome])
@@ -130,7 +128,7 @@ def seen(
 ) -> Measured:
     return Measured(
         surveys=(log,),
-        clients=asked or ClientSurvey(NAME),
+        clients=asked or ClientSurvey(NAME, FIXED_CAST),
         completed=done,
         http_leaves=http,
     )

@@ -10,14 +10,7 @@ from otpc_policy.engine.facts.measured import leaf_key_type
 from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import remarks
 from otpc_policy.engine.probes.handshakes import Presented
-from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    INSECURE_SUITES,
-    OPENSSL_3,
-    OPENSSL_102_AT_TLS_1_1,
-    OPENSSL_102_WITH_RSA,
-    ClientProfile,
-)
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.survey.offers import PAYMENT_RSA
 from otpc_policy.engine.survey.probe import Outcome, Purpose
 from otpc_policy.tls.flight import ServerFlight
@@ -50,6 +43,13 @@ from tests.engine.facts.scans import (
     surveyed,
     unknown,
     unsteady,
+)
+from tests.engine.profiles.known_clients import (
+    BROWSER,
+    INSECURE_SUITES,
+    OPENSSL_3,
+    OPENSSL_102_AT_TLS_1_1,
+    OPENSSL_102_WITH_RSA,
 )
 from tests.engine.survey.model_server import SILENCE, Server, alert
 from tests.engine.survey.surveying import limited

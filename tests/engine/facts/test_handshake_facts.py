@@ -8,15 +8,7 @@ from otpc_policy.core.facts import HandshakeFacts, KeyExchangeFact, Support, Tls
 from otpc_policy.engine.facts.groups import group_remarks, key_exchange_facts, used_groups
 from otpc_policy.engine.facts.handshake_facts import handshake_facts
 from otpc_policy.engine.facts.measured import Measured
-from otpc_policy.engine.profiles.clients import (
-    NULL_SUITES,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
-    SMALL,
-    ClientProfile,
-    ProfileHello,
-)
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
@@ -24,6 +16,8 @@ from otpc_policy.tls.answer import Alert, Answer, ServerHello
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 from otpc_policy.tls.flight import KeyExchange, ServerFlight
 from tests.engine.facts.scans import RSA_CHAIN
+from tests.engine.profiles.known_clients import NULL_SUITES, OPENSSL_3, OPENSSL_102_WITH_RSA, SMALL
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.surveying import NAME
 
 YES, NO, OPEN = Support.YES, Support.NO, Support.UNKNOWN
@@ -56,7 +50,7 @@ def asked(profile: ClientProfile) -> ProfileHello:
 
 def measured(*shown: Shown, flight: ServerFlight = WHOLE) -> Measured:
     """Hellos, each with its answer, and whether the flight was proven."""
-    journal, clients = Journal(), ClientSurvey(NAME)
+    journal, clients = Journal(), ClientSurvey(NAME, FIXED_CAST)
     for hello, answer, is_proven in shown:
         outcome = Outcome(
             ending=Ending.ANSWERED,
@@ -80,7 +74,7 @@ def facts(extended: Support, renegotiation: Support, compression: Support) -> Ha
     )
 
 
-OPENSSL = asked(OPENSSL_3_AT_TLS_1_2)
+OPENSSL = asked(OPENSSL_3.at_tls12())
 
 
 @pytest.mark.parametrize(

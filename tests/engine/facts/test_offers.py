@@ -4,9 +4,6 @@ from dataclasses import replace
 
 from otpc_policy.core.facts import Evidence, KeyType, Support, TlsVersion
 from otpc_policy.engine.facts.offers import cipher_suite_facts
-from otpc_policy.engine.profiles.clients import (
-    OPENSSL_3,
-)
 from otpc_policy.engine.survey.offers import PAYMENT_RSA, PAYMENT_SUITES, suites_at
 from tests.engine.facts.scans import (
     COMPLIANT,
@@ -30,6 +27,7 @@ from tests.engine.facts.scans import (
     unsteady,
     versions,
 )
+from tests.engine.profiles.known_clients import OPENSSL_3
 from tests.engine.survey.model_server import SILENCE, Model, Said, alert
 from tests.engine.survey.surveying import random_refusals
 

@@ -1,6 +1,5 @@
 """Hellos of ordinary clients: the cover that they form, and the bytes of each."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -9,19 +8,9 @@ from tlslite.utils.codec import Parser
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.profiles.clients import (
-    BARE_TLS_1_1,
-    BROWSER,
     GREASE_PLACEHOLDERS,
-    INSECURE_SUITES,
-    JAVA_17_WITH_RSA,
-    NULL_SUITES,
-    OLD_CLIENTS,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
     RARE_KINDS,
     SCHEMES_OF_KIND,
-    SMALL,
     SSL2_FORMAT,
     ClientProfile,
     ProfileHello,
@@ -30,13 +19,17 @@ from otpc_policy.engine.profiles.clients import (
 )
 from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
 from otpc_policy.engine.profiles.hello_draw import Drawn
-from otpc_policy.engine.survey.client_survey import ClientSurvey
-from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.offers import PAYMENT_SUITES, family_of, opening, suites_at
-from otpc_policy.engine.survey.probe import Purpose
-from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
-from tests.engine.survey.model_server import Model
-from tests.engine.survey.surveying import survey
+from tests.engine.profiles.known_clients import (
+    BARE_TLS_1_1,
+    BROWSER,
+    INSECURE_SUITES,
+    JAVA_17_WITH_RSA,
+    NULL_SUITES,
+    OLD_CLIENTS,
+    OPENSSL_3,
+    OPENSSL_102_WITH_RSA,
+    SMALL,
+)
 from tests.tls.sent_hello import Kind, SentHello, is_grease, read_hello
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
@@ -44,11 +37,11 @@ NAME = "gateway.partner.example"
 RANDOM, SESSION_ID = bytes(range(32)), bytes(range(100, 132))
 SHARE_BYTES = {29: 32, 23: 65, 0x11EC: 1216}
 EVERY = (
-    *(OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA, OPENSSL_3_AT_TLS_1_2),
+    *(OPENSSL_3, BROWSER, SMALL, JAVA_17_WITH_RSA, OPENSSL_102_WITH_RSA, OPENSSL_3.at_tls12()),
     *OLD_CLIENTS,
     *(INSECURE_SUITES, NULL_SUITES),
     *(OPENSSL_3.signing_with((kind,)) for kind in SignatureKind),
-    OPENSSL_3_AT_TLS_1_2.signing_with(RARE_KINDS),
+    OPENSSL_3.at_tls12().signing_with(RARE_KINDS),
 )
 EVERY_PROFILE = pytest.mark.parametrize("profile", EVERY, ids=lambda profile: profile.name)
 
@@ -71,248 +64,6 @@ def sent(profile: ClientProfile, name: str | None = NAME) -> bytes:
 
 def read(profile: ClientProfile, name: str | None = NAME) -> SentHello:
     return read_hello(sent(profile, name))
-
-
-# The cover.
-
-Property = Callable[[SentHello], bool]
-
-
-def has(kind: int) -> Property:
-    return lambda hello: kind in hello.extension_kinds
-
-
-def longer_than(size: int) -> Property:
-    return lambda hello: hello.size > size
-
-
-def more_suites_than(count: int) -> Property:
-    return lambda hello: len(hello.cipher_suites) > count
-
-
-def in_order(numbers: Iterable[int], first: int, second: int) -> bool:
-    """Both are there, one before the other."""
-    return [number for number in numbers if number in (first, second)] == [first, second]
-
-
-def suites_in_order(first: int, second: int) -> Property:
-    return lambda hello: in_order(hello.cipher_suites, first, second)
-
-
-def extensions_in_order(first: int, second: int) -> Property:
-    return lambda hello: in_order(hello.extension_kinds, first, second)
-
-
-def names_group(group: int) -> Property:
-    return lambda hello: group in (hello.groups or ())
-
-
-def prefers_group(group: int) -> Property:
-    return lambda hello: [one for one in hello.groups or () if not is_grease(one)][:1] == [group]
-
-
-def has_grease(hello: SentHello) -> bool:
-    return any(map(is_grease, (*hello.cipher_suites, *hello.extension_kinds)))
-
-
-def begins_with(suites: Iterable[int]) -> Property:
-    """GREASE is passed over."""
-    return lambda hello: next(one for one in hello.cipher_suites if not is_grease(one)) in suites
-
-
-def has_record_version(version: int) -> Property:
-    return lambda hello: hello.record_version == version
-
-
-OF_ECDSA = [suite for suite in suites_at(TLS12) if family_of(suite) == "TLS_ECDHE_ECDSA"]
-OF_RSA = [suite for suite in suites_at(TLS12) if family_of(suite) == "TLS_ECDHE_RSA"]
-OF_TLS_1_3 = suites_at(TLS13)
-# How software tells hellos apart, for whatever they ask.
-EVERYWHERE: dict[str, Property] = {
-    **{f"{size} bytes": longer_than(size) for size in (200, 255, 300, 360, 512)},
-    "8 suites": more_suites_than(8),
-    "16 suites": more_suites_than(16),
-    "32 suites": more_suites_than(32),
-    "64 suites": more_suites_than(64),
-    "128 suites": more_suites_than(128),
-    "ALPN": has(Kind.ALPN),
-    "session ticket": has(Kind.SESSION_TICKET),
-    "extended_master_secret": has(Kind.EXTENDED_MASTER_SECRET),
-    "encrypt_then_mac": has(Kind.ENCRYPT_THEN_MAC),
-    "status_request": has(Kind.STATUS_REQUEST),
-    "renegotiation_info": has(Kind.RENEGOTIATION_INFO),
-    "point formats": has(Kind.EC_POINT_FORMATS),
-    "GREASE among suites": lambda hello: any(map(is_grease, hello.cipher_suites)),
-    "GREASE among extensions": lambda hello: any(map(is_grease, hello.extension_kinds)),
-    "the name stands first": lambda hello: hello.extension_kinds[:1] == (Kind.SERVER_NAME,),
-    "groups before the name": extensions_in_order(Kind.SUPPORTED_GROUPS, Kind.SERVER_NAME),
-    "formats before groups": extensions_in_order(Kind.EC_POINT_FORMATS, Kind.SUPPORTED_GROUPS),
-    "ECDSA first": begins_with(OF_ECDSA),
-    "four groups": lambda hello: len(hello.groups or ()) > 4,
-    "X25519": names_group(29),
-    "P-384": names_group(24),
-    "P-521": names_group(25),
-    "Brainpool": names_group(26),
-    "P-256 first of all groups": prefers_group(23),
-    "record version 3.1": has_record_version(0x0301),
-}
-OF_CERTIFICATES: dict[str, Property] = {
-    "one TCP segment": longer_than(1460),
-    "TLS 1.3": has(Kind.SUPPORTED_VERSIONS),
-    "TLS 1.3 alone": lambda hello: set(hello.cipher_suites) <= {*OF_TLS_1_3, 0x00FF},
-    "TLS 1.3 first": begins_with(OF_TLS_1_3),
-    "TLS 1.2 before TLS 1.3": suites_in_order(0xC02F, 0x1301),
-    "session id": lambda hello: bool(hello.session_id),
-    "padding": has(Kind.PADDING),
-    "certificate timestamps": has(Kind.SIGNED_CERTIFICATE_TIMESTAMP),
-    "signature_algorithms_cert": has(Kind.SIGNATURE_ALGORITHMS_CERT),
-    "heartbeat": has(Kind.HEARTBEAT),
-    "finite-field groups": names_group(256),
-    "X448": names_group(30),
-    "key share before the schemes": extensions_in_order(Kind.KEY_SHARE, Kind.SIGNATURE_ALGORITHMS),
-    "key share before groups": extensions_in_order(Kind.KEY_SHARE, Kind.SUPPORTED_GROUPS),
-    "256 bits before 128": suites_in_order(0xC030, 0xC02F),
-    "ECDSA before RSA": suites_in_order(0xC02B, 0xC02F),
-    "AES-128 with ECDSA first": begins_with([0xC02B]),
-    "ChaCha20 before AES": suites_in_order(0xCCA8, 0xC02F),
-    "static RSA first": lambda hello: hello.cipher_suites[0] == 0x0035,
-    "renegotiation signal": lambda hello: 0x00FF in hello.cipher_suites,
-    "record version 3.3": has_record_version(0x0303),
-}
-OF_OLD_VERSIONS: dict[str, Property] = {
-    "128 bytes": longer_than(128),
-    "name": lambda hello: hello.server_name is not None,
-    "extensions": lambda hello: bool(hello.extensions),
-    "format of SSL 2": has_record_version(0),
-    "groups": has(Kind.SUPPORTED_GROUPS),
-    "AES-256 before AES-128": suites_in_order(0x0035, 0x002F),
-    "forward secrecy before static RSA": suites_in_order(0x0033, 0x002F),
-    "RC4": lambda hello: 0x0005 in hello.cipher_suites,
-    "ECDSA": lambda hello: 0xC009 in hello.cipher_suites,
-    "heartbeat": has(Kind.HEARTBEAT),
-    "record version 3.0": has_record_version(0x0300),
-}
-OF_INSECURE_SUITES: dict[str, Property] = {
-    "128 bytes": longer_than(128),
-    "name": lambda hello: hello.server_name is not None,
-    "extensions": lambda hello: bool(hello.extensions),
-    "schemes": has(Kind.SIGNATURE_ALGORITHMS),
-    "groups": has(Kind.SUPPORTED_GROUPS),
-    "finite-field groups": names_group(256),
-    "NULL with SHA-256 before MD5": suites_in_order(0x003B, 0x0001),
-    "record version 3.3": has_record_version(0x0303),
-}
-
-
-SURVEYED = survey(Model(suites={TLS12: PAYMENT_SUITES}), NAME)
-
-
-def of_clients(purpose: Purpose, wave: int) -> list[SentHello]:
-    """Return what the clients' survey sends with a purpose in its first or its second wave."""
-    planner = ClientSurvey(NAME)
-    for _ in range(wave):
-        planner.take((), ())
-    probes = planner.next_wave(SURVEYED.journal if wave else Journal(), is_closed=True)
-    return [read(probe.hello.profile) for probe in probes if probe.purpose is purpose]
-
-
-def of_survey(hellos: Iterable[ClientHello]) -> list[SentHello]:
-    return [read_hello(encode_client_hello(hello, bytes(ENTROPY_BYTES))) for hello in hellos]
-
-
-def asked(purpose: Purpose) -> list[ClientHello]:
-    """Return what the survey of suites asks a server of TLS 1.2 with a purpose."""
-    return [record.hello for record in SURVEYED.journal.records if record.probe.purpose is purpose]
-
-
-CERTIFICATES = (
-    *of_clients(Purpose.CLIENT, 0),
-    *of_survey(probe.hello for probe in opening(NAME)),
-)
-OLD_VERSIONS = (
-    *of_clients(Purpose.REVEAL, 0),
-    *of_survey(hello for hello in asked(Purpose.VERSION) if hello.version in (SSL3, TLS10, TLS11)),
-)
-INSECURE = (
-    *of_clients(Purpose.REVEAL, 1),
-    *of_survey(hello for hello in asked(Purpose.REMAINDER) if hello.version is TLS12),
-)
-COVER = [
-    *((CERTIFICATES, name, held) for name, held in (EVERYWHERE | OF_CERTIFICATES).items()),
-    *((OLD_VERSIONS, name, held) for name, held in (EVERYWHERE | OF_OLD_VERSIONS).items()),
-    *((INSECURE, name, held) for name, held in (EVERYWHERE | OF_INSECURE_SUITES).items()),
-]
-QUESTION = {CERTIFICATES: "certificate", OLD_VERSIONS: "old version", INSECURE: "insecure suite"}
-
-
-@pytest.mark.parametrize(
-    ("hellos", "held"),
-    [(hellos, held) for hellos, _, held in COVER],
-    ids=[f"{QUESTION[hellos]}: {name}" for hellos, name, _ in COVER],
-)
-def test_a_property_that_servers_route_by_is_in_one_hello_and_not_in_another(
-    hellos: Iterable[SentHello],
-    held: Property,
-) -> None:
-    assert {held(hello) for hello in hellos} == {True, False}
-
-
-# What no client has that such a server accepts, or what all of them have.
-MEANINGLESS = {
-    TLS12: {"static RSA first", "signature_algorithms_cert", "heartbeat", "TLS 1.3 alone"},
-    TLS13: {
-        *("32 suites", "64 suites", "128 suites", "Brainpool", "TLS 1.3", "heartbeat"),
-        *("static RSA first", "signature_algorithms_cert"),
-    },
-}
-OF_LEAVES = (SignatureKind.ECDSA, SignatureKind.RSA_PSS_RSAE)
-SERVERS = [(version, kind) for version in (TLS12, TLS13) for kind in OF_LEAVES]
-
-
-def is_acceptable(hello: SentHello, version: TlsVersion, kind: SignatureKind) -> bool:
-    """A server of this version alone, with a key for this kind alone, shows it its certificate."""
-    if kind not in map(kind_of_scheme, hello.signature_schemes or ()):
-        return False
-    if version is TLS13:
-        return TLS13 in (hello.offered_versions or ())
-    wanted = OF_ECDSA if kind is SignatureKind.ECDSA else OF_RSA
-    lists_tls12 = hello.offered_versions is None or TLS12 in hello.offered_versions
-    return lists_tls12 and not set(wanted).isdisjoint(hello.cipher_suites)
-
-
-@pytest.mark.parametrize(("version", "kind"), SERVERS)
-@pytest.mark.parametrize("name", EVERYWHERE | OF_CERTIFICATES)
-def test_the_hellos_that_a_server_accepts_are_a_cover_too(
-    name: str,
-    version: TlsVersion,
-    kind: SignatureKind,
-) -> None:
-    """What a server of one version and one key type refuses shows nothing of its certificates."""
-    held = (EVERYWHERE | OF_CERTIFICATES)[name]
-    accepted = [one for one in CERTIFICATES if is_acceptable(one, version, kind)]
-    is_covered = {held(hello) for hello in accepted} == {True, False}
-    assert is_covered or name in MEANINGLESS[version]
-
-
-def is_shown_ecdsa(hello: SentHello) -> bool:
-    """A server with two leaves that follows its clients shows the ECDSA one.
-
-    At TLS 1.3 by the first scheme that it can sign with, before by the first suite.
-    """
-    if TLS13 in (hello.offered_versions or ()):
-        kinds = map(kind_of_scheme, hello.signature_schemes or ())
-        return next((kind for kind in kinds if kind in OF_LEAVES), None) is SignatureKind.ECDSA
-    offered = [suite for suite in hello.cipher_suites if suite in PAYMENT_SUITES]
-    return is_acceptable(hello, TLS12, SignatureKind.ECDSA) and offered[0] in OF_ECDSA
-
-
-@pytest.mark.parametrize("name", EVERYWHERE | OF_CERTIFICATES)
-def test_the_hellos_that_bring_an_ecdsa_leaf_before_an_rsa_one_are_a_cover_too(name: str) -> None:
-    """Most clients of such a server are given the ECDSA leaf, whatever else they send."""
-    held = (EVERYWHERE | OF_CERTIFICATES)[name]
-    shown = [one for one in CERTIFICATES if is_shown_ecdsa(one)]
-    is_covered = {held(hello) for hello in shown} == {True, False}
-    assert is_covered or name in MEANINGLESS[TLS12]
 
 
 # The bytes.
@@ -385,6 +136,10 @@ def test_what_can_be_chosen_is_neither_a_signal_nor_grease(profile: ClientProfil
     choices = [one for one in profile.listed_suites if one not in signals and not is_grease(one)]
     assert list(profile.cipher_suites) == choices
     assert 0x5600 not in profile.listed_suites
+
+
+def has_grease(hello: SentHello) -> bool:
+    return any(map(is_grease, (*hello.cipher_suites, *hello.extension_kinds)))
 
 
 @pytest.mark.parametrize("profile", [one for one in EVERY if has_grease(read(one))])

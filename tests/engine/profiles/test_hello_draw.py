@@ -8,18 +8,12 @@ from random import Random
 
 import pytest
 
-from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    GREASE_LAST,
-    INSECURE_SUITES,
-    OPENSSL_3,
-    ClientProfile,
-    ProfileHello,
-)
+from otpc_policy.engine.profiles.clients import GREASE_LAST, ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.extension_kinds import ENCRYPTED_CLIENT_HELLO, TRUST_ANCHORS
 from otpc_policy.engine.profiles.hello_bytes import encode_profile_hello
 from otpc_policy.engine.profiles.hello_draw import DRAWABLE, draw
 from otpc_policy.engine.profiles.recorded_clients import Varies, recorded_clients
+from tests.engine.profiles.known_clients import BROWSER, INSECURE_SUITES, OPENSSL_3
 from tests.tls.sent_hello import SentHello, is_grease, read_hello
 
 EVERY_RECORDED = pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.profiles.clients import (
     GREASE_FIRST,
@@ -132,6 +133,13 @@ def test_the_clients_that_issue_13_names_are_recorded() -> None:
     assert set(recorded_clients()) >= WANTED
     for name in WANTED:
         assert recorded_clients()[name].kind is ClientKind.CURRENT
+
+
+def test_the_setting_client_profiles_knows_every_current_client() -> None:
+    """Whatever reads the setting imports nothing of the engine."""
+    clients = recorded_clients().items()
+    current = [name for name, client in clients if client.kind is ClientKind.CURRENT]
+    assert list(CLIENT_NAMES) == current
 
 
 @EVERY_CLIENT

@@ -10,11 +10,12 @@ from otpc_policy.engine.facts.offers import cipher_suite_facts, version_facts
 from otpc_policy.engine.facts.remarks import remarks
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.journal import Journal
-from otpc_policy.engine.survey.offers import suites_at
+from otpc_policy.engine.survey.offers import NO_VARIANTS, Variants, suites_at
 from otpc_policy.engine.survey.probe import Ending, Outcome, Probe
 from otpc_policy.engine.survey.survey import Survey
 from otpc_policy.tls.answer import Alert, Incomplete, parse_answer
 from otpc_policy.tls.client_hello import ENTROPY_BYTES, ClientHello, encode_client_hello
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.model_server import Model, Said, Server
 
 NAME = "gateway.partner.example"
@@ -37,7 +38,7 @@ class Surveyed:
 
     @cached_property
     def measured(self) -> Measured:
-        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME))
+        return Measured(surveys=(self.journal,), clients=ClientSurvey(NAME, FIXED_CAST))
 
     @cached_property
     def versions(self) -> dict[TlsVersion, tuple[Support, Evidence]]:
@@ -72,9 +73,11 @@ class Surveyed:
         )
 
 
-def survey(server: Server, server_name: str | None = NAME) -> Surveyed:
+def survey(
+    server: Server, server_name: str | None = NAME, variants: Variants = NO_VARIANTS
+) -> Surveyed:
     """Drive a survey with bytes, as the prober does: last probes after the others are answered."""
-    planner = Survey(server_name)
+    planner = Survey(server_name, variants)
     done, number = Surveyed(planner, []), 0
     while probes := planner.next_wave():
         outcomes: dict[int, Outcome] = {}

@@ -10,16 +10,7 @@ import pytest
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.profiles.clients import (
-    BROWSER,
-    INSECURE_SUITES,
-    JAVA_17_WITH_RSA,
-    NULL_SUITES,
-    OLD_CLIENTS,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_WITH_RSA,
     RARE_KINDS,
-    SMALL,
     ClientProfile,
     ProfileHello,
     SignatureKind,
@@ -31,6 +22,17 @@ from otpc_policy.engine.survey.probe import Ending, Outcome, Probe, Purpose
 from otpc_policy.tls.answer import Alert, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.flight import ServerFlight, Signature
+from tests.engine.profiles.known_clients import (
+    BROWSER,
+    INSECURE_SUITES,
+    JAVA_17_WITH_RSA,
+    NULL_SUITES,
+    OLD_CLIENTS,
+    OPENSSL_3,
+    OPENSSL_102_WITH_RSA,
+    SMALL,
+)
+from tests.engine.survey.fixed_cast import FIXED_CAST
 
 SSL2, SSL3, TLS10, TLS11, TLS12, TLS13 = TlsVersion
 PKCS1, PSS, PSS_PSS, ECDSA, ED25519, ED448 = SignatureKind
@@ -81,6 +83,11 @@ def begun(version: TlsVersion = TLS13, suite: int = TLS13_SUITE) -> Outcome:
     return chose(version, suite, ServerFlight(), proven=False)
 
 
+def ended(by_alert: int) -> Outcome:
+    """A flight that the server ended before its certificate."""
+    return chose(TLS13, TLS13_SUITE, ServerFlight(alert=by_alert), proven=False)
+
+
 @dataclass(frozen=True)
 class Partner:
     """A server with certificates for some kinds of signature.
@@ -95,10 +102,10 @@ class Partner:
 
     def __call__(self, probe: ClientProbe) -> Outcome:
         profile = probe.hello.profile
-        if probe.purpose is Purpose.REVEAL:
-            return alert()
         if (outcome := self.turned_away.get(profile)) is not None:
             return outcome
+        if probe.purpose is Purpose.REVEAL:
+            return alert()
         shared = [
             version for version in self.versions if profile.lowest <= version <= profile.highest
         ]
@@ -186,7 +193,7 @@ def conduct(
     name: str | None = NAME,
 ) -> Conducted:
     """Carry out all waves. journal: of a survey of suites that is over after its first one."""
-    done = Conducted(ClientSurvey(name), journal, [])
+    done = Conducted(ClientSurvey(name, FIXED_CAST), journal, [])
     while probes := done.planner.next_wave(
         journal if done.waves else Journal(), is_closed=is_closed
     ):
@@ -206,13 +213,16 @@ def conducted(partner: Partner, *, is_closed: bool = False) -> Conducted:
 def test_the_first_wave_asks_in_every_shape_and_for_old_versions() -> None:
     done = conducted(Partner([PSS, PKCS1]))
     assert done.asked(0) == list(FIRST_WAVE)
-    assert done.asked(0, Purpose.REVEAL) == list(OLD_CLIENTS)
-    assert len(done.waves[0]) == len(FIRST_WAVE) + len(OLD_CLIENTS)
+    assert done.asked(0, Purpose.REVEAL) == list(OLD_CLIENTS[:2])
+    assert len(done.waves[0]) == len(FIRST_WAVE) + 2
 
 
-def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
+REVEALED_LATER = [*OLD_CLIENTS[2:], INSECURE_SUITES, NULL_SUITES]
+
+
+def test_the_second_wave_asks_for_what_the_first_had_no_room_for_and_no_other_does() -> None:
     done = conducted(Partner([PSS, PKCS1]))
-    assert done.asked(1, Purpose.REVEAL) == [INSECURE_SUITES, NULL_SUITES]
+    assert done.asked(1, Purpose.REVEAL) == REVEALED_LATER
     reveals = [done.asked(wave, Purpose.REVEAL) for wave in range(2, len(done.waves))]
     assert not any(reveals)
 
@@ -220,7 +230,7 @@ def test_the_second_wave_asks_for_insecure_suites_and_no_other_does() -> None:
 @pytest.mark.parametrize("waves", [1, 2, 3])
 def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int) -> None:
     """A server that takes short hellos alone is known one wave later."""
-    planner, empty = ClientSurvey(NAME), Journal()
+    planner, empty = ClientSurvey(NAME, FIXED_CAST), Journal()
     probes = planner.next_wave(empty, is_closed=False)
     planner.take(probes, [SILENT] * len(probes))
     for _ in range(waves):
@@ -230,7 +240,8 @@ def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int)
     late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
     reveals = [probe.hello.profile for probe in late if probe.purpose is Purpose.REVEAL]
-    assert reveals == [INSECURE_SUITES, NULL_SUITES]
+    # The one that was left without an answer is asked for again, but not in the format of SSL 2.
+    assert reveals == [*REVEALED_LATER, OLD_CLIENTS[1]]
     later = planner.next_wave(journal, is_closed=True)
     assert not [probe for probe in later if probe.purpose is Purpose.REVEAL]
 
@@ -249,11 +260,49 @@ def test_where_nothing_is_known_to_be_accepted_nothing_more_is_asked(outcome: Ou
     assert len(done.waves) == 1
 
 
+@pytest.mark.parametrize(
+    ("outcome", "times", "is_unheard"),
+    [
+        (alert(40), 1, False),
+        (alert(112), 1, False),
+        (CLOSED, 1, False),
+        (SILENT, 2, True),
+        (NOT_RUN, 2, True),
+        (Outcome(ending=Ending.REFUSED), 2, True),
+        (Outcome(ending=Ending.BYTE_LIMIT, connected=True), 2, True),
+    ],
+)
+def test_a_client_that_only_reveals_and_gets_no_answer_is_unknown(
+    outcome: Outcome, times: int, is_unheard: bool
+) -> None:
+    """Nothing is proven by a refusal, and silence is not even that."""
+    old, insecure = OLD_CLIENTS[2], INSECURE_SUITES
+    done = conducted(Partner([PSS, PKCS1], turned_away=dict.fromkeys((old, insecure), outcome)))
+    for profile in (old, insecure):
+        asked = (done.asked(wave, Purpose.REVEAL) for wave in range(len(done.waves)))
+        assert sum(profiles.count(profile) for profiles in asked) == times
+        assert (profile in done.planner.unheard) is is_unheard
+
+
+def test_a_client_in_the_format_of_ssl_2_need_not_be_answered() -> None:
+    """A server of today may take its first bytes for those of a longer record."""
+    done = conducted(Partner([PSS, PKCS1], turned_away={OLD_CLIENTS[0]: SILENT}))
+    assert done.asked(0, Purpose.REVEAL)[0] is OLD_CLIENTS[0]
+    assert done.planner.unheard == ()
+
+
+def test_clients_that_there_was_no_time_to_ask_for_are_unknown() -> None:
+    planner = ClientSurvey(NAME, FIXED_CAST)
+    probes = planner.next_wave(Journal(), is_closed=False)
+    planner.take(probes, [alert()] * len(probes))
+    assert planner.unheard == tuple(REVEALED_LATER)
+
+
 # Kinds of signature.
 
 
 def alone(version: TlsVersion, *kinds: SignatureKind) -> ClientProfile:
-    profile = OPENSSL_3 if version is TLS13 else OPENSSL_3_AT_TLS_1_2
+    profile = OPENSSL_3 if version is TLS13 else OPENSSL_3.at_tls12()
     return profile.signing_with(kinds)
 
 
@@ -263,12 +312,15 @@ RARE_BUT_PSS, RARE_BUT_ED25519 = (ED25519, ED448), (PSS_PSS, ED448)
 ASKED: dict[str, tuple[Partner, Asked, Asked]] = {
     "RSA": (
         Partner([PSS, PKCS1]),
-        [(TLS13, RARE_KINDS), (TLS13, (ECDSA,)), (TLS12, RARE_KINDS), (TLS12, (PSS,))],
+        [
+            *((TLS13, kinds) for kinds in (RARE_KINDS, (ECDSA,))),
+            *((TLS12, kinds) for kinds in (RARE_KINDS, (PSS,), (PKCS1,))),
+        ],
         [],
     ),
     "RSA over TLS 1.2": (
         Partner([PSS, PKCS1], [TLS12]),
-        [(TLS12, RARE_KINDS)],
+        [(TLS12, RARE_KINDS), (TLS12, (PKCS1,))],
         [],
     ),
     "RSA without PSS over TLS 1.2": (
@@ -283,12 +335,18 @@ ASKED: dict[str, tuple[Partner, Asked, Asked]] = {
     ),
     "ECDSA and RSA": (
         Partner([ECDSA, PSS, PKCS1]),
-        [(TLS13, RARE_KINDS), (TLS12, RARE_KINDS), (TLS12, (ECDSA,)), (TLS12, (PSS,))],
+        [
+            (TLS13, RARE_KINDS),
+            *((TLS12, kinds) for kinds in (RARE_KINDS, (ECDSA,), (PSS,), (PKCS1,))),
+        ],
         [],
     ),
     "RSASSA-PSS and RSA": (
         Partner([PSS, PKCS1, PSS_PSS]),
-        [(TLS13, RARE_BUT_PSS), (TLS13, (ECDSA,)), (TLS12, RARE_KINDS), (TLS12, (PSS,))],
+        [
+            *((TLS13, kinds) for kinds in (RARE_BUT_PSS, (ECDSA,))),
+            *((TLS12, kinds) for kinds in (RARE_KINDS, (PSS,), (PKCS1,))),
+        ],
         [(TLS12, RARE_BUT_PSS)],
     ),
     "Ed25519 and Ed448": (
@@ -308,7 +366,10 @@ def test_each_kind_that_no_shape_brought_is_asked_for_by_itself(
     second: Asked,
     third: Asked,
 ) -> None:
-    """The rare ones together, and what is left of them again whenever one is found."""
+    """The rare ones together, and what is left of them again whenever one is found.
+
+    The clients that bring signatures with PKCS #1 here do not ask for a staple.
+    """
     done = conducted(partner)
     for wave, expected in ((1, second), (2, third)):
         asked = [profile for profile in done.asked(wave) if profile not in FIRST_WAVE]
@@ -423,6 +484,7 @@ def test_a_certificate_that_is_shown_at_last_is_seen() -> None:
         (BROWSER, alert(70), 2),
         (BROWSER, alert(71), 2),
         (BROWSER, alert(80), 3),
+        (BROWSER, alert(120), 2),
         (BROWSER, CLOSED, 3),
         (JAVA_17_WITH_RSA, alert(40), 2),
         (alone(TLS13, ECDSA), alert(40), 1),
@@ -487,6 +549,53 @@ def test_a_client_whose_flight_is_broken_off_by_an_alert_is_turned_away(
     assert done.unseen == []
 
 
+# JSSE chooses and finds only then that it can sign with no scheme offered. Its HTTPS server closes
+# without the alert: over TLS 1.2 its certificate has left already, over TLS 1.3 it has not.
+CUT_OFF = {
+    version: replace(
+        chose(version, suite, ServerFlight(chain=chain), proven=False), is_cut_off=True
+    )
+    for version, suite, chain in ((TLS12, RSA_SUITE, (b"leaf",)), (TLS13, TLS13_SUITE, ()))
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "version"),
+    [
+        (BROWSER, TLS12),
+        (BROWSER, TLS13),
+        (alone(TLS12, *RARE_KINDS), TLS12),
+        (alone(TLS13, ECDSA), TLS13),
+    ],
+)
+def test_a_client_whose_flight_is_cut_off_three_times_is_turned_away(
+    profile: ClientProfile, version: TlsVersion
+) -> None:
+    done = conducted(Partner([PSS, PKCS1], turned_away={profile: CUT_OFF[version]}))
+    assert done.times(profile) == 3
+    assert done.unseen == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "evidence"),
+    [
+        (CUT_OFF[TLS13], Evidence.CLOSED_CONFIRMED),
+        (
+            chose(TLS13, TLS13_SUITE, ServerFlight(alert=80), proven=False),
+            Evidence.CLOSED_CONFIRMED,
+        ),
+        (chose(TLS13, TLS13_SUITE, ServerFlight(alert=40), proven=False), Evidence.ALERT),
+        (begun(), Evidence.NONE),
+    ],
+)
+def test_kinds_that_are_turned_away_after_a_server_hello_are_absent(
+    outcome: Outcome, evidence: Evidence
+) -> None:
+    """A flight that only stops proves nothing: nobody has ended it."""
+    partner = Partner([PSS, PKCS1], turned_away={alone(TLS13, ECDSA): outcome})
+    assert conducted(partner).absence(TLS13, KeyType.ECDSA) is evidence
+
+
 def test_flights_that_are_broken_off_for_everybody_are_no_answer() -> None:
     partner = Partner([PSS, PKCS1])
     refused = alone(TLS12, *RARE_KINDS)
@@ -520,7 +629,7 @@ def test_a_control_is_a_hello_that_was_accepted() -> None:
 def test_hellos_that_only_reveal_need_no_control() -> None:
     """What they are accepted for is proven; a refusal proves nothing."""
     done = conducted(Partner([PSS], [TLS10]))
-    planner = ClientSurvey(NAME)
+    planner = ClientSurvey(NAME, FIXED_CAST)
     planner.take((), ())
     probes = planner.next_wave(journal_of((TLS10, 0x002F)), is_closed=False)
     assert {probe.purpose for probe in probes} == {Purpose.REVEAL}
@@ -577,7 +686,7 @@ def test_absence_is_as_strong_as_its_weakest_proof(
 
 
 def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
-    planner = ClientSurvey(NAME)
+    planner = ClientSurvey(NAME, FIXED_CAST)
     journal = journal_for(Partner([PSS]))
     for key_type in KEY_TYPES:
         assert planner.absence(TLS13, key_type, journal) is Evidence.NONE
@@ -587,11 +696,27 @@ def test_a_kind_that_was_never_asked_for_alone_is_not_absent() -> None:
 
 
 def test_refusals_count_only_between_controls_of_their_shape() -> None:
-    """The shape is OpenSSL's at TLS 1.3: a server that dislikes it reveals nothing about keys."""
-    away = Partner([PSS], turned_away={OPENSSL_3: alert()})
+    """A server that dislikes the shape in which kinds are asked for reveals nothing about keys."""
+    of_tls13 = [one for one in FIXED_CAST.certificates if one.highest is TLS13]
+    of_tls13.append(alone(TLS13, PSS))
+    away = Partner([PSS], turned_away=dict.fromkeys(of_tls13, alert()))
     assert conducted(away).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
-    lower = Partner([PSS], turned_away={OPENSSL_3: shown(TLS12, RSA_SUITE, 0x0804)})
+    chose_lower = dict.fromkeys(of_tls13, shown(TLS12, RSA_SUITE, 0x0804))
+    lower = Partner([PSS], turned_away=chose_lower)
     assert conducted(lower).absence(TLS13, KeyType.ECDSA) is Evidence.NONE
+
+
+def test_single_kinds_are_asked_for_in_the_shape_of_a_client_that_is_accepted() -> None:
+    done = conducted(Partner([PSS], turned_away={OPENSSL_3: alert()}))
+    assert done.absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
+    assert BROWSER.signing_with((ECDSA,)) in done.asked(1)
+
+
+def test_single_kinds_are_asked_for_without_a_staple_where_clients_that_ask_are_refused() -> None:
+    away = [one for one in FIXED_CAST.certificates if one is not SMALL]
+    done = conducted(Partner([PSS], turned_away=dict.fromkeys(away, alert())))
+    assert SMALL.signing_with((PSS,)) in done.asked(1)
+    assert done.absence(TLS13, KeyType.ECDSA) is Evidence.ALERT
 
 
 @pytest.mark.parametrize("outcome", [alert(), CLOSED])

@@ -20,6 +20,8 @@ from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.probe import Ending, Outcome, Purpose
 from otpc_policy.engine.transport.conversation import Conversation
 from tests.engine.facts.scans import COMPLIANT
+from tests.engine.profiles.known_clients import OPENSSL_3
+from tests.engine.survey.fixed_cast import FIXED_CAST
 from tests.engine.survey.model_server import CLOSE, RESET, SILENCE, Said, alert, server_hello
 from tests.engine.survey.surveying import random_refusals
 from tests.engine.survey.surveying import survey as survey_of_suites
@@ -64,7 +66,7 @@ def surveyed(
     server: Server, *, known: Collection[int] = (), suites: Collection[int] = (SUITE,)
 ) -> GroupSurvey:
     """A survey to its end. What is sent last in a wave is answered last."""
-    survey = GroupSurvey(NAME, suites=suites, known=known)
+    survey = GroupSurvey(NAME, client=OPENSSL_3, suites=suites, known=known)
     number = 0
     while wave := survey.next_wave():
         outcomes = []
@@ -87,7 +89,9 @@ def surveyed(
 
 
 def test_a_hello_is_openssls_with_these_groups_and_no_key_share() -> None:
-    (probe,) = GroupSurvey(NAME, suites=(0x1303, 0x1301), known=(X25519,)).next_wave()
+    (probe,) = GroupSurvey(
+        NAME, client=OPENSSL_3, suites=(0x1303, 0x1301), known=(X25519,)
+    ).next_wave()
     hello = read_hello(Conversation(probe.hello, os.urandom).opening)
     assert hello.groups == tuple(group for group in CLIENT_GROUPS if group != X25519)
     assert (hello.key_shares, hello.extension(51)) == ((), b"\0\0")
@@ -307,7 +311,7 @@ def test_no_accepted_group_is_a_fact_that_says_no_where_refusals_come_at_random(
         facts = group_facts(
             Measured(
                 surveys=(survey_of_suites(suites).journal,),
-                clients=ClientSurvey(NAME),
+                clients=ClientSurvey(NAME, FIXED_CAST),
                 groups=surveyed(server, known=(X25519, P256)),
             )
         )

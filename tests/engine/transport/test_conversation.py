@@ -16,25 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otpc_policy.core.facts import TlsVersion
-from otpc_policy.engine.profiles.clients import (
-    BARE_TLS_1_1,
-    BROWSER,
-    JAVA_17_WITH_RSA,
-    OPENSSL_3,
-    OPENSSL_3_AT_TLS_1_2,
-    OPENSSL_102_AT_TLS_1_1,
-    OPENSSL_102_WITH_RSA,
-    SMALL,
-    SSL2_FORMAT,
-    ClientProfile,
-    ProfileHello,
-)
+from otpc_policy.engine.profiles.clients import SSL2_FORMAT, ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.recorded_clients import recorded_clients
 from otpc_policy.engine.transport.conversation import Conversation
 from otpc_policy.engine.transport.key_proof import proves_key, public_key
 from otpc_policy.tls.answer import Alert, Garbage, Incomplete, ServerHello
 from otpc_policy.tls.client_hello import ClientHello
 from otpc_policy.tls.flight import ServerFlight
+from tests.engine.profiles.known_clients import (
+    BARE_TLS_1_1,
+    BROWSER,
+    JAVA_17_WITH_RSA,
+    OPENSSL_3,
+    OPENSSL_102_AT_TLS_1_1,
+    OPENSSL_102_WITH_RSA,
+    SMALL,
+)
 from tests.engine.transport.handmade_tls13 import (
     MIDDLEBOX_SIGNAL,
     X25519,
@@ -163,10 +160,10 @@ FLIGHTS = [
     Shown("ed448", OPENSSL_3, OPENSSL_TLS_1_3, 0x0808),
     Shown("rsa2048", OPENSSL_3, OPENSSL_TLS_1_2, 0x0804),
     Shown("rsa2048", OPENSSL_102_WITH_RSA, OPENSSL_TLS_1_2, 0x0401),
-    Shown("ec256", OPENSSL_3_AT_TLS_1_2, OPENSSL_TLS_1_2, 0x0403),
+    Shown("ec256", OPENSSL_3.at_tls12(), OPENSSL_TLS_1_2, 0x0403),
     Shown("ec256", BROWSER, OPENSSL_TLS_1_2, 0x0403),
-    Shown("ed25519", OPENSSL_3_AT_TLS_1_2, OPENSSL_TLS_1_2, 0x0807),
-    Shown("ed448", OPENSSL_3_AT_TLS_1_2, OPENSSL_TLS_1_2, 0x0808),
+    Shown("ed25519", OPENSSL_3.at_tls12(), OPENSSL_TLS_1_2, 0x0807),
+    Shown("ed448", OPENSSL_3.at_tls12(), OPENSSL_TLS_1_2, 0x0808),
 ]
 
 
@@ -509,7 +506,7 @@ def clear_flight(one: Conversation, *, staple: bytes | None = None, signer: Issu
 
 
 def test_a_staple_is_read_in_tls_1_2() -> None:
-    one = client(OPENSSL_3_AT_TLS_1_2)
+    one = client(OPENSSL_3.at_tls12())
     one.receive(record(clear_flight(one, staple=b"response")))
     assert read(one).stapled_ocsp_response == b"response"
     assert is_proven(one)
@@ -518,7 +515,7 @@ def test_a_staple_is_read_in_tls_1_2() -> None:
 @pytest.mark.parametrize("size", [1, 2**14])
 def test_warnings_before_the_server_hello_change_nothing(size: int) -> None:
     """Some servers say unrecognized_name (112) as a warning and go on."""
-    in_clear = client(OPENSSL_3_AT_TLS_1_2)
+    in_clear = client(OPENSSL_3.at_tls12())
     fed(in_clear, WARNING * 2 + record(clear_flight(in_clear)), size)
     encrypted = client()
     fed(encrypted, WARNING * 2 + handmade().flight(encrypted.opening), size)
@@ -527,7 +524,7 @@ def test_warnings_before_the_server_hello_change_nothing(size: int) -> None:
 
 
 def test_an_alert_behind_the_server_hello_ends_the_flight() -> None:
-    in_clear = client(OPENSSL_3_AT_TLS_1_2)
+    in_clear = client(OPENSSL_3.at_tls12())
     in_clear.receive(record(hello(suite=0xC02B)) + WARNING + record(clear_flight(in_clear)))
     encrypted, server = client(), handmade()
     encrypted.receive(record(server.server_hello(encrypted.opening)) + FATAL)
@@ -556,7 +553,7 @@ def test_nothing_may_follow_the_server_hello_in_clear(following: bytes, size: in
 @pytest.mark.parametrize("size", [1, 2**14])
 def test_a_server_that_cannot_sign_shows_its_certificate_and_its_alert(size: int) -> None:
     """Go chooses first and finds out afterwards, over TLS 1.2, that it shares no scheme."""
-    one = client(OPENSSL_3_AT_TLS_1_2)
+    one = client(OPENSSL_3.at_tls12())
     chain = message(11, vector(3, vector(3, EC.der)))
     fed(one, record(hello(suite=0xC02B) + chain) + FATAL, size)
     assert one.is_over
@@ -655,7 +652,7 @@ def test_a_key_that_is_not_the_leafs_proves_nothing() -> None:
     other = INTERMEDIATE.issue(key="ec256")
     encrypted = client()
     encrypted.receive(handmade(key=other.private_key).flight(encrypted.opening))
-    in_clear = client(OPENSSL_3_AT_TLS_1_2)
+    in_clear = client(OPENSSL_3.at_tls12())
     in_clear.receive(record(clear_flight(in_clear, signer=other)))
     for one in (encrypted, in_clear):
         assert read(one).is_whole
@@ -665,8 +662,8 @@ def test_a_key_that_is_not_the_leafs_proves_nothing() -> None:
 
 def test_a_flight_for_another_client_proves_nothing() -> None:
     """The signature covers both randoms, and in TLS 1.3 all that was said."""
-    flight = record(clear_flight(client(OPENSSL_3_AT_TLS_1_2)))
-    one = client(OPENSSL_3_AT_TLS_1_2)
+    flight = record(clear_flight(client(OPENSSL_3.at_tls12())))
+    one = client(OPENSSL_3.at_tls12())
     one.receive(flight)
     assert read(one).is_whole
     assert not is_proven(one)
@@ -731,12 +728,12 @@ def test_a_flight_is_whole_with_its_last_byte_and_not_before(
     assert states[-1] == (True, True, True)
 
 
-RECORDED_HELLO = client(OPENSSL_3_AT_TLS_1_2, bytes)
+RECORDED_HELLO = client(OPENSSL_3.at_tls12(), bytes)
 RECORDED = record(clear_flight(RECORDED_HELLO, staple=b"response"))
 
 
 def test_the_recorded_flight_is_good() -> None:
-    one = client(OPENSSL_3_AT_TLS_1_2, bytes)
+    one = client(OPENSSL_3.at_tls12(), bytes)
     one.receive(RECORDED)
     assert is_proven(one)
 
@@ -763,7 +760,7 @@ def test_changed_bytes_of_a_clear_flight_never_raise_and_never_prove_another_key
     changed = changed_at(RECORDED, where, change)
     outcomes = []
     for cut in (2**14, size):
-        one = client(OPENSSL_3_AT_TLS_1_2, bytes)
+        one = client(OPENSSL_3.at_tls12(), bytes)
         assert fed(one, changed, cut) == b""
         outcomes.append((one.flight, one.answer_at_end(), one.is_over))
     assert outcomes[0] == outcomes[1]
@@ -810,7 +807,7 @@ def test_changed_messages_never_raise_and_are_never_proven(
 @settings(max_examples=100)
 def test_arbitrary_bytes_never_raise(chunks: list[bytes]) -> None:
     for prefix in (b"", record(hello(suite=0xC02B))):
-        one = client(OPENSSL_3_AT_TLS_1_2)
+        one = client(OPENSSL_3.at_tls12())
         one.receive(prefix)
         for chunk in chunks:
             assert one.receive(chunk) == b""
@@ -834,7 +831,7 @@ def test_sealed_records_may_be_small_but_not_without_end(
 
 
 def test_records_in_clear_may_hold_a_byte_each() -> None:
-    in_clear = client(OPENSSL_3_AT_TLS_1_2)
+    in_clear = client(OPENSSL_3.at_tls12())
     in_clear.receive(fragmented(clear_flight(in_clear), 1))
     assert is_proven(in_clear)
 
@@ -871,7 +868,7 @@ def assert_is_cheap(one: Conversation, flood: bytes) -> None:
 
 @pytest.mark.parametrize("flood", FLOODS_IN_CLEAR.values(), ids=FLOODS_IN_CLEAR)
 def test_a_flood_in_clear_costs_no_more_than_its_bytes(flood: bytes) -> None:
-    one = client(OPENSSL_3_AT_TLS_1_2)
+    one = client(OPENSSL_3.at_tls12())
     assert_is_cheap(one, IN_CLEAR + flood)
 
 
@@ -884,7 +881,7 @@ def test_a_sealed_flood_costs_no_more_than_its_bytes(flood: Callable[[Handmade],
 
 def test_more_messages_than_any_flight_has_end_it() -> None:
     for flood in (record(bytes(4 * 64)), record(bytes(4)) * 64):
-        one = client(OPENSSL_3_AT_TLS_1_2)
+        one = client(OPENSSL_3.at_tls12())
         one.receive(IN_CLEAR + flood)
         assert one.is_over
     one, server = client(), handmade()
@@ -894,6 +891,6 @@ def test_more_messages_than_any_flight_has_end_it() -> None:
 
 
 def test_a_message_that_announces_too_much_ends_the_flight_at_its_header() -> None:
-    one = client(OPENSSL_3_AT_TLS_1_2)
+    one = client(OPENSSL_3.at_tls12())
     one.receive(IN_CLEAR + record(b"\x0b\xff\xff\xff"))
     assert one.is_over

@@ -10,14 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpc_policy.engine.profiles.clients import (
-    INSECURE_SUITES,
-    OPENSSL_3,
-    OPENSSL_102_WITH_RSA,
-    SCHEMES_OF_KIND,
-)
+from otpc_policy.engine.profiles.clients import SCHEMES_OF_KIND
 from otpc_policy.engine.transport.key_proof import proves_key, public_key
 from otpc_policy.tls.flight import ServerFlight, Signature
+from tests.engine.profiles.known_clients import INSECURE_SUITES, OPENSSL_3, OPENSSL_102_WITH_RSA
 from tests.engine.transport.handmade_tls13 import signature_of
 from tests.support.forging import KEY, VERSION, Edit, Made, leaf
 from tests.support.signing import PrivateKey, der_element, private_key

@@ -12,7 +12,7 @@ import pytest
 
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.engine.limits import ScanLimits
-from otpc_policy.engine.profiles.clients import OPENSSL_3, SMALL, ClientProfile, ProfileHello
+from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.profiles.recorded_clients import recorded_clients
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
@@ -32,6 +32,7 @@ from tests.engine.partners import (
     server_hello,
     stall,
 )
+from tests.engine.profiles.known_clients import OPENSSL_3, SMALL
 from tests.engine.transport.handmade_tls13 import X25519, Handmade
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import free_port, vetted
@@ -74,7 +75,7 @@ def prober(
     new_random: Callable[[], RandomBytes] = lambda: os.urandom,
 ) -> Prober:
     limits = ScanLimits(connection_deadline_s=deadline_s, connection_bytes=byte_limit)
-    openings = Openings(asyncio.Semaphore(slots), at_once)
+    openings = Openings(asyncio.Semaphore(slots), at_once, total=1000)
     return Prober(
         address=vetted(),
         port=port,

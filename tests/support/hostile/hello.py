@@ -33,6 +33,8 @@ class SeenHello:
     extensions: their types, in order.
     groups: supported_groups in the client's order; None without the extension.
     session_id: empty if the client has none. compression: methods, in order.
+    legacy_version: the field of that name, of which versions makes sense. random: 32 bytes; in the
+    format of SSL 2 the challenge.
     contents: of the extensions, by type and in order.
     preferences: groups, signature schemes and versions as they were sent: what else a choice
     depends on.
@@ -52,6 +54,8 @@ class SeenHello:
     session_id: bytes = b""
     compression: tuple[int, ...] = (0,)
     contents: tuple[tuple[int, bytes], ...] = ()
+    legacy_version: int
+    random: bytes
     size: int
     wire_size: int
     offered: frozenset[int] = field(init=False, repr=False)
@@ -166,6 +170,7 @@ def _ssl2_hello(flight: bytes) -> SeenHello | None:
     kinds = fields.number(2)
     fields.take(4)
     offered = _Fields(fields.take(kinds)).numbers(3)
+    challenge = fields.take(fields.left)
     if version is not TlsVersion.SSL_2_0:
         # RFC 5246 E.2: a hello for later versions in the old format; TLS suites have a leading
         # zero.
@@ -181,6 +186,8 @@ def _ssl2_hello(flight: bytes) -> SeenHello | None:
         groups=None,
         share_groups=(),
         preferences=(),
+        legacy_version=version,
+        random=challenge,
         size=len(flight) - 2,
         wire_size=len(flight),
     )
@@ -194,8 +201,7 @@ def _tls_hello(flight: bytes) -> SeenHello | None:
     if message.number(1) != 1:
         return None
     fields = message.vector(3)
-    legacy_version = fields.number(2)
-    fields.take(32)
+    legacy_version, random = fields.number(2), fields.take(32)
     session_id = fields.vector(1).content
     suites = fields.vector(2).numbers(2)
     compression = tuple(fields.vector(1).content)
@@ -218,6 +224,8 @@ def _tls_hello(flight: bytes) -> SeenHello | None:
         session_id=session_id,
         compression=compression,
         contents=tuple(contents.items()),
+        legacy_version=legacy_version,
+        random=random,
         size=size,
         wire_size=len(flight),
     )

@@ -27,6 +27,7 @@ class MadeHello:
     record_version: int = 0x0301
     session_id: bytes = b""
     compression: bytes = b"\0"
+    random: bytes = _RANDOM
 
     def __bytes__(self) -> bytes:
         """Return it in one record."""
@@ -37,7 +38,7 @@ class MadeHello:
         """Return the handshake message."""
         suites = b"".join(map(_number, self.cipher_suites))
         extensions = b"".join(_number(kind) + _sized(content) for kind, content in self.extensions)
-        body = _number(self.version) + _RANDOM + bytes([len(self.session_id)]) + self.session_id
+        body = _number(self.version) + self.random + bytes([len(self.session_id)]) + self.session_id
         body += _sized(suites) + bytes([len(self.compression)]) + self.compression
         body += _sized(extensions) if self.extensions else b""
         return bytes([_CLIENT_HELLO]) + len(body).to_bytes(3, "big") + body
@@ -48,8 +49,8 @@ class MadeHello:
         There is no room for extensions. Java 6 sends such hellos for TLS 1.0.
         """
         kinds = b"".join(b"\0" + _number(suite) for suite in self.cipher_suites)
-        lengths = _number(len(kinds)) + _number(0) + _number(len(_RANDOM))
-        body = bytes([_SSL2_CLIENT_HELLO]) + _number(self.version) + lengths + kinds + _RANDOM
+        lengths = _number(len(kinds)) + _number(0) + _number(len(self.random))
+        body = bytes([_SSL2_CLIENT_HELLO]) + _number(self.version) + lengths + kinds + self.random
         return _number(0x8000 | len(body)) + body
 
     def in_records_of(self, length: int) -> bytes:
@@ -168,6 +169,30 @@ def with_own_version_listed(*others: int) -> Change:
 
     def change(hello: MadeHello) -> MadeHello:
         return with_extension(_SUPPORTED_VERSIONS, versions(*others, hello.version))(hello)
+
+    return change
+
+
+def with_legacy_version(version: int) -> Change:
+    """List the version of the hello in supported_versions alone, and claim another."""
+
+    def change(hello: MadeHello) -> MadeHello:
+        return replace(with_own_version_listed()(hello), version=version)
+
+    return change
+
+
+def with_random_beginning(byte: int) -> Change:
+    """Change the first byte of the Random."""
+    return lambda hello: replace(hello, random=bytes([byte]) + hello.random[1:])
+
+
+def without_suites(*suites: int) -> Change:
+    """Leave cipher suites out."""
+
+    def change(hello: MadeHello) -> MadeHello:
+        kept = tuple(suite for suite in hello.cipher_suites if suite not in suites)
+        return replace(hello, cipher_suites=kept)
 
     return change
 

@@ -33,18 +33,21 @@ StartServers 1
 
 
 @contextmanager
-def apache(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
-    """Serve HTTPS; every path returns 404 or 403, which is HTTP too."""
+def apache(
+    listener: Listener, offer: TlsOffer, *, directives: Sequence[str] = ()
+) -> Iterator[Listener]:
+    """Serve HTTPS; every path returns 404 or 403, which is HTTP too.
+
+    directives: for the virtual host, in addition to those from the offer.
+    """
 
     def written(directory: Path) -> Sequence[str]:
-        directives = [
+        lines = [
             f"SSLCertificateFile {chain}\nSSLCertificateKeyFile {key}"
             for chain, key in offer.write_certificates(directory)
         ]
         client_ca = offer.write_client_ca(directory)
-        directives += (
-            [f"SSLVerifyClient require\nSSLCACertificateFile {client_ca}"] if client_ca else []
-        )
+        lines += [f"SSLVerifyClient require\nSSLCACertificateFile {client_ca}"] if client_ca else []
         configuration = directory / "apache.conf"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -55,7 +58,7 @@ def apache(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
                 identity="User nobody\nGroup nogroup" if os.geteuid() == 0 else "",
                 versions=" ".join(f"+{version}" for version in openssl_versions(offer)),
                 ciphers=offer.ciphers,
-                directives="\n    ".join(directives),
+                directives="\n    ".join([*lines, *directives]),
             )
         )
         return (

@@ -20,9 +20,17 @@ OTPC_SUITES = (
 
 @contextmanager
 def caddy(
-    listener: Listener, offer: TlsOffer, *, suites: Sequence[str] = OTPC_SUITES
+    listener: Listener,
+    offer: TlsOffer,
+    *,
+    suites: Sequence[str] = OTPC_SUITES,
+    groups: Sequence[str] = (),
 ) -> Iterator[Listener]:
-    """Serve HTTPS with h2 and HTTP/1.1. suites: by IANA name, in place of the offer's ciphers."""
+    """Serve HTTPS with h2 and HTTP/1.1.
+
+    suites: by IANA name, in place of the offer's ciphers. groups: by Caddy's names; empty for its
+    defaults.
+    """
 
     def written(directory: Path) -> Sequence[str]:
         files = [
@@ -34,6 +42,8 @@ def caddy(
             "protocol_min": f"tls{offer.versions[0]}",
             "protocol_max": f"tls{offer.versions[-1]}",
         }
+        if groups:
+            policy["curves"] = list(groups)
         client_ca = offer.write_client_ca(directory)
         if client_ca is not None:
             policy["client_authentication"] = {

@@ -1,7 +1,7 @@
 """Envoy: the TLS of BoringSSL."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,25 @@ _HTTP = (
 )
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+# Reads the hello, so that filter chains can be chosen by it.
+TLS_INSPECTOR: Mapping[str, object] = {
+    "name": "envoy.filters.listener.tls_inspector",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3"
+        ".TlsInspector"
+    },
+}
 
 
 @contextmanager
-def envoy(listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = ()) -> Iterator[Listener]:
-    """Serve HTTPS with h2 and HTTP/1.1. groups: BoringSSL's names; empty for its defaults."""
+def envoy(
+    listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = (), only_name: str = ""
+) -> Iterator[Listener]:
+    """Serve HTTPS with h2 and HTTP/1.1.
+
+    groups: BoringSSL's names; empty for its defaults. only_name: if set, a connection is closed
+    whose hello does not name this server.
+    """
 
     def written(directory: Path) -> Sequence[str]:
         parameters: dict[str, object] = {
@@ -58,21 +72,17 @@ def envoy(listener: Listener, offer: TlsOffer, *, groups: Sequence[str] = ()) ->
                 {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}
             ],
         }
-        chain_of_filters = {
+        chain_of_filters: dict[str, object] = {
             "filters": [{"name": "http", "typed_config": manager}],
             "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": tls},
         }
         place = {"socket_address": {"address": listener.address, "port_value": listener.port}}
+        listening: dict[str, object] = {"address": place, "filter_chains": [chain_of_filters]}
+        if only_name:
+            chain_of_filters["filter_chain_match"] = {"server_names": [only_name]}
+            listening["listener_filters"] = [TLS_INSPECTOR]
         path = directory / "envoy.json"
-        path.write_text(
-            json.dumps(
-                {
-                    "static_resources": {
-                        "listeners": [{"address": place, "filter_chains": [chain_of_filters]}]
-                    }
-                }
-            )
-        )
+        path.write_text(json.dumps({"static_resources": {"listeners": [listening]}}))
         return (
             require("envoy"),
             "--config-path",

@@ -60,9 +60,11 @@ def s_server(listener: Listener, offer: TlsOffer, *arguments: str) -> Iterator[L
 
 @contextmanager
 def gnutls_serv(
-    listener: Listener, offer: TlsOffer, *, priority: str = OTPC_PRIORITY
+    listener: Listener, offer: TlsOffer, *arguments: str, priority: str = OTPC_PRIORITY
 ) -> Iterator[Listener]:
     """Serve HTTPS. The priority string replaces the versions and ciphers of the offer.
+
+    arguments: further arguments, verbatim.
 
     gnutls-serv cannot be bound to an address: it listens on every address while the test runs.
     """
@@ -78,6 +80,7 @@ def gnutls_serv(
             str(everywhere.port),
             "--priority",
             priority,
+            *arguments,
         ]
         for chain, key in offer.write_certificates(directory):
             command += ["--x509certfile", str(chain), "--x509keyfile", str(key)]

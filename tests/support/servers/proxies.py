@@ -63,8 +63,8 @@ sslVersionMax = {maximum}
 
 
 @contextmanager
-def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
-    """Serve HTTPS with h2."""
+def haproxy(listener: Listener, offer: TlsOffer, *bind_options: str) -> Iterator[Listener]:
+    """Serve HTTPS with h2. bind_options: further options of bind, such as strict-sni."""
 
     def written(directory: Path) -> Sequence[str]:
         options = []
@@ -79,6 +79,7 @@ def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
             f"ssl-min-ver TLSv{offer.versions[0]}",
             f"ssl-max-ver TLSv{offer.versions[-1]}",
             "alpn h2,http/1.1",
+            *bind_options,
         ]
         client_ca = offer.write_client_ca(directory)
         options += [f"ca-file {client_ca} verify required"] if client_ca else []
@@ -92,9 +93,9 @@ def haproxy(listener: Listener, offer: TlsOffer) -> Iterator[Listener]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where HAProxy passes a connection on, TLS untouched.
+    """Where a router passes a connection on, TLS untouched.
 
-    condition: in HAProxy's words, about the first flight, such as "req.len gt 360".
+    condition: about the first flight, in the router's words; in HAProxy's "req.len gt 360".
     """
 
     listener: Listener
@@ -116,6 +117,23 @@ def routing_haproxy(routes: Sequence[Route]) -> Iterator[None]:
     # HAProxy binds every port before it accepts on any of them.
     with program(routes[-1].listener, written):
         yield
+
+
+@contextmanager
+def pooling_haproxy(
+    listener: Listener, ends: Sequence[Listener], *, balance: str = "roundrobin"
+) -> Iterator[Listener]:
+    """Pass connections on to each of several servers, TLS untouched. balance: how one is chosen."""
+
+    def written(directory: Path) -> Sequence[str]:
+        lines = [f"listen pool\n    bind {listener}\n    balance {balance}\n"]
+        lines += [f"    server server{number} {end}\n" for number, end in enumerate(ends)]
+        configuration = directory / "haproxy.cfg"
+        configuration.write_text(_ROUTER + "".join(lines))
+        return (require("haproxy"), "-db", "-f", str(configuration))
+
+    with program(listener, written) as running:
+        yield running
 
 
 @contextmanager
