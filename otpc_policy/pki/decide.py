@@ -271,7 +271,7 @@ def _untrusted(
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    knowing = {basis.source for basis in bases if last.view.issuer in basis.anchors.by_subject}
+    knowing = {basis.source for basis in bases if last.issuer.key in basis.anchors.by_subject}
     is_known = bool(knowing)
     # Where a certificate was not read the path may go on, but not to an anchor.
     is_cut = not is_known and bool(served.unread)

@@ -147,12 +147,17 @@ def _is_about(
     answer: ocsp.OCSPSingleResponse, leaf: DecodedCertificate, issuer: DecodedCertificate
 ) -> bool:
     algorithm = _HASHES.get(answer.hash_algorithm.name)
-    if algorithm is None or answer.serial_number != leaf.certificate.serial_number:
+    if algorithm is None or answer.serial_number != leaf.serial_number:
         return False
-    builder = ocsp.OCSPRequestBuilder()
-    wanted = builder.add_certificate(leaf.certificate, issuer.certificate, algorithm()).build()
-    hashed = (wanted.issuer_name_hash, wanted.issuer_key_hash)
+    name, key = issuer.issuer_hashes_input()
+    hashed = (_digest(algorithm(), name), _digest(algorithm(), key))
     return (answer.issuer_name_hash, answer.issuer_key_hash) == hashed
+
+
+def _digest(algorithm: _Hash, octets: bytes) -> bytes:
+    digest = hashes.Hash(algorithm)
+    digest.update(octets)
+    return digest.finalize()
 
 
 def _is_signed(
@@ -203,14 +208,13 @@ def _verifies(
     checks.budget.spend(
         signature_units(signer.key_units, len(signed)), Work.SIGNATURES, TOO_MANY_SIGNATURES
     )
-    key = signer.certificate.public_key()
     try:
-        match key:
-            case rsa.RSAPublicKey() if algorithm is not None:
+        match signer.key:
+            case rsa.RSAPublicKey() as key if algorithm is not None:
                 key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
-            case ec.EllipticCurvePublicKey() if algorithm is not None:
+            case ec.EllipticCurvePublicKey() as key if algorithm is not None:
                 key.verify(response.signature, signed, ec.ECDSA(algorithm))
-            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() if algorithm is None:
+            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() as key if algorithm is None:
                 key.verify(response.signature, signed)
             case _:
                 return False
