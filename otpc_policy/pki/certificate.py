@@ -183,6 +183,10 @@ class Skeleton:
         """
         return self.view.not_before <= at.replace(microsecond=0) <= self.view.not_after
 
+    def issuer_octets(self) -> bytes:
+        """Return the name of who issued it, in DER."""
+        return self.outside.structure.octets(self.outside.structure.issuer)
+
     def issuer_hashes_input(self) -> tuple[bytes, bytes]:
         """Return what RFC 6960 4.1.1 hashes of an issuer: its name in DER, and its key's octets."""
         structure = self.outside.structure

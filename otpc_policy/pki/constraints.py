@@ -13,8 +13,6 @@ from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.subtrees import Fence, Names
 
 _NS_PER_UNIT = 1_000
-# What one comparison costs cryptography's verifier: it takes name and subtree apart each time.
-_NS_PER_COMPARISON, _NS_PER_SUBTREE_BYTE, _NS_PER_NAME_BYTE, _NS_PER_LABEL = 100, 6, 1, 8
 # What a chain can afford when it has been read, of names and subtrees of 20 bytes.
 _TYPICAL_COMPARISONS = 150_000
 
@@ -57,37 +55,6 @@ class ConstraintChecks:
         permitted = GeneralNames(dns=tuple(domains), count=len(domains))
         return self._look_up(Fence.of(NameConstraints(permitted, NO_NAMES)), certificate)
 
-    def verifier_units(self, path: Sequence[DecodedCertificate]) -> int:
-        """Return the units that the comparisons of cryptography's verifier cost on this path.
-
-        path: leaf first, the anchor last. The verifier holds each certificate's constraints against
-        its own names too, and against those of every certificate below it.
-        """
-        nanoseconds = 0
-        for position, authority in enumerate(path):
-            if authority.name_constraints is not None:
-                fence = self._fence_of(authority, authority.name_constraints)
-                below = [
-                    certificate for certificate in path[: position + 1] if certificate.names.count
-                ]
-                nanoseconds += sum(
-                    self._verifier_nanoseconds(fence, len(authority.view.der), certificate)
-                    for certificate in below
-                )
-        return nanoseconds // _NS_PER_UNIT
-
-    def _verifier_nanoseconds(
-        self, fence: Fence, encoded_bytes: int, certificate: DecodedCertificate
-    ) -> int:
-        """encoded_bytes: what the subtrees take, at most."""
-        names, subtrees = certificate.names.count, fence.count
-        taking_subtrees_apart = _NS_PER_SUBTREE_BYTE * encoded_bytes * names
-        letters = (
-            _NS_PER_NAME_BYTE * len(certificate.view.der)
-            + _NS_PER_LABEL * self._names_of(certificate).labels
-        )
-        return _NS_PER_COMPARISON * names * subtrees + taking_subtrees_apart + letters * subtrees
-
     def _fence_of(self, authority: DecodedCertificate, constraints: NameConstraints) -> Fence:
         key = authority.view.sha256
         if key not in self._fences:
@@ -111,17 +78,6 @@ class ConstraintChecks:
         units = fence.nanoseconds_for(names) // _NS_PER_UNIT + 1
         self.budget.spend(units, Work.COMPARISONS, too_many)
         return fence.permits(names)
-
-
-def too_many_comparisons(path: Sequence[DecodedCertificate]) -> str:
-    """Say for people how many names meet how many subtrees on the path, and how many may."""
-    constraints = [
-        certificate.name_constraints
-        for certificate in path
-        if certificate.name_constraints is not None
-    ]
-    subtrees = sum(each.permitted.count + each.excluded.count for each in constraints)
-    return _too_many(sum(certificate.names.count for certificate in path), subtrees)
 
 
 def _too_many(names: int, subtrees: int) -> str:

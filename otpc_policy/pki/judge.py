@@ -8,6 +8,7 @@ from otpc_policy.pki.decide import TrustDecision, decide_trust
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus
 from otpc_policy.pki.names import match_name
 from otpc_policy.pki.ocsp import Staple, judge_staple
+from otpc_policy.pki.second_opinion import second_opinion
 from otpc_policy.pki.served import ServedChain, read_chain
 from otpc_policy.pki.trust import Trust
 
@@ -78,6 +79,10 @@ def judge_chain(
         served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at
     )
     staple = _judge_staple(stapled_ocsp_response, served, decision, at)
+    if decision.proven is not None:
+        # Last, with what is left: it decides nothing.
+        path = (*decision.proven.certificates, decision.proven.anchor)
+        second_opinion(path, at, checks=served.checks)
     return ChainJudgement(
         certificates=tuple(
             known.view if known else None
