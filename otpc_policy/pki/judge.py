@@ -66,7 +66,8 @@ def judge_chain(
 
     Never raises, whatever the bytes are.
 
-    chain: DER as served, leaf first, not empty; certificates after the sixteenth are not looked at,
+    chain: DER as served, leaf first, not empty; certificates after the sixty-fourth are not looked
+    at,
     and count as misordered. server_name: canonical (otpc_policy.core.endpoint); it also selects the
     operator's anchors and pins. None: name NOT_CHECKED, no entry applies. budget: the work that
     this may cost; what costs more is UNDECIDED. None: as much as any chain.
