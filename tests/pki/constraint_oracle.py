@@ -152,7 +152,7 @@ def _is_host_within(host: str, base: str, *, labels_may_precede: bool) -> bool:
     """labels_may_precede: without a leading dot too, as for DNS names."""
     host, base = host.lower(), base.lower()
     if base.startswith("."):
-        return host.endswith(base) and host != base
+        return host.endswith(base)
     return host == base or (labels_may_precede and (not base or host.endswith("." + base)))
 
 
