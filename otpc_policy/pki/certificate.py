@@ -36,6 +36,7 @@ from otpc_policy.pki.extensions import (
     NameConstraints,
     list_extensions,
     read_extensions,
+    without_names,
 )
 from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.judgement import CertificateView
@@ -93,6 +94,8 @@ _NAMES_OF_KEYS: Mapping[str, str] = {
     "1.3.101.111": "X448",
 }
 _NAMES_OF_CURVES: Mapping[str, str] = {"1.2.156.10197.1.301": "SM2"}
+# RFC 5280 4.1.2.1, 4.1.2.9: no other has extensions.
+VERSION_WITH_EXTENSIONS = 3
 _DIGITAL_SIGNATURE, _KEY_CERT_SIGN = 0x8000, 0x0400
 _OCTETS_OF_ADDRESSES = (4, 16)
 
@@ -156,6 +159,11 @@ class Skeleton:
     def serial_number(self) -> int:
         """As it stands: it may be negative."""
         return self.outside.structure.serial_number
+
+    @property
+    def version(self) -> int:
+        """As people count: 1 to 3, or one that nobody has defined."""
+        return self.outside.structure.version
 
     @property
     def has_usual_dates(self) -> bool:
@@ -338,6 +346,9 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
             extensions = read_extensions(der, list_extensions(der, part.start, part.end))
         except DerError as error:
             raise MalformedCertificate("its extensions cannot be decoded") from error
+        if outside.structure.version != VERSION_WITH_EXTENSIONS:
+            # Readers differ: some look for names in any version, some in this one alone.
+            extensions = without_names(extensions)
     names = extensions.names or NO_NAMES
     addresses = tuple(
         ipaddress.ip_address(octets)

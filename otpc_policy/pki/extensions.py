@@ -7,7 +7,7 @@ certificate is not understood. Source: RFC 5280 4.2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from otpc_policy.pki.der import (
@@ -195,6 +195,12 @@ def read_extensions(der: bytes, listed: Sequence[Extension]) -> Extensions:
         policy_rules=_policy_rules(values),
         tls_features=_of(values, TLS_FEATURE, tuple) or (),
     )
+
+
+def without_names(extensions: Extensions) -> Extensions:
+    """The same, but what the subjectAltName says is not known, if there is one."""
+    unread = extensions.unread | ({SUBJECT_ALT_NAME} & extensions.present)
+    return replace(extensions, names=None, unread=unread)
 
 
 def _of(values: Mapping[str, object], oid: str, kind: type[Value]) -> Value | None:

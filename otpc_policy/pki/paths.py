@@ -22,6 +22,7 @@ from otpc_policy.pki.validation import (
     SERVER_AUTH,
     flaw_of_anchor,
     flaw_of_authority,
+    flaw_of_form,
     flaw_of_leaf,
     flaw_of_lengths,
 )
@@ -84,7 +85,7 @@ class PathProver:
         With the path this short, little of RFC 5280 6 is left.
         """
         leaf = self.leaf
-        if leaf.has_subject_alt_name or leaf.is_ca or leaf.has_unknown_critical:
+        if leaf.has_subject_alt_name or leaf.is_ca or flaw_of_form(leaf):
             return None
         if leaf.view.signature_hash in _WEAK_HASHES or not leaf.may_sign_handshakes:
             return None

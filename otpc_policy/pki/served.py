@@ -25,8 +25,8 @@ class ServedChain:
     """Decoded certificates by position, leaf first, and which signatures between them were checked.
 
     unread: by position, why a certificate was not read, for people. skeletons: of exactly those;
-    None where not even that could be had. left_out: how many certificates after the sixty-fourth were
-    not looked at.
+    None where not even that could be had. left_out: how many certificates after the sixty-fourth
+    were not looked at.
     """
 
     certificates: tuple[DecodedCertificate | None, ...]

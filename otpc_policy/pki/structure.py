@@ -23,7 +23,6 @@ from otpc_policy.pki.der import (
 )
 
 _VERSION, _ISSUER_ID, _SUBJECT_ID, _EXTENSIONS = 0xA0, 0x81, 0x82, 0xA3
-_NEWEST_VERSION = 3
 _UTC_TIME = re.compile(rb"(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z\Z")
 _GENERALIZED_TIME = re.compile(rb"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z\Z")
 # RFC 5280 4.1.2.5.1: years from 50 on are those of the last century.
@@ -38,7 +37,8 @@ class StructureError(DerError):
 class Structure:
     """The parts of a certificate, by position.
 
-    version: 1 to 3. signature_algorithm: as the signed part names it. outer_algorithm: as stands
+    version: as people count, 1 to 3 in RFC 5280; others are kept, and not understood.
+    signature_algorithm: as the signed part names it. outer_algorithm: as stands
     next to the signature. signature: its octets. extensions: the SEQUENCE of them.
     """
 
@@ -81,8 +81,6 @@ def _read(der: bytes) -> Structure:
         number = only_element(der, parts[0].content, parts[0].end, INTEGER)
         version = _integer(der, number) + 1
         # DER leaves the default, version 1, out; some write it, and nobody misreads that.
-        if not 1 <= version <= _NEWEST_VERSION:
-            raise StructureError("version")
         parts = parts[1:]
     serial, algorithm, issuer, validity, subject, key = _expected(
         parts[:6], (INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE)
@@ -92,8 +90,6 @@ def _read(der: bytes) -> Structure:
     tags = [part.tag for part in rest]
     if tags != sorted(set(tags)) or not set(tags) <= {_ISSUER_ID, _SUBJECT_ID, _EXTENSIONS}:
         raise StructureError("structure")
-    if (tags and version == 1) or (_EXTENSIONS in tags and version < _NEWEST_VERSION):
-        raise StructureError("version")
     if _EXTENSIONS in tags:
         extensions = only_element(der, rest[-1].content, rest[-1].end, SEQUENCE)
     if bits.end - bits.content < 1 or der[bits.content] != 0:

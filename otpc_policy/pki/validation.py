@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.certificate import VERSION_WITH_EXTENSIONS, DecodedCertificate
 from otpc_policy.pki.extensions import (
     AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,
@@ -99,7 +99,7 @@ def flaw_of_anchor(anchor: DecodedCertificate, profile: Profile) -> str:
     An anchor is a name and a key (RFC 5280 6.1.1 (d)). How its certificate is written is no matter,
     nor who signed it. What it says against itself is heard.
     """
-    if flaw := _unread(anchor) or _flaw_of_issuer(anchor):
+    if flaw := flaw_of_form(anchor) or _flaw_of_issuer(anchor):
         return flaw
     if profile.is_public and not has_public_kind_of_key(anchor):
         return _PUBLIC_KEYS.format("its key", anchor.view.key_name)
@@ -137,7 +137,7 @@ _PUBLIC_KEYS = (
 def _flaw_of_any(certificate: DecodedCertificate, profile: Profile) -> str:
     """What is asked of everything that an issuer signed."""
     extensions = certificate.extensions
-    if flaw := _unread(certificate):
+    if flaw := flaw_of_form(certificate):
         return flaw
     if certificate.issuer.is_empty:
         return "its issuer has no name (RFC 5280 4.1.2.4)"
@@ -149,14 +149,18 @@ def _flaw_of_any(certificate: DecodedCertificate, profile: Profile) -> str:
     return ""
 
 
-def _unread(certificate: DecodedCertificate) -> str:
-    """Say which of its extensions is not understood.
+def flaw_of_form(certificate: DecodedCertificate) -> str:
+    """Say what in the certificate is not understood, wherever it stands.
 
     Policies that cannot be read are none, unless critical: a demand for one is then not met.
     A request to staple concerns the leaf alone; the names of an authority are asked about where
     they are constrained.
     """
     extensions = certificate.extensions
+    if not 1 <= certificate.version <= VERSION_WITH_EXTENSIONS or (
+        extensions.present and certificate.version != VERSION_WITH_EXTENSIONS
+    ):
+        return f"its version is {certificate.version}, and extensions are for version 3"
     if extensions.repeated:
         return f"it has {_name(min(extensions.repeated))} twice"
     unread = extensions.unread - {POLICIES}

@@ -2,6 +2,8 @@
 part spoils no other one, wherever the certificate stands.
 """
 
+from functools import partial
+
 from cryptography import x509
 
 from tests.chains.case import (
@@ -21,6 +23,7 @@ from tests.support.forging import (
     ISSUER,
     KEY,
     SUBJECT,
+    VERSION,
     Edit,
     authority,
     elements_of,
@@ -36,7 +39,15 @@ _CERTIFICATE_POLICIES, _ALTERNATIVE_NAME = "2.5.29.32", "2.5.29.17"
 
 def unread_cases() -> list[ChainCase]:
     """Return the cases."""
-    return [*_extensions(), *_needed(), *_general_names(), *_encodings(), *_keys(), *_names()]
+    return [
+        *_extensions(),
+        *_needed(),
+        *_general_names(),
+        *_encodings(),
+        *_keys(),
+        *_names(),
+        *_versions(),
+    ]
 
 
 def _oid(dotted: str) -> bytes:
@@ -401,6 +412,56 @@ def _names() -> list[ChainCase]:
                 )
             )
     return found
+
+
+def _versions() -> list[ChainCase]:
+    """Whether a client looks for names in such a certificate is not known."""
+    found = []
+    for number, octets in (
+        (2, b"\x01"),
+        (4, b"\x03"),
+        (128, b"\x7f"),
+        (0, b"\xff"),
+        (257, b"\x01\x00"),
+    ):
+        host = f"version{number}.test"
+        edit = partial(_as_version, octets)
+        pinned = leaf(None, dns=[host], edit=edit)
+        middle = authority(f"Version {number}", by=ROOT, edit=edit)
+        root = authority(f"Root of version {number}", edit=edit)
+        differs = "" if number < 3 else "OpenSSL takes any version."
+        clause = "RFC 5280 4.1.2.1"
+        found += [
+            case(
+                f"pinned, of version {number}",
+                clause,
+                [pinned],
+                BY_ANCHOR,
+                UNKNOWN,
+                server_name=host,
+                pins=(pinned,),
+            ),
+            case(
+                f"intermediate of version {number}",
+                clause,
+                [leaf(middle), middle],
+                UNTRUSTED,
+                openssl=differs,
+            ),
+            case(
+                f"root of version {number}",
+                clause,
+                [leaf(root)],
+                UNTRUSTED,
+                roots=(root,),
+                openssl=differs,
+            ),
+        ]
+    return found
+
+
+def _as_version(octets: bytes, elements: list[bytes]) -> None:
+    elements[VERSION] = der_element(0xA0, der_element(0x02, octets))
 
 
 _NOT_TEXT = "OpenSSL refuses names that it cannot convert; equal octets are equal names."

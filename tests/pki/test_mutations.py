@@ -11,7 +11,7 @@ import pytest
 
 from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.judge import judge_chain
-from otpc_policy.pki.judgement import ChainJudgement, TrustSource
+from otpc_policy.pki.judgement import ChainJudgement, NameMatch, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.chains.cases import all_cases
 from tests.support.forging import AT, Made, authority, leaf, name_constraints
@@ -107,8 +107,8 @@ def test_a_mutated_anchor_of_an_entry_changes_nothing_for_another_entry() -> Non
 
 
 @pytest.mark.parametrize("version", [0, 2, 3, 4, 127, -1, -128, 256])
-def test_a_version_out_of_range_is_malformed_and_nothing_worse(version: int) -> None:
-    """Pinned or not. Versions are written as one less than they are called."""
+def test_a_version_out_of_range_is_not_trusted_and_nothing_worse(version: int) -> None:
+    """Versions are written as one less than they are called."""
 
     def edit(elements: list[bytes]) -> None:
         octets = version.to_bytes(2 if version > 127 else 1, "big", signed=True)
@@ -117,7 +117,8 @@ def test_a_version_out_of_range_is_malformed_and_nothing_worse(version: int) -> 
     odd: Made = leaf(ROOT, edit=edit)
     judgement = judged([odd.der])
     assert (judgement.trust is TrustSource.MOZILLA_ROOT) is (version == 2)
-    assert bool(judgement.malformed) is (version != 2)
+    assert (judgement.name is NameMatch.UNDECIDED) is (version != 2)
+    assert judgement.malformed == ()
 
 
 def test_serial_numbers_of_any_kind_are_numbers() -> None:
