@@ -96,6 +96,7 @@ _NAMES_OF_KEYS: Mapping[str, str] = {
 _NAMES_OF_CURVES: Mapping[str, str] = {"1.2.156.10197.1.301": "SM2"}
 # RFC 5280 4.1.2.1, 4.1.2.9: no other has extensions.
 VERSION_WITH_EXTENSIONS = 3
+_MAX_SHOWN_BITS = 64
 _DIGITAL_SIGNATURE, _KEY_CERT_SIGN = 0x8000, 0x0400
 _OCTETS_OF_ADDRESSES = (4, 16)
 
@@ -485,7 +486,10 @@ def _rsa_flaw(numbers: rsa.RSAPublicNumbers) -> str:
     load such keys.
     """
     if numbers.e < 3 or numbers.e % 2 == 0:
-        return f"its RSA exponent is {numbers.e}; an odd one of at least 3 required"
+        # Python writes no number of thousands of digits.
+        is_short = numbers.e.bit_length() <= _MAX_SHOWN_BITS
+        exponent = str(numbers.e) if is_short else f"even, of {numbers.e.bit_length()} bits"
+        return f"its RSA exponent is {exponent}; an odd one of at least 3 required"
     return "its RSA modulus is even; an odd one required" if numbers.n % 2 == 0 else ""
 
 

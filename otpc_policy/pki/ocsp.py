@@ -26,6 +26,7 @@ from otpc_policy.pki.signatures import (
     SignatureChecks,
     is_too_costly,
 )
+from otpc_policy.pki.validation import flaw_of_form
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
@@ -191,7 +192,7 @@ def _delegate(
     except MalformedCertificate:
         return None
     is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes
-    if not is_for_ocsp or decoded.has_unknown_critical or is_too_costly(decoded):
+    if not is_for_ocsp or flaw_of_form(decoded) or is_too_costly(decoded):
         return None
     if not decoded.is_valid_at(at) or not checks.has_issued_by_strong_hash(issuer, decoded):
         return None

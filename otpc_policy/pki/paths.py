@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from otpc_policy.pki.anchors import AnchorSet
-from otpc_policy.pki.budget import TooComplexError
+from otpc_policy.pki.budget import TooComplexError, Work
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
-from otpc_policy.pki.policies import policies_hold
+from otpc_policy.pki.policies import policies_hold, policy_units
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import Candidate, candidate_paths
 from otpc_policy.pki.signatures import SignatureChecks
@@ -27,6 +27,8 @@ from otpc_policy.pki.validation import (
     flaw_of_lengths,
 )
 
+# To look at a path of which every pair of certificates has been compared before.
+_UNITS_PER_PATH = 20
 _WEAK_HASHES = frozenset({"md5", "sha1", "unknown"})
 
 
@@ -119,7 +121,9 @@ class PathProver:
         if key in self._is_proven:
             return self._is_proven[key]
         limit = limits.get(candidate.anchor.view.sha256)
+        units, reason = _UNITS_PER_PATH + policy_units(path), "too many paths lead to an anchor"
         try:
+            self.checks.budget.spend(units, Work.SEARCH, reason)
             is_proven = (
                 not flaw_of_anchor(candidate.anchor, anchors.profile)
                 and not flaw_of_lengths(path)

@@ -15,6 +15,12 @@ _Level = Mapping[str, frozenset[str]]
 _ANY: _Level = {ANY_POLICY: frozenset({ANY_POLICY})}
 
 
+def policy_units(path: Sequence[DecodedCertificate]) -> int:
+    """Return what policies_hold costs on this path."""
+    rules = [certificate.extensions.policy_rules for certificate in path]
+    return sum(len(each.policies or ()) + len(each.mappings) for each in rules)
+
+
 def policies_hold(path: Sequence[DecodedCertificate]) -> bool:
     """The demands of all certificates on the path for a valid policy are met.
 

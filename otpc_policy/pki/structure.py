@@ -23,6 +23,7 @@ from otpc_policy.pki.der import (
 )
 
 _VERSION, _ISSUER_ID, _SUBJECT_ID, _EXTENSIONS = 0xA0, 0x81, 0x82, 0xA3
+_MAX_VERSION = 32_768
 _UTC_TIME = re.compile(rb"(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z\Z")
 _GENERALIZED_TIME = re.compile(rb"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z\Z")
 # RFC 5280 4.1.2.5.1: years from 50 on are those of the last century.
@@ -79,7 +80,8 @@ def _read(der: bytes) -> Structure:
     version = 1
     if parts and parts[0].tag == _VERSION:
         number = only_element(der, parts[0].content, parts[0].end, INTEGER)
-        version = _integer(der, number) + 1
+        # Of as many digits as people can be shown.
+        version = max(-_MAX_VERSION, min(_integer(der, number) + 1, _MAX_VERSION))
         # DER leaves the default, version 1, out; some write it, and nobody misreads that.
         parts = parts[1:]
     serial, algorithm, issuer, validity, subject, key = _expected(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
+from cryptography import x509
 
 from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.judge import judge_chain
@@ -15,6 +16,7 @@ from otpc_policy.pki.judgement import ChainJudgement, NameMatch, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.chains.cases import all_cases
 from tests.support.forging import AT, Made, authority, leaf, name_constraints
+from tests.support.signing import der_element
 
 HOST = "partner.test"
 ROOT = authority("Root")
@@ -119,6 +121,39 @@ def test_a_version_out_of_range_is_not_trusted_and_nothing_worse(version: int) -
     assert (judgement.trust is TrustSource.MOZILLA_ROOT) is (version == 2)
     assert (judgement.name is NameMatch.UNDECIDED) is (version != 2)
     assert judgement.malformed == ()
+
+
+def test_numbers_of_any_length_are_judged_soon() -> None:
+    """Python writes no decimal number of more than 4,300 digits: none is to be written."""
+    long = b"\x7f" + b"\xff" * 9_000
+
+    def version(elements: list[bytes]) -> None:
+        elements[0] = der_element(0xA0, der_element(0x02, long))
+
+    def serial(elements: list[bytes]) -> None:
+        elements[1] = der_element(0x02, long)
+
+    def exponent(elements: list[bytes]) -> None:
+        modulus, even = b"\x00\xc1" + b"\xff" * 2_047, b"\x40" + bytes(2_040)
+        numbers = der_element(0x30, der_element(0x02, modulus) + der_element(0x02, even))
+        algorithm = bytes.fromhex("300d06092a864886f70d0101010500")
+        bits = der_element(0x03, b"\x00" + numbers)
+        elements[6] = der_element(0x30, algorithm + bits)
+
+    for edit in (version, serial, exponent):
+        odd = leaf(ROOT, edit=edit)
+        for chain in ([odd.der], [SERVER.der, odd.der, MIDDLE.der]):
+            began = time.process_time()
+            judged(chain)
+            assert time.process_time() - began < _NOISE_S
+        assert len(decode_certificate(odd.der).view.key_flaw) < 100
+    constraints = der_element(0x30, b"\x01\x01\xff" + der_element(0x02, long))
+    wide = authority(
+        "Wide",
+        by=ROOT,
+        plus=[(x509.UnrecognizedExtension(x509.BasicConstraints.oid, constraints), True)],
+    )
+    assert judged([leaf(wide).der, wide.der]).trust is TrustSource.MOZILLA_ROOT
 
 
 def test_serial_numbers_of_any_kind_are_numbers() -> None:
