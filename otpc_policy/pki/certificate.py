@@ -380,13 +380,10 @@ def _read_outside(der: bytes) -> _Outside:
         issuer = read_name(der, structure.issuer.start, structure.issuer.end)
         part = "validity"
         not_before, not_after, has_usual_dates = read_validity(der, structure.validity)
-        part = "public key"
-        algorithm, _ = key_octets(der, structure.key)
-        key_algorithm, parameters = read_algorithm(der, algorithm)
-        part = "signature algorithm"
-        signature_algorithm = read_signature_algorithm(der, structure.signature_algorithm)
     except DerError as error:
         raise MalformedCertificate(f"its {part} cannot be decoded") from error
+    signature_algorithm = read_signature_algorithm(der, structure.signature_algorithm)
+    key_algorithm, parameters = _key_algorithm(structure)
     key = _public_key(structure, key_algorithm, parameters)
     key_type, key_bits, key_name, key_flaw = _describe_key(key, key_algorithm, parameters)
     fields = {
@@ -433,13 +430,23 @@ def _printable(text: str) -> str:
     )
 
 
+def _key_algorithm(structure: Structure) -> tuple[str, bytes | None]:
+    """Return the OID of the kind of key and its parameters; "" for what says of no kind."""
+    try:
+        algorithm, _ = key_octets(structure.der, structure.key)
+        return read_algorithm(structure.der, algorithm)
+    except DerError:
+        return "", None
+
+
 def _public_key(structure: Structure, oid: str, parameters: bytes | None) -> object:
     """Return the key; None if it is of a kind that cryptography does not know, or unreadable.
 
     A curve must be named: whoever may choose its parameters can choose a key that signs for others
     (RFC 5480 2.1.1, CVE-2020-0601). cryptography 47 and later read some such parameters.
     """
-    if oid == _EC_PUBLIC_KEY and (parameters is None or parameters[0] != OBJECT_IDENTIFIER):
+    is_named = parameters is not None and parameters[0] == OBJECT_IDENTIFIER
+    if not oid or (oid == _EC_PUBLIC_KEY and not is_named):
         return None
     try:
         with decoding_leniently():
@@ -461,6 +468,8 @@ def _describe_key(key: object, oid: str, parameters: bytes | None) -> tuple[KeyT
             return KeyType.EDDSA, 0, "Ed448", ""
         case dsa.DSAPublicKey():
             return KeyType.DSA, key.key_size, f"DSA {key.key_size}", ""
+    if not oid:
+        return KeyType.OTHER, 0, "a key that cannot be read", ""
     name = _NAMES_OF_KEYS.get(oid) or oid_name(oid)
     if oid == _EC_PUBLIC_KEY:
         return KeyType.OTHER, 0, f"{name}, {_describe_curve(parameters)}", ""

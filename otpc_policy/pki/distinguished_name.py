@@ -95,7 +95,7 @@ def read_relative_names(der: bytes, at: int, end: int) -> DistinguishedName:
             oid, content = der[kind.content : kind.end], der[value.content : value.end]
             text = _text(value.tag, content)
             if text is None:
-                shown = f"#{value.tag:02x}{content.hex()}"
+                shown = f"#{der[value.start : value.end].hex()}"
                 folded.append((oid, f"\0{shown}"))
                 text = shown
             else:

@@ -96,7 +96,7 @@ class SignatureAlgorithm:
     def verifies(self, key: object, signature: bytes, signed: bytes) -> bool:
         """The key made this signature over these octets, be it with a weak hash."""
         hashing = _HASHES.get(self.hash_name)
-        if not self.is_usable:
+        if not self.is_usable or not signature:
             return False
         try:
             match key:
@@ -121,8 +121,17 @@ class SignatureAlgorithm:
 
 
 def read_signature_algorithm(der: bytes, algorithm: Element) -> SignatureAlgorithm:
-    """Return the algorithm that is named there. Raises DerError."""
-    oid, parameters = read_algorithm(der, algorithm)
+    """Return the algorithm that is named there, an unknown one where none is."""
+    try:
+        oid, parameters = read_algorithm(der, algorithm)
+    except DerError:
+        return SignatureAlgorithm(
+            octets=der[algorithm.start : algorithm.end],
+            oid="",
+            name="an algorithm that cannot be read",
+            hash_name=UNKNOWN_HASH,
+            is_usable=False,
+        )
     hash_name, salt, is_usable = UNKNOWN_HASH, None, parameters in _ABSENT_OR_NULL
     if oid == _PSS:
         try:

@@ -30,17 +30,14 @@ _GENERALIZED_TIME = re.compile(rb"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z\Z"
 _FIRST_YEAR_OF_THIS_CENTURY = 50
 
 
-class StructureError(DerError):
-    """A part is not what it should be. str() says which part, for people."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """The parts of a certificate, by position.
 
     version: as people count, 1 to 3 in RFC 5280; others are kept, and not understood.
     signature_algorithm: as the signed part names it. outer_algorithm: as stands
-    next to the signature. signature: its octets. extensions: the SEQUENCE of them.
+    next to the signature. signature: its octets; none where they are not whole, as no signature is.
+    extensions: the SEQUENCE of them.
     """
 
     der: bytes
@@ -62,16 +59,7 @@ class Structure:
 
 
 def read_structure(der: bytes) -> Structure:
-    """Return where the parts stand. Raises StructureError."""
-    try:
-        return _read(der)
-    except StructureError:
-        raise
-    except DerError as error:
-        raise StructureError("structure") from error
-
-
-def _read(der: bytes) -> Structure:
+    """Return where the parts stand. Raises DerError."""
     whole = only_element(der, 0, len(der), SEQUENCE)
     signed_part, outer_algorithm, bits = _expected(
         elements(der, whole.content, whole.end), (SEQUENCE, SEQUENCE, BIT_STRING)
@@ -91,11 +79,9 @@ def _read(der: bytes) -> Structure:
     rest = parts[6:]
     tags = [part.tag for part in rest]
     if tags != sorted(set(tags)) or not set(tags) <= {_ISSUER_ID, _SUBJECT_ID, _EXTENSIONS}:
-        raise StructureError("structure")
+        raise DerError("other parts than were expected")
     if _EXTENSIONS in tags:
         extensions = only_element(der, rest[-1].content, rest[-1].end, SEQUENCE)
-    if bits.end - bits.content < 1 or der[bits.content] != 0:
-        raise StructureError("signature")
     return Structure(
         der=der,
         signed_part=signed_part,
@@ -103,7 +89,9 @@ def _read(der: bytes) -> Structure:
         serial_number=_integer(der, serial),
         signature_algorithm=algorithm,
         outer_algorithm=outer_algorithm,
-        signature=der[bits.content + 1 : bits.end],
+        signature=der[bits.content + 1 : bits.end]
+        if der[bits.content : bits.end][:1] == b"\0"
+        else b"",
         issuer=issuer,
         validity=validity,
         subject=subject,

@@ -323,6 +323,8 @@ _KEYS: dict[str, Edit] = {
     ),
     "an RSA key that is no structure": _with_key(_sequence(_oid(_RSA), b"\x05\x00"), b"\x01\x02"),
     "an algorithm that nobody knows": _with_key(_sequence(_oid("1.3.6.1.4.1.99999.7")), b"\x01"),
+    "a key in three parts": _with_key(_sequence(_oid(_RSA), b"\x05\x00", b"\x05\x00"), b"\x01\x02"),
+    "a key of no kind": _with_key(_sequence(), b"\x01\x02"),
     "X25519": _with_key(_sequence(_oid("1.3.101.110")), bytes(range(32))),
     "DSA with inherited parameters": _with_key(
         _sequence(_oid("1.2.840.10040.4.1")), der_element(0x02, b"\x05")
