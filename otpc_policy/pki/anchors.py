@@ -14,6 +14,7 @@ from otpc_policy.pki.certificate import (
     read_certificate,
     skeleton_or_none,
 )
+from otpc_policy.pki.extensions import BASIC_CONSTRAINTS, KEY_USAGE, NAMES_OF_EXTENSIONS
 from otpc_policy.pki.validation import Profile
 
 _PUBLIC, _PRIVATE = Profile(is_public=True), Profile(is_public=False)
@@ -81,6 +82,9 @@ def problem_with_anchor(der: bytes) -> str | None:
     decoded = _decoded_or_none(der)
     if decoded is None:
         return "cannot be decoded as an X.509 certificate"
+    if unread := decoded.extensions.unread & {BASIC_CONSTRAINTS, KEY_USAGE}:
+        what = NAMES_OF_EXTENSIONS[min(unread)]
+        return f"the {what} of {decoded.view.subject} cannot be read, so it cannot be an anchor"
     if not (decoded.is_ca and decoded.may_sign_certificates):
         return (
             f"{decoded.view.subject} is not a CA certificate, so it cannot be an anchor;"

@@ -48,6 +48,8 @@ _ENCODINGS: Mapping[int, str] = {
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }
+# Half of a surrogate pair, which no text that was decoded holds.
+_NO_TEXT = "\udcff"
 _ESCAPED = frozenset('",+;<>\\')
 
 
@@ -96,7 +98,7 @@ def read_relative_names(der: bytes, at: int, end: int) -> DistinguishedName:
             text = _text(value.tag, content)
             if text is None:
                 shown = f"#{der[value.start : value.end].hex()}"
-                folded.append((oid, f"\0{shown}"))
+                folded.append((oid, _NO_TEXT + shown))
                 text = shown
             else:
                 shown = _escaped(text)

@@ -23,7 +23,7 @@ MAX_CERTIFICATES = 64
 MAX_ANCHORS = 16
 MAX_CHAIN_BYTES = 256 * 1024
 # To check that anchors are certificates, in units of otpc_policy.pki.budget.
-# Sixteen ordinary ones cost 2,000.
+# Sixteen ordinary ones cost 3,000.
 _ANCHOR_UNITS = 5_000
 MAX_BATCH = 100
 MAX_PAGE_SIZE = 100
