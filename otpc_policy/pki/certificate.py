@@ -26,7 +26,7 @@ from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.core.facts import KeyType
 from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
 from otpc_policy.pki.decoding_cost import COUNTING_SHARE, DecodingCost, decoding_cost
-from otpc_policy.pki.der import OBJECT_IDENTIFIER, DerError, dotted
+from otpc_policy.pki.der import INTEGER, OBJECT_IDENTIFIER, DerError, dotted, inside
 from otpc_policy.pki.distinguished_name import COMMON_NAME, DistinguishedName, read_name
 from otpc_policy.pki.extensions import (
     KEY_USAGE,
@@ -383,9 +383,9 @@ def _read_outside(der: bytes) -> _Outside:
     except DerError as error:
         raise MalformedCertificate(f"its {part} cannot be decoded") from error
     signature_algorithm = read_signature_algorithm(der, structure.signature_algorithm)
-    key_algorithm, parameters = _key_algorithm(structure)
+    key_algorithm, parameters, octets = _key_parts(structure)
     key = _public_key(structure, key_algorithm, parameters)
-    key_type, key_bits, key_name, key_flaw = _describe_key(key, key_algorithm, parameters)
+    key_type, key_bits, key_name, key_flaw = _describe_key(key, key_algorithm, parameters, octets)
     fields = {
         "der": der,
         "sha256": hashlib.sha256(der).hexdigest(),
@@ -430,13 +430,16 @@ def _printable(text: str) -> str:
     )
 
 
-def _key_algorithm(structure: Structure) -> tuple[str, bytes | None]:
-    """Return the OID of the kind of key and its parameters; "" for what says of no kind."""
+def _key_parts(structure: Structure) -> tuple[str, bytes | None, bytes]:
+    """Return the OID of the kind of key, its parameters and the key's own octets.
+
+    "" for what says of no kind.
+    """
     try:
-        algorithm, _ = key_octets(structure.der, structure.key)
-        return read_algorithm(structure.der, algorithm)
+        algorithm, octets = key_octets(structure.der, structure.key)
+        return *read_algorithm(structure.der, algorithm), octets
     except DerError:
-        return "", None
+        return "", None, b""
 
 
 def _public_key(structure: Structure, oid: str, parameters: bytes | None) -> object:
@@ -455,11 +458,14 @@ def _public_key(structure: Structure, oid: str, parameters: bytes | None) -> obj
         return None
 
 
-def _describe_key(key: object, oid: str, parameters: bytes | None) -> tuple[KeyType, int, str, str]:
+def _describe_key(
+    key: object, oid: str, parameters: bytes | None, octets: bytes
+) -> tuple[KeyType, int, str, str]:
     """Return type, bits, name and flaw of the key."""
     match key:
         case rsa.RSAPublicKey():
-            return KeyType.RSA, key.key_size, f"RSA {key.key_size}", _rsa_flaw(key.public_numbers())
+            numbers = key.public_numbers()
+            return _describe_rsa(numbers.n, numbers.e)
         case ec.EllipticCurvePublicKey():
             return KeyType.ECDSA, key.curve.key_size, f"EC {key.curve.name}", ""
         case ed25519.Ed25519PublicKey():
@@ -470,6 +476,9 @@ def _describe_key(key: object, oid: str, parameters: bytes | None) -> tuple[KeyT
             return KeyType.DSA, key.key_size, f"DSA {key.key_size}", ""
     if not oid:
         return KeyType.OTHER, 0, "a key that cannot be read", ""
+    if oid == RSA_ENCRYPTION and (pair := _rsa_numbers(octets)):
+        # cryptography 49 and later load no key with exponent 1.
+        return _describe_rsa(*pair)
     name = _NAMES_OF_KEYS.get(oid) or oid_name(oid)
     if oid == _EC_PUBLIC_KEY:
         return KeyType.OTHER, 0, f"{name}, {_describe_curve(parameters)}", ""
@@ -487,19 +496,38 @@ def _describe_curve(parameters: bytes | None) -> str:
     return f"curve {_NAMES_OF_CURVES.get(curve) or oid_name(curve)}"
 
 
-def _rsa_flaw(numbers: rsa.RSAPublicNumbers) -> str:
+def _describe_rsa(modulus: int, exponent: int) -> tuple[KeyType, int, str, str]:
+    bits = modulus.bit_length()
+    return KeyType.RSA, bits, f"RSA {bits}", _rsa_flaw(modulus, exponent)
+
+
+def _rsa_numbers(octets: bytes) -> tuple[int, int] | None:
+    """Return modulus and exponent of an RSAPublicKey (RFC 8017 A.1.1), None for what is none."""
+    try:
+        parts = inside(octets, 0, len(octets))
+    except DerError:
+        return None
+    if [part.tag for part in parts] != [INTEGER, INTEGER]:
+        return None
+    modulus, exponent = (
+        int.from_bytes(octets[part.content : part.end], "big", signed=True) for part in parts
+    )
+    return (modulus, exponent) if modulus > 0 and exponent > 0 else None
+
+
+def _rsa_flaw(modulus: int, exponent: int) -> str:
     """Say why the key gives no security, or "".
 
     With exponent 1 a signature is its own message, and anybody can make one; an even exponent or
     modulus belongs to no key pair. Source: Baseline Requirements 6.1.6. cryptography and OpenSSL
     load such keys.
     """
-    if numbers.e < 3 or numbers.e % 2 == 0:
+    if exponent < 3 or exponent % 2 == 0:
         # Python writes no number of thousands of digits.
-        is_short = numbers.e.bit_length() <= _MAX_SHOWN_BITS
-        exponent = str(numbers.e) if is_short else f"even, of {numbers.e.bit_length()} bits"
-        return f"its RSA exponent is {exponent}; an odd one of at least 3 required"
-    return "its RSA modulus is even; an odd one required" if numbers.n % 2 == 0 else ""
+        bits = exponent.bit_length()
+        shown = str(exponent) if bits <= _MAX_SHOWN_BITS else f"even, of {bits} bits"
+        return f"its RSA exponent is {shown}; an odd one of at least 3 required"
+    return "its RSA modulus is even; an odd one required" if modulus % 2 == 0 else ""
 
 
 def spki_sha256(der: bytes) -> bytes | None:
