@@ -15,8 +15,9 @@ from otpc_policy.pki.certificate import (
 from otpc_policy.pki.judgement import MalformedEntry
 from otpc_policy.pki.signatures import SignatureChecks, Signed, is_too_costly
 
-# As many as ValidateCertificate accepts; public chains have 2 to 4.
-MAX_CERTIFICATES = 16
+# As many as ValidateCertificate accepts. Public chains have 2 to 4; servers that send every cross-
+# certificate they ever had were seen with 36 (BetterTLS).
+MAX_CERTIFICATES = 64
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -24,8 +25,8 @@ class ServedChain:
     """Decoded certificates by position, leaf first, and which signatures between them were checked.
 
     unread: by position, why a certificate was not read, for people. skeletons: of exactly those;
-    None where not even that could be had. left_out: how many certificates after the sixteenth were
-    not looked at.
+    None where not even that could be had. left_out: how many certificates after the sixty-fourth
+    were not looked at.
     """
 
     certificates: tuple[DecodedCertificate | None, ...]

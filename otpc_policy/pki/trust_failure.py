@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.pki.anchors import SERVER_AUTH
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
-from otpc_policy.pki.paths import has_public_kind_of_key
 from otpc_policy.pki.roots import RootLimit
+from otpc_policy.pki.validation import Profile, flaw_of_authority, flaw_of_leaf
 
 NOTHING_SIGNED = "no signatures lead from it to a root that is trusted for this host"
 
@@ -39,20 +38,11 @@ def failure_of(
             "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor"
             " configured for this host is trusted"
         )
-    if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
-        return "the leaf's extended key usage does not include serverAuth"
-    if not leaf.may_sign_handshakes:
-        return (
-            "the leaf's key usage does not include digitalSignature, without which its key cannot"
-            " sign a handshake (RFC 8446 4.4.2.2)"
-        )
-    if leaf.is_ca:
-        return "the leaf is a CA certificate"
-    if is_public and not has_public_kind_of_key(leaf):
-        return (
-            f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify"
-            " (Baseline Requirements 6.1.5, 7.1.3.1)"
-        )
+    profile = Profile(is_public=is_public)
+    if flaw := flaw_of_leaf(leaf, profile):
+        return flaw.replace("its ", "the leaf's ", 1) if flaw.startswith("its ") else flaw
+    if last is not leaf and (flaw := flaw_of_authority(last, profile)):
+        return f"{subject} cannot stand on the path: {flaw}"
     return (
         f"the path to {issuer} does not pass validation (RFC 5280 section 6):"
         " signature, algorithm, key, validity, purpose or constraints"
@@ -62,7 +52,7 @@ def failure_of(
 def refusal_by_limit(
     leaf: DecodedCertificate,
     last: DecodedCertificate,
-    by_subject: Mapping[str, Sequence[DecodedCertificate]],
+    by_subject: Mapping[bytes, Sequence[DecodedCertificate]],
     limits: Mapping[str, RootLimit],
     constraints: ConstraintChecks,
 ) -> str:
@@ -71,9 +61,9 @@ def refusal_by_limit(
     last: the end of that path. by_subject: Mozilla's roots. limits: by their SHA-256.
     Raises TooComplexError.
     """
-    same_subject = by_subject.get(last.view.subject, ())
+    same_subject = by_subject.get(last.subject.key, ())
     reached = [root for root in same_subject if root.view.sha256 == last.view.sha256]
-    reached += by_subject.get(last.view.issuer, ())
+    reached += by_subject.get(last.issuer.key, ())
     reached_limits = [limits[root.view.sha256] for root in reached if root.view.sha256 in limits]
     refusals = (limit.refusal(leaf, constraints) for limit in reached_limits)
     return next((refusal for refusal in refusals if refusal), "")
