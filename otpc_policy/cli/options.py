@@ -1,5 +1,6 @@
 """Options that several commands share, and the checks that need no engine."""
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,9 @@ class DepthOption(StrEnum):
     STANDARD = "standard"
     DEEP = "deep"
 
+
+# gRPC's own forms (dns:///host:port, unix:///path) have no authority to speak of.
+_URL = re.compile(r"(?!dns:|unix:)[A-Za-z][A-Za-z0-9+.-]*://(?P<authority>[^/?#]*)")
 
 ServerOption = Annotated[
     str | None,
@@ -81,6 +85,11 @@ def service(
                 param_hint=", ".join(given),
             )
         return None
+    if url := _URL.match(server):
+        raise typer.BadParameter(
+            f"{server!r} is a URL; give the host and the port alone: {url['authority'] or 'HOST'}",
+            param_hint="--server",
+        )
     if ":" not in server:
         raise typer.BadParameter(
             f"{server!r} lacks the port; the service listens on 50051 by default: {server}:50051",
