@@ -35,7 +35,7 @@ ServerCaOption = Annotated[
     typer.Option(
         "--server-ca",
         metavar="FILE",
-        help="With --server: use TLS, and trust these CAs (PEM), not the usual ones.",
+        help="With --server: use TLS, and trust these CAs (PEM or DER), not the usual ones.",
     ),
 ]
 PlaintextOption = Annotated[
