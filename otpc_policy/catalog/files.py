@@ -77,4 +77,6 @@ def decode_text(content: bytes, place: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigurationError([f"{place}: is not UTF-8"]) from None
+        is_der = content.startswith(b"\x30\x82")
+        convert = f"; this is DER, so: openssl x509 -inform DER -in {place}" if is_der else ""
+        raise ConfigurationError([f"{place}: is not UTF-8{convert}"]) from None

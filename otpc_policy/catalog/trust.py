@@ -78,7 +78,7 @@ def _certificates(file: Path, place: str, problems: list[str]) -> tuple[bytes, .
         problems.append(f"{place}: {file}: {error.strerror or 'cannot be read'}")
         return ()
     try:
-        return read_certificate_file(content)
+        return read_certificate_file(content, str(file))
     except ValueError as error:
         problems.append(f"{place}: {file}: {error}")
     return ()

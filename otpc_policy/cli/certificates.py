@@ -23,7 +23,7 @@ def read_chain(path: str) -> tuple[bytes, ...]:
 
     content = _content(path)
     try:
-        return read_certificate_file(content)
+        return read_certificate_file(content, "FILE" if path == STDIN else path)
     except ValueError as error:
         raise typer.BadParameter(f"{_name(path)} {error}") from None
 
