@@ -104,5 +104,5 @@ def test_files_of_the_settings_may_be_in_der_and_are_refused_by_name(
     ],
 )
 def test_an_end_that_is_no_instant_says_what_it_lacks(ends: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ConfigurationError, match=reason):
         Settings(trust=[{"hosts": ["a.test"], "certificate_sha256": "ab" * 32, "ends": ends}])
