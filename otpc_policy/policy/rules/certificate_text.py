@@ -67,7 +67,9 @@ def unreadable(presented: PresentedChain, what: str) -> Report:
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
     return unknown(
-        f"could not determine {what}: the leaf certificate cannot be decoded", *presented.addresses
+        f"could not determine {what}: the leaf certificate cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
     )
 
 
