@@ -34,7 +34,11 @@ class RemarkKind(Enum):
     ALERT = ("answered with the alert", "sent the warning")
     SILENT = ("did not answer",)
     UNCONTROLLED = ("some refusals prove nothing",)
-    CERTIFICATE_UNSEEN = ("which certificate is given to", "before its certificate")
+    CERTIFICATE_UNSEEN = (
+        "which certificate is given to",
+        "before its certificate",
+        "could not be read",
+    )
 
     @property
     def phrase(self) -> str:

@@ -55,7 +55,7 @@ def _every_connection(measured: Measured) -> str:
     outcomes = [record.outcome for record in measured.records if record.outcome.connected]
     endings = {outcome.ending for outcome in outcomes}
     answers = {outcome.answer for outcome in outcomes if isinstance(outcome.answer, Alert)}
-    count = f" ({len(outcomes)} connections)"
+    count = f" ({len(outcomes)} connection{'s' if len(outcomes) > 1 else ''})"
     if not outcomes or any(not isinstance(outcome.answer, _SAYS_LITTLE) for outcome in outcomes):
         return ""
     if len(answers) == 1 and endings == {Ending.ANSWERED}:
