@@ -118,6 +118,8 @@ def test_the_command_in_a_message_converts_the_file(
         (["big.pem"], "big.pem holds 262145 bytes of certificates; at most 262144"),
         (["good.pem", "--name", "pay_ments.test"], "--name: 'pay_ments.test' is not a DNS name"),
         (["good.pem", "--name", "https://a.test/"], "is a URL; give the host alone: a.test"),
+        (["good.pem", "--policy", "mine.toml"], "OTPC_POLICY_POLICY_FILES=mine.toml"),
+        (["good.pem", "--policy", "mine"], "no policy is named 'mine'"),
         (["good.pem", "--at", "12:00"], "--at: '12:00' is not a time such as 2025-01-31"),
     ],
 )
