@@ -180,7 +180,9 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
             observed = (
                 "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
             )
-            reasons = "".join(f"; {remark}" for remark in address.remarks)
+            # A refusal needs no reason; its remark would say the same again.
+            remarks = address.remarks if address.reachable is not Support.NO else ()
+            reasons = "".join(f"; {remark}" for remark in remarks)
             yield Report(
                 code="TARGET_UNREACHABLE",
                 message=f"port {facts.port} {observed}{reasons}",
