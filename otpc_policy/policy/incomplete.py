@@ -6,7 +6,7 @@ one address is reported once, with the remark that explains it and with a remedy
 effect is the same: every such finding is INDETERMINATE, whoever reports it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from otpc_policy.core.facts import AddressFacts
@@ -35,7 +35,7 @@ class Incomplete:
     addresses: those that were judged, whose remarks explain what is unknown about them.
     """
 
-    def __init__(self, addresses: Iterable[AddressFacts]) -> None:
+    def __init__(self, addresses: Sequence[AddressFacts]) -> None:
         self._remarks: Mapping[str, Sequence[str]] = {
             address.address: (
                 *address.remarks,
@@ -46,7 +46,7 @@ class Incomplete:
         self._remarked = [address for address in addresses if address.remarks]
         self._places: dict[tuple[tuple[str, ...], str], _Unknown] = {}
 
-    def take(self, settings: RuleSettings | None, reports: Iterable[Report]) -> Iterable[Report]:
+    def take(self, settings: RuleSettings | None, reports: Iterable[Report]) -> Iterator[Report]:
         """Yield the other reports. settings: of the rule; None where no rule reports."""
         for report in reports:
             if report.code != MEASUREMENT_INCOMPLETE:
@@ -56,7 +56,7 @@ class Incomplete:
             place = self._places.setdefault(key, _Unknown(*key))
             place.rules.setdefault(report.message, []).append(settings)
 
-    def joined(self) -> Iterable[tuple[RuleSettings | None, Report]]:
+    def joined(self) -> Iterator[tuple[RuleSettings | None, Report]]:
         """Yield one report for each place and cause, with the rule if it is a single one.
 
         Remarks are reported even if all is known: they say how the server broke the protocol.
