@@ -16,6 +16,7 @@ from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
+from otpc_policy.policy.incomplete import Incomplete
 from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
@@ -76,7 +77,7 @@ def evaluate(
     )
     measured = [address.address for address in facts.addresses]
     unmeasured = [address.address for address in facts.unmeasured]
-    findings = _Findings([*measured, *unmeasured])
+    findings, incomplete = _Findings([*measured, *unmeasured]), Incomplete(speaking)
     for rule in RULES:
         rule_settings = settings[rule.id]
         if not rule_settings.is_enabled:
@@ -87,9 +88,10 @@ def evaluate(
             )
         else:
             reports = _without_noise(rule.judge(subject, rule_settings.parameters, now), silent)
-        findings.add(rule_settings, reports)
+        findings.add(rule_settings, incomplete.take(rule_settings, reports))
+    for of_rule, report in incomplete.joined():
+        findings.add(of_rule, (report,))
     findings.add(None, _not_measured(facts))
-    findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
     return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
@@ -118,10 +120,13 @@ def evaluate_chain(
     chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
-    findings = _Findings([])
+    findings, incomplete = _Findings([]), Incomplete(())
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
-            findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
+            reports = rule.judge(subject, settings[rule.id].parameters, now)
+            findings.add(settings[rule.id], incomplete.take(settings[rule.id], reports))
+    for of_rule, report in incomplete.joined():
+        findings.add(of_rule, (report,))
     return _verdict(
         policy,
         waived(findings.made(), waivers, now),
@@ -175,7 +180,9 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
             observed = (
                 "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
             )
-            reasons = "".join(f"; {remark}" for remark in address.remarks)
+            # A refusal needs no reason; its remark would say the same again.
+            remarks = address.remarks if address.reachable is not Support.NO else ()
+            reasons = "".join(f"; {remark}" for remark in remarks)
             yield Report(
                 code="TARGET_UNREACHABLE",
                 message=f"port {facts.port} {observed}{reasons}",
@@ -185,15 +192,6 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
         yield unknown(f"the address was not measured: {unmeasured.reason}", unmeasured.address)
     if not facts.addresses and not facts.unmeasured:
         yield unknown(f"no address of {facts.host} was measured")
-
-
-def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
-    """Report remarks: what prevented proof, and how the server broke the protocol."""
-    for address in addresses:
-        yield from (
-            unknown(f"the measurement is incomplete: {remark}", address.address)
-            for remark in address.remarks
-        )
 
 
 def _omitted(facts: EndpointFacts) -> list[Finding]:
@@ -278,7 +276,8 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=remedy_under(report.code, _listed_suites(settings)),
+                remediation=entry.causes.get(report.cause)
+                or remedy_under(report.code, _listed_suites(settings)),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,

@@ -70,7 +70,11 @@ def unreadable(presented: PresentedChain, what: str) -> Report:
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
     part = "the leaf certificate" if presented.judgement.leaf is None else "its subjectAltName"
-    return unknown(f"could not determine {what}: {part} cannot be decoded", *presented.addresses)
+    return unknown(
+        f"could not determine {what}: {part} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
+    )
 
 
 def beyond_leaf(presented: PresentedChain, what: str) -> Iterator[Report]:

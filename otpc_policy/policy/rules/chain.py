@@ -107,6 +107,7 @@ def _judge_key(
             f"could not determine the strength of the key of the {describe(index, view)}:"
             " unknown key type",
             *presented.addresses,
+            cause="ALGORITHM_UNKNOWN",
         )
         return
     elif view.key_bits < minimum:
@@ -130,7 +131,7 @@ def _judge_signature(
             f"could not determine the strength of the signature on the {describe(index, view)}"
         )
         algorithm = f"unknown algorithm {view.signature_algorithm}"
-        yield unknown(f"{message}: {algorithm}", *presented.addresses)
+        yield unknown(f"{message}: {algorithm}", *presented.addresses, cause="ALGORITHM_UNKNOWN")
     elif view.signature_hash in _WEAK_HASHES.of(parameters):
         yield presented.report(
             "CERTIFICATE_SIGNATURE_WEAK",

@@ -55,8 +55,11 @@ def judge_required(
         elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
             continue
         elif chosen := [fact for fact in wanted if fact.support is Support.YES]:
-            message = f"the server chose {_named(chosen)}, but no handshake with it was completed"
-            yield unknown(f"{message}; {required}", address.address)
+            message = f"could not determine whether a handshake with {_named(chosen)} succeeds"
+            yield unknown(
+                f"{message}: the server chose it, and none was completed; {required}",
+                address.address,
+            )
         elif open_ := [fact for fact in wanted if fact.support is Support.UNKNOWN]:
             yield unknown(
                 f"could not determine whether the server accepts {_named(open_)}; {required}",

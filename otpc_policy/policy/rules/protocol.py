@@ -11,6 +11,7 @@ from otpc_policy.core.facts import (
     TlsVersion,
     Vulnerability,
 )
+from otpc_policy.core.remarks import NO_SERVER_NAME
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.parameters import Parameter, version_labels, vulnerabilities
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown
@@ -57,9 +58,12 @@ def judge_minimum_version(
             if version.label in labels or support is Support.NO:
                 continue
             if support is Support.YES:
+                to_whom = (
+                    " to clients that name no server" if _is_nameless(address, version) else ""
+                )
                 yield Report(
                     code="TLS_VERSION_BELOW_MINIMUM",
-                    message=f"{version.label} is offered; only {required} permitted",
+                    message=f"{version.label} is offered{to_whom}; only {required} permitted",
                     addresses=(address.address,),
                     evidence=(
                         FindingEvidence("version", version.label, f"{version.label} refused"),
@@ -72,6 +76,15 @@ def judge_minimum_version(
                     address.address,
                 )
         yield from _permitted_version_offered(address, labels, required)
+
+
+def _is_nameless(address: AddressFacts, version: TlsVersion) -> bool:
+    """Whether every connection over the version that was seen had named no server.
+
+    Then the default host of the address offers it, which is often another configuration.
+    """
+    accepted = [step for step in address.trace if step.answer.startswith(f"{version.label}, ")]
+    return bool(accepted) and all(step.offered.endswith(NO_SERVER_NAME) for step in accepted)
 
 
 def _permitted_version_offered(

@@ -234,14 +234,17 @@ def _chain(
             return ()
     if size > MAX_CHAIN_BYTES:
         violations.append(
-            FieldViolation(field, f"{size} bytes; at most {MAX_CHAIN_BYTES} are accepted")
+            FieldViolation(
+                field, f"holds {size} bytes of certificates; at most {MAX_CHAIN_BYTES} are accepted"
+            )
         )
     elif not chain:
         violations.append(FieldViolation(field, "holds no certificate"))
     if len(chain) > MAX_CERTIFICATES:
         violations.append(
             FieldViolation(
-                field, f"{len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted"
+                field,
+                f"holds {len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted",
             )
         )
     return chain
