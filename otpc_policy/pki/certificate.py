@@ -210,10 +210,15 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
             name_constraints = _extension(by_kind, x509.NameConstraints)
     except DECODING_ERRORS as error:
         raise MalformedCertificate("its extensions cannot be decoded") from error
+    purposes_of_key = (
+        None if purposes is None else frozenset(purpose.dotted_string for purpose in purposes)
+    )
     view = CertificateView(
         **outside.fields,
         subject_alt_names=(*map(_printable, dns_names), *map(str, ip_addresses)),
         must_staple=features is not None and x509.TLSFeatureType.status_request in features,
+        key_usage=_usage_bits(key_usage),
+        purposes=purposes_of_key,
     )
     return DecodedCertificate(
         view=view,
@@ -226,9 +231,7 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
         is_ca=constraints is not None and constraints.ca,
         may_sign_certificates=key_usage is None or key_usage.key_cert_sign,
         may_sign_handshakes=key_usage is None or key_usage.digital_signature,
-        purposes=None
-        if purposes is None
-        else frozenset(purpose.dotted_string for purpose in purposes),
+        purposes=purposes_of_key,
         name_constraints=name_constraints,
         has_unknown_critical=any(
             extension.critical and not isinstance(extension.value, _UNDERSTOOD)
@@ -237,6 +240,22 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
         key_units=outside.key_units,
         cost=cost,
     )
+
+
+def _usage_bits(extension: x509.KeyUsage | None) -> frozenset[str] | None:
+    """Return the names of the bits that are set. Source: RFC 5280 4.2.1.3."""
+    if extension is None:
+        return None
+    bits = {
+        "digitalSignature": extension.digital_signature,
+        "nonRepudiation": extension.content_commitment,
+        "keyEncipherment": extension.key_encipherment,
+        "dataEncipherment": extension.data_encipherment,
+        "keyAgreement": extension.key_agreement,
+        "keyCertSign": extension.key_cert_sign,
+        "cRLSign": extension.crl_sign,
+    }
+    return frozenset(name for name, is_set in bits.items() if is_set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

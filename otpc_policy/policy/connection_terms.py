@@ -7,6 +7,7 @@ demands that deny: a server that met none of them would not have been allowed. A
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from otpc_policy.core.facts import TlsVersion
@@ -46,9 +47,15 @@ class ConnectionTerms:
     cipher_suites: tuple[int, ...]
 
 
-def connection_terms(policies: Iterable[Policy], findings: Iterable[Finding]) -> ConnectionTerms:
-    """Return the terms of a verdict. policies: that judged. findings: of the verdict."""
-    demands = [_Demands.of(policy) for policy in policies if policy.enforcing]
+def connection_terms(
+    policies: Iterable[Policy], findings: Iterable[Finding], now: datetime
+) -> ConnectionTerms:
+    """Return the terms of a verdict.
+
+    policies: that judged. findings: of the verdict. now: of the verdict; what a policy permits
+    until an instant may be offered before it.
+    """
+    demands = [_Demands.of(policy, now) for policy in policies if policy.enforcing]
     excepted = {
         item
         for finding in findings
@@ -99,15 +106,15 @@ class _Demands:
     insecure_kinds: tuple[str, ...]
 
     @classmethod
-    def of(cls, policy: Policy) -> Self:
-        """Return the demands of a policy."""
+    def of(cls, policy: Policy, now: datetime) -> Self:
+        """Return the demands of a policy at an instant."""
         rules = {rule.id: rule for rule in policy.rules}
         minimum, required = rules[TLS_MINIMUM_VERSION.id], rules[CIPHER_REQUIRED.id]
         outside, insecure = rules[CIPHER_OUTSIDE_SET.id], rules[CIPHER_INSECURE.id]
         labels = [version.label for version in _MEASURED_VERSIONS]
         if minimum.effects["TLS_VERSION_BELOW_MINIMUM"] is Effect.DENY:
-            labels = list(_PERMITTED_VERSIONS.of(minimum.parameters))
-        in_set = frozenset(_LISTED_SUITES.of(outside.parameters))
+            labels = list(_PERMITTED_VERSIONS.of(minimum.parameters).at(now))
+        in_set = frozenset(_LISTED_SUITES.of(outside.parameters).at(now))
         denies_others = outside.effects["CIPHER_SUITE_NOT_LISTED"] is Effect.DENY
         denies_tls13 = outside.is_enabled and _TLS13_SUITES.of(outside.parameters) == "deny"
         demanded = frozenset(_REQUIRED_SUITES.of(required.parameters))

@@ -17,6 +17,7 @@ from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.model import Policy, RuleSettings
+from otpc_policy.policy.parameters import Permitted
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
@@ -90,7 +91,7 @@ def evaluate(
         findings.add(rule_settings, reports)
     findings.add(None, _not_measured(facts))
     findings.add(None, _remarked(speaking))
-    changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
+    changes = changes_at(subject.chains, policy, waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
     return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
 
@@ -125,21 +126,22 @@ def evaluate_chain(
     return _verdict(
         policy,
         waived(findings.made(), waivers, now),
-        changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now),
+        changes_at(chains, policy, waivers, now),
     )
 
 
 def changes_at(
-    chains: Iterable[PresentedChain],
-    validity: RuleSettings,
-    waivers: Iterable[Waiver],
-    now: datetime,
+    chains: Iterable[PresentedChain], policy: Policy, waivers: Iterable[Waiver], now: datetime
 ) -> datetime | None:
     """Return the first instant after now at which time alone can change findings or waivers.
 
-    Certificates off the path count too: when the path breaks, another may replace it.
+    Certificates off the path count too: when the path breaks, another may replace it. So does
+    whatever the policy permits until an instant, whether the endpoint offers it or not: a
+    judgement that is made again is cheap.
     """
+    validity = next(rule for rule in policy.rules if rule.id == CERTIFICATE_VALIDITY.id)
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
+    instants += policy.permissions_end
     for presented in chains:
         judgement = presented.judgement
         ends = (judgement.trust_ends_at, judgement.staple_next_update)
@@ -288,7 +290,10 @@ class _Findings:
 
 
 def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
+    """Return the suites of the rule; without those that are permitted for now only."""
     suites = settings.parameters.get("suites", ()) if settings else ()
+    if isinstance(suites, Permitted):
+        return suites.lasting
     return suites if isinstance(suites, tuple) else ()
 
 

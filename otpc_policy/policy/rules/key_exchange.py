@@ -21,12 +21,20 @@ from otpc_policy.core.registries.groups import (
     named_groups,
 )
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.policy.finding import FindingEvidence
-from otpc_policy.policy.parameters import Parameter, groups, measured_groups, positive_integer
+from otpc_policy.policy.finding import Effect, FindingEvidence
+from otpc_policy.policy.parameters import (
+    Parameter,
+    Permitted,
+    groups,
+    measured_groups,
+    permitted,
+    positive_integer,
+)
 from otpc_policy.policy.rule import Report, Rule, Subject, comma_join, unknown
+from otpc_policy.policy.rules.certificate_text import instant
 
 _REQUIRED_GROUPS = Parameter("groups", measured_groups)
-_LISTED_GROUPS = Parameter("groups", groups)
+_LISTED_GROUPS = Parameter("groups", permitted(groups))
 _DH_MINIMUM = Parameter("dh_minimum_bits", positive_integer)
 _EC_MINIMUM = Parameter("ec_minimum_bits", positive_integer)
 _OLDER_VERSIONS = tuple(version for version in TlsVersion if version < TlsVersion.TLS_1_3)
@@ -80,19 +88,21 @@ def _none_required(
 
 
 def judge_outside_set(
-    subject: Subject, parameters: Mapping[str, object], _now: datetime
+    subject: Subject, parameters: Mapping[str, object], now: datetime
 ) -> Iterator[Report]:
     """No group outside the set is accepted, of those that clients offer.
 
-    Below TLS 1.3 what the server chose is judged; a finite field has no name there.
+    A group that is in the set until an instant is advised against before it. Below TLS 1.3 what
+    the server chose is judged; a finite field has no name there.
     """
-    names = _LISTED_GROUPS.of(parameters)
+    listed = _LISTED_GROUPS.of(parameters)
+    names = listed.at(now)
     for address in subject.addresses:
         tls13 = address.version(TlsVersion.TLS_1_3).support
         known = (*_groups_before_tls13(address).items(), *_tls13_groups(address).items())
-        accepted = list(
-            dict.fromkeys(name for name, found in known if _is_yes(found) and name not in names)
-        )
+        exchanged = list(dict.fromkeys(name for name, found in known if _is_yes(found)))
+        accepted = [name for name in exchanged if name not in names]
+        yield from _ending(address, exchanged, listed, now)
         if accepted:
             yield Report(
                 code="GROUP_NOT_LISTED",
@@ -109,6 +119,27 @@ def judge_outside_set(
         elif tls13 is Support.YES:
             yield from _open_groups(address, names)
         yield from _unseen(address, (GroupKind.CURVE,))
+
+
+def _ending(
+    address: AddressFacts, exchanged: Iterable[str], listed: Permitted, now: datetime
+) -> Iterator[Report]:
+    """Report the accepted groups that are permitted for now only, together by their end."""
+    ends: dict[datetime, list[str]] = {}
+    for name in exchanged:
+        if name in listed.until and not listed.has_ended(name, now):
+            ends.setdefault(listed.until[name], []).append(name)
+    for end, names in sorted(ends.items()):
+        yield Report(
+            code="GROUP_NOT_LISTED",
+            message=f"the server exchanges keys over {comma_join(names)};"
+            f" permitted until {instant(end)}, and no longer from then on",
+            addresses=(address.address,),
+            evidence=tuple(
+                FindingEvidence("group", name, f"refused from {instant(end)}") for name in names
+            ),
+            effect=Effect.ADVISORY,
+        )
 
 
 def _open_groups(address: AddressFacts, permitted: Iterable[str]) -> Iterator[Report]:
