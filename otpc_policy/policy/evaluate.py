@@ -1,6 +1,6 @@
 """From facts, a policy and an instant to a verdict: rules report, the policy sets the effects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
-from otpc_policy.policy.rules.protocol import TLS_SERVED
+from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
 from otpc_policy.policy.service_findings import order_of, service_finding
 from otpc_policy.policy.waivers import Waiver, waived
@@ -77,7 +77,7 @@ def evaluate(
     )
     measured = [address.address for address in facts.addresses]
     unmeasured = [address.address for address in facts.unmeasured]
-    findings = _Findings([*measured, *unmeasured])
+    findings = _Findings([*measured, *unmeasured], _permitted_versions(settings, now))
     for rule in RULES:
         rule_settings = settings[rule.id]
         if not rule_settings.is_enabled:
@@ -119,7 +119,7 @@ def evaluate_chain(
     chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
-    findings = _Findings([])
+    findings = _Findings([], ())
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
             findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
@@ -243,8 +243,8 @@ class _Group:
 class _Findings:
     """Collects reports, and merges those that hold for every address."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = set(addresses)
+    def __init__(self, addresses: Sequence[str], permitted_versions: tuple[str, ...]) -> None:
+        self._addresses, self._versions = set(addresses), permitted_versions
         self._groups: dict[tuple[str, str, str, int | None, Effect | None], _Group] = {}
 
     def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
@@ -280,13 +280,20 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=remedy_under(report.code, _listed_suites(settings)),
+                remediation=remedy_under(report.code, _listed_suites(settings), self._versions),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
                 address=address,
                 about=report.about,
             )
+
+
+def _permitted_versions(settings: Mapping[str, RuleSettings], now: datetime) -> tuple[str, ...]:
+    """Return the labels of the versions that the policy permits; empty where it forbids none."""
+    rule = settings[TLS_MINIMUM_VERSION.id]
+    versions = rule.parameters["permitted_versions"]
+    return versions.at(now) if rule.is_enabled and isinstance(versions, Permitted) else ()
 
 
 def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
