@@ -97,7 +97,8 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(
         [
             (
                 f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; expected one of"
-                " mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"
+                " bsi-tr-02102-2, mozilla-intermediate, mozilla-modern, nist-800-52r2,"
+                " otpc-2024-12, otpc-2024-12-strict"
             )
         ],
     )
