@@ -10,7 +10,6 @@ from otpc_policy.rpc.convert import policy_message
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.cli.running import Run
 
-
 TLS12_UNTIL_2032 = (
     "[rules.tls.minimum_version.parameters]\npermitted_versions = "
     '[{ name = "TLS 1.2", until = 2032-01-01T00:00:00Z }, "TLS 1.3"]\n'
