@@ -77,7 +77,7 @@ def evaluate(
     )
     measured = [address.address for address in facts.addresses]
     unmeasured = [address.address for address in facts.unmeasured]
-    findings = _Findings([*measured, *unmeasured], _permitted_versions(settings, now))
+    findings = _Findings([*measured, *unmeasured], now, _permitted_versions(settings, now))
     for rule in RULES:
         rule_settings = settings[rule.id]
         if not rule_settings.is_enabled:
@@ -119,7 +119,7 @@ def evaluate_chain(
     chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
-    findings = _Findings([], ())
+    findings = _Findings([], now)
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
             findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
@@ -243,8 +243,10 @@ class _Group:
 class _Findings:
     """Collects reports, and merges those that hold for every address."""
 
-    def __init__(self, addresses: Sequence[str], permitted_versions: tuple[str, ...]) -> None:
-        self._addresses, self._versions = set(addresses), permitted_versions
+    def __init__(
+        self, addresses: Sequence[str], now: datetime, permitted_versions: tuple[str, ...] = ()
+    ) -> None:
+        self._addresses, self._now, self._versions = set(addresses), now, permitted_versions
         self._groups: dict[tuple[str, str, str, int | None, Effect | None], _Group] = {}
 
     def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
@@ -280,7 +282,12 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=remedy_under(report.code, _listed_suites(settings), self._versions),
+                remediation=remedy_under(
+                    report.code,
+                    _listed_suites(settings),
+                    self._versions,
+                    _listed_groups(settings, self._now),
+                ),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
@@ -302,6 +309,14 @@ def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
     if isinstance(suites, Permitted):
         return suites.lasting
     return suites if isinstance(suites, tuple) else ()
+
+
+def _listed_groups(settings: RuleSettings | None, now: datetime) -> tuple[str, ...]:
+    """Return the groups of the rule. Those that have an end too: often there are no others yet."""
+    groups = settings.parameters.get("groups", ()) if settings else ()
+    if isinstance(groups, Permitted):
+        return groups.at(now)
+    return groups if isinstance(groups, tuple) else ()
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:

@@ -37,8 +37,9 @@ class FindingCode:
     remediation: what to change. remedies: the lines to write, by server, in reading order.
     offered_suites: IANA names of the suites that the remedies' lines allow over TLS 1.2; empty if
         the lines name no suites. offered_versions: labels of the versions that they allow.
+    offered_groups: IANA names of the groups that they allow.
     hints: what to say first under a policy that lists others, by what differs: "suites",
-        "tls13_suites", "versions".
+        "tls13_suites", "versions", "groups".
     citation: the technical source. causes: what to change instead where the cause is known.
     """
 
@@ -52,6 +53,7 @@ class FindingCode:
     remedies: Mapping[str, str]
     offered_suites: frozenset[str] = field(default=frozenset(), repr=False)
     offered_versions: tuple[str, ...] = field(default=(), repr=False)
+    offered_groups: frozenset[str] = field(default=frozenset(), repr=False)
     hints: Mapping[str, str] = field(default_factory=dict, repr=False)
     citation: str
     causes: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -77,13 +79,16 @@ def finding_codes() -> Mapping[str, FindingCode]:
 
 @lru_cache(maxsize=256)
 def remedy_under(
-    code: str, listed_suites: tuple[str, ...] = (), permitted_versions: tuple[str, ...] = ()
+    code: str,
+    listed_suites: tuple[str, ...] = (),
+    permitted_versions: tuple[str, ...] = (),
+    listed_groups: tuple[str, ...] = (),
 ) -> str:
-    """Return the remedy of a code as one text, under a policy that lists these suites and versions.
+    """Return the remedy of a code as one text, under a policy that lists these items.
 
-    listed_suites: IANA names; empty where the rule of the code lists none. permitted_versions:
-    labels; empty where they make no difference. If the remedies' lines offer others, the text says
-    so first.
+    listed_suites, listed_groups: IANA names; empty where the rule of the code lists none.
+    permitted_versions: labels; empty where they make no difference. If the remedies' lines offer
+    others, the text says so first.
     """
     entry = finding_codes()[code]
     known = [suite for suite in map(suite_by_name, listed_suites) if suite is not None]
@@ -98,6 +103,8 @@ def remedy_under(
         hints.append(entry.hints["suites"].format(suites=names))
     if tls13 and offered:
         hints.append(entry.hints["tls13_suites"].format(suites=":".join(tls13)))
+    if listed_groups and entry.offered_groups and entry.offered_groups != set(listed_groups):
+        hints.append(entry.hints["groups"].format(groups=", ".join(listed_groups)))
     return entry.remedy_after(*hints)
 
 
@@ -118,6 +125,7 @@ def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> Findi
         remedies=MappingProxyType(lines_by_server),
         offered_suites=frozenset(owner.get("offered_suites", ())),
         offered_versions=tuple(owner.get("offered_versions", ())),
+        offered_groups=frozenset(owner.get("offered_groups", ())),
         hints=MappingProxyType(owner.get("hints", {})),
         citation=table["citation"],
         causes=MappingProxyType(table.get("causes", {})),

@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import Depth, EndpointFacts, ResolutionStatus
@@ -27,6 +28,7 @@ from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision, Effect, Verdict
+from otpc_policy.policy.judged_groups import judges_groups
 from otpc_policy.policy.model import Policy
 from otpc_policy.policy.parameters import Permitted
 from otpc_policy.policy.required_suites import required_suites
@@ -66,13 +68,14 @@ class Lines:
     """What a configuration says about TLS.
 
     versions: by OpenSSL's names. ciphers: of TLS 1.2, by OpenSSL's names. tls13: suites of TLS 1.3;
-    empty leaves the server's own.
+    empty leaves the server's own. groups: by IANA's names.
     """
 
     versions: tuple[str, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = ""
     tls13: str = ""
     dhparam: bool = False
+    groups: tuple[str, ...] = ("x25519", "secp256r1", "secp384r1")
 
 
 TLSREF_SIX = (
@@ -98,10 +101,13 @@ BSI_ECDHE, BSI_TLS13 = NIST_ECDHE, f"{NIST_TLS13}:TLS_AES_128_CCM_SHA256"
 BSI_DHE = f"{BSI_ECDHE}:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384"
 
 
+_OPENSSL_GROUPS = {"x25519": "X25519", "secp256r1": "prime256v1"}
+
+
 def _nginx(lines: Lines) -> Pieces:
     text = [
         f"ssl_protocols {' '.join(lines.versions)};",
-        "ssl_ecdh_curve X25519:prime256v1:secp384r1;",
+        f"ssl_ecdh_curve {':'.join(_OPENSSL_GROUPS.get(name, name) for name in lines.groups)};",
         "ssl_prefer_server_ciphers off;",
         "ssl_session_timeout 1d;",
         "ssl_session_cache shared:MozSSL:10m;",
@@ -274,6 +280,7 @@ async def scanner() -> AsyncIterator[SslyzeScanner]:
 
 
 async def measured(scanner: SslyzeScanner, at: Listener, policy: Policy) -> EndpointFacts:
+    """The facts that a service measures for the policy."""
     vetted = AddressVetting([ip_network("127.0.0.0/8")]).vet(at.address)
     assert isinstance(vetted, VettedAddress)
     address = await scanner.measure(
@@ -281,6 +288,7 @@ async def measured(scanner: SslyzeScanner, at: Listener, policy: Policy) -> Endp
         vetted,
         Depth.STANDARD,
         required_suites=[frozenset(suites) for suites in required_suites([policy])],
+        asks_groups=judges_groups([policy]),
     )
     return EndpointFacts(
         host=HOST,
@@ -403,6 +411,33 @@ async def test_what_is_permitted_until_an_instant_is_advised_against_before_and_
     assert by_effect(dhe_ended, Effect.DENY) == {"CIPHER_SUITE_NOT_LISTED"}
     assert dhe_ended.changes_at == end_of_tls12
     assert "TLS_VERSION_BELOW_MINIMUM" in by_effect(tls12_ended, Effect.DENY)
+
+
+@with_scanner
+async def test_with_its_groups_judged_as_documented_the_bsi_policy_needs_other_groups(
+    scanner: SslyzeScanner,
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    (text,) = re.findall(r'```toml\n(name = "bsi-with-groups".*?)```', page, flags=re.DOTALL)
+    policy = parse_policy(text, "docs/policies.md")
+    lines = replace(BSI, ciphers=BSI_DHE, dhparam=True)
+    (off,) = await verdicts(scanner, "nginx", policy, (lines, RSA_3072))
+    assert by_effect(off, Effect.DENY) == {"GROUP_NOT_LISTED", "KEY_EXCHANGE_WEAK"}
+    (remedy,) = {
+        finding.remediation
+        for finding in off.findings
+        if finding.code == "GROUP_NOT_LISTED" and finding.effect is Effect.DENY
+    }
+    named = re.search(r"as far as the server has them: (.*)\n", remedy)
+    assert named
+    has = ("secp256r1", "secp384r1", "secp521r1")
+    mended_lines = replace(
+        lines, groups=tuple(name for name in named[1].split(", ") if name in has)
+    )
+    (mended_,) = await verdicts(scanner, "nginx", policy, (mended_lines, RSA_3072))
+    assert mended_.decision is Decision.ALLOW, mended_.findings
+    # Key exchange that is not hybrid is permitted until the end of 2031.
+    assert "GROUP_NOT_LISTED" in by_effect(mended_, Effect.ADVISORY)
 
 
 def test_the_lines_name_suites_of_the_published_lists_only() -> None:

@@ -150,3 +150,15 @@ def test_a_remedy_names_the_versions_of_a_policy_that_permits_others_than_its_li
     for permitted in ((), entry.offered_versions, entry.offered_versions[::-1]):
         assert remedy_under(code, (), permitted) == entry.remedy_text
     assert "and no others: TLS 1.3\n" in remedy_under(code, (), ("TLS 1.3",))
+
+
+def test_a_remedy_names_the_groups_of_a_policy_that_lists_others_than_its_lines_offer() -> None:
+    for code in ("GROUP_NOT_LISTED", "GROUP_NONE_REQUIRED"):
+        entry = finding_codes()[code]
+        (own,) = re.findall(r"ssl_ecdh_curve (.*);", entry.remedies["nginx"])
+        assert own.split(":") == ["X25519", "prime256v1", "secp384r1"]
+        assert entry.offered_groups == {"x25519", "secp256r1", "secp384r1"}
+        same = ("secp256r1", "x25519", "secp384r1")
+        assert remedy_under(code, listed_groups=same) == entry.remedy_text
+        other = remedy_under(code, listed_groups=("secp521r1", "secp256r1"))
+        assert "as far as the server has them: secp521r1, secp256r1\n" in other

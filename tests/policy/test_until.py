@@ -228,3 +228,19 @@ def test_permissions_end_exactly_at_their_instant() -> None:
     permitted = Permitted(("a", "b"), {"b": END})
     assert permitted.at(END - timedelta(microseconds=1)) == ("a", "b")
     assert (permitted.at(END), permitted.lasting) == (("a",), ("a",))
+
+
+def test_a_suite_of_tls_1_3_with_an_end_is_refused_from_it_on_whatever_is_permitted_else() -> None:
+    policy = variant(
+        "[rules.cipher.outside_set]\n"
+        'effects.CIPHER_SUITE_NOT_LISTED = "deny"\n'
+        'parameters.tls13_suites = "permit"\n'
+        f"parameters.suites = [{quoted(*SIX, AES_256)}, {until('TLS_AES_128_GCM_SHA256')}]\n"
+    )
+    before, after = (judge(OFFERED, policy, now=at) for at in (END - SECOND, END))
+    assert effects(before, "CIPHER_SUITE_NOT_LISTED") == [Effect.ADVISORY]
+    assert effects(after, "CIPHER_SUITE_NOT_LISTED") == [Effect.DENY]
+    offered = [
+        0x1301 in connection_terms([policy], (), at).cipher_suites for at in (END - SECOND, END)
+    ]
+    assert offered == [True, False]

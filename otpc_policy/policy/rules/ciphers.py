@@ -105,16 +105,17 @@ def judge_outside_set(
             for fact in address.cipher_suites
             if fact.support is Support.YES and fact.code_point not in code_points
         ]
-        others = [fact for fact in accepted if fact.code_point not in TLS13_STANDARD]
-        if others:
+        of_tls13 = [
+            fact
+            for fact in accepted
+            # A suite whose end has come is refused like any other, whatever tls13_suites says.
+            if fact.code_point in TLS13_STANDARD
+            and not listed.has_ended(_name(fact.code_point), now)
+        ]
+        if others := [fact for fact in accepted if fact not in of_tls13]:
             yield _not_listed(address, others, names, None)
-        if tls13_effect is not Effect.OFF and len(accepted) > len(others):
-            yield _not_listed(
-                address,
-                [fact for fact in accepted if fact.code_point in TLS13_STANDARD],
-                names,
-                tls13_effect,
-            )
+        if of_tls13 and tls13_effect is not Effect.OFF:
+            yield _not_listed(address, of_tls13, names, tls13_effect)
         yield from _ending(address, listed, now)
         yield from _unseen(address)
         if open_ := [fact for fact in address.cipher_suites if fact.support is Support.UNKNOWN]:
