@@ -45,12 +45,16 @@ def judged(
     *suites: CipherSuiteFact,
     siblings: Iterable[CertificateView] = (),
     policy: Policy | None = None,
+    over: str = "TLS 1.3",
 ) -> list[Report]:
-    """What the rule says of a server with these suites, and these leaves beside the first."""
+    """What the rule reports about a server with these suites and leaves, all presented over a
+    version.
+    """
     chains = tuple(
         PresentedChain(
             judgement=make_judgement(each),
             addresses=(ADDRESS,) if suites else (),
+            deployments=(f"RSA over {over}",) if suites else (),
             staple_observed=bool(suites),
         )
         for each in (leaf, *siblings)
@@ -109,6 +113,11 @@ def test_the_key_may_do_what_the_accepted_suites_do_with_it(
     key_type: KeyType, usage: tuple[str, ...], suites: tuple[CipherSuiteFact, ...], expected: Any
 ) -> None:
     assert found(view(*usage, key_type=key_type), *suites) == expected
+
+
+def test_a_suite_of_tls_1_3_counts_for_leaves_that_were_presented_over_tls_1_3() -> None:
+    assert found(view(DECRYPTING), STATIC_RSA, TLS13, over="TLS 1.3") == [UNFIT]
+    assert found(view(DECRYPTING), STATIC_RSA, TLS13, over="TLS 1.2") == []
 
 
 def test_without_the_extension_everything_is_permitted_unless_it_is_required() -> None:

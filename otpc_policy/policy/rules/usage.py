@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from otpc_policy.core.facts import AddressFacts, KeyType, Support
+from otpc_policy.core.facts import AddressFacts, KeyType, Support, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
 from otpc_policy.pki.judgement import CertificateView
 from otpc_policy.policy.finding import FindingEvidence
@@ -96,7 +96,9 @@ def _judge_key_usage(
 ) -> Iterator[Report]:
     observed = comma_join(sorted(usage)) or "nothing"
     addresses = [address for address in subject.addresses if address.address in presented.addresses]
-    uses = _uses_of(leaf.key_type, addresses)
+    # A suite of TLS 1.3 does not say which leaf it is served with; the handshakes do.
+    signs_tls13 = any(label.endswith(TlsVersion.TLS_1_3.label) for label in presented.deployments)
+    uses = _uses_of(leaf.key_type, addresses, with_tls13=signs_tls13)
     if not uses.certain or _has_sibling(presented, leaf, subject):
         # Which suites this leaf serves is not known: one of its uses has to be permitted.
         fitting = tuple(uses.certain) or _USES_OF_KEY.get(leaf.key_type, (_SIGNING,))
@@ -128,13 +130,15 @@ def _unfit(
     )
 
 
-def _uses_of(key_type: KeyType, addresses: Iterable[AddressFacts]) -> _Uses:
+def _uses_of(key_type: KeyType, addresses: Iterable[AddressFacts], *, with_tls13: bool) -> _Uses:
     uses = _Uses()
     for address in addresses:
         for fact in address.cipher_suites:
             suite = suite_by_code_point(fact.code_point)
-            use = None if suite is None else _use(suite, key_type)
-            if suite is not None and use is not None and fact.support is not Support.NO:
+            if suite is None or (suite.is_tls13 and not with_tls13):
+                continue
+            use = _use(suite, key_type)
+            if use is not None and fact.support is not Support.NO:
                 found = uses.certain if fact.support is Support.YES else uses.possible
                 names = found.setdefault(use, [])
                 if suite.iana_name not in names:
