@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 
-from otpc_policy.core.facts import AddressFacts, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
 from otpc_policy.core.registries.groups import (
     CLIENT_CURVES,
     CLIENT_FINITE_FIELDS,
@@ -27,6 +27,7 @@ from otpc_policy.policy.parameters import (
     Permitted,
     groups,
     measured_groups,
+    one_of,
     permitted,
     positive_integer,
 )
@@ -37,6 +38,9 @@ _REQUIRED_GROUPS = Parameter("groups", measured_groups)
 _LISTED_GROUPS = Parameter("groups", permitted(groups))
 _DH_MINIMUM = Parameter("dh_minimum_bits", positive_integer)
 _EC_MINIMUM = Parameter("ec_minimum_bits", positive_integer)
+# From which depth on a rule is judged. At DEEP, groups are measured whatever the policies say, so a
+# policy that is judged there only costs other measurements nothing.
+_DEPTH = Parameter("depth", one_of("standard", "deep"), default="standard")
 _OLDER_VERSIONS = tuple(version for version in TlsVersion if version < TlsVersion.TLS_1_3)
 # Below TLS 1.3, by kind: what the names of suites have that exchange ephemeral keys so.
 _EPHEMERAL: Mapping[GroupKind, tuple[str, ...]] = {
@@ -52,6 +56,8 @@ def judge_required(
 
     Source: RFC 8446 4.2.7, RFC 8422 5.1.1.
     """
+    if not _is_judged(subject, parameters):
+        return
     names = _REQUIRED_GROUPS.of(parameters)
     required = f"one of {comma_join(names)} required"
     for address in subject.addresses:
@@ -95,6 +101,8 @@ def judge_outside_set(
     A group that is in the set until an instant is advised against before it. Below TLS 1.3 what
     the server chose is judged; a finite field has no name there.
     """
+    if not _is_judged(subject, parameters):
+        return
     listed = _LISTED_GROUPS.of(parameters)
     names = listed.at(now)
     for address in subject.addresses:
@@ -163,6 +171,8 @@ def judge_minimum(
 
     Post-quantum groups have no size to compare. Source: NIST SP 800-57 part 1, 5.6.1.
     """
+    if not _is_judged(subject, parameters):
+        return
     minimum = _minimum(parameters)
     for address in subject.addresses:
         weak = list(dict.fromkeys(_weak(address, minimum)))
@@ -189,6 +199,15 @@ def judge_minimum(
         else:
             strong = [name for name in map(group_name, CLIENT_GROUPS) if _is_strong(name, minimum)]
             yield from _open_groups(address, strong)
+
+
+def is_judged_deep_only(parameters: Mapping[str, object]) -> bool:
+    """Tell whether a rule of this module is judged for DEEP measurements only."""
+    return _DEPTH.of(parameters) == "deep"
+
+
+def _is_judged(subject: Subject, parameters: Mapping[str, object]) -> bool:
+    return subject.depth is Depth.DEEP or not is_judged_deep_only(parameters)
 
 
 def needs_groups(parameters: Mapping[str, object]) -> bool:
@@ -312,18 +331,18 @@ def _exchanges(code_point: int, kind: GroupKind) -> bool:
 GROUP_REQUIRED = Rule(
     id="group.required",
     codes=("GROUP_NONE_REQUIRED",),
-    parameters=(_REQUIRED_GROUPS,),
+    parameters=(_REQUIRED_GROUPS, _DEPTH),
     judge=judge_required,
 )
 GROUP_OUTSIDE_SET = Rule(
     id="group.outside_set",
     codes=("GROUP_NOT_LISTED",),
-    parameters=(_LISTED_GROUPS,),
+    parameters=(_LISTED_GROUPS, _DEPTH),
     judge=judge_outside_set,
 )
 KEY_EXCHANGE_MINIMUM = Rule(
     id="key_exchange.minimum",
     codes=("KEY_EXCHANGE_WEAK",),
-    parameters=(_DH_MINIMUM, _EC_MINIMUM),
+    parameters=(_DH_MINIMUM, _EC_MINIMUM, _DEPTH),
     judge=judge_minimum,
 )
