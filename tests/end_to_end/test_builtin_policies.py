@@ -347,16 +347,10 @@ def mended(verdict: Verdict, code: str, lines: Lines) -> Lines:
         assert own_ciphers
         lines = replace(
             lines,
-            ciphers=_known((ciphers or own_ciphers)[1]),
+            ciphers=(ciphers or own_ciphers)[1],
             tls13=tls13[1] if tls13 else lines.tls13,
         )
     return lines
-
-
-def _known(ciphers: str) -> str:
-    """Without suites that no OpenSSL has, which it would skip with a warning."""
-    suites = [suite for name in ciphers.split(":") if (suite := suite_by_name(name))]
-    return ":".join(suite.openssl_name for suite in suites if suite.openssl_name)
 
 
 def test_every_built_in_policy_has_a_case() -> None:
