@@ -30,6 +30,7 @@ from otpc_policy.pki.der import INTEGER, OBJECT_IDENTIFIER, DerError, dotted, in
 from otpc_policy.pki.distinguished_name import COMMON_NAME, DistinguishedName, read_name
 from otpc_policy.pki.extensions import (
     KEY_USAGE,
+    NAMES_OF_EXTENSIONS,
     NO_EXTENSIONS,
     SUBJECT_ALT_NAME,
     Extensions,
@@ -360,6 +361,9 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
         **outside.fields,
         subject_alt_names=(*map(_printable, names.dns), *map(str, addresses)),
         must_staple=extensions.must_staple,
+        key_usage=extensions.usages,
+        purposes=extensions.purposes,
+        unread_extensions=frozenset(NAMES_OF_EXTENSIONS[oid] for oid in extensions.unread),
     )
     return DecodedCertificate(
         view=view,

@@ -44,6 +44,12 @@ NAMES_OF_EXTENSIONS: Mapping[str, str] = {
     INHIBIT_ANY_POLICY: "inhibitAnyPolicy",
     TLS_FEATURE: "tlsFeature",
 }
+# RFC 5280 4.2.1.3, from bit 0 on.
+_USAGES = (
+    *("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement"),
+    *("keyCertSign", "cRLSign", "encipherOnly", "decipherOnly"),
+)
+_FIRST_USAGE = 0x8000
 # Hints for building paths: they demand nothing of who validates, critical or not.
 _HINTS = frozenset({SUBJECT_KEY_IDENTIFIER, AUTHORITY_KEY_IDENTIFIER})
 ANY_POLICY = "2.5.29.32.0"
@@ -126,6 +132,14 @@ class Extensions:
     def must_staple(self) -> bool:
         """The certificate asks for a stapled OCSP response (RFC 7633 4.2.3.1)."""
         return _STATUS_REQUEST in self.tls_features
+
+    @property
+    def usages(self) -> frozenset[str] | None:
+        """The bits of keyUsage that are set, by name; None without the extension, or if unread."""
+        usage = self.key_usage
+        if usage is None:
+            return None
+        return frozenset(name for bit, name in enumerate(_USAGES) if usage & (_FIRST_USAGE >> bit))
 
     @property
     def not_understood(self) -> frozenset[str]:

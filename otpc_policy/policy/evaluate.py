@@ -1,6 +1,6 @@
 """From facts, a policy and an instant to a verdict: rules report, the policy sets the effects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,11 +18,12 @@ from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
 from otpc_policy.policy.incomplete import Incomplete
 from otpc_policy.policy.model import Policy, RuleSettings
+from otpc_policy.policy.parameters import Permitted
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
-from otpc_policy.policy.rules.protocol import TLS_SERVED
+from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
 from otpc_policy.policy.service_findings import order_of, service_finding
 from otpc_policy.policy.waivers import Waiver, waived
@@ -77,7 +78,8 @@ def evaluate(
     )
     measured = [address.address for address in facts.addresses]
     unmeasured = [address.address for address in facts.unmeasured]
-    findings, incomplete = _Findings([*measured, *unmeasured]), Incomplete(speaking)
+    findings = _Findings([*measured, *unmeasured], now, _permitted_versions(settings, now))
+    incomplete = Incomplete(speaking)
     for rule in RULES:
         rule_settings = settings[rule.id]
         if not rule_settings.is_enabled:
@@ -92,7 +94,7 @@ def evaluate(
     for of_rule, report in incomplete.joined():
         findings.add(of_rule, (report,))
     findings.add(None, _not_measured(facts))
-    changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
+    changes = changes_at(subject.chains, policy, waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
     return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
 
@@ -120,7 +122,7 @@ def evaluate_chain(
     chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
-    findings, incomplete = _Findings([]), Incomplete(())
+    findings, incomplete = _Findings([], now), Incomplete(())
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
             reports = rule.judge(subject, settings[rule.id].parameters, now)
@@ -130,21 +132,22 @@ def evaluate_chain(
     return _verdict(
         policy,
         waived(findings.made(), waivers, now),
-        changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now),
+        changes_at(chains, policy, waivers, now),
     )
 
 
 def changes_at(
-    chains: Iterable[PresentedChain],
-    validity: RuleSettings,
-    waivers: Iterable[Waiver],
-    now: datetime,
+    chains: Iterable[PresentedChain], policy: Policy, waivers: Iterable[Waiver], now: datetime
 ) -> datetime | None:
     """Return the first instant after now at which time alone can change findings or waivers.
 
-    Certificates off the path count too: when the path breaks, another may replace it.
+    Certificates off the path count too: when the path breaks, another may replace it. So does
+    whatever the policy permits until an instant, whether the endpoint offers it or not: a
+    judgement that is made again is cheap.
     """
+    validity = next(rule for rule in policy.rules if rule.id == CERTIFICATE_VALIDITY.id)
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
+    instants += policy.permissions_end
     for presented in chains:
         judgement = presented.judgement
         ends = (judgement.trust_ends_at, judgement.staple_next_update)
@@ -239,8 +242,10 @@ class _Group:
 class _Findings:
     """Collects reports, and merges those that hold for every address."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = set(addresses)
+    def __init__(
+        self, addresses: Sequence[str], now: datetime, permitted_versions: tuple[str, ...] = ()
+    ) -> None:
+        self._addresses, self._now, self._versions = set(addresses), now, permitted_versions
         self._groups: dict[tuple[str, str, str, int | None, Effect | None], _Group] = {}
 
     def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
@@ -277,7 +282,12 @@ class _Findings:
                 rule_id=settings.id if settings else "",
                 message=report.message,
                 remediation=entry.causes.get(report.cause)
-                or remedy_under(report.code, _listed_suites(settings)),
+                or remedy_under(
+                    report.code,
+                    _listed_suites(settings),
+                    self._versions,
+                    _listed_groups(settings, self._now),
+                ),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
@@ -286,9 +296,27 @@ class _Findings:
             )
 
 
+def _permitted_versions(settings: Mapping[str, RuleSettings], now: datetime) -> tuple[str, ...]:
+    """Return the labels of the versions that the policy permits; empty where it forbids none."""
+    rule = settings[TLS_MINIMUM_VERSION.id]
+    versions = rule.parameters["permitted_versions"]
+    return versions.at(now) if rule.is_enabled and isinstance(versions, Permitted) else ()
+
+
 def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
+    """Return the suites of the rule; without those that are permitted for now only."""
     suites = settings.parameters.get("suites", ()) if settings else ()
+    if isinstance(suites, Permitted):
+        return suites.lasting
     return suites if isinstance(suites, tuple) else ()
+
+
+def _listed_groups(settings: RuleSettings | None, now: datetime) -> tuple[str, ...]:
+    """Return the groups of the rule. Those that have an end too: often there are no others yet."""
+    groups = settings.parameters.get("groups", ()) if settings else ()
+    if isinstance(groups, Permitted):
+        return groups.at(now)
+    return groups if isinstance(groups, tuple) else ()
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:

@@ -112,6 +112,7 @@ def _compare_extensions(ours: DecodedCertificate, theirs: x509.Certificate) -> N
     usage = _value(theirs, x509.KeyUsage)
     assert ours.may_sign_certificates is (usage is None or usage.key_cert_sign)
     assert ours.may_sign_handshakes is (usage is None or usage.digital_signature)
+    assert ours.view.key_usage == (None if usage is None else _bits(usage))
     purposes = _value(theirs, x509.ExtendedKeyUsage)
     assert ours.purposes == (None if purposes is None else {one.dotted_string for one in purposes})
     names = _value(theirs, x509.SubjectAlternativeName)
@@ -145,6 +146,23 @@ def _compare_extensions(ours: DecodedCertificate, theirs: x509.Certificate) -> N
         assert rules.inhibit_mapping == demands.inhibit_policy_mapping
     inhibit = _value(theirs, x509.InhibitAnyPolicy)
     assert ours.extensions.policy_rules.inhibit_any == (inhibit.skip_certs if inhibit else None)
+
+
+def _bits(usage: x509.KeyUsage) -> set[str]:
+    is_agreeing = usage.key_agreement
+    bits = {
+        "digitalSignature": usage.digital_signature,
+        "nonRepudiation": usage.content_commitment,
+        "keyEncipherment": usage.key_encipherment,
+        "dataEncipherment": usage.data_encipherment,
+        "keyAgreement": is_agreeing,
+        "keyCertSign": usage.key_cert_sign,
+        "cRLSign": usage.crl_sign,
+        # cryptography raises where they are said to mean nothing.
+        "encipherOnly": is_agreeing and usage.encipher_only,
+        "decipherOnly": is_agreeing and usage.decipher_only,
+    }
+    return {name for name, is_set in bits.items() if is_set}
 
 
 def _value(certificate: x509.Certificate, kind: type[Kind]) -> Kind | None:

@@ -171,3 +171,16 @@ def test_a_denying_finding_says_what_was_observed_and_what_is_required() -> None
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in found.remediation
     assert "jdk.tls.disabledAlgorithms=" in found.remediation
     assert "One Time Payment Code" in found.citation
+
+
+@pytest.mark.parametrize(
+    ("support", "expected"),
+    [
+        (Support.YES, []),
+        (Support.NO, ["TLS_VERSION_NOT_OFFERED"]),
+        (Support.UNKNOWN, [UNKNOWN]),
+    ],
+)
+def test_a_required_version_is_offered(support: Support, expected: list[str]) -> None:
+    verdict = judge(make_facts(versions=versions(TLS_1_3=support)), only("tls.required_version"))
+    assert codes(verdict, "tls.required_version") == expected

@@ -77,6 +77,15 @@ def unreadable(presented: PresentedChain, what: str) -> Report:
     )
 
 
+def unread_extension(presented: PresentedChain, what: str, extension: str) -> Report:
+    """Report that an extension of the leaf is there, and what it says is not known."""
+    return unknown(
+        f"could not determine {what}: its {extension} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
+    )
+
+
 def beyond_leaf(presented: PresentedChain, what: str) -> Iterator[Report]:
     """Report that the issuers could not be judged, because the path is undecided."""
     judgement = presented.judgement
