@@ -274,10 +274,10 @@ def _untrusted(
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    knowing = {basis.source for basis in bases if last.issuer.key in basis.anchors.by_subject}
-    is_known = bool(knowing)
+    knowing = [basis for basis in bases if last.issuer.key in basis.anchors.by_subject]
+    named = [anchor for one in knowing for anchor in one.anchors.by_subject[last.issuer.key]]
     # Where a certificate was not read the path may go on, but not to an anchor.
-    is_cut = not is_known and bool(served.unread)
+    is_cut = not knowing and bool(served.unread)
     mozilla = bases[0]
     roots = mozilla.anchors.by_subject
     refused = refusal_by_limit(first, last, roots, mozilla.limits, constraints)
@@ -290,13 +290,11 @@ def _untrusted(
         failure=refused
         or (is_cut and NOTHING_SIGNED)
         or failure_of(
-            first,
-            last,
-            is_known=is_known,
-            is_public=TrustSource.MOZILLA_ROOT in knowing,
-            is_alone=len(path) == 1,
+            certificates,
+            named,
+            is_public=any(basis.source is TrustSource.MOZILLA_ROOT for basis in knowing),
         ),
         issuer=issuer,
         issuer_undecided=issuer_undecided,
-        issuer_missing=not (last.view.is_self_issued or is_known or is_cut),
+        issuer_missing=not (last.view.is_self_issued or knowing or is_cut),
     )

@@ -67,8 +67,8 @@ class ServedChain:
         """Return the positions of the path from the leaf that names and signatures prove.
 
         In served order where there is a choice. It goes on until no served certificate issued the
-        last one; a self-issued certificate ends it. Empty if the leaf was not read. Raises
-        TooComplexError.
+        last one, which may have signed itself. A self-issued intermediate, as of an authority that
+        renewed its key, does not end it. Empty if the leaf was not read. Raises TooComplexError.
         """
         path: list[int] = []
         following = None if self.leaf is None else 0
@@ -119,11 +119,17 @@ class ServedChain:
 
     def _issuer_of(self, child: int, path: Sequence[int]) -> int | None:
         lower = self.certificates[child]
-        if lower is None or lower.view.is_self_issued:
+        if lower is None or (child == 0 and lower.view.is_self_issued):
             return None
         for index in chain(range(child + 1, len(self.certificates)), range(1, child)):
             upper = self.certificates[index]
-            if index not in path and upper is not None and self.checks.has_issued(upper, lower):
+            if index in path or upper is None:
+                continue
+            # Another certificate for the same name and key is no step further.
+            is_same = lower.view.is_self_issued and (
+                upper.view.spki_sha256 == lower.view.spki_sha256
+            )
+            if not is_same and self.checks.has_issued(upper, lower):
                 return index
         return None
 

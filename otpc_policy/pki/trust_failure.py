@@ -5,26 +5,27 @@ from collections.abc import Mapping, Sequence
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
 from otpc_policy.pki.roots import RootLimit
-from otpc_policy.pki.validation import Profile, flaw_of_authority, flaw_of_leaf
+from otpc_policy.pki.validation import (
+    Profile,
+    flaw_of_authority,
+    flaw_of_leaf,
+    flaw_of_lengths,
+)
 
 NOTHING_SIGNED = "no signatures lead from it to a root that is trusted for this host"
 
 
 def failure_of(
-    leaf: DecodedCertificate,
-    last: DecodedCertificate,
-    *,
-    is_known: bool,
-    is_public: bool,
-    is_alone: bool,
+    path: Sequence[DecodedCertificate], anchors: Sequence[DecodedCertificate], *, is_public: bool
 ) -> str:
     """Say why the leaf does not chain to a trusted anchor.
 
-    last: the end of the served path, which is_alone if that is the leaf. is_known: an anchor has
-    the name of its issuer; is_public: one of Mozilla's roots has.
+    path: served, leaf first, not empty. anchors: those with the name of the issuer of its end.
+    is_public: one of Mozilla's roots is among them.
     """
+    leaf, last, is_known = path[0], path[-1], bool(anchors)
     issuer, subject = last.view.issuer, last.view.subject
-    if is_alone and leaf.view.is_self_issued:
+    if last is leaf and leaf.view.is_self_issued:
         return "the certificate is self-signed, and no pin for this host equals it"
     if last.view.is_self_issued and not is_known:
         return f"the path ends at {subject}, which is no trusted root for this host"
@@ -41,8 +42,12 @@ def failure_of(
     profile = Profile(is_public=is_public)
     if flaw := flaw_of_leaf(leaf, profile):
         return flaw.replace("its ", "the leaf's ", 1) if flaw.startswith("its ") else flaw
-    if last is not leaf and (flaw := flaw_of_authority(last, profile)):
-        return f"{subject} cannot stand on the path: {flaw}"
+    for authority in reversed(path[1:]):
+        if flaw := flaw_of_authority(authority, profile):
+            return f"{authority.view.subject} cannot stand on the path: {flaw}"
+    too_long = [flaw_of_lengths((*path, anchor)) for anchor in anchors]
+    if all(too_long):
+        return f"the path to {issuer} is too long: {too_long[0]}"
     return (
         f"the path to {issuer} does not pass validation (RFC 5280 section 6):"
         " signature, algorithm, key, validity, purpose or constraints"

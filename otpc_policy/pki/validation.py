@@ -114,7 +114,11 @@ def flaw_of_lengths(path: Sequence[DecodedCertificate]) -> str:
     between = 0
     for authority in path[1:]:
         if authority.path_length is not None and between > authority.path_length:
-            return f"{authority.view.subject} allows {authority.path_length} authorities below it"
+            return (
+                f"{authority.view.subject} allows {authority.path_length} authorities below it"
+                f" (pathLen), and {between} stand there, self-issued ones not counted"
+                " (RFC 5280 6.1.4)"
+            )
         between += not authority.view.is_self_issued
     return ""
 
