@@ -269,7 +269,7 @@ def _judgement(
         expires_at=expires_at if changes_at is None else min(expires_at, changes_at),
         judged_addresses=tuple(facts.address for facts in addresses),
         judged_certificates=_judged_certificates(addresses),
-        terms=connection_terms(context.policies, verdict.findings),
+        terms=connection_terms(context.policies, verdict.findings, now),
     )
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 # Counting takes less than this part of the units that it finds.
 COUNTING_SHARE = 8
 
-# Measured for every kind of name and extension that cryptography 46 turns into objects, one element
-# is a unit (see budget). A relative name (SET) costs more, and so does an address or network
-# (GeneralName [7], up to 32 bytes), because Name and ipaddress are built in Python; an extension
-# (OCTET STRING) because it costs more to encode again, for each signature that is verified.
-_PRICES = bytes({0x31: 4, 0x04: 4}.get(tag, 1) for tag in range(256))
+# Measured for every kind of name and extension that is read, one element is a unit (see budget).
+# Object identifiers cost more, and so do whole names (SET, GeneralName [4]), addresses and networks
+# (GeneralName [7], up to 32 bytes) and extensions (OCTET STRING).
+_PRICES = bytes({0x31: 2, 0x04: 4, 0x06: 3, 0xA4: 2}.get(tag, 1) for tag in range(256))
 _BASE_PRICE = 60
 _BYTES_PER_UNIT = 48
 _ADDRESS, _OCTET_STRING, _SEQUENCE = 0x87, 0x04, 0x30

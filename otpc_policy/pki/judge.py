@@ -8,6 +8,7 @@ from otpc_policy.pki.decide import TrustDecision, decide_trust
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus
 from otpc_policy.pki.names import match_name
 from otpc_policy.pki.ocsp import Staple, judge_staple
+from otpc_policy.pki.second_opinion import second_opinion
 from otpc_policy.pki.served import ServedChain, read_chain
 from otpc_policy.pki.trust import Trust
 
@@ -65,7 +66,8 @@ def judge_chain(
 
     Never raises, whatever the bytes are.
 
-    chain: DER as served, leaf first, not empty; certificates after the sixteenth are not looked at,
+    chain: DER as served, leaf first, not empty; certificates after the sixty-fourth are not looked
+    at,
     and count as misordered. server_name: canonical (otpc_policy.core.endpoint); it also selects the
     operator's anchors and pins. None: name NOT_CHECKED, no entry applies. budget: the work that
     this may cost; what costs more is UNDECIDED. None: as much as any chain.
@@ -78,6 +80,10 @@ def judge_chain(
         served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at
     )
     staple = _judge_staple(stapled_ocsp_response, served, decision, at)
+    if decision.proven is not None:
+        # Last, with what is left: it decides nothing.
+        path = (*decision.proven.certificates, decision.proven.anchor)
+        second_opinion(path, at, checks=served.checks)
     return ChainJudgement(
         certificates=tuple(
             known.view if known else None

@@ -53,6 +53,10 @@ class CertificateView:
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
     (Ed25519). is_self_issued: subject equals issuer; its own signature then carries no trust.
+    key_usage: the bits that are set, as RFC 5280 4.2.1.3 names them; purposes: extended key usages,
+    dotted. None without the extension, and where the extensions were not read (leaf_unread).
+    unread_extensions: names of those that are there and cannot be read; what other fields say of
+    them is as if they were absent, and proves nothing.
     """
 
     der: bytes
@@ -73,6 +77,9 @@ class CertificateView:
     is_self_issued: bool
     must_staple: bool
     key_flaw: str = ""
+    key_usage: frozenset[str] | None = None
+    purposes: frozenset[str] | None = None
+    unread_extensions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

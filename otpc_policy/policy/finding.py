@@ -77,7 +77,8 @@ class Verdict:
     evaluated_decision: by the rules; differs from decision only under a report-only policy.
     findings: denying first, then by severity, then by code.
     changes_at: the first instant after the evaluation at which time alone can change the verdict,
-    or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple.
+    or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the
+    staple, end of what the policy permits until an instant.
     """
 
     decision: Decision

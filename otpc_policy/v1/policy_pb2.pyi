@@ -1614,7 +1614,7 @@ class DerChain(_message.Message):
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """1 to 16 certificates, leaf first, 256 KiB in all."""
+        """1 to 64 certificates, leaf first, 256 KiB in all."""
 
     def __init__(
         self,
@@ -1643,7 +1643,7 @@ class ValidateCertificateRequest(_message.Message):
     TRUST_ANCHORS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     pem_bundle: _builtins.str
-    """As PEM text, leaf first; at most 16 certificates and 256 KiB. A private
+    """As PEM text, leaf first; at most 64 certificates and 256 KiB. A private
     key inside is refused.
     """
     policy: _builtins.str

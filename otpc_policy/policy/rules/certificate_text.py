@@ -63,11 +63,26 @@ def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
 
 
 def unreadable(presented: PresentedChain, what: str) -> Report:
-    """Report that the rule could not be judged because the leaf could not be decoded."""
+    """Report that the rule could not be judged because the leaf could not be decoded.
+
+    A leaf that was decoded, but for its names, has a subjectAltName that cannot be.
+    """
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
+    part = "the leaf certificate" if presented.judgement.leaf is None else "its subjectAltName"
     return unknown(
-        f"could not determine {what}: the leaf certificate cannot be decoded", *presented.addresses
+        f"could not determine {what}: {part} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
+    )
+
+
+def unread_extension(presented: PresentedChain, what: str, extension: str) -> Report:
+    """Report that an extension of the leaf is there, and what it says is not known."""
+    return unknown(
+        f"could not determine {what}: its {extension} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
     )
 
 

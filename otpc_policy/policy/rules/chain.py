@@ -13,6 +13,7 @@ from otpc_policy.policy.rules.certificate_text import (
     describe,
     on_path,
     undecided,
+    unread_extension,
     unreadable,
     unseen,
 )
@@ -20,6 +21,10 @@ from otpc_policy.policy.rules.certificate_text import (
 _RSA_MINIMUM_BITS = Parameter("rsa_minimum_bits", positive_integer)
 _EC_MINIMUM_BITS = Parameter("ec_minimum_bits", positive_integer)
 _REFUSED_KEY_TYPES = Parameter("refused_key_types", key_types)
+# An authority may have keys of another type than the server.
+_LEAF_KEY_TYPES = Parameter(
+    "leaf_key_types", key_types, default=tuple(key_type.value for key_type in KeyType)
+)
 _WEAK_HASHES = Parameter("weak_hashes", some_of("md2", "md4", "md5", "sha1", "sha224"))
 # otpc_policy.pki uses this name for an unknown hash, and "" for a signature without one.
 _UNKNOWN_HASH = "unknown"
@@ -83,6 +88,8 @@ def judge_key(
             # A self-issued end of the path is trusted for its key; its signature proves nothing.
             if position < len(path) - 1 or not view.is_self_issued:
                 yield from _judge_signature(presented, index, view, parameters)
+        if leaf := presented.judgement.leaf:
+            yield from _judge_leaf_key(presented, leaf, parameters)
 
 
 def _judge_key(
@@ -107,6 +114,7 @@ def _judge_key(
             f"could not determine the strength of the key of the {describe(index, view)}:"
             " unknown key type",
             *presented.addresses,
+            cause="ALGORITHM_UNKNOWN",
         )
         return
     elif view.key_bits < minimum:
@@ -122,6 +130,29 @@ def _judge_key(
     )
 
 
+def _judge_leaf_key(
+    presented: PresentedChain, leaf: CertificateView, parameters: Mapping[str, object]
+) -> Iterator[Report]:
+    accepted = _LEAF_KEY_TYPES.of(parameters)
+    refused = _REFUSED_KEY_TYPES.of(parameters)
+    if leaf.key_type.value not in accepted and leaf.key_type.value not in refused:
+        required = f"a key of type {' or '.join(accepted)} required"
+        if leaf.key_type is KeyType.OTHER:
+            # It may be of an accepted type, on a curve that is not known here, or unreadable.
+            yield unknown(
+                f"could not determine the type of the key of the {describe(0, leaf)}; {required}",
+                *presented.addresses,
+                cause="ALGORITHM_UNKNOWN",
+            )
+            return
+        yield presented.report(
+            "CERTIFICATE_KEY_WEAK",
+            f"the key of the {describe(0, leaf)} is of type {leaf.key_type.value}; {required}",
+            index=0,
+            evidence=(FindingEvidence("public_key", leaf.key_name, required),),
+        )
+
+
 def _judge_signature(
     presented: PresentedChain, index: int, view: CertificateView, parameters: Mapping[str, object]
 ) -> Iterator[Report]:
@@ -130,7 +161,7 @@ def _judge_signature(
             f"could not determine the strength of the signature on the {describe(index, view)}"
         )
         algorithm = f"unknown algorithm {view.signature_algorithm}"
-        yield unknown(f"{message}: {algorithm}", *presented.addresses)
+        yield unknown(f"{message}: {algorithm}", *presented.addresses, cause="ALGORITHM_UNKNOWN")
     elif view.signature_hash in _WEAK_HASHES.of(parameters):
         yield presented.report(
             "CERTIFICATE_SIGNATURE_WEAK",
@@ -174,6 +205,13 @@ def judge_revocation(
         elif leaf is None or judgement.leaf_unread:
             yield unreadable(presented, "whether a stapled OCSP response is required")
         elif (
+            "tlsFeature" in leaf.unread_extensions
+            and presented.staple_observed
+            and judgement.staple is not StapleStatus.GOOD
+        ):
+            what = "whether a stapled OCSP response is required"
+            yield unread_extension(presented, what, "tlsFeature")
+        elif (
             leaf.must_staple
             and presented.staple_observed
             and judgement.staple is not StapleStatus.GOOD
@@ -197,7 +235,13 @@ CERTIFICATE_CHAIN = Rule(
 CERTIFICATE_KEY = Rule(
     id="certificate.key",
     codes=("CERTIFICATE_KEY_WEAK", "CERTIFICATE_SIGNATURE_WEAK"),
-    parameters=(_RSA_MINIMUM_BITS, _EC_MINIMUM_BITS, _REFUSED_KEY_TYPES, _WEAK_HASHES),
+    parameters=(
+        _RSA_MINIMUM_BITS,
+        _EC_MINIMUM_BITS,
+        _REFUSED_KEY_TYPES,
+        _LEAF_KEY_TYPES,
+        _WEAK_HASHES,
+    ),
     judge=judge_key,
 )
 CERTIFICATE_REVOCATION = Rule(
