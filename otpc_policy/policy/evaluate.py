@@ -142,7 +142,11 @@ def changes_at(
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
     for presented in chains:
         judgement = presented.judgement
-        ends = (judgement.trust_ends_at, judgement.staple_next_update)
+        ends = (
+            judgement.trust_ends_at,
+            judgement.staple_next_update,
+            judgement.crl_changes_at,
+        )
         instants += [end for end in ends if end is not None]
         for view in judgement.certificates:
             if view is not None:
