@@ -75,11 +75,12 @@ class BesideAddresses(NamedTuple):
         )
 
 
-JudgementKey = tuple[str, tuple[str, ...], BesideAddresses]
+JudgementKey = tuple[str, tuple[str, ...], BesideAddresses, tuple[int, ...]]
 """What a judgement rests on, time apart; nothing else changes it.
 
 Its parts: the name of what was asked (Question.name); the facts_id of every judged address, in the
-order of the resolution; what else the resolution says.
+order of the resolution; what else the resolution says; what CRLs say of the leaves, by the numbers
+of its changes (crl_book).
 """
 
 

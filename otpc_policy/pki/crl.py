@@ -21,7 +21,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -74,18 +74,35 @@ class CrlPoint:
     names: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CrlQuestion:
-    """Whether a certificate is revoked. issuer: proven, and trusted. points: not empty."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrlSubject:
+    """What of a certificate matters to a list.
 
-    certificate: DecodedCertificate
-    issuer: DecodedCertificate
+    sha256: of the certificate. is_authority: its basicConstraints say so. points: not empty.
+    """
+
+    sha256: bytes
+    serial_number: int
+    is_authority: bool
     points: tuple[CrlPoint, ...]
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Tells it from other questions: SHA-256 of the certificate, and of its issuer."""
-        return self.certificate.view.sha256, self.issuer.view.sha256
+    @classmethod
+    def of(cls, certificate: DecodedCertificate, points: tuple[CrlPoint, ...]) -> Self:
+        """Return it. points: as crl_points returns them."""
+        return cls(
+            sha256=bytes.fromhex(certificate.view.sha256),
+            serial_number=certificate.certificate.serial_number,
+            is_authority=certificate.is_ca,
+            points=points,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrlQuestion:
+    """Whether a certificate is revoked. issuer: of the certificate, proven and trusted."""
+
+    subject: CrlSubject
+    issuer: DecodedCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,16 +227,16 @@ class RevocationList:
         """Bytes that it takes."""
         return len(self._entries) + 1_000
 
-    def says_of(self, certificate: DecodedCertificate, point: CrlPoint) -> CrlStatement:
-        """Return what it says of a certificate of its issuer that names the point."""
+    def says_of(self, subject: CrlSubject, point: CrlPoint) -> CrlStatement:
+        """Return what it says of a certificate of its issuer. point: one that it names."""
         url = point.url.text
         if self.scope is not None and not self.scope & point.names:
             problem = f"the CRL from {url} is about another distribution point"
             return CrlStatement(problem=problem, url=url)
-        if not (self.lists_authorities if certificate.is_ca else self.lists_users):
+        if not (self.lists_authorities if subject.is_authority else self.lists_users):
             problem = f"the CRL from {url} is about certificates of another kind"
             return CrlStatement(problem=problem, url=url)
-        entry = self._entry(certificate.certificate.serial_number)
+        entry = self._entry(subject.serial_number)
         if entry is None and not self.lists_all_reasons:
             problem = f"the CRL from {url} leaves some reasons out"
             return CrlStatement(problem=problem, url=url)

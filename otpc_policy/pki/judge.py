@@ -8,6 +8,7 @@ from otpc_policy.pki.crl import (
     CrlFinding,
     CrlQuestion,
     CrlStatements,
+    CrlSubject,
     crl_points,
     judge_statement,
 )
@@ -146,7 +147,7 @@ def _judge_crl(
     points, why_none = crl_points(leaf)
     if not points:
         return CrlFinding(status=CrlStatus.ABSENT, detail=why_none)
-    question = CrlQuestion(certificate=leaf, issuer=issuer, points=points)
+    question = CrlQuestion(CrlSubject.of(leaf, points), issuer)
     return judge_statement(crls.about(question), at)
 
 

@@ -36,7 +36,7 @@ def said(
     body: bytes, *, issued: Issued = ISSUED, authority: CertificateAuthority = AUTHORITY
 ) -> CrlStatement:
     asked = question(issued, authority)
-    return read_crl(body, asked.issuer).says_of(asked.certificate, asked.points[0])
+    return read_crl(body, asked.issuer).says_of(asked.subject, asked.subject.points[0])
 
 
 def status(body: bytes, at: datetime = NOW, **overrides: Any) -> CrlStatus:
@@ -314,7 +314,7 @@ class Said:
         self.asked.append(asked)
         statement = None
         for body in self._bodies:
-            statement = read_crl(body, asked.issuer).says_of(asked.certificate, asked.points[0])
+            statement = read_crl(body, asked.issuer).says_of(asked.subject, asked.subject.points[0])
         return statement
 
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
-from otpc_policy.pki.crl import CrlQuestion, crl_points
+from otpc_policy.pki.crl import CrlQuestion, CrlSubject, crl_points
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.signing import now
 
@@ -89,4 +89,4 @@ def question(issued: Issued, authority: CertificateAuthority) -> CrlQuestion:
     """Return the question that judging a leaf asks."""
     leaf = decode_certificate(issued.der)
     points, _ = crl_points(leaf)
-    return CrlQuestion(certificate=leaf, issuer=decoded(authority), points=points)
+    return CrlQuestion(CrlSubject.of(leaf, points), decoded(authority))
