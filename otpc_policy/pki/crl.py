@@ -91,7 +91,8 @@ class CrlSubject:
         """Return it. points: as crl_points returns them."""
         return cls(
             sha256=bytes.fromhex(certificate.view.sha256),
-            serial_number=certificate.certificate.serial_number,
+            # Not from the certificate, which warns of some numbers whenever it is asked.
+            serial_number=int(certificate.view.serial_number, 16),
             is_authority=certificate.is_ca,
             points=points,
         )
