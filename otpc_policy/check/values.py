@@ -169,7 +169,8 @@ class ChainRequest:
 class ChainAnswer:
     """A verdict about a chain in hand. judged_at: the instant for which it was judged.
 
-    The other fields are those of Judgement.
+    not_examined: what nobody looked at, for people. The other fields are those
+    of Judgement.
     """
 
     policy: Policy
@@ -179,6 +180,7 @@ class ChainAnswer:
     verdict: Verdict
     judged_at: datetime
     expires_at: datetime
+    not_examined: tuple[str, ...] = ()
 
 
 def endpoint_facts(

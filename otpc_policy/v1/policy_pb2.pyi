@@ -1704,6 +1704,7 @@ class ValidateCertificateResponse(_message.Message):
     RESULT_INFO_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    NOT_EXAMINED_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict of the certificate rules alone."""
     evaluated_decision: Global___Decision.ValueType
@@ -1732,6 +1733,13 @@ class ValidateCertificateResponse(_message.Message):
         only one whose entry names it. Unset: none does, or several do.
         """
 
+    @_builtins.property
+    def not_examined(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was not looked at, so that no finding is about it; for people. A chain in
+        hand comes without a stapled OCSP response, for example, and no CRL is fetched
+        for it. CheckEndpoint looks at both.
+        """
+
     def __init__(
         self,
         *,
@@ -1742,10 +1750,11 @@ class ValidateCertificateResponse(_message.Message):
         result_info: Global___ResultInfo | None = ...,
         certificates: _abc.Iterable[Global___CertificateObservation] | None = ...,
         partner: Global___AppliedPartner | None = ...,
+        not_examined: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "not_examined", b"not_examined", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

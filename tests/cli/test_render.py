@@ -210,6 +210,12 @@ def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
     assert "cannot be decoded" in text
 
 
+def test_a_validation_says_what_was_not_examined() -> None:
+    response = pb.ValidateCertificateResponse(not_examined=["whether the leaf is revoked"])
+    text = shown(validation_view(response, "partner.pem"))
+    assert "not examined whether the leaf is revoked" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("judged", "words"),
     [

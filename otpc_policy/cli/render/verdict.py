@@ -51,6 +51,8 @@ def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> R
     _facts_row(head, "judged at", instant_words(response.result_info.evaluation_time))
     if response.result_info.HasField("expire_time"):
         _facts_row(head, "use until", instant_words(response.result_info.expire_time))
+    for unexamined in response.not_examined:
+        _facts_row(head, "not examined", unexamined)
     parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
     if response.certificates:
         parts.append(

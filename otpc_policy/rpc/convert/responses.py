@@ -127,6 +127,7 @@ def validate_response(
         ),
         certificates=map(CertificateMessages().of, chain) if is_full else None,
         partner=applied_partner_message(answer.partner_id, answer.partner_policy),
+        not_examined=answer.not_examined,
     )
 
 
