@@ -12,7 +12,7 @@ Lists of other issuers (indirect CRLs), lists of changes (delta CRLs) and lists 
 extensions that are not understood here are not used at all (RFC 5280 5.2, 5.3, 6.3.3).
 
 Reading a list takes about 0.1 s per MiB and holds the interpreter for 4 ms per MiB at a time, so it
-belongs on a thread. What is kept of it is a sorted table that answers in microseconds.
+belongs on a thread. What is kept of it is sorted, and answers in microseconds.
 """
 
 import binascii
@@ -47,6 +47,9 @@ _SIGNING_HASHES: Final = frozenset({"sha224", "sha256", "sha384", "sha512"})
 _MAX_SERIAL_BYTES: Final = 21
 _TIME_BYTES: Final = 8
 _ENTRY_BYTES: Final = _MAX_SERIAL_BYTES + _TIME_BYTES + 1
+# Of a list of 200,000 entries, each has 800.
+_SHELVES: Final = 256
+_BYTES_OF_SHELVES: Final = 12_000
 _REVOKED, _ON_HOLD, _UNCLEAR = 0, 1, 2
 # Read between two pauses: less than a millisecond.
 _ENTRIES_AT_A_TIME: Final = 200
@@ -221,12 +224,12 @@ class RevocationList:
     lists_users: bool
     lists_authorities: bool
     lists_all_reasons: bool
-    _entries: bytes
+    _shelves: tuple[bytes, ...]
 
     @property
     def size(self) -> int:
         """Bytes that it takes."""
-        return len(self._entries) + 1_000
+        return sum(map(len, self._shelves)) + _BYTES_OF_SHELVES
 
     def says_of(self, subject: CrlSubject, point: CrlPoint) -> CrlStatement:
         """Return what it says of a certificate of its issuer. point: one that it names."""
@@ -257,7 +260,7 @@ class RevocationList:
             wanted = serial_number.to_bytes(_MAX_SERIAL_BYTES, "big", signed=True)
         except OverflowError:  # no list with such a number is used
             return None
-        entries = self._entries
+        entries = self._shelves[_shelf_of(wanted)]
         place = bisect_left(
             range(len(entries) // _ENTRY_BYTES),
             wanted,
@@ -292,7 +295,7 @@ def read_crl(
             (e.value for e in extensions if isinstance(e.value, x509.IssuingDistributionPoint)),
             None,
         )
-        entries = b"".join(sorted(_entries(crl, pause)))
+        shelves = _shelves(crl, pause)
     except DECODING_ERRORS:
         raise UnusableCrlError("what was fetched is not a CRL that can be decoded") from None
     named = None if scope is None else scope.full_name
@@ -303,7 +306,7 @@ def read_crl(
         lists_users=scope is None or not _is_of_others(scope, scope.only_contains_ca_certs),
         lists_authorities=scope is None or not _is_of_others(scope, scope.only_contains_user_certs),
         lists_all_reasons=scope is None or scope.only_some_reasons is None,
-        _entries=entries,
+        _shelves=shelves,
     )
 
 
@@ -394,6 +397,19 @@ def _content(der: bytes, at: int) -> tuple[int, int]:
         return at + 2, length
     octets = length & 0x7F
     return at + 2 + octets, int.from_bytes(der[at + 2 : at + 2 + octets], "big")
+
+
+def _shelves(crl: x509.CertificateRevocationList, pause: Callable[[], object]) -> tuple[bytes, ...]:
+    """Return the entries, sorted, in so many parts that sorting one takes no millisecond."""
+    shelves: list[list[bytes]] = [[] for _ in range(_SHELVES)]
+    for entry in _entries(crl, pause):
+        shelves[_shelf_of(entry[:_MAX_SERIAL_BYTES])].append(entry)
+    return tuple(b"".join(sorted(shelf)) for shelf in shelves)
+
+
+def _shelf_of(serial: bytes) -> int:
+    # Python's hash of bytes is keyed, so no authority can put all its numbers on one shelf.
+    return hash(serial) % _SHELVES
 
 
 def _entries(crl: x509.CertificateRevocationList, pause: Callable[[], object]) -> Iterator[bytes]:
