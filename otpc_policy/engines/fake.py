@@ -28,7 +28,7 @@ class FakeEngine:
     )
     so_far: AddressFacts | None = None
     found: dict[str, Resolution] = field(default_factory=dict)
-    crls: dict[str, Fetched] = field(default_factory=dict)
+    crls: dict[str, Fetched | Exception] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     measured: list[Target] = field(default_factory=list)
     condemned: list[str] = field(default_factory=list)
@@ -66,11 +66,14 @@ class FakeEngine:
         return self.found[host]
 
     async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
-        """Return what was put there for the URL; raise EngineLost where nothing was."""
+        """Return or raise what was put there for the URL; raise EngineLost where nothing was."""
         self.asked.append(url.text)
         if url.text not in self.crls:
             raise EngineLost("it died")
-        return self.crls[url.text]
+        found = self.crls[url.text]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def answers(self, *, within_s: float) -> bool:
         """Say so, unless it has died or is_silent."""

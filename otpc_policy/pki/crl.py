@@ -21,6 +21,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Final, Protocol, Self
 
 from cryptography import x509
@@ -38,6 +39,7 @@ from otpc_policy.pki.signatures import is_too_costly
 
 # Certificates name one point as a rule, and seldom a second as its mirror.
 _MAX_POINTS: Final = 2
+_MAX_POINTS_LOOKED_AT: Final = 16
 _MAX_NAMES: Final = 8
 # As for stapled responses (pki.ocsp).
 _CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -158,7 +160,8 @@ def crl_points(certificate: DecodedCertificate) -> tuple[tuple[CrlPoint, ...], s
         return (), "it names no CRL"
     except DECODING_ERRORS:
         return (), "what it says about CRLs cannot be decoded"
-    points = [point for each in extension.value if (point := _point(each)) is not None]
+    looked_at = islice(extension.value, _MAX_POINTS_LOOKED_AT)
+    points = [point for each in looked_at if (point := _point(each)) is not None]
     if not points:
         return (), "it names no complete CRL of its issuer that can be fetched over http"
     return tuple(points[:_MAX_POINTS]), ""

@@ -19,6 +19,7 @@ from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidenc
 from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
+from otpc_policy.policy.revocations import revocations
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_SERVED
@@ -92,7 +93,8 @@ def evaluate(
     findings.add(None, _remarked(speaking))
     changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
-    return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    verdict = _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    return replace(verdict, revocations=revocations(subject.chains))
 
 
 def evaluate_chain(

@@ -52,6 +52,11 @@ def always(content: bytes | Script) -> Callable[[Issued, str], bytes | Script]:
 
 
 GOOD, DENIED, UNPROVEN = frozenset[str](), frozenset({REVOKED}), frozenset({UNKNOWN})
+_SAID = {
+    GOOD: (pb.REVOCATION_STATUS_NOT_REVOKED, pb.REVOCATION_SOURCE_CRL),
+    DENIED: (pb.REVOCATION_STATUS_REVOKED, pb.REVOCATION_SOURCE_CRL),
+    UNPROVEN: (pb.REVOCATION_STATUS_UNKNOWN, pb.REVOCATION_SOURCE_UNSPECIFIED),
+}
 CASES = {
     "good": Case(unlisted(), GOOD, "fetched"),
     "good-pem": Case(unlisted(pem=True), GOOD, "fetched"),
@@ -116,6 +121,9 @@ async def test_what_lists_say_becomes_part_of_answers_and_no_answer_waits(tmp_pa
         async def codes(name: str) -> frozenset[str]:
             answer = await asyncio.to_thread(asked, service, name, partners[name].port)
             found = {finding.code for finding in answer.findings}
+            (judged,) = answer.judged_certificates
+            said = judged.revocation.status, judged.revocation.source
+            assert said == _SAID[frozenset(found & {REVOKED, UNKNOWN})]
             assert (answer.decision == pb.DECISION_DENY) is (REVOKED in found)
             return frozenset(found & {REVOKED, UNKNOWN})
 

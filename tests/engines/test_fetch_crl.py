@@ -176,20 +176,33 @@ async def test_too_many_at_once_are_refused_and_a_cancelled_one_leaves_its_place
     assert found == Fetched(FetchOutcome.FETCHED, b"body")
 
 
-async def test_a_pool_asks_the_same_engine_about_one_host() -> None:
-    fetched = Fetched(FetchOutcome.FETCHED, b"body")
-    urls = [HttpUrl.parse(f"http://crl.example/{number}.crl") for number in range(5)]
-    crls = {url.text: fetched for url in urls}
+def pool_of(*engines: FakeEngine) -> EnginePool:
+    return EnginePool(
+        FakeFleet(engines), queue_limit=1, scan_deadline_s=1, deep_deadline_s=1, dns_timeout_s=1
+    )
 
+
+def engine(name: str, crls: dict[str, Fetched | Exception]) -> FakeEngine:
     def unasked(*_: Any) -> Any:
         raise NotImplementedError
 
-    engines = [FakeEngine(name=f"engine-{n}", answer=unasked, crls=crls) for n in range(4)]
-    pool = EnginePool(
-        FakeFleet(engines), queue_limit=1, scan_deadline_s=1, deep_deadline_s=1, dns_timeout_s=1
-    )
-    await pool.start()
+    return FakeEngine(name=name, answer=unasked, crls=crls)
+
+
+async def test_a_pool_asks_the_same_engine_about_one_host() -> None:
+    fetched = Fetched(FetchOutcome.FETCHED, b"body")
+    urls = [HttpUrl.parse(f"http://crl.example/{number}.crl") for number in range(5)]
+    crls: dict[str, Fetched | Exception] = {url.text: fetched for url in urls}
+    engines = [engine(f"engine-{number}", crls) for number in range(4)]
+    pool = pool_of(*engines)
     for url in urls:
         assert await pool.fetch_crl(url, max_bytes=100, deadline_s=5) == fetched
-    assert sorted(len(engine.asked) for engine in engines) == [0, 0, 0, 5]
-    await pool.stop()
+    assert sorted(len(each.asked) for each in engines) == [0, 0, 0, 5]
+
+
+@pytest.mark.parametrize("error", [EngineLied("chunk"), EngineLost("gone"), EngineFailed("no")])
+async def test_a_pool_condemns_the_engine_that_lied_and_no_other(error: Exception) -> None:
+    asked = engine("engine", {_NOWHERE.text: error})
+    with pytest.raises(type(error)):
+        await pool_of(asked).fetch_crl(_NOWHERE, max_bytes=100, deadline_s=5)
+    assert bool(asked.condemned) is isinstance(error, EngineLied)
