@@ -1,15 +1,19 @@
 """What is fetched over plain HTTP by URL, and how a fetch can end. Certificates name such URLs."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Self
-from urllib.parse import urljoin, urlsplit
 
 from otpc_policy.core.endpoint import canonical_host
 
 # URLs of CRLs of public authorities have fewer than 100 characters.
 MAX_URL_CHARACTERS = 1_000
 _HTTP_PORT = 80
+# RFC 3986 3: authority, path, query; a fragment stays with the client.
+_URL = re.compile(r"http://([^/?#]*)(/[^?#]*)?(\?[^#]*)?(?:#.*)?\Z", re.IGNORECASE)
+# Without userinfo, which would only hide the host from people.
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:@]+)(?::([0-9]{1,5}))?\Z")
 
 
 class FetchOutcome(Enum):
@@ -50,18 +54,22 @@ class HttpUrl:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the URL. Raises ValueError, whose text is for people and holds none of the URL."""
-        _require_url_characters(text)
-        parts = urlsplit(text)
-        if parts.scheme != "http":
+        if len(text) > MAX_URL_CHARACTERS:
+            raise ValueError(f"the URL is longer than {MAX_URL_CHARACTERS} characters")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("the URL holds characters that URLs do not have")
+        url = _URL.match(text)
+        if url is None:
             raise ValueError("the URL is not an http URL")
-        if "@" in parts.netloc:
-            raise ValueError("the URL names a user")
-        port = parts.port
-        if port == 0:
-            raise ValueError("the URL names port 0")
-        host = canonical_host(parts.hostname or "")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(text=text, host=host, port=_HTTP_PORT if port is None else port, target=target)
+        authority = _AUTHORITY.match(url[1])
+        if authority is None:
+            raise ValueError("the URL does not name a host, with or without a port")
+        port = _HTTP_PORT if authority[2] is None else int(authority[2])
+        if not 0 < port <= 65_535:
+            raise ValueError(f"{port} is not a TCP port")
+        host = canonical_host(authority[1])
+        target = (url[2] or "/") + (url[3] or "")
+        return cls(text=text, host=host, port=port, target=target)
 
     @property
     def authority(self) -> str:
@@ -70,14 +78,12 @@ class HttpUrl:
         return host if self.port == _HTTP_PORT else f"{host}:{self.port}"
 
     def redirected(self, location: str) -> "HttpUrl":
-        """Return where a Location header leads. Raises ValueError as parse does."""
-        _require_url_characters(location)
-        return HttpUrl.parse(urljoin(self.text, location))
+        """Return where a Location header leads: a URL, or a path of this host.
 
-
-def _require_url_characters(text: str) -> None:
-    """Raise ValueError before urllib looks at a text: it drops some characters without a word."""
-    if len(text) > MAX_URL_CHARACTERS:
-        raise ValueError(f"the URL is longer than {MAX_URL_CHARACTERS} characters")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("the URL holds characters that URLs do not have")
+        Raises ValueError as parse does, and for paths that are relative to this one's.
+        """
+        if location.startswith("//"):
+            return HttpUrl.parse(f"http:{location}")
+        if location.startswith("/"):
+            return HttpUrl.parse(f"http://{self.authority}{location}")
+        return HttpUrl.parse(location)
