@@ -45,6 +45,20 @@ class StapleStatus(Enum):
     UNDECIDED = "UNDECIDED"
 
 
+class CrlStatus(Enum):
+    """What the leaf's certificate revocation list (CRL) proves.
+
+    UNVERIFIED: the leaf names a list, and none that proves anything is at hand. ABSENT: it names
+    none. NOT_EXAMINED: nobody looked, or may look.
+    """
+
+    GOOD = "GOOD"
+    REVOKED = "REVOKED"
+    UNVERIFIED = "UNVERIFIED"
+    ABSENT = "ABSENT"
+    NOT_EXAMINED = "NOT_EXAMINED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
     """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
@@ -110,6 +124,8 @@ class ChainJudgement:
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
     staple_next_update: nextUpdate of a staple that was verified.
+    crl_detail: for people: why, and which list says so. crl_changes_at: when time alone changes
+        what the list proves; None if it never does.
     """
 
     certificates: tuple[CertificateView | None, ...]
@@ -127,6 +143,9 @@ class ChainJudgement:
     staple: StapleStatus
     staple_detail: str
     staple_next_update: datetime | None
+    crl: CrlStatus = CrlStatus.NOT_EXAMINED
+    crl_detail: str = ""
+    crl_changes_at: datetime | None = None
 
     @property
     def leaf(self) -> CertificateView | None:

@@ -21,6 +21,7 @@ from otpc_policy.policy.model import Policy, RuleSettings
 from otpc_policy.policy.parameters import Permitted
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
+from otpc_policy.policy.revocations import revocations
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED
@@ -96,7 +97,8 @@ def evaluate(
     findings.add(None, _not_measured(facts))
     changes = changes_at(subject.chains, policy, waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
-    return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    verdict = _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    return replace(verdict, revocations=revocations(subject.chains))
 
 
 def evaluate_chain(
@@ -150,7 +152,11 @@ def changes_at(
     instants += policy.permissions_end
     for presented in chains:
         judgement = presented.judgement
-        ends = (judgement.trust_ends_at, judgement.staple_next_update)
+        ends = (
+            judgement.trust_ends_at,
+            judgement.staple_next_update,
+            judgement.crl_changes_at,
+        )
         instants += [end for end in ends if end is not None]
         for view in judgement.certificates:
             if view is not None:

@@ -1,7 +1,7 @@
 """Where our answers differ from what PKITS expects, one by one."""
 
-_CRL = "No CRL is fetched or read; revocation is seen in a stapled OCSP response only."
-_REVOKED = "The certificate is revoked by a CRL, and no CRL is read."
+_CRL = "A chain in hand is judged without CRLs: the service fetches them, and only those of leaves."
+_REVOKED = "The certificate is revoked by a CRL, and a chain in hand is judged without CRLs."
 _LEAF_IS_CA = (
     "The certificate of the server is that of an authority, which the Baseline Requirements forbid."
 )

@@ -493,6 +493,7 @@ class TestValidate:
             )
         )
         response = await running.stub.ValidateCertificate(self.request(issued, view=pb.VIEW_FULL))
+        assert response.not_examined[0].startswith("whether the leaf is revoked")
         assert response.decision == pb.DECISION_ALLOW
         assert [certificate.sha256 for certificate in response.certificates][:1] == [issued.sha256]
         info = response.result_info

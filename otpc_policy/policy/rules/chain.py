@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.judgement import CertificateView, StapleStatus
+from otpc_policy.pki.judgement import CertificateView, CrlStatus, StapleStatus
 from otpc_policy.policy.finding import FindingEvidence
-from otpc_policy.policy.parameters import Parameter, key_types, positive_integer, some_of
+from otpc_policy.policy.parameters import Parameter, key_types, one_of, positive_integer, some_of
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, unknown
 from otpc_policy.policy.rules.certificate_text import (
     beyond_leaf,
@@ -26,6 +26,8 @@ _LEAF_KEY_TYPES = Parameter(
     "leaf_key_types", key_types, default=tuple(key_type.value for key_type in KeyType)
 )
 _WEAK_HASHES = Parameter("weak_hashes", some_of("md2", "md4", "md5", "sha1", "sha224"))
+_OPTIONAL, _REQUIRED = "optional", "required"
+_PROOF = Parameter("proof", one_of(_OPTIONAL, _REQUIRED))
 # otpc_policy.pki uses this name for an unknown hash, and "" for a signature without one.
 _UNKNOWN_HASH = "unknown"
 
@@ -177,27 +179,21 @@ def _judge_signature(
 
 
 def judge_revocation(
-    subject: Subject, _parameters: Mapping[str, object], _now: datetime
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
 ) -> Iterator[Report]:
-    """The stapled OCSP response does not say revoked, and a must-staple leaf has a good one.
+    """Neither the stapled OCSP response nor the CRL says revoked, as far as they can be had.
 
-    For any other leaf an absent or invalid staple is not reported. Neither is it for a chain that
-    does not come from a handshake, which cannot have one.
+    One of them must prove that the leaf is not revoked if the parameter says so; without that,
+    status that could not be determined is a finding of its own, where the leaf names a CRL. A
+    must-staple leaf needs a good staple in any case. A chain that does not come from a handshake
+    cannot have one.
     """
     yield from unseen(subject)
     for presented in subject.chains:
         judgement = presented.judgement
         leaf = judgement.leaf
-        if judgement.staple is StapleStatus.REVOKED:
-            yield presented.report(
-                "CERTIFICATE_REVOKED",
-                "the stapled OCSP response reports the leaf certificate as revoked:"
-                f" {judgement.staple_detail}",
-                index=0,
-                evidence=(
-                    FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),
-                ),
-            )
+        if revoked := tuple(_revoked(presented)):
+            yield from revoked
         elif judgement.staple is StapleStatus.UNDECIDED:
             yield undecided(
                 presented, "what the stapled OCSP response proves", judgement.staple_detail
@@ -225,6 +221,58 @@ def judge_revocation(
                     FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),
                 ),
             )
+        else:
+            yield from _unproven(presented, _PROOF.of(parameters))
+
+
+def _revoked(presented: PresentedChain) -> Iterator[Report]:
+    """Report each source that says so."""
+    judgement = presented.judgement
+    if judgement.staple is StapleStatus.REVOKED:
+        yield presented.report(
+            "CERTIFICATE_REVOKED",
+            "the stapled OCSP response reports the leaf certificate as revoked:"
+            f" {judgement.staple_detail}",
+            index=0,
+            evidence=(FindingEvidence("stapled_ocsp_response", judgement.staple_detail, "good"),),
+        )
+    if judgement.crl is CrlStatus.REVOKED:
+        yield presented.report(
+            "CERTIFICATE_REVOKED",
+            "the certificate revocation list of its issuer reports the leaf certificate as"
+            f" revoked: {judgement.crl_detail}",
+            index=0,
+            evidence=(
+                FindingEvidence("certificate_revocation_list", judgement.crl_detail, "not listed"),
+            ),
+        )
+
+
+def _unproven(presented: PresentedChain, proof: str) -> Iterator[Report]:
+    judgement = presented.judgement
+    if judgement.staple is StapleStatus.GOOD or judgement.crl is CrlStatus.GOOD:
+        return
+    staple = (
+        judgement.staple_detail
+        if presented.staple_observed
+        else "a chain in hand comes without a stapled OCSP response"
+    )
+    message = (
+        "could not determine whether the leaf certificate is revoked:"
+        f" {judgement.crl_detail or 'CRLs are not looked at here'}; {staple}"
+    )
+    if proof == _REQUIRED:
+        yield unknown(message, *presented.addresses)
+    elif judgement.crl is CrlStatus.UNVERIFIED:
+        yield presented.report(
+            "CERTIFICATE_REVOCATION_UNKNOWN",
+            message,
+            index=0,
+            evidence=(
+                FindingEvidence("certificate_revocation_list", judgement.crl_detail, "not listed"),
+                FindingEvidence("stapled_ocsp_response", staple, "good"),
+            ),
+        )
 
 
 CERTIFICATE_CHAIN = Rule(
@@ -246,6 +294,11 @@ CERTIFICATE_KEY = Rule(
 )
 CERTIFICATE_REVOCATION = Rule(
     id="certificate.revocation",
-    codes=("CERTIFICATE_REVOKED", "CERTIFICATE_STAPLE_MISSING"),
+    codes=(
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_STAPLE_MISSING",
+        "CERTIFICATE_REVOCATION_UNKNOWN",
+    ),
+    parameters=(_PROOF,),
     judge=judge_revocation,
 )
