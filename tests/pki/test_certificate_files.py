@@ -220,7 +220,9 @@ def test_no_certificate_is_taken_for_something_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [CHAIN[0][:-9], b"0\x82\x01\0 noise", b"0\x03noise", CHAIN[0][:4] + b"\0" * 40]
+    "content",
+    [CHAIN[0][:-9], b"0\x82\x01\0 noise", b"0\x03noise", CHAIN[0][:4] + b"\0" * 40],
+    ids=["cut short", "noise", "short", "zeros"],
 )
 def test_a_bad_certificate_is_left_to_the_judge(content: bytes) -> None:
     assert read_certificate_file(content) == (content,)
