@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otpc_policy.catalog.policies import load_builtin_policies
@@ -496,6 +496,7 @@ def test_a_chain_alone_is_judged_without_a_connection_and_without_a_name_it_is_u
     )  # a staple cannot be seen here
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_suites_that_are_refused_change_nothing(which: int) -> None:
     """They are passed over before any rule is asked.
@@ -554,6 +555,7 @@ def _unknown(fact: Any) -> Any:
     return replace(fact, **nothing, **extra)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_no_fact_made_unknown_leaves_an_allow_and_none_softens_a_denial(which: int) -> None:
     facts = _with_one_unknown(which)

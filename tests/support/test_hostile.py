@@ -110,7 +110,7 @@ def test_a_relay_costs_one_round_trip_to_connect_and_one_for_each_answer(
     echo_server: Listener,
 ) -> None:
     listener = own_listener()
-    with relay(listener, echo_server, round_trip_s=0.05) as counts:
+    with relay(listener, echo_server, round_trip_s=0.4) as counts:
         # The relay may have taken the connection before connect returns.
         moments = [time.monotonic()]
         with connected(listener) as client:
@@ -118,8 +118,8 @@ def test_a_relay_costs_one_round_trip_to_connect_and_one_for_each_answer(
                 client.sendall(b"ping")
                 assert client.recv(100) == b"ping"
                 moments.append(time.monotonic())
-    assert 0.1 <= moments[1] - moments[0] < 0.15
-    assert 0.05 <= moments[2] - moments[1] < 0.1
+    assert 0.8 <= moments[1] - moments[0] < 1.2
+    assert 0.4 <= moments[2] - moments[1] < 0.8
     assert counts.connections == 1
 
 
