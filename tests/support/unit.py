@@ -58,6 +58,7 @@ OUTSIDE = (
     "tests/engine/transport/test_prober.py",
     "tests/engine/test_groups.py",
     "tests/engine/test_scanner.py",
+    "tests/engine/test_seed.py",
     "tests/engine/workers",
     "tests/engine/test_confinement.py",
     "tests/engine/test_isolation.py",
