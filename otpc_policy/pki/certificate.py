@@ -415,7 +415,9 @@ def _read_outside(der: bytes) -> _Outside:
         "key_name": key_name,
         "signature_algorithm": signature_algorithm.name,
         "signature_hash": signature_algorithm.hash_name,
-        "is_self_issued": subject.key == issuer.key,
+        # By octets, though names are compared otherwise elsewhere: self-issued certificates do not
+        # count towards a pathLen, and no trick with equal names is to make a path longer.
+        "is_self_issued": structure.octets(structure.subject) == structure.octets(structure.issuer),
         "key_flaw": key_flaw,
     }
     return _Outside(
