@@ -121,6 +121,8 @@ class ChainJudgement:
     trust_label: for people: the anchor's subject or the entry's note.
     trust_failure: for people: why the leaf is not trusted, or why that is UNDECIDED.
     trust_ends_at: end of the anchor or pin entry.
+    path_valid_until: the earliest notAfter on the proven path, inclusive: of the anchor and of
+        every certificate below it, served or not. None without such a path.
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
@@ -147,6 +149,7 @@ class ChainJudgement:
     crl: CrlStatus = CrlStatus.NOT_EXAMINED
     crl_detail: str = ""
     crl_changes_at: datetime | None = None
+    path_valid_until: datetime | None = None
 
     @property
     def leaf(self) -> CertificateView | None:
