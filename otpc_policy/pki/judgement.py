@@ -66,8 +66,8 @@ class CertificateView:
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
-    (Ed25519). is_self_issued: subject equals issuer, by their octets; its own signature then carries
-    no trust.
+    (Ed25519). is_self_issued: subject equals issuer, by their octets; its own signature then
+    carries no trust.
     key_usage: the bits that are set, as RFC 5280 4.2.1.3 names them; purposes: extended key usages,
     dotted. None without the extension, and where the extensions were not read (leaf_unread).
     unread_extensions: names of those that are there and cannot be read; what other fields say of

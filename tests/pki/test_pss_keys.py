@@ -1,4 +1,4 @@
-"""A key for RSASSA-PSS verifies what its certificate permits and nothing else: RFC 4055 1.2, 3.3."""
+"""A key for RSASSA-PSS verifies what its certificate permits and nothing else (RFC 4055)."""
 
 from datetime import timedelta
 
