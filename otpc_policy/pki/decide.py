@@ -29,9 +29,9 @@ class TrustDecision:
     """The decision about a leaf.
 
     path: positions in the served chain. failure: why the leaf does not chain to a trusted anchor,
-    or why that is not decided. path_valid_until: as of ChainJudgement. proven: the path under a Mozilla
-    root, for a second opinion. issuer: who issued the leaf, if that is proven; may be an anchor
-    that was not served. issuer_undecided: why that is not decided, or "".
+    or why that is not decided. path_valid_until: as of ChainJudgement. proven: the path under a
+    Mozilla root, for a second opinion. issuer: who issued the leaf, if that is proven; may be an
+    anchor that was not served. issuer_undecided: why that is not decided, or "".
     """
 
     source: TrustSource
