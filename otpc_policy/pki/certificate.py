@@ -44,6 +44,7 @@ from otpc_policy.pki.judgement import CertificateView
 from otpc_policy.pki.signature_algorithm import (
     RSA_ENCRYPTION,
     SignatureAlgorithm,
+    VerifyingKey,
     oid_name,
     read_signature_algorithm,
 )
@@ -111,6 +112,7 @@ class _Outside:
     issuer: DistinguishedName
     algorithm: SignatureAlgorithm
     key_algorithm: str
+    key_parameters: bytes | None
     key: object
     has_usual_dates: bool
     key_units: int
@@ -177,7 +179,15 @@ class Skeleton:
         """The algorithm, as the signed part names it."""
         return self.outside.algorithm
 
-    def is_signed_by(self, key: object) -> bool:
+    @property
+    def verifying_key(self) -> VerifyingKey:
+        """The public key, and what it may verify."""
+        outside = self.outside
+        return VerifyingKey(
+            key=outside.key, algorithm=outside.key_algorithm, parameters=outside.key_parameters
+        )
+
+    def is_signed_by(self, key: VerifyingKey) -> bool:
         """The key made the signature, by the algorithm that both parts name (RFC 5280 4.1.1.2)."""
         structure = self.outside.structure
         return structure.octets(structure.outer_algorithm) == self.outside.algorithm.octets and (
@@ -405,7 +415,9 @@ def _read_outside(der: bytes) -> _Outside:
         "key_name": key_name,
         "signature_algorithm": signature_algorithm.name,
         "signature_hash": signature_algorithm.hash_name,
-        "is_self_issued": subject.key == issuer.key,
+        # By octets, though names are compared otherwise elsewhere: self-issued certificates do not
+        # count towards a pathLen, and no trick with equal names is to make a path longer.
+        "is_self_issued": structure.octets(structure.subject) == structure.octets(structure.issuer),
         "key_flaw": key_flaw,
     }
     return _Outside(
@@ -414,6 +426,7 @@ def _read_outside(der: bytes) -> _Outside:
         issuer=issuer,
         algorithm=signature_algorithm,
         key_algorithm=key_algorithm,
+        key_parameters=parameters,
         key=key,
         has_usual_dates=has_usual_dates,
         key_units=key_units(key),

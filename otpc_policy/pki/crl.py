@@ -34,9 +34,11 @@ from otpc_policy.pki.certificate import (
     DecodedCertificate,
     decoding_leniently,
 )
+from otpc_policy.pki.der import Element
 from otpc_policy.pki.distinguished_name import read_name
 from otpc_policy.pki.extensions import KEY_USAGE
 from otpc_policy.pki.judgement import CrlStatus
+from otpc_policy.pki.signature_algorithm import read_signature_algorithm
 from otpc_policy.pki.signatures import is_too_costly
 
 # Certificates name one point as a rule, and seldom a second as its mirror.
@@ -380,6 +382,10 @@ def _is_signed(crl: x509.CertificateRevocationList, der: bytes, issuer: DecodedC
         inner = sum(_content(der, inner))
     if der[inner : sum(_content(der, inner))] != der[end : sum(_content(der, end))]:
         return False  # RFC 5280 5.1.1.2: both name one algorithm
+    content, length = _content(der, end)
+    named = read_signature_algorithm(der, Element(der[end], end, content, content + length))
+    if not named.is_permitted_to(issuer.verifying_key):
+        return False
     signed, parameters = der[start:end], crl.signature_algorithm_parameters
     key = issuer.key
     try:

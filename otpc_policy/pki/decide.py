@@ -29,9 +29,9 @@ class TrustDecision:
     """The decision about a leaf.
 
     path: positions in the served chain. failure: why the leaf does not chain to a trusted anchor,
-    or why that is not decided. proven: the path under a Mozilla root, for a second opinion. issuer:
-    who issued the leaf, if that is proven; may be an anchor
-    that was not served. issuer_undecided: why that is not decided, or "".
+    or why that is not decided. path_valid_until: as of ChainJudgement. proven: the path under a
+    Mozilla root, for a second opinion. issuer: who issued the leaf, if that is proven; may be an
+    anchor that was not served. issuer_undecided: why that is not decided, or "".
     """
 
     source: TrustSource
@@ -40,6 +40,7 @@ class TrustDecision:
     label: str
     failure: str = ""
     ends_at: datetime | None = None
+    path_valid_until: datetime | None = None
     issuer: DecodedCertificate | None
     issuer_undecided: str = ""
     issuer_missing: bool = False
@@ -210,6 +211,9 @@ def _decision(
         label=(entry.note if entry else "") or found.anchor.view.subject,
         failure="" if is_valid else "a certificate on the path is outside its validity",
         ends_at=entry.ends_at if entry else None,
+        path_valid_until=min(
+            certificate.view.not_after for certificate in (*found.certificates, found.anchor)
+        ),
         issuer=served.certificates[path[1]] if len(found.certificates) > 1 else found.anchor,
         proven=found if is_valid and basis.source is TrustSource.MOZILLA_ROOT else None,
     )

@@ -5,6 +5,8 @@ bytes of the same type alone, and is shown in hexadecimal. Source: RFC 5280 4.1.
 """
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,8 +21,9 @@ from otpc_policy.pki.der import (
     only_element,
 )
 
-# A relative name: its attributes, each with the octets of its OID and its value, folded.
-RelativeName = frozenset[tuple[bytes, str]]
+# A relative name: its attributes, each with the octets of its OID, its value, folded, and how often
+# it stands there. RFC 5280 7.1: names with another number of attributes are not equal.
+RelativeName = frozenset[tuple[bytes, str, int]]
 
 COMMON_NAME = bytes.fromhex("550403")
 EMAIL_ADDRESS = bytes.fromhex("2a864886f70d010901")
@@ -50,6 +53,10 @@ _ENCODINGS: Mapping[int, str] = {
 }
 # Half of a surrogate pair, which no text that was decoded holds.
 _NO_TEXT = "\udcff"
+# Control characters that are nothing when names are compared (RFC 4518 2.2). The others, tabulator
+# to carriage return and next line, are space; str.split takes four of these for space as well.
+_INSIGNIFICANT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+")
+_INSIGNIFICANT_IN_ASCII = dict.fromkeys([*range(0x09), *range(0x0E, 0x20), 0x7F])
 _ESCAPED = frozenset('",+;<>\\')
 
 
@@ -102,13 +109,14 @@ def read_relative_names(der: bytes, at: int, end: int) -> DistinguishedName:
                 text = shown
             else:
                 shown = _escaped(text)
-                folded.append((oid, " ".join(text.casefold().split())))
+                folded.append((oid, _folded(text)))
             attributes.append((oid, text))
             parts.append(f"{_SHORT_NAMES.get(oid) or _dotted(oid)}={shown}")
         if not parts:
             raise DerError("an empty relative name")
         texts.append("+".join(parts))
-        relative_names.append(frozenset(folded))
+        counts = Counter(folded) if len(folded) > 1 else {folded[0]: 1}
+        relative_names.append(frozenset((*pair, count) for pair, count in counts.items()))
     return DistinguishedName(
         text=",".join(reversed(texts)),
         key=_key(relative_names),
@@ -139,6 +147,18 @@ def _text(tag: int, content: bytes) -> str | None:
         return content.decode(encoding)
     except UnicodeDecodeError:
         return None
+
+
+def _folded(text: str) -> str:
+    """Return the value as it is compared: case and insignificant characters do not count."""
+    if not text.isprintable():
+        # Names may be long, and for ASCII a table takes a fraction of the time.
+        text = (
+            text.translate(_INSIGNIFICANT_IN_ASCII)
+            if text.isascii()
+            else _INSIGNIFICANT.sub("", text)
+        )
+    return " ".join(text.casefold().split())
 
 
 def _escaped(text: str) -> str:

@@ -249,11 +249,17 @@ def _basic_constraints(der: bytes, at: int, end: int) -> BasicConstraints:
 
 
 def _key_usage(der: bytes, at: int, end: int) -> int:
-    """Return the first two octets; bit 0 of RFC 5280 4.2.1.3 is the highest one."""
+    """Return the first two octets; bit 0 of RFC 5280 4.2.1.3 is the highest one.
+
+    An unused bit that is set is not DER (X.690 11.2.1): readers that do not mask it would take it
+    for a right that was not given.
+    """
     bits = only_element(der, at, end, BIT_STRING)
     content = der[bits.content : bits.end]
     if not content or content[0] > 7 or (len(content) == 1 and content[0]):
         raise DerError("not keyUsage")
+    if content[-1] & ((1 << content[0]) - 1) and len(content) > 1:
+        raise DerError("an unused bit that is set")
     return int.from_bytes(content[1:3].ljust(2, b"\0"), "big")
 
 
@@ -380,10 +386,15 @@ def _boolean(der: bytes, element: Element) -> bool:
 
 
 def _number(der: bytes, element: Element) -> int:
-    """Return a number that counts something: not negative. Huge ones are all the same."""
+    """Return a number that counts something: not negative. Huge ones are all the same.
+
+    DER writes it in as few octets as can be (X.690 8.3.2).
+    """
     content = der[element.content : element.end]
     if not content or content[0] & 0x80:
         raise DerError("not a number")
+    if len(content) > 1 and content[0] == 0 and content[1] < 0x80:
+        raise DerError("a number that is longer than it need be")
     return min(int.from_bytes(content[-8:], "big"), 1 << 32) if len(content) <= 8 else 1 << 32
 
 

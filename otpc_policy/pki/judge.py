@@ -121,6 +121,7 @@ def judge_chain(
         trust_label=decision.label,
         trust_failure=decision.failure,
         trust_ends_at=decision.ends_at,
+        path_valid_until=decision.path_valid_until,
         issuer_missing=decision.issuer_missing,
         misordered=is_misordered,
         staple=staple.status,

@@ -66,7 +66,8 @@ class CertificateView:
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
-    (Ed25519). is_self_issued: subject equals issuer; its own signature then carries no trust.
+    (Ed25519). is_self_issued: subject equals issuer, by their octets; its own signature then
+    carries no trust.
     key_usage: the bits that are set, as RFC 5280 4.2.1.3 names them; purposes: extended key usages,
     dotted. None without the extension, and where the extensions were not read (leaf_unread).
     unread_extensions: names of those that are there and cannot be read; what other fields say of
@@ -120,6 +121,8 @@ class ChainJudgement:
     trust_label: for people: the anchor's subject or the entry's note.
     trust_failure: for people: why the leaf is not trusted, or why that is UNDECIDED.
     trust_ends_at: end of the anchor or pin entry.
+    path_valid_until: the earliest notAfter on the proven path, inclusive: of the anchor and of
+        every certificate below it, served or not. None without such a path.
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
@@ -146,6 +149,7 @@ class ChainJudgement:
     crl: CrlStatus = CrlStatus.NOT_EXAMINED
     crl_detail: str = ""
     crl_changes_at: datetime | None = None
+    path_valid_until: datetime | None = None
 
     @property
     def leaf(self) -> CertificateView | None:

@@ -20,6 +20,7 @@ from otpc_policy.pki.certificate import (
     read_certificate,
 )
 from otpc_policy.pki.judgement import StapleStatus
+from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (
     TOO_MANY_SIGNATURES,
@@ -211,7 +212,10 @@ def _verifies(
     )
     try:
         match signer.key:
-            case rsa.RSAPublicKey() as key if algorithm is not None:
+            # A key for RSASSA-PSS makes no such signatures (RFC 4055 1.2).
+            case rsa.RSAPublicKey() as key if (
+                algorithm is not None and signer.key_algorithm == RSA_ENCRYPTION
+            ):
                 key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
             case ec.EllipticCurvePublicKey() as key if algorithm is not None:
                 key.verify(response.signature, signed, ec.ECDSA(algorithm))

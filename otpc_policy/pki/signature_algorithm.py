@@ -17,7 +17,7 @@ UNKNOWN_HASH = "unknown"
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 _RSA, _SHA3 = "1.2.840.113549.1.1.", "2.16.840.1.101.3.4.3."
 _ECDSA, _HASH = "1.2.840.10045.4.", "2.16.840.1.101.3.4.2."
-_PSS, _MGF1 = _RSA + "10", _RSA + "8"
+RSASSA_PSS, _MGF1 = _RSA + "10", _RSA + "8"
 _PKCS1_HASHES: Mapping[str, str] = {
     _RSA + "4": "md5",
     _RSA + "5": "sha1",
@@ -78,6 +78,19 @@ _ABSENT_OR_NULL = (None, bytes([NULL, 0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyingKey:
+    """A public key and what its certificate says it is for.
+
+    key: as cryptography loads it; None if it cannot. algorithm: its OID. parameters: of the
+    algorithm, in DER; None without any.
+    """
+
+    key: object
+    algorithm: str
+    parameters: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureAlgorithm:
     """One AlgorithmIdentifier.
 
@@ -93,14 +106,39 @@ class SignatureAlgorithm:
     salt_octets: int | None = None
     is_usable: bool = True
 
-    def verifies(self, key: object, signature: bytes, signed: bytes) -> bool:
+    def verifies(self, key: VerifyingKey, signature: bytes, signed: bytes) -> bool:
         """The key made this signature over these octets, be it with a weak hash."""
         hashing = _HASHES.get(self.hash_name)
-        if not self.is_usable or not signature:
+        if not self.is_usable or not signature or not self.is_permitted_to(key):
             return False
+        return self._matches(key.key, hashing, signature, signed)
+
+    def is_permitted_to(self, key: VerifyingKey) -> bool:
+        """The key may be used with this algorithm, as far as its own algorithm says.
+
+        A key for RSASSA-PSS makes no other signatures. Its parameters fix the hashes and are the
+        least length of the salt; without parameters there is no restriction. Source: RFC 4055 1.2,
+        3.3.
+        """
+        if key.algorithm != RSASSA_PSS:
+            return True
+        if self.oid != RSASSA_PSS or not self.is_usable:
+            return False
+        if key.parameters is None:
+            return True
+        try:
+            hash_name, least_salt, is_usable = _read_pss(key.parameters)
+        except DerError:
+            return False
+        salt = self.salt_octets or 0
+        return is_usable and hash_name == self.hash_name and salt >= least_salt
+
+    def _matches(
+        self, key: object, hashing: hashes.HashAlgorithm | None, signature: bytes, signed: bytes
+    ) -> bool:
         try:
             match key:
-                case rsa.RSAPublicKey() if hashing is not None and self.oid == _PSS:
+                case rsa.RSAPublicKey() if hashing is not None and self.oid == RSASSA_PSS:
                     salted = padding.PSS(padding.MGF1(hashing), self.salt_octets or 0)
                     key.verify(signature, signed, salted, hashing)
                 case rsa.RSAPublicKey() if hashing is not None and self.oid in _PKCS1_HASHES:
@@ -133,7 +171,7 @@ def read_signature_algorithm(der: bytes, algorithm: Element) -> SignatureAlgorit
             is_usable=False,
         )
     hash_name, salt, is_usable = UNKNOWN_HASH, None, parameters in _ABSENT_OR_NULL
-    if oid == _PSS:
+    if oid == RSASSA_PSS:
         try:
             hash_name, salt, is_usable = _read_pss(parameters or b"")
         except DerError:
@@ -166,7 +204,11 @@ def _read_pss(parameters: bytes) -> tuple[str, int, bool]:
     """Return hash, octets of salt, and whether it can be used. Source: RFC 4055 3.1."""
     hash_name, masking, salt = "sha1", "sha1", _PSS_SALT_OCTETS
     is_usable = True
-    for part in inside(parameters, 0, len(parameters)):
+    listed = inside(parameters, 0, len(parameters))
+    tags = [part.tag for part in listed]
+    if tags != sorted(set(tags)):
+        raise DerError("not parameters of RSASSA-PSS")
+    for part in listed:
         parts = elements(parameters, part.content, part.end)
         if len(parts) != 1:
             raise DerError("not parameters of RSASSA-PSS")
@@ -180,7 +222,7 @@ def _read_pss(parameters: bytes) -> tuple[str, int, bool]:
             whole = only_element(of_mask, 0, len(of_mask), 0x30)
             masking = _PSS_HASHES.get(read_algorithm(of_mask, whole)[0], UNKNOWN_HASH)
         elif part.tag in (0xA2, 0xA3) and inner.tag == INTEGER:
-            number = int.from_bytes(parameters[inner.content : inner.end][:8], "big", signed=True)
+            number = _small_integer(parameters[inner.content : inner.end])
             if part.tag == 0xA2:
                 salt = number
             else:
@@ -188,3 +230,10 @@ def _read_pss(parameters: bytes) -> tuple[str, int, bool]:
         else:
             raise DerError("not parameters of RSASSA-PSS")
     return hash_name, salt, is_usable and masking == hash_name and 0 <= salt <= _MAX_SALT_OCTETS
+
+
+def _small_integer(content: bytes) -> int:
+    """Raises DerError for what is not a number, and for more octets than a sane one has."""
+    if not 0 < len(content) <= 4 or (len(content) > 1 and content[0] == 0 and content[1] < 0x80):
+        raise DerError("not parameters of RSASSA-PSS")
+    return int.from_bytes(content, "big", signed=True)

@@ -57,7 +57,7 @@ class SignatureChecks:
         self.made += 1
         known = _answers(parent.view.sha256, child.view.sha256)
         if not known:
-            known.append(child.is_signed_by(parent.key))
+            known.append(child.is_signed_by(parent.verifying_key))
         return known[0]
 
 

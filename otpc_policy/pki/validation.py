@@ -56,14 +56,19 @@ class Profile:
     is_public: bool
 
 
-def flaw_of_leaf(leaf: DecodedCertificate, profile: Profile) -> str:
-    """Say why the certificate cannot be the leaf of a path. Names are judged elsewhere."""
+def flaw_of_leaf(
+    leaf: DecodedCertificate, profile: Profile, *, by_common_name: bool = False
+) -> str:
+    """Say why the certificate cannot be the leaf of a path. Names are judged elsewhere.
+
+    by_common_name: its common name stands for the subjectAltName that it does not have.
+    """
     extensions = leaf.extensions
     if flaw := _flaw_of_any(leaf, profile):
         return flaw
     if leaf.is_ca:
         return "the leaf is a CA certificate"
-    if not (leaf.dns_names or leaf.ip_addresses):
+    if not (by_common_name or leaf.dns_names or leaf.ip_addresses):
         return "the leaf has no DNS name and no address"
     if NAME_CONSTRAINTS in extensions.present:
         return "the leaf has name constraints, which are for authorities (RFC 5280 4.2.1.10)"

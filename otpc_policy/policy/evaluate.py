@@ -25,7 +25,11 @@ from otpc_policy.policy.revocations import revocations
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
 from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED
-from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
+from otpc_policy.policy.rules.validity import (
+    CERTIFICATE_VALIDITY,
+    end_of_validity,
+    validity_instants,
+)
 from otpc_policy.policy.service_findings import order_of, service_finding
 from otpc_policy.policy.waivers import Waiver, waived
 
@@ -143,7 +147,8 @@ def changes_at(
 ) -> datetime | None:
     """Return the first instant after now at which time alone can change findings or waivers.
 
-    Certificates off the path count too: when the path breaks, another may replace it. So does
+    Certificates off the path count too: when the path breaks, another may replace it. So does the
+    anchor, served or not: when it expires, the path is no longer valid. So does
     whatever the policy permits until an instant, whether the endpoint offers it or not: a
     judgement that is made again is cheap.
     """
@@ -158,6 +163,9 @@ def changes_at(
             judgement.crl_changes_at,
         )
         instants += [end for end in ends if end is not None]
+        if judgement.path_valid_until is not None:
+            # The anchor is on the path, and is seldom served.
+            instants += end_of_validity(judgement.path_valid_until)
         for view in judgement.certificates:
             if view is not None:
                 instants += validity_instants(view, validity.parameters)
