@@ -114,6 +114,8 @@ class Names:
         domains = tuple(name.lower() for name in dns if len(name) <= _MAX_HOST_LENGTH)
         if len(domains) < len(dns) or any(name.endswith(".") for name in domains):
             unread.add(DNS)
+        if any(name.has_unread_value for name in (subject, *names.directories)):
+            unread.add(DIRECTORY)
         dotted = (domains, hosts, [host for _, host in mailboxes])
         return cls(
             domains=domains,
@@ -180,6 +182,8 @@ class _Subtrees:
                 continue
             mask = int.from_bytes(octets[half:], "big")
             masked[half, mask].add(int.from_bytes(octets[:half], "big") & mask)
+        if any(name.has_unread_value for name in subtrees.directories):
+            unclear.add(DIRECTORY)
         return cls(
             kinds=kinds_of(subtrees),
             unclear=frozenset(unclear),
