@@ -25,7 +25,6 @@ from itertools import islice
 from typing import Final, Protocol, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
 from otpc_policy.core.fetching import HttpUrl
@@ -38,7 +37,7 @@ from otpc_policy.pki.der import Element
 from otpc_policy.pki.distinguished_name import read_name
 from otpc_policy.pki.extensions import KEY_USAGE
 from otpc_policy.pki.judgement import CrlStatus
-from otpc_policy.pki.signature_algorithm import read_signature_algorithm
+from otpc_policy.pki.signature_algorithm import VERIFYING_ERRORS, read_signature_algorithm
 from otpc_policy.pki.signatures import is_too_costly
 
 # Certificates name one point as a rule, and seldom a second as its mirror.
@@ -398,7 +397,7 @@ def _is_signed(crl: x509.CertificateRevocationList, der: bytes, issuer: DecodedC
                 key.verify(crl.signature, signed)
             case _:
                 return False
-    except InvalidSignature:
+    except VERIFYING_ERRORS:
         return False
     return True
 

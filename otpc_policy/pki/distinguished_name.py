@@ -79,6 +79,13 @@ class DistinguishedName:
         """There is no attribute in it."""
         return not self.attributes
 
+    @property
+    def has_unread_value(self) -> bool:
+        """A value is of a type or in an encoding that cannot be read as text."""
+        return any(
+            value.startswith(_NO_TEXT) for relative in self.relative_names for _, value in relative
+        )
+
     def values_of(self, kind: bytes) -> tuple[str, ...]:
         """Return the values of one kind of attribute. kind: its OID in octets."""
         return tuple(value for oid, value in self.attributes if oid == kind)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,7 +19,7 @@ from otpc_policy.pki.certificate import (
     read_certificate,
 )
 from otpc_policy.pki.judgement import StapleStatus
-from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION
+from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION, VERIFYING_ERRORS
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (
     TOO_MANY_SIGNATURES,
@@ -223,6 +222,6 @@ def _verifies(
                 key.verify(response.signature, signed)
             case _:
                 return False
-    except InvalidSignature:
+    except VERIFYING_ERRORS:
         return False
     return True

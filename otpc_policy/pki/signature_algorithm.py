@@ -4,13 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
 from otpc_policy.pki.der import INTEGER, NULL, DerError, Element, elements, inside, only_element
 from otpc_policy.pki.structure import read_algorithm
 
+# What cryptography raises instead of verifying a signature. ValueError: a key without room for the
+# digest, which RSASSA-PSS with SHA-512 needs 521 bits for. InternalError: an error of OpenSSL that
+# it did not expect. Whatever it is, nothing was verified.
+VERIFYING_ERRORS = (
+    InvalidSignature,
+    ValueError,
+    TypeError,
+    OverflowError,
+    InternalError,
+    UnsupportedAlgorithm,
+)
 # hash_name of an algorithm that is not known, MD2 among them: never "", which would say that none
 # is needed.
 UNKNOWN_HASH = "unknown"
@@ -153,7 +164,7 @@ class SignatureAlgorithm:
                     key.verify(signature, signed)
                 case _:
                     return False
-        except InvalidSignature:
+        except VERIFYING_ERRORS:
             return False
         return True
 

@@ -20,6 +20,8 @@ differ, the reading that permits less.
 * Other kinds (otherName by its type, x400Address, ediPartyName, registeredID) are not compared:
   names of them are refused wherever a subtree of their kind stands.
 
+Hosts of more than 253 octets are none, and count as names that cannot be read.
+
 What cannot be read, or has no meaning, permits nothing; excluded, it refuses all names of its kind.
 An empty subtree of mail addresses or URIs, to which RFC 5280 gives no meaning, permits nothing and
 excludes everything.
@@ -48,6 +50,9 @@ from otpc_policy.pki.general_names import (
 # A mailbox outside ASCII (RFC 9598), to which constraints on mail addresses speak too.
 _SMTP_UTF8_MAILBOX: Kind = (OTHER, "1.3.6.1.5.5.7.8.9")
 _OCTETS_OF_ADDRESSES = (4, 16)
+# RFC 1035 2.3.4 allows 255 octets on the wire, which are 253 in text. Looking up every suffix of a
+# name takes time in proportion to the square of its length.
+_MAX_HOST_LENGTH = 253
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
 _NUMERIC = re.compile(r"[0-9.]+\Z")
 _AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)")
@@ -106,9 +111,11 @@ class Names:
                 hosts.append(host)
         if any(len(octets) not in _OCTETS_OF_ADDRESSES for octets in names.addresses):
             unread.add(ADDRESS)
-        domains = tuple(name.lower() for name in dns)
-        if any(name.endswith(".") for name in domains):
+        domains = tuple(name.lower() for name in dns if len(name) <= _MAX_HOST_LENGTH)
+        if len(domains) < len(dns) or any(name.endswith(".") for name in domains):
             unread.add(DNS)
+        if any(name.has_unread_value for name in (subject, *names.directories)):
+            unread.add(DIRECTORY)
         dotted = (domains, hosts, [host for _, host in mailboxes])
         return cls(
             domains=domains,
@@ -175,6 +182,8 @@ class _Subtrees:
                 continue
             mask = int.from_bytes(octets[half:], "big")
             masked[half, mask].add(int.from_bytes(octets[:half], "big") & mask)
+        if any(name.has_unread_value for name in subtrees.directories):
+            unclear.add(DIRECTORY)
         return cls(
             kinds=kinds_of(subtrees),
             unclear=frozenset(unclear),
@@ -376,7 +385,8 @@ def _mailbox(text: str) -> tuple[str, str] | None:
     """
     local, _, host = text.rpartition("@")
     is_plain = local and local.isascii() and not {'"', "\\", "@"} & set(local)
-    return (local, host.lower()) if is_plain and _HOST.match(host.lower()) else None
+    is_host = len(host) <= _MAX_HOST_LENGTH and _HOST.match(host.lower())
+    return (local, host.lower()) if is_plain and is_host else None
 
 
 def _host_of_uri(text: str) -> str | None:
@@ -388,5 +398,6 @@ def _host_of_uri(text: str) -> str | None:
     if found is None:
         return None
     host, _, port = found.group(1).partition(":")
-    is_name = _HOST.match(host) and not _NUMERIC.match(host)
+    is_short = len(host) <= _MAX_HOST_LENGTH
+    is_name = is_short and _HOST.match(host) and not _NUMERIC.match(host)
     return host if is_name and (not port or port.isdigit()) else None

@@ -97,7 +97,7 @@ def _is_comparable(name: x509.GeneralName) -> bool:
         case x509.IPAddress():
             return isinstance(name.value, ipaddress.IPv4Address | ipaddress.IPv6Address)
         case x509.DirectoryName():
-            return True
+            return all(isinstance(part.value, str) for part in name.value)
     return False
 
 

@@ -16,6 +16,8 @@ from otpc_policy.policy.rule import (
 
 # Subjects come from the partner; long ones would bury the message.
 _MAX_SUBJECT_LENGTH = 80
+# A host name has 253 characters at most.
+_MAX_TEXT_LENGTH = 300
 
 
 def describe(index: int, view: CertificateView) -> str:
@@ -27,6 +29,14 @@ def describe(index: int, view: CertificateView) -> str:
     )
     role = "leaf certificate" if index == 0 else f"certificate {index} of the chain"
     return f"{role} ({', '.join(part for part in (view.key_name, subject) if part)})"
+
+
+def shortened(text: str) -> str:
+    """Return a text that partners had a part in, with how much was left out of a long one."""
+    left_out = len(text) - _MAX_TEXT_LENGTH
+    if left_out <= 0:
+        return text
+    return f"{text[:_MAX_TEXT_LENGTH]}… ({left_out:,} more characters)"
 
 
 def instant(at: datetime) -> str:
