@@ -83,7 +83,9 @@ class DistinguishedName:
     def has_unread_value(self) -> bool:
         """A value is of a type or in an encoding that cannot be read as text."""
         return any(
-            value.startswith(_NO_TEXT) for relative in self.relative_names for _, value in relative
+            value.startswith(_NO_TEXT)
+            for relative in self.relative_names
+            for _, value, _ in relative
         )
 
     def values_of(self, kind: bytes) -> tuple[str, ...]:

@@ -7,7 +7,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
-from otpc_policy.pki.signature_algorithm import SignatureAlgorithm
+from otpc_policy.pki.signature_algorithm import (
+    RSA_ENCRYPTION,
+    SignatureAlgorithm,
+    VerifyingKey,
+)
 from otpc_policy.pki.trust import Trust
 from tests.support import forging
 from tests.support.forging import AT, authority, leaf
@@ -37,7 +41,8 @@ def test_a_key_too_small_for_the_digest_verifies_nothing(bits: int, hash_name: s
         hash_name=hash_name,
         salt_octets=64,
     )
-    assert not algorithm.verifies(_small_key(bits), b"\1" * (-(-bits // 8)), b"signed")
+    key = VerifyingKey(key=_small_key(bits), algorithm=RSA_ENCRYPTION, parameters=None)
+    assert not algorithm.verifies(key, b"\1" * (-(-bits // 8)), b"signed")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,8 @@ def test_every_error_of_the_library_is_a_signature_that_is_not_verified(
     algorithm = SignatureAlgorithm(
         octets=b"", oid="1.2.840.113549.1.1.11", name="RSA", hash_name="sha256"
     )
-    assert not algorithm.verifies(Key(), b"\1", b"signed")
+    key = VerifyingKey(key=Key(), algorithm=RSA_ENCRYPTION, parameters=None)
+    assert not algorithm.verifies(key, b"\1", b"signed")
 
 
 def test_a_chain_with_such_a_key_is_judged() -> None:
