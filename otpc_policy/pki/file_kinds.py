@@ -8,6 +8,7 @@ name. Kinds are told apart by their first bytes and elements; nothing is decoded
 import base64
 import binascii
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -115,7 +116,9 @@ _LABELS: Mapping[str, FileKind] = {
 # They hold certificates: to pass one over would take the next certificate for the leaf.
 _BUNDLES = frozenset({_PKCS7_IN_PEM, _LABELS["CMS"], _TRUSTED})
 _HEXADECIMAL = re.compile(rb"(?:[0-9A-Fa-f]{2}[\s:]*+)++\Z")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]{16,}={0,2}\s*\Z")
+_BASE64_DIGITS = (string.ascii_letters + string.digits + "+/").encode()
+# Fewer are a word.
+_FEWEST_BASE64_DIGITS = 16
 # Enough to know text by; files of text may be long.
 _LOOK_BYTES = 4096
 
@@ -297,7 +300,7 @@ def _kind_of_text(content: bytes) -> FileKind:
         return FileKind("a key of SSH", CERTIFICATE_REQUIRED)
     if len(text) > 1 and _HEXADECIMAL.match(text):
         return FileKind("a hexadecimal dump", "convert it with: xxd -r -p FILE leaf.der")
-    if _BASE64.match(text) and (decoded := _decoded(text))[:1] == bytes((_SEQUENCE,)):
+    if (decoded := _decoded(text))[:1] == bytes((_SEQUENCE,)):
         if (inside := kind_of_der(decoded)) is not None:
             return FileKind(f"base64 of {inside.name}", "decode it with base64 -d first")
         return FileKind(
@@ -312,7 +315,12 @@ def _kind_of_text(content: bytes) -> FileKind:
 
 
 def _decoded(text: bytes) -> bytes:
+    """Return what text is the base64 of; empty if it is not base64. Takes linear time."""
+    encoded = b"".join(text.split())
+    digits = encoded.rstrip(b"=")
+    if len(digits) < _FEWEST_BASE64_DIGITS or digits.translate(None, _BASE64_DIGITS):
+        return b""
     try:
-        return base64.b64decode(b"".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
         return b""

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -234,3 +235,21 @@ def test_any_bytes_are_read_or_refused_with_a_sentence(content: bytes) -> None:
         assert all(read_certificate_file(content))
     except ValueError as refused:
         assert str(refused).startswith(("is ", "holds ", "has "))  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"A" * 16 + b" " * 250_000 + b"!",
+        b"TUlJ" * 8 + b"\n" * 250_000 + b"#",
+        b"A" * 16 + b"=" * 250_000 + b" !",
+        b"30 " * 80_000 + b"!",
+    ],
+    ids=["blanks", "line ends", "padding", "hexadecimal"],
+)
+def test_a_hostile_file_is_recognized_in_linear_time(content: bytes) -> None:
+    """A quadratic reader takes minutes for 256 KiB."""
+    began = time.process_time()
+    with pytest.raises(ValueError, match="text without a certificate"):
+        read_certificate_file(content)
+    assert time.process_time() - began < 2
