@@ -94,9 +94,12 @@ def _of_rule(
             rule=rule.id, about="", sentence=f"off in {silent}; in {judging} {_demand(rule)}"
         )
         return
-    codes = {code.code: code for code in other.codes}
-    for code in one.codes:
-        counterpart = codes.get(code.code, pb.PolicyRuleCode())
+    known = {code.code: code for code in one.codes}
+    others = {code.code: code for code in other.codes}
+    # A policy of a service of another release may know other codes.
+    for name in dict.fromkeys((*known, *others)):
+        code = known.get(name, pb.PolicyRuleCode(code=name))
+        counterpart = others.get(name, pb.PolicyRuleCode(code=name))
         if code.effect != counterpart.effect:
             yield Difference(
                 rule=one.id,

@@ -103,6 +103,10 @@ def _given(place: str, name: str, at: str | None, anchors: Sequence[str]) -> Map
     }
 
 
+# 2026-06-01 and 2026-W23-1.
+_LONGEST_DATE = 10
+
+
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
@@ -113,9 +117,14 @@ def _instant(text: str) -> datetime:
     # A day or a time without an offset means UTC, like every instant that this program prints.
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-        lacks = "no zone" if ":" in text else "no time"
+        lacks = "no time" if len(text) <= _LONGEST_DATE else "no zone"
         complain(f"--at: {text} has {lacks}; judged at {instant:%Y-%m-%dT%H:%M:%SZ}")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise typer.BadParameter(
+            f"{text!r} is in no year from 1 to 9999 (UTC)", param_hint="--at"
+        ) from None
 
 
 def _request(

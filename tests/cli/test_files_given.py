@@ -121,6 +121,8 @@ def test_the_command_in_a_message_converts_the_file(
         (["good.pem", "--policy", "mine.toml"], "OTPC_POLICY_POLICY_FILES=mine.toml"),
         (["good.pem", "--policy", "mine"], "no policy is named 'mine'"),
         (["good.pem", "--at", "12:00"], "--at: '12:00' is not a time such as 2025-01-31"),
+        (["good.pem", "--at", "0001-01-01T00:00:00+14:00"], "is in no year from 1 to 9999"),
+        (["good.pem", "--at", "9999-12-31T23:59:59-14:00"], "is in no year from 1 to 9999"),
     ],
 )
 def test_a_refusal_names_what_the_user_gave(
@@ -153,6 +155,7 @@ def test_a_service_refuses_in_the_words_of_the_user_too(
     [
         ("2026-01-31", "2026-01-31 has no time; judged at 2026-01-31T00:00:00Z"),
         ("2026-01-31T12:00", "2026-01-31T12:00 has no zone; judged at 2026-01-31T12:00:00Z"),
+        ("20260131T120000", "20260131T120000 has no zone; judged at 2026-01-31T12:00:00Z"),
         ("2026-01-31T12:00:00+02:00", ""),
     ],
 )

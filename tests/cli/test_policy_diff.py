@@ -164,3 +164,26 @@ def test_a_policy_of_another_release_is_compared_as_far_as_both_know_it() -> Non
     assert ("tls.required_version", "") in {
         (each.rule, each.about) for each in differences(older, first)
     }
+
+
+def test_a_code_that_one_release_knows_is_a_difference_from_either_side() -> None:
+    newer = policy_message(load_builtin_policies().get("otpc-2024-12"), is_default=False)
+    older = pb.Policy()
+    older.CopyFrom(newer)
+    rule = next(rule for rule in older.rules if rule.id == "certificate.revocation")
+    rule.codes.remove(next(code for code in rule.codes if code.code == "CERTIFICATE_REVOKED"))
+    for pair in ((newer, older), (older, newer)):
+        assert ("certificate.revocation", "CERTIFICATE_REVOKED") in {
+            (each.rule, each.about) for each in differences(*pair)
+        }
+
+
+def test_ends_that_differ_by_less_than_a_second_differ(run: Run, tmp_path: Path) -> None:
+    """A judgement ends at the instant itself, so a document may not be read as another one."""
+    versions = 'rules.tls.minimum_version.parameters.permitted_versions = ["TLS 1.3", {}]'
+    end = '{{ name = "TLS 1.2", until = 2032-01-01T00:00:00{}Z }}'
+    one, other = (
+        document(tmp_path, name, versions.format(end.format(fraction)))
+        for name, fraction in (("one", ""), ("other", ".5"))
+    )
+    assert run("policy", "diff", one, other).status == 1

@@ -1,7 +1,7 @@
 """Policies as callers see them."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
 from otpc_policy.policy.parameters import Permitted
@@ -82,4 +82,7 @@ def _toml(value: object) -> str:
 def _permitted(name: str, until: datetime | None) -> str:
     """Return a name of a list as TOML; one with an end is an inline table."""
     text = json.dumps(name)
-    return text if until is None else f"{{name = {text}, until = {until:%Y-%m-%dT%H:%M:%SZ}}}"
+    if until is None:
+        return text
+    instant = until.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return f"{{name = {text}, until = {instant}}}"
