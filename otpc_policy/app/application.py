@@ -3,7 +3,8 @@
 The command line uses it as is.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -13,13 +14,17 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
-from otpc_policy.app.settings import LifetimeSettings, Settings
+from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import (
     CheckService,
     Clock,
+    CrlBook,
+    CrlFetcher,
+    CrlLimits,
+    CrlRefresher,
     ForcedMeasurements,
     FreshnessLimits,
     Lifetimes,
@@ -56,7 +61,10 @@ class Engines(Scanner, Resolver, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """The service. As an async context manager it starts the engines and finally reaps them."""
+    """The service. As an async context manager it starts the engines and finally reaps them.
+
+    crls: fetches CRLs while the service runs; None where nobody does.
+    """
 
     settings: Settings
     clock: Clock
@@ -65,16 +73,23 @@ class Application:
     metrics: Metrics
     engines: Engines
     checks: CheckService
+    crls: CrlRefresher | None = None
+    _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     async def close(self) -> None:
         """Refuse further checks, end look-ups and measurements, reap every process."""
         try:
+            for task in self._background:
+                task.cancel()
+            await asyncio.gather(*self._background, return_exceptions=True)
             await self.checks.close()
         finally:
             await self.engines.stop()
 
     async def __aenter__(self) -> Self:
         await self.engines.start()
+        if self.crls is not None:
+            self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
         return self
 
     async def __aexit__(
@@ -91,8 +106,12 @@ def build_application(
     *,
     clock: Clock | None = None,
     engines: Engines | None = None,
+    crl_fetcher: CrlFetcher | None = None,
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
+
+    crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
+    looked at.
 
     Raises ConfigurationError with every problem in policies, partners and trust, or with the policy
     tests that fail.
@@ -109,9 +128,12 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
-    chosen_engines = engines or engines_from(
-        settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
-    )
+    chosen_engines = engines
+    if chosen_engines is None:
+        chosen_engines = pool = engines_from(
+            settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
+        )
+        crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
     measurements = Measurements(
@@ -125,9 +147,12 @@ def build_application(
         limits=freshness_limits(settings),
         observer=metrics,
     )
+    book, refresher = None, None
+    if settings.crl.fetch and crl_fetcher is not None:
+        book, refresher = _revocation_lists(settings, chosen_clock, crl_fetcher, metrics)
     checks = CheckService(
         measurements=measurements,
-        verdicts=Verdicts(lifetimes(settings.lifetimes)),
+        verdicts=Verdicts(lifetimes(settings.lifetimes), book),
         forced=ForcedMeasurements(timedelta(seconds=settings.minimum_refresh_interval_s)),
         clock=chosen_clock,
         observer=metrics,
@@ -140,7 +165,23 @@ def build_application(
         metrics=metrics,
         engines=chosen_engines,
         checks=checks,
+        crls=refresher,
     )
+
+
+def _revocation_lists(
+    settings: Settings, clock: Clock, fetcher: CrlFetcher, metrics: Metrics
+) -> tuple[CrlBook, CrlRefresher]:
+    """Return what CRLs say, nothing so far, and who fetches them once it is run."""
+    book = CrlBook(
+        monotonic=clock.monotonic,
+        max_leaves=settings.cache_entries,
+        max_bytes=settings.crl.cache_bytes,
+    )
+    metrics.watch_crls(lambda: book.kept_lists, lambda: book.kept_bytes)
+    limits = crl_limits(settings.crl)
+    refresher = CrlRefresher(book, fetcher=fetcher, clock=clock, limits=limits, observer=metrics)
+    return book, refresher
 
 
 def freshness_limits(settings: Settings) -> FreshnessLimits:
@@ -148,6 +189,16 @@ def freshness_limits(settings: Settings) -> FreshnessLimits:
     return FreshnessLimits(
         max_stale=timedelta(seconds=settings.max_stale_s),
         minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
+    )
+
+
+def crl_limits(chosen: CrlSettings) -> CrlLimits:
+    """Return the bounds of fetching CRLs from the settings."""
+    return CrlLimits(
+        refresh=timedelta(seconds=chosen.refresh_s),
+        max_bytes=chosen.max_bytes,
+        deadline_s=chosen.fetch_deadline_s,
+        concurrent=chosen.concurrent_fetches,
     )
 
 

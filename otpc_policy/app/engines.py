@@ -103,8 +103,8 @@ def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
             now=clock.now,
         )
     engines = number_of_engines(settings)
-    # The service itself resolves static hosts.
-    configuration = engine_share({**engine_part(settings), "static_hosts": {}}, engines)
+    # The service itself resolves static hosts of endpoints; an engine those of CRLs.
+    configuration = engine_share(engine_part(settings), engines)
     return _OwnEngines(engines, orders=configuration, vetting=vetting, now=clock.now)
 
 

@@ -13,6 +13,7 @@ from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_i
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import ClientAuth, EndpointFacts
+from otpc_policy.pki.crl import CrlStatements
 from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.evaluate import evaluate, evaluate_chain
@@ -70,9 +71,14 @@ class JudgingContext:
             f"{endpoint.server_name}",
         )
 
-    def chain_judge(self, server_name: str, now: datetime) -> ChainJudge:
-        """Return who judges the endpoint's chains at an instant, for all policies."""
-        return ChainJudge(server_name=server_name, trust=self.trust, at=now)
+    def chain_judge(
+        self, server_name: str, now: datetime, crls: CrlStatements | None = None
+    ) -> ChainJudge:
+        """Return who judges the endpoint's chains at an instant, for all policies.
+
+        crls: what CRLs say; None where nobody looks at them.
+        """
+        return ChainJudge(server_name=server_name, trust=self.trust, at=now, crls=crls)
 
     def evaluate(
         self, facts: EndpointFacts, now: datetime, judge: ChainJudge | None = None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import tomli_w
@@ -35,8 +36,17 @@ def revision_of(effective: Effective) -> str:
         for name, settings in tables.items()
     }
     document = {**effective, "rules": rules}
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(
+        document, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_instant
+    )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _instant(value: object) -> str:
+    """Return an instant as text, the same whatever the zone it was written in."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"a policy document cannot hold a {type(value).__name__}")
+    return value.astimezone(UTC).isoformat()
 
 
 def as_toml(effective: Effective) -> str:

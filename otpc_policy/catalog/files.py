@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.pki.file_kinds import utf16_encoding
 
 DOCUMENT_SUFFIX = ".toml"
 # Tests stand in one folder with the policies, so that a flat mount can hold both.
@@ -67,8 +68,15 @@ def read_text(place: str) -> str:
 
 
 def decode_text(content: bytes, place: str) -> str:
-    """Return the text of a document. place: its name in problems."""
+    """Return the text of a document, without the byte order mark that Windows editors put first.
+
+    place: its name in problems.
+    """
+    if encoding := utf16_encoding(content):
+        raise ConfigurationError([f"{place}: is {encoding}, not UTF-8; save it as UTF-8"])
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigurationError([f"{place}: is not UTF-8"]) from None
+        is_der = content.startswith(b"\x30\x82")
+        convert = f"; this is DER, so: openssl x509 -inform DER -in {place}" if is_der else ""
+        raise ConfigurationError([f"{place}: is not UTF-8{convert}"]) from None

@@ -24,6 +24,10 @@ KeyPath = tuple[str | int, ...]
 _BYTE_ORDER_MARK = "\ufeff"
 # Configuration is shallow; this is far above it, and far below what a recursive function survives.
 _MAXIMUM_DEPTH = 32
+# By how a text begins that people give in the place of a document.
+_OTHER_FORMATS: Mapping[str, str] = MappingProxyType(
+    {"{": "JSON", "-----BEGIN": "PEM", "<": "HTML or XML", "---": "YAML"}
+)
 _ERROR = re.compile(
     r"(?P<text>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)\Z", re.DOTALL
 )
@@ -54,13 +58,20 @@ def decode_toml(text: str, place: str) -> dict[str, Any]:
     except TOMLDecodeError as error:
         found = _ERROR.match(str(error))
         line = (found["line"] or str(text.count("\n") + 1)) if found else "1"
-        problem = f"{place}:{line}: {found['text'] if found else error}"
+        problem = f"{place}:{line}: {found['text'] if found else error}{_other_format(text)}"
         raise ConfigurationError([problem]) from None
     except RecursionError:
         too_deep = True
     if too_deep:
         raise ConfigurationError([f"{place}:1: is nested more than {_MAXIMUM_DEPTH} levels deep"])
     return table
+
+
+def _other_format(text: str) -> str:
+    """Name the format of a text that is not TOML, where its beginning shows it."""
+    start = text.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    found = next((name for mark, name in _OTHER_FORMATS.items() if start.startswith(mark)), "")
+    return f"; this is {found}, and documents are TOML" if found else ""
 
 
 class TomlLines:

@@ -7,7 +7,7 @@ from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.errors import ConfigurationError, MalformedCertificate
 from otpc_policy.pki.anchors import problem_with_anchor, web_anchor_set
 from otpc_policy.pki.certificate import view_certificate
-from otpc_policy.pki.pem import read_pem_bundle
+from otpc_policy.pki.certificate_files import read_certificate_file
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust, TrustEntry
 
@@ -73,9 +73,12 @@ def _files(
 
 def _certificates(file: Path, place: str, problems: list[str]) -> tuple[bytes, ...]:
     try:
-        return read_pem_bundle(file.read_text(encoding="utf-8", errors="replace"))
+        content = file.read_bytes()
     except OSError as error:
         problems.append(f"{place}: {file}: {error.strerror or 'cannot be read'}")
+        return ()
+    try:
+        return read_certificate_file(content, str(file))
     except ValueError as error:
         problems.append(f"{place}: {file}: {error}")
     return ()

@@ -1,6 +1,8 @@
 """The use case: one request in, one judged answer out. It owns the Protocols of its adapters."""
 
 from otpc_policy.check.chain import judge_chain_in_hand
+from otpc_policy.check.crl_book import CrlBook
+from otpc_policy.check.crl_refresh import CrlLimits, CrlRefresher
 from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessLimits, FreshnessMode
 from otpc_policy.check.lifetimes import Lifetimes
@@ -8,6 +10,8 @@ from otpc_policy.check.measurements import Measurements
 from otpc_policy.check.ports import (
     CheckObserver,
     Clock,
+    CrlFetcher,
+    CrlObserver,
     FactsStore,
     Resolver,
     Scanner,
@@ -36,6 +40,11 @@ __all__ = [
     "CheckRequest",
     "CheckService",
     "Clock",
+    "CrlBook",
+    "CrlFetcher",
+    "CrlLimits",
+    "CrlObserver",
+    "CrlRefresher",
     "FactsKey",
     "FactsStore",
     "ForcedMeasurements",

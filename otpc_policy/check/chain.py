@@ -8,6 +8,12 @@ from otpc_policy.check.values import ChainAnswer, ChainRequest
 # A verdict about a chain changes with time, which Verdict.changes_at names, or with the
 # configuration; this bounds the latter.
 CHAIN_LIFETIME = timedelta(hours=1)
+# Whoever reads ALLOW should not read more into it (docs/certificates.md, "Not seen").
+_NOT_EXAMINED = (
+    "whether the leaf is revoked, for which a check of the endpoint reads its CRL and its staple",
+    "whether an intermediate is revoked",
+    "certificate policies and Certificate Transparency",
+)
 
 
 def judge_chain_in_hand(request: ChainRequest, generation: Catalog, now: datetime) -> ChainAnswer:
@@ -31,4 +37,5 @@ def judge_chain_in_hand(request: ChainRequest, generation: Catalog, now: datetim
         verdict=verdict,
         judged_at=at,
         expires_at=expires_at,
+        not_examined=_NOT_EXAMINED,
     )

@@ -10,6 +10,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.core.fetching import Fetched, HttpUrl
 
 
 class Resolver(Protocol):
@@ -40,6 +41,12 @@ class Scanner(Protocol):
     async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts | None: ...
+
+
+class CrlFetcher(Protocol):
+    """Fetches a CRL, unread. Raises an OtpcPolicyError where nobody can fetch anything now."""
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched: ...
 
 
 class StoreUnavailable(OtpcPolicyError):
@@ -129,3 +136,13 @@ class CheckObserver(Protocol):
     def flight(self, result: str) -> None: ...
     def scan_finished(self, *, outcome: str, seconds: float) -> None: ...
     def leaf_reported(self, result: str) -> None: ...
+
+
+class CrlObserver(Protocol):
+    """Counts fetches of CRLs, for metrics.
+
+    crl_fetched: result is a FetchOutcome in lower case, or "unusable" (what was fetched proves
+    nothing), "engine" (none could fetch it) or "failed" (a bug).
+    """
+
+    def crl_fetched(self, result: str) -> None: ...

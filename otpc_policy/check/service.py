@@ -121,6 +121,8 @@ class CheckService:
             return None
         if not await self._measurements.still_known(standing.basis):
             return None
+        if self._verdicts.is_outdated(standing.judgement):
+            return None
         now = self._clock.now()
         if not still_answers(standing.judgement, standing.freshness, now):
             return None

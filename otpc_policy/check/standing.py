@@ -10,9 +10,10 @@ request differ in nothing else. So an answer stands while
 - the same engines would measure its addresses, and the store has the same facts under every key
   that serves, by their names; it is asked each time, so facts that are forgotten, replaced or
   evicted end the answer at once;
+- CRLs say the same of every judged leaf, by the numbers of the changes;
 - the clock is within the span of the judgement, which ends with the facts' lifetime and with the
-  first instant at which time alone changes the verdict (a certificate that expires, a waiver that
-  ends), and the facts are within the max_age of the request;
+  first instant at which time alone changes the verdict (a certificate or a CRL that expires, a
+  waiver that ends), and the facts are within the max_age of the request;
 - the service is not closing.
 
 All of this is asked for each answer, and the check itself would ask no more. Only answers of that

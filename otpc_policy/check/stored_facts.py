@@ -43,10 +43,17 @@ class StoredFacts:
     suites in runs of those of which the same was found, since there are hundreds. That form is
     canonical: fields in a fixed order, instants in UTC, no choice of spelling. So equal facts have
     one name wherever they were measured or read.
+    leaves: SHA-256 of each leaf in the facts.
     """
 
     facts: AddressFacts = field(compare=False)
     facts_id: str
+    leaves: tuple[bytes, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        leaves = {each.chain[0] for each in self.facts.deployments if each.chain}
+        hashed = tuple(hashlib.sha256(leaf).digest() for leaf in leaves)
+        object.__setattr__(self, "leaves", hashed)
 
     @classmethod
     def of(cls, facts: AddressFacts) -> Self:

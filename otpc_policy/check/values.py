@@ -75,11 +75,12 @@ class BesideAddresses(NamedTuple):
         )
 
 
-JudgementKey = tuple[str, tuple[str, ...], BesideAddresses]
+JudgementKey = tuple[str, tuple[str, ...], BesideAddresses, tuple[int, ...]]
 """What a judgement rests on, time apart; nothing else changes it.
 
 Its parts: the name of what was asked (Question.name); the facts_id of every judged address, in the
-order of the resolution; what else the resolution says.
+order of the resolution; what else the resolution says; what CRLs say of the leaves, by the numbers
+of its changes (crl_book).
 """
 
 
@@ -168,7 +169,8 @@ class ChainRequest:
 class ChainAnswer:
     """A verdict about a chain in hand. judged_at: the instant for which it was judged.
 
-    The other fields are those of Judgement.
+    not_examined: what nobody looked at, for people. The other fields are those
+    of Judgement.
     """
 
     policy: Policy
@@ -178,6 +180,7 @@ class ChainAnswer:
     verdict: Verdict
     judged_at: datetime
     expires_at: datetime
+    not_examined: tuple[str, ...] = ()
 
 
 def endpoint_facts(

@@ -1,17 +1,17 @@
 """Judges facts under a generation, and keeps verdicts for as long as nothing can change them.
 
-A verdict is a function of the facts, of what judges, and of time. So it is kept by the names of the
-facts, by the generation and by the policy, together with the span of time it holds for. Nothing
-here holds facts: a verdict may outlive them in the store, and is then found by nobody. Only what
-was said last of an endpoint's chains is kept with them, because the verdicts on its addresses,
-alone and together, come at one instant and share one budget.
+A verdict is a function of the facts, of what CRLs say, of what judges, and of time. So it is kept
+by the names of the facts and of the statements, by the generation and by the policy, together with
+the span of time it holds for. Nothing here holds facts: a verdict may outlive them in the store,
+and is then found by nobody. Only what was said last of an endpoint's chains is kept with them,
+because the verdicts on its addresses, alone and together, come at one instant and share one budget.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from otpc_policy.catalog.context import Catalog, JudgingContext
 from otpc_policy.check.freshness import Lifetime
@@ -29,6 +29,7 @@ from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
 from otpc_policy.pki.certificate import spki_sha256
+from otpc_policy.pki.crl import CrlStatements
 from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.policy.connection_terms import connection_terms
 from otpc_policy.policy.finding import Decision, Finding, Verdict
@@ -71,16 +72,31 @@ class _Dated(NamedTuple):
         return self.since <= now and (changes_at is None or now < changes_at)
 
 
-class Verdicts:
-    """The judge. lifetimes: of facts, where a policy sets none of its own."""
+class RevocationLists(CrlStatements, Protocol):
+    """What CRLs say, and names for it.
 
-    def __init__(self, lifetimes: Lifetimes) -> None:
-        self._lifetimes = lifetimes
+    grounds: what verdicts about these leaves (SHA-256) rest on; equal as long as nothing else is
+    known about any of them. revision: changes with every grounds.
+    """
+
+    @property
+    def revision(self) -> int: ...
+    def grounds(self, leaves: Iterable[bytes]) -> tuple[int, ...]: ...
+
+
+class Verdicts:
+    """The judge. lifetimes: of facts, where a policy sets none of its own.
+
+    crls: None where nobody looks at CRLs.
+    """
+
+    def __init__(self, lifetimes: Lifetimes, crls: RevocationLists | None = None) -> None:
+        self._lifetimes, self._crls = lifetimes, crls
         self._generation: Catalog | None = None
         self._questions = RecentlyUsed[_QuestionKey, Question](max_entries=_MAXIMUM_KEPT)
         self._verdicts = RecentlyUsed[JudgementKey, _Dated](max_entries=_MAXIMUM_KEPT)
         self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=_MAXIMUM_KEPT)
-        self._chains: tuple[tuple[str, datetime], ChainJudge] | None = None
+        self._chains: tuple[tuple[str, datetime, int], ChainJudge] | None = None
 
     def question(self, request: CheckRequest, generation: Catalog) -> Question:
         """Return what the request asks under a generation. Raises UnknownPolicy."""
@@ -108,10 +124,17 @@ class Verdicts:
 
         stored: by address. Whether the judgement still holds is for the caller to see.
         """
-        facts_ids = tuple([known.facts_id for known in stored if known is not None])
-        if len(facts_ids) != len(stored):
+        known = [each for each in stored if each is not None]
+        if len(known) != len(stored):
             return None
-        return self._judgements.get(_key(question, facts_ids, resolution))
+        return self._judgements.get(self._key(question, known, resolution))
+
+    def is_outdated(self, judgement: Judgement) -> bool:
+        """Tell whether CRLs say something else by now of a leaf in a judgement that was kept."""
+        if self._crls is None or judgement.key is None:
+            return False
+        leaves = [each.leaf_sha256 for each in judgement.judged_certificates]
+        return self._crls.grounds(leaves) != judgement.key[-1]
 
     def judge(
         self,
@@ -142,7 +165,7 @@ class Verdicts:
         judgement = _judgement(
             question,
             _with(verdict, findings),
-            key=_key(question, _ids(stored), resolution) if is_kept else None,
+            key=self._key(question, stored, resolution) if is_kept else None,
             addresses=addresses,
             expires_at=expires_at,
             now=now,
@@ -205,7 +228,7 @@ class Verdicts:
         resolution: Resolution | None,
         now: datetime,
     ) -> Verdict:
-        key = _key(question, _ids(stored), resolution)
+        key = self._key(question, stored, resolution)
         dated = self._verdicts.get(key)
         if dated is None or not dated.holds_at(now):
             addresses = tuple(known.facts for known in stored)
@@ -222,26 +245,26 @@ class Verdicts:
         return None
 
     def _evaluate(self, question: Question, facts: EndpointFacts, now: datetime) -> Verdict:
-        key = question.name, now
+        crls = self._crls
+        key = question.name, now, 0 if crls is None else crls.revision
         if self._chains is None or self._chains[0] != key:
-            self._chains = key, question.context.chain_judge(facts.server_name, now)
+            self._chains = key, question.context.chain_judge(facts.server_name, now, crls)
         return question.context.evaluate(facts, now, self._chains[1])
 
-
-def _ids(stored: Sequence[StoredFacts]) -> tuple[str, ...]:
-    return tuple(known.facts_id for known in stored)
+    def _key(
+        self, question: Question, stored: Sequence[StoredFacts], resolution: Resolution | None
+    ) -> JudgementKey:
+        facts_ids = tuple([known.facts_id for known in stored])
+        beside = _NOTHING_BESIDE if resolution is None else BesideAddresses.of(resolution)
+        grounds: tuple[int, ...] = ()
+        if self._crls is not None:
+            grounds = self._crls.grounds([leaf for known in stored for leaf in known.leaves])
+        return question.name, facts_ids, beside, grounds
 
 
 def _name(endpoint: Endpoint, depth: Depth, generation: str, policy: str) -> str:
     # None of the parts contains a space. A text, because it is hashed with every look-up.
     return f"{endpoint} {endpoint.server_name} {depth.value} {generation} {policy}"
-
-
-def _key(
-    question: Question, facts_ids: tuple[str, ...], resolution: Resolution | None
-) -> JudgementKey:
-    beside = _NOTHING_BESIDE if resolution is None else BesideAddresses.of(resolution)
-    return question.name, facts_ids, beside
 
 
 def _judgement(
@@ -269,7 +292,7 @@ def _judgement(
         expires_at=expires_at if changes_at is None else min(expires_at, changes_at),
         judged_addresses=tuple(facts.address for facts in addresses),
         judged_certificates=_judged_certificates(addresses),
-        terms=connection_terms(context.policies, verdict.findings),
+        terms=connection_terms(context.policies, verdict.findings, now),
     )
 
 

@@ -19,7 +19,13 @@ from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.standard_streams import open_missing_streams
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate
-from otpc_policy.core.errors import InvalidRequest, OtpcPolicyError, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    InvalidRequest,
+    OtpcPolicyError,
+    Overloaded,
+    ServiceUnavailable,
+    UnknownPolicy,
+)
 
 app = typer.Typer(
     name="otpc-policy",
@@ -72,6 +78,9 @@ def main() -> None:
         for violation in error.violations:
             complain(f"{violation.field} {violation.description}".strip())
         sys.exit(ExitStatus.USAGE)
+    except UnknownPolicy as error:
+        complain(str(error) + _about_a_file(error.name))
+        sys.exit(ExitStatus.USAGE)
     except (Overloaded, ServiceUnavailable) as error:
         complain(str(error) or "the engine is not available")
         sys.exit(ExitStatus.INDETERMINATE)
@@ -91,3 +100,13 @@ def main() -> None:
             traceback.print_exc()
         complain("this is a bug; nothing was judged")
         sys.exit(ExitStatus.INDETERMINATE)
+
+
+def _about_a_file(name: str) -> str:
+    """Say how a document is used, if it was given in the place of a policy's name."""
+    if not (name.endswith(".toml") or "/" in name):
+        return ""
+    return (
+        "; --policy takes a name: add the document to policy_files"
+        f" (OTPC_POLICY_POLICY_FILES={name}), and give the name in it"
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otpc_policy.cli.certificates import read_anchors, read_pin
+from otpc_policy.cli.given import in_words_of
 from otpc_policy.cli.options import (
     DepthOption,
     FormatOption,
@@ -68,7 +69,8 @@ def check(
         str | None,
         typer.Option(
             metavar="FILE|SHA256",
-            help="Trust exactly this certificate for this host, for this run.",
+            help="Trust exactly this certificate for this host, for this run;"
+            " a SHA-256 as openssl x509 -fingerprint -sha256 prints it, or a file.",
         ),
     ] = None,
     observed_leaf: Annotated[
@@ -128,7 +130,8 @@ def check(
     if observed_leaf is not None:
         request.observed_leaf_sha256 = bytes.fromhex(read_pin(observed_leaf))
     if remote is not None:
-        with progress(f"waiting for {server} to judge {endpoint}"):
+        given = {"host": repr(target.host), "server_name": f"--server-name {server_name!r}"}
+        with in_words_of(given), progress(f"waiting for {server} to judge {endpoint}"):
             response = remote.check(request)
     else:
         from otpc_policy.cli.local import check_locally  # noqa: PLC0415

@@ -50,7 +50,15 @@ def lint_settings(now: datetime) -> LintReport:
         catalog = CatalogLoader(settings).load()
     except ConfigurationError as error:
         return LintReport(error.problems)
-    endings = (*_partner_endings(catalog.partners, now), *_trust_endings(catalog.trust, now))
+    endings = (
+        *_partner_endings(catalog.partners, now),
+        *_trust_endings(catalog.trust, now),
+        *(
+            line
+            for policy in catalog.policies.ordered()
+            for line in _permission_endings(policy, "policies", now)
+        ),
+    )
     return LintReport((), endings, tuple(_ineffective(catalog.partners, catalog.policies)))
 
 
@@ -61,17 +69,19 @@ def lint_documents(paths: Iterable[str], now: datetime) -> LintReport:
     """
     problems: list[str] = []
     documents: list[PartnerDocument] = []
+    endings: list[str] = []
     for place, content in _contents(paths, problems):
         try:
             text = decode_text(content, place)
             if is_partner_document(text):
                 documents.append(read_partner_document(text, place))
             else:
-                parse_policy(text, place)
+                endings += _permission_endings(parse_policy(text, place), place, now)
         except ConfigurationError as error:
             problems.extend(error.problems)
     try:
-        return LintReport(problems, tuple(_partner_endings(PartnerIndex(documents), now)))
+        of_partners = _partner_endings(PartnerIndex(documents), now)
+        return LintReport(problems, (*endings, *of_partners))
     except ConfigurationError as error:
         return LintReport((*problems, *error.problems))
 
@@ -100,6 +110,13 @@ def _partner_endings(partners: PartnerIndex, now: datetime) -> Iterator[str]:
                 if deadline.has_ended(now) or deadline.ends_soon(now):
                     place = document.place_of(partner, *deadline.path)
                     yield f"{place}: partner {partner.id}: {deadline.sentence(now)}"
+
+
+def _permission_endings(policy: Policy, place: str, now: datetime) -> Iterator[str]:
+    for end in policy.permissions_end:
+        if end - ENDS_SOON <= now:
+            verb = "ended" if end <= now else "ends"
+            yield f"{place}: policy {policy.name}: what it permits until {end.isoformat()} {verb}"
 
 
 def _trust_endings(trust: Trust, now: datetime) -> Iterator[str]:

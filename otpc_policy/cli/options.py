@@ -1,5 +1,6 @@
 """Options that several commands share, and the checks that need no engine."""
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,9 @@ class DepthOption(StrEnum):
     DEEP = "deep"
 
 
+# gRPC's own forms (dns:///host:port, unix:///path) have no authority to speak of.
+_URL = re.compile(r"(?!dns:|unix:)[A-Za-z][A-Za-z0-9+.-]*://(?P<authority>[^/?#]*)")
+
 ServerOption = Annotated[
     str | None,
     typer.Option(
@@ -31,7 +35,7 @@ ServerCaOption = Annotated[
     typer.Option(
         "--server-ca",
         metavar="FILE",
-        help="With --server: use TLS, and trust these CAs (PEM), not the usual ones.",
+        help="With --server: use TLS, and trust these CAs (PEM or DER), not the usual ones.",
     ),
 ]
 PlaintextOption = Annotated[
@@ -81,6 +85,11 @@ def service(
                 param_hint=", ".join(given),
             )
         return None
+    if url := _URL.match(server):
+        raise typer.BadParameter(
+            f"{server!r} is a URL; give the host and the port alone: {url['authority'] or 'HOST'}",
+            param_hint="--server",
+        )
     if ":" not in server:
         raise typer.BadParameter(
             f"{server!r} lacks the port; the service listens on 50051 by default: {server}:50051",

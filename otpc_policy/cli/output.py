@@ -27,8 +27,13 @@ def answer(
     message: "Message", view: "Callable[[], RenderableType]", requested: OutputFormat | None
 ) -> None:
     """Print a response: a table on a terminal, JSON into a pipe, unless one was requested."""
+    write(as_text(view()) if is_for_people(requested) else as_json(message))
+
+
+def is_for_people(requested: OutputFormat | None) -> bool:
+    """Whether the result is a table: on a terminal, unless the other format was requested."""
     chosen = requested or (OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat.JSON)
-    write(as_text(view()) if chosen is OutputFormat.TABLE else as_json(message))
+    return chosen is OutputFormat.TABLE
 
 
 def write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""otpc-policy policy: show policies, and check documents."""
+"""otpc-policy policy: show policies, compare them, and check documents."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from otpc_policy.cli.options import (
     TimeoutOption,
     service,
 )
-from otpc_policy.cli.output import answer
+from otpc_policy.cli.output import OutputFormat, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from otpc_policy.v1 import policy_pb2 as pb
 
 policy_app = typer.Typer(
-    help="Show policies; check and test policy documents.",
+    help="Show and compare policies; check and test policy documents.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -77,6 +77,53 @@ def show_policy(
         answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
+@policy_app.command("diff", short_help="Show in words what two policies demand differently.")
+def compare_policies(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A policy by name, or a document: a path to *.toml.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="The policy to compare it with.")],
+    *,
+    server: ServerOption = None,
+    server_ca: ServerCaOption = None,
+    dangerously_plaintext: PlaintextOption = False,
+    timeout: TimeoutOption = 30.0,
+    format: Annotated[  # noqa: A002  # the name of the option
+        OutputFormat | None,
+        typer.Option(
+            "--format",
+            help="table is the default on a terminal, else json: first, second, and differences"
+            " with rule, about and sentence.",
+        ),
+    ] = None,
+) -> None:
+    """Show in words what two policies demand differently, rule by rule.
+
+    Only what can change a verdict counts: effects, severities, parameters, ends, mode, lifetimes.
+    Titles, citations and the order of lists do not, nor does a rule that is off in both.
+
+    Exit status: 0 both demand the same, 1 they differ, 2 a policy or document cannot be used.
+
+    Before a policy replaces another: otpc-policy policy diff otpc-2024-12 policies/acme.toml.
+    With --server, names are those of the service; documents are read here.
+    """
+    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    from otpc_policy.cli.output import as_text, is_for_people, write  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.policy_differences import differences  # noqa: PLC0415
+    from otpc_policy.cli.render.policy_differences import differences_json, differences_view  # noqa: PLC0415
+
+    one, other = (
+        _named_or_read(name, remote, hint) for name, hint in ((first, "A"), (second, "B"))
+    )
+    found = differences(one, other)
+    if is_for_people(format):
+        write(as_text(differences_view(one, other, found)))
+    else:
+        write(differences_json(one, other, found))
+    if found:
+        raise typer.Exit(1)
+
+
 @policy_app.command("lint", short_help="Check documents of policies and partners.")
 def lint_policies(
     paths: Annotated[
@@ -118,6 +165,17 @@ def lint_policies(
     )
 
 
+def _named_or_read(name: str, remote: "Remote | None", hint: str) -> "pb.Policy":
+    """Return a policy of the service or of these settings by its name, or that of a document."""
+    if not name.endswith(".toml"):
+        return remote.policy(name) if remote is not None else _local_policy(name, hint)
+    from otpc_policy.catalog.files import read_text  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.catalog.policies import parse_policy  # noqa: PLC0415
+    from otpc_policy.rpc.convert import policy_message  # noqa: PLC0415
+
+    return policy_message(parse_policy(read_text(name), name), is_default=False)
+
+
 def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
     if remote is not None:
         return remote.policies()
@@ -126,7 +184,7 @@ def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":
     return policies_locally()
 
 
-def _local_policy(name: str) -> "pb.Policy":
+def _local_policy(name: str, hint: str = "NAME") -> "pb.Policy":
     from otpc_policy.cli.local import policies_locally, policy_locally  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.core.errors import UnknownPolicy  # noqa: PLC0415
 
@@ -135,5 +193,5 @@ def _local_policy(name: str) -> "pb.Policy":
     except UnknownPolicy:
         names = ", ".join(policy.name for policy in policies_locally())
         raise typer.BadParameter(
-            f"no policy is named {name!r}; there are: {names}", param_hint="NAME"
+            f"no policy is named {name!r}; there are: {names}", param_hint=hint
         ) from None

@@ -1,17 +1,19 @@
 """A running service, asked over gRPC. Its errors become lines on stderr and an exit status."""
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from pathlib import Path
 from typing import TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from otpc_policy.cli.certificates import read_certificates
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.client import PolicyCheckClient
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.v1 import policy_pb2 as pb
 
 # The caller's mistake; every other status says that the service could not judge.
@@ -24,7 +26,8 @@ _Answer = TypeVar("_Answer")
 class Remote:
     """A service to ask.
 
-    address: host:port. ca_file: PEM; None for gRPC's own roots, or for plain text on this machine.
+    address: host:port. ca_file: PEM or DER; None for gRPC's own roots, or for plain text on this
+    machine.
     """
 
     address: str
@@ -51,9 +54,7 @@ class Remote:
         """Ask about a chain. Raises CommandFailed."""
         return self._ask(
             lambda client: client.validate(
-                request.pem_bundle
-                if request.HasField("pem_bundle")
-                else tuple(request.der_chain.certificates),
+                tuple(request.der_chain.certificates),
                 policy=request.policy,
                 server_name=request.server_name,
                 validation_time=request.validation_time.ToDatetime(UTC)
@@ -74,13 +75,15 @@ class Remote:
         return self._ask(lambda client: client.get_policy(name, timeout_s=self.timeout_s))
 
     def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
-        roots = None if self.ca_file is None else Path(self.ca_file).read_bytes()
+        roots = None if self.ca_file is None else _in_pem(read_certificates(self.ca_file))
         try:
             with PolicyCheckClient(
                 self.address, root_certificates=roots, dangerously_plaintext=self.plaintext
             ) as client:
                 return question(client)
         except grpc.RpcError as error:
+            if violations := list(_violations(error)):
+                raise InvalidRequest(violations) from None
             raise _failure(error, self.address, self.timeout_s) from None
 
 
@@ -94,18 +97,22 @@ def _failure(error: grpc.RpcError, address: str, timeout_s: float) -> CommandFai
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         lines = [f"the service at {address} gave no answer within {timeout_s:g} s"]
     else:
-        lines = list(_violations(error)) or [
-            f"the service at {address} answered {code.name}: {error.details()}"
-        ]
+        lines = [f"the service at {address} answered {code.name}: {error.details()}"]
     return CommandFailed(
         lines, ExitStatus.USAGE if code in _USAGE_CODES else ExitStatus.INDETERMINATE
     )
 
 
-def _violations(call: grpc.Call) -> Iterator[str]:
-    status = rpc_status.from_call(call)
-    for detail in status.details if status else ():
+def _violations(error: grpc.RpcError) -> Iterator[FieldViolation]:
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    if status is None:
+        return
+    for detail in status.details:
         bad_request = error_details_pb2.BadRequest()
         if detail.Unpack(bad_request):
             for violation in bad_request.field_violations:
-                yield f"{violation.field} {violation.description}".strip()
+                yield FieldViolation(violation.field, violation.description)
+
+
+def _in_pem(certificates: Sequence[bytes]) -> bytes:
+    return "".join(map(ssl.DER_cert_to_PEM_cert, certificates)).encode()

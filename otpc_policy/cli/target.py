@@ -46,12 +46,17 @@ def parse_target(text: str, server_name: str = "") -> Target:
             "contains a user name; give the host alone, and keep passwords out of command lines"
         )
     host, port = _host_and_port(authority)
+    given = {
+        "host": repr(host) if host else "host",
+        "server_name": f"--server-name {server_name!r}",
+    }
     try:
         parse_endpoint(host, port, server_name)
     except InvalidRequest as error:
         raise ValueError(
             "; ".join(
-                f"{violation.field} {violation.description}" for violation in error.violations
+                f"{given.get(violation.field, violation.field)} {violation.description}"
+                for violation in error.violations
             )
         ) from None
     return Target(host, port)

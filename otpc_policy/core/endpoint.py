@@ -15,15 +15,19 @@ DEFAULT_PORT = 443
 
 # RFC 1035 2.3.4: 255 octets on the wire are 253 characters in text.
 _MAX_HOST_LENGTH = 253
+_LABEL_LENGTH = 63
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 # glibc's inet_aton reads 127.1, 0x7f.1, 2130706433 and 0177.0.0.1 as addresses. A name whose last
 # label looks like a number is therefore never a name (WHATWG URL, "ends in a number").
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
-# A name that IDNA leaves unchanged: lower-case letters, digits, single hyphens. IDNA's tables take
-# 30 microseconds a name, too long for thousands of configured names. A last label that begins with
-# a letter is not a number.
-_PLAIN_NAME = re.compile(r"(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)*[a-z][a-z0-9]*+(?:-[a-z0-9]++)*+\Z")
+# A canonical name, recognised in one step: there are thousands of configured names. A last label
+# that begins with a letter is not a number.
+_PLAIN_NAME = re.compile(
+    r"(?:[a-z0-9]++(?:-++[a-z0-9]++)*+\.)*[a-z][a-z0-9]*+(?:-++[a-z0-9]++)*+\Z"
+)
 _PLAIN_LENGTH = 63
+# RFC 3986: what stands between the scheme, or a user, and whatever follows the host.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:@]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +95,19 @@ def parse_endpoint(host: str, port: int = 0, server_name: str = "") -> Endpoint:
 def canonical_host(host: str) -> str:
     """Return a DNS name in A-labels or an IP literal in its canonical form.
 
-    Source: RFC 5891 (IDNA 2008, with the mapping of UTS 46), RFC 5952.
+    ASCII labels follow the host-name rules alone: names such as qa--site, and A-labels that no
+    version of IDNA produces, exist and are resolved. IDNA governs labels in other characters.
+    Source: RFC 1123 2.1, RFC 5891 (IDNA 2008, with the mapping of UTS 46), RFC 5952.
     Raises ValueError whose text may be shown to the caller.
     """
     if len(host) <= _PLAIN_LENGTH and _PLAIN_NAME.match(host):
         return host
     if not host:
         raise ValueError("is required: a DNS name or an IP literal")
+    if url := _URL.match(host):
+        raise ValueError(
+            f"must be a bare host, and this is a URL; give the host alone: {url['host'] or 'HOST'}"
+        )
     if len(host) > 4 * _MAX_HOST_LENGTH:
         raise ValueError(f"is longer than {_MAX_HOST_LENGTH} characters")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -122,18 +132,48 @@ def _ip_literal(text: str) -> str | None:
 
 def _dns_name(name: str) -> str:
     try:
-        ascii_name = idna.encode(name, uts46=True).decode("ascii").lower() if name else ""
+        mapped = name.lower() if name.isascii() else idna.uts46_remap(name, std3_rules=False)
+        # The mapping turns other characters into dots, too, among them that of Chinese text.
+        labels = [_ascii_label(label) for label in mapped.split(".")]
     except (idna.IDNAError, UnicodeError):
-        raise ValueError("is not a DNS name (IDNA 2008)") from None
-    labels = ascii_name.split(".")
-    if len(ascii_name) > _MAX_HOST_LENGTH or not all(_LABEL.match(label) for label in labels):
         raise ValueError(
-            "is not a DNS name: labels of 1 to 63 letters, digits and hyphens,"
-            " 253 characters in all"
+            "is not a DNS name: IDNA 2008 does not allow these characters;"
+            " if the name exists, write its A-labels (xn--...)"
+        ) from None
+    for label in labels:
+        if not _LABEL.match(label):
+            raise ValueError(f"is not a DNS name: {_problem_with(label)}")
+    ascii_name = ".".join(labels)
+    if len(ascii_name) > _MAX_HOST_LENGTH:
+        raise ValueError(
+            f"is not a DNS name: {len(ascii_name)} characters; at most {_MAX_HOST_LENGTH} allowed"
         )
     if _NUMERIC_LABEL.match(labels[-1]):
         raise ValueError("ends in a number but is no IP address in standard form")
     return ascii_name
+
+
+def _ascii_label(label: str) -> str:
+    # IDNA refuses an underscore, too, but with a reason that names code points.
+    if label.isascii() or "_" in label:
+        return label
+    return idna.alabel(label).decode("ascii")
+
+
+def _problem_with(label: str) -> str:
+    """Say why an ASCII label is not one of a host name. Source: RFC 952, RFC 1123 2.1."""
+    if not label:
+        return "a label is empty (a dot at the beginning, or two in a row)"
+    if "_" in label:
+        return (
+            f"the label {label[:_LABEL_LENGTH]!r} has an underscore; host names have letters,"
+            " digits and hyphens only"
+        )
+    if len(label) > _LABEL_LENGTH:
+        return f"a label has {len(label)} characters; at most {_LABEL_LENGTH} allowed"
+    if label.startswith("-") or label.endswith("-"):
+        return f"the label {label!r} begins or ends with a hyphen"
+    return f"the label {label!r} has other characters than letters, digits and hyphens"
 
 
 def _canonical_or_violation(field: str, host: str, violations: list[FieldViolation]) -> str:

@@ -15,6 +15,7 @@ import structlog
 
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import AddressFacts
+from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.child_process import RunningEngine
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
@@ -151,6 +152,10 @@ class ChildEngine:
     async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
         """See ports.Engine."""
         return await self._client().resolve(host, fresh=fresh, within_s=within_s)
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """See ports.Engine."""
+        return await self._client().fetch_crl(url, max_bytes=max_bytes, deadline_s=deadline_s)
 
     async def answers(self, *, within_s: float) -> bool:
         """See ports.Engine."""

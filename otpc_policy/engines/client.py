@@ -11,18 +11,20 @@ from google.protobuf.message import DecodeError
 
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import AddressFacts
+from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.measuring import MeasureCall
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.engines.status import error_of, raise_lost_unless_cancelled
 from otpc_policy.measurement.checks import read_count, read_text, require
 from otpc_policy.measurement.engine_lied import EngineLied
+from otpc_policy.measurement.fetch_codec import FetchReader
 from otpc_policy.measurement.limits import (
     MAX_MESSAGE_BYTES,
     MAX_REQUIRED_SETS,
     MAX_REQUIRED_SUITES,
 )
-from otpc_policy.measurement.methods import MEASURE, RESOLVE, WATCH_STATUS
+from otpc_policy.measurement.methods import FETCH_CRL, MEASURE, RESOLVE, WATCH_STATUS
 from otpc_policy.measurement.resolution_codec import decode_resolution
 from otpc_policy.measurement.target_codec import encode_target
 from otpc_policy.measurement.times import encode_duration
@@ -41,6 +43,8 @@ _PING_INTERVAL_MS: Final = 20_000
 _PING_TIMEOUT_MS: Final = 10_000
 _RECONNECT_MS: Final = 200
 _RECONNECT_AT_MOST_MS: Final = 2_000
+# What a fetch may take longer than its deadline, which the engine keeps: the way there and back.
+_FETCH_MARGIN_S: Final = 2.0
 # How long one attempt may take: three round trips with TLS, or a machine that is busy.
 _CONNECT_MS: Final = 2_000
 # What a status and its details take; the default allows 16 KiB and more.
@@ -94,6 +98,7 @@ class EngineClient:
         # Bytes go in and come out: what cannot be read must become an exception of ours.
         self._resolve: Any = channel.unary_unary(RESOLVE, None, None)
         self._measure: Any = channel.stream_stream(MEASURE, None, None)
+        self._fetch_crl: Any = channel.unary_stream(FETCH_CRL, None, None)
         self._watch: Any = channel.unary_stream(WATCH_STATUS, None, None)
         self._under_way: dict[Target, MeasureCall] = {}
         self._calls: set[MeasureCall] = set()
@@ -158,6 +163,29 @@ class EngineClient:
             raise_lost_unless_cancelled()
             raise
         return decode_resolution(response, host=host, vetting=self._vetting)
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """See ports.Engine."""
+        request = pb.FetchCrlRequest(
+            url=url.text,
+            max_bytes=max_bytes,
+            deadline=encode_duration(timedelta(seconds=deadline_s)),
+        )
+        reader = FetchReader(max_bytes)
+        call = self._fetch_crl(request.SerializeToString(), timeout=deadline_s + _FETCH_MARGIN_S)
+        try:
+            async for message in call:
+                reader.take(pb.FetchCrlResponse.FromString(message))
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error) from None
+        except DecodeError:
+            raise EngineLied("FetchCrlResponse: not a message") from None
+        except asyncio.CancelledError:
+            raise_lost_unless_cancelled()
+            raise
+        finally:
+            call.cancel()
+        return reader.fetched()
 
     async def answers(self, *, within_s: float) -> bool:
         """See ports.Engine."""

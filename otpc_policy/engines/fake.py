@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.facts import AddressFacts
+from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
 
@@ -14,7 +15,7 @@ from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
 class FakeEngine:
     """Measures with answer, when the gate is open. Satisfies ports.Engine.
 
-    answer: makes the report, or raises. so_far: what partial returns. found: by host.
+    answer: makes the report, or raises. so_far: what partial returns. found: by host. crls: by URL.
     is_silent: it is up for all that is known, and answers nothing.
     measured, condemned: what it was asked, and why it was condemned.
     """
@@ -27,6 +28,7 @@ class FakeEngine:
     )
     so_far: AddressFacts | None = None
     found: dict[str, Resolution] = field(default_factory=dict)
+    crls: dict[str, Fetched | Exception] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     measured: list[Target] = field(default_factory=list)
     condemned: list[str] = field(default_factory=list)
@@ -62,6 +64,16 @@ class FakeEngine:
         if host not in self.found:
             raise EngineLost("it died")
         return self.found[host]
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """Return or raise what was put there for the URL; raise EngineLost where nothing was."""
+        self.asked.append(url.text)
+        if url.text not in self.crls:
+            raise EngineLost("it died")
+        found = self.crls[url.text]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def answers(self, *, within_s: float) -> bool:
         """Say so, unless it has died or is_silent."""

@@ -19,6 +19,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
@@ -133,6 +134,18 @@ class EnginePool:
     async def resolve(self, host: str, *, fresh: bool = False) -> Resolution:
         """Return what the host resolves to. See check.ports.Resolver."""
         return await self._resolutions.resolve(host, fresh=fresh)
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """Fetch a CRL. Whoever asks comes again in time, so nothing is tried twice here.
+
+        Raises EngineLost, EngineFailed, EngineLied, Overloaded.
+        """
+        engine = await self._engine(url.host)
+        try:
+            return await engine.fetch_crl(url, max_bytes=max_bytes, deadline_s=deadline_s)
+        except EngineLied as lie:
+            engine.condemn(f"it lied: {lie}")
+            raise
 
     async def measure(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

@@ -7,6 +7,7 @@ from typing import Protocol
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.core.fetching import Fetched, HttpUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,13 @@ class Engine(Protocol):
 
     async def resolve(self, host: str, *, fresh: bool, within_s: float) -> Resolution:
         """Return what a host resolves to. Raises EngineLost, EngineFailed, EngineLied."""
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """Fetch a CRL, off the path of every check.
+
+        Raises EngineLost, EngineFailed (an engine of an older release cannot), EngineLied,
+        Overloaded.
+        """
 
     async def answers(self, *, within_s: float) -> bool:
         """Tell whether the engine lives, by asking it. Raises EngineLost where it is down."""

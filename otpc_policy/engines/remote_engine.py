@@ -12,6 +12,7 @@ import structlog
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts
+from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.engines.heartbeats import Silence
@@ -76,6 +77,11 @@ class RemoteEngine:
         """See ports.Engine."""
         with self._calling():
             return await self._client.resolve(host, fresh=fresh, within_s=within_s)
+
+    async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
+        """See ports.Engine."""
+        with self._calling():
+            return await self._client.fetch_crl(url, max_bytes=max_bytes, deadline_s=deadline_s)
 
     async def answers(self, *, within_s: float) -> bool:
         """See ports.Engine."""

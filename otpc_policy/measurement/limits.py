@@ -46,6 +46,12 @@ MAX_CONNECTIONS: Final = 100_000
 # Of one measurement and of each of its parts.
 MAX_DURATION_S: Final = 86_400.0
 
+# A CRL travels in chunks of which no two must fit into a message. Those of public authorities have
+# 10 MiB at most, and most have less than 1 MiB.
+MAX_CRL_BYTES: Final = 16 * 1024 * 1024
+MAX_CRL_CHUNK_BYTES: Final = 256 * 1024
+MAX_FETCH_S: Final = 120.0
+
 # Addresses of a host beyond those that are measured, and those that are forbidden.
 MAX_ADDRESS_NOTES: Final = 256
 # How long an answer of DNS may be used (DESIGN section 5).

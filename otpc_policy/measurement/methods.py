@@ -7,6 +7,7 @@ from otpc_policy.measurement.v1 import measurement_pb2 as pb
 SERVICE: Final[str] = pb.DESCRIPTOR.services_by_name["MeasurementService"].full_name
 RESOLVE: Final = f"/{SERVICE}/Resolve"
 MEASURE: Final = f"/{SERVICE}/Measure"
+FETCH_CRL: Final = f"/{SERVICE}/FetchCrl"
 WATCH_STATUS: Final = f"/{SERVICE}/WatchStatus"
 
 ERROR_DOMAIN: Final = "otpc-policy"

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.descriptor import EnumDescriptor
 
 from otpc_policy.core import facts
+from otpc_policy.core.fetching import FetchOutcome
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 
@@ -47,6 +48,7 @@ VULNERABILITY = Words(facts.Vulnerability, _ENUMS["Vulnerability"])
 DEPTH = Words(facts.Depth, _ENUMS["Depth"])
 RESOLUTION_STATUS = Words(facts.ResolutionStatus, _ENUMS["ResolutionStatus"])
 RESOLUTION_FAILURE = Words(facts.ResolutionFailure, _ENUMS["ResolutionFailure"])
+FETCH_OUTCOME = Words(FetchOutcome, _ENUMS["FetchOutcome"])
 
 # What each kind of evidence proves; the contract sends the evidence alone.
 PROVEN: Mapping[facts.Evidence, facts.Support] = {

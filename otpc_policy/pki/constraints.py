@@ -1,23 +1,18 @@
 """Name constraints along a path: each authority and certificate compared once, and paid for before.
 
-cryptography 46 checks constraints on DNS names and addresses, but takes a wildcard for permitted
-where only one of the names that it covers is, and passes over constraints on the subject. So all of
-them are checked here. Its verifier checks them too, and compares each name with each subtree: what
-that will cost is said here as well. Source: RFC 5280 6.1.3 (b) and (c).
+Source: RFC 5280 6.1.3 (b) and (c).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cryptography import x509
-
 from otpc_policy.pki.budget import Work, WorkBudget
 from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.extensions import NameConstraints
+from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.subtrees import Fence, Names
 
 _NS_PER_UNIT = 1_000
-# What one comparison costs cryptography's verifier: it takes name and subtree apart each time.
-_NS_PER_COMPARISON, _NS_PER_SUBTREE_BYTE, _NS_PER_NAME_BYTE, _NS_PER_LABEL = 100, 6, 1, 8
 # What a chain can afford when it has been read, of names and subtrees of 20 bytes.
 _TYPICAL_COMPARISONS = 150_000
 
@@ -57,39 +52,10 @@ class ConstraintChecks:
 
     def lie_within(self, domains: Sequence[str], certificate: DecodedCertificate) -> bool:
         """Every DNS name of the certificate lies within one of the domains."""
-        permitted = [x509.DNSName(domain) for domain in domains]
-        return self._look_up(Fence.of(x509.NameConstraints(permitted, None)), certificate)
+        permitted = GeneralNames(dns=tuple(domains), count=len(domains))
+        return self._look_up(Fence.of(NameConstraints(permitted, NO_NAMES)), certificate)
 
-    def verifier_units(self, path: Sequence[DecodedCertificate]) -> int:
-        """Return the units that the comparisons of cryptography's verifier cost on this path.
-
-        path: leaf first, the anchor last. The verifier holds each certificate's constraints against
-        its own names too, and against those of every certificate below it.
-        """
-        nanoseconds = 0
-        for position, authority in enumerate(path):
-            if authority.name_constraints is not None:
-                fence = self._fence_of(authority, authority.name_constraints)
-                below = [
-                    certificate
-                    for certificate in path[: position + 1]
-                    if certificate.alternative_names
-                ]
-                nanoseconds += sum(
-                    self._verifier_nanoseconds(fence, certificate) for certificate in below
-                )
-        return nanoseconds // _NS_PER_UNIT
-
-    def _verifier_nanoseconds(self, fence: Fence, certificate: DecodedCertificate) -> int:
-        names, subtrees = len(certificate.alternative_names), fence.count
-        taking_subtrees_apart = _NS_PER_SUBTREE_BYTE * fence.encoded_bytes * names
-        letters = (
-            _NS_PER_NAME_BYTE * len(certificate.view.der)
-            + _NS_PER_LABEL * self._names_of(certificate).labels
-        )
-        return _NS_PER_COMPARISON * names * subtrees + taking_subtrees_apart + letters * subtrees
-
-    def _fence_of(self, authority: DecodedCertificate, constraints: x509.NameConstraints) -> Fence:
+    def _fence_of(self, authority: DecodedCertificate, constraints: NameConstraints) -> Fence:
         key = authority.view.sha256
         if key not in self._fences:
             # Half of reading the certificate, of which its constraints are the costly part.
@@ -101,31 +67,17 @@ class ConstraintChecks:
     def _names_of(self, certificate: DecodedCertificate) -> Names:
         key = certificate.view.sha256
         if key not in self._names:
-            too_many = f"it has {len(certificate.alternative_names):,} names below name constraints"
+            too_many = f"it has {certificate.names.count:,} names below name constraints"
             self.budget.spend(certificate.cost.whole // 2, Work.COMPARISONS, too_many)
             self._names[key] = Names.of(certificate)
         return self._names[key]
 
     def _look_up(self, fence: Fence, certificate: DecodedCertificate) -> bool:
         names = self._names_of(certificate)
-        too_many = _too_many(len(certificate.alternative_names), fence.count)
+        too_many = _too_many(certificate.names.count, fence.count)
         units = fence.nanoseconds_for(names) // _NS_PER_UNIT + 1
         self.budget.spend(units, Work.COMPARISONS, too_many)
         return fence.permits(names)
-
-
-def too_many_comparisons(path: Sequence[DecodedCertificate]) -> str:
-    """Say for people how many names meet how many subtrees on the path, and how many may."""
-    constraints = [
-        certificate.name_constraints
-        for certificate in path
-        if certificate.name_constraints is not None
-    ]
-    permitted = sum(len(each.permitted_subtrees or ()) for each in constraints)
-    excluded = sum(len(each.excluded_subtrees or ()) for each in constraints)
-    return _too_many(
-        sum(len(certificate.alternative_names) for certificate in path), permitted + excluded
-    )
 
 
 def _too_many(names: int, subtrees: int) -> str:

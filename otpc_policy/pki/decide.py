@@ -29,8 +29,9 @@ class TrustDecision:
     """The decision about a leaf.
 
     path: positions in the served chain. failure: why the leaf does not chain to a trusted anchor,
-    or why that is not decided. issuer: who issued the leaf, if that is proven; may be an anchor
-    that was not served. issuer_undecided: why that is not decided, or "".
+    or why that is not decided. path_valid_until: as of ChainJudgement. proven: the path under a
+    Mozilla root, for a second opinion. issuer: who issued the leaf, if that is proven; may be an
+    anchor that was not served. issuer_undecided: why that is not decided, or "".
     """
 
     source: TrustSource
@@ -39,9 +40,11 @@ class TrustDecision:
     label: str
     failure: str = ""
     ends_at: datetime | None = None
+    path_valid_until: datetime | None = None
     issuer: DecodedCertificate | None
     issuer_undecided: str = ""
     issuer_missing: bool = False
+    proven: ProvenPath | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -208,7 +211,11 @@ def _decision(
         label=(entry.note if entry else "") or found.anchor.view.subject,
         failure="" if is_valid else "a certificate on the path is outside its validity",
         ends_at=entry.ends_at if entry else None,
+        path_valid_until=min(
+            certificate.view.not_after for certificate in (*found.certificates, found.anchor)
+        ),
         issuer=served.certificates[path[1]] if len(found.certificates) > 1 else found.anchor,
+        proven=found if is_valid and basis.source is TrustSource.MOZILLA_ROOT else None,
     )
 
 
@@ -271,10 +278,10 @@ def _untrusted(
     path = served.path()
     certificates = served.along(path)
     first, last = certificates[0], certificates[-1]
-    knowing = {basis.source for basis in bases if last.view.issuer in basis.anchors.by_subject}
-    is_known = bool(knowing)
+    knowing = [basis for basis in bases if last.issuer.key in basis.anchors.by_subject]
+    named = [anchor for one in knowing for anchor in one.anchors.by_subject[last.issuer.key]]
     # Where a certificate was not read the path may go on, but not to an anchor.
-    is_cut = not is_known and bool(served.unread)
+    is_cut = not knowing and bool(served.unread)
     mozilla = bases[0]
     roots = mozilla.anchors.by_subject
     refused = refusal_by_limit(first, last, roots, mozilla.limits, constraints)
@@ -287,13 +294,11 @@ def _untrusted(
         failure=refused
         or (is_cut and NOTHING_SIGNED)
         or failure_of(
-            first,
-            last,
-            is_known=is_known,
-            is_public=TrustSource.MOZILLA_ROOT in knowing,
-            is_alone=len(path) == 1,
+            certificates,
+            named,
+            is_public=any(basis.source is TrustSource.MOZILLA_ROOT for basis in knowing),
         ),
         issuer=issuer,
         issuer_undecided=issuer_undecided,
-        issuer_missing=not (last.view.is_self_issued or is_known or is_cut),
+        issuer_missing=not (last.view.is_self_issued or knowing or is_cut),
     )

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 # Counting takes less than this part of the units that it finds.
 COUNTING_SHARE = 8
 
-# Measured for every kind of name and extension that cryptography 46 turns into objects, one element
-# is a unit (see budget). A relative name (SET) costs more, and so does an address or network
-# (GeneralName [7], up to 32 bytes), because Name and ipaddress are built in Python; an extension
-# (OCTET STRING) because it costs more to encode again, for each signature that is verified.
-_PRICES = bytes({0x31: 4, 0x04: 4}.get(tag, 1) for tag in range(256))
+# Measured for every kind of name and extension that is read, one element is a unit (see budget).
+# Object identifiers cost more, and so do whole names (SET, GeneralName [4]), addresses and networks
+# (GeneralName [7], up to 32 bytes) and extensions (OCTET STRING).
+_PRICES = bytes({0x31: 2, 0x04: 4, 0x06: 3, 0xA4: 2}.get(tag, 1) for tag in range(256))
 _BASE_PRICE = 60
 _BYTES_PER_UNIT = 48
-_ADDRESS, _OCTET_STRING, _SEQUENCE = 0x87, 0x04, 0x30
+_ADDRESS, _OCTET_STRING, _SEQUENCE, _OID = 0x87, 0x04, 0x30, 0x06
+# An object identifier of 64 octets, the longest that is converted, takes 18 units.
+_OID_OCTETS_PER_UNIT, _MAX_OID_OCTETS = 4, 64
 _CONSTRUCTED, _LONG_LENGTH = 0x20, 0x80
 # The OID of a curve over a binary field (SEC 2: 1.3.132.0, but for the curves over prime fields).
 # OpenSSL multiplies a point to see whether the key is on it: 1,400 units with 571 bits.
@@ -88,6 +89,8 @@ def _count(padded: bytes, at: int, end: int, at_most: int) -> tuple[int, list[tu
             continue
         if tag == _ADDRESS:
             units += 1 + min(length, 32) // 2
+        elif tag == _OID:
+            units += min(length, _MAX_OID_OCTETS) // _OID_OCTETS_PER_UNIT
         # An extension is an OCTET STRING that holds a SEQUENCE.
         elif tag == _OCTET_STRING and at < end and padded[at] == _SEQUENCE:
             extensions.append((at, min(stop, end)))

@@ -45,6 +45,20 @@ class StapleStatus(Enum):
     UNDECIDED = "UNDECIDED"
 
 
+class CrlStatus(Enum):
+    """What the leaf's certificate revocation list (CRL) proves.
+
+    UNVERIFIED: the leaf names a list, and none that proves anything is at hand. ABSENT: it names
+    none. NOT_EXAMINED: nobody looked, or may look.
+    """
+
+    GOOD = "GOOD"
+    REVOKED = "REVOKED"
+    UNVERIFIED = "UNVERIFIED"
+    ABSENT = "ABSENT"
+    NOT_EXAMINED = "NOT_EXAMINED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
     """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
@@ -52,7 +66,12 @@ class CertificateView:
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
-    (Ed25519). is_self_issued: subject equals issuer; its own signature then carries no trust.
+    (Ed25519). is_self_issued: subject equals issuer, by their octets; its own signature then
+    carries no trust.
+    key_usage: the bits that are set, as RFC 5280 4.2.1.3 names them; purposes: extended key usages,
+    dotted. None without the extension, and where the extensions were not read (leaf_unread).
+    unread_extensions: names of those that are there and cannot be read; what other fields say of
+    them is as if they were absent, and proves nothing.
     """
 
     der: bytes
@@ -73,6 +92,9 @@ class CertificateView:
     is_self_issued: bool
     must_staple: bool
     key_flaw: str = ""
+    key_usage: frozenset[str] | None = None
+    purposes: frozenset[str] | None = None
+    unread_extensions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +121,14 @@ class ChainJudgement:
     trust_label: for people: the anchor's subject or the entry's note.
     trust_failure: for people: why the leaf is not trusted, or why that is UNDECIDED.
     trust_ends_at: end of the anchor or pin entry.
+    path_valid_until: the earliest notAfter on the proven path, inclusive: of the anchor and of
+        every certificate below it, served or not. None without such a path.
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
     staple_next_update: nextUpdate of a staple that was verified.
+    crl_detail: for people: why, and which list says so. crl_changes_at: when time alone changes
+        what the list proves; None if it never does.
     """
 
     certificates: tuple[CertificateView | None, ...]
@@ -120,6 +146,10 @@ class ChainJudgement:
     staple: StapleStatus
     staple_detail: str
     staple_next_update: datetime | None
+    crl: CrlStatus = CrlStatus.NOT_EXAMINED
+    crl_detail: str = ""
+    crl_changes_at: datetime | None = None
+    path_valid_until: datetime | None = None
 
     @property
     def leaf(self) -> CertificateView | None:

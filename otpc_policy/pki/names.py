@@ -27,6 +27,8 @@ def match_name(leaf: DecodedCertificate, server_name: str) -> NameMatch:
         name = canonical_host(server_name)
     except ValueError:
         return NameMatch.MISMATCH
+    if leaf.has_unread_names:
+        return NameMatch.UNDECIDED
     if leaf.has_subject_alt_name:
         matches = (
             _matches_address(leaf, name) if is_ip_literal(name) else _matches_dns_name(leaf, name)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,12 +19,14 @@ from otpc_policy.pki.certificate import (
     read_certificate,
 )
 from otpc_policy.pki.judgement import StapleStatus
+from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION, VERIFYING_ERRORS
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (
     TOO_MANY_SIGNATURES,
     SignatureChecks,
     is_too_costly,
 )
+from otpc_policy.pki.validation import flaw_of_form
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
@@ -147,12 +148,17 @@ def _is_about(
     answer: ocsp.OCSPSingleResponse, leaf: DecodedCertificate, issuer: DecodedCertificate
 ) -> bool:
     algorithm = _HASHES.get(answer.hash_algorithm.name)
-    if algorithm is None or answer.serial_number != leaf.certificate.serial_number:
+    if algorithm is None or answer.serial_number != leaf.serial_number:
         return False
-    builder = ocsp.OCSPRequestBuilder()
-    wanted = builder.add_certificate(leaf.certificate, issuer.certificate, algorithm()).build()
-    hashed = (wanted.issuer_name_hash, wanted.issuer_key_hash)
+    name, key = issuer.issuer_hashes_input()
+    hashed = (_digest(algorithm(), name), _digest(algorithm(), key))
     return (answer.issuer_name_hash, answer.issuer_key_hash) == hashed
+
+
+def _digest(algorithm: _Hash, octets: bytes) -> bytes:
+    digest = hashes.Hash(algorithm)
+    digest.update(octets)
+    return digest.finalize()
 
 
 def _is_signed(
@@ -186,7 +192,7 @@ def _delegate(
     except MalformedCertificate:
         return None
     is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes
-    if not is_for_ocsp or decoded.has_unknown_critical or is_too_costly(decoded):
+    if not is_for_ocsp or flaw_of_form(decoded) or is_too_costly(decoded):
         return None
     if not decoded.is_valid_at(at) or not checks.has_issued_by_strong_hash(issuer, decoded):
         return None
@@ -203,17 +209,19 @@ def _verifies(
     checks.budget.spend(
         signature_units(signer.key_units, len(signed)), Work.SIGNATURES, TOO_MANY_SIGNATURES
     )
-    key = signer.certificate.public_key()
     try:
-        match key:
-            case rsa.RSAPublicKey() if algorithm is not None:
+        match signer.key:
+            # A key for RSASSA-PSS makes no such signatures (RFC 4055 1.2).
+            case rsa.RSAPublicKey() as key if (
+                algorithm is not None and signer.key_algorithm == RSA_ENCRYPTION
+            ):
                 key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
-            case ec.EllipticCurvePublicKey() if algorithm is not None:
+            case ec.EllipticCurvePublicKey() as key if algorithm is not None:
                 key.verify(response.signature, signed, ec.ECDSA(algorithm))
-            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() if algorithm is None:
+            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() as key if algorithm is None:
                 key.verify(response.signature, signed)
             case _:
                 return False
-    except InvalidSignature:
+    except VERIFYING_ERRORS:
         return False
     return True

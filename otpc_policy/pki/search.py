@@ -1,20 +1,15 @@
 """Which certificates may lead from a leaf to an anchor, in which order, by names and signatures.
 
-The verifier of cryptography searches for itself, and never ends on certificates that certify each
-other: a dozen with two names and one key keep it busy for hours (cryptography 46). It also compares
-name constraints before it has seen whether a signature is good. So it is only ever given one path
-with one anchor, of which every signature has been verified here before, and on which it has no
-choice: each certificate is signed by the next one and by no other one on the path. A path that
-gives a choice has a shorter one within, from the same leaf to the same anchor, and that one is
-found first.
+Certificates that certify each other make more paths than anybody can count, so no name and key
+comes twice on a path, and every step of the search is paid for, as is every signature. What each
+certificate may do by itself has been looked at before; what all together may do, and their names,
+are looked at once every signature of a path is known to be good.
 
-Every step of the search is paid for, and so is every signature. Source: RFC 4158 2.4.1, 3.5 (loop
-detection, and trying the likely first).
+Source: RFC 4158 2.4.1, 3.5 (loop detection, and trying the likely first).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from otpc_policy.pki.anchors import AnchorSet
 from otpc_policy.pki.budget import TooComplexError, Work
@@ -22,12 +17,12 @@ from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.signatures import SignatureChecks
 
-# The depth to which cryptography's verifier goes. Public paths have one to three intermediates.
+# Public paths have one to three intermediates.
 MAX_INTERMEDIATES = 8
 # An authority that renews its key certifies new with old and old with new (RFC 4210 4.4).
 _MAX_SAME_NAME = 3
-# Looking through the certificates for those that may come next; there are at most fifteen.
-_UNITS_PER_STEP = 15
+# A step, and each certificate of the wanted name that is looked at.
+_UNITS_PER_STEP, _UNITS_PER_LOOK = 6, 3
 
 Path = tuple[DecodedCertificate, ...]
 
@@ -42,49 +37,47 @@ class Candidate:
     certificates: Path
     anchor: DecodedCertificate
 
-    def is_valid_at(self, at: datetime) -> bool:
-        """The instant lies in the validity of every certificate, the anchor's included."""
-        return all(certificate.is_valid_at(at) for certificate in (*self.certificates, self.anchor))
-
 
 def candidate_paths(
     leaf: DecodedCertificate,
     intermediates: Sequence[DecodedCertificate],
     anchors: AnchorSet,
     checks: SignatureChecks,
-    at: datetime,
 ) -> Iterator[Candidate]:
     """Yield paths whose names and signatures are good, for somebody to prove the rest.
 
-    Where there is a choice, an anchor comes before a certificate, one that is valid at the instant
-    before others, then as served. Raises TooComplexError in between: there may be more paths.
+    intermediates: those that may issue. Where there is a choice, an anchor comes before a
+    certificate, and certificates come as served. Raises TooComplexError in between: there may be
+    more paths.
     """
-    authorities = [certificate for certificate in intermediates if certificate.is_ca]
-    ordered = sorted(authorities, key=lambda certificate: not certificate.is_valid_at(at))
-    yield from _extensions((leaf,), ordered, anchors, checks)
+    by_subject: dict[bytes, list[DecodedCertificate]] = {}
+    for certificate in intermediates:
+        by_subject.setdefault(certificate.subject.key, []).append(certificate)
+    yield from _extensions((leaf,), by_subject, anchors, checks)
 
 
 def _extensions(
     path: Path,
-    intermediates: Sequence[DecodedCertificate],
+    by_subject: Mapping[bytes, Sequence[DecodedCertificate]],
     anchors: AnchorSet,
     checks: SignatureChecks,
 ) -> Iterator[Candidate]:
-    checks.budget.spend(
-        _UNITS_PER_STEP, Work.SEARCH, "too many paths lead through its certificates"
-    )
-    for anchor in anchors.by_subject.get(path[-1].view.issuer, ()):
+    wanted = path[-1].issuer.key
+    roots, authorities = anchors.by_subject.get(wanted, ()), by_subject.get(wanted, ())
+    units = _UNITS_PER_STEP + _UNITS_PER_LOOK * (len(roots) + len(authorities))
+    checks.budget.spend(units, Work.SEARCH, "too many paths lead through its certificates")
+    for anchor in roots:
         if _leads_on(anchor, path, checks):
             yield Candidate(path, anchor)
     if len(path) > MAX_INTERMEDIATES:
         return
-    for certificate in intermediates:
+    for certificate in authorities:
         if _same_name(certificate, path) < _MAX_SAME_NAME and _leads_on(certificate, path, checks):
-            yield from _extensions((*path, certificate), intermediates, anchors, checks)
+            yield from _extensions((*path, certificate), by_subject, anchors, checks)
 
 
 def _same_name(certificate: DecodedCertificate, path: Path) -> int:
-    return sum(other.view.subject == certificate.view.subject for other in path)
+    return sum(other.subject.key == certificate.subject.key for other in path)
 
 
 def _leads_on(certificate: DecodedCertificate, path: Path, checks: SignatureChecks) -> bool:
@@ -95,9 +88,7 @@ def _leads_on(certificate: DecodedCertificate, path: Path, checks: SignatureChec
     tell.
     """
     last = path[-1]
-    if certificate.view.subject != last.view.issuer:
-        return False
-    of_same_name = [other for other in path if other.view.subject == certificate.view.subject]
+    of_same_name = [other for other in path if other.subject.key == certificate.subject.key]
     return (
         all(other.view.spki_sha256 != certificate.view.spki_sha256 for other in of_same_name)
         and checks.has_issued(certificate, last)
@@ -135,7 +126,7 @@ def _reaches_anchor(served: ServedChain, sets: Sequence[AnchorSet]) -> bool:
     while reached:
         lower, is_unread = reached.pop()
         for anchors in sets:
-            known = anchors.by_subject.get(lower.view.issuer, ()) if is_unread else ()
+            known = anchors.by_subject.get(lower.issuer.key, ()) if is_unread else ()
             if any(
                 has_issued(certificate, lower)
                 for certificate in (*known, *anchors.skeletons)

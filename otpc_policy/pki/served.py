@@ -15,8 +15,9 @@ from otpc_policy.pki.certificate import (
 from otpc_policy.pki.judgement import MalformedEntry
 from otpc_policy.pki.signatures import SignatureChecks, Signed, is_too_costly
 
-# As many as ValidateCertificate accepts; public chains have 2 to 4.
-MAX_CERTIFICATES = 16
+# As many as ValidateCertificate accepts. Public chains have 2 to 4; servers that send every cross-
+# certificate they ever had were seen with 36 (BetterTLS).
+MAX_CERTIFICATES = 64
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -24,8 +25,8 @@ class ServedChain:
     """Decoded certificates by position, leaf first, and which signatures between them were checked.
 
     unread: by position, why a certificate was not read, for people. skeletons: of exactly those;
-    None where not even that could be had. left_out: how many certificates after the sixteenth were
-    not looked at.
+    None where not even that could be had. left_out: how many certificates after the sixty-fourth
+    were not looked at.
     """
 
     certificates: tuple[DecodedCertificate | None, ...]
@@ -66,8 +67,8 @@ class ServedChain:
         """Return the positions of the path from the leaf that names and signatures prove.
 
         In served order where there is a choice. It goes on until no served certificate issued the
-        last one; a self-issued certificate ends it. Empty if the leaf was not read. Raises
-        TooComplexError.
+        last one, which may have signed itself. A self-issued intermediate, as of an authority that
+        renewed its key, does not end it. Empty if the leaf was not read. Raises TooComplexError.
         """
         path: list[int] = []
         following = None if self.leaf is None else 0
@@ -118,11 +119,17 @@ class ServedChain:
 
     def _issuer_of(self, child: int, path: Sequence[int]) -> int | None:
         lower = self.certificates[child]
-        if lower is None or lower.view.is_self_issued:
+        if lower is None or (child == 0 and lower.view.is_self_issued):
             return None
         for index in chain(range(child + 1, len(self.certificates)), range(1, child)):
             upper = self.certificates[index]
-            if index not in path and upper is not None and self.checks.has_issued(upper, lower):
+            if index in path or upper is None:
+                continue
+            # Another certificate for the same name and key is no step further.
+            is_same = lower.view.is_self_issued and (
+                upper.view.spki_sha256 == lower.view.spki_sha256
+            )
+            if not is_same and self.checks.has_issued(upper, lower):
                 return index
         return None
 

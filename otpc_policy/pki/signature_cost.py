@@ -14,17 +14,9 @@ _DSA_UNITS_PER_KILOBIT_SQUARED = 80
 _HASHED_BYTES_PER_UNIT = 200
 
 
-# cryptography encodes what was signed again, element by element, before it hashes it.
-_READING_PER_ENCODING = 12
-
-
-def signature_units(key_units: int, signed_bytes: int, reading_units: int = 0) -> int:
-    """Return the units of one verification.
-
-    key_units: of the signer's key. reading_units: what it cost to read what was signed.
-    """
-    encoding = reading_units // _READING_PER_ENCODING
-    return _BASE_UNITS + signed_bytes // _HASHED_BYTES_PER_UNIT + encoding + key_units
+def signature_units(key_units: int, signed_bytes: int) -> int:
+    """Return the units of one verification. key_units: of the signer's key."""
+    return _BASE_UNITS + signed_bytes // _HASHED_BYTES_PER_UNIT + key_units
 
 
 def key_units(key: object) -> int:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from otpc_policy.pki.budget import Work, WorkBudget
-from otpc_policy.pki.certificate import DECODING_ERRORS, DecodedCertificate, Skeleton
+from otpc_policy.pki.certificate import Skeleton
 from otpc_policy.pki.signature_cost import signature_units
 
 # The largest key in Mozilla's program has 4096 bits. A key of 16384 bits costs milliseconds.
@@ -19,9 +18,8 @@ _WEAK_HASHES = ("sha1", "md5")
 
 TOO_MANY_SIGNATURES = "its signatures are too many or too costly to be verified"
 
-
 # A certificate as far as signatures go.
-Signed = Skeleton | DecodedCertificate
+Signed = Skeleton
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +35,7 @@ class SignatureChecks:
 
         Says nothing about the parent's right to issue. Raises TooComplexError.
         """
-        if child.view.issuer != parent.view.subject:
+        if child.issuer.key != parent.subject.key:
             return False
         pair = (parent.view.sha256, child.view.sha256)
         if pair not in self._issued:
@@ -50,7 +48,7 @@ class SignatureChecks:
 
     def units_of(self, parent: Signed, child: Signed) -> int:
         """Return what it costs to verify one signature."""
-        return signature_units(parent.key_units, len(child.view.der), child.cost.outside)
+        return signature_units(parent.key_units, len(child.view.der))
 
     def _verify(self, parent: Signed, child: Signed) -> bool:
         if is_too_costly(parent):
@@ -59,16 +57,8 @@ class SignatureChecks:
         self.made += 1
         known = _answers(parent.view.sha256, child.view.sha256)
         if not known:
-            known.append(_is_signed_by(child, parent))
+            known.append(child.is_signed_by(parent.verifying_key))
         return known[0]
-
-
-def _is_signed_by(child: Signed, parent: Signed) -> bool:
-    try:
-        child.certificate.verify_directly_issued_by(parent.certificate)
-    except (InvalidSignature, *DECODING_ERRORS):
-        return _is_weakly_signed_by(child, parent)
-    return True
 
 
 # A chain is judged under several policies, and again when it is seen again. What is kept is
@@ -83,34 +73,7 @@ def is_too_costly(certificate: Signed) -> bool:
     """A look at a signature by this key would cost so much that none is worth it."""
     if certificate.view.key_bits > _MAX_RSA_BITS:
         return True
-    if not certificate.view.key_name.startswith("RSA "):
-        return False
-    key = certificate.certificate.public_key()
+    key = certificate.key
     if not isinstance(key, rsa.RSAPublicKey):
         return False
     return key.public_numbers().e.bit_length() > _MAX_RSA_EXPONENT_BITS
-
-
-def _is_weakly_signed_by(child: Signed, parent: Signed) -> bool:
-    """The parent's key made the child's SHA-1 or MD5 signature: that tells the order, no more.
-
-    cryptography refuses such signatures in verify_directly_issued_by; without this a chain with one
-    would be called incomplete as well.
-    """
-    if child.view.signature_hash not in _WEAK_HASHES:
-        return False
-    certificate = child.certificate
-    try:
-        algorithm, key = certificate.signature_hash_algorithm, parent.certificate.public_key()
-        signature, signed = certificate.signature, certificate.tbs_certificate_bytes
-        if algorithm is None:
-            return False
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, signed, padding.PKCS1v15(), algorithm)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, signed, ec.ECDSA(algorithm))
-        else:
-            return False
-    except (InvalidSignature, *DECODING_ERRORS):
-        return False
-    return True

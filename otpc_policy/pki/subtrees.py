@@ -2,158 +2,232 @@
 
 Names times subtrees is what a hostile chain makes large, so nothing here compares each with each.
 The subtrees of an authority are put in tables once, by kind, and a name is looked up in them: a DNS
-name by each of its suffixes, an address by each length of prefix that occurs, a directory name by
-walking down a tree of relative names. What that costs is known before; who pays is not this
-module's business.
+name by each of its suffixes, an address by each mask that occurs, a directory name by walking down
+a tree of relative names. What that costs is known before; who pays is not this module's business.
 
-Kinds that are not understood (mail addresses and URIs among them) lie within nothing and are
-overlapped by all: they are refused wherever a subtree of their kind stands. A wildcard speaks for
-every name that it covers. Source: RFC 5280 4.2.1.10, 7.1.
+How subtrees are read. Source: RFC 5280 4.2.1.10, as OpenSSL 3 and Go read it; where those two
+differ, the reading that permits less.
+
+* DNS: "a.b" holds a.b and all below; ".a.b" all below but not a.b, in permitted subtrees and in
+  excluded ones; "" everything. A wildcard is permitted if all that it covers is, and excluded if
+  anything that it covers is: it covers one label (RFC 9525 6.3), so "*.a.b" meets an excluded
+  "c.a.b" and not "d.c.a.b". OpenSSL compares wildcards as text. Names that are no host names (with
+  an underscore, for one) are compared as text.
+* Mail: "u@a.b" is one mailbox, "a.b" all mailboxes of that host, ".a.b" those of all hosts below.
+* URI: "a.b" is that host, ".a.b" all hosts below.
+* Addresses: octets under a mask, be it a prefix or not.
+* Directory: the relative names at the start, compared as RFC 5280 7.1 says.
+* Other kinds (otherName by its type, x400Address, ediPartyName, registeredID) are not compared:
+  names of them are refused wherever a subtree of their kind stands.
+
+Hosts of more than 253 octets are none, and count as names that cannot be read.
+
+What cannot be read, or has no meaning, permits nothing; excluded, it refuses all names of its kind.
+An empty subtree of mail addresses or URIs, to which RFC 5280 gives no meaning, permits nothing and
+excludes everything.
 """
 
-import ipaddress
-from bisect import bisect_left
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-
 from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.distinguished_name import EMAIL_ADDRESS, RelativeName
+from otpc_policy.pki.extensions import NameConstraints, kinds_of
+from otpc_policy.pki.general_names import (
+    ADDRESS,
+    DIRECTORY,
+    DNS,
+    MAIL,
+    OTHER,
+    URI,
+    GeneralNames,
+    Kind,
+)
 
-# A relative name: its attributes by OID, folded.
-_Rdn = frozenset[tuple[str, str]]
-_DOTTED_KINDS = (x509.DNSName, x509.RFC822Name)
-_UNDERSTOOD_KINDS = frozenset({x509.DNSName, x509.IPAddress, x509.DirectoryName})
+# A mailbox outside ASCII (RFC 9598), to which constraints on mail addresses speak too.
+_SMTP_UTF8_MAILBOX: Kind = (OTHER, "1.3.6.1.5.5.7.8.9")
+_OCTETS_OF_ADDRESSES = (4, 16)
+# RFC 1035 2.3.4 allows 255 octets on the wire, which are 253 in text. Looking up every suffix of a
+# name takes time in proportion to the square of its length.
+_MAX_HOST_LENGTH = 253
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
+_NUMERIC = re.compile(r"[0-9.]+\Z")
+_AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)")
 
-# Prices in nanoseconds. A label is a suffix to look up; a length of prefix, a network.
-_NS_PER_DOMAIN, _NS_PER_LABEL, _NS_PER_WILDCARD, _NS_TO_SORT = 200, 250, 600, 400
-_NS_PER_ADDRESS, _NS_PER_PREFIX_LENGTH, _NS_PER_RDN = 600, 250, 250
+# Prices in nanoseconds. A label is a suffix to look up.
+_NS_PER_DOMAIN, _NS_PER_LABEL, _NS_PER_WILDCARD, _NS_PER_PARENT = 200, 300, 600, 300
+_NS_PER_ADDRESS, _NS_PER_MASK, _NS_PER_RDN, _NS_PER_MAILBOX = 600, 250, 250, 1_200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Names:
     """The names of a certificate by kind, folded for comparing.
 
-    domains: DNS names in lower case, without "*.". wildcards: those of them that had it. labels: of
-    these and of mail addresses. addresses: or networks, which have no place in a certificate's
-    names. others: the kinds of names that are not understood.
+    domains: DNS names in lower case. wildcards: what follows "*." in those that begin with it.
+    labels: of all that has dots. mailboxes: local part and host. hosts: of URIs. addresses: octets.
+    others: the kinds of names that are not compared. unread: kinds of which a name cannot be read,
+    or has no part that could be compared. has_unknown: nothing is known of some names, not even
+    their kind.
     """
 
     domains: tuple[str, ...]
     wildcards: tuple[str, ...]
     labels: int
-    addresses: tuple[object, ...]
-    directories: tuple[tuple[_Rdn, ...], ...]
-    others: frozenset[type[x509.GeneralName]]
+    mailboxes: tuple[tuple[str, str], ...]
+    hosts: tuple[str, ...]
+    addresses: tuple[bytes, ...]
+    directories: tuple[tuple[RelativeName, ...], ...]
+    others: frozenset[Kind]
+    unread: frozenset[Kind]
+    has_unknown: bool
 
     @classmethod
     def of(cls, certificate: DecodedCertificate) -> "Names":
-        kinds: dict[type[x509.GeneralName], list[Any]] = defaultdict(list)
-        for name in certificate.alternative_names:
-            kinds[type(name)].append(name.value)
-        if certificate.subject.rdns:
-            kinds[x509.DirectoryName].append(certificate.subject)
-        if not certificate.has_subject_alt_name:
-            # What a mail address says is not understood, so that there is one is all that counts.
-            mail = certificate.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
-            kinds[x509.RFC822Name] = [name.value for name in mail if _is_ascii(name.value)]
-            if not certificate.is_ca:
-                kinds[x509.DNSName] = [
-                    name for name in certificate.view.common_names if name.isascii()
-                ]
-        dns = kinds[x509.DNSName]
-        domains = tuple(_domain(name.removeprefix("*.")) for name in dns)
+        """Gather the names of a certificate, those in its subject included.
+
+        Mail addresses in the subject count always, as for OpenSSL. The common names of a leaf
+        without subjectAltName count as DNS names, because they are used as such.
+        """
+        names, subject = certificate.names, certificate.subject
+        dns: Sequence[str] = names.dns
+        if not certificate.has_subject_alt_name and not certificate.is_ca:
+            dns = [name for name in certificate.view.common_names if name.isascii()]
+        unread = set(names.unread)
+        mailboxes, hosts = [], []
+        for mail in (*names.mails, *subject.values_of(EMAIL_ADDRESS)):
+            mailbox = _mailbox(mail)
+            if mailbox is None:
+                unread.add(MAIL)
+            else:
+                mailboxes.append(mailbox)
+        for uri in names.uris:
+            host = _host_of_uri(uri)
+            if host is None:
+                unread.add(URI)
+            else:
+                hosts.append(host)
+        if any(len(octets) not in _OCTETS_OF_ADDRESSES for octets in names.addresses):
+            unread.add(ADDRESS)
+        domains = tuple(name.lower() for name in dns if len(name) <= _MAX_HOST_LENGTH)
+        if len(domains) < len(dns) or any(name.endswith(".") for name in domains):
+            unread.add(DNS)
+        if any(name.has_unread_value for name in (subject, *names.directories)):
+            unread.add(DIRECTORY)
+        dotted = (domains, hosts, [host for _, host in mailboxes])
         return cls(
             domains=domains,
-            wildcards=tuple(_domain(name[2:]) for name in dns if name.startswith("*.")),
-            labels=sum(
-                1 + text.count(".") for kind in _DOTTED_KINDS for text in kinds.get(kind, ())
+            wildcards=tuple(name[2:] for name in domains if name.startswith("*.")),
+            labels=sum(1 + text.count(".") for texts in dotted for text in texts),
+            mailboxes=tuple(mailboxes),
+            hosts=tuple(hosts),
+            addresses=names.addresses,
+            directories=(
+                *([] if subject.is_empty else [subject.relative_names]),
+                *(name.relative_names for name in names.directories),
             ),
-            addresses=tuple(kinds[x509.IPAddress]),
-            directories=tuple(_rdns(name) for name in kinds[x509.DirectoryName]),
-            others=frozenset(
-                kind for kind, names in kinds.items() if names and kind not in _UNDERSTOOD_KINDS
-            ),
+            others=names.others,
+            unread=frozenset(unread),
+            has_unknown=certificate.has_unread_names,
         )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+_Tree = dict[RelativeName, "_Tree"]
+# No relative name is empty.
+_END: RelativeName = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Subtrees:
     """Permitted or excluded subtrees, in tables.
 
-    kinds: those that occur. domains: in lower case, without a leading dot. networks: the first bits
-    of networks, by IP version and how many bits follow. directories: a tree of relative names, in
-    which _END marks where a subtree is whole.
+    kinds: those that occur. unclear: those of which a subtree has no meaning. domains, below:
+    without a leading dot; below holds those that had one. parents: what follows the first label of
+    domains. mail_hosts, mail_below, uri_hosts, uri_below: the same. masked: octets under each mask,
+    by their number and the mask. directories: a tree of relative names, in which _END marks where a
+    subtree is whole.
     """
 
-    kinds: frozenset[type[x509.GeneralName]]
+    kinds: frozenset[Kind]
+    unclear: frozenset[Kind]
     domains: frozenset[str]
-    networks: Mapping[tuple[int, int], set[int]]
-    directories: "_Tree"
-    _reversed_domains: list[str] | None = None
+    below: frozenset[str]
+    parents: frozenset[str]
+    mailboxes: frozenset[tuple[str, str]]
+    mail_hosts: frozenset[str]
+    mail_below: frozenset[str]
+    uri_hosts: frozenset[str]
+    uri_below: frozenset[str]
+    masked: Mapping[tuple[int, int], set[int]]
+    directories: _Tree
 
     @classmethod
-    def of(cls, subtrees: Sequence[x509.GeneralName]) -> "_Subtrees":
-        domains: set[str] = set()
-        networks: dict[tuple[int, int], set[int]] = defaultdict(set)
-        directories: _Tree = {}
-        for subtree in subtrees:
-            match subtree:
-                case x509.DNSName():
-                    domains.add(_domain(subtree.value))
-                case x509.IPAddress(
-                    value=ipaddress.IPv4Network() | ipaddress.IPv6Network() as network
-                ):
-                    bits = network.max_prefixlen - network.prefixlen
-                    networks[network.version, bits].add(int(network.network_address) >> bits)
-                case x509.DirectoryName():
-                    tree = directories
-                    for rdn in _rdns(subtree.value):
-                        tree = tree.setdefault(rdn, {})
-                    tree[_END] = {}
+    def of(cls, subtrees: GeneralNames, *, is_excluded: bool) -> "_Subtrees":
+        unclear: set[Kind] = set(subtrees.unread)
+        domains, below = _domains(subtrees.dns, unclear, is_excluded=is_excluded)
+        # "@a.b" has no local part, and so is the host.
+        mails = [text.removeprefix("@") for text in subtrees.mails]
+        mail_hosts, mail_below = _hosts([text for text in mails if "@" not in text], MAIL, unclear)
+        mailboxes = {_mailbox(text) for text in mails if "@" in text}
+        if None in mailboxes:
+            unclear.add(MAIL)
+        uri_hosts, uri_below = _hosts(subtrees.uris, URI, unclear)
+        masked: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for octets in subtrees.addresses:
+            half = len(octets) // 2
+            if len(octets) % 2 or half not in _OCTETS_OF_ADDRESSES:
+                unclear.add(ADDRESS)
+                continue
+            mask = int.from_bytes(octets[half:], "big")
+            masked[half, mask].add(int.from_bytes(octets[:half], "big") & mask)
+        if any(name.has_unread_value for name in subtrees.directories):
+            unclear.add(DIRECTORY)
         return cls(
-            kinds=frozenset(map(type, subtrees)),
+            kinds=kinds_of(subtrees),
+            unclear=frozenset(unclear),
             domains=frozenset(domains),
-            networks=networks,
-            directories=directories,
+            below=frozenset(below),
+            parents=frozenset(domain.partition(".")[2] for domain in domains),
+            mailboxes=frozenset(filter(None, mailboxes)),
+            mail_hosts=frozenset(mail_hosts),
+            mail_below=frozenset(mail_below),
+            uri_hosts=frozenset(uri_hosts),
+            uri_below=frozenset(uri_below),
+            masked=masked,
+            directories=_tree([name.relative_names for name in subtrees.directories]),
         )
 
     def hold_domain(self, domain: str) -> bool:
-        """The domain has one of ours at its end: zero or more labels were added on the left."""
+        """The domain is one of ours or lies below one."""
         if domain in self.domains or "" in self.domains:
             return True
-        at = domain.find(".")
-        while at >= 0:
-            if domain[at + 1 :] in self.domains:
-                return True
-            at = domain.find(".", at + 1)
-        return False
+        return _is_below(domain, self.domains) or _is_below(domain, self.below)
 
-    def reach_below(self, domain: str) -> bool:
-        """One of ours is the domain or lies below it."""
-        if not domain:
-            return bool(self.domains)
-        if self._reversed_domains is None:
-            self._reversed_domains = sorted(known[::-1] for known in self.domains)
-        # What ends in ".domain" begins with its reverse, and so stands together in the sorted list.
-        start = domain[::-1] + "."
-        at = bisect_left(self._reversed_domains, start)
-        following = self._reversed_domains[at : at + 1]
-        return domain in self.domains or any(other.startswith(start) for other in following)
+    def meet_wildcard(self, domain: str) -> bool:
+        """One of our domains is a name that "*." and this domain covers, or holds it."""
+        return domain in self.parents
 
-    def hold_address(self, address: object) -> bool:
-        """The address lies in one of our networks. What is no address lies nowhere."""
-        if not isinstance(address, ipaddress.IPv4Address | ipaddress.IPv6Address):
-            return False
-        number = int(address)
+    def hold_mailbox(self, mailbox: tuple[str, str]) -> bool:
+        """The mailbox is one of ours, or of one of our hosts."""
+        host = mailbox[1]
+        is_named = mailbox in self.mailboxes or host in self.mail_hosts
+        return is_named or _is_below(host, self.mail_below)
+
+    def hold_host(self, host: str) -> bool:
+        """The host of a URI is one of ours."""
+        return host in self.uri_hosts or _is_below(host, self.uri_below)
+
+    def hold_address(self, octets: bytes) -> bool:
+        """The address lies in one of our networks."""
+        number = int.from_bytes(octets, "big")
         return any(
-            version == address.version and number >> bits in networks
-            for (version, bits), networks in self.networks.items()
+            size == len(octets) and number & mask in networks
+            for (size, mask), networks in self.masked.items()
         )
 
-    def hold_directory(self, name: Sequence[_Rdn]) -> bool:
+    def hold_directory(self, name: Sequence[RelativeName]) -> bool:
         """The name begins with one of ours."""
         tree = self.directories
         for rdn in name:
@@ -163,57 +237,63 @@ class _Subtrees:
         return _END in tree
 
 
-_Tree = dict[_Rdn, "_Tree"]
-# No relative name is empty.
-_END: _Rdn = frozenset()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fence:
-    """The constraints of one authority. count: of subtrees. encoded_bytes: their size, about."""
+    """The constraints of one authority. count: of subtrees."""
 
     permitted: _Subtrees
     excluded: _Subtrees
     count: int
-    encoded_bytes: int
 
     @classmethod
-    def of(cls, constraints: x509.NameConstraints) -> "Fence":
-        permitted = constraints.permitted_subtrees or ()
-        excluded = constraints.excluded_subtrees or ()
+    def of(cls, constraints: NameConstraints) -> "Fence":
+        permitted, excluded = constraints.permitted, constraints.excluded
         return cls(
-            permitted=_Subtrees.of(permitted),
-            excluded=_Subtrees.of(excluded),
-            count=len(permitted) + len(excluded),
-            encoded_bytes=sum(map(_encoded_bytes, (*permitted, *excluded))),
+            permitted=_Subtrees.of(permitted, is_excluded=False),
+            excluded=_Subtrees.of(excluded, is_excluded=True),
+            count=permitted.count + excluded.count,
         )
 
     def permits(self, names: Names) -> bool:
         """Every name lies in a permitted subtree, if its kind has any, and in no excluded one."""
         return (
-            names.others.isdisjoint(self.permitted.kinds | self.excluded.kinds)
-            and self._permits_domains(names)
-            and self._permits_all(x509.IPAddress, names.addresses, _Subtrees.hold_address)
-            and self._permits_all(x509.DirectoryName, names.directories, _Subtrees.hold_directory)
+            not names.has_unknown
+            and self._permits_other_kinds(names)
+            and self._permits_all(DNS, names.domains, _Subtrees.hold_domain)
+            # A wildcard is excluded by what it covers, too.
+            and not any(map(self.excluded.meet_wildcard, names.wildcards))
+            and self._permits_all(MAIL, names.mailboxes, _Subtrees.hold_mailbox)
+            and self._permits_all(URI, names.hosts, _Subtrees.hold_host)
+            and self._permits_all(ADDRESS, names.addresses, _Subtrees.hold_address)
+            and self._permits_all(DIRECTORY, names.directories, _Subtrees.hold_directory)
         )
 
     def nanoseconds_for(self, names: Names) -> int:
         """Return what permits costs for these names."""
         return _nanoseconds_for(names, self.permitted) + _nanoseconds_for(names, self.excluded)
 
-    def _permits_domains(self, names: Names) -> bool:
-        if not self._permits_all(x509.DNSName, names.domains, _Subtrees.hold_domain):
+    def _permits_other_kinds(self, names: Names) -> bool:
+        """No name that is not compared is of a kind that is constrained."""
+        kinds = self.permitted.kinds | self.excluded.kinds
+        wanting = names.others | names.unread
+        if not wanting.isdisjoint(kinds):
             return False
-        # A wildcard is excluded by what it covers, too.
-        return not any(map(self.excluded.reach_below, names.wildcards))
+        if MAIL in kinds and _SMTP_UTF8_MAILBOX in wanting:
+            return False
+        # An otherName that does not say of which type it is may be of any.
+        typed = {kind for kind in wanting if isinstance(kind, tuple)}
+        typed_here = {kind for kind in kinds if isinstance(kind, tuple)}
+        return not (OTHER in wanting and typed_here) and not (OTHER in kinds and typed)
 
     def _permits_all(
         self,
-        kind: type[x509.GeneralName],
+        kind: Kind,
         names: Sequence[Any],
         hold: Callable[[_Subtrees, Any], bool],
     ) -> bool:
         is_limited, is_excluding = kind in self.permitted.kinds, kind in self.excluded.kinds
+        if kind in self.excluded.unclear and names:
+            return False
         return all(
             (not is_limited or hold(self.permitted, name))
             and not (is_excluding and hold(self.excluded, name))
@@ -223,47 +303,101 @@ class Fence:
 
 def _nanoseconds_for(names: Names, subtrees: _Subtrees) -> int:
     ns = 0
-    if x509.DNSName in subtrees.kinds:
+    if {DNS, MAIL, URI} & subtrees.kinds:
         ns += _NS_PER_DOMAIN * len(names.domains) + _NS_PER_LABEL * names.labels
         ns += _NS_PER_WILDCARD * len(names.wildcards)
-        ns += _NS_TO_SORT * len(subtrees.domains) if names.wildcards else 0
-    if x509.IPAddress in subtrees.kinds:
-        of_an_address = _NS_PER_ADDRESS + _NS_PER_PREFIX_LENGTH * len(subtrees.networks)
+        ns += _NS_PER_PARENT * len(subtrees.domains)
+        ns += _NS_PER_MAILBOX * (len(names.mailboxes) + len(names.hosts))
+    if ADDRESS in subtrees.kinds:
+        of_an_address = _NS_PER_ADDRESS + _NS_PER_MASK * len(subtrees.masked)
         ns += of_an_address * len(names.addresses)
-    if x509.DirectoryName in subtrees.kinds:
+    if DIRECTORY in subtrees.kinds:
         ns += _NS_PER_RDN * sum(len(name) + 1 for name in names.directories)
     return ns
 
 
-def _encoded_bytes(name: x509.GeneralName) -> int:
-    """About how many bytes the name takes in DER, rounded up."""
-    match name:
-        case x509.DNSName() | x509.RFC822Name() | x509.UniformResourceIdentifier():
-            return 8 + len(name.value)
-        case x509.DirectoryName():
-            return 12 + len(name.value.public_bytes())
-        case x509.OtherName():
-            return 32 + len(name.value)
-        case _:
-            return 40
+def _domains(
+    texts: Sequence[str], unclear: set[Kind], *, is_excluded: bool
+) -> tuple[set[str], set[str]]:
+    """Return DNS subtrees that hold their own base, and those that hold only what is below.
+
+    Forms that have no meaning in RFC 5280, and that OpenSSL compares as text: a final dot, and a
+    wildcard. Excluded they count for what was meant, permitted for nothing.
+    """
+    domains, below = set(), set()
+    for text in texts:
+        base = text.lower()
+        if is_excluded:
+            base = base.removesuffix(".") if len(base) > 1 else base
+            base = base[1:] if base.startswith("*.") else base
+        if not base:
+            domains.add("")
+        elif _HOST.match(base):
+            domains.add(base)
+        elif base.startswith(".") and _HOST.match(base[1:]):
+            below.add(base[1:])
+        else:
+            unclear.add(DNS)
+    return domains, below
 
 
-def _is_ascii(value: str | bytes) -> bool:
-    return isinstance(value, str) and value.isascii()
+def _hosts(texts: Sequence[str], kind: Kind, unclear: set[Kind]) -> tuple[set[str], set[str]]:
+    """Return hosts, and hosts of which only those below are meant."""
+    hosts, below = set(), set()
+    for text in texts:
+        base = text.lower()
+        if _HOST.match(base):
+            hosts.add(base)
+        elif base.startswith(".") and _HOST.match(base[1:]):
+            below.add(base[1:])
+        else:
+            unclear.add(kind)
+    return hosts, below
 
 
-def _domain(text: str) -> str:
-    """A leading dot is not for DNS names; many write it, and mean the same."""
-    return text.lower().removeprefix(".")
+def _tree(names: Sequence[Sequence[RelativeName]]) -> _Tree:
+    directories: _Tree = {}
+    for name in names:
+        tree = directories
+        for rdn in name:
+            tree = tree.setdefault(rdn, {})
+        tree[_END] = {}
+    return directories
 
 
-def _rdns(name: x509.Name) -> tuple[_Rdn, ...]:
-    """Names are compared without regard to case and to runs of spaces. Source: RFC 5280 7.1."""
-    return tuple(
-        frozenset((attribute.oid.dotted_string, _folded(attribute.value)) for attribute in rdn)
-        for rdn in name.rdns
-    )
+def _is_below(name: str, bases: frozenset[str]) -> bool:
+    """What follows one of the dots in the name is among the bases."""
+    if not bases:
+        return False
+    at = name.find(".")
+    while at >= 0:
+        if name[at + 1 :] in bases:
+            return True
+        at = name.find(".", at + 1)
+    return False
 
 
-def _folded(value: str | bytes) -> str:
-    return " ".join(value.casefold().split()) if isinstance(value, str) else value.hex()
+def _mailbox(text: str) -> tuple[str, str] | None:
+    """Return local part and host, or None for what has none that could be compared.
+
+    Local parts are told apart by case; quoted ones can be written in many ways. Source: RFC 5321
+    2.4, 4.1.2.
+    """
+    local, _, host = text.rpartition("@")
+    is_plain = local and local.isascii() and not {'"', "\\", "@"} & set(local)
+    is_host = len(host) <= _MAX_HOST_LENGTH and _HOST.match(host.lower())
+    return (local, host.lower()) if is_plain and is_host else None
+
+
+def _host_of_uri(text: str) -> str | None:
+    """Return the host of a URI by its name, or None: RFC 5280 4.2.1.10 wants those refused.
+
+    User information is for no constraint that anybody wrote, and misread by some.
+    """
+    found = _AUTHORITY.match(text.lower())
+    if found is None:
+        return None
+    host, _, port = found.group(1).partition(":")
+    is_short = len(host) <= _MAX_HOST_LENGTH
+    is_name = is_short and _HOST.match(host) and not _NUMERIC.match(host)
+    return host if is_name and (not port or port.isdigit()) else None

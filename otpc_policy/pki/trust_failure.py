@@ -2,30 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.pki.anchors import SERVER_AUTH
 from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
-from otpc_policy.pki.paths import has_public_kind_of_key
 from otpc_policy.pki.roots import RootLimit
+from otpc_policy.pki.validation import (
+    Profile,
+    flaw_of_authority,
+    flaw_of_leaf,
+    flaw_of_lengths,
+)
 
 NOTHING_SIGNED = "no signatures lead from it to a root that is trusted for this host"
 
 
 def failure_of(
-    leaf: DecodedCertificate,
-    last: DecodedCertificate,
-    *,
-    is_known: bool,
-    is_public: bool,
-    is_alone: bool,
+    path: Sequence[DecodedCertificate], anchors: Sequence[DecodedCertificate], *, is_public: bool
 ) -> str:
     """Say why the leaf does not chain to a trusted anchor.
 
-    last: the end of the served path, which is_alone if that is the leaf. is_known: an anchor has
-    the name of its issuer; is_public: one of Mozilla's roots has.
+    path: served, leaf first, not empty. anchors: those with the name of the issuer of its end.
+    is_public: one of Mozilla's roots is among them.
     """
+    leaf, last, is_known = path[0], path[-1], bool(anchors)
     issuer, subject = last.view.issuer, last.view.subject
-    if is_alone and leaf.view.is_self_issued:
+    if last is leaf and leaf.view.is_self_issued:
         return "the certificate is self-signed, and no pin for this host equals it"
     if last.view.is_self_issued and not is_known:
         return f"the path ends at {subject}, which is no trusted root for this host"
@@ -39,20 +39,15 @@ def failure_of(
             "the leaf has no subjectAltName; without it only a pin or direct issue by an anchor"
             " configured for this host is trusted"
         )
-    if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
-        return "the leaf's extended key usage does not include serverAuth"
-    if not leaf.may_sign_handshakes:
-        return (
-            "the leaf's key usage does not include digitalSignature, without which its key cannot"
-            " sign a handshake (RFC 8446 4.4.2.2)"
-        )
-    if leaf.is_ca:
-        return "the leaf is a CA certificate"
-    if is_public and not has_public_kind_of_key(leaf):
-        return (
-            f"the leaf's key, {leaf.view.key_name}, is of a kind that no public root may certify"
-            " (Baseline Requirements 6.1.5, 7.1.3.1)"
-        )
+    profile = Profile(is_public=is_public)
+    if flaw := flaw_of_leaf(leaf, profile):
+        return flaw.replace("its ", "the leaf's ", 1) if flaw.startswith("its ") else flaw
+    for authority in reversed(path[1:]):
+        if flaw := flaw_of_authority(authority, profile):
+            return f"{authority.view.subject} cannot stand on the path: {flaw}"
+    too_long = [flaw_of_lengths((*path, anchor)) for anchor in anchors]
+    if all(too_long):
+        return f"the path to {issuer} is too long: {too_long[0]}"
     return (
         f"the path to {issuer} does not pass validation (RFC 5280 section 6):"
         " signature, algorithm, key, validity, purpose or constraints"
@@ -62,7 +57,7 @@ def failure_of(
 def refusal_by_limit(
     leaf: DecodedCertificate,
     last: DecodedCertificate,
-    by_subject: Mapping[str, Sequence[DecodedCertificate]],
+    by_subject: Mapping[bytes, Sequence[DecodedCertificate]],
     limits: Mapping[str, RootLimit],
     constraints: ConstraintChecks,
 ) -> str:
@@ -71,9 +66,9 @@ def refusal_by_limit(
     last: the end of that path. by_subject: Mozilla's roots. limits: by their SHA-256.
     Raises TooComplexError.
     """
-    same_subject = by_subject.get(last.view.subject, ())
+    same_subject = by_subject.get(last.subject.key, ())
     reached = [root for root in same_subject if root.view.sha256 == last.view.sha256]
-    reached += by_subject.get(last.view.issuer, ())
+    reached += by_subject.get(last.issuer.key, ())
     reached_limits = [limits[root.view.sha256] for root in reached if root.view.sha256 in limits]
     refusals = (limit.refusal(leaf, constraints) for limit in reached_limits)
     return next((refusal for refusal in refusals if refusal), "")

@@ -7,6 +7,7 @@ demands that deny: a server that met none of them would not have been allowed. A
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from otpc_policy.core.facts import TlsVersion
@@ -46,9 +47,15 @@ class ConnectionTerms:
     cipher_suites: tuple[int, ...]
 
 
-def connection_terms(policies: Iterable[Policy], findings: Iterable[Finding]) -> ConnectionTerms:
-    """Return the terms of a verdict. policies: that judged. findings: of the verdict."""
-    demands = [_Demands.of(policy) for policy in policies if policy.enforcing]
+def connection_terms(
+    policies: Iterable[Policy], findings: Iterable[Finding], now: datetime
+) -> ConnectionTerms:
+    """Return the terms of a verdict.
+
+    policies: that judged. findings: of the verdict. now: of the verdict; what a policy permits
+    until an instant may be offered before it.
+    """
+    demands = [_Demands.of(policy, now) for policy in policies if policy.enforcing]
     excepted = {
         item
         for finding in findings
@@ -88,7 +95,8 @@ class _Demands:
 
     versions: labels of those that it permits. listed: IANA names of suites of which an allowed
     endpoint accepts one; empty if the policy demands none. tls12_set, tls13_set: where it denies
-    all other suites, the names of those that it does not; None where it does not deny them.
+    all other suites, the names of those that it does not; None where it does not deny them. ended:
+    names of suites that it permitted until now or earlier, and denies.
     insecure_kinds: that it denies.
     """
 
@@ -96,18 +104,20 @@ class _Demands:
     listed: frozenset[str]
     tls12_set: frozenset[str] | None
     tls13_set: frozenset[str] | None
+    ended: frozenset[str]
     insecure_kinds: tuple[str, ...]
 
     @classmethod
-    def of(cls, policy: Policy) -> Self:
-        """Return the demands of a policy."""
+    def of(cls, policy: Policy, now: datetime) -> Self:
+        """Return the demands of a policy at an instant."""
         rules = {rule.id: rule for rule in policy.rules}
         minimum, required = rules[TLS_MINIMUM_VERSION.id], rules[CIPHER_REQUIRED.id]
         outside, insecure = rules[CIPHER_OUTSIDE_SET.id], rules[CIPHER_INSECURE.id]
         labels = [version.label for version in _MEASURED_VERSIONS]
         if minimum.effects["TLS_VERSION_BELOW_MINIMUM"] is Effect.DENY:
-            labels = list(_PERMITTED_VERSIONS.of(minimum.parameters))
-        in_set = frozenset(_LISTED_SUITES.of(outside.parameters))
+            labels = list(_PERMITTED_VERSIONS.of(minimum.parameters).at(now))
+        all_listed = _LISTED_SUITES.of(outside.parameters)
+        in_set = frozenset(all_listed.at(now))
         denies_others = outside.effects["CIPHER_SUITE_NOT_LISTED"] is Effect.DENY
         denies_tls13 = outside.is_enabled and _TLS13_SUITES.of(outside.parameters) == "deny"
         demanded = frozenset(_REQUIRED_SUITES.of(required.parameters))
@@ -123,6 +133,7 @@ class _Demands:
             listed=listed,
             tls12_set=in_set if denies_others else None,
             tls13_set=in_set if denies_tls13 else None,
+            ended=frozenset(all_listed.names) - in_set if denies_others else frozenset(),
             insecure_kinds=tuple(kinds) if denies_insecure else (),
         )
 
@@ -131,11 +142,8 @@ class _Demands:
         if any(is_of_kind(suite, kind) for kind in self.insecure_kinds):
             return True
         permitted = self.tls13_set if suite.code_point in TLS13_STANDARD else self.tls12_set
-        return (
-            permitted is not None
-            and suite.iana_name not in permitted
-            and suite.iana_name not in excepted
-        )
+        is_outside = permitted is not None and suite.iana_name not in permitted
+        return (is_outside or suite.iana_name in self.ended) and suite.iana_name not in excepted
 
 
 def _version_of(suite: CipherSuite) -> TlsVersion:

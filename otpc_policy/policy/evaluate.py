@@ -1,6 +1,6 @@
 """From facts, a policy and an instant to a verdict: rules report, the policy sets the effects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,13 +16,20 @@ from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.deployments import gaps, presented_chains
 from otpc_policy.policy.finding import Decision, Effect, Finding, FindingEvidence, Verdict
+from otpc_policy.policy.incomplete import Incomplete
 from otpc_policy.policy.model import Policy, RuleSettings
+from otpc_policy.policy.parameters import Permitted
 from otpc_policy.policy.registry import finding_codes, remedy_under
 from otpc_policy.policy.resolution_findings import resolution_findings
+from otpc_policy.policy.revocations import revocations
 from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE, PresentedChain, Report, Subject, unknown
 from otpc_policy.policy.rules import CERTIFICATE_RULES, RULES
-from otpc_policy.policy.rules.protocol import TLS_SERVED
-from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY, validity_instants
+from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED
+from otpc_policy.policy.rules.validity import (
+    CERTIFICATE_VALIDITY,
+    end_of_validity,
+    validity_instants,
+)
 from otpc_policy.policy.service_findings import order_of, service_finding
 from otpc_policy.policy.waivers import Waiver, waived
 
@@ -76,7 +83,8 @@ def evaluate(
     )
     measured = [address.address for address in facts.addresses]
     unmeasured = [address.address for address in facts.unmeasured]
-    findings = _Findings([*measured, *unmeasured])
+    findings = _Findings([*measured, *unmeasured], now, _permitted_versions(settings, now))
+    incomplete = Incomplete(speaking)
     for rule in RULES:
         rule_settings = settings[rule.id]
         if not rule_settings.is_enabled:
@@ -87,12 +95,14 @@ def evaluate(
             )
         else:
             reports = _without_noise(rule.judge(subject, rule_settings.parameters, now), silent)
-        findings.add(rule_settings, reports)
+        findings.add(rule_settings, incomplete.take(rule_settings, reports))
+    for of_rule, report in incomplete.joined():
+        findings.add(of_rule, (report,))
     findings.add(None, _not_measured(facts))
-    findings.add(None, _remarked(speaking))
-    changes = changes_at(subject.chains, settings[CERTIFICATE_VALIDITY.id], waivers, now)
+    changes = changes_at(subject.chains, policy, waivers, now)
     others = (*_omitted(facts), *resolution_findings(facts))
-    return _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    verdict = _verdict(policy, waived([*findings.made(), *others], waivers, now), changes)
+    return replace(verdict, revocations=revocations(subject.chains))
 
 
 def evaluate_chain(
@@ -118,32 +128,44 @@ def evaluate_chain(
     chains = (PresentedChain(judgement=judge.judge(chain, None), staple_observed=False),)
     subject = Subject(server_name=server_name, chains=chains)
     settings = {rule.id: rule for rule in policy.rules}
-    findings = _Findings([])
+    findings, incomplete = _Findings([], now), Incomplete(())
     for rule in CERTIFICATE_RULES:
         if settings[rule.id].is_enabled:
-            findings.add(settings[rule.id], rule.judge(subject, settings[rule.id].parameters, now))
+            reports = rule.judge(subject, settings[rule.id].parameters, now)
+            findings.add(settings[rule.id], incomplete.take(settings[rule.id], reports))
+    for of_rule, report in incomplete.joined():
+        findings.add(of_rule, (report,))
     return _verdict(
         policy,
         waived(findings.made(), waivers, now),
-        changes_at(chains, settings[CERTIFICATE_VALIDITY.id], waivers, now),
+        changes_at(chains, policy, waivers, now),
     )
 
 
 def changes_at(
-    chains: Iterable[PresentedChain],
-    validity: RuleSettings,
-    waivers: Iterable[Waiver],
-    now: datetime,
+    chains: Iterable[PresentedChain], policy: Policy, waivers: Iterable[Waiver], now: datetime
 ) -> datetime | None:
     """Return the first instant after now at which time alone can change findings or waivers.
 
-    Certificates off the path count too: when the path breaks, another may replace it.
+    Certificates off the path count too: when the path breaks, another may replace it. So does the
+    anchor, served or not: when it expires, the path is no longer valid. So does
+    whatever the policy permits until an instant, whether the endpoint offers it or not: a
+    judgement that is made again is cheap.
     """
+    validity = next(rule for rule in policy.rules if rule.id == CERTIFICATE_VALIDITY.id)
     instants: list[datetime] = [waiver.ends_at for waiver in waivers]
+    instants += policy.permissions_end
     for presented in chains:
         judgement = presented.judgement
-        ends = (judgement.trust_ends_at, judgement.staple_next_update)
+        ends = (
+            judgement.trust_ends_at,
+            judgement.staple_next_update,
+            judgement.crl_changes_at,
+        )
         instants += [end for end in ends if end is not None]
+        if judgement.path_valid_until is not None:
+            # The anchor is on the path, and is seldom served.
+            instants += end_of_validity(judgement.path_valid_until)
         for view in judgement.certificates:
             if view is not None:
                 instants += validity_instants(view, validity.parameters)
@@ -175,7 +197,9 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
             observed = (
                 "refuses TCP connections" if address.reachable is Support.NO else "does not answer"
             )
-            reasons = "".join(f"; {remark}" for remark in address.remarks)
+            # A refusal needs no reason; its remark would say the same again.
+            remarks = address.remarks if address.reachable is not Support.NO else ()
+            reasons = "".join(f"; {remark}" for remark in remarks)
             yield Report(
                 code="TARGET_UNREACHABLE",
                 message=f"port {facts.port} {observed}{reasons}",
@@ -185,15 +209,6 @@ def _not_measured(facts: EndpointFacts) -> Iterator[Report]:
         yield unknown(f"the address was not measured: {unmeasured.reason}", unmeasured.address)
     if not facts.addresses and not facts.unmeasured:
         yield unknown(f"no address of {facts.host} was measured")
-
-
-def _remarked(addresses: Iterable[AddressFacts]) -> Iterator[Report]:
-    """Report remarks: what prevented proof, and how the server broke the protocol."""
-    for address in addresses:
-        yield from (
-            unknown(f"the measurement is incomplete: {remark}", address.address)
-            for remark in address.remarks
-        )
 
 
 def _omitted(facts: EndpointFacts) -> list[Finding]:
@@ -241,8 +256,10 @@ class _Group:
 class _Findings:
     """Collects reports, and merges those that hold for every address."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = set(addresses)
+    def __init__(
+        self, addresses: Sequence[str], now: datetime, permitted_versions: tuple[str, ...] = ()
+    ) -> None:
+        self._addresses, self._now, self._versions = set(addresses), now, permitted_versions
         self._groups: dict[tuple[str, str, str, int | None, Effect | None], _Group] = {}
 
     def add(self, settings: RuleSettings | None, reports: Iterable[Report]) -> None:
@@ -278,7 +295,13 @@ class _Findings:
                 effect=report.effect or effect,
                 rule_id=settings.id if settings else "",
                 message=report.message,
-                remediation=remedy_under(report.code, _listed_suites(settings)),
+                remediation=entry.causes.get(report.cause)
+                or remedy_under(
+                    report.code,
+                    _listed_suites(settings),
+                    self._versions,
+                    _listed_groups(settings, self._now),
+                ),
                 citation=entry.citation if entry.effect or settings is None else settings.citation,
                 evidence=tuple(group.evidence),
                 certificate_index=report.certificate_index,
@@ -287,9 +310,27 @@ class _Findings:
             )
 
 
+def _permitted_versions(settings: Mapping[str, RuleSettings], now: datetime) -> tuple[str, ...]:
+    """Return the labels of the versions that the policy permits; empty where it forbids none."""
+    rule = settings[TLS_MINIMUM_VERSION.id]
+    versions = rule.parameters["permitted_versions"]
+    return versions.at(now) if rule.is_enabled and isinstance(versions, Permitted) else ()
+
+
 def _listed_suites(settings: RuleSettings | None) -> tuple[str, ...]:
+    """Return the suites of the rule; without those that are permitted for now only."""
     suites = settings.parameters.get("suites", ()) if settings else ()
+    if isinstance(suites, Permitted):
+        return suites.lasting
     return suites if isinstance(suites, tuple) else ()
+
+
+def _listed_groups(settings: RuleSettings | None, now: datetime) -> tuple[str, ...]:
+    """Return the groups of the rule. Those that have an end too: often there are no others yet."""
+    groups = settings.parameters.get("groups", ()) if settings else ()
+    if isinstance(groups, Permitted):
+        return groups.at(now)
+    return groups if isinstance(groups, tuple) else ()
 
 
 def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | None) -> Verdict:

@@ -70,6 +70,27 @@ class Finding:
     waiver_ends_at: datetime | None = None
 
 
+class RevocationSource(Enum):
+    """Who says whether a leaf is revoked."""
+
+    STAPLE = "STAPLE"
+    CRL = "CRL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafRevocation:
+    """What is known of the revocation of one leaf.
+
+    leaf_sha256: of its DER. is_revoked: None where no source proves either. source: the one that
+    does. detail: for people.
+    """
+
+    leaf_sha256: bytes
+    is_revoked: bool | None
+    source: RevocationSource | None
+    detail: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The outcome of facts under a policy at one instant.
@@ -77,10 +98,13 @@ class Verdict:
     evaluated_decision: by the rules; differs from decision only under a report-only policy.
     findings: denying first, then by severity, then by code.
     changes_at: the first instant after the evaluation at which time alone can change the verdict,
-    or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple.
+    or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple
+    or of a CRL, end of what the policy permits until an instant.
+    revocations: of leaves about whose revocation some source was asked, each once.
     """
 
     decision: Decision
     evaluated_decision: Decision
     findings: tuple[Finding, ...]
     changes_at: datetime | None
+    revocations: tuple[LeafRevocation, ...] = ()

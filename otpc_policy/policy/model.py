@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from otpc_policy.core.errors import ConfigurationError, UnknownPolicy
 from otpc_policy.policy.finding import Effect, Severity
+from otpc_policy.policy.parameters import Permitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Policy:
     source: the document that it enforces. enforcing: False is report-only. revision: SHA-256 of the
     effective document, in hexadecimal. rules: every rule, in order of evaluation. extends: the
     built-in policy that it inherits from, or empty. document: the effective document in TOML.
+    permissions_end: the instants from which on something is no longer permitted, ascending.
     """
 
     name: str
@@ -57,6 +59,19 @@ class Policy:
     extends: str = ""
     lifetimes: ResultLifetimes = ResultLifetimes()
     document: str = field(default="", repr=False)
+    # Computed once: every judgement asks.
+    permissions_end: tuple[datetime, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ends = {
+            end
+            for rule in self.rules
+            if rule.is_enabled
+            for value in rule.parameters.values()
+            if isinstance(value, Permitted)
+            for end in value.until.values()
+        }
+        object.__setattr__(self, "permissions_end", tuple(sorted(ends)))
 
 
 @dataclass(frozen=True, slots=True)

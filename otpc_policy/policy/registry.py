@@ -36,7 +36,10 @@ class FindingCode:
     coverage: what a waiver must list.
     remediation: what to change. remedies: the lines to write, by server, in reading order.
     offered_suites: IANA names of the suites that the remedies' lines allow over TLS 1.2; empty if
-        the lines name no suites. other_suites: what to say first under a policy that lists others.
+        the lines name no suites. offered_versions: labels of the versions that they allow.
+    offered_groups: IANA names of the groups that they allow.
+    hints: what to say first under a policy that lists others, by what differs: "suites",
+        "tls13_suites", "versions", "groups".
     citation: the technical source. causes: what to change instead where the cause is known.
     """
 
@@ -49,7 +52,9 @@ class FindingCode:
     remediation: str
     remedies: Mapping[str, str]
     offered_suites: frozenset[str] = field(default=frozenset(), repr=False)
-    other_suites: str = field(default="", repr=False)
+    offered_versions: tuple[str, ...] = field(default=(), repr=False)
+    offered_groups: frozenset[str] = field(default=frozenset(), repr=False)
+    hints: Mapping[str, str] = field(default_factory=dict, repr=False)
     citation: str
     causes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -73,20 +78,34 @@ def finding_codes() -> Mapping[str, FindingCode]:
 
 
 @lru_cache(maxsize=256)
-def remedy_under(code: str, listed_suites: tuple[str, ...]) -> str:
-    """Return the remedy of a code as one text, under a policy that lists these suites.
+def remedy_under(
+    code: str,
+    listed_suites: tuple[str, ...] = (),
+    permitted_versions: tuple[str, ...] = (),
+    listed_groups: tuple[str, ...] = (),
+) -> str:
+    """Return the remedy of a code as one text, under a policy that lists these items.
 
-    listed_suites: IANA names; empty where the rule of the code lists none. If the remedies' lines
-    offer other suites for TLS 1.2, the text says so first.
+    listed_suites, listed_groups: IANA names; empty where the rule of the code lists none.
+    permitted_versions: labels; empty where they make no difference. If the remedies' lines offer
+    others, the text says so first.
     """
     entry = finding_codes()[code]
-    known = (suite for suite in map(suite_by_name, listed_suites) if suite is not None)
+    known = [suite for suite in map(suite_by_name, listed_suites) if suite is not None]
     listed = [suite for suite in known if not suite.is_tls13]
+    tls13 = [suite.iana_name for suite in known if suite.is_tls13]
     offered = entry.offered_suites
-    if not listed or not offered or offered == {suite.iana_name for suite in listed}:
-        return entry.remedy_text
-    names = ":".join(suite.openssl_name or suite.iana_name for suite in listed)
-    return entry.remedy_after(entry.other_suites.format(suites=names))
+    hints: list[str] = []
+    if permitted_versions and set(entry.offered_versions) not in (set(), set(permitted_versions)):
+        hints.append(entry.hints["versions"].format(versions=", ".join(permitted_versions)))
+    if listed and offered and offered != {suite.iana_name for suite in listed}:
+        names = ":".join(suite.openssl_name or suite.iana_name for suite in listed)
+        hints.append(entry.hints["suites"].format(suites=names))
+    if tls13 and offered:
+        hints.append(entry.hints["tls13_suites"].format(suites=":".join(tls13)))
+    if listed_groups and entry.offered_groups and entry.offered_groups != set(listed_groups):
+        hints.append(entry.hints["groups"].format(groups=", ".join(listed_groups)))
+    return entry.remedy_after(*hints)
 
 
 def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> FindingCode:
@@ -105,7 +124,9 @@ def _finding_code(code: str, document: Mapping[str, Mapping[str, Any]]) -> Findi
         remediation=table["remediation"],
         remedies=MappingProxyType(lines_by_server),
         offered_suites=frozenset(owner.get("offered_suites", ())),
-        other_suites=owner.get("other_suites", ""),
+        offered_versions=tuple(owner.get("offered_versions", ())),
+        offered_groups=frozenset(owner.get("offered_groups", ())),
+        hints=MappingProxyType(owner.get("hints", {})),
         citation=table["citation"],
         causes=MappingProxyType(table.get("causes", {})),
     )

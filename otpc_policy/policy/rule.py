@@ -20,7 +20,8 @@ class Report:
 
     addresses: where it was observed; empty means the whole endpoint. effect: overrides the policy's
     effect of the code, if a parameter says so. about: IANA names of suites, or labels of versions,
-    that a waiver must cover.
+    that a waiver must cover. cause: why something is unknown, as a key of the code's causes in
+    findings.toml; empty where the remarks on the address explain it, or nothing does.
     """
 
     code: str
@@ -30,6 +31,7 @@ class Report:
     certificate_index: int | None = None
     effect: Effect | None = None
     about: tuple[str, ...] = ()
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +108,12 @@ class Rule:
     judge: Callable[[Subject, Mapping[str, object], datetime], Iterable[Report]]
 
 
-def unknown(message: str, *addresses: str) -> Report:
-    """Return the report of a fact that the rule needs and that could not be determined."""
-    return Report(code=MEASUREMENT_INCOMPLETE, message=message, addresses=addresses)
+def unknown(message: str, *addresses: str, cause: str = "") -> Report:
+    """Return the report of a fact that the rule needs and that could not be determined.
+
+    message: "could not determine ...", perhaps with "; " and what is required.
+    """
+    return Report(code=MEASUREMENT_INCOMPLETE, message=message, addresses=addresses, cause=cause)
 
 
 def comma_join(names: Iterable[str]) -> str:

@@ -47,6 +47,8 @@ def worse_of(first: Verdict, second: Verdict) -> Verdict:
         changes_at=min(
             (at for at in (first.changes_at, second.changes_at) if at is not None), default=None
         ),
+        # Of the same chains, so both say the same.
+        revocations=first.revocations or second.revocations,
     )
 
 

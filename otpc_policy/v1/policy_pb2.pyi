@@ -451,6 +451,58 @@ KEY_TYPE_OTHER: KeyType.ValueType  # 5
 """Anything else."""
 Global___KeyType: _TypeAlias = KeyType  # noqa: Y015
 
+class _RevocationStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_STATUS_UNSPECIFIED: _RevocationStatus.ValueType  # 0
+    """Never sent."""
+    REVOCATION_STATUS_NOT_REVOKED: _RevocationStatus.ValueType  # 1
+    """Proven, for the time of this answer."""
+    REVOCATION_STATUS_REVOKED: _RevocationStatus.ValueType  # 2
+    """Proven."""
+    REVOCATION_STATUS_UNKNOWN: _RevocationStatus.ValueType  # 3
+    """Not proven."""
+
+class RevocationStatus(_RevocationStatus, metaclass=_RevocationStatusEnumTypeWrapper):
+    """Whether a certificate is revoked."""
+
+REVOCATION_STATUS_UNSPECIFIED: RevocationStatus.ValueType  # 0
+"""Never sent."""
+REVOCATION_STATUS_NOT_REVOKED: RevocationStatus.ValueType  # 1
+"""Proven, for the time of this answer."""
+REVOCATION_STATUS_REVOKED: RevocationStatus.ValueType  # 2
+"""Proven."""
+REVOCATION_STATUS_UNKNOWN: RevocationStatus.ValueType  # 3
+"""Not proven."""
+Global___RevocationStatus: _TypeAlias = RevocationStatus  # noqa: Y015
+
+class _RevocationSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_SOURCE_UNSPECIFIED: _RevocationSource.ValueType  # 0
+    """None does."""
+    REVOCATION_SOURCE_STAPLE: _RevocationSource.ValueType  # 1
+    """The OCSP response that the server staples (RFC 6066 8)."""
+    REVOCATION_SOURCE_CRL: _RevocationSource.ValueType  # 2
+    """The certificate revocation list of the issuer (RFC 5280 5)."""
+
+class RevocationSource(_RevocationSource, metaclass=_RevocationSourceEnumTypeWrapper):
+    """Who says whether a certificate is revoked."""
+
+REVOCATION_SOURCE_UNSPECIFIED: RevocationSource.ValueType  # 0
+"""None does."""
+REVOCATION_SOURCE_STAPLE: RevocationSource.ValueType  # 1
+"""The OCSP response that the server staples (RFC 6066 8)."""
+REVOCATION_SOURCE_CRL: RevocationSource.ValueType  # 2
+"""The certificate revocation list of the issuer (RFC 5280 5)."""
+Global___RevocationSource: _TypeAlias = RevocationSource  # noqa: Y015
+
 @_typing.final
 class Freshness(_message.Message):
     """How old facts may be. All fields are optional."""
@@ -657,25 +709,65 @@ class JudgedCertificate(_message.Message):
 
     LEAF_SHA256_FIELD_NUMBER: _builtins.int
     SPKI_SHA256_FIELD_NUMBER: _builtins.int
+    REVOCATION_FIELD_NUMBER: _builtins.int
     leaf_sha256: _builtins.bytes
     """SHA-256 of the leaf's DER encoding, 32 bytes."""
     spki_sha256: _builtins.bytes
     """SHA-256 of the leaf's SubjectPublicKeyInfo, 32 bytes. Empty if the leaf cannot be
     decoded. Renewal may keep the key: it identifies the key, not what was judged.
     """
+    @_builtins.property
+    def revocation(self) -> Global___Revocation:
+        """Whether it is revoked, as far as a source tells. Unset: the server staples no OCSP
+        response, and the leaf names no CRL that is looked at.
+        """
+
     def __init__(
         self,
         *,
         leaf_sha256: _builtins.bytes = ...,
         spki_sha256: _builtins.bytes = ...,
+        revocation: Global___Revocation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revocation", b"revocation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_sha256", b"leaf_sha256", "spki_sha256", b"spki_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_sha256", b"leaf_sha256", "revocation", b"revocation", "spki_sha256", b"spki_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JudgedCertificate: _TypeAlias = JudgedCertificate  # noqa: Y015
+
+@_typing.final
+class Revocation(_message.Message):
+    """What is known of the revocation of a leaf. Whether that matters is the policy's
+    business: see the findings.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    status: Global___RevocationStatus.ValueType
+    """What the sources prove together."""
+    source: Global___RevocationSource.ValueType
+    """The source that proves it. Unset with REVOCATION_STATUS_UNKNOWN."""
+    detail: _builtins.str
+    """For people: until when, since when, or why nothing is proven."""
+    def __init__(
+        self,
+        *,
+        status: Global___RevocationStatus.ValueType = ...,
+        source: Global___RevocationSource.ValueType = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "source", b"source", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
 @_typing.final
 class ConnectionTerms(_message.Message):
@@ -1614,7 +1706,7 @@ class DerChain(_message.Message):
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """1 to 16 certificates, leaf first, 256 KiB in all."""
+        """1 to 64 certificates, leaf first, 256 KiB in all."""
 
     def __init__(
         self,
@@ -1643,7 +1735,7 @@ class ValidateCertificateRequest(_message.Message):
     TRUST_ANCHORS_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     pem_bundle: _builtins.str
-    """As PEM text, leaf first; at most 16 certificates and 256 KiB. A private
+    """As PEM text, leaf first; at most 64 certificates and 256 KiB. A private
     key inside is refused.
     """
     policy: _builtins.str
@@ -1704,6 +1796,7 @@ class ValidateCertificateResponse(_message.Message):
     RESULT_INFO_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
+    NOT_EXAMINED_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict of the certificate rules alone."""
     evaluated_decision: Global___Decision.ValueType
@@ -1732,6 +1825,13 @@ class ValidateCertificateResponse(_message.Message):
         only one whose entry names it. Unset: none does, or several do.
         """
 
+    @_builtins.property
+    def not_examined(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was not looked at, so that no finding is about it; for people. A chain in
+        hand comes without a stapled OCSP response, for example, and no CRL is fetched
+        for it. CheckEndpoint looks at both.
+        """
+
     def __init__(
         self,
         *,
@@ -1742,10 +1842,11 @@ class ValidateCertificateResponse(_message.Message):
         result_info: Global___ResultInfo | None = ...,
         certificates: _abc.Iterable[Global___CertificateObservation] | None = ...,
         partner: Global___AppliedPartner | None = ...,
+        not_examined: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "not_examined", b"not_examined", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

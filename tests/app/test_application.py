@@ -110,7 +110,7 @@ async def test_a_report_only_policy_is_never_the_default(tmp_path: Path) -> None
 async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are_listed() -> None:
     with pytest.raises(
         ConfigurationError,
-        match="no policy is named 'otpc'; expected one of mozilla-intermediate, otpc-2024-12, "
-        "otpc-2024-12-strict",
+        match="no policy is named 'otpc'; expected one of bsi-tr-02102-2, mozilla-intermediate, "
+        "mozilla-modern, nist-800-52r2, otpc-2024-12, otpc-2024-12-strict",
     ):
         build_application(Settings(default_policy="otpc"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from otpc_policy.catalog.files import documents_in, read_text
+from otpc_policy.catalog.files import decode_text, documents_in, read_text
 from otpc_policy.core.errors import ConfigurationError
 from tests.catalog.reloading import MountedFolder
 
@@ -45,3 +45,23 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError) as raised:
             read_text(str(tmp_path / name))
         assert raised.value.problems == (f"{tmp_path}/{name}: {reason}",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("id = 1\n".encode("utf-16-le"), "is UTF-16LE, not UTF-8; save it as UTF-8"),
+        (b"\xff\xfe" + "é = 1\n".encode("utf-16-le"), "is UTF-16LE, not UTF-8; save it as UTF-8"),
+        (b"\xfe\xff" + "id = 1\n".encode("utf-16-be"), "is UTF-16BE, not UTF-8; save it as UTF-8"),
+        (b"\x30\x82\x01\xff", "is not UTF-8; this is DER, so: openssl x509 -inform DER -in a.pem"),
+        ("é = 1".encode("latin-1"), "is not UTF-8"),
+    ],
+)
+def test_another_encoding_is_named(content: bytes, reason: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        decode_text(content, "a.pem")
+    assert raised.value.problems == (f"a.pem: {reason}",)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    assert decode_text(b"\xef\xbb\xbfid = 1\r\n", "a.toml") == "id = 1\r\n"

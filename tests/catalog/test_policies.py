@@ -136,7 +136,7 @@ suites = [
         f"mine.toml:21: {key}.parameters.rsa_minimum_bits: must be a whole number above 0",
         (
             f"mine.toml:22: {key}.parameters.rsa_maximum_bits: unknown key; expected one of "
-            "rsa_minimum_bits, ec_minimum_bits, refused_key_types, weak_hashes"
+            "rsa_minimum_bits, ec_minimum_bits, refused_key_types, leaf_key_types, weak_hashes"
         ),
         (
             "mine.toml:25: rules.cipher.required.parameters.suites: 'TLS_AES_128_GCM_SHA256' "
@@ -155,8 +155,8 @@ suites = [
             'extends = "otpc-2024-12"\nTLS_NOT_SERVED = "off"',
             "3: TLS_NOT_SERVED: unknown key; expected one of name, title, ",
         ),
-        ('extends = ["x"]', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
-        ('extends = "mine"', "2: extends: must be one of mozilla-intermediate, otpc-2024-12, "),
+        ('extends = ["x"]', "2: extends: must be one of bsi-tr-02102-2, mozilla-intermediate, "),
+        ('extends = "mine"', "2: extends: must be one of bsi-tr-02102-2, mozilla-intermediate, "),
         (
             'extends = "otpc-2024-12"\nrules.https.served.parameters.x = 1',
             "3: rules.https.served.parameters.x: unknown key",

@@ -133,7 +133,7 @@ def test_it_passes_if_the_verdict_is_the_expected_one(test: PolicyTest) -> None:
         ),
         (
             policy_test(policy_name="acme"),
-            ["policy: no policy is named 'acme'; expected one of mozilla-intermediate, otpc-2024"],
+            ["policy: no policy is named 'acme'; expected one of bsi-tr-02102-2, mozilla-inter"],
         ),
     ],
 )

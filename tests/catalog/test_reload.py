@@ -102,7 +102,7 @@ async def test_validation_changes_nothing_and_counts_nothing(folder: MountedFold
     [
         (
             GOOD + 'policy = "nope"\n',
-            "bank.toml:4: policy: no policy is named 'nope'; expected one of mozilla-interme",
+            "bank.toml:4: policy: no policy is named 'nope'; expected one of bsi-tr-02102-2",
         ),
         ("", "bank.toml:1: id: is missing"),
         (

@@ -160,3 +160,18 @@ def test_any_document_has_a_line_for_every_key(table: dict[str, object]) -> None
 def test_what_is_not_toml_is_refused_with_its_line(text: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         decode_toml(text, "one.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('{"id": "p"}', "JSON"),
+        ("\ufeff{}", "JSON"),
+        ("-----BEGIN CERTIFICATE-----\n", "PEM"),
+        ("---\nid: p\n", "YAML"),
+        ("<!DOCTYPE html>", "HTML or XML"),
+    ],
+)
+def test_a_text_in_another_format_is_named(text: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^a.toml:1: .*; this is {named}, and documents"):
+        decode_toml(text, "a.toml")

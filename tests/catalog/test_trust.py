@@ -77,3 +77,32 @@ def test_every_problem_of_every_entry_is_named_once(tmp_path: Path) -> None:
     assert "No such file" in raised.value.problems[0]
     assert "not a CA" in raised.value.problems[1]
     assert "private key" in raised.value.problems[2]
+
+
+@pytest.mark.parametrize("key", ["anchor_file", "certificate_file"])
+def test_files_of_the_settings_may_be_in_der_and_are_refused_by_name(
+    tmp_path: Path, key: str
+) -> None:
+    authority = CertificateAuthority.create()
+    der, utf16 = tmp_path / "ca.der", tmp_path / "ca16.pem"
+    der.write_bytes(authority.der)
+    utf16.write_bytes(authority.pem.decode().encode("utf-16"))
+    (entry,) = load_trust(Settings(trust=[{"hosts": ["a.test"], key: str(der)}]).trust).entries
+    assert entry.anchors == (authority.der,) or len(entry.certificate_pins) == 1
+    with pytest.raises(ConfigurationError) as raised:
+        load_trust(Settings(trust=[{"hosts": ["a.test"], key: str(utf16)}]).trust)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"trust.0.{key}: {utf16}: is text in UTF-16LE")
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        ("2027-01-01", "2027-01-01 has no time"),
+        ("2027-01-01T00:00:00", "has no zone"),
+        ("next year", "must be a date and time with a zone"),
+    ],
+)
+def test_an_end_that_is_no_instant_says_what_it_lacks(ends: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        Settings(trust=[{"hosts": ["a.test"], "certificate_sha256": "ab" * 32, "ends": ends}])

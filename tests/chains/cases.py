@@ -13,6 +13,7 @@ from tests.chains.name_cases import name_cases
 from tests.chains.path_cases import path_cases
 from tests.chains.permission_cases import permission_cases
 from tests.chains.right_cases import right_cases
+from tests.chains.unread_cases import unread_cases
 from tests.chains.validity_cases import validity_cases
 
 # The headings of the table, in its order.
@@ -26,6 +27,7 @@ GROUPS = {
     "Other extensions": extension_cases,
     "Keys and signatures": key_cases,
     "Encoding": encoding_cases,
+    "What is not read": unread_cases,
     "Mozilla's limits on its roots": limit_cases,
     "What only the operator's trust permits": permission_cases,
 }

@@ -19,7 +19,10 @@ def complexity_cases() -> list[ChainCase]:
         by=impostor,
         plus=[(name_constraints([f"d{number}.example" for number in range(259)] + [HOST]), True)],
     )
-    pinned = leaf(wider, dns=_hosts(4_001))
+    networks = [f"2001:db8::{'0' if size < 128 else '1'}/{size}" for size in range(32, 129)]
+    networks += [f"::/{size}" for size in range(1, 32)]
+    sized = authority("128 sizes", by=ROOT, plus=[(name_constraints(excluded=networks), True)])
+    pinned = leaf(sized, dns=[f"n1.{HOST}"], ips=_addresses(901))
     return [
         case("1,201 names below 61 subtrees", _CLAUSE, [leaf(wide, dns=_hosts(1_201)), wide]),
         case(
@@ -28,17 +31,24 @@ def complexity_cases() -> list[ChainCase]:
             [leaf(wide, dns=[*_hosts(1_200), "other.test"]), wide],
             UNTRUSTED,
         ),
+        case("4,000 names below 260 subtrees", _CLAUSE, [leaf(wider, dns=_hosts(4_000)), wider]),
         case(
-            "4,000 names below 260 subtrees",
+            "4,000 names below 260 subtrees, one outside",
             _CLAUSE,
-            [leaf(wider, dns=_hosts(4_000)), wider],
+            [leaf(wider, dns=[*_hosts(3_999), "other.test"]), wider],
+            UNTRUSTED,
+        ),
+        case(
+            "900 addresses below networks of 128 sizes",
+            _CLAUSE,
+            [leaf(sized, dns=[HOST], ips=_addresses(900)), sized],
             TOO_COMPLEX,
             openssl=_OPENSSL,
         ),
         case(
             "the same, pinned",
             _CLAUSE,
-            [pinned, wider],
+            [pinned, sized],
             BY_ANCHOR,
             server_name=f"n1.{HOST}",
             pins=(pinned,),
@@ -55,6 +65,10 @@ def complexity_cases() -> list[ChainCase]:
 
 def _hosts(number: int) -> list[str]:
     return [HOST, *(f"n{one}.{HOST}" for one in range(1, number))]
+
+
+def _addresses(number: int) -> list[str]:
+    return [f"fe80::{one:x}" for one in range(number)]
 
 
 def _fenced(subtrees: int) -> Made:

@@ -49,14 +49,14 @@ def _dns() -> list[ChainCase]:
         ("permitted, a name above", ("api.partner.test",), (), HOST, UNTRUSTED, ""),
         ("permitted, one of two", ("other.test", HOST), (), HOST, None, ""),
         ("permitted, upper case", ("PARTNER.TEST",), (), HOST, None, ""),
-        ("permitted, every name", ("",), (), HOST, UNTRUSTED, _EMPTY),
+        ("permitted, every name", ("",), (), HOST, None, ""),
         (
             "permitted, with a leading dot",
             (".partner.test",),
             (),
             "api.partner.test",
-            UNTRUSTED,
-            _LEADING_DOT,
+            None,
+            "",
         ),
         (
             "permitted, with a leading dot, the name itself",
@@ -82,6 +82,16 @@ def _dns() -> list[ChainCase]:
         ("excluded, upper case", (), ("PARTNER.test",), HOST, UNTRUSTED, ""),
         ("excluded, every name", (), ("",), HOST, UNTRUSTED, ""),
         ("excluded, with a leading dot", (), (".partner.test",), "api.partner.test", UNTRUSTED, ""),
+        ("excluded, with a leading dot, the name itself", (), (".partner.test",), HOST, None, ""),
+        ("excluded, elsewhere, with a leading dot", (), (".mil",), HOST, None, ""),
+        (
+            "excluded, two labels below a wildcard",
+            (),
+            ("b.a.partner.test",),
+            "*.partner.test",
+            None,
+            "",
+        ),
         (
             "excluded, a name that a wildcard covers",
             (),
@@ -120,11 +130,6 @@ def _dns() -> list[ChainCase]:
     return found
 
 
-_LEADING_DOT = (
-    "RFC 5280 gives the leading dot to URIs only; cryptography refuses what it does not say for"
-    " DNS names."
-)
-_EMPTY = "cryptography takes an empty constraint for a malformed one."
 _WILDCARD = "OpenSSL compares the pattern as text; the wildcard would speak for the excluded name."
 
 

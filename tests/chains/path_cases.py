@@ -78,9 +78,9 @@ def _order() -> list[ChainCase]:
         case("leaf twice", _ORDER, [server, server, lower, upper], MISORDERED),
         case("root twice", _ORDER, [server, lower, upper, ROOT, ROOT], MISORDERED),
         case(
-            "sixteen certificates, two of use",
+            "sixty-four certificates, two of use",
             _ORDER,
-            [_LEAF, ISSUING, *[authority(f"Ballast {number}") for number in range(14)]],
+            [_LEAF, ISSUING, *[authority(f"Ballast {number}") for number in range(62)]],
             MISORDERED,
         ),
     ]

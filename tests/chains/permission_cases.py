@@ -271,6 +271,14 @@ def _authorities() -> list[ChainCase]:
             "",
         ),
         ("with an RSA key of 4096 bits", authority("Private E", key="rsa4096"), ""),
+        ("with an Ed25519 key", authority("Private G", key="ed25519"), ""),
+        ("with an Ed448 key", authority("Private H", key="ed448"), ""),
+        ("with a key on secp256k1", authority("Private I", key="ec256k1"), ""),
+        (
+            "that wants any-policy inhibited",
+            authority("Private J", plus=[(x509.InhibitAnyPolicy(0), True)]),
+            "",
+        ),
     ]
     for what, anchor, openssl in rows:
         host = _host()
@@ -320,6 +328,9 @@ _STRICT = "Only -x509_strict asks; private authorities are made without."
 _PARTIAL = "OpenSSL wants a path to a self-signed certificate, unless -partial_chain is given."
 
 
+_POLICIES = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)])
+
+
 def _leaves() -> list[ChainCase]:
     found = []
     rows: list[
@@ -343,6 +354,7 @@ def _leaves() -> list[ChainCase]:
             "",
         ),
         ("with an Ed25519 key", (BY_ANCHOR,), (), (), "ed25519", ""),
+        ("with critical policies", (BY_ANCHOR,), ((_POLICIES, True),), (), "ec256", ""),
         ("for clients", (UNTRUSTED,), ((purposes("client_auth"), False),), (), "ec256", ""),
         (
             "with CA:TRUE",

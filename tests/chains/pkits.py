@@ -13,7 +13,7 @@ from pathlib import Path
 import cryptography_vectors
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from otpc_policy.pki.certificate import decoding_leniently
@@ -109,7 +109,9 @@ def _above(der: bytes) -> tuple[bytes, ...]:
 
 def _folded(name: x509.Name) -> str:
     """Names are the same whatever their case and spaces. Source: RFC 5280 7.1."""
-    return " ".join(name.rfc4514_string().casefold().split())
+    return "/".join(
+        f"{part.oid.dotted_string}={' '.join(str(part.value).casefold().split())}" for part in name
+    )
 
 
 def _reissue(der: bytes) -> bytes | None:
@@ -156,9 +158,13 @@ def _dns_names(leaf: x509.Certificate) -> list[str]:
 
 
 def _made(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
+    """The authority's key made the signature. How names are compared is what is tested."""
     try:
-        leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        key, algorithm = authority.public_key(), leaf.signature_hash_algorithm
+        if not isinstance(key, rsa.RSAPublicKey) or algorithm is None:
+            return False
+        key.verify(leaf.signature, leaf.tbs_certificate_bytes, padding.PKCS1v15(), algorithm)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
     return True
 

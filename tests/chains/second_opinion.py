@@ -15,9 +15,9 @@ def openssl_accepts(case: ChainCase) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         trusted = [*case.roots, *case.anchors, *case.request_anchors]
-        (at / "roots.pem").write_bytes(b"".join(_pem(made.der) for made in trusted))
-        (at / "leaf.pem").write_bytes(_pem(case.chain[0]))
-        (at / "rest.pem").write_bytes(b"".join(_pem(der) for der in case.chain[1:]))
+        (at / "roots.pem").write_bytes(b"".join(pem(made.der) for made in trusted))
+        (at / "leaf.pem").write_bytes(pem(case.chain[0]))
+        (at / "rest.pem").write_bytes(b"".join(pem(der) for der in case.chain[1:]))
         name = (
             "-verify_ip"
             if case.server_name.replace(".", "").isdigit() or ":" in case.server_name
@@ -55,8 +55,8 @@ def openssl_accepts(case: ChainCase) -> tuple[bool, str]:
     return run.returncode == 0, f"{run.stdout}{run.stderr}".strip()
 
 
-def _pem(der: bytes) -> bytes:
-    """Whatever the bytes are: OpenSSL is to read them itself."""
+def pem(der: bytes) -> bytes:
+    """Write a certificate as PEM, whatever the bytes are: OpenSSL is to read them itself."""
     return (
         b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
     )

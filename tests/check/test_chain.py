@@ -37,3 +37,9 @@ def test_the_partner_of_the_name_is_named() -> None:
 def test_an_unknown_policy_is_the_callers_error() -> None:
     with pytest.raises(UnknownPolicy):
         judge_chain_in_hand(ChainRequest(chain=(b"x",), policy_name="none"), GENERATION, NOW)
+
+
+def test_the_answer_says_what_was_not_looked_at() -> None:
+    answer = judge_chain_in_hand(CHAIN, GENERATION, NOW)
+    assert any("whether the leaf is revoked" in each for each in answer.not_examined)
+    assert answer.verdict.findings == ()

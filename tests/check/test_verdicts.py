@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.check import CheckRequest, Judgement, StoredFacts, Verdicts
 from otpc_policy.check.verdicts import Question
 from otpc_policy.core.addresses import Resolution
@@ -19,6 +20,7 @@ from otpc_policy.core.facts import (
     ResolutionFailure,
     ResolutionStatus,
     Support,
+    TlsVersion,
     UnmeasuredAddress,
 )
 from otpc_policy.pki import judge as pki_judge
@@ -285,3 +287,22 @@ def test_verdicts_keep_no_facts() -> None:
     again = StoredFacts.of(compliant("127.9.9.1", NOW))
     assert again.facts_id == facts_id
     assert verdicts.kept(question, ONE, [again]) is judgement
+
+
+def test_a_judgement_ends_when_the_policy_no_longer_permits_what_it_did() -> None:
+    """And so do the terms of the connection, which are those of their instant."""
+    end = LATER + 10 * SECOND
+    phasing_out = parse_policy(
+        'name = "phasing-out"\nextends = "otpc-2024-12"\n[rules.tls.minimum_version.parameters]\n'
+        f'permitted_versions = [{{ name = "TLS 1.2", until = {end:%Y-%m-%dT%H:%M:%SZ} }},'
+        ' "TLS 1.3"]\n',
+        "phasing-out.toml",
+    )
+    verdicts = Verdicts(LIFETIMES)
+    question = verdicts.question(request(policy_name="phasing-out"), generation(phasing_out))
+    before = judge(verdicts, question, FACTS)
+    assert (before.verdict.decision, before.expires_at) == (Decision.ALLOW, end)
+    assert TlsVersion.TLS_1_2 in before.terms.versions
+    after = judge(verdicts, question, FACTS, now=end)
+    assert after.verdict.decision is Decision.DENY
+    assert TlsVersion.TLS_1_2 not in after.terms.versions

@@ -97,7 +97,8 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(
         [
             (
                 f"{partners}/asking.toml:4: policy: no policy is named 'mutual'; expected one of"
-                " mozilla-intermediate, otpc-2024-12, otpc-2024-12-strict"
+                " bsi-tr-02102-2, mozilla-intermediate, mozilla-modern, nist-800-52r2,"
+                " otpc-2024-12, otpc-2024-12-strict"
             )
         ],
     )
@@ -116,3 +117,20 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(
         'rules.client_auth.expected.effects.CLIENT_AUTH_MISSING = "deny"\n'
     )
     assert run("policy", "lint").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("until", "said"), [("2020-01-01T00:00:00Z", "ended"), ("2999-01-01T00:00:00Z", "")]
+)
+def test_what_a_policy_permitted_until_an_instant_is_noted_once_it_has_ended(
+    run: Run, tmp_path: Path, until: str, said: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nextends = "otpc-2024-12"\n[rules.tls.minimum_version.parameters]\n'
+        f'permitted_versions = [{{ name = "TLS 1.2", until = {until} }}, "TLS 1.3"]\n'
+    )
+    done = run("policy", "lint", path)
+    expected = f"note: {path}: policy mine: what it permits until 2020-01-01T00:00:00+00:00 ended\n"
+    assert (done.status, done.stdout) == (0, expected if said else "")
+    assert run("policy", "lint", path, "--strict").status == (1 if said else 0)

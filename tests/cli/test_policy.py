@@ -7,8 +7,15 @@ import pytest
 from otpc_policy.policy.registry import finding_codes
 from tests.cli.running import Run
 
-NAMES = ["mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict"]
-DEFAULT, STRICT = NAMES[1:]
+NAMES = [
+    "bsi-tr-02102-2",
+    "mozilla-intermediate",
+    "mozilla-modern",
+    "nist-800-52r2",
+    "otpc-2024-12",
+    "otpc-2024-12-strict",
+]
+DEFAULT, STRICT = NAMES[-2:]
 
 
 def test_the_built_in_policies_are_listed_and_one_is_the_default(run: Run) -> None:

@@ -210,6 +210,20 @@ def test_a_certificate_that_cannot_be_decoded_is_shown_by_its_hash() -> None:
     assert "cannot be decoded" in text
 
 
+def test_a_check_says_what_is_known_of_revocation() -> None:
+    response = check_response()
+    said = pb.Revocation(status=pb.REVOCATION_STATUS_NOT_REVOKED, detail="not in the CRL")
+    response.judged_certificates.add(leaf_sha256=b"x" * 32, revocation=said)
+    text = " ".join(shown(check_view(response)).split())
+    assert "revocation not revoked: not in the CRL" in text
+
+
+def test_a_validation_says_what_was_not_examined() -> None:
+    response = pb.ValidateCertificateResponse(not_examined=["whether the leaf is revoked"])
+    text = shown(validation_view(response, "partner.pem"))
+    assert "not examined whether the leaf is revoked" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("judged", "words"),
     [

@@ -56,5 +56,5 @@ def test_what_is_refused_is_refused_with_the_way_out(text: str, lesson: str) -> 
 
 
 def test_a_wrong_server_name_is_refused_before_anything_is_asked() -> None:
-    with pytest.raises(ValueError, match="server_name"):
+    with pytest.raises(ValueError, match="--server-name"):
         parse_target("pay.partner.test", "192.0.2.7")

@@ -23,6 +23,16 @@ from otpc_policy.core.errors import InvalidRequest
         ("[2001:db8::1]", "2001:db8::1"),
         ("localhost", "localhost"),
         ("a1.b2", "a1.b2"),
+        # Host names like any other, although IDNA 2008 reserves hyphens in their place.
+        ("qa--site.example", "qa--site.example"),
+        ("QA--Site.Example.", "qa--site.example"),
+        ("r3---sn-x.example", "r3---sn-x.example"),
+        ("xn--ls8h.example", "xn--ls8h.example"),  # an emoji, which only IDNA 2003 permits
+        ("xn--a.example", "xn--a.example"),  # decodes to nothing, and may be in the DNS anyway
+        ("qa--site.bücher.example", "qa--site.xn--bcher-kva.example"),
+        ("bücher。example", "xn--bcher-kva.example"),
+        ("a" * 63 + ".example", "a" * 63 + ".example"),
+        (".".join(["a" * 62] * 4) + ".", ".".join(["a" * 62] * 4)),
     ],
 )
 def test_hosts_become_canonical(host: str, canonical: str) -> None:
@@ -44,6 +54,31 @@ def test_what_is_no_bare_host_is_refused(host: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_endpoint(host)
     assert [one.field for one in refused.value.violations] == ["host"]
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("pay_ments.example", "'pay_ments' has an underscore"),
+        ("_dmarc.example", "'_dmarc' has an underscore"),
+        ("bü_cher.example", "'bü_cher' has an underscore"),
+        ("bad-.example", "'bad-' begins or ends with a hyphen"),
+        ("a..example", "a label is empty"),
+        ("é..example", "a label is empty"),
+        ("a" * 64 + ".example", "a label has 64 characters"),
+        (".".join(["a" * 60] * 5), "304 characters"),
+        ("*.example", "'\\*' has other characters"),
+        ("☃.example", "IDNA 2008 does not allow"),
+        ("127。0。0。1", "ends in a number"),
+        ("https://partner.example/pay", "is a URL; give the host alone: partner.example$"),
+        ("https://user:secret@partner.example:8443", "give the host alone: partner.example$"),
+        ("http://[2001:db8::1]:80/", r"give the host alone: \[2001:db8::1\]$"),
+        ("grpc://", "is a URL; give the host alone: HOST$"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_name(host: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        canonical_host(host)
 
 
 def test_every_violation_is_reported_at_once() -> None:

@@ -4,6 +4,7 @@ A real server fails, and no longer fails with exactly the lines of the remedy in
 """
 
 import asyncio
+import re
 import shlex
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +18,7 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
@@ -410,6 +412,47 @@ def test_the_lines_for_stapling_are_understood(server: str) -> None:
     )
     with SERVERS[server](own_listener(), everywhere):
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "extension"),
+    [
+        (
+            "CERTIFICATE_NOT_FOR_SERVERS",
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+        ),
+        (
+            "CERTIFICATE_KEY_USAGE_UNFIT",
+            x509.KeyUsage(
+                digital_signature=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=False,
+                crl_sign=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+        ),
+    ],
+)
+def test_the_option_for_a_usage_asks_for_it(
+    code: str, extension: x509.ExtensionType, tmp_path: Path
+) -> None:
+    (option,) = re.findall(r"openssl req (-addext \"[^\"]+\")", finding_codes()[code].remediation)
+    command = (
+        f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -out r -subj / {option}"
+    )
+    subprocess.run(
+        [require("openssl"), *shlex.split(command)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    request = x509.load_pem_x509_csr((tmp_path / "r").read_bytes())
+    assert request.extensions.get_extension_for_class(type(extension)).value == extension
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -1,7 +1,7 @@
 """An engine that lies: a server of the contract that says whatever a test has it say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,11 +29,17 @@ def truth(target: pb.Target, **overrides: Any) -> pb.MeasureResponse:
 
 @asynccontextmanager
 async def lying_engine(
-    folder: Path, lie: Lie, lookup: Lookup | None = None, *, queued: int = 0
+    folder: Path,
+    lie: Lie,
+    lookup: Lookup | None = None,
+    *,
+    queued: int = 0,
+    fetches: Sequence[bytes] | None = None,
 ) -> AsyncIterator[str]:
     """Serve lies over a Unix socket; yield its address. Its state is that of a sound engine.
 
-    queued: the length of the queue that it reports.
+    queued: the length of the queue that it reports. fetches: what it answers to FetchCrl; None for
+    an engine of an older release, which does not know the method.
     """
 
     async def measure(_requests: Any, context: Context) -> None:
@@ -56,6 +62,13 @@ async def lying_engine(
         "WatchStatus": grpc.unary_stream_rpc_method_handler(watch_status),
         "Resolve": grpc.unary_unary_rpc_method_handler(resolve),
     }
+    if fetches is not None:
+
+        async def fetch_crl(_request: bytes, context: Context) -> None:
+            for message in fetches:
+                await context.write(message)
+
+        handlers["FetchCrl"] = grpc.unary_stream_rpc_method_handler(fetch_crl)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     address = f"unix:{folder}/liar"

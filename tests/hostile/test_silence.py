@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from otpc_policy.core.facts import TlsVersion
+from otpc_policy.core.remarks import RemarkKind, kind_of_remark
 from otpc_policy.policy.finding import Decision
 from tests.hostile.claims import Truth
 from tests.hostile.servers import Backends
@@ -56,4 +57,4 @@ async def test_silence_is_no_refusal(
     assert surveyed.verdict.decision is Decision.INDETERMINATE
     if holds is is_short_and_old:
         assert surveyed.versions()[TlsVersion.TLS_1_0] == "UNKNOWN"
-    assert any("its hello was not answered" in remark for remark in surveyed.facts.remarks)
+    assert RemarkKind.CLIENT_UNANSWERED in map(kind_of_remark, surveyed.facts.remarks)

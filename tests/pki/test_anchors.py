@@ -14,6 +14,7 @@ from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust, TrustEntry
+from tests.support import forging
 from tests.support.certificates import CertificateAuthority, self_signed
 
 NOW = datetime.now(UTC)
@@ -138,6 +139,12 @@ def test_a_configured_anchor_that_is_useless_is_named(ca: bool) -> None:
     problem = problem_with_anchor(issued.der)
     assert (problem is None) is ca
     assert ca or issued.sha256 in str(problem)
+
+
+def test_a_configured_anchor_whose_right_to_issue_cannot_be_read_is_named() -> None:
+    odd = x509.UnrecognizedExtension(x509.BasicConstraints.oid, b"\x30\x09a")
+    problem = problem_with_anchor(forging.authority("Odd", plus=[(odd, True)]).der)
+    assert problem == ("the basicConstraints of CN=Odd cannot be read, so it cannot be an anchor")
 
 
 def test_a_configured_anchor_that_cannot_be_decoded_is_named() -> None:

@@ -13,7 +13,12 @@ from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import decode_certificate, spki_sha256, view_certificate
+from otpc_policy.pki.certificate import (
+    decode_certificate,
+    decoding_leniently,
+    spki_sha256,
+    view_certificate,
+)
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.pem import read_pem_bundle
@@ -208,7 +213,9 @@ def test_the_spki_is_hashed_as_it_stands_in_the_certificate() -> None:
     """
     for der in mozilla_roots():
         decoded = decode_certificate(der)
-        spki = decoded.certificate.public_key().public_bytes(
+        with decoding_leniently():
+            certificate = x509.load_der_x509_certificate(der)
+        spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         assert decoded.view.spki_sha256 == hashlib.sha256(spki).hexdigest()

@@ -81,6 +81,17 @@ def test_every_name_costs_at_least_what_making_it_takes(der: bytes, units: int) 
     assert units * _MANY <= _cost(der) - _cost(PLAIN) <= 5 * units * _MANY + 300
 
 
+def test_long_object_identifiers_cost_more() -> None:
+    """Those of 64 octets take 18 microseconds each."""
+    longest = [x509.ObjectIdentifier("1.2." + ".".join(["16383"] * 31)) for _ in range(_MANY)]
+    short = [x509.ObjectIdentifier("1.2.3") for _ in range(_MANY)]
+    costs = [
+        _cost(_leaf(plus=[(x509.ExtendedKeyUsage(purposes), False)]))
+        for purposes in (short, longest)
+    ]
+    assert costs[1] - costs[0] >= 15 * _MANY
+
+
 def test_only_what_is_outside_extensions_counts_for_whoever_does_not_read_them() -> None:
     plain, many = (
         decoding_cost(PLAIN, sys.maxsize),

@@ -1,5 +1,6 @@
 """PEM bundles: certificates in order, private keys refused, broken text named, in linear time."""
 
+import re
 import time
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_private_key_is_refused(label: str, after: bool) -> None:
         ("hello", "no certificate"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "no certificate"),
         ("-----BEGIN CERTIFICATE-----\nAAAA", "without its END"),
-        ("-----BEGIN CERTIFICATE", "without its END"),
+        ("-----BEGIN CERTIFICATE", "a damaged BEGIN line"),
         ("-----BEGIN CERTIFICATE-----\n" + PEM, "without its END"),
         (
             "-----BEGIN CERTIFICATE-----\nA!\n-----END CERTIFICATE-----",
@@ -86,13 +87,74 @@ def test_text_that_is_not_pem_is_refused(text: str, reason: str) -> None:
         read_pem_bundle(text)
 
 
+FIRST, REST = PEM[: PEM.index("-----BEGIN", 1)], PEM[PEM.index("-----BEGIN", 1) :]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "CERTIFICATE ",
+        " CERTIFICATE",
+        "CERTIFICATE\u00a0",
+        "CERTIFICATE 1",
+        "X.509 CERTIFICATE",
+        "NEW CERTIFICATE",
+        "CERTIFICATE CHAIN",
+        "CERTIFICATES",
+        "CERTFICATE",
+        "Trusted Certificate",
+        "pkcs7",
+    ],
+)
+def test_a_block_of_an_unknown_label_is_refused_by_name(label: str) -> None:
+    """It may be the leaf: passed over, its issuer would be judged."""
+    with pytest.raises(ValueError, match=re.escape(f"unknown label {label!r}")):
+        read_pem_bundle(FIRST.replace("CERTIFICATE", label) + REST)
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        *(
+            (FIRST.replace("-----", dash * 5), "a damaged BEGIN line")
+            for dash in "\uff0d\u2500\u00ad\u2e3a\ufe63\u2013"
+        ),
+        *((FIRST.replace("-----", mark * 5), "base64 outside") for mark in "_=*"),
+        (FIRST.replace("BEGIN ", "BEGIN\t"), "a damaged BEGIN line"),
+        (FIRST.replace("BEGIN ", "BEGIN\u00a0"), "a damaged BEGIN line"),
+        (FIRST.replace("BEGIN ", "BEGIN"), "a damaged BEGIN line"),
+        (FIRST.replace("BEGIN ", "BEGIN\n"), "a damaged BEGIN line"),
+        (FIRST.replace("-----BEGIN", "-----\u00a0BEGIN"), "a damaged BEGIN line"),
+        (FIRST.replace("END CERTIFICATE-----", "END CERTIFICATE"), "a damaged END line"),
+        (FIRST.replace("-----END", "----END"), "a damaged END line"),
+        (FIRST.partition("\n")[2], "an END line without its BEGIN line"),
+        (FIRST.partition("\n")[2].partition("-----")[0], "base64 outside"),
+        (FIRST.replace("BEGIN ", "").replace("END ", ""), "base64 outside"),
+        (FIRST.replace("-----", "- - - - -"), "base64 outside"),
+    ],
+)
+def test_a_damaged_block_is_refused_wherever_it_stands(first: str, reason: str) -> None:
+    """It may be the leaf: passed over, its issuer would be judged."""
+    for text in (first + REST, REST + first):
+        with pytest.raises(ValueError, match=reason):
+            read_pem_bundle(text)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["the front-end and its back-end", "-- \nEnd of this mail", "/" * 60, "=" * 60, "-" * 60],
+)
+def test_comments_around_blocks_are_passed_over(comment: str) -> None:
+    assert read_pem_bundle(f"{comment}\n{PEM}{comment}\n") == ISSUED.chain_der
+
+
 def test_hostile_text_is_read_in_linear_time() -> None:
     """256 KiB of BEGIN lines; a quadratic reader takes minutes."""
     began = time.process_time()
     with pytest.raises(ValueError, match="without its END"):
         read_pem_bundle("-----BEGIN X-----\n" * 15_000)
     with pytest.raises(ValueError, match="no certificate"):
-        read_pem_bundle("-----BEGIN X-----\n-----END X-----\n" * 7_500)
+        read_pem_bundle("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n" * 5_000)
     for body in ("\n" * 260_000, ":" + "\n" * 260_000, "A" * 260_000 + "\n:\n"):
         assert (
             len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----"))

@@ -123,8 +123,8 @@ def test_a_malformed_leaf_is_an_entry_and_nothing_else_is_claimed() -> None:
     assert judgement.staple is StapleStatus.ABSENT
 
 
-def test_certificates_beyond_the_sixteenth_are_not_looked_at() -> None:
-    judgement = judge((LEAF, LOW, UP, *[TOP] * 30))
+def test_certificates_beyond_the_sixty_fourth_are_not_looked_at() -> None:
+    judgement = judge((LEAF, LOW, UP, *[TOP] * 80))
     assert len(judgement.certificates) == MAX_CERTIFICATES
     assert judgement.misordered
 

@@ -67,12 +67,22 @@ def judge(
 
 
 def codes(verdict: Verdict, rule_id: str | None = None) -> list[str]:
-    """Codes of all findings, or of those of one rule, in their order."""
+    """Codes of all findings, or of those that one rule reports, alone or among others."""
     return [
         finding.code
         for finding in verdict.findings
-        if rule_id is None or finding.rule_id == rule_id
+        if rule_id is None or finding.rule_id == rule_id or rule_id in _rules_behind(finding)
     ]
+
+
+def _rules_behind(finding: Finding) -> set[str]:
+    """The rules that a finding of several names in its evidence."""
+    return {
+        rule_id
+        for evidence in finding.evidence
+        if evidence.key == "not_determined"
+        for rule_id in evidence.observed.partition(": ")[0].split(", ")
+    }
 
 
 def finding(verdict: Verdict, code: str) -> Finding:

@@ -363,6 +363,32 @@ def test_a_staple_must_not_say_revoked_and_must_staple_requires_one(
     assert reported(CERTIFICATE_REVOCATION, judgement, staple_observed=staple_observed) == expected
 
 
+@pytest.mark.parametrize(
+    ("staple", "staple_observed", "expected"),
+    [
+        (StapleStatus.ABSENT, True, ["MEASUREMENT_INCOMPLETE"]),
+        (StapleStatus.GOOD, True, []),
+        (StapleStatus.ABSENT, False, []),
+        (StapleStatus.REVOKED, True, ["CERTIFICATE_REVOKED"]),
+    ],
+)
+def test_where_the_features_cannot_be_read_it_is_unknown_whether_a_staple_is_required(
+    staple: StapleStatus, staple_observed: bool, expected: list[str]
+) -> None:
+    judgement = make_judgement(
+        make_view(unread_extensions=frozenset({"tlsFeature"})), staple=staple, staple_detail="why"
+    )
+    assert reported(CERTIFICATE_REVOCATION, judgement, staple_observed=staple_observed) == expected
+
+
+def test_a_leaf_key_of_an_unknown_type_is_not_taken_for_one_that_is_not_accepted() -> None:
+    policy = variant('[rules.certificate.key.parameters]\nleaf_key_types = ["ECDSA"]\n')
+    unknown = make_judgement(make_view(key_type=KeyType.OTHER, key_bits=0, key_name="ML-DSA-44"))
+    assert set(reported(CERTIFICATE_KEY, unknown, policy=policy)) == {"MEASUREMENT_INCOMPLETE"}
+    rsa = make_judgement(make_view(key_type=KeyType.RSA, key_bits=2048))
+    assert reported(CERTIFICATE_KEY, rsa, policy=policy) == ["CERTIFICATE_KEY_WEAK"]
+
+
 def test_a_subject_of_any_length_does_not_bury_the_message() -> None:
     (report,) = reports(
         CERTIFICATE_VALIDITY,

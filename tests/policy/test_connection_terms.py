@@ -8,6 +8,7 @@ from otpc_policy.policy.connection_terms import connection_terms
 from otpc_policy.policy.finding import Effect, Finding, Severity
 from otpc_policy.policy.model import Policy
 from tests.policy.judging import default_policy, variant
+from tests.support.facts import NOW
 
 V12, V13 = TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
 SIX = {0xC023, 0xC027, 0xC02B, 0xC02F, 0xCCA8, 0xCCA9}
@@ -36,7 +37,7 @@ def waived(code: str, *about: str) -> Finding:
 
 
 def terms(*policies: Policy, findings: tuple[Finding, ...] = ()) -> tuple[object, set[int]]:
-    made = connection_terms(policies, findings)
+    made = connection_terms(policies, findings, NOW)
     assert list(made.cipher_suites) == sorted(set(made.cipher_suites))
     return made.versions, set(made.cipher_suites)
 

@@ -32,13 +32,20 @@ def shown(master_secret: Support, renegotiation: Support, compression: Support) 
         (shown(YES, OPEN, NO), [UNKNOWN]),
         (shown(YES, YES, OPEN), [UNKNOWN]),
         (shown(OPEN, NO, YES), [COMPRESSED, MISSING, UNKNOWN]),
-        (HandshakeFacts(), [UNKNOWN] * 3),
+        (HandshakeFacts(), [UNKNOWN]),
     ],
 )
 def test_handshakes_of_tls_1_2_have_what_is_required(
     seen: HandshakeFacts, expected: list[str]
 ) -> None:
     assert codes(judge(make_facts(handshake=seen), POLICY)) == expected
+
+
+def test_all_that_is_unknown_is_named_at_once() -> None:
+    (found,) = judge(make_facts(handshake=HandshakeFacts()), POLICY).findings
+    assert found.rule_id == "handshake.extension"
+    for what in ("extended master secret", "secure renegotiation", "TLS compression"):
+        assert what in found.message
 
 
 def test_tls_1_3_alone_needs_none_of_it() -> None:

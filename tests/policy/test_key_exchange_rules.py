@@ -9,6 +9,7 @@ from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import (
     CurveFact,
     DeepFacts,
+    Depth,
     Evidence,
     GroupFact,
     KeyExchangeFact,
@@ -225,7 +226,7 @@ WITH_DHE = {"cipher_suites": (suite("TLS_AES_128_GCM_SHA256", over=TLS13), suite
             },
             [UNKNOWN],
         ),
-        (minimum(), {"versions": ()}, [UNKNOWN] * 5),
+        (minimum(), {"versions": ()}, [UNKNOWN]),
     ],
 )
 def test_ephemeral_keys_must_have_the_minimum(
@@ -324,3 +325,14 @@ def test_kind_and_size_of_a_group(name: str, kind: GroupKind, bits: int | None) 
     code_point = group_by_name(name)
     assert code_point is not None
     assert (group_kind(code_point), group_bits(code_point)) == (kind, bits)
+
+
+@pytest.mark.parametrize("rule_id", ["group.required", "group.outside_set", "key_exchange.minimum"])
+def test_a_rule_with_depth_deep_is_judged_there_alone_and_asks_for_no_groups(rule_id: str) -> None:
+    deep = only(rule_id, f'\nrules.{rule_id}.parameters.depth = "deep"')
+    assert codes(judge(make_facts(), deep), rule_id) == []
+    assert set(codes(judge(make_facts(depth=Depth.DEEP), deep), rule_id)) == {UNKNOWN}
+    assert not judges_groups([deep])
+    assert judges_groups([only(rule_id)]) == (rule_id != "key_exchange.minimum")
+    with pytest.raises(ConfigurationError, match="must be one of standard, deep"):
+        only(rule_id, f'\nrules.{rule_id}.parameters.depth = "DEEP"')

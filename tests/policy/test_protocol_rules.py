@@ -154,7 +154,9 @@ def test_a_deep_measurement_must_prove_the_absence_of_each_vulnerability(
 def test_a_vulnerability_that_was_not_measured_is_unknown_at_depth_deep() -> None:
     verdict = judge(make_facts(depth=Depth.DEEP))
     assert verdict.decision is Decision.INDETERMINATE
-    assert codes(verdict, "tls.vulnerability") == [UNKNOWN] * len(Vulnerability)
+    assert codes(verdict, "tls.vulnerability") == [UNKNOWN]
+    (found,) = verdict.findings
+    assert all(vulnerability.value in found.message for vulnerability in Vulnerability)
 
 
 def test_vulnerabilities_are_not_applicable_at_depth_standard() -> None:
@@ -169,3 +171,16 @@ def test_a_denying_finding_says_what_was_observed_and_what_is_required() -> None
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in found.remediation
     assert "jdk.tls.disabledAlgorithms=" in found.remediation
     assert "One Time Payment Code" in found.citation
+
+
+@pytest.mark.parametrize(
+    ("support", "expected"),
+    [
+        (Support.YES, []),
+        (Support.NO, ["TLS_VERSION_NOT_OFFERED"]),
+        (Support.UNKNOWN, [UNKNOWN]),
+    ],
+)
+def test_a_required_version_is_offered(support: Support, expected: list[str]) -> None:
+    verdict = judge(make_facts(versions=versions(TLS_1_3=support)), only("tls.required_version"))
+    assert codes(verdict, "tls.required_version") == expected

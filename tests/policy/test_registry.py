@@ -127,11 +127,38 @@ def test_a_remedy_names_the_suites_of_a_policy_that_lists_others_than_its_lines_
     code = "CIPHER_SUITE_NOT_LISTED"
     entry = finding_codes()[code]
     offered, tls13 = tuple(sorted(entry.offered_suites)), "TLS_AES_128_GCM_SHA256"
-    for listed in ((), offered, (*offered[::-1], tls13), (tls13,)):
+    for listed in ((), offered, offered[::-1]):
         assert remedy_under(code, listed) == entry.remedy_text
-    other = remedy_under(code, (*offered[:1], "TLS_RSA_WITH_AES_128_GCM_SHA256", tls13))
+    other = remedy_under(code, (*offered[:1], "TLS_RSA_WITH_AES_128_GCM_SHA256"))
     first, hint, *lines = other.split("\n")
     assert [first, *lines] == entry.remedy_text.split("\n")
     assert hint.endswith(": ECDHE-ECDSA-AES128-SHA256:AES128-GCM-SHA256")
+    assert f"too: {tls13}. Write them with ssl_conf_command" in remedy_under(code, (tls13,))
     insecure = "CIPHER_SUITE_INSECURE"
     assert remedy_under(insecure, ()) == finding_codes()[insecure].remedy_text
+
+
+@pytest.mark.parametrize(
+    "code", [code for code, entry in finding_codes().items() if entry.offered_versions]
+)
+def test_a_remedy_names_the_versions_of_a_policy_that_permits_others_than_its_lines_offer(
+    code: str,
+) -> None:
+    entry = finding_codes()[code]
+    (lines,) = set(re.findall(r"ssl_protocols (.*);", entry.remedies["nginx"]))
+    assert tuple(word.replace("TLSv", "TLS ") for word in lines.split()) == entry.offered_versions
+    for permitted in ((), entry.offered_versions, entry.offered_versions[::-1]):
+        assert remedy_under(code, (), permitted) == entry.remedy_text
+    assert "and no others: TLS 1.3\n" in remedy_under(code, (), ("TLS 1.3",))
+
+
+def test_a_remedy_names_the_groups_of_a_policy_that_lists_others_than_its_lines_offer() -> None:
+    for code in ("GROUP_NOT_LISTED", "GROUP_NONE_REQUIRED"):
+        entry = finding_codes()[code]
+        (own,) = re.findall(r"ssl_ecdh_curve (.*);", entry.remedies["nginx"])
+        assert own.split(":") == ["X25519", "prime256v1", "secp384r1"]
+        assert entry.offered_groups == {"x25519", "secp256r1", "secp384r1"}
+        same = ("secp256r1", "x25519", "secp384r1")
+        assert remedy_under(code, listed_groups=same) == entry.remedy_text
+        other = remedy_under(code, listed_groups=("secp521r1", "secp256r1"))
+        assert "as far as the server has them: secp521r1, secp256r1\n" in other

@@ -103,7 +103,10 @@ async def test_a_reload_tells_policies_revision_and_partners() -> None:
         await servicer(engine).reload_policies(b"", context())
     )
     assert [policy.name for policy in answer.policies] == [
+        "bsi-tr-02102-2",
         "mozilla-intermediate",
+        "mozilla-modern",
+        "nist-800-52r2",
         "otpc-2024-12",
         "otpc-2024-12-strict",
     ]

@@ -163,10 +163,12 @@ class CertificateAuthority:
         with_san: bool = True,
         with_authority_key_identifier: bool = True,
         basic_constraints_ca: bool = False,
+        crl_urls: Sequence[str] = (),
     ) -> Issued:
         """Return a leaf under this authority.
 
         common_name: None for no common name if there is a SAN, else the first of dns.
+        crl_urls: names of its one distribution point.
         """
         leaf_key = private_key(key, "leaf")
         builder = leaf_builder(
@@ -185,6 +187,10 @@ class CertificateAuthority:
         )
         if with_authority_key_identifier:
             builder = builder.add_extension(self._key_identifier(), critical=False)
+        if crl_urls:
+            names = [x509.UniformResourceIdentifier(url) for url in crl_urls]
+            point = x509.DistributionPoint(names, None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         certificate = sign(builder, self.private_key, hash_name)
         return Issued(certificate, leaf_key, (certificate, *self.served))
 

@@ -5,7 +5,7 @@ and the file over the defaults. Values are parsed here; the composition root rea
 they name.
 """
 
-from otpc_policy.app.settings.model import LifetimeSettings, ScanSettings, Settings
+from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
@@ -17,6 +17,7 @@ from otpc_policy.app.settings.values import (
 
 __all__ = [
     "AddressFamilies",
+    "CrlSettings",
     "LifetimeSettings",
     "LogFormat",
     "LogLevel",

@@ -117,6 +117,37 @@ class ScanSettings(BaseModel):
     )
 
 
+class CrlSettings(BaseModel):
+    """How certificate revocation lists (CRLs) are fetched, away from checks."""
+
+    model_config = _TABLE
+    fetch: bool = Field(
+        default=True,
+        description="Fetch the CRLs that leaf certificates under trusted authorities name, over "
+        "plain http. Without them, revocation is known from stapled OCSP responses alone.",
+    )
+    refresh_s: PositiveSeconds = Field(
+        default=3600.0,
+        ge=60,
+        description="How long a CRL is used before it is fetched again; never past its nextUpdate.",
+    )
+    max_bytes: int = Field(
+        default=4_194_304,
+        ge=65_536,
+        le=10_485_760,
+        description="Longest CRL. To read it holds up answers for up to 4 ms per MiB.",
+    )
+    cache_bytes: int = Field(
+        default=67_108_864, ge=16_777_216, description="Memory for CRLs, in bytes."
+    )
+    fetch_deadline_s: PositiveSeconds = Field(
+        default=20.0, le=120, description="Longest time to fetch a CRL."
+    )
+    concurrent_fetches: int = Field(
+        default=4, ge=1, le=16, description="CRLs fetched at the same time, one from each host."
+    )
+
+
 class Settings(BaseSettings):
     """All settings, valid and immutable.
 
@@ -285,6 +316,10 @@ class Settings(BaseSettings):
     )
     scan: ScanSettings = Field(
         default_factory=ScanSettings, description="How endpoints are measured."
+    )
+    crl: CrlSettings = Field(
+        default_factory=CrlSettings,
+        description="How certificate revocation lists are fetched.",
     )
 
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")

@@ -54,6 +54,8 @@ def split_address(text: str) -> tuple[str, int]:
 
     Raises ValueError.
     """
+    if "://" in text:
+        raise ValueError(f'{text!r} is a URL; must be "host:port"')
     host, colon, port = text.rpartition(":")
     if not colon or not host:
         raise ValueError('must be "host:port", IPv6 as "[::1]:port"')

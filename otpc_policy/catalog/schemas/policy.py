@@ -20,7 +20,14 @@ from otpc_policy.policy.registry import finding_codes
 from otpc_policy.policy.rule import Rule
 from otpc_policy.policy.rules import RULES
 
-BUILTIN_NAMES = ("mozilla-intermediate", "otpc-2024-12", "otpc-2024-12-strict")
+BUILTIN_NAMES = (
+    "bsi-tr-02102-2",
+    "mozilla-intermediate",
+    "mozilla-modern",
+    "nist-800-52r2",
+    "otpc-2024-12",
+    "otpc-2024-12-strict",
+)
 
 # It appears in requests, metric labels and file names.
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}\Z")
@@ -139,7 +146,10 @@ def _rule_schema(rule: Rule) -> type[RuleTable]:
     parameters = _table(
         "parameters",
         {
-            parameter.name: (Annotated[Any, PlainValidator(parameter.read)], ...)
+            parameter.name: (
+                Annotated[Any, PlainValidator(parameter.read)],
+                ... if parameter.must_be_set else parameter.default,
+            )
             for parameter in rule.parameters
         },
     )

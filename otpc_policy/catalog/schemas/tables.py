@@ -4,7 +4,6 @@ Each type refuses with a sentence for the author of the document, without the va
 otpc_policy.catalog.problems).
 """
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, TypeVar
@@ -15,11 +14,11 @@ from otpc_policy.catalog.problems import INSTANT
 from otpc_policy.core.endpoint import canonical_host, is_ip_literal
 from otpc_policy.core.facts import ClientAuth
 from otpc_policy.pki.anchors import problem_with_anchor
+from otpc_policy.pki.fingerprints import read_sha256
 from otpc_policy.pki.pem import read_pem_bundle
 
 Item = TypeVar("Item")
 
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 # Nobody plans further ahead, and arithmetic with instants near the end of the calendar overflows.
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -34,13 +33,6 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
-
-
-def _sha256(text: str) -> str:
-    digest = text.replace(":", "").strip().lower()
-    if not _SHA256.match(digest):
-        raise ValueError("must be a SHA-256 in hexadecimal: 64 digits, with or without colons")
-    return digest
 
 
 def read_instant(value: object) -> datetime:
@@ -105,7 +97,7 @@ Many = Annotated[tuple[Item, ...], Field(strict=False)]
 # A list of one may be written without brackets.
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
 Text = Annotated[str, AfterValidator(_not_blank)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
+Sha256 = Annotated[str, AfterValidator(read_sha256)]
 Instant = Annotated[datetime, PlainValidator(read_instant)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 AgreedClientAuth = Annotated[

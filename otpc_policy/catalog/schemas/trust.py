@@ -1,6 +1,6 @@
 """Trust in addition to the Mozilla roots, as the settings state it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,12 @@ def _instant(value: object) -> datetime:
     """Read an instant, which in the environment is text in JSON."""
     if isinstance(value, str):
         try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            return read_instant(day)
+        try:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError(INSTANT) from None
@@ -49,11 +55,13 @@ class TrustTable(BaseModel):
         "or IP addresses."
     )
     anchor_file: Path | None = Field(
-        default=None, description="PEM file of CA certificates that may issue for these hosts."
+        default=None,
+        description="File of CA certificates that may issue for these hosts, PEM or DER.",
     )
     certificate_file: Path | None = Field(
         default=None,
-        description="PEM file whose first certificate is pinned: exactly this leaf is trusted.",
+        description="File (PEM or DER) whose first certificate is pinned: exactly this leaf is"
+        " trusted.",
     )
     certificate_sha256: OneOrMany[Sha256] = Field(
         default=(), description="Pins: SHA-256 of the leaf's DER encoding."

@@ -11,6 +11,7 @@ from rich.text import Text
 from otpc_policy.cli.render.verbatim import Verbatim
 from otpc_policy.policy.finding import Effect
 from otpc_policy.policy.model import Policy
+from otpc_policy.policy.pci_dss import pci_dss_requirements
 from otpc_policy.policy.registry import FindingCode, finding_codes
 
 _EFFECT_STYLES = {
@@ -54,6 +55,11 @@ def explanation_view(finding: FindingCode, policies: Sequence[Policy]) -> Render
     if finding.rule_id:
         head.add_row("rule", finding.rule_id)
     head.add_row("source", Text(finding.citation))
+    if requirements := pci_dss_requirements().get(finding.rule_id):
+        head.add_row(
+            "PCI DSS",
+            Text(", ".join(requirements)).append("  our mapping, of 4.0.1", style="dim"),
+        )
     parts: list[RenderableType] = [
         head,
         Padding(Text("What to do", style="bold"), (1, 0, 0, 0)),

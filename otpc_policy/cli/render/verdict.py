@@ -14,6 +14,7 @@ from otpc_policy.cli.render.words import (
     decision_text,
     decision_word,
     effect_text,
+    enum_word,
     instant_words,
     length_words,
     one_line,
@@ -34,6 +35,10 @@ def check_view(response: pb.CheckEndpointResponse, *, explain: bool = False) -> 
     """Return a whole answer of CheckEndpoint. explain: with every connection of the measurement."""
     head = _head(response, response.canonical_endpoint)
     _facts_row(head, "judged", comma_list(response.judged_addresses) or "no address")
+    for judged in response.judged_certificates:
+        if judged.HasField("revocation"):
+            status = enum_word(pb.RevocationStatus, judged.revocation.status, "REVOCATION_STATUS_")
+            _facts_row(head, "revocation", f"{status}: {judged.revocation.detail}")
     _time_rows(head, response.result_info)
     if response.HasField("retry_after"):
         _facts_row(head, "ask again", f"in {length_words(response.retry_after)}")
@@ -51,6 +56,8 @@ def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> R
     _facts_row(head, "judged at", instant_words(response.result_info.evaluation_time))
     if response.result_info.HasField("expire_time"):
         _facts_row(head, "use until", instant_words(response.result_info.expire_time))
+    for unexamined in response.not_examined:
+        _facts_row(head, "not examined", unexamined)
     parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
     if response.certificates:
         parts.append(

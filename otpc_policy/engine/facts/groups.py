@@ -12,6 +12,7 @@ from otpc_policy.core.registries.groups import (
     group_kind,
     group_name,
 )
+from otpc_policy.core.remarks import RemarkKind
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.profiles.clients import ProfileHello
 from otpc_policy.engine.survey.probe import AnyHello, Record
@@ -103,8 +104,8 @@ def group_remarks(measured: Measured) -> Iterator[str]:
     for group in sorted(demanded):
         if not can_generate(group):
             yield (
-                f"over TLS 1.3 the server demands key exchange over {group_name(group)}, which is"
-                " not supported here; no handshake can be completed"
+                f"over TLS 1.3 the server {RemarkKind.GROUP_UNKNOWN.phrase} {group_name(group)},"
+                " which is not supported here; no handshake can be completed"
             )
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
+from otpc_policy.core.remarks import RemarkKind, kind_of_remark
 from otpc_policy.engine.probes.handshakes import LeafHint, Presented
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
@@ -134,6 +135,8 @@ class Measured:
                 key_type = suite.authentication if suite is not None else None
                 found[version, key_type or KeyType.OTHER] = (
                     f"the server ended its flight of {version.label} before its certificate"
+                    if flight.flaw is None
+                    else _unreadable(version, flight.flaw)
                 )
         for record in self.clients.unseen(self.surveys[-1]):
             version = record.reading.version or max(
@@ -141,10 +144,13 @@ class Measured:
                 default=record.hello.version,
             )
             flight = record.outcome.flight
-            cause = "" if flight is None or flight.flaw is None else f": {flight.flaw}"
+            flaw = flight.flaw if flight is not None else None
             for key_type in EXPECTED_KEY_TYPES:
                 found[version, key_type] = (
-                    f"which certificate is given to {record.hello.profile.name} is not known{cause}"
+                    _unreadable(version, flaw)
+                    if flaw is not None and kind_of_remark(flaw) is RemarkKind.TOO_LARGE
+                    else f"which certificate is given to {record.hello.profile.name} is not known"
+                    + (f": {flaw}" if flaw is not None else "")
                 )
         return found
 
@@ -217,6 +223,11 @@ class Measured:
         if (der, hint) not in self._key_types:
             self._key_types[der, hint] = leaf_key_type(der, hint)
         return self._key_types[der, hint]
+
+
+def _unreadable(version: TlsVersion, flaw: str) -> str:
+    what = "is too large" if kind_of_remark(flaw) is RemarkKind.TOO_LARGE else "could not be read"
+    return f"the certificate chain over {version.label} {what}: {flaw}"
 
 
 def _is_shown_unproven(record: Record[AnyHello]) -> bool:

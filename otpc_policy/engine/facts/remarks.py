@@ -1,20 +1,24 @@
 """Remarks for people on a measurement: what could not be proven, and what the server dislikes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from otpc_policy.core.facts import CipherSuiteFact, Support, TlsVersion, VersionFact
+from otpc_policy.core.registries.alerts import alert_name
+from otpc_policy.core.remarks import RemarkKind
 from otpc_policy.engine.facts.groups import group_remarks
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.survey.journal import LONG_LIST
-from otpc_policy.engine.survey.probe import Record
-from otpc_policy.tls.answer import Alert
+from otpc_policy.engine.survey.probe import Ending, Record
+from otpc_policy.tls.answer import Alert, Incomplete
 from otpc_policy.tls.client_hello import ClientHello, HelloStyle
 
-_UNSTEADY = "the server refused a hello that it had accepted before: none of its refusals counts"
+_UNSTEADY = f"the server refused a hello {RemarkKind.UNSTEADY.phrase}: none of its refusals counts"
 _UNCONTROLLED = (
-    "some refusals prove nothing, because the server did not accept good hellos "
+    f"{RemarkKind.UNCONTROLLED.phrase}, because the server did not accept good hellos "
     "both before and after them"
 )
+# Of a server that has not begun to speak TLS.
+_SAYS_LITTLE = (Alert, Incomplete)
 # RFC 6066 3.
 _UNRECOGNIZED_NAME = 112
 
@@ -26,6 +30,8 @@ def remarks(
 
     What was overcome is not a remark: a server that answers short hellos alone is still known.
     """
+    if not measured.accepted and (whole := _every_connection(measured)):
+        return (whole,)
     supports = {*(fact.support for fact in versions), *(fact.support for fact in suites)}
     is_complete = bool(measured.accepted) and Support.UNKNOWN not in supports
     records = [record for log in measured.surveys for record in log.records]
@@ -38,14 +44,41 @@ def remarks(
         found.append(_UNSTEADY)
     if not is_complete and any(record.refused for record in records):
         found.append(_UNCONTROLLED)
-    found += measured.unread.values()
     if measured.accepted:
-        found += (
-            f"whether {client.name} is accepted is not known: its hello was not answered"
-            for client in measured.clients.unheard
-        )
+        found += measured.unread.values()
+        found += _unanswered([client.name for client in measured.clients.unheard])
     found += group_remarks(measured)
     return tuple(dict.fromkeys(remark for remark in found if remark))
+
+
+def _every_connection(measured: Measured) -> str:
+    """Return what every connection met, if that was the same, and nothing was accepted."""
+    outcomes = [record.outcome for record in measured.records if record.outcome.connected]
+    endings = {outcome.ending for outcome in outcomes}
+    answers = {outcome.answer for outcome in outcomes if isinstance(outcome.answer, Alert)}
+    count = f" ({len(outcomes)} connection{'s' if len(outcomes) > 1 else ''})"
+    if not outcomes or any(not isinstance(outcome.answer, _SAYS_LITTLE) for outcome in outcomes):
+        return ""
+    if len(answers) == 1 and endings == {Ending.ANSWERED}:
+        (alert,) = answers
+        return f"{RemarkKind.EVERY_REFUSED.phrase} {alert_name(alert.description)}{count}"
+    if answers:
+        return ""
+    if endings == {Ending.RESET}:
+        return RemarkKind.EVERY_RESET.phrase + count
+    if endings <= {Ending.CLOSED, Ending.RESET}:
+        return RemarkKind.EVERY_CLOSED.phrase + count
+    return RemarkKind.EVERY_SILENT.phrase + count if endings == {Ending.TIMED_OUT} else ""
+
+
+def _unanswered(clients: Sequence[str]) -> Iterator[str]:
+    """Name the clients of which it is not known whether they are accepted."""
+    *others, last = clients or ("",)
+    if others:
+        names = f"{', '.join(others)} and {last}"
+        yield f"whether {names} are accepted is not known: their hellos were not answered"
+    elif last:
+        yield f"whether {last} is accepted is not known: its {RemarkKind.CLIENT_UNANSWERED.phrase}"
 
 
 def intolerances(measured: Measured) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from otpc_policy.core.facts import Evidence, TlsVersion, TraceStep
 from otpc_policy.core.registries.alerts import alert_name
 from otpc_policy.core.registries.groups import group_name
+from otpc_policy.core.remarks import NO_SERVER_NAME
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.probes.handshakes import HandshakeAttempt
 from otpc_policy.engine.probes.http_probe import HttpAnswer, is_http1
@@ -61,7 +62,7 @@ def _client_step(measured: Measured, record: ClientRecord) -> TraceStep:
     hello, outcome = record.hello, record.outcome
     return TraceStep(
         purpose=record.probe.purpose.value,
-        offered=hello.profile.name + ("" if hello.server_name is not None else ", no server name"),
+        offered=hello.profile.name + ("" if hello.server_name is not None else NO_SERVER_NAME),
         answer=_answered(record),
         proves=_client_proves(measured, record),
         started_s=outcome.started_s,
@@ -150,7 +151,7 @@ def _offered(offer: _Offer) -> str:
         else f"{offer.lowest.label} to {offer.highest.label}"
     )
     variant = f", {offer.variant}" if offer.variant else ""
-    return f"{versions}: {suites}{variant}{'' if offer.has_name else ', no server name'}"
+    return f"{versions}: {suites}{variant}{'' if offer.has_name else NO_SERVER_NAME}"
 
 
 def _answered(record: Record[AnyHello]) -> str:

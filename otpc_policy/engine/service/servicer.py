@@ -1,25 +1,37 @@
-"""The servicer: admission and drain, resolving, and the heartbeat that fronts watch."""
+"""The servicer: admission and drain, resolving, fetching, and the heartbeat that fronts watch."""
 
 import asyncio
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import grpc
 
 from otpc_policy.core.addresses import AddressVetting
-from otpc_policy.core.errors import FieldViolation, InvalidRequest, ServiceUnavailable
+from otpc_policy.core.errors import (
+    FieldViolation,
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+)
+from otpc_policy.engine.egress.http_download import download
 from otpc_policy.engine.service.measuring import Measurement
 from otpc_policy.engine.service.ports import EngineResolver, EngineScanner
 from otpc_policy.engine.service.pulse import Pulse
 from otpc_policy.engine.service.status import END_OF_STREAM, Context, guarded
+from otpc_policy.measurement.fetch_codec import decode_fetch_request, encode_fetch_end
 from otpc_policy.measurement.methods import SERVICE
 from otpc_policy.measurement.resolution_codec import encode_resolution
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import decode_host
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 
+# A fetch holds a connection and a piece of 64 KiB. Fronts space theirs out.
+_MAX_FETCHES: Final = 16
+_RETRY_FETCH: Final = timedelta(seconds=10)
+
 
 class MeasurementServicer:
-    """Answers the three methods. It takes and returns serialised messages.
+    """Answers the methods. It takes and returns serialised messages.
 
     vetting: the guard of this engine; every address that a front names passes it again.
     concurrent_scans: what the scanner carries out at a time, for fronts to know.
@@ -35,7 +47,7 @@ class MeasurementServicer:
     ) -> None:
         self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
         self._concurrent_scans = concurrent_scans
-        self._under_way = 0
+        self._under_way = self._fetches = 0
         self._pulse = Pulse(lambda: self._under_way > 0)
         self._is_draining = asyncio.Event()
         self._is_idle = asyncio.Event()
@@ -51,6 +63,7 @@ class MeasurementServicer:
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "Resolve": grpc.unary_unary_rpc_method_handler(guarded(self._resolve)),
             "Measure": grpc.stream_stream_rpc_method_handler(guarded(self._measure)),
+            "FetchCrl": grpc.unary_stream_rpc_method_handler(guarded(self._fetch_crl)),
             "WatchStatus": grpc.unary_stream_rpc_method_handler(guarded(self._watch_status)),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -90,6 +103,28 @@ class MeasurementServicer:
             self._under_way -= 1
             if not self._under_way:
                 self._is_idle.set()
+
+    async def _fetch_crl(self, request: bytes, context: Context) -> None:
+        self._admit()
+        asked = decode_fetch_request(pb.FetchCrlRequest.FromString(request))
+        if self._fetches >= _MAX_FETCHES:
+            raise Overloaded(_RETRY_FETCH)
+
+        async def take(piece: bytes) -> None:
+            await context.write(pb.FetchCrlResponse(chunk=piece).SerializeToString())
+
+        self._fetches += 1
+        try:
+            outcome = await download(
+                asked.url,
+                resolve=self._resolver.resolve,
+                max_bytes=asked.max_bytes,
+                deadline_s=asked.deadline_s,
+                take=take,
+            )
+        finally:
+            self._fetches -= 1
+        await context.write(encode_fetch_end(outcome).SerializeToString())
 
     async def _watch_status(self, _request: bytes, context: Context) -> None:
         self._admit()

@@ -105,6 +105,58 @@ RESOLUTION_FAILURE_OTHER: ResolutionFailure.ValueType  # 7
 """No name server could be reached, or its answer made no sense."""
 Global___ResolutionFailure: _TypeAlias = ResolutionFailure  # noqa: Y015
 
+class _FetchOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FetchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FetchOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FETCH_OUTCOME_UNSPECIFIED: _FetchOutcome.ValueType  # 0
+    """Never sent."""
+    FETCH_OUTCOME_FETCHED: _FetchOutcome.ValueType  # 1
+    """The server answered 200, and the body is whole."""
+    FETCH_OUTCOME_UNRESOLVED: _FetchOutcome.ValueType  # 2
+    """The name has no address, or DNS does not answer."""
+    FETCH_OUTCOME_FORBIDDEN: _FetchOutcome.ValueType  # 3
+    """An address of the name may not be dialled."""
+    FETCH_OUTCOME_UNREACHABLE: _FetchOutcome.ValueType  # 4
+    """No address accepts a connection."""
+    FETCH_OUTCOME_REFUSED: _FetchOutcome.ValueType  # 5
+    """The server answered with another status than 200 or a redirect."""
+    FETCH_OUTCOME_REDIRECTED: _FetchOutcome.ValueType  # 6
+    """Too many redirects, or one to something else than http."""
+    FETCH_OUTCOME_TOO_LARGE: _FetchOutcome.ValueType  # 7
+    """More than max_bytes."""
+    FETCH_OUTCOME_TIMEOUT: _FetchOutcome.ValueType  # 8
+    """The deadline."""
+    FETCH_OUTCOME_BROKEN: _FetchOutcome.ValueType  # 9
+    """What came back is not HTTP, or ended too early."""
+
+class FetchOutcome(_FetchOutcome, metaclass=_FetchOutcomeEnumTypeWrapper):
+    """How fetching something over HTTP ended."""
+
+FETCH_OUTCOME_UNSPECIFIED: FetchOutcome.ValueType  # 0
+"""Never sent."""
+FETCH_OUTCOME_FETCHED: FetchOutcome.ValueType  # 1
+"""The server answered 200, and the body is whole."""
+FETCH_OUTCOME_UNRESOLVED: FetchOutcome.ValueType  # 2
+"""The name has no address, or DNS does not answer."""
+FETCH_OUTCOME_FORBIDDEN: FetchOutcome.ValueType  # 3
+"""An address of the name may not be dialled."""
+FETCH_OUTCOME_UNREACHABLE: FetchOutcome.ValueType  # 4
+"""No address accepts a connection."""
+FETCH_OUTCOME_REFUSED: FetchOutcome.ValueType  # 5
+"""The server answered with another status than 200 or a redirect."""
+FETCH_OUTCOME_REDIRECTED: FetchOutcome.ValueType  # 6
+"""Too many redirects, or one to something else than http."""
+FETCH_OUTCOME_TOO_LARGE: FetchOutcome.ValueType  # 7
+"""More than max_bytes."""
+FETCH_OUTCOME_TIMEOUT: FetchOutcome.ValueType  # 8
+"""The deadline."""
+FETCH_OUTCOME_BROKEN: FetchOutcome.ValueType  # 9
+"""What came back is not HTTP, or ended too early."""
+Global___FetchOutcome: _TypeAlias = FetchOutcome  # noqa: Y015
+
 class _Depth:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -584,6 +636,92 @@ class AddressNote(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddressNote: _TypeAlias = AddressNote  # noqa: Y015
+
+@_typing.final
+class FetchCrlRequest(_message.Message):
+    """Asks for a CRL."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """The URL in printable ASCII, with the scheme "http"."""
+    max_bytes: _builtins.int
+    """A longer CRL is not fetched to its end."""
+    @_builtins.property
+    def deadline(self) -> _duration_pb2.Duration:
+        """How long all of it may take, redirects included."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        max_bytes: _builtins.int = ...,
+        deadline: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "max_bytes", b"max_bytes", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchCrlRequest: _TypeAlias = FetchCrlRequest  # noqa: Y015
+
+@_typing.final
+class FetchCrlResponse(_message.Message):
+    """A part of what was fetched, or the end of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The bytes that follow those of the chunks before it."""
+    @_builtins.property
+    def end(self) -> Global___FetchCrlEnd:
+        """The end. No message follows."""
+
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+        end: Global___FetchCrlEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "end", b"end", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "end", b"end", "update", b"update"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["chunk", "end"]  # noqa: Y015
+    _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_update) -> _WhichOneofReturnType_update | None: ...
+
+Global___FetchCrlResponse: _TypeAlias = FetchCrlResponse  # noqa: Y015
+
+@_typing.final
+class FetchCrlEnd(_message.Message):
+    """How a fetch ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    outcome: Global___FetchOutcome.ValueType
+    """The chunks hold the whole body with FETCH_OUTCOME_FETCHED, and nothing of use with
+    any other outcome.
+    """
+    def __init__(
+        self,
+        *,
+        outcome: Global___FetchOutcome.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchCrlEnd: _TypeAlias = FetchCrlEnd  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):

@@ -48,6 +48,11 @@ class MeasurementServiceStub:
                 request_serializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureRequest.SerializeToString,
                 response_deserializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureResponse.FromString,
                 _registered_method=True)
+        self.FetchCrl = channel.unary_stream(
+                '/otpc_policy.measurement.v1.MeasurementService/FetchCrl',
+                request_serializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlRequest.SerializeToString,
+                response_deserializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlResponse.FromString,
+                _registered_method=True)
         self.WatchStatus = channel.unary_stream(
                 '/otpc_policy.measurement.v1.MeasurementService/WatchStatus',
                 request_serializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.WatchStatusRequest.SerializeToString,
@@ -87,6 +92,23 @@ class MeasurementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchCrl(self, request, context):
+        """Fetches a certificate revocation list (CRL) over plain HTTP. The engine resolves the
+        name and dials none but the addresses that it may dial, after a redirect as well. It
+        does not read what it fetched: whether a CRL is genuine, and what it proves, is for
+        the front to find out. Chunks come first, the end is the last response. A client that
+        cancels the call ends the fetch.
+
+        An engine of an older release does not know this method (UNIMPLEMENTED); a front then
+        takes what CRLs say for unknown.
+
+        Errors: INVALID_ARGUMENT (malformed, or not an http URL), RESOURCE_EXHAUSTED (too many
+        fetches are under way; with RetryInfo), UNAVAILABLE (draining), INTERNAL (as Measure).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchStatus(self, request, context):
         """Reports the state of the engine: at once, every second while the engine measures
         and every five seconds at rest, until the client cancels or the engine drains.
@@ -110,6 +132,11 @@ def add_MeasurementServiceServicer_to_server(servicer, server):
                     servicer.Measure,
                     request_deserializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureRequest.FromString,
                     response_serializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureResponse.SerializeToString,
+            ),
+            'FetchCrl': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchCrl,
+                    request_deserializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlRequest.FromString,
+                    response_serializer=otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlResponse.SerializeToString,
             ),
             'WatchStatus': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchStatus,
@@ -175,6 +202,33 @@ class MeasurementService:
             '/otpc_policy.measurement.v1.MeasurementService/Measure',
             otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureRequest.SerializeToString,
             otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.MeasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchCrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/otpc_policy.measurement.v1.MeasurementService/FetchCrl',
+            otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlRequest.SerializeToString,
+            otpc__policy_dot_measurement_dot_v1_dot_measurement__pb2.FetchCrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 from otpc_policy.ops.metrics.calls import CallMetrics
 from otpc_policy.ops.metrics.measuring import MeasuringMetrics
 from otpc_policy.ops.metrics.process import ProcessMetrics
+from otpc_policy.ops.metrics.second_opinions import SecondOpinionMetrics
 from otpc_policy.ops.metrics.verdicts import VerdictMetrics
 
 
@@ -35,3 +36,4 @@ class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics):
         VerdictMetrics.__init__(self, registry, finding_codes)
         MeasuringMetrics.__init__(self, registry)
         ProcessMetrics.__init__(self, registry)
+        SecondOpinionMetrics(registry)

@@ -1,4 +1,4 @@
-"""Metrics of measuring: facts that were there, measurements, names looked up."""
+"""Metrics of measuring: facts that were there, measurements, names looked up, CRLs fetched."""
 
 from collections.abc import Callable
 from itertools import product
@@ -15,6 +15,10 @@ LEAF_REPORT_RESULTS = ("known", "seen", "unseen", "unfinished", "limited")
 CONTRADICTION_SUBJECTS = ("version", "cipher_suite")
 _DNS_FAILURES = ("nxdomain", "nodata", "servfail", "refused", "timeout", "other")
 DNS_RESULTS = ("answered", *_DNS_FAILURES, "overloaded")
+CRL_RESULTS = (
+    *("fetched", "unusable", "unresolved", "forbidden", "unreachable", "refused", "redirected"),
+    *("too_large", "timeout", "broken", "engine", "failed"),
+)
 SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
 SCAN_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30)
 
@@ -97,6 +101,30 @@ class MeasuringMetrics:
             namespace=NAMESPACE,
             registry=registry,
         )
+        # result: fetched (and signed by the certificate's issuer), unusable (proves nothing),
+        # unresolved, forbidden (an address that may not be dialled), unreachable, refused (another
+        # status than 200), redirected (too often, or away from http), too_large, timeout, broken
+        # (not HTTP, or cut off), engine (none could fetch, or its release cannot), failed (a bug).
+        crl_fetches = Counter(
+            "crl_fetches_total",
+            "Fetches of certificate revocation lists that ended.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._crl_fetches = {result: crl_fetches.labels(result) for result in (*CRL_RESULTS, OTHER)}
+        self._crl_lists = Gauge(
+            "crl_lists",
+            "Certificate revocation lists that are kept.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._crl_bytes = Gauge(
+            "crl_bytes",
+            "Memory that they take.",
+            namespace=NAMESPACE,
+            registry=registry,
+        )
         # subject: version, cipher_suite. Our proof contradicts sslyze's; the fact is then unknown.
         contradictions = Counter(
             "deep_contradictions_total",
@@ -149,6 +177,15 @@ class MeasuringMetrics:
     def watch_dns(self, outstanding: Callable[[], float]) -> None:
         """Read at each scrape the number of questions to name servers."""
         self._questions.set_function(outstanding)
+
+    def crl_fetched(self, result: str) -> None:
+        """Count a fetch of a CRL."""
+        (self._crl_fetches.get(result) or self._crl_fetches[OTHER]).inc()
+
+    def watch_crls(self, lists: Callable[[], float], size: Callable[[], float]) -> None:
+        """Read at each scrape how many CRLs are kept, and their bytes."""
+        self._crl_lists.set_function(lists)
+        self._crl_bytes.set_function(size)
 
     def contradicted(self, subject: str) -> None:
         """Count a fact about which two measurements disagree."""

@@ -15,7 +15,14 @@ from otpc_policy.policy.rules.key_exchange import (
     GROUP_REQUIRED,
     KEY_EXCHANGE_MINIMUM,
 )
-from otpc_policy.policy.rules.protocol import TLS_MINIMUM_VERSION, TLS_SERVED, TLS_VULNERABILITY
+from otpc_policy.policy.rules.lifetime import CERTIFICATE_LIFETIME
+from otpc_policy.policy.rules.protocol import (
+    TLS_MINIMUM_VERSION,
+    TLS_REQUIRED_VERSION,
+    TLS_SERVED,
+    TLS_VULNERABILITY,
+)
+from otpc_policy.policy.rules.usage import CERTIFICATE_USAGE
 from otpc_policy.policy.rules.validity import CERTIFICATE_VALIDITY
 
 CERTIFICATE_RULES: tuple[Rule, ...] = (
@@ -24,11 +31,14 @@ CERTIFICATE_RULES: tuple[Rule, ...] = (
     CERTIFICATE_VALIDITY,
     CERTIFICATE_CHAIN,
     CERTIFICATE_KEY,
+    CERTIFICATE_LIFETIME,
+    CERTIFICATE_USAGE,
     CERTIFICATE_REVOCATION,
 )
 RULES: tuple[Rule, ...] = (
     TLS_SERVED,
     TLS_MINIMUM_VERSION,
+    TLS_REQUIRED_VERSION,
     CIPHER_REQUIRED,
     CIPHER_OUTSIDE_SET,
     CIPHER_INSECURE,

@@ -16,6 +16,8 @@ from otpc_policy.policy.rule import (
 
 # Subjects come from the partner; long ones would bury the message.
 _MAX_SUBJECT_LENGTH = 80
+# A host name has 253 characters at most.
+_MAX_TEXT_LENGTH = 300
 
 
 def describe(index: int, view: CertificateView) -> str:
@@ -27,6 +29,14 @@ def describe(index: int, view: CertificateView) -> str:
     )
     role = "leaf certificate" if index == 0 else f"certificate {index} of the chain"
     return f"{role} ({', '.join(part for part in (view.key_name, subject) if part)})"
+
+
+def shortened(text: str) -> str:
+    """Return a text that partners had a part in, with how much was left out of a long one."""
+    left_out = len(text) - _MAX_TEXT_LENGTH
+    if left_out <= 0:
+        return text
+    return f"{text[:_MAX_TEXT_LENGTH]}… ({left_out:,} more characters)"
 
 
 def instant(at: datetime) -> str:
@@ -63,11 +73,26 @@ def undecided(presented: PresentedChain, what: str, reason: str) -> Report:
 
 
 def unreadable(presented: PresentedChain, what: str) -> Report:
-    """Report that the rule could not be judged because the leaf could not be decoded."""
+    """Report that the rule could not be judged because the leaf could not be decoded.
+
+    A leaf that was decoded, but for its names, has a subjectAltName that cannot be.
+    """
     if presented.judgement.leaf_unread:
         return undecided(presented, what, presented.judgement.leaf_unread)
+    part = "the leaf certificate" if presented.judgement.leaf is None else "its subjectAltName"
     return unknown(
-        f"could not determine {what}: the leaf certificate cannot be decoded", *presented.addresses
+        f"could not determine {what}: {part} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
+    )
+
+
+def unread_extension(presented: PresentedChain, what: str, extension: str) -> Report:
+    """Report that an extension of the leaf is there, and what it says is not known."""
+    return unknown(
+        f"could not determine {what}: its {extension} cannot be decoded",
+        *presented.addresses,
+        cause="CERTIFICATE_UNREADABLE",
     )
 
 

@@ -7,11 +7,20 @@ from functools import lru_cache
 from otpc_policy.core.facts import AddressFacts, CipherSuiteFact, Support, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point, suite_by_name
 from otpc_policy.policy.finding import Effect, FindingEvidence
-from otpc_policy.policy.parameters import Parameter, one_of, some_of, suites, suites_before_tls13
+from otpc_policy.policy.parameters import (
+    Parameter,
+    Permitted,
+    one_of,
+    permitted,
+    some_of,
+    suites,
+    suites_before_tls13,
+)
 from otpc_policy.policy.rule import Report, Rule, Subject, comma_join, unknown
+from otpc_policy.policy.rules.certificate_text import instant
 
 _REQUIRED_SUITES = Parameter("suites", suites_before_tls13)
-_LISTED_SUITES = Parameter("suites", suites)
+_LISTED_SUITES = Parameter("suites", permitted(suites))
 # For standard TLS 1.3 suites that are not listed.
 _TLS13_SUITES = Parameter("tls13_suites", one_of("permit", "advise", "deny"))
 _KINDS = Parameter("kinds", some_of("null", "anonymous", "export", "integrity_only"))
@@ -55,8 +64,11 @@ def judge_required(
         elif any(fact.support is Support.YES and fact.handshake_completed for fact in wanted):
             continue
         elif chosen := [fact for fact in wanted if fact.support is Support.YES]:
-            message = f"the server chose {_named(chosen)}, but no handshake with it was completed"
-            yield unknown(f"{message}; {required}", address.address)
+            message = f"could not determine whether a handshake with {_named(chosen)} succeeds"
+            yield unknown(
+                f"{message}: the server chose it, and none was completed; {required}",
+                address.address,
+            )
         elif open_ := [fact for fact in wanted if fact.support is Support.UNKNOWN]:
             yield unknown(
                 f"could not determine whether the server accepts {_named(open_)}; {required}",
@@ -79,13 +91,15 @@ def judge_required(
 
 
 def judge_outside_set(
-    subject: Subject, parameters: Mapping[str, object], _now: datetime
+    subject: Subject, parameters: Mapping[str, object], now: datetime
 ) -> Iterator[Report]:
     """No suite outside the set is accepted, over any version.
 
-    Any suite that could not be determined makes the rule unknown.
+    A suite that is in the set until an instant is advised against before it. Any suite that could
+    not be determined makes the rule unknown.
     """
-    names = _LISTED_SUITES.of(parameters)
+    listed = _LISTED_SUITES.of(parameters)
+    names = listed.at(now)
     code_points = _code_points(names)
     tls13_effect = _TLS13_EFFECTS[_TLS13_SUITES.of(parameters)]
     for address in subject.addresses:
@@ -94,16 +108,18 @@ def judge_outside_set(
             for fact in address.cipher_suites
             if fact.support is Support.YES and fact.code_point not in code_points
         ]
-        others = [fact for fact in accepted if fact.code_point not in TLS13_STANDARD]
-        if others:
+        of_tls13 = [
+            fact
+            for fact in accepted
+            # A suite whose end has come is refused like any other, whatever tls13_suites says.
+            if fact.code_point in TLS13_STANDARD
+            and not listed.has_ended(_name(fact.code_point), now)
+        ]
+        if others := [fact for fact in accepted if fact not in of_tls13]:
             yield _not_listed(address, others, names, None)
-        if tls13_effect is not Effect.OFF and len(accepted) > len(others):
-            yield _not_listed(
-                address,
-                [fact for fact in accepted if fact.code_point in TLS13_STANDARD],
-                names,
-                tls13_effect,
-            )
+        if of_tls13 and tls13_effect is not Effect.OFF:
+            yield _not_listed(address, of_tls13, names, tls13_effect)
+        yield from _ending(address, listed, now)
         yield from _unseen(address)
         if open_ := [fact for fact in address.cipher_suites if fact.support is Support.UNKNOWN]:
             yield unknown(
@@ -218,6 +234,29 @@ def _not_listed(
         effect=effect,
         about=_names(facts),
     )
+
+
+def _ending(address: AddressFacts, listed: Permitted, now: datetime) -> Iterator[Report]:
+    """Report the accepted suites that are permitted for now only, together by their end."""
+    ends: dict[datetime, list[CipherSuiteFact]] = {}
+    for fact in address.cipher_suites:
+        end = listed.until.get(_name(fact.code_point))
+        if fact.support is Support.YES and end is not None and now < end:
+            ends.setdefault(end, []).append(fact)
+    for end, facts in sorted(ends.items()):
+        described = _described(facts)
+        yield Report(
+            code="CIPHER_SUITE_NOT_LISTED",
+            message=f"the server accepts {comma_join(described)};"
+            f" permitted until {instant(end)}, and no longer from then on",
+            addresses=(address.address,),
+            evidence=tuple(
+                FindingEvidence("cipher_suite", suite, f"refused from {instant(end)}")
+                for suite in described
+            ),
+            effect=Effect.ADVISORY,
+            about=_names(facts),
+        )
 
 
 def _described(facts: Iterable[CipherSuiteFact]) -> list[str]:

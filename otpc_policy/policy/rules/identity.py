@@ -9,6 +9,7 @@ from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, comma
 from otpc_policy.policy.rules.certificate_text import (
     describe,
     on_path,
+    shortened,
     undecided,
     unreadable,
     unseen,
@@ -61,7 +62,7 @@ def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
     leaf = presented.judgement.leaf
     names = () if leaf is None else leaf.subject_alt_names or leaf.common_names
     observed = (
-        comma_join(names[:_MAX_NAMES])
+        comma_join(map(shortened, names[:_MAX_NAMES]))
         + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
         if names
         else "no usable name"
@@ -98,17 +99,18 @@ def judge_trust(
                     is_valid_at(view, now) for _, view in on_path(judgement)
                 ):
                     continue
+                failure = shortened(judgement.trust_failure)
                 yield presented.report(
                     "CERTIFICATE_UNTRUSTED",
                     f"the {_leaf(presented)} does not chain to a trusted anchor:"
-                    f" {judgement.trust_failure or 'no path leads to a trusted root'};"
+                    f" {failure or 'no path leads to a trusted root'};"
                     " a path to a Mozilla root, or an anchor or pin configured for this host,"
                     " required",
                     index=0,
                     evidence=(
                         FindingEvidence(
                             "trust",
-                            judgement.trust_failure,
+                            failure,
                             "Mozilla root, or anchor or pin for this host",
                         ),
                     ),
@@ -122,10 +124,11 @@ def _leaf(presented: PresentedChain) -> str:
 
 def _trusted_by_partner_anchor(presented: PresentedChain) -> Report:
     judgement = presented.judgement
+    label = shortened(judgement.trust_label)
     sources = {
-        TrustSource.ANCHOR: f"an anchor configured for this host ({judgement.trust_label})",
-        TrustSource.PIN: f"a pin configured for this host ({judgement.trust_label})",
-        TrustSource.REQUEST_ANCHOR: f"an anchor of the request ({judgement.trust_label})",
+        TrustSource.ANCHOR: f"an anchor configured for this host ({label})",
+        TrustSource.PIN: f"a pin configured for this host ({label})",
+        TrustSource.REQUEST_ANCHOR: f"an anchor of the request ({label})",
     }
     source = sources[judgement.trust]
     return presented.report(

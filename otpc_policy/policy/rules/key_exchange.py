@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 
-from otpc_policy.core.facts import AddressFacts, Support, TlsVersion
+from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
 from otpc_policy.core.registries.groups import (
     CLIENT_CURVES,
     CLIENT_FINITE_FIELDS,
@@ -21,14 +21,26 @@ from otpc_policy.core.registries.groups import (
     named_groups,
 )
 from otpc_policy.core.registries.suites import suite_by_code_point
-from otpc_policy.policy.finding import FindingEvidence
-from otpc_policy.policy.parameters import Parameter, groups, measured_groups, positive_integer
+from otpc_policy.policy.finding import Effect, FindingEvidence
+from otpc_policy.policy.parameters import (
+    Parameter,
+    Permitted,
+    groups,
+    measured_groups,
+    one_of,
+    permitted,
+    positive_integer,
+)
 from otpc_policy.policy.rule import Report, Rule, Subject, comma_join, unknown
+from otpc_policy.policy.rules.certificate_text import instant
 
 _REQUIRED_GROUPS = Parameter("groups", measured_groups)
-_LISTED_GROUPS = Parameter("groups", groups)
+_LISTED_GROUPS = Parameter("groups", permitted(groups))
 _DH_MINIMUM = Parameter("dh_minimum_bits", positive_integer)
 _EC_MINIMUM = Parameter("ec_minimum_bits", positive_integer)
+# From which depth on a rule is judged. At DEEP, groups are measured whatever the policies say, so a
+# policy that is judged there only costs other measurements nothing.
+_DEPTH = Parameter("depth", one_of("standard", "deep"), default="standard")
 _OLDER_VERSIONS = tuple(version for version in TlsVersion if version < TlsVersion.TLS_1_3)
 # Below TLS 1.3, by kind: what the names of suites have that exchange ephemeral keys so.
 _EPHEMERAL: Mapping[GroupKind, tuple[str, ...]] = {
@@ -44,6 +56,8 @@ def judge_required(
 
     Source: RFC 8446 4.2.7, RFC 8422 5.1.1.
     """
+    if not _is_judged(subject, parameters):
+        return
     names = _REQUIRED_GROUPS.of(parameters)
     required = f"one of {comma_join(names)} required"
     for address in subject.addresses:
@@ -80,19 +94,23 @@ def _none_required(
 
 
 def judge_outside_set(
-    subject: Subject, parameters: Mapping[str, object], _now: datetime
+    subject: Subject, parameters: Mapping[str, object], now: datetime
 ) -> Iterator[Report]:
     """No group outside the set is accepted, of those that clients offer.
 
-    Below TLS 1.3 what the server chose is judged; a finite field has no name there.
+    A group that is in the set until an instant is advised against before it. Below TLS 1.3 what
+    the server chose is judged; a finite field has no name there.
     """
-    names = _LISTED_GROUPS.of(parameters)
+    if not _is_judged(subject, parameters):
+        return
+    listed = _LISTED_GROUPS.of(parameters)
+    names = listed.at(now)
     for address in subject.addresses:
         tls13 = address.version(TlsVersion.TLS_1_3).support
         known = (*_groups_before_tls13(address).items(), *_tls13_groups(address).items())
-        accepted = list(
-            dict.fromkeys(name for name, found in known if _is_yes(found) and name not in names)
-        )
+        exchanged = list(dict.fromkeys(name for name, found in known if _is_yes(found)))
+        accepted = [name for name in exchanged if name not in names]
+        yield from _ending(address, exchanged, listed, now)
         if accepted:
             yield Report(
                 code="GROUP_NOT_LISTED",
@@ -109,6 +127,27 @@ def judge_outside_set(
         elif tls13 is Support.YES:
             yield from _open_groups(address, names)
         yield from _unseen(address, (GroupKind.CURVE,))
+
+
+def _ending(
+    address: AddressFacts, exchanged: Iterable[str], listed: Permitted, now: datetime
+) -> Iterator[Report]:
+    """Report the accepted groups that are permitted for now only, together by their end."""
+    ends: dict[datetime, list[str]] = {}
+    for name in exchanged:
+        if name in listed.until and not listed.has_ended(name, now):
+            ends.setdefault(listed.until[name], []).append(name)
+    for end, names in sorted(ends.items()):
+        yield Report(
+            code="GROUP_NOT_LISTED",
+            message=f"the server exchanges keys over {comma_join(names)};"
+            f" permitted until {instant(end)}, and no longer from then on",
+            addresses=(address.address,),
+            evidence=tuple(
+                FindingEvidence("group", name, f"refused from {instant(end)}") for name in names
+            ),
+            effect=Effect.ADVISORY,
+        )
 
 
 def _open_groups(address: AddressFacts, permitted: Iterable[str]) -> Iterator[Report]:
@@ -132,6 +171,8 @@ def judge_minimum(
 
     Post-quantum groups have no size to compare. Source: NIST SP 800-57 part 1, 5.6.1.
     """
+    if not _is_judged(subject, parameters):
+        return
     minimum = _minimum(parameters)
     for address in subject.addresses:
         weak = list(dict.fromkeys(_weak(address, minimum)))
@@ -158,6 +199,15 @@ def judge_minimum(
         else:
             strong = [name for name in map(group_name, CLIENT_GROUPS) if _is_strong(name, minimum)]
             yield from _open_groups(address, strong)
+
+
+def is_judged_deep_only(parameters: Mapping[str, object]) -> bool:
+    """Tell whether a rule of this module is judged for DEEP measurements only."""
+    return _DEPTH.of(parameters) == "deep"
+
+
+def _is_judged(subject: Subject, parameters: Mapping[str, object]) -> bool:
+    return subject.depth is Depth.DEEP or not is_judged_deep_only(parameters)
 
 
 def needs_groups(parameters: Mapping[str, object]) -> bool:
@@ -281,18 +331,18 @@ def _exchanges(code_point: int, kind: GroupKind) -> bool:
 GROUP_REQUIRED = Rule(
     id="group.required",
     codes=("GROUP_NONE_REQUIRED",),
-    parameters=(_REQUIRED_GROUPS,),
+    parameters=(_REQUIRED_GROUPS, _DEPTH),
     judge=judge_required,
 )
 GROUP_OUTSIDE_SET = Rule(
     id="group.outside_set",
     codes=("GROUP_NOT_LISTED",),
-    parameters=(_LISTED_GROUPS,),
+    parameters=(_LISTED_GROUPS, _DEPTH),
     judge=judge_outside_set,
 )
 KEY_EXCHANGE_MINIMUM = Rule(
     id="key_exchange.minimum",
     codes=("KEY_EXCHANGE_WEAK",),
-    parameters=(_DH_MINIMUM, _EC_MINIMUM),
+    parameters=(_DH_MINIMUM, _EC_MINIMUM, _DEPTH),
     judge=judge_minimum,
 )

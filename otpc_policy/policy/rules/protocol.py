@@ -11,11 +11,14 @@ from otpc_policy.core.facts import (
     TlsVersion,
     Vulnerability,
 )
-from otpc_policy.policy.finding import FindingEvidence
-from otpc_policy.policy.parameters import Parameter, version_labels, vulnerabilities
+from otpc_policy.core.remarks import NO_SERVER_NAME
+from otpc_policy.policy.finding import Effect, FindingEvidence
+from otpc_policy.policy.parameters import Parameter, permitted, version_labels, vulnerabilities
 from otpc_policy.policy.rule import Report, Rule, Subject, unknown
+from otpc_policy.policy.rules.certificate_text import instant
 
-_PERMITTED_VERSIONS = Parameter("permitted_versions", version_labels)
+_PERMITTED_VERSIONS = Parameter("permitted_versions", permitted(version_labels))
+_REQUIRED_VERSIONS = Parameter("versions", version_labels)
 _VULNERABILITIES = Parameter("vulnerabilities", vulnerabilities)
 # Sources: RFC 6520 and CVE-2014-0160, robotattack.org, CVE-2014-0224, RFC 5746, RFC 7457 2.6.
 _SIGNS: Mapping[Vulnerability, str] = {
@@ -46,20 +49,32 @@ def judge_tls_served(
 
 
 def judge_minimum_version(
-    subject: Subject, parameters: Mapping[str, object], _now: datetime
+    subject: Subject, parameters: Mapping[str, object], now: datetime
 ) -> Iterator[Report]:
-    """A permitted version is offered, and all others are proven to be refused."""
-    labels = _PERMITTED_VERSIONS.of(parameters)
-    required = " or ".join(labels)
+    """A permitted version is offered, and all others are proven to be refused.
+
+    A version that is permitted until an instant is advised against before it.
+    """
+    permitted_versions = _PERMITTED_VERSIONS.of(parameters)
+    labels = permitted_versions.at(now)
+    required = " or ".join(labels) or "no version"
     for address in subject.addresses:
         for version in TlsVersion:
             support = address.version(version).support
-            if version.label in labels or support is Support.NO:
+            if version.label in labels:
+                end = permitted_versions.until.get(version.label)
+                if support is Support.YES and end is not None:
+                    yield _ending(address, version, end)
+                continue
+            if support is Support.NO:
                 continue
             if support is Support.YES:
+                to_whom = (
+                    " to clients that name no server" if _is_nameless(address, version) else ""
+                )
                 yield Report(
                     code="TLS_VERSION_BELOW_MINIMUM",
-                    message=f"{version.label} is offered; only {required} permitted",
+                    message=f"{version.label} is offered{to_whom}; only {required} permitted",
                     addresses=(address.address,),
                     evidence=(
                         FindingEvidence("version", version.label, f"{version.label} refused"),
@@ -72,6 +87,32 @@ def judge_minimum_version(
                     address.address,
                 )
         yield from _permitted_version_offered(address, labels, required)
+
+
+def _is_nameless(address: AddressFacts, version: TlsVersion) -> bool:
+    """Whether every connection over the version that was seen had named no server.
+
+    Then the default host of the address offers it, which is often another configuration.
+    """
+    accepted = [step for step in address.trace if step.answer.startswith(f"{version.label}, ")]
+    return bool(accepted) and all(step.offered.endswith(NO_SERVER_NAME) for step in accepted)
+
+
+def _ending(address: AddressFacts, version: TlsVersion, end: datetime) -> Report:
+    """Return the report of a version that is permitted for now only."""
+    return Report(
+        code="TLS_VERSION_BELOW_MINIMUM",
+        message=f"{version.label} is offered;"
+        f" permitted until {instant(end)}, and no longer from then on",
+        addresses=(address.address,),
+        evidence=(
+            FindingEvidence(
+                "version", version.label, f"{version.label} refused from {instant(end)}"
+            ),
+        ),
+        effect=Effect.ADVISORY,
+        about=(version.label,),
+    )
 
 
 def _permitted_version_offered(
@@ -94,6 +135,30 @@ def _permitted_version_offered(
             # permitted version cannot.
             about=("no permitted version",),
         )
+
+
+def judge_required_version(
+    subject: Subject, parameters: Mapping[str, object], _now: datetime
+) -> Iterator[Report]:
+    """Each of the versions is offered, whatever else is."""
+    labels = _REQUIRED_VERSIONS.of(parameters)
+    for address in subject.addresses:
+        for version in TlsVersion:
+            support = address.version(version).support
+            if version.label not in labels or support is Support.YES:
+                continue
+            if support is Support.NO:
+                yield Report(
+                    code="TLS_VERSION_NOT_OFFERED",
+                    message=f"{version.label} is not offered; required",
+                    addresses=(address.address,),
+                    evidence=(FindingEvidence("version", "not offered", version.label),),
+                )
+            else:
+                yield unknown(
+                    f"could not determine whether {version.label} is offered; required",
+                    address.address,
+                )
 
 
 def judge_vulnerability(
@@ -127,6 +192,12 @@ TLS_MINIMUM_VERSION = Rule(
     codes=("TLS_VERSION_BELOW_MINIMUM",),
     parameters=(_PERMITTED_VERSIONS,),
     judge=judge_minimum_version,
+)
+TLS_REQUIRED_VERSION = Rule(
+    id="tls.required_version",
+    codes=("TLS_VERSION_NOT_OFFERED",),
+    parameters=(_REQUIRED_VERSIONS,),
+    judge=judge_required_version,
 )
 TLS_VULNERABILITY = Rule(
     id="tls.vulnerability",

@@ -108,16 +108,21 @@ def expires_soon_from(view: CertificateView, parameters: Mapping[str, object]) -
 def validity_instants(
     view: CertificateView, parameters: Mapping[str, object]
 ) -> Iterator[datetime]:
-    """Yield the instants at which the findings about a certificate change.
-
-    Both notAfter and the second after it, at which the certificate is expired: a verdict kept until
-    notAfter errs on the safe side, and within that last second the change is still to come.
-    """
+    """Yield the instants at which the findings about a certificate change."""
     yield view.not_before
     yield expires_soon_from(view, parameters)
-    yield view.not_after
-    if view.not_after < _LAST_INSTANT - _SECOND:
-        yield view.not_after + _SECOND
+    yield from end_of_validity(view.not_after)
+
+
+def end_of_validity(not_after: datetime) -> Iterator[datetime]:
+    """Yield both notAfter and the second after it, at which the certificate is expired.
+
+    A verdict kept until notAfter errs on the safe side, and within that last second the change is
+    still to come.
+    """
+    yield not_after
+    if not_after < _LAST_INSTANT - _SECOND:
+        yield not_after + _SECOND
 
 
 CERTIFICATE_VALIDITY = Rule(

@@ -1,8 +1,10 @@
 """Policies as callers see them."""
 
 import json
+from datetime import UTC, datetime
 
 from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
+from otpc_policy.policy.parameters import Permitted
 from otpc_policy.rpc.convert.times import to_duration
 from otpc_policy.rpc.convert.vocabulary import EFFECTS, SEVERITIES
 from otpc_policy.v1 import policy_pb2 as pb
@@ -72,4 +74,15 @@ def _toml(value: object) -> str:
 
     Numbers, strings and lists of strings are written the same in JSON.
     """
+    if isinstance(value, Permitted):
+        return f"[{', '.join(_permitted(name, value.until.get(name)) for name in value.names)}]"
     return json.dumps(value if isinstance(value, int | float | tuple) else str(value))
+
+
+def _permitted(name: str, until: datetime | None) -> str:
+    """Return a name of a list as TOML; one with an end is an inline table."""
+    text = json.dumps(name)
+    if until is None:
+        return text
+    instant = until.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return f"{{name = {text}, until = {instant}}}"

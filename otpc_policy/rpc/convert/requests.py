@@ -19,10 +19,11 @@ from otpc_policy.rpc.convert.times import read_duration, read_timestamp
 from otpc_policy.rpc.convert.vocabulary import DEPTHS, FRESHNESS_MODES
 from otpc_policy.v1 import policy_pb2 as pb
 
-MAX_CERTIFICATES = 16
+MAX_CERTIFICATES = 64
+MAX_ANCHORS = 16
 MAX_CHAIN_BYTES = 256 * 1024
 # To check that anchors are certificates, in units of otpc_policy.pki.budget.
-# Sixteen ordinary ones cost 2,000.
+# Sixteen ordinary ones cost 3,000.
 _ANCHOR_UNITS = 5_000
 MAX_BATCH = 100
 MAX_PAGE_SIZE = 100
@@ -233,14 +234,17 @@ def _chain(
             return ()
     if size > MAX_CHAIN_BYTES:
         violations.append(
-            FieldViolation(field, f"{size} bytes; at most {MAX_CHAIN_BYTES} are accepted")
+            FieldViolation(
+                field, f"holds {size} bytes of certificates; at most {MAX_CHAIN_BYTES} are accepted"
+            )
         )
     elif not chain:
         violations.append(FieldViolation(field, "holds no certificate"))
     if len(chain) > MAX_CERTIFICATES:
         violations.append(
             FieldViolation(
-                field, f"{len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted"
+                field,
+                f"holds {len(chain)} certificates; at most {MAX_CERTIFICATES} are accepted",
             )
         )
     return chain
@@ -260,11 +264,11 @@ def _anchors(
             )
         )
         return ()
-    if len(anchors) > MAX_CERTIFICATES or sum(map(len, anchors)) > MAX_CHAIN_BYTES:
+    if len(anchors) > MAX_ANCHORS or sum(map(len, anchors)) > MAX_CHAIN_BYTES:
         violations.append(
             FieldViolation(
                 "trust_anchors",
-                f"at most {MAX_CERTIFICATES} certificates and {MAX_CHAIN_BYTES} bytes are accepted",
+                f"at most {MAX_ANCHORS} certificates and {MAX_CHAIN_BYTES} bytes are accepted",
             )
         )
         return ()

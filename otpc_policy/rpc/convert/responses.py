@@ -5,7 +5,7 @@ The response to a check has two parts: what every caller gets while the judgemen
 are concatenated, so the first part can be cached as bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from otpc_policy.check.values import Answer, ChainAnswer, Judgement, ResultSource
@@ -14,7 +14,15 @@ from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.observations import observation_message
 from otpc_policy.rpc.convert.policies import applied_partner_message, applied_policy_message
 from otpc_policy.rpc.convert.times import to_duration, to_timestamp, write_timestamp
-from otpc_policy.rpc.convert.vocabulary import DECISIONS, EFFECTS, SEVERITIES, SOURCES, VERSIONS
+from otpc_policy.rpc.convert.vocabulary import (
+    DECISIONS,
+    EFFECTS,
+    REVOCATION_SOURCES,
+    REVOCATION_STATUSES,
+    SEVERITIES,
+    SOURCES,
+    VERSIONS,
+)
 from otpc_policy.v1 import policy_pb2 as pb
 
 
@@ -54,12 +62,26 @@ def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResp
         judged_addresses=judgement.judged_addresses,
         observation=observation_message(answer.facts()) if is_full else None,
         partner=applied_partner_message(judgement.partner_id, judgement.partner_policy),
-        judged_certificates=(
-            pb.JudgedCertificate(leaf_sha256=each.leaf_sha256, spki_sha256=each.spki_sha256)
-            for each in judgement.judged_certificates
-        ),
+        judged_certificates=_judged_certificates(judgement),
         connection_terms=_connection_terms(judgement),
     )
+
+
+def _judged_certificates(judgement: Judgement) -> Iterator[pb.JudgedCertificate]:
+    revocations = {each.leaf_sha256: each for each in judgement.verdict.revocations}
+    for each in judgement.judged_certificates:
+        said = revocations.get(each.leaf_sha256)
+        yield pb.JudgedCertificate(
+            leaf_sha256=each.leaf_sha256,
+            spki_sha256=each.spki_sha256,
+            revocation=None
+            if said is None
+            else pb.Revocation(
+                status=REVOCATION_STATUSES[said.is_revoked],
+                source=REVOCATION_SOURCES[said.source],
+                detail=said.detail,
+            ),
+        )
 
 
 def _connection_terms(judgement: Judgement) -> pb.ConnectionTerms:
@@ -127,6 +149,7 @@ def validate_response(
         ),
         certificates=map(CertificateMessages().of, chain) if is_full else None,
         partner=applied_partner_message(answer.partner_id, answer.partner_policy),
+        not_examined=answer.not_examined,
     )
 
 

@@ -28,6 +28,17 @@ SEVERITIES: Mapping[finding.Severity, pb.Severity.ValueType] = {
     finding.Severity.HIGH: pb.SEVERITY_HIGH,
     finding.Severity.CRITICAL: pb.SEVERITY_CRITICAL,
 }
+# By whether the certificate is revoked; None: not proven.
+REVOCATION_STATUSES: Mapping[bool | None, pb.RevocationStatus.ValueType] = {
+    False: pb.REVOCATION_STATUS_NOT_REVOKED,
+    True: pb.REVOCATION_STATUS_REVOKED,
+    None: pb.REVOCATION_STATUS_UNKNOWN,
+}
+REVOCATION_SOURCES: Mapping[finding.RevocationSource | None, pb.RevocationSource.ValueType] = {
+    finding.RevocationSource.STAPLE: pb.REVOCATION_SOURCE_STAPLE,
+    finding.RevocationSource.CRL: pb.REVOCATION_SOURCE_CRL,
+    None: pb.REVOCATION_SOURCE_UNSPECIFIED,
+}
 SUPPORTS: Mapping[facts.Support, pb.Support.ValueType] = {
     facts.Support.YES: pb.SUPPORT_YES,
     facts.Support.NO: pb.SUPPORT_NO,

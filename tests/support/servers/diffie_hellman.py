@@ -8,11 +8,20 @@ from pathlib import Path
 from tests.support.requirements import require
 
 
-@cache
 def ffdhe2048() -> Path:
     """Return a PEM file with the group ffdhe2048 (RFC 7919), kept until the process ends."""
+    return _parameters("ffdhe2048")
+
+
+def ffdhe3072() -> Path:
+    """Return a PEM file with the group ffdhe3072 (RFC 7919), kept until the process ends."""
+    return _parameters("ffdhe3072")
+
+
+@cache
+def _parameters(group: str) -> Path:
     # The object is held by the cache of _directory(), so that the file stays until the end.
-    path = Path(_directory().name) / "ffdhe2048.pem"
+    path = Path(_directory().name) / f"{group}.pem"
     command = [
         require("openssl"),
         "genpkey",
@@ -20,7 +29,7 @@ def ffdhe2048() -> Path:
         "-algorithm",
         "DH",
         "-pkeyopt",
-        "group:ffdhe2048",
+        f"group:{group}",
         "-out",
         str(path),
     ]
