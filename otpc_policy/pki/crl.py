@@ -25,7 +25,6 @@ from itertools import islice
 from typing import Final, Protocol, Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
 from otpc_policy.core.fetching import HttpUrl
 from otpc_policy.pki.certificate import (
@@ -33,11 +32,11 @@ from otpc_policy.pki.certificate import (
     DecodedCertificate,
     decoding_leniently,
 )
-from otpc_policy.pki.der import Element
+from otpc_policy.pki.der import INTEGER, elements
 from otpc_policy.pki.distinguished_name import read_name
 from otpc_policy.pki.extensions import KEY_USAGE
 from otpc_policy.pki.judgement import CrlStatus
-from otpc_policy.pki.signature_algorithm import VERIFYING_ERRORS, read_signature_algorithm
+from otpc_policy.pki.signature_algorithm import read_signature_algorithm
 from otpc_policy.pki.signatures import is_too_costly
 
 # Certificates name one point as a rule, and seldom a second as its mirror.
@@ -374,44 +373,15 @@ def _is_signed(crl: x509.CertificateRevocationList, der: bytes, issuer: DecodedC
     algorithm = crl.signature_hash_algorithm
     if algorithm is not None and algorithm.name not in _SIGNING_HASHES:
         return False
-    start, _ = _content(der, 0)
-    inner, length = _content(der, start)
-    end = inner + length
-    if der[inner] == _INTEGER:
-        inner = sum(_content(der, inner))
-    if der[inner : sum(_content(der, inner))] != der[end : sum(_content(der, end))]:
+    (whole,) = elements(der, 0, len(der))
+    signed, outer, _ = elements(der, whole.content, whole.end)
+    parts = elements(der, signed.content, signed.end)
+    # A version may come first.
+    inner = parts[1] if parts[0].tag == INTEGER else parts[0]
+    if der[inner.start : inner.end] != der[outer.start : outer.end]:
         return False  # RFC 5280 5.1.1.2: both name one algorithm
-    content, length = _content(der, end)
-    named = read_signature_algorithm(der, Element(der[end], end, content, content + length))
-    if not named.is_permitted_to(issuer.verifying_key):
-        return False
-    signed, parameters = der[start:end], crl.signature_algorithm_parameters
-    key = issuer.key
-    try:
-        match key, parameters:
-            case rsa.RSAPublicKey(), padding.PKCS1v15() | padding.PSS() if algorithm is not None:
-                key.verify(crl.signature, signed, parameters, algorithm)
-            case ec.EllipticCurvePublicKey(), ec.ECDSA():
-                key.verify(crl.signature, signed, parameters)
-            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey(), _ if algorithm is None:
-                key.verify(crl.signature, signed)
-            case _:
-                return False
-    except VERIFYING_ERRORS:
-        return False
-    return True
-
-
-_INTEGER: Final = 0x02
-
-
-def _content(der: bytes, at: int) -> tuple[int, int]:
-    """Return where the content of the element starts, and its length."""
-    length = der[at + 1]
-    if length < 0x80:
-        return at + 2, length
-    octets = length & 0x7F
-    return at + 2 + octets, int.from_bytes(der[at + 2 : at + 2 + octets], "big")
+    named = read_signature_algorithm(der, outer)
+    return named.verifies(issuer.verifying_key, crl.signature, der[signed.start : signed.end])
 
 
 def _shelves(crl: x509.CertificateRevocationList, pause: Callable[[], object]) -> tuple[bytes, ...]:
