@@ -10,6 +10,7 @@ from otpc_policy.core.facts import Evidence, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.core.remarks import RemarkKind, kind_of_remark
 from otpc_policy.engine.probes.handshakes import LeafHint, Presented
+from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
 from otpc_policy.engine.survey.inference import Inference, contradictions
@@ -180,13 +181,7 @@ class Measured:
         that were offered by a client that was left without an answer.
         """
         absences = self._inference.absences(version) if self.is_steady else {}
-        unheard = {
-            suite
-            for client in self.clients.unheard
-            if client.lowest <= version <= client.highest
-            for suite in client.listed_suites
-        }
-        if unheard:
+        if unheard := self._offered_unheard(version):
             absences = {
                 suite: evidence for suite, evidence in absences.items() if suite not in unheard
             }
@@ -206,6 +201,19 @@ class Measured:
             for suite, evidence in absences.items()
             if family_of(suite) not in doubtful
         }
+
+    def _offered_unheard(self, version: TlsVersion) -> set[int]:
+        """Return the suites of clients that were left without an answer."""
+        return {
+            suite
+            for client in self._unheard
+            if client.lowest <= version <= client.highest
+            for suite in client.listed_suites
+        }
+
+    @cached_property
+    def _unheard(self) -> tuple[ClientProfile, ...]:
+        return self.clients.unheard
 
     def key_type_absence(self, key_type: KeyType) -> Evidence:
         """Return what proves that no certificate of a key type is served over TLS 1.3, or NONE."""

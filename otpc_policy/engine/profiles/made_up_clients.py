@@ -351,21 +351,17 @@ def _insecure(name: str, draw: Draw) -> ClientProfile:
     more = [*_MORE_NULL_SUITES, *draw.order(_EXPORT_SUITES), *draw.order(_ANONYMOUS_SUITES)]
     # Not of RC4, so that some hello has none.
     other = draw.order((*_ANONYMOUS_SUITES[:6], *_EXPORT_SUITES[1:6]))[: draw.number(2)]
-    few = {
-        _Build.TINY: [*null, *more],
-        _Build.NAME_FIRST: [*null, *more],
-        _Build.NAMED: [*null, *other],
-    }.get(look.build, null)
+    suites = [*null, *([] if look.is_small else [*more, *others])]
+    if look.build in (_Build.TINY, _Build.NAME_FIRST):
+        suites = [*null, *more]
+    if look.build is _Build.NAMED:
+        suites = [*null, *other]
     return _revealing(
         name,
         draw,
         look,
         highest=TlsVersion.TLS_1_2,
-        suites=[
-            first,
-            *few,
-            *([] if look.is_small or look.build is _Build.NAME_FIRST else [*more, *others]),
-        ],
+        suites=[first, *suites],
         needed=() if look.build is _Build.TINY else _NEEDED,
     )
 
