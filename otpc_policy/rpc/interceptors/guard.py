@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 import structlog
 
+from otpc_policy.core.caller import Caller, current_caller
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
@@ -143,6 +144,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 calls.begin()
             counters.rpc_started(service, method)
             request_id = current_request_id.get()
+            current_caller.set(Caller(peer=context.peer()))
             code = grpc.StatusCode.OK
             try:
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
