@@ -1,4 +1,7 @@
-"""The same verdicts from the command line, measured in its own process, and its exit status."""
+"""The same verdicts from the command line, measured without a service, and its exit status.
+
+Most runs are in this process: to start Python and to import everything takes longer than a check.
+"""
 
 import os
 import subprocess
@@ -9,6 +12,7 @@ import pytest
 from google.protobuf import json_format
 
 from otpc_policy.v1 import policy_pb2 as pb
+from tests.cli.running import runner
 from tests.end_to_end import certificate_cases, protocol_cases
 from tests.end_to_end.case import ANCHOR, Case, codes, decision_of, on_nginx
 from tests.end_to_end.protocol_cases import offering
@@ -40,18 +44,24 @@ def response_of(done: "subprocess.CompletedProcess[str]") -> pb.CheckEndpointRes
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
-def test_check_judges_as_the_service_does(case: Case, world: World) -> None:
+def test_check_judges_as_the_service_does(
+    case: Case,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     partner = case.partner(world)
     trust = (
         ("--trust-pin", world.pinned_leaf.sha256)
         if case.pinned
         else ("--trust-anchor", str(world.anchor_file))
     )
+    run = runner(monkeypatch, capsys)
     with case.serve(world, partner.listener(), partner.name) as at:
         policy = ("--policy", case.policy) if case.policy else ()
-        done = command(
+        done = run(
             "check",
-            str(at),
+            at,
             "--server-name",
             partner.name,
             "--allow-network",
@@ -61,8 +71,8 @@ def test_check_judges_as_the_service_does(case: Case, world: World) -> None:
             "--format",
             "json",
         )
-    case.hold(response_of(done))
-    assert done.returncode == EXIT_STATUS[case.decision]
+    assert done.status == EXIT_STATUS[case.decision], done.stderr
+    case.hold(json_format.Parse(done.stdout, pb.CheckEndpointResponse()))
 
 
 def test_check_asks_a_running_service(world: World, service: Service) -> None:
