@@ -117,6 +117,8 @@ def _revision(policies: PolicySet, partners: PartnerIndex, trust: Trust) -> str:
 
 def _policy_parts(policies: PolicySet) -> Iterator[Sequence[str]]:
     yield ("default", policies.default_name)
+    minimum = policies.minimum
+    yield ("minimum",) if minimum is None else ("minimum", minimum.name)
     for policy in policies.ordered():
         yield (policy.name, policy.revision)
 

@@ -4,7 +4,7 @@ A document sets every rule and every code, or extends a built-in document and sa
 differs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from importlib import resources
@@ -70,14 +70,26 @@ def load_policies(sources: CatalogSources) -> PolicySet:
         if policy.name in policies:
             problems.append(f"{place}: name: another policy is named {policy.name!r} already")
         policies[policy.name] = policy
-    if not problems and sources.default_policy not in policies:
-        problems.append(
-            f"default_policy: no policy is named {sources.default_policy!r}; "
-            f"expected one of {', '.join(sorted(policies))}"
-        )
+    if not problems:
+        problems.extend(_unknown_names(sources, policies))
     if problems:
         raise ConfigurationError(problems)
-    return PolicySet(policies=policies, default_name=sources.default_policy)
+    return PolicySet(
+        policies=policies,
+        default_name=sources.default_policy,
+        minimum_name=None
+        if sources.dangerously_without_minimum_policy
+        else sources.minimum_policy or sources.default_policy,
+    )
+
+
+def _unknown_names(sources: CatalogSources, policies: Mapping[str, Policy]) -> Iterator[str]:
+    """Yield a problem for each setting that names a policy which is not loaded."""
+    named = {"default_policy": sources.default_policy, "minimum_policy": sources.minimum_policy}
+    for setting, name in named.items():
+        if name and name not in policies:
+            expected = ", ".join(sorted(policies))
+            yield f"{setting}: no policy is named {name!r}; expected one of {expected}"
 
 
 def policy_places(sources: CatalogSources) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def run_policy_tests(tests: Sequence[PolicyTest], catalog: Catalog) -> Iterator[
             difference = f"policy: no policy is named {test.policy_name!r}; expected one of {names}"
             yield PolicyTestOutcome(test=test, policy=None, differences=(difference,))
         else:
-            differences = tuple(_differences(test, _verdict(test, catalog)))
+            differences = tuple(_differences(test, policy.name, _verdict(test, catalog)))
             yield PolicyTestOutcome(test=test, policy=policy, differences=differences)
 
 
@@ -182,11 +182,12 @@ def _verdict(test: PolicyTest, catalog: Catalog) -> Verdict:
     if (refusal := context.refusal(endpoint)) is not None:
         return denied(refusal)
     trust = replace(context.trust, entries=(*test.trust, *context.trust.entries))
-    agreed = test.expected_client_auth or context.expected_client_auth
+    in_test = test.expected_client_auth
+    agreed = context.expected_client_auth if in_test is None else (in_test,)
     return replace(context, trust=trust, expected_client_auth=agreed).evaluate(test.facts, test.at)
 
 
-def _differences(test: PolicyTest, verdict: Verdict) -> Iterator[str]:
+def _differences(test: PolicyTest, policy_name: str, verdict: Verdict) -> Iterator[str]:
     if verdict.decision is not test.decision:
         yield f"decision: expected {test.decision.value}, got {verdict.decision.value}"
     if test.evaluated_decision not in (None, verdict.evaluated_decision):
@@ -197,14 +198,18 @@ def _differences(test: PolicyTest, verdict: Verdict) -> Iterator[str]:
         yield f"missing: {code}"
     for finding in verdict.findings:
         if test.codes is not None and finding.code not in test.codes:
-            yield f"not expected: {_described(finding)}"
+            yield f"not expected: {_described(finding, policy_name)}"
     if verdict.decision is not test.decision and test.codes is None:
-        yield from (f"because of: {_described(finding)}" for finding in verdict.findings)
+        for finding in verdict.findings:
+            yield f"because of: {_described(finding, policy_name)}"
 
 
-def _described(finding: Finding) -> str:
+def _described(finding: Finding, policy_name: str) -> str:
+    """Return a finding for people. policy_name: of the test, which need not be told."""
+    by = ", ".join(finding.policies) or policy_name
     parts = (
         finding.effect.value,
+        "" if by == policy_name else f"policy {by}",
         finding.rule_id and f"rule {finding.rule_id}",
         finding.address and f"at {finding.address}",
     )

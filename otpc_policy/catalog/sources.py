@@ -15,6 +15,14 @@ class CatalogSources(Protocol):
         """The policy that an empty name means."""
 
     @property
+    def minimum_policy(self) -> str:
+        """The policy that judges in addition to whatever a request names; empty: the default."""
+
+    @property
+    def dangerously_without_minimum_policy(self) -> bool:
+        """Whether there is no minimum policy."""
+
+    @property
     def policy_files(self) -> Sequence[Path]:
         """Policy documents in addition to the built-in ones."""
 

@@ -31,6 +31,7 @@ def judge_chain_in_hand(request: ChainRequest, generation: Catalog, now: datetim
         expires_at = min(expires_at, verdict.changes_at)
     return ChainAnswer(
         policy=context.policy,
+        minimum_policy=context.minimum_policy,
         partner_id=context.partner.id if context.partner is not None else "",
         partner_policy=context.partner_policy,
         configuration_revision=context.revision,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple, Self
 
+from otpc_policy.catalog.context import NamedPartner
 from otpc_policy.check.basis import Basis
 from otpc_policy.check.freshness import Freshness
 from otpc_policy.core.addresses import Resolution
@@ -99,8 +100,8 @@ class Judgement:
     """A verdict about an endpoint, without the facts: the same for every caller while it holds.
 
     key: set if the judgement is kept; None if it is one caller's alone.
-    policy, partner_id, partner_policy, configuration_revision: what judged. The id is empty for an
-    endpoint that belongs to no partner, the policy None where the partner's entry adds none.
+    policy, minimum_policy, partner_id, partner_policy, named_partners, configuration_revision: what
+    judged, as in JudgingContext. The id is empty for an endpoint that belongs to no partner.
     observed_at: of the oldest facts; None if no facts were used.
     judged_at: the instant of the verdict. expires_at: never past the instant at which time alone
     changes it. judged_addresses: those whose facts were judged. judged_certificates: every leaf in
@@ -111,8 +112,10 @@ class Judgement:
     endpoint: Endpoint
     depth: Depth
     policy: Policy
+    minimum_policy: Policy | None = None
     partner_id: str = ""
     partner_policy: Policy | None = None
+    named_partners: tuple[NamedPartner, ...] = ()
     configuration_revision: str = ""
     verdict: Verdict
     observed_at: datetime | None
@@ -174,6 +177,7 @@ class ChainAnswer:
     """
 
     policy: Policy
+    minimum_policy: Policy | None = None
     partner_id: str = ""
     partner_policy: Policy | None = None
     configuration_revision: str = ""

@@ -32,12 +32,14 @@ class LintReport:
     """What was found, each line with its place.
 
     problems: what cannot be used. endings: what has ended or ends soon. remarks: what is valid and
-    has no effect.
+    has no effect, or less than its author may think. minimum: which policy is the minimum, for
+    people; empty if no settings were checked.
     """
 
     problems: Sequence[str] = ()
     endings: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    minimum: str = ""
 
 
 def lint_settings(now: datetime) -> LintReport:
@@ -59,7 +61,11 @@ def lint_settings(now: datetime) -> LintReport:
             for line in _permission_endings(policy, "policies", now)
         ),
     )
-    return LintReport((), endings, tuple(_ineffective(catalog.partners, catalog.policies)))
+    remarks = (
+        *_weak_minimum(catalog.policies),
+        *_ineffective(catalog.partners, catalog.policies),
+    )
+    return LintReport((), endings, remarks, _minimum_words(catalog.policies))
 
 
 def lint_documents(paths: Iterable[str], now: datetime) -> LintReport:
@@ -127,6 +133,26 @@ def _trust_endings(trust: Trust, now: datetime) -> Iterator[str]:
             yield f"trust.{number}.ends: {what} {verb} at {entry.ends_at.isoformat()}"
 
 
+def _minimum_words(policies: PolicySet) -> str:
+    minimum = policies.minimum
+    return "no minimum policy" if minimum is None else f"minimum policy {minimum.name}"
+
+
+def _weak_minimum(policies: PolicySet) -> Iterator[str]:
+    """Yield what lets callers choose a laxer policy than the default."""
+    minimum = policies.minimum
+    if minimum is None:
+        yield (
+            "dangerously_without_minimum_policy: no policy judges but the one that a request names "
+            "and the partner's: whoever asks may name a lax or a report-only policy"
+        )
+    elif not minimum.enforcing:
+        yield (
+            f"minimum_policy: {minimum.name} is report-only (enforcing = false), so it denies "
+            "nothing that a laxer policy in a request allows"
+        )
+
+
 def _ineffective(partners: PartnerIndex, policies: PolicySet) -> Iterator[str]:
     """Yield agreements about client certificates that no policy judges.
 
@@ -135,6 +161,7 @@ def _ineffective(partners: PartnerIndex, policies: PolicySet) -> Iterator[str]:
     for document in partners.documents:
         for partner in document.partners:
             judging = [policies.get(name) for name in dict.fromkeys(("", partner.policy))]
+            judging += [] if policies.minimum is None else [policies.minimum]
             if partner.client_auth is None or any(map(_judges_client_auth, judging)):
                 continue
             names = " and ".join(dict.fromkeys(policy.name for policy in judging))

@@ -73,11 +73,7 @@ def policies_locally() -> list[pb.Policy]:
     Raises ConfigurationError.
     """
     policies = read_policies()
-    messages = []
-    for policy in policies.ordered():
-        is_default = policy.name == policies.default_name
-        messages.append(policy_message(policy, is_default=is_default))
-    return messages
+    return [policy_message(policy, policies) for policy in policies.ordered()]
 
 
 def policy_locally(name: str) -> pb.Policy:
@@ -86,9 +82,7 @@ def policy_locally(name: str) -> pb.Policy:
     Raises UnknownPolicy, ConfigurationError.
     """
     policies = read_policies()
-    policy = policies.get(name)
-    is_default = policy.name == policies.default_name
-    return policy_message(policy, is_default=is_default, with_document=True)
+    return policy_message(policies.get(name), policies, with_document=True)
 
 
 async def _check(

@@ -159,10 +159,9 @@ def lint_policies(
         typer.echo(line)
     if report.problems or (strict and report.endings):
         raise typer.Exit(1)
-    typer.echo(
-        "ok: " + (", ".join(paths) if paths else "the settings and everything that they name"),
-        err=True,
-    )
+    checked = ", ".join(paths) if paths else "the settings and everything that they name"
+    minimum = f"; {report.minimum}" if report.minimum else ""
+    typer.echo(f"ok: {checked}{minimum}", err=True)
 
 
 def _named_or_read(name: str, remote: "Remote | None", hint: str) -> "pb.Policy":
@@ -173,7 +172,7 @@ def _named_or_read(name: str, remote: "Remote | None", hint: str) -> "pb.Policy"
     from otpc_policy.catalog.policies import parse_policy  # noqa: PLC0415
     from otpc_policy.rpc.convert import policy_message  # noqa: PLC0415
 
-    return policy_message(parse_policy(read_text(name), name), is_default=False)
+    return policy_message(parse_policy(read_text(name), name))
 
 
 def _policies(remote: "Remote | None") -> "Sequence[pb.Policy]":

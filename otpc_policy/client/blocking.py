@@ -102,6 +102,7 @@ class PolicyCheckClient:
         *,
         timeout_s: float,
         make_context: MakeContext = client_context,
+        dangerously_permit_report_only: bool = False,
     ) -> JudgedSocket:
         """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
 
@@ -113,6 +114,7 @@ class PolicyCheckClient:
         operation on the socket until its settimeout says otherwise.
         make_context: for client certificates, ALPN or verification in addition. With a client
         certificate, the handshake shows it to a server before its leaf is compared.
+        dangerously_permit_report_only: as of permits_traffic.
 
         Whatever is in doubt raises, with the connection closed and nothing sent over it:
         TrafficNotPermitted, NotAsJudged, grpc.RpcError, OSError if no judged address gives a
@@ -120,18 +122,28 @@ class PolicyCheckClient:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            connection = self._connected(request, make_context, deadline)
+            connection = self._connected(
+                request, make_context, deadline, dangerously_permit_report_only
+            )
         except NotAsJudged as difference:
             report = reporting(request, difference)
-            connection = self._connected(report, make_context, deadline)
+            connection = self._connected(
+                report, make_context, deadline, dangerously_permit_report_only
+            )
         connection.socket.settimeout(timeout_s)
         return connection
 
     def _connected(
-        self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
+        self,
+        request: pb.CheckEndpointRequest,
+        make_context: MakeContext,
+        deadline: float,
+        permit_report_only: bool,
     ) -> JudgedSocket:
         answer = self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
-        judged = judged_endpoint(answer, port=request.port)
+        judged = judged_endpoint(
+            answer, port=request.port, dangerously_permit_report_only=permit_report_only
+        )
         return open_socket(judged, make_context, deadline=deadline)
 
     def check_batch(

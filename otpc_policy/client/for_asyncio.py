@@ -75,6 +75,7 @@ class AsyncPolicyCheckClient:
         *,
         timeout_s: float,
         make_context: MakeContext = client_context,
+        dangerously_permit_report_only: bool = False,
     ) -> JudgedStreams:
         """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
 
@@ -82,16 +83,26 @@ class AsyncPolicyCheckClient:
         """
         deadline = time.monotonic() + timeout_s
         try:
-            return await self._connected(request, make_context, deadline)
+            return await self._connected(
+                request, make_context, deadline, dangerously_permit_report_only
+            )
         except NotAsJudged as difference:
             report = reporting(request, difference)
-            return await self._connected(report, make_context, deadline)
+            return await self._connected(
+                report, make_context, deadline, dangerously_permit_report_only
+            )
 
     async def _connected(
-        self, request: pb.CheckEndpointRequest, make_context: MakeContext, deadline: float
+        self,
+        request: pb.CheckEndpointRequest,
+        make_context: MakeContext,
+        deadline: float,
+        permit_report_only: bool,
     ) -> JudgedStreams:
         answer = await self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
-        judged = judged_endpoint(answer, port=request.port)
+        judged = judged_endpoint(
+            answer, port=request.port, dangerously_permit_report_only=permit_report_only
+        )
         return await open_streams(judged, make_context, deadline=deadline)
 
     async def check_batch(

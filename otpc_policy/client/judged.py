@@ -37,7 +37,7 @@ class JudgedEndpoint:
 
     addresses: canonical IP addresses, not empty. server_name: DNS name or IP address.
     leaves: SHA-256 of each, not empty. versions: not empty. cipher_suites: code points; empty if
-    the policies name none. answer: that says so.
+    the policies name none. answer: that says so. permits_report_only: as of permits_traffic.
     """
 
     addresses: tuple[str, ...]
@@ -47,16 +47,25 @@ class JudgedEndpoint:
     versions: frozenset[int]
     cipher_suites: frozenset[int]
     answer: pb.CheckEndpointResponse
+    permits_report_only: bool = False
 
 
-def permits_traffic(response: pb.CheckEndpointResponse, *, now: datetime | None = None) -> bool:
+def permits_traffic(
+    response: pb.CheckEndpointResponse,
+    *,
+    now: datetime | None = None,
+    dangerously_permit_report_only: bool = False,
+) -> bool:
     """Whether a response permits traffic at an instant (None: now).
 
     Nothing that is unset, unknown or expired does. It holds for connections that meet one of
     judged_certificates and keep to connection_terms.
+    dangerously_permit_report_only: also what the rules of the policy that was asked for deny, where
+    that policy is report-only and the service's minimum policy allows.
     """
     if (
         response.decision != pb.DECISION_ALLOW
+        or not _is_evaluated(response, dangerously_permit_report_only)
         or not response.judged_addresses
         or not response.result_info.HasField("expire_time")
     ):
@@ -69,15 +78,34 @@ def permits_traffic(response: pb.CheckEndpointResponse, *, now: datetime | None 
     )
 
 
+def _is_evaluated(response: pb.CheckEndpointResponse, permit_report_only: bool) -> bool:
+    """Whether ALLOW is what the rules say, or what somebody else than the asker has chosen.
+
+    Under a policy that enforces, the rules may still say DENY: those of a report-only policy that
+    the operator has put in a partner's entry or made the minimum.
+    """
+    if response.evaluated_decision == pb.DECISION_ALLOW:
+        return True
+    is_chosen = response.policy.enforcing or permit_report_only
+    return is_chosen and response.evaluated_decision == pb.DECISION_DENY
+
+
 def judged_endpoint(
-    answer: pb.CheckEndpointResponse, *, port: int, now: datetime | None = None
+    answer: pb.CheckEndpointResponse,
+    *,
+    port: int,
+    now: datetime | None = None,
+    dangerously_permit_report_only: bool = False,
 ) -> JudgedEndpoint:
     """Return what the answer permits. port: that was asked about; 0 means 443. now: None for now.
 
+    dangerously_permit_report_only: as of permits_traffic.
     Raises TrafficNotPermitted, also if the service is older than this client and does not say what
     it judged.
     """
-    if not permits_traffic(answer, now=now):
+    if not permits_traffic(
+        answer, now=now, dangerously_permit_report_only=dangerously_permit_report_only
+    ):
         raise TrafficNotPermitted(_why_not(answer), answer)
     terms = answer.connection_terms
     leaves = frozenset(each.leaf_sha256 for each in answer.judged_certificates)
@@ -100,11 +128,17 @@ def judged_endpoint(
         versions=frozenset(terms.versions),
         cipher_suites=frozenset(terms.cipher_suites),
         answer=answer,
+        permits_report_only=dangerously_permit_report_only,
     )
 
 
 def _why_not(answer: pb.CheckEndpointResponse) -> str:
     known = pb.Decision.values()
+    is_on_trial = not answer.policy.enforcing and answer.evaluated_decision == pb.DECISION_DENY
+    if answer.decision == pb.DECISION_ALLOW and is_on_trial:
+        denying = {each.code: None for each in answer.findings if each.effect == pb.EFFECT_DENY}
+        named = f"{answer.policy.name or 'the policy'} is report-only, and its rules deny"
+        return ": ".join(filter(None, (named, ", ".join(denying))))
     if answer.decision == pb.DECISION_ALLOW or answer.decision not in known:
         return "the answer is not a valid ALLOW, or has expired"
     decision = pb.Decision.Name(answer.decision).removeprefix("DECISION_")

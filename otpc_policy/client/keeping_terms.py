@@ -94,7 +94,9 @@ def accept(
     name = (connection.cipher() or ("no cipher suite", "", 0))[0]
     if judged.cipher_suites and _code_point(connection.context, name) not in judged.cipher_suites:
         raise NotAsJudged(f"{name} is not a permitted cipher suite", address=address)
-    if not permits_traffic(judged.answer):
+    if not permits_traffic(
+        judged.answer, dangerously_permit_report_only=judged.permits_report_only
+    ):
         raise TrafficNotPermitted("the answer expired during the handshake", judged.answer)
     return leaf_sha256
 

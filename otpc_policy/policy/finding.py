@@ -54,6 +54,7 @@ class Finding:
     rule_id: empty if no rule reported it. certificate_index: the leaf is 0. address: empty if it
     holds for all. about: IANA names of suites, or labels of versions, that a waiver must cover;
     empty if the code is sufficient. waiver_ends_at: with effect WAIVED, when the exception ends.
+    policies: names of those that give it this effect; empty if no policy does.
     """
 
     code: str
@@ -68,6 +69,7 @@ class Finding:
     address: str = ""
     about: tuple[str, ...] = ()
     waiver_ends_at: datetime | None = None
+    policies: tuple[str, ...] = ()
 
 
 class RevocationSource(Enum):
@@ -95,7 +97,7 @@ class LeafRevocation:
 class Verdict:
     """The outcome of facts under a policy at one instant.
 
-    evaluated_decision: by the rules; differs from decision only under a report-only policy.
+    evaluated_decision: by the rules; differs from decision only where a policy is report-only.
     findings: denying first, then by severity, then by code.
     changes_at: the first instant after the evaluation at which time alone can change the verdict,
     or None: notBefore, notAfter, expiry warning, end of an anchor or pin, nextUpdate of the staple

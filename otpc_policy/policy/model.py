@@ -76,14 +76,19 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """The policies that requests may name. default_name: the one that an empty name means.
+    """The policies that requests may name.
+
+    default_name: the policy that an empty name means. minimum_name: the policy that judges in
+    addition to whatever policy is named; empty for the default policy, None for no minimum.
 
     Raises ConfigurationError if the default policy is report-only: callers that name no policy
-    would then get ALLOW for what the rules deny.
+    would then get ALLOW for what the rules deny. The minimum may be report-only: that is the
+    operator's leniency, not a caller's.
     """
 
     policies: Mapping[str, Policy]
     default_name: str
+    minimum_name: str | None = ""
 
     def __post_init__(self) -> None:
         default = self.policies.get(self.default_name)
@@ -97,6 +102,11 @@ class PolicySet:
             return self.policies[name or self.default_name]
         except KeyError:
             raise UnknownPolicy(name) from None
+
+    @property
+    def minimum(self) -> Policy | None:
+        """The policy below which no verdict falls, or None. Raises UnknownPolicy."""
+        return None if self.minimum_name is None else self.get(self.minimum_name)
 
     def ordered(self) -> tuple[Policy, ...]:
         """Return all, ordered by name."""

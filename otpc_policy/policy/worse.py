@@ -1,8 +1,10 @@
-"""The verdict on an endpoint that two policies judge: the worse decision, and every reason."""
+"""The verdict on an endpoint that several policies judge: the worst decision, and every reason."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
+from otpc_policy.policy.rule import MEASUREMENT_INCOMPLETE
 from otpc_policy.policy.service_findings import order_of
 
 # Higher is worse.
@@ -20,11 +22,31 @@ _EFFECTS: Mapping[Effect, int] = {
 }
 
 
+def attributed(verdict: Verdict, policy_name: str) -> Verdict:
+    """Return the verdict by a policy with its name in each finding that the policy caused.
+
+    What no rule found, such as TARGET_UNREACHABLE, is no policy's.
+    """
+    names = (policy_name,)
+    return replace(
+        verdict,
+        findings=tuple(
+            replace(finding, policies=names)
+            if finding.rule_id or finding.code == MEASUREMENT_INCOMPLETE
+            else finding
+            for finding in verdict.findings
+        ),
+    )
+
+
 def worse_of(first: Verdict, second: Verdict) -> Verdict:
     """Return both as one: the worse decisions, all findings, the first change.
 
+    The two decisions are joined each for itself: a report-only verdict adds what its rules say to
+    evaluated_decision, and takes nothing away from the other's decision.
     A finding that both report with the same message is kept once, with the worse effect and
-    severity. Policies with different requirements produce different messages, and both are kept.
+    severity, and the names of the policies that give it this effect. Policies with different
+    requirements produce different messages, and both are kept.
     """
     findings: dict[tuple[str, str, str, int | None, str], Finding] = {}
     for finding in (*first.findings, *second.findings):
@@ -36,8 +58,7 @@ def worse_of(first: Verdict, second: Verdict) -> Verdict:
             finding.message,
         )
         known = findings.get(key)
-        if known is None or _badness(finding) > _badness(known):
-            findings[key] = finding
+        findings[key] = finding if known is None else _joined(known, finding)
     return Verdict(
         decision=max(first.decision, second.decision, key=_DECISIONS.__getitem__),
         evaluated_decision=max(
@@ -50,6 +71,13 @@ def worse_of(first: Verdict, second: Verdict) -> Verdict:
         # Of the same chains, so both say the same.
         revocations=first.revocations or second.revocations,
     )
+
+
+def _joined(first: Finding, second: Finding) -> Finding:
+    worse = second if _badness(second) > _badness(first) else first
+    if first.effect is not second.effect:
+        return worse
+    return replace(worse, policies=tuple(dict.fromkeys((*first.policies, *second.policies))))
 
 
 def _badness(finding: Finding) -> tuple[int, int]:

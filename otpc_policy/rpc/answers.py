@@ -235,7 +235,9 @@ def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
     verdict = verdict_fields(
         judgement.policy,
         judgement.verdict,
+        minimum_policy=judgement.minimum_policy,
         partner_id=judgement.partner_id,
+        named_partners=[named.id for named in judgement.named_partners],
         configuration_revision=judgement.configuration_revision,
     )
     log_fields = {
@@ -254,24 +256,35 @@ def verdict_fields(
     policy: Policy,
     verdict: Verdict,
     *,
+    minimum_policy: Policy | None,
     partner_id: str,
+    named_partners: Sequence[str] = (),
     configuration_revision: str,
 ) -> dict[str, object]:
-    """Return the fields of a verdict in its decision's log line."""
+    """Return the fields of a verdict in its decision's log line.
+
+    minimum_policy: if it is another policy. named_partners: ids of those found by the server name.
+    """
     return {
         "policy": policy.name,
         "policy_revision": policy.revision,
         "configuration_revision": configuration_revision,
+        **({"minimum_policy": minimum_policy.name} if minimum_policy is not None else {}),
         **({"partner": partner_id} if partner_id else {}),
+        **({"named_partners": list(named_partners)} if named_partners else {}),
         "decision": verdict.decision.name,
         "evaluated_decision": verdict.evaluated_decision.name,
         "findings": [_finding_fields(finding) for finding in verdict.findings],
     }
 
 
-def _finding_fields(finding: Finding) -> dict[str, str]:
-    fields = {"code": finding.code, "effect": finding.effect.name}
-    return fields | {"address": finding.address} if finding.address else fields
+def _finding_fields(finding: Finding) -> dict[str, object]:
+    fields: dict[str, object] = {"code": finding.code, "effect": finding.effect.name}
+    if finding.address:
+        fields["address"] = finding.address
+    if finding.policies:
+        fields["policies"] = list(finding.policies)
+    return fields
 
 
 def _text(at: datetime | None) -> str | None:

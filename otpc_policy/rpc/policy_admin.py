@@ -78,10 +78,7 @@ class PolicyAdminServicer:
             raise ConfigurationRefused(error.problems) from None
         policies = generation.policies
         return pb.ReloadPoliciesResponse(
-            policies=(
-                policy_message(policy, is_default=policy.name == policies.default_name)
-                for policy in policies.ordered()
-            ),
+            policies=(policy_message(policy, policies) for policy in policies.ordered()),
             configuration_revision=generation.revision,
             changed=generation.revision != before,
             partner_count=len(generation.partners),

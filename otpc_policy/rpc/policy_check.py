@@ -124,6 +124,7 @@ class PolicyCheckServicer:
         verdict = verdict_fields(
             answer.policy,
             answer.verdict,
+            minimum_policy=answer.minimum_policy,
             partner_id=answer.partner_id,
             configuration_revision=answer.configuration_revision,
         )
@@ -144,9 +145,7 @@ class PolicyCheckServicer:
         """GetPolicy."""
         policies = self._generation().policies
         policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
-        message = policy_message(
-            policy, is_default=policy.name == policies.default_name, with_document=True
-        )
+        message = policy_message(policy, policies, with_document=True)
         return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
@@ -160,10 +159,7 @@ class PolicyCheckServicer:
         rest = [policy for policy in policies.ordered() if policy.name > after]
         page = rest[:size]
         return pb.ListPoliciesResponse(
-            policies=(
-                policy_message(policy, is_default=policy.name == policies.default_name)
-                for policy in page
-            ),
+            policies=(policy_message(policy, policies) for policy in page),
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
         ).SerializeToString()
 

@@ -44,7 +44,7 @@ class _DecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decision.Val
     DECISION_UNSPECIFIED: _Decision.ValueType  # 0
     """Never sent. Treat it as DECISION_INDETERMINATE."""
     DECISION_ALLOW: _Decision.ValueType  # 1
-    """Every enabled rule was judged on known facts, and none denies."""
+    """Every enabled rule was judged on known facts, and none of an enforcing policy denies."""
     DECISION_DENY: _Decision.ValueType  # 2
     """At least one rule denies on proven facts."""
     DECISION_INDETERMINATE: _Decision.ValueType  # 3
@@ -56,7 +56,7 @@ class Decision(_Decision, metaclass=_DecisionEnumTypeWrapper):
 DECISION_UNSPECIFIED: Decision.ValueType  # 0
 """Never sent. Treat it as DECISION_INDETERMINATE."""
 DECISION_ALLOW: Decision.ValueType  # 1
-"""Every enabled rule was judged on known facts, and none denies."""
+"""Every enabled rule was judged on known facts, and none of an enforcing policy denies."""
 DECISION_DENY: Decision.ValueType  # 2
 """At least one rule denies on proven facts."""
 DECISION_INDETERMINATE: Decision.ValueType  # 3
@@ -564,11 +564,14 @@ class CheckEndpointRequest(_message.Message):
     port: _builtins.int
     """TCP port, 1 to 65535. 0 means 443."""
     policy: _builtins.str
-    """Name of the policy. Empty: the service's default."""
+    """Name of the policy. Empty: the service's default. The service's minimum policy and
+    the partner's policy judge as well, so a laxer policy does not make the verdict better.
+    """
     server_name: _builtins.str
     """Server name for SNI and for matching the certificate, when it differs from
     host. A DNS name. Where the endpoint is a partner's, its entry must list the
     name: else the answer is DENY with SERVER_NAME_NOT_LISTED, and nothing is measured.
+    Where it leads to a partner whose endpoint the host is not, see named_partners.
     """
     view: Global___View.ValueType
     """How much evidence to return. Default: VIEW_BASIC."""
@@ -625,11 +628,13 @@ class CheckEndpointResponse(_message.Message):
     PARTNER_FIELD_NUMBER: _builtins.int
     JUDGED_CERTIFICATES_FIELD_NUMBER: _builtins.int
     CONNECTION_TERMS_FIELD_NUMBER: _builtins.int
+    MINIMUM_POLICY_FIELD_NUMBER: _builtins.int
+    NAMED_PARTNERS_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict. Only DECISION_ALLOW permits traffic."""
     evaluated_decision: Global___Decision.ValueType
-    """What the rules say. Differs from decision only where the policy is
-    report-only (policy.enforcing is false).
+    """What the rules of all applied policies say. Differs from decision only where one of
+    these is report-only (enforcing is false).
     """
     canonical_endpoint: _builtins.str
     """What was judged: "host:port" with the host in A-labels, IPv6 in brackets."""
@@ -639,7 +644,7 @@ class CheckEndpointResponse(_message.Message):
 
     @_builtins.property
     def policy(self) -> Global___AppliedPolicy:
-        """The policy that was applied."""
+        """The policy that the request asked for."""
 
     @_builtins.property
     def result_info(self) -> Global___ResultInfo:
@@ -675,6 +680,21 @@ class CheckEndpointResponse(_message.Message):
     def connection_terms(self) -> Global___ConnectionTerms:
         """How to connect so that the verdict covers the connection; in every view."""
 
+    @_builtins.property
+    def minimum_policy(self) -> Global___AppliedPolicy:
+        """The service's minimum policy, where it is another than the one asked for. It judged
+        too; the decision is the worst of all applied policies. Unset: the policy asked for is
+        the minimum policy, or the operator has switched it off.
+        """
+
+    @_builtins.property
+    def named_partners(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedPartner]:
+        """Partners that the server name leads to at this port, although the host is not theirs:
+        an IP address, another name, or another partner's host. Their policies and what was
+        agreed about client certificates judged too; their trust and waivers were not applied.
+        At most 16 are named; all of them judged.
+        """
+
     def __init__(
         self,
         *,
@@ -690,10 +710,12 @@ class CheckEndpointResponse(_message.Message):
         partner: Global___AppliedPartner | None = ...,
         judged_certificates: _abc.Iterable[Global___JudgedCertificate] | None = ...,
         connection_terms: Global___ConnectionTerms | None = ...,
+        minimum_policy: Global___AppliedPolicy | None = ...,
+        named_partners: _abc.Iterable[Global___AppliedPartner] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_terms", b"connection_terms", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_terms", b"connection_terms", "minimum_policy", b"minimum_policy", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "minimum_policy", b"minimum_policy", "named_partners", b"named_partners", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -828,8 +850,8 @@ class AppliedPolicy(_message.Message):
     revision: _builtins.str
     """SHA-256 of the effective policy document, in hexadecimal."""
     enforcing: _builtins.bool
-    """False: report-only. The decision is then ALLOW for whatever the rules
-    denied, and evaluated_decision tells what they said.
+    """False: report-only. What its rules denied is in evaluated_decision and the findings, and
+    does not make the decision DENY. What another applied policy denies still does.
     """
     def __init__(
         self,
@@ -848,7 +870,9 @@ Global___AppliedPolicy: _TypeAlias = AppliedPolicy  # noqa: Y015
 
 @_typing.final
 class AppliedPartner(_message.Message):
-    """The partner's entry behind a verdict: its pins, anchors, waivers and expectations were applied."""
+    """The partner's entry behind a verdict: its pins, anchors, waivers and expectations were applied
+    (of named_partners, the policy and what was agreed about client certificates alone).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -858,7 +882,7 @@ class AppliedPartner(_message.Message):
     """Its id."""
     @_builtins.property
     def policy(self) -> Global___AppliedPolicy:
-        """Set where the entry names another policy than the one that was applied: both
+        """Set where the entry names another policy than the one asked for: both
         judged, the decision is the worse of the two, and the findings of both stand in
         one list (one that both report in the same words stands once, with the worse effect).
         """
@@ -946,6 +970,7 @@ class Finding(_message.Message):
     CERTIFICATE_INDEX_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     WAIVER_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable code, `[A-Z][A-Z0-9_]+[A-Z0-9]`; `otpc-policy explain CODE` tells more.
     New codes may appear: do not fail on one you do not know.
@@ -976,6 +1001,12 @@ class Finding(_message.Message):
     def waiver_expire_time(self) -> _timestamp_pb2.Timestamp:
         """With EFFECT_WAIVED: when the exception ends."""
 
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the policies that give it this effect. A policy that is proven to demand no more
+        than another one is not evaluated, and not named. Empty where no policy judged.
+        """
+
     def __init__(
         self,
         *,
@@ -990,10 +1021,11 @@ class Finding(_message.Message):
         certificate_index: _builtins.int | None = ...,
         address: _builtins.str = ...,
         waiver_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        policies: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_index", b"_certificate_index", "certificate_index", b"certificate_index", "waiver_expire_time", b"waiver_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_index", b"_certificate_index", "address", b"address", "certificate_index", b"certificate_index", "citation", b"citation", "code", b"code", "effect", b"effect", "evidence", b"evidence", "message", b"message", "remediation", b"remediation", "rule_id", b"rule_id", "severity", b"severity", "waiver_expire_time", b"waiver_expire_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_index", b"_certificate_index", "address", b"address", "certificate_index", b"certificate_index", "citation", b"citation", "code", b"code", "effect", b"effect", "evidence", b"evidence", "message", b"message", "policies", b"policies", "remediation", b"remediation", "rule_id", b"rule_id", "severity", b"severity", "waiver_expire_time", b"waiver_expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__certificate_index: _TypeAlias = _typing.Literal["certificate_index"]  # noqa: Y015
     _WhichOneofArgType__certificate_index: _TypeAlias = _typing.Literal["_certificate_index", b"_certificate_index"]  # noqa: Y015
@@ -1797,17 +1829,18 @@ class ValidateCertificateResponse(_message.Message):
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     PARTNER_FIELD_NUMBER: _builtins.int
     NOT_EXAMINED_FIELD_NUMBER: _builtins.int
+    MINIMUM_POLICY_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict of the certificate rules alone."""
     evaluated_decision: Global___Decision.ValueType
-    """What the rules say, whether or not the policy is enforcing."""
+    """What the rules say, whether or not the policies are enforcing."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """Why: denying findings first, then by severity, then by code."""
 
     @_builtins.property
     def policy(self) -> Global___AppliedPolicy:
-        """The policy that was applied."""
+        """The policy that the request asked for."""
 
     @_builtins.property
     def result_info(self) -> Global___ResultInfo:
@@ -1832,6 +1865,10 @@ class ValidateCertificateResponse(_message.Message):
         for it. CheckEndpoint looks at both.
         """
 
+    @_builtins.property
+    def minimum_policy(self) -> Global___AppliedPolicy:
+        """As in CheckEndpointResponse."""
+
     def __init__(
         self,
         *,
@@ -1843,10 +1880,11 @@ class ValidateCertificateResponse(_message.Message):
         certificates: _abc.Iterable[Global___CertificateObservation] | None = ...,
         partner: Global___AppliedPartner | None = ...,
         not_examined: _abc.Iterable[_builtins.str] | None = ...,
+        minimum_policy: Global___AppliedPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["minimum_policy", b"minimum_policy", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "not_examined", b"not_examined", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "minimum_policy", b"minimum_policy", "not_examined", b"not_examined", "partner", b"partner", "policy", b"policy", "result_info", b"result_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1970,6 +2008,7 @@ class Policy(_message.Message):
     EXTENDS_FIELD_NUMBER: _builtins.int
     LIFETIMES_FIELD_NUMBER: _builtins.int
     EFFECTIVE_DOCUMENT_FIELD_NUMBER: _builtins.int
+    IS_MINIMUM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the value of CheckEndpointRequest.policy."""
     revision: _builtins.str
@@ -1990,6 +2029,10 @@ class Policy(_message.Message):
     """The document in TOML with everything that it inherits. It has the same
     revision and can be served as a policy document itself. Only GetPolicy
     fills it; lists leave it empty.
+    """
+    is_minimum: _builtins.bool
+    """True for the minimum policy: it judges in addition to whatever policy a request
+    names, and the worse verdict wins.
     """
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRule]:
@@ -2012,10 +2055,11 @@ class Policy(_message.Message):
         extends: _builtins.str = ...,
         lifetimes: Global___ResultLifetimes | None = ...,
         effective_document: _builtins.str = ...,
+        is_minimum: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lifetimes", b"lifetimes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_document", b"effective_document", "enforcing", b"enforcing", "extends", b"extends", "is_default", b"is_default", "lifetimes", b"lifetimes", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_document", b"effective_document", "enforcing", b"enforcing", "extends", b"extends", "is_default", b"is_default", "is_minimum", b"is_minimum", "lifetimes", b"lifetimes", "name", b"name", "revision", b"revision", "rules", b"rules", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,42 @@ async def test_the_default_policy_is_that_of_the_settings() -> None:
         .name
         == "otpc-2024-12-strict"
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "minimum"),
+    [
+        ({}, "otpc-2024-12"),
+        ({"default_policy": "otpc-2024-12-strict"}, "otpc-2024-12-strict"),
+        ({"minimum_policy": "mozilla-modern"}, "mozilla-modern"),
+        ({"dangerously_without_minimum_policy": True}, None),
+    ],
+)
+async def test_the_minimum_is_the_default_policy_unless_another_or_none_is_demanded(
+    settings: dict[str, Any], minimum: str | None
+) -> None:
+    policies = build_application(Settings(**settings)).reloader.current.policies
+    assert (policies.minimum.name if policies.minimum else None) == minimum
+
+
+async def test_a_minimum_policy_that_does_not_exist_is_refused() -> None:
+    for word in ("none", "off"):
+        with pytest.raises(
+            ConfigurationError, match=f"^minimum_policy: no policy is named '{word}'; expected"
+        ):
+            build_application(Settings(minimum_policy=word))
+    with pytest.raises(ConfigurationError, match="contradicts minimum_policy"):
+        Settings(minimum_policy="otpc-2024-12", dangerously_without_minimum_policy=True)
+
+
+async def test_another_minimum_is_another_configuration() -> None:
+    chosen: list[dict[str, Any]] = [
+        {},
+        {"minimum_policy": "otpc-2024-12-strict"},
+        {"dangerously_without_minimum_policy": True},
+    ]
+    revisions = {build_application(Settings(**each)).reloader.current.revision for each in chosen}
+    assert len(revisions) == len(chosen)
 
 
 async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:

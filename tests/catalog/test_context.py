@@ -126,8 +126,18 @@ def test_a_listed_server_name_is_trusted_as_the_host_is_and_another_is_refused()
             ["otpc-2024-12-strict", "otpc-2024-12"],
             Decision.DENY,
         ),
-        ("trial", "otpc-2024-12-strict", ["trial", "otpc-2024-12-strict"], Decision.DENY),
-        ("otpc-2024-12-strict", "trial", ["otpc-2024-12-strict", "trial"], Decision.DENY),
+        (
+            "trial",
+            "otpc-2024-12-strict",
+            ["trial", "otpc-2024-12", "otpc-2024-12-strict"],
+            Decision.DENY,
+        ),
+        (
+            "otpc-2024-12-strict",
+            "trial",
+            ["otpc-2024-12-strict", "otpc-2024-12", "trial"],
+            Decision.DENY,
+        ),
     ],
 )
 def test_both_policies_judge_and_the_worse_wins(

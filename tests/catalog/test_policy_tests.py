@@ -180,10 +180,21 @@ def test_a_waiver_holds_in_its_tests_until_it_ends() -> None:
 
 def test_the_policy_of_the_partner_judges_in_addition_to_the_one_that_the_test_names() -> None:
     test = policy_test(facts=WEAK, policy_name="mozilla-intermediate", codes=None)
-    assert outcome(test, partners=of_partner()).passed
+    free = replace(POLICIES, minimum_name=None)
+    assert outcome(test, policies=free, partners=of_partner()).passed
     stricter = of_partner('policy = "otpc-2024-12"\n')
     denied = replace(test, decision=Decision.DENY, codes_at_least=frozenset({"HTTPS_NOT_SERVED"}))
-    assert outcome(denied, partners=stricter).passed
+    assert outcome(denied, policies=free, partners=stricter).passed
+
+
+def test_the_minimum_policy_judges_in_addition_to_the_one_that_the_test_names() -> None:
+    test = policy_test(facts=WEAK, policy_name="mozilla-intermediate", codes=None)
+    by_minimum = outcome(test)
+    assert "decision: expected ALLOW, got DENY" in by_minimum.differences
+    (reason,) = (each for each in by_minimum.differences if "HTTPS_NOT_SERVED" in each)
+    assert reason.startswith(
+        "because of: HTTPS_NOT_SERVED (deny, policy otpc-2024-12, rule https.served)"
+    )
 
 
 @pytest.mark.parametrize("in_entry", ["", 'client_auth = "required"\n', 'client_auth = "none"\n'])

@@ -45,6 +45,16 @@ ONE = Resolution(status=ResolutionStatus.RESOLVED, addresses=(vetted("127.0.0.1"
 FACTS = StoredFacts.of(compliant("127.0.0.1", NOW))
 SECOND_ADDRESS = StoredFacts.of(compliant("127.0.0.2", NOW))
 OLD_TLS = versions(TLS_1_0=Support.YES)
+ONLY_TLS13 = parse_policy(
+    'name = "only-tls13"\nextends = "otpc-2024-12"\n'
+    'rules.tls.minimum_version.parameters.permitted_versions = ["TLS 1.3"]\n',
+    "only-tls13.toml",
+)
+LAX = parse_policy(
+    'name = "lax"\nextends = "otpc-2024-12"\n'
+    'rules.tls.minimum_version.effects.TLS_VERSION_BELOW_MINIMUM = "advisory"\n',
+    "lax.toml",
+)
 UNDER_WAY = service_finding("CHECK_IN_PROGRESS", "ask again", "127.0.0.2")
 
 
@@ -196,6 +206,40 @@ def test_lifetimes_are_those_of_the_policy_that_was_asked_for() -> None:
     verdicts = Verdicts(LIFETIMES)
     question = verdicts.question(request(policy_name=BRIEF.name), GENERATION)
     assert verdicts.lifetime(question, FACTS, LATER).length == timedelta(minutes=1)
+
+
+def test_lifetimes_and_terms_are_the_strictest_of_all_policies_that_apply() -> None:
+    """Even of those that need not be evaluated, because another implies them."""
+    whole = generation(BRIEF, ONLY_TLS13)
+    minimum = replace(whole, policies=replace(whole.policies, minimum_name=BRIEF.name))
+    verdicts = Verdicts(LIFETIMES)
+    question = verdicts.question(request(), minimum)
+    assert [each.name for each in question.context.judging] == ["otpc-2024-12"]
+    assert verdicts.lifetime(question, FACTS, LATER).length == timedelta(minutes=1)
+    asked = verdicts.question(request(policy_name=ONLY_TLS13.name), minimum)
+    judgement = judge(verdicts, asked, FACTS)
+    assert judgement.minimum_policy is BRIEF
+    assert judgement.terms.versions == (TlsVersion.TLS_1_3,)
+    usual = judge(verdicts, verdicts.question(request(), minimum), FACTS)
+    assert set(judgement.terms.cipher_suites) < set(usual.terms.cipher_suites)
+
+
+def test_another_minimum_judges_anew() -> None:
+    verdicts = Verdicts(LIFETIMES)
+    denying = StoredFacts.of(compliant("127.0.0.1", NOW, versions=OLD_TLS))
+    asked = request(policy_name=LAX.name)
+    with_minimum = generation(LAX)
+    first = judge(verdicts, verdicts.question(asked, with_minimum), denying)
+    assert verdicts.kept(verdicts.question(asked, with_minimum), ONE, [denying]) is first
+    free = replace(
+        with_minimum,
+        policies=replace(with_minimum.policies, minimum_name=None),
+        revision="without a minimum",
+    )
+    question = verdicts.question(asked, free)
+    assert verdicts.kept(question, ONE, [denying]) is None
+    decisions = [each.verdict.decision for each in (first, judge(verdicts, question, denying))]
+    assert decisions == [Decision.DENY, Decision.INDETERMINATE]
 
 
 def test_the_worst_address_decides_and_the_oldest_dates_the_judgement() -> None:

@@ -119,6 +119,25 @@ def test_without_a_path_everything_is_checked_that_the_settings_name(
     assert run("policy", "lint").stdout == ""
 
 
+def test_the_minimum_policy_is_shown_and_noted_where_it_denies_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run("policy", "lint")
+    assert (usual.status, usual.stdout) == (0, "")
+    assert "; minimum policy otpc-2024-12\n" in usual.stderr
+    trial = tmp_path / "trial.toml"
+    trial.write_text('name = "trial"\nextends = "otpc-2024-12"\nenforcing = false\n')
+    monkeypatch.setenv("OTPC_POLICY_POLICY_FILES", str(trial))
+    monkeypatch.setenv("OTPC_POLICY_MINIMUM_POLICY", "trial")
+    lenient = run("policy", "lint")
+    assert lenient.stdout.startswith("note: minimum_policy: trial is report-only")
+    monkeypatch.delenv("OTPC_POLICY_MINIMUM_POLICY")
+    monkeypatch.setenv("OTPC_POLICY_DANGEROUSLY_WITHOUT_MINIMUM_POLICY", "true")
+    without = run("policy", "lint")
+    assert without.stdout.startswith("note: dangerously_without_minimum_policy: ")
+    assert "; no minimum policy\n" in without.stderr
+
+
 @pytest.mark.parametrize(
     ("until", "said"), [("2020-01-01T00:00:00Z", "ended"), ("2999-01-01T00:00:00Z", "")]
 )

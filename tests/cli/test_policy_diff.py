@@ -146,7 +146,7 @@ def test_help_explains_the_exit_status(run: Run) -> None:
 
 
 def test_a_policy_of_another_release_is_compared_as_far_as_both_know_it() -> None:
-    first = policy_message(load_builtin_policies().get("nist-800-52r2"), is_default=False)
+    first = policy_message(load_builtin_policies().get("nist-800-52r2"))
     older = pb.Policy()
     older.CopyFrom(first)
     older.name = "older"
@@ -167,7 +167,7 @@ def test_a_policy_of_another_release_is_compared_as_far_as_both_know_it() -> Non
 
 
 def test_a_code_that_one_release_knows_is_a_difference_from_either_side() -> None:
-    newer = policy_message(load_builtin_policies().get("otpc-2024-12"), is_default=False)
+    newer = policy_message(load_builtin_policies().get("otpc-2024-12"))
     older = pb.Policy()
     older.CopyFrom(newer)
     rule = next(rule for rule in older.rules if rule.id == "certificate.revocation")

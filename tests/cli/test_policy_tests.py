@@ -75,7 +75,8 @@ expect = { decision = "DENY", codes_at_least = ["TLS_VERSION_BELOW_MINIMUM",
     assert f"FAIL  {document}:7: weak\n      policy acme (revision " in failed.stdout
     assert "      decision: expected ALLOW, got DENY\n" in failed.stdout
     assert (
-        "      because of: CIPHER_SUITE_NONE_REQUIRED (deny, rule cipher.required)" in failed.stdout
+        "      because of: CIPHER_SUITE_NONE_REQUIRED (deny, policy acme, otpc-2024-12, rule "
+        "cipher.required)" in failed.stdout
     )
     assert failed.stderr == "1 passed, 1 failed\n"
 

@@ -62,6 +62,27 @@ def test_the_partner_and_its_policy_are_named() -> None:
     )
 
 
+def test_what_else_judged_is_named_and_findings_say_by_which_policy() -> None:
+    response = check_response(findings=[finding(policies=["otpc-2024-12"])])
+    plain = shown(check_view(response), width=160)
+    assert ("minimum" in plain, "by policy" in plain) == (False, False)
+    response.policy.name = "lax"
+    response.minimum_policy.CopyFrom(
+        pb.AppliedPolicy(name="otpc-2024-12", revision="ab" * 32, enforcing=True)
+    )
+    named = response.named_partners.add(id="bank")
+    named.policy.name = "otpc-2024-12-strict"
+    text = shown(check_view(response), width=160)
+    assert "otpc-2024-12 (revision abababababab) judges too, and the worse verdict wins" in text
+    assert "by policy: otpc-2024-12\n" in "".join(
+        f"{line.rstrip()}\n" for line in text.splitlines()
+    )
+    assert "bank; its policy otpc-2024-12-strict judges too" in text
+    assert "its trust and waivers do not apply to this host" in text
+    response.minimum_policy.enforcing = False
+    assert "abababababab, report-only) judges too" in shown(check_view(response), width=160)
+
+
 def test_the_measurement_shows_versions_suites_certificates_and_effort() -> None:
     text = "".join(
         f"{line.rstrip()}\n" for line in shown(check_view(check_response())).splitlines()
@@ -345,6 +366,10 @@ def test_policies_show_name_mode_rules_and_effects() -> None:
     )
     rule.codes.add(code="CIPHER_SUITE_OFF", effect=pb.EFFECT_UNSPECIFIED, severity=pb.SEVERITY_LOW)
     assert "strict (default)" in shown(policies_view([policy]))
+    minimum = pb.Policy(name="floor", is_minimum=True)
+    assert "floor (minimum)" in shown(policies_view([minimum]))
+    minimum.is_default = True
+    assert "floor (default, minimum)" in shown(policy_view(minimum))
     text = shown(policy_view(policy))
     for part in (
         "report-only",

@@ -27,7 +27,9 @@ def response(
     expires_in: timedelta | None = timedelta(minutes=1),
     addresses: tuple[str, ...] = ("192.0.2.1",),
 ) -> Any:
-    message = pb.CheckEndpointResponse(judged_addresses=addresses)
+    message = pb.CheckEndpointResponse(
+        evaluated_decision=pb.DECISION_ALLOW, judged_addresses=addresses
+    )
     message.decision = decision  # type: ignore[assignment]
     if expires_in is not None:
         message.result_info.expire_time.FromDatetime(NOW + expires_in)

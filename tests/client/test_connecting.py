@@ -98,6 +98,7 @@ def partner(
 def allow(at: Listener, *leaves: Issued, **overrides: Any) -> pb.CheckEndpointResponse:
     fields: dict[str, Any] = {
         "decision": pb.DECISION_ALLOW,
+        "evaluated_decision": pb.DECISION_ALLOW,
         "canonical_endpoint": f"{HOST}:{at.port}",
         "judged_addresses": [at.address],
         "judged_certificates": [pb.JudgedCertificate(leaf_sha256=digest(each)) for each in leaves],
@@ -130,12 +131,14 @@ def connect_in_a_thread(
     *,
     timeout_s: float = PATIENCE_S,
     make_context: MakeContext = client_context,
+    **options: bool,
 ) -> Met:
     with PolicyCheckClient(f"127.0.0.1:{port}") as client:
         connection = client.connect(
             check_request(HOST, port=at.port),
             timeout_s=timeout_s,
             make_context=make_context,
+            **options,
         )
         with connection:
             assert connection.socket.gettimeout() == timeout_s
@@ -149,6 +152,7 @@ def connect_with_asyncio(
     *,
     timeout_s: float = PATIENCE_S,
     make_context: MakeContext = client_context,
+    **options: bool,
 ) -> Met:
     async def connect() -> Met:
         async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
@@ -156,6 +160,7 @@ def connect_with_asyncio(
                 check_request(HOST, port=at.port),
                 timeout_s=timeout_s,
                 make_context=make_context,
+                **options,
             )
             async with connection:
                 connection.writer.write(b"payment")
@@ -244,10 +249,24 @@ def test_a_server_without_a_permitted_version_gets_no_connection(connect: Connec
 
 
 @both
+def test_what_a_policy_on_trial_denies_gets_a_connection_only_if_that_is_demanded(
+    connect: Connect,
+) -> None:
+    with partner(LEAF) as (at, heard):
+        on_trial = allow(at, LEAF, evaluated_decision=pb.DECISION_DENY)
+        with service(Scripted([on_trial])) as port:
+            with pytest.raises(TrafficNotPermitted, match="report-only"):
+                connect(port, at)
+            assert heard.content == []
+        with service(Scripted([on_trial])) as port:
+            assert connect(port, at, dangerously_permit_report_only=True)[0] == digest(LEAF)
+
+
+@both
 def test_an_answer_that_expires_during_the_handshake_permits_nothing(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping_terms, "permits_traffic", lambda _: False)
+    monkeypatch.setattr(keeping_terms, "permits_traffic", lambda _, **_options: False)
     with partner(LEAF) as (at, heard):
         scripted = Scripted([allow(at, LEAF)])
         with service(scripted) as port, pytest.raises(TrafficNotPermitted, match="expired"):

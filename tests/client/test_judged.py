@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.client import TrafficNotPermitted, client_context
+from otpc_policy.client import TrafficNotPermitted, client_context, permits_traffic
 from otpc_policy.client.judged import JudgedEndpoint, judged_endpoint
 from otpc_policy.client.keeping_terms import restrict
 from otpc_policy.v1 import policy_pb2 as pb
@@ -30,6 +30,8 @@ def terms(**overrides: Any) -> pb.ConnectionTerms:
 def allowed(*, now: datetime = NOW, **overrides: Any) -> pb.CheckEndpointResponse:
     fields: dict[str, Any] = {
         "decision": pb.DECISION_ALLOW,
+        "evaluated_decision": pb.DECISION_ALLOW,
+        "policy": pb.AppliedPolicy(name="otpc-2024-12", enforcing=True),
         "canonical_endpoint": "partner.test:443",
         "judged_addresses": ["192.0.2.1", "2001:db8::1"],
         "judged_certificates": [pb.JudgedCertificate(leaf_sha256=b"l" * 32)],
@@ -86,6 +88,67 @@ def test_whatever_is_missing_permits_nothing(answer: pb.CheckEndpointResponse, r
     with pytest.raises(TrafficNotPermitted, match=reason) as raised:
         judged_endpoint(answer, port=0, now=NOW)
     assert raised.value.answer is answer
+
+
+ON_TRIAL = pb.AppliedPolicy(name="trial", enforcing=False)
+ENFORCING = pb.AppliedPolicy(name="otpc-2024-12", enforcing=True)
+SAYS_ALLOW, SAYS_DENY = pb.DECISION_ALLOW, pb.DECISION_DENY
+
+
+@pytest.mark.parametrize(
+    ("policy", "evaluated", "permits", "permits_dangerously"),
+    [
+        (ENFORCING, SAYS_ALLOW, True, True),
+        (ON_TRIAL, SAYS_ALLOW, True, True),
+        (ON_TRIAL, SAYS_DENY, False, True),
+        # A policy on trial in a partner's entry, or as the minimum: the operator put it there.
+        (ENFORCING, SAYS_DENY, True, True),
+        # Who does not say which policy was applied says nothing of its leniency either.
+        (None, SAYS_DENY, False, True),
+        (None, SAYS_ALLOW, True, True),
+        *(
+            (policy, evaluated, False, False)
+            for policy in (ENFORCING, ON_TRIAL, None)
+            for evaluated in (pb.DECISION_UNSPECIFIED, pb.DECISION_INDETERMINATE)
+        ),
+    ],
+)
+def test_what_a_policy_on_trial_denies_is_permitted_only_to_who_says_so(
+    policy: pb.AppliedPolicy | None,
+    evaluated: pb.Decision.ValueType,
+    permits: bool,
+    permits_dangerously: bool,
+) -> None:
+    answer = allowed(policy=policy, evaluated_decision=evaluated)
+    for dangerously, expected in ((False, permits), (True, permits_dangerously)):
+        assert (
+            permits_traffic(answer, now=NOW, dangerously_permit_report_only=dangerously) is expected
+        )
+        if expected:
+            endpoint = judged_endpoint(
+                answer, port=0, now=NOW, dangerously_permit_report_only=dangerously
+            )
+            assert endpoint.permits_report_only is dangerously
+        else:
+            with pytest.raises(TrafficNotPermitted):
+                judged_endpoint(answer, port=0, now=NOW, dangerously_permit_report_only=dangerously)
+
+
+def test_no_answer_but_allow_is_permitted_to_who_accepts_trials() -> None:
+    for decision in (pb.DECISION_DENY, pb.DECISION_INDETERMINATE, pb.DECISION_UNSPECIFIED):
+        answer = allowed(decision=decision, policy=ON_TRIAL)
+        assert not permits_traffic(answer, now=NOW, dangerously_permit_report_only=True)
+
+
+def test_the_refusal_names_the_policy_on_trial_and_what_it_denies() -> None:
+    answer = allowed(
+        policy=ON_TRIAL,
+        evaluated_decision=SAYS_DENY,
+        findings=[pb.Finding(code="CERTIFICATE_EXPIRED", effect=pb.EFFECT_DENY)],
+    )
+    reason = "trial is report-only, and its rules deny: CERTIFICATE_EXPIRED$"
+    with pytest.raises(TrafficNotPermitted, match=reason):
+        judged_endpoint(answer, port=0, now=NOW)
 
 
 def test_an_unknown_decision_permits_nothing() -> None:

@@ -1,4 +1,7 @@
-"""A policy of an operator's own, asked for by name: report-only, with lifetimes of its own."""
+"""A policy of an operator's own, asked for by name: report-only, with lifetimes of its own.
+
+The default policy is the minimum and judges too.
+"""
 
 from datetime import timedelta
 
@@ -61,7 +64,8 @@ def test_a_policy_on_trial_does_not_turn_the_unknown_into_fine(
 @pytest.mark.parametrize(
     ("ciphers", "decision"),
     [
-        ("ECDHE-RSA-AES256-GCM-SHA384", "ALLOW"),
+        # What this policy alone would allow, the minimum policy denies.
+        ("ECDHE-RSA-AES256-GCM-SHA384", "DENY"),
         # The server prefers the other suite: only this policy requires a handshake with it.
         (
             "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-SHA384",

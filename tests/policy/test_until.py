@@ -185,7 +185,7 @@ def test_the_revision_goes_by_the_instant_and_not_by_its_zone() -> None:
 
 
 def test_callers_see_the_end_in_the_parameter() -> None:
-    message = policy_message(versions_policy(), is_default=False)
+    message = policy_message(versions_policy())
     (rule,) = (rule for rule in message.rules if rule.id == "tls.minimum_version")
     assert list(rule.parameters) == [
         f'permitted_versions = [{{name = "TLS 1.2", until = {END:%Y-%m-%dT%H:%M:%SZ}}}, "TLS 1.3"]'

@@ -198,6 +198,16 @@ class Settings(BaseSettings):
         min_length=1,
         description="The policy used when a request names none.",
     )
+    minimum_policy: str = Field(
+        default="",
+        description="The policy below which no verdict falls: it judges in addition to the policy "
+        "that a request names, and the worse verdict wins. Empty: default_policy.",
+    )
+    dangerously_without_minimum_policy: bool = Field(
+        default=False,
+        description="No minimum: whoever asks may name any loaded policy, lax and report-only ones "
+        "included, and is answered by that one.",
+    )
     policy_files: tuple[Path, ...] = Field(
         default=(), description="Policy documents (TOML) in addition to the built-in policies."
     )
@@ -342,6 +352,15 @@ class Settings(BaseSettings):
         certificate = key.replace("key", "certificate")
         if certificate in info.data and (value is None) != (info.data[certificate] is None):
             raise ValueError(f"{certificate} and {key} go together: set both or neither")
+        return value
+
+    @field_validator("dangerously_without_minimum_policy")
+    @classmethod
+    def _minimum_or_none(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("minimum_policy"):
+            raise ValueError(
+                "contradicts minimum_policy, which is set as well: leave one of them out"
+            )
         return value
 
     @field_validator("engine_addresses")

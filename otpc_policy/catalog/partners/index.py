@@ -38,6 +38,7 @@ class PartnerIndex:
         )
         self._exact = {key: partner for key, (_, partner, _) in exact.items()}
         self._wildcards = {key: partner for key, (_, partner, _) in wildcards.items()}
+        self._listing = _by_listed_names(self.partners)
 
     def __len__(self) -> int:
         return len(self.partners)
@@ -46,6 +47,10 @@ class PartnerIndex:
         """Return the partner of an endpoint. host: canonical. A wildcard matches one label."""
         found = self._exact.get((host, port))
         return found if found is not None else self._wildcards.get((_parent(host), port))
+
+    def listing(self, server_name: str, port: int) -> Sequence[Partner]:
+        """Return the partners that list a name in server_names and have an endpoint at the port."""
+        return self._listing.get((server_name, port), ())
 
     def find_by_name(self, server_name: str) -> Partner | None:
         """Return the partner of a name without a port.
@@ -78,6 +83,17 @@ _NONE: frozenset[int] = frozenset()
 
 def _parent(host: str) -> str:
     return host.partition(".")[2]
+
+
+def _by_listed_names(partners: Iterable[Partner]) -> Mapping[_Key, Sequence[Partner]]:
+    """Return partners by the names in server_names, at each port of their endpoints."""
+    listing: defaultdict[_Key, list[Partner]] = defaultdict(list)
+    for partner in partners:
+        ports = {pattern.port for pattern in partner.endpoints} if partner.server_names else ()
+        for port in ports:
+            for name in partner.server_names:
+                listing[name, port].append(partner)
+    return dict(listing)
 
 
 def _enter(

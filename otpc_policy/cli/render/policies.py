@@ -19,8 +19,7 @@ def policies_view(policies: Iterable[pb.Policy]) -> Table:
     table.add_column("TITLE", overflow="fold")
     for policy in policies:
         title = Text(one_line(policy.name), style="bold")
-        if policy.is_default:
-            title.append(" (default)", style="dim")
+        title.append(_role(policy), style="dim")
         table.add_row(title, policy.revision[:12], _mode(policy), Text(one_line(policy.title)))
     return table
 
@@ -32,7 +31,7 @@ def policy_view(policy: pb.Policy) -> RenderableType:
     head.add_column(overflow="fold")
     head.add_row(
         "policy",
-        Text(one_line(policy.name) + (" (default)" if policy.is_default else ""), style="bold"),
+        Text(one_line(policy.name) + _role(policy), style="bold"),
     )
     head.add_row("title", Text(one_line(policy.title)))
     head.add_row("source", Text(one_line(policy.source)))
@@ -42,6 +41,15 @@ def policy_view(policy: pb.Policy) -> RenderableType:
         head.add_row("extends", Text(one_line(policy.extends)))
     head.add_row("lifetimes", _lifetimes(policy.lifetimes))
     return Group(head, *(Padding(_rule(rule), (1, 0, 0, 0)) for rule in policy.rules))
+
+
+def _role(policy: pb.Policy) -> str:
+    roles = [
+        word
+        for word, has in (("default", policy.is_default), ("minimum", policy.is_minimum))
+        if has
+    ]
+    return f" ({', '.join(roles)})" if roles else ""
 
 
 def _mode(policy: pb.Policy) -> str:

@@ -34,6 +34,9 @@ _SERVERS_SHOWN = 2
 def check_view(response: pb.CheckEndpointResponse, *, explain: bool = False) -> RenderableType:
     """Return a whole answer of CheckEndpoint. explain: with every connection of the measurement."""
     head = _head(response, response.canonical_endpoint)
+    for named in response.named_partners:
+        words = f"{_partner_words(named)}; its trust and waivers do not apply to this host"
+        _facts_row(head, "named partner", words)
     _facts_row(head, "judged", comma_list(response.judged_addresses) or "no address")
     for judged in response.judged_certificates:
         if judged.HasField("revocation"):
@@ -42,7 +45,7 @@ def check_view(response: pb.CheckEndpointResponse, *, explain: bool = False) -> 
     _time_rows(head, response.result_info)
     if response.HasField("retry_after"):
         _facts_row(head, "ask again", f"in {length_words(response.retry_after)}")
-    parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
+    parts: list[RenderableType] = [head, Text(), _findings(response)]
     if response.HasField("observation"):
         parts.extend(observation_view(response.observation, response.result_info.evaluation_time))
         if explain:
@@ -58,7 +61,7 @@ def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> R
         _facts_row(head, "use until", instant_words(response.result_info.expire_time))
     for unexamined in response.not_examined:
         _facts_row(head, "not examined", unexamined)
-    parts: list[RenderableType] = [head, Text(), findings_view(response.findings)]
+    parts: list[RenderableType] = [head, Text(), _findings(response)]
     if response.certificates:
         parts.append(
             Padding(
@@ -69,14 +72,28 @@ def validation_view(response: pb.ValidateCertificateResponse, subject: str) -> R
     return Group(*parts)
 
 
-def findings_view(findings: Sequence[pb.Finding]) -> RenderableType:
-    """Return the findings in their order: effect, code, message, and the remedy below."""
+def _findings(
+    response: pb.CheckEndpointResponse | pb.ValidateCertificateResponse,
+) -> RenderableType:
+    """Return the findings, each with its policies unless all are of the one asked for."""
+    asked_for = [response.policy.name]
+    is_one = all(list(each.policies) == asked_for for each in response.findings if each.policies)
+    return findings_view(response.findings, with_policies=not is_one)
+
+
+def findings_view(findings: Sequence[pb.Finding], *, with_policies: bool = False) -> RenderableType:
+    """Return the findings in their order: effect, code, message, and the remedy below.
+
+    with_policies: with the policies that give each its effect.
+    """
     if not findings:
         return Text("No findings: every rule is satisfied.", style="green")
     parts: list[RenderableType] = []
     remedied = set()
     for finding, rule_ids in _without_repetition(findings):
         parts.extend([*([Text()] if parts else []), *_finding_parts(finding, rule_ids)])
+        if with_policies and finding.policies:
+            parts.append(_indented(Text(f"by policy: {comma_list(finding.policies)}", style="dim")))
         if finding.remediation and finding.remediation not in remedied:
             parts.extend(_remedy_parts(finding))
         remedied.add(finding.remediation)
@@ -116,15 +133,20 @@ def _head(
     _facts_row(
         head, "policy", f"{policy.name} (revision {policy.revision[:_REVISION_DIGITS]}{enforcing})"
     )
+    if response.HasField("minimum_policy"):
+        minimum = response.minimum_policy
+        mode = "" if minimum.enforcing else ", report-only"
+        described = f"{minimum.name} (revision {minimum.revision[:_REVISION_DIGITS]}{mode})"
+        _facts_row(head, "minimum", f"{described} judges too, and the worse verdict wins")
     if response.HasField("partner"):
-        partner = response.partner
-        partner_policy = (
-            f"; its policy {partner.policy.name} judges too, and the worse verdict wins"
-            if partner.HasField("policy")
-            else ""
-        )
-        _facts_row(head, "partner", f"{partner.id}{partner_policy}")
+        _facts_row(head, "partner", _partner_words(response.partner))
     return head
+
+
+def _partner_words(partner: pb.AppliedPartner) -> str:
+    if not partner.HasField("policy"):
+        return partner.id
+    return f"{partner.id}; its policy {partner.policy.name} judges too, and the worse verdict wins"
 
 
 def _time_rows(head: Table, times: pb.ResultInfo) -> None:

@@ -1,20 +1,30 @@
 """Policies as callers see them."""
 
 import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
-from otpc_policy.policy.model import Policy, ResultLifetimes, RuleSettings
+from otpc_policy.catalog.context import NamedPartner
+from otpc_policy.policy.model import Policy, PolicySet, ResultLifetimes, RuleSettings
 from otpc_policy.policy.parameters import Permitted
 from otpc_policy.rpc.convert.times import to_duration
 from otpc_policy.rpc.convert.vocabulary import EFFECTS, SEVERITIES
 from otpc_policy.v1 import policy_pb2 as pb
 
+# A name may be listed by any number of partners, and all of them by every answer about it.
+_MOST_NAMED_PARTNERS = 16
 
-def policy_message(policy: Policy, *, is_default: bool, with_document: bool = False) -> pb.Policy:
+
+def policy_message(
+    policy: Policy, policies: PolicySet | None = None, *, with_document: bool = False
+) -> pb.Policy:
     """Return the policy, its rules in the order of evaluation.
 
-    with_document: include the effective document, as GetPolicy does.
+    policies: that it is one of; None for a document by itself. with_document: include the
+    effective document, as GetPolicy does.
     """
+    minimum = None if policies is None else policies.minimum
     return pb.Policy(
         name=policy.name,
         revision=policy.revision,
@@ -22,7 +32,8 @@ def policy_message(policy: Policy, *, is_default: bool, with_document: bool = Fa
         source=policy.source,
         enforcing=policy.enforcing,
         rules=map(_rule, policy.rules),
-        is_default=is_default,
+        is_default=policies is not None and policy.name == policies.default_name,
+        is_minimum=minimum is not None and policy.name == minimum.name,
         extends=policy.extends,
         lifetimes=_lifetimes(policy.lifetimes),
         effective_document=policy.document if with_document else "",
@@ -30,8 +41,13 @@ def policy_message(policy: Policy, *, is_default: bool, with_document: bool = Fa
 
 
 def applied_policy_message(policy: Policy) -> pb.AppliedPolicy:
-    """Return how a response identifies the policy that was applied."""
+    """Return how a response identifies a policy that was applied."""
     return pb.AppliedPolicy(name=policy.name, revision=policy.revision, enforcing=policy.enforcing)
+
+
+def added_policy_message(policy: Policy | None) -> pb.AppliedPolicy | None:
+    """Return how a response identifies a policy that was applied in addition, if there is one."""
+    return None if policy is None else applied_policy_message(policy)
 
 
 def _lifetimes(lifetimes: ResultLifetimes) -> pb.ResultLifetimes:
@@ -50,8 +66,14 @@ def applied_partner_message(
         return None
     return pb.AppliedPartner(
         id=partner_id,
-        policy=None if partner_policy is None else applied_policy_message(partner_policy),
+        policy=added_policy_message(partner_policy),
     )
+
+
+def named_partner_messages(named: Iterable[NamedPartner]) -> Iterator[pb.AppliedPartner]:
+    """Yield how a response identifies partners that were found by the server name."""
+    for partner in islice(named, _MOST_NAMED_PARTNERS):
+        yield pb.AppliedPartner(id=partner.id, policy=added_policy_message(partner.policy))
 
 
 def _rule(rule: RuleSettings) -> pb.PolicyRule:

@@ -12,7 +12,12 @@ from otpc_policy.check.values import Answer, ChainAnswer, Judgement, ResultSourc
 from otpc_policy.policy.finding import Finding
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.observations import observation_message
-from otpc_policy.rpc.convert.policies import applied_partner_message, applied_policy_message
+from otpc_policy.rpc.convert.policies import (
+    added_policy_message,
+    applied_partner_message,
+    applied_policy_message,
+    named_partner_messages,
+)
 from otpc_policy.rpc.convert.times import to_duration, to_timestamp, write_timestamp
 from otpc_policy.rpc.convert.vocabulary import (
     DECISIONS,
@@ -64,6 +69,8 @@ def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResp
         partner=applied_partner_message(judgement.partner_id, judgement.partner_policy),
         judged_certificates=_judged_certificates(judgement),
         connection_terms=_connection_terms(judgement),
+        minimum_policy=added_policy_message(judgement.minimum_policy),
+        named_partners=named_partner_messages(judgement.named_partners),
     )
 
 
@@ -150,6 +157,7 @@ def validate_response(
         certificates=map(CertificateMessages().of, chain) if is_full else None,
         partner=applied_partner_message(answer.partner_id, answer.partner_policy),
         not_examined=answer.not_examined,
+        minimum_policy=added_policy_message(answer.minimum_policy),
     )
 
 
@@ -172,4 +180,5 @@ def _finding(finding: Finding, view: pb.View.ValueType) -> pb.Finding:
         waiver_expire_time=None
         if finding.waiver_ends_at is None
         else to_timestamp(finding.waiver_ends_at),
+        policies=finding.policies,
     )

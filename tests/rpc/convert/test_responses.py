@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
+from otpc_policy.catalog.context import NamedPartner
 from otpc_policy.check import ResultSource
 from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
 from otpc_policy.policy.finding import Decision
@@ -24,6 +25,7 @@ from tests.rpc.convert.values import (
     make_chain_answer,
     make_facts,
     make_judgement,
+    make_policies,
     make_policy,
     make_verdict,
 )
@@ -308,8 +310,48 @@ def test_validation_answers(issued: Issued, view: pb.View.ValueType, shown: int)
     assert len(response.findings[0].evidence) == (1 if view == pb.VIEW_FULL else 0)
 
 
+def test_everything_that_judged_beside_the_policy_asked_for_is_named() -> None:
+    minimum, added = make_policy("minimum"), make_policy("added", enforcing=False)
+    named = (
+        NamedPartner("one", added),
+        *(NamedPartner(f"p{number}", None) for number in range(40)),
+    )
+    judgement = make_judgement(minimum_policy=minimum, named_partners=named)
+    response = check_response(make_answer(judgement=judgement), pb.VIEW_BASIC, "c")
+    assert (response.minimum_policy.name, response.minimum_policy.enforcing) == ("minimum", True)
+    first, second, *_ = response.named_partners
+    assert (first.id, first.policy.name, first.policy.enforcing) == ("one", "added", False)
+    assert (second.id, second.HasField("policy"), len(response.named_partners)) == ("p0", False, 16)
+    plain = check_response(make_answer(), pb.VIEW_BASIC, "c")
+    assert (plain.HasField("minimum_policy"), len(plain.named_partners)) == (False, 0)
+    chain = validate_response(make_chain_answer(minimum_policy=minimum), (), pb.VIEW_BASIC, "c")
+    assert chain.minimum_policy.name == "minimum"
+
+
+def test_a_finding_names_the_policies_that_give_it_its_effect() -> None:
+    verdict = make_verdict()
+    findings = tuple(replace(each, policies=("a", "b")) for each in verdict.findings)
+    judgement = make_judgement(verdict=replace(verdict, findings=findings))
+    response = check_response(make_answer(judgement=judgement), pb.VIEW_BASIC, "c")
+    assert [list(each.policies) for each in response.findings] == [["a", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "expected"), [("", (True, False)), ("other", (False, True)), (None, (False, False))]
+)
+def test_a_policy_says_whether_it_is_the_minimum(
+    minimum: str | None, expected: tuple[bool, bool]
+) -> None:
+    policies = replace(make_policies("otpc-test", "other"), minimum_name=minimum)
+    messages = [policy_message(policies.get(name), policies) for name in ("otpc-test", "other")]
+    assert tuple(message.is_minimum for message in messages) == expected
+    alone = policy_message(policies.get(""))
+    assert (alone.is_default, alone.is_minimum) == (False, False)
+
+
 def test_a_policy_shows_each_rule_with_its_codes_and_parameters() -> None:
-    message = policy_message(make_policy(), is_default=True)
+    policies = make_policies("otpc-test", "other")
+    message = policy_message(policies.get(""), policies)
     assert (message.name, message.title, message.source, message.enforcing, message.is_default) == (
         "otpc-test",
         "A policy",
@@ -317,6 +359,7 @@ def test_a_policy_shows_each_rule_with_its_codes_and_parameters() -> None:
         True,
         True,
     )
+    assert message.is_minimum
     (rule,) = message.rules
     assert (rule.id, rule.summary, rule.citation) == (
         "tls.minimum_version",
