@@ -65,6 +65,10 @@ async def serve(
             structlog.get_logger("otpc_policy.app").warning(
                 "setting without effect", setting=setting, reason=reason
             )
+        if settings.dangerously_without_minimum_policy:
+            structlog.get_logger("otpc_policy.app").warning(
+                "no minimum policy: callers choose how lenient their verdicts are"
+            )
         with _signals(stop, force_stop, application.reloader.ask):
             await Service(application).run(ready, stop, force_stop)
 

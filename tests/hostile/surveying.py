@@ -279,10 +279,12 @@ def _open_files() -> set[tuple[str, str, int]]:
     """
     processes = ["self"]
     for children in Path("/proc/self/task").glob("*/children"):
-        processes += children.read_text().split()
+        with suppress(FileNotFoundError):  # a thread that has ended
+            processes += children.read_text().split()
     opened: Counter[tuple[str, str]] = Counter()
     for process in processes:
-        for descriptor in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed a moment ago
-                opened[process, str(descriptor.readlink()).partition(":[")[0]] += 1
+        with suppress(FileNotFoundError):  # a process that has ended
+            for descriptor in Path(f"/proc/{process}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed a moment ago
+                    opened[process, str(descriptor.readlink()).partition(":[")[0]] += 1
     return {(*file, number) for file, count in opened.items() for number in range(count)}
