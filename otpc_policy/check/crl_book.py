@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otpc_policy.core.fetching import HttpUrl
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.crl import CrlPoint, CrlQuestion, CrlStatement, CrlSubject, RevocationList
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.recently_used import RecentlyUsed
 
 # Facts live for an hour at most unless a policy says more, so a leaf in use is judged as often.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from otpc_policy.pki.budget import Work, WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import NameConstraints
 from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.subtrees import Fence, Names

@@ -27,15 +27,12 @@ from typing import Final, Protocol, Self
 from cryptography import x509
 
 from otpc_policy.core.fetching import HttpUrl
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decoding_leniently,
-)
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.der import INTEGER, elements
 from otpc_policy.pki.distinguished_name import read_name
 from otpc_policy.pki.extensions import KEY_USAGE
 from otpc_policy.pki.judgement import CrlStatus
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.signature_algorithm import read_signature_algorithm
 from otpc_policy.pki.signatures import is_too_costly
 

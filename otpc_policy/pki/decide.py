@@ -11,8 +11,8 @@ from otpc_policy.pki.anchors import (
     web_anchor_set,
 )
 from otpc_policy.pki.budget import TooComplexError
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.paths import PathProver, ProvenPath
 from otpc_policy.pki.roots import RootLimit

@@ -8,7 +8,7 @@ from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern, IPAddress_ID, IPAddressPattern
 
 from otpc_policy.core.endpoint import canonical_host, is_ip_literal
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judgement import NameMatch
 
 # service-identity strips space around a pattern and accepts any bytes in it: such a pattern would

@@ -12,13 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decoding_leniently,
-    read_certificate,
-)
+from otpc_policy.pki.certificate import read_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judgement import StapleStatus
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION, VERIFYING_ERRORS
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (

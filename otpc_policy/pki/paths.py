@@ -12,8 +12,8 @@ from datetime import datetime
 
 from otpc_policy.pki.anchors import AnchorSet
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.policies import policies_hold, policy_units
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import Candidate, candidate_paths

@@ -8,7 +8,7 @@ the number of ways through the tree. Source: RFC 5280 6.1.2 to 6.1.5, any-policy
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import ANY_POLICY, PolicyRules
 
 _Level = Mapping[str, frozenset[str]]

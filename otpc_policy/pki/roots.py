@@ -14,8 +14,8 @@ from typing import Any
 
 import certifi
 
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.pem import read_pem_bundle
 
 

@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.distinguished_name import EMAIL_ADDRESS, RelativeName
 from otpc_policy.pki.extensions import NameConstraints, kinds_of
 from otpc_policy.pki.general_names import (

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.validation import (
     Profile,

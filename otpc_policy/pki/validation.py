@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import VERSION_WITH_EXTENSIONS, DecodedCertificate
+from otpc_policy.pki.decoded_certificate import VERSION_WITH_EXTENSIONS, DecodedCertificate
 from otpc_policy.pki.extensions import (
     AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,

@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DECODING_ERRORS, decode_certificate, decoding_leniently
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from tests.chains.second_opinion import pem
 from tests.pki.constraint_oracle import permits
 from tests.pki.constraint_tables import (

@@ -7,7 +7,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.certificate import decode_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import NameConstraints
 from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.subtrees import Fence, Names

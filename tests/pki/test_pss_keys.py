@@ -6,8 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.crl import UnusableCrlError, read_crl
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import StapleStatus, TrustSource
 from otpc_policy.pki.ocsp import judge_staple

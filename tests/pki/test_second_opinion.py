@@ -13,9 +13,11 @@ from prometheus_client import CollectorRegistry
 from otpc_policy.ops.metrics.second_opinions import SecondOpinionMetrics
 from otpc_policy.pki import second_opinion
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate, decoding_leniently
+from otpc_policy.pki.certificate import decode_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
+from otpc_policy.pki.lenient_decoding import decoding_leniently
 from otpc_policy.pki.second_opinion import (
     OPINIONS,
     REASONS,

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from otpc_policy.pki import second_opinion
 from otpc_policy.pki.budget import JUDGEMENT_UNITS, SHARES, Work, WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
