@@ -20,12 +20,11 @@ from tests.pki.constraint_oracle import permits
 from tests.pki.constraint_tables import (
     DNS,
     MAIL,
-    ROOT,
     URI,
     Row,
     rows,
 )
-from tests.support.forging import AT
+from tests.support.forging import AT, ROOT
 from tests.support.requirements import require
 
 AUTHORITIES, LEAVES = 150, 14

@@ -27,20 +27,15 @@ from otpc_policy.pki.subtrees import Fence, Names
 from tests.pki.constraint_oracle import permits
 from tests.pki.test_certificate import X509_VECTORS, certificates_in
 from tests.support.forging import (
-    Made,
+    ROOT,
     alternative_names,
     authority,
+    decoded,
     leaf,
     name_constraints,
     organization,
 )
 from tests.support.signing import der_element
-
-ROOT = authority("Root")
-
-
-def decoded(made: Made) -> DecodedCertificate:
-    return decode_certificate(made.der)
 
 
 def read(constraints: x509.NameConstraints) -> NameConstraints:

@@ -12,9 +12,7 @@ from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import NameConstraints
 from otpc_policy.pki.general_names import NO_NAMES, GeneralNames
 from otpc_policy.pki.subtrees import Fence, Names
-from tests.support.forging import alternative_names, authority, leaf
-
-ROOT = authority("Root")
+from tests.support.forging import ROOT, alternative_names, leaf
 
 
 def _host(length: int) -> str:

@@ -10,10 +10,9 @@ import pytest
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, TrustSource
 from otpc_policy.pki.trust import Trust
-from tests.support.forging import AT, Made, authority, leaf
+from tests.support.forging import AT, ROOT, Made, authority, leaf
 
 HOST = "partner.test"
-ROOT = authority("Root")
 ZERO = authority("Zero", by=ROOT, path_length=0)
 RENEWED = authority("Zero", by=ZERO, key="ec384")
 BELOW = authority("Below", by=ZERO)

@@ -24,6 +24,7 @@ from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus, T
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.support.forging import (
     AT,
+    ROOT,
     Made,
     alternative_names,
     authority,
@@ -36,7 +37,6 @@ from tests.support.forging import (
 from tests.support.signing import private_key
 
 HOST = "partner.test"
-ROOT = authority("Root")
 KEY = private_key("ec256")
 DAY = timedelta(days=1)
 
