@@ -126,7 +126,7 @@ def judge_chain(
         misordered=is_misordered,
         staple=staple.status,
         staple_detail=staple.detail,
-        staple_next_update=staple.next_update,
+        staple_changes_at=staple.changes_at,
         crl=crl.status,
         crl_detail=crl.detail,
         crl_changes_at=crl.changes_at,

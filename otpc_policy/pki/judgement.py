@@ -126,9 +126,8 @@ class ChainJudgement:
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
-    staple_next_update: nextUpdate of a staple that was verified.
-    crl_detail: for people: why, and which list says so. crl_changes_at: when time alone changes
-        what the list proves; None if it never does.
+    crl_detail: for people: why, and which list says so. staple_changes_at, crl_changes_at: when
+        time alone changes what they prove; None if it never does.
     """
 
     certificates: tuple[CertificateView | None, ...]
@@ -145,7 +144,7 @@ class ChainJudgement:
     misordered: bool
     staple: StapleStatus
     staple_detail: str
-    staple_next_update: datetime | None
+    staple_changes_at: datetime | None
     crl: CrlStatus = CrlStatus.NOT_EXAMINED
     crl_detail: str = ""
     crl_changes_at: datetime | None = None

@@ -1,5 +1,6 @@
 """The stapled OCSP response: what it proves about the leaf at one instant. Nothing is fetched."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,11 +53,11 @@ _SIGNING_HASHES = frozenset({"sha224", "sha256", "sha384", "sha512"})
 
 @dataclass(frozen=True, slots=True)
 class Staple:
-    """What the response proves, why, and until when (GOOD only)."""
+    """What the response proves, why, and when time alone changes it (None: never)."""
 
     status: StapleStatus
     detail: str
-    next_update: datetime | None = None
+    changes_at: datetime | None = None
 
 
 def judge_staple(
@@ -106,24 +107,38 @@ def _judge(
     )
     answer = next(revoked, answers[0])
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
-    instant = answer.this_update_utc if is_revoked else at
-    if not _is_signed(response, issuer, instant, checks):
+    signed_at = answer.this_update_utc if is_revoked else at
+    signers = _signers(response, issuer, checks)
+    signer = next((each for each in signers if each is issuer or each.is_valid_at(signed_at)), None)
+    if signer is None:
         detail = "the signature is not that of the leaf's issuer or its responder"
         return Staple(StapleStatus.UNVERIFIED, detail)
     if is_revoked:
         revoked_at = answer.revocation_time_utc
-        detail = f"revoked at {revoked_at:%Y-%m-%dT%H:%M:%SZ}" if revoked_at else "revoked"
-        return Staple(StapleStatus.REVOKED, detail)
+        return Staple(
+            StapleStatus.REVOKED, f"revoked at {_instant(revoked_at)}" if revoked_at else "revoked"
+        )
     if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         return Staple(StapleStatus.UNVERIFIED, "the responder does not know the certificate")
     next_update = answer.next_update_utc or answer.this_update_utc + _LIFETIME_WITHOUT_NEXT_UPDATE
-    if at + _CLOCK_SKEW < answer.this_update_utc:
-        detail = f"the response is not valid before {answer.this_update_utc:%Y-%m-%dT%H:%M:%SZ}"
-        return Staple(StapleStatus.UNVERIFIED, detail)
+    begins_at = answer.this_update_utc - _CLOCK_SKEW
+    if at < begins_at:
+        detail = f"the response is not valid before {_instant(answer.this_update_utc)}"
+        return Staple(StapleStatus.UNVERIFIED, detail, begins_at)
     if at >= next_update:
-        detail = f"the response was stale at {next_update:%Y-%m-%dT%H:%M:%SZ}"
-        return Staple(StapleStatus.UNVERIFIED, detail)
-    return Staple(StapleStatus.GOOD, f"good until {next_update:%Y-%m-%dT%H:%M:%SZ}", next_update)
+        return Staple(StapleStatus.UNVERIFIED, f"the response was stale at {_instant(next_update)}")
+    until = next_update if signer is issuer else min(next_update, _end_of_validity(signer, at))
+    return Staple(StapleStatus.GOOD, f"good until {_instant(until)}", until)
+
+
+def _end_of_validity(responder: DecodedCertificate, at: datetime) -> datetime:
+    """Return notAfter, or in its last second the instant after it: notAfter itself is valid."""
+    not_after = responder.view.not_after
+    return not_after if at < not_after else not_after + timedelta(seconds=1)
+
+
+def _instant(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _answers_about(
@@ -158,27 +173,28 @@ def _digest(algorithm: _Hash, octets: bytes) -> bytes:
     return digest.finalize()
 
 
-def _is_signed(
-    response: ocsp.OCSPResponse, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
-) -> bool:
+def _signers(
+    response: ocsp.OCSPResponse, issuer: DecodedCertificate, checks: SignatureChecks
+) -> Iterator[DecodedCertificate]:
+    """Yield who signed the response: the issuer, else responders, which may be out of date."""
     if _verifies(response, issuer, checks):
-        return True
+        yield issuer
+        return
     size = len(response.public_bytes(_DER))
     units = _UNITS_PER_SQUARE_OF_A_KILOBYTE * size * size // 1_000_000
     checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
     for certificate in response.certificates[:_MAX_RESPONDER_CERTIFICATES]:
-        delegate = _delegate(certificate, issuer, at, checks)
+        delegate = _delegate(certificate, issuer, checks)
         if delegate is not None and _verifies(response, delegate, checks):
-            return True
-    return False
+            yield delegate
 
 
 def _delegate(
-    certificate: x509.Certificate, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
+    certificate: x509.Certificate, issuer: DecodedCertificate, checks: SignatureChecks
 ) -> DecodedCertificate | None:
     """Return the certificate if the authority delegated its responses to it, or None.
 
-    Issued by the very authority, for OCSP signing by name (anyExtendedKeyUsage is not enough).
+    Its dates are not looked at. Issued by the very authority, for OCSP signing by name (anyExtendedKeyUsage is not enough).
     Source: RFC 6960 4.2.2.2.
     """
     der = certificate.public_bytes(_DER)
@@ -191,9 +207,7 @@ def _delegate(
     is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes
     if not is_for_ocsp or flaw_of_form(decoded) or is_too_costly(decoded):
         return None
-    if not decoded.is_valid_at(at) or not checks.has_issued_by_strong_hash(issuer, decoded):
-        return None
-    return decoded
+    return decoded if checks.has_issued_by_strong_hash(issuer, decoded) else None
 
 
 def _verifies(
