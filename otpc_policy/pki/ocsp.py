@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -15,9 +14,22 @@ from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, Work
 from otpc_policy.pki.certificate import read_certificate
 from otpc_policy.pki.decoded_certificate import DecodedCertificate
+from otpc_policy.pki.der import (
+    BIT_STRING,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
+    SEQUENCE,
+    DerError,
+    dotted,
+    elements,
+    expected,
+    inside,
+    only_element,
+    whole_octets,
+)
 from otpc_policy.pki.judgement import StapleStatus
 from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
-from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION, VERIFYING_ERRORS
+from otpc_policy.pki.signature_algorithm import SignatureAlgorithm, read_signature_algorithm
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (
     TOO_MANY_SIGNATURES,
@@ -48,7 +60,10 @@ _HASHES: dict[str, type[_Hash]] = {
     algorithm.name: algorithm
     for algorithm in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 }
-_SIGNING_HASHES = frozenset({"sha224", "sha256", "sha384", "sha512"})
+# "" is EdDSA.
+_SIGNING_HASHES = frozenset({"", "sha224", "sha256", "sha384", "sha512"})
+_ENUMERATED, _RESPONSE_BYTES = 0x0A, 0xA0
+_BASIC_RESPONSE = "1.3.6.1.5.5.7.48.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,15 @@ class Staple:
     status: StapleStatus
     detail: str
     changes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """What a responder signed. octets: the signed part as it came."""
+
+    octets: bytes
+    algorithm: SignatureAlgorithm
+    signature: bytes
 
 
 def judge_staple(
@@ -83,7 +107,7 @@ def judge_staple(
         units = len(response) // _BYTES_PER_UNIT
         checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
         with decoding_leniently():
-            return _judge(ocsp.load_der_ocsp_response(response), leaf, issuer, at, checks)
+            return _judge(response, leaf, issuer, at, checks)
     except DECODING_ERRORS:
         return Staple(StapleStatus.UNVERIFIED, "the response cannot be decoded")
     except TooComplexError as error:
@@ -91,12 +115,13 @@ def judge_staple(
 
 
 def _judge(
-    response: ocsp.OCSPResponse,
+    der: bytes,
     leaf: DecodedCertificate,
     issuer: DecodedCertificate,
     at: datetime,
     checks: SignatureChecks,
 ) -> Staple:
+    response = ocsp.load_der_ocsp_response(der)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         return Staple(StapleStatus.UNVERIFIED, "the responder answered with an error")
     answers = _answers_about(response, leaf, issuer, checks)
@@ -108,7 +133,7 @@ def _judge(
     answer = next(revoked, answers[0])
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
     signed_at = answer.this_update_utc if is_revoked else at
-    signers = _signers(response, issuer, checks)
+    signers = _signers(response, _read_signed(der), issuer, checks)
     signer = next((each for each in signers if each is issuer or each.is_valid_at(signed_at)), None)
     if signer is None:
         detail = "the signature is not that of the leaf's issuer or its responder"
@@ -174,10 +199,13 @@ def _digest(algorithm: _Hash, octets: bytes) -> bytes:
 
 
 def _signers(
-    response: ocsp.OCSPResponse, issuer: DecodedCertificate, checks: SignatureChecks
+    response: ocsp.OCSPResponse,
+    signed: _Signed,
+    issuer: DecodedCertificate,
+    checks: SignatureChecks,
 ) -> Iterator[DecodedCertificate]:
     """Yield who signed the response: the issuer, else responders, which may be out of date."""
-    if _verifies(response, issuer, checks):
+    if _verifies(signed, issuer, checks):
         yield issuer
         return
     size = len(response.public_bytes(_DER))
@@ -185,7 +213,7 @@ def _signers(
     checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
     for certificate in response.certificates[:_MAX_RESPONDER_CERTIFICATES]:
         delegate = _delegate(certificate, issuer, checks)
-        if delegate is not None and _verifies(response, delegate, checks):
+        if delegate is not None and _verifies(signed, delegate, checks):
             yield delegate
 
 
@@ -194,8 +222,8 @@ def _delegate(
 ) -> DecodedCertificate | None:
     """Return the certificate if the authority delegated its responses to it, or None.
 
-    Its dates are not looked at. Issued by the very authority, for OCSP signing by name (anyExtendedKeyUsage is not enough).
-    Source: RFC 6960 4.2.2.2.
+    Issued by the very authority, for OCSP signing by name: anyExtendedKeyUsage is not enough. Its
+    dates are not looked at. Source: RFC 6960 4.2.2.2.
     """
     der = certificate.public_bytes(_DER)
     try:
@@ -210,29 +238,33 @@ def _delegate(
     return decoded if checks.has_issued_by_strong_hash(issuer, decoded) else None
 
 
-def _verifies(
-    response: ocsp.OCSPResponse, signer: DecodedCertificate, checks: SignatureChecks
-) -> bool:
-    algorithm = response.signature_hash_algorithm
-    if algorithm is not None and algorithm.name not in _SIGNING_HASHES:
-        return False
-    signed = response.tbs_response_bytes
-    checks.budget.spend(
-        signature_units(signer.key_units, len(signed)), Work.SIGNATURES, TOO_MANY_SIGNATURES
+def _read_signed(response: bytes) -> _Signed:
+    """Return the signed part of a response that was successful. Raises DerError.
+
+    Source: RFC 6960 4.2.1. The octets as they came: cryptography would encode them again.
+    """
+    whole = only_element(response, 0, len(response), SEQUENCE)
+    parts = elements(response, whole.content, whole.end)
+    if [part.tag for part in parts] != [_ENUMERATED, _RESPONSE_BYTES]:
+        raise DerError("not a response")
+    kind, octets = expected(
+        inside(response, parts[1].content, parts[1].end), (OBJECT_IDENTIFIER, OCTET_STRING)
     )
-    try:
-        match signer.key:
-            # A key for RSASSA-PSS makes no such signatures (RFC 4055 1.2).
-            case rsa.RSAPublicKey() as key if (
-                algorithm is not None and signer.key_algorithm == RSA_ENCRYPTION
-            ):
-                key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
-            case ec.EllipticCurvePublicKey() as key if algorithm is not None:
-                key.verify(response.signature, signed, ec.ECDSA(algorithm))
-            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() as key if algorithm is None:
-                key.verify(response.signature, signed)
-            case _:
-                return False
-    except VERIFYING_ERRORS:
+    if dotted(response[kind.content : kind.end]) != _BASIC_RESPONSE:
+        raise DerError("not a basic response")
+    signed, algorithm, bits = expected(
+        inside(response, octets.content, octets.end)[:3], (SEQUENCE, SEQUENCE, BIT_STRING)
+    )
+    return _Signed(
+        octets=response[signed.start : signed.end],
+        algorithm=read_signature_algorithm(response, algorithm),
+        signature=whole_octets(response, bits),
+    )
+
+
+def _verifies(signed: _Signed, signer: DecodedCertificate, checks: SignatureChecks) -> bool:
+    if signed.algorithm.hash_name not in _SIGNING_HASHES:
         return False
-    return True
+    units = signature_units(signer.key_units, len(signed.octets))
+    checks.budget.spend(units, Work.SIGNATURES, TOO_MANY_SIGNATURES)
+    return signed.algorithm.verifies(signer.verifying_key, signed.signature, signed.octets)
