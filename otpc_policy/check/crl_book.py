@@ -208,7 +208,7 @@ class CrlBook:
 def _statement(
     subject: CrlSubject, point: CrlPoint, found: RevocationList | None, problem: str
 ) -> CrlStatement | None:
-    url = point.url.text
+    url = point.url.brief
     if found is not None:
         return found.says_of(subject, point)
     return CrlStatement(problem=f"the CRL at {url}: {problem}", url=url) if problem else None

@@ -11,6 +11,7 @@ import sys
 from functools import lru_cache
 
 from otpc_policy.core.errors import MalformedCertificate
+from otpc_policy.core.shown_text import MAX_ALGORITHM, MAX_SERIAL_NUMBER, shown
 from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
 from otpc_policy.pki.decoded_certificate import (
     VERSION_WITH_EXTENSIONS,
@@ -112,7 +113,7 @@ def decode_certificate(der: bytes, cost: DecodingCost | None = None) -> DecodedC
     )
     view = CertificateView(
         **outside.fields,
-        subject_alt_names=(*map(_printable, names.dns), *map(str, addresses)),
+        subject_alt_names=(*map(shown, names.dns), *map(str, addresses)),
         must_staple=extensions.must_staple,
         key_usage=extensions.usages,
         purposes=extensions.purposes,
@@ -145,16 +146,16 @@ def _read_outside(der: bytes) -> Outside:
         "der": der,
         "sha256": hashlib.sha256(der).hexdigest(),
         "spki_sha256": hashlib.sha256(structure.octets(structure.key)).hexdigest(),
-        "subject": _printable(subject.text),
-        "issuer": _printable(issuer.text),
-        "serial_number": f"{structure.serial_number:x}",
+        "subject": shown(subject.text),
+        "issuer": shown(issuer.text),
+        "serial_number": shown(f"{structure.serial_number:x}", MAX_SERIAL_NUMBER),
         "not_before": not_before,
         "not_after": not_after,
-        "common_names": subject.values_of(COMMON_NAME),
+        "common_names": tuple(map(shown, subject.values_of(COMMON_NAME))),
         "key_type": key.kind,
         "key_bits": key.bits,
-        "key_name": key.name,
-        "signature_algorithm": signature_algorithm.name,
+        "key_name": shown(key.name, MAX_ALGORITHM),
+        "signature_algorithm": shown(signature_algorithm.name, MAX_ALGORITHM),
         "signature_hash": signature_algorithm.hash_name,
         # By octets, though names are compared otherwise elsewhere: self-issued certificates do not
         # count towards a pathLen, and no trick with equal names is to make a path longer.
@@ -175,15 +176,6 @@ def _read_outside(der: bytes) -> Outside:
 
 # Few issuers stand above many leaves. What cannot be decoded raises each time, and is not kept.
 _kept = lru_cache(maxsize=256)(decode_certificate)
-
-
-def _printable(text: str) -> str:
-    """Control characters in a name would act on the terminals and logs of whoever reads it."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    )
 
 
 def spki_sha256(der: bytes) -> bytes | None:

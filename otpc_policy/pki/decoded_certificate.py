@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from otpc_policy.pki.decoding_cost import DecodingCost
-from otpc_policy.pki.distinguished_name import DistinguishedName
+from otpc_policy.pki.distinguished_name import COMMON_NAME, DistinguishedName
 from otpc_policy.pki.extensions import KEY_USAGE, SUBJECT_ALT_NAME, Extensions, NameConstraints
 from otpc_policy.pki.general_names import GeneralNames
 from otpc_policy.pki.judgement import CertificateView
@@ -59,6 +59,11 @@ class Skeleton:
     def issuer(self) -> DistinguishedName:
         """The name of who issued it."""
         return self.outside.issuer
+
+    @property
+    def common_names(self) -> tuple[str, ...]:
+        """Those in the subject, as written, in the order of the encoding."""
+        return self.outside.subject.values_of(COMMON_NAME)
 
     @property
     def key(self) -> object:

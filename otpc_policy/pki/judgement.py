@@ -61,8 +61,9 @@ class CrlStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
-    """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
+    """One decoded certificate. Its texts are for people (core.shown_text).
 
+    der: as served. key_bits: 0 where the algorithm has no such figure.
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
@@ -107,7 +108,7 @@ class MalformedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainJudgement:
-    """Everything observed about one served chain at one instant.
+    """Everything observed about one served chain at one instant. Its texts are for people.
 
     certificates: as served, leaf first; None where the entry is malformed. Of one that cost too
         much to be read whole, without what its extensions say, or None.

@@ -94,7 +94,7 @@ class Names:
         names, subject = certificate.names, certificate.subject
         dns: Sequence[str] = names.dns
         if not certificate.has_subject_alt_name and not certificate.is_ca:
-            dns = [name for name in certificate.view.common_names if name.isascii()]
+            dns = [name for name in certificate.common_names if name.isascii()]
         unread = set(names.unread)
         mailboxes, hosts = [], []
         for mail in (*names.mails, *subject.values_of(EMAIL_ADDRESS)):
