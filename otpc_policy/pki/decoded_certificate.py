@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from otpc_policy.core.shown_text import shown
 from otpc_policy.pki.decoding_cost import DecodingCost
 from otpc_policy.pki.distinguished_name import COMMON_NAME, DistinguishedName
 from otpc_policy.pki.extensions import KEY_USAGE, SUBJECT_ALT_NAME, Extensions, NameConstraints
@@ -18,6 +19,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # RFC 5280 4.1.2.1, 4.1.2.9: no other has extensions.
 VERSION_WITH_EXTENSIONS = 3
+_MAX_TITLE = 80
 _DIGITAL_SIGNATURE, _KEY_CERT_SIGN = 0x8000, 0x0400
 
 
@@ -59,6 +61,16 @@ class Skeleton:
     def issuer(self) -> DistinguishedName:
         """The name of who issued it."""
         return self.outside.issuer
+
+    @property
+    def title(self) -> str:
+        """The subject for a sentence: a name may fill a page."""
+        return shown(self.outside.subject.text, _MAX_TITLE) or "a certificate without a subject"
+
+    @property
+    def issuer_title(self) -> str:
+        """The issuer for a sentence."""
+        return shown(self.outside.issuer.text, _MAX_TITLE) or "an issuer without a name"
 
     @property
     def common_names(self) -> tuple[str, ...]:
@@ -105,13 +117,17 @@ class Skeleton:
         """The public key, and what it may verify."""
         return self.outside.key
 
+    @property
+    def has_one_algorithm(self) -> bool:
+        """Both parts name the same algorithm (RFC 5280 4.1.1.2)."""
+        structure = self.outside.structure
+        return structure.octets(structure.outer_algorithm) == self.outside.algorithm.octets
+
     def is_signed_by(self, key: VerifyingKey) -> bool:
         """The key made the signature, by the algorithm that both parts name (RFC 5280 4.1.1.2)."""
         structure = self.outside.structure
-        return structure.octets(structure.outer_algorithm) == self.outside.algorithm.octets and (
-            self.outside.algorithm.verifies(
-                key, structure.signature, structure.octets(structure.signed_part)
-            )
+        return self.has_one_algorithm and self.outside.algorithm.verifies(
+            key, structure.signature, structure.octets(structure.signed_part)
         )
 
     def is_valid_at(self, at: datetime) -> bool:

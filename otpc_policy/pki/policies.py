@@ -21,6 +21,28 @@ def policy_units(path: Sequence[DecodedCertificate]) -> int:
     return sum(len(each.policies or ()) + len(each.mappings) for each in rules)
 
 
+def flaw_of_policies(path: Sequence[DecodedCertificate]) -> str:
+    """Say which certificate on the path demands a valid policy, or maps any-policy, in vain, or "".
+
+    path: leaf first, the anchor last.
+    """
+    if policies_hold(path):
+        return ""
+    for authority in path[1:-1]:
+        if any(ANY_POLICY in pair for pair in authority.extensions.policy_rules.mappings):
+            return f"{authority.title} maps anyPolicy, which RFC 5280 4.2.1.5 forbids"
+    demanding = [
+        certificate
+        for certificate in reversed(path)
+        if certificate.extensions.policy_rules.require_explicit is not None
+    ]
+    return (
+        f"{demanding[0].title} demands that a certificate policy be valid on the whole path"
+        " (policyConstraints, RFC 5280 4.2.1.11), and none is; certificatePolicies with one policy"
+        " in every certificate below it required"
+    )
+
+
 def policies_hold(path: Sequence[DecodedCertificate]) -> bool:
     """The demands of all certificates on the path for a valid policy are met.
 

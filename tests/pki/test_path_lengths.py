@@ -58,12 +58,12 @@ def test_a_self_issued_intermediate_does_not_count(chain: Sequence[Made]) -> Non
         (
             (leaf(RENEWED), RENEWED, ZERO),
             (OTHER_ROOT,),
-            "CN=Root, the issuer of CN=Zero, was not served and is no trusted root",
+            "CN=Root, the issuer of CN=Zero, was not served and is not a trusted root",
         ),
         (
             (leaf(RENEWED), RENEWED, ZERO, ROOT),
             (OTHER_ROOT,),
-            "the path ends at CN=Root, which is no trusted root",
+            "the path ends at CN=Root, which is not a trusted root",
         ),
     ],
 )

@@ -100,13 +100,10 @@ def judge_trust(
                     is_valid_at(view, now) for _, view in on_path(judgement)
                 ):
                     continue
-                failure = readable(judgement.trust_failure)
+                failure = judgement.trust_failure or "no path leads to a trusted root"
                 yield presented.report(
                     "CERTIFICATE_UNTRUSTED",
-                    f"the {_leaf(presented)} does not chain to a trusted anchor:"
-                    f" {failure or 'no path leads to a trusted root'};"
-                    " a path to a Mozilla root, or an anchor or pin configured for this host,"
-                    " required",
+                    f"the {_leaf(presented)} does not chain to a trusted anchor: {failure}",
                     index=0,
                     evidence=(
                         FindingEvidence(
