@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otpc_policy.core.fetching import HttpUrl
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.crl import CrlPoint, CrlQuestion, CrlStatement, CrlSubject, RevocationList
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.recently_used import RecentlyUsed
 
 # Facts live for an hour at most unless a policy says more, so a leaf in use is judged as often.
@@ -208,7 +208,7 @@ class CrlBook:
 def _statement(
     subject: CrlSubject, point: CrlPoint, found: RevocationList | None, problem: str
 ) -> CrlStatement | None:
-    url = point.url.text
+    url = point.url.brief
     if found is not None:
         return found.says_of(subject, point)
     return CrlStatement(problem=f"the CRL at {url}: {problem}", url=url) if problem else None

@@ -6,9 +6,11 @@ from enum import Enum
 from typing import Self
 
 from otpc_policy.core.endpoint import canonical_host
+from otpc_policy.core.shown_text import shortened
 
 # URLs of CRLs of public authorities have fewer than 100 characters.
 MAX_URL_CHARACTERS = 1_000
+_MAX_SHOWN_CHARACTERS = 150
 _HTTP_PORT = 80
 # RFC 3986 3: authority, path, query; a fragment stays with the client.
 _URL = re.compile(r"http://([^/?#]*)(/[^?#]*)?(\?[^#]*)?(?:#.*)?\Z", re.IGNORECASE)
@@ -70,6 +72,11 @@ class HttpUrl:
         host = canonical_host(authority[1])
         target = (url[2] or "/") + (url[3] or "")
         return cls(text=text, host=host, port=port, target=target)
+
+    @property
+    def brief(self) -> str:
+        """The text for a sentence."""
+        return shortened(self.text, _MAX_SHOWN_CHARACTERS)
 
     @property
     def authority(self) -> str:

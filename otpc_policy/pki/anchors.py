@@ -7,13 +7,8 @@ from functools import lru_cache
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
-from otpc_policy.pki.certificate import (
-    DecodedCertificate,
-    Skeleton,
-    decode_certificate,
-    read_certificate,
-    skeleton_or_none,
-)
+from otpc_policy.pki.certificate import decode_certificate, read_certificate, skeleton_or_none
+from otpc_policy.pki.decoded_certificate import DecodedCertificate, Skeleton
 from otpc_policy.pki.extensions import BASIC_CONSTRAINTS, KEY_USAGE, NAMES_OF_EXTENSIONS
 from otpc_policy.pki.validation import Profile
 

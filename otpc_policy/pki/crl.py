@@ -27,15 +27,12 @@ from typing import Final, Protocol, Self
 from cryptography import x509
 
 from otpc_policy.core.fetching import HttpUrl
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decoding_leniently,
-)
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.der import INTEGER, elements
 from otpc_policy.pki.distinguished_name import read_name
 from otpc_policy.pki.extensions import KEY_USAGE
 from otpc_policy.pki.judgement import CrlStatus
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.signature_algorithm import read_signature_algorithm
 from otpc_policy.pki.signatures import is_too_costly
 
@@ -98,8 +95,7 @@ class CrlSubject:
         """Return it. points: as crl_points returns them."""
         return cls(
             sha256=bytes.fromhex(certificate.view.sha256),
-            # Not from the certificate, which warns of some numbers whenever it is asked.
-            serial_number=int(certificate.view.serial_number, 16),
+            serial_number=certificate.serial_number,
             is_authority=certificate.is_ca,
             points=points,
         )
@@ -119,7 +115,7 @@ class CrlStatement:
 
     problem: why nothing is known; "" if something is. revoked_at: None for what is not listed.
     is_on_hold: revoked for the time being. this_update, next_update: of the list; None where there
-    is a problem. url: where the list came from.
+    is a problem. url: where the list came from, for people.
     """
 
     problem: str = ""
@@ -238,7 +234,7 @@ class RevocationList:
 
     def says_of(self, subject: CrlSubject, point: CrlPoint) -> CrlStatement:
         """Return what it says of a certificate of its issuer. point: one that it names."""
-        url = point.url.text
+        url = point.url.brief
         if self.scope is not None and not self.scope & point.names:
             problem = f"the CRL from {url} is about another distribution point"
             return CrlStatement(problem=problem, url=url)

@@ -11,15 +11,21 @@ from otpc_policy.pki.anchors import (
     web_anchor_set,
 )
 from otpc_policy.pki.budget import TooComplexError
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.paths import PathProver, ProvenPath
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import may_lead_to_anchor
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.trust import Trust, TrustEntry
-from otpc_policy.pki.trust_failure import NOTHING_SIGNED, failure_of, refusal_by_limit
+from otpc_policy.pki.trust_failure import (
+    LEAF_UNREADABLE,
+    NOTHING_SIGNED,
+    ONLY_DATES,
+    TrustedSet,
+    failure_of,
+)
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -105,7 +111,7 @@ def decide_trust(
         decision = _if_valid(served, prover, bases, at)
         if decision is None and prover.too_complex:
             return _undecided(served, prover.too_complex[0])
-        return decision or _untrusted(served, prover.constraints, bases)
+        return decision or _untrusted(served, prover.constraints, bases, at)
     except TooComplexError as error:
         return _undecided(served, str(error))
 
@@ -209,7 +215,7 @@ def _decision(
         trusted_if_valid=True,
         path=tuple(path),
         label=(entry.note if entry else "") or found.anchor.view.subject,
-        failure="" if is_valid else "a certificate on the path is outside its validity",
+        failure="" if is_valid else ONLY_DATES,
         ends_at=entry.ends_at if entry else None,
         path_valid_until=min(
             certificate.view.not_after for certificate in (*found.certificates, found.anchor)
@@ -250,7 +256,7 @@ def _unread_leaf(served: ServedChain, bases: Sequence[_TrustBasis]) -> TrustDeci
     if 0 in served.unread and may_lead_to_anchor(served, [basis.anchors for basis in bases]):
         return _undecided(served, served.unread[0])
     known = served.signed(0)
-    failure = "the leaf cannot be decoded" if known is None else NOTHING_SIGNED
+    failure = LEAF_UNREADABLE if known is None else NOTHING_SIGNED
     _, issuer_undecided = _served_issuer(served)
     return TrustDecision(
         source=TrustSource.NOTHING,
@@ -272,33 +278,23 @@ def _served_issuer(served: ServedChain) -> tuple[DecodedCertificate | None, str]
 
 
 def _untrusted(
-    served: ServedChain, constraints: ConstraintChecks, bases: Sequence[_TrustBasis]
+    served: ServedChain,
+    constraints: ConstraintChecks,
+    bases: Sequence[_TrustBasis],
+    at: datetime,
 ) -> TrustDecision:
     """Raises TooComplexError."""
     path = served.path()
-    certificates = served.along(path)
-    first, last = certificates[0], certificates[-1]
-    knowing = [basis for basis in bases if last.issuer.key in basis.anchors.by_subject]
-    named = [anchor for one in knowing for anchor in one.anchors.by_subject[last.issuer.key]]
-    # Where a certificate was not read the path may go on, but not to an anchor.
-    is_cut = not knowing and bool(served.unread)
-    mozilla = bases[0]
-    roots = mozilla.anchors.by_subject
-    refused = refusal_by_limit(first, last, roots, mozilla.limits, constraints)
+    sets = [TrustedSet(basis.anchors, basis.limits) for basis in bases]
     issuer, issuer_undecided = _served_issuer(served)
+    failure = failure_of(served, served.along(path), sets, constraints=constraints, at=at)
     return TrustDecision(
         source=TrustSource.NOTHING,
         trusted_if_valid=False,
         path=path,
         label="",
-        failure=refused
-        or (is_cut and NOTHING_SIGNED)
-        or failure_of(
-            certificates,
-            named,
-            is_public=any(basis.source is TrustSource.MOZILLA_ROOT for basis in knowing),
-        ),
+        failure=failure.reason,
         issuer=issuer,
         issuer_undecided=issuer_undecided,
-        issuer_missing=not (last.view.is_self_issued or knowing or is_cut),
+        issuer_missing=failure.issuer_missing,
     )

@@ -18,7 +18,8 @@ _PRICES = bytes({0x31: 2, 0x04: 4, 0x06: 3, 0xA4: 2}.get(tag, 1) for tag in rang
 _BASE_PRICE = 60
 _BYTES_PER_UNIT = 48
 _ADDRESS, _OCTET_STRING, _SEQUENCE, _OID = 0x87, 0x04, 0x30, 0x06
-# An object identifier of 64 octets, the longest that is converted, takes 18 units.
+# An object identifier of 64 octets, the longest that is converted, takes 9 to 15 microseconds;
+# its 3 + 16 units are rounded up.
 _OID_OCTETS_PER_UNIT, _MAX_OID_OCTETS = 4, 64
 _CONSTRUCTED, _LONG_LENGTH = 0x20, 0x80
 # The OID of a curve over a binary field (SEC 2: 1.3.132.0, but for the curves over prime fields).

@@ -5,6 +5,7 @@ lengths in their shortest form and tags of one octet only, as X.690 10.1 prescri
 signed has one encoding, and what readers would take for different things is refused.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -63,6 +64,22 @@ def inside(der: bytes, at: int, end: int) -> list[Element]:
     """Return what the SEQUENCE that fills the range holds. Raises DerError."""
     outer = only_element(der, at, end, SEQUENCE)
     return elements(der, outer.content, outer.end)
+
+
+def expected(parts: Sequence[Element], tags: Sequence[int]) -> Sequence[Element]:
+    """Return the elements if these are their tags. Raises DerError."""
+    if [part.tag for part in parts] != list(tags):
+        raise DerError("other parts than were expected")
+    return parts
+
+
+def whole_octets(der: bytes, bits: Element) -> bytes:
+    """Return the octets of a BIT STRING; none if bits of the last one are unused.
+
+    A signature and a key have whole octets.
+    """
+    has_whole = der[bits.content : bits.end][:1] == b"\0"
+    return der[bits.content + 1 : bits.end] if has_whole else b""
 
 
 @lru_cache(maxsize=1_024)

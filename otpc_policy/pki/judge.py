@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from otpc_policy.core.shown_text import MAX_DETAIL, shown
 from otpc_policy.pki.budget import ENDPOINT_UNITS, JUDGEMENT_UNITS, WorkBudget
 from otpc_policy.pki.crl import (
     CrlFinding,
@@ -118,17 +119,17 @@ def judge_chain(
         name=_name(served, server_name),
         trust=decision.source,
         trusted_if_valid=decision.trusted_if_valid,
-        trust_label=decision.label,
-        trust_failure=decision.failure,
+        trust_label=shown(decision.label, MAX_DETAIL),
+        trust_failure=shown(decision.failure),
         trust_ends_at=decision.ends_at,
         path_valid_until=decision.path_valid_until,
         issuer_missing=decision.issuer_missing,
         misordered=is_misordered,
         staple=staple.status,
-        staple_detail=staple.detail,
-        staple_next_update=staple.next_update,
+        staple_detail=shown(staple.detail, MAX_DETAIL),
+        staple_changes_at=staple.changes_at,
         crl=crl.status,
-        crl_detail=crl.detail,
+        crl_detail=shown(crl.detail, MAX_DETAIL),
         crl_changes_at=crl.changes_at,
     )
 

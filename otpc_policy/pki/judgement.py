@@ -61,8 +61,9 @@ class CrlStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateView:
-    """One decoded certificate. der: as served. key_bits: 0 where the algorithm has no such figure.
+    """One decoded certificate. Its texts are for people (core.shown_text).
 
+    der: as served. key_bits: 0 where the algorithm has no such figure.
     key_type and key_bits describe the subject's key; key_name is for people ("RSA 2048", "EC
     secp256r1"). key_flaw: why the key gives no security whatever its length, for people; "" if it
     does. signature_hash: lower-case name ("sha256"), or "" for signatures without a separate hash
@@ -107,7 +108,7 @@ class MalformedEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainJudgement:
-    """Everything observed about one served chain at one instant.
+    """Everything observed about one served chain at one instant. Its texts are for people.
 
     certificates: as served, leaf first; None where the entry is malformed. Of one that cost too
         much to be read whole, without what its extensions say, or None.
@@ -126,9 +127,8 @@ class ChainJudgement:
     issuer_missing: an intermediate that the path needs was not served.
     misordered: it is not proven that each certificate certifies the one before it: other order,
         alien certificates between, or more than are looked at.
-    staple_next_update: nextUpdate of a staple that was verified.
-    crl_detail: for people: why, and which list says so. crl_changes_at: when time alone changes
-        what the list proves; None if it never does.
+    crl_detail: for people: why, and which list says so. staple_changes_at, crl_changes_at: when
+        time alone changes what they prove; None if it never does.
     """
 
     certificates: tuple[CertificateView | None, ...]
@@ -145,7 +145,7 @@ class ChainJudgement:
     misordered: bool
     staple: StapleStatus
     staple_detail: str
-    staple_next_update: datetime | None
+    staple_changes_at: datetime | None
     crl: CrlStatus = CrlStatus.NOT_EXAMINED
     crl_detail: str = ""
     crl_changes_at: datetime | None = None

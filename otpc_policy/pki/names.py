@@ -8,7 +8,7 @@ from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern, IPAddress_ID, IPAddressPattern
 
 from otpc_policy.core.endpoint import canonical_host, is_ip_literal
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judgement import NameMatch
 
 # service-identity strips space around a pattern and accepts any bytes in it: such a pattern would
@@ -34,7 +34,7 @@ def match_name(leaf: DecodedCertificate, server_name: str) -> NameMatch:
             _matches_address(leaf, name) if is_ip_literal(name) else _matches_dns_name(leaf, name)
         )
         return NameMatch.SUBJECT_ALT_NAME if matches else NameMatch.MISMATCH
-    last_common_name = leaf.view.common_names[-1:]
+    last_common_name = leaf.common_names[-1:]
     if not is_ip_literal(name) and any(
         matches_dns_pattern(pattern, name) for pattern in last_common_name
     ):

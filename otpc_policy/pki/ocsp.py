@@ -1,25 +1,35 @@
 """The stapled OCSP response: what it proves about the leaf at one instant. Nothing is fetched."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decoding_leniently,
-    read_certificate,
+from otpc_policy.pki.certificate import read_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
+from otpc_policy.pki.der import (
+    BIT_STRING,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
+    SEQUENCE,
+    DerError,
+    dotted,
+    elements,
+    expected,
+    inside,
+    only_element,
+    whole_octets,
 )
 from otpc_policy.pki.judgement import StapleStatus
-from otpc_policy.pki.signature_algorithm import RSA_ENCRYPTION, VERIFYING_ERRORS
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
+from otpc_policy.pki.signature_algorithm import SignatureAlgorithm, read_signature_algorithm
 from otpc_policy.pki.signature_cost import signature_units
 from otpc_policy.pki.signatures import (
     TOO_MANY_SIGNATURES,
@@ -50,16 +60,28 @@ _HASHES: dict[str, type[_Hash]] = {
     algorithm.name: algorithm
     for algorithm in (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 }
-_SIGNING_HASHES = frozenset({"sha224", "sha256", "sha384", "sha512"})
+# "" is EdDSA.
+_SIGNING_HASHES = frozenset({"", "sha224", "sha256", "sha384", "sha512"})
+_ENUMERATED, _RESPONSE_BYTES = 0x0A, 0xA0
+_BASIC_RESPONSE = "1.3.6.1.5.5.7.48.1.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Staple:
-    """What the response proves, why, and until when (GOOD only)."""
+    """What the response proves, why, and when time alone changes it (None: never)."""
 
     status: StapleStatus
     detail: str
-    next_update: datetime | None = None
+    changes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """What a responder signed. octets: the signed part as it came."""
+
+    octets: bytes
+    algorithm: SignatureAlgorithm
+    signature: bytes
 
 
 def judge_staple(
@@ -85,7 +107,7 @@ def judge_staple(
         units = len(response) // _BYTES_PER_UNIT
         checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
         with decoding_leniently():
-            return _judge(ocsp.load_der_ocsp_response(response), leaf, issuer, at, checks)
+            return _judge(response, leaf, issuer, at, checks)
     except DECODING_ERRORS:
         return Staple(StapleStatus.UNVERIFIED, "the response cannot be decoded")
     except TooComplexError as error:
@@ -93,12 +115,13 @@ def judge_staple(
 
 
 def _judge(
-    response: ocsp.OCSPResponse,
+    der: bytes,
     leaf: DecodedCertificate,
     issuer: DecodedCertificate,
     at: datetime,
     checks: SignatureChecks,
 ) -> Staple:
+    response = ocsp.load_der_ocsp_response(der)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         return Staple(StapleStatus.UNVERIFIED, "the responder answered with an error")
     answers = _answers_about(response, leaf, issuer, checks)
@@ -109,24 +132,38 @@ def _judge(
     )
     answer = next(revoked, answers[0])
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
-    instant = answer.this_update_utc if is_revoked else at
-    if not _is_signed(response, issuer, instant, checks):
+    signed_at = answer.this_update_utc if is_revoked else at
+    signers = _signers(response, _read_signed(der), issuer, checks)
+    signer = next((each for each in signers if each is issuer or each.is_valid_at(signed_at)), None)
+    if signer is None:
         detail = "the signature is not that of the leaf's issuer or its responder"
         return Staple(StapleStatus.UNVERIFIED, detail)
     if is_revoked:
         revoked_at = answer.revocation_time_utc
-        detail = f"revoked at {revoked_at:%Y-%m-%dT%H:%M:%SZ}" if revoked_at else "revoked"
-        return Staple(StapleStatus.REVOKED, detail)
+        return Staple(
+            StapleStatus.REVOKED, f"revoked at {_instant(revoked_at)}" if revoked_at else "revoked"
+        )
     if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         return Staple(StapleStatus.UNVERIFIED, "the responder does not know the certificate")
     next_update = answer.next_update_utc or answer.this_update_utc + _LIFETIME_WITHOUT_NEXT_UPDATE
-    if at + _CLOCK_SKEW < answer.this_update_utc:
-        detail = f"the response is not valid before {answer.this_update_utc:%Y-%m-%dT%H:%M:%SZ}"
-        return Staple(StapleStatus.UNVERIFIED, detail)
+    begins_at = answer.this_update_utc - _CLOCK_SKEW
+    if at < begins_at:
+        detail = f"the response is not valid before {_instant(answer.this_update_utc)}"
+        return Staple(StapleStatus.UNVERIFIED, detail, begins_at)
     if at >= next_update:
-        detail = f"the response was stale at {next_update:%Y-%m-%dT%H:%M:%SZ}"
-        return Staple(StapleStatus.UNVERIFIED, detail)
-    return Staple(StapleStatus.GOOD, f"good until {next_update:%Y-%m-%dT%H:%M:%SZ}", next_update)
+        return Staple(StapleStatus.UNVERIFIED, f"the response was stale at {_instant(next_update)}")
+    until = next_update if signer is issuer else min(next_update, _end_of_validity(signer, at))
+    return Staple(StapleStatus.GOOD, f"good until {_instant(until)}", until)
+
+
+def _end_of_validity(responder: DecodedCertificate, at: datetime) -> datetime:
+    """Return notAfter, or in its last second the instant after it: notAfter itself is valid."""
+    not_after = responder.view.not_after
+    return not_after if at < not_after else not_after + timedelta(seconds=1)
+
+
+def _instant(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _answers_about(
@@ -161,28 +198,32 @@ def _digest(algorithm: _Hash, octets: bytes) -> bytes:
     return digest.finalize()
 
 
-def _is_signed(
-    response: ocsp.OCSPResponse, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
-) -> bool:
-    if _verifies(response, issuer, checks):
-        return True
+def _signers(
+    response: ocsp.OCSPResponse,
+    signed: _Signed,
+    issuer: DecodedCertificate,
+    checks: SignatureChecks,
+) -> Iterator[DecodedCertificate]:
+    """Yield who signed the response: the issuer, else responders, which may be out of date."""
+    if _verifies(signed, issuer, checks):
+        yield issuer
+        return
     size = len(response.public_bytes(_DER))
     units = _UNITS_PER_SQUARE_OF_A_KILOBYTE * size * size // 1_000_000
     checks.budget.spend(units, Work.STAPLE, "the response has too many bytes to be read")
     for certificate in response.certificates[:_MAX_RESPONDER_CERTIFICATES]:
-        delegate = _delegate(certificate, issuer, at, checks)
-        if delegate is not None and _verifies(response, delegate, checks):
-            return True
-    return False
+        delegate = _delegate(certificate, issuer, checks)
+        if delegate is not None and _verifies(signed, delegate, checks):
+            yield delegate
 
 
 def _delegate(
-    certificate: x509.Certificate, issuer: DecodedCertificate, at: datetime, checks: SignatureChecks
+    certificate: x509.Certificate, issuer: DecodedCertificate, checks: SignatureChecks
 ) -> DecodedCertificate | None:
     """Return the certificate if the authority delegated its responses to it, or None.
 
-    Issued by the very authority, for OCSP signing by name (anyExtendedKeyUsage is not enough).
-    Source: RFC 6960 4.2.2.2.
+    Issued by the very authority, for OCSP signing by name: anyExtendedKeyUsage is not enough. Its
+    dates are not looked at. Source: RFC 6960 4.2.2.2.
     """
     der = certificate.public_bytes(_DER)
     try:
@@ -194,34 +235,36 @@ def _delegate(
     is_for_ocsp = decoded.purposes is not None and _OCSP_SIGNING in decoded.purposes
     if not is_for_ocsp or flaw_of_form(decoded) or is_too_costly(decoded):
         return None
-    if not decoded.is_valid_at(at) or not checks.has_issued_by_strong_hash(issuer, decoded):
-        return None
-    return decoded
+    return decoded if checks.has_issued_by_strong_hash(issuer, decoded) else None
 
 
-def _verifies(
-    response: ocsp.OCSPResponse, signer: DecodedCertificate, checks: SignatureChecks
-) -> bool:
-    algorithm = response.signature_hash_algorithm
-    if algorithm is not None and algorithm.name not in _SIGNING_HASHES:
-        return False
-    signed = response.tbs_response_bytes
-    checks.budget.spend(
-        signature_units(signer.key_units, len(signed)), Work.SIGNATURES, TOO_MANY_SIGNATURES
+def _read_signed(response: bytes) -> _Signed:
+    """Return the signed part of a response that was successful. Raises DerError.
+
+    Source: RFC 6960 4.2.1. The octets as they came: cryptography would encode them again.
+    """
+    whole = only_element(response, 0, len(response), SEQUENCE)
+    parts = elements(response, whole.content, whole.end)
+    if [part.tag for part in parts] != [_ENUMERATED, _RESPONSE_BYTES]:
+        raise DerError("not a response")
+    kind, octets = expected(
+        inside(response, parts[1].content, parts[1].end), (OBJECT_IDENTIFIER, OCTET_STRING)
     )
-    try:
-        match signer.key:
-            # A key for RSASSA-PSS makes no such signatures (RFC 4055 1.2).
-            case rsa.RSAPublicKey() as key if (
-                algorithm is not None and signer.key_algorithm == RSA_ENCRYPTION
-            ):
-                key.verify(response.signature, signed, padding.PKCS1v15(), algorithm)
-            case ec.EllipticCurvePublicKey() as key if algorithm is not None:
-                key.verify(response.signature, signed, ec.ECDSA(algorithm))
-            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey() as key if algorithm is None:
-                key.verify(response.signature, signed)
-            case _:
-                return False
-    except VERIFYING_ERRORS:
+    if dotted(response[kind.content : kind.end]) != _BASIC_RESPONSE:
+        raise DerError("not a basic response")
+    signed, algorithm, bits = expected(
+        inside(response, octets.content, octets.end)[:3], (SEQUENCE, SEQUENCE, BIT_STRING)
+    )
+    return _Signed(
+        octets=response[signed.start : signed.end],
+        algorithm=read_signature_algorithm(response, algorithm),
+        signature=whole_octets(response, bits),
+    )
+
+
+def _verifies(signed: _Signed, signer: DecodedCertificate, checks: SignatureChecks) -> bool:
+    if signed.algorithm.hash_name not in _SIGNING_HASHES:
         return False
-    return True
+    units = signature_units(signer.key_units, len(signed.octets))
+    checks.budget.spend(units, Work.SIGNATURES, TOO_MANY_SIGNATURES)
+    return signed.algorithm.verifies(signer.verifying_key, signed.signature, signed.octets)

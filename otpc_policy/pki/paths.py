@@ -12,9 +12,9 @@ from datetime import datetime
 
 from otpc_policy.pki.anchors import AnchorSet
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
-from otpc_policy.pki.policies import policies_hold, policy_units
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
+from otpc_policy.pki.policies import flaw_of_policies, policy_units
 from otpc_policy.pki.roots import RootLimit
 from otpc_policy.pki.search import Candidate, candidate_paths
 from otpc_policy.pki.signatures import SignatureChecks
@@ -115,16 +115,9 @@ class PathProver:
         key = (is_public, tuple(certificate.view.sha256 for certificate in path))
         if key in self._is_proven:
             return self._is_proven[key]
-        limit = limits.get(candidate.anchor.view.sha256)
-        units, reason = _UNITS_PER_PATH + policy_units(path), "too many paths lead to an anchor"
         try:
-            self.checks.budget.spend(units, Work.SEARCH, reason)
-            is_proven = (
-                not flaw_of_anchor(candidate.anchor, anchors.profile)
-                and not flaw_of_lengths(path)
-                and policies_hold(path)
-                and (limit is None or not limit.refusal(self.leaf, self.constraints))
-                and self.constraints.permit(path)
+            is_proven = not flaw_of_candidate(
+                candidate, anchors, limits, checks=self.checks, constraints=self.constraints
             )
         except TooComplexError as error:
             # Another path may be as good and cost less.
@@ -132,3 +125,30 @@ class PathProver:
             return False
         self._is_proven[key] = is_proven
         return is_proven
+
+
+def flaw_of_candidate(
+    candidate: Candidate,
+    anchors: AnchorSet,
+    limits: Mapping[str, RootLimit],
+    *,
+    checks: SignatureChecks,
+    constraints: ConstraintChecks,
+) -> str:
+    """Say why a path by signatures does not hold, whenever all of it is valid, or "".
+
+    What its certificates are by themselves has been looked at before, except for the anchor.
+    Raises TooComplexError.
+    """
+    path = (*candidate.certificates, candidate.anchor)
+    limit = limits.get(candidate.anchor.view.sha256)
+    units, reason = _UNITS_PER_PATH + policy_units(path), "too many paths lead to an anchor"
+    checks.budget.spend(units, Work.SEARCH, reason)
+    if flaw := flaw_of_anchor(candidate.anchor, anchors.profile):
+        return f"{candidate.anchor.title} cannot be the anchor of a path: {flaw}"
+    return (
+        flaw_of_lengths(path)
+        or flaw_of_policies(path)
+        or ("" if limit is None else limit.refusal(path[0], constraints))
+        or constraints.flaw_of_names(path)
+    )

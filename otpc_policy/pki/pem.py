@@ -23,6 +23,12 @@ _DASHES = dict.fromkeys(
     "-",
 )
 _LIKE_MARK = re.compile(r"(?<!-)-{2,}+[^\S\r\n]{0,4}(BEGIN|END)", re.IGNORECASE)
+# "-- End of chain": prose, in whole words.
+_COMMENT = re.compile(r"(-+) ?(BEGIN|END) +([^\s-].*)", re.IGNORECASE)
+_MAX_HYPHENS_OF_COMMENT = 3
+_FIRST_WORDS = ("CERTIFICATE", "X509", "TRUSTED")
+# One before and one after each of as many certificates as are looked at (pki.served).
+_MAX_COMMENTS = 128
 _MARK = re.compile(r"-*-----(?:BEGIN|END) ([^-\r\n]{1,64})-----")
 # Base64 in lines is 64 or 76 characters wide. Forty also find what is wrapped more narrowly, and
 # are more than any word of a comment has.
@@ -46,12 +52,16 @@ def read_pem_bundle(text: str) -> tuple[bytes, ...]:
     """
     found: list[bytes] = []
     others: list[FileKind] = []
-    outside = 0
+    outside, comments = 0, 0
     opened: re.Match[str] | None = None
     for like in _LIKE_MARK.finditer(text.translate(_DASHES)):
         mark, word = _MARK.match(text, like.start()), like.group(1).upper()
         if word == "BEGIN" and opened is not None:
             break
+        if mark is None and opened is None and comments < _MAX_COMMENTS:
+            comments += 1
+            if _is_comment(text[like.start() : like.start() + 128]):
+                continue
         if mark is None:
             raise _damaged(word, text[like.start() : like.start() + 64])
         label = mark.group(1)
@@ -80,6 +90,23 @@ def read_pem_bundle(text: str) -> tuple[bytes, ...]:
         instead = f", but {others[0].name}" if others else ""
         raise ValueError(f"holds no certificate in PEM (-----BEGIN CERTIFICATE-----){instead}")
     return tuple(found)
+
+
+def _is_comment(start: str) -> bool:
+    """Whether a line like a BEGIN or END line is text between blocks, as RFC 7468 2 permits.
+
+    It names nothing that a block holds, and is not written as marks are: in capitals, after more
+    than three hyphens. If it was one after all, the base64 or the other mark of its block is
+    refused. start: of the line, outside blocks.
+    """
+    line = (start.splitlines() or [""])[0].translate(_DASHES)
+    found = _COMMENT.match(line)
+    if found is None:
+        return False
+    hyphens, word, rest = found.groups()
+    label = rest.upper().strip(" -")
+    is_named = label.startswith(_FIRST_WORDS) or kind_of_block(label) is not None
+    return not is_named and (not word.isupper() or len(hyphens) <= _MAX_HYPHENS_OF_COMMENT)
 
 
 def _damaged(word: str, start: str) -> ValueError:

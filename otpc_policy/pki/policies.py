@@ -8,7 +8,7 @@ the number of ways through the tree. Source: RFC 5280 6.1.2 to 6.1.5, any-policy
 
 from collections.abc import Mapping, Sequence
 
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import ANY_POLICY, PolicyRules
 
 _Level = Mapping[str, frozenset[str]]
@@ -19,6 +19,28 @@ def policy_units(path: Sequence[DecodedCertificate]) -> int:
     """Return what policies_hold costs on this path."""
     rules = [certificate.extensions.policy_rules for certificate in path]
     return sum(len(each.policies or ()) + len(each.mappings) for each in rules)
+
+
+def flaw_of_policies(path: Sequence[DecodedCertificate]) -> str:
+    """Say which certificate on the path demands a valid policy, or maps any-policy, in vain, or "".
+
+    path: leaf first, the anchor last.
+    """
+    if policies_hold(path):
+        return ""
+    for authority in path[1:-1]:
+        if any(ANY_POLICY in pair for pair in authority.extensions.policy_rules.mappings):
+            return f"{authority.title} maps anyPolicy, which RFC 5280 4.2.1.5 forbids"
+    demanding = [
+        certificate
+        for certificate in reversed(path)
+        if certificate.extensions.policy_rules.require_explicit is not None
+    ]
+    return (
+        f"{demanding[0].title} demands that a certificate policy be valid on the whole path"
+        " (policyConstraints, RFC 5280 4.2.1.11), and none is; certificatePolicies with one policy"
+        " in every certificate below it required"
+    )
 
 
 def policies_hold(path: Sequence[DecodedCertificate]) -> bool:

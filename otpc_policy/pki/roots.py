@@ -14,8 +14,8 @@ from typing import Any
 
 import certifi
 
-from otpc_policy.pki.certificate import DecodedCertificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.pem import read_pem_bundle
 
 
@@ -42,11 +42,15 @@ class RootLimit:
             return (
                 f"Mozilla trusts the root {self.subject} for certificates issued until"
                 f" {self.distrust_after:%Y-%m-%d %H:%M:%S} UTC only (distrust-after);"
-                f" this one is from {leaf.view.not_before:%Y-%m-%d %H:%M:%S} UTC"
+                f" this one is from {leaf.view.not_before:%Y-%m-%d %H:%M:%S} UTC;"
+                " an issuer under another root required"
             )
         if self.permitted_dns and not checks.lie_within(self.permitted_dns, leaf):
             permitted = ", ".join(self.permitted_dns)
-            return f"Mozilla trusts the root {self.subject} for names under {permitted} only"
+            return (
+                f"Mozilla trusts the root {self.subject} for names under {permitted} only;"
+                " an issuer under another root required"
+            )
         return ""
 
 

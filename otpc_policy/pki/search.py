@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from otpc_policy.pki.anchors import AnchorSet
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.served import ServedChain
 from otpc_policy.pki.signatures import SignatureChecks
 

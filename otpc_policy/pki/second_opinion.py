@@ -17,11 +17,7 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, Subject, VerificationError
 
 from otpc_policy.pki.budget import TooComplexError, Work
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decoding_leniently,
-)
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import (
     BASIC_CONSTRAINTS,
     EXTENDED_KEY_USAGE,
@@ -30,6 +26,7 @@ from otpc_policy.pki.extensions import (
     kinds_of,
 )
 from otpc_policy.pki.general_names import ADDRESS, DNS
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.signatures import SignatureChecks
 
 # The grammar of the verifier: RFC 1034 3.5 with RFC 1123 2.1. An underscore, for one, is refused.

@@ -6,12 +6,8 @@ from itertools import chain, pairwise
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, WorkBudget
-from otpc_policy.pki.certificate import (
-    DecodedCertificate,
-    Skeleton,
-    read_certificate,
-    skeleton_or_none,
-)
+from otpc_policy.pki.certificate import read_certificate, skeleton_or_none
+from otpc_policy.pki.decoded_certificate import DecodedCertificate, Skeleton
 from otpc_policy.pki.judgement import MalformedEntry
 from otpc_policy.pki.signatures import SignatureChecks, Signed, is_too_costly
 

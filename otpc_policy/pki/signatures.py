@@ -6,7 +6,7 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from otpc_policy.pki.budget import Work, WorkBudget
-from otpc_policy.pki.certificate import Skeleton
+from otpc_policy.pki.decoded_certificate import Skeleton
 from otpc_policy.pki.signature_cost import signature_units
 
 # The largest key in Mozilla's program has 4096 bits. A key of 16384 bits costs milliseconds.

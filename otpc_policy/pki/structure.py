@@ -19,7 +19,9 @@ from otpc_policy.pki.der import (
     Element,
     dotted,
     elements,
+    expected,
     only_element,
+    whole_octets,
 )
 
 _VERSION, _ISSUER_ID, _SUBJECT_ID, _EXTENSIONS = 0xA0, 0x81, 0x82, 0xA3
@@ -61,7 +63,7 @@ class Structure:
 def read_structure(der: bytes) -> Structure:
     """Return where the parts stand. Raises DerError."""
     whole = only_element(der, 0, len(der), SEQUENCE)
-    signed_part, outer_algorithm, bits = _expected(
+    signed_part, outer_algorithm, bits = expected(
         elements(der, whole.content, whole.end), (SEQUENCE, SEQUENCE, BIT_STRING)
     )
     parts = elements(der, signed_part.content, signed_part.end)
@@ -72,7 +74,7 @@ def read_structure(der: bytes) -> Structure:
         version = max(-_MAX_VERSION, min(_integer(der, number) + 1, _MAX_VERSION))
         # DER leaves the default, version 1, out; some write it, and nobody misreads that.
         parts = parts[1:]
-    serial, algorithm, issuer, validity, subject, key = _expected(
+    serial, algorithm, issuer, validity, subject, key = expected(
         parts[:6], (INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE)
     )
     extensions = None
@@ -89,9 +91,7 @@ def read_structure(der: bytes) -> Structure:
         serial_number=_integer(der, serial),
         signature_algorithm=algorithm,
         outer_algorithm=outer_algorithm,
-        signature=der[bits.content + 1 : bits.end]
-        if der[bits.content : bits.end][:1] == b"\0"
-        else b"",
+        signature=whole_octets(der, bits),
         issuer=issuer,
         validity=validity,
         subject=subject,
@@ -125,16 +125,10 @@ def key_octets(der: bytes, key: Element) -> tuple[Element, bytes]:
 
     Raises DerError.
     """
-    algorithm, bits = _expected(elements(der, key.content, key.end), (SEQUENCE, BIT_STRING))
+    algorithm, bits = expected(elements(der, key.content, key.end), (SEQUENCE, BIT_STRING))
     if bits.end == bits.content or der[bits.content] != 0:
         raise DerError("not a public key")
     return algorithm, der[bits.content + 1 : bits.end]
-
-
-def _expected(parts: Sequence[Element], tags: Sequence[int]) -> Sequence[Element]:
-    if [part.tag for part in parts] != list(tags):
-        raise DerError("other parts than were expected")
-    return parts
 
 
 def _expected_times(parts: Sequence[Element]) -> Sequence[Element]:

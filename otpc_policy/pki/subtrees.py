@@ -27,13 +27,14 @@ An empty subtree of mail addresses or URIs, to which RFC 5280 gives no meaning, 
 excludes everything.
 """
 
+import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.distinguished_name import EMAIL_ADDRESS, RelativeName
 from otpc_policy.pki.extensions import NameConstraints, kinds_of
 from otpc_policy.pki.general_names import (
@@ -94,7 +95,7 @@ class Names:
         names, subject = certificate.names, certificate.subject
         dns: Sequence[str] = names.dns
         if not certificate.has_subject_alt_name and not certificate.is_ca:
-            dns = [name for name in certificate.view.common_names if name.isascii()]
+            dns = [name for name in certificate.common_names if name.isascii()]
         unread = set(names.unread)
         mailboxes, hosts = [], []
         for mail in (*names.mails, *subject.values_of(EMAIL_ADDRESS)):
@@ -256,16 +257,21 @@ class Fence:
 
     def permits(self, names: Names) -> bool:
         """Every name lies in a permitted subtree, if its kind has any, and in no excluded one."""
+        return not self.refused(names)
+
+    def refused(self, names: Names) -> str:
+        """Return a name that is not permitted, for people, or ""."""
+        if names.has_unknown:
+            return "a subjectAltName that cannot be read"
+        if not self._permits_other_kinds(names):
+            return "a name of a kind that is constrained and cannot be compared"
         return (
-            not names.has_unknown
-            and self._permits_other_kinds(names)
-            and self._permits_all(DNS, names.domains, _Subtrees.hold_domain)
-            # A wildcard is excluded by what it covers, too.
-            and not any(map(self.excluded.meet_wildcard, names.wildcards))
-            and self._permits_all(MAIL, names.mailboxes, _Subtrees.hold_mailbox)
-            and self._permits_all(URI, names.hosts, _Subtrees.hold_host)
-            and self._permits_all(ADDRESS, names.addresses, _Subtrees.hold_address)
-            and self._permits_all(DIRECTORY, names.directories, _Subtrees.hold_directory)
+            self._refused(DNS, names.domains, _Subtrees.hold_domain, _dns_text)
+            or self._refused_wildcard(names.wildcards)
+            or self._refused(MAIL, names.mailboxes, _Subtrees.hold_mailbox, _mailbox_text)
+            or self._refused(URI, names.hosts, _Subtrees.hold_host, _uri_text)
+            or self._refused(ADDRESS, names.addresses, _Subtrees.hold_address, _address_text)
+            or self._refused(DIRECTORY, names.directories, _Subtrees.hold_directory, _name_text)
         )
 
     def nanoseconds_for(self, names: Names) -> int:
@@ -285,20 +291,50 @@ class Fence:
         typed_here = {kind for kind in kinds if isinstance(kind, tuple)}
         return not (OTHER in wanting and typed_here) and not (OTHER in kinds and typed)
 
-    def _permits_all(
+    def _refused_wildcard(self, wildcards: Sequence[str]) -> str:
+        """A wildcard is excluded by what it covers, too. wildcards: what follows the asterisk."""
+        return next(
+            (f"DNS name *.{name}" for name in wildcards if self.excluded.meet_wildcard(name)), ""
+        )
+
+    def _refused(
         self,
         kind: Kind,
         names: Sequence[Any],
         hold: Callable[[_Subtrees, Any], bool],
-    ) -> bool:
+        text: Callable[[Any], str],
+    ) -> str:
         is_limited, is_excluding = kind in self.permitted.kinds, kind in self.excluded.kinds
-        if kind in self.excluded.unclear and names:
-            return False
-        return all(
-            (not is_limited or hold(self.permitted, name))
-            and not (is_excluding and hold(self.excluded, name))
-            for name in names
-        )
+        is_unclear = kind in self.excluded.unclear
+        for name in names:
+            if (
+                is_unclear
+                or (is_limited and not hold(self.permitted, name))
+                or (is_excluding and hold(self.excluded, name))
+            ):
+                return text(name)
+        return ""
+
+
+def _dns_text(domain: str) -> str:
+    return f"DNS name {domain}"
+
+
+def _mailbox_text(mailbox: tuple[str, str]) -> str:
+    return f"mail address {mailbox[0]}@{mailbox[1]}"
+
+
+def _uri_text(host: str) -> str:
+    return f"URI with the host {host}"
+
+
+def _address_text(octets: bytes) -> str:
+    is_one = len(octets) in _OCTETS_OF_ADDRESSES
+    return f"address {ipaddress.ip_address(octets) if is_one else octets.hex()}"
+
+
+def _name_text(_name: object) -> str:
+    return "directory name"
 
 
 def _nanoseconds_for(names: Names, subtrees: _Subtrees) -> int:

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import VERSION_WITH_EXTENSIONS, DecodedCertificate
+from otpc_policy.core.shown_text import shortened
+from otpc_policy.pki.decoded_certificate import VERSION_WITH_EXTENSIONS, DecodedCertificate
 from otpc_policy.pki.extensions import (
     AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,
@@ -43,6 +44,7 @@ _ANY_PURPOSE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
 _MIN_RSA_BITS = 2048
 _MIN_EC_BITS = 256
 _PUBLIC_CURVES = frozenset({"EC secp256r1", "EC secp384r1", "EC secp521r1"})
+_MAX_SHOWN_OID = 60
 _SIGNING_KEYS = frozenset({KeyType.RSA, KeyType.ECDSA, KeyType.EDDSA})
 # BR 7.1.3.2; "" is EdDSA.
 _PUBLIC_HASHES = frozenset({"sha256", "sha384", "sha512"})
@@ -67,20 +69,26 @@ def flaw_of_leaf(
     if flaw := _flaw_of_any(leaf, profile):
         return flaw
     if leaf.is_ca:
-        return "the leaf is a CA certificate"
+        return "the leaf is a CA certificate; a server certificate (CA:FALSE) required"
     if not (by_common_name or leaf.dns_names or leaf.ip_addresses):
-        return "the leaf has no DNS name and no address"
+        return "the leaf has no DNS name and no address; a subjectAltName with one required"
     if NAME_CONSTRAINTS in extensions.present:
-        return "the leaf has name constraints, which are for authorities (RFC 5280 4.2.1.10)"
+        return (
+            "the leaf has name constraints, which are for authorities (RFC 5280 4.2.1.10);"
+            " a leaf without them required"
+        )
     if not leaf.may_sign_handshakes:
         return (
             "the leaf's key usage does not include digitalSignature, without which its key cannot"
-            " sign a handshake (RFC 8446 4.4.2.2)"
+            " sign a handshake; it is required (RFC 8446 4.4.2.2)"
         )
     if extensions.key_usage is not None and leaf.may_sign_certificates:
-        return "the leaf's key usage includes keyCertSign, which is for authorities"
+        return (
+            "the leaf's key usage includes keyCertSign, which is for authorities;"
+            " a leaf without it required"
+        )
     if leaf.purposes is not None and SERVER_AUTH not in leaf.purposes:
-        return "the leaf's extended key usage does not include serverAuth"
+        return "the leaf's extended key usage does not include serverAuth, which is required"
     return _public_flaw_of_leaf(leaf) if profile.is_public else ""
 
 
@@ -92,9 +100,9 @@ def flaw_of_authority(authority: DecodedCertificate, profile: Profile) -> str:
         if not has_public_kind_of_key(authority):
             return _PUBLIC_KEYS.format("its key", authority.view.key_name)
         if BASIC_CONSTRAINTS not in authority.extensions.critical:
-            return "its basicConstraints is not critical (RFC 5280 4.2.1.9)"
+            return "its basicConstraints is not critical, as is required (RFC 5280 4.2.1.9)"
         if KEY_USAGE not in authority.extensions.present:
-            return "it has no keyUsage (RFC 5280 4.2.1.3)"
+            return "it has no keyUsage, which is required (RFC 5280 4.2.1.3)"
     return ""
 
 
@@ -120,9 +128,9 @@ def flaw_of_lengths(path: Sequence[DecodedCertificate]) -> str:
     for authority in path[1:]:
         if authority.path_length is not None and between > authority.path_length:
             return (
-                f"{authority.view.subject} allows {authority.path_length} authorities below it"
+                f"{authority.title} allows {authority.path_length} authorities below it"
                 f" (pathLen), and {between} stand there, self-issued ones not counted"
-                " (RFC 5280 6.1.4)"
+                " (RFC 5280 6.1.4); no more than it allows required"
             )
         between += not authority.view.is_self_issued
     return ""
@@ -139,7 +147,8 @@ def has_public_kind_of_key(certificate: DecodedCertificate) -> bool:
 
 
 _PUBLIC_KEYS = (
-    "{}, {}, is of a kind that no public root may certify (Baseline Requirements 6.1.5, 7.1.3.1)"
+    "{}, {}, is of a kind that no public root may certify; RSA, or EC on P-256, P-384 or P-521,"
+    " required (Baseline Requirements 6.1.5, 7.1.3.1)"
 )
 
 
@@ -149,12 +158,17 @@ def _flaw_of_any(certificate: DecodedCertificate, profile: Profile) -> str:
     if flaw := flaw_of_form(certificate):
         return flaw
     if certificate.issuer.is_empty:
-        return "its issuer has no name (RFC 5280 4.1.2.4)"
+        return "its issuer has no name (RFC 5280 4.1.2.4); a named issuer required"
     if certificate.view.signature_hash not in (_PUBLIC_HASHES if profile.is_public else _HASHES):
-        return f"its signature uses {certificate.view.signature_algorithm}"
+        required = "RSA or ECDSA" if profile.is_public else "RSA, ECDSA or EdDSA"
+        return (
+            f"its signature uses {certificate.view.signature_algorithm};"
+            f" {required} with SHA-256 or better required"
+        )
     for kind in (AUTHORITY_KEY_IDENTIFIER, POLICIES) if profile.is_public else ():
         if kind in extensions.critical:
-            return f"its {NAMES_OF_EXTENSIONS.get(kind, 'authorityKeyIdentifier')} is critical"
+            name = NAMES_OF_EXTENSIONS.get(kind, "authorityKeyIdentifier")
+            return f"its {name} is critical; one that is not critical required"
     return ""
 
 
@@ -169,38 +183,54 @@ def flaw_of_form(certificate: DecodedCertificate) -> str:
     if not 1 <= certificate.version <= VERSION_WITH_EXTENSIONS or (
         extensions.present and certificate.version != VERSION_WITH_EXTENSIONS
     ):
-        return f"its version is {certificate.version}, and extensions are for version 3"
+        return (
+            f"its version is {certificate.version}, and extensions are for version 3;"
+            " version 3 required"
+        )
     if extensions.repeated:
-        return f"it has {_name(min(extensions.repeated))} twice"
+        return (
+            f"it has {_name(min(extensions.repeated))} twice; each extension at most once required"
+        )
     unread = extensions.unread - {POLICIES}
     if certificate.is_ca:
         unread -= {TLS_FEATURE, SUBJECT_ALT_NAME}
     unread |= extensions.unread & extensions.critical
     if unread:
-        return f"its {_name(min(unread))} cannot be read"
+        return f"its {_name(min(unread))} cannot be read; one encoded as RFC 5280 4.2 says required"
     if extensions.not_understood:
-        return f"its critical extension {_name(min(extensions.not_understood))} is not understood"
+        return (
+            f"its critical extension {_name(min(extensions.not_understood))} is not understood;"
+            " a certificate without it, or with it not critical, required"
+        )
     return ""
 
 
 def _name(oid: str) -> str:
-    return NAMES_OF_EXTENSIONS.get(oid, oid)
+    return NAMES_OF_EXTENSIONS.get(oid) or shortened(oid, _MAX_SHOWN_OID)
 
 
 def _flaw_of_issuer(authority: DecodedCertificate) -> str:
     """What is asked of everything that issues."""
     view = authority.view
     if not authority.is_ca:
-        return "it is not a CA certificate"
+        return "it is not a CA certificate; basicConstraints with CA:TRUE required of an issuer"
     if not authority.may_sign_certificates:
-        return "its key usage does not include keyCertSign"
+        return "its key usage does not include keyCertSign, which is required of an issuer"
     if authority.purposes is not None and not {SERVER_AUTH, _ANY_PURPOSE} & authority.purposes:
-        return "its extended key usage does not include serverAuth"
+        return (
+            "its extended key usage does not include serverAuth;"
+            " that, or no such extension, required"
+        )
     if authority.subject.is_empty:
-        return "it has no name (RFC 5280 4.1.2.6)"
+        return "it has no name (RFC 5280 4.1.2.6); a subject required of an issuer"
     minimum = _MIN_RSA_BITS if view.key_type is KeyType.RSA else _MIN_EC_BITS
-    if view.key_type not in _SIGNING_KEYS or 0 < view.key_bits < minimum or view.key_flaw:
-        return f"its key is {view.key_name}"
+    if view.key_flaw:
+        return view.key_flaw
+    if view.key_type not in _SIGNING_KEYS or 0 < view.key_bits < minimum:
+        return (
+            f"its key is {view.key_name}; RSA of at least {_MIN_RSA_BITS} bits, EC of at least"
+            f" {_MIN_EC_BITS} bits, or EdDSA required"
+        )
     return ""
 
 
@@ -209,9 +239,12 @@ def _public_flaw_of_leaf(leaf: DecodedCertificate) -> str:
     if not has_public_kind_of_key(leaf):
         return _PUBLIC_KEYS.format("the leaf's key", leaf.view.key_name)
     if AUTHORITY_KEY_IDENTIFIER not in extensions.present:
-        return "the leaf has no authorityKeyIdentifier (RFC 5280 4.2.1.1)"
+        return "the leaf has no authorityKeyIdentifier, which is required (RFC 5280 4.2.1.1)"
     if EXTENDED_KEY_USAGE in extensions.critical:
-        return "the leaf's extended key usage is critical (Baseline Requirements 7.1.2.7.6)"
+        return (
+            "the leaf's extended key usage is critical; one that is not critical required"
+            " (Baseline Requirements 7.1.2.7.6)"
+        )
     if (SUBJECT_ALT_NAME in extensions.critical) is not leaf.subject.is_empty:
         return (
             "the leaf's subjectAltName is to be critical exactly if there is no subject (RFC 5280"

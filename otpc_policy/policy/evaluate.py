@@ -159,7 +159,7 @@ def changes_at(
         judgement = presented.judgement
         ends = (
             judgement.trust_ends_at,
-            judgement.staple_next_update,
+            judgement.staple_changes_at,
             judgement.crl_changes_at,
         )
         instants += [end for end in ends if end is not None]

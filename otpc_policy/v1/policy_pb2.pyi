@@ -1579,7 +1579,10 @@ Global___CertificateDeployment: _TypeAlias = CertificateDeployment  # noqa: Y015
 
 @_typing.final
 class CertificateObservation(_message.Message):
-    """One certificate."""
+    """One certificate. Texts of more than 1,000 characters, names of algorithms of more than 100 and
+    serial numbers of more than 64 digits are shortened, and end with how much was left out; der is
+    whole.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -3,7 +3,6 @@
 from cryptography.hazmat.primitives import serialization
 
 from tests.chains.case import (
-    INCOMPLETE,
     ISSUING,
     KEY_WEAK,
     MISORDERED,
@@ -198,7 +197,6 @@ def _hashes() -> list[ChainCase]:
             "RFC 5280 4.1.1.2",
             [_two_algorithms(), ISSUING],
             UNTRUSTED,
-            INCOMPLETE,
             MISORDERED,
         ),
     ]

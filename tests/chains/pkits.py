@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from otpc_policy.pki.certificate import decoding_leniently
+from otpc_policy.pki.lenient_decoding import decoding_leniently
 from tests.chains.case import HOST
 from tests.support.forging import EXTENSIONS, elements_of, signed
 from tests.support.signing import PrivateKey, der_element

@@ -10,10 +10,9 @@ from functools import cache
 
 from cryptography import x509
 
-from tests.support.forging import Made, authority, leaf
+from tests.support.forging import ROOT, Made, authority, leaf
 from tests.support.signing import common_name_only, der_element, private_key
 
-ROOT = authority("Root")
 _KEY = private_key("ec256")
 MAIL, DNS, DIRECTORY, URI, ADDRESS, REGISTERED = 0x81, 0x82, 0xA4, 0x86, 0x87, 0x88
 _HOSTS = (

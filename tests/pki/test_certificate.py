@@ -13,14 +13,10 @@ from cryptography.hazmat.primitives import serialization
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.core.facts import KeyType
-from otpc_policy.pki.certificate import (
-    decode_certificate,
-    decoding_leniently,
-    spki_sha256,
-    view_certificate,
-)
+from otpc_policy.pki.certificate import decode_certificate, spki_sha256, view_certificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
+from otpc_policy.pki.lenient_decoding import decoding_leniently
 from otpc_policy.pki.pem import read_pem_bundle
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust

@@ -9,10 +9,9 @@ from otpc_policy.pki.budget import ENDPOINT_UNITS, JUDGEMENT_UNITS, WorkBudget
 from otpc_policy.pki.judge import ChainJudge
 from otpc_policy.pki.judgement import ChainJudgement, TrustSource
 from otpc_policy.pki.trust import Trust
-from tests.support.forging import AT, Made, authority, leaf, name_constraints
+from tests.support.forging import AT, ROOT, Made, authority, leaf, name_constraints
 
 HOST = "partner.test"
-ROOT = authority("Root")
 PLAIN = authority("Plain", by=ROOT)
 FENCED = authority(
     "Fenced",

@@ -12,19 +12,19 @@ import pytest
 from cryptography import x509
 
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DECODING_ERRORS, decode_certificate, decoding_leniently
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from tests.chains.second_opinion import pem
 from tests.pki.constraint_oracle import permits
 from tests.pki.constraint_tables import (
     DNS,
     MAIL,
-    ROOT,
     URI,
     Row,
     rows,
 )
-from tests.support.forging import AT
+from tests.support.forging import AT, ROOT
 from tests.support.requirements import require
 
 AUTHORITIES, LEAVES = 150, 14

@@ -13,37 +13,29 @@ from cryptography.x509.oid import NameOID
 
 from otpc_policy.core.errors import MalformedCertificate
 from otpc_policy.pki.budget import TooComplexError, Work, WorkBudget
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decode_certificate,
-    decoding_leniently,
-)
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.constraints import ConstraintChecks
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import (
     NAME_CONSTRAINTS,
     Extension,
     NameConstraints,
     read_extensions,
 )
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.subtrees import Fence, Names
 from tests.pki.constraint_oracle import permits
 from tests.pki.test_certificate import X509_VECTORS, certificates_in
 from tests.support.forging import (
-    Made,
+    ROOT,
     alternative_names,
     authority,
+    decoded,
     leaf,
     name_constraints,
     organization,
 )
 from tests.support.signing import der_element
-
-ROOT = authority("Root")
-
-
-def decoded(made: Made) -> DecodedCertificate:
-    return decode_certificate(made.der)
 
 
 def read(constraints: x509.NameConstraints) -> NameConstraints:

@@ -12,7 +12,7 @@ from otpc_policy.pki.distinguished_name import DistinguishedName, read_name
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.trust import Trust
-from tests.support.forging import AT, Made, authority, leaf, make, organization
+from tests.support.forging import AT, ROOT, Made, authority, leaf, make, organization
 from tests.support.signing import der_element
 
 ORGANIZATION, UNIT = bytes.fromhex("060355040a"), bytes.fromhex("060355040b")
@@ -76,9 +76,6 @@ def test_only_space_is_space(text: str, is_equal: bool) -> None:
 def test_other_control_characters_are_nothing(text: str) -> None:
     one = name(attribute(ORGANIZATION, text))
     assert one.key == name(attribute(ORGANIZATION, "GoodCorp")).key
-
-
-ROOT = authority("Root")
 
 
 def issuing(subject: x509.Name, by: Made, path_length: int | None = None) -> Made:

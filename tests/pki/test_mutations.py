@@ -15,11 +15,10 @@ from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.chains.cases import all_cases
-from tests.support.forging import AT, Made, authority, leaf, name_constraints
+from tests.support.forging import AT, ROOT, Made, authority, leaf, name_constraints
 from tests.support.signing import der_element
 
 HOST = "partner.test"
-ROOT = authority("Root")
 MIDDLE = authority("Middle", by=ROOT, plus=[(name_constraints([HOST]), True)])
 SERVER = leaf(MIDDLE, dns=[HOST, f"*.{HOST}"], ips=["192.0.2.1"])
 CHAIN = (SERVER.der, MIDDLE.der)

@@ -73,7 +73,7 @@ def test_a_current_response_of_the_issuer_counts(key: str, cert_id_hash: str) ->
         issued.certificate, cert_id_hash=cert_id_hash, next_update=NOW + timedelta(days=1)
     )
     judgement = judge(good, issued=issued)
-    assert (judgement.staple, judgement.staple_next_update) == (
+    assert (judgement.staple, judgement.staple_changes_at) == (
         StapleStatus.GOOD,
         NOW + timedelta(days=1),
     )
@@ -107,7 +107,9 @@ def test_times(
     )
     judgement = judge(response)
     assert judgement.staple is expected
-    assert (judgement.staple_next_update is not None) is (expected is StapleStatus.GOOD)
+    is_not_yet_valid = this_update > timedelta(minutes=5)
+    changes = expected is StapleStatus.GOOD or is_not_yet_valid
+    assert (judgement.staple_changes_at is not None) is changes
     assert judgement.staple_detail
 
 
@@ -203,6 +205,41 @@ class TestDelegates:
         assert (
             judge(AUTHORITY.ocsp_response(LEAF, signer=delegate)).staple is StapleStatus.UNVERIFIED
         )
+
+    @pytest.mark.parametrize(
+        ("offset", "expected", "changes"),
+        [
+            (timedelta(seconds=-1), StapleStatus.GOOD, timedelta(0)),
+            # notAfter itself is valid: within that second the change is to come.
+            (timedelta(0), StapleStatus.GOOD, timedelta(seconds=1)),
+            (timedelta(milliseconds=999), StapleStatus.GOOD, timedelta(seconds=1)),
+            (timedelta(seconds=1), StapleStatus.UNVERIFIED, None),
+        ],
+    )
+    def test_the_answer_ends_with_the_certificate_of_its_signer(
+        self, offset: timedelta, expected: StapleStatus, changes: timedelta | None
+    ) -> None:
+        """RFC 6960 4.2.2.2: whoever relies on the response must validate the responder."""
+        end = NOW + timedelta(hours=1)
+        delegate = AUTHORITY.issue(extended_key_usage=("ocsp_signing",), not_after=end)
+        response = AUTHORITY.ocsp_response(
+            LEAF, next_update=NOW + timedelta(days=1), signer=delegate
+        )
+        judgement = judge(response, at=end + offset)
+        assert judgement.staple is expected
+        assert judgement.staple_changes_at == (None if changes is None else end + changes)
+        if expected is StapleStatus.GOOD:
+            assert f"{end + timedelta(seconds=offset >= timedelta(0)):%H:%M:%SZ}" in (
+                judgement.staple_detail
+            )
+
+    def test_a_response_that_is_renewed_before_ends_with_itself(self) -> None:
+        delegate = AUTHORITY.issue(
+            extended_key_usage=("ocsp_signing",), not_after=NOW + timedelta(hours=2)
+        )
+        next_update = NOW + timedelta(hours=1)
+        response = AUTHORITY.ocsp_response(LEAF, next_update=next_update, signer=delegate)
+        assert judge(response).staple_changes_at == next_update
 
     def test_a_revocation_signed_while_the_delegate_was_valid_stays(self) -> None:
         delegate = AUTHORITY.issue(

@@ -20,6 +20,7 @@ from tests.support.forging import (
     AT,
     FAR_OFF,
     LONG_AGO,
+    ROOT,
     Made,
     authority,
     key_usage,
@@ -30,7 +31,6 @@ from tests.support.forging import (
 from tests.support.signing import private_key
 
 HOST = "partner.test"
-ROOT = authority("Root")
 NOBODY = authority("Nobody")
 DAY = timedelta(days=1)
 _STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")

@@ -10,10 +10,9 @@ import pytest
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, TrustSource
 from otpc_policy.pki.trust import Trust
-from tests.support.forging import AT, Made, authority, leaf
+from tests.support.forging import AT, ROOT, Made, authority, leaf
 
 HOST = "partner.test"
-ROOT = authority("Root")
 ZERO = authority("Zero", by=ROOT, path_length=0)
 RENEWED = authority("Zero", by=ZERO, key="ec384")
 BELOW = authority("Below", by=ZERO)
@@ -59,12 +58,12 @@ def test_a_self_issued_intermediate_does_not_count(chain: Sequence[Made]) -> Non
         (
             (leaf(RENEWED), RENEWED, ZERO),
             (OTHER_ROOT,),
-            "CN=Root, the issuer of CN=Zero, was not served and is no trusted root",
+            "CN=Root, the issuer of CN=Zero, was not served and is not a trusted root",
         ),
         (
             (leaf(RENEWED), RENEWED, ZERO, ROOT),
             (OTHER_ROOT,),
-            "the path ends at CN=Root, which is no trusted root",
+            "the path ends at CN=Root, which is not a trusted root",
         ),
     ],
 )

@@ -142,10 +142,63 @@ def test_a_damaged_block_is_refused_wherever_it_stands(first: str, reason: str) 
 
 @pytest.mark.parametrize(
     "comment",
-    ["the front-end and its back-end", "-- \nEnd of this mail", "/" * 60, "=" * 60, "-" * 60],
+    [
+        "the front-end and its back-end",
+        "-- \nEnd of this mail",
+        "-- End of chain",
+        "-- end of certificates",
+        "-- END OF CHAIN",
+        "--- Begin of the intermediates ---",
+        "----- End of chain -----",
+        "-- begin of the chain of partner.test",
+        "\u2014\u2014 End of chain",
+        "/" * 60,
+        "=" * 60,
+        "-" * 60,
+        "---- partner.test ----",
+    ],
 )
 def test_comments_around_blocks_are_passed_over(comment: str) -> None:
     assert read_pem_bundle(f"{comment}\n{PEM}{comment}\n") == ISSUED.chain_der
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-- BEGIN CERTIFICATE",
+        "-- Begin Certificate --",
+        "-----begin certificate-----",
+        "--begin x509 certificate--",
+        "-- begin private key --",
+        "-----BEGIN CERTFICATE",
+        "-----BEGIN OF CHAIN",
+        "-- BEGIN",
+        "-- end certificate",
+        "-- begin certificate 1",
+    ],
+)
+def test_a_line_that_may_be_a_damaged_mark_is_no_comment(line: str) -> None:
+    for text in (f"{line}\n{PEM}", f"{PEM}{line}\n"):
+        with pytest.raises(ValueError, match=r"a damaged (BEGIN|END) line"):
+            read_pem_bundle(text)
+
+
+@pytest.mark.parametrize("line", ["-- End of chain", "-- Begin of chain", "-- end"])
+def test_a_comment_inside_a_block_is_refused(line: str) -> None:
+    head, _, body = PEM.partition("\n")
+    with pytest.raises(ValueError, match=r"damaged|without its END"):
+        read_pem_bundle(f"{head}\n{line}\n{body}")
+
+
+@pytest.mark.parametrize("mark", ["-- Begin of leaf", "-----Begin the certificate-----"])
+def test_a_block_whose_mark_passes_for_a_comment_is_refused(mark: str) -> None:
+    """It may be the leaf: passed over, its issuer would be judged."""
+    _, _, body = FIRST.partition("\n")
+    whole, headless = f"{mark}\n{body}", f"{mark}\n{body.partition('-----')[0]}-- End of leaf\n"
+    for first in (whole, headless):
+        for text in (first + REST, REST + first):
+            with pytest.raises(ValueError, match=r"base64 outside|without its BEGIN"):
+                read_pem_bundle(text)
 
 
 def test_hostile_text_is_read_in_linear_time() -> None:
@@ -155,6 +208,8 @@ def test_hostile_text_is_read_in_linear_time() -> None:
         read_pem_bundle("-----BEGIN X-----\n" * 15_000)
     with pytest.raises(ValueError, match="no certificate"):
         read_pem_bundle("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n" * 5_000)
+    with pytest.raises(ValueError, match="a damaged END line"):
+        read_pem_bundle("-- End of x\n" * 20_000)
     for body in ("\n" * 260_000, ":" + "\n" * 260_000, "A" * 260_000 + "\n:\n"):
         assert (
             len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----"))

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.crl import UnusableCrlError, read_crl
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import StapleStatus, TrustSource
 from otpc_policy.pki.ocsp import judge_staple
@@ -104,15 +106,34 @@ def test_no_list_with_another_signature_counts() -> None:
         read_crl(body, with_pss_key(issuer))
 
 
-def test_no_staple_with_another_signature_counts() -> None:
+def status_of(response: bytes, server: bytes, by: DecodedCertificate) -> StapleStatus:
+    checks = SignatureChecks(WorkBudget())
+    return judge_staple(response, decode_certificate(server), by, now(), checks=checks).status
+
+
+def signed_with_pss(response: bytes, key: rsa.RSAPrivateKey) -> bytes:
+    """Return a response without certificates, signed anew with SHA-256 and a salt of 32."""
+    status, wrapped = elements_of(response)
+    (basic,) = elements_of(wrapped)
+    kind, octets = elements_of(basic)
+    (whole,) = elements_of(octets)
+    answers = elements_of(whole)[0]
+    padded = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
+    signature = key.sign(answers, padded, hashes.SHA256())
+    algorithm = der_element(0x30, PSS + FITTING)
+    signed = der_element(0x30, answers + algorithm + der_element(0x03, b"\0" + signature))
+    basic = der_element(0x30, kind + der_element(0x04, signed))
+    return der_element(0x30, status + der_element(0xA0, basic))
+
+
+def test_a_staple_counts_with_signatures_that_the_key_may_make() -> None:
     issuer = CertificateAuthority.create("Root", key="rsa2048")
+    assert isinstance(issuer.private_key, rsa.RSAPrivateKey)
     issued = issuer.issue()
-    response = issuer.ocsp_response(issued.certificate, next_update=now() + timedelta(days=1))
-    server = decode_certificate(issued.chain_der[0])
-
-    def status(by: DecodedCertificate) -> StapleStatus:
-        checks = SignatureChecks(WorkBudget())
-        return judge_staple(response, server, by, now(), checks=checks).status
-
-    assert status(decode_certificate(issuer.der)) is StapleStatus.GOOD
-    assert status(with_pss_key(issuer)) is StapleStatus.UNVERIFIED
+    server = issued.chain_der[0]
+    plain = issuer.ocsp_response(issued.certificate, next_update=now() + timedelta(days=1))
+    salted = signed_with_pss(plain, issuer.private_key)
+    assert status_of(plain, server, decode_certificate(issuer.der)) is StapleStatus.GOOD
+    assert status_of(plain, server, with_pss_key(issuer)) is StapleStatus.UNVERIFIED
+    assert status_of(salted, server, decode_certificate(issuer.der)) is StapleStatus.GOOD
+    assert status_of(salted, server, with_pss_key(issuer)) is StapleStatus.GOOD

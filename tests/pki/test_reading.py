@@ -9,14 +9,11 @@ from cryptography import x509
 from cryptography.x509 import ExtensionNotFound
 
 from otpc_policy.core.errors import MalformedCertificate
-from otpc_policy.pki.certificate import (
-    DECODING_ERRORS,
-    DecodedCertificate,
-    decode_certificate,
-    decoding_leniently,
-)
+from otpc_policy.pki.certificate import decode_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.der import DerError, dotted, elements
 from otpc_policy.pki.extensions import ANY_POLICY
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.signature_algorithm import UNKNOWN_HASH
 from tests.chains.cases import all_cases

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 
-from otpc_policy.pki.certificate import decode_certificate, decoding_leniently
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
+from otpc_policy.pki.lenient_decoding import decoding_leniently
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.structure import read_structure
 from otpc_policy.pki.trust import Trust, TrustEntry

@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry
 from otpc_policy.ops.metrics.second_opinions import SecondOpinionMetrics
 from otpc_policy.pki import second_opinion
 from otpc_policy.pki.budget import WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate, decoding_leniently
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
+from otpc_policy.pki.lenient_decoding import decoding_leniently
 from otpc_policy.pki.second_opinion import (
     OPINIONS,
     REASONS,
@@ -29,19 +30,15 @@ from tests.chains.cases import all_cases
 from tests.chains.pkits import anchor, pkits_tests
 from tests.support.forging import (
     AT,
+    ROOT,
     Made,
     alternative_names,
     authority,
+    decoded,
     leaf,
     name_constraints,
     organization,
 )
-
-ROOT = authority("Root")
-
-
-def decoded(made: Made) -> DecodedCertificate:
-    return decode_certificate(made.der)
 
 
 def opinion_of(path: Sequence[Made], units: int = 40_000) -> tuple[Opinion, str]:

@@ -14,7 +14,7 @@ from otpc_policy.pki.signature_algorithm import (
 )
 from otpc_policy.pki.trust import Trust
 from tests.support import forging
-from tests.support.forging import AT, authority, leaf
+from tests.support.forging import AT, ROOT, authority, leaf
 
 # RSASSA-PSS with SHA-512, MGF1 with SHA-512, a salt of 64 octets.
 _HASH = bytes.fromhex("300d06096086480165030402030500")
@@ -23,7 +23,6 @@ _PSS_SHA512 = (
     + _HASH
     + (bytes.fromhex("a11c301a06092a864886f70d010108") + _HASH + bytes.fromhex("a203020140"))
 )
-ROOT = authority("Root")
 
 
 def _small_key(bits: int) -> rsa.RSAPublicKey:

@@ -8,10 +8,9 @@ from otpc_policy.pki.extensions import BASIC_CONSTRAINTS, KEY_USAGE
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
-from tests.support.forging import AT, Made, authority, leaf
+from tests.support.forging import AT, ROOT, Made, authority, leaf
 
 HOST = "partner.test"
-ROOT = authority("Root")
 
 
 def with_value(oid: str, value: str) -> Made:

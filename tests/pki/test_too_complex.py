@@ -18,12 +18,13 @@ from cryptography.x509.oid import NameOID
 
 from otpc_policy.pki import second_opinion
 from otpc_policy.pki.budget import JUDGEMENT_UNITS, SHARES, Work, WorkBudget
-from otpc_policy.pki.certificate import DecodedCertificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, NameMatch, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.support.forging import (
     AT,
+    ROOT,
     Made,
     alternative_names,
     authority,
@@ -36,7 +37,6 @@ from tests.support.forging import (
 from tests.support.signing import private_key
 
 HOST = "partner.test"
-ROOT = authority("Root")
 KEY = private_key("ec256")
 DAY = timedelta(days=1)
 

@@ -235,7 +235,10 @@ class TestAnchors:
 
     def test_another_root_with_the_same_name_is_none(self) -> None:
         twin = CertificateAuthority.create("Partner Root")
-        assert_untrusted(judge(PARTNER.issue(), entry(anchors=(twin,))), "does not pass validation")
+        assert_untrusted(
+            judge(PARTNER.issue(), entry(anchors=(twin,))),
+            "is a trusted root, but its key did not make the signature on CN=Partner Intermediate",
+        )
 
     def test_bytes_that_are_not_a_certificate_are_no_anchor(self) -> None:
         broken = TrustEntry(hosts=("partner.test",), anchors=(b"garbage", PARTNER_ROOT.der[:-1]))
@@ -244,7 +247,7 @@ class TestAnchors:
     def test_a_root_that_the_server_sends_proves_nothing(self) -> None:
         issued = PARTNER.issue()
         judgement = judge((*issued.chain_der, PARTNER_ROOT.der))
-        assert_untrusted(judgement, "no trusted root")
+        assert_untrusted(judgement, "is not a trusted root")
         assert (judgement.path, judgement.issuer_missing) == ((0, 1, 2), False)
 
     @pytest.mark.parametrize("ca", [True, False])

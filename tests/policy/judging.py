@@ -136,7 +136,7 @@ def make_judgement(*certificates: CertificateView | None, **overrides: Any) -> C
         misordered=False,
         staple=StapleStatus.ABSENT,
         staple_detail="no OCSP response was stapled",
-        staple_next_update=None,
+        staple_changes_at=None,
     )
     return replace(compliant, **overrides)
 

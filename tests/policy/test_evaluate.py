@@ -417,6 +417,27 @@ def test_staples_revoke_and_satisfy_must_staple() -> None:
     assert ("CERTIFICATE_REVOKED", "deny") in outcome(revoked)[1]
 
 
+def test_a_verdict_ends_with_the_certificate_of_the_responder() -> None:
+    leaf = root().issue(
+        dns=(HOST,), must_staple=True, not_before=NOW - DAY, not_after=NOW + 90 * DAY
+    )
+    responder = root().issue(
+        extended_key_usage=("ocsp_signing",), not_before=NOW - DAY, not_after=NOW + DAY
+    )
+    staple = root().ocsp_response(
+        leaf.certificate,
+        this_update=NOW - timedelta(hours=1),
+        next_update=NOW + 2 * DAY,
+        signer=responder,
+    )
+    facts = served(*leaf.chain_der, staple=staple)
+    verdict = judge(facts)
+    assert outcome(verdict) == ("ALLOW", set())
+    assert verdict.changes_at == NOW + DAY
+    later = judge(facts, at=NOW + DAY + timedelta(seconds=1))
+    assert ("CERTIFICATE_STAPLE_MISSING", "deny") in outcome(later)[1]
+
+
 def test_every_deployment_is_judged_and_the_worst_decides() -> None:
     expired = issued(not_before=NOW - 30 * DAY, not_after=NOW - DAY)
     mixed = (*deployments()[:3], deployment(TlsVersion.TLS_1_3, KeyType.ECDSA, chain=expired))

@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from otpc_policy.pki.certificate import DecodedCertificate, decode_certificate
+from otpc_policy.pki.certificate import decode_certificate
 from otpc_policy.pki.crl import CrlQuestion, CrlSubject, crl_points
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.signing import now
 

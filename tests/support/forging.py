@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from otpc_policy.pki.certificate import decode_certificate
+from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from tests.support.signing import PrivateKey, common_name_only, der_element, private_key, sign
 
 # The instant at which forged chains are judged, and dates around it.
@@ -177,6 +179,11 @@ def leaf(
     )
 
 
+def decoded(made: Made) -> DecodedCertificate:
+    """Return the certificate as the product reads it."""
+    return decode_certificate(made.der)
+
+
 def key_usage(*usages: str) -> x509.KeyUsage:
     """Return a keyUsage with these bits."""
     every = (
@@ -260,3 +267,7 @@ def _content(der: bytes, at: int) -> tuple[int, int]:
     octets = length & 0x7F
     start = at + 2 + octets
     return start, start + int.from_bytes(der[at + 2 : start], "big")
+
+
+# For tests that need an anchor and do not care which.
+ROOT = authority("Root")

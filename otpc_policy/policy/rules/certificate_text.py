@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from otpc_policy.core.shown_text import shortened
 from otpc_policy.pki.judgement import CertificateView, ChainJudgement, TrustSource
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.rule import (
@@ -14,29 +15,27 @@ from otpc_policy.policy.rule import (
     unknown,
 )
 
-# Subjects come from the partner; long ones would bury the message.
-_MAX_SUBJECT_LENGTH = 80
+# Names come from the partner; long ones would bury the message.
+_MAX_NAME_LENGTH = 80
 # A host name has 253 characters at most.
 _MAX_TEXT_LENGTH = 300
 
 
 def describe(index: int, view: CertificateView) -> str:
     """Describe a certificate by its position in the served chain, its key and its subject."""
-    subject = (
-        view.subject
-        if len(view.subject) <= _MAX_SUBJECT_LENGTH
-        else view.subject[:_MAX_SUBJECT_LENGTH] + "…"
-    )
     role = "leaf certificate" if index == 0 else f"certificate {index} of the chain"
-    return f"{role} ({', '.join(part for part in (view.key_name, subject) if part)})"
+    parts = (view.key_name, brief(view.subject))
+    return f"{role} ({', '.join(part for part in parts if part)})"
 
 
-def shortened(text: str) -> str:
-    """Return a text that partners had a part in, with how much was left out of a long one."""
-    left_out = len(text) - _MAX_TEXT_LENGTH
-    if left_out <= 0:
-        return text
-    return f"{text[:_MAX_TEXT_LENGTH]}… ({left_out:,} more characters)"
+def brief(name: str) -> str:
+    """Return a name, of which a sentence may hold several."""
+    return shortened(name, _MAX_NAME_LENGTH)
+
+
+def readable(text: str) -> str:
+    """Return a text that partners had a part in, of which a sentence may hold one."""
+    return shortened(text, _MAX_TEXT_LENGTH)
 
 
 def instant(at: datetime) -> str:

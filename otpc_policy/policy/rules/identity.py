@@ -7,9 +7,10 @@ from otpc_policy.pki.judgement import NameMatch, TrustSource
 from otpc_policy.policy.finding import FindingEvidence
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, comma_join
 from otpc_policy.policy.rules.certificate_text import (
+    brief,
     describe,
     on_path,
-    shortened,
+    readable,
     undecided,
     unreadable,
     unseen,
@@ -62,7 +63,7 @@ def _mismatch(presented: PresentedChain, server_name: str | None) -> Report:
     leaf = presented.judgement.leaf
     names = () if leaf is None else leaf.subject_alt_names or leaf.common_names
     observed = (
-        comma_join(map(shortened, names[:_MAX_NAMES]))
+        comma_join(map(brief, names[:_MAX_NAMES]))
         + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
         if names
         else "no usable name"
@@ -99,13 +100,10 @@ def judge_trust(
                     is_valid_at(view, now) for _, view in on_path(judgement)
                 ):
                     continue
-                failure = shortened(judgement.trust_failure)
+                failure = judgement.trust_failure or "no path leads to a trusted root"
                 yield presented.report(
                     "CERTIFICATE_UNTRUSTED",
-                    f"the {_leaf(presented)} does not chain to a trusted anchor:"
-                    f" {failure or 'no path leads to a trusted root'};"
-                    " a path to a Mozilla root, or an anchor or pin configured for this host,"
-                    " required",
+                    f"the {_leaf(presented)} does not chain to a trusted anchor: {failure}",
                     index=0,
                     evidence=(
                         FindingEvidence(
@@ -124,7 +122,7 @@ def _leaf(presented: PresentedChain) -> str:
 
 def _trusted_by_partner_anchor(presented: PresentedChain) -> Report:
     judgement = presented.judgement
-    label = shortened(judgement.trust_label)
+    label = readable(judgement.trust_label)
     sources = {
         TrustSource.ANCHOR: f"an anchor configured for this host ({label})",
         TrustSource.PIN: f"a pin configured for this host ({label})",

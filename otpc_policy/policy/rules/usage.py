@@ -18,7 +18,7 @@ from otpc_policy.policy.parameters import Parameter, one_of
 from otpc_policy.policy.rule import PresentedChain, Report, Rule, Subject, comma_join, unknown
 from otpc_policy.policy.rules.certificate_text import (
     describe,
-    shortened,
+    readable,
     unread_extension,
     unreadable,
     unseen,
@@ -86,7 +86,7 @@ def _judge_purposes(
     purposes = leaf.purposes or frozenset()
     if _SERVER_AUTH in purposes:
         return
-    named = shortened(comma_join(_PURPOSES.get(purpose, purpose) for purpose in sorted(purposes)))
+    named = readable(comma_join(_PURPOSES.get(purpose, purpose) for purpose in sorted(purposes)))
     observed = f"for {named}" if named else "without extendedKeyUsage"
     yield presented.report(
         "CERTIFICATE_NOT_FOR_SERVERS",
