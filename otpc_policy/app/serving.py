@@ -101,7 +101,10 @@ class Service:
             ops_address = await self._listen_for_operations()
             settings = self._settings
             credentials = server_credentials(
-                settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+                settings.tls_certificate_file,
+                settings.tls_key_file,
+                settings.tls_client_ca_file,
+                self._application.metrics,
             )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
