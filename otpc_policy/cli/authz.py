@@ -89,13 +89,16 @@ def ask_roles(
 
     Before a new document is mounted:
 
-        otpc-policy authz test --roles roles.toml --identity spiffe://example.org/ns/pay/sa/router
-        --rpc CheckEndpoint --host api.bank.example --port 8443
+    \b
+        otpc-policy authz test --roles roles.toml \\
+          --identity spiffe://example.org/ns/payments/sa/router \\
+          --rpc CheckEndpoint --host api.bank.example --port 8443
 
     For a caller that was refused, with its certificate in hand:
 
-        otpc-policy authz test --certificate caller.pem --rpc CheckEndpoint --host api.bank.example
-        --refresh
+    \b
+        otpc-policy authz test --certificate caller.pem \\
+          --rpc CheckEndpoint --host api.bank.example --refresh
 
     Health is open to every caller whom the listener admits. docs/callers.md explains the document.
     """
