@@ -11,6 +11,7 @@ from otpc_policy.catalog.access import access_without_roles
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.role import ADMINISTRATION, Demand, Rpc
 from otpc_policy.catalog.roles import RolesFile
+from otpc_policy.catalog.schemas.roles import RoleTable
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.identities import read_identity
@@ -304,3 +305,21 @@ async def test_a_changed_document_is_a_new_generation_and_a_bad_one_is_not(tmp_p
     with pytest.raises(ConfigurationError, match="No such file"):
         await held.reload("test")
     assert held.current is after
+
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "callers.md"
+
+
+def test_the_documentation_has_every_method_and_key_and_an_example_that_is_valid() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    router = caller("spiffe://example.org/ns/payments/sa/router")
+    assert (
+        RolesFile(example, "callers.md")
+        .access.permissions_of(router)
+        .missing(replace(CHECK, policy="otpc-2024-12", refresh=True))
+        == ()
+    )
+    assert all(rpc.value in text for rpc in Rpc)
+    keys = set(RoleTable.model_fields) - {"name"}
+    assert all(f"| `{key}` |" in text for key in keys)
