@@ -1,7 +1,7 @@
 """Who may do what: roles granted to identities, and the permissions that a caller has by them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otpc_policy.catalog.role import ADMINISTRATION, EVERY_HOST, EVERYTHING, Demand, Role, Rpc
 from otpc_policy.core.caller import Caller, Identity
@@ -45,7 +45,7 @@ class Permissions:
 
     def missing(self, demand: Demand) -> tuple[str, ...]:
         """Return nothing if a role permits all that a call needs, else what the nearest lacks."""
-        if demand.rpc in self._unlimited:
+        if demand.rpc in self._unlimited and not demand.internal_addresses:
             return ()
         nearest: tuple[str, ...] | None = None
         for grant in self.grants:
@@ -56,6 +56,10 @@ class Permissions:
             if demand.rpc in grant.role.rpcs and (nearest is None or len(missing) < len(nearest)):
                 nearest = missing
         return nearest or (f"rpc {demand.rpc.value}",)
+
+    def may_see_internal_addresses(self, demand: Demand) -> bool:
+        """Whether a role that permits a call also lets its answer name addresses not measured."""
+        return not self.missing(replace(demand, internal_addresses=True))
 
 
 class Access:
@@ -106,9 +110,9 @@ def admin_grants(callers: Sequence[str]) -> Iterator[Grant]:
 def access_without_roles(admin_callers: Sequence[str] = ()) -> Access:
     """Return what holds without a document of roles.
 
-    Everyone whom the listener admits may do everything but administer; that may those whom
-    admin_callers names. Without names everyone may: the settings allow it on loopback alone, and
-    the administrative service must be on for it to matter.
+    Everyone whom the listener admits may do everything but administer, and sees no internal
+    addresses. Those whom admin_callers names may administer. Without names everyone may: the
+    settings allow that on loopback alone, and the administrative service must be on to matter.
     """
     everything = Role(
         name="everyone",

@@ -64,6 +64,8 @@ class Demand:
     host, server_name: canonical; None where the call concerns none.
     port: None for every port, or where the call concerns none.
     partner: id of the endpoint's partner, "" if it has none.
+    internal_addresses: addresses that may not be measured are named in the answer. No call needs
+        that: who may not see them is answered without.
     """
 
     rpc: Rpc
@@ -77,6 +79,7 @@ class Demand:
     deep: bool = False
     full_view: bool = False
     request_anchors: bool = False
+    internal_addresses: bool = False
 
     @property
     def endpoint_text(self) -> str:
@@ -108,10 +111,14 @@ class Role:
     deep: bool = False
     full_view: bool = False
     request_anchors: bool = False
+    internal_addresses: bool = False
 
     @property
     def is_unlimited(self) -> bool:
-        """Whether its methods are permitted whatever a call of them needs."""
+        """Whether its methods are permitted whatever a call of them needs.
+
+        No call needs internal_addresses.
+        """
         rights = (self.refresh, self.deep, self.full_view, self.request_anchors)
         return (
             all(rights)
@@ -135,6 +142,8 @@ class Role:
             yield "full_view"
         if demand.request_anchors and not self.request_anchors:
             yield "request_anchors"
+        if demand.internal_addresses and not self.internal_addresses:
+            yield "internal_addresses"
 
     def _permits_policy(self, demand: Demand) -> bool:
         if demand.policy is None or EVERYTHING in self.policies:

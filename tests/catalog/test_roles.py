@@ -158,6 +158,21 @@ def test_whoever_has_no_role_may_do_nothing(names: tuple[str, ...], is_permitted
     assert bool(permissions.missing(CHECK)) is not is_permitted
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_internal_addresses_are_for_a_role_that_says_so_and_no_call_needs_them(
+    is_named: bool,
+) -> None:
+    right = f"internal_addresses = {str(is_named).lower()}\n"
+    permissions = RolesFile(ROUTER + right + HELD, "r").access.permissions_of(
+        caller("router.example")
+    )
+    assert permissions.missing(CHECK) == ()
+    assert permissions.may_see_internal_addresses(CHECK) is is_named
+    assert not permissions.may_see_internal_addresses(replace(CHECK, port=25))
+    everyone = access_without_roles().permissions_of(WITHIN_THIS_PROCESS)
+    assert not everyone.may_see_internal_addresses(CHECK)
+
+
 def test_a_document_without_roles_permits_nobody_anything() -> None:
     permissions = RolesFile("", "r").access.permissions_of(caller("router.example"))
     assert not any(map(permissions.may_call, Rpc))

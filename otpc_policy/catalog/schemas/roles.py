@@ -79,6 +79,7 @@ class RoleTable(Table):
     deep: bool = False
     full_view: bool = False
     request_anchors: bool = False
+    internal_addresses: bool = False
     rpcs: Annotated[Many[_RpcName], AfterValidator(_some)]
 
     @field_validator("rpcs")
@@ -109,6 +110,7 @@ class RoleTable(Table):
             deep=self.deep,
             full_view=self.full_view,
             request_anchors=self.request_anchors,
+            internal_addresses=self.internal_addresses,
         )
 
 
