@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import structlog
 
+from otpc_policy.app.admission import admission_warnings
 from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.lifecycle import Lifecycle, Phase
 from otpc_policy.app.listen import address_text, bind, build_server
@@ -61,6 +62,8 @@ async def serve(
         stop = stop if stop is not None else asyncio.Event()
         force_stop = asyncio.Event()
         application = build_application(settings)
+        for warning in admission_warnings(settings):
+            structlog.get_logger("otpc_policy.app").warning("open_to_callers", reason=warning)
         for setting, reason in without_effect(settings):
             structlog.get_logger("otpc_policy.app").warning(
                 "setting without effect", setting=setting, reason=reason
@@ -83,7 +86,9 @@ class Service:
         self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
         self._operations = OperationsServer(application.registry, self._lifecycle.probes())
         self._health = Health(POLICY_CHECK_SERVICE)
-        self._interceptor = CallInterceptor(application.metrics)
+        self._interceptor = CallInterceptor(
+            application.metrics, access=lambda: application.reloader.current.access
+        )
         self._decisions = DecisionLog(sys.stderr.write)
         application.metrics.watch_decision_log(lambda: self._decisions.dropped)
         self._server = build_server(self._settings, self._interceptor)
@@ -100,7 +105,10 @@ class Service:
             ops_address = await self._listen_for_operations()
             settings = self._settings
             credentials = server_credentials(
-                settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+                settings.tls_certificate_file,
+                settings.tls_key_file,
+                settings.tls_client_ca_file,
+                self._application.metrics,
             )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
@@ -144,11 +152,8 @@ class Service:
         )
         admin = None
         if self._settings.admin_service:
-            callers = frozenset(self._settings.admin_callers)
             admin = PolicyAdminServicer(
-                results=self._application.checks,
-                reloads=self._application.reloader,
-                callers=callers,
+                results=self._application.checks, reloads=self._application.reloader
             )
         add_services(
             self._server,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from otpc_policy.catalog.access import Access, access_without_roles
 from otpc_policy.catalog.entry import Partner, Trusted, TrustKind
 from otpc_policy.catalog.partners.deadlines import deadline_findings, deadline_instants
 from otpc_policy.catalog.partners.index import PartnerIndex
@@ -194,12 +195,14 @@ class Catalog:
 
     policies: every policy that a partner names is among them.
     trust: Mozilla's roots, and the entries that hold for any endpoint of their hosts.
+    access: which callers may do what.
     revision: SHA-256 of the whole, in hexadecimal.
     """
 
     policies: PolicySet
     trust: Trust
     partners: PartnerIndex = field(default_factory=PartnerIndex)
+    access: Access = field(default_factory=access_without_roles)
     revision: str = ""
 
     def context_for(self, endpoint: Endpoint, policy_name: str) -> JudgingContext:

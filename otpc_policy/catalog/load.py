@@ -14,6 +14,7 @@ from otpc_policy.catalog.policy_tests import (
     read_policy_tests,
     require_policy_tests,
 )
+from otpc_policy.catalog.roles import RolesFile, access_of, load_roles
 from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.catalog.trust import load_trust
 from otpc_policy.catalog.watch import Stamp, stamp_of
@@ -66,15 +67,20 @@ class CatalogLoader:
         policies = _or_problems(lambda: load_policies(sources), problems)
         trust = _or_problems(lambda: load_trust(sources.trust), problems)
         partners = _or_problems(self._partners.read, problems)
+        roles = _or_problems(lambda: load_roles(sources), problems)
         if policies is not None and partners is not None:
             problems.extend(unknown_policies(partners, policies))
+            if roles is not None:
+                ids = [partner.id for partner in partners.partners]
+                problems.extend(roles.unknown_names(policies.policies, ids))
         if policies is None or trust is None or partners is None or problems:
             raise ConfigurationError(problems)
         return Catalog(
             policies=policies,
             partners=partners,
             trust=trust,
-            revision=_revision(policies, partners, trust),
+            access=access_of(roles, sources),
+            revision=_revision(policies, partners, trust, roles),
         )
 
     def stamp_now(self) -> Stamp:
@@ -83,8 +89,8 @@ class CatalogLoader:
         paths = list(sources.policy_files)
         # Policy tests and the files that they name stand in the folders of the policies.
         paths += dict.fromkeys(path.parent for path in sources.policy_files)
-        for folder in (sources.policies_dir, sources.partners_dir):
-            paths += [] if folder is None else [folder]
+        for path in (sources.policies_dir, sources.partners_dir, sources.roles_file):
+            paths += [] if path is None else [path]
         for entry in sources.trust:
             files = (entry.anchor_file, entry.certificate_file)
             paths += [file for file in files if file is not None]
@@ -105,13 +111,18 @@ def _or_problems(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _revision(policies: PolicySet, partners: PartnerIndex, trust: Trust) -> str:
+def _revision(
+    policies: PolicySet, partners: PartnerIndex, trust: Trust, roles: RolesFile | None
+) -> str:
     digest = hashlib.sha256()
     for part in (*_policy_parts(policies), *_trust_parts(trust)):
         digest.update(json.dumps(part, ensure_ascii=False).encode() + b"\n")
     for text in sorted(document.text for document in partners.documents):
         digest.update(b"%d:" % len(text))
         digest.update(text.encode())
+    if roles is not None:
+        digest.update(b"roles:%d:" % len(roles.text))
+        digest.update(roles.text.encode())
     return digest.hexdigest()
 
 

@@ -35,5 +35,13 @@ class CatalogSources(Protocol):
         """A folder of partner documents."""
 
     @property
+    def roles_file(self) -> Path | None:
+        """A document that says which callers may do what."""
+
+    @property
+    def admin_callers(self) -> Sequence[str]:
+        """Names of callers who may administer, in addition to those of the roles."""
+
+    @property
     def trust(self) -> Sequence[TrustTable]:
         """Anchors and pins in addition to Mozilla's roots and the partners' entries."""

@@ -15,20 +15,24 @@ class IdentityKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A name in the certificate that a caller has proved to hold the key of."""
+    """A name in the certificate that a caller has proved to hold the key of.
+
+    As text it is what a roles file says: a SPIFFE id as it is, others with their kind in front.
+    """
 
     kind: IdentityKind
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind.value}:{self.name}"
+        return self.name if self.kind is IdentityKind.SPIFFE else f"{self.kind.value}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who makes a call.
 
-    identities: in the order of the certificate; empty for a caller without a certificate.
+    identities: the SPIFFE id, then URIs, then DNS names, each kind in the order of the certificate;
+        empty for a caller without a certificate, or with none of these names in it.
     peer: the connection as gRPC names it, for example "ipv4:127.0.0.1:4711"; empty for a call from
     within this process.
     """

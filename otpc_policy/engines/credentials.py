@@ -7,6 +7,7 @@ import grpc
 
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import unusable
+from otpc_policy.ops.key_files import problem_with_key_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,15 +18,16 @@ class EngineCredentials:
     key_file: Path
     ca_file: Path
 
-    def stamp(self) -> tuple[tuple[int, int, int], ...]:
+    def stamp(self) -> tuple[tuple[int, int, int, int], ...]:
         """Return what changes when a file does."""
         return tuple(map(_stamp, (self.certificate_file, self.key_file, self.ca_file)))
 
     def read(self) -> grpc.ChannelCredentials:
         """Return what the files hold.
 
-        Raises ConfigurationError if one cannot be read, or the key is not that of the certificate:
-        no connection could be made with such a pair, and a rotation writes one file at a time.
+        Raises ConfigurationError if one cannot be read, every user may read the key, or it is not
+        that of the certificate: no connection could be made with such a pair, and a rotation writes
+        one file at a time.
         """
         contents = {}
         for setting, path in (
@@ -44,6 +46,8 @@ class EngineCredentials:
             key_file=self.key_file,
             ca_file=self.ca_file,
         )
+        if problem := problem_with_key_file(self.key_file):
+            problems.append(f"engine_key_file: {problem}")
         if problems:
             raise ConfigurationError(problems)
         return grpc.ssl_channel_credentials(
@@ -51,9 +55,9 @@ class EngineCredentials:
         )
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, int, int, int]:
     try:
         status = path.stat()
     except OSError:
-        return (0, 0, 0)  # reading it tells why
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+        return (0, 0, 0, 0)  # reading it tells why
+    return (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)

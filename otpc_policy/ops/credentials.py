@@ -6,8 +6,9 @@ in between.
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
@@ -20,8 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.key_files import problem_with_key_file
 
-_Stamp = tuple[tuple[int, int, int], ...]
+# Modification, size, inode, and change: the last also when a mode is corrected.
+_Stamp = tuple[tuple[int, int, int, int], ...]
 
 # What cryptography raises for a certificate whose key it cannot read; pki has the whole list, which
 # the engine must not import.
@@ -36,16 +39,32 @@ _UNREADABLE: Final = (
 )
 
 
+class CredentialsObserver(Protocol):
+    """Observes files that are read, for metrics. Called on threads of gRPC."""
+
+    def tls_loaded(
+        self, certificate_ends_at: datetime, client_ca_ends_at: datetime | None
+    ) -> None: ...
+    def tls_reloaded(self, successful: bool) -> None: ...
+
+
 class RotatingCredentials:
     """Certificate configurations for grpc.dynamic_ssl_server_credentials.
 
     Raises ConfigurationError if the first pair is unusable.
     """
 
-    def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        certificate_file: Path,
+        key_file: Path,
+        client_ca_file: Path | None,
+        observer: CredentialsObserver | None = None,
+    ) -> None:
         self._certificate_file = certificate_file
         self._key_file = key_file
         self._client_ca_file = client_ca_file
+        self._observer = observer
         self._log = structlog.get_logger("otpc_policy.tls")
         self._stamp = self._stamp_now()
         self._first = self._read()
@@ -72,7 +91,9 @@ class RotatingCredentials:
             configuration = self._read()
         except ConfigurationError as error:
             self._log.error("tls_files_refused", problems=error.problems)
+            self._count(successful=False)
             return None
+        self._count(successful=True)
         self._log.info("tls_files_reloaded", certificate_file=str(self._certificate_file))
         return configuration
 
@@ -88,10 +109,16 @@ class RotatingCredentials:
         for path in self._files():
             try:
                 status = os.stat(path)
-                stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+                stamps.append(
+                    (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
+                )
             except OSError:
-                stamps.append((0, 0, 0))
+                stamps.append((0, 0, 0, 0))
         return tuple(stamps)
+
+    def _count(self, *, successful: bool) -> None:
+        if self._observer is not None:
+            self._observer.tls_reloaded(successful)
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
         contents = {}
@@ -108,9 +135,16 @@ class RotatingCredentials:
                 key_file=self._key_file,
                 ca_file=self._client_ca_file,
             )
+        if problem := problem_with_key_file(self._key_file):
+            problems.append(problem)
         if problems:
             raise ConfigurationError(problems)
         client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
+        if self._observer is not None:
+            client_ca_ends_at = None if client_ca is None else first_end(client_ca)
+            self._observer.tls_loaded(
+                first_end(contents[self._certificate_file]), client_ca_ends_at
+            )
         return grpc.ssl_server_certificate_configuration(
             [(contents[self._key_file], contents[self._certificate_file])],
             root_certificates=client_ca,
@@ -154,15 +188,26 @@ def unusable(
     return problems
 
 
+def first_end(certificates: bytes) -> datetime:
+    """Return when the first of the certificates in PEM ends. They must be readable."""
+    loaded = x509.load_pem_x509_certificates(certificates)
+    return min(certificate.not_valid_after_utc for certificate in loaded)
+
+
 def _public_bytes(key: object) -> bytes:
     encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return encoded
 
 
 def server_credentials(
-    certificate_file: Path | None, key_file: Path | None, client_ca_file: Path | None
+    certificate_file: Path | None,
+    key_file: Path | None,
+    client_ca_file: Path | None,
+    observer: CredentialsObserver | None = None,
 ) -> grpc.ServerCredentials | None:
     """Return what these files say; None where there is no certificate: plain text."""
     if certificate_file is None or key_file is None:
         return None
-    return RotatingCredentials(certificate_file, key_file, client_ca_file).server_credentials()
+    return RotatingCredentials(
+        certificate_file, key_file, client_ca_file, observer
+    ).server_credentials()

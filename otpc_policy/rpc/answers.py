@@ -3,7 +3,8 @@
 A response is made of two parts: what all answers from one judgement share, serialised once, and
 what differs from caller to caller. A request whose last answer still stands (check/standing.py)
 gets the same shared part again without being parsed: equal bytes are equal requests. No response
-is cached as a whole, and none is given before check has found that the answer stands.
+is cached as a whole, and none is given before check has found that the answer stands. What is kept
+for a request is kept for callers with the same permissions: they, too, decide the answer.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Answer, CheckRequest, Judgement, JudgementKey, ResultSource, Standing
 from otpc_policy.ops.decision_log import DecisionLog, constant_fields
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.recently_used import RecentlyUsed
+from otpc_policy.rpc.authorisation import check_demand, require
 from otpc_policy.rpc.convert import OwnPart, ParsedCheck, read_check_request, shared_part
 from otpc_policy.rpc.request_id import current_request_id, new_id
 from otpc_policy.v1 import policy_pb2 as pb
@@ -112,18 +116,23 @@ class CheckAnswers:
         )
         # All under one generation: others would keep its documents in memory.
         self._generation: Catalog | None = None
-        self._repeatable = RecentlyUsed[bytes, _Repeatable](
+        self._repeatable = RecentlyUsed[tuple[Permissions, bytes], _Repeatable](
             max_entries=_REPEATABLE_REQUESTS,
             max_weight=_REPEATABLE_BYTES,
             weigh=_Repeatable.size,
         )
 
-    async def repeat(self, raw: bytes, generation: Catalog) -> bytes | None:
-        """Return the response to a CheckEndpointRequest whose last answer still stands, or None."""
+    async def repeat(
+        self, raw: bytes, generation: Catalog, permissions: Permissions
+    ) -> bytes | None:
+        """Return the response to a CheckEndpointRequest whose last answer still stands, or None.
+
+        permissions: of the caller; what callers with others were answered is not repeated.
+        """
         if generation is not self._generation:
             self._generation = generation
             self._repeatable.clear()
-        kept = self._repeatable.get(raw)
+        kept = self._repeatable.get((permissions, raw))
         if kept is None:
             return None
         at = await self._checks.still_stands(kept.standing, generation)
@@ -133,17 +142,21 @@ class CheckAnswers:
             kept.standing.judgement, kept.shared, at=at, source=ResultSource.CACHE, rpc=_CHECK
         )
 
-    async def answer_request(self, raw: bytes, generation: Catalog, *, wait_s: float) -> bytes:
+    async def answer_request(
+        self, raw: bytes, generation: Catalog, permissions: Permissions, *, wait_s: float
+    ) -> bytes:
         """Return the response to a CheckEndpointRequest, and keep what may be repeated.
 
-        Raises InvalidRequest, and what answer raises.
+        permissions: of the caller.
+        Raises InvalidRequest, CallerNotPermitted, and what answer raises.
         """
         parsed = read_check_request(raw)
+        require(permissions, check_demand(parsed, generation, Rpc.CHECK_ENDPOINT))
         answer, shared = await self._checked(parsed, generation, wait_s)
         standing = Standing.of(answer, parsed.request, generation)
         # Another generation may have begun meanwhile.
         if standing is not None and generation is self._generation:
-            self._repeatable.put(raw, _Repeatable(raw, standing, shared))
+            self._repeatable.put((permissions, raw), _Repeatable(raw, standing, shared))
         return self._response(answer, shared, parsed, rpc=_CHECK)
 
     async def answer(
@@ -156,6 +169,7 @@ class CheckAnswers:
     ) -> bytes:
         """Return the response, judged by one generation from start to end.
 
+        That the caller may ask is for the servicer to know.
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
         answer, shared = await self._checked(parsed, generation, wait_s)

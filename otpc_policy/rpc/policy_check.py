@@ -13,11 +13,20 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
+from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.decision_log import DecisionLog, constant_fields
 from otpc_policy.rpc.answers import CheckAnswers, Checks, DecisionCounters, verdict_fields
+from otpc_policy.rpc.authorisation import (
+    check_demand,
+    permissions_in,
+    policy_demand,
+    require,
+    validation_demand,
+)
 from otpc_policy.rpc.convert import (
     ParsedCheck,
     parse_batch_request,
@@ -74,22 +83,26 @@ class PolicyCheckServicer:
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
         generation = self._generation()
-        repeated = await self._answers.repeat(request, generation)
+        permissions = permissions_in(generation)
+        repeated = await self._answers.repeat(request, generation, permissions)
         if repeated is not None:
             return repeated
-        return await self._answers.answer_request(request, generation, wait_s=self._wait_s(context))
+        return await self._answers.answer_request(
+            request, generation, permissions, wait_s=self._wait_s(context)
+        )
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items concurrently, identical ones once."""
         items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
         wait_s, generation = self._wait_s(context), self._generation()
+        permissions = permissions_in(generation)
         parsed = [_parsed_or_error(item) for item in items]
         distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
         outcomes = dict(
             zip(
                 distinct,
                 await asyncio.gather(
-                    *(self._outcome(item, generation, wait_s) for item in distinct)
+                    *(self._outcome(item, generation, permissions, wait_s) for item in distinct)
                 ),
                 strict=True,
             )
@@ -113,7 +126,9 @@ class PolicyCheckServicer:
         message = _parse(pb.ValidateCertificateRequest, request)
         parsed = parse_validate_request(message, allow_request_anchors=self._allow_request_anchors)
         asked = parsed.request
-        answer = judge_chain_in_hand(asked, self._generation(), self._clock.now())
+        generation = self._generation()
+        require(permissions_in(generation), validation_demand(parsed, generation))
+        answer = judge_chain_in_hand(asked, generation, self._clock.now())
         check_id = new_id()
         self._counters.decided(
             rpc="ValidateCertificate",
@@ -143,20 +158,27 @@ class PolicyCheckServicer:
 
     async def get_policy(self, request: bytes, _context: Context) -> bytes:
         """GetPolicy."""
-        policies = self._generation().policies
-        policy = policies.get(_parse(pb.GetPolicyRequest, request).name)
-        message = policy_message(policy, policies, with_document=True)
+        generation = self._generation()
+        policies, name = generation.policies, _parse(pb.GetPolicyRequest, request).name
+        require(permissions_in(generation), policy_demand(name, generation, Rpc.GET_POLICY))
+        message = policy_message(policies.get(name), policies, with_document=True)
         return pb.GetPolicyResponse(policy=message).SerializeToString()
 
     async def list_policies(self, request: bytes, _context: Context) -> bytes:
-        """ListPolicies.
+        """ListPolicies: those that the caller's roles permit.
 
         A page token is the last name of the previous page, so it stays valid over a reload.
         """
         message = _parse(pb.ListPoliciesRequest, request)
         size, after = parse_page_size(message), _name_in(message.page_token)
-        policies = self._generation().policies
-        rest = [policy for policy in policies.ordered() if policy.name > after]
+        generation = self._generation()
+        policies, permissions = generation.policies, permissions_in(generation)
+        rest = [
+            policy
+            for policy in policies.ordered()
+            if policy.name > after
+            and not permissions.missing(policy_demand(policy.name, generation, Rpc.LIST_POLICIES))
+        ]
         page = rest[:size]
         return pb.ListPoliciesResponse(
             policies=(policy_message(policy, policies) for policy in page),
@@ -164,10 +186,11 @@ class PolicyCheckServicer:
         ).SerializeToString()
 
     async def _outcome(
-        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
+        self, parsed: ParsedCheck, generation: Catalog, permissions: Permissions, wait_s: float
     ) -> pb.BatchCheckEndpointsResult:
         """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
         try:
+            require(permissions, check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS))
             body = await self._answers.answer(
                 parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
             )

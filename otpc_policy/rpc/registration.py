@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from otpc_policy.rpc.authorisation import PERMISSIONS, require_rows
 from otpc_policy.rpc.health import HEALTH_SERVICE, Health
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.interceptors.guard import UNKNOWN_METHOD
@@ -19,17 +20,7 @@ _ADMIN = pb.DESCRIPTOR.services_by_name["PolicyAdminService"]
 POLICY_CHECK_SERVICE: str = _CHECK.full_name
 POLICY_ADMIN_SERVICE: str = _ADMIN.full_name
 
-RPC_METHODS: tuple[tuple[str, str], ...] = (
-    *(
-        (service.full_name, method.name)
-        for service in (_CHECK, _ADMIN)
-        for method in service.methods
-    ),
-    (HEALTH_SERVICE, "Check"),
-    (HEALTH_SERVICE, "Watch"),
-    (reflection.SERVICE_NAME, "ServerReflectionInfo"),
-    UNKNOWN_METHOD,
-)
+RPC_METHODS: tuple[tuple[str, str], ...] = (*PERMISSIONS, UNKNOWN_METHOD)
 """Every pair of service and method that the interceptor can count."""
 
 
@@ -45,27 +36,29 @@ def add_services(
 
     server: built with the CallInterceptor, without which the text of exceptions leaks to callers.
     policy_admin: None where administration is off.
+    Raises MethodWithoutRow if a method is in no row of the table of permissions.
     """
     raw = grpc.unary_unary_rpc_method_handler
+    handlers: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {
+        POLICY_CHECK_SERVICE: {
+            "CheckEndpoint": raw(policy_check.check_endpoint),
+            "BatchCheckEndpoints": raw(policy_check.batch_check_endpoints),
+            "ValidateCertificate": raw(policy_check.validate_certificate),
+            "GetPolicy": raw(policy_check.get_policy),
+            "ListPolicies": raw(policy_check.list_policies),
+        },
+        POLICY_ADMIN_SERVICE: _admin_handlers(policy_admin),
+        HEALTH_SERVICE: dict(health.method_handlers()),
+    }
+    require_rows((service, method) for service in handlers for method in handlers[service])
     server.add_generic_rpc_handlers(
-        (
-            grpc.method_handlers_generic_handler(
-                POLICY_CHECK_SERVICE,
-                {
-                    "CheckEndpoint": raw(policy_check.check_endpoint),
-                    "BatchCheckEndpoints": raw(policy_check.batch_check_endpoints),
-                    "ValidateCertificate": raw(policy_check.validate_certificate),
-                    "GetPolicy": raw(policy_check.get_policy),
-                    "ListPolicies": raw(policy_check.list_policies),
-                },
-            ),
-            grpc.method_handlers_generic_handler(
-                POLICY_ADMIN_SERVICE, _admin_handlers(policy_admin)
-            ),
-            grpc.method_handlers_generic_handler(HEALTH_SERVICE, dict(health.method_handlers())),
+        tuple(
+            grpc.method_handlers_generic_handler(service, methods)
+            for service, methods in handlers.items()
         )
     )
     if with_reflection:
+        require_rows([(reflection.SERVICE_NAME, "ServerReflectionInfo")])
         reflection.enable_server_reflection(
             (POLICY_CHECK_SERVICE, POLICY_ADMIN_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME),
             server,

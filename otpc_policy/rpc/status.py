@@ -42,9 +42,13 @@ class Reason(StrEnum):
     ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
     """The administrative service is off here."""
     CALLER_UNKNOWN = "CALLER_UNKNOWN"
-    """The method requires a client certificate, and the caller presented none."""
+    """The method requires a client certificate with a SPIFFE id, URI or DNS name, and the caller
+    presented none.
+    """
     CALLER_NOT_PERMITTED = "CALLER_NOT_PERMITTED"
-    """The caller may not use this method."""
+    """No role of the caller permits this. Metadata: caller (its first identity), missing (what the
+    nearest role lacks, such as "port 25, refresh"; docs/callers.md lists them).
+    """
     CONFIGURATION_REFUSED = "CONFIGURATION_REFUSED"
     """Policies, partners or trust are invalid; PreconditionFailure lists the problems.
 
@@ -69,7 +73,15 @@ class CallerUnknown(OtpcPolicyError):
 
 
 class CallerNotPermitted(OtpcPolicyError):
-    """The caller is known and may not do this."""
+    """The caller is known and may not do this.
+
+    caller: its first identity. missing: what the nearest of its roles does not permit.
+    """
+
+    def __init__(self, caller: str = "", missing: Sequence[str] = ()) -> None:
+        self.caller = caller
+        self.missing = tuple(missing)
+        super().__init__(", ".join(missing))
 
 
 class ConfigurationRefused(OtpcPolicyError):
@@ -156,12 +168,16 @@ _TABLE: Mapping[type[Exception], _Row] = {
     CallerUnknown: _Row(
         grpc.StatusCode.UNAUTHENTICATED,
         Reason.CALLER_UNKNOWN,
-        "a client certificate with a subjectAltName is required",
+        "a client certificate with a SPIFFE id, a URI or a DNS name is required",
     ),
     CallerNotPermitted: _Row(
         grpc.StatusCode.PERMISSION_DENIED,
         Reason.CALLER_NOT_PERMITTED,
-        "this caller may not do that",
+        "no role of this caller permits that; the details name what is missing",
+        metadata=lambda error: {
+            "caller": error.caller[:_MAX_ECHOED_CHARACTERS],
+            "missing": ", ".join(error.missing)[: 2 * _MAX_ECHOED_CHARACTERS],
+        },
     ),
     ConfigurationRefused: _Row(
         grpc.StatusCode.FAILED_PRECONDITION,

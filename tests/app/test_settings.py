@@ -200,8 +200,32 @@ def test_listening_beyond_loopback_needs_tls_or_the_dangerous_switch(
     else:
         assert Settings(listen=listen).listen == listen
     assert Settings(listen=listen, dangerously_listen_without_tls=True)
-    assert Settings(listen=listen, tls_certificate_file="a.pem", tls_key_file="a.key")
     assert is_loopback(listen) is not needs_tls
+
+
+@pytest.mark.parametrize(
+    ("listen", "needs_client_ca"), [("127.0.0.1:1", False), ("0.0.0.0:1", True), ("[::]:1", True)]
+)
+def test_tls_beyond_loopback_says_who_may_come_in_or_the_dangerous_switch(
+    listen: str, needs_client_ca: bool
+) -> None:
+    tls: dict[str, Any] = {"tls_certificate_file": "a.pem", "tls_key_file": "a.key"}
+    if needs_client_ca:
+        assert (
+            "set tls_client_ca_file, or dangerously_admit_anyone_over_tls"
+            in _problems(listen=listen, **tls)[0]
+        )
+    else:
+        assert Settings(listen=listen, **tls).listen == listen
+    assert Settings(listen=listen, **tls, tls_client_ca_file="ca.pem")
+    assert Settings(listen=listen, **tls, dangerously_admit_anyone_over_tls=True)
+
+
+def test_roles_need_certificates_of_callers() -> None:
+    assert "set tls_client_ca_file too" in _problems(roles_file="roles.toml")[0]
+    tls = {"tls_certificate_file": "c", "tls_key_file": "k", "tls_client_ca_file": "a"}
+    settings = Settings(**tls, roles_file="roles.toml", admin_service=True, listen="0.0.0.0:1")
+    assert settings.roles_file == Path("roles.toml")
 
 
 @pytest.mark.parametrize(
@@ -325,6 +349,9 @@ def test_a_trust_entry_that_names_no_host_is_refused() -> None:
             },
             "must not be blank",
         ),
+        ({"admin_callers": ["*"]}, "means every caller"),
+        ({"admin_callers": ["ops@example.com"]}, "not a DNS name"),
+        ({"admin_callers": ["spiffe://Example.com/admin"]}, "not a SPIFFE id"),
         (
             {
                 "admin_service": True,

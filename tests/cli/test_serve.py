@@ -100,6 +100,7 @@ def test_a_service_with_tls_is_asked_under_the_given_ca_only(
     credentials = stage.authority.issue("localhost")
     chain, key, other = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "other.pem"
     chain.write_bytes(credentials.certificate_pem)
+    key.touch(mode=0o600)
     key.write_bytes(credentials.key_pem)
     other.write_bytes(DemoAuthority(datetime.now(UTC)).pem)
     environment = {

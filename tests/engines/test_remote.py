@@ -322,3 +322,16 @@ async def test_a_key_of_another_certificate_is_a_problem_of_the_configuration(
     )
     with pytest.raises(ConfigurationError, match=r"front\.key: is not the key of the first"):
         await fleet.start(lambda: None)
+
+
+async def test_a_key_that_every_user_may_read_is_a_problem_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    authority = CertificateAuthority.create("Ours")
+    credentials = write(tmp_path, authority, authority.issue(dns=("front.test",)))
+    credentials.key_file.chmod(0o644)
+    fleet = RemoteFleet(
+        ["localhost:1"], credentials=credentials, vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    with pytest.raises(ConfigurationError, match=r"engine_key_file: .*every user may read"):
+        await fleet.start(lambda: None)

@@ -1,17 +1,23 @@
 """The service's own key pair: an unusable one is refused at start and ignored at rotation."""
 
 import asyncio
+import math
 import os
 import ssl
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+import structlog.testing
+from prometheus_client import CollectorRegistry
 
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import RotatingCredentials, server_credentials
+from otpc_policy.ops.metrics import Metrics
 from tests.support import forging
 from tests.support.certificates import CertificateAuthority, Issued
+from tests.support.signing import now
 
 
 @pytest.fixture
@@ -20,8 +26,9 @@ def authority() -> CertificateAuthority:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace as an orchestrator does: at once, and with another inode."""
+    """Replace as an orchestrator does: at once, with the same mode, and with another inode."""
     fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)
     fresh.write_bytes(content)
     os.replace(fresh, path)
 
@@ -59,9 +66,97 @@ def test_every_problem_of_the_files_is_named(
         RotatingCredentials(tmp_path / "missing.pem", key, None)
     with pytest.raises(ConfigurationError, match="is not the key of"):
         RotatingCredentials(chain, other_key, None)
+    chain.chmod(0o600)
     with pytest.raises(ConfigurationError) as raised:
         RotatingCredentials(key, chain, key)
     assert len(raised.value.problems) == 3
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o777])
+def test_a_key_that_every_user_may_read_or_change_is_refused(
+    tmp_path: Path, authority: CertificateAuthority, mode: int
+) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    key.chmod(mode)
+    with pytest.raises(ConfigurationError) as raised:
+        RotatingCredentials(chain, key, None)
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"{key}: every user may read or change this private key (mode 0")
+    key.chmod(0o600)
+    assert RotatingCredentials(chain, key, None).changed() is None
+
+
+def test_a_key_that_a_group_may_read_is_used_and_reported(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    key.chmod(0o440)
+    with structlog.testing.capture_logs() as lines:
+        RotatingCredentials(chain, key, None)
+    assert [(line["event"], line["mode"]) for line in lines] == [("key_file_open_to_group", "0440")]
+
+
+def test_a_mode_that_is_corrected_is_noticed(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
+    credentials = RotatingCredentials(chain, key, None, metrics)
+    key.chmod(0o644)
+    assert credentials.changed() is None
+    key.chmod(0o600)
+    assert credentials.changed() is not None
+
+
+def test_metrics_say_when_the_files_in_use_end_and_whether_those_on_disk_are_good(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    def written(name: str, *days: int) -> bytes:
+        ends = [now() + timedelta(days=each) for each in days]
+        return b"".join(CertificateAuthority.create(name, not_after=end).pem for end in ends)
+
+    def ends_in_days(file: str) -> float:
+        at = registry.get_sample_value("otpc_policy_tls_expiry_timestamp_seconds", {"file": file})
+        assert at is not None
+        return round((at - now().timestamp()) / 86400)
+
+    def reloads(result: str) -> float | None:
+        return registry.get_sample_value("otpc_policy_tls_reloads_total", {"result": result})
+
+    leaf = authority.issue(not_after=now() + timedelta(days=30))
+    chain, key = leaf.write(tmp_path, "own")
+    callers = tmp_path / "callers.pem"
+    callers.write_bytes(written("Callers", 300, 20, 100))
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, finding_codes=(), rpc_methods=())
+    credentials = RotatingCredentials(chain, key, callers, metrics)
+    assert (ends_in_days("certificate"), ends_in_days("client_ca")) == (30, 20)
+    assert (reloads("success"), reloads("failure")) == (0, 0)
+
+    _replace(callers, b"not a certificate")
+    assert credentials.changed() is None
+    assert (reloads("success"), reloads("failure")) == (0, 1)
+    assert registry.get_sample_value("otpc_policy_tls_last_reload_successful") == 0
+    assert (ends_in_days("certificate"), ends_in_days("client_ca")) == (30, 20)
+
+    _replace(callers, written("Callers", 300))
+    successor = authority.issue(not_after=now() + timedelta(days=60))
+    _replace(chain, successor.chain_pem)
+    _replace(key, successor.key_pem)
+    assert credentials.changed() is not None
+    assert (reloads("success"), reloads("failure")) == (1, 1)
+    assert registry.get_sample_value("otpc_policy_tls_last_reload_successful") == 1
+    assert (ends_in_days("certificate"), ends_in_days("client_ca")) == (60, 300)
+
+
+def test_without_client_cas_nothing_of_them_ends(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, finding_codes=(), rpc_methods=())
+    RotatingCredentials(*authority.issue().write(tmp_path, "own"), None, metrics)
+    name, labels = "otpc_policy_tls_expiry_timestamp_seconds", {"file": "client_ca"}
+    assert registry.get_sample_value(name, labels) == math.inf
 
 
 def test_a_certificate_of_a_version_that_does_not_exist_is_named(

@@ -1,6 +1,6 @@
-"""PolicyAdminService: off by default, for named callers only; a refused reload says why."""
+"""PolicyAdminService: off by default, bounded by roles; a refused reload says why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -8,6 +8,8 @@ import pytest
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.catalog.roles import RolesFile
+from otpc_policy.core.caller import Caller, Identity, IdentityKind, current_caller
 from otpc_policy.core.errors import ConfigurationError, InvalidRequest
 from otpc_policy.pki.trust import Trust
 from otpc_policy.rpc.health import Health
@@ -15,7 +17,7 @@ from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.registration import POLICY_ADMIN_SERVICE, add_services
-from otpc_policy.rpc.status import CallerNotPermitted, CallerUnknown, ConfigurationRefused
+from otpc_policy.rpc.status import CallerNotPermitted, ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.catalog.writing import entry, index
@@ -54,26 +56,12 @@ class Engine:
         return self.current
 
 
-class FakeContext:
-    """What the servicer asks about the caller."""
-
-    def __init__(self, *names: str) -> None:
-        self._names = names
-
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return (
-            {"x509_subject_alternative_name": [name.encode() for name in self._names]}
-            if self._names
-            else {}
-        )
+def context() -> Context:
+    return cast("Context", None)
 
 
-def context(*names: str) -> Context:
-    return cast("Context", FakeContext(*names))
-
-
-def servicer(engine: Engine, *callers: str) -> PolicyAdminServicer:
-    return PolicyAdminServicer(results=engine, reloads=engine, callers=frozenset(callers))
+def servicer(engine: Engine) -> PolicyAdminServicer:
+    return PolicyAdminServicer(results=engine, reloads=engine)
 
 
 @pytest.mark.parametrize(("port", "meant"), [(0, 0), (443, 443), (8443, 8443)])
@@ -146,32 +134,45 @@ async def test_what_cannot_be_used_is_refused_with_every_problem(validate_only: 
 
 
 @pytest.mark.parametrize(
-    ("names", "refusal"),
+    ("host", "port", "missing"),
     [
-        ((), CallerUnknown),
-        (("spiffe://example.com/router",), CallerNotPermitted),
-        (("spiffe://example.com/admin/other", "SPIFFE://example.com/admin"), CallerNotPermitted),
-        (("admin.example.com", "spiffe://example.com/admin"), None),
+        ("api.bank.example", 443, ()),
+        ("www.shop.example", 8443, ()),
+        ("www.shop.example", 25, ("port 25",)),
+        ("www.shop.example", 0, ("every port",)),
+        ("other.example", 443, ("endpoint other.example:443",)),
+        ("api.bank.example", 8443, ("endpoint api.bank.example:8443",)),
     ],
 )
-async def test_both_methods_are_for_those_whom_the_settings_name(
-    names: tuple[str, ...], refusal: type[Exception] | None
+async def test_results_are_forgotten_for_the_endpoints_of_the_callers_role_alone(
+    host: str, port: int, missing: tuple[str, ...]
 ) -> None:
+    roles = """
+    [[role]]
+    name = "onboarding"
+    rpcs = ["InvalidateResults"]
+    partners = ["bank"]
+    hosts = ["*.shop.example"]
+    ports = [443, 8443]
+    [[caller]]
+    identities = ["desk.example"]
+    roles = ["onboarding"]
+    """
     engine = Engine()
-    admin = servicer(engine, "spiffe://example.com/admin")
-    calls: list[Callable[[], Any]] = [
-        lambda: admin.reload_policies(b"", context(*names)),
-        lambda: admin.invalidate_results(
-            pb.InvalidateResultsRequest(host="a.test").SerializeToString(), context(*names)
-        ),
-    ]
-    for call in calls:
-        if refusal is None:
-            assert await call()
-        else:
-            with pytest.raises(refusal):
-                await call()
-    assert bool(engine.forgotten) is (refusal is None)
+    engine.current = replace(engine.current, access=RolesFile(roles, "roles.toml").access)
+    desk = Caller(identities=(Identity(IdentityKind.DNS, "desk.example"),))
+    request = pb.InvalidateResultsRequest(host=host, port=port).SerializeToString()
+    token = current_caller.set(desk)
+    try:
+        if not missing:
+            assert await servicer(engine).invalidate_results(request, context())
+            return
+        with pytest.raises(CallerNotPermitted) as raised:
+            await servicer(engine).invalidate_results(request, context())
+    finally:
+        current_caller.reset(token)
+    assert (raised.value.caller, raised.value.missing) == ("dns:desk.example", missing)
+    assert not engine.forgotten
 
 
 @pytest.mark.parametrize(

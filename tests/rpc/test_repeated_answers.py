@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -16,10 +17,14 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.roles import RolesFile
 from otpc_policy.check import ResultSource
+from otpc_policy.core.caller import Caller, current_caller
 from otpc_policy.core.errors import OtpcPolicyError
+from otpc_policy.core.identities import read_identity
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
+from otpc_policy.rpc.status import CallerNotPermitted
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.check.test_standing import OLD_TLS, known_world, resolved
 from tests.check.world import BRIEF, Checks, World, compliant, generation, stale, unknown
@@ -213,3 +218,57 @@ async def test_requests_are_remembered_up_to_a_number_of_bytes(
     kept = side.servicer._answers._repeatable
     assert 1 < len(kept) < 50
     assert kept.weight <= 40_000
+
+
+ROLES = """
+[[role]]
+name = "router"
+rpcs = ["CheckEndpoint"]
+hosts = ["*"]
+[[role]]
+name = "elsewhere"
+rpcs = ["CheckEndpoint"]
+hosts = ["elsewhere.test"]
+[[caller]]
+identities = ["*.routers.example"]
+roles = ["router"]
+[[caller]]
+identities = ["elsewhere.example"]
+roles = ["elsewhere"]
+"""
+
+
+@contextmanager
+def calling(name: str) -> Iterator[None]:
+    token = current_caller.set(Caller(identities=(read_identity(name),)))
+    try:
+        yield
+    finally:
+        current_caller.reset(token)
+
+
+async def test_what_is_kept_for_one_caller_is_not_given_to_one_whose_roles_do_not_permit_it() -> (
+    None
+):
+    side = Side(remembers=True)
+    side.generation = replace(side.generation, access=RolesFile(ROLES, "roles.toml").access)
+    for _ in range(3):
+        with calling("a.routers.example"):
+            assert isinstance(await side.ask(REQUESTS[0]), pb.CheckEndpointResponse)
+        for name in ("elsewhere.example", "nobody.example"):
+            with calling(name):
+                assert await side.ask(REQUESTS[0]) == repr(
+                    CallerNotPermitted(
+                        f"dns:{name}",
+                        [f"endpoint {HOST}:443"] if "else" in name else ["rpc CheckEndpoint"],
+                    )
+                )
+    kept = side.servicer._answers._repeatable
+    assert len(kept) == 1
+    with calling("b.routers.example"):
+        assert isinstance(await side.ask(REQUESTS[0]), pb.CheckEndpointResponse)
+    assert len(kept) == 1
+    # A role that is taken away takes the kept answer with it.
+    side.generation = replace(side.generation, access=RolesFile("", "roles.toml").access)
+    with calling("a.routers.example"):
+        assert isinstance(await side.ask(REQUESTS[0]), str)

@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         default=None,
         description="PEM CAs of callers. If set, callers must present a certificate under these.",
     )
+    dangerously_admit_anyone_over_tls: bool = Field(
+        default=False,
+        description="Serve TLS beyond loopback without tls_client_ca_file: anyone who can reach the"
+        " port may ask, and nobody knows who did.",
+    )
     dangerously_listen_without_tls: bool = Field(
         default=False,
         description="Listen in plain text beyond loopback: anyone on the path can read and forge "
@@ -220,6 +225,11 @@ class Settings(BaseSettings):
         description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. "
         "See the README, Partners.",
     )
+    roles_file: Path | None = Field(
+        default=None,
+        description="Which callers may do what (TOML, see docs/callers.md); what it does not permit"
+        " is denied. Without it every caller may do everything but administer.",
+    )
     trust: tuple[TrustTable, ...] = Field(
         default=(),
         description="Anchors and pins for server names, in addition to the Mozilla roots and the "
@@ -227,8 +237,8 @@ class Settings(BaseSettings):
     )
     reload_poll_s: Seconds = Field(
         default=5.0,
-        description="How often the files of policies, partners and trust are checked for changes; "
-        "0 for never. SIGHUP reloads at once.",
+        description="How often the files of policies, partners, trust and roles are checked for "
+        "changes; 0 for never. SIGHUP reloads at once.",
     )
     allow_request_anchors: bool = Field(
         default=False, description="ValidateCertificate accepts trust anchors from the request."
@@ -239,8 +249,9 @@ class Settings(BaseSettings):
     )
     admin_callers: tuple[AdminCaller, ...] = Field(
         default=(),
-        description="Who may call it: subjectAltNames of client certificates, as spiffe://... or a "
-        "DNS name. Empty: everyone who can reach a loopback listener.",
+        description="Who may call it: a spiffe://... or uri:... or DNS name of the client"
+        " certificate, in addition to the roles. Empty, and without roles: everyone who can reach a"
+        " loopback listener.",
     )
 
     allow_networks: tuple[Network, ...] = Field(
@@ -403,6 +414,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "callers are identified only by their certificates: set tls_client_ca_file too"
             )
+        if info.data.get("roles_file") is not None:
+            return value
         if not value and "listen" in info.data and not is_loopback(info.data["listen"]):
             raise ValueError(
                 "is empty, and the listener can be reached from other machines: "
@@ -423,6 +436,27 @@ class Settings(BaseSettings):
                 f"{value} can be reached from other machines, so it needs TLS: "
                 "set tls_certificate_file and tls_key_file, "
                 "or dangerously_listen_without_tls = true"
+            )
+        if (
+            has_tls
+            and info.data.get("tls_client_ca_file", value) is None
+            and not info.data.get("dangerously_admit_anyone_over_tls", True)
+            and not is_loopback(value)
+        ):
+            raise ValueError(
+                f"{value} can be reached from other machines, and TLS alone does not say who calls:"
+                " set tls_client_ca_file, or dangerously_admit_anyone_over_tls = true"
+            )
+        return value
+
+    @field_validator("roles_file")
+    @classmethod
+    def _roles_are_for_identified_callers(
+        cls, value: Path | None, info: ValidationInfo
+    ) -> Path | None:
+        if value is not None and info.data.get("tls_client_ca_file", value) is None:
+            raise ValueError(
+                "callers are identified only by their certificates: set tls_client_ca_file too"
             )
         return value
 

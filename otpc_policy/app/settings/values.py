@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.core.identities import read_identity_pattern
 
 _DNS_PORT = 53
 
@@ -131,7 +132,10 @@ def _admin_caller(text: str) -> str:
         raise ValueError(
             "must not be blank: a caller is named by a subjectAltName of its certificate"
         )
-    return text.strip()
+    pattern = read_identity_pattern(text)
+    if pattern.kind is None:
+        raise ValueError(f"{text!r} means every caller; name who may administer this service")
+    return str(pattern)
 
 
 def _client_profiles(names: tuple[str, ...]) -> tuple[str, ...]:

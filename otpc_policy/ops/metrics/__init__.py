@@ -13,10 +13,11 @@ from otpc_policy.ops.metrics.calls import CallMetrics
 from otpc_policy.ops.metrics.measuring import MeasuringMetrics
 from otpc_policy.ops.metrics.process import ProcessMetrics
 from otpc_policy.ops.metrics.second_opinions import SecondOpinionMetrics
+from otpc_policy.ops.metrics.tls import TlsMetrics
 from otpc_policy.ops.metrics.verdicts import VerdictMetrics
 
 
-class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics):
+class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics, TlsMetrics):
     """All collectors of a process.
 
     finding_codes, rpc_methods (service, method): every value that labels may have.
@@ -36,4 +37,5 @@ class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics):
         VerdictMetrics.__init__(self, registry, finding_codes)
         MeasuringMetrics.__init__(self, registry)
         ProcessMetrics.__init__(self, registry)
+        TlsMetrics.__init__(self, registry)
         SecondOpinionMetrics(registry)

@@ -1,4 +1,4 @@
-"""The outermost frame of every call: request id, metrics, access log, and the table of statuses.
+"""The outermost frame of every call: request id, caller, metrics, access log, table of statuses.
 
 One interceptor, because each costs every call. No exception leaves it but gRPC's own: gRPC would
 send the text of any other to the caller.
@@ -12,8 +12,11 @@ from typing import Any, Protocol
 import grpc
 import structlog
 
-from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.catalog.access import Access
+from otpc_policy.core.caller import current_caller
+from otpc_policy.rpc.authorisation import require_method
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
+from otpc_policy.rpc.interceptors.identity import caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
@@ -40,16 +43,22 @@ class RpcCounters(Protocol):
 
 # Generic in the stubs only.
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Observes and guards every call. log_calls: write one access line for each call."""
+    """Observes and guards every call.
+
+    access: returns which callers may do what now. None: whoever connects may call every method.
+    log_calls: write one access line for each call.
+    """
 
     def __init__(
         self,
         counters: RpcCounters,
         *,
+        access: Callable[[], Access] | None = None,
         log_calls: bool = False,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
+        self._access = access
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
@@ -57,7 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._still_answered: Collection[str] = ()
         self._late: LateCalls | None = None
         self._unknown = grpc.stream_stream_rpc_method_handler(
-            self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True)
+            self._guard(*UNKNOWN_METHOD, _no_such_method, is_stream=True, is_refusal=True)
         )
 
     @property
@@ -130,13 +139,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self, service: str, method: str, handler: Handler, late: LateCalls
     ) -> Handler:
         is_stream = handler.unary_unary is None
-        guarded = self._guard(service, method, late.refuse, is_stream=is_stream)
+        guarded = self._guard(service, method, late.refuse, is_stream=is_stream, is_refusal=True)
         if not is_stream:
             return grpc.unary_unary_rpc_method_handler(guarded)
         return grpc.stream_stream_rpc_method_handler(guarded)
 
-    def _guard(self, service: str, method: str, call: Call, *, is_stream: bool = False) -> Call:
+    def _guard(
+        self,
+        service: str,
+        method: str,
+        call: Call,
+        *,
+        is_stream: bool = False,
+        is_refusal: bool = False,
+    ) -> Call:
+        """Return a call under this frame. is_refusal: it answers every caller the same."""
         counters, calls, monotonic = self._counters, self._calls, self._monotonic
+        access = None if is_refusal else self._access
+        path = (service, method)
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
@@ -144,9 +164,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 calls.begin()
             counters.rpc_started(service, method)
             request_id = current_request_id.get()
-            current_caller.set(Caller(peer=context.peer()))
             code = grpc.StatusCode.OK
             try:
+                caller = caller_of(context)
+                current_caller.set(caller)
+                if access is not None:
+                    require_method(caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
                 return await call(request, context)
             except asyncio.CancelledError:
