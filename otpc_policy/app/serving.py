@@ -46,7 +46,11 @@ Ready = Callable[[str, str], None]
 
 
 async def serve(
-    settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    ready: Ready | None = None,
+    stop: asyncio.Event | None = None,
+    has_logs: bool = False,
 ) -> None:
     """Serve until SIGTERM, SIGINT or stop, then drain.
 
@@ -54,9 +58,14 @@ async def serve(
 
     ready: called once, when both servers accept connections, with the addresses of the gRPC server
     and of the operations server, ports included.
+    has_logs: the caller has configured logs already.
     Raises ConfigurationError before anything is served.
     """
-    with logs_configured(settings.log_format.value, settings.log_level.value):
+    with (
+        contextlib.nullcontext()
+        if has_logs
+        else logs_configured(settings.log_format.value, settings.log_level.value)
+    ):
         open_files_limit(at_least=_LEAST_OPEN_FILES)
         stop = stop if stop is not None else asyncio.Event()
         force_stop = asyncio.Event()
