@@ -7,7 +7,12 @@ import structlog
 import typer
 
 from otpc_policy.cli.status import ExitStatus
-from otpc_policy.core.errors import OtpcPolicyError, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    OtpcPolicyError,
+    Overloaded,
+    ServiceUnavailable,
+    StartRefused,
+)
 from otpc_policy.ops.logs import JSON_FORMAT
 
 
@@ -23,7 +28,8 @@ def problems_logged(event: str, log_format: str) -> Iterator[None]:
     except OtpcPolicyError as error:
         if log_format != JSON_FORMAT:
             raise
-        log.error(event, problems=getattr(error, "problems", (str(error),)))
+        if not isinstance(error, StartRefused):
+            log.error(event, problems=getattr(error, "problems", (str(error),)))
         is_over = isinstance(error, Overloaded | ServiceUnavailable)
         raise typer.Exit(ExitStatus.INDETERMINATE if is_over else ExitStatus.USAGE) from None
     except OSError as error:

@@ -90,15 +90,18 @@ def serve(
 
 def _run(settings: "Settings") -> None:
     from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
+    from otpc_policy.app.settings import AuditSinkName  # noqa: PLC0415
     from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
     from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
 
     log_format, level = settings.log_format.value, settings.log_level.value
+    # Standard output is for audit lines alone, if it is. They say where the service listens.
+    ready = None if AuditSinkName.STDOUT in settings.audit.sinks else _announce
     with (
-        logs_configured(log_format, level, owns_standard_error=True),
+        logs_configured(log_format, level, owns_standard_error=True) as writer,
         problems_logged("the service does not start", log_format),
     ):
-        asyncio.run(run_server(settings, ready=_announce, has_logs=True))
+        asyncio.run(run_server(settings, ready=ready, log_writer=writer))
 
 
 def settings_text() -> str:

@@ -13,6 +13,7 @@ import grpc
 import structlog
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.trail import EventLog
 
 _Stamp = tuple[tuple[int, int, int], ...]
 
@@ -39,14 +41,21 @@ _UNREADABLE: Final = (
 class RotatingCredentials:
     """Certificate configurations for grpc.dynamic_ssl_server_credentials.
 
-    Raises ConfigurationError if the first pair is unusable.
+    events: where rotations are recorded; by default the log. Raises ConfigurationError if the first
+    pair is unusable.
     """
 
-    def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None) -> None:
+    def __init__(
+        self,
+        certificate_file: Path,
+        key_file: Path,
+        client_ca_file: Path | None,
+        events: EventLog | None = None,
+    ) -> None:
         self._certificate_file = certificate_file
         self._key_file = key_file
         self._client_ca_file = client_ca_file
-        self._log = structlog.get_logger("otpc_policy.tls")
+        self._log: EventLog = events or structlog.get_logger("otpc_policy.tls")
         self._stamp = self._stamp_now()
         self._first = self._read()
 
@@ -73,7 +82,11 @@ class RotatingCredentials:
         except ConfigurationError as error:
             self._log.error("tls_files_refused", problems=error.problems)
             return None
-        self._log.info("tls_files_reloaded", certificate_file=str(self._certificate_file))
+        self._log.info(
+            "tls_files_reloaded",
+            certificate_file=str(self._certificate_file),
+            leaf_sha256=self._leaf_sha256,
+        )
         return configuration
 
     def _files(self) -> Sequence[Path]:
@@ -110,6 +123,8 @@ class RotatingCredentials:
             )
         if problems:
             raise ConfigurationError(problems)
+        leaf = x509.load_pem_x509_certificates(contents[self._certificate_file])[0]
+        self._leaf_sha256 = leaf.fingerprint(SHA256()).hex()
         client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
         return grpc.ssl_server_certificate_configuration(
             [(contents[self._key_file], contents[self._certificate_file])],
@@ -160,9 +175,16 @@ def _public_bytes(key: object) -> bytes:
 
 
 def server_credentials(
-    certificate_file: Path | None, key_file: Path | None, client_ca_file: Path | None
+    certificate_file: Path | None,
+    key_file: Path | None,
+    client_ca_file: Path | None,
+    events: EventLog | None = None,
 ) -> grpc.ServerCredentials | None:
-    """Return what these files say; None where there is no certificate: plain text."""
+    """Return what these files say; None where there is no certificate: plain text.
+
+    events: see RotatingCredentials.
+    """
     if certificate_file is None or key_file is None:
         return None
-    return RotatingCredentials(certificate_file, key_file, client_ca_file).server_credentials()
+    credentials = RotatingCredentials(certificate_file, key_file, client_ca_file, events)
+    return credentials.server_credentials()

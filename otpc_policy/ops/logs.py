@@ -8,7 +8,6 @@ standard_error). Within a command for people it does not.
 import contextlib
 import json
 import logging
-import os
 import queue
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any, Final, TextIO, cast
 
 import structlog
 
+from otpc_policy.ops.line_writer import LineWriter
 from otpc_policy.ops.standard_error import captured_standard_error
 from otpc_policy.ops.timestamps import now_text
 
@@ -55,14 +55,14 @@ class _Threaded:
     loss: words the line about so many lines.
     """
 
-    def __init__(self, stream: TextIO, loss: Callable[[int], str]) -> None:
+    def __init__(self, writer: LineWriter, loss: Callable[[int], str]) -> None:
         self._lines: queue.Queue[str | None] = queue.Queue(_WAITING_LINES)
-        self._write = _writer_of(stream)
+        self._write = writer.write
         self._loss = loss
         self._lost = 0
         self._counting = threading.Lock()
         self._is_closed = False
-        self.isatty = stream.isatty
+        self.isatty = writer.stream.isatty
         # A daemon: the end of the process waits for no reader.
         self._thread = threading.Thread(target=self._write_lines, name="log", daemon=True)
         self._thread.start()
@@ -95,24 +95,6 @@ class _Threaded:
         while not self._is_closed and (text := self._lines.get()) is not None:
             with contextlib.suppress(OSError):
                 self._write(text)
-
-
-def _writer_of(stream: TextIO) -> Callable[[str], object]:
-    """Return what writes to a stream, past its buffer where it has a descriptor.
-
-    A thread that waits inside of a buffer holds its lock, which the end of the interpreter takes.
-    """
-    try:
-        descriptor = stream.fileno()
-    except OSError:
-        return stream.write
-
-    def write(text: str) -> None:
-        rest = text.encode(errors="backslashreplace")
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-    return write
 
 
 def configure_logs(log_format: str, level: str, stream: TextIO | None = None) -> None:
@@ -161,8 +143,10 @@ def _add_time(
 @contextlib.contextmanager
 def logs_configured(
     log_format: str, level: str, *, owns_standard_error: bool = False
-) -> Iterator[None]:
+) -> Iterator[LineWriter]:
     """Configure logs for as long as a program runs, then restore what was there.
+
+    Yields what writes other lines to the same stream.
 
     A process may serve only for a while, as tests do.
 
@@ -175,7 +159,8 @@ def logs_configured(
         written = sys.stderr
         if owns_standard_error:
             written = stack.enter_context(captured_standard_error(log_foreign_line))
-        stream = _Threaded(written, _loss_in(log_format))
+        writer = LineWriter(written)
+        stream = _Threaded(writer, _loss_in(log_format))
         stack.callback(_restore, handlers, former)
         stack.callback(stream.close)
         configure_logs(log_format, level, cast(TextIO, stream))
@@ -184,7 +169,7 @@ def logs_configured(
             logging.captureWarnings(True)
             stack.callback(logging.captureWarnings, False)
             stack.enter_context(_tracebacks_logged())
-        yield
+        yield writer
 
 
 def _restore(handlers: list[logging.Handler], level: int) -> None:

@@ -18,12 +18,12 @@ from google.protobuf.duration_pb2 import Duration
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import ResultSource
 from otpc_policy.core.errors import OtpcPolicyError
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.check.test_standing import OLD_TLS, known_world, resolved
 from tests.check.world import BRIEF, Checks, World, compliant, generation, stale, unknown
 from tests.rpc.serving import FakeCounters
+from tests.support.audit_lines import trail_into
 from tests.support.facts import HOST, leaf
 
 REQUESTS = [
@@ -71,7 +71,7 @@ class Side:
 
     def __post_init__(self) -> None:
         self.checks: Checks = self.world.checks()
-        self.decisions = DecisionLog(self.lines.append)
+        self.decisions = trail_into(self.lines.append)
         self.servicer = self.new_servicer()
 
     def new_servicer(self) -> PolicyCheckServicer:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from otpc_policy.app.settings.audit import AuditSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
     AddressFamilies,
@@ -323,7 +324,14 @@ class Settings(BaseSettings):
     )
 
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO,
+        description="debug, info, warning or error. Audit lines are written at every level.",
+    )
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings,
+        description="What is recorded of decisions, refusals and configuration, and where.",
+    )
 
     def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:
         layers = read_layers(type(self), config, arguments)

@@ -1,0 +1,20 @@
+"""The port behind which all sinks of audit lines are."""
+
+from typing import Protocol
+
+
+class AuditSink(Protocol):
+    """Takes audit lines, on a thread of its own. name: for metrics, from a closed list."""
+
+    @property
+    def name(self) -> str:
+        """What metrics and lines about losses call this sink."""
+
+    def write(self, lines: str) -> None:
+        """Take whole lines, each ended; may block. Raises OSError if none of them was taken."""
+
+    def reopen(self) -> None:
+        """Open again what was rotated away. Called between two writes."""
+
+    def close(self) -> None:
+        """Release what the sink holds. No write follows."""
