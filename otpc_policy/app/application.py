@@ -4,7 +4,6 @@ The command line uses it as is.
 """
 
 import asyncio
-import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from otpc_policy.app.audit import audit_trail, event_log
+from otpc_policy.app.audit import event_log, no_audit_trail
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
 from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings
@@ -36,7 +35,6 @@ from otpc_policy.check import (
     Verdicts,
 )
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
-from otpc_policy.ops.line_writer import LineWriter
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
 from otpc_policy.policy.registry import finding_codes
@@ -121,7 +119,7 @@ def build_application(
     """Return the service, not yet started. clock, engines: in place of the real ones.
 
     crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
-    looked at. trail: by default the one of the settings, with Python's standard error.
+    looked at. trail: by default one that keeps nothing.
 
     Raises ConfigurationError with every problem in policies, partners and trust, or with the policy
     tests that fail.
@@ -130,9 +128,8 @@ def build_application(
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, finding_codes=finding_codes(), rpc_methods=RPC_METHODS)
-    if trail is None:
-        trail = audit_trail(settings, LineWriter(sys.stderr))
-    events = event_log(settings, trail)
+    trail = trail or no_audit_trail()
+    events = event_log(trail)
     _watch_trail(trail, registry, metrics)
     reloader = Reloader(
         CatalogLoader(settings), observer=metrics, now=chosen_clock.now, events=events

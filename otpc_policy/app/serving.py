@@ -95,7 +95,7 @@ def _audited(settings: Settings, writer: LineWriter) -> Iterator[AuditTrail]:
     try:
         yield trail
     except ConfigurationError as error:
-        event_log(settings, trail).error("start_refused", problems=error.problems)
+        event_log(trail).error("start_refused", problems=error.problems)
         raise StartRefused(error.problems) from None
     finally:
         if lost := trail.close():

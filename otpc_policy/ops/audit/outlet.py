@@ -125,7 +125,9 @@ class Outlet:
             if isinstance(item, _Batch):
                 self._write(item)
             else:
-                item()
+                # The next write finds out as well.
+                with contextlib.suppress(OSError):
+                    item()
 
     def _write(self, batch: _Batch) -> None:
         self._untold += batch.lost_before
@@ -133,18 +135,18 @@ class Outlet:
         try:
             if self._untold:
                 raise OSError
-            self._sink.write(batch.lines)
-            self._taken += batch.count
+            refused = self._sink.write(batch.lines)
         except OSError:
-            self._untold += batch.count
+            refused = batch.count
+        self._taken += batch.count - refused
+        if refused:
+            self._untold += refused
             with self._one_at_a_time:
-                self._lost += batch.count
+                self._lost += refused
 
     def _tell_loss(self) -> None:
         if self._untold:
-            try:
-                self._sink.write(loss_line(self.name, self._untold))
-                self._untold = 0
-            except OSError:
-                # It is tried again, and the metric has it.
-                pass
+            # Where it is refused, it is tried again, and the metric has it.
+            with contextlib.suppress(OSError):
+                if not self._sink.write(loss_line(self.name, self._untold)):
+                    self._untold = 0

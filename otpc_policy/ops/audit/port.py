@@ -10,8 +10,11 @@ class AuditSink(Protocol):
     def name(self) -> str:
         """What metrics and lines about losses call this sink."""
 
-    def write(self, lines: str) -> None:
-        """Take whole lines, each ended; may block. Raises OSError if none of them was taken."""
+    def write(self, lines: str) -> int:
+        """Take whole lines, each ended; return how many of them it did not take. May block.
+
+        Raises OSError if it took none.
+        """
 
     def reopen(self) -> None:
         """Open again what was rotated away. Called between two writes."""

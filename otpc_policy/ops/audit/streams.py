@@ -21,9 +21,10 @@ class StreamSink:
         """See AuditSink."""
         return self._name
 
-    def write(self, lines: str) -> None:
+    def write(self, lines: str) -> int:
         """See AuditSink. What a stream took before it failed is not taken back."""
         self._writer.write(lines if self._render is None else self._render(lines))
+        return 0
 
     def reopen(self) -> None:
         """Do nothing: the stream is the starter's."""
