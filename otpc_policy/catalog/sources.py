@@ -27,5 +27,9 @@ class CatalogSources(Protocol):
         """A folder of partner documents."""
 
     @property
+    def catalog_signing_key(self) -> Path | None:
+        """Public keys, one of which must have signed each policy and partner document."""
+
+    @property
     def trust(self) -> Sequence[TrustTable]:
         """Anchors and pins in addition to Mozilla's roots and the partners' entries."""

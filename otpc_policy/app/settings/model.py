@@ -211,6 +211,12 @@ class Settings(BaseSettings):
         description="Folder of partner entries (*.toml): endpoints, trust, expectations, waivers. "
         "See the README, Partners.",
     )
+    catalog_signing_key: Path | None = Field(
+        default=None,
+        description="PEM public keys (Ed25519 or ECDSA), read at the start. If set, every policy "
+        "and partner document needs a signature by one of them in FILE.toml.sig. See "
+        "docs/signatures.md.",
+    )
     trust: tuple[TrustTable, ...] = Field(
         default=(),
         description="Anchors and pins for server names, in addition to the Mozilla roots and the "
