@@ -1,7 +1,10 @@
 """otpc-policy audit verify: its exit status, its words, and a file that a service has written."""
 
 import json
+import os
 import signal
+import socket
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +16,7 @@ from otpc_policy.ops.audit.file_sink import FileSink, head_path
 from otpc_policy.ops.audit.schema import line_of
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.cli.running import Run
+from tests.cli.test_serve import COMMAND
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.waiting import wait_until
 
@@ -154,9 +158,6 @@ def test_a_sink_that_cannot_be_used_refuses_the_start(
 ) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'listen = "127.0.0.1:0"\nops_listen = "127.0.0.1:0"\n[audit]\n{settings}\n')
-    import subprocess
-
-    from tests.cli.test_serve import COMMAND
 
     done = subprocess.run(
         [*COMMAND[:4], "--config", str(config)],
@@ -167,3 +168,45 @@ def test_a_sink_that_cannot_be_used_refuses_the_start(
     )
     assert done.returncode == 2
     assert problem in done.stderr
+
+
+@pytest.mark.xdist_group("service process")
+def test_on_standard_output_there_are_audit_lines_alone(tmp_path: Path) -> None:
+    environment = {**os.environ, "OTPC_POLICY_AUDIT__SINKS": "stdout"}
+    errors = tmp_path / "errors"
+    with (
+        errors.open("w") as sink,
+        subprocess.Popen(
+            COMMAND, stdout=subprocess.PIPE, stderr=sink, text=True, env=environment
+        ) as service,
+    ):
+        try:
+            assert service.stdout is not None
+            serving = json.loads(service.stdout.readline())
+            # What is no TLS and no HTTP/2 makes gRPC write lines of its own.
+            host, _, port = serving["listen"].rpartition(":")
+            with socket.create_connection((host, int(port)), 5) as opened:
+                opened.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                opened.recv(1_000)
+        finally:
+            service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+        lines = [json.loads(line) for line in service.stdout.read().splitlines()]
+    assert (serving["schema"], serving["event"], serving["pid"]) == (1, "serving", service.pid)
+    assert [line["event"] for line in lines] == ["draining", "stopped"]
+    told = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert not any("schema" in line for line in told)
+    assert {"serving", "draining", "stopped"} <= {line["event"] for line in told}
+
+
+@pytest.mark.xdist_group("service process")
+def test_audit_lines_are_written_at_every_level_and_in_columns_for_people(tmp_path: Path) -> None:
+    with service_process(
+        tmp_path, OTPC_POLICY_LOG_FORMAT="console", OTPC_POLICY_LOG_LEVEL="error"
+    ) as service:
+        _refuse(service, 1)
+    lines = (tmp_path / "errors").read_text().splitlines()
+    (refusal,) = [line for line in lines if "refusal" in line]
+    assert "code=INVALID_ARGUMENT" in refusal
+    assert any("serving" in line for line in lines)
+    assert not any(line.startswith("{") for line in lines)

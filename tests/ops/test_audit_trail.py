@@ -1,5 +1,6 @@
 """The audit trail: each line is whole, what is lost is known, and no sink delays anybody."""
 
+import io
 import json
 import threading
 from collections.abc import Callable
@@ -10,8 +11,10 @@ import pytest
 
 from otpc_policy.core.caller import Caller, Identity, IdentityKind
 from otpc_policy.ops.audit.outlet import Outlet
-from otpc_policy.ops.audit.schema import constant_fields
+from otpc_policy.ops.audit.schema import constant_fields, line_of
+from otpc_policy.ops.audit.streams import ConsoleRenderer, StreamSink
 from otpc_policy.ops.audit.trail import AuditedCall, AuditTrail, RefusalReason
+from otpc_policy.ops.line_writer import LineWriter
 from tests.support.audit_lines import KeptLines, trail_into
 from tests.support.waiting import wait_until
 
@@ -198,6 +201,25 @@ async def test_a_sink_that_blocks_costs_lines_not_time_and_the_loss_stands_where
     assert len(lines) == 70_001 - lost + 1
 
 
+def test_a_loss_is_told_even_if_no_further_line_comes() -> None:
+    release, kept = threading.Event(), KeptLines()
+
+    def write(lines: str) -> None:
+        release.wait(10)
+        kept.batches.append(lines)
+
+    outlet = Outlet(KeptLines(write), retry_s=0.01)
+    for _ in range(100):
+        outlet.put("{}\n", 1)
+    lost = outlet.lost
+    assert lost > 30
+    release.set()
+    wait_until(lambda: len(kept.batches) == 100 - lost + 1)
+    outlet.close()
+    last = kept.lines()[-1]
+    assert (last["event"], last["lost"]) == ("audit_lines_lost", lost)
+
+
 async def test_a_sink_that_fails_for_a_while_is_told_of_its_loss_as_soon_as_it_works() -> None:
     kept, fails = KeptLines(), threading.Event()
     fails.set()
@@ -252,4 +274,20 @@ async def test_a_line_is_json_whatever_a_caller_is_called(
     else:
         trail.record_refusal(made, RefusalReason(code="INTERNAL"))
     trail.close()
-    assert json.loads("".join(kept.batches))["caller"] == f"uri:{name}"
+    (line,) = "".join(kept.batches).splitlines()
+    assert line.isascii()
+    assert json.loads(line)["caller"] == f"uri:{name}"
+
+
+def test_columns_for_people_hold_every_field_of_a_line() -> None:
+    stream = io.StringIO()
+    sink = StreamSink("stderr", LineWriter(stream), ConsoleRenderer(colors=False))
+    lines = [
+        line_of("warning", "refusal", {"code": "NOT_FOUND", "caller": "dns:a"}),
+        line_of("info", "decision", {"decision": "DENY", "findings": [{"code": "X"}]}),
+    ]
+    sink.write("".join(lines))
+    first, second = stream.getvalue().splitlines()
+    assert all(part in first for part in ("[warning", "refusal", "code=NOT_FOUND", "caller=dns:a"))
+    assert all(part in second for part in ("decision", "decision=DENY", "X"))
+    assert "schema" not in first

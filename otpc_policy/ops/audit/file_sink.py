@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from otpc_policy.ops.audit.chain import FILE_ENDED, FILE_STARTED, START, Link, last_link
-from otpc_policy.ops.audit.schema import line_of
+from otpc_policy.ops.audit.schema import each_line, line_of
 
 HEAD_SUFFIX: Final = ".head"
 # No line is longer than a few KiB; findings of a thousand addresses would be.
@@ -76,7 +76,7 @@ class FileSink:
                 [line_of("error", "audit_file_changed", {"expected": self._size, "found": found})],
                 found,
             )
-        self._append(lines.splitlines(), self._size)
+        self._append(each_line(lines), self._size)
         if self._monotonic() - self._anchored_s > _ANCHOR_S:
             self._anchor()
         return 0

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from otpc_policy import __version__
 from otpc_policy.ops.audit.otlp import export_request, rejected_records
+from otpc_policy.ops.audit.schema import each_line
 
 # Collectors take 20 MiB by default; a record takes about three times its line.
 _RECORDS_A_REQUEST: Final = 512
@@ -59,7 +60,7 @@ class OtlpSink:
 
     def write(self, lines: str) -> int:
         """See AuditSink."""
-        refused, rest = 0, lines.splitlines()
+        refused, rest = 0, each_line(lines)
         for at in range(0, len(rest), _RECORDS_A_REQUEST):
             some = rest[at : at + _RECORDS_A_REQUEST]
             try:

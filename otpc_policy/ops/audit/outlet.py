@@ -111,15 +111,15 @@ class Outlet:
 
     def _write_batches(self) -> None:
         while True:
+            has_to_tell = bool(self._untold or self._lost_before)
             try:
-                item = self._queue.get(timeout=self._retry_s if self._untold else None)
+                item = self._queue.get(timeout=self._retry_s if has_to_tell else None)
             except queue.Empty:
+                self._take_over_loss()
                 self._tell_loss()
                 continue
             if item is None:
-                with self._one_at_a_time:
-                    self._untold += self._lost_before
-                    self._lost_before = 0
+                self._take_over_loss()
                 self._tell_loss()
                 return
             if isinstance(item, _Batch):
@@ -143,6 +143,12 @@ class Outlet:
             self._untold += refused
             with self._one_at_a_time:
                 self._lost += refused
+
+    def _take_over_loss(self) -> None:
+        """Take over what was lost after everything that was in the queue."""
+        with self._one_at_a_time:
+            self._untold += self._lost_before
+            self._lost_before = 0
 
     def _tell_loss(self) -> None:
         if self._untold:

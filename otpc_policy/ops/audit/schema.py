@@ -1,7 +1,8 @@
-"""How an audit line looks: a JSON object on one line, of a documented version.
+"""How an audit line looks: a JSON object on one line, in ASCII, of a documented version.
 
 Fields may be added within a version; none changes its meaning or goes away. docs/audit.md describes
-each.
+each. ASCII, because some readers take characters such as U+2028 for the end of a line, and callers
+and partners choose what stands in some fields.
 """
 
 import json
@@ -20,7 +21,7 @@ _KEPT_CALLERS: Final = 4_096
 
 def constant_fields(fields: Mapping[str, object]) -> str:
     """Return fields as the inside of a JSON object, for use in many lines. fields: not empty."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    return json.dumps(fields, separators=(",", ":"))[1:-1]
 
 
 def caller_fields(caller: Caller) -> str:
@@ -42,8 +43,13 @@ def line_of(level: str, event: str, fields: Mapping[str, Any]) -> str:
     """Return a whole line, ended. fields: what json can write, anything else as its text."""
     head = {"schema": SCHEMA, "time": now_text(), "level": level, "event": event}
     body = {name: value for name, value in fields.items() if name not in head}
-    text = json.dumps(head | body, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(head | body, separators=(",", ":"), default=str)
     return f"{text}\n"
+
+
+def each_line(lines: str) -> list[str]:
+    """Return lines without their ends. lines: whole ones, each ended."""
+    return lines.removesuffix("\n").split("\n")
 
 
 def loss_line(sink: str, lost: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from otpc_policy.ops.audit.schema import each_line
 from otpc_policy.ops.line_writer import LineWriter
 
 
@@ -40,7 +41,7 @@ class ConsoleRenderer:
         self._renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time")
 
     def __call__(self, lines: str) -> str:
-        return "".join(f"{self._rendered(line)}\n" for line in lines.splitlines())
+        return "".join(f"{self._rendered(line)}\n" for line in each_line(lines))
 
     def _rendered(self, line: str) -> str:
         fields = json.loads(line)
