@@ -1,6 +1,7 @@
 """Whole lines on one stream, from several threads."""
 
 import os
+import select
 import threading
 from typing import Final, TextIO
 
@@ -18,6 +19,7 @@ class LineWriter:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self._one_at_a_time = threading.Lock()
+        self._mend = ""
         try:
             self._descriptor: int | None = stream.fileno()
         except (OSError, ValueError):
@@ -29,6 +31,22 @@ class LineWriter:
             if self._descriptor is None:
                 self.stream.write(lines)
                 return
-            rest = memoryview(lines.encode(errors="backslashreplace"))
-            while rest:
-                rest = rest[os.write(self._descriptor, rest[:_PIECE_BYTES]) :]
+            # What an error has cut must not spoil the line after it.
+            rest = memoryview(f"{self._mend}{lines}".encode(errors="backslashreplace"))
+            whole = len(rest)
+            try:
+                while rest:
+                    rest = rest[_written(self._descriptor, rest) :]
+                self._mend = ""
+            except OSError:
+                self._mend = self._mend if len(rest) == whole else "\n"
+                raise
+
+
+def _written(descriptor: int, rest: memoryview) -> int:
+    try:
+        return os.write(descriptor, rest[:_PIECE_BYTES])
+    except BlockingIOError:
+        # Whoever started this process left the descriptor in that mode.
+        select.select([], [descriptor], [])
+        return 0

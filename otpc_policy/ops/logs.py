@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO, cast
 import structlog
 
 from otpc_policy.ops.line_writer import LineWriter
-from otpc_policy.ops.standard_error import captured_standard_error
+from otpc_policy.ops.standard_error import captured_standard_error, kept_standard_error
 from otpc_policy.ops.timestamps import now_text
 
 JSON_FORMAT: Final = "json"
@@ -158,7 +158,7 @@ def logs_configured(
     with contextlib.ExitStack() as stack:
         written = sys.stderr
         if owns_standard_error:
-            written = stack.enter_context(captured_standard_error(log_foreign_line))
+            written = stack.enter_context(kept_standard_error())
         writer = LineWriter(written)
         stream = _Threaded(writer, _loss_in(log_format))
         stack.callback(_restore, handlers, former)
@@ -169,6 +169,8 @@ def logs_configured(
             logging.captureWarnings(True)
             stack.callback(logging.captureWarnings, False)
             stack.enter_context(_tracebacks_logged())
+            # Last, and so the first to end: what it has read by then is still logged.
+            stack.enter_context(captured_standard_error(log_foreign_line))
         yield writer
 
 

@@ -28,14 +28,26 @@ _CLOSE_WAIT_S: Final = 1.0
 
 
 @contextlib.contextmanager
-def captured_standard_error(emit: Emit) -> Iterator[TextIO]:
-    """Yield a stream to the former standard error; hand all else on as events of its source.
+def kept_standard_error() -> Iterator[TextIO]:
+    """Yield a stream that leads to standard error even while that is captured.
 
-    Where somebody else, such as a test, has put another stream in the place of Python's, descriptor
-    2 is theirs: it stays as it is.
+    It is Python's stream where somebody else, such as a test, has put another one there.
     """
     if not _is_on_its_descriptor(sys.stderr):
         yield sys.stderr
+        return
+    with open(os.dup(_DESCRIPTOR), "w", encoding="utf-8", errors="backslashreplace") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def captured_standard_error(emit: Emit) -> Iterator[None]:
+    """Hand what is written on descriptor 2 on as events of its source.
+
+    Where Python's stream is another one, the descriptor is not ours, and stays as it is.
+    """
+    if not _is_on_its_descriptor(sys.stderr):
+        yield
         return
     former = os.dup(_DESCRIPTOR)
     reading, writing = os.pipe()
@@ -56,18 +68,18 @@ def captured_standard_error(emit: Emit) -> Iterator[TextIO]:
     reader.start()
     ours = _PythonStream(ForeignLines(_SOURCE, emit))
     python_stream, sys.stderr = sys.stderr, ours
-    with open(former, "w", encoding="utf-8", errors="backslashreplace") as stream:
-        try:
-            yield stream
-        finally:
-            sys.stderr = python_stream
-            ours.end()
-            os.dup2(former, _DESCRIPTOR)
-            os.close(stop)
-            reader.join(_CLOSE_WAIT_S)
-            if not reader.is_alive():
-                os.close(reading)
-                os.close(stopped)
+    try:
+        yield
+    finally:
+        sys.stderr = python_stream
+        ours.end()
+        os.dup2(former, _DESCRIPTOR)
+        os.close(former)
+        os.close(stop)
+        reader.join(_CLOSE_WAIT_S)
+        if not reader.is_alive():
+            os.close(reading)
+            os.close(stopped)
 
 
 def _is_on_its_descriptor(stream: TextIO) -> bool:

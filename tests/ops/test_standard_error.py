@@ -82,6 +82,7 @@ with logs_configured("json", "info", owns_standard_error=True):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.stdout == ""
     assert 100 < len(lines) < 2_000
     assert lines[-1]["lost"] > 1_000
 

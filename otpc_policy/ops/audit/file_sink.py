@@ -192,7 +192,10 @@ def _open_head(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise OSError(errno.EBUSY, "another process writes this file", str(path)) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise OSError(error.errno, f"cannot be locked: {error.strerror}", str(path)) from None
     return descriptor
