@@ -8,8 +8,13 @@ from otpc_policy.app.settings import Settings, is_loopback
 def admission_warnings(settings: Settings) -> Iterator[str]:
     """Yield what is open to more callers than a security team would expect.
 
-    A listener that only this machine can reach is not among it.
+    A listener that only this machine can reach is not among it, but callers' choice of policy is.
     """
+    if settings.dangerously_without_minimum_policy:
+        yield (
+            "dangerously_without_minimum_policy: callers choose how lenient their verdicts are, by "
+            "the policy that they name"
+        )
     if is_loopback(settings.listen) and settings.tls_client_ca_file is None:
         return
     if settings.tls_certificate_file is None:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from otpc_policy.app.audit import event_log, no_audit_trail
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
 from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings
@@ -33,9 +34,12 @@ from otpc_policy.check import (
     Scanner,
     Verdicts,
 )
+from otpc_policy.ops.audit.trail import AuditTrail, EventLog
 from otpc_policy.ops.metrics import Metrics
+from otpc_policy.ops.metrics.audit import AuditMetrics
 from otpc_policy.policy.registry import finding_codes
 from otpc_policy.rpc.registration import RPC_METHODS
+from otpc_policy.rpc.status import REFUSAL_KINDS
 from otpc_policy.store.memory import MemoryFactsStore
 
 # A name is looked up once for each address family.
@@ -63,7 +67,8 @@ class Engines(Scanner, Resolver, Protocol):
 class Application:
     """The service. As an async context manager it starts the engines and finally reaps them.
 
-    crls: fetches CRLs while the service runs; None where nobody does.
+    crls: fetches CRLs while the service runs; None where nobody does. events: records those of the
+    configuration in the trail.
     """
 
     settings: Settings
@@ -73,6 +78,8 @@ class Application:
     metrics: Metrics
     engines: Engines
     checks: CheckService
+    trail: AuditTrail
+    events: EventLog
     crls: CrlRefresher | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
@@ -107,11 +114,12 @@ def build_application(
     clock: Clock | None = None,
     engines: Engines | None = None,
     crl_fetcher: CrlFetcher | None = None,
+    trail: AuditTrail | None = None,
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
 
     crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
-    looked at.
+    looked at. trail: by default one that keeps nothing.
 
     Raises ConfigurationError with every problem in policies, partners and trust, or with the policy
     tests that fail.
@@ -120,7 +128,12 @@ def build_application(
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = Metrics(registry, finding_codes=finding_codes(), rpc_methods=RPC_METHODS)
-    reloader = Reloader(CatalogLoader(settings), observer=metrics, now=chosen_clock.now)
+    trail = trail or no_audit_trail()
+    events = event_log(trail)
+    _watch_trail(trail, registry, metrics)
+    reloader = Reloader(
+        CatalogLoader(settings), observer=metrics, now=chosen_clock.now, events=events
+    )
     metrics.watch_partners(
         reloader.partner_count,
         next_end_s={
@@ -165,7 +178,20 @@ def build_application(
         metrics=metrics,
         engines=chosen_engines,
         checks=checks,
+        trail=trail,
+        events=events,
         crls=refresher,
+    )
+
+
+def _watch_trail(trail: AuditTrail, registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.watch_decision_log(lambda: trail.dropped)
+    AuditMetrics(
+        registry,
+        sinks=trail.outlets,
+        refusals=trail.refusals,
+        kinds=REFUSAL_KINDS,
+        summarised=lambda: trail.summarised,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from otpc_policy.app.engine_extra import require_engine
-from otpc_policy.app.settings import Settings
+from otpc_policy.app.settings import LogFormat, Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.check import Clock
 from otpc_policy.core.address_selection import DIALLED_FAMILIES, AddressSelection
@@ -104,7 +104,9 @@ def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
         )
     engines = number_of_engines(settings)
     # The service itself resolves static hosts of endpoints; an engine those of CRLs.
-    configuration = engine_share(engine_part(settings), engines)
+    # Its lines come through the service's log, which has the format of the settings.
+    part = engine_part(settings) | {"log_format": LogFormat.JSON.value}
+    configuration = engine_share(part, engines)
     return _OwnEngines(engines, orders=configuration, vetting=vetting, now=clock.now)
 
 

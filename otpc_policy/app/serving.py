@@ -3,23 +3,26 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import structlog
 
+from otpc_policy import __version__
 from otpc_policy.app.admission import admission_warnings
 from otpc_policy.app.application import Application, build_application
+from otpc_policy.app.audit import audit_trail, event_log
 from otpc_policy.app.lifecycle import Lifecycle, Phase
 from otpc_policy.app.listen import address_text, bind, build_server
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.app.settings.without_effect import without_effect
-from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.core.errors import ConfigurationError, StartRefused
+from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.credentials import server_credentials
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.ops.http import OperationsServer
+from otpc_policy.ops.line_writer import LineWriter
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.ops.open_files import open_files_limit
 from otpc_policy.rpc.health import HEALTH_SERVICE, Health
@@ -47,7 +50,11 @@ Ready = Callable[[str, str], None]
 
 
 async def serve(
-    settings: Settings, *, ready: Ready | None = None, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    ready: Ready | None = None,
+    stop: asyncio.Event | None = None,
+    log_writer: LineWriter | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or stop, then drain.
 
@@ -55,25 +62,46 @@ async def serve(
 
     ready: called once, when both servers accept connections, with the addresses of the gRPC server
     and of the operations server, ports included.
+    log_writer: of the log, if the caller has configured that already.
     Raises ConfigurationError before anything is served.
     """
-    with logs_configured(settings.log_format.value, settings.log_level.value):
+    logs: contextlib.AbstractContextManager[LineWriter] = (
+        logs_configured(settings.log_format.value, settings.log_level.value)
+        if log_writer is None
+        else contextlib.nullcontext(log_writer)
+    )
+    with logs as writer:
         open_files_limit(at_least=_LEAST_OPEN_FILES)
         stop = stop if stop is not None else asyncio.Event()
-        force_stop = asyncio.Event()
-        application = build_application(settings)
-        for warning in admission_warnings(settings):
-            structlog.get_logger("otpc_policy.app").warning("open_to_callers", reason=warning)
-        for setting, reason in without_effect(settings):
-            structlog.get_logger("otpc_policy.app").warning(
-                "setting without effect", setting=setting, reason=reason
-            )
-        if settings.dangerously_without_minimum_policy:
-            structlog.get_logger("otpc_policy.app").warning(
-                "no minimum policy: callers choose how lenient their verdicts are"
-            )
-        with _signals(stop, force_stop, application.reloader.ask):
-            await Service(application).run(ready, stop, force_stop)
+        with _audited(settings, writer) as trail:
+            application = build_application(settings, trail=trail)
+            log = structlog.get_logger("otpc_policy.app")
+            for warning in admission_warnings(settings):
+                log.warning("open_to_callers", reason=warning)
+            for setting, reason in without_effect(settings):
+                log.warning("setting without effect", setting=setting, reason=reason)
+
+            def on_hangup() -> None:
+                trail.reopen()
+                application.reloader.ask()
+
+            force_stop = asyncio.Event()
+            with _signals(stop, force_stop, on_hangup):
+                await Service(application).run(ready, stop, force_stop)
+
+
+@contextlib.contextmanager
+def _audited(settings: Settings, writer: LineWriter) -> Iterator[AuditTrail]:
+    """Yield the audit trail, which has the start that is refused as well."""
+    trail = audit_trail(settings, writer)
+    try:
+        yield trail
+    except ConfigurationError as error:
+        event_log(trail).error("start_refused", problems=error.problems)
+        raise StartRefused(error.problems) from None
+    finally:
+        if lost := trail.close():
+            structlog.get_logger("otpc_policy.app").error("audit_lines_lost", lost=lost)
 
 
 class Service:
@@ -86,11 +114,12 @@ class Service:
         self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
         self._operations = OperationsServer(application.registry, self._lifecycle.probes())
         self._health = Health(POLICY_CHECK_SERVICE)
+        self._events = application.events
         self._interceptor = CallInterceptor(
-            application.metrics, access=lambda: application.reloader.current.access
+            application.metrics,
+            access=lambda: application.reloader.current.access,
+            refusals=application.trail,
         )
-        self._decisions = DecisionLog(sys.stderr.write)
-        application.metrics.watch_decision_log(lambda: self._decisions.dropped)
         self._server = build_server(self._settings, self._interceptor)
 
     async def run(
@@ -102,6 +131,15 @@ class Service:
         Ports and child processes are released, whatever happens.
         """
         try:
+            await self._run(ready, stop, force_stop)
+            self._events.info("stopped")
+        finally:
+            self._application.trail.close()
+
+    async def _run(
+        self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
+    ) -> None:
+        try:
             ops_address = await self._listen_for_operations()
             settings = self._settings
             credentials = server_credentials(
@@ -109,6 +147,7 @@ class Service:
                 settings.tls_key_file,
                 settings.tls_client_ca_file,
                 self._application.metrics,
+                self._events,
             )
             address = bind(self._server, settings.listen, credentials)
             self._add_services()
@@ -124,9 +163,7 @@ class Service:
                     await self._drain(force_stop)
         finally:
             await self._server.stop(None)
-            self._decisions.close()
             await self._operations.stop()
-        self._log.info("stopped")
 
     async def _listen_for_operations(self) -> str:
         host, port = split_address(self._settings.ops_listen)
@@ -145,7 +182,7 @@ class Service:
             generation=lambda: self._application.reloader.current,
             clock=self._application.clock,
             counters=self._application.metrics,
-            decisions=self._decisions,
+            decisions=self._application.trail,
             deadline_reserve_s=self._settings.deadline_reserve_s,
             default_wait_s=self._settings.default_wait_s,
             allow_request_anchors=self._settings.allow_request_anchors,
@@ -153,7 +190,9 @@ class Service:
         admin = None
         if self._settings.admin_service:
             admin = PolicyAdminServicer(
-                results=self._application.checks, reloads=self._application.reloader
+                results=self._application.checks,
+                reloads=self._application.reloader,
+                events=self._events,
             )
         add_services(
             self._server,
@@ -173,8 +212,11 @@ class Service:
         gc.freeze()
         await self._health.set_serving(True)
         self._lifecycle.phase = Phase.SERVING
-        self._log.info(
+        self._events.info(
             "serving",
+            version=__version__,
+            pid=os.getpid(),
+            revision=self._application.reloader.current.revision,
             listen=address,
             ops_listen=ops_address,
             tls=self._settings.tls_certificate_file is not None,
@@ -191,7 +233,7 @@ class Service:
         Streams that watch health do not hold up the drain.
         """
         self._lifecycle.phase = Phase.DRAINING
-        self._log.info("draining", calls=self._interceptor.in_flight)
+        self._events.info("draining", calls=self._interceptor.in_flight)
         grace_s = self._settings.drain_grace_s
         loop = asyncio.get_running_loop()
         until_s = loop.time() + grace_s

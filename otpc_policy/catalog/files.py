@@ -49,7 +49,12 @@ def files_in(folder: Path, suffix: str, setting: str) -> list[str]:
 
 
 def read_text(place: str) -> str:
-    """Return the text of a file, which must be UTF-8.
+    """Return the text of a file, which must be UTF-8."""
+    return decode_text(read_bytes(place), place)
+
+
+def read_bytes(place: str, at_most: int | None = None) -> bytes:
+    """Return the content of a file. at_most: its longest length; None for any.
 
     Reads by system calls, four for a small file: a file object makes seven, and there may be
     thousands of files.
@@ -57,14 +62,17 @@ def read_text(place: str) -> str:
     try:
         descriptor = os.open(place, os.O_RDONLY)
         try:
-            chunks = []
+            chunks, length = [], 0
             while chunk := os.read(descriptor, _CHUNK_BYTES):
                 chunks.append(chunk)
+                length += len(chunk)
+                if at_most is not None and length > at_most:
+                    raise ConfigurationError([f"{place}: is longer than {at_most} bytes"])
         finally:
             os.close(descriptor)
     except OSError as error:
         raise ConfigurationError([f"{place}: {error.strerror or 'cannot be read'}"]) from None
-    return decode_text(b"".join(chunks), place)
+    return b"".join(chunks)
 
 
 def decode_text(content: bytes, place: str) -> str:

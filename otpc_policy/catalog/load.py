@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.files import read_text
 from otpc_policy.catalog.partners.folder import PartnerFolder, unknown_policies
 from otpc_policy.catalog.partners.index import PartnerIndex
 from otpc_policy.catalog.policies import load_policies, policy_places
@@ -15,6 +16,7 @@ from otpc_policy.catalog.policy_tests import (
     require_policy_tests,
 )
 from otpc_policy.catalog.roles import RolesFile, access_of, load_roles
+from otpc_policy.catalog.signatures import SIGNATURE_SUFFIX, document_reader
 from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.catalog.trust import load_trust
 from otpc_policy.catalog.watch import Stamp, stamp_of
@@ -32,11 +34,13 @@ class CatalogLoader:
     """Reads everything that judges. load may run on a thread, one call at a time.
 
     stamp: of the files as the last load found them, whether or not it succeeded.
+    Raises ConfigurationError if the key for signatures of documents cannot be used.
     """
 
     def __init__(self, sources: CatalogSources) -> None:
         self._sources = sources
-        self._partners = PartnerFolder(sources.partners_dir)
+        self._read = document_reader(sources.catalog_signing_key, read_text)
+        self._partners = PartnerFolder(sources.partners_dir, self._read)
         self.stamp: Stamp = ()
 
     def load(self) -> Catalog:
@@ -64,7 +68,7 @@ class CatalogLoader:
         """
         sources = self._sources
         problems: list[str] = []
-        policies = _or_problems(lambda: load_policies(sources), problems)
+        policies = _or_problems(lambda: load_policies(sources, self._read), problems)
         trust = _or_problems(lambda: load_trust(sources.trust), problems)
         partners = _or_problems(self._partners.read, problems)
         roles = _or_problems(lambda: load_roles(sources), problems)
@@ -87,6 +91,9 @@ class CatalogLoader:
         """Return what changes when a file does that a load reads: some microseconds a file."""
         sources = self._sources
         paths = list(sources.policy_files)
+        if sources.catalog_signing_key is not None:
+            # Those in folders are watched with their folder.
+            paths += [file.with_name(file.name + SIGNATURE_SUFFIX) for file in paths]
         # Policy tests and the files that they name stand in the folders of the policies.
         paths += dict.fromkeys(path.parent for path in sources.policy_files)
         for path in (sources.policies_dir, sources.partners_dir, sources.roles_file):

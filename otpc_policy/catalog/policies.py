@@ -21,6 +21,7 @@ from otpc_policy.catalog.schemas.policy import (
     policy_problems,
     policy_schema,
 )
+from otpc_policy.catalog.signatures import ReadDocument, document_reader
 from otpc_policy.catalog.sources import CatalogSources
 from otpc_policy.catalog.toml_lines import TomlLines, decode_toml
 from otpc_policy.core.errors import ConfigurationError
@@ -49,11 +50,13 @@ def load_builtin_policies() -> PolicySet:
     return PolicySet(policies=MappingProxyType(policies), default_name=DEFAULT_NAME)
 
 
-def load_policies(sources: CatalogSources) -> PolicySet:
+def load_policies(sources: CatalogSources, read: ReadDocument | None = None) -> PolicySet:
     """Return the built-in policies and the operator's.
 
+    read: reads the documents; by default as the sources say.
     Raises ConfigurationError with the problems of every document.
     """
+    read = read or document_reader(sources.catalog_signing_key, read_text)
     policies = dict(load_builtin_policies().policies)
     problems: list[str] = []
     try:
@@ -63,7 +66,7 @@ def load_policies(sources: CatalogSources) -> PolicySet:
         problems.extend(error.problems)
     for place in places:
         try:
-            policy = parse_policy(read_text(place), place)
+            policy = parse_policy(read(place), place)
         except ConfigurationError as error:
             problems.extend(error.problems)
             continue

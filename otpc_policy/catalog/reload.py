@@ -6,7 +6,7 @@ Everything is read and validated, then swapped at once. If that fails, the last 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -26,19 +26,33 @@ class ReloadObserver(Protocol):
     def config_reload(self, result: str) -> None: ...
 
 
+class EventLog(Protocol):
+    """Where it is recorded what happens to the configuration."""
+
+    def debug(self, event: str, **fields: Any) -> Any: ...
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+    def exception(self, event: str, **fields: Any) -> Any: ...
+
+
 class Reloader:
     """Holds the catalog in use. Runs on one event loop; only files are read on a thread.
 
-    Raises ConfigurationError if the first catalog cannot be loaded.
+    events: by default the log. Raises ConfigurationError if the first catalog cannot be loaded.
     """
 
     def __init__(
-        self, loader: CatalogLoader, *, observer: ReloadObserver, now: Callable[[], datetime]
+        self,
+        loader: CatalogLoader,
+        *,
+        observer: ReloadObserver,
+        now: Callable[[], datetime],
+        events: EventLog | None = None,
     ) -> None:
         self._loader = loader
         self._observer = observer
         self._now = now
-        self._log = structlog.get_logger("otpc_policy.configuration")
+        self._log: EventLog = events or structlog.get_logger("otpc_policy.configuration")
         self._one_at_a_time = asyncio.Lock()
         self._requested = asyncio.Event()
         self._current = loader.load()

@@ -43,5 +43,9 @@ class CatalogSources(Protocol):
         """Names of callers who may administer, in addition to those of the roles."""
 
     @property
+    def catalog_signing_key(self) -> Path | None:
+        """Public keys, one of which must have signed each policy and partner document."""
+
+    @property
     def trust(self) -> Sequence[TrustTable]:
         """Anchors and pins in addition to Mozilla's roots and the partners' entries."""

@@ -7,8 +7,9 @@ from pathlib import Path
 # Path, device, inode, size, and times of modification and change in nanoseconds, of each file.
 Stamp = tuple[tuple[str, int, int, int, int, int], ...]
 
-# Documents, and what policy tests name: saved facts and anchors. Logs may change in between.
-_WATCHED = (".toml", ".json", ".pem")
+# Documents with their signatures, and what policy tests name: saved facts and anchors. Logs may
+# change in between.
+_WATCHED = (".toml", ".sig", ".json", ".pem")
 
 
 def stamp_of(paths: Iterable[Path]) -> Stamp:

@@ -116,6 +116,7 @@ def _run(
     ops_listen: tuple[str, int] | None,
 ) -> None:
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
+    from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
     from otpc_policy.engine import confinement  # noqa: PLC0415  # slow
     from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415
     from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
@@ -124,9 +125,13 @@ def _run(
     # Before the event loop opens its own descriptors.
     confinement.start_clean()
     missing = confinement.confine(configuration, listen, tls)
-    with logs_configured(configuration.log_format, configuration.log_level):
+    log_format, level = configuration.log_format, configuration.log_level
+    with (
+        logs_configured(log_format, level, owns_standard_error=True),
+        problems_logged("the engine does not start", log_format),
+    ):
         confinement.report(missing)
-    asyncio.run(_serve(configuration, listen, tls, ops_listen))
+        asyncio.run(_serve(configuration, listen, tls, ops_listen))
 
 
 async def _serve(
@@ -151,6 +156,7 @@ async def _serve(
             ready=lambda address: announce(f"measuring on {address}"),
             tls=tls,
             ops_listen=ops_listen,
+            has_logs=True,
         )
     if stopping.is_to_be_replaced:
         # Whoever starts programs anew where they fail (systemd, Docker) does it here too.

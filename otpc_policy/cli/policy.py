@@ -1,5 +1,6 @@
 """otpc-policy policy: show policies, compare them, and check documents."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -122,6 +123,47 @@ def compare_policies(
         write(differences_json(one, other, found))
     if found:
         raise typer.Exit(1)
+
+
+@policy_app.command("verify", short_help="Verify the signatures of documents.")
+def verify_signatures(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Documents, or folders of documents (*.toml)."),
+    ],
+    *,
+    key: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="PEM public keys, as catalog_signing_key names them."),
+    ],
+) -> None:
+    """Verify that FILE.toml.sig holds a signature of each document by one of the keys.
+
+    Exit status: 0 if all do, 1 if a document has no such signature, 2 if a file cannot be used.
+    """
+    from otpc_policy.catalog.files import POLICY_TEST_SUFFIX, documents_in, read_bytes  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.catalog.signatures import signed_documents  # noqa: PLC0415
+    from otpc_policy.cli.output import complain, write  # noqa: PLC0415
+    from otpc_policy.cli.status import ExitStatus  # noqa: PLC0415
+    from otpc_policy.core.errors import ConfigurationError  # noqa: PLC0415
+
+    signed = signed_documents(key)
+    places: list[str] = []
+    for path in paths:
+        found = documents_in(Path(path), path) if Path(path).is_dir() else [path]
+        places += [place for place in found if not place.endswith(POLICY_TEST_SUFFIX)]
+    contents = {place: read_bytes(place) for place in places}
+    is_refused = False
+    for place, content in contents.items():
+        try:
+            signed.verify(content, place)
+        except ConfigurationError as error:
+            is_refused = True
+            complain(str(error))
+        else:
+            write(f"ok: {place}\n")
+    if is_refused:
+        raise typer.Exit(ExitStatus.DENY)
 
 
 @policy_app.command("lint", short_help="Check documents of policies and partners.")

@@ -3,12 +3,15 @@
 import asyncio
 import shutil
 import textwrap
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from otpc_policy.cli.output import announce
+
+if TYPE_CHECKING:
+    from otpc_policy.app.settings import Settings
 
 
 class ServeCommand(TyperCommand):
@@ -75,7 +78,6 @@ def serve(
     if show_settings:
         typer.echo(settings_text(), nl=False)
         return
-    from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
     from otpc_policy.cli.configuration import read_settings  # noqa: PLC0415  # slow
 
     given: dict[str, Any] = {"listen": listen, "ops_listen": ops_listen}
@@ -83,8 +85,23 @@ def serve(
         "allow_request_anchors": allow_request_anchors or None,
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
-    settings = read_settings(config=config, allow_networks=allow_network or [], **given)
-    asyncio.run(run_server(settings, ready=_announce, stop=None))
+    _run(read_settings(config=config, allow_networks=allow_network or [], **given))
+
+
+def _run(settings: "Settings") -> None:
+    from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
+    from otpc_policy.app.settings import AuditSinkName  # noqa: PLC0415
+    from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
+    from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
+
+    log_format, level = settings.log_format.value, settings.log_level.value
+    # Standard output is for audit lines alone, if it is. They say where the service listens.
+    ready = None if AuditSinkName.STDOUT in settings.audit.sinks else _announce
+    with (
+        logs_configured(log_format, level, owns_standard_error=True) as writer,
+        problems_logged("the service does not start", log_format),
+    ):
+        asyncio.run(run_server(settings, ready=ready, log_writer=writer))
 
 
 def settings_text() -> str:

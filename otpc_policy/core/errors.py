@@ -66,6 +66,10 @@ class ConfigurationError(OtpcPolicyError):
         super().__init__("\n".join(self.problems))
 
 
+class StartRefused(ConfigurationError):
+    """The configuration cannot be used, and the audit trail of the service has it already."""
+
+
 class MalformedCertificate(OtpcPolicyError):
     """Bytes that should be a certificate cannot be decoded."""
 

@@ -72,14 +72,20 @@ async def run_engine(
     ready: Callable[[str], None],
     tls: EngineTls | None = None,
     ops_listen: tuple[str, int] | None = None,
+    has_logs: bool = False,
 ) -> None:
     """Serve measurements until stopping, then drain. Leaves no process behind.
 
     listen: as listening.bind. tls: None for a Unix socket, or for plain text over TCP. ops_listen:
     host and port of the operations port, if there is to be one. ready: is called once with the
-    address, when the engine answers. Raises ConfigurationError before anything is served.
+    address, when the engine answers. has_logs: the caller has configured logs already. Raises
+    ConfigurationError before anything is served.
     """
-    with logs_configured(configuration.log_format, configuration.log_level):
+    with (
+        contextlib.nullcontext()
+        if has_logs
+        else logs_configured(configuration.log_format, configuration.log_level)
+    ):
         _check_open_files(configuration.scan)
         scanner = _scanner(configuration)
         server = grpc.aio.server(options=server_options())

@@ -204,5 +204,9 @@ class ChildEngine:
 
     async def _start_one(self) -> RunningEngine:
         return await RunningEngine.start(
-            orders=self._orders, vetting=self._vetting, now=self._now, pids=self._pids
+            self._name,
+            orders=self._orders,
+            vetting=self._vetting,
+            now=self._now,
+            pids=self._pids,
         )

@@ -23,14 +23,21 @@ from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.socket_folder import SocketFolder
+from otpc_policy.ops.foreign_lines import ForeignLines
+from otpc_policy.ops.logs import log_foreign_line
 
 # Starting takes 0.6 s; a machine that starts many processes at once may need twenty times that.
 _START_S: Final = 30.0
 # How long a process may take to end its workers before it is killed.
 _END_S: Final = 3.0
+# How long its last lines may take.
+_LAST_LINES_S: Final = 0.5
+_CHUNK_BYTES: Final = 65_536
+# Lines that were lost are reported so soon, even if no other line comes.
+_LOOK_S: Final = 1.0
 # What an interpreter needs to find itself and this package; an engine is told all else.
 _ENVIRONMENT: Final = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
-# gRPC's C++ core would write lines of its own between the JSON.
+# gRPC's C++ core writes a line about each connection that ends with the front.
 _QUIET: Final = {"GRPC_VERBOSITY": "NONE"}
 _READY: Final = b"ready\n"
 
@@ -51,6 +58,7 @@ class RunningEngine:
         pids.add(process.pid)
         self._folder, self._channel = folder, channel
         self._watching: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.silence = Silence(client)
         self._reported = asyncio.Event()
         self._condemned: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -58,13 +66,17 @@ class RunningEngine:
     @classmethod
     async def start(
         cls,
+        name: str,
         *,
         orders: Mapping[str, Any],
         vetting: AddressVetting,
         now: Callable[[], datetime],
         pids: set[int],
     ) -> "RunningEngine":
-        """Start a process and wait until it has reported. Raises EngineNotStarted."""
+        """Start a process and wait until it has reported. Raises EngineNotStarted.
+
+        name: the source of its lines in the log.
+        """
         try:
             # For this user alone: whoever can connect to an engine may have it measure.
             folder = SocketFolder()
@@ -82,6 +94,7 @@ class RunningEngine:
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
+        engine._reading = asyncio.create_task(_log_lines(process, name))
         try:
             async with asyncio.timeout(_START_S):
                 await engine._begin(json.dumps({"listen": listen, "settings": orders}))
@@ -162,6 +175,11 @@ class RunningEngine:
         self._pids.discard(process.pid)
         if process.stdout is not None:
             await process.stdout.read()  # so that its transport is closed too
+        if self._reading is not None:
+            # Its workers have the pipe, too, and may take a moment longer to end.
+            await asyncio.wait({self._reading}, timeout=_LAST_LINES_S)
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
         self._folder.remove()
 
 
@@ -185,9 +203,30 @@ async def _process() -> asyncio.subprocess.Process:
         *(sys.executable, "-P", "-m", "otpc_policy.engine"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
         env=_environment(),
     )
+
+
+async def _log_lines(process: asyncio.subprocess.Process, name: str) -> None:
+    """Log what a process writes on its standard error, until it and its workers have ended."""
+    if process.stderr is None:
+        return
+    lines = ForeignLines(name, log_foreign_line, pid=process.pid)
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_S if lines.lost else None):
+                    chunk = await process.stderr.read(_CHUNK_BYTES)
+            except TimeoutError:
+                lines.report_loss()
+                continue
+            if not chunk:
+                return
+            lines.feed(chunk)
+    finally:
+        lines.end()
 
 
 def _environment() -> dict[str, str]:

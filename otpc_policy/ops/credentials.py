@@ -14,6 +14,7 @@ import grpc
 import structlog
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.trail import EventLog
 from otpc_policy.ops.key_files import problem_with_key_file
 
 # Modification, size, inode, and change: the last also when a mode is corrected.
@@ -51,7 +53,8 @@ class CredentialsObserver(Protocol):
 class RotatingCredentials:
     """Certificate configurations for grpc.dynamic_ssl_server_credentials.
 
-    Raises ConfigurationError if the first pair is unusable.
+    events: where rotations are recorded; by default the log. Raises ConfigurationError if the first
+    pair is unusable.
     """
 
     def __init__(
@@ -60,12 +63,13 @@ class RotatingCredentials:
         key_file: Path,
         client_ca_file: Path | None,
         observer: CredentialsObserver | None = None,
+        events: EventLog | None = None,
     ) -> None:
         self._certificate_file = certificate_file
         self._key_file = key_file
         self._client_ca_file = client_ca_file
         self._observer = observer
-        self._log = structlog.get_logger("otpc_policy.tls")
+        self._log: EventLog = events or structlog.get_logger("otpc_policy.tls")
         self._stamp = self._stamp_now()
         self._first = self._read()
 
@@ -94,7 +98,11 @@ class RotatingCredentials:
             self._count(successful=False)
             return None
         self._count(successful=True)
-        self._log.info("tls_files_reloaded", certificate_file=str(self._certificate_file))
+        self._log.info(
+            "tls_files_reloaded",
+            certificate_file=str(self._certificate_file),
+            leaf_sha256=self._leaf_sha256,
+        )
         return configuration
 
     def _files(self) -> Sequence[Path]:
@@ -139,6 +147,8 @@ class RotatingCredentials:
             problems.append(problem)
         if problems:
             raise ConfigurationError(problems)
+        leaf = x509.load_pem_x509_certificates(contents[self._certificate_file])[0]
+        self._leaf_sha256 = leaf.fingerprint(SHA256()).hex()
         client_ca = contents[self._client_ca_file] if self._client_ca_file is not None else None
         if self._observer is not None:
             client_ca_ends_at = None if client_ca is None else first_end(client_ca)
@@ -204,10 +214,15 @@ def server_credentials(
     key_file: Path | None,
     client_ca_file: Path | None,
     observer: CredentialsObserver | None = None,
+    events: EventLog | None = None,
 ) -> grpc.ServerCredentials | None:
-    """Return what these files say; None where there is no certificate: plain text."""
+    """Return what these files say; None where there is no certificate: plain text.
+
+    events: see RotatingCredentials.
+    """
     if certificate_file is None or key_file is None:
         return None
-    return RotatingCredentials(
-        certificate_file, key_file, client_ca_file, observer
-    ).server_credentials()
+    credentials = RotatingCredentials(
+        certificate_file, key_file, client_ca_file, observer=observer, events=events
+    )
+    return credentials.server_credentials()

@@ -16,13 +16,16 @@ from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Answer, CheckRequest, Judgement, JudgementKey, ResultSource, Standing
-from otpc_policy.ops.decision_log import DecisionLog, constant_fields
-from otpc_policy.policy.finding import Decision, Finding, Verdict
+from otpc_policy.ops.audit.schema import constant_fields
+from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.ops.timestamps import rfc3339
+from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
 from otpc_policy.policy.model import Policy
 from otpc_policy.recently_used import RecentlyUsed
+from otpc_policy.rpc.audited import audited_call
 from otpc_policy.rpc.authorisation import check_demand, require
 from otpc_policy.rpc.convert import OwnPart, ParsedCheck, read_check_request, shared_part
-from otpc_policy.rpc.request_id import current_request_id, new_id
+from otpc_policy.rpc.request_id import new_id
 from otpc_policy.v1 import policy_pb2 as pb
 
 _CHECK = "CheckEndpoint"
@@ -72,11 +75,13 @@ _PartKey = tuple[JudgementKey, datetime, pb.View.ValueType]
 class _SharedPart:
     """What all responses from one judgement share in one view.
 
-    body: of the response. log_fields: of the decision's log line.
+    body: of the response. log_fields: of the decision's log line. is_plain_allow: see
+    is_plain_allow.
     """
 
     body: bytes
     log_fields: str
+    is_plain_allow: bool
 
     def size(self) -> int:
         return len(self.body) + len(self.log_fields)
@@ -102,7 +107,7 @@ class CheckAnswers:
         *,
         checks: Checks,
         counters: DecisionCounters,
-        decisions: DecisionLog,
+        decisions: AuditTrail,
     ) -> None:
         self._checks = checks
         self._counters = counters
@@ -220,13 +225,13 @@ class CheckAnswers:
             findings=verdict.findings,
             result_age_s=age_s,
         )
-        self._decisions.record(
+        self._decisions.record_decision(
+            audited_call(rpc),
             at=at,
-            rpc=rpc,
             check_id=check_id,
-            request_id=current_request_id.get(),
             source=source.name,
             constant=shared.log_fields,
+            is_sampled=shared.is_plain_allow,
             observed_leaf=observed_leaf,
         )
         return response
@@ -263,7 +268,20 @@ def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
         "observed_at": _text(judgement.observed_at),
         "expires_at": _text(judgement.expires_at),
     }
-    return _SharedPart(shared_part(answer, view).SerializeToString(), constant_fields(log_fields))
+    return _SharedPart(
+        shared_part(answer, view).SerializeToString(),
+        constant_fields(log_fields),
+        is_plain_allow(judgement.verdict),
+    )
+
+
+def is_plain_allow(verdict: Verdict) -> bool:
+    """Tell whether nothing about an ALLOW is exceptional: neither waived nor only reported."""
+    return (
+        verdict.decision is Decision.ALLOW
+        and verdict.evaluated_decision is Decision.ALLOW
+        and all(finding.effect is not Effect.WAIVED for finding in verdict.findings)
+    )
 
 
 def verdict_fields(
@@ -302,4 +320,4 @@ def _finding_fields(finding: Finding) -> dict[str, object]:
 
 
 def _text(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
+    return None if at is None else rfc3339(at)

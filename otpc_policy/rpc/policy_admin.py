@@ -8,13 +8,13 @@ from google.protobuf.message import DecodeError
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.trail import EventLog
+from otpc_policy.rpc.audited import audited_call
 from otpc_policy.rpc.authorisation import invalidation_demand, permissions_in, require
 from otpc_policy.rpc.convert import policy_message, undecodable
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.status import ConfigurationRefused
 from otpc_policy.v1 import policy_pb2 as pb
-
-_log = structlog.get_logger("otpc_policy.rpc")
 
 
 class ResultInvalidator(Protocol):
@@ -33,11 +33,21 @@ class Reloads(Protocol):
 
 
 class PolicyAdminServicer:
-    """Answers both methods. Who may call them is for the guard, which endpoints asked here."""
+    """Answers both methods. Who may call them is for the guard, which endpoints asked here.
 
-    def __init__(self, *, results: ResultInvalidator, reloads: Reloads) -> None:
+    events: where it is recorded who did what; by default the log.
+    """
+
+    def __init__(
+        self,
+        *,
+        results: ResultInvalidator,
+        reloads: Reloads,
+        events: EventLog | None = None,
+    ) -> None:
         self._results = results
         self._reloads = reloads
+        self._events: EventLog = events or structlog.get_logger("otpc_policy.rpc")
 
     async def invalidate_results(self, request: bytes, _context: Context) -> bytes:
         """InvalidateResults."""
@@ -52,7 +62,7 @@ class PolicyAdminServicer:
         demand = invalidation_demand(endpoint.host, port, generation)
         require(permissions_in(generation), demand)
         count = await self._results.invalidate(endpoint.host, port)
-        _log.info("results_invalidated", port=message.port, count=count)
+        self._record("InvalidateResults", host=endpoint.host, port=port, count=count)
         return pb.InvalidateResultsResponse(invalidated_count=count).SerializeToString()
 
     async def reload_policies(self, request: bytes, _context: Context) -> bytes:
@@ -68,10 +78,31 @@ class PolicyAdminServicer:
             )
         except ConfigurationError as error:
             raise ConfigurationRefused(error.problems) from None
-        policies = generation.policies
+        policies, changed = generation.policies, generation.revision != before
+        self._record(
+            "ReloadPolicies",
+            validate_only=message.validate_only,
+            changed=changed,
+            revision=generation.revision,
+        )
         return pb.ReloadPoliciesResponse(
             policies=(policy_message(policy, policies) for policy in policies.ordered()),
             configuration_revision=generation.revision,
-            changed=generation.revision != before,
+            changed=changed,
             partner_count=len(generation.partners),
         ).SerializeToString()
+
+    def _record(self, rpc: str, **fields: object) -> None:
+        """Record what a caller had done. What it was refused is a refusal like any other."""
+        call = audited_call(rpc)
+        trace = {"trace_id": call.trace_id} if call.trace_id else {}
+        self._events.info(
+            "admin_action",
+            caller=call.caller.label,
+            peer=call.caller.peer,
+            rpc=rpc,
+            duration_s=round(call.duration_s, 6),
+            request_id=call.request_id,
+            **trace,
+            **fields,
+        )

@@ -18,8 +18,17 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
-from otpc_policy.ops.decision_log import DecisionLog, constant_fields
-from otpc_policy.rpc.answers import CheckAnswers, Checks, DecisionCounters, verdict_fields
+from otpc_policy.ops.audit.schema import constant_fields
+from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.ops.timestamps import rfc3339
+from otpc_policy.rpc.answers import (
+    CheckAnswers,
+    Checks,
+    DecisionCounters,
+    is_plain_allow,
+    verdict_fields,
+)
+from otpc_policy.rpc.audited import audited_call, refusal_reason
 from otpc_policy.rpc.authorisation import (
     check_demand,
     permissions_in,
@@ -66,7 +75,7 @@ class PolicyCheckServicer:
         generation: Callable[[], Catalog],
         clock: Clock,
         counters: DecisionCounters,
-        decisions: DecisionLog,
+        decisions: AuditTrail,
         deadline_reserve_s: float = 0.075,
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
@@ -115,6 +124,10 @@ class PolicyCheckServicer:
                 else pb.BatchCheckEndpointsResult(error=item)
             )
             response.results.add(request_index=index).MergeFrom(result)
+            if result.HasField("error"):
+                self._decisions.record_refusal(
+                    audited_call("BatchCheckEndpoints"), refusal_reason(result.error, index)
+                )
         return response.SerializeToString()
 
     async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
@@ -143,15 +156,15 @@ class PolicyCheckServicer:
             partner_id=answer.partner_id,
             configuration_revision=answer.configuration_revision,
         )
-        name, judged_at = asked.server_name or "", answer.judged_at.isoformat()
+        name, judged_at = asked.server_name or "", rfc3339(answer.judged_at)
         fields = {"server_name": name, **verdict, "judged_at": judged_at}
-        self._decisions.record(
+        self._decisions.record_decision(
+            audited_call("ValidateCertificate"),
             at=self._clock.now(),
-            rpc="ValidateCertificate",
             check_id=check_id,
-            request_id=current_request_id.get(),
             source=ResultSource.REQUEST.name,
             constant=constant_fields(fields),
+            is_sampled=is_plain_allow(answer.verdict),
         )
         response = validate_response(answer, asked.chain, parsed.view, check_id)
         return response.SerializeToString()

@@ -194,6 +194,13 @@ _BUG = _Row(
     Reason.INTERNAL,
     "internal error; the operator finds it in the log under the request id",
 )
+REFUSAL_KINDS: tuple[tuple[str, str], ...] = (
+    *((row.code.name, str(row.reason)) for row in (*_TABLE.values(), _BUG)),
+    (grpc.StatusCode.CANCELLED.name, ""),
+    (grpc.StatusCode.DEADLINE_EXCEEDED.name, ""),
+)
+"""Code and reason of every refusal that is expected."""
+
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 

@@ -25,7 +25,9 @@ from otpc_policy.check import Answer, CheckRequest, Standing
 from otpc_policy.check.basis import Basis
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.facts import ResolutionStatus
-from otpc_policy.ops.decision_log import DecisionLog
+from otpc_policy.ops.audit.streams import StreamSink
+from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.ops.line_writer import LineWriter
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.finding import Decision, Verdict
@@ -101,7 +103,7 @@ async def serve_layer(layer: str, answer: bytes) -> None:
         generation=lambda: catalog,
         clock=SystemClock(),
         counters=metrics,
-        decisions=DecisionLog(sys.stderr.write),
+        decisions=AuditTrail([StreamSink("stderr", LineWriter(sys.stderr))]),
     )
     handler: Any = grpc.unary_unary_rpc_method_handler(
         servicer.check_endpoint if layer == "answers" else echo

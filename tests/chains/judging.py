@@ -14,7 +14,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.roots import limits_by_root
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.rpc.health import Health
@@ -25,6 +24,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.chains.case import ChainCase
 from tests.rpc.serving import FakeCounters, serving
+from tests.support.audit_lines import trail_into
 
 
 def trust_of(cases: Sequence[ChainCase]) -> Trust:
@@ -59,7 +59,7 @@ async def judging(trust: Trust) -> AsyncIterator[Any]:
         generation=lambda: generation,
         clock=SystemClock(),
         counters=FakeCounters(),
-        decisions=DecisionLog(lambda _line: None),
+        decisions=trail_into(lambda _line: None),
         allow_request_anchors=True,
     )
     health = Health(POLICY_CHECK_SERVICE)

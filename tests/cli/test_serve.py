@@ -71,8 +71,10 @@ def test_the_service_serves_whatever_its_standard_streams_are(streams: str) -> N
         try:
             wait_until(lambda: service.poll() is not None or _is_ready(address), within_s=20)
             for number in range(3):
-                target = Path(f"/proc/{service.pid}/fd/{number}").readlink()
-                assert target.is_relative_to("/dev"), (number, target)
+                target = str(Path(f"/proc/{service.pid}/fd/{number}").readlink())
+                # Descriptor 2 is a pipe of its own, for what libraries write there.
+                expected = "pipe:" if number == 2 else "/dev/"
+                assert target.startswith(expected), (number, target)
         finally:
             service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
@@ -151,6 +152,21 @@ async def test_an_engine_that_cannot_start_says_so_and_leaves_nothing(own_folder
         await fleet.start(lambda: None)
     assert fleet.pids == ()
     assert list(own_folder.iterdir()) == []
+
+
+async def test_what_an_engine_writes_is_in_the_log_of_the_front_with_its_source() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with running(1) as (_pool, fleet):
+            (pid,) = fleet.pids
+            Path(f"/proc/{pid}/fd/2").write_text("from a library\n", "ascii")
+            await until(lambda: bool(lines))
+    assert lines[0] == {
+        "event": "text on standard error",
+        "log_level": "warning",
+        "text": "from a library",
+        "source": "engine-0",
+        "pid": pid,
+    }
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> None:

@@ -10,12 +10,16 @@ from pathlib import Path
 import grpc
 import pytest
 import structlog.testing
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from prometheus_client import CollectorRegistry
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.credentials import RotatingCredentials, server_credentials
 from otpc_policy.ops.metrics import Metrics
 from tests.support import forging
+from tests.support.audit_lines import KeptLines
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.signing import now
 
@@ -55,6 +59,27 @@ def test_a_pair_in_the_middle_of_its_rotation_leaves_the_last_good_one(
     assert credentials.changed() is None
     key.unlink()
     assert credentials.changed() is None
+
+
+def test_each_rotation_and_each_refusal_of_one_is_recorded(
+    tmp_path: Path, authority: CertificateAuthority
+) -> None:
+    chain, key = authority.issue().write(tmp_path, "own")
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    credentials = RotatingCredentials(chain, key, None, events=trail.event_log())
+    successor = authority.issue(key="ec384")
+    _replace(chain, successor.chain_pem)
+    credentials.changed()
+    _replace(key, successor.key_pem)
+    credentials.changed()
+    trail.close()
+    refused, rotated = kept.lines()
+    assert (refused["event"], refused["level"]) == ("tls_files_refused", "error")
+    assert "is not the key of" in refused["problems"][0]
+    leaf = x509.load_pem_x509_certificate(successor.chain_pem)
+    assert (rotated["event"], rotated["level"]) == ("tls_files_reloaded", "info")
+    assert rotated["leaf_sha256"] == leaf.fingerprint(SHA256()).hex()
 
 
 def test_every_problem_of_the_files_is_named(

@@ -10,13 +10,13 @@ import pytest
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.core.errors import InvalidRequest
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.pki.trust import Trust
 from otpc_policy.rpc.convert.requests import MAX_CHAIN_BYTES
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.rpc.serving import FakeCounters
+from tests.support.audit_lines import trail_into
 
 FOLDER = Path(cryptography_vectors.__file__).parent / "x509"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
@@ -41,7 +41,7 @@ def servicer() -> PolicyCheckServicer:
         ),
         clock=_Clock(),
         counters=FakeCounters(),
-        decisions=DecisionLog(lambda _lines: None),
+        decisions=trail_into(lambda _lines: None),
     )
 
 

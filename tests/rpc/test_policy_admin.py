@@ -11,6 +11,7 @@ from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.catalog.roles import RolesFile
 from otpc_policy.core.caller import Caller, Identity, IdentityKind, current_caller
 from otpc_policy.core.errors import ConfigurationError, InvalidRequest
+from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.calls import Context
@@ -22,6 +23,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.catalog.writing import entry, index
 from tests.rpc.serving import FakeCounters, failure, serving
+from tests.support.audit_lines import KeptLines
 
 
 def generation(revision: str) -> Catalog:
@@ -120,6 +122,36 @@ async def test_validation_tells_the_same_and_swaps_nothing() -> None:
         "second",
         True,
         "first",
+    )
+
+
+async def test_it_is_recorded_who_had_what_done() -> None:
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    engine = Engine()
+    admin = PolicyAdminServicer(results=engine, reloads=engine, events=trail.event_log())
+    operator = Caller(identities=(Identity(IdentityKind.SPIFFE, "spiffe://x/ops"),), peer="unix:")
+    token = current_caller.set(operator)
+    try:
+        await admin.reload_policies(b"", context())
+        request = pb.InvalidateResultsRequest(host="a.test", port=8443)
+        await admin.invalidate_results(request.SerializeToString(), context())
+    finally:
+        current_caller.reset(token)
+    trail.close()
+    reload, invalidation = kept.lines()
+    for line in (reload, invalidation):
+        assert (line["event"], line["caller"]) == ("admin_action", "spiffe://x/ops")
+        assert line["peer"] == "unix:"
+    assert (reload["rpc"], reload["changed"], reload["revision"]) == (
+        "ReloadPolicies",
+        True,
+        "second",
+    )
+    assert (invalidation["host"], invalidation["port"], invalidation["count"]) == (
+        "a.test",
+        8443,
+        3,
     )
 
 

@@ -19,7 +19,7 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
-from otpc_policy.ops.decision_log import DecisionLog
+from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
@@ -37,6 +37,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.rpc.convert.values import make_answer, make_judgement, make_verdict
 from tests.rpc.serving import FakeCounters, failure, serving, unpacked
+from tests.support.audit_lines import trail_into
 from tests.support.certificates import CertificateAuthority, Issued
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
@@ -114,7 +115,7 @@ class Running:
     counters: FakeCounters
     interceptor: CallInterceptor
     log_lines: list[str]
-    decisions: DecisionLog
+    decisions: AuditTrail
 
     def decisions_written(self) -> list[dict[str, Any]]:
         self.decisions.close()
@@ -133,7 +134,7 @@ async def start() -> AsyncIterator[Start]:
         *, trust: Trust | None = None, policies: PolicySet | None = None, **settings: Any
     ) -> Running:
         checks, counters, lines = FakeChecks(), FakeCounters(), []  # type: ignore[var-annotated]
-        decisions = DecisionLog(lines.append)
+        decisions = trail_into(lines.append)
         generation = Catalog(
             policies=policies or load_builtin_policies(),
             trust=trust or Trust(mozilla_roots=()),
@@ -416,6 +417,16 @@ class TestBatch:
             (13, "INTERNAL", "mine"),
             (5, "UNKNOWN_POLICY", "mine"),
         ]
+        refusals = [one for one in running.decisions_written() if one["event"] == "refusal"]
+        assert [(one["item"], one["code"], one["reason"]) for one in refusals] == [
+            (1, "INVALID_ARGUMENT", "INVALID_REQUEST"),
+            (2, "RESOURCE_EXHAUSTED", "OVERLOADED"),
+            (3, "INTERNAL", "INTERNAL"),
+            (4, "NOT_FOUND", "UNKNOWN_POLICY"),
+        ]
+        assert {(one["rpc"], one["request_id"]) for one in refusals} == {
+            ("BatchCheckEndpoints", "mine")
+        }
         assert unpacked(errors[1])[1][0].retry_delay.ToTimedelta() == timedelta(seconds=4)
         assert "secret" not in str(response)
         assert [

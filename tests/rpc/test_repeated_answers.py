@@ -22,13 +22,13 @@ from otpc_policy.check import ResultSource
 from otpc_policy.core.caller import Caller, current_caller
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.identities import read_identity
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.status import CallerNotPermitted
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.check.test_standing import OLD_TLS, known_world, resolved
 from tests.check.world import BRIEF, Checks, World, compliant, generation, stale, unknown
 from tests.rpc.serving import FakeCounters
+from tests.support.audit_lines import trail_into
 from tests.support.facts import HOST, leaf
 
 REQUESTS = [
@@ -76,7 +76,7 @@ class Side:
 
     def __post_init__(self) -> None:
         self.checks: Checks = self.world.checks()
-        self.decisions = DecisionLog(self.lines.append)
+        self.decisions = trail_into(self.lines.append)
         self.servicer = self.new_servicer()
 
     def new_servicer(self) -> PolicyCheckServicer:

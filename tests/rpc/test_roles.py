@@ -16,7 +16,6 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.catalog.roles import RolesFile
-from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.rpc.authorisation import PERMISSIONS, MethodWithoutRow, Open, require_rows
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
@@ -29,6 +28,7 @@ from tests.catalog.writing import entry, index
 from tests.check.world import BRIEF, generation
 from tests.rpc.serving import FakeCounters, failure, unpacked
 from tests.rpc.test_policy_check import FakeChecks, FixedClock
+from tests.support.audit_lines import trail_into
 from tests.support.callers import caller_certificate
 from tests.support.certificates import CertificateAuthority, Issued
 
@@ -145,7 +145,7 @@ async def running(roles: str) -> AsyncIterator[Running]:
             generation=lambda: administered.current,
             clock=FixedClock(),
             counters=FakeCounters(),
-            decisions=DecisionLog(lambda _line: None),
+            decisions=trail_into(lambda _line: None),
             allow_request_anchors=True,
         ),
         policy_admin=PolicyAdminServicer(results=administered, reloads=administered),

@@ -5,10 +5,12 @@ and the file over the defaults. Values are parsed here; the composition root rea
 they name.
 """
 
+from otpc_policy.app.settings.audit import AuditSettings
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
+    AuditSinkName,
     LogFormat,
     LogLevel,
     is_loopback,
@@ -17,6 +19,8 @@ from otpc_policy.app.settings.values import (
 
 __all__ = [
     "AddressFamilies",
+    "AuditSettings",
+    "AuditSinkName",
     "CrlSettings",
     "LifetimeSettings",
     "LogFormat",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from otpc_policy.app.settings.audit import AuditSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
     AddressFamilies,
@@ -230,6 +231,12 @@ class Settings(BaseSettings):
         description="Which callers may do what (TOML, see docs/callers.md); what it does not permit"
         " is denied. Without it every caller may do everything but administer.",
     )
+    catalog_signing_key: Path | None = Field(
+        default=None,
+        description="PEM public keys (Ed25519 or ECDSA), read at the start. If set, every policy "
+        "and partner document needs a signature by one of them in FILE.toml.sig. See "
+        "docs/signatures.md.",
+    )
     trust: tuple[TrustTable, ...] = Field(
         default=(),
         description="Anchors and pins for server names, in addition to the Mozilla roots and the "
@@ -344,7 +351,14 @@ class Settings(BaseSettings):
     )
 
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json or console.")
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO,
+        description="debug, info, warning or error. Audit lines are written at every level.",
+    )
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings,
+        description="What is recorded of decisions, refusals and configuration, and where.",
+    )
 
     def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:
         layers = read_layers(type(self), config, arguments)

@@ -23,6 +23,9 @@ ENVIRONMENT_PREFIX = "OTPC_POLICY_"
 NESTED_DELIMITER = "__"
 CONFIG_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
 
+# How the keys of paths end.
+_PATHS = ("_file", "_files", "_dir", "_signing_key")
+
 # Kubernetes sets these in every container next to a Service named "otpc-policy".
 # Source: Kubernetes, "Service", section "Environment variables".
 _SERVICE_LINK = re.compile(
@@ -146,7 +149,7 @@ def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> E
 def read_file(model: type[BaseSettings], path: Path) -> File:
     """Return the settings from a TOML file.
 
-    Paths in it (keys ending in _file, _files or _dir) are relative to its folder.
+    Paths in it (keys ending in _file, _files, _dir or _signing_key) are relative to its folder.
     Raises ConfigurationError if it cannot be read.
     """
     place = str(path)
@@ -193,6 +196,6 @@ def _anchored(key: str, value: object, folder: Path) -> object:
         return {name: _anchored(name, item, folder) for name, item in value.items()}
     if isinstance(value, list):
         return [_anchored(key, item, folder) for item in value]
-    if isinstance(value, str) and value and key.endswith(("_file", "_files", "_dir")):
+    if isinstance(value, str) and value and key.endswith(_PATHS):
         return str(folder / value)
     return value

@@ -33,6 +33,15 @@ class LogLevel(Enum):
     ERROR = "error"
 
 
+class AuditSinkName(StrEnum):
+    """Where audit lines go."""
+
+    STDERR = "stderr"
+    STDOUT = "stdout"
+    FILE = "file"
+    OTLP = "otlp"
+
+
 class IsolationLevel(StrEnum):
     """How processes that measure are confined. PREFER: as far as the kernel offers it."""
 
@@ -127,6 +136,12 @@ def _split_list(value: object) -> object:
     )
 
 
+def _at_least_one(names: tuple[AuditSinkName, ...]) -> tuple[AuditSinkName, ...]:
+    if not names:
+        raise ValueError(f"names nothing; expected some of {', '.join(AuditSinkName)}")
+    return tuple(dict.fromkeys(names))
+
+
 def _admin_caller(text: str) -> str:
     if not text.strip():
         raise ValueError(
@@ -189,4 +204,7 @@ NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 ClientProfiles = Annotated[tuple[str, ...], AfterValidator(_client_profiles)]
+AuditSinks = Annotated[
+    tuple[AuditSinkName, ...], BeforeValidator(_split_list), AfterValidator(_at_least_one)
+]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_split_list)]

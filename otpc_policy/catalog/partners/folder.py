@@ -1,6 +1,6 @@
 """The partners in a folder of documents."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from otpc_policy.catalog.files import documents_in, read_text
@@ -11,10 +11,13 @@ from otpc_policy.policy.model import PolicySet
 
 
 class PartnerFolder:
-    """Reads a folder of partner documents again and again; unchanged documents are kept."""
+    """Reads a folder of partner documents again and again; unchanged documents are kept.
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    read: reads a document. Raises ConfigurationError.
+    """
+
+    def __init__(self, folder: Path | None, read: Callable[[str], str] = read_text) -> None:
+        self._folder, self._read = folder, read
         self._known: dict[str, PartnerDocument] = {}
 
     def read(self) -> PartnerIndex:
@@ -30,7 +33,7 @@ class PartnerFolder:
         # All files are read before any is parsed: alternating takes a tenth longer.
         for place in documents_in(self._folder, "partners_dir"):
             try:
-                texts[place] = read_text(place)
+                texts[place] = self._read(place)
             except ConfigurationError as error:
                 problems[place] = error.problems
         for place, text in texts.items():

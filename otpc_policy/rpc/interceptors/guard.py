@@ -1,4 +1,4 @@
-"""The outermost frame of every call: request id, caller, metrics, access log, table of statuses.
+"""The outermost frame of every call: identifiers, caller, metrics, refusals, and statuses.
 
 One interceptor, because each costs every call. No exception leaves it but gRPC's own: gRPC would
 send the text of any other to the caller.
@@ -13,13 +13,15 @@ import grpc
 import structlog
 
 from otpc_policy.catalog.access import Access
-from otpc_policy.core.caller import current_caller
+from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
+from otpc_policy.rpc.audited import audited_call, call_started_s, refusal_reason
 from otpc_policy.rpc.authorisation import require_method
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
 from otpc_policy.rpc.interceptors.identity import caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
-from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
+from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, identify
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
     MethodUnknown,
@@ -29,6 +31,9 @@ from otpc_policy.rpc.status import (
 )
 
 log = structlog.get_logger("otpc_policy.rpc")
+
+# Their methods are known by name alone; "Check" could be anybody's.
+_OWN_SERVICES = ("otpc_policy.", "unknown")
 
 UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
@@ -41,12 +46,19 @@ class RpcCounters(Protocol):
     def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
 
 
+class RefusalLog(Protocol):
+    """Records calls that end with a status other than OK."""
+
+    def record_refusal(self, call: AuditedCall, why: RefusalReason) -> None: ...
+
+
 # Generic in the stubs only.
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Observes and guards every call.
 
     access: returns which callers may do what now. None: whoever connects may call every method.
-    log_calls: write one access line for each call.
+    refusals: gets each call that ends with a status other than OK. log_calls: write one access line
+    for each call.
     """
 
     def __init__(
@@ -54,11 +66,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         counters: RpcCounters,
         *,
         access: Callable[[], Access] | None = None,
+        refusals: RefusalLog | None = None,
         log_calls: bool = False,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
         self._access = access
+        self._refusals = refusals
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
@@ -97,7 +111,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         gRPC awaits this in the task of the call, so the handler finds the request id in its
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
-        current_request_id.set(request_id_from(handler_call_details.invocation_metadata))
+        identify(handler_call_details.invocation_metadata)
         method = handler_call_details.method
         guarded = self._guarded.get(method)
         if guarded is None:
@@ -157,14 +171,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         counters, calls, monotonic = self._counters, self._calls, self._monotonic
         access = None if is_refusal else self._access
         path = (service, method)
+        rpc = method if service.startswith(_OWN_SERVICES) else f"{service}/{method}"
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
+            call_started_s.set(started_s)
             if not is_stream:
                 calls.begin()
             counters.rpc_started(service, method)
             request_id = current_request_id.get()
-            code = grpc.StatusCode.OK
+            current_caller.set(Caller(peer=context.peer()))
+            code, why = grpc.StatusCode.OK, None
             try:
                 caller = caller_of(context)
                 current_caller.set(caller)
@@ -184,7 +201,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                         "call failed", service=service, method=method, request_id=request_id
                     )
                 status = status_of(error, request_id)
-                code = code_of(status.code)
+                code, why = code_of(status.code), refusal_reason(status)
                 await context.abort(
                     code,
                     status.message,
@@ -195,6 +212,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 counters.rpc_handled(service, method, code.name, seconds)
                 if not is_stream:
                     calls.end()
+                if code is not grpc.StatusCode.OK and self._refusals is not None:
+                    self._refusals.record_refusal(
+                        audited_call(rpc, seconds), why or RefusalReason(code=code.name)
+                    )
                 if self._log_calls:
                     log.info(
                         "call",

@@ -1,6 +1,8 @@
 """Every call is counted, identified and guarded, through a real channel."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,6 +20,7 @@ from otpc_policy.core.errors import (
     ServiceUnavailable,
     UnknownPolicy,
 )
+from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.request_id import current_request_id
 from otpc_policy.rpc.status import (
@@ -32,6 +35,7 @@ from otpc_policy.rpc.status import (
 )
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
+from tests.support.audit_lines import KeptLines
 
 CALL = f"/{SERVICE}/Call"
 ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
@@ -352,3 +356,60 @@ async def test_late_streams_are_refused_and_services_that_go_on_are_served() -> 
                 assert (await failure(call.read())).info.reason == "SERVICE_UNAVAILABLE"
             seen = await failure(channel.unary_unary(CALL)(b"x"))
             assert seen.info.reason == "SERVICE_UNAVAILABLE"
+
+
+async def _refusals_of(behaviour: Any, *, metadata: Any = (), within_s: float = 10) -> Any:
+    """Return the audit lines of one call, and what the caller saw."""
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    interceptor = CallInterceptor(FakeCounters(), refusals=trail)
+    async with serving(one_method(behaviour), interceptor) as channel:
+        call = channel.unary_unary(CALL)(b"", metadata=metadata, timeout=within_s)
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+        await interceptor.wait_until_quiet(0.05)
+    trail.close()
+    return kept.lines(), await call.code()
+
+
+@pytest.mark.parametrize(("error", "code", "reason"), ROWS, ids=[str(row[2]) for row in ROWS])
+async def test_each_refusal_leaves_one_line_with_code_reason_and_caller(
+    error: Exception, code: grpc.StatusCode, reason: str
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    metadata = (("x-request-id", "id-1"), ("traceparent", f"00-{trace}-00f067aa0ba902b7-01"))
+    lines, seen = await _refusals_of(raising(error), metadata=metadata)
+    (line,) = lines
+    assert seen is code
+    assert (line["event"], line["code"], line["reason"]) == ("refusal", code.name, reason)
+    assert (line["request_id"], line["trace_id"]) == ("id-1", trace)
+    assert line["caller"] == line["peer"]
+    assert line["peer"].startswith(("ipv4:127.0.0.1:", "unix:", "ipv6:"))
+    assert 0 <= line["duration_s"] < 10
+    assert len(json.dumps(line)) < 4_096
+    assert "secret-text" not in json.dumps(line)
+
+
+async def test_a_call_that_runs_out_of_time_leaves_a_line_as_well() -> None:
+    async def wait(_request: bytes, _context: Any) -> bytes:
+        await asyncio.sleep(30)
+        return b""
+
+    (line,), seen = await _refusals_of(wait, within_s=0.2)
+    assert seen is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert line["code"] in {"DEADLINE_EXCEEDED", "CANCELLED"}
+
+
+async def test_a_call_that_is_answered_leaves_none() -> None:
+    lines, seen = await _refusals_of(echo)
+    assert (lines, seen) == ([], grpc.StatusCode.OK)
+
+
+async def test_an_unknown_method_leaves_a_line_under_no_name_of_the_callers() -> None:
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    async with serving(one_method(echo), CallInterceptor(FakeCounters(), refusals=trail)) as opened:
+        await failure(opened.unary_unary("/some.Service/Method")(b""))
+    trail.close()
+    (line,) = kept.lines()
+    assert (line["rpc"], line["code"]) == ("unknown", "UNIMPLEMENTED")
