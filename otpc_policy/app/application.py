@@ -34,6 +34,7 @@ from otpc_policy.check import (
     Verdicts,
 )
 from otpc_policy.ops.metrics import Metrics
+from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.policy.registry import finding_codes
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.store.memory import MemoryFactsStore
@@ -63,7 +64,8 @@ class Engines(Scanner, Resolver, Protocol):
 class Application:
     """The service. As an async context manager it starts the engines and finally reaps them.
 
-    crls: fetches CRLs while the service runs; None where nobody does.
+    own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
+    None where nobody does.
     """
 
     settings: Settings
@@ -73,6 +75,7 @@ class Application:
     metrics: Metrics
     engines: Engines
     checks: CheckService
+    own_listeners: OwnListeners
     crls: CrlRefresher | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
@@ -128,10 +131,15 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
+    own_listeners = OwnListeners()
     chosen_engines = engines
     if chosen_engines is None:
         chosen_engines = pool = engines_from(
-            settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
+            settings,
+            chosen_clock,
+            policies=lambda: reloader.current.policies,
+            observer=metrics,
+            own_listeners=own_listeners,
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
@@ -146,6 +154,7 @@ def build_application(
         clock=chosen_clock,
         limits=freshness_limits(settings),
         observer=metrics,
+        is_own_listener=own_listeners.has,
     )
     book, refresher = None, None
     if settings.crl.fetch and crl_fetcher is not None:
@@ -165,6 +174,7 @@ def build_application(
         metrics=metrics,
         engines=chosen_engines,
         checks=checks,
+        own_listeners=own_listeners,
         crls=refresher,
     )
 

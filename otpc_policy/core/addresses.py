@@ -92,6 +92,16 @@ class Resolution:
     is_stale: bool = False
     ttl: timedelta = timedelta()
 
+    def forbidding(self, forbidden: Iterable[ForbiddenAddress]) -> "Resolution":
+        """Return what is left where some of the addresses may not be dialled after all: nothing."""
+        return Resolution(
+            status=ResolutionStatus.FORBIDDEN,
+            forbidden=tuple(forbidden),
+            failure=self.failure,
+            is_stale=self.is_stale,
+            ttl=self.ttl,
+        )
+
 
 class AddressVetting:
     """The guard. allow_networks: ranges that the operator opened."""

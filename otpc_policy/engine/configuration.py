@@ -19,7 +19,10 @@ from otpc_policy.engine.profiles.recorded_clients import current_profiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfiguration:
-    """One engine. The fields are settings of the same names; scan: its limits."""
+    """One engine. The fields are settings of the same names; scan: its limits.
+
+    own_listeners: hosts and ports on which the front that started it listens.
+    """
 
     scan: ScanLimits
     client_profiles: tuple[ClientProfile, ...]
@@ -32,6 +35,7 @@ class EngineConfiguration:
     drain_grace_s: float
     log_format: str
     log_level: str
+    own_listeners: tuple[tuple[str, int], ...] = ()
 
 
 def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
@@ -56,4 +60,5 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         drain_grace_s=float(tree["drain_grace_s"]),
         log_format=str(tree["log_format"]),
         log_level=str(tree["log_level"]),
+        own_listeners=tuple((str(host), int(port)) for host, port in tree.get("own_listeners", ())),
     )

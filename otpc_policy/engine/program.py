@@ -26,6 +26,7 @@ from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.ops.open_files import open_files_limit
+from otpc_policy.ops.own_listeners import OwnListeners
 
 if TYPE_CHECKING:
     from otpc_policy.engine.operations import Operations
@@ -86,12 +87,14 @@ async def run_engine(
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
         operations = None if is_of_a_front else _operations(server, scanner)
         vetting = AddressVetting(configuration.allow_networks)
+        own_listeners = OwnListeners(configuration.own_listeners)
         resolver = egress_resolver(configuration, vetting, operations or Uncounted())
         servicer = MeasurementServicer(
             scanner=scanner,
             resolver=RemainingTimeResolver(resolver),
             vetting=vetting,
             concurrent_scans=configuration.scan.concurrent_scans,
+            own_listeners=own_listeners,
         )
         servicer.add_to(server)
         async with contextlib.AsyncExitStack() as stack:
@@ -100,11 +103,14 @@ async def run_engine(
             # Calls end before the scanner does: what a scan loses by that must not be reported.
             stack.push_async_callback(_stop, server, stopping)
             address = bind(server, listen, None if tls is None else _credentials(tls))
+            if not listen.startswith(UNIX):
+                own_listeners.add(*_host_and_port(address))
             if operations is not None:
                 operations.watch_dns(lambda: resolver.outstanding)
                 stack.push_async_callback(operations.stop)
                 if ops_listen is not None:
-                    await operations.listen(*ops_listen)
+                    taken = await operations.listen(*ops_listen)
+                    own_listeners.add(ops_listen[0], taken)
             await scanner.start()
             await server.start()
             # What the start has made stays for good: the collector need not walk it again.
@@ -169,6 +175,12 @@ def _operations(server: grpc.aio.Server, scanner: SslyzeScanner) -> "Operations"
     from otpc_policy.engine.operations import Operations  # noqa: PLC0415
 
     return Operations(server, scanner)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Return the host of "host:port", IPv6 without brackets, and the port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 async def _stop(server: grpc.aio.Server, stopping: Stopping) -> None:

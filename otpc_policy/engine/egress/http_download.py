@@ -56,12 +56,14 @@ async def download(
     url: HttpUrl,
     *,
     resolve: Resolve,
+    is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
     max_bytes: int,
     deadline_s: float,
     take: Callable[[bytes], Awaitable[None]],
 ) -> FetchOutcome:
     """Download a document and return how that ended.
 
+    is_own_listener: tells of an IP literal and port whether this service itself listens there.
     max_bytes: of the body. deadline_s: for everything, and for take as well. take: gets the body in
     order, piece by piece; unless FETCHED is returned the pieces are of no use.
     Raises CannotDial, and what resolve raises.
@@ -69,7 +71,10 @@ async def download(
     try:
         async with asyncio.timeout(deadline_s):
             for _ in range(1 + _MAX_REDIRECTS):
-                location = await _request(url, resolve, max_bytes, take)
+                addresses = await _addresses(url, resolve)
+                if any(is_own_listener(address.text, url.port) for address in addresses):
+                    return FetchOutcome.FORBIDDEN
+                location = await _request(url, addresses, max_bytes, take)
                 if location is None:
                     return FetchOutcome.FETCHED
                 url = _target_of(url, location)
@@ -88,10 +93,13 @@ def _target_of(url: HttpUrl, location: str) -> HttpUrl:
 
 
 async def _request(
-    url: HttpUrl, resolve: Resolve, max_bytes: int, take: Callable[[bytes], Awaitable[None]]
+    url: HttpUrl,
+    addresses: tuple[VettedAddress, ...],
+    max_bytes: int,
+    take: Callable[[bytes], Awaitable[None]],
 ) -> str | None:
     """Make one request; return where it is redirected, or None once the body was taken."""
-    async with _connected(url, await _addresses(url, resolve)) as (reader, writer):
+    async with _connected(url, addresses) as (reader, writer):
         try:
             writer.write(_request_bytes(url))
             head = await _read_head(reader)

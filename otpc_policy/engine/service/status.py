@@ -15,9 +15,20 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.core.errors import InvalidRequest, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+    TargetForbidden,
+)
 from otpc_policy.engine.egress.dialler import CannotDial
-from otpc_policy.measurement.methods import CANNOT_DIAL, DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+from otpc_policy.measurement.methods import (
+    ADDRESS_FORBIDDEN,
+    CANNOT_DIAL,
+    DETAILS_KEY,
+    ERROR_DOMAIN,
+    OVERLOADED,
+)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
@@ -66,6 +77,8 @@ def _row(error: Exception) -> tuple[grpc.StatusCode, str, str]:
         case Overloaded():
             text = "the engine has no room for more work now"
             return grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, text
+        case TargetForbidden():
+            return grpc.StatusCode.FAILED_PRECONDITION, ADDRESS_FORBIDDEN, str(error)
         case CannotDial():
             text = "the engine's machine cannot open the connection"
             return grpc.StatusCode.INTERNAL, CANNOT_DIAL, text
