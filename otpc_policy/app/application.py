@@ -131,7 +131,7 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
-    own_listeners = OwnListeners()
+    own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
     chosen_engines = engines
     if chosen_engines is None:
         chosen_engines = pool = engines_from(

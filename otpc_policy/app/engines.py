@@ -46,7 +46,8 @@ def engines_from(
 
     policies: those of the current generation. own_listeners: complete when the engines are started.
     """
-    scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
+    scan = settings.scan
+    vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
     demands = _Demands(policies)
     return EnginePool(
         _fleet(settings, clock, vetting, own_listeners),

@@ -6,7 +6,7 @@ that it starts quickly and reads neither environment nor files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Any
 
 from otpc_policy.core.address_selection import DIALLED_FAMILIES, DialledFamilies
@@ -27,6 +27,7 @@ class EngineConfiguration:
     scan: ScanLimits
     client_profiles: tuple[ClientProfile, ...]
     allow_networks: tuple[IPNetwork, ...]
+    nat64_prefixes: tuple[IPv6Network, ...]
     static_hosts: Mapping[str, Sequence[str]]
     address_families: DialledFamilies
     dns_servers: tuple[str, ...]
@@ -52,6 +53,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         scan=ScanLimits(**scan),
         client_profiles=current_profiles(tree["client_profiles"]),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
+        nat64_prefixes=tuple(map(IPv6Network, tree["nat64_prefixes"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
         address_families=DIALLED_FAMILIES[tree["address_families"]],
         dns_servers=tuple(map(str, tree["dns_servers"])),

@@ -39,7 +39,9 @@ class InProcessEngine:
             now=lambda: datetime.now(UTC),
             routers=configuration.client_profiles,
         )
-        vetting = AddressVetting(configuration.allow_networks)
+        vetting = AddressVetting(
+            configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes
+        )
         self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 
     def probe_revision(self, _address: VettedAddress) -> str:

@@ -86,8 +86,12 @@ async def run_engine(
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
         operations = None if is_of_a_front else _operations(server, scanner)
-        vetting = AddressVetting(configuration.allow_networks)
-        own_listeners = OwnListeners(configuration.own_listeners)
+        vetting = AddressVetting(
+            configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes
+        )
+        own_listeners = OwnListeners(
+            configuration.own_listeners, nat64_prefixes=configuration.nat64_prefixes
+        )
         resolver = egress_resolver(configuration, vetting, operations or Uncounted())
         servicer = MeasurementServicer(
             scanner=scanner,

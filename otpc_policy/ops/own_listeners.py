@@ -8,7 +8,7 @@ from the inside. Ranges that the operator opened do not change that.
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 
 from otpc_policy.core.registries.networks import IPAddress, embedded_ipv4, unwrap
 
@@ -29,14 +29,16 @@ def is_local(address: IPAddress) -> bool:
 
 
 class OwnListeners:
-    """Grows as ports are bound. listeners: as of add."""
+    """Grows as ports are bound. listeners: as of add. nat64_prefixes: of translators here."""
 
     def __init__(
         self,
         listeners: Iterable[tuple[str, int]] = (),
         *,
+        nat64_prefixes: Iterable[IPv6Network] = (),
         is_local: Callable[[IPAddress], bool] = is_local,
     ) -> None:
+        self._nat64_prefixes = tuple(nat64_prefixes)
         self._is_local = is_local
         self._by_port: dict[int, set[IPAddress]] = {}
         for host, port in listeners:
@@ -59,7 +61,8 @@ class OwnListeners:
         if hosts is None:
             return False
         target = unwrap(ip_address(address))
-        return any(self._reaches(one, hosts) for one in (target, embedded_ipv4(target)) if one)
+        targets = (target, *embedded_ipv4(target, self._nat64_prefixes))
+        return any(self._reaches(one, hosts) for one in targets)
 
     def _reaches(self, target: IPAddress, hosts: set[IPAddress]) -> bool:
         # Linux takes a connection to the unspecified address as one to loopback.

@@ -20,11 +20,13 @@ from otpc_policy.app.settings import (
     is_loopback,
     split_address,
 )
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.engine.configuration import configuration_from
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
@@ -559,3 +561,20 @@ def test_what_is_set_in_vain_is_told() -> None:
         "client_profiles",
         "scan.workers",
     ]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["10.0.0.0/8", "2001:db8::/33", "2001:db8::/128", "2001:db8:0:0:100::/96", "x"]
+)
+def test_what_is_no_prefix_of_a_translator_is_refused(prefix: str) -> None:
+    (problem,) = _problems(nat64_prefixes=[prefix])
+    assert "NAT64" in problem or "network" in problem
+
+
+def test_prefixes_of_translators_reach_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_NAT64_PREFIXES", "2001:db8:64::/96, 64:ff9b:1::/64")
+    configuration = configuration_from(engine_part(Settings()))
+    assert configuration.nat64_prefixes == (
+        ip_network("2001:db8:64::/96"),
+        ip_network("64:ff9b:1::/64"),
+    )

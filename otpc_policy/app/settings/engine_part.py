@@ -10,6 +10,7 @@ _NAMES: Final = frozenset(
         "scan",
         "client_profiles",
         "allow_networks",
+        "nat64_prefixes",
         "static_hosts",
         "address_families",
         "dns_servers",

@@ -22,6 +22,7 @@ from otpc_policy.app.settings.values import (
     LogFormat,
     LogLevel,
     NameServer,
+    Nat64Prefix,
     Network,
     is_loopback,
 )
@@ -236,6 +237,12 @@ class Settings(BaseSettings):
     allow_networks: tuple[Network, ...] = Field(
         default=(),
         description="Private ranges that may be measured. Metadata addresses stay forbidden.",
+    )
+    nat64_prefixes: tuple[Nat64Prefix, ...] = Field(
+        default=(),
+        description="Prefixes of NAT64 translators that can be reached from here, as "
+        '"2001:db8:64::/96". An address under one is measured only if the IPv4 address in it may '
+        "be; 64:ff9b::/96 and 64:ff9b:1::/48 are known anyway.",
     )
     address_families: AddressFamilies = Field(
         default=AddressFamilies.ROUTED,

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.core.registries.networks import NAT64_PREFIX_LENGTHS
 
 _DNS_PORT = 53
 
@@ -114,6 +115,21 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(f"must be a network such as 10.0.0.0/8: {error}") from None
 
 
+def _nat64_prefix(value: object) -> ipaddress.IPv6Network:
+    """Source: RFC 6052, section 2.2."""
+    network = _network(value)
+    lengths = ", ".join(map(str, NAT64_PREFIX_LENGTHS))
+    if not isinstance(network, ipaddress.IPv6Network) or (
+        network.prefixlen not in NAT64_PREFIX_LENGTHS
+    ):
+        raise ValueError(
+            f"{network} is not the prefix of a NAT64 translator: IPv6, of length {lengths}"
+        )
+    if int(network.network_address) >> 56 & 0xFF:
+        raise ValueError(f"{network}: bits 64 to 71 of a NAT64 prefix must be zero (RFC 6052, 2.2)")
+    return network
+
+
 def _split_list(value: object) -> object:
     """Split a list from the environment.
 
@@ -183,6 +199,7 @@ ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
+Nat64Prefix = Annotated[ipaddress.IPv6Network, BeforeValidator(_nat64_prefix)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 ClientProfiles = Annotated[tuple[str, ...], AfterValidator(_client_profiles)]
 DeepCommands = Annotated[tuple[DeepCommand, ...], BeforeValidator(_split_list)]
