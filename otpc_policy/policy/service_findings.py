@@ -1,9 +1,14 @@
 """Findings of the service: the endpoint was not reached, not measured, or not in time."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
 from otpc_policy.policy.registry import finding_codes
+
+# The one code whose findings are about an address that may be internal. Its messages hold none:
+# who may see the address is decided where a response is made.
+ADDRESS_FORBIDDEN: Final = "TARGET_ADDRESS_FORBIDDEN"
 
 
 def service_finding(code: str, message: str, address: str = "") -> Finding:

@@ -60,8 +60,8 @@ class DecisionCounters(Protocol):
 
 
 # What a shared part depends on: what was judged and when, because time alone can change a verdict,
-# and the view.
-_PartKey = tuple[JudgementKey, datetime, pb.View.ValueType]
+# the view, and whether internal addresses may be seen.
+_PartKey = tuple[JudgementKey, datetime, pb.View.ValueType, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,10 @@ class CheckAnswers:
         )
 
     async def repeat(self, raw: bytes, generation: Catalog) -> bytes | None:
-        """Return the response to a CheckEndpointRequest whose last answer still stands, or None."""
+        """Return the response to a CheckEndpointRequest whose last answer still stands, or None.
+
+        What stands rests on measured addresses alone, so it names none that is hidden from anybody.
+        """
         if generation is not self._generation:
             self._generation = generation
             self._repeatable.clear()
@@ -133,13 +136,22 @@ class CheckAnswers:
             kept.standing.judgement, kept.shared, at=at, source=ResultSource.CACHE, rpc=_CHECK
         )
 
-    async def answer_request(self, raw: bytes, generation: Catalog, *, wait_s: float) -> bytes:
+    async def answer_request(
+        self,
+        raw: bytes,
+        generation: Catalog,
+        *,
+        wait_s: float,
+        may_see_internal_addresses: bool = False,
+    ) -> bytes:
         """Return the response to a CheckEndpointRequest, and keep what may be repeated.
 
+        may_see_internal_addresses: see convert.shared_part.
         Raises InvalidRequest, and what answer raises.
         """
         parsed = read_check_request(raw)
-        answer, shared = await self._checked(parsed, generation, wait_s)
+        answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
+        shared = self._shared(answer, parsed.view, may_see_internal_addresses)
         standing = Standing.of(answer, parsed.request, generation)
         # Another generation may have begun meanwhile.
         if standing is not None and generation is self._generation:
@@ -153,19 +165,16 @@ class CheckAnswers:
         *,
         wait_s: float,
         rpc: str,
+        may_see_internal_addresses: bool = False,
     ) -> bytes:
         """Return the response, judged by one generation from start to end.
 
+        may_see_internal_addresses: see convert.shared_part.
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
-        answer, shared = await self._checked(parsed, generation, wait_s)
-        return self._response(answer, shared, parsed, rpc=rpc)
-
-    async def _checked(
-        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
-    ) -> tuple[Answer, _SharedPart]:
         answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
-        return answer, self._shared(answer, parsed.view)
+        shared = self._shared(answer, parsed.view, may_see_internal_addresses)
+        return self._response(answer, shared, parsed, rpc=rpc)
 
     def _response(
         self, answer: Answer, shared: _SharedPart, parsed: ParsedCheck, *, rpc: str
@@ -217,20 +226,24 @@ class CheckAnswers:
         )
         return response
 
-    def _shared(self, answer: Answer, view: pb.View.ValueType) -> _SharedPart:
+    def _shared(
+        self, answer: Answer, view: pb.View.ValueType, may_see_internal_addresses: bool
+    ) -> _SharedPart:
         judgement = answer.judgement
         if judgement.key is None:
             # No other caller gets this judgement.
-            return _shared_part(answer, view)
-        key = (judgement.key, judgement.judged_at, view)
+            return _shared_part(answer, view, may_see_internal_addresses)
+        key = (judgement.key, judgement.judged_at, view, may_see_internal_addresses)
         shared = self._kept.get(key)
         if shared is None:
-            shared = _shared_part(answer, view)
+            shared = _shared_part(answer, view, may_see_internal_addresses)
             self._kept.put(key, shared)
         return shared
 
 
-def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
+def _shared_part(
+    answer: Answer, view: pb.View.ValueType, may_see_internal_addresses: bool
+) -> _SharedPart:
     judgement = answer.judgement
     verdict = verdict_fields(
         judgement.policy,
@@ -247,7 +260,9 @@ def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
         "observed_at": _text(judgement.observed_at),
         "expires_at": _text(judgement.expires_at),
     }
-    return _SharedPart(shared_part(answer, view).SerializeToString(), constant_fields(log_fields))
+    # The log is the operator's and names every address.
+    body = shared_part(answer, view, may_see_internal_addresses=may_see_internal_addresses)
+    return _SharedPart(body.SerializeToString(), constant_fields(log_fields))
 
 
 def verdict_fields(

@@ -17,8 +17,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import ResultSource
+from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import OtpcPolicyError
+from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus
 from otpc_policy.ops.decision_log import DecisionLog
+from otpc_policy.rpc.answers import CheckAnswers
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.check.test_standing import OLD_TLS, known_world, resolved
@@ -213,3 +216,23 @@ async def test_requests_are_remembered_up_to_a_number_of_bytes(
     kept = side.servicer._answers._repeatable
     assert 1 < len(kept) < 50
     assert kept.weight <= 40_000
+
+
+async def test_the_log_names_an_address_that_no_response_does_and_nothing_of_it_is_kept() -> None:
+    side = Side(remembers=True)
+    side.world.resolution = Resolution(
+        status=ResolutionStatus.FORBIDDEN,
+        forbidden=(ForbiddenAddress("10.1.2.3", "private (RFC 1918)"),),
+    )
+    answers = CheckAnswers(
+        checks=side.checks.service, counters=side.counters, decisions=side.decisions
+    )
+    for may_see in (False, True, False):
+        assert await answers.repeat(REQUESTS[0], side.generation) is None
+        body = await answers.answer_request(
+            REQUESTS[0], side.generation, wait_s=1, may_see_internal_addresses=may_see
+        )
+        assert (b"10.1.2.3" in body) is may_see
+    side.decisions.close()
+    logged = [json.loads(line) for line in "".join(side.lines).splitlines()]
+    assert [line["findings"][0]["address"] for line in logged] == ["10.1.2.3"] * 3
