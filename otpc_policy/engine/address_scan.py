@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TlsVersion, TraceStep
+from otpc_policy.engine.client_certificates import ClientCredentials
 from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.facts.groups import used_groups
 from otpc_policy.engine.facts.measured import Measured
@@ -65,6 +66,7 @@ class AddressScan:
         asks_groups: bool = False,
         routers: Sequence[ClientProfile] = (),
         seed: bytes | None = None,
+        credentials: ClientCredentials | None = None,
     ) -> None:
         self.address = address
         self._draws = Draws(seed)
@@ -107,6 +109,7 @@ class AddressScan:
             openings=self._openings,
             deadline_s=limits.connection_deadline_s,
             begun_s=begun_s,
+            credentials=credentials,
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
@@ -134,6 +137,11 @@ class AddressScan:
     def http(self) -> HttpService:
         """Whether HTTP answers inside TLS."""
         return self._http.service
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know beyond the facts."""
+        return self._http.remarks
 
     @property
     def client_auth(self) -> ClientAuth:

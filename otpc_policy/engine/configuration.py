@@ -12,6 +12,7 @@ from typing import Any
 from otpc_policy.core.address_selection import DIALLED_FAMILIES, DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
+from otpc_policy.engine.client_certificates import ClientCertificateFiles, files_from
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.profiles.recorded_clients import current_profiles
@@ -26,6 +27,7 @@ class EngineConfiguration:
 
     scan: ScanLimits
     client_profiles: tuple[ClientProfile, ...]
+    client_certificates: tuple[ClientCertificateFiles, ...]
     allow_networks: tuple[IPNetwork, ...]
     nat64_prefixes: tuple[IPv6Network, ...]
     static_hosts: Mapping[str, Sequence[str]]
@@ -52,6 +54,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
     return EngineConfiguration(
         scan=ScanLimits(**scan),
         client_profiles=current_profiles(tree["client_profiles"]),
+        client_certificates=files_from(tree["client_certificates"]),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
         nat64_prefixes=tuple(map(IPv6Network, tree["nat64_prefixes"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},

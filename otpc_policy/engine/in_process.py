@@ -12,6 +12,7 @@ from typing import Any
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.configuration import configuration_from
 from otpc_policy.engine.resolving import Uncounted, egress_resolver
 from otpc_policy.engine.scanner import SslyzeScanner
@@ -38,6 +39,7 @@ class InProcessEngine:
             limits=configuration.scan,
             now=lambda: datetime.now(UTC),
             routers=configuration.client_profiles,
+            certificates=ClientCertificates(configuration.client_certificates),
         )
         vetting = AddressVetting(
             configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes

@@ -14,6 +14,7 @@ import structlog
 
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.confinement import NAMES
 from otpc_policy.engine.contradictions import hear
@@ -171,6 +172,7 @@ def _scanner(configuration: EngineConfiguration) -> SslyzeScanner:
         now=lambda: datetime.now(UTC),
         deep=DeepScanner(configuration.scan, contradicted=hear),
         routers=configuration.client_profiles,
+        certificates=ClientCertificates(configuration.client_certificates),
     )
 
 

@@ -16,6 +16,7 @@ from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.engine.address_scan import AddressScan
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.deep_scan import DeepScanner
 from otpc_policy.engine.egress.dialler import CannotDial
 from otpc_policy.engine.facts.deployments import deployment_facts
@@ -42,7 +43,7 @@ class SslyzeScanner:
 
     now: the wall clock that dates the facts. deep: carries out DEEP parts; by default a scanner
     that reports no contradictions. routers: the clients that every measurement asks as; by default,
-    each draws a recorded one.
+    each draws a recorded one. certificates: for partners that demand one.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class SslyzeScanner:
         now: Callable[[], datetime],
         deep: DeepScanner | None = None,
         routers: Sequence[ClientProfile] = (),
+        certificates: ClientCertificates | None = None,
     ) -> None:
         self._limits, self._now, self._routers = limits, now, routers
         self._deep = deep if deep is not None else DeepScanner(limits)
+        self._certificates = ClientCertificates() if certificates is None else certificates
         self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
@@ -111,6 +114,7 @@ class SslyzeScanner:
         async with self._turn(entered):
             loop = asyncio.get_running_loop()
             started = loop.time()
+            credentials = self._certificates.for_endpoint(endpoint)
             slots = self._slots_of.setdefault(
                 address.text, asyncio.Semaphore(self._limits.connections_per_address)
             )
@@ -124,6 +128,7 @@ class SslyzeScanner:
                 asks_groups=asks_groups or depth is Depth.DEEP,
                 seed=seed,
                 routers=self._routers,
+                credentials=credentials,
             )
             cut_short: tuple[str, ...] = ()
             hindrance: CannotDial | None = None
@@ -153,12 +158,18 @@ class SslyzeScanner:
             if hindrance is not None and facts.reachable is not Support.YES:
                 # Facts would say that the partner does not answer.
                 raise hindrance
-            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+            facts = replace(facts, remarks=(*facts.remarks, *scan.remarks, *cut_short))
         # Outside the turn: a DEEP part that waits for its own must not delay STANDARD scans.
         if depth is Depth.STANDARD:
             return facts
         return await self._deep.deepen(
-            facts, endpoint, address, slots, deadline_s=deep_deadline_s, entered=entered
+            facts,
+            endpoint,
+            address,
+            slots,
+            credentials=credentials,
+            deadline_s=deep_deadline_s,
+            entered=entered,
         )
 
     def glimpse(

@@ -578,3 +578,13 @@ def test_prefixes_of_translators_reach_the_engine(monkeypatch: pytest.MonkeyPatc
         ip_network("2001:db8:64::/96"),
         ip_network("64:ff9b:1::/64"),
     )
+
+
+def test_two_client_certificates_for_one_host_are_refused() -> None:
+    table = {"hosts": ["*.Acme.test"], "certificate_file": "a.pem", "key_file": "a.key"}
+    one = {**table, "hosts": "api.acme.test"}
+    assert Settings(client_certificates={"a": table, "b": one})
+    (problem,) = _problems(client_certificates={"a": table, "b": table})
+    assert "a and b both name *.acme.test" in problem
+    (problem,) = _problems(client_certificates={"a": {**table, "hosts": []}})
+    assert "hosts" in problem

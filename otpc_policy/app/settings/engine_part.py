@@ -9,6 +9,7 @@ _NAMES: Final = frozenset(
     {
         "scan",
         "client_profiles",
+        "client_certificates",
         "allow_networks",
         "nat64_prefixes",
         "static_hosts",

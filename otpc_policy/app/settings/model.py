@@ -24,6 +24,7 @@ from otpc_policy.app.settings.values import (
     NameServer,
     Nat64Prefix,
     Network,
+    PartnerHosts,
     is_loopback,
 )
 from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
@@ -37,6 +38,18 @@ from otpc_policy.core.facts import DeepCommand
 _TABLE = ConfigDict(extra="forbid", frozen=True)
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
+
+
+class ClientCertificateSettings(BaseModel):
+    """The client certificate for one partner. Engines read the files; the service never does."""
+
+    model_config = _TABLE
+    hosts: PartnerHosts = Field(
+        description='The partner\'s host names, "*.name" for one more label, or IP addresses: '
+        "whoever is asked by another name is not shown the certificate."
+    )
+    certificate_file: Path = Field(description="PEM chain, leaf first; read again on change.")
+    key_file: Path = Field(description="PEM private key of that leaf, not encrypted.")
 
 
 class LifetimeSettings(BaseModel):
@@ -264,6 +277,11 @@ class Settings(BaseSettings):
         default=5.0, description="Longest time to resolve one name."
     )
 
+    client_certificates: dict[str, ClientCertificateSettings] = Field(
+        default={},
+        description="Client certificates by partner, for servers that refuse clients without one. "
+        "Held by engines; keep each key in a folder of its own, with mode 0600.",
+    )
     client_profiles: ClientProfiles = Field(
         default=(),
         description="Recorded clients that stand for your own routers; every measurement asks as "
@@ -349,6 +367,18 @@ class Settings(BaseSettings):
         certificate = key.replace("key", "certificate")
         if certificate in info.data and (value is None) != (info.data[certificate] is None):
             raise ValueError(f"{certificate} and {key} go together: set both or neither")
+        return value
+
+    @field_validator("client_certificates")
+    @classmethod
+    def _one_certificate_for_a_host(
+        cls, value: dict[str, ClientCertificateSettings]
+    ) -> dict[str, ClientCertificateSettings]:
+        partners: dict[str, str] = {}
+        for partner, table in value.items():
+            for host in table.hosts:
+                if partners.setdefault(host, partner) != partner:
+                    raise ValueError(f"{partners[host]} and {partner} both name {host}")
         return value
 
     @field_validator("engine_addresses")

@@ -7,8 +7,9 @@ import ipaddress
 from enum import Enum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
@@ -80,6 +81,11 @@ def is_loopback(address: str) -> bool:
 def _listen_address(text: str) -> str:
     host, port = split_address(text)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host_pattern(text: str) -> str:
+    wildcard = "*." if text.startswith("*.") else ""
+    return wildcard + canonical_host(text.removeprefix(wildcard))
 
 
 def _ip_literal(text: str) -> str:
@@ -197,6 +203,9 @@ def _engine_address(text: str) -> str:
 EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
+PartnerHosts = Annotated[
+    OneOrMany[Annotated[str, AfterValidator(_host_pattern)]], Field(min_length=1)
+]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
 Nat64Prefix = Annotated[ipaddress.IPv6Network, BeforeValidator(_nat64_prefix)]
