@@ -87,8 +87,10 @@ def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
     selection = AddressSelection(
         vetting,
         families=DIALLED_FAMILIES[settings.address_families.value],
-        # The routes of remote engines are not known here: they try, and report the result.
-        has_route=_assume_route if settings.engine_addresses else Routes().has_route,
+        # The routes of remote engines and of proxies are not known here: it is tried.
+        has_route=_assume_route
+        if settings.engine_addresses or settings.egress_proxy
+        else Routes().has_route,
     )
     return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
 

@@ -37,7 +37,12 @@ from otpc_policy.check.single_flight import Flight, FlightBoard
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable, TargetForbidden
+from otpc_policy.core.errors import (
+    EgressUnavailable,
+    Overloaded,
+    ServiceUnavailable,
+    TargetForbidden,
+)
 from otpc_policy.core.facts import (
     AddressFacts,
     Depth,
@@ -93,6 +98,7 @@ class WhyMissing(Enum):
     UNDER_WAY = "the measurement has not ended in time"
     NO_ROOM = "the scanner has no room"
     FORBIDDEN = "the engine may not dial the address"
+    NO_WAY_OUT = "nothing can be reached from here"
     FAILED = "the measurement raised"
 
 
@@ -112,7 +118,8 @@ class Missing:
     """An address without facts.
 
     so_far: what the measurement under way has found, all else unknown; None if nothing yet.
-    overloaded: what the scanner raised, for NO_ROOM. reason: for people, for FORBIDDEN.
+    overloaded: what the scanner raised, for NO_ROOM. reason: for people, for FORBIDDEN and
+    NO_WAY_OUT.
     """
 
     address: str
@@ -383,7 +390,7 @@ class Measurements:
         except Overloaded:
             self._observer.scan_finished(outcome=ScanOutcome.OVERLOADED.value, seconds=0.0)
             raise
-        except TargetForbidden:
+        except (TargetForbidden, EgressUnavailable):
             self._observer.scan_finished(outcome=ScanOutcome.FAILED.value, seconds=0.0)
             await self._forget(key)
             raise
@@ -439,6 +446,8 @@ class Measurements:
             return missing(why=WhyMissing.NO_ROOM, overloaded=error)
         if isinstance(error, TargetForbidden):
             return missing(why=WhyMissing.FORBIDDEN, reason=error.reason)
+        if isinstance(error, EgressUnavailable):
+            return missing(why=WhyMissing.NO_WAY_OUT, reason=str(error))
         if error is not None:
             return missing(why=WhyMissing.FAILED)
         stored = task.result()

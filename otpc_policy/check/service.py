@@ -320,6 +320,9 @@ def _finding(missing: Missing, *, host: str, failure: ResolutionFailure, denies:
         case WhyMissing.NO_ROOM:
             code = "SCAN_FAILED"
             message = "there is no room to measure this address now"
+        case WhyMissing.NO_WAY_OUT:
+            message = f"the measurement failed by a fault of this service: {missing.reason}"
+            return service_finding("SCAN_FAILED", message, missing.address, cause="egress_proxy")
         case WhyMissing.FAILED | WhyMissing.FORBIDDEN:
             code = "SCAN_FAILED"
             message = "the measurement failed by a fault of this service"

@@ -69,6 +69,12 @@ class TargetForbidden(OtpcPolicyError):
         super().__init__(f"the address may not be dialled: {reason}")
 
 
+class EgressUnavailable(OtpcPolicyError):
+    """Nothing can be reached from here, by a fault of this service. The text is for its operator
+    and shown to callers.
+    """
+
+
 class ConfigurationError(OtpcPolicyError):
     """The operator's configuration cannot be used. problems: all of them, each with its place."""
 

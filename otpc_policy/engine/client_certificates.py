@@ -11,7 +11,6 @@ sent a key instead of its path, give them an unnamed file in memory (memfd_creat
 
 import os
 import ssl
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import structlog
 
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.secret_files import in_words, read_secret
 
 _WILDCARD: Final = "*."
 # A chain of a few certificates has 10 kB.
@@ -104,7 +104,7 @@ class ClientCertificates:
                 stamps = _stamps(each)
                 self._kept[each.partner] = stamps, _read(each)
             except (OSError, ValueError) as error:
-                problems.append(f"client_certificates.{each.partner}: {_words(error)}")
+                problems.append(f"client_certificates.{each.partner}: {in_words(error)}")
         if problems:
             raise ConfigurationError(problems)
 
@@ -123,7 +123,7 @@ class ClientCertificates:
             _log.error(
                 "client certificate cannot be read again; the last one is kept",
                 partner=files.partner,
-                reason=_words(error),
+                reason=in_words(error),
             )
             return credentials
         self._kept[files.partner] = now, credentials
@@ -141,22 +141,11 @@ def _stamps(files: ClientCertificateFiles) -> tuple[_Stamp, ...]:
 
 def _read(files: ClientCertificateFiles) -> ClientCredentials:
     """Return certificate and key, which belong together. Raises OSError, ValueError."""
-    chain = _content(files.certificate_file)
-    with files.key_file.open("rb") as opened:
-        mode = os.fstat(opened.fileno()).st_mode
-        if mode & stat.S_IRWXO:
-            raise ValueError(
-                f"{files.key_file}: everybody on this machine may use the key "
-                f"(mode {stat.S_IMODE(mode):04o}); chmod 0600"
-            )
-        if mode & stat.S_IRWXG:
-            _log.warning(
-                "a group may use the key of a client certificate",
-                partner=files.partner,
-                file=str(files.key_file),
-                mode=f"{stat.S_IMODE(mode):04o}",
-            )
-    credentials = ClientCredentials(chain, _content(files.key_file))
+    setting = f"client_certificates.{files.partner}.key_file"
+    key = read_secret(files.key_file, most_bytes=_MOST_BYTES, setting=setting)
+    if not key.isascii():
+        raise ValueError(f"{files.key_file}: not PEM")
+    credentials = ClientCredentials(_content(files.certificate_file), key)
     try:
         credentials.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     except ssl.SSLError as error:
@@ -180,9 +169,3 @@ def _content(path: Path) -> str:
 
 def _refuse_password() -> str:
     raise ValueError("the key is encrypted; an engine has nobody to ask for its password")
-
-
-def _words(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)

@@ -7,12 +7,15 @@ that it starts quickly and reads neither environment nor files.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from ipaddress import IPv6Network, ip_network
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from otpc_policy.core.address_selection import DIALLED_FAMILIES, DialledFamilies
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.registries.networks import IPNetwork
 from otpc_policy.engine.client_certificates import ClientCertificateFiles, files_from
+from otpc_policy.engine.egress.proxy_access import ProxySettings
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.profiles.recorded_clients import current_profiles
@@ -22,12 +25,14 @@ from otpc_policy.engine.profiles.recorded_clients import current_profiles
 class EngineConfiguration:
     """One engine. The fields are settings of the same names; scan: its limits.
 
-    own_listeners: hosts and ports on which the front that started it listens.
+    egress_proxy: with its user and password_file. own_listeners: hosts and ports on which the front
+    that started it listens.
     """
 
     scan: ScanLimits
     client_profiles: tuple[ClientProfile, ...]
     client_certificates: tuple[ClientCertificateFiles, ...]
+    egress_proxy: ProxySettings | None
     allow_networks: tuple[IPNetwork, ...]
     nat64_prefixes: tuple[IPv6Network, ...]
     static_hosts: Mapping[str, Sequence[str]]
@@ -46,7 +51,8 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
 
     Raises KeyError, TypeError or ValueError: the tree comes from a program of the same release.
     """
-    unknown = set(tree) - {field.name for field in fields(EngineConfiguration)}
+    known = {field.name for field in fields(EngineConfiguration)}
+    unknown = set(tree) - known - {"egress_proxy_user", "egress_proxy_password_file"}
     if unknown:
         raise KeyError(f"no setting of an engine: {sorted(unknown)[0]}")
     scan = dict(tree["scan"])
@@ -55,6 +61,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         scan=ScanLimits(**scan),
         client_profiles=current_profiles(tree["client_profiles"]),
         client_certificates=files_from(tree["client_certificates"]),
+        egress_proxy=_proxy(tree),
         allow_networks=tuple(map(ip_network, tree["allow_networks"])),
         nat64_prefixes=tuple(map(IPv6Network, tree["nat64_prefixes"])),
         static_hosts={host: tuple(found) for host, found in tree["static_hosts"].items()},
@@ -66,4 +73,16 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         log_format=str(tree["log_format"]),
         log_level=str(tree["log_level"]),
         own_listeners=tuple((str(host), int(port)) for host, port in tree.get("own_listeners", ())),
+    )
+
+
+def _proxy(tree: Mapping[str, Any]) -> ProxySettings | None:
+    if not tree["egress_proxy"]:
+        return None
+    url, password_file = urlsplit(tree["egress_proxy"]), tree["egress_proxy_password_file"]
+    return ProxySettings(
+        host=str(url.hostname),
+        port=int(url.port or 0),
+        user=str(tree["egress_proxy_user"]),
+        password_file=None if password_file is None else Path(password_file),
     )

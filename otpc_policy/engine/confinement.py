@@ -104,6 +104,9 @@ def _readable(configuration: EngineConfiguration, tls: EngineTls | None) -> Iter
         for each in configuration.client_certificates
         for file in (each.certificate_file, each.key_file)
     ]
+    proxy = configuration.egress_proxy
+    if proxy is not None and proxy.password_file is not None:
+        files.append(proxy.password_file)
     if tls is not None:
         files += (tls.certificate_file, tls.key_file, tls.client_ca_file)
     # Rotated files are new ones, in the same folder or where a link in it leads.

@@ -30,6 +30,7 @@ from otpc_policy.core.facts import (
 )
 from otpc_policy.core.registries.suites import suite_by_code_point
 from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.facts.deep_comparison import compare
 from otpc_policy.engine.facts.deep_facts import DeepEvidence
 from otpc_policy.engine.limits import ScanLimits
@@ -85,6 +86,7 @@ class DeepScanner:
         slots: asyncio.Semaphore,
         *,
         credentials: ClientCredentials | None = None,
+        proxy: EgressProxy | None = None,
         deadline_s: float | None = None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
@@ -92,8 +94,8 @@ class DeepScanner:
 
         facts: the STANDARD facts about this endpoint at this address. slots: connections that may
         still be opened to it. credentials: for a server that demands a client certificate; no other
-        process gets them. deadline_s: replaces the limit if it is shorter. entered: called with
-        each stage as it begins.
+        process gets them. proxy: None for the direct way. deadline_s: replaces the limit if it is
+        shorter. entered: called with each stage as it begins.
         Raises Overloaded when too many wait; whatever the server or the process does becomes facts.
         """
         if facts.tls is not TlsService.SERVED:
@@ -116,6 +118,7 @@ class DeepScanner:
             task = self._task(facts, endpoint, address, connections, deadline_s)
             if facts.client_auth is ClientAuth.REQUIRED:
                 task = replace(task, credentials=credentials)
+            task = replace(task, proxy=proxy)
             ended_well = await self._carry_out(task, reports, deadline_s)
         comparison = compare(
             facts, DeepEvidence(facts, self._limits.deep_commands, reports).suite_claims()

@@ -19,6 +19,7 @@ from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.confinement import NAMES
 from otpc_policy.engine.contradictions import hear
 from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.egress.proxy_access import ProxyAccess
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.listening import UNIX, EngineTls, bind, server_options
 from otpc_policy.engine.replaced_files import until_replaced
@@ -83,7 +84,8 @@ async def run_engine(
     """
     with logs_configured(configuration.log_format, configuration.log_level):
         _check_open_files(configuration.scan)
-        scanner = _scanner(configuration)
+        proxy = ProxyAccess(configuration.egress_proxy)
+        scanner = _scanner(configuration, proxy)
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
         operations = None if is_of_a_front else _operations(server, scanner)
@@ -100,6 +102,7 @@ async def run_engine(
             vetting=vetting,
             concurrent_scans=configuration.scan.concurrent_scans,
             own_listeners=own_listeners,
+            proxy=proxy.current,
         )
         servicer.add_to(server)
         async with contextlib.AsyncExitStack() as stack:
@@ -116,6 +119,8 @@ async def run_engine(
                 if ops_listen is not None:
                     taken = await operations.listen(*ops_listen)
                     own_listeners.add(ops_listen[0], taken)
+            stack.push_async_callback(proxy.stop)
+            await proxy.start()
             await scanner.start()
             await server.start()
             # What the start has made stays for good: the collector need not walk it again.
@@ -166,13 +171,14 @@ def _check_open_files(limits: ScanLimits) -> None:
         )
 
 
-def _scanner(configuration: EngineConfiguration) -> SslyzeScanner:
+def _scanner(configuration: EngineConfiguration, proxy: ProxyAccess) -> SslyzeScanner:
     return SslyzeScanner(
         limits=configuration.scan,
         now=lambda: datetime.now(UTC),
         deep=DeepScanner(configuration.scan, contradicted=hear),
         routers=configuration.client_profiles,
         certificates=ClientCertificates(configuration.client_certificates),
+        proxy=proxy.current,
     )
 
 

@@ -11,10 +11,10 @@ from otpc_policy.policy.registry import finding_codes
 ADDRESS_FORBIDDEN: Final = "TARGET_ADDRESS_FORBIDDEN"
 
 
-def service_finding(code: str, message: str, address: str = "") -> Finding:
+def service_finding(code: str, message: str, address: str = "", *, cause: str = "") -> Finding:
     """Return a finding whose effect no policy sets (see findings.toml), such as CHECK_IN_PROGRESS.
 
-    address: where it was observed; empty if it holds for all.
+    address: where it was observed; empty if it holds for all. cause: see registry.FindingCode.
     """
     entry = finding_codes()[code]
     if entry.effect is None:
@@ -25,7 +25,7 @@ def service_finding(code: str, message: str, address: str = "") -> Finding:
         effect=entry.effect,
         rule_id=entry.rule_id,
         message=message,
-        remediation=entry.remedy_text,
+        remediation=entry.causes.get(cause) or entry.remedy_text,
         citation=entry.citation,
         address=address,
     )

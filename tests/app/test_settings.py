@@ -588,3 +588,36 @@ def test_two_client_certificates_for_one_host_are_refused() -> None:
     assert "a and b both name *.acme.test" in problem
     (problem,) = _problems(client_certificates={"a": {**table, "hosts": []}})
     assert "hosts" in problem
+
+
+@pytest.mark.parametrize(
+    ("proxy", "word"),
+    [
+        ("https://proxy.test:3128", "plain HTTP"),
+        ("proxy.test:3128", "http://host:port"),
+        ("http://proxy.test", "host:port"),
+        ("http://proxy.test:0", "port of the proxy"),
+        ("http://router:s3cret@proxy.test:3128", "egress_proxy_password_file"),
+        ("http://proxy.test:3128/path", "not a TCP port"),
+    ],
+)
+def test_what_is_no_proxy_is_refused(proxy: str, word: str) -> None:
+    (problem,) = _problems(egress_proxy=proxy)
+    assert word in problem
+    assert "s3cret" not in problem
+
+
+def test_a_proxy_and_its_credentials_reach_the_engine(tmp_path: Path) -> None:
+    settings = Settings(
+        egress_proxy="http://[::1]:3128/",
+        egress_proxy_user="router",
+        egress_proxy_password_file=tmp_path / "password",
+    )
+    proxy = configuration_from(engine_part(settings)).egress_proxy
+    assert proxy is not None
+    assert (proxy.host, proxy.port, proxy.user) == ("::1", 3128, "router")
+    assert proxy.password_file == tmp_path / "password"
+    assert configuration_from(engine_part(Settings())).egress_proxy is None
+    for half in ({"egress_proxy_user": "a"}, {"egress_proxy_password_file": "/x"}):
+        (problem,) = _problems(egress_proxy="http://proxy.test:3128", **half)
+        assert "go together" in problem

@@ -114,7 +114,9 @@ def test_a_key_that_a_group_may_read_is_warned_about(tmp_path: Path) -> None:
     one.key_file.chmod(0o640)
     with structlog.testing.capture_logs() as lines:
         ClientCertificates([one])
-    assert [(line["log_level"], line["partner"]) for line in lines] == [("warning", "p")]
+    assert [(line["log_level"], line["setting"]) for line in lines] == [
+        ("warning", "client_certificates.p.key_file")
+    ]
 
 
 def test_rotated_files_are_read_and_unusable_ones_replace_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from otpc_policy.app.settings.values import (
     Nat64Prefix,
     Network,
     PartnerHosts,
+    ProxyUrl,
+    ProxyUser,
     is_loopback,
 )
 from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
@@ -257,6 +259,16 @@ class Settings(BaseSettings):
         '"2001:db8:64::/96". An address under one is measured only if the IPv4 address in it may '
         "be; 64:ff9b::/96 and 64:ff9b:1::/48 are known anyway.",
     )
+    egress_proxy: ProxyUrl | None = Field(
+        default=None,
+        description="HTTP proxy for all connections of engines to partners and for CRLs, as "
+        "http://host:port: CONNECT to the vetted address. Engines still resolve names themselves.",
+    )
+    egress_proxy_user: ProxyUser = Field(default="", description="User name for that proxy.")
+    egress_proxy_password_file: Path | None = Field(
+        default=None,
+        description="File with the password, mode 0600; read by engines, and again every minute.",
+    )
     address_families: AddressFamilies = Field(
         default=AddressFamilies.ROUTED,
         description="Addresses to measure: routed, both, ipv4 or ipv6.",
@@ -367,6 +379,18 @@ class Settings(BaseSettings):
         certificate = key.replace("key", "certificate")
         if certificate in info.data and (value is None) != (info.data[certificate] is None):
             raise ValueError(f"{certificate} and {key} go together: set both or neither")
+        return value
+
+    @field_validator("egress_proxy_password_file")
+    @classmethod
+    def _whole_credentials(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        user = info.data.get("egress_proxy_user", "")
+        if (value is None) == bool(user):
+            raise ValueError(
+                "egress_proxy_user and egress_proxy_password_file go together: set both or neither"
+            )
+        if value is not None and info.data.get("egress_proxy", value) is None:
+            raise ValueError("there is no egress_proxy that it could be for")
         return value
 
     @field_validator("client_certificates")

@@ -188,6 +188,28 @@ def _engine_count(value: object) -> int | Literal["auto"]:
 EngineCount = Annotated[int | Literal["auto"], PlainValidator(_engine_count)]
 
 
+def _proxy_user(text: str) -> str:
+    if ":" in text or not text.isprintable():
+        raise ValueError("must be a user name without a colon (RFC 7617)")
+    return text
+
+
+def _proxy_url(text: str) -> str:
+    """Return "http://host:port"."""
+    scheme, separator, authority = text.rstrip("/").partition("://")
+    expected = 'must be "http://host:port"'
+    if "@" in authority:
+        raise ValueError(
+            f"{expected}; credentials go into egress_proxy_user and egress_proxy_password_file"
+        )
+    if scheme != "http" or not separator:
+        raise ValueError(f"{expected}: the proxy is spoken to in plain HTTP, and tunnels TLS")
+    host, port = split_address(authority)
+    if not port:
+        raise ValueError(f"{expected}, with the port of the proxy")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _engine_address(text: str) -> str:
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
@@ -200,6 +222,8 @@ def _engine_address(text: str) -> str:
     return f"{prefix}[{host}]:{port}" if ":" in host else f"{prefix}{host}:{port}"
 
 
+ProxyUser = Annotated[str, AfterValidator(_proxy_user)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]

@@ -8,6 +8,7 @@ from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.core.facts import HttpService, TlsVersion
 from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.probes.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.transport.openings import Openings
@@ -39,6 +40,7 @@ class HttpQuestion:
     attempts: connections made for the question.
     leaves: presented on connections made for the question, by version, unproven.
     request: asks for HTTP on a connection that exists for another purpose.
+    route: through a proxy; None for the direct way.
     credentials: presented once the server has refused a client without them.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client
     certificate is required. remarks: for people.
@@ -53,8 +55,9 @@ class HttpQuestion:
         deadline_s: float,
         begun_s: float,
         credentials: ClientCredentials | None = None,
+        route: ProxyRoute | None = None,
     ) -> None:
-        self._credentials = credentials
+        self._credentials, self._route = credentials, route
         self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = (
             address,
             endpoint,
@@ -147,6 +150,7 @@ class HttpQuestion:
                 deadline_s=self._deadline_s,
                 alpn=alpn,
                 credentials=credentials,
+                route=self._route,
             )
         if leaf is not None:
             self.leaves.append(leaf)

@@ -1,6 +1,7 @@
 """The servicer: admission and drain, resolving, fetching, and the heartbeat that fronts watch."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from otpc_policy.core.errors import (
     ServiceUnavailable,
 )
 from otpc_policy.engine.egress.http_download import download
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.service.measuring import Measurement
 from otpc_policy.engine.service.ports import EngineResolver, EngineScanner
 from otpc_policy.engine.service.pulse import Pulse
@@ -35,7 +37,7 @@ class MeasurementServicer:
     """Answers the methods. It takes and returns serialised messages.
 
     vetting: the guard of this engine; every address that a front names passes it again.
-    own_listeners: never measured or fetched from.
+    own_listeners: never measured or fetched from. proxy: as of SslyzeScanner.
     concurrent_scans: what the scanner carries out at a time, for fronts to know.
     """
 
@@ -47,7 +49,9 @@ class MeasurementServicer:
         vetting: AddressVetting,
         concurrent_scans: int,
         own_listeners: OwnListeners | None = None,
+        proxy: Callable[[], EgressProxy | None] = lambda: None,
     ) -> None:
+        self._proxy = proxy
         self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
         self._concurrent_scans = concurrent_scans
         self._own_listeners = OwnListeners() if own_listeners is None else own_listeners
@@ -130,6 +134,7 @@ class MeasurementServicer:
                 is_own_listener=self._own_listeners.has,
                 max_bytes=asked.max_bytes,
                 deadline_s=asked.deadline_s,
+                proxy=self._proxy(),
                 take=take,
             )
         finally:

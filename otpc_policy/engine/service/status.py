@@ -21,11 +21,13 @@ from otpc_policy.core.errors import (
     ServiceUnavailable,
     TargetForbidden,
 )
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import ProxyFault
 from otpc_policy.measurement.methods import (
     ADDRESS_FORBIDDEN,
     CANNOT_DIAL,
     DETAILS_KEY,
+    EGRESS_UNAVAILABLE,
     ERROR_DOMAIN,
     OVERLOADED,
 )
@@ -79,6 +81,8 @@ def _row(error: Exception) -> tuple[grpc.StatusCode, str, str]:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, text
         case TargetForbidden():
             return grpc.StatusCode.FAILED_PRECONDITION, ADDRESS_FORBIDDEN, str(error)
+        case ProxyFault():
+            return grpc.StatusCode.INTERNAL, EGRESS_UNAVAILABLE, "the egress proxy cannot be used"
         case CannotDial():
             text = "the engine's machine cannot open the connection"
             return grpc.StatusCode.INTERNAL, CANNOT_DIAL, text

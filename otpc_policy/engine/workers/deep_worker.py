@@ -51,6 +51,7 @@ from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocat
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.engine import isolation
 from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.isolation import Isolation
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.probe import Ending
@@ -130,6 +131,7 @@ class _Server(ServerConnectivityInfo):
             task.port,
             deadline_s=task.connection_deadline_s,
             byte_limit=task.connection_bytes,
+            route=None if task.proxy is None else ProxyRoute(task.proxy),
         )
 
 
@@ -403,7 +405,7 @@ def main() -> None:
     if task.credentials is not None:
         _present(task.credentials)
     scan = _Scan(task, send_report)
-    _confine(cast(Isolation, sys.argv[1]), task.port)
+    _confine(cast(Isolation, sys.argv[1]), task.port if task.proxy is None else task.proxy.port)
     _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
     _end_with(lambda: time.sleep(task.deadline_s))
