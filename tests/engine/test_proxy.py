@@ -2,8 +2,8 @@
 
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ from tests.support.connect_proxy import (
     cut_tunnel,
     dripping,
     endless,
+    every,
     reset_tunnel,
     says,
     silent,
@@ -126,6 +127,44 @@ def peers_of(at: Listener) -> Iterator[tuple[Listener, set[str]]]:
         thread = threading.Thread(target=accept, args=(listening,), daemon=True)
         thread.start()
         yield front, peers
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    for end in ends:
+        end.close()
+
+
+@contextmanager
+def closing_on_refusal(at: Listener) -> Iterator[Listener]:
+    """Relay to a server, but close where it answers with an alert."""
+    front, ends = own_listener(), list[socket.socket]()
+
+    def carry(connection: socket.socket) -> None:
+        server = socket.create_connection((at.address, at.port))
+        ends.append(server)
+
+        def back() -> None:
+            with suppress(OSError):
+                while (piece := server.recv(65536)) and piece[0] != 0x15:
+                    connection.sendall(piece)
+                connection.shutdown(socket.SHUT_RDWR)
+
+        threading.Thread(target=back, daemon=True).start()
+        with suppress(OSError):
+            while piece := connection.recv(65536):
+                server.sendall(piece)
+            server.shutdown(socket.SHUT_WR)
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                ends.append(connection)
+                threading.Thread(target=carry, args=(connection,), daemon=True).start()
+
+    with socket.create_server((front.address, front.port), backlog=512) as listening:
+        thread = threading.Thread(target=accept, args=(listening,), daemon=True)
+        thread.start()
+        yield front
         listening.shutdown(socket.SHUT_RDWR)
         thread.join(5)
     for end in ends:
@@ -218,11 +257,12 @@ async def test_what_comes_through_a_tunnel_without_tls_denies_nothing(
 
 
 @pytest.mark.parametrize("mood", [status(502), status(403), cut, cut_tunnel, reset_tunnel])
-@pytest.mark.parametrize("good_ones", [3, 12, 25])
+@pytest.mark.parametrize("number", [3, 12, 25])
+@pytest.mark.parametrize("fails", [after, every])
 async def test_a_proxy_that_fails_in_the_middle_proves_no_absence(
-    good: Listener, mood: Mood, good_ones: int
+    good: Listener, mood: Mood, number: int, fails: Callable[[int, Mood], Mood]
 ) -> None:
-    facts, _ = await measured(after(good_ones, mood), good, connection_deadline_s=2)
+    facts, _ = await measured(fails(number, mood), good, connection_deadline_s=2)
     whole, _ = await measured(tunnel, good)
     accepted = {fact for fact in whole.cipher_suites if fact.support is Support.YES}
     offered = {(fact.version, fact.code_point) for fact in accepted}
@@ -232,6 +272,29 @@ async def test_a_proxy_that_fails_in_the_middle_proves_no_absence(
     offers = {fact.version for fact in whole.versions if fact.support is Support.YES}
     for version in facts.versions:
         assert version.version not in offers or version.support is not Support.NO
+
+
+async def test_a_server_that_refuses_by_closing_is_unknown_behind_a_proxy(
+    leaves: tuple[Issued, Issued],
+) -> None:
+    """With half of a pool of proxies broken, closes could alternate with controls by chance."""
+    offer = TlsOffer(certificates=leaves, versions=("1.2",))
+    direct = SslyzeScanner(limits=ScanLimits(workers=1), now=lambda: datetime.now(UTC))
+    await direct.start()
+    found = {}
+    with nginx(own_listener(), offer) as server, closing_on_refusal(server) as at:
+        try:
+            endpoint = parse_endpoint(HOST, at.port)
+            found["direct"] = await direct.measure(endpoint, vetted(at.address), Depth.STANDARD)
+        finally:
+            await direct.stop()
+        found["proxied"], _ = await measured(tunnel, at)
+    proven = {name: {fact.support for fact in facts.cipher_suites} for name, facts in found.items()}
+    assert proven == {
+        "direct": {Support.YES, Support.NO},
+        "proxied": {Support.YES, Support.UNKNOWN},
+    }
+    assert any("no proof that the server refuses" in one for one in found["proxied"].remarks)
 
 
 FAULTS: dict[str, tuple[Mood, str]] = {

@@ -166,6 +166,20 @@ def after(good: int, mood: Mood) -> Mood:
     return change
 
 
+def every(number: int, mood: Mood) -> Mood:
+    """Return the mood to change for the worse once in so many connections."""
+    seen = 0
+
+    async def change(
+        request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal seen
+        seen += 1
+        await (mood if seen % number == 0 else tunnel)(request, reader, writer)
+
+    return change
+
+
 async def _relay(
     request: Request,
     reader: asyncio.StreamReader,

@@ -115,6 +115,13 @@ class Tunnel:
         self._judge()
         return None
 
+    def closed(self) -> None:
+        """Take note that the tunnel ended before anything was answered in it."""
+        self._route.count(
+            "the egress proxy, or the server behind it, closed connections without an answer; "
+            "through a proxy that is no proof that the server refuses"
+        )
+
     def _read(self, connection: socket.socket) -> None:
         """Read no more than the head. Raises BlockingIOError where there is nothing."""
         try:

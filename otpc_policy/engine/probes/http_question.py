@@ -120,7 +120,11 @@ class HttpQuestion:
             self.service = HttpService.SERVED
         elif answer is HttpAnswer.NOT_HTTP:
             self.service = HttpService.NOT_SERVED
-        elif demanded and answer is not HttpAnswer.UNKNOWN:
+        elif demanded and (
+            answer is HttpAnswer.CERTIFICATE_ALERT
+            # A proxy may have closed the connection.
+            or (answer is HttpAnswer.CLOSED and self._route is None)
+        ):
             self.service, self.proves_client_auth = HttpService.NOT_OBSERVABLE, True
         if self._credentials is not None and self.proves_client_auth:
             await self._ask_with(self._credentials)

@@ -103,6 +103,10 @@ class Exchange:
         """Return the outcome. begun_s: when the measurement began."""
         started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
         conversation = self._conversation
+        if self._tunnel is not None and ending in (Ending.CLOSED, Ending.RESET):
+            ending = Ending.TUNNEL_CLOSED
+            if conversation is None or not conversation.is_answered:
+                self._tunnel.closed()
         if conversation is None:
             return Outcome(
                 ending=ending,

@@ -55,7 +55,7 @@ class RecordedSocket(GuardedSocket):
             raise
         self.received += received[: max(0, _KEPT_BYTES - len(self.received))]
         if not received:
-            self.ending = Ending.CLOSED
+            self.ending = Ending.CLOSED if self._route is None else Ending.TUNNEL_CLOSED
         return received
 
     def _dial(self) -> None:
@@ -80,8 +80,10 @@ class RecordedSocket(GuardedSocket):
     def _ended(self, error: OSError) -> None:
         if isinstance(error, TimeoutError):
             self.ending = Ending.TIMED_OUT
+        elif isinstance(error, ByteLimitReached):
+            self.ending = Ending.BYTE_LIMIT
         else:
-            self.ending = Ending.BYTE_LIMIT if isinstance(error, ByteLimitReached) else Ending.RESET
+            self.ending = Ending.RESET if self._route is None else Ending.TUNNEL_CLOSED
 
 
 class RecordedConnection:
