@@ -41,10 +41,11 @@ class ProxyAccess:
         self._settings = settings
         self._address = ""
         self._authorization = ""
+        self._read: tuple[int, int, int] | None = None
         self._keeper: asyncio.Task[None] | None = None
         if settings is not None:
             try:
-                self._authorization = _authorization(settings)
+                self._read_password(settings)
             except (OSError, ValueError) as error:
                 problem = f"egress_proxy_password_file: {in_words(error)}"
                 raise ConfigurationError([problem]) from None
@@ -75,10 +76,20 @@ class ProxyAccess:
         while True:
             await asyncio.sleep(_AGAIN_S if self._address else _AGAIN_AFTER_FAILURE_S)
             try:
-                self._authorization = _authorization(settings)
+                self._read_password(settings)
             except (OSError, ValueError) as error:
                 _log.error("the password for the egress proxy is kept", reason=in_words(error))
             await self._look(settings)
+
+    def _read_password(self, settings: ProxySettings) -> None:
+        """Read the file if it is another one than before. Raises OSError, ValueError."""
+        if settings.password_file is None:
+            return
+        found = settings.password_file.stat()
+        stamp = found.st_ino, found.st_size, found.st_mtime_ns
+        if stamp != self._read:
+            self._authorization = _authorization(settings.user, settings.password_file)
+            self._read = stamp
 
     async def _look(self, settings: ProxySettings) -> None:
         loop = asyncio.get_running_loop()
@@ -92,15 +103,11 @@ class ProxyAccess:
             self._address = addresses[0]
 
 
-def _authorization(settings: ProxySettings) -> str:
+def _authorization(user: str, file: Path) -> str:
     """Raises OSError, ValueError."""
-    if settings.password_file is None:
-        return ""
-    password = read_secret(
-        settings.password_file,
-        most_bytes=_MOST_PASSWORD_BYTES,
-        setting="egress_proxy_password_file",
-    ).rstrip("\r\n")
+    setting = "egress_proxy_password_file"
+    content = read_secret(file, most_bytes=_MOST_PASSWORD_BYTES, setting=setting)
+    password = content.rstrip("\r\n")
     if not password or any(ord(one) < 32 for one in password):
-        raise ValueError(f"{settings.password_file}: must hold a password, and nothing else")
-    return basic_authorization(settings.user, password)
+        raise ValueError(f"{file}: must hold a password, and nothing else")
+    return basic_authorization(user, password)
