@@ -6,7 +6,6 @@ is the only one that is not vetted.
 
 import asyncio
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,8 @@ from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.egress.proxy import EgressProxy, ProxyFault, basic_authorization
 from otpc_policy.engine.secret_files import in_words, read_secret
 
+# A front waits half a minute for an engine to start.
+_RESOLVE_S: Final = 5.0
 _AGAIN_S: Final = 60.0
 _AGAIN_AFTER_FAILURE_S: Final = 2.0
 _MOST_PASSWORD_BYTES: Final = 4096
@@ -68,8 +69,7 @@ class ProxyAccess:
         """Look no more."""
         if self._keeper is not None:
             self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait({self._keeper})
             self._keeper = None
 
     async def _keep(self, settings: ProxySettings) -> None:
@@ -94,9 +94,13 @@ class ProxyAccess:
     async def _look(self, settings: ProxySettings) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            _log.error("the egress proxy cannot be resolved", reason=error.strerror)
+            async with asyncio.timeout(_RESOLVE_S):
+                found = await loop.getaddrinfo(
+                    settings.host, settings.port, type=socket.SOCK_STREAM
+                )
+        except OSError as error:  # TimeoutError is one
+            reason = error.strerror or "no answer in time"
+            _log.error("the egress proxy cannot be resolved", reason=reason)
             return
         addresses = [str(entry[4][0]) for entry in found]
         if self._address not in addresses:
