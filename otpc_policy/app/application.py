@@ -37,6 +37,7 @@ from otpc_policy.check import (
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
+from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.policy.registry import finding_codes
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.rpc.status import REFUSAL_KINDS
@@ -67,8 +68,8 @@ class Engines(Scanner, Resolver, Protocol):
 class Application:
     """The service. As an async context manager it starts the engines and finally reaps them.
 
-    crls: fetches CRLs while the service runs; None where nobody does. events: records those of the
-    configuration in the trail.
+    own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
+    None where nobody does. events: records those of the configuration in the trail.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Application:
     checks: CheckService
     trail: AuditTrail
     events: EventLog
+    own_listeners: OwnListeners
     crls: CrlRefresher | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
@@ -141,10 +143,15 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
+    own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
     chosen_engines = engines
     if chosen_engines is None:
         chosen_engines = pool = engines_from(
-            settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
+            settings,
+            chosen_clock,
+            policies=lambda: reloader.current.policies,
+            observer=metrics,
+            own_listeners=own_listeners,
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
@@ -159,6 +166,7 @@ def build_application(
         clock=chosen_clock,
         limits=freshness_limits(settings),
         observer=metrics,
+        is_own_listener=own_listeners.has,
     )
     book, refresher = None, None
     if settings.crl.fetch and crl_fetcher is not None:
@@ -180,6 +188,7 @@ def build_application(
         checks=checks,
         trail=trail,
         events=events,
+        own_listeners=own_listeners,
         crls=refresher,
     )
 

@@ -1,6 +1,7 @@
 """Builds the engines of the service from its settings: child processes, or remote engines."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,7 @@ from otpc_policy.engines.credentials import EngineCredentials
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.engines.ports import Fleet, LookUpObserver
 from otpc_policy.engines.remote import RemoteFleet
+from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.ops.routes import Routes
 from otpc_policy.policy.judged_groups import judges_groups
 from otpc_policy.policy.model import PolicySet
@@ -38,12 +40,17 @@ def engines_from(
     *,
     policies: Callable[[], PolicySet],
     observer: EngineObserver,
+    own_listeners: OwnListeners,
 ) -> EnginePool:
-    """Return the engines, not yet started. policies: those of the current generation."""
-    scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
+    """Return the engines, not yet started.
+
+    policies: those of the current generation. own_listeners: complete when the engines are started.
+    """
+    scan = settings.scan
+    vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
     demands = _Demands(policies)
     return EnginePool(
-        _fleet(settings, clock, vetting),
+        _fleet(settings, clock, vetting, own_listeners),
         known_host=_known_hosts(settings, vetting).resolution,
         queue_limit=scan.queue_limit,
         scan_deadline_s=scan.scan_deadline_s,
@@ -80,8 +87,10 @@ def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
     selection = AddressSelection(
         vetting,
         families=DIALLED_FAMILIES[settings.address_families.value],
-        # The routes of remote engines are not known here: they try, and report the result.
-        has_route=_assume_route if settings.engine_addresses else Routes().has_route,
+        # The routes of remote engines and of proxies are not known here: it is tried.
+        has_route=_assume_route
+        if settings.engine_addresses or settings.egress_proxy
+        else Routes().has_route,
     )
     return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
 
@@ -90,7 +99,9 @@ def _assume_route(_address: str) -> bool:
     return True
 
 
-def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
+def _fleet(
+    settings: Settings, clock: Clock, vetting: AddressVetting, own_listeners: OwnListeners
+) -> Fleet:
     if settings.engine_addresses:
         return RemoteFleet(
             settings.engine_addresses,
@@ -107,7 +118,7 @@ def _fleet(settings: Settings, clock: Clock, vetting: AddressVetting) -> Fleet:
     # Its lines come through the service's log, which has the format of the settings.
     part = engine_part(settings) | {"log_format": LogFormat.JSON.value}
     configuration = engine_share(part, engines)
-    return _OwnEngines(engines, orders=configuration, vetting=vetting, now=clock.now)
+    return _OwnEngines(engines, own_listeners, orders=configuration, vetting=vetting, now=clock.now)
 
 
 def _credentials(
@@ -122,9 +133,23 @@ def _credentials(
 class _OwnEngines(ChildFleet):
     """Child engines. Starting them raises ConfigurationError if the engine is not installed."""
 
+    def __init__(
+        self,
+        count: int,
+        own_listeners: OwnListeners,
+        *,
+        orders: dict[str, Any],
+        vetting: AddressVetting,
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__(count, orders=orders, vetting=vetting, now=now)
+        self._orders, self._own_listeners = orders, own_listeners
+
     async def start(self, changed: Callable[[], None]) -> None:
         """See ChildFleet."""
         require_engine("name engines elsewhere in engine_addresses")
+        # Only now are all ports bound, and known.
+        self._orders["own_listeners"] = self._own_listeners.pairs()
         await super().start(changed)
 
 

@@ -150,6 +150,7 @@ class Service:
                 self._events,
             )
             address = bind(self._server, settings.listen, credentials)
+            self._application.own_listeners.add(*split_address(address))
             self._add_services()
             async with contextlib.AsyncExitStack() as stack:
                 if await _unless(stop, stack.enter_async_context(self._application)):
@@ -174,6 +175,7 @@ class Service:
             raise ConfigurationError(
                 [f"ops_listen: cannot listen on {self._settings.ops_listen}: {reason}"]
             ) from None
+        self._application.own_listeners.add(host, taken)
         return address_text(host, taken)
 
     def _add_services(self) -> None:

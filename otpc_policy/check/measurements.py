@@ -6,7 +6,7 @@ facts hands over (LifetimeAt).
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,8 +37,18 @@ from otpc_policy.check.single_flight import Flight, FlightBoard
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable
-from otpc_policy.core.facts import AddressFacts, Depth, Support
+from otpc_policy.core.errors import (
+    EgressUnavailable,
+    Overloaded,
+    ServiceUnavailable,
+    TargetForbidden,
+)
+from otpc_policy.core.facts import (
+    AddressFacts,
+    Depth,
+    ForbiddenAddress,
+    Support,
+)
 from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
@@ -87,6 +97,8 @@ class WhyMissing(Enum):
     EARLIER_ADDRESS = "the host does not resolve now, and the address is an earlier answer's"
     UNDER_WAY = "the measurement has not ended in time"
     NO_ROOM = "the scanner has no room"
+    FORBIDDEN = "the engine may not dial the address"
+    NO_WAY_OUT = "nothing can be reached from here"
     FAILED = "the measurement raised"
 
 
@@ -106,7 +118,8 @@ class Missing:
     """An address without facts.
 
     so_far: what the measurement under way has found, all else unknown; None if nothing yet.
-    overloaded: what the scanner raised, for NO_ROOM.
+    overloaded: what the scanner raised, for NO_ROOM. reason: for people, for FORBIDDEN and
+    NO_WAY_OUT.
     """
 
     address: str
@@ -114,6 +127,7 @@ class Missing:
     boarding: Boarding | None = None
     so_far: AddressFacts | None = None
     overloaded: Overloaded | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,10 @@ class _Need:
 
 
 class Measurements:
-    """Resolves, measures and remembers. close() ends every measurement and lets none begin."""
+    """Resolves, measures and remembers. close() ends every measurement and lets none begin.
+
+    is_own_listener: tells of an IP literal and port whether this service itself listens there.
+    """
 
     def __init__(
         self,
@@ -139,6 +156,7 @@ class Measurements:
         clock: Clock,
         limits: FreshnessLimits,
         observer: CheckObserver,
+        is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
     ) -> None:
         self._resolver = resolver
         self._scanner = scanner
@@ -146,6 +164,7 @@ class Measurements:
         self._clock = clock
         self._limits = limits
         self._observer = observer
+        self._is_own_listener = is_own_listener
         self._flights = FlightBoard()
         self._closing = False
 
@@ -234,6 +253,7 @@ class Measurements:
 
         Facts of a DEEP measurement serve STANDARD too.
         """
+        resolution = self._without_own_listeners(resolution, wanted.endpoint.port)
         addresses = resolution.addresses
         if not addresses:
             return Known(resolution, ())
@@ -257,6 +277,14 @@ class Measurements:
         # Two keys for each address.
         stored = [_newer(found[at], found[at + 1]) for at in range(0, len(found), 2)]
         return Known(resolution, stored, basis)
+
+    def _without_own_listeners(self, resolution: Resolution, port: int) -> Resolution:
+        """Return the resolution as forbidden if this service listens at one of the addresses."""
+        own = [one for one in resolution.addresses if self._is_own_listener(one.text, port)]
+        reason = f"this service itself listens on port {port} there"
+        if not own:
+            return resolution
+        return resolution.forbidding(ForbiddenAddress(one.text, reason) for one in own)
 
     def _revisions(self, addresses: Sequence[VettedAddress]) -> tuple[str, ...]:
         return tuple([self._scanner.probe_revision(address) for address in addresses])
@@ -362,6 +390,10 @@ class Measurements:
         except Overloaded:
             self._observer.scan_finished(outcome=ScanOutcome.OVERLOADED.value, seconds=0.0)
             raise
+        except (TargetForbidden, EgressUnavailable):
+            self._observer.scan_finished(outcome=ScanOutcome.FAILED.value, seconds=0.0)
+            await self._forget(key)
+            raise
         except Exception:
             _logger.exception("a measurement failed")
             self._observer.scan_finished(outcome=ScanOutcome.FAILED.value, seconds=0.0)
@@ -412,6 +444,10 @@ class Measurements:
         error = task.exception()
         if isinstance(error, Overloaded):
             return missing(why=WhyMissing.NO_ROOM, overloaded=error)
+        if isinstance(error, TargetForbidden):
+            return missing(why=WhyMissing.FORBIDDEN, reason=error.reason)
+        if isinstance(error, EgressUnavailable):
+            return missing(why=WhyMissing.NO_WAY_OUT, reason=str(error))
         if error is not None:
             return missing(why=WhyMissing.FAILED)
         stored = task.result()

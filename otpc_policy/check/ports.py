@@ -26,7 +26,10 @@ class Resolver(Protocol):
 
 
 class Scanner(Protocol):
-    """Measures one address. Raises Overloaded if it has no room; anything else it raises is a bug.
+    """Measures one address.
+
+    Raises Overloaded if it has no room, TargetForbidden if it may not dial the address, and
+    EgressUnavailable if it can reach nothing at all; anything else it raises is a bug.
 
     probe_revision: of whoever would measure the address now. Facts of another revision may differ
     though the server is the same.

@@ -32,7 +32,7 @@ from otpc_policy.check.values import (
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import ServiceUnavailable
-from otpc_policy.core.facts import ResolutionFailure, ResolutionStatus
+from otpc_policy.core.facts import ForbiddenAddress, ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
@@ -161,6 +161,10 @@ class CheckService:
                 return Outcome(kept, is_whole=True)
         left_s = self._left_s(wait_s, began)
         collected = await self._measurements.collect(wanted, known, wait_s=left_s)
+        forbidden = _forbidden(collected)
+        if forbidden:
+            answer = self._unmeasured(question, resolution.forbidding(forbidden))
+            return Outcome(answer, is_whole=False)
         return Outcome(
             self._answer(question, resolution, collected),
             is_whole=all(isinstance(each, Found) for each in collected),
@@ -259,6 +263,15 @@ class CheckService:
         )
 
 
+def _forbidden(collected: Sequence[Found | Missing]) -> list[ForbiddenAddress]:
+    """Return the addresses that whoever was to measure them may not dial."""
+    return [
+        ForbiddenAddress(each.address, each.reason)
+        for each in collected
+        if isinstance(each, Missing) and each.why is WhyMissing.FORBIDDEN
+    ]
+
+
 def _wait_for(judgement: Judgement, now: datetime) -> timedelta | None:
     """Return when asking again can help.
 
@@ -307,7 +320,10 @@ def _finding(missing: Missing, *, host: str, failure: ResolutionFailure, denies:
         case WhyMissing.NO_ROOM:
             code = "SCAN_FAILED"
             message = "there is no room to measure this address now"
-        case WhyMissing.FAILED:
+        case WhyMissing.NO_WAY_OUT:
+            message = f"the measurement failed by a fault of this service: {missing.reason}"
+            return service_finding("SCAN_FAILED", message, missing.address, cause="egress_proxy")
+        case WhyMissing.FAILED | WhyMissing.FORBIDDEN:
             code = "SCAN_FAILED"
             message = "the measurement failed by a fault of this service"
     return service_finding(code, message, missing.address)

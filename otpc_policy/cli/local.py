@@ -52,7 +52,9 @@ def check_locally(
     settings = read_settings(allow_networks=allow_networks)
     with logs_configured(LogFormat.CONSOLE.value, LogLevel.ERROR.value):
         answer = asyncio.run(_check(settings, parsed.request, trusted, timeout_s, seed))
-    return check_response(answer, parsed.view, new_id()), answer.facts()
+    # Whoever measures from here sees the network that this machine sees.
+    response = check_response(answer, parsed.view, new_id(), may_see_internal_addresses=True)
+    return response, answer.facts()
 
 
 def validate_locally(request: pb.ValidateCertificateRequest) -> pb.ValidateCertificateResponse:

@@ -7,7 +7,7 @@ services of clouds are never opened.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Final
 
 from otpc_policy.core.facts import (
@@ -92,12 +92,32 @@ class Resolution:
     is_stale: bool = False
     ttl: timedelta = timedelta()
 
+    def forbidding(self, forbidden: Iterable[ForbiddenAddress]) -> "Resolution":
+        """Return what is left where some of the addresses may not be dialled after all: nothing."""
+        return Resolution(
+            status=ResolutionStatus.FORBIDDEN,
+            forbidden=tuple(forbidden),
+            failure=self.failure,
+            is_stale=self.is_stale,
+            ttl=self.ttl,
+        )
+
 
 class AddressVetting:
-    """The guard. allow_networks: ranges that the operator opened."""
+    """The guard. allow_networks: ranges that the operator opened.
 
-    def __init__(self, allow_networks: Iterable[IPNetwork] = ()) -> None:
+    nat64_prefixes: of the network's translators. An IPv6 address under one leads to an IPv4
+    address, so both must be permitted.
+    """
+
+    def __init__(
+        self,
+        allow_networks: Iterable[IPNetwork] = (),
+        *,
+        nat64_prefixes: Iterable[IPv6Network] = (),
+    ) -> None:
         self._allowed = tuple(allow_networks)
+        self._nat64_prefixes = tuple(nat64_prefixes)
 
     def vet(self, text: str) -> VettedAddress | ForbiddenAddress:
         """Return the address ready to dial, or the reason why it may not be dialled.
@@ -105,42 +125,38 @@ class AddressVetting:
         text: an IP literal without brackets or zone. Raises ValueError for anything else.
         """
         address = unwrap(ip_address(text))
-        kind = classify(address)
-        if kind is AddressClass.GLOBAL:
-            return VettedAddress(address, seal=_SEAL)
-        opened = () if kind is AddressClass.METADATA else self._opened_for(address)
-        if opened:
-            return VettedAddress(address, opened=opened, seal=_SEAL)
-        return ForbiddenAddress(str(address), kind.value)
+        opened: list[IPNetwork] = []
+        for one in (address, *embedded_ipv4(address, self._nat64_prefixes)):
+            kind = classify(one, self._nat64_prefixes)
+            if kind is AddressClass.GLOBAL:
+                continue
+            network = None if kind is AddressClass.METADATA else self._opened_for(one)
+            if network is None:
+                leads = "" if one is address else "leads to an IPv4 address that is not permitted: "
+                return ForbiddenAddress(str(address), leads + kind.value)
+            opened.append(network)
+        return VettedAddress(address, opened=opened, seal=_SEAL)
 
     def opens(self, family: str) -> bool:
         """Tell whether the operator opened any range of the family, "IPv4" or "IPv6"."""
         return any(family == f"IPv{network.version}" for network in self._allowed)
 
-    def _opened_for(self, address: IPAddress) -> tuple[IPNetwork, ...]:
-        """Return the opened range that holds it, and that of the IPv4 address it leads to, if it
-        leads to one that needs it; empty if either is missing.
-        """
+    def _opened_for(self, address: IPAddress) -> IPNetwork | None:
+        """Return the opened range that holds the address."""
         version = address.version
         containing = (
             network
             for network in self._allowed
             if version == network.version and address in network
         )
-        network = next(containing, None)
-        if network is None:
-            return ()
-        inner = embedded_ipv4(address) if classify(address) is AddressClass.TRANSLATION else None
-        if inner is None or classify(inner) is AddressClass.GLOBAL:
-            return (network,)
-        of_inner = self._opened_for(inner)
-        return (network, *of_inner) if of_inner else ()
+        return next(containing, None)
 
 
 def vet_again(text: str, opened: Iterable[str]) -> VettedAddress:
     """Return an address that another process vetted and named, vetted here too.
 
-    opened: that VettedAddress's. Raises ValueError where it may not be dialled all the same.
+    opened: that VettedAddress's; it holds what an embedded address needed too. Raises ValueError
+    where it may not be dialled all the same.
     """
     address = AddressVetting(map(ip_network, opened)).vet(text)
     if isinstance(address, ForbiddenAddress):

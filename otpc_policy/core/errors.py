@@ -58,6 +58,23 @@ class ServiceUnavailable(OtpcPolicyError):
     retry_after: ClassVar = timedelta(milliseconds=100)
 
 
+class TargetForbidden(OtpcPolicyError):
+    """The address may not be dialled by whoever would have to. Judged like any forbidden address.
+
+    reason: for people; holds no address.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the address may not be dialled: {reason}")
+
+
+class EgressUnavailable(OtpcPolicyError):
+    """Nothing can be reached from here, by a fault of this service. The text is for its operator
+    and shown to callers.
+    """
+
+
 class ConfigurationError(OtpcPolicyError):
     """The operator's configuration cannot be used. problems: all of them, each with its place."""
 

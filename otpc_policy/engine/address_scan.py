@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.facts import ClientAuth, HttpService, TlsVersion, TraceStep
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import EgressProxy, ProxyRoute
 from otpc_policy.engine.facts.groups import used_groups
 from otpc_policy.engine.facts.measured import Measured
 from otpc_policy.engine.facts.trace import trace
@@ -65,8 +67,11 @@ class AddressScan:
         asks_groups: bool = False,
         routers: Sequence[ClientProfile] = (),
         seed: bytes | None = None,
+        credentials: ClientCredentials | None = None,
+        proxy: EgressProxy | None = None,
     ) -> None:
         self.address = address
+        self._route = None if proxy is None else ProxyRoute(proxy)
         self._draws = Draws(seed)
         # Groups are asked about beside the survey of suites.
         self._draws_of_groups = self._draws.beside()
@@ -96,8 +101,9 @@ class AddressScan:
             limits=limits,
             begun_s=begun_s,
             new_random=self._draws.source,
+            route=self._route,
         )
-        self._lease = pool.lease()
+        self._lease = pool.lease(self._route)
         self._handshakes = Handshakes(
             lease=self._lease, openings=self._openings, shape=shape, begun_s=begun_s
         )
@@ -107,6 +113,8 @@ class AddressScan:
             openings=self._openings,
             deadline_s=limits.connection_deadline_s,
             begun_s=begun_s,
+            credentials=credentials,
+            route=self._route,
         )
         self._handshakes_done = asyncio.Event()
         self._surveys: list[Journal] = []
@@ -134,6 +142,17 @@ class AddressScan:
     def http(self) -> HttpService:
         """Whether HTTP answers inside TLS."""
         return self._http.service
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know beyond the facts."""
+        of_proxy = () if self._route is None else self._route.remarks()
+        return (*self._http.remarks, *of_proxy)
+
+    @property
+    def is_proxied(self) -> bool:
+        """What came back may have come from a proxy, unless cryptography says otherwise."""
+        return self._route is not None
 
     @property
     def client_auth(self) -> ClientAuth:

@@ -73,7 +73,7 @@ def confine(
         level,
         isolation.forbid_new_privileges,
         lambda: isolation.confine_files(
-            readable=_readable(tls),
+            readable=_readable(configuration, tls),
             writable=(Path(os.devnull),),
             executable=_executable(),
             sockets_in=Path(listen.removeprefix(UNIX)).parent if listen.startswith(UNIX) else None,
@@ -91,7 +91,7 @@ def report(missing: Iterable[str]) -> None:
         _log.warning("the engine is NOT isolated as it should be", lacking=lacking)
 
 
-def _readable(tls: EngineTls | None) -> Iterator[Path]:
+def _readable(configuration: EngineConfiguration, tls: EngineTls | None) -> Iterator[Path]:
     yield from NAMES
     yield from map(Path, (*_SYSTEM, *_OTHER_NAMES, *_KERNEL))
     yield Path(ssl.get_default_verify_paths().openssl_cafile).parent / "openssl.cnf"
@@ -99,10 +99,19 @@ def _readable(tls: EngineTls | None) -> Iterator[Path]:
     yield from map(Path, {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix})
     yield from (Path(entry) for entry in sys.path if os.path.isabs(entry))
     yield Path(__file__).parents[1]
+    files = [
+        file
+        for each in configuration.client_certificates
+        for file in (each.certificate_file, each.key_file)
+    ]
+    proxy = configuration.egress_proxy
+    if proxy is not None and proxy.password_file is not None:
+        files.append(proxy.password_file)
     if tls is not None:
-        # Rotated files are new ones, in the same folder or where a link in it leads.
-        for file in (tls.certificate_file, tls.key_file, tls.client_ca_file):
-            yield from {file.parent, file.resolve().parent}
+        files += (tls.certificate_file, tls.key_file, tls.client_ca_file)
+    # Rotated files are new ones, in the same folder or where a link in it leads.
+    for file in files:
+        yield from {file.parent, file.resolve().parent}
 
 
 def _executable() -> Iterator[Path]:

@@ -19,6 +19,7 @@ from otpc_policy.core.endpoint import Endpoint, is_ip_literal
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import (
     AddressFacts,
+    ClientAuth,
     DeepFacts,
     Depth,
     Support,
@@ -28,6 +29,8 @@ from otpc_policy.core.facts import (
     VulnerabilityFact,
 )
 from otpc_policy.core.registries.suites import suite_by_code_point
+from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.facts.deep_comparison import compare
 from otpc_policy.engine.facts.deep_facts import DeepEvidence
 from otpc_policy.engine.limits import ScanLimits
@@ -82,14 +85,17 @@ class DeepScanner:
         address: VettedAddress,
         slots: asyncio.Semaphore,
         *,
+        credentials: ClientCredentials | None = None,
+        proxy: EgressProxy | None = None,
         deadline_s: float | None = None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
         """Return the facts with depth DEEP.
 
         facts: the STANDARD facts about this endpoint at this address. slots: connections that may
-        still be opened to it. deadline_s: replaces the limit if it is shorter. entered: called with
-        each stage as it begins.
+        still be opened to it. credentials: for a server that demands a client certificate; no other
+        process gets them. proxy: None for the direct way. deadline_s: replaces the limit if it is
+        shorter. entered: called with each stage as it begins.
         Raises Overloaded when too many wait; whatever the server or the process does becomes facts.
         """
         if facts.tls is not TlsService.SERVED:
@@ -109,9 +115,11 @@ class DeepScanner:
         entered(Stage.DEEP_QUEUED)
         async with self._turn(), _some_of(slots, self._limits.deep_connections) as connections:
             entered(Stage.DEEP_BEGUN)
-            ended_well = await self._carry_out(
-                self._task(facts, endpoint, address, connections, deadline_s), reports, deadline_s
-            )
+            task = self._task(facts, endpoint, address, connections, deadline_s)
+            if facts.client_auth is ClientAuth.REQUIRED:
+                task = replace(task, credentials=credentials)
+            task = replace(task, proxy=proxy)
+            ended_well = await self._carry_out(task, reports, deadline_s)
         comparison = compare(
             facts, DeepEvidence(facts, self._limits.deep_commands, reports).suite_claims()
         )

@@ -12,7 +12,9 @@ from typing import Any
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.configuration import configuration_from
+from otpc_policy.engine.egress.proxy_access import ProxyAccess
 from otpc_policy.engine.resolving import Uncounted, egress_resolver
 from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.measurement.revision import PROBE_REVISION
@@ -34,12 +36,17 @@ class InProcessEngine:
         self, part: dict[str, Any], *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         configuration = configuration_from(part)
+        self._proxy = ProxyAccess(configuration.egress_proxy)
         self._scanner = SslyzeScanner(
             limits=configuration.scan,
             now=lambda: datetime.now(UTC),
             routers=configuration.client_profiles,
+            certificates=ClientCertificates(configuration.client_certificates),
+            proxy=self._proxy.current,
         )
-        vetting = AddressVetting(configuration.allow_networks)
+        vetting = AddressVetting(
+            configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes
+        )
         self._resolver = egress_resolver(configuration, vetting, Uncounted(), monotonic=monotonic)
 
     def probe_revision(self, _address: VettedAddress) -> str:
@@ -63,12 +70,14 @@ class InProcessEngine:
 
     async def start(self) -> None:
         """Start the workers and wait until they are warm."""
+        await self._proxy.start()
         await self._scanner.start()
 
     async def stop(self) -> None:
         """End look-ups and workers."""
         await self._resolver.close()
         await self._scanner.stop()
+        await self._proxy.stop()
 
     async def measure(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

@@ -14,10 +14,12 @@ import structlog
 
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.configuration import EngineConfiguration
 from otpc_policy.engine.confinement import NAMES
 from otpc_policy.engine.contradictions import hear
 from otpc_policy.engine.deep_scan import DeepScanner
+from otpc_policy.engine.egress.proxy_access import ProxyAccess
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.listening import UNIX, EngineTls, bind, server_options
 from otpc_policy.engine.replaced_files import until_replaced
@@ -26,6 +28,7 @@ from otpc_policy.engine.scanner import SslyzeScanner
 from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.ops.open_files import open_files_limit
+from otpc_policy.ops.own_listeners import OwnListeners
 
 if TYPE_CHECKING:
     from otpc_policy.engine.operations import Operations
@@ -87,17 +90,25 @@ async def run_engine(
         else logs_configured(configuration.log_format, configuration.log_level)
     ):
         _check_open_files(configuration.scan)
-        scanner = _scanner(configuration)
+        proxy = ProxyAccess(configuration.egress_proxy)
+        scanner = _scanner(configuration, proxy)
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
         operations = None if is_of_a_front else _operations(server, scanner)
-        vetting = AddressVetting(configuration.allow_networks)
+        vetting = AddressVetting(
+            configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes
+        )
+        own_listeners = OwnListeners(
+            configuration.own_listeners, nat64_prefixes=configuration.nat64_prefixes
+        )
         resolver = egress_resolver(configuration, vetting, operations or Uncounted())
         servicer = MeasurementServicer(
             scanner=scanner,
             resolver=RemainingTimeResolver(resolver),
             vetting=vetting,
             concurrent_scans=configuration.scan.concurrent_scans,
+            own_listeners=own_listeners,
+            proxy=proxy.current,
         )
         servicer.add_to(server)
         async with contextlib.AsyncExitStack() as stack:
@@ -106,11 +117,16 @@ async def run_engine(
             # Calls end before the scanner does: what a scan loses by that must not be reported.
             stack.push_async_callback(_stop, server, stopping)
             address = bind(server, listen, None if tls is None else _credentials(tls))
+            if not listen.startswith(UNIX):
+                own_listeners.add(*_host_and_port(address))
             if operations is not None:
                 operations.watch_dns(lambda: resolver.outstanding)
                 stack.push_async_callback(operations.stop)
                 if ops_listen is not None:
-                    await operations.listen(*ops_listen)
+                    taken = await operations.listen(*ops_listen)
+                    own_listeners.add(ops_listen[0], taken)
+            stack.push_async_callback(proxy.stop)
+            await proxy.start()
             await scanner.start()
             await server.start()
             # What the start has made stays for good: the collector need not walk it again.
@@ -161,12 +177,14 @@ def _check_open_files(limits: ScanLimits) -> None:
         )
 
 
-def _scanner(configuration: EngineConfiguration) -> SslyzeScanner:
+def _scanner(configuration: EngineConfiguration, proxy: ProxyAccess) -> SslyzeScanner:
     return SslyzeScanner(
         limits=configuration.scan,
         now=lambda: datetime.now(UTC),
         deep=DeepScanner(configuration.scan, contradicted=hear),
         routers=configuration.client_profiles,
+        certificates=ClientCertificates(configuration.client_certificates),
+        proxy=proxy.current,
     )
 
 
@@ -175,6 +193,12 @@ def _operations(server: grpc.aio.Server, scanner: SslyzeScanner) -> "Operations"
     from otpc_policy.engine.operations import Operations  # noqa: PLC0415
 
     return Operations(server, scanner)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Return the host of "host:port", IPv6 without brackets, and the port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 async def _stop(server: grpc.aio.Server, stopping: Stopping) -> None:

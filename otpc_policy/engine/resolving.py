@@ -31,6 +31,10 @@ class RemainingTimeResolver:
         return replace(found, ttl=min(found.ttl, left))
 
 
+def _assume_route(_address: str) -> bool:
+    return True
+
+
 class Uncounted:
     """Counts no look-up: the engine of a front, which serves no metrics."""
 
@@ -51,7 +55,10 @@ def egress_resolver(
     """Return the resolver that the configuration describes. Close it."""
     return EgressResolver(
         AddressSelection(
-            vetting, families=configuration.address_families, has_route=Routes().has_route
+            vetting,
+            families=configuration.address_families,
+            # Where a proxy has a route to is not known here: it is tried.
+            has_route=Routes().has_route if configuration.egress_proxy is None else _assume_route,
         ),
         DnsClient(
             servers=configuration.dns_servers,

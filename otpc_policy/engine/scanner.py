@@ -16,8 +16,10 @@ from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsService
 from otpc_policy.engine.address_scan import AddressScan
+from otpc_policy.engine.client_certificates import ClientCertificates
 from otpc_policy.engine.deep_scan import DeepScanner
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.facts.deployments import deployment_facts
 from otpc_policy.engine.facts.groups import group_facts, key_exchange_facts
 from otpc_policy.engine.facts.handshake_facts import handshake_facts
@@ -42,7 +44,8 @@ class SslyzeScanner:
 
     now: the wall clock that dates the facts. deep: carries out DEEP parts; by default a scanner
     that reports no contradictions. routers: the clients that every measurement asks as; by default,
-    each draws a recorded one.
+    each draws a recorded one. certificates: for partners that demand one.
+    proxy: the one that all connections go through now, None for the direct way.
     """
 
     def __init__(
@@ -52,9 +55,13 @@ class SslyzeScanner:
         now: Callable[[], datetime],
         deep: DeepScanner | None = None,
         routers: Sequence[ClientProfile] = (),
+        certificates: ClientCertificates | None = None,
+        proxy: Callable[[], EgressProxy | None] = lambda: None,
     ) -> None:
+        self._proxy = proxy
         self._limits, self._now, self._routers = limits, now, routers
         self._deep = deep if deep is not None else DeepScanner(limits)
+        self._certificates = ClientCertificates() if certificates is None else certificates
         self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
@@ -111,6 +118,7 @@ class SslyzeScanner:
         async with self._turn(entered):
             loop = asyncio.get_running_loop()
             started = loop.time()
+            credentials, proxy = self._certificates.for_endpoint(endpoint), self._proxy()
             slots = self._slots_of.setdefault(
                 address.text, asyncio.Semaphore(self._limits.connections_per_address)
             )
@@ -124,6 +132,8 @@ class SslyzeScanner:
                 asks_groups=asks_groups or depth is Depth.DEEP,
                 seed=seed,
                 routers=self._routers,
+                credentials=credentials,
+                proxy=proxy,
             )
             cut_short: tuple[str, ...] = ()
             hindrance: CannotDial | None = None
@@ -153,12 +163,19 @@ class SslyzeScanner:
             if hindrance is not None and facts.reachable is not Support.YES:
                 # Facts would say that the partner does not answer.
                 raise hindrance
-            facts = replace(facts, remarks=(*facts.remarks, *cut_short))
+            facts = replace(facts, remarks=(*facts.remarks, *scan.remarks, *cut_short))
         # Outside the turn: a DEEP part that waits for its own must not delay STANDARD scans.
         if depth is Depth.STANDARD:
             return facts
         return await self._deep.deepen(
-            facts, endpoint, address, slots, deadline_s=deep_deadline_s, entered=entered
+            facts,
+            endpoint,
+            address,
+            slots,
+            credentials=credentials,
+            proxy=proxy,
+            deadline_s=deep_deadline_s,
+            entered=entered,
         )
 
     def glimpse(
@@ -205,7 +222,7 @@ def _facts(
         connections_used=scan.connections_used,
         depth=depth,
         reachable=_reachable(measured),
-        tls=_tls_service(measured),
+        tls=_tls_service(measured, is_proxied=scan.is_proxied),
         intolerances=intolerances(measured),
         trace=scan.trace(),
         probe_revision=PROBE_REVISION,
@@ -240,9 +257,12 @@ def _reachable(measured: Measured) -> Support:
     )
 
 
-def _tls_service(measured: Measured) -> TlsService:
+def _tls_service(measured: Measured, *, is_proxied: bool) -> TlsService:
     if measured.accepted:
         return TlsService.SERVED
+    if is_proxied:
+        # Some proxies open a tunnel first, and put their error page into it when they fail.
+        return TlsService.UNKNOWN
     speaks_http = any(
         isinstance(record.outcome.answer, PlainHttp)
         for log in measured.surveys

@@ -8,10 +8,17 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.errors import EgressUnavailable, Overloaded, TargetForbidden
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.measurement.engine_lied import EngineLied
-from otpc_policy.measurement.methods import CANNOT_DIAL, DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+from otpc_policy.measurement.methods import (
+    ADDRESS_FORBIDDEN,
+    CANNOT_DIAL,
+    DETAILS_KEY,
+    EGRESS_UNAVAILABLE,
+    ERROR_DOMAIN,
+    OVERLOADED,
+)
 
 # Whatever an engine says, callers are sent away for no less and no more than this.
 _SOONEST: Final = timedelta(seconds=1)
@@ -19,7 +26,8 @@ _LATEST: Final = timedelta(seconds=60)
 
 
 def error_of(error: grpc.aio.AioRpcError) -> Exception:
-    """Return Overloaded, EngineLost, EngineFailed or EngineLied.
+    """Return what an engine's status stands for: Overloaded, TargetForbidden, EgressUnavailable,
+    EngineLost, EngineFailed or EngineLied.
 
     A status without our ErrorInfo was made by gRPC: the connection failed, or the engine breaks
     the bounds of a message.
@@ -36,6 +44,10 @@ def error_of(error: grpc.aio.AioRpcError) -> Exception:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return EngineFailed("the engine did not answer in time")
         return EngineLost(f"the engine is gone ({code.name})")
+    if reason == ADDRESS_FORBIDDEN:
+        return TargetForbidden("the engine that is to measure it refuses it")
+    if reason == EGRESS_UNAVAILABLE:
+        return EgressUnavailable("the egress proxy of its engine cannot be used; the log says why")
     if reason == CANNOT_DIAL:
         return EngineHindered("the engine's machine cannot open the connection")
     return EngineFailed(f"the engine could not do it ({code.name})")

@@ -19,6 +19,11 @@ OVERLOADED: Final = "OVERLOADED"
 # The same of INTERNAL: the engine's machine lacks what it takes to connect (descriptors, ports,
 # memory, permission). Another engine on it would be no better.
 CANNOT_DIAL: Final = "CANNOT_DIAL"
+# The same where it is the engine's HTTP proxy that lets nothing out.
+EGRESS_UNAVAILABLE: Final = "EGRESS_UNAVAILABLE"
+# The same of FAILED_PRECONDITION: the engine may not dial the address, by its own guard or because
+# it listens there itself.
+ADDRESS_FORBIDDEN: Final = "ADDRESS_FORBIDDEN"
 
 # How often an engine reports its state while it measures; at rest, when nothing changes, a report
 # costs more than it says.

@@ -139,13 +139,7 @@ def _vetted(resolution: Resolution, literals: Sequence[str], vetting: AddressVet
             vetted.append(address)
     if not forbidden:
         return replace(resolution, addresses=tuple(vetted))
-    return Resolution(
-        status=ResolutionStatus.FORBIDDEN,
-        forbidden=tuple(forbidden),
-        failure=resolution.failure,
-        is_stale=resolution.is_stale,
-        ttl=resolution.ttl,
-    )
+    return resolution.forbidding(forbidden)
 
 
 def _notes(messages: Sequence[pb.AddressNote], field: str) -> list[tuple[str, str]]:

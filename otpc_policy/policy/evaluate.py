@@ -30,10 +30,12 @@ from otpc_policy.policy.rules.validity import (
     end_of_validity,
     validity_instants,
 )
-from otpc_policy.policy.service_findings import order_of, service_finding
+from otpc_policy.policy.service_findings import (
+    ADDRESS_FORBIDDEN,
+    order_of,
+    service_finding,
+)
 from otpc_policy.policy.waivers import Waiver, waived
-
-_ADDRESS_FORBIDDEN = "TARGET_ADDRESS_FORBIDDEN"
 
 
 def evaluate(
@@ -176,15 +178,15 @@ def _not_dialled(facts: EndpointFacts) -> list[Finding]:
     if facts.forbidden or facts.resolution is ResolutionStatus.FORBIDDEN:
         findings = [
             service_finding(
-                _ADDRESS_FORBIDDEN,
-                f"{forbidden.address} may not be dialled: {forbidden.reason}",
+                ADDRESS_FORBIDDEN,
+                f"{facts.host} has an address that may not be dialled: {forbidden.reason}",
                 forbidden.address,
             )
             for forbidden in facts.forbidden
         ]
         return findings or [
             service_finding(
-                _ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled"
+                ADDRESS_FORBIDDEN, f"{facts.host} has an address that may not be dialled"
             )
         ]
     return list(resolution_findings(facts))
@@ -346,7 +348,7 @@ def _verdict(policy: Policy, findings: Iterable[Finding], changes: datetime | No
         else [
             finding
             for finding in ordered
-            if finding.effect is not Effect.DENY or finding.code == _ADDRESS_FORBIDDEN
+            if finding.effect is not Effect.DENY or finding.code == ADDRESS_FORBIDDEN
         ]
     )
     return Verdict(

@@ -1,15 +1,20 @@
 """Findings of the service: the endpoint was not reached, not measured, or not in time."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
 from otpc_policy.policy.registry import finding_codes
 
+# The one code whose findings are about an address that may be internal. Its messages hold none:
+# who may see the address is decided where a response is made.
+ADDRESS_FORBIDDEN: Final = "TARGET_ADDRESS_FORBIDDEN"
 
-def service_finding(code: str, message: str, address: str = "") -> Finding:
+
+def service_finding(code: str, message: str, address: str = "", *, cause: str = "") -> Finding:
     """Return a finding whose effect no policy sets (see findings.toml), such as CHECK_IN_PROGRESS.
 
-    address: where it was observed; empty if it holds for all.
+    address: where it was observed; empty if it holds for all. cause: see registry.FindingCode.
     """
     entry = finding_codes()[code]
     if entry.effect is None:
@@ -20,7 +25,7 @@ def service_finding(code: str, message: str, address: str = "") -> Finding:
         effect=entry.effect,
         rule_id=entry.rule_id,
         message=message,
-        remediation=entry.remedy_text,
+        remediation=entry.causes.get(cause) or entry.remedy_text,
         citation=entry.citation,
         address=address,
     )

@@ -67,8 +67,8 @@ class DecisionCounters(Protocol):
 
 
 # What a shared part depends on: what was judged and when, because time alone can change a verdict,
-# and the view.
-_PartKey = tuple[JudgementKey, datetime, pb.View.ValueType]
+# the view, and whether internal addresses may be seen.
+_PartKey = tuple[JudgementKey, datetime, pb.View.ValueType, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,7 @@ class CheckAnswers:
         """Return the response to a CheckEndpointRequest whose last answer still stands, or None.
 
         permissions: of the caller; what callers with others were answered is not repeated.
+        What stands rests on measured addresses alone, so it names none that is hidden from anybody.
         """
         if generation is not self._generation:
             self._generation = generation
@@ -156,8 +157,11 @@ class CheckAnswers:
         Raises InvalidRequest, CallerNotPermitted, and what answer raises.
         """
         parsed = read_check_request(raw)
-        require(permissions, check_demand(parsed, generation, Rpc.CHECK_ENDPOINT))
-        answer, shared = await self._checked(parsed, generation, wait_s)
+        demand = check_demand(parsed, generation, Rpc.CHECK_ENDPOINT)
+        require(permissions, demand)
+        answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
+        may_see = permissions.may_see_internal_addresses(demand)
+        shared = self._shared(answer, parsed.view, may_see)
         standing = Standing.of(answer, parsed.request, generation)
         # Another generation may have begun meanwhile.
         if standing is not None and generation is self._generation:
@@ -171,20 +175,17 @@ class CheckAnswers:
         *,
         wait_s: float,
         rpc: str,
+        may_see_internal_addresses: bool = False,
     ) -> bytes:
         """Return the response, judged by one generation from start to end.
 
-        That the caller may ask is for the servicer to know.
+        may_see_internal_addresses: see convert.shared_part. That the caller may ask is for the
+        servicer to know.
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
-        answer, shared = await self._checked(parsed, generation, wait_s)
-        return self._response(answer, shared, parsed, rpc=rpc)
-
-    async def _checked(
-        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
-    ) -> tuple[Answer, _SharedPart]:
         answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
-        return answer, self._shared(answer, parsed.view)
+        shared = self._shared(answer, parsed.view, may_see_internal_addresses)
+        return self._response(answer, shared, parsed, rpc=rpc)
 
     def _response(
         self, answer: Answer, shared: _SharedPart, parsed: ParsedCheck, *, rpc: str
@@ -236,20 +237,24 @@ class CheckAnswers:
         )
         return response
 
-    def _shared(self, answer: Answer, view: pb.View.ValueType) -> _SharedPart:
+    def _shared(
+        self, answer: Answer, view: pb.View.ValueType, may_see_internal_addresses: bool
+    ) -> _SharedPart:
         judgement = answer.judgement
         if judgement.key is None:
             # No other caller gets this judgement.
-            return _shared_part(answer, view)
-        key = (judgement.key, judgement.judged_at, view)
+            return _shared_part(answer, view, may_see_internal_addresses)
+        key = (judgement.key, judgement.judged_at, view, may_see_internal_addresses)
         shared = self._kept.get(key)
         if shared is None:
-            shared = _shared_part(answer, view)
+            shared = _shared_part(answer, view, may_see_internal_addresses)
             self._kept.put(key, shared)
         return shared
 
 
-def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
+def _shared_part(
+    answer: Answer, view: pb.View.ValueType, may_see_internal_addresses: bool
+) -> _SharedPart:
     judgement = answer.judgement
     verdict = verdict_fields(
         judgement.policy,
@@ -269,7 +274,10 @@ def _shared_part(answer: Answer, view: pb.View.ValueType) -> _SharedPart:
         "expires_at": _text(judgement.expires_at),
     }
     return _SharedPart(
-        shared_part(answer, view).SerializeToString(),
+        # The log is the operator's and names every address.
+        shared_part(
+            answer, view, may_see_internal_addresses=may_see_internal_addresses
+        ).SerializeToString(),
         constant_fields(log_fields),
         is_plain_allow(judgement.verdict),
     )

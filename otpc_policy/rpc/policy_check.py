@@ -203,9 +203,14 @@ class PolicyCheckServicer:
     ) -> pb.BatchCheckEndpointsResult:
         """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
         try:
-            require(permissions, check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS))
+            demand = check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS)
+            require(permissions, demand)
             body = await self._answers.answer(
-                parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
+                parsed,
+                generation,
+                wait_s=wait_s,
+                rpc="BatchCheckEndpoints",
+                may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
             )
         except Exception as error:
             if not is_expected(error):

@@ -992,7 +992,9 @@ class Finding(_message.Message):
     certificate_index: _builtins.int
     """Position in the served chain, leaf 0, where one certificate is meant."""
     address: _builtins.str
-    """The address where it was observed; empty where it holds for all."""
+    """The address where it was observed; empty where it holds for all, and where it is an address that
+    may not be dialled, unless the caller named it or may see internal addresses.
+    """
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___FindingEvidence]:
         """What the finding rests on. Only with VIEW_FULL."""
@@ -1122,7 +1124,9 @@ class AddressObservation(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     address: _builtins.str
-    """IP address in canonical text form."""
+    """IP address in canonical text form. Empty where it may not be dialled, unless the caller named it
+    or may see internal addresses.
+    """
     reachable: Global___Support.ValueType
     """Whether TCP connections are accepted. UNKNOWN if nothing answered."""
     client_auth: Global___ClientAuth.ValueType

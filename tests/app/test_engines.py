@@ -13,6 +13,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.metrics import Metrics
+from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.policy.required_suites import required_suites
 
 
@@ -88,7 +89,13 @@ class _Clock:
 async def test_policies_are_asked_for_their_suites_once_for_each_generation() -> None:
     policies = build_application(Settings()).reloader.current.policies
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
-    pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
+    pool = engines_from(
+        Settings(),
+        _Clock(),
+        policies=lambda: policies,
+        observer=metrics,
+        own_listeners=OwnListeners(),
+    )
     suites = pool._required_suites
     assert not pool._asks_groups()
     assert suites() is suites()

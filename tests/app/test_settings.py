@@ -20,11 +20,13 @@ from otpc_policy.app.settings import (
     is_loopback,
     split_address,
 )
+from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.engine.configuration import configuration_from
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
@@ -586,3 +588,63 @@ def test_what_is_set_in_vain_is_told() -> None:
         "client_profiles",
         "scan.workers",
     ]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["10.0.0.0/8", "2001:db8::/33", "2001:db8::/128", "2001:db8:0:0:100::/96", "x"]
+)
+def test_what_is_no_prefix_of_a_translator_is_refused(prefix: str) -> None:
+    (problem,) = _problems(nat64_prefixes=[prefix])
+    assert "NAT64" in problem or "network" in problem
+
+
+def test_prefixes_of_translators_reach_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTPC_POLICY_NAT64_PREFIXES", "2001:db8:64::/96, 64:ff9b:1::/64")
+    configuration = configuration_from(engine_part(Settings()))
+    assert configuration.nat64_prefixes == (
+        ip_network("2001:db8:64::/96"),
+        ip_network("64:ff9b:1::/64"),
+    )
+
+
+def test_two_client_certificates_for_one_host_are_refused() -> None:
+    table = {"hosts": ["*.Acme.test"], "certificate_file": "a.pem", "key_file": "a.key"}
+    one = {**table, "hosts": "api.acme.test"}
+    assert Settings(client_certificates={"a": table, "b": one})
+    (problem,) = _problems(client_certificates={"a": table, "b": table})
+    assert "a and b both name *.acme.test" in problem
+    (problem,) = _problems(client_certificates={"a": {**table, "hosts": []}})
+    assert "hosts" in problem
+
+
+@pytest.mark.parametrize(
+    ("proxy", "word"),
+    [
+        ("https://proxy.test:3128", "plain HTTP"),
+        ("proxy.test:3128", "http://host:port"),
+        ("http://proxy.test", "host:port"),
+        ("http://proxy.test:0", "port of the proxy"),
+        ("http://router:s3cret@proxy.test:3128", "egress_proxy_password_file"),
+        ("http://proxy.test:3128/path", "not a TCP port"),
+    ],
+)
+def test_what_is_no_proxy_is_refused(proxy: str, word: str) -> None:
+    (problem,) = _problems(egress_proxy=proxy)
+    assert word in problem
+    assert "s3cret" not in problem
+
+
+def test_a_proxy_and_its_credentials_reach_the_engine(tmp_path: Path) -> None:
+    settings = Settings(
+        egress_proxy="http://[::1]:3128/",
+        egress_proxy_user="router",
+        egress_proxy_password_file=tmp_path / "password",
+    )
+    proxy = configuration_from(engine_part(settings)).egress_proxy
+    assert proxy is not None
+    assert (proxy.host, proxy.port, proxy.user) == ("::1", 3128, "router")
+    assert proxy.password_file == tmp_path / "password"
+    assert configuration_from(engine_part(Settings())).egress_proxy is None
+    for half in ({"egress_proxy_user": "a"}, {"egress_proxy_password_file": "/x"}):
+        (problem,) = _problems(egress_proxy="http://proxy.test:3128", **half)
+        assert "go together" in problem

@@ -13,7 +13,12 @@ import pytest
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, ResultSource
 from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable, UnknownPolicy
+from otpc_policy.core.errors import (
+    Overloaded,
+    ServiceUnavailable,
+    TargetForbidden,
+    UnknownPolicy,
+)
 from otpc_policy.core.facts import (
     AddressFacts,
     Depth,
@@ -610,3 +615,26 @@ async def test_an_unknown_policy_is_the_callers_error() -> None:
     with pytest.raises(UnknownPolicy):
         await world.checks().check(request(policy_name="none"))
     assert world.measured == []
+
+
+async def test_an_address_where_the_service_itself_listens_is_forbidden() -> None:
+    world = World(own_listeners={("127.0.0.1", 443)})
+    answer = await world.checks().check()
+    assert (summary(answer), codes(answer)) == (
+        (Decision.DENY, ResultSource.NONE),
+        {"TARGET_ADDRESS_FORBIDDEN"},
+    )
+    assert world.measured == []
+
+
+async def test_an_address_that_the_engine_may_not_dial_is_forbidden() -> None:
+    world = World()
+    checks = world.checks()
+    await checks.check()
+    world.at += timedelta(minutes=1)
+    world.error = TargetForbidden("private")
+    answer = await checks.check(request(FreshnessMode.REFRESH))
+    assert answer.judgement.verdict.decision is Decision.DENY
+    (finding,) = answer.judgement.verdict.findings
+    assert finding.code == "TARGET_ADDRESS_FORBIDDEN"
+    assert finding.message.endswith("may not be dialled: private")

@@ -1,7 +1,7 @@
 """Clock, names, scanner and observer that tests move by hand, and the use case among them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -97,6 +97,7 @@ class World:
     revision: str = "1"
     measured: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
+    own_listeners: Collection[tuple[str, int]] = ()
 
     def now(self) -> datetime:
         return self.at
@@ -161,6 +162,7 @@ class World:
             clock=self,
             limits=LIMITS,
             observer=self,
+            is_own_listener=lambda address, port: (address, port) in self.own_listeners,
         )
 
     def checks(self, store: FactsStore | None = None) -> "Checks":

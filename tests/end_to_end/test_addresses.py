@@ -101,6 +101,7 @@ def test_a_metadata_address_stays_forbidden(world: World, service: Service) -> N
     response = service.check(world.forbidden, Listener(world.forbidden.addresses[0], 80))
     assert decision_of(response) == "DENY"
     assert codes_of(response) == {"TARGET_ADDRESS_FORBIDDEN"}
+    assert world.forbidden.addresses[0] not in str(response)
 
 
 def test_one_forbidden_address_forbids_the_name_and_nothing_is_dialled(

@@ -87,10 +87,20 @@ def test_check_asks_a_running_service(world: World, service: Service) -> None:
 
 
 def test_check_without_permission_dials_no_private_address(world: World) -> None:
-    done = command("check", str(world.partner().listener()), "--format", "json")
+    listener = world.partner().listener()
+    done = command("check", str(listener), "--format", "json")
     response = response_of(done)
     assert (decision_of(response), done.returncode) == ("DENY", 1)
-    assert [finding.code for finding in response.findings] == ["TARGET_ADDRESS_FORBIDDEN"]
+    (finding,) = response.findings
+    assert (finding.code, finding.address) == ("TARGET_ADDRESS_FORBIDDEN", listener.address)
+
+
+def test_check_from_here_shows_the_address_that_may_not_be_dialled() -> None:
+    done = command("check", "localhost", "--format", "json")
+    response = response_of(done)
+    assert (decision_of(response), done.returncode) == ("DENY", 1)
+    assert {finding.address for finding in response.findings} <= {"127.0.0.1", "::1"}
+    assert all(finding.address for finding in response.findings)
 
 
 def test_a_refused_connection_exits_with_3(world: World) -> None:

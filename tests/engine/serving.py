@@ -18,6 +18,7 @@ from otpc_policy.engine.service.servicer import MeasurementServicer
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.v1 import measurement_pb2_grpc as rpc
+from otpc_policy.ops.own_listeners import OwnListeners
 from tests.support.facts import make_address
 
 VETTING = AddressVetting([ip_network("127.0.0.0/8")])
@@ -77,6 +78,7 @@ class World:
     was_fresh: bool = False
     required_suites: tuple[frozenset[int], ...] = ()
     asks_groups: bool = False
+    own_listeners: OwnListeners = field(default_factory=OwnListeners)
 
     async def measure(
         self,
@@ -132,7 +134,11 @@ class Served:
 async def served(world: World, folder: Path) -> AsyncIterator[Served]:
     """Serve the world over a Unix socket while the context lasts."""
     servicer = MeasurementServicer(
-        scanner=world, resolver=world, vetting=VETTING, concurrent_scans=32
+        scanner=world,
+        resolver=world,
+        vetting=VETTING,
+        concurrent_scans=32,
+        own_listeners=world.own_listeners,
     )
     server = grpc.aio.server(options=server_options())
     servicer.add_to(server)

@@ -14,6 +14,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from otpc_policy.core.errors import TargetForbidden
+from otpc_policy.engines.status import error_of
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.measurement.v1 import measurement_pb2_grpc as rpc
 from tests.engine.partners import server, stall
@@ -186,3 +188,21 @@ async def test_a_socket_on_which_another_engine_listens_is_not_taken_from_it(
     left.close()
     async with running("--listen", f"unix:{path}"):
         pass
+
+
+async def test_an_engine_measures_neither_of_its_own_ports() -> None:
+    options = ("--listen", "0.0.0.0:0", "--dangerously-listen-without-tls")
+    with_pages = (*options, "--ops-listen", "127.0.0.1:0", "--allow-network", "127.0.0.0/8")
+    async with (
+        running(*with_pages) as (_process, address),
+        grpc.aio.insecure_channel(address.replace("0.0.0.0", "127.0.0.1")) as plain,
+    ):
+        stub = rpc.MeasurementServiceStub(plain)  # type: ignore[no-untyped-call]
+        call = stub.Measure()
+        port = int(address.rpartition(":")[2])
+        await call.write(start(address="127.0.0.9", port=port))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        error = error_of(raised.value)
+        assert isinstance(error, TargetForbidden)

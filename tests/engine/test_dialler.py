@@ -16,13 +16,13 @@ import pytest
 import otpc_policy
 from otpc_policy.core.addresses import AddressVetting, VettedAddress, vet_again
 from otpc_policy.engine.egress.dialler import (
-    CannotDial,
     WrongPeer,
     begin_connecting,
     connect,
     connect_soon,
     finish_connecting,
 )
+from otpc_policy.engine.egress.hindrance import CannotDial
 from tests.support.loopback import own_listener, vetted
 from tests.support.open_files import open_files_left
 

@@ -1,6 +1,7 @@
 """Downloads over plain HTTP: what counts as whole, the bounds, and which addresses are dialled."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
@@ -34,7 +35,11 @@ async def of_literal(host: str) -> Resolution:
 
 
 async def downloaded(
-    url: str, *, max_bytes: int = 100_000, deadline_s: float = 10.0
+    url: str,
+    *,
+    max_bytes: int = 100_000,
+    deadline_s: float = 10.0,
+    is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
 ) -> tuple[FetchOutcome, bytes]:
     pieces: list[bytes] = []
 
@@ -44,6 +49,7 @@ async def downloaded(
     outcome = await download(
         HttpUrl.parse(url),
         resolve=of_literal,
+        is_own_listener=is_own_listener,
         max_bytes=max_bytes,
         deadline_s=deadline_s,
         take=take,
@@ -183,3 +189,18 @@ async def test_only_vetted_addresses_of_the_name_are_dialled() -> None:
         assert await fetched_by(files, nothing) is FetchOutcome.UNRESOLVED
         assert await fetched_by(files, resolution(address, "10.0.0.1")) is FetchOutcome.FORBIDDEN
         assert len(files.requests) == 2
+
+
+async def test_a_port_where_the_service_itself_listens_is_not_connected_to() -> None:
+    async with http_files() as own, http_files() as other:
+        own.files["/a.crl"] = ok(b"body")
+        other.files["/a.crl"] = redirect(own.url("/a.crl"))
+        port = int(own.root.rpartition(":")[2])
+
+        def is_own(_address: str, asked: int) -> bool:
+            return asked == port
+
+        for site in (own, other):
+            outcome = await downloaded(site.url("/a.crl"), is_own_listener=is_own)
+            assert outcome == (FetchOutcome.FORBIDDEN, b"")
+    assert not own.requests

@@ -24,7 +24,7 @@ from otpc_policy.core.facts import (
     TlsService,
     TlsVersion,
 )
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.egress.hindrance import CannotDial
 from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.engine.stages import Stage
 from otpc_policy.tls.client_hello import offered_cipher_suites

@@ -20,6 +20,7 @@ from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.methods import MEASURE, RESOLVE
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.ops.own_listeners import OwnListeners
 from tests.engine.serving import ASK, VETTING, World, served, start, target
 from tests.support.facts import make_address
 
@@ -164,8 +165,6 @@ REFUSED: dict[str, pb.MeasureRequest] = {
     "nothing": pb.MeasureRequest(),
     "a question": ASK,
     "no target": pb.MeasureRequest(start=pb.StartMeasurement()),
-    "an address that is not opened": start(address="10.0.0.1"),
-    "a metadata address": start(address="169.254.169.254"),
     "a name as an address": start(address="localhost"),
     "a mapped address": start(address="::ffff:127.0.0.1"),
     "a host in capitals": start(host="Partner.test"),
@@ -194,6 +193,18 @@ async def test_what_is_wrong_is_refused_before_anything_is_dialled(
     async with served(world, tmp_path) as service:
         code, reason, _ = await refusal(replies(service.stub.Measure(), request_))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert not world.begun.is_set()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "127.0.0.7"])
+async def test_an_address_that_may_not_be_dialled_is_said_to_be(
+    tmp_path: Path, address: str
+) -> None:
+    world = World(own_listeners=OwnListeners([("127.0.0.7", 443)]))
+    async with served(world, tmp_path) as service:
+        call = replies(service.stub.Measure(), start(address=address))
+        code, reason, _ = await refusal(call)
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ADDRESS_FORBIDDEN")
     assert not world.begun.is_set()
 
 

@@ -14,7 +14,7 @@ from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import Depth
 from otpc_policy.engine.contradictions import hear
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.egress.hindrance import CannotDial
 from otpc_policy.engine.stages import Stage
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost

@@ -12,7 +12,7 @@ import pytest
 
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.fetching import Fetched, FetchOutcome, HttpUrl
-from otpc_policy.engine.egress.dialler import CannotDial
+from otpc_policy.engine.egress.hindrance import CannotDial
 from otpc_policy.engine.service import servicer
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost

@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -19,8 +19,10 @@ from google.protobuf.duration_pb2 import Duration
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.roles import RolesFile
 from otpc_policy.check import ResultSource
+from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.caller import Caller, current_caller
 from otpc_policy.core.errors import OtpcPolicyError
+from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus
 from otpc_policy.core.identities import read_identity
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.status import CallerNotPermitted
@@ -272,3 +274,28 @@ async def test_what_is_kept_for_one_caller_is_not_given_to_one_whose_roles_do_no
     side.generation = replace(side.generation, access=RolesFile("", "roles.toml").access)
     with calling("a.routers.example"):
         assert isinstance(await side.ask(REQUESTS[0]), str)
+
+
+async def test_the_log_names_an_address_that_no_response_does_and_nothing_of_it_is_kept() -> None:
+    side = Side(remembers=True)
+    side.world.resolution = Resolution(
+        status=ResolutionStatus.FORBIDDEN,
+        forbidden=(ForbiddenAddress("10.1.2.3", "private (RFC 1918)"),),
+    )
+    roles = ROLES.replace('hosts = ["*"]', 'hosts = ["*"]\ninternal_addresses = true', 1)
+    access = RolesFile(roles, "roles.toml").access
+    nobodys = side.generation
+    for generation, name in (
+        (nobodys, None),
+        (nobodys, "a"),
+        (replace(nobodys, access=access), "a"),
+    ):
+        side.generation = generation
+        with nullcontext() if name is None else calling(f"{name}.routers.example"):
+            answer = await side.ask(REQUESTS[0])
+        assert isinstance(answer, pb.CheckEndpointResponse)
+        assert ("10.1.2.3" in str(answer)) is (generation is not nobodys)
+        assert not len(side.servicer._answers._repeatable)
+    side.decisions.close()
+    logged = [json.loads(line) for line in "".join(side.lines).splitlines()]
+    assert [line["findings"][0]["address"] for line in logged] == ["10.1.2.3"] * 3

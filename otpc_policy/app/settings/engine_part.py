@@ -9,7 +9,12 @@ _NAMES: Final = frozenset(
     {
         "scan",
         "client_profiles",
+        "client_certificates",
+        "egress_proxy",
+        "egress_proxy_user",
+        "egress_proxy_password_file",
         "allow_networks",
+        "nat64_prefixes",
         "static_hosts",
         "address_families",
         "dns_servers",

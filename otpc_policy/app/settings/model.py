@@ -23,7 +23,11 @@ from otpc_policy.app.settings.values import (
     LogFormat,
     LogLevel,
     NameServer,
+    Nat64Prefix,
     Network,
+    PartnerHosts,
+    ProxyUrl,
+    ProxyUser,
     is_loopback,
 )
 from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
@@ -37,6 +41,18 @@ from otpc_policy.core.facts import DeepCommand
 _TABLE = ConfigDict(extra="forbid", frozen=True)
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
+
+
+class ClientCertificateSettings(BaseModel):
+    """The client certificate for one partner. Engines read the files; the service never does."""
+
+    model_config = _TABLE
+    hosts: PartnerHosts = Field(
+        description='The partner\'s host names, "*.name" for one more label, or IP addresses: '
+        "whoever is asked by another name is not shown the certificate."
+    )
+    certificate_file: Path = Field(description="PEM chain, leaf first; read again on change.")
+    key_file: Path = Field(description="PEM private key of that leaf, not encrypted.")
 
 
 class LifetimeSettings(BaseModel):
@@ -265,6 +281,22 @@ class Settings(BaseSettings):
         default=(),
         description="Private ranges that may be measured. Metadata addresses stay forbidden.",
     )
+    nat64_prefixes: tuple[Nat64Prefix, ...] = Field(
+        default=(),
+        description="Prefixes of NAT64 translators that can be reached from here, as "
+        '"2001:db8:64::/96". An address under one is measured only if the IPv4 address in it may '
+        "be; 64:ff9b::/96 and 64:ff9b:1::/48 are known anyway.",
+    )
+    egress_proxy: ProxyUrl | None = Field(
+        default=None,
+        description="HTTP proxy for all connections of engines to partners and for CRLs, as "
+        "http://host:port: CONNECT to the vetted address. Engines still resolve names themselves.",
+    )
+    egress_proxy_user: ProxyUser = Field(default="", description="User name for that proxy.")
+    egress_proxy_password_file: Path | None = Field(
+        default=None,
+        description="File with the password, mode 0600; read by engines, and again every minute.",
+    )
     address_families: AddressFamilies = Field(
         default=AddressFamilies.ROUTED,
         description="Addresses to measure: routed, both, ipv4 or ipv6.",
@@ -285,6 +317,11 @@ class Settings(BaseSettings):
         default=5.0, description="Longest time to resolve one name."
     )
 
+    client_certificates: dict[str, ClientCertificateSettings] = Field(
+        default={},
+        description="Client certificates by partner, for servers that refuse clients without one. "
+        "Held by engines; keep each key in a folder of its own, with mode 0600.",
+    )
     client_profiles: ClientProfiles = Field(
         default=(),
         description="Recorded clients that stand for your own routers; every measurement asks as "
@@ -386,6 +423,30 @@ class Settings(BaseSettings):
             raise ValueError(
                 "contradicts minimum_policy, which is set as well: leave one of them out"
             )
+        return value
+
+    @field_validator("egress_proxy_password_file")
+    @classmethod
+    def _whole_credentials(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        user = info.data.get("egress_proxy_user", "")
+        if (value is None) == bool(user):
+            raise ValueError(
+                "egress_proxy_user and egress_proxy_password_file go together: set both or neither"
+            )
+        if value is not None and info.data.get("egress_proxy", value) is None:
+            raise ValueError("there is no egress_proxy that it could be for")
+        return value
+
+    @field_validator("client_certificates")
+    @classmethod
+    def _one_certificate_for_a_host(
+        cls, value: dict[str, ClientCertificateSettings]
+    ) -> dict[str, ClientCertificateSettings]:
+        partners: dict[str, str] = {}
+        for partner, table in value.items():
+            for host in table.hosts:
+                if partners.setdefault(host, partner) != partner:
+                    raise ValueError(f"{partners[host]} and {partner} both name {host}")
         return value
 
     @field_validator("engine_addresses")

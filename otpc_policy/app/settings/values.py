@@ -7,12 +7,14 @@ import ipaddress
 from enum import Enum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
+from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.endpoint import canonical_host
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.core.identities import read_identity_pattern
+from otpc_policy.core.registries.networks import NAT64_PREFIX_LENGTHS
 
 _DNS_PORT = 53
 
@@ -91,6 +93,11 @@ def _listen_address(text: str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _host_pattern(text: str) -> str:
+    wildcard = "*." if text.startswith("*.") else ""
+    return wildcard + canonical_host(text.removeprefix(wildcard))
+
+
 def _ip_literal(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -122,6 +129,21 @@ def _network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"must be a network such as 10.0.0.0/8: {error}") from None
+
+
+def _nat64_prefix(value: object) -> ipaddress.IPv6Network:
+    """Source: RFC 6052, section 2.2."""
+    network = _network(value)
+    lengths = ", ".join(map(str, NAT64_PREFIX_LENGTHS))
+    if not isinstance(network, ipaddress.IPv6Network) or (
+        network.prefixlen not in NAT64_PREFIX_LENGTHS
+    ):
+        raise ValueError(
+            f"{network} is not the prefix of a NAT64 translator: IPv6, of length {lengths}"
+        )
+    if int(network.network_address) >> 56 & 0xFF:
+        raise ValueError(f"{network}: bits 64 to 71 of a NAT64 prefix must be zero (RFC 6052, 2.2)")
+    return network
 
 
 def _split_list(value: object) -> object:
@@ -185,6 +207,28 @@ def _engine_count(value: object) -> int | Literal["auto"]:
 EngineCount = Annotated[int | Literal["auto"], PlainValidator(_engine_count)]
 
 
+def _proxy_user(text: str) -> str:
+    if ":" in text or not text.isprintable():
+        raise ValueError("must be a user name without a colon (RFC 7617)")
+    return text
+
+
+def _proxy_url(text: str) -> str:
+    """Return "http://host:port"."""
+    scheme, separator, authority = text.rstrip("/").partition("://")
+    expected = 'must be "http://host:port"'
+    if "@" in authority:
+        raise ValueError(
+            f"{expected}; credentials go into egress_proxy_user and egress_proxy_password_file"
+        )
+    if scheme != "http" or not separator:
+        raise ValueError(f"{expected}: the proxy is spoken to in plain HTTP, and tunnels TLS")
+    host, port = split_address(authority)
+    if not port:
+        raise ValueError(f"{expected}, with the port of the proxy")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _engine_address(text: str) -> str:
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
@@ -197,11 +241,17 @@ def _engine_address(text: str) -> str:
     return f"{prefix}[{host}]:{port}" if ":" in host else f"{prefix}{host}:{port}"
 
 
+ProxyUser = Annotated[str, AfterValidator(_proxy_user)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 EngineAddress = Annotated[str, AfterValidator(_engine_address)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 HostName = Annotated[str, AfterValidator(canonical_host)]
+PartnerHosts = Annotated[
+    OneOrMany[Annotated[str, AfterValidator(_host_pattern)]], Field(min_length=1)
+]
 NameServer = Annotated[str, AfterValidator(_name_server)]
 IpLiteral = Annotated[str, AfterValidator(_ip_literal)]
+Nat64Prefix = Annotated[ipaddress.IPv6Network, BeforeValidator(_nat64_prefix)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 ClientProfiles = Annotated[tuple[str, ...], AfterValidator(_client_profiles)]
 AuditSinks = Annotated[

@@ -41,6 +41,9 @@ def without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "dns_servers", _REMOTE
         if _is_set(settings, "client_profiles"):
             yield "client_profiles", _REMOTE
+        for name in ("client_certificates", "egress_proxy"):
+            if _is_set(settings, name):
+                yield name, _REMOTE
         for name in _OF_ENGINES:
             if _is_set(settings.scan, name):
                 yield f"scan.{name}", _REMOTE

@@ -27,9 +27,7 @@ def observation_view(
 ) -> Iterator[RenderableType]:
     """Yield one block for each address."""
     for address in observation.addresses:
-        yield Padding(
-            Text.assemble("Measured at ", (one_line(address.address), "bold")), (1, 0, 0, 0)
-        )
+        yield Padding(Text.assemble("Measured at ", (_named(address), "bold")), (1, 0, 0, 0))
         yield Padding(_address_table(address), (0, 0, 0, 2))
         for deployment, certificates in _deployments(address.certificate_deployments):
             yield Padding(Text.assemble("Certificates ", (deployment, "bold")), (1, 0, 0, 2))
@@ -39,9 +37,7 @@ def observation_view(
 def trace_view(observation: pb.EndpointObservation) -> Iterator[RenderableType]:
     """Yield every connection of every address: its time, offer, answer, and what that proves."""
     for address in observation.addresses:
-        yield Padding(
-            Text.assemble("Connections to ", (one_line(address.address), "bold")), (1, 0, 0, 0)
-        )
+        yield Padding(Text.assemble("Connections to ", (_named(address), "bold")), (1, 0, 0, 0))
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, justify="right", style="dim")
         table.add_column(no_wrap=True, style="dim")
@@ -95,6 +91,10 @@ def certificates_table(
         )
         table.add_row("", Text("sha256", style="dim"), Text(certificate.sha256))
     return table
+
+
+def _named(address: pb.AddressObservation) -> str:
+    return one_line(address.address) or "an address that the service does not name"
 
 
 def _address_table(address: pb.AddressObservation) -> Table:

@@ -28,13 +28,17 @@ _ADDED = "ours/forbidden-networks.csv"
 _METADATA = "ours/cloud-metadata-addresses.csv"
 
 _GLOBAL_UNICAST_IPV6: Final = IPv6Network("2000::/3")
-# Prefixes whose last 32 bits are an IPv4 address; 6to4 holds it in bits 16 to 47.
-_TAIL_EMBEDDED: Final = (
-    IPv6Network("64:ff9b::/96"),
-    IPv6Network("64:ff9b:1::/48"),
-    IPv6Network("::/96"),
-)
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
+_IPV4_COMPATIBLE: Final = IPv6Network("::/96")
+_WELL_KNOWN_NAT64: Final = IPv6Network("64:ff9b::/96")
+# A network takes any prefix out of this for its translator (RFC 8215), of any length that fits.
+_LOCAL_USE_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+_THIS_NETWORK_IPV4: Final = IPv4Network("0.0.0.0/8")
+# RFC 6052, section 2.2: the lengths that a translator's prefix may have, and bits 64 to 71 (the "u"
+# octet), which an embedded address leaves out.
+NAT64_PREFIX_LENGTHS: Final = (32, 40, 48, 56, 64, 96)
+_AFTER_U: Final = 72
+_U_BITS: Final = 8
 
 
 class AddressClass(Enum):
@@ -93,14 +97,14 @@ def unwrap(address: IPAddress) -> IPAddress:
     return address
 
 
-def classify(address: IPAddress) -> AddressClass:
-    """Return what kind of address it is.
+def classify(address: IPAddress, nat64_prefixes: Iterable[IPv6Network] = ()) -> AddressClass:
+    """Return what kind of address it is. nat64_prefixes: as of embedded_ipv4.
 
     Metadata addresses are recognised in every form that carries them.
     """
     plain = unwrap(address)
     metadata = metadata_addresses()
-    if plain in metadata or embedded_ipv4(plain) in metadata:
+    if plain in metadata or not metadata.isdisjoint(embedded_ipv4(plain, nat64_prefixes)):
         return AddressClass.METADATA
     # The longest prefix that holds the address says the most.
     for network, kind in special_networks():
@@ -111,15 +115,38 @@ def classify(address: IPAddress) -> AddressClass:
     return AddressClass.GLOBAL
 
 
-def embedded_ipv4(address: IPAddress) -> IPv4Address | None:
-    """Return the IPv4 address that a translator reads out of an IPv6 one, or None."""
-    if not isinstance(address, IPv6Address):
-        return None
+def embedded_ipv4(
+    address: IPAddress, nat64_prefixes: Iterable[IPv6Network] = ()
+) -> tuple[IPv4Address, ...]:
+    """Return every IPv4 address that a translator may read out of an IPv6 one.
+
+    nat64_prefixes: prefixes of this network's translators, of lengths in NAT64_PREFIX_LENGTHS,
+    besides the well-known one. Under the local-use prefix, where none of them says how long the
+    translator's prefix is, each length that fits is read.
+    """
+    # "::" and "::1" stand under the prefix of IPv4-compatible addresses, and are none.
+    if not isinstance(address, IPv6Address) or address.is_unspecified or address.is_loopback:
+        return ()
     if address in _SIX_TO_FOUR:
-        return IPv4Address(int(address) >> 80 & 0xFFFFFFFF)
-    if any(address in network for network in _TAIL_EMBEDDED):
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+        return (IPv4Address(int(address) >> 80 & 0xFFFFFFFF),)
+    if address in _IPV4_COMPATIBLE or address in _WELL_KNOWN_NAT64:
+        return (_translated(address, 96),)
+    lengths = {network.prefixlen for network in nat64_prefixes if address in network}
+    if lengths or address not in _LOCAL_USE_NAT64:
+        return tuple(_translated(address, length) for length in sorted(lengths))
+    fitting = [n for n in NAT64_PREFIX_LENGTHS if n >= _LOCAL_USE_NAT64.prefixlen]
+    read = {_translated(address, length) for length in fitting}
+    # What is read at the wrong place is mostly zeros, and leads nowhere (RFC 1122, 3.2.1.3).
+    return tuple(sorted(one for one in read if one not in _THIS_NETWORK_IPV4) or sorted(read))
+
+
+def _translated(address: IPv6Address, prefix_length: int) -> IPv4Address:
+    """Return the IPv4 address under a translator's prefix. Source: RFC 6052, section 2.2."""
+    bits = f"{int(address):0128b}"
+    without_u = bits[: _AFTER_U - _U_BITS] + bits[_AFTER_U:]
+    # A prefix of 96 bits has the octet inside.
+    at = prefix_length if prefix_length < _AFTER_U else prefix_length - _U_BITS
+    return IPv4Address(int(without_u[at : at + 32], 2))
 
 
 @cache

@@ -19,6 +19,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.core.fetching import FetchOutcome, HttpUrl
 from otpc_policy.engine.egress.dialler import connect_soon
+from otpc_policy.engine.egress.proxy import EgressProxy, ProxyRoute
 
 # To a mirror, and there to another path: more would let a server keep an engine busy.
 _MAX_REDIRECTS: Final = 2
@@ -56,20 +57,27 @@ async def download(
     url: HttpUrl,
     *,
     resolve: Resolve,
+    is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
     max_bytes: int,
     deadline_s: float,
+    proxy: EgressProxy | None = None,
     take: Callable[[bytes], Awaitable[None]],
 ) -> FetchOutcome:
     """Download a document and return how that ended.
 
-    max_bytes: of the body. deadline_s: for everything, and for take as well. take: gets the body in
-    order, piece by piece; unless FETCHED is returned the pieces are of no use.
+    is_own_listener: tells of an IP literal and port whether this service itself listens there.
+    proxy: None for the direct way. max_bytes: of the body. deadline_s: for everything, and for take
+    as well. take: gets the body in order, piece by piece; unless FETCHED is returned the pieces are
+    of no use.
     Raises CannotDial, and what resolve raises.
     """
     try:
         async with asyncio.timeout(deadline_s):
             for _ in range(1 + _MAX_REDIRECTS):
-                location = await _request(url, resolve, max_bytes, take)
+                addresses = await _addresses(url, resolve)
+                if any(is_own_listener(address.text, url.port) for address in addresses):
+                    return FetchOutcome.FORBIDDEN
+                location = await _request(url, addresses, max_bytes, proxy, take)
                 if location is None:
                     return FetchOutcome.FETCHED
                 url = _target_of(url, location)
@@ -88,10 +96,14 @@ def _target_of(url: HttpUrl, location: str) -> HttpUrl:
 
 
 async def _request(
-    url: HttpUrl, resolve: Resolve, max_bytes: int, take: Callable[[bytes], Awaitable[None]]
+    url: HttpUrl,
+    addresses: tuple[VettedAddress, ...],
+    max_bytes: int,
+    proxy: EgressProxy | None,
+    take: Callable[[bytes], Awaitable[None]],
 ) -> str | None:
     """Make one request; return where it is redirected, or None once the body was taken."""
-    async with _connected(url, await _addresses(url, resolve)) as (reader, writer):
+    async with _connected(url, addresses, proxy) as (reader, writer):
         try:
             writer.write(_request_bytes(url))
             head = await _read_head(reader)
@@ -125,13 +137,14 @@ async def _addresses(url: HttpUrl, resolve: Resolve) -> tuple[VettedAddress, ...
 
 @asynccontextmanager
 async def _connected(
-    url: HttpUrl, addresses: tuple[VettedAddress, ...]
+    url: HttpUrl, addresses: tuple[VettedAddress, ...], proxy: EgressProxy | None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to the first address that accepts."""
+    route = None if proxy is None else ProxyRoute(proxy)
     for address in addresses:
         try:
             async with asyncio.timeout(_CONNECT_S):
-                connection = await connect_soon(address, url.port)
+                connection = await connect_soon(address, url.port, route)
         except OSError:  # TimeoutError is one; the deadline of everything is another's
             continue
         reader, writer = await asyncio.open_connection(sock=connection, limit=_MAX_HEAD_BYTES)

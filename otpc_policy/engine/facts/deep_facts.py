@@ -173,7 +173,8 @@ class DeepEvidence:
         if report.said in ("VULNERABLE_WEAK_ORACLE", "VULNERABLE_STRONG_ORACLE"):
             return YES
         silent = any(
-            trace.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT) for trace in report.traces
+            trace.ending in (Ending.TIMED_OUT, Ending.BYTE_LIMIT, Ending.TUNNEL_CLOSED)
+            for trace in report.traces
         )
         return (
             NO
@@ -224,7 +225,7 @@ class DeepEvidence:
         refused = (
             part.said[:1] == ("0",)
             and part.said[-1].startswith("OpenSSLError: ")
-            and part.traces[-1].ending is not Ending.TIMED_OUT
+            and part.traces[-1].ending not in (Ending.TIMED_OUT, Ending.TUNNEL_CLOSED)
         )
         never_accepted = part.said[:1] == ("0",) and _closes_confirmed(part.traces)
         return NO if self.steady and part.claim is NO and (refused or never_accepted) else UNKNOWN

@@ -244,7 +244,8 @@ def _is_begun(record: Record[AnyHello]) -> bool:
 def _http_step(attempt: HttpAttempt) -> TraceStep:
     return TraceStep(
         purpose="does HTTP answer inside TLS",
-        offered=f"any version; {'h2 and http/1.1' if attempt.has_alpn else 'no ALPN'}",
+        offered=f"any version; {'h2 and http/1.1' if attempt.has_alpn else 'no ALPN'}"
+        + ("; our client certificate" if attempt.has_certificate else ""),
         answer=attempt.answer.value.lower().replace("_", " "),
         proves={
             HttpAnswer.HTTP: "HTTPS is served",

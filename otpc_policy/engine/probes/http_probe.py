@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.facts import TlsVersion
+from otpc_policy.engine.client_certificates import ClientCredentials
 from otpc_policy.engine.egress.dialler import connect_soon
+from otpc_policy.engine.egress.proxy import ProxyRoute
 
 _USER_AGENT = "otpc-policy"
 # RFC 9113 3.4: the client's preface and an empty SETTINGS frame.
@@ -68,20 +70,24 @@ async def ask_http(
     host_header: str,
     deadline_s: float,
     alpn: bool = True,
+    credentials: ClientCredentials | None = None,
+    route: ProxyRoute | None = None,
 ) -> HttpOutcome:
     """Connect to one address and ask for HTTP; h2 where the server prefers it.
 
     server_name: a DNS name is sent as SNI, an IP literal is not. host_header: authority for Host.
     alpn: offer h2 and http/1.1; a few old servers close on the extension.
+    credentials: presented if the server asks for a client certificate. route: through a proxy.
+    Raises CannotDial.
     """
     writer: asyncio.StreamWriter | None = None
     leaf: tuple[TlsVersion, bytes] | None = None
     try:
         async with asyncio.timeout(deadline_s):
-            connection = await connect_soon(address, port)
+            connection = await connect_soon(address, port, route)
             reader, writer = await asyncio.open_connection(
                 sock=connection,
-                ssl=_any_tls(alpn),
+                ssl=_any_tls(alpn) if credentials is None else _tls_as(credentials, alpn),
                 server_hostname=server_name,
                 limit=2**14,
             )
@@ -167,6 +173,16 @@ def http1_request(host_header: str) -> bytes:
 
 @cache
 def _any_tls(alpn: bool) -> ssl.SSLContext:
+    return _new_tls(alpn)
+
+
+def _tls_as(credentials: ClientCredentials, alpn: bool) -> ssl.SSLContext:
+    context = _new_tls(alpn)
+    credentials.load_into(context)
+    return context
+
+
+def _new_tls(alpn: bool) -> ssl.SSLContext:
     """A context that completes a handshake with any server; other rules judge weak suites."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -7,17 +7,28 @@ from dataclasses import dataclass, replace
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.endpoint import DEFAULT_PORT, Endpoint
 from otpc_policy.core.facts import HttpService, TlsVersion
+from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.probes.http_probe import HttpAnswer, ask_http, http1_request, is_http1
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.transport.openings import Openings
 
+_NOT_ACCEPTED = (
+    "the server demands a client certificate, and did not answer over HTTP to the one that is set "
+    "for it in client_certificates: it may not accept that certificate"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAttempt:
-    """One connection. started_s, duration_s: seconds, the first from that of the measurement."""
+    """One connection. started_s, duration_s: seconds, the first from that of the measurement.
+
+    has_certificate: ours was presented.
+    """
 
     answer: HttpAnswer
     has_alpn: bool
+    has_certificate: bool = False
     started_s: float
     duration_s: float
 
@@ -29,8 +40,10 @@ class HttpQuestion:
     attempts: connections made for the question.
     leaves: presented on connections made for the question, by version, unproven.
     request: asks for HTTP on a connection that exists for another purpose.
+    route: through a proxy; None for the direct way.
+    credentials: presented once the server has refused a client without them.
     service, proves_client_auth: the answer inside TLS, and whether it showed that a client
-    certificate is required.
+    certificate is required. remarks: for people.
     """
 
     def __init__(
@@ -41,7 +54,10 @@ class HttpQuestion:
         openings: Openings,
         deadline_s: float,
         begun_s: float,
+        credentials: ClientCredentials | None = None,
+        route: ProxyRoute | None = None,
     ) -> None:
+        self._credentials, self._route = credentials, route
         self._address, self._endpoint, self._openings, self._deadline_s, self._begun_s = (
             address,
             endpoint,
@@ -58,6 +74,7 @@ class HttpQuestion:
         self.leaves: list[tuple[TlsVersion, bytes]] = []
         self.service = HttpService.UNKNOWN
         self.proves_client_auth = False
+        self.remarks: tuple[str, ...] = ()
 
     @property
     def is_turned_away(self) -> bool:
@@ -103,10 +120,28 @@ class HttpQuestion:
             self.service = HttpService.SERVED
         elif answer is HttpAnswer.NOT_HTTP:
             self.service = HttpService.NOT_SERVED
-        elif demanded and answer is not HttpAnswer.UNKNOWN:
+        elif demanded and (
+            answer is HttpAnswer.CERTIFICATE_ALERT
+            # A proxy may have closed the connection.
+            or (answer is HttpAnswer.CLOSED and self._route is None)
+        ):
             self.service, self.proves_client_auth = HttpService.NOT_OBSERVABLE, True
+        if self._credentials is not None and self.proves_client_auth:
+            await self._ask_with(self._credentials)
 
-    async def _answer(self, *, alpn: bool) -> HttpAnswer:
+    async def _ask_with(self, credentials: ClientCredentials) -> None:
+        """Ask once more as the client that the server demands."""
+        match await self._answer(alpn=True, credentials=credentials):
+            case HttpAnswer.HTTP:
+                self.service = HttpService.SERVED
+            case HttpAnswer.NOT_HTTP:
+                self.service = HttpService.NOT_SERVED
+            case _:
+                self.remarks = (_NOT_ACCEPTED,)
+
+    async def _answer(
+        self, *, alpn: bool, credentials: ClientCredentials | None = None
+    ) -> HttpAnswer:
         async with self._openings:
             self.connections_used += 1
             loop, endpoint = asyncio.get_running_loop(), self._endpoint
@@ -118,6 +153,8 @@ class HttpQuestion:
                 host_header=self._host_header,
                 deadline_s=self._deadline_s,
                 alpn=alpn,
+                credentials=credentials,
+                route=self._route,
             )
         if leaf is not None:
             self.leaves.append(leaf)
@@ -125,6 +162,7 @@ class HttpQuestion:
             HttpAttempt(
                 answer=answer,
                 has_alpn=alpn,
+                has_certificate=credentials is not None,
                 started_s=started_s - self._begun_s,
                 duration_s=loop.time() - started_s,
             )

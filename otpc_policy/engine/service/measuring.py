@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from otpc_policy.core.addresses import AddressVetting, VettedAddress
-from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.errors import FieldViolation, InvalidRequest, TargetForbidden
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engine.contradictions import heard_in_tasks_begun_here
 from otpc_policy.engine.service.ports import EngineScanner
@@ -25,6 +25,7 @@ from otpc_policy.measurement.limits import (
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import RequestedTarget, decode_target
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.ops.own_listeners import OwnListeners
 
 _PROGRESS: Mapping[Stage, pb.Progress.ValueType] = {
     Stage.QUEUED: pb.PROGRESS_QUEUED,
@@ -51,10 +52,17 @@ class _Asked:
 class Measurement:
     """One measurement, from its first request to its final report."""
 
-    def __init__(self, scanner: EngineScanner, start: pb.StartMeasurement, vetting: AddressVetting):
+    def __init__(
+        self,
+        scanner: EngineScanner,
+        start: pb.StartMeasurement,
+        *,
+        vetting: AddressVetting,
+        own_listeners: OwnListeners,
+    ) -> None:
         self._scanner = scanner
         self._target: RequestedTarget = decode_target(start.target)
-        self._address = _vetted(self._target.address, vetting)
+        self._address = _vetted(self._target, vetting, own_listeners)
         self._scan_deadline_s = _deadline_s(start, "scan_deadline")
         self._deep_deadline_s = _deadline_s(start, "deep_deadline")
         self._required_suites = _required_suites(start)
@@ -120,10 +128,15 @@ class Measurement:
         return self._header.SerializeToString() + pb.MeasureResponse(**update).SerializeToString()
 
 
-def _vetted(address: str, vetting: AddressVetting) -> VettedAddress:
-    vetted = vetting.vet(address)
+def _vetted(
+    target: RequestedTarget, vetting: AddressVetting, own_listeners: OwnListeners
+) -> VettedAddress:
+    """Return the address of the target, ready to dial. Raises TargetForbidden."""
+    vetted = vetting.vet(target.address)
     if not isinstance(vetted, VettedAddress):
-        raise InvalidRequest([FieldViolation("target.address", "may not be dialled from here")])
+        raise TargetForbidden(vetted.reason)
+    if own_listeners.has(vetted.text, target.endpoint.port):
+        raise TargetForbidden("the engine itself listens there")
     return vetted
 
 

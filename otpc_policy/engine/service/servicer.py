@@ -1,6 +1,7 @@
 """The servicer: admission and drain, resolving, fetching, and the heartbeat that fronts watch."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from otpc_policy.core.errors import (
     ServiceUnavailable,
 )
 from otpc_policy.engine.egress.http_download import download
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.service.measuring import Measurement
 from otpc_policy.engine.service.ports import EngineResolver, EngineScanner
 from otpc_policy.engine.service.pulse import Pulse
@@ -24,6 +26,7 @@ from otpc_policy.measurement.resolution_codec import encode_resolution
 from otpc_policy.measurement.revision import PROBE_REVISION
 from otpc_policy.measurement.target_codec import decode_host
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
+from otpc_policy.ops.own_listeners import OwnListeners
 
 # A fetch holds a connection and a piece of 64 KiB. Fronts space theirs out.
 _MAX_FETCHES: Final = 16
@@ -34,6 +37,7 @@ class MeasurementServicer:
     """Answers the methods. It takes and returns serialised messages.
 
     vetting: the guard of this engine; every address that a front names passes it again.
+    own_listeners: never measured or fetched from. proxy: as of SslyzeScanner.
     concurrent_scans: what the scanner carries out at a time, for fronts to know.
     """
 
@@ -44,9 +48,13 @@ class MeasurementServicer:
         resolver: EngineResolver,
         vetting: AddressVetting,
         concurrent_scans: int,
+        own_listeners: OwnListeners | None = None,
+        proxy: Callable[[], EgressProxy | None] = lambda: None,
     ) -> None:
+        self._proxy = proxy
         self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
         self._concurrent_scans = concurrent_scans
+        self._own_listeners = OwnListeners() if own_listeners is None else own_listeners
         self._under_way = self._fetches = 0
         self._pulse = Pulse(lambda: self._under_way > 0)
         self._is_draining = asyncio.Event()
@@ -93,7 +101,12 @@ class MeasurementServicer:
         )
         if request.WhichOneof("message") != "start":
             raise InvalidRequest([FieldViolation("start", "must be the first message")])
-        measurement = Measurement(self._scanner, request.start, self._vetting)
+        measurement = Measurement(
+            self._scanner,
+            request.start,
+            vetting=self._vetting,
+            own_listeners=self._own_listeners,
+        )
         self._under_way += 1
         self._pulse.quicken()
         self._is_idle.clear()
@@ -118,8 +131,10 @@ class MeasurementServicer:
             outcome = await download(
                 asked.url,
                 resolve=self._resolver.resolve,
+                is_own_listener=self._own_listeners.has,
                 max_bytes=asked.max_bytes,
                 deadline_s=asked.deadline_s,
+                proxy=self._proxy(),
                 take=take,
             )
         finally:

@@ -15,9 +15,22 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.core.errors import InvalidRequest, Overloaded, ServiceUnavailable
-from otpc_policy.engine.egress.dialler import CannotDial
-from otpc_policy.measurement.methods import CANNOT_DIAL, DETAILS_KEY, ERROR_DOMAIN, OVERLOADED
+from otpc_policy.core.errors import (
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+    TargetForbidden,
+)
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import ProxyFault
+from otpc_policy.measurement.methods import (
+    ADDRESS_FORBIDDEN,
+    CANNOT_DIAL,
+    DETAILS_KEY,
+    EGRESS_UNAVAILABLE,
+    ERROR_DOMAIN,
+    OVERLOADED,
+)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
@@ -66,6 +79,10 @@ def _row(error: Exception) -> tuple[grpc.StatusCode, str, str]:
         case Overloaded():
             text = "the engine has no room for more work now"
             return grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED, text
+        case TargetForbidden():
+            return grpc.StatusCode.FAILED_PRECONDITION, ADDRESS_FORBIDDEN, str(error)
+        case ProxyFault():
+            return grpc.StatusCode.INTERNAL, EGRESS_UNAVAILABLE, "the egress proxy cannot be used"
         case CannotDial():
             text = "the engine's machine cannot open the connection"
             return grpc.StatusCode.INTERNAL, CANNOT_DIAL, text

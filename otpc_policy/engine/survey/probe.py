@@ -37,7 +37,8 @@ class Ending(Enum):
 
     ANSWERED: the first answer is complete. CLOSED, RESET, TIMED_OUT, BYTE_LIMIT: the connection
     ended before that. REFUSED, UNREACHABLE: TCP never connected; TIMED_OUT may mean that too.
-    NOT_RUN: there was no time for it.
+    NOT_RUN: there was no time for it. TUNNEL_CLOSED: CLOSED or RESET behind a proxy, which may have
+    done it, so that it proves nothing however often it happens.
     """
 
     ANSWERED = "answered"
@@ -48,6 +49,7 @@ class Ending(Enum):
     REFUSED = "connection refused"
     UNREACHABLE = "unreachable"
     NOT_RUN = "no time"
+    TUNNEL_CLOSED = "closed, by the proxy or behind it"
 
 
 AnyHello = ClientHello | ProfileHello

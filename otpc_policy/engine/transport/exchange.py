@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.engine.egress.dialler import finish_connecting
+from otpc_policy.engine.egress.proxy import ProxyRoute, Tunnel
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe
@@ -22,7 +23,7 @@ class Exchange:
 
     random_bytes: for what the hello draws. place: of its probe in the wave. concurrent: as in
     Outcome. started_s, until_s: its start, and when it is abandoned, by the same clock.
-    is_connected: over TCP. is_spoken: the whole hello has left.
+    is_connected: over TCP, all the way to the address. is_spoken: the whole hello has left.
     """
 
     def __init__(
@@ -45,15 +46,26 @@ class Exchange:
         )
         self.until_s = started_s + limits.connection_deadline_s
         self.is_connected = self.is_spoken = False
+        self._tunnel: Tunnel | None = None
         self._random_bytes = random_bytes
         self._bytes_left = limits.connection_bytes
         self._conversation: Conversation | None = None
         self._unsent = b""
 
-    def finish_connecting(self, address: VettedAddress) -> None:
-        """Take note of the end of connecting to the address. Raises OSError if it failed."""
-        finish_connecting(self.connection, address)
-        self.is_connected = True
+    def go_on_connecting(
+        self, address: VettedAddress, port: int, route: ProxyRoute | None
+    ) -> int | None:
+        """Go on after the socket became ready; return the event to wait for, None once connected.
+
+        Raises OSError if that failed, and CannotDial.
+        """
+        if self._tunnel is None:
+            finish_connecting(self.connection, address, route)
+            if route is not None:
+                self._tunnel = route.tunnel(address, port)
+        event = None if self._tunnel is None else self._tunnel.go_on(self.connection)
+        self.is_connected = event is None
+        return event
 
     def speak(self) -> None:
         """Send as much of the pending bytes as the socket takes. Raises OSError."""
@@ -91,6 +103,10 @@ class Exchange:
         """Return the outcome. begun_s: when the measurement began."""
         started_s, duration_s = self.started_s - begun_s, now_s - self.started_s
         conversation = self._conversation
+        if self._tunnel is not None and ending in (Ending.CLOSED, Ending.RESET):
+            ending = Ending.TUNNEL_CLOSED
+            if conversation is None or not conversation.is_answered:
+                self._tunnel.closed()
         if conversation is None:
             return Outcome(
                 ending=ending,

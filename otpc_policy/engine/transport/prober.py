@@ -12,7 +12,9 @@ from contextlib import suppress
 from math import inf
 
 from otpc_policy.core.addresses import VettedAddress
-from otpc_policy.engine.egress.dialler import CannotDial, begin_connecting
+from otpc_policy.engine.egress.dialler import begin_connecting
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
@@ -30,6 +32,8 @@ _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 class Prober:
     """Carries hellos to one address.
 
+    route: through a proxy; None for the direct way.
+
     openings: shared by all connections of one scan. connections_used: counted here. begun_s: the
     loop's time from which outcomes are counted. new_random: returns a source for what one hello
     draws; called once for each connection, in the order in which they are begun, which depends on
@@ -45,8 +49,9 @@ class Prober:
         limits: ScanLimits,
         begun_s: float,
         new_random: Callable[[], RandomBytes],
+        route: ProxyRoute | None = None,
     ) -> None:
-        self._peer = (address, port)
+        self._peer = (address, port, route)
         self._new_random = new_random
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self._flights = KeptFlights()
@@ -122,7 +127,7 @@ class _Wave:
 
     def __init__(
         self,
-        peer: tuple[VettedAddress, int],
+        peer: tuple[VettedAddress, int, ProxyRoute | None],
         limits: ScanLimits,
         *,
         begun_s: float,
@@ -230,7 +235,10 @@ class _Wave:
                 self._epoll.modify(exchange.connection, select.EPOLLOUT)
             return ending
         if not exchange.is_connected:
-            exchange.finish_connecting(self._peer[0])
+            event = exchange.go_on_connecting(*self._peer)
+            if event is not None:
+                self._epoll.modify(exchange.connection, event)
+                return None
             if exchange.probe.is_last and self._unanswered:
                 self._hold(exchange)
                 return None
@@ -238,8 +246,8 @@ class _Wave:
             if not exchange.probe.is_last:
                 self._count_connected()
         exchange.speak()
-        if exchange.is_spoken:
-            self._epoll.modify(exchange.connection, select.EPOLLIN)
+        awaited = select.EPOLLIN if exchange.is_spoken else select.EPOLLOUT
+        self._epoll.modify(exchange.connection, awaited)
         return None
 
     def _hold(self, exchange: Exchange) -> None:
@@ -257,8 +265,8 @@ class _Wave:
     def _end(self, exchange: Exchange, ending: Ending) -> None:
         if not exchange.is_connected:
             # A busy machine may see the deadline before a connection that was made in time.
-            with suppress(OSError):
-                exchange.finish_connecting(self._peer[0])
+            with suppress(OSError, CannotDial):
+                exchange.go_on_connecting(*self._peer)
         del self._exchanges[exchange.connection.fileno()]
         self._epoll.unregister(exchange.connection)
         exchange.connection.close()

@@ -16,6 +16,8 @@ from pydantic_core import SchemaValidator, ValidationError
 from otpc_policy.core.addresses import VettedAddress, vet_again
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.core.facts_form import schema_of
+from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import EgressProxy
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.workers.handshake import Target
 from otpc_policy.engine.workers.worker_lied import WorkerLied
@@ -37,7 +39,8 @@ class DeepTask:
 
     server_name: None sends no SNI. cipher_suites: names that OpenSSL uses, proven to be accepted,
     by version. connections: open at the same time. deadline_s: of the whole scan.
-    connection_deadline_s, connection_bytes: of one connection.
+    connection_deadline_s, connection_bytes: of one connection. credentials: presented on every one
+    whose server asks for a client certificate. proxy: that all connections go through.
     """
 
     address: VettedAddress
@@ -50,6 +53,8 @@ class DeepTask:
     deadline_s: float
     connection_deadline_s: float
     connection_bytes: int
+    credentials: ClientCredentials | None = None
+    proxy: EgressProxy | None = None
 
     @property
     def target(self) -> Target:
@@ -109,6 +114,10 @@ def encode_task(task: DeepTask) -> bytes:
     """Return the one request of a DEEP scan."""
     fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
     fields |= {"address": task.address.text, "opened": task.address.opened}
+    if task.credentials is not None:
+        fields["credentials"] = asdict(task.credentials)
+    if task.proxy is not None:
+        fields["proxy"] = asdict(task.proxy)
     return json.dumps(fields, default=lambda enum: enum.value).encode()
 
 
@@ -121,6 +130,10 @@ def decode_task(message: bytes) -> DeepTask:
         (TlsVersion(version), tuple(names)) for version, names in fields["cipher_suites"]
     )
     fields["client_auth"] = ClientAuth(fields["client_auth"])
+    if fields["credentials"] is not None:
+        fields["credentials"] = ClientCredentials(**fields["credentials"])
+    if fields["proxy"] is not None:
+        fields["proxy"] = EgressProxy(**fields["proxy"])
     return DeepTask(**fields)
 
 

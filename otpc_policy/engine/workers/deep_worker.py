@@ -24,10 +24,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from cryptography.hazmat.backends import default_backend
-from nassl.ssl_client import ClientCertificateRequested
+from nassl._nassl import OpenSSLError
+from nassl.legacy_ssl_client import LegacySslClient
+from nassl.ssl_client import (
+    BaseSslClient,
+    ClientCertificateRequested,
+    OpenSslFileTypeEnum,
+    OpenSslVerifyEnum,
+    OpenSslVersionEnum,
+    SslClient,
+)
 from sslyze.plugins.plugin_base import ScanJob, ScanJobResult
 from sslyze.plugins.scan_commands import ScanCommand, ScanCommandsRepository
 from sslyze.server_connectivity import (
@@ -40,6 +50,8 @@ from sslyze.server_setting import ServerNetworkConfiguration, ServerNetworkLocat
 
 from otpc_policy.core.facts import ClientAuth, DeepCommand, Support, TlsVersion
 from otpc_policy.engine import isolation
+from otpc_policy.engine.client_certificates import ClientCredentials
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.isolation import Isolation
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.survey.probe import Ending
@@ -119,6 +131,7 @@ class _Server(ServerConnectivityInfo):
             task.port,
             deadline_s=task.connection_deadline_s,
             byte_limit=task.connection_bytes,
+            route=None if task.proxy is None else ProxyRoute(task.proxy),
         )
 
 
@@ -314,6 +327,35 @@ class _Scan:
         return Report(command=command, completed=True, claim=claim, said=said, parts=parts)
 
 
+def _present(credentials: ClientCredentials) -> None:
+    """Have every connection present the certificate, though no file can be opened by then.
+
+    nassl reads both files anew for each connection, into a context of its own; here the contexts
+    are made beforehand, and shared. A library that cannot use the key presents nothing.
+    """
+    contexts: dict[tuple[Any, OpenSslVersionEnum], Any] = {}
+    for library in (SslClient, LegacySslClient):
+        module: Any = library._NASSL_MODULE
+        with credentials.as_files() as (chain, key), suppress(OpenSSLError):
+            for version in OpenSslVersionEnum:
+                with suppress(NotImplementedError, ValueError):  # a version that the library lacks
+                    context = module.SSL_CTX(version.value)
+                    context.set_verify(OpenSslVerifyEnum.NONE.value)
+                    context.use_certificate_chain_file(chain)
+                    context.use_PrivateKey_file(key, OpenSslFileTypeEnum.PEM.value)
+                    contexts[module, version] = context
+    as_before = BaseSslClient._init_client_authentication
+
+    def use_context(client: Any, *arguments: Any) -> None:
+        context = contexts.get((client._NASSL_MODULE, client._ssl_version))
+        if context is None:
+            as_before(client, *arguments)
+        else:
+            client._ssl_ctx = context
+
+    BaseSslClient._init_client_authentication = use_context  # type: ignore[method-assign, assignment]
+
+
 def _end_with(waited_for: Callable[[], object]) -> None:
     """End the process, in the middle of anything, once this returns."""
 
@@ -360,8 +402,10 @@ def main() -> None:
     # What is loaded late by itself is loaded while files can still be opened.
     load_libraries()
     default_backend()
+    if task.credentials is not None:
+        _present(task.credentials)
     scan = _Scan(task, send_report)
-    _confine(cast(Isolation, sys.argv[1]), task.port)
+    _confine(cast(Isolation, sys.argv[1]), task.port if task.proxy is None else task.proxy.port)
     _end_with(requests.read)
     # The parent kills at the deadline; should it be gone, nothing is left behind either.
     _end_with(lambda: time.sleep(task.deadline_s))

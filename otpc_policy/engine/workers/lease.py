@@ -8,6 +8,7 @@ from socket import socket
 from typing import Final
 
 from otpc_policy.engine.egress.dialler import connect_soon
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOffer, HandshakeOutcome
 from otpc_policy.engine.workers.worker_lied import WorkerLied
 from otpc_policy.engine.workers.worker_process import WorkerLost, WorkerProcess, WorkerStuck
@@ -20,10 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerLease:
-    """take: returns a worker that has served nobody; it is called when one is needed."""
+    """take: returns a worker that has served nobody; it is called when one is needed.
 
-    def __init__(self, take: Callable[[], Awaitable[WorkerProcess]]) -> None:
-        self._take = take
+    route: through a proxy; None for the direct way.
+    """
+
+    def __init__(
+        self, take: Callable[[], Awaitable[WorkerProcess]], route: ProxyRoute | None = None
+    ) -> None:
+        self._take, self._route = take, route
         self._worker: WorkerProcess | None = None
         self._is_taking = asyncio.Lock()
         self._has_ended = False
@@ -42,7 +48,7 @@ class WorkerLease:
             except (WorkerLost, TimeoutError):
                 break
             started_s = asyncio.get_running_loop().time()
-            connection = await _dial(offer)
+            connection = await _dial(offer, self._route)
             dialled_s = asyncio.get_running_loop().time() - started_s
             if isinstance(connection, HandshakeOutcome):
                 return replace(connection, duration_s=dialled_s)
@@ -90,11 +96,11 @@ class WorkerLease:
         return await worker.ask(offer, connection, within_s=left_s + _STUCK_MARGIN_S)
 
 
-async def _dial(offer: HandshakeOffer) -> socket | HandshakeOutcome:
+async def _dial(offer: HandshakeOffer, route: ProxyRoute | None) -> socket | HandshakeOutcome:
     """Return a connection, or how the attempt ended."""
     try:
         async with asyncio.timeout(offer.hello.deadline_s):
-            return await connect_soon(offer.address, offer.port)
+            return await connect_soon(offer.address, offer.port, route)
     except TimeoutError:
         return HandshakeOutcome(ending=HandshakeEnding.TIMED_OUT)
     except ConnectionRefusedError:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.workers.lease import WorkerLease
 from otpc_policy.engine.workers.template_process import TemplateProcess
@@ -79,9 +80,9 @@ class WorkerPool:
         if self._template is not None:
             await self._template.end()
 
-    def lease(self) -> WorkerLease:
+    def lease(self, route: ProxyRoute | None = None) -> WorkerLease:
         """Return what stands for the worker of one target. End it when the target is measured."""
-        return WorkerLease(self.take)
+        return WorkerLease(self.take, route)
 
     async def take(self) -> WorkerProcess:
         """Return an unused worker. Raises WorkerLost when the pool is stopping."""

@@ -1,7 +1,9 @@
 """The guarded socket of a DEEP measurement: records what the server sent and how it ended."""
 
 from otpc_policy.core.addresses import VettedAddress
-from otpc_policy.engine.egress.dialler import CannotDial, connect
+from otpc_policy.engine.egress.dialler import connect
+from otpc_policy.engine.egress.hindrance import CannotDial
+from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.survey.probe import Ending
 from otpc_policy.engine.workers.deep_messages import Trace
 from otpc_policy.engine.workers.guarded_socket import ByteLimitReached, GuardedSocket
@@ -15,6 +17,7 @@ class RecordedSocket(GuardedSocket):
     """A connection to one address that begins with the first byte sent.
 
     For some suites the TLS libraries have nothing to send.
+    route: through a proxy; None for the direct way.
     ending: ANSWERED while the server has not ended the connection itself. received: the start of
     what came in.
     """
@@ -26,9 +29,10 @@ class RecordedSocket(GuardedSocket):
         *,
         deadline_s: float,
         byte_limit: int,
+        route: ProxyRoute | None = None,
     ) -> None:
         super().__init__(deadline_s=deadline_s, byte_limit=byte_limit)
-        self._target = (address, port)
+        self._target, self._route = (address, port), route
         self.ending = Ending.ANSWERED
         self.received = b""
 
@@ -51,14 +55,14 @@ class RecordedSocket(GuardedSocket):
             raise
         self.received += received[: max(0, _KEPT_BYTES - len(self.received))]
         if not received:
-            self.ending = Ending.CLOSED
+            self.ending = Ending.CLOSED if self._route is None else Ending.TUNNEL_CLOSED
         return received
 
     def _dial(self) -> None:
         """Connect; note why that failed."""
         address, port = self._target
         try:
-            self.use_connection(connect(address, port, timeout_s=self.left_s()))
+            self.use_connection(connect(address, port, timeout_s=self.left_s(), route=self._route))
         except TimeoutError:
             self.ending = Ending.TIMED_OUT
             raise
@@ -76,8 +80,10 @@ class RecordedSocket(GuardedSocket):
     def _ended(self, error: OSError) -> None:
         if isinstance(error, TimeoutError):
             self.ending = Ending.TIMED_OUT
+        elif isinstance(error, ByteLimitReached):
+            self.ending = Ending.BYTE_LIMIT
         else:
-            self.ending = Ending.BYTE_LIMIT if isinstance(error, ByteLimitReached) else Ending.RESET
+            self.ending = Ending.RESET if self._route is None else Ending.TUNNEL_CLOSED
 
 
 class RecordedConnection:

@@ -1,5 +1,7 @@
 """Measured facts as the FULL view shows them."""
 
+from collections.abc import Container
+from dataclasses import replace
 from datetime import timedelta
 
 from otpc_policy.core.facts import (
@@ -30,11 +32,13 @@ from otpc_policy.rpc.convert.vocabulary import (
 from otpc_policy.v1 import policy_pb2 as pb
 
 
-def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
+def observation_message(
+    facts: EndpointFacts, hidden: Container[str] = frozenset()
+) -> pb.EndpointObservation:
     """Return everything measured about an endpoint, certificates decoded.
 
-    An address that was not measured, or must not be, is listed too: reachable UNKNOWN, with the
-    reason as its remark.
+    hidden: addresses that are not to be named. An address that was not measured, or must not be, is
+    listed too: reachable UNKNOWN, with the reason as its remark; hidden ones once for each reason.
     """
     certificates = CertificateMessages()
     message = pb.EndpointObservation(
@@ -42,9 +46,12 @@ def observation_message(facts: EndpointFacts) -> pb.EndpointObservation:
         port=facts.port,
         addresses=(_address(address, certificates) for address in facts.addresses),
     )
+    forbidden = [
+        replace(each, address="") if each.address in hidden else each for each in facts.forbidden
+    ]
     not_measured: tuple[UnmeasuredAddress | ForbiddenAddress, ...] = (
         *facts.unmeasured,
-        *facts.forbidden,
+        *dict.fromkeys(forbidden),
     )
     for address in not_measured:
         message.addresses.add(

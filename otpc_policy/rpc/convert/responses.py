@@ -5,11 +5,13 @@ The response to a check has two parts: what every caller gets while the judgemen
 are concatenated, so the first part can be cached as bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from otpc_policy.check.values import Answer, ChainAnswer, Judgement, ResultSource
 from otpc_policy.policy.finding import Finding
+from otpc_policy.policy.service_findings import ADDRESS_FORBIDDEN
 from otpc_policy.rpc.convert.certificates import CertificateMessages
 from otpc_policy.rpc.convert.observations import observation_message
 from otpc_policy.rpc.convert.policies import (
@@ -35,9 +37,11 @@ def check_response(
     answer: Answer,
     view: pb.View.ValueType,
     check_id: str,
+    *,
+    may_see_internal_addresses: bool = False,
 ) -> pb.CheckEndpointResponse:
-    """Return the whole response to a check."""
-    response = shared_part(answer, view)
+    """Return the whole response to a check. may_see_internal_addresses: as of shared_part."""
+    response = shared_part(answer, view, may_see_internal_addresses=may_see_internal_addresses)
     OwnPart(response).write(
         at=answer.evaluated_at,
         source=answer.source,
@@ -47,16 +51,24 @@ def check_response(
     return response
 
 
-def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResponse:
-    """Return what every caller gets while the judgement holds."""
+def shared_part(
+    answer: Answer, view: pb.View.ValueType, *, may_see_internal_addresses: bool = False
+) -> pb.CheckEndpointResponse:
+    """Return what every caller with the same rights gets while the judgement holds.
+
+    may_see_internal_addresses: whether addresses that may not be dialled are named. They tell of
+    networks that the caller may not know, whose resolver may see other names than the caller's
+    does. An address that the caller itself has named is shown to everybody.
+    """
     judgement = answer.judgement
     verdict = judgement.verdict
     observed_at = judgement.observed_at
     is_full = view == pb.VIEW_FULL
+    hidden = frozenset[str]() if may_see_internal_addresses else _internal_addresses(answer)
     return pb.CheckEndpointResponse(
         decision=DECISIONS[verdict.decision],
         evaluated_decision=DECISIONS[verdict.evaluated_decision],
-        findings=(_finding(finding, view) for finding in verdict.findings),
+        findings=_findings(verdict.findings, view, hidden),
         policy=applied_policy_message(judgement.policy),
         result_info=pb.ResultInfo(
             observation_time=None if observed_at is None else to_timestamp(observed_at),
@@ -65,13 +77,34 @@ def shared_part(answer: Answer, view: pb.View.ValueType) -> pb.CheckEndpointResp
         ),
         canonical_endpoint=str(judgement.endpoint),
         judged_addresses=judgement.judged_addresses,
-        observation=observation_message(answer.facts()) if is_full else None,
+        observation=observation_message(answer.facts(), hidden) if is_full else None,
         partner=applied_partner_message(judgement.partner_id, judgement.partner_policy),
         judged_certificates=_judged_certificates(judgement),
         connection_terms=_connection_terms(judgement),
         minimum_policy=added_policy_message(judgement.minimum_policy),
         named_partners=named_partner_messages(judgement.named_partners),
     )
+
+
+def _internal_addresses(answer: Answer) -> frozenset[str]:
+    """Return the addresses that may not be dialled, except one that is itself the host."""
+    forbidden = () if answer.resolution is None else answer.resolution.forbidden
+    return frozenset(each.address for each in forbidden) - {answer.judgement.endpoint.host}
+
+
+def _findings(
+    findings: Iterable[Finding], view: pb.View.ValueType, hidden: Container[str]
+) -> Iterator[pb.Finding]:
+    """Yield the messages, those about hidden addresses once for each reason."""
+    about_hidden: set[str] = set()
+    for finding in findings:
+        if finding.code == ADDRESS_FORBIDDEN and finding.address in hidden:
+            if finding.message in about_hidden:
+                continue
+            about_hidden.add(finding.message)
+            yield _finding(replace(finding, address=""), view)
+        else:
+            yield _finding(finding, view)
 
 
 def _judged_certificates(judgement: Judgement) -> Iterator[pb.JudgedCertificate]:

@@ -7,8 +7,23 @@ from datetime import UTC, timedelta
 import pytest
 
 from otpc_policy.catalog.context import NamedPartner
-from otpc_policy.check import ResultSource
-from otpc_policy.core.facts import CurveFact, DeepFacts, Support, Vulnerability, VulnerabilityFact
+from otpc_policy.catalog.policies import load_builtin_policies
+from otpc_policy.check import Answer, ResultSource
+from otpc_policy.check.values import endpoint_facts
+from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.facts import (
+    CurveFact,
+    DeepFacts,
+    Depth,
+    ForbiddenAddress,
+    ResolutionStatus,
+    Support,
+    Vulnerability,
+    VulnerabilityFact,
+)
+from otpc_policy.pki.trust import Trust
+from otpc_policy.policy.evaluate import evaluate
 from otpc_policy.policy.finding import Decision
 from otpc_policy.rpc.convert import (
     OwnPart,
@@ -380,3 +395,50 @@ def test_a_policy_shows_each_rule_with_its_codes_and_parameters() -> None:
         'minimum = "TLS 1.2"',
         "strict = true",
     ]
+
+
+def forbidden_answer(*addresses: str, host: str = "partner.test") -> Answer:
+    """An answer about a host with these addresses, none of which may be dialled."""
+    resolution = Resolution(
+        status=ResolutionStatus.FORBIDDEN,
+        forbidden=tuple(ForbiddenAddress(address, "private (RFC 1918)") for address in addresses),
+    )
+    endpoint = parse_endpoint(host, 8443)
+    verdict = evaluate(
+        endpoint_facts(endpoint, Depth.STANDARD, (), resolution),
+        load_builtin_policies().get(""),
+        trust=Trust(mozilla_roots=()),
+        now=NOW,
+    )
+    judgement = make_judgement(endpoint=endpoint, verdict=verdict, judged_addresses=())
+    return make_answer(judgement=judgement, addresses=(), resolution=resolution)
+
+
+@pytest.mark.parametrize("view", [pb.VIEW_BASIC, pb.VIEW_FULL])
+def test_no_part_of_a_response_holds_an_address_that_may_not_be_dialled(
+    view: pb.View.ValueType,
+) -> None:
+    answer = forbidden_answer("10.1.2.3", "10.4.5.6")
+    response = check_response(answer, view, "check-1")
+    (finding,) = response.findings
+    assert (finding.code, finding.address) == ("TARGET_ADDRESS_FORBIDDEN", "")
+    assert "private" in finding.message
+    text = str(response)
+    assert "10.1.2.3" not in text
+    assert "10.4.5.6" not in text
+    assert [each.address for each in response.observation.addresses] == (
+        [""] if view == pb.VIEW_FULL else []
+    )
+
+
+def test_whoever_may_see_internal_addresses_sees_each() -> None:
+    answer = forbidden_answer("10.1.2.3", "10.4.5.6")
+    response = check_response(answer, pb.VIEW_FULL, "check-1", may_see_internal_addresses=True)
+    assert [each.address for each in response.findings] == ["10.1.2.3", "10.4.5.6"]
+    assert [each.address for each in response.observation.addresses] == ["10.1.2.3", "10.4.5.6"]
+
+
+def test_an_address_that_the_caller_has_named_is_no_secret() -> None:
+    response = check_response(forbidden_answer("10.1.2.3", host="10.1.2.3"), pb.VIEW_FULL, "1")
+    assert [each.address for each in response.findings] == ["10.1.2.3"]
+    assert [each.address for each in response.observation.addresses] == ["10.1.2.3"]
