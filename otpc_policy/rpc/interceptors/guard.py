@@ -16,6 +16,7 @@ from otpc_policy.core.caller import Caller, current_caller
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
+from otpc_policy.rpc.interceptors.request_size import RequestSizes, UnreadCounter
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, request_id_from
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -31,7 +32,7 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
 
 
-class RpcCounters(Protocol):
+class RpcCounters(UnreadCounter, Protocol):
     """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
     def rpc_started(self, service: str, method: str) -> None: ...
@@ -53,6 +54,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
+        self._sizes = RequestSizes(counters)
         self._guarded: dict[str, Handler] = {}
         self._still_answered: Collection[str] = ()
         self._late: LateCalls | None = None
@@ -89,6 +91,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
         current_request_id.set(request_id_from(handler_call_details.invocation_metadata))
+        self._sizes.await_request()
         method = handler_call_details.method
         guarded = self._guarded.get(method)
         if guarded is None:
@@ -137,6 +140,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     def _guard(self, service: str, method: str, call: Call, *, is_stream: bool = False) -> Call:
         counters, calls, monotonic = self._counters, self._calls, self._monotonic
+        check_size = self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
@@ -148,6 +152,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             code = grpc.StatusCode.OK
             try:
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+                check_size(request)
                 return await call(request, context)
             except asyncio.CancelledError:
                 code = _why_cancelled(context)
