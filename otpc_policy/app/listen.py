@@ -7,6 +7,7 @@ import grpc
 
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES
 
@@ -23,6 +24,16 @@ _WAITING_CALLS = 10_000
 # By default gRPC also cancels calls that have waited for half a minute. The caller's deadline
 # decides how long is too long, so this is a day.
 _LONGEST_WAIT_S = 86_400
+
+
+def own_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Return the credentials of the listener; None for plain text.
+
+    Raises ConfigurationError with every file that cannot be used.
+    """
+    return server_credentials(
+        settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+    )
 
 
 def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:

@@ -11,12 +11,12 @@ import structlog
 from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.draining import Drain
 from otpc_policy.app.lifecycle import Lifecycle, Phase
-from otpc_policy.app.listen import address_text, bind, build_server
+from otpc_policy.app.listen import address_text, bind, build_server, own_credentials
+from otpc_policy.app.preflight import LEAST_OPEN_FILES
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.app.stopping import Stopping, signals_handled
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.ops.http import OperationsServer
 from otpc_policy.ops.logs import logs_configured
@@ -27,8 +27,6 @@ from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
 
-# At rest it takes 25 with two engines; the others are for callers.
-_LEAST_OPEN_FILES = 64
 Ready = Callable[[str, str], None]
 
 
@@ -45,7 +43,7 @@ async def serve(
     Raises ConfigurationError before anything is served.
     """
     with logs_configured(settings.log_format.value, settings.log_level.value):
-        open_files_limit(at_least=_LEAST_OPEN_FILES)
+        open_files_limit(at_least=LEAST_OPEN_FILES)
         stopping = Stopping(stop)
         if stop is not None:
             stopping.without_delay.set()
@@ -90,11 +88,7 @@ class Service:
         """
         try:
             ops_address = await self._listen_for_operations()
-            settings = self._settings
-            credentials = server_credentials(
-                settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
-            )
-            address = bind(self._server, settings.listen, credentials)
+            address = bind(self._server, self._settings.listen, own_credentials(self._settings))
             self._add_services()
             async with contextlib.AsyncExitStack() as stack:
                 if await _unless(stopping.requested, stack.enter_async_context(self._application)):

@@ -134,6 +134,13 @@ def lint_policies(
         ),
     ] = None,
     *,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Check everything for which serve --config FILE would refuse to start.",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -143,15 +150,30 @@ def lint_policies(
 ) -> None:
     """Check documents of policies and partners, and list what has ended or ends soon.
 
-    Every problem is reported with file and line. Without a path: everything that a service with
-    these settings would load, policy tests included. Exit status: 0 all is valid, 1 something is
-    not.
+    Every problem is reported with file and line. Without a path: every document that a service with
+    these settings would load, policy tests included. With --config: all that its start would
+    refuse, TLS files and engines included; ports are not bound. Exit status: 0 all is valid, 1
+    something is not, 2 a setting is wrong.
+
+    Before a commit: otpc-policy policy lint policies partners. Before a deployment: otpc-policy
+    policy lint --strict --config service.toml.
     """
     from otpc_policy.app.clock import SystemClock  # noqa: PLC0415
-    from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.linting import (  # noqa: PLC0415  # slow; --help needs none of it
+        lint_configuration,
+        lint_documents,
+        lint_settings,
+    )
 
+    if paths and config is not None:
+        raise typer.BadParameter(
+            "checks a whole configuration; name no paths.", param_hint="--config"
+        )
     now = SystemClock().now()
-    report = lint_documents(paths, now) if paths else lint_settings(now)
+    if config is not None:
+        report = lint_configuration(config, now)
+    else:
+        report = lint_documents(paths, now) if paths else lint_settings(now)
     for line in (
         *report.problems,
         *(f"note: {note}" for note in (*report.endings, *report.remarks)),
@@ -160,7 +182,7 @@ def lint_policies(
     if report.problems or (strict and report.endings):
         raise typer.Exit(1)
     typer.echo(
-        "ok: " + (", ".join(paths) if paths else "the settings and everything that they name"),
+        "ok: " + (", ".join(paths) if paths else config or "every document that the settings name"),
         err=True,
     )
 

@@ -3,12 +3,15 @@
 import asyncio
 import shutil
 import textwrap
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from otpc_policy.cli.output import announce
+
+if TYPE_CHECKING:
+    from otpc_policy.app.settings import Settings
 
 
 class ServeCommand(TyperCommand):
@@ -61,6 +64,14 @@ def serve(
             "verdicts.",
         ),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Go through the whole start, engines included, report every problem, and exit. "
+            "Ports are not bound.",
+        ),
+    ] = False,
     show_settings: Annotated[
         bool,
         typer.Option(
@@ -71,6 +82,9 @@ def serve(
     """Run the service until SIGTERM or Ctrl-C.
 
     Options take precedence over the environment, and the environment over the file.
+
+    Before a change goes live: otpc-policy serve --config service.toml --check. Its exit status is 0
+    where the service would start, else 2.
     """
     if show_settings:
         typer.echo(settings_text(), nl=False)
@@ -84,7 +98,29 @@ def serve(
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
     settings = read_settings(config=config, allow_networks=allow_network or [], **given)
+    if check:
+        _check(settings)
+        return
     asyncio.run(run_server(settings, ready=_announce, stop=None))
+
+
+def _check(settings: "Settings") -> None:
+    """Report whether a service with these settings would start. Raises ConfigurationError."""
+    from otpc_policy.app.clock import SystemClock  # noqa: PLC0415  # slow
+    from otpc_policy.app.preflight import preflight  # noqa: PLC0415
+    from otpc_policy.core.errors import ConfigurationError  # noqa: PLC0415
+    from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
+
+    with logs_configured(settings.log_format.value, settings.log_level.value):
+        found = preflight(settings, SystemClock().now())
+    for note in (*found.endings, *found.remarks):
+        typer.echo(f"note: {note}")
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    typer.echo(
+        f"ok: the service would start; that {settings.listen} and {settings.ops_listen} are free"
+        " was not tried"
+    )
 
 
 def settings_text() -> str:
