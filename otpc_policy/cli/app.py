@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from otpc_policy import __version__
+from otpc_policy.cli.admin import admin_app
 from otpc_policy.cli.check import check
 from otpc_policy.cli.demo.command import demo
 from otpc_policy.cli.engine import engine
@@ -44,6 +45,7 @@ app.command(short_help="Judge an endpoint.")(check)
 app.command(short_help="Judge a certificate chain in a file.")(validate)
 policy_app.command("test", short_help="Run policy tests.")(run_tests)
 app.add_typer(policy_app, name="policy")
+app.add_typer(admin_app, name="admin")
 app.command(short_help="Explain a finding code and how to fix it.")(explain)
 app.command(short_help="Watch the service judge eight local partners.")(demo)
 

@@ -9,6 +9,8 @@ import typer
 from otpc_policy.cli.certificates import read_anchors, read_pin
 from otpc_policy.cli.given import in_words_of
 from otpc_policy.cli.options import (
+    ClientCertificateOption,
+    ClientKeyOption,
     DepthOption,
     FormatOption,
     PlaintextOption,
@@ -41,6 +43,8 @@ def check(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     policy: PolicyOption = "",
     server_name: Annotated[
@@ -117,7 +121,14 @@ def check(
         seed=seed,
     )
     drawn_again = None if seed is None else _read_seed(seed)
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     try:
         target = parse_target(endpoint, server_name)
     except ValueError as error:

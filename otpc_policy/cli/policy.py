@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from otpc_policy.cli.options import (
+    ClientCertificateOption,
+    ClientKeyOption,
     FormatOption,
     PlaintextOption,
     ServerCaOption,
@@ -32,12 +34,21 @@ def list_policies(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """List the policies: built-in ones and those of the settings, or those of a running service."""
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.render.policies import policies_view  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
 
@@ -53,6 +64,8 @@ def show_policy(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     document: Annotated[
@@ -65,7 +78,14 @@ def show_policy(
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Show a policy: every rule, its source, the effect of each finding."""
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.output import write  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
@@ -86,6 +106,8 @@ def compare_policies(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     format: Annotated[  # noqa: A002  # the name of the option
@@ -107,7 +129,14 @@ def compare_policies(
     Before a policy replaces another: otpc-policy policy diff otpc-2024-12 policies/acme.toml.
     With --server, names are those of the service; documents are read here.
     """
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.output import as_text, is_for_people, write  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.cli.policy_differences import differences  # noqa: PLC0415
     from otpc_policy.cli.render.policy_differences import differences_json, differences_view  # noqa: PLC0415

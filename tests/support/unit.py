@@ -23,6 +23,7 @@ OUTSIDE = (
     "tests/benchmarks",
     "tests/chains/test_chains.py",
     "tests/client/test_connecting.py",
+    "tests/cli/test_asking_a_service.py",
     "tests/cli/test_check.py",
     "tests/cli/test_demo.py",
     "tests/cli/test_demo_partners.py",
