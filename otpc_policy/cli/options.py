@@ -150,3 +150,13 @@ def refuse_with_server(server: str | None, **options: object) -> None:
             " judges by its own configuration. Leave one of them out.",
             param_hint=", ".join(given),
         )
+
+
+def refuse_with_partner(partner: str, **options: object) -> None:
+    """Refuse options that are about a single endpoint. options: see refuse_with_server."""
+    given = ["--" + name.replace("_", "-") for name, value in options.items() if value]
+    if partner and given:
+        raise typer.BadParameter(
+            "is about a single endpoint, and --partner is about all of a partner's.",
+            param_hint=", ".join(given),
+        )
