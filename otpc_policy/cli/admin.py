@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otpc_policy.cli.examples import examples
 from otpc_policy.cli.options import (
     ClientCertificateOption,
     ClientKeyOption,
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from otpc_policy.cli.remote import Remote
 
 admin_app = typer.Typer(
-    help="Reload the documents of a running service, or have it forget results. Needs its setting"
-    " admin_service, and a certificate that it permits.",
+    help="Administer a running service, if its setting admin_service is on and permits you.",
+    short_help="Administer a running service.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,7 +32,9 @@ AdministeredOption = Annotated[
 ]
 
 
-@admin_app.command("reload", short_help="Read policies, partners and trust again.")
+@admin_app.command(
+    "reload", short_help="Read policies, partners and trust again.", epilog=examples("admin reload")
+)
 def reload(
     *,
     server: AdministeredOption,
@@ -52,9 +55,6 @@ def reload(
 
     Exit status: 0 done, 1 the documents are invalid, 2 wrong command line or file, 3 the service
     cannot be reached or does not permit it.
-
-    Example: otpc-policy admin reload --validate-only --server policy.internal:50051 --server-ca
-    ca.pem --client-cert me.pem --client-key me.key
     """
     remote = _remote(
         server,
@@ -76,7 +76,11 @@ def reload(
     answer(response, lambda: Text(words), format)
 
 
-@admin_app.command("invalidate", short_help="Forget what was measured of a host.")
+@admin_app.command(
+    "invalidate",
+    short_help="Forget what was measured of a host.",
+    epilog=examples("admin invalidate"),
+)
 def invalidate(
     endpoint: Annotated[
         str,
@@ -97,9 +101,6 @@ def invalidate(
 
     Exit status: 0 done, 2 wrong command line or file, 3 the service cannot be reached or does not
     permit it.
-
-    Example: otpc-policy admin invalidate pay.partner.example --server policy.internal:50051
-    --server-ca ca.pem --client-cert me.pem --client-key me.key
     """
     remote = _remote(
         server,

@@ -40,7 +40,7 @@ def check(
     endpoint: Annotated[
         str,
         typer.Argument(
-            metavar="[HOST[:PORT] | URL]",
+            metavar="HOST[:PORT] | URL",
             help="The endpoint: a name, an IP address (IPv6 in brackets) or an https:// URL.",
             show_default=False,
         ),
@@ -133,9 +133,6 @@ def check(
 
     With --partner it is the worst of all endpoints; an entry with a wildcard is at best 3, because
     nobody knows the hosts behind it. In JSON the verdicts are a BatchCheckEndpointsResponse.
-
-    Examples: otpc-policy check pay.partner.example. Through a service, measured anew: otpc-policy
-    check pay.partner.example:8443 --refresh --server policy.internal:50051 --server-ca ca.pem
     """
     _refuse_both(endpoint, partner)
     refuse_with_partner(

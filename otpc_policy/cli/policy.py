@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otpc_policy.cli.examples import examples
 from otpc_policy.cli.options import (
     ClientCertificateOption,
     ClientKeyOption,
@@ -29,7 +30,7 @@ policy_app = typer.Typer(
 )
 
 
-@policy_app.command("list", short_help="List the policies.")
+@policy_app.command("list", short_help="List the policies.", epilog=examples("policy list"))
 def list_policies(
     *,
     server: ServerOption = None,
@@ -56,7 +57,7 @@ def list_policies(
     answer(pb.ListPoliciesResponse(policies=policies), lambda: policies_view(policies), format)
 
 
-@policy_app.command("show", short_help="Show a policy in full.")
+@policy_app.command("show", short_help="Show a policy in full.", epilog=examples("policy show"))
 def show_policy(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The policy; without a name, the default.")
@@ -97,7 +98,11 @@ def show_policy(
         answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
-@policy_app.command("diff", short_help="Show in words what two policies demand differently.")
+@policy_app.command(
+    "diff",
+    short_help="Show in words what two policies demand differently.",
+    epilog=examples("policy diff"),
+)
 def compare_policies(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A policy by name, or a document: a path to *.toml.")
@@ -126,7 +131,6 @@ def compare_policies(
 
     Exit status: 0 both demand the same, 1 they differ, 2 a policy or document cannot be used.
 
-    Before a policy replaces another: otpc-policy policy diff otpc-2024-12 policies/acme.toml.
     With --server, names are those of the service; documents are read here.
     """
     remote = service(
@@ -153,7 +157,9 @@ def compare_policies(
         raise typer.Exit(1)
 
 
-@policy_app.command("lint", short_help="Check documents of policies and partners.")
+@policy_app.command(
+    "lint", short_help="Check documents of policies and partners.", epilog=examples("policy lint")
+)
 def lint_policies(
     paths: Annotated[
         list[str] | None,
@@ -183,9 +189,6 @@ def lint_policies(
     these settings would load, policy tests included. With --config: all that its start would
     refuse, TLS files and engines included; ports are not bound. Exit status: 0 all is valid, 1
     something is not, 2 a setting is wrong.
-
-    Before a commit: otpc-policy policy lint policies partners. Before a deployment: otpc-policy
-    policy lint --strict --config service.toml.
     """
     from otpc_policy.app.clock import SystemClock  # noqa: PLC0415
     from otpc_policy.cli.linting import (  # noqa: PLC0415  # slow; --help needs none of it

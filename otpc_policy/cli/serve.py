@@ -83,8 +83,7 @@ def serve(
 
     Options take precedence over the environment, and the environment over the file.
 
-    Before a change goes live: otpc-policy serve --config service.toml --check. Its exit status is 0
-    where the service would start, else 2.
+    Exit status of --check: 0 the service would start, 2 it would refuse.
     """
     if show_settings:
         typer.echo(settings_text(), nl=False)
