@@ -27,7 +27,7 @@ demo: $(VENV)/.run ## Set up, start eight local partners and the service, check 
 unit: $(VENV)/.test ## The tests that are quick and stay in their process: half a minute on two cores
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 -o faulthandler_timeout=0 $(OPTIONS)
 
-test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
+test: $(VENV)/.test $(VENV)/.node ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)
 
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
@@ -92,6 +92,13 @@ $(VENV)/.run: constraints.txt pyproject.toml | $(BIN)/python
 $(VENV)/.test: $(VENV)/.run constraints-dev.txt
 	@echo "Setting up the tools for tests in $(VENV) (once, about a minute) ..."
 	$(PIP) install --quiet --require-hashes --requirement constraints-dev.txt
+	@touch $@
+
+# A gRPC client in another language, for rolling restarts; without npm those tests are skipped.
+$(VENV)/.node: tests/app/callers/node/package-lock.json | $(BIN)/python
+	mkdir -p $(VENV)/node
+	cp tests/app/callers/node/package.json tests/app/callers/node/package-lock.json $(VENV)/node
+	command -v npm >/dev/null || { echo "npm is not installed: no callers in Node" >&2; exit 0; }; npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 $(FRONT)/.test: constraints-front.txt constraints-front-test.txt pyproject.toml | $(BIN)/python

@@ -1,5 +1,7 @@
 """Builds the audit trail from the settings."""
 
+import errno
+import os
 import ssl
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +32,22 @@ def audit_trail(settings: Settings, standard_error: LineWriter) -> AuditTrail:
         refusal_lines_per_s=settings.audit.refusal_lines_per_s,
     )
     return trail
+
+
+def require_sinks(settings: Settings) -> None:
+    """Raise ConfigurationError if a sink could not be used. The file is looked at, not opened."""
+    chosen = settings.audit
+    if AuditSinkName.OTLP in chosen.sinks:
+        _otlp_sink(chosen)
+    if AuditSinkName.FILE not in chosen.sinks or chosen.log_file is None:
+        return
+    path = chosen.log_file
+    place, rights = (path, os.R_OK | os.W_OK) if path.exists() else (path.parent, os.W_OK | os.X_OK)
+    if not place.exists() or path.is_dir():
+        reason = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
+        raise ConfigurationError([f"audit.log_file: {path}: {reason}"])
+    if not os.access(place, rights):
+        raise ConfigurationError([f"audit.log_file: {place}: {os.strerror(errno.EACCES)}"])
 
 
 def no_audit_trail() -> AuditTrail:

@@ -7,11 +7,11 @@ import grpc
 
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.trail import EventLog
+from otpc_policy.ops.credentials import CredentialsObserver, server_credentials
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
+from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES
 
-# A chain of 256 KiB, anchors of the same size, and headroom; gRPC's default of 4 MiB would only
-# help abuse.
-_RECEIVE_BYTES = 1 << 20
 # gRPC clients may set a keepalive of 10 s or more; with a higher limit they would get GOAWAY
 # too_many_pings.
 _MIN_CLIENT_PING_INTERVAL_MS = 5_000
@@ -27,6 +27,26 @@ _WAITING_CALLS = 10_000
 _LONGEST_WAIT_S = 86_400
 
 
+def own_credentials(
+    settings: Settings,
+    *,
+    observer: CredentialsObserver | None = None,
+    events: EventLog | None = None,
+) -> grpc.ServerCredentials | None:
+    """Return the credentials of the listener; None for plain text.
+
+    observer, events: are told of rotations.
+    Raises ConfigurationError with every file that cannot be used.
+    """
+    return server_credentials(
+        settings.tls_certificate_file,
+        settings.tls_key_file,
+        settings.tls_client_ca_file,
+        observer=observer,
+        events=events,
+    )
+
+
 def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:
     """Return a server without services or a port. Needs a running event loop."""
     return grpc.aio.server(interceptors=(interceptor,), options=_options(settings))
@@ -36,7 +56,7 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
     return (
         # On by default: a second server would silently share the port.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", _RECEIVE_BYTES),
+        ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_CLIENT_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),

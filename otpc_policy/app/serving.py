@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import structlog
 
@@ -14,37 +12,24 @@ from otpc_policy import __version__
 from otpc_policy.app.admission import admission_warnings
 from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.audit import audit_trail, event_log
+from otpc_policy.app.draining import Drain
 from otpc_policy.app.lifecycle import Lifecycle, Phase
-from otpc_policy.app.listen import address_text, bind, build_server
+from otpc_policy.app.listen import address_text, bind, build_server, own_credentials
+from otpc_policy.app.preflight import LEAST_OPEN_FILES
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.app.settings.without_effect import without_effect
+from otpc_policy.app.stopping import Stopping, signals_handled
 from otpc_policy.core.errors import ConfigurationError, StartRefused
 from otpc_policy.ops.audit.trail import AuditTrail
-from otpc_policy.ops.credentials import server_credentials
 from otpc_policy.ops.http import OperationsServer
 from otpc_policy.ops.line_writer import LineWriter
 from otpc_policy.ops.logs import logs_configured
 from otpc_policy.ops.open_files import open_files_limit
-from otpc_policy.rpc.health import HEALTH_SERVICE, Health
+from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
-
-# At rest it takes 25 with two engines; the others are for callers.
-_LEAST_OPEN_FILES = 64
-# Late calls are held until none has arrived for this long. A caller that sends one call after the
-# other sends the next within milliseconds, on a busy machine within tens.
-_NONE_ARRIVES_S = 0.1
-# Callers that do not wait for answers never pause; for them waiting longer would change nothing.
-_LONGEST_HOLD_S = 0.5
-# GOAWAY reaches callers within a round trip; this is one around the world, with some to spare.
-_GOAWAY_S = 0.25
-# The interceptor finishes with a call before gRPC has sent the response; this is enough time to
-# send it, on loopback and over a slow network.
-_LAST_ANSWERS_S = 0.25
-# For the calls that are abandoned to end, and for their last answers.
-_GIVEN_UP_S = 1.0
 
 Ready = Callable[[str, str], None]
 
@@ -58,7 +43,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM, SIGINT or stop, then drain.
 
-    A second signal ends the drain at once. SIGHUP reloads.
+    Only SIGTERM is followed by a lame-duck period. A second signal ends the drain at once. SIGHUP
+    reloads.
 
     ready: called once, when both servers accept connections, with the addresses of the gRPC server
     and of the operations server, ports included.
@@ -71,8 +57,10 @@ async def serve(
         else contextlib.nullcontext(log_writer)
     )
     with logs as writer:
-        open_files_limit(at_least=_LEAST_OPEN_FILES)
-        stop = stop if stop is not None else asyncio.Event()
+        open_files_limit(at_least=LEAST_OPEN_FILES)
+        stopping = Stopping(stop)
+        if stop is not None:
+            stopping.without_delay.set()
         with _audited(settings, writer) as trail:
             application = build_application(settings, trail=trail)
             log = structlog.get_logger("otpc_policy.app")
@@ -85,9 +73,8 @@ async def serve(
                 trail.reopen()
                 application.reloader.ask()
 
-            force_stop = asyncio.Event()
-            with _signals(stop, force_stop, on_hangup):
-                await Service(application).run(ready, stop, force_stop)
+            with signals_handled(stopping, on_hangup):
+                await Service(application).run(ready, stopping)
 
 
 @contextlib.contextmanager
@@ -121,47 +108,48 @@ class Service:
             refusals=application.trail,
         )
         self._server = build_server(self._settings, self._interceptor)
+        self._drain = Drain(
+            server=self._server,
+            interceptor=self._interceptor,
+            health=self._health,
+            lifecycle=self._lifecycle,
+            events=self._events,
+            end_waiting=application.close,
+            delay_s=self._settings.drain_delay_s,
+            grace_s=self._settings.drain_grace_s,
+        )
 
-    async def run(
-        self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
-    ) -> None:
-        """Bind the ports, start the engines, serve until stop, drain until force_stop.
+    async def run(self, ready: Ready | None, stopping: Stopping) -> None:
+        """Bind the ports, start the engines, serve until a stop is requested, drain.
 
-        A start that is still under way at stop is given up.
+        A start that is still under way then is given up.
         Ports and child processes are released, whatever happens.
         """
         try:
-            await self._run(ready, stop, force_stop)
+            await self._run(ready, stopping)
             self._events.info("stopped")
         finally:
             self._application.trail.close()
 
-    async def _run(
-        self, ready: Ready | None, stop: asyncio.Event, force_stop: asyncio.Event
-    ) -> None:
+    async def _run(self, ready: Ready | None, stopping: Stopping) -> None:
         try:
             ops_address = await self._listen_for_operations()
-            settings = self._settings
-            credentials = server_credentials(
-                settings.tls_certificate_file,
-                settings.tls_key_file,
-                settings.tls_client_ca_file,
-                self._application.metrics,
-                self._events,
+            credentials = own_credentials(
+                self._settings, observer=self._application.metrics, events=self._events
             )
-            address = bind(self._server, settings.listen, credentials)
+            address = bind(self._server, self._settings.listen, credentials)
             self._application.own_listeners.add(*split_address(address))
             self._add_services()
             async with contextlib.AsyncExitStack() as stack:
-                if await _unless(stop, stack.enter_async_context(self._application)):
+                if await _unless(stopping.requested, stack.enter_async_context(self._application)):
                     watch = asyncio.create_task(
                         self._application.reloader.watch(self._settings.reload_poll_s)
                     )
                     try:
-                        await self._serve(ready, address, ops_address, stop)
+                        await self._serve(ready, address, ops_address, stopping.requested)
                     finally:
                         watch.cancel()
-                    await self._drain(force_stop)
+                    await self._drain.run(stopping)
         finally:
             await self._server.stop(None)
             await self._operations.stop()
@@ -227,68 +215,6 @@ class Service:
             ready(address, ops_address)
         await stop.wait()
 
-    async def _drain(self, force_stop: asyncio.Event) -> None:
-        """Report NOT_SERVING, refuse new calls and finish those in flight.
-
-        Whoever is not answered gets a status that clients retry, with details; but callers that do
-        not pause may meet the instant at which gRPC stops, and get its bare CANCELLED.
-        Streams that watch health do not hold up the drain.
-        """
-        self._lifecycle.phase = Phase.DRAINING
-        self._events.info("draining", calls=self._interceptor.in_flight)
-        grace_s = self._settings.drain_grace_s
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + grace_s
-        await self._health.drain()
-        late = self._interceptor.refuse_new_calls(still_answered=(HEALTH_SERVICE,))
-        await _first_of(
-            late.wait_until_none_arrives(_NONE_ARRIVES_S),
-            force_stop.wait(),
-            timeout_s=min(_LONGEST_HOLD_S, grace_s),
-        )
-        # Sends GOAWAY at once and then waits for every stream, watches included; the calls that
-        # matter are waited for below.
-        closing = asyncio.create_task(self._server.stop(grace_s + _LONGEST_HOLD_S + _GIVEN_UP_S))
-        releasing = loop.call_later(_GOAWAY_S, late.release)
-        await _first_of(
-            closing,
-            self._interceptor.wait_until_quiet(_LAST_ANSWERS_S),
-            force_stop.wait(),
-            timeout_s=until_s - loop.time(),
-        )
-        releasing.cancel()
-        late.release()
-        if self._interceptor.in_flight:
-            await self._abandon_calls(closing)
-        else:
-            await self._server.stop(None)
-            await closing
-
-    async def _abandon_calls(self, closing: "asyncio.Task[None]") -> None:
-        """End what calls wait for, so that their callers are told to go elsewhere.
-
-        closing: the stop of the server. A call that goes on all the same is cut off.
-        """
-        self._log.warning("calls abandoned", calls=self._interceptor.in_flight)
-        ending = asyncio.create_task(self._application.close())
-        await _first_of(
-            closing, self._interceptor.wait_until_quiet(_LAST_ANSWERS_S), timeout_s=_GIVEN_UP_S
-        )
-        await self._server.stop(None)
-        await closing
-        await ending
-
-
-async def _first_of(*awaited: Awaitable[object], timeout_s: float) -> None:
-    """Wait until one of several ends, or for the time; those that this has begun are cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in awaited]
-    try:
-        await asyncio.wait(tasks, timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task, given in zip(tasks, awaited, strict=True):
-            if task is not given:
-                task.cancel()
-
 
 async def _unless(stop: asyncio.Event, start: Coroutine[None, None, object]) -> bool:
     """Carry out a start, or give it up as soon as stop is set; tell whether it was carried out."""
@@ -303,29 +229,3 @@ async def _unless(stop: asyncio.Event, start: Coroutine[None, None, object]) -> 
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-@contextlib.contextmanager
-def _signals(
-    stop: asyncio.Event, force_stop: asyncio.Event, reload: Callable[[], None]
-) -> Iterator[None]:
-    """Map SIGTERM and SIGINT to stop, a second signal to force_stop, and SIGHUP to a reload.
-
-    Does nothing outside the main thread, which alone can handle signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_stop_signal() -> None:
-        (force_stop if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    chosen = {signal.SIGTERM: on_stop_signal, signal.SIGINT: on_stop_signal, signal.SIGHUP: reload}
-    for number, handler in chosen.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in chosen:
-            loop.remove_signal_handler(number)

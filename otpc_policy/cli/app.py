@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from otpc_policy import __version__
+from otpc_policy.cli.admin import admin_app
 from otpc_policy.cli.audit import audit_app
 from otpc_policy.cli.authz import authz_app
 from otpc_policy.cli.check import check
 from otpc_policy.cli.demo.command import demo
 from otpc_policy.cli.engine import engine
+from otpc_policy.cli.examples import examples
 from otpc_policy.cli.explain import explain
 from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
@@ -40,16 +42,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=ServeCommand, short_help="Run the gRPC service.")(serve)
-app.command(short_help="Run the engine by itself.")(engine)
-app.command(short_help="Judge an endpoint.")(check)
-app.command(short_help="Judge a certificate chain in a file.")(validate)
-policy_app.command("test", short_help="Run policy tests.")(run_tests)
+app.command(cls=ServeCommand, short_help="Run the gRPC service.", epilog=examples("serve"))(serve)
+app.command(short_help="Run the engine by itself.", epilog=examples("engine"))(engine)
+app.command(short_help="Judge an endpoint.", epilog=examples("check"))(check)
+app.command(short_help="Judge a certificate chain in a file.", epilog=examples("validate"))(
+    validate
+)
+policy_app.command("test", short_help="Run policy tests.", epilog=examples("policy test"))(
+    run_tests
+)
 app.add_typer(policy_app, name="policy")
 app.add_typer(authz_app, name="authz")
 app.add_typer(audit_app, name="audit")
-app.command(short_help="Explain a finding code and how to fix it.")(explain)
-app.command(short_help="Watch the service judge eight local partners.")(demo)
+app.add_typer(admin_app, name="admin")
+app.command(short_help="Explain a finding code and how to fix it.", epilog=examples("explain"))(
+    explain
+)
+app.command(short_help="Watch the service judge eight local partners.", epilog=examples("demo"))(
+    demo
+)
 
 
 def _show_version(wanted: bool) -> None:

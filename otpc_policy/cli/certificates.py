@@ -13,6 +13,11 @@ STDIN = "-"
 _MAX_FILE_BYTES = 1024 * 1024
 
 
+def read_file(path: str) -> bytes:
+    """Return the content of a file, or of stdin for "-". Raises BadParameter."""
+    return _content(path)
+
+
 def read_chain(path: str) -> tuple[bytes, ...]:
     """Return the certificates of a file, or of stdin for "-", in DER and in their order.
 

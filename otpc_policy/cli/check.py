@@ -1,6 +1,8 @@
 """otpc-policy check: one endpoint, judged in this process or by a running service."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,8 @@ import typer
 from otpc_policy.cli.certificates import read_anchors, read_pin
 from otpc_policy.cli.given import in_words_of
 from otpc_policy.cli.options import (
+    ClientCertificateOption,
+    ClientKeyOption,
     DepthOption,
     FormatOption,
     PlaintextOption,
@@ -16,10 +20,12 @@ from otpc_policy.cli.options import (
     ServerCaOption,
     ServerOption,
     TimeoutOption,
+    refuse_with_partner,
     refuse_with_server,
     service,
 )
 from otpc_policy.cli.output import OutputFormat, answer, complain, progress
+from otpc_policy.cli.status import ExitStatus
 from otpc_policy.cli.target import Target, parse_target
 
 if TYPE_CHECKING:
@@ -36,11 +42,28 @@ def check(
         typer.Argument(
             metavar="HOST[:PORT] | URL",
             help="The endpoint: a name, an IP address (IPv6 in brackets) or an https:// URL.",
+            show_default=False,
         ),
-    ],
+    ] = "",
     *,
+    partner: Annotated[
+        str,
+        typer.Option(
+            metavar="ID",
+            help="In place of an endpoint: each one of this partner's entry in partners_dir.",
+        ),
+    ] = "",
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Measure anew, whatever the service has kept; it may bound how often.",
+        ),
+    ] = False,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     policy: PolicyOption = "",
     server_name: Annotated[
@@ -107,7 +130,20 @@ def check(
 
     Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged (unreachable service, overload),
     2 wrong command line, file or setting. Only 0 permits traffic.
+
+    With --partner it is the worst of all endpoints; an entry with a wildcard is at best 3, because
+    nobody knows the hosts behind it. In JSON the verdicts are a BatchCheckEndpointsResponse.
     """
+    _refuse_both(endpoint, partner)
+    refuse_with_partner(
+        partner,
+        server_name=server_name,
+        trust_anchor=trust_anchor,
+        trust_pin=trust_pin,
+        observed_leaf=observed_leaf,
+        save_facts=save_facts,
+        seed=seed,
+    )
     refuse_with_server(
         server,
         allow_network=allow_network,
@@ -117,28 +153,33 @@ def check(
         seed=seed,
     )
     drawn_again = None if seed is None else _read_seed(seed)
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
-    try:
-        target = parse_target(endpoint, server_name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="HOST[:PORT] | URL") from None
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
+    asked = _asked_of(partner) if partner else Asked((_target(endpoint, server_name),))
 
-    from otpc_policy.cli.render.verdict import check_view  # noqa: PLC0415  # slow; --help needs none of it
-    from otpc_policy.cli.status import exit_status  # noqa: PLC0415
+    from otpc_policy.cli.status import exit_status, worst_status  # noqa: PLC0415  # slow; --help needs none of it
 
-    request = _request(target, policy, server_name, depth)
-    if observed_leaf is not None:
-        request.observed_leaf_sha256 = bytes.fromhex(read_pin(observed_leaf))
-    if remote is not None:
-        given = {"host": repr(target.host), "server_name": f"--server-name {server_name!r}"}
-        with in_words_of(given), progress(f"waiting for {server} to judge {endpoint}"):
-            response = remote.check(request)
-    else:
+    sha256 = "" if observed_leaf is None else read_pin(observed_leaf)
+    anchors = read_anchors(trust_anchor) if trust_anchor else ()
+    pin = read_pin(trust_pin) if trust_pin else ""
+    responses = []
+    for target in asked.targets:
+        request = _request(target, policy, server_name, depth, refresh=refresh)
+        request.observed_leaf_sha256 = bytes.fromhex(sha256)
+        if remote is not None:
+            given = {"host": repr(target.host), "server_name": f"--server-name {server_name!r}"}
+            with in_words_of(given), progress(f"waiting for {server} to judge {target}"):
+                responses.append(remote.check(request))
+            continue
         from otpc_policy.cli.local import check_locally  # noqa: PLC0415
 
-        anchors = read_anchors(trust_anchor) if trust_anchor else ()
-        pin = read_pin(trust_pin) if trust_pin else ""
-        with progress(f"measuring {endpoint}"):
+        with progress(f"measuring {target}"):
             response, facts = check_locally(
                 request,
                 allow_networks=allow_network or [],
@@ -147,14 +188,87 @@ def check(
                 timeout_s=timeout,
                 seed=drawn_again,
             )
+        responses.append(response)
         if save_facts is not None:
             _save(facts, {finding.code for finding in response.findings}, save_facts)
-    answer(
-        response,
-        lambda: check_view(response, explain=explain),
-        OutputFormat.TABLE if explain and format is None else format,
+    if not partner:
+        (only,) = responses
+        _answer_one(only, explain=explain, format=format)
+        raise typer.Exit(exit_status(only.decision))
+    _answer_all(responses, explain=explain, format=format)
+    for pattern in asked.unasked:
+        complain(f"{pattern} is a pattern and names no endpoint: check its hosts one by one")
+    statuses = [exit_status(response.decision) for response in responses]
+    raise typer.Exit(worst_status([*statuses, *(ExitStatus.INDETERMINATE for _ in asked.unasked)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to judge. unasked: patterns of a partner's entry, whose hosts are not known."""
+
+    targets: tuple[Target, ...]
+    unasked: tuple[str, ...] = ()
+
+
+def _target(endpoint: str, server_name: str) -> Target:
+    try:
+        return parse_target(endpoint, server_name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="HOST[:PORT] | URL") from None
+
+
+def _asked_of(partner: str) -> Asked:
+    from otpc_policy.cli.partner_endpoints import partner_endpoints  # noqa: PLC0415  # slow
+
+    try:
+        found = partner_endpoints(partner)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--partner") from None
+    return Asked(tuple(map(parse_target, found.endpoints)), found.patterns)
+
+
+def _refuse_both(endpoint: str, partner: str) -> None:
+    if endpoint and partner:
+        raise typer.BadParameter(
+            "names the endpoints already; leave out HOST.", param_hint="--partner"
+        )
+    if not endpoint and not partner:
+        raise typer.BadParameter("Missing argument: an endpoint, or --partner ID.")
+
+
+def _answer_one(
+    response: "pb.CheckEndpointResponse",
+    *,
+    explain: bool,
+    format: OutputFormat | None,  # noqa: A002
+) -> None:
+    from otpc_policy.cli.render.verdict import check_view  # noqa: PLC0415  # slow
+
+    chosen = OutputFormat.TABLE if explain and format is None else format
+    answer(response, lambda: check_view(response, explain=explain), chosen)
+
+
+def _answer_all(
+    responses: "Sequence[pb.CheckEndpointResponse]",
+    *,
+    explain: bool,
+    format: OutputFormat | None,  # noqa: A002
+) -> None:
+    from rich.console import Group  # noqa: PLC0415  # slow
+
+    from otpc_policy.cli.render.verdict import check_view  # noqa: PLC0415
+    from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
+
+    results = (
+        pb.BatchCheckEndpointsResult(request_index=index, response=response)
+        for index, response in enumerate(responses)
     )
-    raise typer.Exit(exit_status(response.decision))
+    chosen = OutputFormat.TABLE if explain and format is None else format
+    answer(
+        pb.BatchCheckEndpointsResponse(results=results),
+        lambda: Group(*(check_view(response, explain=explain) for response in responses)),
+        chosen,
+    )
 
 
 def _read_seed(text: str) -> bytes:
@@ -167,11 +281,13 @@ def _read_seed(text: str) -> bytes:
 
 
 def _request(
-    target: Target, policy: str, server_name: str, depth: DepthOption
+    target: Target, policy: str, server_name: str, depth: DepthOption, *, refresh: bool
 ) -> "pb.CheckEndpointRequest":
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415  # slow; --help needs none of it
 
+    mode = pb.FRESHNESS_MODE_REFRESH if refresh else pb.FRESHNESS_MODE_UNSPECIFIED
     return pb.CheckEndpointRequest(
+        freshness=pb.Freshness(mode=mode) if refresh else None,
         host=target.host,
         port=target.port,
         policy=policy,

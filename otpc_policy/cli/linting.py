@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from otpc_policy.app.preflight import preflight
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.files import POLICY_TEST_SUFFIX, decode_text, documents_in
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import ENDS_SOON, deadlines
@@ -22,6 +24,7 @@ from otpc_policy.catalog.policies import parse_policy
 from otpc_policy.cli.certificates import STDIN
 from otpc_policy.cli.configuration import read_settings
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.logs import logs_configured
 from otpc_policy.pki.trust import Trust
 from otpc_policy.policy.model import Policy, PolicySet
 from otpc_policy.policy.rules.application import CLIENT_AUTH_EXPECTED
@@ -42,12 +45,32 @@ class LintReport:
     minimum: str = ""
 
 
+def lint_configuration(config: str, now: datetime) -> LintReport:
+    """Check everything for which a service with this configuration file would refuse to start.
+
+    Engines are started and ended again. Raises ConfigurationError for the settings themselves.
+    """
+    settings = read_settings(config=config)
+    with logs_configured(settings.log_format.value, settings.log_level.value):
+        start = preflight(settings, now)
+    documents = _lint_catalog(settings, now)
+    # The start reads the documents too, and reports their problems among its own.
+    return LintReport(
+        start.problems,
+        (*start.endings, *documents.endings),
+        (*start.remarks, *documents.remarks),
+    )
+
+
 def lint_settings(now: datetime) -> LintReport:
-    """Check everything that a service with these settings would load, its policy tests included.
+    """Check every document that a service with these settings would load, policy tests included.
 
     Raises ConfigurationError for the settings themselves.
     """
-    settings = read_settings()
+    return _lint_catalog(read_settings(), now)
+
+
+def _lint_catalog(settings: Settings, now: datetime) -> LintReport:
     try:
         catalog = CatalogLoader(settings).load()
     except ConfigurationError as error:

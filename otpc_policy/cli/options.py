@@ -38,6 +38,20 @@ ServerCaOption = Annotated[
         help="With --server: use TLS, and trust these CAs (PEM or DER), not the usual ones.",
     ),
 ]
+ClientCertificateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-cert",
+        metavar="FILE",
+        help="With --server: the certificate that this client presents, in PEM, leaf first.",
+    ),
+]
+ClientKeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-key", metavar="FILE", help="With --server: the private key of --client-cert."
+    ),
+]
 PlaintextOption = Annotated[
     bool,
     typer.Option(
@@ -67,13 +81,21 @@ TimeoutOption = Annotated[
 
 
 def service(
-    server: str | None, server_ca: str | None, dangerously_plaintext: bool, timeout_s: float
+    server: str | None,
+    server_ca: str | None,
+    dangerously_plaintext: bool,
+    timeout_s: float,
+    *,
+    client_cert: str | None = None,
+    client_key: str | None = None,
 ) -> "Remote | None":
     """Return the service of the options, or None if this process judges. Raises BadParameter."""
     given = [
         name
         for name, value in (
             ("--server-ca", server_ca),
+            ("--client-cert", client_cert),
+            ("--client-key", client_key),
             ("--dangerously-plaintext", dangerously_plaintext),
         )
         if value
@@ -95,7 +117,11 @@ def service(
             f"{server!r} lacks the port; the service listens on 50051 by default: {server}:50051",
             param_hint="--server",
         )
-    if len(given) > 1:
+    if (client_cert is None) != (client_key is None):
+        raise typer.BadParameter(
+            "go together: give both or neither.", param_hint="--client-cert, --client-key"
+        )
+    if dangerously_plaintext and len(given) > 1:
         raise typer.BadParameter(
             "contradict each other: one requires TLS, the other forbids it.",
             param_hint=", ".join(given),
@@ -103,7 +129,12 @@ def service(
     from otpc_policy.cli.remote import Remote  # noqa: PLC0415  # slow; --help needs none of it
 
     return Remote(
-        address=server, timeout_s=timeout_s, ca_file=server_ca, plaintext=dangerously_plaintext
+        address=server,
+        timeout_s=timeout_s,
+        ca_file=server_ca,
+        certificate_file=client_cert,
+        key_file=client_key,
+        plaintext=dangerously_plaintext,
     )
 
 
@@ -117,5 +148,15 @@ def refuse_with_server(server: str | None, **options: object) -> None:
         raise typer.BadParameter(
             "changes what the engine in this process may do and trust; the service at --server"
             " judges by its own configuration. Leave one of them out.",
+            param_hint=", ".join(given),
+        )
+
+
+def refuse_with_partner(partner: str, **options: object) -> None:
+    """Refuse options that are about a single endpoint. options: see refuse_with_server."""
+    given = ["--" + name.replace("_", "-") for name, value in options.items() if value]
+    if partner and given:
+        raise typer.BadParameter(
+            "is about a single endpoint, and --partner is about all of a partner's.",
             param_hint=", ".join(given),
         )

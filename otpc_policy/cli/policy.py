@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from otpc_policy.cli.examples import examples
 from otpc_policy.cli.options import (
+    ClientCertificateOption,
+    ClientKeyOption,
     FormatOption,
     PlaintextOption,
     ServerCaOption,
@@ -28,17 +31,26 @@ policy_app = typer.Typer(
 )
 
 
-@policy_app.command("list", short_help="List the policies.")
+@policy_app.command("list", short_help="List the policies.", epilog=examples("policy list"))
 def list_policies(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """List the policies: built-in ones and those of the settings, or those of a running service."""
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.render.policies import policies_view  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
 
@@ -46,7 +58,7 @@ def list_policies(
     answer(pb.ListPoliciesResponse(policies=policies), lambda: policies_view(policies), format)
 
 
-@policy_app.command("show", short_help="Show a policy in full.")
+@policy_app.command("show", short_help="Show a policy in full.", epilog=examples("policy show"))
 def show_policy(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The policy; without a name, the default.")
@@ -54,6 +66,8 @@ def show_policy(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     document: Annotated[
@@ -66,7 +80,14 @@ def show_policy(
     format: FormatOption = None,  # noqa: A002  # the name of the option
 ) -> None:
     """Show a policy: every rule, its source, the effect of each finding."""
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.output import write  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.cli.render.policies import policy_view  # noqa: PLC0415
     from otpc_policy.v1 import policy_pb2 as pb  # noqa: PLC0415
@@ -78,7 +99,11 @@ def show_policy(
         answer(pb.GetPolicyResponse(policy=policy), lambda: policy_view(policy), format)
 
 
-@policy_app.command("diff", short_help="Show in words what two policies demand differently.")
+@policy_app.command(
+    "diff",
+    short_help="Show in words what two policies demand differently.",
+    epilog=examples("policy diff"),
+)
 def compare_policies(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A policy by name, or a document: a path to *.toml.")
@@ -87,6 +112,8 @@ def compare_policies(
     *,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     timeout: TimeoutOption = 30.0,
     format: Annotated[  # noqa: A002  # the name of the option
@@ -105,10 +132,16 @@ def compare_policies(
 
     Exit status: 0 both demand the same, 1 they differ, 2 a policy or document cannot be used.
 
-    Before a policy replaces another: otpc-policy policy diff otpc-2024-12 policies/acme.toml.
     With --server, names are those of the service; documents are read here.
     """
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     from otpc_policy.cli.output import as_text, is_for_people, write  # noqa: PLC0415  # slow; --help needs none of it
     from otpc_policy.cli.policy_differences import differences  # noqa: PLC0415
     from otpc_policy.cli.render.policy_differences import differences_json, differences_view  # noqa: PLC0415
@@ -166,7 +199,9 @@ def verify_signatures(
         raise typer.Exit(ExitStatus.DENY)
 
 
-@policy_app.command("lint", short_help="Check documents of policies and partners.")
+@policy_app.command(
+    "lint", short_help="Check documents of policies and partners.", epilog=examples("policy lint")
+)
 def lint_policies(
     paths: Annotated[
         list[str] | None,
@@ -176,6 +211,13 @@ def lint_policies(
         ),
     ] = None,
     *,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Check everything for which serve --config FILE would refuse to start.",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -185,15 +227,27 @@ def lint_policies(
 ) -> None:
     """Check documents of policies and partners, and list what has ended or ends soon.
 
-    Every problem is reported with file and line. Without a path: everything that a service with
-    these settings would load, policy tests included. Exit status: 0 all is valid, 1 something is
-    not.
+    Every problem is reported with file and line. Without a path: every document that a service with
+    these settings would load, policy tests included. With --config: all that its start would
+    refuse, TLS files and engines included; ports are not bound. Exit status: 0 all is valid, 1
+    something is not, 2 a setting is wrong.
     """
     from otpc_policy.app.clock import SystemClock  # noqa: PLC0415
-    from otpc_policy.cli.linting import lint_documents, lint_settings  # noqa: PLC0415  # slow; --help needs none of it
+    from otpc_policy.cli.linting import (  # noqa: PLC0415  # slow; --help needs none of it
+        lint_configuration,
+        lint_documents,
+        lint_settings,
+    )
 
+    if paths and config is not None:
+        raise typer.BadParameter(
+            "checks a whole configuration; name no paths.", param_hint="--config"
+        )
     now = SystemClock().now()
-    report = lint_documents(paths, now) if paths else lint_settings(now)
+    if config is not None:
+        report = lint_configuration(config, now)
+    else:
+        report = lint_documents(paths, now) if paths else lint_settings(now)
     for line in (
         *report.problems,
         *(f"note: {note}" for note in (*report.endings, *report.remarks)),
@@ -201,7 +255,7 @@ def lint_policies(
         typer.echo(line)
     if report.problems or (strict and report.endings):
         raise typer.Exit(1)
-    checked = ", ".join(paths) if paths else "the settings and everything that they name"
+    checked = ", ".join(paths) if paths else config or "every document that the settings name"
     minimum = f"; {report.minimum}" if report.minimum else ""
     typer.echo(f"ok: {checked}{minimum}", err=True)
 

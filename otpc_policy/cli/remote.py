@@ -2,24 +2,38 @@
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from google.rpc import error_details_pb2
+import typer
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from otpc_policy.cli.certificates import read_certificates
+from otpc_policy.cli.certificates import read_certificates, read_file
+from otpc_policy.cli.connection import Connecting, why_not_connected
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.client import PolicyCheckClient
+from otpc_policy.client.channel import OPTIONS, credentials
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.ops.credentials import unusable
 from otpc_policy.v1 import policy_pb2 as pb
 
-# The caller's mistake; every other status says that the service could not judge.
-_USAGE_CODES = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND})
+_ADMIN = pb.DESCRIPTOR.services_by_name["PolicyAdminService"]
+# The caller's mistake, and documents that are refused; every other status says that the service
+# could not do it.
+_STATUSES = {
+    grpc.StatusCode.INVALID_ARGUMENT: ExitStatus.USAGE,
+    grpc.StatusCode.NOT_FOUND: ExitStatus.USAGE,
+    grpc.StatusCode.FAILED_PRECONDITION: ExitStatus.DENY,
+}
 
 _Answer = TypeVar("_Answer")
+_Message = TypeVar("_Message", bound=Message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +41,14 @@ class Remote:
     """A service to ask.
 
     address: host:port. ca_file: PEM or DER; None for gRPC's own roots, or for plain text on this
-    machine.
+    machine. certificate_file, key_file: of this client, in PEM; both or neither.
     """
 
     address: str
     timeout_s: float
     ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
     plaintext: bool = False
 
     def check(self, request: pb.CheckEndpointRequest) -> pb.CheckEndpointResponse:
@@ -45,6 +61,7 @@ class Remote:
                 server_name=request.server_name,
                 view=request.view,
                 depth=request.depth,
+                freshness=request.freshness if request.HasField("freshness") else None,
                 observed_leaf_sha256=request.observed_leaf_sha256,
                 timeout_s=self.timeout_s,
             )
@@ -74,33 +91,128 @@ class Remote:
         """Return one policy of the service with its effective document. Raises CommandFailed."""
         return self._ask(lambda client: client.get_policy(name, timeout_s=self.timeout_s))
 
+    def reload(self, *, validate_only: bool) -> pb.ReloadPoliciesResponse:
+        """Have the service read its documents again. Raises CommandFailed."""
+        request = pb.ReloadPoliciesRequest(validate_only=validate_only)
+        return self._administer("ReloadPolicies", request, pb.ReloadPoliciesResponse)
+
+    def invalidate(self, host: str, port: int) -> pb.InvalidateResultsResponse:
+        """Have the service forget what it measured. port: 0 for all. Raises CommandFailed."""
+        request = pb.InvalidateResultsRequest(host=host, port=port)
+        return self._administer("InvalidateResults", request, pb.InvalidateResultsResponse)
+
     def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
+        files = self._files()
+        with (
+            self._errors_in_words(files),
+            PolicyCheckClient(
+                self.address,
+                root_certificates=files.roots,
+                private_key=files.key,
+                certificate_chain=files.certificate,
+                dangerously_plaintext=self.plaintext,
+            ) as client,
+        ):
+            return question(client)
+
+    def _administer(self, method: str, request: Message, response: type[_Message]) -> _Message:
+        files = self._files()
+        with self._errors_in_words(files), self._channel(files) as channel:
+            call = channel.unary_unary(
+                f"/{_ADMIN.full_name}/{method}",
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            answer: _Message = call(request, timeout=self.timeout_s)
+            return answer
+
+    def _channel(self, files: "_Files") -> grpc.Channel:
+        chosen = credentials(
+            self.address,
+            files.roots,
+            files.key,
+            files.certificate,
+            dangerously_plaintext=self.plaintext,
+        )
+        if chosen is None:
+            return grpc.insecure_channel(self.address, OPTIONS)
+        return grpc.secure_channel(self.address, chosen, OPTIONS)
+
+    def _files(self) -> "_Files":
+        """Return what the files hold. Raises BadParameter."""
         roots = None if self.ca_file is None else _in_pem(read_certificates(self.ca_file))
+        if self.certificate_file is None or self.key_file is None:
+            return _Files(roots=roots)
+        certificate_file, key_file = Path(self.certificate_file), Path(self.key_file)
+        contents = {path: read_file(str(path)) for path in (certificate_file, key_file)}
+        problems = unusable(
+            contents, certificate_file=certificate_file, key_file=key_file, ca_file=None
+        )
+        if problems:
+            raise typer.BadParameter("; ".join(problems), param_hint="--client-cert, --client-key")
+        return _Files(roots=roots, key=contents[key_file], certificate=contents[certificate_file])
+
+    @contextmanager
+    def _errors_in_words(self, files: "_Files") -> Iterator[None]:
         try:
-            with PolicyCheckClient(
-                self.address, root_certificates=roots, dangerously_plaintext=self.plaintext
-            ) as client:
-                return question(client)
+            yield
         except grpc.RpcError as error:
             if violations := list(_violations(error)):
                 raise InvalidRequest(violations) from None
-            raise _failure(error, self.address, self.timeout_s) from None
+            raise _failure(error, self._connecting(files), self.timeout_s) from None
+
+    def _connecting(self, files: "_Files") -> Connecting:
+        tls = credentials(
+            self.address,
+            files.roots,
+            files.key,
+            files.certificate,
+            dangerously_plaintext=self.plaintext,
+        )
+        return Connecting(
+            address=self.address,
+            uses_tls=tls is not None,
+            roots=files.roots,
+            ca_file=self.ca_file,
+            certificate_file=self.certificate_file,
+            key_file=self.key_file,
+        )
 
 
-def _failure(error: grpc.RpcError, address: str, timeout_s: float) -> CommandFailed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """What the files of a connection hold, in PEM."""
+
+    roots: bytes | None = None
+    key: bytes | None = None
+    certificate: bytes | None = None
+
+
+def _failure(error: grpc.RpcError, connecting: Connecting, timeout_s: float) -> CommandFailed:
     # Every error of a call is a grpc.Call, too, which its base class does not declare.
+    address = connecting.address
     if not isinstance(error, grpc.Call):
-        return CommandFailed([f"{address}: the call failed"], ExitStatus.INDETERMINATE)
-    code = error.code()
+        return CommandFailed([f"the call failed: {address}"], ExitStatus.INDETERMINATE)
+    code, status = error.code(), rpc_status.from_call(error)
     if code is grpc.StatusCode.UNAVAILABLE:
-        lines = [f"the service at {address} is not available: {error.details()}"]
+        # A status with details is the service's own: the connection was made.
+        why = None if status is not None else why_not_connected(connecting)
+        why = why or f"{error.details()}: {address}"
+        lines = [f"the service is not available: {why}"]
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        lines = [f"the service at {address} gave no answer within {timeout_s:g} s"]
+        lines = [f"no answer within {timeout_s:g} s from the service at {address}"]
     else:
         lines = [f"the service at {address} answered {code.name}: {error.details()}"]
-    return CommandFailed(
-        lines, ExitStatus.USAGE if code in _USAGE_CODES else ExitStatus.INDETERMINATE
-    )
+        lines += _problems(status)
+    return CommandFailed(lines, _STATUSES.get(code, ExitStatus.INDETERMINATE))
+
+
+def _problems(status: status_pb2.Status | None) -> Iterator[str]:
+    """Yield why a configuration was refused."""
+    for detail in () if status is None else status.details:
+        failure = error_details_pb2.PreconditionFailure()
+        if detail.Unpack(failure):
+            yield from (violation.description for violation in failure.violations)
 
 
 def _violations(error: grpc.RpcError) -> Iterator[FieldViolation]:

@@ -64,6 +64,14 @@ def serve(
             "verdicts.",
         ),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Go through the whole start, engines included, report every problem, and exit. "
+            "Ports are not bound.",
+        ),
+    ] = False,
     show_settings: Annotated[
         bool,
         typer.Option(
@@ -74,6 +82,8 @@ def serve(
     """Run the service until SIGTERM or Ctrl-C.
 
     Options take precedence over the environment, and the environment over the file.
+
+    Exit status of --check: 0 the service would start, 2 it would refuse.
     """
     if show_settings:
         typer.echo(settings_text(), nl=False)
@@ -85,7 +95,11 @@ def serve(
         "allow_request_anchors": allow_request_anchors or None,
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
-    _run(read_settings(config=config, allow_networks=allow_network or [], **given))
+    settings = read_settings(config=config, allow_networks=allow_network or [], **given)
+    if check:
+        _check(settings)
+    else:
+        _run(settings)
 
 
 def _run(settings: "Settings") -> None:
@@ -102,6 +116,25 @@ def _run(settings: "Settings") -> None:
         problems_logged("the service does not start", log_format),
     ):
         asyncio.run(run_server(settings, ready=ready, log_writer=writer))
+
+
+def _check(settings: "Settings") -> None:
+    """Report whether a service with these settings would start. Raises ConfigurationError."""
+    from otpc_policy.app.clock import SystemClock  # noqa: PLC0415  # slow
+    from otpc_policy.app.preflight import preflight  # noqa: PLC0415
+    from otpc_policy.core.errors import ConfigurationError  # noqa: PLC0415
+    from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
+
+    with logs_configured(settings.log_format.value, settings.log_level.value):
+        found = preflight(settings, SystemClock().now())
+    for note in (*found.endings, *found.remarks):
+        typer.echo(f"note: {note}")
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    typer.echo(
+        f"ok: the service would start; that {settings.listen} and {settings.ops_listen} are free"
+        " was not tried"
+    )
 
 
 def settings_text() -> str:

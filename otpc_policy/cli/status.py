@@ -33,3 +33,13 @@ def exit_status(decision: int) -> ExitStatus:
         pb.DECISION_DENY: ExitStatus.DENY,
     }
     return statuses.get(decision, ExitStatus.INDETERMINATE)
+
+
+def worst_status(statuses: Sequence[ExitStatus]) -> ExitStatus:
+    """Return the status of several verdicts together: DENY, else INDETERMINATE, else ALLOW.
+
+    None at all is INDETERMINATE: nothing was judged.
+    """
+    if not statuses:
+        return ExitStatus.INDETERMINATE
+    return min(statuses, key=(ExitStatus.DENY, ExitStatus.INDETERMINATE, ExitStatus.ALLOW).index)

@@ -17,6 +17,9 @@ class Target:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
 
 def parse_target(text: str, server_name: str = "") -> Target:
     """Return host and port. Path, query and fragment of a URL are dropped: connections are judged.

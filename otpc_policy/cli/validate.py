@@ -9,6 +9,8 @@ import typer
 from otpc_policy.cli.certificates import STDIN, read_anchors, read_chain
 from otpc_policy.cli.given import in_words_of
 from otpc_policy.cli.options import (
+    ClientCertificateOption,
+    ClientKeyOption,
     FormatOption,
     PlaintextOption,
     PolicyOption,
@@ -58,6 +60,8 @@ def validate(
     ] = None,
     server: ServerOption = None,
     server_ca: ServerCaOption = None,
+    client_cert: ClientCertificateOption = None,
+    client_key: ClientKeyOption = None,
     dangerously_plaintext: PlaintextOption = False,
     policy: PolicyOption = "",
     timeout: TimeoutOption = 30.0,
@@ -68,7 +72,14 @@ def validate(
     Exit status: 0 ALLOW, 1 DENY, 3 INDETERMINATE or not judged, 2 wrong command line, file or
     setting.
     """
-    remote = service(server, server_ca, dangerously_plaintext, timeout)
+    remote = service(
+        server,
+        server_ca,
+        dangerously_plaintext,
+        timeout,
+        client_cert=client_cert,
+        client_key=client_key,
+    )
     judged_at = None if at is None else _instant(at)
     chain = read_chain(file)
     anchors = [(path, certificate) for path in anchor or [] for certificate in read_anchors(path)]

@@ -18,7 +18,7 @@ from otpc_policy.core.facts import AddressFacts
 from otpc_policy.core.fetching import Fetched, HttpUrl
 from otpc_policy.engines.child_process import RunningEngine
 from otpc_policy.engines.client import EngineClient
-from otpc_policy.engines.errors import EngineLost, EngineNotStarted
+from otpc_policy.engines.errors import EngineLost, EngineNotStarted, EngineRefuses
 from otpc_policy.engines.orphans import reap_orphans
 from otpc_policy.engines.ports import Engine, EngineState, Report, Target, Terms
 from otpc_policy.engines.socket_folder import remove_abandoned
@@ -27,6 +27,10 @@ from otpc_policy.engines.socket_folder import remove_abandoned
 # which callers wait for one (pool).
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+# An engine may be lost before it is up: a worker is killed, memory is short for a moment.
+_START_ATTEMPTS: Final = 3
+# No further attempt after this time: whoever started the service is waiting.
+_START_S: Final = 30.0
 # One that has lived so long is sound: what ends it then is news.
 _SOUND_S: Final = 30.0
 
@@ -59,13 +63,19 @@ class ChildFleet:
         return tuple(child.pid for child in self._children if child.pid is not None)
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Start all and wait until each is up. Raises EngineNotStarted if one does not come up."""
+        """Start all and wait until each is up, or has failed several times.
+
+        Those that failed are tried further in the background, if any is up.
+        Raises EngineNotStarted if none is, and EngineRefuses if one refuses.
+        """
         remove_abandoned()
         starting = [asyncio.create_task(one.start(changed)) for one in self._children]
         try:
             await asyncio.wait(starting)
-            for one in starting:
-                one.result()
+            _raise_unless_usable([one.exception() for one in starting])
+            for child, one in zip(self._children, starting, strict=True):
+                if one.exception() is not None:
+                    child.start_later()
         except BaseException:
             for one in starting:
                 one.cancel()
@@ -125,10 +135,21 @@ class ChildEngine:
         return None if self._running is None else self._running.process.pid
 
     async def start(self, changed: Callable[[], None]) -> None:
-        """Start an engine, and from then on keep one here. Raises EngineNotStarted."""
+        """Start an engine, and from then on keep one here.
+
+        Raises EngineNotStarted after several attempts, EngineRefuses after the first.
+        """
         self._changed = changed
-        engine = await self._start_one()
-        self._keeper = asyncio.create_task(self._keep(engine))
+        self._keeper = asyncio.create_task(self._keep(await self._first()))
+
+    def start_later(self) -> None:
+        """Keep trying to start an engine, and from then on keep one here."""
+
+        async def keep() -> None:
+            engine, _ = await self._successor(_LONGEST_PAUSE_S)
+            await self._keep(engine)
+
+        self._keeper = asyncio.create_task(keep())
 
     async def stop(self) -> None:
         """End the engine and wait until it is gone."""
@@ -192,6 +213,22 @@ class ChildEngine:
             # Its workers have ended, too, by now.
             reap_orphans(self._pids)
 
+    async def _first(self) -> RunningEngine:
+        loop = asyncio.get_running_loop()
+        until_s, pause_s, failures = loop.time() + _START_S, _FIRST_PAUSE_S, 0
+        while True:
+            try:
+                return await self._start_one()
+            except EngineRefuses:
+                raise
+            except EngineNotStarted as error:
+                failures += 1
+                if failures == _START_ATTEMPTS or loop.time() > until_s:
+                    raise
+                self._log_failure(error)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+
     async def _successor(self, pause_s: float) -> tuple[RunningEngine, float]:
         """Return an engine, and the pause before the one after it."""
         while True:
@@ -200,7 +237,10 @@ class ChildEngine:
             try:
                 return await self._start_one(), pause_s
             except EngineNotStarted as error:
-                self._log.error("engine did not start", engine=self.name, reason=str(error))
+                self._log_failure(error)
+
+    def _log_failure(self, error: EngineNotStarted) -> None:
+        self._log.error("engine did not start", engine=self.name, reason=str(error))
 
     async def _start_one(self) -> RunningEngine:
         return await RunningEngine.start(
@@ -210,3 +250,17 @@ class ChildEngine:
             now=self._now,
             pids=self._pids,
         )
+
+
+def _raise_unless_usable(failures: Sequence[BaseException | None]) -> None:
+    """Raise what ended the start of a fleet: a refusal, a bug, or the failure of every engine.
+
+    failures: one for each engine, None for one that is up. Any other EngineNotStarted is tolerated.
+    """
+    for failure in failures:
+        if failure is not None and (
+            not isinstance(failure, EngineNotStarted) or isinstance(failure, EngineRefuses)
+        ):
+            raise failure
+    if failures and all(failures) and failures[0] is not None:
+        raise failures[0]

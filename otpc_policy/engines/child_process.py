@@ -20,7 +20,7 @@ import grpc
 from otpc_policy.core.addresses import AddressVetting
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.engines.client import EngineClient, channel_options
-from otpc_policy.engines.errors import EngineLost, EngineNotStarted
+from otpc_policy.engines.errors import EngineLost, EngineNotStarted, EngineRefuses
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.socket_folder import SocketFolder
 from otpc_policy.ops.foreign_lines import ForeignLines
@@ -40,6 +40,8 @@ _ENVIRONMENT: Final = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "PYTHONDON
 # gRPC's C++ core writes a line about each connection that ends with the front.
 _QUIET: Final = {"GRPC_VERBOSITY": "NONE"}
 _READY: Final = b"ready\n"
+# With this status it ends where its settings cannot be met, isolation among them.
+_REFUSES: Final = 2
 
 
 class RunningEngine:
@@ -73,9 +75,10 @@ class RunningEngine:
         now: Callable[[], datetime],
         pids: set[int],
     ) -> "RunningEngine":
-        """Start a process and wait until it has reported. Raises EngineNotStarted.
+        """Start a process and wait until it has reported.
 
         name: the source of its lines in the log.
+        Raises EngineNotStarted; EngineRefuses where the next one would not start either.
         """
         try:
             # For this user alone: whoever can connect to an engine may have it measure.
@@ -101,7 +104,8 @@ class RunningEngine:
         except (TimeoutError, OSError, ValueError, OtpcPolicyError) as error:
             # ValueError: a line without end in place of the announcement.
             await engine.end(by_force=True)
-            raise EngineNotStarted(f"the engine did not start: {error or 'no answer'}") from None
+            kind = EngineRefuses if process.returncode == _REFUSES else EngineNotStarted
+            raise kind(f"the engine did not start: {error or 'no answer'}") from None
         except BaseException:
             await engine.end(by_force=True)
             raise

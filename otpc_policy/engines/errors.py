@@ -17,3 +17,7 @@ class EngineHindered(EngineFailed):
 
 class EngineNotStarted(OtpcPolicyError):
     """An engine of our own did not come up. The text says why, for the operator."""
+
+
+class EngineRefuses(EngineNotStarted):
+    """The engine cannot work with its settings on this machine; a second attempt is no use."""

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     """The policy is not loaded. Metadata: policy."""
     OVERLOADED = "OVERLOADED"
     """No room for another measurement now; RetryInfo says when to ask again."""
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    """The request is longer than the service reads. Metadata: bytes, limit. Do not retry."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """This process is draining or not ready; another replica may answer. With RetryInfo."""
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
@@ -58,6 +60,14 @@ class Reason(StrEnum):
     """The health of an unknown service was asked for."""
     INTERNAL = "INTERNAL"
     """A bug. Metadata: request_id, by which the log has the details."""
+
+
+class RequestTooLarge(OtpcPolicyError):
+    """The request is longer than limit, in bytes."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        self.length, self.limit = length, limit
+        super().__init__(f"{length} bytes; at most {limit} are read")
 
 
 class MethodUnknown(OtpcPolicyError):
@@ -154,6 +164,12 @@ _TABLE: Mapping[type[Exception], _Row] = {
         Reason.OVERLOADED,
         "no room for another measurement now; ask again later",
         details=_retry_info,
+    ),
+    RequestTooLarge: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.REQUEST_TOO_LARGE,
+        "the request is too large; the details tell the limit",
+        metadata=lambda error: {"bytes": str(error.length), "limit": str(error.limit)},
     ),
     ServiceUnavailable: _Row(
         grpc.StatusCode.UNAVAILABLE,

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from otpc_policy.app.application import build_application
 from otpc_policy.app.serving import Service
 from otpc_policy.app.settings import Settings
+from otpc_policy.app.stopping import Stopping
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
@@ -82,24 +83,22 @@ def _checks(channel: grpc.aio.Channel) -> rpc.PolicyCheckServiceStub:
 class Running:
     """A service in this process."""
 
-    def __init__(self, drain_grace_s: float = 30.0) -> None:
+    def __init__(self, drain_grace_s: float = 30.0, drain_delay_s: float = 0.0) -> None:
         self.engines = GatedEngines()
-        self.stop = asyncio.Event()
-        self.force_stop = asyncio.Event()
+        self.stopping = Stopping()
         settings = Settings(
             listen="127.0.0.1:0",
             ops_listen="127.0.0.1:0",
             allow_networks=["127.0.0.0/8"],
             drain_grace_s=drain_grace_s,
+            drain_delay_s=drain_delay_s,
         )
         self.service = Service(build_application(settings, engines=self.engines))
         self._addresses: asyncio.Future[tuple[str, str]] = (
             asyncio.get_running_loop().create_future()
         )
         self.run = asyncio.create_task(
-            self.service.run(
-                lambda *both: self._addresses.set_result(both), self.stop, self.force_stop
-            )
+            self.service.run(lambda *both: self._addresses.set_result(both), self.stopping)
         )
 
     async def addresses(self) -> tuple[str, str]:
@@ -122,16 +121,16 @@ class Running:
 
 @asynccontextmanager
 async def _running(
-    drain_grace_s: float = 30.0,
+    drain_grace_s: float = 30.0, drain_delay_s: float = 0.0
 ) -> AsyncIterator[tuple[Running, grpc.aio.Channel, str]]:
-    running = Running(drain_grace_s)
+    running = Running(drain_grace_s, drain_delay_s)
     address, ops_address = await running.addresses()
     async with grpc.aio.insecure_channel(address) as channel:
         try:
             yield running, channel, ops_address
         finally:
-            running.stop.set()
-            running.force_stop.set()
+            running.stopping.ask(delayed=False)
+            running.stopping.ask(delayed=False)
             await running.run
             assert running.engines.reaped
 
@@ -142,12 +141,12 @@ async def test_a_stop_ends_a_start_that_hangs() -> None:
             self.measuring.set()
             await self.gate.wait()
 
-    engines, stop = Hanging(), asyncio.Event()
+    engines, stopping = Hanging(), Stopping()
     settings = Settings(listen="127.0.0.1:0", ops_listen="127.0.0.1:0")
     service = Service(build_application(settings, engines=engines))
-    run = asyncio.create_task(service.run(None, stop, asyncio.Event()))
+    run = asyncio.create_task(service.run(None, stopping))
     await engines.measuring.wait()
-    stop.set()
+    stopping.ask(delayed=True)
     async with asyncio.timeout(5):
         await run
 
@@ -167,7 +166,7 @@ async def test_a_call_in_flight_is_answered_and_new_ones_are_refused() -> None:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         in_flight = asyncio.create_task(running.check(channel))
         await running.engines.measuring.wait()
-        running.stop.set()
+        running.stopping.ask(delayed=True)
         await _not_serving(watch)
         assert await _probe(ops_address, "/readyz") == "503 draining"
         assert await _probe(ops_address, "/livez") == "200 ok"
@@ -195,13 +194,45 @@ async def _told_to_go_away(channel: grpc.aio.Channel) -> None:
             await channel.wait_for_state_change(state)
 
 
+async def test_calls_are_answered_in_the_lame_duck_period_and_a_second_signal_ends_it() -> None:
+    async with _running(drain_delay_s=60.0) as (running, channel, ops_address):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        running.stopping.ask(delayed=True)
+        await _not_serving(watch)
+        assert await _probe(ops_address, "/readyz") == "503 draining"
+        assert await _probe(ops_address, "/livez") == "200 ok"
+        await _checks(channel).ListPolicies(pb.ListPoliciesRequest(), timeout=10)
+        async with grpc.aio.insecure_channel((await running.addresses())[0]) as newcomer:
+            await _checks(newcomer).ListPolicies(pb.ListPoliciesRequest(), timeout=10)
+        assert not running.run.done()
+        running.stopping.ask(delayed=True)
+        await asyncio.wait_for(running.run, 10)
+
+
+async def test_the_drain_goes_on_after_the_lame_duck_period() -> None:
+    async with _running(drain_delay_s=0.2) as (running, _channel, _ops_address):
+        running.stopping.ask(delayed=True)
+        await asyncio.wait_for(running.run, 10)
+
+
+async def test_a_person_at_a_terminal_does_not_wait_for_load_balancers() -> None:
+    async with _running(drain_delay_s=60.0) as (running, channel, _ops_address):
+        in_flight = asyncio.create_task(running.check(channel))
+        await running.engines.measuring.wait()
+        running.stopping.ask(delayed=False)
+        await _told_to_go_away(channel)
+        running.engines.gate.set()
+        assert (await in_flight).decision == pb.DECISION_INDETERMINATE
+        await asyncio.wait_for(running.run, 10)
+
+
 async def test_health_watchers_are_notified_and_do_not_hold_up_the_drain() -> None:
     async with _running() as (running, channel, _ops_address):
         watch = health_pb2_grpc.HealthStub(channel).Watch(
             health_pb2.HealthCheckRequest(service="otpc_policy.v1.PolicyCheckService")
         )
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
-        running.stop.set()
+        running.stopping.ask(delayed=True)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         await asyncio.wait_for(running.run, 5)
 
@@ -226,7 +257,7 @@ async def test_callers_that_call_again_at_once_are_answered_or_refused_in_full()
 
         callers = [asyncio.create_task(busy()) for _ in range(20)]
         await all_busy.wait()
-        running.stop.set()
+        running.stopping.ask(delayed=True)
         await asyncio.wait_for(running.run, 10)
         await asyncio.wait_for(asyncio.gather(*callers), 10)
         assert len(refused) >= len(callers)
@@ -238,7 +269,7 @@ async def test_health_is_told_to_the_end_of_the_drain() -> None:
     async with _running() as (running, channel, _ops_address):
         in_flight = asyncio.create_task(running.check(channel))
         await running.engines.measuring.wait()
-        running.stop.set()
+        running.stopping.ask(delayed=True)
         stub = health_pb2_grpc.HealthStub(channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest())
         await _not_serving(watch)
@@ -269,9 +300,9 @@ async def test_a_call_that_does_not_end_is_abandoned_at_the_grace_or_on_the_seco
     ):
         in_flight = asyncio.create_task(running.check(channel))
         await running.engines.measuring.wait()
-        running.stop.set()
+        running.stopping.ask(delayed=True)
         if by_signal:
-            running.force_stop.set()
+            running.stopping.ask(delayed=True)
         await asyncio.wait_for(running.run, 5)
         with pytest.raises(grpc.aio.AioRpcError) as abandoned:
             await in_flight
@@ -289,5 +320,5 @@ async def test_a_port_in_use_is_a_problem_of_the_configuration_and_leaves_nothin
             with pytest.raises(
                 ConfigurationError, match=f"{name}: cannot listen on {ops_address}: "
             ):
-                await service.run(None, asyncio.Event(), asyncio.Event())
+                await service.run(None, Stopping())
             assert engines.workers_alive == 0

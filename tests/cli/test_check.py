@@ -186,7 +186,7 @@ def test_a_policy_that_does_not_exist_is_a_mistake_of_the_caller(
 def test_a_service_that_cannot_be_reached_has_judged_nothing(run: Run) -> None:
     done = run("check", "pay.partner.test", "--server", "127.0.0.1:1", "--timeout", "5")
     assert (done.status, done.stdout) == (3, "")
-    assert "127.0.0.1:1 is not available" in done.stderr
+    assert "nobody listens at 127.0.0.1:1" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ class PartnerFolder:
             partners_dir=self.folder,
             log_level="error",
             minimum_refresh_interval_s=0.0,
+            drain_delay_s=0.0,
             drain_grace_s=2.0,
             **{"scan": {"workers": 1}, **others},
         )

@@ -14,6 +14,7 @@ from otpc_policy.app.application import Engines, build_application
 from otpc_policy.app.serving import Service as ServiceRun
 from otpc_policy.app.serving import serve
 from otpc_policy.app.settings import Settings
+from otpc_policy.app.stopping import Stopping
 from otpc_policy.check import Clock
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
@@ -106,7 +107,7 @@ class _Runner:
             application = build_application(
                 self._settings, clock=self._clock, engines=self._engines
             )
-            await ServiceRun(application).run(self._is_ready, self._stop, asyncio.Event())
+            await ServiceRun(application).run(self._is_ready, Stopping(self._stop))
 
     def _is_ready(self, address: str, ops_address: str) -> None:
         self.addresses = (address, ops_address)

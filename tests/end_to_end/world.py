@@ -169,6 +169,7 @@ class World:
             # Every test has its own partner; only these tests check it twice.
             minimum_refresh_interval_s=0.0,
             dns_timeout_s=2.0,
+            drain_delay_s=0.0,
             drain_grace_s=2.0,
             **others,
         )

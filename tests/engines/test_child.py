@@ -19,7 +19,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, Support, TlsVersion
-from otpc_policy.engines import child
+from otpc_policy.engines import child, child_process
 from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.errors import EngineNotStarted
@@ -167,6 +167,68 @@ async def test_what_an_engine_writes_is_in_the_log_of_the_front_with_its_source(
         "source": "engine-0",
         "pid": pid,
     }
+
+
+@pytest.mark.parametrize("lost", [1, 2], ids=["one", "all"])
+async def test_engines_that_are_killed_during_the_start_are_started_again(lost: int) -> None:
+    before = set(children(os.getpid()))
+    kept = ChildFleet(
+        2, orders=engine_part(SETTINGS), vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    starting = asyncio.create_task(kept.start(lambda: None))
+    await until(lambda: len(set(children(os.getpid())) - before) == 2)
+    first = set(children(os.getpid())) - before
+    for pid in list(first)[:lost]:
+        os.kill(pid, signal.SIGKILL)
+    await starting
+    assert len(kept.pids) == 2
+    assert len(set(kept.pids) & first) == 2 - lost
+    await kept.stop()
+
+
+async def test_the_service_starts_with_the_engines_that_come_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other place stays empty at first, and is filled as soon as that is possible."""
+    monkeypatch.setattr(child, "_LONGEST_PAUSE_S", 0.1)
+    start_process, is_broken = child_process._process, True
+    started: list[int] = []
+
+    async def one_place_is_broken() -> asyncio.subprocess.Process:
+        if is_broken and started:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        started.append(1)
+        return await start_process()
+
+    monkeypatch.setattr(child_process, "_process", one_place_is_broken)
+    async with running(2) as (pool, fleet):
+        assert len(fleet.pids) == 1
+        assert pool.workers_alive == 1
+        is_broken = False
+        await until(lambda: len(fleet.pids) == 2)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(1, 3), (2, 1)], ids=["crashes", "refuses"])
+async def test_only_a_refusal_ends_the_start_at_the_first_attempt(
+    status: int, attempts: int, monkeypatch: pytest.MonkeyPatch, own_folder: Path
+) -> None:
+    started: list[int] = []
+
+    async def ending() -> asyncio.subprocess.Process:
+        started.append(status)
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *("sh", "-c", f"read order; exit {status}"), stdin=pipe, stdout=pipe
+        )
+
+    monkeypatch.setattr(child_process, "_process", ending)
+    fleet = ChildFleet(
+        1, orders=engine_part(SETTINGS), vetting=VETTING, now=lambda: datetime.now(UTC)
+    )
+    with pytest.raises(EngineNotStarted, match="its own log says why"):
+        await fleet.start(lambda: None)
+    assert len(started) == attempts
+    assert list(own_folder.iterdir()) == []
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(own_folder: Path) -> None:

@@ -22,6 +22,7 @@ class FakeCounters:
     started: list[tuple[str, str]] = field(default_factory=list)
     handled: list[tuple[str, str, str]] = field(default_factory=list)
     decisions: list[tuple[str, Decision, float | None]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def rpc_started(self, service: str, method: str) -> None:
@@ -31,6 +32,9 @@ class FakeCounters:
         assert seconds >= 0
         self.handled.append((service, method, code))
         self.ended.set()
+
+    def request_unread(self, reason: str) -> None:
+        self.unread.append(reason)
 
     def decided(
         self,
@@ -46,13 +50,17 @@ class FakeCounters:
 
 @asynccontextmanager
 async def serving(
-    register: Callable[[grpc.aio.Server], None], interceptor: CallInterceptor
+    register: Callable[[grpc.aio.Server], None],
+    interceptor: CallInterceptor,
+    options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[Any]:
     """A server with the interceptor, and a channel to it.
 
     Any: the stubs demand arguments that gRPC does not.
     """
-    server = grpc.aio.server(interceptors=(interceptor,), options=(("grpc.so_reuseport", 0),))
+    server = grpc.aio.server(
+        interceptors=(interceptor,), options=(("grpc.so_reuseport", 0), *options)
+    )
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

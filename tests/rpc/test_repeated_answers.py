@@ -285,16 +285,16 @@ async def test_the_log_names_an_address_that_no_response_does_and_nothing_of_it_
     roles = ROLES.replace('hosts = ["*"]', 'hosts = ["*"]\ninternal_addresses = true', 1)
     access = RolesFile(roles, "roles.toml").access
     nobodys = side.generation
-    for generation, name in (
+    for current, name in (
         (nobodys, None),
         (nobodys, "a"),
         (replace(nobodys, access=access), "a"),
     ):
-        side.generation = generation
+        side.generation = current
         with nullcontext() if name is None else calling(f"{name}.routers.example"):
             answer = await side.ask(REQUESTS[0])
         assert isinstance(answer, pb.CheckEndpointResponse)
-        assert ("10.1.2.3" in str(answer)) is (generation is not nobodys)
+        assert ("10.1.2.3" in str(answer)) is (current is not nobodys)
         assert not len(side.servicer._answers._repeatable)
     side.decisions.close()
     logged = [json.loads(line) for line in "".join(side.lines).splitlines()]

@@ -92,7 +92,8 @@ def service_process(folder: Path, **variables: str) -> Iterator[ServiceProcess]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("OTPC_POLICY_")
     }
-    environment |= {"OTPC_POLICY_CONFIG": str(config), **variables}
+    environment |= {"OTPC_POLICY_CONFIG": str(config), "OTPC_POLICY_DRAIN_DELAY_S": "0"}
+    environment |= variables
     errors = folder / "errors"
     with errors.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen(

@@ -211,8 +211,14 @@ class Settings(BaseSettings):
         description="Callers reconnect after this time, to spread load and pick up rotated "
         "certificates.",
     )
+    drain_delay_s: Seconds = Field(
+        default=2.0,
+        le=300,
+        description="After SIGTERM: how long calls are still served while readiness and health are "
+        "negative, until load balancers have noticed. Ctrl-C skips it.",
+    )
     drain_grace_s: Seconds = Field(
-        default=20.0, description="Longest wait for calls in flight after SIGTERM."
+        default=20.0, description="Longest wait for calls in flight after drain_delay_s."
     )
 
     default_policy: str = Field(

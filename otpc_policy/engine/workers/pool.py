@@ -16,6 +16,9 @@ from otpc_policy.engine.workers.worker_process import WorkerLost, WorkerProcess
 # After the second failure in a row, the next attempt waits for this long, so that a broken
 # installation does not spin.
 _RESTART_PAUSE_S: Final = 1.0
+_START_PAUSE_S: Final = 0.1
+# At the start, a worker that fails as often as this is a broken installation.
+_START_ATTEMPTS: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -51,14 +54,14 @@ class WorkerPool:
     async def start(self) -> None:
         """Start all workers and wait until they are ready.
 
-        Raises WorkerLost if one cannot start, ConfigurationError if the setting demands isolation
-        that the kernel lacks.
+        Raises WorkerLost or WorkerLied if one cannot start at several attempts, ConfigurationError
+        if the setting demands isolation that the kernel lacks.
         """
         try:
-            self._template = await TemplateProcess.start(self._limits.isolation)
             for _ in range(self._limits.workers):
-                worker, missing = await self._fork(self._template)
-                self._spare.append(worker)
+                worker, missing = await self._first_fork()
+                if worker.alive:
+                    self._spare.append(worker)
             self._report(missing)
         except BaseException:
             await self.stop()
@@ -121,6 +124,19 @@ class WorkerPool:
                 if has_failed:
                     await asyncio.sleep(_RESTART_PAUSE_S)
                 has_failed = True
+
+    async def _first_fork(self) -> tuple[WorkerProcess, tuple[str, ...]]:
+        """Fork as _fork does; one that is lost before it is ready does not end the start."""
+        failures = 0
+        while True:
+            try:
+                return await self._fork(await self._living_template())
+            except (WorkerLost, WorkerLied, OSError) as failure:
+                failures += 1
+                if failures == _START_ATTEMPTS:
+                    raise
+                _log.error("a scan worker did not start; trying again: %s", failure)
+            await asyncio.sleep(_START_PAUSE_S)
 
     async def _living_template(self) -> TemplateProcess:
         if self._template is None or not self._template.alive:

@@ -27,6 +27,7 @@ STATUS_CODES: Mapping[str, str] = {
     "DATA_LOSS": "DataLoss",
     "UNAUTHENTICATED": "Unauthenticated",
 }
+UNREAD_REASONS = ("too_large", "not_received")
 # The methods that are not unary; all of ours are.
 _STREAM_TYPES: Mapping[tuple[str, str], str] = {
     ("grpc.health.v1.Health", "Watch"): "server_stream",
@@ -69,6 +70,15 @@ class CallMetrics:
             bounds=HANDLING_BUCKETS_S,
             registry=registry,
         )
+        # reason: too_large, not_received.
+        unread = Tallies(
+            "otpc_policy_unread_requests_total",
+            "Calls whose request was not read: too_large for the service (over 1 MiB), or"
+            " not_received: over the 4 MiB that gRPC accepts, or given up by the caller.",
+            ("reason",),
+            registry=registry,
+        )
+        self._unread = {reason: unread.labels(reason) for reason in UNREAD_REASONS}
         labels = {
             method: (_STREAM_TYPES.get(method, "unary"), *method)
             for method in (*methods, (OTHER, OTHER))
@@ -91,3 +101,7 @@ class CallMetrics:
             service = method = OTHER
         self._handled[service, method, code if code in STATUS_CODES else "UNKNOWN"].inc()
         self._handling[service, method].observe(seconds)
+
+    def request_unread(self, reason: str) -> None:
+        """Count a request that was not read. reason: of UNREAD_REASONS."""
+        self._unread[reason].inc()

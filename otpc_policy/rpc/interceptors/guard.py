@@ -21,6 +21,7 @@ from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_ca
 from otpc_policy.rpc.interceptors.identity import caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
+from otpc_policy.rpc.interceptors.request_size import RequestSizes, UnreadCounter
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, identify
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -39,7 +40,7 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
 
 
-class RpcCounters(Protocol):
+class RpcCounters(UnreadCounter, Protocol):
     """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
     def rpc_started(self, service: str, method: str) -> None: ...
@@ -76,6 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
+        self._sizes = RequestSizes(counters)
         self._guarded: dict[str, Handler] = {}
         self._still_answered: Collection[str] = ()
         self._late: LateCalls | None = None
@@ -112,6 +114,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
         identify(handler_call_details.invocation_metadata)
+        self._sizes.await_request()
         method = handler_call_details.method
         guarded = self._guarded.get(method)
         if guarded is None:
@@ -172,6 +175,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         access = None if is_refusal else self._access
         path = (service, method)
         rpc = method if service.startswith(_OWN_SERVICES) else f"{service}/{method}"
+        check_size = self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
@@ -188,6 +192,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 if access is not None:
                     require_method(caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+                check_size(request)
                 return await call(request, context)
             except asyncio.CancelledError:
                 code = _why_cancelled(context)

@@ -12,6 +12,7 @@ import pytest
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.workers.handshake import HandshakeEnding, HandshakeOutcome
 from otpc_policy.engine.workers.pool import WorkerPool
+from otpc_policy.engine.workers.template_process import TemplateProcess
 from otpc_policy.engine.workers.worker_process import WorkerLost
 from tests.engine.partners import close, offer, openssl_server, server, stall
 from tests.support.certificates import CertificateAuthority
@@ -144,6 +145,35 @@ async def test_a_spare_worker_that_is_killed_is_replaced() -> None:
         await until_gone(first)
         await until_ready(pool, 1)
         assert (await serve(pool, port)).ending is HandshakeEnding.CLOSED
+
+
+async def test_what_is_lost_during_the_start_is_replaced() -> None:
+    """The template is killed as soon as it is there, and with it every worker forked so far."""
+    async with server(close) as port:
+        pool = WorkerPool(ScanLimits(workers=3))
+        starting = asyncio.create_task(pool.start())
+        await until(lambda: pool.template_pid is not None)
+        lost = pool.template_pid
+        assert lost is not None
+        os.kill(lost, signal.SIGKILL)
+        await starting
+        await until_ready(pool, 3)
+        assert pool.template_pid != lost
+        assert (await serve(pool, port)).ending is HandshakeEnding.CLOSED
+        await pool.stop()
+
+
+async def test_a_worker_that_never_starts_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = []
+
+    async def broken(level: object) -> None:
+        attempts.append(level)
+        raise WorkerLost("the template of the workers did not start")
+
+    monkeypatch.setattr(TemplateProcess, "start", broken)
+    with pytest.raises(WorkerLost, match="did not start"):
+        await WorkerPool(ScanLimits(workers=2)).start()
+    assert len(attempts) == 3
 
 
 async def test_stopping_ends_what_still_runs() -> None:

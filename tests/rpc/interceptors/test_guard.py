@@ -32,6 +32,7 @@ from otpc_policy.rpc.status import (
     HealthServiceUnknown,
     MethodUnknown,
     Reason,
+    RequestTooLarge,
 )
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
@@ -50,6 +51,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
     ),
+    (RequestTooLarge(2000, 1000), grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
