@@ -365,7 +365,7 @@ async def test_a_right_permits_what_it_is_named_for(
         ({"trust_anchors": [AUTHORITY.der]}, "", "request_anchors"),
         ({"trust_anchors": [AUTHORITY.der]}, "request_anchors = true", ""),
     ],
-    ids=str,
+    ids=lambda value: "anchors" if "trust_anchors" in value else str(value),
 )
 async def test_validation_needs_policy_name_view_and_anchors(
     fields: dict[str, Any], rights: str, missing: str
