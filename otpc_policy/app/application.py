@@ -131,7 +131,11 @@ def build_application(
     chosen_engines = engines
     if chosen_engines is None:
         chosen_engines = pool = engines_from(
-            settings, chosen_clock, policies=lambda: reloader.current.policies, observer=metrics
+            settings,
+            chosen_clock,
+            policies=lambda: reloader.current.policies,
+            partners=reloader.partner_count,
+            observer=metrics,
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)

@@ -37,15 +37,21 @@ def engines_from(
     clock: Clock,
     *,
     policies: Callable[[], PolicySet],
+    partners: Callable[[], int],
     observer: EngineObserver,
 ) -> EnginePool:
-    """Return the engines, not yet started. policies: those of the current generation."""
+    """Return the engines, not yet started.
+
+    policies: those of the current generation. partners: how many there are.
+    """
     scan, vetting = settings.scan, AddressVetting(settings.allow_networks)
     demands = _Demands(policies)
     return EnginePool(
         _fleet(settings, clock, vetting),
         known_host=_known_hosts(settings, vetting).resolution,
         queue_limit=scan.queue_limit,
+        most_of_a_caller=settings.shares.scans_per_caller,
+        reserved=lambda places: int(places * settings.shares.partners_part) if partners() else 0,
         scan_deadline_s=scan.scan_deadline_s,
         deep_deadline_s=scan.deep_deadline_s,
         dns_timeout_s=settings.dns_timeout_s,

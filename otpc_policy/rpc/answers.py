@@ -13,6 +13,8 @@ from typing import Protocol
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Answer, CheckRequest, Judgement, JudgementKey, ResultSource, Standing
+from otpc_policy.core.caller import Caller
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
 from otpc_policy.ops.decision_log import DecisionLog, constant_fields
 from otpc_policy.policy.finding import Decision, Finding, Verdict
 from otpc_policy.policy.model import Policy
@@ -41,13 +43,19 @@ class Checks(Protocol):
         generation: Catalog,
         *,
         wait_s: float | None,
+        caller: Caller,
     ) -> Answer: ...
 
     async def still_stands(self, standing: Standing, generation: Catalog) -> datetime | None: ...
 
 
 class DecisionCounters(Protocol):
-    """Metrics of decisions."""
+    """Metrics of decisions, and of checks that were refused for want of room.
+
+    budget_used_up: of_caller tells whose budget it was.
+    """
+
+    def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None: ...
 
     def decided(
         self,
@@ -133,13 +141,15 @@ class CheckAnswers:
             kept.standing.judgement, kept.shared, at=at, source=ResultSource.CACHE, rpc=_CHECK
         )
 
-    async def answer_request(self, raw: bytes, generation: Catalog, *, wait_s: float) -> bytes:
+    async def answer_request(
+        self, raw: bytes, generation: Catalog, *, wait_s: float, caller: Caller
+    ) -> bytes:
         """Return the response to a CheckEndpointRequest, and keep what may be repeated.
 
         Raises InvalidRequest, and what answer raises.
         """
         parsed = read_check_request(raw)
-        answer, shared = await self._checked(parsed, generation, wait_s)
+        answer, shared = await self._checked(parsed, generation, wait_s, caller)
         standing = Standing.of(answer, parsed.request, generation)
         # Another generation may have begun meanwhile.
         if standing is not None and generation is self._generation:
@@ -152,19 +162,27 @@ class CheckAnswers:
         generation: Catalog,
         *,
         wait_s: float,
+        caller: Caller,
         rpc: str,
     ) -> bytes:
         """Return the response, judged by one generation from start to end.
 
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
-        answer, shared = await self._checked(parsed, generation, wait_s)
+        answer, shared = await self._checked(parsed, generation, wait_s, caller)
         return self._response(answer, shared, parsed, rpc=rpc)
 
     async def _checked(
-        self, parsed: ParsedCheck, generation: Catalog, wait_s: float
+        self, parsed: ParsedCheck, generation: Catalog, wait_s: float, caller: Caller
     ) -> tuple[Answer, _SharedPart]:
-        answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
+        try:
+            answer = await self._checks.check(
+                parsed.request, generation, wait_s=wait_s, caller=caller
+            )
+        except Overloaded as error:
+            of_caller = isinstance(error, CallerBudgetUsed)
+            self._counters.budget_used_up(error.budget, of_caller=of_caller)
+            raise
         return answer, self._shared(answer, parsed.view)
 
     def _response(

@@ -15,6 +15,7 @@ from google.rpc import status_pb2
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
+from otpc_policy.core.caller import current_caller
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.decision_log import DecisionLog, constant_fields
 from otpc_policy.rpc.answers import CheckAnswers, Checks, DecisionCounters, verdict_fields
@@ -77,7 +78,9 @@ class PolicyCheckServicer:
         repeated = await self._answers.repeat(request, generation)
         if repeated is not None:
             return repeated
-        return await self._answers.answer_request(request, generation, wait_s=self._wait_s(context))
+        return await self._answers.answer_request(
+            request, generation, wait_s=self._wait_s(context), caller=current_caller.get()
+        )
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items concurrently, identical ones once."""
@@ -173,7 +176,11 @@ class PolicyCheckServicer:
         """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
         try:
             body = await self._answers.answer(
-                parsed, generation, wait_s=wait_s, rpc="BatchCheckEndpoints"
+                parsed,
+                generation,
+                wait_s=wait_s,
+                caller=current_caller.get(),
+                rpc="BatchCheckEndpoints",
             )
         except Exception as error:
             if not is_expected(error):

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from otpc_policy.core.errors import (
+    CallerBudgetUsed,
     InvalidRequest,
     OtpcPolicyError,
     Overloaded,
@@ -34,7 +35,15 @@ class Reason(StrEnum):
     UNKNOWN_POLICY = "UNKNOWN_POLICY"
     """The policy is not loaded. Metadata: policy."""
     OVERLOADED = "OVERLOADED"
-    """No room for another measurement now; RetryInfo says when to ask again."""
+    """The service has no room for this now; RetryInfo says when to ask again.
+
+    Metadata: budget ("the service's"), resource (a value of core.errors.Budget).
+    """
+    CALLER_BUDGET_USED = "CALLER_BUDGET_USED"
+    """The caller has used up its own share; RetryInfo says when to ask again.
+
+    Metadata: budget ("yours"), resource (as of OVERLOADED).
+    """
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """This process is draining or not ready; another replica may answer. With RetryInfo."""
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
@@ -140,8 +149,16 @@ _TABLE: Mapping[type[Exception], _Row] = {
     Overloaded: _Row(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         Reason.OVERLOADED,
-        "no room for another measurement now; ask again later",
+        "the service has no room for this now; ask again later",
         details=_retry_info,
+        metadata=lambda error: {"budget": "the service's", "resource": error.budget.value},
+    ),
+    CallerBudgetUsed: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.CALLER_BUDGET_USED,
+        "your share is used up; ask again later",
+        details=_retry_info,
+        metadata=lambda error: {"budget": "yours", "resource": error.budget.value},
     ),
     ServiceUnavailable: _Row(
         grpc.StatusCode.UNAVAILABLE,

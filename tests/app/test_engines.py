@@ -88,7 +88,9 @@ class _Clock:
 async def test_policies_are_asked_for_their_suites_once_for_each_generation() -> None:
     policies = build_application(Settings()).reloader.current.policies
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
-    pool = engines_from(Settings(), _Clock(), policies=lambda: policies, observer=metrics)
+    pool = engines_from(
+        Settings(), _Clock(), policies=lambda: policies, partners=lambda: 0, observer=metrics
+    )
     suites = pool._required_suites
     assert not pool._asks_groups()
     assert suites() is suites()

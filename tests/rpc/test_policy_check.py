@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
+from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import Overloaded, ServiceUnavailable
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.trust import Trust, TrustEntry
@@ -83,6 +84,7 @@ class FakeChecks:
     asked: list[tuple[CheckRequest, float | None]] = field(default_factory=list)
     kept: dict[Any, Judgement] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
 
     async def check(
         self,
@@ -90,7 +92,9 @@ class FakeChecks:
         generation: Catalog,
         *,
         wait_s: float | None,
+        caller: Caller,
     ) -> Answer:
+        self.callers.append(caller)
         self.asked.append((request, wait_s))
         await asyncio.sleep(0)
         made = judgement(request, generation, len(self.kept))

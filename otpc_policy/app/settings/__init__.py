@@ -7,6 +7,7 @@ they name.
 
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
+from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     LogFormat,
@@ -24,6 +25,7 @@ __all__ = [
     "ScanSettings",
     "SettingDescription",
     "Settings",
+    "ShareSettings",
     "describe_settings",
     "is_loopback",
     "split_address",
