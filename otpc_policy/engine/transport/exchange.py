@@ -22,7 +22,8 @@ class Exchange:
 
     random_bytes: for what the hello draws. place: of its probe in the wave. concurrent: as in
     Outcome. started_s, until_s: its start, and when it is abandoned, by the same clock.
-    is_connected: over TCP. is_spoken: the whole hello has left.
+    is_connected: over TCP. is_spoken: the whole hello has left. is_heard: the server has sent
+    something.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Exchange:
             started_s,
         )
         self.until_s = started_s + limits.connection_deadline_s
-        self.is_connected = self.is_spoken = False
+        self.is_connected = self.is_spoken = self.is_heard = False
         self._random_bytes = random_bytes
         self._bytes_left = limits.connection_bytes
         self._conversation: Conversation | None = None
@@ -78,6 +79,7 @@ class Exchange:
             return None
         if not content:
             return Ending.CLOSED
+        self.is_heard = True
         self._bytes_left -= len(content)
         self._unsent = conversation.receive(content)
         if conversation.is_over:
