@@ -23,3 +23,14 @@ class ShareSettings(BaseModel):
         description="Part of the places for measurements, and of those in the queue, that is kept "
         "for partners' endpoints, if there are partners.",
     )
+    answer_bytes: int = Field(
+        default=50_331_648,
+        ge=16_777_216,
+        description="Answers that are on their way to all callers, in bytes: made, and not read "
+        "yet. Memory for them is about twice that.",
+    )
+    answer_bytes_per_caller: int = Field(
+        default=16_777_216,
+        ge=8_912_896,
+        description="The same for one caller. A batch takes up to 8 MiB.",
+    )
