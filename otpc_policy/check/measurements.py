@@ -14,6 +14,7 @@ from enum import Enum
 from functools import lru_cache, partial
 
 from otpc_policy.check.basis import Basis, facts_ids
+from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
 from otpc_policy.check.freshness import (
     Freshness,
     FreshnessLimits,
@@ -39,7 +40,12 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.demand import Claim, Demand, ScanClass
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    CallerBudgetUsed,
+    Overloaded,
+    PortNotAllowed,
+    ServiceUnavailable,
+)
 from otpc_policy.core.facts import AddressFacts, Depth, Support
 from otpc_policy.turns import turn
 
@@ -146,7 +152,10 @@ class _Need:
 
 
 class Measurements:
-    """Resolves, measures and remembers. close() ends every measurement and lets none begin."""
+    """Resolves, measures and remembers. close() ends every measurement and lets none begin.
+
+    callers: what each may have measured; None for no bounds.
+    """
 
     def __init__(
         self,
@@ -157,7 +166,9 @@ class Measurements:
         clock: Clock,
         limits: FreshnessLimits,
         observer: CheckObserver,
+        callers: CallerLimits | None = None,
     ) -> None:
+        self._callers = callers or CallerLimits(CallerBounds(), monotonic=clock.monotonic)
         self._resolver = resolver
         self._scanner = scanner
         self._store = store
@@ -193,12 +204,12 @@ class Measurements:
         """Return what the host turns into and what is stored of its addresses.
 
         None if resolving takes longer than the caller waits (wait_s; None for as long as it takes).
-        Raises Overloaded if the resolver has no room.
+        Raises Overloaded if the resolver has no room, or the caller looks up too many names.
         """
         began = self._clock.monotonic()
         host = wanted.endpoint.host
         # What is at hand needs no timer: setting one and taking it back costs more than looking.
-        resolution = self._resolver.known(host) or await self._resolved(host, wait_s)
+        resolution = self._resolver.known(host) or await self._resolved(wanted, wait_s)
         if resolution is None:
             return None
         known = await self._stored(wanted, resolution)
@@ -206,7 +217,7 @@ class Measurements:
             return known
         if wait_s is not None:
             wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
-        resolution = await self._resolved(host, wait_s, fresh=True)
+        resolution = await self._resolved(wanted, wait_s, fresh=True)
         if resolution is None:
             return None
         return await self._stored(wanted, resolution)
@@ -225,11 +236,13 @@ class Measurements:
         return facts_ids(found) == basis.facts_ids
 
     async def _resolved(
-        self, host: str, wait_s: float | None, *, fresh: bool = False
+        self, wanted: FactsWanted, wait_s: float | None, *, fresh: bool = False
     ) -> Resolution | None:
+        host = wanted.endpoint.host
         try:
-            async with asyncio.timeout(wait_s):
-                return await self._resolver.resolve(host, fresh=fresh)
+            with self._callers.looking_up(wanted.caller):
+                async with asyncio.timeout(wait_s):
+                    return await self._resolver.resolve(host, fresh=fresh)
         except TimeoutError:
             return None
 
@@ -294,15 +307,20 @@ class Measurements:
         """Return what each address has to answer with, measured where that is needed.
 
         Nothing is measured at the addresses of a stale resolution: they may be another's by now.
-        wait_s: for measurements; None until they end. Raises ServiceUnavailable while closing.
+        wait_s: for measurements; None until they end. Raises ServiceUnavailable while closing, and
+        PortNotAllowed or CallerBudgetUsed where the caller may not have measured what it needs.
         """
         now = self._clock.now()
+        addresses = known.resolution.addresses
+        usables = [self._usable(wanted, stored, now) for stored in known.stored]
         may_measure = (
             wanted.freshness.mode is not FreshnessMode.CACHE_ONLY and not known.resolution.is_stale
         )
+        if may_measure and not all(usable and not usable.is_stale for usable in usables):
+            may_measure = self._may_measure(wanted, addresses, is_needed=None in usables)
         needs = [
-            self._need(wanted, address, self._usable(wanted, stored, now), may_measure=may_measure)
-            for address, stored in zip(known.resolution.addresses, known.stored, strict=True)
+            self._need(wanted, address, usable, may_measure=may_measure)
+            for address, usable in zip(addresses, usables, strict=True)
         ]
         self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
         awaited = [need.awaited for need in needs if need.awaited is not None]
@@ -316,6 +334,23 @@ class Measurements:
                 self._outcome(wanted, need, found, now)
                 for need, found in zip(needs, so_far, strict=True)
             ]
+
+    def _may_measure(
+        self, wanted: FactsWanted, addresses: Sequence[VettedAddress], *, is_needed: bool
+    ) -> bool:
+        """Tell whether the caller may have the endpoint measured.
+
+        is_needed: it has nothing to go by otherwise; then the reason why not is raised.
+        """
+        try:
+            self._callers.admit(
+                wanted.endpoint, addresses, wanted.caller, is_partners=wanted.is_partners
+            )
+        except (PortNotAllowed, CallerBudgetUsed):
+            if is_needed:
+                raise
+            return False
+        return True
 
     async def _wait(self, flights: Sequence[Flight], claim: Claim, wait_s: float | None) -> None:
         """Wait for all flights, or for the time; then give up the claims on them.

@@ -92,8 +92,8 @@ class CheckService:
         wait_s: how long the caller waits for a measurement; None until it ends. caller: whose share
         of measurements is used; one that hangs up cancels this.
         An answer to a request that reports a leaf is never ALLOW unless it covers that leaf.
-        Raises UnknownPolicy, Overloaded if the host has to be resolved or measured and there is no
-        room for it, and ServiceUnavailable while closing.
+        Raises UnknownPolicy; ServiceUnavailable while closing; and where the host has to be
+        resolved or measured, PortNotAllowed, CallerBudgetUsed, or Overloaded if there is no room.
         """
         if self._closing:
             raise ServiceUnavailable("the service is draining")

@@ -67,6 +67,14 @@ class CallerBudgetUsed(Overloaded):
     """The caller has used up its share; others are still served."""
 
 
+class PortNotAllowed(OtpcPolicyError):
+    """The caller asked for a port at a public address that this service does not measure."""
+
+    def __init__(self, port: int, allowed: Sequence[int]) -> None:
+        self.port, self.allowed = port, tuple(allowed)
+        super().__init__(f"port {port} is not measured here")
+
+
 class ServiceUnavailable(OtpcPolicyError):
     """The service is draining or not ready. Another replica may answer.
 

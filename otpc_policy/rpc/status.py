@@ -16,6 +16,7 @@ from otpc_policy.core.errors import (
     InvalidRequest,
     OtpcPolicyError,
     Overloaded,
+    PortNotAllowed,
     ServiceUnavailable,
     UnknownPolicy,
 )
@@ -44,6 +45,8 @@ class Reason(StrEnum):
 
     Metadata: budget ("yours"), resource (as of OVERLOADED).
     """
+    PORT_NOT_ALLOWED = "PORT_NOT_ALLOWED"
+    """The service measures other ports only. Metadata: port, allowed_ports. Do not retry."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """This process is draining or not ready; another replica may answer. With RetryInfo."""
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
@@ -159,6 +162,15 @@ _TABLE: Mapping[type[Exception], _Row] = {
         "your share is used up; ask again later",
         details=_retry_info,
         metadata=lambda error: {"budget": "yours", "resource": error.budget.value},
+    ),
+    PortNotAllowed: _Row(
+        grpc.StatusCode.PERMISSION_DENIED,
+        Reason.PORT_NOT_ALLOWED,
+        "this service does not measure that port, unless a partner's entry names it",
+        metadata=lambda error: {
+            "port": str(error.port),
+            "allowed_ports": ",".join(map(str, error.allowed))[:_MAX_ECHOED_CHARACTERS],
+        },
     ),
     ServiceUnavailable: _Row(
         grpc.StatusCode.UNAVAILABLE,

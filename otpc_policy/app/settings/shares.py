@@ -1,5 +1,7 @@
 """What one caller may use of the service, so that there is always something left for the next."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -22,6 +24,22 @@ class ShareSettings(BaseModel):
         le=0.9,
         description="Part of the places for measurements, and of those in the queue, that is kept "
         "for partners' endpoints, if there are partners.",
+    )
+    allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        default=(443, 8443),
+        description="Ports that callers may have measured at public addresses, in addition to "
+        "those of partners' endpoints. In allow_networks any port may be. Empty: all.",
+    )
+    targets_per_hour: int = Field(
+        default=2_000,
+        ge=1,
+        description="Different endpoints that one caller may have measured in an hour, not "
+        "counting partners'. Callers without certificates at one address count together.",
+    )
+    names_per_caller: int = Field(
+        default=200,
+        ge=1,
+        description="Names that may be looked up for one caller at the same time.",
     )
     answer_bytes: int = Field(
         default=50_331_648,

@@ -17,6 +17,7 @@ from otpc_policy.core.errors import (
     FieldViolation,
     InvalidRequest,
     Overloaded,
+    PortNotAllowed,
     ServiceUnavailable,
     UnknownPolicy,
 )
@@ -53,6 +54,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "CALLER_BUDGET_USED",
     ),
+    (PortNotAllowed(22, [443]), grpc.StatusCode.PERMISSION_DENIED, "PORT_NOT_ALLOWED"),
     (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
