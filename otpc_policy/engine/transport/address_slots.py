@@ -1,9 +1,9 @@
 """Connections that may be open to one address, shared fairly between the names and ports there.
 
-Many partners stand behind one address. Whoever measures alone may use all slots. When another one
-wants some, each slot that becomes free goes to the endpoint that holds fewest; and because a server
-that says nothing would hold its slots for seconds, endpoints that hold more than their part are
-asked to give up those connections on which they have waited in vain for some time.
+Many partners stand behind one address. Whoever measures alone may use all slots. Where several
+endpoints are measured, each has an equal part, whether it uses that now or not: so none finds all
+slots taken. A server that says nothing would hold those beyond its part for seconds; so when
+another endpoint waits, connections are given up on which such a server has been silent for a while.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class AddressSlots:
 
     async def acquire(self, key: tuple[str, int]) -> None:
         """Wait for a slot."""
-        if self._free and not self._waiting:
+        if self._may_take(key):
             self._take(key)
             return
         turn = asyncio.get_running_loop().create_future()
@@ -56,27 +56,22 @@ class AddressSlots:
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
+                self._grant()
             elif not turn.cancelled():
                 self.release(key)
             raise
 
     def release(self, key: tuple[str, int]) -> None:
-        """Give a slot to the endpoint that waits and holds fewest; among equals, the earliest."""
+        """Give a slot back."""
         self._held[key] -= 1
         if not self._held[key]:
             del self._held[key]
         self._free += 1
-        while self._free and self._waiting:
-            waiter = min(self._waiting, key=lambda one: self._held[one[0]])
-            self._waiting.remove(waiter)
-            taker, turn = waiter
-            if not turn.done():  # else whoever waited has just given up
-                self._take(taker)
-                turn.set_result(None)
+        self._grant()
 
-    def locked(self) -> bool:
-        """Tell whether whoever asks now has to wait."""
-        return not self._free or bool(self._waiting)
+    def locked(self, key: tuple[str, int]) -> bool:
+        """Tell whether an endpoint that asks now has to wait."""
+        return not self._may_take(key)
 
     def on_surrender(self, scan: "SlotsOfScan", surrender: Surrender | None) -> None:
         """Set what a scan does when it is to give up silent connections."""
@@ -84,6 +79,30 @@ class AddressSlots:
             self._surrenders.pop(scan, None)
         else:
             self._surrenders[scan] = surrender
+        self._grant()
+
+    def _keys(self) -> set[tuple[str, int]]:
+        """Return the endpoints that are being measured."""
+        waiting = (key for key, _ in self._waiting)
+        return {*self._held, *waiting, *(scan.key for scan in self._surrenders)}
+
+    def _part(self, keys: set[tuple[str, int]]) -> int:
+        return max(1, self._total // max(1, len(keys)))
+
+    def _may_take(self, key: tuple[str, int]) -> bool:
+        return bool(self._free) and self._held[key] < self._part(self._keys() | {key})
+
+    def _grant(self) -> None:
+        """Give free slots to endpoints that wait, the one that holds fewest first."""
+        while self._free and self._waiting:
+            waiter = min(self._waiting, key=lambda one: self._held[one[0]])
+            key, turn = waiter
+            if not self._may_take(key):
+                return
+            self._waiting.remove(waiter)
+            if not turn.done():  # else whoever waited has just given up
+                self._take(key)
+                turn.set_result(None)
 
     def _take(self, key: tuple[str, int]) -> None:
         self._free -= 1
@@ -98,11 +117,10 @@ class AddressSlots:
         self._timer = None
         if not self._waiting:
             return
-        keys = {*self._held, *(key for key, _ in self._waiting)}
-        part = max(1, self._total // len(keys))
+        part = self._part(self._keys())
         for scan, surrender in tuple(self._surrenders.items()):
             too_many = self._held[scan.key] - part
-            if len(keys) > 1 and too_many > 0:
+            if too_many > 0:
                 surrender(too_many)
         if self._waiting:
             self._set_timer()
@@ -124,7 +142,7 @@ class SlotsOfScan:
 
     def locked(self) -> bool:
         """Tell whether acquire has to wait."""
-        return self._address.locked()
+        return self._address.locked(self.key)
 
     def on_surrender(self, surrender: Surrender | None) -> None:
         """Set what happens when the scan is to give up silent connections; None at its end."""

@@ -52,12 +52,23 @@ async def test_whoever_holds_fewest_is_next() -> None:
     first, second = scan(slots), scan(slots, 8443)
     await wanting(first, 4)
     more, others = await wanting(first, 4), await wanting(second, 4)
-    for _ in range(4):
+    for expected in ((0, 1), (0, 2), (1, 2), (2, 2)):
         first.release()
+        await asyncio.sleep(0)
+        assert (taken(more), taken(others)) == expected
+
+
+async def test_each_has_its_part_whether_it_uses_it_now_or_not() -> None:
+    """One that asks for slot after slot does not take what others will need."""
+    slots = AddressSlots(6)
+    first, second = scan(slots), scan(slots, 8443)
+    for one in (first, second):
+        one.on_surrender(lambda _count: None)
+    many = await wanting(first, 6)
+    assert (taken(many), first.locked(), second.locked()) == (3, True, False)
+    second.on_surrender(None)
     await asyncio.sleep(0)
-    assert (taken(more), taken(others)) == (2, 2)
-    for task in (*more, *others):
-        task.cancel()
+    assert taken(many) == 6
 
 
 async def test_names_at_one_port_are_different_endpoints() -> None:
