@@ -19,7 +19,7 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
 from otpc_policy.core.caller import Caller
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded, ServiceUnavailable
 from otpc_policy.ops.decision_log import DecisionLog
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
@@ -319,6 +319,22 @@ async def test_errors_of_the_use_case_get_their_status(
     assert (seen.code, seen.info.reason) == (code, reason)
     assert "secret" not in f"{seen}"
     assert running.counters.decisions == []
+
+
+async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
+    start: Start,
+) -> None:
+    running = await start()
+    running.checks.errors = {
+        "a.test": CallerBudgetUsed(timedelta(seconds=1), Budget.TARGETS),
+        "b.test": Overloaded(timedelta(seconds=1)),
+    }
+    await failure(running.stub.CheckEndpoint(check("a.test")))
+    requests = [check("b.test"), check("b.test"), check("c.test")]
+    await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    assert len(running.checks.callers) == 3
+    assert {caller.share[0] for caller in running.checks.callers} == {"ipv4:127.0.0.1"}
+    assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
 
 
 async def test_an_unknown_policy_is_not_found(start: Start) -> None:
