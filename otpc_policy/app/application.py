@@ -15,11 +15,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from otpc_policy.app.audit import event_log, no_audit_trail
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
-from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings
+from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings, ShareSettings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
 from otpc_policy.check import (
+    CallerBounds,
+    CallerLimits,
     CheckService,
     Clock,
     CrlBook,
@@ -150,6 +152,7 @@ def build_application(
             settings,
             chosen_clock,
             policies=lambda: reloader.current.policies,
+            partners=reloader.partner_count,
             observer=metrics,
             own_listeners=own_listeners,
         )
@@ -167,6 +170,7 @@ def build_application(
         limits=freshness_limits(settings),
         observer=metrics,
         is_own_listener=own_listeners.has,
+        callers=CallerLimits(caller_bounds(settings.shares), monotonic=chosen_clock.monotonic),
     )
     book, refresher = None, None
     if settings.crl.fetch and crl_fetcher is not None:
@@ -224,6 +228,15 @@ def freshness_limits(settings: Settings) -> FreshnessLimits:
     return FreshnessLimits(
         max_stale=timedelta(seconds=settings.max_stale_s),
         minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
+    )
+
+
+def caller_bounds(chosen: ShareSettings) -> CallerBounds:
+    """Return what one caller may have measured."""
+    return CallerBounds(
+        ports=frozenset(chosen.allowed_ports) or None,
+        targets_per_hour=chosen.targets_per_hour,
+        names=chosen.names_per_caller,
     )
 
 

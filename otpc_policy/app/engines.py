@@ -39,12 +39,14 @@ def engines_from(
     clock: Clock,
     *,
     policies: Callable[[], PolicySet],
+    partners: Callable[[], int],
     observer: EngineObserver,
     own_listeners: OwnListeners,
 ) -> EnginePool:
     """Return the engines, not yet started.
 
-    policies: those of the current generation. own_listeners: complete when the engines are started.
+    policies: those of the current generation. partners: how many there are. own_listeners: complete
+    when the engines are started.
     """
     scan = settings.scan
     vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
@@ -53,6 +55,8 @@ def engines_from(
         _fleet(settings, clock, vetting, own_listeners),
         known_host=_known_hosts(settings, vetting).resolution,
         queue_limit=scan.queue_limit,
+        most_of_a_caller=settings.shares.scans_per_caller,
+        reserved=lambda places: int(places * settings.shares.partners_part) if partners() else 0,
         scan_deadline_s=scan.scan_deadline_s,
         deep_deadline_s=scan.deep_deadline_s,
         dns_timeout_s=settings.dns_timeout_s,

@@ -30,6 +30,7 @@ from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
+from otpc_policy.rpc.wire_budget import WireBudget
 
 Ready = Callable[[str, str], None]
 
@@ -167,6 +168,7 @@ class Service:
         return address_text(host, taken)
 
     def _add_services(self) -> None:
+        shares = self._settings.shares
         servicer = PolicyCheckServicer(
             checks=self._application.checks,
             generation=lambda: self._application.reloader.current,
@@ -176,6 +178,7 @@ class Service:
             deadline_reserve_s=self._settings.deadline_reserve_s,
             default_wait_s=self._settings.default_wait_s,
             allow_request_anchors=self._settings.allow_request_anchors,
+            wire=WireBudget(shares.answer_bytes, most_of_a_caller=shares.answer_bytes_per_caller),
         )
         admin = None
         if self._settings.admin_service:

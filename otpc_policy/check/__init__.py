@@ -1,5 +1,6 @@
 """The use case: one request in, one judged answer out. It owns the Protocols of its adapters."""
 
+from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
 from otpc_policy.check.chain import judge_chain_in_hand
 from otpc_policy.check.crl_book import CrlBook
 from otpc_policy.check.crl_refresh import CrlLimits, CrlRefresher
@@ -34,6 +35,8 @@ from otpc_policy.check.verdicts import Verdicts
 
 __all__ = [
     "Answer",
+    "CallerBounds",
+    "CallerLimits",
     "ChainAnswer",
     "ChainRequest",
     "CheckObserver",

@@ -14,6 +14,7 @@ from enum import Enum
 from functools import lru_cache, partial
 
 from otpc_policy.check.basis import Basis, facts_ids
+from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
 from otpc_policy.check.freshness import (
     Freshness,
     FreshnessLimits,
@@ -36,19 +37,18 @@ from otpc_policy.check.ports import (
 from otpc_policy.check.single_flight import Flight, FlightBoard
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
+from otpc_policy.core.demand import Claim, Demand, ScanClass
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import (
+    CallerBudgetUsed,
     EgressUnavailable,
     Overloaded,
+    PortNotAllowed,
     ServiceUnavailable,
     TargetForbidden,
 )
-from otpc_policy.core.facts import (
-    AddressFacts,
-    Depth,
-    ForbiddenAddress,
-    Support,
-)
+from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, Support
 from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ _logger = logging.getLogger(__name__)
 # All measurements are made from one place so far.
 PERSPECTIVE = "default"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
+# A caller whose time is over is told to ask again in a second. Until then it keeps its turn.
+_KEEPS_ITS_TURN_S = 5.0
 
 
 class Newer(Enum):
@@ -68,13 +70,22 @@ class Newer(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsWanted:
-    """What a check asks for. lifetime: how long facts answer this check."""
+    """What a check asks for, and for whom.
+
+    lifetime: how long facts answer this check. is_partners: a partner's entry names the endpoint.
+    """
 
     endpoint: Endpoint
     depth: Depth
     freshness: Freshness
     lifetime: LifetimeAt
     newer: Newer = Newer.NO
+    caller: Caller = WITHIN_THIS_PROCESS
+    is_partners: bool = False
+
+    def claim(self, scan_class: ScanClass) -> Claim:
+        """Return the claim on a measurement."""
+        return Claim(share=self.caller.share, scan_class=scan_class, is_partners=self.is_partners)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +151,17 @@ class _Need:
     flight: Flight | None
     boarding: Boarding | None
 
+    @property
+    def awaited(self) -> Flight | None:
+        """The flight that the caller waits for."""
+        return self.flight if self.usable is None else None
+
 
 class Measurements:
     """Resolves, measures and remembers. close() ends every measurement and lets none begin.
 
     is_own_listener: tells of an IP literal and port whether this service itself listens there.
+    callers: what each may have measured; None for no bounds.
     """
 
     def __init__(
@@ -157,7 +174,9 @@ class Measurements:
         limits: FreshnessLimits,
         observer: CheckObserver,
         is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
+        callers: CallerLimits | None = None,
     ) -> None:
+        self._callers = callers or CallerLimits(CallerBounds(), monotonic=clock.monotonic)
         self._resolver = resolver
         self._scanner = scanner
         self._store = store
@@ -194,12 +213,12 @@ class Measurements:
         """Return what the host turns into and what is stored of its addresses.
 
         None if resolving takes longer than the caller waits (wait_s; None for as long as it takes).
-        Raises Overloaded if the resolver has no room.
+        Raises Overloaded if the resolver has no room, or the caller looks up too many names.
         """
         began = self._clock.monotonic()
         host = wanted.endpoint.host
         # What is at hand needs no timer: setting one and taking it back costs more than looking.
-        resolution = self._resolver.known(host) or await self._resolved(host, wait_s)
+        resolution = self._resolver.known(host) or await self._resolved(wanted, wait_s)
         if resolution is None:
             return None
         known = await self._stored(wanted, resolution)
@@ -207,7 +226,7 @@ class Measurements:
             return known
         if wait_s is not None:
             wait_s = max(0.0, wait_s - (self._clock.monotonic() - began))
-        resolution = await self._resolved(host, wait_s, fresh=True)
+        resolution = await self._resolved(wanted, wait_s, fresh=True)
         if resolution is None:
             return None
         return await self._stored(wanted, resolution)
@@ -226,11 +245,13 @@ class Measurements:
         return facts_ids(found) == basis.facts_ids
 
     async def _resolved(
-        self, host: str, wait_s: float | None, *, fresh: bool = False
+        self, wanted: FactsWanted, wait_s: float | None, *, fresh: bool = False
     ) -> Resolution | None:
+        host = wanted.endpoint.host
         try:
-            async with asyncio.timeout(wait_s):
-                return await self._resolver.resolve(host, fresh=fresh)
+            with self._callers.looking_up(wanted.caller):
+                async with asyncio.timeout(wait_s):
+                    return await self._resolver.resolve(host, fresh=fresh)
         except TimeoutError:
             return None
 
@@ -304,20 +325,25 @@ class Measurements:
         """Return what each address has to answer with, measured where that is needed.
 
         Nothing is measured at the addresses of a stale resolution: they may be another's by now.
-        wait_s: for measurements; None until they end. Raises ServiceUnavailable while closing.
+        wait_s: for measurements; None until they end. Raises ServiceUnavailable while closing, and
+        PortNotAllowed or CallerBudgetUsed where the caller may not have measured what it needs.
         """
         now = self._clock.now()
+        addresses = known.resolution.addresses
+        usables = [self._usable(wanted, stored, now) for stored in known.stored]
         may_measure = (
             wanted.freshness.mode is not FreshnessMode.CACHE_ONLY and not known.resolution.is_stale
         )
+        if may_measure and not all(usable and not usable.is_stale for usable in usables):
+            may_measure = self._may_measure(wanted, addresses, is_needed=None in usables)
         needs = [
-            self._need(wanted, address, self._usable(wanted, stored, now), may_measure=may_measure)
-            for address, stored in zip(known.resolution.addresses, known.stored, strict=True)
+            self._need(wanted, address, usable, may_measure=may_measure)
+            for address, usable in zip(addresses, usables, strict=True)
         ]
         self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
-        awaited = {need.flight.task for need in needs if need.flight and need.usable is None}
+        awaited = [need.awaited for need in needs if need.awaited is not None]
         if awaited:
-            await asyncio.wait(awaited, timeout=wait_s)
+            await self._wait(awaited, wanted.claim(ScanClass.INTERACTIVE), wait_s)
         so_far = await self._so_far(wanted, needs)
         # What has just been measured has yet to be judged.
         async with turn() if awaited else nullcontext():
@@ -326,6 +352,49 @@ class Measurements:
                 self._outcome(wanted, need, found, now)
                 for need, found in zip(needs, so_far, strict=True)
             ]
+
+    def _may_measure(
+        self, wanted: FactsWanted, addresses: Sequence[VettedAddress], *, is_needed: bool
+    ) -> bool:
+        """Tell whether the caller may have the endpoint measured.
+
+        is_needed: it has nothing to go by otherwise; then the reason why not is raised.
+        """
+        try:
+            self._callers.admit(
+                wanted.endpoint, addresses, wanted.caller, is_partners=wanted.is_partners
+            )
+        except (PortNotAllowed, CallerBudgetUsed):
+            if is_needed:
+                raise
+            return False
+        return True
+
+    async def _wait(self, flights: Sequence[Flight], claim: Claim, wait_s: float | None) -> None:
+        """Wait for all flights, or for the time; then give up the claims on them.
+
+        Whoever hangs up gives up its claims at once. Whoever has waited to its deadline asks again
+        soon, so its claims stand until then.
+        """
+        began = self._clock.monotonic()
+        try:
+            await asyncio.wait({flight.task for flight in flights}, timeout=wait_s)
+        except asyncio.CancelledError:
+            # The caller's deadline cancels as well, where the answer was late.
+            is_late = wait_s is not None and self._clock.monotonic() - began >= wait_s
+            self._give_up(flights, claim, after_s=_KEEPS_ITS_TURN_S if is_late else 0.0)
+            raise
+        self._give_up(flights, claim, after_s=_KEEPS_ITS_TURN_S)
+
+    def _give_up(self, flights: Sequence[Flight], claim: Claim, *, after_s: float) -> None:
+        for flight in flights:
+            if flight.task.done():
+                continue
+            if after_s:
+                loop = asyncio.get_running_loop()
+                loop.call_later(after_s, flight.demand.withdraw, claim)
+            else:
+                flight.demand.withdraw(claim)
 
     async def _so_far(
         self, wanted: FactsWanted, needs: Sequence[_Need]
@@ -354,6 +423,7 @@ class Measurements:
             key = self._keys(wanted, address)[0]
             under_way = self._flights.under_way(key)
             if under_way is not None:
+                under_way.demand.claim(wanted.claim(ScanClass.INTERACTIVE))
                 self._observer.flight(Boarding.JOINED.value)
                 return _Need(address, None, LookUp.REFRESH, under_way, Boarding.JOINED)
         if usable is not None:
@@ -364,29 +434,50 @@ class Measurements:
             looked_up = LookUp.MISS
         flight, boarding = None, None
         if looked_up is not LookUp.HIT and may_measure:
-            flight, boarding = self._board(wanted, address)
+            is_awaited = usable is None
+            scan_class = ScanClass.INTERACTIVE if is_awaited else ScanClass.REFRESH
+            flight, boarding = self._board(wanted, address, scan_class)
         return _Need(address, usable, looked_up, flight, boarding)
 
-    def _board(self, wanted: FactsWanted, address: VettedAddress) -> tuple[Flight, Boarding]:
+    def _board(
+        self, wanted: FactsWanted, address: VettedAddress, scan_class: ScanClass
+    ) -> tuple[Flight, Boarding]:
+        """Join a measurement, or begin one, and claim it.
+
+        What replaces facts that have answered is claimed for as long as it takes: nobody waits for
+        it who could give it up.
+        """
         if self._closing:
             raise ServiceUnavailable("the service is draining")
         endpoint, depth = wanted.endpoint, wanted.depth
         key = self._keys(wanted, address)[0]
         join = self._flights.join_new if _demands_new(wanted) else self._flights.join
-        flight, boarding = join(key, lambda: self._measure(endpoint, depth, address, key))
+        flight, boarding = join(
+            key, lambda demand: self._measure(endpoint, depth, address, key, demand)
+        )
+        flight.demand.claim(wanted.claim(scan_class))
         self._observer.flight(boarding.value)
         return flight, boarding
 
     async def _measure(
-        self, endpoint: Endpoint, depth: Depth, address: VettedAddress, key: FactsKey
+        self,
+        endpoint: Endpoint,
+        depth: Depth,
+        address: VettedAddress,
+        key: FactsKey,
+        demand: Demand,
     ) -> StoredFacts:
         """Measure, name and store. The outermost frame of a measurement's task."""
         began = self._clock.monotonic()
         try:
-            facts = await self._scanner.measure(endpoint, address, depth)
+            facts = await self._scanner.measure(endpoint, address, depth, demand)
             async with turn():
                 stored = StoredFacts.of(facts)
             await self._keep(key, stored)
+        except asyncio.CancelledError:
+            if demand.is_dropped:
+                self._observer.scan_finished(outcome=ScanOutcome.DROPPED.value, seconds=0.0)
+            raise
         except Overloaded:
             self._observer.scan_finished(outcome=ScanOutcome.OVERLOADED.value, seconds=0.0)
             raise

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.facts import AddressFacts, Depth
@@ -31,6 +32,9 @@ class Scanner(Protocol):
     Raises Overloaded if it has no room, TargetForbidden if it may not dial the address, and
     EgressUnavailable if it can reach nothing at all; anything else it raises is a bug.
 
+    measure: demand says who wants it, and changes meanwhile. What nobody wants any more may be
+    dropped.
+
     probe_revision: of whoever would measure the address now. Facts of another revision may differ
     though the server is the same.
     partial: what a measurement under way has found so far, all else unknown; None if none is, or
@@ -39,7 +43,7 @@ class Scanner(Protocol):
 
     def probe_revision(self, address: VettedAddress) -> str: ...
     async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth, demand: Demand
     ) -> AddressFacts: ...
     async def partial(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
@@ -108,6 +112,7 @@ class ScanOutcome(Enum):
     INCOMPLETE = "incomplete"
     UNREACHABLE = "unreachable"
     OVERLOADED = "overloaded"
+    DROPPED = "dropped"
     FAILED = "failed"
 
 

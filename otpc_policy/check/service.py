@@ -31,6 +31,7 @@ from otpc_policy.check.values import (
 )
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.errors import ServiceUnavailable
 from otpc_policy.core.facts import ForbiddenAddress, ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
@@ -79,14 +80,20 @@ class CheckService:
         return await self._measurements.invalidate(host, port)
 
     async def check(
-        self, request: CheckRequest, generation: Catalog, *, wait_s: float | None
+        self,
+        request: CheckRequest,
+        generation: Catalog,
+        *,
+        wait_s: float | None,
+        caller: Caller = WITHIN_THIS_PROCESS,
     ) -> Answer:
         """Return the answer, judged by this generation from start to end.
 
-        wait_s: how long the caller waits for a measurement; None until it ends.
+        wait_s: how long the caller waits for a measurement; None until it ends. caller: whose share
+        of measurements is used; one that hangs up cancels this.
         An answer to a request that reports a leaf is never ALLOW unless it covers that leaf.
-        Raises UnknownPolicy, Overloaded if the host has to be resolved or measured and there is no
-        room for it, and ServiceUnavailable while closing.
+        Raises UnknownPolicy; ServiceUnavailable while closing; and where the host has to be
+        resolved or measured, PortNotAllowed, CallerBudgetUsed, or Overloaded if there is no room.
         """
         if self._closing:
             raise ServiceUnavailable("the service is draining")
@@ -98,6 +105,8 @@ class CheckService:
             depth=request.depth,
             freshness=request.freshness,
             lifetime=partial(self._verdicts.lifetime, question),
+            caller=caller,
+            is_partners=question.context.partner is not None,
         )
         began = self._clock.monotonic()
         outcome = await self._checked(question, wanted, wait_s=wait_s)

@@ -1,7 +1,7 @@
 """One measurement for each key: under way, owned by the application, joined by whoever asks.
 
 No caller's timeout or cancellation ends one. Callers wait with asyncio.wait, which leaves the task
-alone.
+alone. A flight knows who wants it (demand); whoever carries it out may drop it when nobody does.
 """
 
 import asyncio
@@ -10,16 +10,23 @@ from dataclasses import dataclass
 
 from otpc_policy.check.ports import Boarding
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
+from otpc_policy.core.demand import Demand
 
-Measure = Callable[[], Coroutine[None, None, StoredFacts]]
+Measure = Callable[[Demand], Coroutine[None, None, StoredFacts]]
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One measurement. outdated: nobody may join it any more."""
+    """One measurement. outdated: nobody may join it any more. demand: who wants it."""
 
     task: asyncio.Task[StoredFacts]
+    demand: Demand
     outdated: bool = False
+
+    @property
+    def may_be_joined(self) -> bool:
+        """Its facts will be new enough, and it has not been given up."""
+        return not (self.outdated or self.demand.is_dropped)
 
 
 class FlightBoard:
@@ -35,7 +42,7 @@ class FlightBoard:
     def join(self, key: FactsKey, measure: Measure) -> tuple[Flight, Boarding]:
         """Return the flight for the key. One that flies will do, unless it is outdated."""
         flying = self._flying.get(key)
-        if flying is None or flying.outdated:
+        if flying is None or not flying.may_be_joined:
             return self.join_new(key, measure)
         return flying, Boarding.JOINED
 
@@ -45,12 +52,12 @@ class FlightBoard:
         It takes off when the present one has landed.
         """
         waiting = self._waiting.get(key)
-        if waiting is not None:
+        if waiting is not None and waiting.may_be_joined:
             return waiting, Boarding.JOINED
         flying = self._flying.get(key)
         if flying is None:
             return self._take_off(key, measure), Boarding.BEGAN
-        successor = Flight(asyncio.create_task(self._after(flying, key, measure)))
+        successor = _flight(lambda demand: self._after(flying, key, measure, demand))
         self._waiting[key] = successor
         successor.task.add_done_callback(lambda _: self._land(key, successor))
         return successor, Boarding.BEGAN
@@ -58,7 +65,7 @@ class FlightBoard:
     def under_way(self, key: FactsKey) -> Flight | None:
         """Return the flight that began last, or will, unless it is outdated; None without one."""
         flight = self._waiting.get(key) or self._flying.get(key)
-        return None if flight is None or flight.outdated else flight
+        return flight if flight is not None and flight.may_be_joined else None
 
     def outdate(self, concerns: Callable[[FactsKey], bool]) -> None:
         """Let nobody join the measurements under way that this concerns.
@@ -82,16 +89,18 @@ class FlightBoard:
         await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
 
     def _take_off(self, key: FactsKey, measure: Measure) -> Flight:
-        flight = Flight(asyncio.create_task(measure()))
+        flight = _flight(measure)
         self._flying[key] = flight
         flight.task.add_done_callback(lambda _: self._land(key, flight))
         return flight
 
-    async def _after(self, flying: Flight, key: FactsKey, measure: Measure) -> StoredFacts:
+    async def _after(
+        self, flying: Flight, key: FactsKey, measure: Measure, demand: Demand
+    ) -> StoredFacts:
         await asyncio.wait({flying.task})
         flight = self._waiting.pop(key)
         self._flying[key] = flight
-        return await measure()
+        return await measure(demand)
 
     def _land(self, key: FactsKey, flight: Flight) -> None:
         for flights in (self._flying, self._waiting):
@@ -99,3 +108,10 @@ class FlightBoard:
                 del flights[key]
         if not flight.task.cancelled():
             flight.task.exception()  # retrieved here, because every caller may have gone
+
+
+def _flight(measure: Measure) -> Flight:
+    demand = Demand()
+    task = asyncio.create_task(measure(demand))
+    demand.dropped = task.cancel
+    return Flight(task, demand)

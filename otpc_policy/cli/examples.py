@@ -31,7 +31,13 @@ EXAMPLES: Final = {
         "otpc-policy policy lint policies partners",
         "otpc-policy policy lint --strict --config service.toml",
     ),
+    "policy verify": ("otpc-policy policy verify policies partners --key signers.pem",),
     "policy test": ("otpc-policy policy test policies --policy-file policies/acme.toml",),
+    "authz test": (
+        "otpc-policy authz test --roles roles.toml --identity spiffe://routers.example/eu"
+        " --rpc CheckEndpoint --host pay.partner.example",
+    ),
+    "audit verify": ("otpc-policy audit verify audit.log",),
     "admin reload": (f"otpc-policy admin reload --validate-only {_SERVICE} {_CLIENT}",),
     "admin invalidate": (
         f"otpc-policy admin invalidate pay.partner.example:8443 {_SERVICE} {_CLIENT}",

@@ -6,6 +6,7 @@ A partner that cannot be judged is no exception: it is an INDETERMINATE answer.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from typing import ClassVar
 
 
@@ -41,12 +42,37 @@ class UnknownPolicy(OtpcPolicyError):
         super().__init__(f"no policy is named {name!r}")
 
 
-class Overloaded(OtpcPolicyError):
-    """The service has no room for another measurement now."""
+class Budget(StrEnum):
+    """What is shared out among callers."""
 
-    def __init__(self, retry_after: timedelta) -> None:
-        self.retry_after = retry_after
-        super().__init__("the queue of measurements is full")
+    SCANS = "scans"
+    """Measurements that wait or are under way."""
+    TARGETS = "targets"
+    """Different endpoints that are no partner's, in an hour."""
+    NAMES = "names"
+    """Names that are being looked up."""
+    BYTES = "bytes"
+    """Answers that are on their way."""
+
+
+class Overloaded(OtpcPolicyError):
+    """The service has no room for this now. budget: of what there is too little."""
+
+    def __init__(self, retry_after: timedelta, budget: Budget = Budget.SCANS) -> None:
+        self.retry_after, self.budget = retry_after, budget
+        super().__init__(f"the service has no room for more {budget.value} now")
+
+
+class CallerBudgetUsed(Overloaded):
+    """The caller has used up its share; others are still served."""
+
+
+class PortNotAllowed(OtpcPolicyError):
+    """The caller asked for a port at a public address that this service does not measure."""
+
+    def __init__(self, port: int, allowed: Sequence[int]) -> None:
+        self.port, self.allowed = port, tuple(allowed)
+        super().__init__(f"port {port} is not measured here")
 
 
 class ServiceUnavailable(OtpcPolicyError):

@@ -38,6 +38,7 @@ from otpc_policy.engine.survey.probe import (
     Record,
 )
 from otpc_policy.engine.survey.survey import Survey
+from otpc_policy.engine.transport.address_slots import SlotsOfScan
 from otpc_policy.engine.transport.openings import ConnectionsExhausted, Openings
 from otpc_policy.engine.transport.prober import Prober
 from otpc_policy.engine.workers.handshake import HandshakeOffer, Hello
@@ -60,7 +61,7 @@ class AddressScan:
         *,
         pool: WorkerPool,
         limits: ScanLimits,
-        slots: asyncio.Semaphore,
+        slots: SlotsOfScan,
         endpoint: Endpoint,
         address: VettedAddress,
         required_suites: Collection[frozenset[int]] = (),
@@ -77,7 +78,7 @@ class AddressScan:
         self._draws_of_groups = self._draws.beside()
         self._cast = draw_cast(self._draws.source(), routers)
         self._required_suites, self._asks_groups = required_suites, asks_groups
-        self._limits = limits
+        self._limits, self._slots = limits, slots
         self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
         begun_s = asyncio.get_running_loop().time()
         shape = HandshakeOffer(
@@ -205,6 +206,7 @@ class AddressScan:
         Raises WorkerLied, CannotDial, and ConnectionsExhausted if the server answered so that all
         connections of a scan were not enough.
         """
+        self._slots.on_surrender(self._prober.surrender)
         try:
             await self._run()
         except ExceptionGroup as group:
@@ -213,6 +215,7 @@ class AddressScan:
                     raise error from None
             raise
         finally:
+            self._slots.on_surrender(None)
             self._lease.end()
 
     def raise_if_lied(self) -> None:

@@ -35,6 +35,7 @@ from otpc_policy.engine.facts.deep_comparison import compare
 from otpc_policy.engine.facts.deep_facts import DeepEvidence
 from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.stages import Stage, StageListener, unheard
+from otpc_policy.engine.transport.address_slots import Slots
 from otpc_policy.engine.workers.deep_messages import (
     LONGEST_REPORT,
     DeepTask,
@@ -83,7 +84,7 @@ class DeepScanner:
         facts: AddressFacts,
         endpoint: Endpoint,
         address: VettedAddress,
-        slots: asyncio.Semaphore,
+        slots: Slots,
         *,
         credentials: ClientCredentials | None = None,
         proxy: EgressProxy | None = None,
@@ -262,7 +263,7 @@ def _check_expected(report: Report, earlier: Sequence[Report], task: DeepTask) -
 
 
 @asynccontextmanager
-async def _some_of(slots: asyncio.Semaphore, wanted: int) -> AsyncIterator[int]:
+async def _some_of(slots: Slots, wanted: int) -> AsyncIterator[int]:
     """Take up to so many free slots, but at least one.
 
     Only the first is waited for, so that two scans never wait for each other.

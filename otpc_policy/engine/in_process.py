@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.engine.client_certificates import ClientCertificates
@@ -80,9 +81,13 @@ class InProcessEngine:
         await self._proxy.stop()
 
     async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+        self,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        depth: Depth,
+        demand: Demand | None = None,
     ) -> AddressFacts:
-        """Measure one address. Raises Overloaded."""
+        """Measure one address; demand shares nothing here. Raises Overloaded."""
         return await self._scanner.measure(
             endpoint,
             address,

@@ -33,7 +33,7 @@ class ScanLimits:
     connection_deadline_s: float = 4.0
     connection_bytes: int = 262_144
     concurrent_scans: int = 32
-    queue_limit: int = 256
+    queue_limit: int = 512
     recycle_after_handshakes: int = 4000
     deep_commands: tuple[DeepCommand, ...] = tuple(DeepCommand)
     deep_deadline_s: float = 60.0

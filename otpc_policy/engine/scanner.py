@@ -30,6 +30,7 @@ from otpc_policy.engine.limits import ScanLimits
 from otpc_policy.engine.profiles.clients import ClientProfile
 from otpc_policy.engine.stages import Stage, StageListener, unheard
 from otpc_policy.engine.survey.probe import Ending
+from otpc_policy.engine.transport.address_slots import AddressSlots
 from otpc_policy.engine.transport.openings import ConnectionsExhausted
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.measurement.revision import PROBE_REVISION
@@ -65,7 +66,7 @@ class SslyzeScanner:
         self._pool = WorkerPool(limits)
         self._scans = asyncio.Semaphore(limits.concurrent_scans)
         self._queued = 0
-        self._slots_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._slots_of: WeakValueDictionary[str, AddressSlots] = WeakValueDictionary()
         self._running: dict[tuple[Endpoint, str, Depth], tuple[AddressScan, float]] = {}
 
     @property
@@ -119,9 +120,10 @@ class SslyzeScanner:
             loop = asyncio.get_running_loop()
             started = loop.time()
             credentials, proxy = self._certificates.for_endpoint(endpoint), self._proxy()
-            slots = self._slots_of.setdefault(
-                address.text, asyncio.Semaphore(self._limits.connections_per_address)
+            of_address = self._slots_of.setdefault(
+                address.text, AddressSlots(self._limits.connections_per_address)
             )
+            slots = of_address.for_scan(endpoint)
             scan = AddressScan(
                 pool=self._pool,
                 limits=self._limits,

@@ -1,58 +1,101 @@
-"""How many measurements one engine is given at a time; the others wait here, in order.
+"""How many measurements one engine is given at a time; the others wait here for their turn.
 
 A call to an engine costs the event loop half a millisecond. In a burst of a thousand all of them
-would be made at once, and nobody else be answered meanwhile.
+would be made at once, and nobody else be answered meanwhile. Whose turn it is says fair_queue, and
+how many places a share may hold at all, places.
+
+What nobody wants any more leaves the queue. If it has its place already it goes on, so that whoever
+asks next finds facts, until somebody waits for a place: then the longest of these is given up.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+
+from otpc_policy.core.demand import Claim, Demand
+from otpc_policy.engines.fair_queue import FairQueue
+from otpc_policy.engines.places import Places
 
 
 class Gate:
-    """Enter before a measurement, leave after it. capacity: how many may be inside, now."""
+    """Enter before a measurement, leave after it.
 
-    def __init__(self, capacity: Callable[[], int]) -> None:
-        self._capacity = capacity
-        self._inside = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    capacity: how many may be inside, now. reserved: how many of them for partners' endpoints.
+    """
+
+    def __init__(
+        self, capacity: Callable[[], int], reserved: Callable[[int], int] = lambda _capacity: 0
+    ) -> None:
+        self._capacity, self._reserved = capacity, reserved
+        self._places = Places()
+        self._queue = FairQueue[Demand](
+            held_by_group=self._places.of_group, held_by_member=self._places.of_member
+        )
+        self._turns: dict[Demand, asyncio.Future[None]] = {}
+        # By whose claim each is inside, the longest first.
+        self._inside: dict[Demand, Claim] = {}
 
     @property
     def waiting(self) -> int:
         """Those that wait."""
-        return len(self._waiting)
+        return len(self._queue)
 
     @property
     def is_idle(self) -> bool:
         """Nobody is inside or waits."""
-        return not (self._inside or self._waiting)
+        return not (self._inside or self._turns)
 
-    @property
-    def is_full(self) -> bool:
-        """Whoever enters now has to wait."""
-        return bool(self._waiting) or self._inside >= self._capacity()
+    async def enter(self, demand: Demand) -> None:
+        """Wait for a place, for as long as somebody wants it."""
+        turn = asyncio.get_running_loop().create_future()
+        self._turns[demand] = turn
+        demand.changed = lambda: self._demand_changed(demand)
+        self._queue.put(demand, demand.claims)
+        if not demand.is_wanted:
+            demand.drop()
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self.leave(demand)
+            raise
 
-    async def enter(self) -> None:
-        """Wait for a place."""
-        if self.is_full:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self.leave()
-                elif turn in self._waiting:
-                    self._waiting.remove(turn)
-                raise
-        else:
-            self._inside += 1
+    def leave(self, demand: Demand) -> None:
+        """Give the place, or the turn, to others. Does nothing the second time."""
+        demand.changed = _ignore
+        self._turns.pop(demand, None)
+        self._queue.put(demand, ())
+        claim = self._inside.pop(demand, None)
+        if claim is not None:
+            self._places.give_back(claim)
+        self._admit()
 
-    def leave(self) -> None:
-        """Give the place to who has waited longest."""
-        self._inside -= 1
-        while self._waiting and self._inside < self._capacity():
-            turn = self._waiting.popleft()
-            if not turn.done():  # else whoever waited has just given up
-                self._inside += 1
+    def _demand_changed(self, demand: Demand) -> None:
+        if demand in self._turns:
+            self._queue.put(demand, demand.claims)
+            if not demand.is_wanted:
+                demand.drop()
+        # Whoever waits may be given the place of one that nobody wants any more.
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let in whom there is room for; make room where something is not wanted any more."""
+        capacity = self._capacity()
+        reserved = self._reserved(capacity)
+
+        def may_have(claim: Claim) -> bool:
+            return self._places.may_take(claim, of=capacity, reserved=reserved)
+
+        while self._queue and (taken := self._queue.take(may_have)):
+            demand, claim = taken
+            self._places.take(claim)
+            self._inside[demand] = claim
+            turn = self._turns.pop(demand)
+            if not turn.done():  # else its task has just been cancelled, and will leave
                 turn.set_result(None)
+        unwanted = [demand for demand in self._inside if not demand.is_wanted]
+        for demand in unwanted[: len(self._queue)]:
+            demand.drop()
+
+
+def _ignore() -> None:
+    """What has left concerns nobody here any more."""

@@ -10,16 +10,16 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.core.fetching import Fetched, HttpUrl
+from otpc_policy.engines.admission import Admission
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
@@ -28,8 +28,6 @@ from otpc_policy.engines.resolutions import Resolutions
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.revision import PROBE_REVISION
 
-# A scan takes a second or a few; a caller that comes back sooner finds the same queue.
-_RETRY_AFTER: Final = timedelta(seconds=2)
 # An engine that died starts anew in about a second, on a busy machine in a few.
 _WAIT_FOR_ENGINE_S: Final = 10.0
 # The end of a process is known to its parent within milliseconds.
@@ -50,7 +48,9 @@ class EnginePool:
     """Measures and resolves through a fleet.
 
     known_host: what a host resolves to where no engine must be asked, else None.
-    queue_limit: measurements that may wait for their turn. required_suites, asks_groups: see Terms.
+    queue_limit: measurements that may wait for their turn. most_of_a_caller: of those, and of those
+    under way. reserved: how many of a number of places are for partners' endpoints.
+    required_suites, asks_groups: see Terms.
     contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
     """
 
@@ -59,6 +59,8 @@ class EnginePool:
         fleet: Fleet,
         *,
         queue_limit: int,
+        most_of_a_caller: int = 1_000_000,
+        reserved: Callable[[int], int] = lambda _places: 0,
         scan_deadline_s: float,
         deep_deadline_s: float,
         dns_timeout_s: float,
@@ -70,7 +72,12 @@ class EnginePool:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fleet = fleet
-        self._queue_limit = queue_limit
+        self._reserved = reserved
+        self._admission = Admission(
+            lambda: queue_limit + self._capacity_of_all,
+            reserved,
+            most_of_a_caller=most_of_a_caller,
+        )
         self._scan_deadline_s, self._deep_deadline_s = scan_deadline_s, deep_deadline_s
         self._dns_timeout_s = dns_timeout_s
         self._required_suites, self._asks_groups = required_suites, asks_groups
@@ -148,14 +155,26 @@ class EnginePool:
             raise
 
     async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+        self,
+        endpoint: Endpoint,
+        address: VettedAddress,
+        depth: Depth,
+        demand: Demand | None = None,
     ) -> AddressFacts:
-        """Measure one address. Raises Overloaded, EngineLost, EngineFailed, EngineLied."""
+        """Measure one address. demand: who wants it; by default, this process itself.
+
+        Raises Overloaded, EngineLost, EngineFailed, EngineLied.
+        """
         target = Target(endpoint, address, depth)
-        deadline_s = self._scan_deadline_s
-        if depth is Depth.DEEP:
+        wanted = demand if demand is not None else Demand(Claim())
+        with self._admission.admitted(wanted):
+            return await self._measured_in_turn(target, wanted)
+
+    async def _measured_in_turn(self, target: Target, demand: Demand) -> AddressFacts:
+        address, deadline_s = target.address, self._scan_deadline_s
+        if target.depth is Depth.DEEP:
             deadline_s += self._deep_deadline_s
-        async with self._turn(address.text) as (engine, leave):
+        async with self._turn(address.text, demand) as (engine, leave):
             until_s = asyncio.get_running_loop().time() + deadline_s
             try:
                 return await self._measured(engine, target, self._scan_deadline_s, leave)
@@ -221,41 +240,38 @@ class EnginePool:
             engine.condemn(f"it measures nothing: {failure}")
 
     @asynccontextmanager
-    async def _turn(self, address: str) -> AsyncIterator[tuple[Engine, Callable[[], None]]]:
-        """Wait for a place at the address's engine. Yield both, and what leaves it early.
+    async def _turn(
+        self, address: str, demand: Demand
+    ) -> AsyncIterator[tuple[Engine, Callable[[], None]]]:
+        """Wait for a place at the address's engine. Yield the engine, and what leaves it early.
 
-        Raises Overloaded, EngineLost.
+        Raises EngineLost.
         """
-        engine, gate = await self._place(address)
-        is_inside = True
+        engine, gate = await self._place(address, demand)
 
         def leave() -> None:
-            nonlocal is_inside
-            if is_inside:
-                is_inside = False
-                gate.leave()
+            gate.leave(demand)
 
         try:
             yield engine, leave
         finally:
             leave()
 
-    async def _place(self, address: str) -> tuple[Engine, Gate]:
+    async def _place(self, address: str, demand: Demand) -> tuple[Engine, Gate]:
         while True:
             engine = await self._engine(address)
             gate = self._gate(engine)
-            if gate.is_full and self._waiting_here >= self._queue_limit:
-                raise Overloaded(_RETRY_AFTER)
-            await gate.enter()
+            await gate.enter(demand)
             if engine.is_up:
                 return engine, gate
-            gate.leave()
+            gate.leave(demand)
 
     def _gate(self, engine: Engine) -> Gate:
         gate = self._gates.get(engine.name)
         if gate is None:
             self._forget_the_gone()
-            gate = self._gates[engine.name] = Gate(lambda: self._capacity(engine.name))
+            gate = Gate(lambda: self._capacity(engine.name), self._reserved)
+            self._gates[engine.name] = gate
         return gate
 
     def _forget_the_gone(self) -> None:
@@ -270,6 +286,10 @@ class EnginePool:
         """Return how many measurements an engine takes: the one that has the name now."""
         named = (one for one in self._fleet.engines if one.name == name)
         return max((one.state.concurrent_scans for one in named), default=1)
+
+    @property
+    def _capacity_of_all(self) -> int:
+        return sum(one.state.concurrent_scans for one in self._fleet.engines)
 
     @property
     def _waiting_here(self) -> int:

@@ -16,6 +16,8 @@ from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Answer, CheckRequest, Judgement, JudgementKey, ResultSource, Standing
+from otpc_policy.core.caller import Caller
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.timestamps import rfc3339
@@ -48,13 +50,19 @@ class Checks(Protocol):
         generation: Catalog,
         *,
         wait_s: float | None,
+        caller: Caller,
     ) -> Answer: ...
 
     async def still_stands(self, standing: Standing, generation: Catalog) -> datetime | None: ...
 
 
 class DecisionCounters(Protocol):
-    """Metrics of decisions."""
+    """Metrics of decisions, and of checks that were refused for want of room.
+
+    budget_used_up: of_caller tells whose budget it was.
+    """
+
+    def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None: ...
 
     def decided(
         self,
@@ -149,7 +157,13 @@ class CheckAnswers:
         )
 
     async def answer_request(
-        self, raw: bytes, generation: Catalog, permissions: Permissions, *, wait_s: float
+        self,
+        raw: bytes,
+        generation: Catalog,
+        permissions: Permissions,
+        *,
+        wait_s: float,
+        caller: Caller,
     ) -> bytes:
         """Return the response to a CheckEndpointRequest, and keep what may be repeated.
 
@@ -159,7 +173,7 @@ class CheckAnswers:
         parsed = read_check_request(raw)
         demand = check_demand(parsed, generation, Rpc.CHECK_ENDPOINT)
         require(permissions, demand)
-        answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
+        answer = await self._checked(parsed, generation, wait_s, caller)
         may_see = permissions.may_see_internal_addresses(demand)
         shared = self._shared(answer, parsed.view, may_see)
         standing = Standing.of(answer, parsed.request, generation)
@@ -174,6 +188,7 @@ class CheckAnswers:
         generation: Catalog,
         *,
         wait_s: float,
+        caller: Caller,
         rpc: str,
         may_see_internal_addresses: bool = False,
     ) -> bytes:
@@ -183,9 +198,21 @@ class CheckAnswers:
         servicer to know.
         Raises UnknownPolicy, Overloaded, ServiceUnavailable.
         """
-        answer = await self._checks.check(parsed.request, generation, wait_s=wait_s)
+        answer = await self._checked(parsed, generation, wait_s, caller)
         shared = self._shared(answer, parsed.view, may_see_internal_addresses)
         return self._response(answer, shared, parsed, rpc=rpc)
+
+    async def _checked(
+        self, parsed: ParsedCheck, generation: Catalog, wait_s: float, caller: Caller
+    ) -> Answer:
+        try:
+            return await self._checks.check(
+                parsed.request, generation, wait_s=wait_s, caller=caller
+            )
+        except Overloaded as error:
+            of_caller = isinstance(error, CallerBudgetUsed)
+            self._counters.budget_used_up(error.budget, of_caller=of_caller)
+            raise
 
     def _response(
         self, answer: Answer, shared: _SharedPart, parsed: ParsedCheck, *, rpc: str

@@ -17,7 +17,8 @@ from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
-from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.caller import current_caller
+from otpc_policy.core.errors import CallerBudgetUsed, FieldViolation, InvalidRequest, Overloaded
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.timestamps import rfc3339
@@ -36,19 +37,22 @@ from otpc_policy.rpc.authorisation import (
     require,
     validation_demand,
 )
+from otpc_policy.rpc.batches import batch_response, size_of, within_limit
 from otpc_policy.rpc.convert import (
     ParsedCheck,
     parse_batch_request,
-    parse_check_request,
     parse_page_size,
     parse_validate_request,
     policy_message,
+    read_check_request,
     undecodable,
     validate_response,
 )
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.request_id import current_request_id, new_id
 from otpc_policy.rpc.status import is_expected, status_of
+from otpc_policy.rpc.wire_budget import SHORT_BYTES, WireBudget, unlimited
+from otpc_policy.turns import turn
 from otpc_policy.v1 import policy_pb2 as pb
 
 log = structlog.get_logger("otpc_policy.rpc")
@@ -65,7 +69,8 @@ class PolicyCheckServicer:
 
     generation: the current one; each call takes it once, at its start.
     deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
-    default_wait_s: how long a caller without a deadline waits for a measurement.
+    default_wait_s: how long a caller without a deadline waits for a measurement. wire: what answers
+    may take until they have been read; None for no bound.
     """
 
     def __init__(
@@ -79,11 +84,13 @@ class PolicyCheckServicer:
         deadline_reserve_s: float = 0.075,
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
+        wire: WireBudget | None = None,
     ) -> None:
         self._answers = CheckAnswers(checks=checks, counters=counters, decisions=decisions)
         self._generation = generation
         self._clock = clock
         self._counters = counters
+        self._wire = wire if wire is not None else unlimited()
         self._decisions = decisions
         self._deadline_reserve_s = deadline_reserve_s
         self._default_wait_s = default_wait_s
@@ -93,19 +100,25 @@ class PolicyCheckServicer:
         """CheckEndpoint."""
         generation = self._generation()
         permissions = permissions_in(generation)
-        repeated = await self._answers.repeat(request, generation, permissions)
-        if repeated is not None:
-            return repeated
-        return await self._answers.answer_request(
-            request, generation, permissions, wait_s=self._wait_s(context)
-        )
+        response = await self._answers.repeat(request, generation, permissions)
+        if response is None:
+            response = await self._answers.answer_request(
+                request,
+                generation,
+                permissions,
+                wait_s=self._wait_s(context),
+                caller=current_caller.get(),
+            )
+        self._hold(len(response), context)
+        return response
 
     async def batch_check_endpoints(self, request: bytes, context: Context) -> bytes:
         """BatchCheckEndpoints: items concurrently, identical ones once."""
         items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
         wait_s, generation = self._wait_s(context), self._generation()
         permissions = permissions_in(generation)
-        parsed = [_parsed_or_error(item) for item in items]
+        async with turn():
+            parsed = [_parsed_or_error(item) for item in items]
         distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
         outcomes = dict(
             zip(
@@ -116,21 +129,18 @@ class PolicyCheckServicer:
                 strict=True,
             )
         )
-        response = pb.BatchCheckEndpointsResponse()
-        for index, item in enumerate(parsed):
-            result = (
-                outcomes[item]
-                if isinstance(item, ParsedCheck)
-                else pb.BatchCheckEndpointsResult(error=item)
-            )
-            response.results.add(request_index=index).MergeFrom(result)
-            if result.HasField("error"):
-                self._decisions.record_refusal(
-                    audited_call("BatchCheckEndpoints"), refusal_reason(result.error, index)
-                )
-        return response.SerializeToString()
+        in_order = [outcomes[item] if isinstance(item, ParsedCheck) else item for item in parsed]
+        async with turn():
+            results = within_limit(in_order, current_request_id.get())
+            for index, result in enumerate(results):
+                if not isinstance(result, bytes):
+                    self._decisions.record_refusal(
+                        audited_call("BatchCheckEndpoints"), refusal_reason(result, index)
+                    )
+            self._hold(sum(map(size_of, results)), context)
+            return batch_response(results)
 
-    async def validate_certificate(self, request: bytes, _context: Context) -> bytes:
+    async def validate_certificate(self, request: bytes, context: Context) -> bytes:
         """ValidateCertificate.
 
         Judged on the event loop: a chain takes about a millisecond, less than a thread and back
@@ -167,6 +177,7 @@ class PolicyCheckServicer:
             is_sampled=is_plain_allow(answer.verdict),
         )
         response = validate_response(answer, asked.chain, parsed.view, check_id)
+        self._hold(response.ByteSize(), context)
         return response.SerializeToString()
 
     async def get_policy(self, request: bytes, _context: Context) -> bytes:
@@ -200,23 +211,34 @@ class PolicyCheckServicer:
 
     async def _outcome(
         self, parsed: ParsedCheck, generation: Catalog, permissions: Permissions, wait_s: float
-    ) -> pb.BatchCheckEndpointsResult:
+    ) -> bytes | status_pb2.Status:
         """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
         try:
             demand = check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS)
             require(permissions, demand)
-            body = await self._answers.answer(
+            return await self._answers.answer(
                 parsed,
                 generation,
                 wait_s=wait_s,
+                caller=current_caller.get(),
                 rpc="BatchCheckEndpoints",
                 may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
             )
         except Exception as error:
             if not is_expected(error):
                 log.exception("item of a batch failed", request_id=current_request_id.get())
-            return pb.BatchCheckEndpointsResult(error=status_of(error, current_request_id.get()))
-        return pb.BatchCheckEndpointsResult(response=pb.CheckEndpointResponse.FromString(body))
+            return status_of(error, current_request_id.get())
+
+    def _hold(self, size: int, context: Context) -> None:
+        """Count an answer until it has been taken. Raises CallerBudgetUsed, Overloaded."""
+        if size <= SHORT_BYTES:
+            return
+        try:
+            self._wire.hold(size, current_caller.get(), context)
+        except Overloaded as error:
+            of_caller = isinstance(error, CallerBudgetUsed)
+            self._counters.budget_used_up(error.budget, of_caller=of_caller)
+            raise
 
     def _wait_s(self, context: Context) -> float:
         remaining_s: float | None = context.time_remaining()
@@ -236,7 +258,8 @@ def _parse(kind: type[_M], raw: bytes) -> _M:
 
 def _parsed_or_error(item: pb.CheckEndpointRequest) -> ParsedCheck | status_pb2.Status:
     try:
-        return parse_check_request(item)
+        # Items are often repeated, within a batch and from one to the next.
+        return read_check_request(item.SerializeToString())
     except InvalidRequest as error:
         return status_of(error, current_request_id.get())
 

@@ -12,9 +12,11 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from otpc_policy.core.errors import (
+    CallerBudgetUsed,
     InvalidRequest,
     OtpcPolicyError,
     Overloaded,
+    PortNotAllowed,
     ServiceUnavailable,
     UnknownPolicy,
 )
@@ -34,7 +36,17 @@ class Reason(StrEnum):
     UNKNOWN_POLICY = "UNKNOWN_POLICY"
     """The policy is not loaded. Metadata: policy."""
     OVERLOADED = "OVERLOADED"
-    """No room for another measurement now; RetryInfo says when to ask again."""
+    """The service has no room for this now; RetryInfo says when to ask again.
+
+    Metadata: budget ("the service's"), resource (a value of core.errors.Budget).
+    """
+    CALLER_BUDGET_USED = "CALLER_BUDGET_USED"
+    """The caller has used up its own share; RetryInfo says when to ask again.
+
+    Metadata: budget ("yours"), resource (as of OVERLOADED).
+    """
+    PORT_NOT_ALLOWED = "PORT_NOT_ALLOWED"
+    """The service measures other ports only. Metadata: port, allowed_ports. Do not retry."""
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
     """The request is longer than the service reads. Metadata: bytes, limit. Do not retry."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
@@ -162,8 +174,25 @@ _TABLE: Mapping[type[Exception], _Row] = {
     Overloaded: _Row(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         Reason.OVERLOADED,
-        "no room for another measurement now; ask again later",
+        "the service has no room for this now; ask again later",
         details=_retry_info,
+        metadata=lambda error: {"budget": "the service's", "resource": error.budget.value},
+    ),
+    CallerBudgetUsed: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.CALLER_BUDGET_USED,
+        "your share is used up; ask again later",
+        details=_retry_info,
+        metadata=lambda error: {"budget": "yours", "resource": error.budget.value},
+    ),
+    PortNotAllowed: _Row(
+        grpc.StatusCode.PERMISSION_DENIED,
+        Reason.PORT_NOT_ALLOWED,
+        "this service does not measure that port, unless a partner's entry names it",
+        metadata=lambda error: {
+            "port": str(error.port),
+            "allowed_ports": ",".join(map(str, error.allowed))[:_MAX_ECHOED_CHARACTERS],
+        },
     ),
     RequestTooLarge: _Row(
         grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -77,8 +77,9 @@ class PolicyCheckServiceServicer:
         on in the background; the answer is then INDETERMINATE with the finding
         CHECK_IN_PROGRESS and retry_after, and the next call finds the result cached.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (no such policy), RESOURCE_EXHAUSTED
-        (with RetryInfo), UNAVAILABLE (draining; with RetryInfo), INTERNAL.
+        Errors: INVALID_ARGUMENT, NOT_FOUND (no such policy), PERMISSION_DENIED (a port that
+        this service does not measure), RESOURCE_EXHAUSTED (with RetryInfo; ErrorInfo says
+        whose budget is used up), UNAVAILABLE (draining; with RetryInfo), INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +88,8 @@ class PolicyCheckServiceServicer:
     def BatchCheckEndpoints(self, request, context):
         """Judges 1 to 100 endpoints, each on its own: an error in one item is the
         outcome of that item, never of the batch. Results stand in request order;
-        identical items are measured once.
+        identical items are measured once. A response takes 8 MiB at most: items beyond
+        that are RESOURCE_EXHAUSTED and can be asked for in another batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

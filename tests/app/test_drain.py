@@ -17,6 +17,7 @@ from otpc_policy.app.serving import Service
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.stopping import Stopping
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionStatus, Support, TlsService
@@ -61,7 +62,7 @@ class GatedEngines:
         return self.known(host)
 
     async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth, demand: Demand
     ) -> AddressFacts:
         self.measuring.set()
         await self.gate.wait()

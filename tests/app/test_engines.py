@@ -93,6 +93,7 @@ async def test_policies_are_asked_for_their_suites_once_for_each_generation() ->
         Settings(),
         _Clock(),
         policies=lambda: policies,
+        partners=lambda: 0,
         observer=metrics,
         own_listeners=OwnListeners(),
     )

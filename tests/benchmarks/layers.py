@@ -24,6 +24,7 @@ from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.check import Answer, CheckRequest, Standing
 from otpc_policy.check.basis import Basis
 from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.caller import Caller
 from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.ops.audit.streams import StreamSink
 from otpc_policy.ops.audit.trail import AuditTrail
@@ -82,7 +83,12 @@ class _OneAnswer:
         )
 
     async def check(
-        self, request: CheckRequest, generation: Catalog, *, wait_s: float | None
+        self,
+        request: CheckRequest,
+        generation: Catalog,
+        *,
+        wait_s: float | None,
+        caller: Caller,
     ) -> Answer:
         return self._answer
 

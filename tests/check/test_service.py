@@ -12,6 +12,7 @@ import pytest
 
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, ResultSource
 from otpc_policy.core.addresses import Resolution, VettedAddress
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.errors import (
     Overloaded,
@@ -261,11 +262,11 @@ async def test_stale_facts_answer_only_those_who_accept_them() -> None:
         """Whose first address is measured once, and then never again to the end."""
 
         async def measure(
-            self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+            self, endpoint: Endpoint, address: VettedAddress, depth: Depth, demand: Demand
         ) -> AddressFacts:
             if address.text in self.measured and address.text == "127.0.0.1":
                 await asyncio.Event().wait()
-            return await super().measure(endpoint, address, depth)
+            return await super().measure(endpoint, address, depth, demand)
 
     world = Renewing()
     checks = world.checks()

@@ -9,6 +9,7 @@ import pytest
 from otpc_policy.check import FactsKey, StoredFacts
 from otpc_policy.check.ports import Boarding
 from otpc_policy.check.single_flight import FlightBoard
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.facts import Depth
 from tests.check.world import compliant, turns
 from tests.support.facts import NOW
@@ -29,7 +30,7 @@ class Measuring:
     most: int = 0
     error: Exception | None = None
 
-    async def __call__(self) -> StoredFacts:
+    async def __call__(self, _demand: Demand) -> StoredFacts:
         self.begun += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -68,6 +69,19 @@ async def test_a_caller_that_is_cancelled_ends_no_flight() -> None:
     await turns()
     measure.gate.set()
     assert await flight.task is FACTS
+
+
+async def test_a_flight_that_was_dropped_is_joined_by_nobody() -> None:
+    board, measure = FlightBoard(), Measuring()
+    dropped, _ = board.join(KEY, measure)
+    await turns()
+    dropped.demand.drop()
+    assert board.under_way(KEY) is None
+    other, boarding = board.join(KEY, measure)
+    assert (other is dropped, boarding) == (False, BEGAN)
+    measure.gate.set()
+    assert await other.task is FACTS
+    assert dropped.task.cancelled()
 
 
 async def test_a_new_flight_takes_off_when_the_present_one_has_landed() -> None:

@@ -24,6 +24,7 @@ from otpc_policy.check import (
     Verdicts,
 )
 from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
+from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision
@@ -96,6 +97,8 @@ class World:
     asked_fresh: int = 0
     revision: str = "1"
     measured: list[str] = field(default_factory=list)
+    # Of measurements that wait for the gate.
+    demands: list[Demand] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     own_listeners: Collection[tuple[str, int]] = ()
 
@@ -123,11 +126,12 @@ class World:
         return self.resolution or Resolution(status=ResolutionStatus.RESOLVED, addresses=addresses)
 
     async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth
+        self, endpoint: Endpoint, address: VettedAddress, depth: Depth, demand: Demand
     ) -> AddressFacts:
         assert endpoint.host == HOST
         self.measured.append(address.text)
         if self.gate is not None:
+            self.demands.append(demand)
             await self.gate.wait()
         if self.error is not None:
             raise self.error

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from otpc_policy.core.addresses import Resolution
+from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.core.endpoint import parse_endpoint
-from otpc_policy.core.errors import Overloaded
+from otpc_policy.core.errors import CallerBudgetUsed, Overloaded
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
 from otpc_policy.engines import pool as pool_module
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
@@ -513,3 +514,41 @@ def test_facts_are_about_the_address_that_was_asked_about() -> None:
     assert answering(target, terms).facts == replace(
         make_address(), address="127.0.0.1", depth=Depth.DEEP
     )
+
+
+# -- shares --------------------------------------------------------------------------------------
+
+
+async def test_a_crowd_of_one_caller_neither_holds_up_nor_refuses_another() -> None:
+    only = FakeEngine(name="a", answer=answering, state=EngineState(concurrent_scans=8))
+    crowd = Demand(Claim(share=("a", "a")))
+    async with pool_of(only, queue_limit=40, most_of_a_caller=1_000) as (pool, _):
+        running = [
+            asyncio.create_task(pool.measure(*STANDARD, Demand(*crowd.claims))) for _ in range(200)
+        ]
+        await until(lambda: sum(task.done() for task in running) == 200 - 32)
+        refused = [task.exception() for task in running if task.done()]
+        assert {type(error) for error in refused} == {CallerBudgetUsed}
+        assert len(only.measured) == 5
+        other = Demand(Claim(share=("b", "b")))
+        running.append(asyncio.create_task(pool.measure(*STANDARD, other)))
+        await until(lambda: len(only.measured) == 6)
+        only.gate.set()
+        await asyncio.gather(*running, return_exceptions=True)
+        assert pool.queued == 0
+
+
+async def test_what_nobody_waits_for_never_reaches_an_engine() -> None:
+    only = FakeEngine(name="a", answer=answering, state=EngineState(concurrent_scans=1))
+    demand = Demand(Claim(share=("b", "b")))
+    async with pool_of(only) as (pool, _):
+        running = await measuring(pool, only)
+        waiting = asyncio.create_task(pool.measure(*STANDARD, demand))
+        demand.dropped = waiting.cancel
+        await until(lambda: pool.queued == 1)
+        demand.withdraw(Claim(share=("b", "b")))
+        await until(waiting.done)
+        assert (waiting.cancelled(), pool.queued) == (True, 0)
+        only.gate.set()
+        await running
+    assert len(only.measured) == 1

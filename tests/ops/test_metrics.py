@@ -75,6 +75,7 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_cache_requests_total", {"tier": "memory", "result": "stale"}),
         ("otpc_policy_flights_total", {"result": "joined"}),
         ("otpc_policy_leaf_reports_total", {"result": "unseen"}),
+        ("otpc_policy_budget_refusals_total", {"budget": "caller", "resource": "targets"}),
         ("otpc_policy_scans_total", {"outcome": "overloaded"}),
         ("otpc_policy_scan_seconds_count", {}),
         ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),

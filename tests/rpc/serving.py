@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from otpc_policy.core.errors import Budget
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 
@@ -23,6 +24,7 @@ class FakeCounters:
     handled: list[tuple[str, str, str]] = field(default_factory=list)
     decisions: list[tuple[str, Decision, float | None]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    refusals: list[tuple[Budget, bool]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def rpc_started(self, service: str, method: str) -> None:
@@ -35,6 +37,9 @@ class FakeCounters:
 
     def request_unread(self, reason: str) -> None:
         self.unread.append(reason)
+
+    def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None:
+        self.refusals.append((budget, of_caller))
 
     def decided(
         self,

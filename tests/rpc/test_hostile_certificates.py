@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cryptography_vectors
@@ -20,7 +21,8 @@ from tests.support.audit_lines import trail_into
 
 FOLDER = Path(cryptography_vectors.__file__).parent / "x509"
 FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file())
-NO_CONTEXT: Any = None
+# Of a call that is never over.
+NO_CONTEXT: Any = SimpleNamespace(add_done_callback=lambda _callback: None)
 
 
 class _Clock:

@@ -18,7 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
-from otpc_policy.core.errors import Overloaded, ServiceUnavailable
+from otpc_policy.core.caller import Caller
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded, ServiceUnavailable
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
@@ -84,6 +85,7 @@ class FakeChecks:
     asked: list[tuple[CheckRequest, float | None]] = field(default_factory=list)
     kept: dict[Any, Judgement] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
 
     async def check(
         self,
@@ -91,7 +93,9 @@ class FakeChecks:
         generation: Catalog,
         *,
         wait_s: float | None,
+        caller: Caller,
     ) -> Answer:
+        self.callers.append(caller)
         self.asked.append((request, wait_s))
         await asyncio.sleep(0)
         made = judgement(request, generation, len(self.kept))
@@ -316,6 +320,22 @@ async def test_errors_of_the_use_case_get_their_status(
     assert (seen.code, seen.info.reason) == (code, reason)
     assert "secret" not in f"{seen}"
     assert running.counters.decisions == []
+
+
+async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
+    start: Start,
+) -> None:
+    running = await start()
+    running.checks.errors = {
+        "a.test": CallerBudgetUsed(timedelta(seconds=1), Budget.TARGETS),
+        "b.test": Overloaded(timedelta(seconds=1)),
+    }
+    await failure(running.stub.CheckEndpoint(check("a.test")))
+    requests = [check("b.test"), check("b.test"), check("c.test")]
+    await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    assert len(running.checks.callers) == 3
+    assert {caller.share[0] for caller in running.checks.callers} == {"ipv4:127.0.0.1"}
+    assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
 
 
 async def test_an_unknown_policy_is_not_found(start: Start) -> None:

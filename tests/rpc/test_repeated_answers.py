@@ -65,6 +65,9 @@ class _Context:
     def time_remaining(self) -> float | None:
         return None
 
+    def add_done_callback(self, _callback: object) -> None:
+        """Never over."""
+
 
 @dataclass
 class Side:

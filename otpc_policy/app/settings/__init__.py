@@ -8,6 +8,7 @@ they name.
 from otpc_policy.app.settings.audit import AuditSettings
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
+from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     AuditSinkName,
@@ -28,6 +29,7 @@ __all__ = [
     "ScanSettings",
     "SettingDescription",
     "Settings",
+    "ShareSettings",
     "describe_settings",
     "is_loopback",
     "split_address",

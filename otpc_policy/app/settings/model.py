@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from otpc_policy.app.settings.audit import AuditSettings
+from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
     AddressFamilies,
@@ -98,9 +99,10 @@ class ScanSettings(BaseModel):
         default=32, ge=1, le=1024, description="Addresses measured at the same time."
     )
     queue_limit: int = Field(
-        default=256,
+        default=512,
         ge=1,
-        description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED.",
+        description="Measurements that may wait; more are refused with RESOURCE_EXHAUSTED. One "
+        "caller alone gets two thirds of them.",
     )
     recycle_after_handshakes: int = Field(
         default=4000,
@@ -387,6 +389,9 @@ class Settings(BaseSettings):
     )
     scan: ScanSettings = Field(
         default_factory=ScanSettings, description="How endpoints are measured."
+    )
+    shares: ShareSettings = Field(
+        default_factory=ShareSettings, description="What one caller may use."
     )
     crl: CrlSettings = Field(
         default_factory=CrlSettings,

@@ -24,6 +24,7 @@ class Exchange:
     random_bytes: for what the hello draws. place: of its probe in the wave. concurrent: as in
     Outcome. started_s, until_s: its start, and when it is abandoned, by the same clock.
     is_connected: over TCP, all the way to the address. is_spoken: the whole hello has left.
+    is_heard: the server has sent something.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Exchange:
             started_s,
         )
         self.until_s = started_s + limits.connection_deadline_s
-        self.is_connected = self.is_spoken = False
+        self.is_connected = self.is_spoken = self.is_heard = False
         self._tunnel: Tunnel | None = None
         self._random_bytes = random_bytes
         self._bytes_left = limits.connection_bytes
@@ -90,6 +91,7 @@ class Exchange:
             return None
         if not content:
             return Ending.CLOSED
+        self.is_heard = True
         self._bytes_left -= len(content)
         self._unsent = conversation.receive(content)
         if conversation.is_over:

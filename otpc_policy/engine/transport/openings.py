@@ -6,6 +6,8 @@ seen to tolerate.
 
 import asyncio
 
+from otpc_policy.engine.transport.address_slots import Slots
+
 
 class ConnectionsExhausted(Exception):
     """The scan has opened as many connections as it may. What it has not asked stays unknown."""
@@ -18,7 +20,7 @@ class Openings:
     applies to every later entry. total: of all of this scan.
     """
 
-    def __init__(self, slots: asyncio.Semaphore, limit: int, *, total: int) -> None:
+    def __init__(self, slots: Slots, limit: int, *, total: int) -> None:
         self.limit = limit
         self._slots, self._left = slots, total
         self._open = 0

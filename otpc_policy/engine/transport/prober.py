@@ -9,6 +9,7 @@ import asyncio
 import select
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 
 from otpc_policy.core.addresses import VettedAddress
@@ -26,6 +27,9 @@ from otpc_policy.engine.transport.openings import Openings
 # (a curve over a binary field of 571 bits), and twenty answers may come at once.
 _TURN_S = 0.01
 _BEFORE_REVEALS = 3
+# A server that another measurement's connections wait for has this long to say something: several
+# round trips around the world. Only connections beyond its part are ended so early.
+_SILENCE_S = 0.75
 _NOT_RUN = Outcome(ending=Ending.NOT_RUN)
 
 
@@ -55,6 +59,7 @@ class Prober:
         self._new_random = new_random
         self._openings, self._limits, self._begun_s = openings, limits, begun_s
         self._flights = KeptFlights()
+        self._waves: list[_Wave] = []
         self.connections_used = 0
 
     async def run(
@@ -87,6 +92,8 @@ class Prober:
             ended=ended,
         )
 
+        self._waves.append(wave)
+
         async def begin(places: Sequence[int]) -> None:
             for place in places:
                 concurrent = await self._openings.enter()
@@ -100,7 +107,17 @@ class Prober:
                 tasks.create_task(begin(behind))
                 await wave.all_ended
         finally:
+            self._waves.remove(wave)
             wave.close()
+
+    def surrender(self, count: int) -> None:
+        """End up to so many connections on which the server has been silent for some time.
+
+        They time out early, so what they ask stays unknown. A server that answers later is asked
+        again, as one that cannot take so many connections.
+        """
+        for wave in self._waves:
+            count -= wave.surrender(count)
 
 
 def _reveals_early(probes: Sequence[Probe[AnyHello]], places: Sequence[int]) -> list[int]:
@@ -182,6 +199,19 @@ class _Wave:
         self._exchanges[connection.fileno()] = exchange
         self._epoll.register(connection, select.EPOLLOUT)
         self._set_timer()
+
+    def surrender(self, count: int) -> int:
+        """End up to so many silent connections, the oldest first; return how many."""
+        patience_s = self._limits.connection_deadline_s - _SILENCE_S
+        silent_until_s = self._loop.time() + patience_s
+        silent = [
+            exchange
+            for exchange in self._exchanges.values()
+            if not exchange.is_heard and exchange.until_s <= silent_until_s
+        ]
+        for exchange in silent[:count]:
+            self._safely(partial(self._end, exchange, Ending.TIMED_OUT))
+        return min(len(silent), count)
 
     def close(self) -> None:
         """Leave no socket behind; what has not ended was not run."""

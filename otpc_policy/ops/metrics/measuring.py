@@ -19,7 +19,7 @@ CRL_RESULTS = (
     *("fetched", "unusable", "unresolved", "forbidden", "unreachable", "refused", "redirected"),
     *("too_large", "timeout", "broken", "engine", "failed"),
 )
-SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "failed")
+SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "dropped", "failed")
 SCAN_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30)
 
 
@@ -62,7 +62,7 @@ class MeasuringMetrics:
             result: leaf_reports.labels(result) for result in (*LEAF_REPORT_RESULTS, OTHER)
         }
         # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room),
-        # failed (a bug or a lost worker).
+        # dropped (nobody wanted it any more), failed (a bug or a lost worker).
         scans = Counter(
             "scans_total",
             "Measurements of one address that ended.",

@@ -5,6 +5,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry
 
+from otpc_policy.core.errors import Budget
 from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
 from otpc_policy.ops.metrics.tallies import Distributions, Tallies
 from otpc_policy.policy.finding import Decision, Effect, Finding
@@ -43,6 +44,18 @@ class VerdictMetrics:
             (code, effect): findings.labels(code, effect.name)
             for code, effect in product((*codes, OTHER), FINDING_EFFECTS)
         }
+        # budget: caller (its own share), service (all there is). resource: scans, targets, names,
+        # bytes.
+        refusals = Tallies(
+            f"{NAMESPACE}_budget_refusals_total",
+            "Checks refused with RESOURCE_EXHAUSTED, by whose budget was used up.",
+            ("budget", "resource"),
+            registry=registry,
+        )
+        self._refusals = {
+            (of_caller, budget): refusals.labels("caller" if of_caller else "service", budget.value)
+            for of_caller, budget in product((True, False), Budget)
+        }
         self._age = Distributions(
             f"{NAMESPACE}_result_age_seconds",
             "Age of the oldest fact behind a verdict.",
@@ -50,6 +63,10 @@ class VerdictMetrics:
             bounds=AGE_BUCKETS_S,
             registry=registry,
         ).labels()
+
+    def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None:
+        """Count a check that was refused."""
+        self._refusals[of_caller, budget].inc()
 
     def decided(
         self,

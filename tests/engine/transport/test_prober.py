@@ -16,6 +16,7 @@ from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.profiles.recorded_clients import recorded_clients
 from otpc_policy.engine.survey.probe import AnyHello, Ending, Outcome, Probe, Purpose
+from otpc_policy.engine.transport import prober as prober_module
 from otpc_policy.engine.transport.exchange import Exchange
 from otpc_policy.engine.transport.openings import Openings
 from otpc_policy.engine.transport.prober import Prober
@@ -390,3 +391,20 @@ async def test_a_seed_repeats_what_every_hello_draws_and_not_its_keys() -> None:
     assert first == again
     assert not keys & other_keys
     assert not first & (await drawn(2, at_once=16))[0]
+
+
+async def test_silent_connections_that_others_need_time_out_early() -> None:
+    """Those that were heard of stay, and so do those beyond the number."""
+    gate = Gate()
+    async with server(gate) as port:
+        one = prober(port, deadline_s=30)
+        running = asyncio.create_task(carried(one, probes(4)))
+        await gate.until(connected=4, hellos=4)
+        one.surrender(3)
+        await asyncio.sleep(0)
+        assert not running.done()
+        await asyncio.sleep(prober_module._SILENCE_S)
+        one.surrender(3)
+        gate.opened.set()
+        outcomes = await running
+    assert [outcome.ending for outcome in outcomes] == [*[Ending.TIMED_OUT] * 3, Ending.ANSWERED]

@@ -13,10 +13,13 @@ import structlog
 from google.rpc import error_details_pb2
 
 from otpc_policy.core.errors import (
+    Budget,
+    CallerBudgetUsed,
     ConfigurationError,
     FieldViolation,
     InvalidRequest,
     Overloaded,
+    PortNotAllowed,
     ServiceUnavailable,
     UnknownPolicy,
 )
@@ -52,6 +55,12 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
         "OVERLOADED",
     ),
     (RequestTooLarge(2000, 1000), grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
+    (
+        CallerBudgetUsed(timedelta(seconds=2), Budget.TARGETS),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "CALLER_BUDGET_USED",
+    ),
+    (PortNotAllowed(22, [443]), grpc.StatusCode.PERMISSION_DENIED, "PORT_NOT_ALLOWED"),
     (ServiceUnavailable(), grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (MethodUnknown(), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     (AdminServiceOff(), grpc.StatusCode.UNIMPLEMENTED, "ADMIN_SERVICE_OFF"),
@@ -105,6 +114,23 @@ def test_the_rows_above_are_the_whole_table() -> None:
         _TABLE
     )
     assert {reason for _, _, reason in ROWS} == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "whose"),
+    [
+        (Overloaded(timedelta(seconds=2), Budget.BYTES), "the service's"),
+        (CallerBudgetUsed(timedelta(seconds=2), Budget.BYTES), "yours"),
+    ],
+)
+async def test_a_refusal_says_whose_budget_is_used_up_and_when_to_ask_again(
+    error: Exception, whose: str
+) -> None:
+    async with serving(one_method(raising(error)), CallInterceptor(FakeCounters())) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+    assert (seen.info.metadata["budget"], seen.info.metadata["resource"]) == (whose, "bytes")
+    (retry,) = seen.details
+    assert retry.retry_delay.ToTimedelta() == timedelta(seconds=2)
 
 
 async def test_bad_request_names_every_violation() -> None:

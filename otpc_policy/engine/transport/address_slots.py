@@ -1,0 +1,149 @@
+"""Connections that may be open to one address, shared fairly between the names and ports there.
+
+Many partners stand behind one address. Whoever measures alone may use all slots. Where several
+endpoints are measured, each has an equal part, whether it uses that now or not: so none finds all
+slots taken. A server that says nothing would hold those beyond its part for seconds; so when
+another endpoint waits, connections are given up on which such a server has been silent for a while.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from otpc_policy.core.endpoint import Endpoint
+
+# How often endpoints that hold more than their part are asked, while another one waits.
+_ASKED_EVERY_S: Final = 0.1
+
+Surrender = Callable[[int], None]
+"""Gives up as many silent connections as it is told to, or as there are."""
+
+
+class Slots(Protocol):
+    """Connections that may be opened. An asyncio.Semaphore is one, too."""
+
+    async def acquire(self) -> object: ...
+    def release(self) -> None: ...
+    def locked(self) -> bool: ...
+
+
+class AddressSlots:
+    """The slots of one address."""
+
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
+        self._held: Counter[tuple[str, int]] = Counter()
+        self._waiting: list[tuple[tuple[str, int], asyncio.Future[None]]] = []
+        self._surrenders: dict[SlotsOfScan, Surrender] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def for_scan(self, endpoint: Endpoint) -> "SlotsOfScan":
+        """Return the slots as one scan of an endpoint here sees them."""
+        return SlotsOfScan(self, (endpoint.server_name, endpoint.port))
+
+    async def acquire(self, key: tuple[str, int]) -> None:
+        """Wait for a slot."""
+        if self._may_take(key):
+            self._take(key)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        waiter = key, turn
+        self._waiting.append(waiter)
+        self._set_timer()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+                self._grant()
+            elif not turn.cancelled():
+                self.release(key)
+            raise
+
+    def release(self, key: tuple[str, int]) -> None:
+        """Give a slot back."""
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+        self._free += 1
+        self._grant()
+
+    def locked(self, key: tuple[str, int]) -> bool:
+        """Tell whether an endpoint that asks now has to wait."""
+        return not self._may_take(key)
+
+    def on_surrender(self, scan: "SlotsOfScan", surrender: Surrender | None) -> None:
+        """Set what a scan does when it is to give up silent connections."""
+        if surrender is None:
+            self._surrenders.pop(scan, None)
+        else:
+            self._surrenders[scan] = surrender
+        self._grant()
+
+    def _keys(self) -> set[tuple[str, int]]:
+        """Return the endpoints that are being measured."""
+        waiting = (key for key, _ in self._waiting)
+        return {*self._held, *waiting, *(scan.key for scan in self._surrenders)}
+
+    def _part(self, keys: set[tuple[str, int]]) -> int:
+        return max(1, self._total // max(1, len(keys)))
+
+    def _may_take(self, key: tuple[str, int]) -> bool:
+        return bool(self._free) and self._held[key] < self._part(self._keys() | {key})
+
+    def _grant(self) -> None:
+        """Give free slots to endpoints that wait, the one that holds fewest first."""
+        while self._free and self._waiting:
+            waiter = min(self._waiting, key=lambda one: self._held[one[0]])
+            key, turn = waiter
+            if not self._may_take(key):
+                return
+            self._waiting.remove(waiter)
+            if not turn.done():  # else whoever waited has just given up
+                self._take(key)
+                turn.set_result(None)
+
+    def _take(self, key: tuple[str, int]) -> None:
+        self._free -= 1
+        self._held[key] += 1
+
+    def _set_timer(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_ASKED_EVERY_S, self._ask_for_some)
+
+    def _ask_for_some(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        part = self._part(self._keys())
+        for scan, surrender in tuple(self._surrenders.items()):
+            too_many = self._held[scan.key] - part
+            if too_many > 0:
+                surrender(too_many)
+        if self._waiting:
+            self._set_timer()
+
+
+class SlotsOfScan:
+    """The slots of an address, as taken by one scan. Satisfies Slots."""
+
+    def __init__(self, address: AddressSlots, key: tuple[str, int]) -> None:
+        self._address, self.key = address, key
+
+    async def acquire(self) -> None:
+        """Wait for a slot."""
+        await self._address.acquire(self.key)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._address.release(self.key)
+
+    def locked(self) -> bool:
+        """Tell whether acquire has to wait."""
+        return self._address.locked(self.key)
+
+    def on_surrender(self, surrender: Surrender | None) -> None:
+        """Set what happens when the scan is to give up silent connections; None at its end."""
+        self._address.on_surrender(self, surrender)

@@ -1,0 +1,70 @@
+"""Bytes of answers that are on their way: made, and not yet taken by whoever asked.
+
+A handler has returned long before its answer has left: gRPC keeps the bytes for as long as the
+caller does not read. So they are counted until the call is over on the wire, and an answer that
+would exceed the caller's share, or all there is, is refused before it is made.
+"""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any, Final
+
+from otpc_policy.core.caller import Caller
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
+from otpc_policy.rpc.interceptors.calls import Context
+
+# Shorter answers are not counted: a caller that does not read holds one for each stream, which
+# takes gRPC itself more than that. No refusal is much shorter.
+SHORT_BYTES: Final = 4 * 1024
+# A caller that reads takes milliseconds.
+_RETRY_AFTER: Final = timedelta(seconds=1)
+# Bytes held for each byte that is left free, as places for measurements (engines.places).
+_OF_A_MEMBER: Final = 2
+_OF_A_GROUP: Final = 4
+
+
+class WireBudget:
+    """Counts answers by caller. total, most_of_a_caller: bytes."""
+
+    def __init__(self, total: int, *, most_of_a_caller: int) -> None:
+        self._total, self._most_of_a_caller = total, most_of_a_caller
+        self._groups: Counter[str] = Counter()
+        self._members: Counter[tuple[str, str]] = Counter()
+        self.held = 0
+
+    def hold(self, size: int, caller: Caller, context: Context) -> None:
+        """Count so many bytes until the call is over. Raises CallerBudgetUsed, Overloaded."""
+        if size <= SHORT_BYTES:
+            return
+        share = caller.share
+        self._require_room(size, share)
+        self._count(size, share)
+
+        def is_over(_context: Any) -> None:
+            self._count(-size, share)
+
+        context.add_done_callback(is_over)  # type: ignore[arg-type]  # the stubs name its parameter
+
+    def _require_room(self, size: int, share: tuple[str, str]) -> None:
+        left = self._total - self.held - size
+        if left < 0:
+            raise Overloaded(_RETRY_AFTER, Budget.BYTES)
+        of_group, of_member = self._groups[share[0]] + size, self._members[share] + size
+        is_within = of_member <= min(self._most_of_a_caller, _OF_A_MEMBER * left)
+        if not is_within or of_group > _OF_A_GROUP * left:
+            raise CallerBudgetUsed(_RETRY_AFTER, Budget.BYTES)
+
+    def _count(self, size: int, share: tuple[str, str]) -> None:
+        group, _ = share
+        self.held += size
+        self._groups[group] += size
+        self._members[share] += size
+        if not self._groups[group]:
+            del self._groups[group]
+        if not self._members[share]:
+            del self._members[share]
+
+
+def unlimited() -> WireBudget:
+    """Return a budget that nothing exceeds."""
+    return WireBudget(1 << 62, most_of_a_caller=1 << 62)

@@ -1,0 +1,140 @@
+"""What one caller may have measured: ports, targets in an hour, names at a time."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+
+from otpc_policy.check import Answer, CheckRequest, ResultSource
+from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
+from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
+from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
+from otpc_policy.policy.finding import Decision
+from tests.check.world import GENERATION, SECOND, World, request, summary
+
+A, SAME_MACHINE, B = (
+    Caller(peer=peer) for peer in ("ipv4:192.0.2.1:1", "ipv4:192.0.2.1:2", "ipv4:192.0.2.2:1")
+)
+PORTS = CallerBounds(ports=frozenset({443, 8443}))
+
+
+def vetted(text: str) -> VettedAddress:
+    address = AddressVetting([ip_network("10.0.0.0/8")]).vet(text)
+    assert isinstance(address, VettedAddress)
+    return address
+
+
+PUBLIC, OPENED = vetted("9.9.9.9"), vetted("10.1.2.3")
+
+
+class Asking:
+    """Admissions at an instant that a test moves."""
+
+    def __init__(self, bounds: CallerBounds) -> None:
+        self.now_s = 0.0
+        self.limits = CallerLimits(bounds, monotonic=lambda: self.now_s)
+
+    def __call__(
+        self,
+        host: str = "a.test",
+        port: int = 443,
+        *,
+        caller: Caller = A,
+        addresses: Sequence[VettedAddress] = (PUBLIC,),
+        is_partners: bool = False,
+    ) -> None:
+        endpoint = parse_endpoint(host, port)
+        self.limits.admit(endpoint, addresses, caller, is_partners=is_partners)
+
+
+@pytest.mark.parametrize(
+    ("port", "addresses", "is_allowed"),
+    [
+        (443, [PUBLIC], True),
+        (8443, [PUBLIC], True),
+        (22, [PUBLIC], False),
+        (22, [OPENED], True),
+        (22, [OPENED, PUBLIC], False),
+    ],
+)
+def test_other_ports_are_measured_in_networks_that_the_operator_has_opened(
+    port: int, addresses: Sequence[VettedAddress], is_allowed: bool
+) -> None:
+    if is_allowed:
+        Asking(PORTS)(port=port, addresses=addresses)
+        return
+    with pytest.raises(PortNotAllowed) as raised:
+        Asking(PORTS)(port=port, addresses=addresses)
+    assert (raised.value.port, raised.value.allowed) == (22, (443, 8443))
+
+
+def test_partners_endpoints_and_this_process_are_free() -> None:
+    asking = Asking(CallerBounds(ports=frozenset({443}), targets_per_hour=1))
+    for number in range(5):
+        asking(f"n{number}.test", 22, is_partners=True)
+        asking(f"n{number}.test", 22, caller=WITHIN_THIS_PROCESS)
+
+
+def test_targets_are_counted_once_an_hour_and_by_machine() -> None:
+    asking = Asking(CallerBounds(targets_per_hour=2))
+    asking("a.test")
+    asking.now_s = 600
+    asking("a.test", 8443, caller=SAME_MACHINE)
+    asking("a.test")
+    with pytest.raises(CallerBudgetUsed) as raised:
+        asking("b.test", caller=SAME_MACHINE)
+    assert raised.value.budget is Budget.TARGETS
+    assert raised.value.retry_after == timedelta(minutes=5)
+    asking("b.test", caller=B)
+    asking.now_s = 3599
+    with pytest.raises(CallerBudgetUsed) as raised:
+        asking("b.test")
+    assert raised.value.retry_after == timedelta(seconds=1)
+    asking.now_s = 3600
+    asking("b.test")
+
+
+def test_names_are_bounded_for_each_connection_and_each_machine() -> None:
+    limits = CallerLimits(CallerBounds(names=2), monotonic=lambda: 0.0)
+    with ExitStack() as stack:
+        for caller in (A, A, B):
+            stack.enter_context(limits.looking_up(caller))
+        with pytest.raises(CallerBudgetUsed) as raised, limits.looking_up(A):
+            pass
+        assert raised.value.budget is Budget.NAMES
+        for port in range(3, 6):
+            for _ in range(2):
+                machine = Caller(peer=f"ipv4:192.0.2.1:{port}")
+                stack.enter_context(limits.looking_up(machine))
+        with pytest.raises(CallerBudgetUsed), limits.looking_up(SAME_MACHINE):
+            pass
+        for _ in range(9):
+            stack.enter_context(limits.looking_up(WITHIN_THIS_PROCESS))
+    with limits.looking_up(A):
+        pass
+
+
+async def test_what_is_known_is_answered_whatever_is_used_up() -> None:
+    """A stale answer is given as well; it is only not replaced."""
+    world = World()
+    checks = world.checks()
+    ends_at = (await checks.check()).judgement.expires_at
+    used_up = CallerLimits(CallerBounds(targets_per_hour=1), monotonic=lambda: 0.0)
+    used_up.admit(parse_endpoint("another.test"), [PUBLIC], A, is_partners=False)
+    checks.measurements._callers = used_up
+
+    async def ask(asked: CheckRequest) -> Answer:
+        return await checks.service.check(asked, GENERATION, wait_s=None, caller=A)
+
+    assert summary(await ask(request())) == (Decision.ALLOW, ResultSource.CACHE)
+    world.at = ends_at + SECOND
+    stale = await ask(request(max_stale=timedelta(minutes=1)))
+    assert summary(stale) == (Decision.ALLOW, ResultSource.STALE_CACHE)
+    assert checks.measurements.in_progress == 0
+    with pytest.raises(CallerBudgetUsed):
+        await ask(request())
+    assert world.measured == ["127.0.0.1"]
