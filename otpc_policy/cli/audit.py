@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from otpc_policy.cli.examples import examples
 from otpc_policy.cli.output import complain, write
 from otpc_policy.cli.status import ExitStatus
 
@@ -27,7 +28,7 @@ def _audit() -> None:
     """Verify audit files."""
 
 
-@audit_app.command()
+@audit_app.command(epilog=examples("audit verify"))
 def verify(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Audit files, the oldest first.")

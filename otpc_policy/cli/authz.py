@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from otpc_policy.cli.examples import examples
+
 authz_app = typer.Typer(
     help="Ask a document of roles who may do what.",
     no_args_is_help=True,
@@ -17,7 +19,11 @@ def _group() -> None:
     pass
 
 
-@authz_app.command("test", short_help="Tell whether a caller may make a call, and by which line.")
+@authz_app.command(
+    "test",
+    short_help="Tell whether a caller may make a call, and by which line.",
+    epilog=examples("authz test"),
+)
 def ask_roles(
     *,
     rpc: Annotated[
@@ -86,19 +92,6 @@ def ask_roles(
     One role must permit all that the call needs; roles do not add up.
 
     Exit status: 0 permitted, 1 not permitted, 2 wrong command line, document or setting.
-
-    Before a new document is mounted:
-
-    \b
-        otpc-policy authz test --roles roles.toml \\
-          --identity spiffe://example.org/ns/payments/sa/router \\
-          --rpc CheckEndpoint --host api.bank.example --port 8443
-
-    For a caller that was refused, with its certificate in hand:
-
-    \b
-        otpc-policy authz test --certificate caller.pem \\
-          --rpc CheckEndpoint --host api.bank.example --refresh
 
     Health is open to every caller whom the listener admits. docs/callers.md explains the document.
     """

@@ -4,6 +4,7 @@ from typing import Final
 
 _SERVICE: Final = "--server policy.internal:50051 --server-ca ca.pem"
 _ENGINE: Final = "--tls-certificate engine.crt --tls-key engine.key --tls-client-ca fronts-ca.crt"
+_CALL: Final = "--rpc CheckEndpoint --host pay.partner.example"
 _CLIENT: Final = "--client-cert me.pem --client-key me.key"
 
 EXAMPLES: Final = {
@@ -34,8 +35,8 @@ EXAMPLES: Final = {
     "policy verify": ("otpc-policy policy verify policies partners --key signers.pem",),
     "policy test": ("otpc-policy policy test policies --policy-file policies/acme.toml",),
     "authz test": (
-        "otpc-policy authz test --roles roles.toml --identity spiffe://routers.example/eu"
-        " --rpc CheckEndpoint --host pay.partner.example",
+        f"otpc-policy authz test --roles roles.toml --identity spiffe://x.example/router {_CALL}",
+        f"otpc-policy authz test --certificate refused.pem {_CALL} --refresh",
     ),
     "audit verify": ("otpc-policy audit verify audit.log",),
     "admin reload": (f"otpc-policy admin reload --validate-only {_SERVICE} {_CLIENT}",),

@@ -158,7 +158,9 @@ def compare_policies(
         raise typer.Exit(1)
 
 
-@policy_app.command("verify", short_help="Verify the signatures of documents.")
+@policy_app.command(
+    "verify", short_help="Verify the signatures of documents.", epilog=examples("policy verify")
+)
 def verify_signatures(
     paths: Annotated[
         list[str],

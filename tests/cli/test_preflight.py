@@ -1,5 +1,6 @@
 """serve --check and policy lint --config refuse what serve refuses, in the same words."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -107,10 +108,14 @@ def test_what_serve_refuses_is_refused_in_the_same_words(
     served = run("serve", "--config", config)
     checked = run("serve", "--check", "--config", config)
     linted = run("policy", "lint", "--config", config)
-    refusals = [line for line in served.stderr.splitlines() if line.startswith("otpc-policy: ")]
+    (refusals,) = [
+        line["problems"]
+        for line in map(json.loads, served.stderr.splitlines())
+        if line["event"] in ("start_refused", "the service does not start")
+    ]
     assert (served.status, checked.status, linted.status) == (2, 2, 1)
-    assert [line for line in checked.stderr.splitlines() if line in refusals] == refusals
-    assert linted.stdout.splitlines() == [line.removeprefix("otpc-policy: ") for line in refusals]
+    assert checked.stderr.splitlines() == [f"otpc-policy: {problem}" for problem in refusals]
+    assert linted.stdout.splitlines() == refusals
 
 
 def test_every_problem_is_reported_at_once(run: Run, tmp_path: Path) -> None:
