@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from otpc_policy.app.settings.engine_part import engine_part
+from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.engine.in_process import InProcessEngine
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import ANCHOR, decision_of, summary
@@ -150,8 +151,11 @@ def test_while_name_servers_fail_cached_facts_answer_and_nothing_is_measured(
     assert not later.judged_addresses
 
 
-def test_two_hundred_names_that_never_answer_delay_no_other(world: World, names: Names) -> None:
-    silent = [f"n{number}.silent.partner.test" for number in range(200)]
+def test_all_names_that_a_caller_may_ask_for_at_once_never_answer_but_one_and_delay_it_not(
+    world: World, names: Names
+) -> None:
+    most = ShareSettings().names_per_caller
+    silent = [f"n{number}.silent.partner.test" for number in range(most - 1)]
     names.server.table.update(dict.fromkeys(silent, always(Says.SILENCE)))
     asked = [pb.CheckEndpointRequest(host=name) for name in silent]
     halves = [pb.BatchCheckEndpointsRequest(requests=half) for half in (asked[:100], asked[100:])]
@@ -165,5 +169,5 @@ def test_two_hundred_names_that_never_answer_delay_no_other(world: World, names:
         assert not any(batch.done() for batch in batches)
     assert decision_of(response) == "ALLOW", summary(response)
     assert took_s < 1.5
-    for batch in batches:
-        assert len(batch.result().results) == 100
+    for batch, half in zip(batches, halves, strict=True):
+        assert len(batch.result().results) == len(half.requests)
