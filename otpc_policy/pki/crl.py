@@ -16,7 +16,6 @@ belongs on a thread. What is kept of it is sorted, and answers in microseconds.
 """
 
 import binascii
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,7 +53,12 @@ _BYTES_OF_SHELVES: Final = 12_000
 _REVOKED, _ON_HOLD, _UNCLEAR = 0, 1, 2
 # Read between two pauses: less than a millisecond.
 _ENTRIES_AT_A_TIME: Final = 200
-_PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
+_ANY_BEGIN: Final = b"-----BEGIN "
+_BEGIN: Final = b"-----BEGIN X509 CRL-----"
+_END: Final = b"-----END X509 CRL-----"
+_WHITESPACE: Final = b" \t\r\n\v\f"
+# Decoded between two pauses: a tenth of a millisecond. A multiple of four.
+_BASE64_AT_A_TIME: Final = 1 << 16
 _UNDERSTOOD_EXTENSIONS: Final = (
     x509.AuthorityKeyIdentifier,
     x509.CRLNumber,
@@ -282,7 +286,7 @@ def read_crl(
     pause: is called again and again in between, to let other threads work.
     Raises UnusableCrlError.
     """
-    der = _der(body)
+    der = _der(body, pause)
     try:
         with decoding_leniently():
             crl = x509.load_der_x509_crl(der)
@@ -321,14 +325,27 @@ def _is_of_others(scope: x509.IssuingDistributionPoint, only_the_other_kind: boo
     return only_the_other_kind or scope.only_contains_attribute_certs
 
 
-def _der(body: bytes) -> bytes:
-    if body.lstrip()[:11] != b"-----BEGIN ":
+def _der(body: bytes, pause: Callable[[], object]) -> bytes:
+    """Return DER as it is, and what the first block of PEM holds; nothing if it is damaged.
+
+    In time proportional to the length: nobody has signed the body yet.
+    """
+    if not body.lstrip(_WHITESPACE).startswith(_ANY_BEGIN):
         return body
-    found = _PEM.search(body)
-    try:
-        return binascii.a2b_base64(found[1]) if found else b""
-    except binascii.Error:
+    begins = body.find(_BEGIN)
+    ends = body.find(_END, begins)
+    if begins < 0 or ends < 0:
         return b""
+    encoded = body[begins + len(_BEGIN) : ends].translate(None, _WHITESPACE)
+    pieces = []
+    for at in range(0, len(encoded), _BASE64_AT_A_TIME):
+        pause()
+        try:
+            piece = binascii.a2b_base64(encoded[at : at + _BASE64_AT_A_TIME], strict_mode=True)
+        except binascii.Error:
+            return b""
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _require_use(

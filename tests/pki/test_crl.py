@@ -1,6 +1,7 @@
 """CRLs: GOOD only by a current, complete list of the issuer, REVOKED whenever one said so."""
 
 import binascii
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -236,6 +237,41 @@ def test_a_list_of_users_says_nothing_of_a_leaf_that_is_an_authority() -> None:
 )
 def test_what_is_no_list_is_unusable(body: bytes) -> None:
     assert status(body) is CrlStatus.UNVERIFIED
+
+
+BEGIN, END = b"-----BEGIN X509 CRL-----\n", b"-----END X509 CRL-----\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BEGIN * 170_000,
+        (BEGIN[:-1] + b" ") * 170_000,
+        BEGIN * 85_000 + END * 85_000,
+        b"\n" * 4_000_000 + BEGIN,
+        b"-----BEGIN " * 380_000,
+        BEGIN + b"-----END X509 CRL----" * 200_000,
+        BEGIN + b"\n" * 4_000_000 + END,
+        BEGIN + b"=" * 4_000_000 + END,
+    ],
+    ids=range(8),
+)
+def test_looking_for_the_marks_of_pem_takes_time_in_proportion_to_the_length(body: bytes) -> None:
+    # A second is fifty times as long as it takes; in proportion to the square it would be an hour.
+    began_s = time.process_time()
+    assert status(body) is CrlStatus.UNVERIFIED
+    assert time.process_time() - began_s < 1.0
+
+
+def test_of_a_file_of_pem_the_first_list_is_read() -> None:
+    list_of_issuer, certificate = crl(AUTHORITY, [ISSUED], pem=True), AUTHORITY.pem
+    assert status(b" \r\n" + list_of_issuer) is CrlStatus.REVOKED
+    assert status(certificate + list_of_issuer + crl(AUTHORITY, pem=True)) is CrlStatus.REVOKED
+    assert status(list_of_issuer.replace(b"\n", b"\r\n")) is CrlStatus.REVOKED
+    long = crl(AUTHORITY, [ISSUED], serial_numbers=range(1, 3_000), pem=True)
+    assert len(long) > 1 << 16
+    assert status(long) is CrlStatus.REVOKED
+    assert status(list_of_issuer.replace(b"A", b"*", 1)) is CrlStatus.UNVERIFIED
 
 
 def test_nothing_that_was_signed_can_be_changed_and_nothing_cut_off() -> None:
