@@ -151,9 +151,9 @@ def _judge_crl(
     if leaf is None or issuer is None or decision.source not in _ISSUERS_OF_URLS:
         detail = "CRLs are looked at for leaves under Mozilla's roots or the operator's anchors"
         return CrlFinding(status=CrlStatus.NOT_EXAMINED, detail=detail)
-    points, why_none = crl_points(leaf)
-    if not points:
-        return CrlFinding(status=CrlStatus.ABSENT, detail=why_none)
+    points, without = crl_points(leaf)
+    if without is not None:
+        return without
     question = CrlQuestion(CrlSubject.of(leaf, points), issuer)
     return judge_statement(crls.about(question), at)
 

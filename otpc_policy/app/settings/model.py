@@ -135,7 +135,7 @@ class CrlSettings(BaseModel):
         default=4_194_304,
         ge=65_536,
         le=10_485_760,
-        description="Longest CRL. To read it holds up answers for up to 4 ms per MiB.",
+        description="Longest CRL. To read it holds up answers for up to 2 ms per MiB.",
     )
     cache_bytes: int = Field(
         default=67_108_864, ge=16_777_216, description="Memory for CRLs, in bytes."
