@@ -25,9 +25,13 @@ from otpc_policy.recently_used import RecentlyUsed
 _FORGET_S: Final = 86_400.0
 # How many revoked leaves are passed over in the search for one to be forgotten.
 _PASSED_OVER: Final = 64
+# Among how many who ask for one list its fetch may be counted.
+_MAX_OWNERS: Final = 8
 
 SourceKey = tuple[str, str]
 """The URL, and SHA-256 of the issuer in hexadecimal."""
+Owners = tuple[str, ...]
+"""As of CrlQuestion."""
 LeafKey = tuple[bytes, str]
 """SHA-256 of the leaf, and in hexadecimal of its issuer."""
 
@@ -37,7 +41,8 @@ class CrlSource:
     """A list of one issuer at one URL, and when it is fetched next.
 
     due_s: an instant of the monotonic clock. failures: in a row. problem: why the last fetch
-    brought nothing, for people; "" if it did, or there was none. askers: keys of questions.
+    brought nothing, for people; "" if it did, or there was none. askers: keys of questions. owners:
+    of the first few of these.
     """
 
     url: HttpUrl
@@ -46,6 +51,7 @@ class CrlSource:
     failures: int = 0
     problem: str = ""
     askers: dict[LeafKey, None] = field(default_factory=dict)
+    owners: dict[Owners, None] = field(default_factory=dict)
 
     @property
     def key(self) -> SourceKey:
@@ -152,6 +158,8 @@ class CrlBook:
         for point in question.subject.points:
             source = self._source(point, question.issuer, now_s)
             source.askers[key] = None
+            if len(source.owners) < _MAX_OWNERS:
+                source.owners[question.owners] = None
             found = self._lists.get(source.key)
             if found is None and not source.problem and source.due_s > now_s:
                 # It was fetched, and there was no room to keep it.

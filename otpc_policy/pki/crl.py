@@ -97,10 +97,15 @@ class CrlSubject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrlQuestion:
-    """Whether a certificate is revoked. issuer: of the certificate, proven and trusted."""
+    """Whether a certificate is revoked. issuer: of the certificate, proven and trusted.
+
+    owners: who may have chosen the URL, the most trusted first: what the certificate is trusted by,
+    and the endpoint. Fetches are shared out among them. Empty if nobody knows.
+    """
 
     subject: CrlSubject
     issuer: DecodedCertificate
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -382,6 +382,17 @@ def test_a_leaf_that_names_no_list_has_none() -> None:
     assert judged(None).crl is CrlStatus.NOT_EXAMINED
 
 
+def test_fetches_are_for_what_the_leaf_is_trusted_by_and_for_its_endpoint() -> None:
+    crls = Said(crl(AUTHORITY))
+    judged(crls)
+    entry = TrustEntry(hosts=("partner.test",), anchors=(ROOT.der,), note="Acme")
+    judged(crls, roots=(), entries=(entry,))
+    assert [asked.owners for asked in crls.asked] == [
+        ("MOZILLA_ROOT CN=Root", "partner.test"),
+        ("ANCHOR Acme", "partner.test"),
+    ]
+
+
 def test_only_authorities_that_the_operator_trusts_choose_what_is_fetched() -> None:
     host = ("partner.test",)
     anchor = TrustEntry(hosts=host, anchors=(ROOT.der,))

@@ -144,7 +144,11 @@ class CrlSettings(BaseModel):
         default=20.0, le=120, description="Longest time to fetch a CRL."
     )
     concurrent_fetches: int = Field(
-        default=4, ge=1, le=16, description="CRLs fetched at the same time, one from each host."
+        default=4,
+        ge=1,
+        le=16,
+        description="CRLs fetched at the same time: one from each host, no more than half for "
+        "leaves under one root or anchor, no more than a quarter for one endpoint.",
     )
 
 
