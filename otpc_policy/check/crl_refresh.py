@@ -4,7 +4,8 @@ No check waits for this. Fetches are bounded in number, shared out among those w
 (crl_shares), spaced out by host, and after a failure made less and less often. Each list has one
 fetch under way at most.
 
-A list is read on a thread of its own, one after the other, with pauses (pki.crl).
+A list is read on a thread of its own, one after the other, with pauses (pki.crl). The leaves that
+it is about are told in turns of the event loop.
 """
 
 import asyncio
@@ -142,6 +143,9 @@ class CrlRefresher:
             fetch = await self._fetched(source)
             self._take(source, fetch)
             result, is_failure = fetch.result, fetch.found is None
+            while self._book.is_telling:
+                async with turn():
+                    self._book.tell_some()
         except Exception:
             _logger.exception("a CRL could not be fetched by a fault of this service")
             source.due_s = self._clock.monotonic() + _LONGEST_RETRY_S

@@ -16,7 +16,7 @@ from otpc_policy.core.fetching import Fetched, FetchOutcome, HttpUrl
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.pki.crl import CrlQuestion, CrlStatement
-from tests.check.crls import AUTHORITY, LEAF, URL, body, issue
+from tests.check.crls import AUTHORITY, LEAF, URL, body, issue, numbered
 from tests.support.certificates import Issued
 from tests.support.crls import question
 from tests.support.facts import NOW
@@ -222,6 +222,18 @@ async def test_silent_servers_of_one_partner_hold_up_nobody_else() -> None:
         assert len(fetching.asked) == 2
         assert fetching.gate is not None
         fetching.gate.set()
+
+
+async def test_a_list_about_thousands_of_leaves_is_told_in_turns() -> None:
+    fetching = Fetching(bodies={URL: body(LEAF)})
+    fetching.book = CrlBook(monotonic=fetching.monotonic, max_leaves=5_000, max_bytes=1 << 20)
+    for number in range(3_500):
+        fetching.book.about(numbered(number))
+    fetching.about()
+    async with running(fetching):
+        await fetching.until(lambda: fetching.counted["fetched"])
+    assert not fetching.book.is_telling
+    assert all(asked.statement is not None for asked in fetching.book._asked.values())
 
 
 async def test_it_stops_at_once_whatever_is_under_way() -> None:
