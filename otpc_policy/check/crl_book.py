@@ -7,6 +7,9 @@ leaf gets a number of its own, by which verdicts notice that they rest on someth
 Knowledge is displaced by newer knowledge only, by thisUpdate: neither by a failed fetch nor by an
 older list that somebody on the path plays back. Time ends it (pki.crl.judge_statement).
 
+A list may speak of every leaf there is. To tell them all takes too long for one go, so they are
+told some at a time, and whoever asks about a leaf meanwhile has it told first.
+
 What was asked about is bounded, and so are the lists. A leaf that is forgotten is asked about anew
 when it is judged again; of those that may be forgotten, revoked ones go last.
 """
@@ -14,6 +17,7 @@ when it is judged again; of those that may be forgotten, revoked ones go last.
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from otpc_policy.core.fetching import HttpUrl
@@ -25,9 +29,15 @@ from otpc_policy.recently_used import RecentlyUsed
 _FORGET_S: Final = 86_400.0
 # How many revoked leaves are passed over in the search for one to be forgotten.
 _PASSED_OVER: Final = 64
+# Leaves that are told, or forgotten, in one go: 5 ms.
+_LEAVES_AT_A_TIME: Final = 1_000
+# Among how many who ask for one list its fetch may be counted.
+_MAX_OWNERS: Final = 8
 
 SourceKey = tuple[str, str]
 """The URL, and SHA-256 of the issuer in hexadecimal."""
+Owners = tuple[str, ...]
+"""As of CrlQuestion."""
 LeafKey = tuple[bytes, str]
 """SHA-256 of the leaf, and in hexadecimal of its issuer."""
 
@@ -37,7 +47,8 @@ class CrlSource:
     """A list of one issuer at one URL, and when it is fetched next.
 
     due_s: an instant of the monotonic clock. failures: in a row. problem: why the last fetch
-    brought nothing, for people; "" if it did, or there was none. askers: keys of questions.
+    brought nothing, for people; "" if it did, or there was none. askers: keys of questions. owners:
+    of the first few of these.
     """
 
     url: HttpUrl
@@ -46,6 +57,7 @@ class CrlSource:
     failures: int = 0
     problem: str = ""
     askers: dict[LeafKey, None] = field(default_factory=dict)
+    owners: dict[Owners, None] = field(default_factory=dict)
 
     @property
     def key(self) -> SourceKey:
@@ -58,6 +70,15 @@ class _Asked:
     subject: CrlSubject
     asked_s: float
     statement: CrlStatement | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Telling:
+    """Leaves that are to be told of a list. found: None for why there is none. left: whom still."""
+
+    source: CrlSource
+    found: RevocationList | None
+    left: dict[LeafKey, None]
 
 
 class CrlBook:
@@ -74,6 +95,7 @@ class CrlBook:
         self._lists = RecentlyUsed[SourceKey, RevocationList](
             max_entries=max_leaves, max_weight=max_bytes, weigh=lambda kept: kept.size
         )
+        self._telling: dict[SourceKey, _Telling] = {}
         # By SHA-256 of the leaf: the number of the last change of what is known about it.
         self._changes: dict[bytes, int] = {}
         self.revision = 0
@@ -94,6 +116,11 @@ class CrlBook:
 
         Equal as long as nothing else is known about any of them.
         """
+        if self._telling:
+            leaves = tuple(leaves)
+            for telling in tuple(self._telling.values()):
+                for leaf in leaves:
+                    self._tell(telling, (leaf, telling.source.key[1]))
         if not self._changes:
             return ()
         changes = self._changes
@@ -108,6 +135,8 @@ class CrlBook:
             return self._begin(key, question, now_s).statement
         asked.asked_s = now_s
         self._asked.move_to_end(key)
+        for telling in tuple(self._telling.values()):
+            self._tell(telling, key)
         return asked.statement
 
     def due(self) -> list[CrlSource]:
@@ -124,7 +153,7 @@ class CrlBook:
         """Take a list that its issuer has signed, unless a newer one is kept."""
         if self._sources.get(source.key) is not source:
             return  # forgotten meanwhile
-        kept = self._lists.peek(source.key)
+        kept = self._newest(source.key)
         if kept is not None and kept.this_update > found.this_update:
             found = kept
         else:
@@ -134,12 +163,26 @@ class CrlBook:
     def failed(self, source: CrlSource, problem: str) -> None:
         """Note why a fetch brought nothing. What is known stays."""
         source.problem = problem
-        self._settle(source, self._lists.peek(source.key))
+        self._settle(source, self._newest(source.key))
+
+    @property
+    def is_telling(self) -> bool:
+        """There are leaves that have not been told yet of what was brought, or failed."""
+        return bool(self._telling)
+
+    def tell_some(self) -> None:
+        """Tell some of the leaves that are left."""
+        for telling in tuple(self._telling.values())[:1]:
+            for key in tuple(islice(telling.left, _LEAVES_AT_A_TIME)):
+                self._tell(telling, key)
 
     def forget_unasked(self) -> None:
-        """Forget leaves that nobody has judged for a day, and what only they needed."""
+        """Forget leaves that nobody has judged for a day, and what only they needed: some of them.
+
+        The others with the next call.
+        """
         until_s = self._monotonic() - _FORGET_S
-        while self._asked:
+        for _ in range(min(_LEAVES_AT_A_TIME, len(self._asked))):
             key, asked = next(iter(self._asked.items()))
             if asked.asked_s > until_s:
                 return
@@ -152,7 +195,10 @@ class CrlBook:
         for point in question.subject.points:
             source = self._source(point, question.issuer, now_s)
             source.askers[key] = None
-            found = self._lists.get(source.key)
+            if len(source.owners) < _MAX_OWNERS:
+                source.owners[question.owners] = None
+            self._lists.get(source.key)  # it is in use
+            found = self._newest(source.key)
             if found is None and not source.problem and source.due_s > now_s:
                 # It was fetched, and there was no room to keep it.
                 source.due_s = now_s
@@ -168,13 +214,35 @@ class CrlBook:
             self.wished()
         return source
 
+    def _newest(self, key: SourceKey) -> RevocationList | None:
+        """Return the list of a source that is known, be it too large to be kept."""
+        telling = self._telling.get(key)
+        return telling.found if telling and telling.found else self._lists.peek(key)
+
     def _settle(self, source: CrlSource, found: RevocationList | None) -> None:
-        for key in tuple(source.askers):
-            asked = self._asked[key]
-            for point in asked.subject.points:
-                if point.url.text == source.url.text:
-                    said = _statement(asked.subject, point, found, source.problem)
-                    self._learn(asked, said)
+        self._telling.pop(source.key, None)
+        if self._sources.get(source.key) is not source:
+            return
+        telling = self._telling[source.key] = _Telling(source, found, dict(source.askers))
+        for key in tuple(islice(telling.left, _LEAVES_AT_A_TIME)):
+            self._tell(telling, key)
+        if telling.left:
+            # Verdicts that were made before rest on what may be outdated.
+            self.revision += 1
+
+    def _tell(self, telling: _Telling, key: LeafKey) -> None:
+        """Tell a leaf, if it has not been told."""
+        if key not in telling.left:
+            return
+        del telling.left[key]
+        source = telling.source
+        if not telling.left:
+            self._telling.pop(source.key, None)
+        asked = self._asked.get(key)
+        for point in () if asked is None else asked.subject.points:
+            if asked is not None and point.url.text == source.url.text:
+                said = _statement(asked.subject, point, telling.found, source.problem)
+                self._learn(asked, said)
 
     def _learn(self, asked: _Asked, said: CrlStatement | None) -> None:
         if said is None or said == asked.statement or not _displaces(said, asked.statement):
@@ -202,6 +270,7 @@ class CrlBook:
             source.askers.pop(key, None)
             if not source.askers:
                 del self._sources[source.key]
+                self._telling.pop(source.key, None)
                 self._lists.discard(source.key)
 
 

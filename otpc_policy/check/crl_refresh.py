@@ -1,10 +1,11 @@
 """Fetches the CRLs that judging asked for, in the background, and again before they grow old.
 
-No check waits for this. Fetches are bounded in number, spaced out by host, and after a failure made
-less and less often. Each list has one fetch under way at most.
+No check waits for this. Fetches are bounded in number, shared out among those who choose the URLs
+(crl_shares), spaced out by host, and after a failure made less and less often. Each list has one
+fetch under way at most.
 
-A list is read on a thread of its own, one after the other, with pauses: cryptography holds the
-interpreter while it decodes, for 4 ms per MiB (pki.crl).
+A list is read on a thread of its own, one after the other, with pauses (pki.crl). The leaves that
+it is about are told in turns of the event loop.
 """
 
 import asyncio
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from otpc_policy.check.crl_book import CrlBook, CrlSource, SourceKey
+from otpc_policy.check.crl_book import CrlBook, CrlSource, Owners, SourceKey
+from otpc_policy.check.crl_shares import CrlShares
 from otpc_policy.check.ports import Clock, CrlFetcher, CrlObserver
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.fetching import FetchOutcome
 from otpc_policy.pki.crl import RevocationList, UnusableCrlError, read_crl
+from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
 
@@ -83,6 +86,7 @@ class CrlRefresher:
         self._limits, self._observer = limits, observer
         self._under_way: dict[SourceKey, str] = {}
         self._last_start_s: dict[str, float] = {}
+        self._shares = CrlShares(limits.concurrent)
         self._reading = asyncio.Lock()
         self._is_stopping = False
 
@@ -94,11 +98,13 @@ class CrlRefresher:
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     wake.clear()
-                    self._book.forget_unasked()
-                    for source in self._startable():
-                        self._started(source)
-                        task = tasks.create_task(self._refresh(source))
-                        task.add_done_callback(lambda _: wake.set())
+                    # Among thousands that are due, choosing takes milliseconds.
+                    async with turn():
+                        self._book.forget_unasked()
+                        for source, owners in self._startable():
+                            self._started(source)
+                            task = tasks.create_task(self._refresh(source, owners))
+                            task.add_done_callback(lambda _: wake.set())
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._sleep_s()):
                             await wake.wait()
@@ -106,20 +112,16 @@ class CrlRefresher:
             # A thread that reads a list ends at its next pause.
             self._is_stopping = True
 
-    def _startable(self) -> list[CrlSource]:
+    def _startable(self) -> list[tuple[CrlSource, Owners]]:
+        if len(self._under_way) >= self._limits.concurrent:
+            return []
         now_s = self._clock.monotonic()
         self._last_start_s = {
             host: at for host, at in self._last_start_s.items() if now_s - at < _HOST_SPACING_S
         }
-        startable: list[CrlSource] = []
+        due = [source for source in self._book.due() if source.key not in self._under_way]
         hosts = {*self._under_way.values(), *self._last_start_s}
-        for source in self._book.due():
-            if len(self._under_way) + len(startable) >= self._limits.concurrent:
-                break
-            if source.key not in self._under_way and source.url.host not in hosts:
-                hosts.add(source.url.host)
-                startable.append(source)
-        return startable
+        return self._shares.choose(due, taken_hosts=hosts, now_s=now_s)
 
     def _started(self, source: CrlSource) -> None:
         self._under_way[source.key] = source.url.host
@@ -133,18 +135,26 @@ class CrlRefresher:
         left_s = next_s - self._clock.monotonic()
         return min(max(left_s, _HOST_SPACING_S), _LONGEST_SLEEP_S)
 
-    async def _refresh(self, source: CrlSource) -> None:
+    async def _refresh(self, source: CrlSource, owners: Owners) -> None:
         """Fetch a list and read it. The outermost frame of a fetch's task."""
-        result = "failed"
+        began_s = self._clock.monotonic()
+        result, is_failure = "failed", True
         try:
             fetch = await self._fetched(source)
             self._take(source, fetch)
-            result = fetch.result
+            result, is_failure = fetch.result, fetch.found is None
+            while self._book.is_telling:
+                async with turn():
+                    self._book.tell_some()
         except Exception:
             _logger.exception("a CRL could not be fetched by a fault of this service")
             source.due_s = self._clock.monotonic() + _LONGEST_RETRY_S
         finally:
             del self._under_way[source.key]
+            now_s = self._clock.monotonic()
+            self._shares.ended(
+                source, owners, took_s=now_s - began_s, is_failure=is_failure, now_s=now_s
+            )
         self._observer.crl_fetched(result)
 
     def _take(self, source: CrlSource, fetch: _Fetch) -> None:

@@ -5,8 +5,9 @@ lengths in their shortest form and tags of one octet only, as X.690 10.1 prescri
 signed has one encoding, and what readers would take for different things is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL = 0x01, 0x02, 0x03, 0x04, 0x05
@@ -29,9 +30,11 @@ class Element(NamedTuple):
     end: int
 
 
-def elements(der: bytes, at: int, end: int) -> list[Element]:
-    """Return the elements from one position to another, which they must fill. Raises DerError."""
-    found = []
+def each_element(der: bytes, at: int, end: int) -> Iterator[Element]:
+    """Yield the elements from one position to another, which they must fill.
+
+    Raises DerError where they do not, once all before that place have been yielded.
+    """
     while at < end:
         if at + 2 > end:
             raise DerError("cut off")
@@ -47,8 +50,20 @@ def elements(der: bytes, at: int, end: int) -> list[Element]:
         stop = content + length
         if stop > end:
             raise DerError("cut off")
-        found.append(Element(tag, at, content, stop))
+        yield Element(tag, at, content, stop)
         at = stop
+
+
+def elements(der: bytes, at: int, end: int) -> list[Element]:
+    """Return the elements from one position to another, which they must fill. Raises DerError."""
+    return list(each_element(der, at, end))
+
+
+def few_elements(der: bytes, at: int, end: int, at_most: int) -> list[Element]:
+    """Return the same, for bytes of any length. Raises DerError for more than at_most of them."""
+    found = list(islice(each_element(der, at, end), at_most + 1))
+    if len(found) > at_most:
+        raise DerError("more elements than were expected")
     return found
 
 

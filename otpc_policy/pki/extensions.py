@@ -24,6 +24,7 @@ from otpc_policy.pki.der import (
     inside,
     only_element,
 )
+from otpc_policy.pki.distribution_points import DistributionPoints, read_distribution_points
 from otpc_policy.pki.general_names import GeneralNames, read_general_names
 
 SUBJECT_KEY_IDENTIFIER, KEY_USAGE, SUBJECT_ALT_NAME = "2.5.29.14", "2.5.29.15", "2.5.29.17"
@@ -31,6 +32,8 @@ BASIC_CONSTRAINTS, NAME_CONSTRAINTS, POLICIES = "2.5.29.19", "2.5.29.30", "2.5.2
 POLICY_MAPPINGS, AUTHORITY_KEY_IDENTIFIER = "2.5.29.33", "2.5.29.35"
 POLICY_CONSTRAINTS, EXTENDED_KEY_USAGE, INHIBIT_ANY_POLICY = "2.5.29.36", "2.5.29.37", "2.5.29.54"
 TLS_FEATURE = "1.3.6.1.5.5.7.1.24"
+# Where to learn more. Nothing that is trusted rests on it, so it spoils no certificate.
+_CRL_DISTRIBUTION_POINTS = "2.5.29.31"
 # For people.
 NAMES_OF_EXTENSIONS: Mapping[str, str] = {
     SUBJECT_ALT_NAME: "subjectAltName",
@@ -113,7 +116,8 @@ class Extensions:
     """What the extensions say. None: there is no such extension, or it cannot be read.
 
     present, critical: by OID. unread: those that stand here, that this package acts on, and that
-    cannot be read or are there twice, by OID.
+    cannot be read or are there twice, by OID. distribution_points: where CRLs are, which the
+    certificate may say in part.
     """
 
     present: frozenset[str] = frozenset()
@@ -127,6 +131,7 @@ class Extensions:
     name_constraints: NameConstraints | None = None
     policy_rules: PolicyRules = field(default=NO_POLICY_RULES)
     tls_features: tuple[int, ...] = ()
+    distribution_points: DistributionPoints | None = None
 
     @property
     def must_staple(self) -> bool:
@@ -208,7 +213,17 @@ def read_extensions(der: bytes, listed: Sequence[Extension]) -> Extensions:
         name_constraints=_of(values, NAME_CONSTRAINTS, NameConstraints),
         policy_rules=_policy_rules(values),
         tls_features=_of(values, TLS_FEATURE, tuple) or (),
+        distribution_points=_distribution_points(der, places, repeated),
     )
+
+
+def _distribution_points(
+    der: bytes, places: Mapping[str, tuple[int, int]], repeated: set[str]
+) -> DistributionPoints | None:
+    if _CRL_DISTRIBUTION_POINTS in repeated:
+        return DistributionPoints(has_unread=True)
+    place = places.get(_CRL_DISTRIBUTION_POINTS)
+    return None if place is None else read_distribution_points(der, *place)
 
 
 def without_names(extensions: Extensions) -> Extensions:

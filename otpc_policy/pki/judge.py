@@ -103,7 +103,7 @@ def judge_chain(
         served, server_name=server_name, trust=trust, request_anchors=request_anchors, at=at
     )
     staple = _judge_staple(stapled_ocsp_response, served, decision, at)
-    crl = _judge_crl(served, decision, crls, at)
+    crl = _judge_crl(served, decision, crls, at, server_name)
     if decision.proven is not None:
         # Last, with what is left: it decides nothing.
         path = (*decision.proven.certificates, decision.proven.anchor)
@@ -143,7 +143,11 @@ def _judge_staple(
 
 
 def _judge_crl(
-    served: ServedChain, decision: TrustDecision, crls: CrlStatements | None, at: datetime
+    served: ServedChain,
+    decision: TrustDecision,
+    crls: CrlStatements | None,
+    at: datetime,
+    server_name: str | None,
 ) -> CrlFinding:
     leaf, issuer = served.leaf, decision.issuer
     if crls is None:
@@ -151,10 +155,11 @@ def _judge_crl(
     if leaf is None or issuer is None or decision.source not in _ISSUERS_OF_URLS:
         detail = "CRLs are looked at for leaves under Mozilla's roots or the operator's anchors"
         return CrlFinding(status=CrlStatus.NOT_EXAMINED, detail=detail)
-    points, why_none = crl_points(leaf)
-    if not points:
-        return CrlFinding(status=CrlStatus.ABSENT, detail=why_none)
-    question = CrlQuestion(CrlSubject.of(leaf, points), issuer)
+    points, without = crl_points(leaf)
+    if without is not None:
+        return without
+    owners = (f"{decision.source.value} {decision.label}", server_name or "")
+    question = CrlQuestion(CrlSubject.of(leaf, points), issuer, owners)
     return judge_statement(crls.about(question), at)
 
 

@@ -107,7 +107,10 @@ def read_validity(der: bytes, validity: Element) -> tuple[datetime, datetime, bo
     Raises DerError.
     """
     not_before, not_after = _expected_times(elements(der, validity.content, validity.end))
-    (start, is_usual), (end, is_usual_too) = _instant(der, not_before), _instant(der, not_after)
+    (start, is_usual), (end, is_usual_too) = (
+        read_instant(der, not_before),
+        read_instant(der, not_after),
+    )
     return start, end, is_usual and is_usual_too
 
 
@@ -137,7 +140,11 @@ def _expected_times(parts: Sequence[Element]) -> Sequence[Element]:
     return parts
 
 
-def _instant(der: bytes, time: Element) -> tuple[datetime, bool]:
+def read_instant(der: bytes, time: Element) -> tuple[datetime, bool]:
+    """Return a date, of any year from 1 to 9999, and whether it is in the form of its year.
+
+    time: of either tag of dates. Raises DerError.
+    """
     pattern = _UTC_TIME if time.tag == UTC_TIME else _GENERALIZED_TIME
     found = pattern.match(der[time.content : time.end])
     if found is None:

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from otpc_policy.core.facts import AddressFacts
-from otpc_policy.pki.crl import RevocationList, read_crl
+from otpc_policy.pki.crl import CrlQuestion, RevocationList, read_crl
 from tests.check.world import compliant
 from tests.support.certificates import CertificateAuthority, Issued
-from tests.support.crls import crl, decoded
+from tests.support.crls import crl, decoded, question
 from tests.support.facts import HOST, NOW, deployments, root
 
 URL = "http://crl.example/a.crl"
@@ -28,6 +28,7 @@ def issue(*urls: str, authority: CertificateAuthority = AUTHORITY) -> Issued:
 
 
 LEAF = issue(URL)
+_ASKED = question(LEAF, AUTHORITY)
 
 
 def body(*revoked: Issued, at: datetime = NOW - timedelta(hours=1), **arguments: Any) -> bytes:
@@ -38,6 +39,14 @@ def body(*revoked: Issued, at: datetime = NOW - timedelta(hours=1), **arguments:
 def listing(*revoked: Issued, **arguments: Any) -> RevocationList:
     """Return the same, read."""
     return read_crl(body(*revoked, **arguments), decoded(AUTHORITY))
+
+
+def numbered(number: int) -> CrlQuestion:
+    """Return what judging one of many leaves of the authority asks, all naming one list."""
+    subject = replace(
+        _ASKED.subject, sha256=number.to_bytes(32, "big"), serial_number=10**40 + number
+    )
+    return CrlQuestion(subject, _ASKED.issuer)
 
 
 def serving(issued: Issued = LEAF) -> Any:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from otpc_policy.check import CrlBook
 from otpc_policy.check.crl_book import CrlSource
 from otpc_policy.pki.crl import CrlStatement
-from tests.check.crls import AUTHORITY, LEAF, URL, issue, listing
+from tests.check.crls import AUTHORITY, LEAF, URL, issue, listing, numbered
 from tests.support.certificates import Issued
 from tests.support.crls import question
 from tests.support.facts import NOW
@@ -186,3 +186,68 @@ def test_leaves_are_bounded_and_revoked_ones_go_last() -> None:
     assert kept.book.grounds([SHA256]) == before
     assert kept.book.grounds([bytes.fromhex(others[0].sha256)]) == ()
     assert kept.book.grounds([bytes.fromhex(others[-1].sha256)]) != ()
+
+
+MANY = 5_000
+
+
+def asked_by_many(kept: Kept) -> CrlSource:
+    for number in range(MANY):
+        kept.book.about(numbered(number))
+    kept.about()
+    return kept.source()
+
+
+def test_whoever_asks_is_told_first_and_the_others_some_at_a_time() -> None:
+    kept = Kept(max_leaves=2 * MANY)
+    source = asked_by_many(kept)
+    book, revision = kept.book, kept.book.revision
+    book.brought(source, listing(LEAF))
+    assert book.is_telling
+    assert book.revision > revision
+    # LEAF asked last.
+    assert book.grounds([SHA256]) != ()
+    assert is_revoked(kept.about()) is True
+    last = numbered(MANY - 1)
+    before = book.revision
+    assert is_revoked(book.about(last)) is False
+    assert book.grounds([last.subject.sha256]) == (book.revision,) != (before,)
+    rounds = 0
+    while book.is_telling:
+        book.tell_some()
+        rounds += 1
+    assert rounds == MANY // 1_000 - 1
+    after = book.revision
+    assert is_revoked(book.about(numbered(MANY - 2))) is False
+    assert book.revision == after
+
+
+def test_what_is_brought_while_leaves_are_told_is_told_to_all() -> None:
+    kept = Kept(max_leaves=2 * MANY, max_bytes=10)
+    source = asked_by_many(kept)
+    book = kept.book
+    book.brought(source, listing(LEAF, at=NOW))
+    # Neither is kept, and the older one is still displaced.
+    book.brought(source, listing(at=NOW - HOUR))
+    book.failed(source, "why")
+    late = issue(URL)
+    assert is_revoked(kept.about(late)) is False
+    while book.is_telling:
+        book.tell_some()
+    assert is_revoked(kept.about()) is True
+    assert is_revoked(book.about(numbered(MANY - 1))) is False
+
+
+def test_forgetting_is_done_some_at_a_time_and_ends_telling() -> None:
+    kept = Kept(max_leaves=2 * MANY)
+    source = asked_by_many(kept)
+    kept.book.brought(source, listing())
+    kept.now_s += 90_000.0
+    kept.book.forget_unasked()
+    assert kept.book.is_telling
+    assert kept.book.next_due_s() is not None
+    for _ in range(MANY // 1_000):
+        kept.book.forget_unasked()
+    assert kept.book.next_due_s() is None
+    assert not kept.book.is_telling
+    assert kept.book.kept_lists == 0

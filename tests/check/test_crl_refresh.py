@@ -15,8 +15,8 @@ from otpc_policy.core.errors import Overloaded
 from otpc_policy.core.fetching import Fetched, FetchOutcome, HttpUrl
 from otpc_policy.engines.errors import EngineFailed, EngineLost
 from otpc_policy.measurement.engine_lied import EngineLied
-from otpc_policy.pki.crl import CrlStatement
-from tests.check.crls import AUTHORITY, LEAF, URL, body, issue
+from otpc_policy.pki.crl import CrlQuestion, CrlStatement
+from tests.check.crls import AUTHORITY, LEAF, URL, body, issue, numbered
 from tests.support.certificates import Issued
 from tests.support.crls import question
 from tests.support.facts import NOW
@@ -70,8 +70,9 @@ class Fetching:
             return Fetched(found)
         return Fetched(FetchOutcome.FETCHED, found)
 
-    def about(self, issued: Issued = LEAF) -> CrlStatement | None:
-        return self.book.about(question(issued, AUTHORITY))
+    def about(self, issued: Issued = LEAF, owners: tuple[str, ...] = ()) -> CrlStatement | None:
+        asked = question(issued, AUTHORITY)
+        return self.book.about(CrlQuestion(asked.subject, asked.issuer, owners))
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(10.0):
@@ -206,6 +207,33 @@ async def test_fetches_are_bounded_and_one_host_gets_one_at_a_time() -> None:
             await fetching.until(lambda: fetching.counted["fetched"] == len(fetching.asked))
             await fetching.passes(timedelta(seconds=2))
     assert (sorted(fetching.asked), fetching.most_at_once) == (sorted(urls), 2)
+
+
+async def test_silent_servers_of_one_partner_hold_up_nobody_else() -> None:
+    evil = [f"http://evil{n}.example/a.crl" for n in range(30)]
+    fetching = Fetching(gate=asyncio.Event(), bodies=dict.fromkeys(evil, FetchOutcome.TIMEOUT))
+    fetching.bodies[URL] = body()
+    async with running(fetching):
+        for url in evil:
+            fetching.about(issue(url), owners=("ANCHOR evil", "evil.example"))
+        await fetching.until(lambda: fetching.asked)
+        fetching.about(owners=("ANCHOR good", "good.example"))
+        await fetching.until(lambda: URL in fetching.asked)
+        assert len(fetching.asked) == 2
+        assert fetching.gate is not None
+        fetching.gate.set()
+
+
+async def test_a_list_about_thousands_of_leaves_is_told_in_turns() -> None:
+    fetching = Fetching(bodies={URL: body(LEAF)})
+    fetching.book = CrlBook(monotonic=fetching.monotonic, max_leaves=5_000, max_bytes=1 << 20)
+    for number in range(3_500):
+        fetching.book.about(numbered(number))
+    fetching.about()
+    async with running(fetching):
+        await fetching.until(lambda: fetching.counted["fetched"])
+    assert not fetching.book.is_telling
+    assert all(asked.statement is not None for asked in fetching.book._asked.values())
 
 
 async def test_it_stops_at_once_whatever_is_under_way() -> None:

@@ -1,6 +1,7 @@
 """CRLs: GOOD only by a current, complete list of the issuer, REVOKED whenever one said so."""
 
 import binascii
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +24,6 @@ from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.support.certificates import CertificateAuthority, Issued, self_signed
 from tests.support.crls import crl, decoded, question, scope
 from tests.support.forging import authority, elements_of, key_usage, leaf, signed
-from tests.support.signing import der_element
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 URL = "http://crl.example/a.crl"
@@ -67,13 +67,16 @@ def test_every_entry_of_a_long_list_is_found_and_nothing_else() -> None:
     numbers = [number * 2**100 + 7 for number in range(1, 1_500)]
     asked = question(ISSUED, AUTHORITY)
     found = read_crl(crl(AUTHORITY, serial_numbers=numbers), asked.issuer)
-    entries = [found._entry(number) for number in numbers]
+    entries = [found.entries.find(number) for number in numbers]
     assert None not in entries
-    assert [found._entry(number + 1) for number in (0, *numbers)] == [None] * (1 + len(numbers))
-    assert found._entry(-numbers[0]) is None
-    assert found._entry(2**300) is None
+    assert len({entry.revoked_at for entry in entries if entry}) == 1
+    assert [found.entries.find(number + 1) for number in (0, *numbers)] == [None] * (
+        1 + len(numbers)
+    )
+    assert found.entries.find(-numbers[0]) is None
+    assert found.entries.find(2**300) is None
     empty = read_crl(crl(AUTHORITY), asked.issuer)
-    assert empty._entry(1) is None
+    assert empty.entries.find(1) is None
 
 
 def test_a_long_list_is_read_with_pauses() -> None:
@@ -238,6 +241,41 @@ def test_what_is_no_list_is_unusable(body: bytes) -> None:
     assert status(body) is CrlStatus.UNVERIFIED
 
 
+BEGIN, END = b"-----BEGIN X509 CRL-----\n", b"-----END X509 CRL-----\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BEGIN * 170_000,
+        (BEGIN[:-1] + b" ") * 170_000,
+        BEGIN * 85_000 + END * 85_000,
+        b"\n" * 4_000_000 + BEGIN,
+        b"-----BEGIN " * 380_000,
+        BEGIN + b"-----END X509 CRL----" * 200_000,
+        BEGIN + b"\n" * 4_000_000 + END,
+        BEGIN + b"=" * 4_000_000 + END,
+    ],
+    ids=range(8),
+)
+def test_looking_for_the_marks_of_pem_takes_time_in_proportion_to_the_length(body: bytes) -> None:
+    # A second is fifty times as long as it takes; in proportion to the square it would be an hour.
+    began_s = time.process_time()
+    assert status(body) is CrlStatus.UNVERIFIED
+    assert time.process_time() - began_s < 1.0
+
+
+def test_of_a_file_of_pem_the_first_list_is_read() -> None:
+    list_of_issuer, certificate = crl(AUTHORITY, [ISSUED], pem=True), AUTHORITY.pem
+    assert status(b" \r\n" + list_of_issuer) is CrlStatus.REVOKED
+    assert status(certificate + list_of_issuer + crl(AUTHORITY, pem=True)) is CrlStatus.REVOKED
+    assert status(list_of_issuer.replace(b"\n", b"\r\n")) is CrlStatus.REVOKED
+    long = crl(AUTHORITY, [ISSUED], serial_numbers=range(1, 3_000), pem=True)
+    assert len(long) > 1 << 16
+    assert status(long) is CrlStatus.REVOKED
+    assert status(list_of_issuer.replace(b"A", b"*", 1)) is CrlStatus.UNVERIFIED
+
+
 def test_nothing_that_was_signed_can_be_changed_and_nothing_cut_off() -> None:
     body = crl(AUTHORITY, [AUTHORITY.issue()])
     signed_length = len(x509.load_der_x509_crl(body).tbs_certlist_bytes)
@@ -253,15 +291,6 @@ def test_nothing_that_was_signed_can_be_changed_and_nothing_cut_off() -> None:
             read_crl(mutated, issuer)
 
 
-def test_a_list_with_a_serial_number_of_over_20_octets_is_not_used() -> None:
-    made = x509.load_der_x509_crl(crl(AUTHORITY, serial_numbers=[5]))
-    for octets, expected in ((20, CrlStatus.GOOD), (21, CrlStatus.UNVERIFIED)):
-        elements = elements_of(made.tbs_certlist_bytes)
-        serial = der_element(0x02, b"\x00\xff" + bytes(octets - 1))
-        elements[5] = der_element(0x30, der_element(0x30, serial + elements[3]))
-        assert status(signed(elements, AUTHORITY.private_key)) is expected
-
-
 @pytest.mark.parametrize("usages", [("key_cert_sign",), ("key_cert_sign", "crl_sign"), None])
 def test_the_issuer_must_be_allowed_to_sign_lists(usages: tuple[str, ...] | None) -> None:
     plus = [] if usages is None else [(key_usage(*usages), True)]
@@ -271,7 +300,7 @@ def test_the_issuer_must_be_allowed_to_sign_lists(usages: tuple[str, ...] | None
         with pytest.raises(UnusableCrlError):
             read_crl(body, decode_certificate(issuer.der))
     else:
-        assert read_crl(body, decode_certificate(issuer.der)).lists_all_reasons
+        assert read_crl(body, decode_certificate(issuer.der)).scope.has_all_reasons
 
 
 @pytest.mark.parametrize(
@@ -351,6 +380,17 @@ def test_a_judgement_holds_what_the_list_says_beside_the_staple() -> None:
 def test_a_leaf_that_names_no_list_has_none() -> None:
     assert judged(Said(), AUTHORITY.issue()).crl is CrlStatus.ABSENT
     assert judged(None).crl is CrlStatus.NOT_EXAMINED
+
+
+def test_fetches_are_for_what_the_leaf_is_trusted_by_and_for_its_endpoint() -> None:
+    crls = Said(crl(AUTHORITY))
+    judged(crls)
+    entry = TrustEntry(hosts=("partner.test",), anchors=(ROOT.der,), note="Acme")
+    judged(crls, roots=(), entries=(entry,))
+    assert [asked.owners for asked in crls.asked] == [
+        ("MOZILLA_ROOT CN=Root", "partner.test"),
+        ("ANCHOR Acme", "partner.test"),
+    ]
 
 
 def test_only_authorities_that_the_operator_trusts_choose_what_is_fetched() -> None:

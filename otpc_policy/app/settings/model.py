@@ -154,7 +154,7 @@ class CrlSettings(BaseModel):
         default=4_194_304,
         ge=65_536,
         le=10_485_760,
-        description="Longest CRL. To read it holds up answers for up to 4 ms per MiB.",
+        description="Longest CRL. To read it holds up answers for up to 2 ms per MiB.",
     )
     cache_bytes: int = Field(
         default=67_108_864, ge=16_777_216, description="Memory for CRLs, in bytes."
@@ -163,7 +163,11 @@ class CrlSettings(BaseModel):
         default=20.0, le=120, description="Longest time to fetch a CRL."
     )
     concurrent_fetches: int = Field(
-        default=4, ge=1, le=16, description="CRLs fetched at the same time, one from each host."
+        default=4,
+        ge=1,
+        le=16,
+        description="CRLs fetched at the same time: one from each host, no more than half for "
+        "leaves under one root or anchor, no more than a quarter for one endpoint.",
     )
 
 
