@@ -5,6 +5,7 @@ An Endpoint exists only in canonical form, so no other module checks a host name
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import idna
@@ -26,8 +27,13 @@ _PLAIN_NAME = re.compile(
     r"(?:[a-z0-9]++(?:-++[a-z0-9]++)*+\.)*[a-z][a-z0-9]*+(?:-++[a-z0-9]++)*+\Z"
 )
 _PLAIN_LENGTH = 63
+# The dot, and the characters that UTS 46 maps to it.
+_DOTS = (".", "\u3002", "\uff0e", "\uff61")
+# IDNA 2008 allows them between certain letters of Arabic and Indic scripts (RFC 5892 A.1, A.2).
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
 # RFC 3986: what stands between the scheme, or a user, and whatever follows the host.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:@]*)")
+_BARE_HOST = "must be a bare host: no scheme, user, port, path, zone or space"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +120,26 @@ def canonical_host(host: str) -> str:
     literal = _ip_literal(host[1:-1] if bracketed else host)
     if literal is not None and (not bracketed or ":" in literal):
         return literal
-    if bracketed or any(character in host for character in "[]:/?#@%\\ ") or not host.isprintable():
-        raise ValueError("must be a bare host: no scheme, user, port, path, zone or space")
-    name = host[:-1] if host.endswith(".") else host
+    if bracketed or any(character in host for character in "[]:/?#@%\\ "):
+        raise ValueError(_BARE_HOST)
+    if not host.translate(_JOINERS).isprintable():
+        raise ValueError(_invisible_in(host) or _BARE_HOST)
+    name = host[:-1] if host.endswith(_DOTS) else host
+    if name is not host and is_ip_literal(name):
+        raise ValueError(f"is an IP address with a dot after it; leave the dot away: {name}")
     return _dns_name(name)
+
+
+def _invisible_in(host: str) -> str:
+    """Name the first character that shows nothing: whoever pasted it does not see it either."""
+    found = next((each for each in host if unicodedata.category(each) == "Cf"), None)
+    if found is None:
+        return ""
+    name = unicodedata.name(found, "")
+    return (
+        f"has an invisible character, U+{ord(found):04X}{f' ({name.lower()})' if name else ''},"
+        " which host names do not have; leave it away"
+    )
 
 
 def _ip_literal(text: str) -> str | None:
@@ -135,6 +157,11 @@ def _dns_name(name: str) -> str:
         mapped = name.lower() if name.isascii() else idna.uts46_remap(name, std3_rules=False)
         # The mapping turns other characters into dots, too, among them that of Chinese text.
         labels = [_ascii_label(label) for label in mapped.split(".")]
+    except idna.InvalidCodepointContext:
+        raise ValueError(
+            "is not a DNS name: it has a joiner or another character in a place where IDNA 2008"
+            " does not allow it (RFC 5892 A)"
+        ) from None
     except (idna.IDNAError, UnicodeError):
         raise ValueError(
             "is not a DNS name: IDNA 2008 does not allow these characters;"

@@ -8,6 +8,7 @@ import shlex
 
 from otpc_policy.pki.file_kinds import (
     CERTIFICATE_REQUIRED,
+    kind_next_to_pem,
     kind_of_file,
     kind_of_wrapping,
     without_trailing_space,
@@ -33,6 +34,9 @@ def _read(content: bytes) -> tuple[bytes, ...]:
     if not content.strip():
         raise ValueError(f"is empty; {CERTIFICATE_REQUIRED}")
     if kind_of_wrapping(content) is None and has_pem_mark(content):
+        # Passed over, it may be the leaf, and its issuer or another leaf would be judged.
+        if (kind := kind_next_to_pem(content)) is not None:
+            raise ValueError(f"has {kind}")
         chain = read_pem_bundle(content.decode("utf-8", "replace"))
         if not all(chain):
             raise ValueError(f"holds an empty block; {CERTIFICATE_REQUIRED}")

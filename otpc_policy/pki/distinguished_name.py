@@ -6,6 +6,7 @@ bytes of the same type alone, and is shown in hexadecimal. Source: RFC 5280 4.1.
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ _NO_TEXT = "\udcff"
 # to carriage return and next line, are space; str.split takes four of these for space as well.
 _INSIGNIFICANT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+")
 _INSIGNIFICANT_IN_ASCII = dict.fromkeys([*range(0x09), *range(0x0E, 0x20), 0x7F])
+# What RFC 4518 2.2 maps to nothing: beyond characters of the category Cf, joiners of graphemes and
+# variation selectors; and fillers of Hangul, which show nothing either.
+_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u1806\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufffc\U000e0100-\U000e01ef]"
+)
+# Normalizing takes time in proportion to the square of a run of accents. RFC 5280 A.1 allows 64
+# characters in an organization and 128 in a locality.
+_MAX_PREPARED = 128
 _ESCAPED = frozenset('",+;<>\\')
 
 
@@ -168,6 +177,30 @@ def _folded(text: str) -> str:
             else _INSIGNIFICANT.sub("", text)
         )
     return " ".join(text.casefold().split())
+
+
+def prepared(relative: RelativeName) -> RelativeName | None:
+    """Return a relative name in which characters that look the same or like nothing are the same.
+
+    For exclusion alone: more names are equal so than RFC 5280 7.1 in the reading of those who
+    validate says, and no name escapes by full-width letters or a soft hyphen. None for a name with
+    a value that is too long to be prepared. Source: RFC 4518 2.2 to 2.4.
+    """
+    if all(value.isascii() for _, value, _ in relative):
+        return relative
+    counts: Counter[tuple[bytes, str]] = Counter()
+    for oid, value, count in relative:
+        is_final = value.isascii() or value.startswith(_NO_TEXT)
+        if not is_final and len(value) > _MAX_PREPARED:
+            return None
+        counts[oid, value if is_final else _prepared(value)] += count
+    return frozenset((*pair, count) for pair, count in counts.items())
+
+
+def _prepared(value: str) -> str:
+    letters = unicodedata.normalize("NFKC", _NOTHING.sub("", value))
+    shown = "".join(each for each in letters if unicodedata.category(each) != "Cf")
+    return _folded(unicodedata.normalize("NFKC", _folded(_NOTHING.sub("", shown))))
 
 
 def _escaped(text: str) -> str:

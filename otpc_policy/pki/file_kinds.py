@@ -71,6 +71,26 @@ _SEVERAL = FileKind(
     "several structures in DER, one after the other",
     "several certificates need PEM; convert each with: openssl x509 -inform DER",
 )
+_DER_IN_TEXT = FileKind(
+    "DER after a byte order mark, which a tool for text has put there",
+    "give the file as it was before, or: tail -c +4 FILE > leaf.der",
+)
+_DER_AND_MORE = FileKind(
+    "a certificate in DER with other octets after it",
+    "convert it with: openssl x509 -inform DER -in FILE -out leaf.pem",
+)
+_DER_NEXT_TO_PEM = FileKind(
+    "a structure in DER next to its PEM",
+    "give certificates in PEM only; convert one in DER with: openssl x509 -inform DER",
+)
+_UTF16_NEXT_TO_PEM = FileKind(
+    "text in UTF-16 next to its PEM, as PowerShell appends it",
+    "save every part as UTF-8, such as with: iconv -f UTF-16LE -t UTF-8",
+)
+_BINARY_NEXT_TO_PEM = FileKind(
+    "binary content next to its PEM, which may be a certificate",
+    "give certificates in PEM only",
+)
 _BINARY = FileKind("binary, and neither PEM nor DER", CERTIFICATE_REQUIRED)
 
 # RFC 5280 4.1: content, algorithm, signature.
@@ -119,6 +139,16 @@ _HEXADECIMAL = re.compile(rb"(?:[0-9A-Fa-f]{2}[\s:]*+)++\Z")
 _BASE64_DIGITS = (string.ascii_letters + string.digits + "+/").encode()
 # Fewer are a word.
 _FEWEST_BASE64_DIGITS = 16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Archives of tar: "ustar" and where it stands (POSIX.1-1988).
+_TAR_MAGIC, _TAR_PLACE = b"ustar", 257
+# No text has these: control characters except white space and DOS's Ctrl-Z, or, where it is not
+# UTF-8, four bytes above 127 in a row. Comments in Latin-1 have one or two.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
+_NO_LATIN = re.compile(rb"[\x80-\xff]{4}")
+_UTF16_PART = re.compile(rb"(?:[\t\n\r -~]\0){8}|(?:\0[\t\n\r -~]){8}")
+# SEQUENCE in SEQUENCE, each of 128 bytes or more; and a bundle, SEQUENCE of OBJECT IDENTIFIER.
+_DER_PART = re.compile(rb"\x30(?:\x82.|\x81).(?:\x30[\x81\x82]|\x06\x09)", re.DOTALL)
 # Enough to know text by; files of text may be long.
 _LOOK_BYTES = 4096
 
@@ -163,6 +193,17 @@ def kind_of_der(content: bytes) -> FileKind | None:
     return None
 
 
+def is_certificate(content: bytes) -> bool:
+    """Whether DER has the form of a certificate, of any version. Source: RFC 5280 4.1."""
+    outer = _elements(content)
+    parts = _elements(outer[0][1]) if outer else []
+    if tuple(tag for tag, _ in parts) != _SIGNED:
+        return False
+    tags = tuple(tag for tag, _ in _elements(parts[0][1]))
+    without_version = tags[1:] if tags[:1] == (_CONTEXT_0,) else tags
+    return without_version[:5] == (_INTEGER, *(_SEQUENCE,) * 4)
+
+
 def _kind_of_signed(tags: tuple[int, ...]) -> FileKind | None:
     """Return what a signed structure is by the tags of what is signed."""
     if tags[:3] == (_INTEGER, _SEQUENCE, _SEQUENCE) and tags[3:4] in ((), (_CONTEXT_0,)):
@@ -180,7 +221,26 @@ def kind_of_wrapping(content: bytes) -> FileKind | None:
             f"text in {encoding}, as PowerShell and Notepad write it",
             f"save it as UTF-8, or: iconv -f {encoding} -t UTF-8 FILE > chain.pem",
         )
+    if content.startswith(_TAR_MAGIC, _TAR_PLACE):
+        return FileKind("an archive of tar", _UNPACK)
     return next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+
+
+def kind_next_to_pem(content: bytes) -> FileKind | None:
+    """Return what a file has beside PEM that is not text; None if all of it is text.
+
+    Text is UTF-8, or comments in an older encoding of the same letters (Latin-1, Windows-1252).
+    """
+    try:
+        content.decode()
+        is_text = _NO_TEXT.search(content) is None
+    except UnicodeDecodeError:
+        is_text = _NO_TEXT.search(content) is None and _NO_LATIN.search(content) is None
+    if is_text:
+        return None
+    if _UTF16_PART.search(content):
+        return _UTF16_NEXT_TO_PEM
+    return _DER_NEXT_TO_PEM if _DER_PART.search(content) else _BINARY_NEXT_TO_PEM
 
 
 def kind_of_file(content: bytes) -> FileKind | None:
@@ -191,7 +251,9 @@ def kind_of_file(content: bytes) -> FileKind | None:
     if (wrapping := kind_of_wrapping(content)) is not None:
         return wrapping
     if content[0] == _SEQUENCE and not _is_text(content):
-        return _SEVERAL if _is_several(content) else kind_of_der(content)
+        return _kind_after_certificate(content) or kind_of_der(content)
+    if content.startswith(_BYTE_ORDER_MARK + bytes((_SEQUENCE,))) and not _is_text(content):
+        return _DER_IN_TEXT
     return _kind_of_text(content) if _is_text(content) else _BINARY
 
 
@@ -230,10 +292,14 @@ def without_trailing_space(content: bytes) -> bytes:
     return content[: len(content) - len(rest)] if not rest.strip() else content
 
 
-def _is_several(content: bytes) -> bool:
-    """Whether a signed structure, such as a certificate, is followed by another element."""
-    signed = tuple(tag for tag, _ in _elements(_elements(content)[0][1])) if _rest(content) else ()
-    return signed == _SIGNED and _rest(content)[0] == _SEQUENCE
+def _kind_after_certificate(content: bytes) -> FileKind | None:
+    """Return what a file is in which something follows a certificate; None if nothing does."""
+    rest = _rest(content)
+    if not rest.strip():
+        return None
+    if tuple(tag for tag, _ in _elements(_elements(content)[0][1])) != _SIGNED:
+        return None
+    return _SEVERAL if rest[0] == _SEQUENCE else _DER_AND_MORE
 
 
 def _rest(content: bytes) -> bytes:
@@ -279,7 +345,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def _kind_of_text(content: bytes) -> FileKind:
-    text = content.removeprefix(b"\xef\xbb\xbf").strip()
+    text = content.removeprefix(_BYTE_ORDER_MARK).strip()
     start = text[:_LOOK_BYTES].lower()
     if start.startswith(b"<"):
         name = "an HTML page" if b"<html" in start or b"<!doctype html" in start else "XML"

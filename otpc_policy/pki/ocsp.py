@@ -27,6 +27,7 @@ from otpc_policy.pki.der import (
     only_element,
     whole_octets,
 )
+from otpc_policy.pki.extensions import list_extensions
 from otpc_policy.pki.judgement import StapleStatus
 from otpc_policy.pki.lenient_decoding import DECODING_ERRORS, decoding_leniently
 from otpc_policy.pki.signature_algorithm import SignatureAlgorithm, read_signature_algorithm
@@ -36,7 +37,7 @@ from otpc_policy.pki.signatures import (
     SignatureChecks,
     is_too_costly,
 )
-from otpc_policy.pki.validation import flaw_of_form
+from otpc_policy.pki.validation import flaw_of_form, flaw_of_signing_key
 
 _DER = Encoding.DER
 _OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
@@ -63,6 +64,14 @@ _HASHES: dict[str, type[_Hash]] = {
 # "" is EdDSA.
 _SIGNING_HASHES = frozenset({"", "sha224", "sha256", "sha384", "sha512"})
 _ENUMERATED, _RESPONSE_BYTES = 0x0A, 0xA0
+# In ResponseData: its version, which DER leaves out if it is 1 (X.690 11.5), and extensions; an
+# answer has extensions too. A nonce echoes what was asked, and restricts nothing.
+_VERSION, _EXTENSIONS, _NONCE = 0xA0, 0xA1, "1.3.6.1.5.5.7.48.1.2"
+_ORDER = (
+    ocsp.OCSPCertStatus.REVOKED,
+    ocsp.OCSPCertStatus.UNKNOWN,
+    ocsp.OCSPCertStatus.GOOD,
+)
 _BASIC_RESPONSE = "1.3.6.1.5.5.7.48.1.1"
 
 
@@ -127,14 +136,17 @@ def _judge(
     answers = _answers_about(response, leaf, issuer, checks)
     if not answers:
         return Staple(StapleStatus.UNVERIFIED, "the response is about another certificate")
-    revoked = (
-        answer for answer in answers if answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
-    )
-    answer = next(revoked, answers[0])
+    # The worst of them: good is only what nothing in the response contradicts.
+    place, answer = min(answers.items(), key=lambda item: _ORDER.index(item[1].certificate_status))
     is_revoked = answer.certificate_status is ocsp.OCSPCertStatus.REVOKED
     signed_at = answer.this_update_utc if is_revoked else at
-    signers = _signers(response, _read_signed(der), issuer, checks)
-    signer = next((each for each in signers if each is issuer or each.is_valid_at(signed_at)), None)
+    signed = _read_signed(der)
+    signer, flaw = None, ""
+    for each in _signers(response, signed, issuer, checks):
+        if each is issuer or each.is_valid_at(signed_at):
+            signer, flaw = each, "" if each is issuer else _flaw_of_responder(each)
+            if is_revoked or not flaw:
+                break
     if signer is None:
         detail = "the signature is not that of the leaf's issuer or its responder"
         return Staple(StapleStatus.UNVERIFIED, detail)
@@ -145,6 +157,8 @@ def _judge(
         )
     if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
         return Staple(StapleStatus.UNVERIFIED, "the responder does not know the certificate")
+    if flaw := flaw or _flaw_of_good(answer, signed.octets, place):
+        return Staple(StapleStatus.UNVERIFIED, flaw)
     next_update = answer.next_update_utc or answer.this_update_utc + _LIFETIME_WITHOUT_NEXT_UPDATE
     begins_at = answer.this_update_utc - _CLOCK_SKEW
     if at < begins_at:
@@ -154,6 +168,45 @@ def _judge(
         return Staple(StapleStatus.UNVERIFIED, f"the response was stale at {_instant(next_update)}")
     until = next_update if signer is issuer else min(next_update, _end_of_validity(signer, at))
     return Staple(StapleStatus.GOOD, f"good until {_instant(until)}", until)
+
+
+def _flaw_of_responder(responder: DecodedCertificate) -> str:
+    """Say why a certificate may not prove that another is good, or "".
+
+    A revocation counts all the same: who staples it speaks against the own certificate.
+    """
+    if not responder.may_sign_handshakes:
+        return "the responder's key usage does not include digitalSignature"
+    if flaw := flaw_of_signing_key(responder):
+        return f"the responder's certificate: {flaw}"
+    return ""
+
+
+def _flaw_of_good(answer: ocsp.OCSPSingleResponse, signed: bytes, place: int) -> str:
+    """Say what in the response forbids to rely on an answer that says good, or "".
+
+    signed: ResponseData. place: of the answer among all. Raises DerError.
+    Source: RFC 6960 4.2.1, 4.4 (a critical extension must be understood).
+    """
+    next_update = answer.next_update_utc
+    if next_update is not None and next_update < answer.this_update_utc:
+        return "the response contradicts itself: nextUpdate is before thisUpdate"
+    parts = inside(signed, 0, len(signed))
+    if parts and parts[0].tag == _VERSION:
+        return "the response is of a version that is not known"
+    if len(parts) not in (3, 4) or parts[2].tag != SEQUENCE:
+        raise DerError("not response data")
+    answers = elements(signed, parts[2].content, parts[2].end)
+    if len(answers) > _MAX_RESPONSES:
+        return f"the response has {len(answers)} answers, and {_MAX_RESPONSES} at most are read"
+    fields = elements(signed, answers[place].content, answers[place].end)
+    for outer in (*parts[3:], *(each for each in fields[3:] if each.tag == _EXTENSIONS)):
+        if outer.tag != _EXTENSIONS:
+            raise DerError("not extensions")
+        listed = list_extensions(signed, outer.content, outer.end)
+        if any(each.is_critical and each.oid != _NONCE for each in listed):
+            return "the response has a critical extension that is not understood here"
+    return ""
 
 
 def _end_of_validity(responder: DecodedCertificate, at: datetime) -> datetime:
@@ -171,13 +224,14 @@ def _answers_about(
     leaf: DecodedCertificate,
     issuer: DecodedCertificate,
     checks: SignatureChecks,
-) -> list[ocsp.OCSPSingleResponse]:
-    answers = []
-    for _, answer in zip(range(_MAX_RESPONSES), response.responses, strict=False):
+) -> dict[int, ocsp.OCSPSingleResponse]:
+    """Return the answers about the leaf by their place among all."""
+    answers = {}
+    for place, answer in zip(range(_MAX_RESPONSES), response.responses, strict=False):
         units = _UNITS_PER_ANSWER + issuer.cost.outside // 4
         checks.budget.spend(units, Work.STAPLE, "the response has too many answers to be read")
         if _is_about(answer, leaf, issuer):
-            answers.append(answer)
+            answers[place] = answer
     return answers
 
 

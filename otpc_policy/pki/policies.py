@@ -12,13 +12,27 @@ from otpc_policy.pki.decoded_certificate import DecodedCertificate
 from otpc_policy.pki.extensions import ANY_POLICY, PolicyRules
 
 _Level = Mapping[str, frozenset[str]]
+# To look for any-policy in them, to gather them by their source, and to apply them.
+_PASSES_OVER_MAPPINGS = 3
 _ANY: _Level = {ANY_POLICY: frozenset({ANY_POLICY})}
 
 
 def policy_units(path: Sequence[DecodedCertificate]) -> int:
-    """Return what policies_hold costs on this path."""
-    rules = [certificate.extensions.policy_rules for certificate in path]
-    return sum(len(each.policies or ()) + len(each.mappings) for each in rules)
+    """Return what policies_hold costs on this path, in units of otpc_policy.pki.budget.
+
+    Each level costs what may be valid there: what its certificate names and maps, and, where that
+    has any-policy, what the levels above carry on. path: leaf first, the anchor last.
+    """
+    units = carried = 0
+    for certificate in reversed(path[:-1]):
+        rules = certificate.extensions.policy_rules
+        named, mapped = len(rules.policies or ()), len(rules.mappings)
+        # Read before it is known whether any of it is carried on.
+        units += carried + named + _PASSES_OVER_MAPPINGS * mapped
+        if ANY_POLICY not in (rules.policies or ()):
+            carried = 0
+        carried += named + mapped
+    return units
 
 
 def flaw_of_policies(path: Sequence[DecodedCertificate]) -> str:

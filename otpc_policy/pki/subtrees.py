@@ -16,7 +16,8 @@ differ, the reading that permits less.
 * Mail: "u@a.b" is one mailbox, "a.b" all mailboxes of that host, ".a.b" those of all hosts below.
 * URI: "a.b" is that host, ".a.b" all hosts below.
 * Addresses: octets under a mask, be it a prefix or not.
-* Directory: the relative names at the start, compared as RFC 5280 7.1 says.
+* Directory: the relative names at the start, compared as RFC 5280 7.1 says. Excluded, they hold
+  names too that are equal only when prepared as RFC 4518 says, and names too long for that.
 * Other kinds (otherName by its type, x400Address, ediPartyName, registeredID) are not compared:
   names of them are refused wherever a subtree of their kind stands.
 
@@ -35,7 +36,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otpc_policy.pki.decoded_certificate import DecodedCertificate
-from otpc_policy.pki.distinguished_name import EMAIL_ADDRESS, RelativeName
+from otpc_policy.pki.distinguished_name import EMAIL_ADDRESS, RelativeName, prepared
 from otpc_policy.pki.extensions import NameConstraints, kinds_of
 from otpc_policy.pki.general_names import (
     ADDRESS,
@@ -61,6 +62,8 @@ _AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)")
 # Prices in nanoseconds. A label is a suffix to look up.
 _NS_PER_DOMAIN, _NS_PER_LABEL, _NS_PER_WILDCARD, _NS_PER_PARENT = 200, 300, 600, 300
 _NS_PER_ADDRESS, _NS_PER_MASK, _NS_PER_RDN, _NS_PER_MAILBOX = 600, 250, 250, 1_200
+# To prepare a value that is not ASCII; one of nothing but accents takes longest.
+_NS_PER_PREPARED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +72,8 @@ class Names:
 
     domains: DNS names in lower case. wildcards: what follows "*." in those that begin with it.
     labels: of all that has dots. mailboxes: local part and host. hosts: of URIs. addresses: octets.
-    others: the kinds of names that are not compared. unread: kinds of which a name cannot be read,
+    to_prepare: how many values in directories are not ASCII. others: the kinds of names that are
+    not compared. unread: kinds of which a name cannot be read,
     or has no part that could be compared. has_unknown: nothing is known of some names, not even
     their kind.
     """
@@ -81,6 +85,7 @@ class Names:
     hosts: tuple[str, ...]
     addresses: tuple[bytes, ...]
     directories: tuple[tuple[RelativeName, ...], ...]
+    to_prepare: int
     others: frozenset[Kind]
     unread: frozenset[Kind]
     has_unknown: bool
@@ -117,6 +122,10 @@ class Names:
             unread.add(DNS)
         if any(name.has_unread_value for name in (subject, *names.directories)):
             unread.add(DIRECTORY)
+        directories = (
+            *([] if subject.is_empty else [subject.relative_names]),
+            *(name.relative_names for name in names.directories),
+        )
         dotted = (domains, hosts, [host for _, host in mailboxes])
         return cls(
             domains=domains,
@@ -125,9 +134,12 @@ class Names:
             mailboxes=tuple(mailboxes),
             hosts=tuple(hosts),
             addresses=names.addresses,
-            directories=(
-                *([] if subject.is_empty else [subject.relative_names]),
-                *(name.relative_names for name in names.directories),
+            directories=directories,
+            to_prepare=sum(
+                not value.isascii()
+                for name in directories
+                for relative in name
+                for _, value, _ in relative
             ),
             others=names.others,
             unread=frozenset(unread),
@@ -147,10 +159,11 @@ class _Subtrees:
     kinds: those that occur. unclear: those of which a subtree has no meaning. domains, below:
     without a leading dot; below holds those that had one. parents: what follows the first label of
     domains. mail_hosts, mail_below, uri_hosts, uri_below: the same. masked: octets under each mask,
-    by their number and the mask. directories: a tree of relative names, in which _END marks where a
-    subtree is whole.
+    by their number and the mask. directories: a tree of relative names, prepared in excluded ones,
+    in which _END marks where a subtree is whole.
     """
 
+    is_excluded: bool
     kinds: frozenset[Kind]
     unclear: frozenset[Kind]
     domains: frozenset[str]
@@ -183,9 +196,16 @@ class _Subtrees:
                 continue
             mask = int.from_bytes(octets[half:], "big")
             masked[half, mask].add(int.from_bytes(octets[:half], "big") & mask)
+        directories: list[Sequence[RelativeName]] = []
+        for name in subtrees.directories:
+            forms = [prepared(rdn) if is_excluded else rdn for rdn in name.relative_names]
+            directories.append([form for form in forms if form is not None])
+            if None in forms:
+                unclear.add(DIRECTORY)
         if any(name.has_unread_value for name in subtrees.directories):
             unclear.add(DIRECTORY)
         return cls(
+            is_excluded=is_excluded,
             kinds=kinds_of(subtrees),
             unclear=frozenset(unclear),
             domains=frozenset(domains),
@@ -197,7 +217,7 @@ class _Subtrees:
             uri_hosts=frozenset(uri_hosts),
             uri_below=frozenset(uri_below),
             masked=masked,
-            directories=_tree([name.relative_names for name in subtrees.directories]),
+            directories=_tree(directories),
         )
 
     def hold_domain(self, domain: str) -> bool:
@@ -232,9 +252,14 @@ class _Subtrees:
         """The name begins with one of ours."""
         tree = self.directories
         for rdn in name:
-            if _END in tree or rdn not in tree:
+            if _END in tree:
                 break
-            tree = tree[rdn]
+            form = prepared(rdn) if self.is_excluded else rdn
+            if form is None:
+                return bool(tree)
+            if form not in tree:
+                break
+            tree = tree[form]
         return _END in tree
 
 
@@ -348,6 +373,8 @@ def _nanoseconds_for(names: Names, subtrees: _Subtrees) -> int:
         of_an_address = _NS_PER_ADDRESS + _NS_PER_MASK * len(subtrees.masked)
         ns += of_an_address * len(names.addresses)
     if DIRECTORY in subtrees.kinds:
+        if subtrees.is_excluded:
+            ns += _NS_PER_PREPARED * names.to_prepare
         ns += _NS_PER_RDN * sum(len(name) + 1 for name in names.directories)
     return ns
 

@@ -211,7 +211,6 @@ def _name(oid: str) -> str:
 
 def _flaw_of_issuer(authority: DecodedCertificate) -> str:
     """What is asked of everything that issues."""
-    view = authority.view
     if not authority.is_ca:
         return "it is not a CA certificate; basicConstraints with CA:TRUE required of an issuer"
     if not authority.may_sign_certificates:
@@ -223,6 +222,12 @@ def _flaw_of_issuer(authority: DecodedCertificate) -> str:
         )
     if authority.subject.is_empty:
         return "it has no name (RFC 5280 4.1.2.6); a subject required of an issuer"
+    return flaw_of_signing_key(authority)
+
+
+def flaw_of_signing_key(certificate: DecodedCertificate) -> str:
+    """Say why nothing that this key signs is accepted, as of an authority or a responder, or ""."""
+    view = certificate.view
     minimum = _MIN_RSA_BITS if view.key_type is KeyType.RSA else _MIN_EC_BITS
     if view.key_flaw:
         return view.key_flaw

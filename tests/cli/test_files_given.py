@@ -32,6 +32,10 @@ _KINDS: Mapping[str, str] = {
     "words.pem": "text without a certificate in it",
     "empty.pem": "is empty",
     "facts.json": "is JSON",
+    "der-and-pem.pem": "a structure in DER next to its PEM",
+    "appended.pem": "text in UTF-16 next to its PEM",
+    "quoted.pem": "base64 outside its blocks",
+    "padded.der": "a certificate in DER with other octets after it",
     "folder": "Is a directory",
     "no-such-file": "No such file",
 }
@@ -73,6 +77,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "words.pem": b"please find the certificate attached\n",
         "empty.pem": b"",
         "facts.json": b'{"format": "otpc-policy facts"}',
+        "der-and-pem.pem": ISSUED.der + PEM,
+        "appended.pem": PEM + text.encode("utf-16-le"),
+        "quoted.pem": base64.encodebytes(ISSUED.der).replace(b"\n", b"\n> ") + b"\n" + PEM,
+        "padded.der": ISSUED.der + b"\0\0",
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)

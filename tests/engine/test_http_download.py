@@ -11,6 +11,7 @@ import pytest
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus
 from otpc_policy.core.fetching import FetchOutcome, HttpUrl
+from otpc_policy.engine.egress.http_body import read_body
 from otpc_policy.engine.egress.http_download import download
 from tests.support.http_files import HttpFiles, Script, endless, http_files, ok, redirect, silent
 from tests.support.loopback import own_address
@@ -153,6 +154,61 @@ async def test_an_endless_body_ends_at_the_bound() -> None:
         outcome, body = await downloaded(files.url("/a.crl"), max_bytes=300_000)
         assert outcome is FetchOutcome.TOO_LARGE
         assert len(body) <= 300_000
+
+
+async def test_chunks_of_a_byte_end_when_their_framing_is_out_of_proportion() -> None:
+    """4 MiB of them held an engine's loop for seconds, and were a message each."""
+    async with http_files() as files:
+        files.files["/a.crl"] = endless(_CHUNKED, piece=b"1\r\nx\r\n" * 10_000)
+        outcome, body = await downloaded(files.url("/a.crl"), max_bytes=4 << 20)
+    assert (outcome, body) == (FetchOutcome.BROKEN, b"")
+
+
+@pytest.mark.parametrize("head", [_CHUNKED, b"HTTP/1.1 200 OK\r\n\r\n"], ids=["chunks", "closed"])
+async def test_pieces_are_collected_before_they_are_handed_on(head: bytes) -> None:
+    body = bytes(range(256)) * 1_000
+    cut = [body[start : start + 100] for start in range(0, len(body), 100)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in cut) + b"0\r\n\r\n"
+    taken: list[bytes] = []
+
+    async def take(piece: bytes) -> None:
+        taken.append(piece)
+
+    async def dripping(writer: asyncio.StreamWriter) -> None:
+        wire = head + (chunks if head == _CHUNKED else body)
+        for start in range(0, len(wire), 7_001):
+            writer.write(wire[start : start + 7_001])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with http_files() as files:
+        files.files["/a.crl"] = dripping
+        url = HttpUrl.parse(files.url("/a.crl"))
+        outcome = await download(
+            url, resolve=of_literal, max_bytes=300_000, deadline_s=10.0, take=take
+        )
+    assert (outcome, b"".join(taken)) == (FetchOutcome.FETCHED, body)
+    assert [len(piece) for piece in taken] == [65_536, 65_536, 65_536, 256_000 - 3 * 65_536]
+
+
+async def test_a_download_leaves_the_loop_to_others() -> None:
+    """Whatever is at hand already: reads that need not wait give way too."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    reader = asyncio.StreamReader()
+    reader.feed_data((b"1\r\nx\r\n" * 10_000) + b"0\r\n\r\n")
+    reader.feed_eof()
+    task = asyncio.create_task(others())
+    body = [piece async for piece in read_body(reader, {"transfer-encoding": "chunked"}, 10_000)]
+    task.cancel()
+    assert body == [b"x" * 10_000]
+    assert turns >= 60_000 // (16 * 1024)
 
 
 async def fetched_by(files: HttpFiles, answer: Resolution) -> FetchOutcome:

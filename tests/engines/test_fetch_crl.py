@@ -24,7 +24,7 @@ from tests.engine.serving import LOOPBACK, VETTING, World, served, vetted
 from tests.engines.lies import progress
 from tests.engines.lying import lying_engine
 from tests.support.facts import NOW
-from tests.support.http_files import http_files, ok, silent
+from tests.support.http_files import endless, http_files, ok, silent
 
 _NOWHERE = HttpUrl.parse("http://crl.example/a.crl")
 
@@ -63,6 +63,19 @@ async def test_of_one_that_is_too_long_nothing_is_left(tmp_path: Path) -> None:
         url = HttpUrl.parse(files.url("/a.crl"))
         found = await client.fetch_crl(url, max_bytes=200_000, deadline_s=20)
     assert found == Fetched(FetchOutcome.TOO_LARGE)
+
+
+async def test_a_front_that_reads_late_is_told_of_the_deadline(tmp_path: Path) -> None:
+    """The deadline cuts off a write that waits for the front; gRPC takes the next one after it."""
+    async with http_files() as files, served(resolving_to(files.root), tmp_path) as service:
+        files.files["/a.crl"] = endless(b"HTTP/1.1 200 OK\r\n\r\n", piece=bytes(65_536))
+        message = pb.FetchCrlRequest(url=files.url("/a.crl"), max_bytes=16 << 20)
+        message.deadline.FromMilliseconds(500)
+        call = service.stub.FetchCrl(message)
+        await asyncio.sleep(1.0)
+        messages = [response async for response in call]
+    assert messages[-1].end.outcome == pb.FETCH_OUTCOME_TIMEOUT
+    assert all(response.chunk for response in messages[:-1])
 
 
 @pytest.mark.parametrize(

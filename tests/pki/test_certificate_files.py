@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import subprocess
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -212,6 +213,70 @@ def test_a_label_says_certificate_and_the_block_holds_something_else(
         read_certificate_file(pem)
     with pytest.raises(ValueError, match="base64 of a"):
         read_certificate_file(body)
+
+
+_UTF16_LEAF = LEAF_PEM.decode().encode("utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (CHAIN[0], "a structure in DER next to its PEM; .*openssl x509 -inform DER"),
+        (CHAIN[0] + b"\n", "a structure in DER next to its PEM"),
+        (_UTF16_LEAF, "text in UTF-16.*iconv"),
+        (b"\xff\xfe" + _UTF16_LEAF, "text in UTF-16.*iconv"),
+        (LEAF_PEM.decode().encode("utf-16-be"), "text in UTF-16.*iconv"),
+        (LEAF_PEM.decode().encode("cp500"), "has binary content"),
+        (b"leaf.pem" + b"\0" * 504, "has binary content"),
+        (bytes(range(128, 256)), "has binary content"),
+    ],
+    ids=[
+        "DER",
+        "DER and a line end",
+        "UTF-16LE",
+        "with a mark",
+        "UTF-16BE",
+        "EBCDIC",
+        "NUL",
+        "high",
+    ],
+)
+def test_what_is_not_text_is_never_passed_over_next_to_pem(part: bytes, reason: str) -> None:
+    """It may be the leaf: passed over, its issuer or another leaf would be judged."""
+    rest = PEM[len(LEAF_PEM) :] * 4
+    for content in (part + rest, rest + part, LEAF_PEM + part + rest):
+        with pytest.raises(ValueError, match=reason):
+            read_certificate_file(content)
+
+
+@pytest.mark.parametrize("name", ["p7b", "p12", "request"])
+def test_what_openssl_writes_in_der_is_never_passed_over_next_to_pem(
+    files: dict[str, bytes], name: str
+) -> None:
+    for content in (files[name] + PEM, PEM + files[name]):
+        with pytest.raises(ValueError, match="next to its PEM"):
+            read_certificate_file(content)
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"\0" * 512, b"\xef\xbb\xbf", b"\n\0\n", b"x"])
+def test_der_with_other_octets_after_it_is_refused(rest: bytes) -> None:
+    with pytest.raises(ValueError, match=r"with other octets after it; .*openssl x509 -inform DER"):
+        read_certificate_file(CHAIN[0] + rest)
+
+
+def test_der_after_a_byte_order_mark_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"DER after a byte order mark, .*: tail -c [+]4 FILE"):
+        read_certificate_file(b"\xef\xbb\xbf" + CHAIN[0])
+
+
+def test_an_archive_of_tar_is_refused_by_name() -> None:
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as opened:
+        entry = tarfile.TarInfo("chain.pem")
+        entry.size = len(PEM)
+        opened.addfile(entry, BytesIO(PEM))
+    with pytest.raises(ValueError, match="an archive of tar; unpack it"):
+        read_certificate_file(archive.getvalue())
 
 
 def test_no_certificate_is_taken_for_something_else() -> None:

@@ -128,6 +128,49 @@ def test_subjects(subtree: x509.Name, subject: x509.Name, expected: bool) -> Non
     assert is_permitted(name_constraints(excluded=[limit]), server) is not expected
 
 
+@pytest.mark.parametrize(
+    ("excluded", "subject"),
+    [
+        ("Evil", "\uff25\uff56\uff49\uff4c"),
+        ("\uff25\uff56\uff49\uff4c", "evil"),
+        ("\u00c9vil", "E\u0301vil"),
+        ("E\u0301vil", "\u00e9VIL"),
+        *(
+            ("Evil", f"Ev{nothing}il")
+            for nothing in "\u00ad\u034f\u180e\u200b\u200d\u2060\u3164\ufe0f\ufeff\U000e0041"
+        ),
+        ("Evil Ltd", "Evil\u00a0\u200b\u3000Ltd"),
+        ("\u00c5ngstr\u00f6m", "\u212bngstro\u0308m"),
+        ("Evil", "Evil" + "\u0301" * 200),
+    ],
+)
+def test_no_subject_escapes_exclusion_by_how_it_is_written(excluded: str, subject: str) -> None:
+    """Permitted are only names that RFC 5280 7.1 calls equal without doubt. Source: RFC 4518 2."""
+    server = decoded(leaf(ROOT, subject=_unchecked_organization(subject)))
+    limit = x509.DirectoryName(_unchecked_organization(excluded))
+    assert not is_permitted(name_constraints(excluded=[limit]), server)
+    assert not is_permitted(name_constraints(permitted=[limit]), server)
+
+
+@pytest.mark.parametrize("subject", ["\u0415vil", "Evi\u0142", "\u00c9vil"])
+def test_letters_that_only_look_alike_are_others(subject: str) -> None:
+    server = decoded(leaf(ROOT, subject=organization(subject)))
+    limit = x509.DirectoryName(organization("Evil"))
+    assert is_permitted(name_constraints(excluded=[limit]), server)
+
+
+def test_an_excluded_subtree_that_is_too_long_to_be_prepared_excludes_all() -> None:
+    server = decoded(leaf(ROOT, subject=organization("Partner")))
+    limit = x509.DirectoryName(_unchecked_organization("\u00e9" * 129))
+    assert not is_permitted(name_constraints(excluded=[limit]), server)
+
+
+def _unchecked_organization(name: str) -> x509.Name:
+    """Return a name without the bounds of RFC 5280 A.1."""
+    oid = NameOID.ORGANIZATION_NAME
+    return x509.Name([x509.NameAttribute(oid, name, _validate=False)])
+
+
 MAIL, URI = x509.RFC822Name, x509.UniformResourceIdentifier
 
 

@@ -2,6 +2,7 @@
 right authority said so.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from math import gcd, lcm
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import cryptography_vectors
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
@@ -17,8 +19,8 @@ from otpc_policy.pki.judge import judge_chain
 from otpc_policy.pki.judgement import ChainJudgement, StapleStatus, TrustSource
 from otpc_policy.pki.trust import Trust, TrustEntry
 from tests.support.certificates import CertificateAuthority, Issued, self_signed
-from tests.support.forging import Made, leaf, purposes
-from tests.support.signing import private_key
+from tests.support.forging import Made, elements_of, key_usage, leaf, purposes
+from tests.support.signing import der_element, private_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ROOT = CertificateAuthority.create("Root")
@@ -249,6 +251,122 @@ class TestDelegates:
             LEAF, status="revoked", this_update=NOW - timedelta(hours=1), signer=delegate
         )
         assert judge(response).staple is StapleStatus.REVOKED
+
+    @pytest.mark.parametrize(
+        ("key", "usages", "expected"),
+        [
+            ("rsa2048", ("digital_signature",), "GOOD"),
+            ("rsa2048", ("key_encipherment",), "UNVERIFIED"),
+            ("ec256", ("content_commitment",), "UNVERIFIED"),
+            ("rsa1024", ("digital_signature",), "UNVERIFIED"),
+        ],
+    )
+    def test_good_needs_a_key_that_may_sign_and_is_strong(
+        self, key: str, usages: tuple[str, ...], expected: str
+    ) -> None:
+        """A revocation counts all the same."""
+        holder = Made(AUTHORITY.der, AUTHORITY.private_key, AUTHORITY.certificate.subject)
+        delegate = leaf(
+            holder,
+            key=private_key(key),
+            plus=[(purposes("ocsp_signing"), False), (key_usage(*usages), True)],
+            dates=(NOW - timedelta(days=1), NOW + timedelta(days=1)),
+        )
+        signer = Issued(delegate.certificate, delegate.key, ())
+        assert judge(AUTHORITY.ocsp_response(LEAF, signer=signer)).staple.value == expected
+        revoked = AUTHORITY.ocsp_response(LEAF, status="revoked", signer=signer)
+        assert judge(revoked).staple is StapleStatus.REVOKED
+
+
+_OTHER = b"0\x09\x06\x04\x2a\x03\x04\x05\x04\x01\0"
+_CRITICAL = b"0\x0c\x06\x04\x2a\x03\x04\x05\x01\x01\xff\x04\x01\0"
+_CRITICAL_NONCE = b"0\x13" + bytes.fromhex("06092b0601050507300102 0101ff 0403040100")
+_VERSION_1, _VERSION_2 = b"\xa0\x03\x02\x01\0", b"\xa0\x03\x02\x01\x01"
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return der_element(0x30, b"".join(parts))
+
+
+def _edited(
+    *,
+    statuses: Sequence[str] = ("good",),
+    others: int = 0,
+    version: bytes = b"",
+    of_answers: bytes = b"",
+    of_response: bytes = b"",
+) -> bytes:
+    """Return a response of the authority with these answers about the leaf.
+
+    others: answers about another certificate, after the first. of_answers, of_response: extensions.
+    """
+    stranger = AUTHORITY.issue().certificate
+    about = [(LEAF, status) for status in statuses]
+    about[1:1] = [(stranger, "good")] * others
+    singles = [
+        elements_of(_data_of(AUTHORITY.ocsp_response(subject, status=status))[2])[0]
+        for subject, status in about
+    ]
+    if of_answers:
+        added = der_element(0xA1, _sequence(of_answers))
+        singles = [_sequence(*elements_of(single), added) for single in singles]
+    responder, produced, *_ = _data_of(AUTHORITY.ocsp_response(LEAF))
+    extensions = der_element(0xA1, _sequence(of_response)) if of_response else b""
+    answers = _sequence(*singles)
+    data = _sequence(version, responder, produced, answers, extensions)
+    _, algorithm, *_ = _basic_of(AUTHORITY.ocsp_response(LEAF))
+    key = AUTHORITY.private_key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signature = key.sign(data, ec.ECDSA(hashes.SHA256()))
+    basic = _sequence(data, algorithm, der_element(0x03, b"\0" + signature))
+    kind = bytes.fromhex("06092b0601050507300101")
+    body = der_element(0xA0, _sequence(kind, der_element(0x04, basic)))
+    return _sequence(b"\x0a\x01\0", body)
+
+
+def _basic_of(response: bytes) -> list[bytes]:
+    octets = elements_of(elements_of(elements_of(response)[1])[0])[1]
+    return elements_of(elements_of(octets)[0])
+
+
+def _data_of(response: bytes) -> list[bytes]:
+    return elements_of(_basic_of(response)[0])
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (_edited(), "GOOD"),
+        (_edited(version=_VERSION_1), "UNVERIFIED"),
+        (_edited(version=_VERSION_2), "UNVERIFIED"),
+        (_edited(of_response=_OTHER), "GOOD"),
+        (_edited(of_response=_CRITICAL_NONCE), "GOOD"),
+        (_edited(of_response=_CRITICAL), "UNVERIFIED"),
+        (_edited(of_response=_OTHER + _CRITICAL), "UNVERIFIED"),
+        (_edited(of_answers=_OTHER), "GOOD"),
+        (_edited(of_answers=_CRITICAL), "UNVERIFIED"),
+        (_edited(statuses=["revoked"], of_answers=_CRITICAL), "REVOKED"),
+        (_edited(others=15), "GOOD"),
+        (_edited(others=16), "UNVERIFIED"),
+        (_edited(statuses=["good", "revoked"], others=14), "REVOKED"),
+        (_edited(statuses=["good", "revoked"], others=15), "UNVERIFIED"),
+        (_edited(statuses=["good", "unknown"]), "UNVERIFIED"),
+        (_edited(statuses=["unknown", "good"]), "UNVERIFIED"),
+        (_edited(statuses=["unknown", "good", "revoked"]), "REVOKED"),
+    ],
+)
+def test_good_is_only_what_nothing_in_the_response_contradicts(
+    response: bytes, expected: str
+) -> None:
+    """Source: RFC 6960 4.2.1, 4.4."""
+    assert judge(response).staple.value == expected
+
+
+def test_dates_that_contradict_each_other_prove_nothing() -> None:
+    begin = NOW + timedelta(minutes=4)
+    for end, expected in ((begin, "GOOD"), (begin - timedelta(minutes=2), "UNVERIFIED")):
+        response = AUTHORITY.ocsp_response(LEAF, this_update=begin, next_update=end)
+        assert judge(response).staple.value == expected
 
 
 def test_the_issuer_may_be_an_anchor_that_is_not_served() -> None:

@@ -1,5 +1,7 @@
 """PEM bundles: certificates in order, private keys refused, broken text named, in linear time."""
 
+import base64
+import json
 import re
 import time
 
@@ -201,6 +203,96 @@ def test_a_block_whose_mark_passes_for_a_comment_is_refused(mark: str) -> None:
                 read_pem_bundle(text)
 
 
+LEAF = ISSUED.chain_der[0]
+BASE64 = base64.b64encode(LEAF).decode()
+
+
+def _in_lines(text: str, width: int, before: str = "", after: str = "") -> str:
+    lines = (text[start : start + width] for start in range(0, len(text), width))
+    return "".join(f"{before}{line}{after}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        _in_lines(BASE64, 64, before="> "),
+        _in_lines(BASE64, 64, before="\u200b"),
+        _in_lines(BASE64, 64, after="\\"),
+        _in_lines(BASE64, 32),
+        _in_lines(BASE64, 16),
+        _in_lines(BASE64[64:], 64, before="# "),
+        json.dumps({"leaf": BASE64}) + "\n",
+        json.dumps({"leaf": _in_lines(BASE64, 76)}) + "\n",
+        f"<cert>{BASE64}</cert>\n",
+        base64.urlsafe_b64encode(LEAF).decode() + "\n",
+        BASE64.replace("/", "\\/").replace("+", "%2B") + "\n",
+        "# " + LEAF.hex() + "\n",
+        "# " + LEAF.hex(":").upper() + "\n",
+        _in_lines(LEAF.hex(" ", 2), 40, before="00000000: "),
+        ", ".join(f"0x{octet:02x}" for octet in LEAF) + "\n",
+    ],
+    ids=[
+        "quoted",
+        "zero width",
+        "backslashes",
+        "narrow",
+        "narrower",
+        "cut off",
+        "JSON",
+        "JSON with line ends",
+        "XML",
+        "base64url",
+        "escaped",
+        "hexadecimal",
+        "colons",
+        "xxd",
+        "xxd -i",
+    ],
+)
+def test_text_that_may_be_a_certificate_is_refused_next_to_blocks(leaf: str) -> None:
+    """It may be the leaf: passed over, its issuer would be judged."""
+    for text in (leaf + PEM, PEM + leaf, FIRST + leaf + REST):
+        with pytest.raises(ValueError, match=r"has (base64|a certificate in hexadecimal) outside"):
+            read_pem_bundle(text)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "subject=C = DE, O = Partner, CN = pay.partner.test\nissuer=CN = MIIT Issuing CA",
+        f"# SHA-256: {'ab01' * 16}\n# SHA-512: {'AB01' * 32}",
+        "SHA256 Fingerprint=" + ":".join(["AB"] * 32),
+        "\n".join(["# pin-sha256: r/mIkG3eEpVdm+u/ko/cwxzOMo1bk4TyHIlByibiA5E="] * 12),
+        "# from /srv/deploy2/Configurations/partners/acme/certificates/2026/leaf.pem",
+        "# MIGRATION-OF-CERTIFICATES-2026, MIICHAEL",
+        "    Signature Value:\n" + "        30:45:02:20:1a:00:c3:\n" * 40,
+        "                Modulus:\n" + "                    00:c3:82:30:81:ee:\n" * 40,
+        "\x1a",
+        "\x0c",
+    ],
+)
+def test_explanations_around_blocks_are_passed_over(comment: str) -> None:
+    """Source: RFC 7468 5.2."""
+    assert read_pem_bundle(f"{comment}\n{PEM}{comment}\n") == ISSUED.chain_der
+
+
+@pytest.mark.parametrize("control", ["\0", "\x01", "\x1b"])
+def test_text_with_control_characters_is_refused(control: str) -> None:
+    for text in (control + PEM, PEM + control, PEM.replace("\n", f"\n{control}", 1)):
+        with pytest.raises(ValueError, match="has binary content"):
+            read_pem_bundle(text)
+
+
+@pytest.mark.parametrize("label", ["X509 CRL", "PUBLIC KEY", "DH PARAMETERS", "PGP MESSAGE"])
+def test_a_certificate_under_another_label_is_not_passed_over(label: str) -> None:
+    for text in (
+        FIRST.replace("CERTIFICATE", label) + REST,
+        REST + FIRST.replace("CERTIFICATE", label),
+    ):
+        with pytest.raises(ValueError, match=f"a certificate in a block with the label '{label}'"):
+            read_pem_bundle(text)
+
+
 def test_hostile_text_is_read_in_linear_time() -> None:
     """256 KiB of BEGIN lines; a quadratic reader takes minutes."""
     began = time.process_time()
@@ -210,6 +302,9 @@ def test_hostile_text_is_read_in_linear_time() -> None:
         read_pem_bundle("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n" * 5_000)
     with pytest.raises(ValueError, match="a damaged END line"):
         read_pem_bundle("-- End of x\n" * 20_000)
+    for outside in ("30 82 " * 40_000, "30,,,,,,," * 28_000, "MII" * 80_000, "aA1/" * 60_000):
+        with pytest.raises(ValueError, match=r"no certificate|outside"):
+            read_pem_bundle(outside)
     for body in ("\n" * 260_000, ":" + "\n" * 260_000, "A" * 260_000 + "\n:\n"):
         assert (
             len(read_pem_bundle(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----"))

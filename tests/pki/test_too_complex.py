@@ -470,9 +470,46 @@ MANY_URIS = [x509.UniformResourceIdentifier(f"https://{number}.test/") for numbe
 SUBTREES = [f"x{number}.test" for number in range(250)]
 
 
+def _policies(*names: str) -> tuple[x509.ExtensionType, bool]:
+    named = [x509.PolicyInformation(x509.ObjectIdentifier(name), None) for name in names]
+    return x509.CertificatePolicies(named), False
+
+
+def _carried_policies(number: int, *, twins: int, levels: int = 8) -> list[Made]:
+    """An authority with policies that any-policy carries down, in vain: the leaf has another."""
+    demand = x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None)
+    above = authority(
+        "Policies", by=ROOT, plus=[_policies(*(f"2.{n}" for n in range(number))), (demand, True)]
+    )
+    chain = [above]
+    any_policy = _policies("2.5.29.32.0")
+    for level in range(levels - 2):
+        chain.insert(0, authority(f"Level {level}", by=chain[0], plus=[any_policy]))
+    key = private_key("ec256")
+    last = [authority("Last", by=chain[0], key=key, plus=[any_policy]) for _ in range(twins)]
+    return [leaf(last[0], dns=[HOST], plus=[_policies("1.2.3.4.5")]), *last, *chain]
+
+
+def test_policies_are_paid_for_on_every_level_that_carries_them() -> None:
+    """The price of a path grows with their number and with its length, not with one of the two."""
+    spent = []
+    for number, levels in ((10, 3), (210, 3), (210, 8)):
+        budget = WorkBudget()
+        judgement = judge(
+            _carried_policies(number, twins=1, levels=levels), budget=budget, entries=(ANCHORED,)
+        )
+        assert judgement.trust is TrustSource.NOTHING
+        spent.append(budget.spent[Work.SEARCH])
+    few, many, deep = spent
+    assert many - few >= 3 * 200
+    assert deep - many >= 5 * 210
+
+
 @pytest.mark.parametrize(
     "made",
     [
+        pytest.param(lambda: _carried_policies(1_500, twins=12), id="policies carried on"),
+        pytest.param(lambda: _carried_policies(500, twins=40), id="fewer policies, more paths"),
         pytest.param(
             lambda: claimed(14, names=4_000, subtrees=260), id="a false issuer fourteen times"
         ),

@@ -4,8 +4,8 @@ Who has a certificate chooses the URL, and a server may redirect, so every host 
 vetted like a partner's: one forbidden address, and none of its addresses is dialled. Time and bytes
 are bounded over all redirects together. The body is handed on piece by piece and never held.
 
-HTTP/1.1 as far as a GET needs it (RFC 9112): a body ends by its chunks, its Content-Length or the
-end of the connection. What was cut off is no document.
+HTTP/1.1 as far as a GET needs it (RFC 9112); bodies are read in http_body. What was cut off is no
+document.
 """
 
 import asyncio
@@ -19,32 +19,22 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.core.fetching import FetchOutcome, HttpUrl
 from otpc_policy.engine.egress.dialler import connect_soon
+from otpc_policy.engine.egress.http_body import DownloadEnded, read_body
 from otpc_policy.engine.egress.proxy import EgressProxy, ProxyRoute
 
 # To a mirror, and there to another path: more would let a server keep an engine busy.
 _MAX_REDIRECTS: Final = 2
-# Heads of distribution points have about 500 bytes; what follows a head is read in such pieces.
+# Heads of distribution points have about 500 bytes.
 _MAX_HEAD_BYTES: Final = 16 * 1024
-_PIECE_BYTES: Final = 64 * 1024
 # One of several addresses must not use up the time for all of them.
 _CONNECT_S: Final = 4.0
 _STATUS_LINE: Final = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\Z")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_DECIMAL: Final = re.compile(r"[0-9]{1,12}\Z")
-_HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]{1,8}\Z")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _OK: Final = 200
 
 Resolve = Callable[[str], Awaitable[Resolution]]
 """From a canonical host to vetted addresses, as an engine's resolver."""
-
-
-class _Ended(Exception):
-    """The download ends here. outcome: how."""
-
-    def __init__(self, outcome: FetchOutcome) -> None:
-        super().__init__(outcome.value)
-        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +57,8 @@ async def download(
 
     is_own_listener: tells of an IP literal and port whether this service itself listens there.
     proxy: None for the direct way. max_bytes: of the body. deadline_s: for everything, and for take
-    as well. take: gets the body in order, piece by piece; unless FETCHED is returned the pieces are
-    of no use.
+    as well. take: gets the body in order, in pieces of 64 KiB; unless FETCHED is returned the
+    pieces are of no use.
     Raises CannotDial, and what resolve raises.
     """
     try:
@@ -83,7 +73,7 @@ async def download(
                 url = _target_of(url, location)
     except TimeoutError:
         return FetchOutcome.TIMEOUT
-    except _Ended as ended:
+    except DownloadEnded as ended:
         return ended.outcome
     return FetchOutcome.REDIRECTED
 
@@ -92,7 +82,7 @@ def _target_of(url: HttpUrl, location: str) -> HttpUrl:
     try:
         return url.redirected(location)
     except ValueError:
-        raise _Ended(FetchOutcome.REDIRECTED) from None
+        raise DownloadEnded(FetchOutcome.REDIRECTED) from None
 
 
 async def _request(
@@ -110,28 +100,24 @@ async def _request(
             if head.status in _REDIRECTS:
                 return head.fields.get("location", "")
             if head.status != _OK:
-                raise _Ended(FetchOutcome.REFUSED)
+                raise DownloadEnded(FetchOutcome.REFUSED)
             if head.fields.get("content-encoding", "identity") != "identity":
-                raise _Ended(FetchOutcome.BROKEN)
-            left = max_bytes
-            async for piece in _body(reader, head, max_bytes):
-                left -= len(piece)
-                if left < 0:
-                    raise _Ended(FetchOutcome.TOO_LARGE)
+                raise DownloadEnded(FetchOutcome.BROKEN)
+            async for piece in read_body(reader, head.fields, max_bytes):
                 await take(piece)
         except TimeoutError:  # an OSError
             raise
         except (OSError, EOFError, asyncio.LimitOverrunError):
-            raise _Ended(FetchOutcome.BROKEN) from None
+            raise DownloadEnded(FetchOutcome.BROKEN) from None
     return None
 
 
 async def _addresses(url: HttpUrl, resolve: Resolve) -> tuple[VettedAddress, ...]:
     found = await resolve(url.host)
     if found.status is ResolutionStatus.FORBIDDEN:
-        raise _Ended(FetchOutcome.FORBIDDEN)
+        raise DownloadEnded(FetchOutcome.FORBIDDEN)
     if found.is_stale or not found.addresses:
-        raise _Ended(FetchOutcome.UNRESOLVED)
+        raise DownloadEnded(FetchOutcome.UNRESOLVED)
     return found.addresses
 
 
@@ -156,7 +142,7 @@ async def _connected(
             with suppress(OSError):
                 await writer.wait_closed()
         return
-    raise _Ended(FetchOutcome.UNREACHABLE)
+    raise DownloadEnded(FetchOutcome.UNREACHABLE)
 
 
 def _request_bytes(url: HttpUrl) -> bytes:
@@ -179,62 +165,14 @@ async def _read_head(reader: asyncio.StreamReader) -> _Head:
     status_line, *lines = text[: -len("\r\n\r\n")].split("\r\n")
     status = _STATUS_LINE.match(status_line)
     if status is None:
-        raise _Ended(FetchOutcome.BROKEN)
+        raise DownloadEnded(FetchOutcome.BROKEN)
     fields: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not _FIELD_NAME.match(name):
-            raise _Ended(FetchOutcome.BROKEN)
+            raise DownloadEnded(FetchOutcome.BROKEN)
         name, value = name.lower(), value.strip(" \t")
         is_framing = name in ("content-length", "transfer-encoding")
         if fields.setdefault(name, value) != value and is_framing:
-            raise _Ended(FetchOutcome.BROKEN)
+            raise DownloadEnded(FetchOutcome.BROKEN)
     return _Head(int(status[1]), fields)
-
-
-def _body(reader: asyncio.StreamReader, head: _Head, max_bytes: int) -> AsyncIterator[bytes]:
-    coding = head.fields.get("transfer-encoding")
-    if coding is not None:
-        if coding.lower() != "chunked":
-            raise _Ended(FetchOutcome.BROKEN)
-        return _chunked(reader, max_bytes)
-    length = head.fields.get("content-length")
-    if length is None:
-        return _until_closed(reader)
-    if not _DECIMAL.match(length):
-        raise _Ended(FetchOutcome.BROKEN)
-    if int(length) > max_bytes:
-        raise _Ended(FetchOutcome.TOO_LARGE)
-    return _of_length(reader, int(length))
-
-
-async def _until_closed(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while piece := await reader.read(_PIECE_BYTES):
-        yield piece
-
-
-async def _of_length(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
-    while left:
-        piece = await reader.read(min(left, _PIECE_BYTES))
-        if not piece:
-            raise _Ended(FetchOutcome.BROKEN)
-        left -= len(piece)
-        yield piece
-
-
-async def _chunked(reader: asyncio.StreamReader, max_bytes: int) -> AsyncIterator[bytes]:
-    """Yield what the chunks hold. Trailers are of no interest, and not read."""
-    while True:
-        line = (await reader.readuntil(b"\r\n"))[:-2].decode("latin-1")
-        digits = line.partition(";")[0].strip(" \t")
-        if not _HEXADECIMAL.match(digits):
-            raise _Ended(FetchOutcome.BROKEN)
-        size = int(digits, 16)
-        if size == 0:
-            return
-        if size > max_bytes:
-            raise _Ended(FetchOutcome.TOO_LARGE)
-        async for piece in _of_length(reader, size):
-            yield piece
-        if await reader.readexactly(2) != b"\r\n":
-            raise _Ended(FetchOutcome.BROKEN)

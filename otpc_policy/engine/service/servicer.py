@@ -123,8 +123,10 @@ class MeasurementServicer:
         if self._fetches >= _MAX_FETCHES:
             raise Overloaded(_RETRY_FETCH)
 
+        writes = _WholeWrites(context)
+
         async def take(piece: bytes) -> None:
-            await context.write(pb.FetchCrlResponse(chunk=piece).SerializeToString())
+            await writes.write(pb.FetchCrlResponse(chunk=piece).SerializeToString())
 
         self._fetches += 1
         try:
@@ -139,7 +141,7 @@ class MeasurementServicer:
             )
         finally:
             self._fetches -= 1
-        await context.write(encode_fetch_end(outcome).SerializeToString())
+        await writes.write(encode_fetch_end(outcome).SerializeToString())
 
     async def _watch_status(self, _request: bytes, context: Context) -> None:
         self._admit()
@@ -165,3 +167,24 @@ class MeasurementServicer:
     def _admit(self) -> None:
         if self._is_draining.is_set():
             raise ServiceUnavailable("the engine is draining")
+
+
+class _WholeWrites:
+    """Writes of a call, one at a time, although who writes may be cut off at a deadline.
+
+    gRPC goes on with a write whose caller was cancelled, and refuses the next one meanwhile
+    (grpcio 1.83: GRPC_CALL_ERROR_TOO_MANY_OPERATIONS).
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._last: asyncio.Future[None] | None = None
+
+    async def write(self, message: bytes) -> None:
+        """Write a message after the one before. A cancellation leaves it to be written."""
+        if self._last is not None:
+            await asyncio.shield(self._last)
+        self._last = asyncio.ensure_future(self._context.write(message))
+        # The call may be over, and nobody there to hear how its last write ended.
+        self._last.add_done_callback(lambda write: write.cancelled() or write.exception())
+        await asyncio.shield(self._last)
