@@ -7,6 +7,10 @@ RUN /opt/otpc-policy/bin/pip install --no-cache-dir --require-hashes --requireme
 COPY pyproject.toml README.md LICENSE ./
 COPY otpc_policy ./otpc_policy
 RUN /opt/otpc-policy/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+# What Python packages the image has, in it: /opt/otpc-policy/otpc-policy.cdx.json.
+COPY supply ./supply
+RUN /opt/otpc-policy/bin/python -m supply.sbom --constraints constraints.txt \
+  --output /opt/otpc-policy/otpc-policy.cdx.json
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/otpc-policy /opt/otpc-policy

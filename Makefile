@@ -9,10 +9,12 @@ JOBS ?= 2
 # More than cores: half of the time of these tests is waiting.
 TEST_JOBS ?= 3
 FRONT := .venv-front
+AUDIT := .venv-audit
 FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains rpc store core measurement ops)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo unit test test-front test-hostile test-differential lint proto constraints benchmark fuzz image clean
+.PHONY: help run demo unit test test-front test-hostile test-differential lint proto constraints benchmark fuzz \
+	wheel sbom audit audit-offline mutations image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -68,15 +70,35 @@ constraints: $(VENV)/.test ## Pin every package again, with hashes and without a
 	$(BIN)/pip-compile $(PIN) --extra engine --extra test --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
 	$(BIN)/pip-compile $(PIN) --output-file constraints-front.txt pyproject.toml
 	$(BIN)/pip-compile $(PIN) --extra test --constraint constraints-front.txt --output-file constraints-front-test.txt pyproject.toml
+	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-audit.txt supply/audit.in
 
 PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+wheel: $(VENV)/.run ## Build the wheel of HEAD into dist, twice: the bytes must be the same
+	$(BIN)/python -m supply.wheel --output dist --twice
+
+sbom: wheel ## Write what the wheel is installed with as CycloneDX into dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m supply.sbom --constraints constraints.txt \
+	  --wheel dist/otpc_policy-$$($(BIN)/python -c 'import otpc_policy; print(otpc_policy.__version__)')-py3-none-any.whl \
+	  --output dist/otpc-policy.cdx.json
+
+audit-offline: $(VENV)/.run ## Check that everything pinned has hashes and is on no list of denied versions
+	$(BIN)/python -m supply.audit
+
+# pip-audit asks a vulnerability service on the Internet. It reads pins and hashes, and installs nothing.
+audit: $(AUDIT)/.audit audit-offline ## Ask a vulnerability service about every pinned package (needs a network)
+	@for each in constraints*.txt; do echo "$$each"; \
+	  $(AUDIT)/bin/pip-audit --disable-pip --require-hashes --requirement $$each $(OPTIONS) || failed=1; done; test -z "$$failed"
+
+mutations: $(VENV)/.test ## Remove controls one at a time: their tests must fail; write docs/mutations.md (two minutes)
+	$(BIN)/python -m tests.supply.mutations --write docs/mutations.md
 
 image: ## Build the container image
 	docker build --tag otpc-policy .
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) $(FRONT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRONT) $(AUDIT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -108,4 +130,10 @@ $(FRONT)/.test: constraints-front.txt constraints-front-test.txt pyproject.toml 
 	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement constraints-front.txt
 	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	$(FRONT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement constraints-front-test.txt
+	@touch $@
+
+# An environment of its own: what pip-audit needs is nothing that the service or its tests do.
+$(AUDIT)/.audit: constraints-audit.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement constraints-audit.txt
 	@touch $@

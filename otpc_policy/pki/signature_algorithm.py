@@ -71,8 +71,8 @@ _PSS_HASHES: Mapping[str, str] = {
 _ED25519, _ED448 = "1.3.101.112", "1.3.101.113"
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     # Only to see who signed whom: no path rests on these two.
-    "md5": hashes.MD5(),  # noqa: S303
-    "sha1": hashes.SHA1(),  # noqa: S303
+    "md5": hashes.MD5(),  # noqa: S303  # names who signed; see above
+    "sha1": hashes.SHA1(),  # noqa: S303  # as md5
     "sha224": hashes.SHA224(),
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),

@@ -22,7 +22,7 @@ _LONGEST_TRACE = 256
 
 # Identifiers, not secrets. os.urandom would release the interpreter lock twice in every call, which
 # costs more than the rest of this module.
-_random = random.Random()  # noqa: S311
+_random = random.Random()  # noqa: S311  # names a request, no secret
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 current_trace_id: ContextVar[str] = ContextVar("current_trace_id", default="")

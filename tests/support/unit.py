@@ -80,6 +80,9 @@ OUTSIDE = (
     "tests/support/test_hostile_tls.py",
     "tests/support/test_servers.py",
     "tests/support/test_unit.py",
+    "tests/supply/test_mutations.py",
+    "tests/supply/test_security.py",
+    "tests/supply/test_wheel.py",
     "tests/test_contract.py",
     "tests/tls/test_client_hello_bytes.py",
     # Slow: thousands of certificates, and of surveys of hostile servers.

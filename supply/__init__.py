@@ -1,0 +1,1 @@
+"""Building and accounting for what is installed. Not part of the wheel."""

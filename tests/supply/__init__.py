@@ -1,0 +1,1 @@
+"""The supply chain: what is installed, what is built, and what SECURITY.md promises."""
