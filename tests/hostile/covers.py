@@ -6,7 +6,8 @@ measures one compliant server and takes the hellos that it saw, adds those of th
 otpc_policy/engine/profiles/recorded), and computes without further connections how many single
 properties and conjunctions show their fault to some hello. `--greedy` then adds so many clients one
 by one, each time the one that meets the most. With `--named` the server stands behind a router that
-leads hellos by the server's name, so that nameless ones meet no fault. So a cover can be chosen
+leads hellos by the server's name, so that nameless ones meet no fault. `--measurements N` lists the
+rows that some of so many measurements did not meet. So a cover can be chosen
 before it is built; the command of discriminators.py says what a measurement really holds.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import asyncio
 import random
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from tests.hostile.claims import Truth
@@ -59,6 +61,23 @@ def _line(what: str, singles: int, of_singles: int, drawn: int, of_drawn: int) -
     )
 
 
+def _show_missed(
+    rows: Sequence[Row], stacks: Stacks, clients: Sequence[ClientHellos], measurements: int
+) -> int:
+    """Print rows that were not always met, and how often; return how many a client is shown."""
+    met = Counter[str]()
+    for _ in range(measurements):
+        met.update(_met(rows, asyncio.run(_of_the_survey(stacks))))
+    shown = _met(rows, clients)
+    missed = [str(row) for row in rows if met[str(row)] < measurements]
+    for name in missed:
+        who = "some client" if name in shown else "no client"
+        print(f"{met[name]} of {measurements}  {name}  {who} is shown it")
+    of_clients = shown.intersection(missed)
+    print(f"always met: {len(shown - of_clients)} of {len(shown)} rows that some client is shown")
+    return len(of_clients)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -66,11 +85,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--greedy", type=int, default=0, help="clients to add, best first")
     parser.add_argument("--named", action="store_true", help="only by hellos with a server name")
+    parser.add_argument("--measurements", type=int, default=0, help="list rows some of them miss")
     parser.add_argument("names", nargs="*", metavar="CLIENT")
     chosen = parser.parse_args(arguments)
     stacks = make_stacks()
     clients = {one.name: one for one in clients_of(stacks, FAULTS)}
     singles = [row for row in ROWS if str(row) not in EXPLAINED]
+    if chosen.measurements:
+        return _show_missed(singles, stacks, tuple(clients.values()), chosen.measurements)
     drawn = draw(chosen.conjunctions, random.Random(chosen.seed), list(clients.values()), stacks)
     rows, survey = (*singles, *drawn), asyncio.run(_of_the_survey(stacks))
     met = _met(rows, survey, is_named=chosen.named)
