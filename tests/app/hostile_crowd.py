@@ -50,6 +50,7 @@ _ROLES: Final = """
 name = "all"
 rpcs = ["CheckEndpoint"]
 hosts = ["*"]
+refresh = true
 [[caller]]
 identities = ["*"]
 roles = ["all"]
@@ -65,8 +66,8 @@ class Answers:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.each_s)} in {self.took_s:.2f} s, median {statistics.median(self.each_s):.2f}"
-            f" s, slowest {max(self.each_s):.2f} s"
+            f"{len(self.each_s)} in {self.took_s:.2f} s, "
+            f"median {statistics.median(self.each_s):.2f} s, slowest {max(self.each_s):.2f} s"
         )
 
 
@@ -115,7 +116,9 @@ class Crowd:
             calls = [
                 stubs[target % HOSTILE_CALLERS].CheckEndpoint.future(
                     pb.CheckEndpointRequest(
-                        host=f"h{target}.test", port=ports[target % len(ports)]
+                        host=f"h{target}.test",
+                        port=ports[target % len(ports)],
+                        freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH),
                     ),
                     timeout=_PATIENCE_S,
                 )
@@ -165,10 +168,8 @@ class Crowd:
         """Make so many calls that no role permits."""
         with self._caller("refused") as stub:
             for _ in range(number):
-                try:
-                    stub.ListPolicies(pb.ListPoliciesRequest(), timeout=_PATIENCE_S)
-                except grpc.RpcError as error:
-                    assert error.code() is grpc.StatusCode.PERMISSION_DENIED, error
+                call = stub.ListPolicies.future(pb.ListPoliciesRequest(), timeout=_PATIENCE_S)
+                assert call.code() is grpc.StatusCode.PERMISSION_DENIED, call
 
     @contextmanager
     def _caller(self, name: str) -> Iterator[Any]:
@@ -205,6 +206,7 @@ def hostile_crowd(*, hostile: int, good: int) -> Iterator[Crowd]:
             "STATIC_HOSTS": json.dumps(addresses),
             "TRUST": json.dumps([{"hosts": ["*.good.test"], "anchor_file": str(anchor)}]),
             "CACHE_ENTRIES": "20",
+            "MINIMUM_REFRESH_INTERVAL_S": "0",
         }
         variables = {f"OTPC_POLICY_{name}": value for name, value in settings.items()}
         service = stack.enter_context(service_process(folder, **tls.settings, **variables))

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ def plot(path: Path, lines: Mapping[str, Sequence[tuple[float, float]]], *, step
     for number in range(int(highest / step) + 1):
         _line(rows, place(0, number * step), place(last, number * step), _GRID)
     for name, points in lines.items():
-        for one, other in zip(points, points[1:], strict=False):
+        for one, other in pairwise(points):
             _line(rows, place(*one), place(*other), COLOURS[name])
     path.write_bytes(_png(rows))
 

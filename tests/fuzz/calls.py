@@ -29,16 +29,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from otpc_policy.rpc.status import DETAILS_KEY, ERROR_DOMAIN, REFUSAL_KINDS
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.fuzz.drawing import BATCH, METHODS, REFLECTION, WATCH, DrawnCall, draw_call
-from tests.support.callers import caller_certificate
-from tests.support.certificates import CertificateAuthority
+from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.waiting import wait_until
 
 _AT_ONCE: Final = 16
 _PATIENCE_S: Final = 60.0
-# A caller reads the first state of health, and leaves.
-_WATCHED_S: Final = 0.5
-_OWN_CONNECTION: Final = (("grpc.use_local_subchannel_pool", 1),)
 # For unary calls and watches, and for streams in both directions.
 _Channels: TypeAlias = tuple[Any, Any]
 _ROLES: Final = """
@@ -96,7 +92,6 @@ _IDENTITIES: Final[Mapping[str, tuple[x509.GeneralName, ...]]] = {
         x509.DNSName("admin.fuzz.test"),
     ),
 }
-# The stubs that gRPC gives us end by our own deadline or with a state; both are ours to cause.
 _DESIGNED: Final = frozenset(
     (code, reason) for code, reason in REFUSAL_KINDS if code not in ("INTERNAL", "CANCELLED")
 )
@@ -127,9 +122,9 @@ class FuzzedService:
     """A running service, its callers' certificates, and what it has written down."""
 
     def __init__(
-        self, service: ServiceProcess, root: bytes, callers: Mapping[str, grpc.ChannelCredentials]
+        self, service: ServiceProcess, callers: Mapping[str, grpc.ChannelCredentials]
     ) -> None:
-        self._service, self._root, self._callers = service, root, callers
+        self._service, self._callers = service, callers
 
     async def run(self, calls: int, seed: int) -> Outcome:
         """Make so many calls."""
@@ -145,7 +140,7 @@ class FuzzedService:
             }
             streaming = {
                 name: stack.enter_context(
-                    grpc.secure_channel(f"localhost:{port}", credentials, options=_OWN_CONNECTION)
+                    grpc.secure_channel(f"localhost:{port}", credentials, options=OWN_CONNECTION)
                 )
                 for name, credentials in self._callers.items()
             }
@@ -166,8 +161,7 @@ class FuzzedService:
         found: Counter[tuple[str, str, str]] = Counter()
         for line in self._service.log_lines():
             if line["event"] in ("refusal", "refusals_summarised"):
-                code = _as_deadline(str(line["code"]))
-                kind = (str(line["rpc"]), code, str(line.get("reason", "")))
+                kind = (str(line["rpc"]), str(line["code"]), str(line.get("reason", "")))
                 found[kind] += int(str(line.get("count", 1)))
         return found
 
@@ -182,7 +176,7 @@ class FuzzedService:
             for sample in family.samples:
                 if sample.name == "otpc_policy_refusals_total" and sample.value:
                     labels = sample.labels
-                    found[_as_deadline(labels["code"]), labels["reason"]] += int(sample.value)
+                    found[labels["code"], labels["reason"]] += int(sample.value)
         return found
 
     def not_received(self) -> int:
@@ -224,26 +218,10 @@ def differences(service: FuzzedService, outcome: Outcome) -> list[str]:
 @contextmanager
 def fuzzed_service() -> Iterator[FuzzedService]:
     """Run the service with mutual TLS and roles; it must end well."""
-    servers, callers = (
-        CertificateAuthority.create("Servers"),
-        CertificateAuthority.create("Callers"),
-    )
-    own = servers.issue(dns=("localhost",))
     with tempfile.TemporaryDirectory(prefix="t-") as name:
         folder = Path(name)
-        for file, content in {
-            "own.pem": own.chain_pem,
-            "own.key": own.key_pem,
-            "callers.pem": callers.pem,
-            "roles.toml": _ROLES.encode(),
-        }.items():
-            (folder / file).touch(mode=0o600)
-            (folder / file).write_bytes(content)
+        tls = MutualTls(folder, _ROLES)
         settings = {
-            "TLS_CERTIFICATE_FILE": str(folder / "own.pem"),
-            "TLS_KEY_FILE": str(folder / "own.key"),
-            "TLS_CLIENT_CA_FILE": str(folder / "callers.pem"),
-            "ROLES_FILE": str(folder / "roles.toml"),
             "ADMIN_SERVICE": "true",
             "ADMIN_CALLERS": json.dumps(["admin.fuzz.test"]),
             "ALLOW_REQUEST_ANCHORS": "true",
@@ -256,18 +234,9 @@ def fuzzed_service() -> Iterator[FuzzedService]:
             "CRL__FETCH": "false",
         }
         variables = {f"OTPC_POLICY_{key}": value for key, value in settings.items()}
-        credentials = {
-            name: _credentials(servers.pem, callers, names) for name, names in _IDENTITIES.items()
-        }
-        with service_process(folder, **variables) as service:
-            yield FuzzedService(service, servers.pem, credentials)
-
-
-def _credentials(
-    root: bytes, authority: CertificateAuthority, names: tuple[x509.GeneralName, ...]
-) -> grpc.ChannelCredentials:
-    issued = caller_certificate(authority, names)
-    return grpc.ssl_channel_credentials(root, issued.key_pem, issued.chain_pem)
+        callers = {caller: tls.credentials(names) for caller, names in _IDENTITIES.items()}
+        with service_process(folder, **tls.settings, **variables) as service:
+            yield FuzzedService(service, callers)
 
 
 async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: str) -> None:
@@ -281,15 +250,16 @@ async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: 
         if drawn.is_never_read and code == "RESOURCE_EXHAUSTED" and not _details(error):
             outcome.not_read += 1
             return
-        is_watched = drawn.path == WATCH and code == "DEADLINE_EXCEEDED"
-        reason = "" if is_watched else _reason(error)
+        reason = _reason(error)
         outcome.refusals[rpc, code, reason] += 1
-        if not is_watched and ((code, reason) not in _DESIGNED or not reason):
-            outcome.faults.append(
-                f"call {label} {drawn.path[:80]}: {code} {reason} {error.details()}"
-            )
+        if (code, reason) not in _DESIGNED or not reason:
+            fault = f"call {label} {drawn.path[:80]}: {code} {reason} {error.details()}"
+            outcome.faults.append(fault)
     else:
         outcome.answered[rpc] += 1
+        if drawn.path == WATCH:
+            # Left by its caller, which the service has to write down as well.
+            outcome.refusals[rpc, "CANCELLED", ""] += 1
         if drawn.path == BATCH:
             _count_items(answer, outcome, f"call {label}")
     finally:
@@ -299,9 +269,10 @@ async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: 
 async def _answer(channel: Any, streaming: Any, drawn: DrawnCall) -> bytes:
     given = {"metadata": drawn.metadata, "timeout": _PATIENCE_S}
     if drawn.path == WATCH:
-        watch = channel.unary_stream(drawn.path)
-        async for _ in watch(drawn.body, metadata=drawn.metadata, timeout=_WATCHED_S):
-            pass
+        watch = channel.unary_stream(drawn.path)(drawn.body, **given)
+        async for _ in watch:
+            break
+        watch.cancel()
         return b""
     if drawn.path == REFLECTION:
         # The client for asyncio reports INTERNAL by itself if a call ends while it still writes.
@@ -309,14 +280,6 @@ async def _answer(channel: Any, streaming: Any, drawn: DrawnCall) -> bytes:
         await asyncio.to_thread(lambda: list(ask(iter([drawn.body] * 2), **given)))
         return b""
     return bytes(await channel.unary_unary(drawn.path)(drawn.body, **given))
-
-
-def _as_deadline(code: str) -> str:
-    """Return the code of a watch whose deadline has passed: its reset may arrive a moment before.
-
-    No other call here is given up, and what callers see as CANCELLED is a fault.
-    """
-    return "DEADLINE_EXCEEDED" if code == "CANCELLED" else code
 
 
 def _audited_name(path: str) -> str:
@@ -341,7 +304,7 @@ def _reason_in(status: status_pb2.Status) -> str:
     info = error_details_pb2.ErrorInfo()
     for detail in status.details:
         if detail.Unpack(info) and info.domain == ERROR_DOMAIN:
-            return info.reason
+            return str(info.reason)
     return ""
 
 

@@ -153,7 +153,7 @@ def _fill(
             setattr(message, field.name, _value(choice, field, hosts, ports))
 
 
-def _children(choice: random.Random, message: Message, field: FieldDescriptor) -> Sequence[Message]:
+def _children(choice: random.Random, message: Message, field: Any) -> Sequence[Message]:
     child = getattr(message, field.name)
     if field.is_repeated:
         return [child.add() for _ in range(choice.choice(_COUNTS))]
@@ -161,9 +161,7 @@ def _children(choice: random.Random, message: Message, field: FieldDescriptor) -
     return [child]
 
 
-def _value(
-    choice: random.Random, field: FieldDescriptor, hosts: Sequence[str], ports: Sequence[int]
-) -> Any:
+def _value(choice: random.Random, field: Any, hosts: Sequence[str], ports: Sequence[int]) -> Any:
     if field.name in ("host", "server_name"):
         return choice.choice(hosts)
     if field.name == "port":
