@@ -3,8 +3,8 @@
     python -m tests.app.hostile_crowd --hostile 200 --good 50
 
 Tarpits, drips, servers that reset and servers that send garbage. The fourth caller's answers may
-take twice as long as without the others, and afterwards no process, file, task or memory may be
-left. Exit status 0: so it was.
+take twice as long as without the others, and afterwards no process, file or memory may be left.
+Tasks are not counted. Exit status 0: so it was.
 """
 
 import argparse
