@@ -54,6 +54,7 @@ OUTSIDE = (
     "tests/engines/test_lies.py",
     "tests/engines/test_orphans.py",
     "tests/front",
+    "tests/fuzz",
     "tests/ops/test_http.py",
     "tests/ops/test_metrics.py",
     "tests/ops/test_open_files.py",

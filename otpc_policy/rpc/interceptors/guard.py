@@ -175,10 +175,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         access = None if is_refusal else self._access
         path = (service, method)
         rpc = method if service.startswith(_OWN_SERVICES) else f"{service}/{method}"
-        check_size = self._sizes.check
+        note_arrival, check_size = self._sizes.note_arrival, self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
             started_s = monotonic()
+            note_arrival()
             call_started_s.set(started_s)
             if not is_stream:
                 calls.begin()

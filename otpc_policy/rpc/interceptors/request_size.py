@@ -37,12 +37,15 @@ class RequestSizes:
             self._awaited.add(task)
             task.add_done_callback(self._call_ended)
 
+    def note_arrival(self) -> None:
+        """Note that gRPC has called the handler: it has read the request, whoever refuses it."""
+        self._awaited.discard(asyncio.current_task())
+
     def check(self, request: Any) -> None:
-        """Note that the request has arrived. Raises RequestTooLarge.
+        """Raise RequestTooLarge if the request is over our limit.
 
         request: bytes, or an iterator of messages, each of which gRPC bounds by itself.
         """
-        self._awaited.discard(asyncio.current_task())
         if isinstance(request, bytes) and len(request) > MAX_REQUEST_BYTES:
             self._counter.request_unread("too_large")
             raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
+from otpc_policy.catalog.access import Access
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES, MAX_REQUEST_BYTES
 from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
@@ -50,3 +51,14 @@ async def test_what_grpc_itself_refuses_is_counted() -> None:
         await channel.unary_unary(CALL)(b"")
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert counters.unread == ["not_received"]
+
+
+async def test_a_request_that_arrived_and_is_not_permitted_is_not_counted_as_unread() -> None:
+    counters = FakeCounters()
+    guard = CallInterceptor(counters, access=lambda: Access((), by_roles=True))
+    async with serving(one_method(_length), guard, OPTIONS) as channel:
+        seen = await failure(channel.unary_unary(CALL)(b""))
+        # A call of the same connection, so that the first has ended on the server, too.
+        await failure(channel.unary_unary(CALL)(b""))
+    assert seen.info.reason == "CALLER_UNKNOWN"
+    assert counters.unread == []

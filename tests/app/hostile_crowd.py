@@ -1,0 +1,268 @@
+"""Three callers ask for hostile targets while a fourth asks for good ones.
+
+    python -m tests.app.hostile_crowd --hostile 200 --good 50
+
+Tarpits, drips, servers that reset and servers that send garbage. The fourth caller's answers may
+take twice as long as without the others, and afterwards no process, file or memory may be left.
+Tasks are not counted. Exit status 0: so it was.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import psutil  # type: ignore[import-untyped]
+from cryptography import x509
+
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from tests.support.certificates import CertificateAuthority
+from tests.support.hostile.behaviours import drip, garbage, reset, stall
+from tests.support.loopback import Listener, free_port
+from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
+from tests.support.servers import TlsOffer, nginx
+from tests.support.service_process import ServiceProcess, service_process
+from tests.support.tcp import counting_servers
+from tests.support.waiting import wait_until
+
+HOSTILE_CALLERS: Final = 3
+# The fourth caller has so many questions open at a time.
+_AT_ONCE: Final = 4
+_PATIENCE_S: Final = 120.0
+TIMES: Final = 2.0
+"""How much longer an answer may take under load, beyond FLOOR_S."""
+FLOOR_S: Final = 1.0
+"""What two processors that others use as well may add to an answer."""
+LEFT_MIB: Final = 8.0
+"""Allocators keep some of what was freed; 200 hostile targets that leak 50 KiB each exceed it."""
+_ROLES: Final = """
+[[role]]
+name = "all"
+rpcs = ["CheckEndpoint"]
+hosts = ["*"]
+refresh = true
+[[caller]]
+identities = ["*"]
+roles = ["all"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How long answers took, in seconds. took_s: the whole; each_s: each of them."""
+
+    took_s: float
+    each_s: Sequence[float]
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.each_s)} in {self.took_s:.2f} s, "
+            f"median {statistics.median(self.each_s):.2f} s, slowest {max(self.each_s):.2f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the service holds in all its processes."""
+
+    processes: int
+    files: int
+    memory_mib: float
+
+
+class Crowd:
+    """A running service, hostile targets and good ones."""
+
+    def __init__(
+        self, service: ServiceProcess, tls: MutualTls, *, hostile_ports: Sequence[int], port: int
+    ) -> None:
+        self._service, self._tls = service, tls
+        self._hostile_ports, self._port = hostile_ports, port
+
+    def good(self, hosts: Sequence[str]) -> Answers:
+        """Have hosts checked that were never checked before, by the fourth caller."""
+        with self._caller("fourth") as stub, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+            def ask(host: str) -> float:
+                began_s = time.monotonic()
+                asked = pb.CheckEndpointRequest(host=host, port=self._port)
+                response = stub.CheckEndpoint(asked, timeout=_PATIENCE_S)
+                assert response.decision == pb.DECISION_ALLOW, response
+                return time.monotonic() - began_s
+
+            began_s = time.monotonic()
+            each_s = list(pool.map(ask, hosts))
+            return Answers(time.monotonic() - began_s, each_s)
+
+    @contextmanager
+    def hostile(self, number: int) -> Iterator[list["grpc.Future[Any]"]]:
+        """Have so many targets asked for by three callers, who leave at the end."""
+        with ExitStack() as stack:
+            stubs = [
+                stack.enter_context(self._caller(f"hostile{caller}"))
+                for caller in range(HOSTILE_CALLERS)
+            ]
+            ports = self._hostile_ports
+            calls = [
+                stubs[target % HOSTILE_CALLERS].CheckEndpoint.future(
+                    pb.CheckEndpointRequest(
+                        host=f"h{target}.test",
+                        port=ports[target % len(ports)],
+                        freshness=pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH),
+                    ),
+                    timeout=_PATIENCE_S,
+                )
+                for target in range(number)
+            ]
+            wait_until(lambda: self._connections() > HOSTILE_CALLERS)
+            yield calls
+            for call in calls:
+                call.cancel()
+
+    def wait_until_idle(self) -> None:
+        """Return when no hostile target is being measured, and none waits for it."""
+        queue = "otpc_policy_scan_queue_length"
+        wait_until(lambda: self._service.metric(queue) == self._connections() == 0, 60)
+
+    def _connections(self) -> int:
+        """Return how many connections to hostile targets are open."""
+        found = 0
+        for process in self._service.family():
+            with suppress(psutil.Error):
+                for connection in psutil.Process(int(process.name)).net_connections("tcp4"):
+                    found += bool(connection.raddr) and connection.raddr.port in self._hostile_ports
+        return found
+
+    def held(self) -> Held:
+        """Return what the service holds now."""
+        processes = [Path(f"/proc/{self._service.process.pid}"), *self._service.family()]
+        files, memory = 0, 0
+        for process in processes:
+            with suppress(OSError, psutil.Error):
+                files += len(os.listdir(process / "fd"))
+                memory += psutil.Process(int(process.name)).memory_full_info().pss
+        return Held(processes=len(processes), files=files, memory_mib=memory / 2**20)
+
+    def memory_mib(self) -> dict[str, float]:
+        """Return the proportional set size of every process, by name and id."""
+        found: dict[str, float] = {}
+        own = self._service.process.pid
+        engines = [process.name for process in self._service.engines()]
+        for pid in (str(own), *(process.name for process in self._service.family())):
+            kind = "front" if pid == str(own) else "engine" if pid in engines else "below an engine"
+            with suppress(psutil.Error):
+                found[f"{kind} {pid}"] = psutil.Process(int(pid)).memory_full_info().pss / 2**20
+        return found
+
+    def refused(self, number: int) -> None:
+        """Make so many calls that no role permits."""
+        with self._caller("refused") as stub:
+            for _ in range(number):
+                call = stub.ListPolicies.future(pb.ListPoliciesRequest(), timeout=_PATIENCE_S)
+                assert call.code() is grpc.StatusCode.PERMISSION_DENIED, call
+
+    @contextmanager
+    def _caller(self, name: str) -> Iterator[Any]:
+        credentials = self._tls.credentials((x509.DNSName(f"{name}.callers.test"),))
+        port = self._service.address.rpartition(":")[2]
+        with grpc.secure_channel(f"localhost:{port}", credentials, options=OWN_CONNECTION) as own:
+            yield policy_pb2_grpc.PolicyCheckServiceStub(own)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def hostile_crowd(*, hostile: int, good: int) -> Iterator[Crowd]:
+    """Run a service with so many hostile and good targets; each has an address of its own."""
+    authority = CertificateAuthority.create()
+    leaves = tuple(authority.issue(dns=("*.good.test",), key=key) for key in ("ec256", "rsa2048"))
+    listeners = [Listener("0.0.0.0", free_port("0.0.0.0")) for _ in range(5)]
+    mine, *theirs = listeners
+    addresses = {
+        f"h{number}.test": f"127.252.{number // 250}.{1 + number % 250}"
+        for number in range(hostile)
+    } | {
+        f"g{number}.good.test": f"127.251.{number // 250}.{1 + number % 250}"
+        for number in range(good)
+    }
+    with ExitStack() as stack:
+        stack.enter_context(nginx(mine, TlsOffer(certificates=leaves)))
+        stack.enter_context(
+            counting_servers(dict(zip(theirs, (stall, drip(), reset, garbage), strict=True)))
+        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="t-")))
+        anchor = folder / "anchor.pem"
+        anchor.write_bytes(authority.pem)
+        tls = MutualTls(folder, _ROLES)
+        settings = {
+            "STATIC_HOSTS": json.dumps(addresses),
+            "TRUST": json.dumps([{"hosts": ["*.good.test"], "anchor_file": str(anchor)}]),
+            "CACHE_ENTRIES": "20",
+            "MINIMUM_REFRESH_INTERVAL_S": "0",
+        }
+        variables = {f"OTPC_POLICY_{name}": value for name, value in settings.items()}
+        service = stack.enter_context(service_process(folder, **tls.settings, **variables))
+        yield Crowd(service, tls, hostile_ports=[one.port for one in theirs], port=mine.port)
+
+
+def run(crowd: Crowd, *, hostile: int, good: int) -> list[str]:
+    """Run once; print the figures, return what is wrong. The crowd has 3 * good good targets."""
+    hosts = [f"g{number}.good.test" for number in range(3 * good)]
+    # What is loaded and kept at first use is no leak.
+    with crowd.hostile(hostile):
+        crowd.good(hosts[:good])
+    crowd.wait_until_idle()
+    before = crowd.held()
+    unloaded = crowd.good(hosts[good : 2 * good])
+    with crowd.hostile(hostile):
+        loaded = crowd.good(hosts[2 * good :])
+    crowd.wait_until_idle()
+    print(f"unloaded: {unloaded}\nloaded:   {loaded}")
+    wrong = []
+    if loaded.took_s > TIMES * unloaded.took_s + FLOOR_S:
+        wrong.append(f"all took {loaded.took_s:.2f} s, without load {unloaded.took_s:.2f} s")
+    if max(loaded.each_s) > TIMES * max(unloaded.each_s) + FLOOR_S:
+        wrong.append(f"one took {max(loaded.each_s):.2f} s, unloaded {max(unloaded.each_s):.2f} s")
+    with suppress(AssertionError):
+        wait_until(lambda: not _left(before, crowd.held()), 30)
+    after = crowd.held()
+    print(f"before: {before}\nafter:  {after}")
+    return wrong + _left(before, after)
+
+
+def _left(before: Held, after: Held) -> list[str]:
+    left = []
+    if after.processes > before.processes:
+        left.append(f"{after.processes - before.processes} processes are left")
+    if after.files > before.files:
+        left.append(f"{after.files - before.files} files are left")
+    if after.memory_mib > before.memory_mib + LEFT_MIB:
+        left.append(f"{after.memory_mib - before.memory_mib:.0f} MiB are left")
+    return left
+
+
+def main() -> int:
+    """Run with so many targets; print the figures and what is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--hostile", type=int, default=200, help="(%(default)s)")
+    parser.add_argument("--good", type=int, default=50, help="(%(default)s)")
+    options = parser.parse_args()
+    with hostile_crowd(hostile=options.hostile, good=3 * options.good) as crowd:
+        wrong = run(crowd, hostile=options.hostile, good=options.good)
+    for line in wrong:
+        print(f"WRONG {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Calls that nobody would make, in great numbers, against the running service."""
