@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
 from otpc_policy.core.caller import Caller, Identity, IdentityKind
 from otpc_policy.core.identities import claims_spiffe, identity_of
+from otpc_policy.pki.lenient_decoding import DECODING_ERRORS
 from otpc_policy.rpc.interceptors.calls import Context
 
 log = structlog.get_logger("otpc_policy.rpc")
@@ -23,18 +23,6 @@ log = structlog.get_logger("otpc_policy.rpc")
 _CERTIFICATE: Final = "x509_pem_cert"
 # Certificates of callers, at about a kilobyte.
 _KEPT_CERTIFICATES: Final = 1024
-# What cryptography raises for names or certificates that it cannot read.
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    InternalError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def caller_of(context: Context) -> Caller:
@@ -61,7 +49,7 @@ def identities_in(certificate: bytes) -> tuple[Identity, ...]:
         dns_names = names.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         return ()
-    except _UNREADABLE as error:
+    except DECODING_ERRORS as error:
         log.warning("caller_certificate_unreadable", error=type(error).__name__)
         return ()
     is_one = len(uris) == 1
