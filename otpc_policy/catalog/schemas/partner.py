@@ -9,6 +9,7 @@ from otpc_policy.catalog.entry import EndpointPattern, Partner, Trusted, TrustKi
 from otpc_policy.catalog.problems import about_the_table
 from otpc_policy.catalog.schemas.tables import (
     AgreedClientAuth,
+    Identifier,
     Instant,
     Many,
     ServerName,
@@ -22,19 +23,8 @@ from otpc_policy.core.facts import TlsVersion
 from otpc_policy.core.registries.suites import suite_by_name
 from otpc_policy.policy.waivers import Waiver, problem_with_coverage, problem_with_waived_code
 
-# It appears in responses and logs.
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _ENDPOINT = re.compile(r"(?P<host>\[[^\]]*\]|[^\[\]:]+)(?::(?P<port>[^:]*))?\Z")
 _VERSIONS = frozenset(version.label for version in TlsVersion)
-
-
-def _partner_id(text: str) -> str:
-    if not _ID.match(text):
-        raise ValueError(
-            "must be at most 63 lower-case letters, digits, '.', '_' and '-', "
-            f"beginning with a letter or digit; it is {text!r}"
-        )
-    return text
 
 
 def read_endpoint(value: object) -> EndpointPattern:
@@ -192,7 +182,7 @@ class WaiverTable(Table):
 class PartnerTable(Table):
     """One entry."""
 
-    id: Annotated[str, AfterValidator(_partner_id)]
+    id: Identifier
     owner: Text
     endpoints: Annotated[
         Many[Annotated[EndpointPattern, PlainValidator(read_endpoint)]],

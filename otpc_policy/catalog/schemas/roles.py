@@ -1,26 +1,13 @@
 """What a document of roles may say: roles as [[role]], and who has them as [[caller]]."""
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo, field_validator
 
 from otpc_policy.catalog.role import ABOUT_ENDPOINTS, EVERY_HOST, EVERYTHING, HostPattern, Role, Rpc
-from otpc_policy.catalog.schemas.tables import Many, Table, Text, one_of
+from otpc_policy.catalog.schemas.tables import Identifier, Many, Table, Text, one_of
 from otpc_policy.core.endpoint import canonical_host, is_ip_literal
 from otpc_policy.core.identities import IdentityPattern, read_identity_pattern
-
-# It appears in logs.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
-
-
-def _role_name(text: str) -> str:
-    if not _NAME.match(text):
-        raise ValueError(
-            "must be at most 63 lower-case letters, digits, '.', '_' and '-', "
-            f"beginning with a letter or digit; it is {text!r}"
-        )
-    return text
 
 
 def _host_pattern(value: object) -> HostPattern:
@@ -68,7 +55,7 @@ _RpcName = Annotated[Rpc, one_of({rpc.value: rpc for rpc in Rpc})]
 class RoleTable(Table):
     """One [[role]] table."""
 
-    name: Annotated[str, AfterValidator(_role_name)]
+    name: Identifier
     policies: Many[Text] = ()
     partners: Many[Text] = ()
     hosts: Many[Annotated[HostPattern, PlainValidator(_host_pattern)]] = ()

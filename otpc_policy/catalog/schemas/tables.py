@@ -4,6 +4,7 @@ Each type refuses with a sentence for the author of the document, without the va
 otpc_policy.catalog.problems).
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, TypeVar
@@ -18,6 +19,8 @@ from otpc_policy.pki.fingerprints import read_sha256
 from otpc_policy.pki.pem import read_pem_bundle
 
 Item = TypeVar("Item")
+# It appears in responses and logs.
+_IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 # Nobody plans further ahead, and arithmetic with instants near the end of the calendar overflows.
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -27,6 +30,15 @@ class Table(BaseModel):
     """A table of a document: nothing is converted, and no unknown key is ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+def _identifier(text: str) -> str:
+    if not _IDENTIFIER.match(text):
+        raise ValueError(
+            "must be at most 63 lower-case letters, digits, '.', '_' and '-', "
+            f"beginning with a letter or digit; it is {text!r}"
+        )
+    return text
 
 
 def _not_blank(text: str) -> str:
@@ -97,6 +109,7 @@ Many = Annotated[tuple[Item, ...], Field(strict=False)]
 # A list of one may be written without brackets.
 OneOrMany = Annotated[tuple[Item, ...], BeforeValidator(_one_or_many)]
 Text = Annotated[str, AfterValidator(_not_blank)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
 Sha256 = Annotated[str, AfterValidator(read_sha256)]
 Instant = Annotated[datetime, PlainValidator(read_instant)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
