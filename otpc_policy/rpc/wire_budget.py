@@ -5,12 +5,12 @@ caller does not read. So they are counted until the call is over on the wire, an
 would exceed the caller's share, or all there is, is refused before it is made.
 """
 
-from collections import Counter
 from datetime import timedelta
 from typing import Any, Final
 
 from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
+from otpc_policy.core.holdings import OF_A_GROUP, OF_A_MEMBER, Holdings
 from otpc_policy.rpc.interceptors.calls import Context
 
 # Shorter answers are not counted: a caller that does not read holds one for each stream, which
@@ -18,9 +18,6 @@ from otpc_policy.rpc.interceptors.calls import Context
 SHORT_BYTES: Final = 4 * 1024
 # A caller that reads takes milliseconds.
 _RETRY_AFTER: Final = timedelta(seconds=1)
-# Bytes held for each byte that is left free, as places for measurements (engines.places).
-_OF_A_MEMBER: Final = 2
-_OF_A_GROUP: Final = 4
 
 
 class WireBudget:
@@ -28,9 +25,12 @@ class WireBudget:
 
     def __init__(self, total: int, *, most_of_a_caller: int) -> None:
         self._total, self._most_of_a_caller = total, most_of_a_caller
-        self._groups: Counter[str] = Counter()
-        self._members: Counter[tuple[str, str]] = Counter()
-        self.held = 0
+        self._holdings = Holdings()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are counted now."""
+        return self._holdings.held
 
     def hold(self, size: int, caller: Caller, context: Context) -> None:
         """Count so many bytes until the call is over. Raises CallerBudgetUsed, Overloaded."""
@@ -38,10 +38,10 @@ class WireBudget:
             return
         share = caller.share
         self._require_room(size, share)
-        self._count(size, share)
+        self._holdings.count(share, size)
 
         def is_over(_context: Any) -> None:
-            self._count(-size, share)
+            self._holdings.count(share, -size)
 
         context.add_done_callback(is_over)  # type: ignore[arg-type]  # the stubs name its parameter
 
@@ -49,20 +49,11 @@ class WireBudget:
         left = self._total - self.held - size
         if left < 0:
             raise Overloaded(_RETRY_AFTER, Budget.BYTES)
-        of_group, of_member = self._groups[share[0]] + size, self._members[share] + size
-        is_within = of_member <= min(self._most_of_a_caller, _OF_A_MEMBER * left)
-        if not is_within or of_group > _OF_A_GROUP * left:
+        of_group = self._holdings.of_group(share[0]) + size
+        of_member = self._holdings.of_member(share) + size
+        is_within = of_member <= min(self._most_of_a_caller, OF_A_MEMBER * left)
+        if not is_within or of_group > OF_A_GROUP * left:
             raise CallerBudgetUsed(_RETRY_AFTER, Budget.BYTES)
-
-    def _count(self, size: int, share: tuple[str, str]) -> None:
-        group, _ = share
-        self.held += size
-        self._groups[group] += size
-        self._members[share] += size
-        if not self._groups[group]:
-            del self._groups[group]
-        if not self._members[share]:
-            del self._members[share]
 
 
 def unlimited() -> WireBudget:

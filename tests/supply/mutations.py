@@ -157,7 +157,7 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         name="a caller may take all bytes of answers",
         file="rpc/wire_budget.py",
-        old="if not is_within or of_group > _OF_A_GROUP * left:",
+        old="if not is_within or of_group > OF_A_GROUP * left:",
         new="if False:",
         test=(
             "tests/rpc/test_wire_budget.py"

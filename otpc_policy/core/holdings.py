@@ -1,0 +1,43 @@
+"""How much of something each share holds: places for measurements, bytes of answers.
+
+A share may hold twice as much as is left free, a group of shares four times: the dynamic threshold
+of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", 1998).
+So whatever one caller takes, something is left for the next. Only numbers here.
+"""
+
+from collections import Counter
+from typing import Final
+
+OF_A_MEMBER: Final = 2
+"""Held for each that is left free, by a member of a group."""
+
+OF_A_GROUP: Final = 4
+"""Held for each that is left free, by all members of a group."""
+
+
+class Holdings:
+    """Counts by member and by group of Caller.share. held: by all together."""
+
+    def __init__(self) -> None:
+        self._members: Counter[tuple[str, str]] = Counter()
+        self._groups: Counter[str] = Counter()
+        self.held = 0
+
+    def of_group(self, group: str) -> int:
+        """Return how much the members of a group hold."""
+        return self._groups[group]
+
+    def of_member(self, share: tuple[str, str]) -> int:
+        """Return how much a member of a group holds."""
+        return self._members[share]
+
+    def count(self, share: tuple[str, str], amount: int) -> None:
+        """Hold so much more, or less."""
+        group, _ = share
+        self.held += amount
+        self._groups[group] += amount
+        self._members[share] += amount
+        if not self._groups[group]:
+            del self._groups[group]
+        if not self._members[share]:
+            del self._members[share]
