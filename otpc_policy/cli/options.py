@@ -1,6 +1,7 @@
 """Options that several commands share, and the checks that need no engine."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,7 +144,7 @@ def refuse_with_server(server: str | None, **options: object) -> None:
 
     options: by parameter name; an empty value means that the option was not given.
     """
-    given = ["--" + name.replace("_", "-") for name, value in options.items() if value]
+    given = _given(options)
     if server is not None and given:
         raise typer.BadParameter(
             "changes what the engine in this process may do and trust; the service at --server"
@@ -154,9 +155,14 @@ def refuse_with_server(server: str | None, **options: object) -> None:
 
 def refuse_with_partner(partner: str, **options: object) -> None:
     """Refuse options that are about a single endpoint. options: see refuse_with_server."""
-    given = ["--" + name.replace("_", "-") for name, value in options.items() if value]
+    given = _given(options)
     if partner and given:
         raise typer.BadParameter(
             "is about a single endpoint, and --partner is about all of a partner's.",
             param_hint=", ".join(given),
         )
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    """Return the options that were given, as they are written. options: by parameter name."""
+    return ["--" + name.replace("_", "-") for name, value in options.items() if value]

@@ -7,7 +7,8 @@ is cached as a whole, and none is given before check has found that the answer s
 for a request is kept for callers with the same permissions: they, too, decide the answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -72,6 +73,16 @@ class DecisionCounters(Protocol):
         findings: Sequence[Finding],
         result_age_s: float | None,
     ) -> None: ...
+
+
+@contextmanager
+def used_budgets_counted(counters: DecisionCounters) -> Iterator[None]:
+    """Count what is refused for want of room."""
+    try:
+        yield
+    except Overloaded as error:
+        counters.budget_used_up(error.budget, of_caller=isinstance(error, CallerBudgetUsed))
+        raise
 
 
 # What a shared part depends on: what was judged and when, because time alone can change a verdict,
@@ -205,14 +216,10 @@ class CheckAnswers:
     async def _checked(
         self, parsed: ParsedCheck, generation: Catalog, wait_s: float, caller: Caller
     ) -> Answer:
-        try:
+        with used_budgets_counted(self._counters):
             return await self._checks.check(
                 parsed.request, generation, wait_s=wait_s, caller=caller
             )
-        except Overloaded as error:
-            of_caller = isinstance(error, CallerBudgetUsed)
-            self._counters.budget_used_up(error.budget, of_caller=of_caller)
-            raise
 
     def _response(
         self, answer: Answer, shared: _SharedPart, parsed: ParsedCheck, *, rpc: str

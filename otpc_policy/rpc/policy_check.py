@@ -18,7 +18,7 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
 from otpc_policy.core.caller import current_caller
-from otpc_policy.core.errors import CallerBudgetUsed, FieldViolation, InvalidRequest, Overloaded
+from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.timestamps import rfc3339
@@ -27,6 +27,7 @@ from otpc_policy.rpc.answers import (
     Checks,
     DecisionCounters,
     is_plain_allow,
+    used_budgets_counted,
     verdict_fields,
 )
 from otpc_policy.rpc.audited import audited_call, refusal_reason
@@ -233,12 +234,8 @@ class PolicyCheckServicer:
         """Count an answer until it has been taken. Raises CallerBudgetUsed, Overloaded."""
         if size <= SHORT_BYTES:
             return
-        try:
+        with used_budgets_counted(self._counters):
             self._wire.hold(size, current_caller.get(), context)
-        except Overloaded as error:
-            of_caller = isinstance(error, CallerBudgetUsed)
-            self._counters.budget_used_up(error.budget, of_caller=of_caller)
-            raise
 
     def _wait_s(self, context: Context) -> float:
         remaining_s: float | None = context.time_remaining()
