@@ -4,7 +4,6 @@ So that nobody scans networks through this service. Partners' endpoints are the 
 and count for nothing here; neither does what this process asks for itself.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from otpc_policy.core.addresses import VettedAddress
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
+from otpc_policy.core.holdings import Holdings
 
 _HOUR_S: Final = 3600.0
 _NAMES_RETRY: Final = timedelta(seconds=1)
@@ -41,7 +41,7 @@ class CallerLimits:
         self._bounds, self._monotonic = bounds, monotonic
         # By group, when each target was first asked for within the last hour, the oldest first.
         self._targets: dict[str, dict[tuple[str, int], float]] = {}
-        self._names: Counter[str | tuple[str, str]] = Counter()
+        self._names = Holdings()
 
     def admit(
         self,
@@ -70,18 +70,14 @@ class CallerLimits:
         if caller.share == WITHIN_THIS_PROCESS.share:
             yield
             return
-        group, most = caller.share[0], self._bounds.names
-        if self._names[caller.share] >= most or self._names[group] >= most * _NAMES_OF_A_GROUP:
+        names, share, most = self._names, caller.share, self._bounds.names
+        if names.of_member(share) >= most or names.of_group(share[0]) >= most * _NAMES_OF_A_GROUP:
             raise CallerBudgetUsed(_NAMES_RETRY, Budget.NAMES)
-        keys = caller.share, group
-        self._names.update(keys)
+        names.count(share, 1)
         try:
             yield
         finally:
-            self._names.subtract(keys)
-            for key in keys:
-                if not self._names[key]:
-                    del self._names[key]
+            names.count(share, -1)
 
     def _count_target(self, target: tuple[str, int], group: str) -> None:
         now_s = self._monotonic()

@@ -1,8 +1,9 @@
-"""How much of something each share holds: places for measurements, bytes of answers.
+"""How much of something each share holds: places for measurements, bytes of answers, look-ups.
 
-A share may hold twice as much as is left free, a group of shares four times: the dynamic threshold
-of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", 1998).
-So whatever one caller takes, something is left for the next. Only numbers here.
+Of places and bytes a share may hold twice as much as is left free, a group of shares four times:
+the dynamic threshold of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory
+packet switches", 1998). So whatever one caller takes, something is left for the next. Only numbers
+here.
 """
 
 from collections import Counter
