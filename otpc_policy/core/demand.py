@@ -40,6 +40,11 @@ class Claim:
         """This process asks for itself, as the command line does; it shares with nobody."""
         return self.share == WITHIN_THIS_PROCESS.share
 
+    @property
+    def may_use_reserve(self) -> bool:
+        """It may have a place of those that are kept for partners' endpoints."""
+        return self.is_partners or self.is_own
+
 
 class Demand:
     """The claims on one measurement. changed: is called after each change.

@@ -9,7 +9,9 @@ What waits may be claimed by several shares. It stands in the line of each, and 
 with the first turn that it gets. Nothing here awaits or knows what it orders.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
 from otpc_policy.core.demand import Claim, ScanClass
@@ -21,10 +23,10 @@ TURNS_A_ROUND: Final[Mapping[ScanClass, int]] = {
 }
 
 _T = TypeVar("_T", bound=Hashable)
-# In the order of arrival. A share may claim the same twice, as a partner's endpoint and not: over a
-# reload.
-_Line = dict[tuple[_T, Claim], None]
-_Group = dict[str, _Line[_T]]
+# By claim, with numbers in the order of arrival. A share has few different claims, so that nobody
+# who comes or goes has to walk past everything that waits.
+_Lines = dict[Claim, dict[_T, int]]
+_Group = dict[str, _Lines[_T]]
 
 
 class FairQueue(Generic[_T]):
@@ -42,6 +44,7 @@ class FairQueue(Generic[_T]):
         self._held_by_group, self._held_by_member = held_by_group, held_by_member
         self._classes: dict[ScanClass, dict[str, _Group[_T]]] = {each: {} for each in ScanClass}
         self._claims: dict[_T, set[Claim]] = {}
+        self._reserve_rights: Counter[bool] = Counter()
         self._turns_left = dict(TURNS_A_ROUND)
         # By class and share: when it was served last, or came after it had been away.
         self._served: dict[tuple[ScanClass, str, str | None], int] = {}
@@ -52,6 +55,11 @@ class FairQueue(Generic[_T]):
 
     def __iter__(self) -> Iterator[_T]:
         return iter(self._claims)
+
+    @property
+    def reserve_rights(self) -> Collection[bool]:
+        """Which values of may_use_reserve the claims of all that waits have."""
+        return self._reserve_rights.keys()
 
     def put(self, item: _T, claims: Collection[Claim]) -> None:
         """Have an item wait under exactly these claims, new or not; without any, it leaves."""
@@ -65,16 +73,21 @@ class FairQueue(Generic[_T]):
         else:
             self._claims.pop(item, None)
 
-    def take(self, may_have: Callable[[Claim], bool]) -> tuple[_T, Claim] | None:
+    def take(
+        self,
+        may_have: Callable[[Claim], bool],
+        group_may_have: Callable[[str], bool] = lambda _group: True,
+    ) -> tuple[_T, Claim] | None:
         """Remove and return whose turn it is, and by which claim; None where no claim may have one.
 
-        may_have: tells whether a place is left for a claim.
+        may_have: tells whether a place is left for a claim. group_may_have: False where it is
+        certain that none is left for any claim of a group; its members are not asked about then.
         """
         for _ in range(2):
             for scan_class, groups in self._classes.items():
                 if not self._turns_left[scan_class]:
                     continue
-                found = self._first(scan_class, groups, may_have)
+                found = self._first(scan_class, groups, may_have, group_may_have)
                 if found is not None:
                     self._turns_left[scan_class] -= 1
                     self._serve(*found)
@@ -87,11 +100,12 @@ class FairQueue(Generic[_T]):
         scan_class: ScanClass,
         groups: Mapping[str, _Group[_T]],
         may_have: Callable[[Claim], bool],
+        group_may_have: Callable[[str], bool],
     ) -> tuple[_T, Claim] | None:
         def rank_of_group(group: str) -> tuple[int, int]:
             return self._held_by_group(group), self._served[scan_class, group, None]
 
-        for group in sorted(groups, key=rank_of_group):
+        for group in sorted(filter(group_may_have, groups), key=rank_of_group):
 
             def rank_of_member(member: str, group: str = group) -> tuple[int, int]:
                 held = self._held_by_member((group, member))
@@ -112,7 +126,8 @@ class FairQueue(Generic[_T]):
     def _enter(self, item: _T, claim: Claim) -> None:
         group, member = claim.share
         lines = self._classes[claim.scan_class].setdefault(group, {})
-        lines.setdefault(member, {})[item, claim] = None
+        lines.setdefault(member, {}).setdefault(claim, {})[item] = self._tick()
+        self._reserve_rights[claim.may_use_reserve] += 1
         # Whoever comes begins behind those who are here: to come and go is no advantage.
         for key in ((claim.scan_class, group, None), (claim.scan_class, group, member)):
             self._served.setdefault(key, self._tick())
@@ -120,7 +135,12 @@ class FairQueue(Generic[_T]):
     def _leave(self, item: _T, claim: Claim) -> None:
         group, member = claim.share
         groups = self._classes[claim.scan_class]
-        del groups[group][member][item, claim]
+        del groups[group][member][claim][item]
+        if not groups[group][member][claim]:
+            del groups[group][member][claim]
+        self._reserve_rights[claim.may_use_reserve] -= 1
+        if not self._reserve_rights[claim.may_use_reserve]:
+            del self._reserve_rights[claim.may_use_reserve]
         if not groups[group][member]:
             del groups[group][member], self._served[claim.scan_class, group, member]
         if not groups[group]:
@@ -131,13 +151,13 @@ class FairQueue(Generic[_T]):
         return self._now
 
 
-def _first_in(
-    line: Iterable[tuple[_T, Claim]], may_have: Callable[[Claim], bool]
-) -> tuple[_T, Claim] | None:
-    allowed: dict[Claim, bool] = {}
-    for item, claim in line:
-        if claim not in allowed:
-            allowed[claim] = may_have(claim)
-        if allowed[claim]:
-            return item, claim
-    return None
+def _first_in(lines: _Lines[_T], may_have: Callable[[Claim], bool]) -> tuple[_T, Claim] | None:
+    heads = [
+        (*next((number, item) for item, number in line.items()), claim)
+        for claim, line in lines.items()
+        if may_have(claim)
+    ]
+    if not heads:
+        return None
+    _, item, claim = min(heads, key=itemgetter(0))
+    return item, claim

@@ -10,6 +10,7 @@ asks next finds facts, until somebody waits for a place: then the longest of the
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.engines.fair_queue import FairQueue
@@ -85,7 +86,12 @@ class Gate:
         def may_have(claim: Claim) -> bool:
             return self._places.may_take(claim, of=capacity, reserved=reserved)
 
-        while self._queue and (taken := self._queue.take(may_have)):
+        group_may_have = partial(self._places.group_may_take, of=capacity)
+        # With a thousand in the queue, each that comes or goes asks this.
+        while any(
+            self._places.free(each, of=capacity, reserved=reserved) > 0
+            for each in self._queue.reserve_rights
+        ) and (taken := self._queue.take(may_have, group_may_have)):
             demand, claim = taken
             self._places.take(claim)
             self._inside[demand] = claim

@@ -9,8 +9,11 @@ A share's first place needs only to be free.
 Part of the places is for partners' endpoints alone, if there are partners. Only numbers here.
 """
 
+from otpc_policy.core.caller import WITHIN_THIS_PROCESS
 from otpc_policy.core.demand import Claim
 from otpc_policy.core.holdings import OF_A_GROUP, OF_A_MEMBER, Holdings
+
+_OWN_GROUP, _ = WITHIN_THIS_PROCESS.share
 
 
 class Places(Holdings):
@@ -25,11 +28,22 @@ class Places(Holdings):
 
         of: how many places there are; reserved: how many of them for partners' endpoints.
         """
-        return self._free(claim, of, reserved) > 0
+        return self.free(claim.may_use_reserve, of=of, reserved=reserved) > 0
+
+    def free(self, may_use_reserve: bool, *, of: int, reserved: int) -> int:
+        """Return how many places are left. Arguments as of is_free, and of Claim."""
+        free = of - self.held
+        return free if may_use_reserve else min(free, of - reserved - self._held_by_others)
+
+    def group_may_take(self, group: str, *, of: int) -> bool:
+        """Tell whether a member of a group may hold one place more, at the best."""
+        in_group = self.of_group(group)
+        is_unbounded = not in_group or group == _OWN_GROUP
+        return is_unbounded or in_group + 1 <= OF_A_GROUP * (of - self.held - 1)
 
     def may_take(self, claim: Claim, *, of: int, reserved: int) -> bool:
         """Tell whether a share may hold one place more. Arguments as of is_free."""
-        free = self._free(claim, of, reserved)
+        free = self.free(claim.may_use_reserve, of=of, reserved=reserved)
         group, _ = claim.share
         if free <= 0:
             return False
@@ -49,13 +63,7 @@ class Places(Holdings):
         """Hold one less."""
         self._move(claim, -1)
 
-    def _free(self, claim: Claim, of: int, reserved: int) -> int:
-        free = of - self.held
-        if claim.is_partners or claim.is_own:
-            return free
-        return min(free, of - reserved - self._held_by_others)
-
     def _move(self, claim: Claim, step: int) -> None:
         self.count(claim.share, step)
-        if not (claim.is_partners or claim.is_own):
+        if not claim.may_use_reserve:
             self._held_by_others += step

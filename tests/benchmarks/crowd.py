@@ -15,7 +15,7 @@ import grpc
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.benchmarks.far_partner import FarPartner, far_partner
-from tests.benchmarks.processes import Running, service
+from tests.benchmarks.processes import Running, room_for, service
 
 # DESIGN section 7, for a thousand endpoints at round trips of 50 ms on two cores.
 _TARGET_S = 15.0
@@ -98,12 +98,9 @@ def main() -> None:
         ) as partner:
             # Smaller than a crowd, so that the second crowd replaces the first in the cache.
             bound = (f"cache_entries = {max(1, options.endpoints // 2)}",)
-            scan = (
-                "[scan]",
-                f"concurrent_scans = {options.at_once}",
-                f"queue_limit = {options.endpoints}",
-            )
-            with service(Path(name), [*bound, *partner.configuration, *scan]) as running:
+            scan = (f"concurrent_scans = {options.at_once}",)
+            room = room_for(options.endpoints, targets=names)
+            with service(Path(name), [*bound, *partner.configuration, *room, *scan]) as running:
                 asyncio.run(_run(running, partner, options))
 
 

@@ -23,7 +23,7 @@ import grpc
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.benchmarks.echo import METHOD
 from tests.benchmarks.far_partner import FarPartner, far_partner
-from tests.benchmarks.processes import Running, announced, service
+from tests.benchmarks.processes import Running, announced, room_for, service
 
 # DESIGN section 7.
 _TARGETS = (
@@ -143,8 +143,8 @@ def main() -> None:
                 folder, names=1 + cold + options.burst, round_trip_s=0.05, own_addresses=True
             )
         )
-        scan = ("[scan]", f"queue_limit = {options.burst + 1}")
-        running = stack.enter_context(service(folder, [*partner.configuration, *scan]))
+        room = room_for(options.burst + 1)
+        running = stack.enter_context(service(folder, [*partner.configuration, *room]))
         warm, steady, burst = (
             partner.names[0],
             partner.names[1 : cold + 1],

@@ -123,6 +123,21 @@ def service(directory: Path, configuration: Sequence[str]) -> Iterator[Running]:
         yield running
 
 
+def room_for(questions: int, *, targets: int = 2_000) -> Sequence[str]:
+    """Return settings under which one caller may have so many questions waiting, and targets.
+
+    The last table is [scan], to which lines may be added.
+    """
+    return (
+        "[shares]",
+        f"scans_per_caller = {questions}",
+        f"targets_per_hour = {targets}",
+        "[scan]",
+        # One caller may hold two thirds of the queue.
+        f"queue_limit = {2 * questions}",
+    )
+
+
 def _quiet() -> dict[str, str]:
     """Return the environment without the settings of otpc-policy."""
     return {

@@ -99,6 +99,33 @@ def test_what_may_have_no_place_is_passed_over() -> None:
     assert order(queue) == [2, 0]
 
 
+def test_a_group_that_may_have_no_place_is_not_asked_about() -> None:
+    queue, asked = queue_of(A1, A2, B), list[Claim]()
+
+    def may_have(each: Claim) -> bool:
+        asked.append(each)
+        return True
+
+    assert queue.take(may_have, lambda group: group != "a") == (2, B)
+    assert asked == [B]
+
+
+def test_rights_to_the_reserve_are_those_of_what_waits() -> None:
+    queue = queue_of(A, claim("a", is_partners=True), B)
+    assert set(queue.reserve_rights) == {True, False}
+    queue.put(1, [])
+    assert set(queue.reserve_rights) == {False}
+    queue.put(1, [Claim()])
+    assert set(queue.reserve_rights) == {True, False}
+    assert order(queue) == [0, 2, 1]
+    assert set(queue.reserve_rights) == set()
+
+
+def test_among_the_claims_of_one_share_the_earlier_comes_first() -> None:
+    partners = claim("a", is_partners=True)
+    assert order(queue_of(A, partners, partners, A, partners)) == [0, 1, 2, 3, 4]
+
+
 def test_what_several_want_gets_one_turn_with_the_first_of_them() -> None:
     queue = queue_of(*[A] * 3)
     queue.put(2, [A, B])

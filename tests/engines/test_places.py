@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otpc_policy.core.demand import Claim
 from otpc_policy.engines.places import Places
@@ -75,3 +77,36 @@ def test_partners_endpoints_find_the_places_that_others_must_leave() -> None:
 def test_partners_endpoints_use_places_of_all() -> None:
     places, partners = Places(), Claim(share=("a", "a"), is_partners=True)
     assert taken_by(places, partners, of=16, reserved=4) == 10
+
+
+CLAIMS = st.builds(
+    Claim,
+    share=st.sampled_from([("a", "1"), ("a", "2"), ("b", "1"), ("c", "1"), Claim().share]),
+    is_partners=st.booleans(),
+)
+
+
+@given(
+    steps=st.lists(st.tuples(CLAIMS, st.booleans()), max_size=80),
+    of=st.integers(1, 12),
+    reserved=st.integers(0, 4),
+)
+def test_whatever_is_taken_and_given_back_places_last_and_short_answers_agree_with_long_ones(
+    steps: Sequence[tuple[Claim, bool]], of: int, reserved: int
+) -> None:
+    places, held = Places(), list[Claim]()
+    for claim, is_end in steps:
+        if is_end and held:
+            places.give_back(held.pop(len(steps) % len(held)))
+        may = places.may_take(claim, of=of, reserved=reserved)
+        free = places.free(claim.may_use_reserve, of=of, reserved=reserved)
+        assert places.is_free(claim, of=of, reserved=reserved) == (free > 0)
+        if may:
+            # What passes over a whole group, or over everything, passes over nothing that may.
+            assert free > 0
+            assert places.group_may_take(claim.share[0], of=of)
+            places.take(claim)
+            held.append(claim)
+        others = sum(not each.may_use_reserve for each in held)
+        assert places.held == len(held) <= of
+        assert others <= max(0, of - reserved)
