@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -48,12 +48,19 @@ LEFT_MIB: Final = 8.0
 _ROLES: Final = """
 [[role]]
 name = "all"
-rpcs = ["CheckEndpoint"]
+rpcs = ["CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolicy"]
 hosts = ["*"]
+policies = ["*"]
 refresh = true
 [[caller]]
 identities = ["*"]
 roles = ["all"]
+[[role]]
+name = "deployment"
+rpcs = ["ReloadPolicies"]
+[[caller]]
+identities = ["deployment.callers.test"]
+roles = ["deployment"]
 """
 
 
@@ -84,10 +91,17 @@ class Crowd:
     """A running service, hostile targets and good ones."""
 
     def __init__(
-        self, service: ServiceProcess, tls: MutualTls, *, hostile_ports: Sequence[int], port: int
+        self,
+        service: ServiceProcess,
+        tls: MutualTls,
+        *,
+        hostile_ports: Sequence[int],
+        port: int,
+        chain_pem: bytes,
     ) -> None:
         self._service, self._tls = service, tls
         self._hostile_ports, self._port = hostile_ports, port
+        self._chain_pem = chain_pem.decode()
 
     def good(self, hosts: Sequence[str]) -> Answers:
         """Have hosts checked that were never checked before, by the fourth caller."""
@@ -154,15 +168,43 @@ class Crowd:
         return Held(processes=len(processes), files=files, memory_mib=memory / 2**20)
 
     def memory_mib(self) -> dict[str, float]:
-        """Return the proportional set size of every process, by name and id."""
+        """Return the unique set size of every process, by name and id.
+
+        What processes share is left out: it moves from one to another as workers come and go.
+        """
         found: dict[str, float] = {}
         own = self._service.process.pid
         engines = [process.name for process in self._service.engines()]
         for pid in (str(own), *(process.name for process in self._service.family())):
             kind = "front" if pid == str(own) else "engine" if pid in engines else "below an engine"
             with suppress(psutil.Error):
-                found[f"{kind} {pid}"] = psutil.Process(int(pid)).memory_full_info().pss / 2**20
+                found[f"{kind} {pid}"] = psutil.Process(int(pid)).memory_full_info().uss / 2**20
         return found
+
+    def batch(self, hosts: Sequence[str]) -> None:
+        """Have hosts checked as one batch."""
+        with self._caller("batches") as stub:
+            requests = [pb.CheckEndpointRequest(host=host, port=self._port) for host in hosts]
+            asked = pb.BatchCheckEndpointsRequest(requests=requests)
+            answer = stub.BatchCheckEndpoints(asked, timeout=_PATIENCE_S)
+            for result in answer.results:
+                assert result.response.decision == pb.DECISION_ALLOW, result
+
+    def other_questions(self, number: int) -> None:
+        """Ask so many times for a policy and for the verdict on a certificate."""
+        with self._caller("onboarding") as stub:
+            for _ in range(number):
+                stub.GetPolicy(pb.GetPolicyRequest(), timeout=_PATIENCE_S)
+                asked = pb.ValidateCertificateRequest(
+                    pem_bundle=self._chain_pem, server_name="g1.good.test"
+                )
+                answer = stub.ValidateCertificate(asked, timeout=_PATIENCE_S)
+                assert answer.decision == pb.DECISION_ALLOW, answer
+
+    def reload(self) -> None:
+        """Have policies, partners and roles read again."""
+        with self._caller("deployment", policy_pb2_grpc.PolicyAdminServiceStub) as stub:
+            stub.ReloadPolicies(pb.ReloadPoliciesRequest(), timeout=_PATIENCE_S)
 
     def refused(self, number: int) -> None:
         """Make so many calls that no role permits."""
@@ -172,11 +214,15 @@ class Crowd:
                 assert call.code() is grpc.StatusCode.PERMISSION_DENIED, call
 
     @contextmanager
-    def _caller(self, name: str) -> Iterator[Any]:
+    def _caller(
+        self,
+        name: str,
+        stub: Callable[[grpc.Channel], Any] = policy_pb2_grpc.PolicyCheckServiceStub,
+    ) -> Iterator[Any]:
         credentials = self._tls.credentials((x509.DNSName(f"{name}.callers.test"),))
         port = self._service.address.rpartition(":")[2]
         with grpc.secure_channel(f"localhost:{port}", credentials, options=OWN_CONNECTION) as own:
-            yield policy_pb2_grpc.PolicyCheckServiceStub(own)  # type: ignore[no-untyped-call]
+            yield stub(own)
 
 
 @contextmanager
@@ -207,10 +253,17 @@ def hostile_crowd(*, hostile: int, good: int) -> Iterator[Crowd]:
             "TRUST": json.dumps([{"hosts": ["*.good.test"], "anchor_file": str(anchor)}]),
             "CACHE_ENTRIES": "20",
             "MINIMUM_REFRESH_INTERVAL_S": "0",
+            "ADMIN_SERVICE": "true",
         }
         variables = {f"OTPC_POLICY_{name}": value for name, value in settings.items()}
         service = stack.enter_context(service_process(folder, **tls.settings, **variables))
-        yield Crowd(service, tls, hostile_ports=[one.port for one in theirs], port=mine.port)
+        yield Crowd(
+            service,
+            tls,
+            hostile_ports=[one.port for one in theirs],
+            port=mine.port,
+            chain_pem=leaves[0].chain_pem,
+        )
 
 
 def run(crowd: Crowd, *, hostile: int, good: int) -> list[str]:

@@ -1,8 +1,9 @@
 """Memory of every process under mixed load: `python -m tests.benchmarks.memory --minutes 30`.
 
-Good targets measured anew, answers from the cache, hostile targets whose callers leave, and
-refusals, all at once. The proportional set size of every process is sampled, printed and plotted to
-a PNG. Exit status 0: the last third holds no more than the middle third, within --slack-mib.
+Good targets measured anew, one by one and in batches, answers from the cache, certificates,
+reloads, hostile targets whose callers leave, and refusals, all at once. The unique set size of
+every process is sampled, printed and plotted to a PNG. Exit status 0: the last third holds no more
+than the middle third, within --slack-mib.
 """
 
 import argparse
@@ -30,6 +31,17 @@ def _good(crowd: Crowd) -> None:
         crowd.good(hosts * 5)
 
 
+def _batches(crowd: Crowd) -> None:
+    crowd.batch([f"g{number}.good.test" for number in range(_GOOD // 2)])
+    time.sleep(1)
+
+
+def _others(crowd: Crowd) -> None:
+    crowd.other_questions(20)
+    crowd.reload()
+    time.sleep(1)
+
+
 def _hostile(crowd: Crowd) -> None:
     with crowd.hostile(_HOSTILE):
         time.sleep(5)
@@ -52,9 +64,8 @@ def load(crowd: Crowd, lasting_s: float, sample_s: float) -> tuple[Lines, list[s
                 failures.append(f"{part.__name__}: {type(error).__name__} {error}")
                 return
 
-    threads = [
-        threading.Thread(target=repeat, args=(part,)) for part in (_good, _hostile, _refused)
-    ]
+    parts = (_good, _batches, _others, _hostile, _refused)
+    threads = [threading.Thread(target=repeat, args=(part,)) for part in parts]
     for thread in threads:
         thread.start()
     lines: Lines = defaultdict(list)
