@@ -239,10 +239,17 @@ _BUG = _Row(
     Reason.INTERNAL,
     "internal error; the operator finds it in the log under the request id",
 )
+NOT_RECEIVED: tuple[str, str] = (grpc.StatusCode.UNKNOWN.name, "REQUEST_NOT_RECEIVED")
+"""Code and reason of a call that gRPC ended before its request was read.
+
+Which status the caller got is not known: RESOURCE_EXHAUSTED if the request was too long for gRPC,
+another one if the caller gave up.
+"""
 REFUSAL_KINDS: tuple[tuple[str, str], ...] = (
     *((row.code.name, str(row.reason)) for row in (*_TABLE.values(), _BUG)),
     (grpc.StatusCode.CANCELLED.name, ""),
     (grpc.StatusCode.DEADLINE_EXCEEDED.name, ""),
+    NOT_RECEIVED,
 )
 """Code and reason of every refusal that is expected."""
 

@@ -26,7 +26,7 @@ from cryptography import x509
 from google.rpc import error_details_pb2, status_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
-from otpc_policy.rpc.status import DETAILS_KEY, ERROR_DOMAIN, REFUSAL_KINDS
+from otpc_policy.rpc.status import DETAILS_KEY, ERROR_DOMAIN, NOT_RECEIVED, REFUSAL_KINDS
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.fuzz.drawing import BATCH, METHODS, REFLECTION, WATCH, DrawnCall, draw_call
 from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
@@ -93,7 +93,9 @@ _IDENTITIES: Final[Mapping[str, tuple[x509.GeneralName, ...]]] = {
     ),
 }
 _DESIGNED: Final = frozenset(
-    (code, reason) for code, reason in REFUSAL_KINDS if code not in ("INTERNAL", "CANCELLED")
+    (code, reason)
+    for code, reason in REFUSAL_KINDS
+    if code not in ("INTERNAL", "CANCELLED") and (code, reason) != NOT_RECEIVED
 )
 
 
@@ -249,6 +251,7 @@ async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: 
         code = error.code().name
         if drawn.is_never_read and code == "RESOURCE_EXHAUSTED" and not _details(error):
             outcome.not_read += 1
+            outcome.refusals[rpc, *NOT_RECEIVED] += 1
             return
         reason = _reason(error)
         outcome.refusals[rpc, code, reason] += 1

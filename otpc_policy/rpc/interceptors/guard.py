@@ -21,10 +21,16 @@ from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_ca
 from otpc_policy.rpc.interceptors.identity import caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
-from otpc_policy.rpc.interceptors.request_size import RequestSizes, UnreadCounter
+from otpc_policy.rpc.interceptors.request_size import (
+    RequestNotReceived,
+    RequestSizes,
+    UnreadCounter,
+    with_request_stream,
+)
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, identify
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
+    NOT_RECEIVED,
     MethodUnknown,
     code_of,
     is_expected,
@@ -36,6 +42,8 @@ log = structlog.get_logger("otpc_policy.rpc")
 # Their methods are known by name alone; "Check" could be anybody's.
 _OWN_SERVICES = ("otpc_policy.", "unknown")
 
+_UNKNOWN_CALLER = Caller(peer="unknown")
+_NOT_RECEIVED = RefusalReason(code=NOT_RECEIVED[0], reason=NOT_RECEIVED[1])
 UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
 
@@ -77,7 +85,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
-        self._sizes = RequestSizes(counters)
+        self._sizes = RequestSizes(counters, self._not_received)
         self._guarded: dict[str, Handler] = {}
         self._still_answered: Collection[str] = ()
         self._late: LateCalls | None = None
@@ -114,8 +122,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
         identify(handler_call_details.invocation_metadata)
-        self._sizes.await_request()
         method = handler_call_details.method
+        self._sizes.await_request(method)
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = await continuation(handler_call_details)
@@ -144,9 +152,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 guarded, response_serializer=handler.response_serializer
             )
         if handler.stream_stream is not None:
-            guarded = self._guard(
-                service, method, stream_call(handler.stream_stream, None), is_stream=True
-            )
+            reading = with_request_stream(handler.stream_stream)
+            guarded = self._guard(service, method, stream_call(reading, None), is_stream=True)
             return grpc.stream_stream_rpc_method_handler(
                 guarded, handler.request_deserializer, handler.response_serializer
             )
@@ -174,7 +181,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         counters, calls, monotonic = self._counters, self._calls, self._monotonic
         access = None if is_refusal else self._access
         path = (service, method)
-        rpc = method if service.startswith(_OWN_SERVICES) else f"{service}/{method}"
+        rpc = _rpc_name(service, method)
         note_arrival, check_size = self._sizes.note_arrival, self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
@@ -195,6 +202,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
                 check_size(request)
                 return await call(request, context)
+            except RequestNotReceived:
+                counters.request_unread("not_received")
+                code, why = grpc.StatusCode.UNKNOWN, _NOT_RECEIVED
+                raise
             except asyncio.CancelledError:
                 code = _why_cancelled(context)
                 raise
@@ -234,6 +245,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     )
 
         return guarded
+
+    def _not_received(self, path: str) -> None:
+        self._counters.request_unread("not_received")
+        if self._refusals is not None:
+            service, method = path.split("/")[1:] if path in self._guarded else UNKNOWN_METHOD
+            call = audited_call(_rpc_name(service, method))._replace(caller=_UNKNOWN_CALLER)
+            self._refusals.record_refusal(call, _NOT_RECEIVED)
+
+
+def _rpc_name(service: str, method: str) -> str:
+    return method if service.startswith(_OWN_SERVICES) else f"{service}/{method}"
 
 
 async def _no_such_method(_requests: Any, _context: Context) -> None:

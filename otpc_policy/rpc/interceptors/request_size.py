@@ -2,10 +2,12 @@
 
 gRPC refuses a message over its own limit before any handler runs, with a bare RESOURCE_EXHAUSTED.
 So its limit is higher than ours: up to there a request is read, and refused with details. Beyond
-it, nothing is read, and the call ends without a handler; that can only be counted.
+it, nothing is read, and the call ends without a handler, as does one whose caller gave up; which of
+the two it was cannot be told.
 """
 
 import asyncio
+from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, Protocol
 
 from otpc_policy.rpc.status import RequestTooLarge
@@ -16,6 +18,8 @@ MAX_REQUEST_BYTES: Final = 1 << 20
 MAX_RECEIVED_BYTES: Final = 4 << 20
 """What gRPC receives: its own default, to which most clients and proxies keep."""
 
+_CANCELLED_WITHIN_S: Final = 0.05
+
 
 class UnreadCounter(Protocol):
     """Counts requests that were not read. reason: "too_large" or "not_received"."""
@@ -23,23 +27,63 @@ class UnreadCounter(Protocol):
     def request_unread(self, reason: str) -> None: ...
 
 
+class RequestNotReceived(asyncio.CancelledError):
+    """gRPC gave up a stream of requests: a message was over its limit, or the caller left."""
+
+
+class RequestStream:
+    """The requests of a stream, told apart from a stream that gRPC has given up.
+
+    To the reader both end alike. But gRPC cancels a call that it has given up, less than a
+    millisecond after the end that the reader sees.
+    """
+
+    def __init__(self, requests: AsyncIterable[Any]) -> None:
+        self._requests = aiter(requests)
+
+    def __aiter__(self) -> "RequestStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next request. Raises RequestNotReceived, a CancelledError."""
+        try:
+            return await anext(self._requests)
+        except StopAsyncIteration:
+            try:
+                await asyncio.sleep(_CANCELLED_WITHIN_S)
+            except asyncio.CancelledError:
+                raise RequestNotReceived from None
+            raise
+
+
+def with_request_stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a behaviour that reads its requests through a RequestStream."""
+    return lambda requests, context: behaviour(RequestStream(requests), context)
+
+
 class RequestSizes:
-    """Refuses long requests, and counts these and those that never arrive."""
+    """Refuses long requests, and reports calls whose request never arrives.
 
-    def __init__(self, counter: UnreadCounter) -> None:
+    not_received: called with the method of such a call, in the call's context.
+    """
+
+    def __init__(self, counter: UnreadCounter, not_received: Callable[[str], None]) -> None:
         self._counter = counter
-        self._awaited: set[asyncio.Task[Any]] = set()
+        self._not_received = not_received
+        self._awaited: dict[asyncio.Task[Any], str] = {}
 
-    def await_request(self) -> None:
+    def await_request(self, method: str) -> None:
         """Expect the request of the call whose task this is. Call it before gRPC reads it."""
         task = asyncio.current_task()
         if task is not None:
-            self._awaited.add(task)
+            self._awaited[task] = method
             task.add_done_callback(self._call_ended)
 
     def note_arrival(self) -> None:
         """Note that gRPC has called the handler: it has read the request, whoever refuses it."""
-        self._awaited.discard(asyncio.current_task())
+        task = asyncio.current_task()
+        if task is not None:
+            self._awaited.pop(task, None)
 
     def check(self, request: Any) -> None:
         """Raise RequestTooLarge if the request is over our limit.
@@ -51,6 +95,6 @@ class RequestSizes:
             raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)
 
     def _call_ended(self, task: "asyncio.Task[Any]") -> None:
-        if task in self._awaited:
-            self._awaited.discard(task)
-            self._counter.request_unread("not_received")
+        method = self._awaited.pop(task, None)
+        if method is not None:
+            self._not_received(method)

@@ -1,16 +1,22 @@
 """Requests over the limit are refused with details and counted; so are those never received."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
 
 from otpc_policy.catalog.access import Access
+from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES, MAX_REQUEST_BYTES
+from otpc_policy.rpc.status import NOT_RECEIVED
 from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
 
-CALL = f"/{SERVICE}/Call"
+RPC = f"{SERVICE}/Call"
+CALL = f"/{RPC}"
 OPTIONS = (("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),)
 
 
@@ -42,15 +48,29 @@ async def test_a_longer_request_is_refused_with_details_before_it_is_parsed(leng
     assert counters.handled == [(SERVICE, "Call", "RESOURCE_EXHAUSTED")]
 
 
-async def test_what_grpc_itself_refuses_is_counted() -> None:
-    counters = FakeCounters()
-    async with serving(one_method(_length), CallInterceptor(counters), OPTIONS) as channel:
+@dataclass
+class Refusals:
+    """Remembers what was refused: method, code, reason, request id, caller."""
+
+    lines: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+
+    def record_refusal(self, call: AuditedCall, why: RefusalReason) -> None:
+        self.lines.append((call.rpc, why.code, why.reason, call.request_id, call.caller.label))
+
+
+async def test_what_grpc_itself_refuses_is_counted_and_written_down() -> None:
+    counters, refusals = FakeCounters(), Refusals()
+    guard = CallInterceptor(counters, refusals=refusals)
+    async with serving(one_method(_length), guard, OPTIONS) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary(CALL)(bytes(MAX_RECEIVED_BYTES + 1))
+            await channel.unary_unary(CALL)(
+                bytes(MAX_RECEIVED_BYTES + 1), metadata=(("x-request-id", "named-by-its-caller"),)
+            )
         # A call of the same connection, so that the first has ended on the server, too.
         await channel.unary_unary(CALL)(b"")
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert counters.unread == ["not_received"]
+    assert refusals.lines == [(RPC, *NOT_RECEIVED, "named-by-its-caller", "unknown")]
 
 
 async def test_a_request_that_arrived_and_is_not_permitted_is_not_counted_as_unread() -> None:
@@ -62,3 +82,47 @@ async def test_a_request_that_arrived_and_is_not_permitted_is_not_counted_as_unr
         await failure(channel.unary_unary(CALL)(b""))
     assert seen.info.reason == "CALLER_UNKNOWN"
     assert counters.unread == []
+
+
+async def _lengths(requests: Any, _context: Any) -> AsyncIterator[bytes]:
+    async for request in requests:
+        yield str(len(request)).encode()
+
+
+def _stream(server: grpc.aio.Server) -> None:
+    handler = grpc.stream_stream_rpc_method_handler(_lengths)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, {"Call": handler}),)
+    )
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+async def test_a_stream_that_grpc_gives_up_is_no_stream_that_has_ended(before: int) -> None:
+    """Its handler sees the same end, and gRPC has answered RESOURCE_EXHAUSTED by itself."""
+    counters, refusals = FakeCounters(), Refusals()
+    guard = CallInterceptor(counters, refusals=refusals)
+    async with serving(_stream, guard, OPTIONS) as channel:
+        call = channel.stream_stream(CALL)()
+        for _ in range(before):
+            await call.write(b"xx")
+            assert await call.read() == b"2"
+        await call.write(bytes(MAX_RECEIVED_BYTES + 1))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call.read()
+        await asyncio.wait_for(counters.ended.wait(), 10)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert counters.unread == ["not_received"]
+    assert counters.handled == [(SERVICE, "Call", "UNKNOWN")]
+    assert [line[:3] for line in refusals.lines] == [(RPC, *NOT_RECEIVED)]
+
+
+async def test_a_stream_that_its_caller_ends_is_answered() -> None:
+    counters, refusals = FakeCounters(), Refusals()
+    guard = CallInterceptor(counters, refusals=refusals)
+    async with serving(_stream, guard, OPTIONS) as channel:
+        call = channel.stream_stream(CALL)()
+        await call.write(b"xx")
+        await call.done_writing()
+        assert [answer async for answer in call] == [b"2"]
+    assert (counters.unread, refusals.lines) == ([], [])
+    assert counters.handled == [(SERVICE, "Call", "OK")]
