@@ -51,6 +51,7 @@ rpcs = ["CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolic
 policies = ["*"]
 hosts = ["*"]
 refresh = true
+deep = true
 full_view = true
 request_anchors = true
 

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from otpc_policy.pki.roots import mozilla_roots
 from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES, MAX_REQUEST_BYTES
 from otpc_policy.v1 import policy_pb2 as pb
 
@@ -22,11 +23,13 @@ _CHECK: Final = "/otpc_policy.v1.PolicyCheckService/"
 _ADMIN: Final = "/otpc_policy.v1.PolicyAdminService/"
 WATCH: Final = "/grpc.health.v1.Health/Watch"
 REFLECTION: Final = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+CHECK: Final = f"{_CHECK}CheckEndpoint"
 BATCH: Final = f"{_CHECK}BatchCheckEndpoints"
+VALIDATE: Final = f"{_CHECK}ValidateCertificate"
 METHODS: Final[dict[str, type[Message]]] = {
-    f"{_CHECK}CheckEndpoint": pb.CheckEndpointRequest,
+    CHECK: pb.CheckEndpointRequest,
     BATCH: pb.BatchCheckEndpointsRequest,
-    f"{_CHECK}ValidateCertificate": pb.ValidateCertificateRequest,
+    VALIDATE: pb.ValidateCertificateRequest,
     f"{_CHECK}GetPolicy": pb.GetPolicyRequest,
     f"{_CHECK}ListPolicies": pb.ListPoliciesRequest,
     f"{_ADMIN}InvalidateResults": pb.InvalidateResultsRequest,
@@ -55,6 +58,7 @@ _TEXTS: Final = (
     *("", "otpc-2024-12", "pci-dss-4.0.1", "../../etc/passwd", "x" * 5000, "\0", "\u2028", "🙈"),
     *("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "%s%n", '{"a":'),
 )
+_POLICIES: Final = ("", "otpc-2024-12", "pci-dss-4.0.1", "mozilla-modern", "nobody-wrote-this")
 _NUMBERS: Final = (0, 1, -1, 2, 25, 443, 8443, 65535, 65536, 2**31 - 1, -(2**31))
 # A batch has at most 100 items.
 _COUNTS: Final = (*(0, 1, 2, 5) * 12, 101)
@@ -81,7 +85,8 @@ def draw_call(choice: random.Random) -> DrawnCall:
         path, body = choice.choice(_UNKNOWN), choice.randbytes(choice.randrange(64))
     else:
         path = choice.choice(tuple(METHODS))
-        body = _body(choice, METHODS[path])
+        is_valid = path in (CHECK, BATCH, VALIDATE) and choice.random() < 0.25
+        body = _valid(choice, path) if is_valid else _body(choice, METHODS[path])
     return DrawnCall(path=path, body=body, metadata=_metadata(choice))
 
 
@@ -103,6 +108,35 @@ def _body(choice: random.Random, kind: type[Message]) -> bytes:
     else:
         _fill(choice, message, hosts=_HOSTS)
     return message.SerializeToString()
+
+
+def _valid(choice: random.Random, path: str) -> bytes:
+    """Return a request of one of the three methods that judge, all of whose values are possible."""
+    if path == VALIDATE:
+        chain = choice.sample(mozilla_roots(), choice.randint(1, 3))
+        return pb.ValidateCertificateRequest(
+            der_chain=pb.DerChain(certificates=chain),
+            policy=choice.choice(_POLICIES),
+            server_name=choice.choice(("", "a.test", "127.0.0.1", "xn--bcher-kva.test")),
+            trust_anchors=choice.sample(mozilla_roots(), choice.choice((0, 0, 1, 3))),
+            view=choice.choice(pb.View.values()),
+        ).SerializeToString()
+    questions = [
+        pb.CheckEndpointRequest(
+            host=choice.choice(("a.test", "b.test", "127.0.0.2")),
+            port=choice.choice((0, 443, 8443)),
+            policy=choice.choice(_POLICIES),
+            server_name=choice.choice(("", "", "a.test", "c.test")),
+            freshness=pb.Freshness(mode=choice.choice(pb.FreshnessMode.values())),
+            view=choice.choice(pb.View.values()),
+            depth=choice.choice(pb.ScanDepth.values()),
+            observed_leaf_sha256=choice.randbytes(choice.choice((0, 32))),
+        )
+        for _ in range(choice.choice((1, 2, 5)))
+    ]
+    if path == BATCH:
+        return pb.BatchCheckEndpointsRequest(requests=questions).SerializeToString()
+    return questions[0].SerializeToString()
 
 
 def _varint(number: int) -> bytes:
