@@ -53,7 +53,7 @@ class Engines(Scanner, Resolver, Protocol):
     """Measures and resolves, in processes that must be started and reaped.
 
     queued: waiting measurements. workers_alive: zero while nothing can be measured. resolving:
-    names being looked up.
+    names being looked up. tasks: of their event loops.
     """
 
     async def start(self) -> None: ...
@@ -64,6 +64,8 @@ class Engines(Scanner, Resolver, Protocol):
     def workers_alive(self) -> int: ...
     @property
     def resolving(self) -> int: ...
+    @property
+    def tasks(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,7 @@ def build_application(
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
+    metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
     measurements = Measurements(
         resolver=chosen_engines,

@@ -69,6 +69,11 @@ class InProcessEngine:
         """Names that are being looked up."""
         return self._resolver.outstanding
 
+    @property
+    def tasks(self) -> int:
+        """None of its own: the event loop is that of this process."""
+        return 0
+
     async def start(self) -> None:
         """Start the workers and wait until they are warm."""
         await self._proxy.start()

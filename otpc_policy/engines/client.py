@@ -34,6 +34,7 @@ from otpc_policy.measurement.v1 import measurement_pb2 as pb
 _MAX_REPORTS: Final = 64
 _MAX_QUEUED: Final = 1_000_000
 _MAX_WORKERS: Final = 10_000
+_MAX_TASKS: Final = 1_000_000
 _MAX_CONCURRENT_SCANS: Final = 65_536
 # A request holds a target and the suites of all policies.
 _SEND_BYTES: Final = 32 * 1024
@@ -261,4 +262,5 @@ def _state(message: bytes) -> EngineState:
             response.concurrent_scans, _MAX_CONCURRENT_SCANS, "concurrent_scans"
         ),
         is_draining=response.draining,
+        tasks=read_count(response.tasks, _MAX_TASKS, "tasks"),
     )

@@ -120,6 +120,11 @@ class EnginePool:
         """Workers of all engines that are up."""
         return sum(one.state.workers_alive for one in self._fleet.engines if one.is_up)
 
+    @property
+    def tasks(self) -> int:
+        """Tasks of the event loops of all engines that are up."""
+        return sum(one.state.tasks for one in self._fleet.engines if one.is_up)
+
     async def start(self) -> None:
         """Start or find the engines. Raises EngineNotStarted."""
         await self._fleet.start(self._changed.set)

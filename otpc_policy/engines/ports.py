@@ -35,13 +35,17 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineState:
-    """What an engine reports of itself. concurrent_scans: what it measures at a time."""
+    """What an engine reports of itself.
+
+    concurrent_scans: what it measures at a time. tasks: of its event loop.
+    """
 
     probe_revision: str = ""
     queued: int = 0
     workers_alive: int = 0
     concurrent_scans: int = 1
     is_draining: bool = False
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
     python -m tests.app.hostile_crowd --hostile 200 --good 50
 
 Tarpits, drips, servers that reset and servers that send garbage. The fourth caller's answers may
-take twice as long as without the others, and afterwards no process, file or memory may be left.
-Tasks are not counted. Exit status 0: so it was.
+take twice as long as without the others, and afterwards no process, task, file or memory may be
+left. Exit status 0: so it was.
 """
 
 import argparse
@@ -83,6 +83,7 @@ class Held:
     """What the service holds in all its processes."""
 
     processes: int
+    tasks: int
     files: int
     memory_mib: float
 
@@ -164,8 +165,17 @@ class Crowd:
         for process in processes:
             with suppress(OSError, psutil.Error):
                 files += len(os.listdir(process / "fd"))
-                memory += psutil.Process(int(process.name)).memory_full_info().pss
-        return Held(processes=len(processes), files=files, memory_mib=memory / 2**20)
+                memory += psutil.Process(int(process.name)).memory_full_info().uss
+        tasks = "otpc_policy_event_loop_tasks"
+        return Held(
+            processes=len(processes),
+            tasks=sum(
+                int(self._service.metric(f'{tasks}{{program="{program}"}}'))
+                for program in ("front", "engines")
+            ),
+            files=files,
+            memory_mib=memory / 2**20,
+        )
 
     def memory_mib(self) -> dict[str, float]:
         """Return the unique set size of every process, by name and id.
@@ -295,6 +305,8 @@ def _left(before: Held, after: Held) -> list[str]:
     left = []
     if after.processes > before.processes:
         left.append(f"{after.processes - before.processes} processes are left")
+    if after.tasks > before.tasks:
+        left.append(f"{after.tasks - before.tasks} tasks are left")
     if after.files > before.files:
         left.append(f"{after.files - before.files} files are left")
     if after.memory_mib > before.memory_mib + LEFT_MIB:

@@ -38,6 +38,7 @@ class GatedEngines:
         self.workers_alive = 0
         self.queued = 0
         self.resolving = 0
+        self.tasks = 0
         self.reaped = False
 
     def probe_revision(self, address: VettedAddress) -> str:

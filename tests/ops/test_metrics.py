@@ -169,6 +169,7 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     metrics.leaf_reported("seen")
     metrics.scan_finished(outcome="complete", seconds=0.3)
     metrics.watch_scanner(lambda: 3, lambda: 2)
+    metrics.watch_tasks(lambda: 7, lambda: 5)
     assert (
         registry.get_sample_value(
             "otpc_policy_cache_requests_total", {"tier": "memory", "result": "miss"}
@@ -181,6 +182,9 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     assert registry.get_sample_value("otpc_policy_scan_seconds_sum") == 0.3
     assert registry.get_sample_value("otpc_policy_scan_queue_length") == 3
     assert registry.get_sample_value("otpc_policy_scan_workers") == 2
+    for program, tasks in {"front": 7, "engines": 5}.items():
+        labels = {"program": program}
+        assert registry.get_sample_value("otpc_policy_event_loop_tasks", labels) == tasks
 
 
 def test_a_failed_reload_keeps_the_time_of_the_last_good_one(

@@ -84,7 +84,8 @@ with logs_configured("json", "info", owns_standard_error=True):
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert done.stdout == ""
     assert 100 < len(lines) < 2_000
-    assert lines[-1]["lost"] > 1_000
+    # Several summaries where the machine is busy and the flood takes seconds.
+    assert sum(line.get("lost", 0) for line in lines) > 1_000
 
 
 @pytest.mark.parametrize("option", ["listen", "ops-listen"])

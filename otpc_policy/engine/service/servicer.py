@@ -162,6 +162,7 @@ class MeasurementServicer:
             workers_alive=self._scanner.workers_alive,
             concurrent_scans=self._concurrent_scans,
             draining=self._is_draining.is_set(),
+            tasks=len(asyncio.all_tasks()),
         ).SerializeToString()
 
     def _admit(self) -> None:

@@ -1532,6 +1532,7 @@ class WatchStatusResponse(_message.Message):
     WORKERS_ALIVE_FIELD_NUMBER: _builtins.int
     CONCURRENT_SCANS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     probe_revision: _builtins.str
     """As in MeasureResponse."""
     queued: _builtins.int
@@ -1542,6 +1543,8 @@ class WatchStatusResponse(_message.Message):
     """How many addresses the engine measures at a time."""
     draining: _builtins.bool
     """It takes no new measurement."""
+    tasks: _builtins.int
+    """Tasks of its event loop: work that never ends shows here."""
     def __init__(
         self,
         *,
@@ -1550,10 +1553,11 @@ class WatchStatusResponse(_message.Message):
         workers_alive: _builtins.int = ...,
         concurrent_scans: _builtins.int = ...,
         draining: _builtins.bool = ...,
+        tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_scans", b"concurrent_scans", "draining", b"draining", "probe_revision", b"probe_revision", "queued", b"queued", "workers_alive", b"workers_alive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_scans", b"concurrent_scans", "draining", b"draining", "probe_revision", b"probe_revision", "queued", b"queued", "tasks", b"tasks", "workers_alive", b"workers_alive"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

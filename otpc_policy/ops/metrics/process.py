@@ -17,6 +17,15 @@ class ProcessMetrics:
     """What is loaded, what of it ends when, and which versions run."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        # program: front, engines (all together). Work that never ends shows here.
+        tasks = Gauge(
+            "event_loop_tasks",
+            "Tasks that have begun and not ended.",
+            ("program",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._tasks = {program: tasks.labels(program) for program in ("front", "engines")}
         # 1 after a successful load of policies, partners and trust, 0 after a failed one (the last
         # good set then stays).
         self._config_good = Gauge(
@@ -85,6 +94,11 @@ class ProcessMetrics:
     def watch_decision_log(self, dropped: Callable[[], float]) -> None:
         """Read at each scrape the number of decisions that reached no log."""
         self._undocumented.set_function(dropped)
+
+    def watch_tasks(self, front: Callable[[], float], engines: Callable[[], float]) -> None:
+        """Read at each scrape the number of tasks of this process and of its engines."""
+        self._tasks["front"].set_function(front)
+        self._tasks["engines"].set_function(engines)
 
     def watch_partners(
         self,
