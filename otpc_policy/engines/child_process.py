@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -23,6 +24,7 @@ from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted, EngineRefuses
 from otpc_policy.engines.heartbeats import Silence
 from otpc_policy.engines.socket_folder import SocketFolder
+from otpc_policy.engines.starvation import Starvation, scheduled
 from otpc_policy.ops.foreign_lines import ForeignLines
 from otpc_policy.ops.logs import log_foreign_line
 
@@ -61,7 +63,7 @@ class RunningEngine:
         self._folder, self._channel = folder, channel
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
-        self.silence = Silence(client)
+        self.silence = Silence(client, Starvation(partial(scheduled, process.pid)))
         self._reported = asyncio.Event()
         self._condemned: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from otpc_policy.engines.client import EngineClient
+from otpc_policy.engines.starvation import Starvation
 from otpc_policy.measurement.methods import HEARTBEAT_AT_REST_S, HEARTBEAT_S
 
 # At rest nobody waits for the engine, and every look costs something.
@@ -20,16 +21,24 @@ _SHORT_LOOKS: Final = 1
 _LONG_LOOKS: Final = 3
 # The same at rest: 7.5 seconds where a report is due after five.
 _LONG_LOOKS_AT_REST: Final = 3
+# Looks in vain that starvation may explain, one after the other.
+_MOST_EXCUSED: Final = 20
 
 
 class Silence:
-    """Looks in vain for a report, one after the other."""
+    """Looks in vain for a report, one after the other.
 
-    def __init__(self, client: EngineClient) -> None:
+    starvation: of the engine's process; None where that is on another machine.
+    """
+
+    def __init__(self, client: EngineClient, starvation: Starvation | None = None) -> None:
         self._client = client
+        self._starvation = starvation
         self._is_busy = False
         self._in_vain = 0
+        self._excused = 0
         self._due_s = math.inf
+        self._looked_s = -math.inf
 
     async def until_next_look(
         self, ends: Collection[asyncio.Future[Any]]
@@ -56,15 +65,24 @@ class Silence:
     def look(self) -> None:
         """Look whether there was a report since the last look."""
         is_busy = self._client.is_busy
+        now_s = asyncio.get_running_loop().time()
         if self._client.reports or is_busy != self._is_busy:
-            self._in_vain = 0
+            self._in_vain = self._excused = 0
+            if self._starvation is not None:
+                self._starvation.heard()
+        elif self._excused < _MOST_EXCUSED and self._is_starved(now_s - self._looked_s):
+            self._excused += 1
         else:
             self._in_vain += 1
         self._is_busy = is_busy
+        self._looked_s = now_s
         self._client.reports = 0
         # An honest engine has gone on reporting while this process was stopped, paused or moved.
-        late_s = asyncio.get_running_loop().time() - self._due_s
+        late_s = now_s - self._due_s
         self._client.arrears = int(max(0.0, late_s) / HEARTBEAT_S)
+
+    def _is_starved(self, silent_s: float) -> bool:
+        return self._starvation is not None and self._starvation.explains(silent_s)
 
     @property
     def is_short(self) -> bool:

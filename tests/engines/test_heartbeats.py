@@ -8,6 +8,7 @@ import pytest
 from otpc_policy.engines import heartbeats
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.heartbeats import Silence
+from otpc_policy.engines.starvation import Scheduled, Starvation
 
 
 class _Client:
@@ -98,3 +99,26 @@ async def test_three_looks_in_vain_during_a_measurement_are_too_many() -> None:
     client.reports = 1
     silence.look()
     assert not silence.is_over_long
+
+
+async def test_looks_in_vain_that_starvation_explains_do_not_count_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, times = _Client(), Scheduled()
+    silence = Silence(cast(EngineClient, client), Starvation(lambda: times))
+    loop = asyncio.get_running_loop()
+    now_s = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+    client.is_busy = True
+    silence.look()
+    looks = 0
+    while not silence.is_over_long:
+        now_s += 1
+        times = Scheduled(times.ran_s + 0.01, times.waited_s + 0.8)
+        silence.look()
+        looks += 1
+        assert silence.is_short or looks > 20
+    assert looks == 23
+    client.reports = 1
+    silence.look()
+    assert silence.is_short
