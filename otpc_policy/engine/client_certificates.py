@@ -21,7 +21,7 @@ import structlog
 
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.engine.secret_files import in_words, read_secret
+from otpc_policy.ops.secret_files import in_words, read_secret
 
 _WILDCARD: Final = "*."
 # A chain of a few certificates has 10 kB.
@@ -141,8 +141,7 @@ def _stamps(files: ClientCertificateFiles) -> tuple[_Stamp, ...]:
 
 def _read(files: ClientCertificateFiles) -> ClientCredentials:
     """Return certificate and key, which belong together. Raises OSError, ValueError."""
-    setting = f"client_certificates.{files.partner}.key_file"
-    key = read_secret(files.key_file, most_bytes=_MOST_BYTES, setting=setting)
+    key = read_secret(files.key_file, what="private key", most_bytes=_MOST_BYTES)
     if not key.isascii():
         raise ValueError(f"{files.key_file}: not PEM")
     credentials = ClientCredentials(_content(files.certificate_file), key)

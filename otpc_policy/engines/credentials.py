@@ -7,7 +7,7 @@ import grpc
 
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.credentials import unusable
-from otpc_policy.ops.key_files import problem_with_key_file
+from otpc_policy.ops.secret_files import problem_with_secret_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class EngineCredentials:
             key_file=self.key_file,
             ca_file=self.ca_file,
         )
-        if problem := problem_with_key_file(self.key_file):
+        if problem := problem_with_secret_file(self.key_file):
             problems.append(f"engine_key_file: {problem}")
         if problems:
             raise ConfigurationError(problems)

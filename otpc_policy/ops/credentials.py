@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.audit.trail import EventLog
-from otpc_policy.ops.key_files import problem_with_key_file
+from otpc_policy.ops.secret_files import problem_with_secret_file
 
 # Modification, size, inode, and change: the last also when a mode is corrected.
 _Stamp = tuple[tuple[int, int, int, int], ...]
@@ -143,7 +143,7 @@ class RotatingCredentials:
                 key_file=self._key_file,
                 ca_file=self._client_ca_file,
             )
-        if problem := problem_with_key_file(self._key_file):
+        if problem := problem_with_secret_file(self._key_file):
             problems.append(problem)
         if problems:
             raise ConfigurationError(problems)

@@ -207,11 +207,6 @@ class DecodedCertificate(Skeleton):
         """The constraints on names below; None without the extension."""
         return self.extensions.name_constraints
 
-    @property
-    def has_unknown_critical(self) -> bool:
-        """An extension that must be understood is not understood here (RFC 5280 4.2)."""
-        return bool(self.extensions.not_understood or self.extensions.unread)
-
     def _may(self, usage: int) -> bool:
         if KEY_USAGE in self.extensions.unread:
             return False

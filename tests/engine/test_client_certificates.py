@@ -90,8 +90,8 @@ def test_a_certificate_is_for_the_hosts_of_its_partner_and_for_nobody_else(
     [
         (lambda one: one.key_file.unlink(), "No such file"),
         (lambda one: one.key_file.write_text("-----BEGIN"), "cannot be used"),
-        (lambda one: one.key_file.chmod(0o604), "chmod 0600"),
-        (lambda one: one.key_file.chmod(0o602), "chmod 0600"),
+        (lambda one: one.key_file.chmod(0o604), "chmod 600"),
+        (lambda one: one.key_file.chmod(0o602), "chmod 600"),
         (lambda one: one.key_file.write_bytes(client().key_pem), "mismatch"),
         (lambda one: one.certificate_file.write_bytes(b"\xff"), "not PEM"),
         (lambda one: one.certificate_file.write_bytes(b"x" * 300_000), "too long"),
@@ -114,8 +114,8 @@ def test_a_key_that_a_group_may_read_is_warned_about(tmp_path: Path) -> None:
     one.key_file.chmod(0o640)
     with structlog.testing.capture_logs() as lines:
         ClientCertificates([one])
-    assert [(line["log_level"], line["setting"]) for line in lines] == [
-        ("warning", "client_certificates.p.key_file")
+    assert [(line["log_level"], line["event"], line["file"]) for line in lines] == [
+        ("warning", "secret_file_open_to_group", str(one.key_file))
     ]
 
 

@@ -118,7 +118,9 @@ def test_a_key_that_a_group_may_read_is_used_and_reported(
     key.chmod(0o440)
     with structlog.testing.capture_logs() as lines:
         RotatingCredentials(chain, key, None)
-    assert [(line["event"], line["mode"]) for line in lines] == [("key_file_open_to_group", "0440")]
+    assert [(line["event"], line["mode"]) for line in lines] == [
+        ("secret_file_open_to_group", "0440")
+    ]
 
 
 def test_a_mode_that_is_corrected_is_noticed(

@@ -136,7 +136,7 @@ MUTATIONS: Sequence[Mutation] = (
     ),
     Mutation(
         name="a key that everyone may read is used",
-        file="ops/key_files.py",
+        file="ops/secret_files.py",
         old="if mode & stat.S_IRWXO:",
         new="if False:",
         test=(

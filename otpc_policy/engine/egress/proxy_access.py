@@ -14,7 +14,7 @@ import structlog
 
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.engine.egress.proxy import EgressProxy, ProxyFault, basic_authorization
-from otpc_policy.engine.secret_files import in_words, read_secret
+from otpc_policy.ops.secret_files import in_words, read_secret
 
 # A front waits half a minute for an engine to start.
 _RESOLVE_S: Final = 5.0
@@ -109,8 +109,7 @@ class ProxyAccess:
 
 def _authorization(user: str, file: Path) -> str:
     """Raises OSError, ValueError."""
-    setting = "egress_proxy_password_file"
-    content = read_secret(file, most_bytes=_MOST_PASSWORD_BYTES, setting=setting)
+    content = read_secret(file, what="password", most_bytes=_MOST_PASSWORD_BYTES)
     password = content.rstrip("\r\n")
     if not password or any(ord(one) < 32 for one in password):
         raise ValueError(f"{file}: must hold a password, and nothing else")
