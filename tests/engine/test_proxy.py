@@ -413,7 +413,7 @@ async def test_the_proxy_is_found_by_name_and_its_password_in_a_file(tmp_path: P
 
 @pytest.mark.parametrize(
     ("content", "mode", "word"),
-    [("s3cret", 0o644, "chmod 0600"), ("", 0o600, "a password"), ("a\nb", 0o600, "a password")],
+    [("s3cret", 0o644, "chmod 600"), ("", 0o600, "a password"), ("a\nb", 0o600, "a password")],
 )
 def test_a_password_file_that_cannot_be_used_is_said_at_the_start(
     tmp_path: Path, content: str, mode: int, word: str
