@@ -110,7 +110,7 @@ def canonical_host(host: str) -> str:
         return host
     if not host:
         raise ValueError("is required: a DNS name or an IP literal")
-    if url := _URL.match(host):
+    if url := _URL.match(host, 0, _MAX_HOST_LENGTH):
         raise ValueError(
             f"must be a bare host, and this is a URL; give the host alone: {url['host'] or 'HOST'}"
         )

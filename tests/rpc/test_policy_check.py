@@ -34,6 +34,7 @@ from otpc_policy.rpc.registration import (
     RPC_METHODS,
     add_services,
 )
+from otpc_policy.rpc.wire_budget import WireBudget
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.rpc.convert.values import make_answer, make_judgement, make_verdict
@@ -336,6 +337,19 @@ async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
     assert len(running.checks.callers) == 3
     assert {caller.share[0] for caller in running.checks.callers} == {"ipv4:127.0.0.1"}
     assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
+
+
+@pytest.mark.parametrize("host", ["http://" + "a" * 900_000, "https://[" + "1:" * 100_000])
+async def test_a_refusal_fits_into_trailers_however_long_what_it_quotes_is(
+    start: Start, host: str
+) -> None:
+    """gRPC replaces a status whose details are longer than 8 KiB by one of its own."""
+    running = await start()
+    seen = await failure(running.stub.CheckEndpoint(check(host)))
+    assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    batch = pb.BatchCheckEndpointsRequest(requests=[check(host)])
+    (result,) = (await running.stub.BatchCheckEndpoints(batch)).results
+    assert result.error.ByteSize() < 4096
 
 
 async def test_an_unknown_policy_is_not_found(start: Start) -> None:
@@ -695,6 +709,21 @@ class TestPolicies:
         assert [*first.policies, *second.policies] == list(whole.policies)
         assert not any(policy.effective_document for policy in whole.policies)
         assert (bool(first.next_page_token), second.next_page_token) == (True, "")
+
+    async def test_they_count_until_they_are_read_as_all_long_answers_do(
+        self, start: Start
+    ) -> None:
+        running = await start(wire=WireBudget(8 * 1024, most_of_a_caller=8 * 1024))
+        for call in (
+            running.stub.GetPolicy(pb.GetPolicyRequest()),
+            running.stub.ListPolicies(pb.ListPoliciesRequest()),
+        ):
+            seen = await failure(call)
+            assert (seen.code, seen.info.metadata["resource"]) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "bytes",
+            )
+        assert running.counters.refusals == [(Budget.BYTES, False)] * 2
 
     @pytest.mark.parametrize(
         ("request_", "field"),
