@@ -181,15 +181,17 @@ class PolicyCheckServicer:
         self._hold(response.ByteSize(), context)
         return response.SerializeToString()
 
-    async def get_policy(self, request: bytes, _context: Context) -> bytes:
+    async def get_policy(self, request: bytes, context: Context) -> bytes:
         """GetPolicy."""
         generation = self._generation()
         policies, name = generation.policies, _parse(pb.GetPolicyRequest, request).name
         require(permissions_in(generation), policy_demand(name, generation, Rpc.GET_POLICY))
         message = policy_message(policies.get(name), policies, with_document=True)
-        return pb.GetPolicyResponse(policy=message).SerializeToString()
+        response = pb.GetPolicyResponse(policy=message)
+        self._hold(response.ByteSize(), context)
+        return response.SerializeToString()
 
-    async def list_policies(self, request: bytes, _context: Context) -> bytes:
+    async def list_policies(self, request: bytes, context: Context) -> bytes:
         """ListPolicies: those that the caller's roles permit.
 
         A page token is the last name of the previous page, so it stays valid over a reload.
@@ -205,10 +207,12 @@ class PolicyCheckServicer:
             and not permissions.missing(policy_demand(policy.name, generation, Rpc.LIST_POLICIES))
         ]
         page = rest[:size]
-        return pb.ListPoliciesResponse(
+        response = pb.ListPoliciesResponse(
             policies=(policy_message(policy, policies) for policy in page),
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
-        ).SerializeToString()
+        )
+        self._hold(response.ByteSize(), context)
+        return response.SerializeToString()
 
     async def _outcome(
         self, parsed: ParsedCheck, generation: Catalog, permissions: Permissions, wait_s: float
