@@ -95,6 +95,19 @@ async def test_a_refusal_is_one_line_with_code_reason_and_caller() -> None:
     }
 
 
+async def test_every_line_about_a_call_has_all_identities_of_a_caller_with_several() -> None:
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    names = (Identity(IdentityKind.SPIFFE, "spiffe://x/a"), Identity(IdentityKind.DNS, "a.test"))
+    caller = Caller(identities=names, peer="unix:")
+    refuse(trail, caller)
+    trail.record_decision(call(caller), at=AT, check_id="c1", source="CACHE", constant=CONSTANT)
+    trail.close()
+    refusal, decision = kept.lines()
+    assert refusal["identities"] == decision["identities"] == ["spiffe://x/a", "dns:a.test"]
+    assert refusal["caller"] == decision["caller"] == "spiffe://x/a"
+
+
 async def test_only_plain_allows_are_sampled_and_the_rate_is_told() -> None:
     kept = KeptLines()
     trail = AuditTrail([kept], allow_rate=0.25)
