@@ -62,6 +62,9 @@ log = structlog.get_logger("otpc_policy.rpc")
 # 100 ms from ten, to one second from a hundred.
 _DEADLINE_ROUNDING = 0.01
 
+# An item with long names in other scripts than Latin takes two milliseconds.
+_PARSED_AT_ONCE = 5
+
 _M = TypeVar("_M", bound=Message)
 
 
@@ -118,8 +121,10 @@ class PolicyCheckServicer:
         items = parse_batch_request(_parse(pb.BatchCheckEndpointsRequest, request))
         wait_s, generation = self._wait_s(context), self._generation()
         permissions = permissions_in(generation)
-        async with turn():
-            parsed = [_parsed_or_error(item) for item in items]
+        parsed: list[ParsedCheck | status_pb2.Status] = []
+        for at in range(0, len(items), _PARSED_AT_ONCE):
+            async with turn():
+                parsed += map(_parsed_or_error, items[at : at + _PARSED_AT_ONCE])
         distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
         outcomes = dict(
             zip(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,8 @@ from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.rpc.convert import check_response
+from otpc_policy.rpc import policy_check
+from otpc_policy.rpc.convert import ParsedCheck, check_response, read_check_request
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
@@ -337,6 +339,32 @@ async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
     assert len(running.checks.callers) == 3
     assert {caller.share[0] for caller in running.checks.callers} == {"ipv4:127.0.0.1"}
     assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
+
+
+async def test_other_calls_are_answered_while_a_batch_is_parsed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred items with long names took the loop for three seconds."""
+    running, turns, parsed_in = await start(), 0, Counter[int]()
+
+    def read(raw: bytes) -> ParsedCheck:
+        parsed_in[turns] += 1
+        return read_check_request(raw)
+
+    monkeypatch.setattr(policy_check, "read_check_request", read)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    requests = [check(f"n{number}.test") for number in range(100)]
+    batch = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    task.cancel()
+    assert len(batch.results) == parsed_in.total() == 100
+    assert max(parsed_in.values()) <= 5
 
 
 @pytest.mark.parametrize("host", ["http://" + "a" * 900_000, "https://[" + "1:" * 100_000])
