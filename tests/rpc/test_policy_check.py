@@ -20,13 +20,25 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
 from otpc_policy.core.caller import Caller
-from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    Budget,
+    CallerBudgetUsed,
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+)
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
 from otpc_policy.rpc import policy_check
-from otpc_policy.rpc.convert import ParsedCheck, check_response, read_check_request
+from otpc_policy.rpc.convert import (
+    ParsedCheck,
+    ParsedValidation,
+    check_response,
+    parse_validate_request,
+    read_check_request,
+)
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
@@ -365,6 +377,42 @@ async def test_other_calls_are_answered_while_a_batch_is_parsed(
     task.cancel()
     assert len(batch.results) == parsed_in.total() == 100
     assert max(parsed_in.values()) <= 5
+
+
+async def test_long_chains_are_read_one_at_a_time_with_room_for_other_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quarter of a megabyte of text takes a tenth of a second, and callers send many at once."""
+    turns, parsed_in = 0, Counter[int]()
+
+    def parse(message: pb.ValidateCertificateRequest, **settings: bool) -> ParsedValidation:
+        parsed_in[turns] += 1
+        return parse_validate_request(message, **settings)
+
+    monkeypatch.setattr(policy_check, "parse_validate_request", parse)
+    servicer = PolicyCheckServicer(
+        checks=FakeChecks(),
+        generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=())),
+        clock=FixedClock(),
+        counters=FakeCounters(),
+        decisions=trail_into(lambda _text: None),
+    )
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    request_ = pb.ValidateCertificateRequest(pem_bundle="\n" * 17_000).SerializeToString()
+    nowhere: Any = None
+    calls = [servicer.validate_certificate(request_, nowhere) for _ in range(20)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    task.cancel()
+    assert {type(outcome) for outcome in outcomes} == {InvalidRequest}
+    assert parsed_in.total() == 20
+    assert set(parsed_in.values()) == {1}
 
 
 @pytest.mark.parametrize("host", ["http://" + "a" * 900_000, "https://[" + "1:" * 100_000])
