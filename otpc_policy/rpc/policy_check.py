@@ -53,7 +53,7 @@ from otpc_policy.rpc.convert import (
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.request_id import current_request_id, new_id
 from otpc_policy.rpc.status import is_expected, status_of
-from otpc_policy.rpc.wire_budget import SHORT_BYTES, WireBudget, unlimited
+from otpc_policy.rpc.wire_budget import SHORT_BYTES, GrowingAnswer, WireBudget, unlimited
 from otpc_policy.turns import turn
 from otpc_policy.v1 import policy_pb2 as pb
 
@@ -129,11 +129,16 @@ class PolicyCheckServicer:
             async with turn():
                 parsed += map(_parsed_or_error, items[at : at + _PARSED_AT_ONCE])
         distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
+        # Counted as they are made: many batches at once wait for their turn to be joined.
+        made = self._wire.growing(current_caller.get(), context)
         outcomes = dict(
             zip(
                 distinct,
                 await asyncio.gather(
-                    *(self._outcome(item, generation, permissions, wait_s) for item in distinct)
+                    *(
+                        self._outcome(item, generation, permissions, wait_s, made)
+                        for item in distinct
+                    )
                 ),
                 strict=True,
             )
@@ -146,7 +151,9 @@ class PolicyCheckServicer:
                     self._decisions.record_refusal(
                         audited_call("BatchCheckEndpoints"), refusal_reason(result, index)
                     )
-            self._hold(sum(map(size_of, results)), context)
+            # An answer counts as often as it is repeated. Errors are short, and do not count.
+            with used_budgets_counted(self._counters):
+                made.resize(sum(size_of(each) for each in results if isinstance(each, bytes)))
             return batch_response(results)
 
     async def validate_certificate(self, request: bytes, context: Context) -> bytes:
@@ -227,13 +234,21 @@ class PolicyCheckServicer:
         return response.SerializeToString()
 
     async def _outcome(
-        self, parsed: ParsedCheck, generation: Catalog, permissions: Permissions, wait_s: float
+        self,
+        parsed: ParsedCheck,
+        generation: Catalog,
+        permissions: Permissions,
+        wait_s: float,
+        made: GrowingAnswer,
     ) -> bytes | status_pb2.Status:
-        """Return the outcome of an item. This is its outermost frame: a bug, too, is its error."""
+        """Return the outcome of an item. This is its outermost frame: a bug, too, is its error.
+
+        made: the answers of the batch so far; this one is an error where it is one too many.
+        """
         try:
             demand = check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS)
             require(permissions, demand)
-            return await self._answers.answer(
+            answer = await self._answers.answer(
                 parsed,
                 generation,
                 wait_s=wait_s,
@@ -241,6 +256,9 @@ class PolicyCheckServicer:
                 rpc="BatchCheckEndpoints",
                 may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
             )
+            with used_budgets_counted(self._counters):
+                made.resize(made.size + size_of(answer))
+            return answer
         except Exception as error:
             if not is_expected(error):
                 log.exception("item of a batch failed", request_id=current_request_id.get())

@@ -353,6 +353,21 @@ async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
     assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
 
 
+async def test_answers_of_a_batch_count_as_they_are_made_and_those_beyond_a_share_are_errors(
+    start: Start,
+) -> None:
+    """A hundred batches at once made half a gigabyte before the first was counted."""
+    size = len((await (await start()).stub.CheckEndpoint(check())).SerializeToString())
+    running = await start(wire=WireBudget(30 * size, most_of_a_caller=30 * size))
+    requests = [check(f"n{number}.test") for number in range(100)]
+    batch = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    answered = sum(result.HasField("response") for result in batch.results)
+    assert 10 < answered < 30
+    codes = {result.error.code for result in batch.results if result.HasField("error")}
+    assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
+    assert {budget for budget, _ in running.counters.refusals} == {Budget.BYTES}
+
+
 async def test_other_calls_are_answered_while_a_batch_is_parsed(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
