@@ -12,7 +12,7 @@ import structlog
 from otpc_policy.app.settings import AuditSettings, AuditSinkName, LogFormat, Settings
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.audit.chain import Link
-from otpc_policy.ops.audit.file_sink import Anchored, FileSink
+from otpc_policy.ops.audit.file_sink import Anchored, FileSink, head_path
 from otpc_policy.ops.audit.otlp_sink import OtlpSink, read_headers
 from otpc_policy.ops.audit.port import AuditSink
 from otpc_policy.ops.audit.schema import line_of
@@ -41,13 +41,26 @@ def require_sinks(settings: Settings) -> None:
         _otlp_sink(chosen)
     if AuditSinkName.FILE not in chosen.sinks or chosen.log_file is None:
         return
-    path = chosen.log_file
-    place, rights = (path, os.R_OK | os.W_OK) if path.exists() else (path.parent, os.W_OK | os.X_OK)
-    if not place.exists() or path.is_dir():
-        reason = os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
-        raise ConfigurationError([f"audit.log_file: {path}: {reason}"])
-    if not os.access(place, rights):
-        raise ConfigurationError([f"audit.log_file: {place}: {os.strerror(errno.EACCES)}"])
+    written = (head_path(chosen.log_file), chosen.log_file) if chosen.chain else (chosen.log_file,)
+    problems = [f"audit.log_file: {problem}" for path in written for problem in _unusable(path)]
+    if problems:
+        raise ConfigurationError(problems[:1])
+
+
+def _unusable(path: Path) -> Iterator[str]:
+    """Yield why a file could not be opened for audit lines, in the words of the sink."""
+    if path.is_dir():
+        yield f"{path}: {os.strerror(errno.EISDIR)}"
+    elif path.exists() and not path.is_file():
+        yield f"{path}: is not a regular file"
+    elif not path.exists() and not path.parent.exists():
+        yield f"{path}: {os.strerror(errno.ENOENT)}"
+    elif not (
+        os.access(path, os.R_OK | os.W_OK)
+        if path.exists()
+        else os.access(path.parent, os.W_OK | os.X_OK)
+    ):
+        yield f"{path}: {os.strerror(errno.EACCES)}"
 
 
 def no_audit_trail() -> AuditTrail:

@@ -4,13 +4,14 @@ So that nobody scans networks through this service. Partners' endpoints are the 
 and count for nothing here; neither does what this process asks for itself.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from otpc_policy.core.addresses import VettedAddress
+from otpc_policy.core.addresses import MAXIMUM_ADDRESSES, VettedAddress
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
@@ -19,8 +20,10 @@ from otpc_policy.core.holdings import Holdings
 _HOUR_S: Final = 3600.0
 _NAMES_RETRY: Final = timedelta(seconds=1)
 _LONGEST_RETRY: Final = timedelta(minutes=5)
-# Groups whose targets are remembered: the newest ones.
+# Groups whose targets are remembered, and targets of all of them: of those that asked last. A
+# target takes about half a kilobyte.
 _MAX_GROUPS: Final = 1024
+_MAX_TARGETS: Final = 200_000
 # A machine's connections without certificates have so many times the names of one of them.
 _NAMES_OF_A_GROUP: Final = 4
 
@@ -34,14 +37,74 @@ class CallerBounds:
     names: int = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """An endpoint, with so many addresses as one host may have. turn: tells those apart that an
+    endpoint becomes by changing its addresses."""
+
+    endpoint: Endpoint
+    turn: int
+
+
+class _Targets:
+    """What one group had measured within the last hour."""
+
+    __slots__ = ("_addresses", "_since")
+
+    def __init__(self) -> None:
+        # When each was first asked for, the oldest first.
+        self._since: dict[_Target, float] = {}
+        # By endpoint, the target that it is now, and its addresses.
+        self._addresses: dict[Endpoint, tuple[_Target, tuple[str, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    @property
+    def oldest_s(self) -> float:
+        """When the oldest was first asked for. There must be one."""
+        return next(iter(self._since.values()))
+
+    def forget_until(self, until_s: float) -> None:
+        """Forget those that were first asked for until then."""
+        while self._since and self.oldest_s <= until_s:
+            target = next(iter(self._since))
+            del self._since[target]
+            if self._addresses[target.endpoint][0] == target:
+                del self._addresses[target.endpoint]
+
+    def has(self, endpoint: Endpoint, addresses: Sequence[VettedAddress]) -> bool:
+        """Tell whether it has been counted, and take note of what addresses it has now."""
+        known = self._addresses.get(endpoint)
+        if known is None:
+            return False
+        target, before = known
+        together = tuple(dict.fromkeys((*before, *(each.text for each in addresses))))
+        if len(together) > max(len(before), MAXIMUM_ADDRESSES):
+            return False
+        self._addresses[endpoint] = target, together
+        return True
+
+    def add(self, endpoint: Endpoint, addresses: Sequence[VettedAddress], now_s: float) -> None:
+        """Count a target that is not there yet."""
+        known = self._addresses.get(endpoint)
+        target = _Target(endpoint, 0 if known is None else known[0].turn + 1)
+        self._since[target] = now_s
+        self._addresses[endpoint] = target, tuple([each.text for each in addresses])
+
+
 class CallerLimits:
     """Counts by caller. monotonic: seconds."""
 
     def __init__(self, bounds: CallerBounds, *, monotonic: Callable[[], float]) -> None:
         self._bounds, self._monotonic = bounds, monotonic
-        # By group, when each target was first asked for within the last hour, the oldest first.
-        self._targets: dict[str, dict[tuple[str, int], float]] = {}
+        # By group, those that asked last at the end.
+        self._targets: dict[str, _Targets] = {}
         self._names = Holdings()
+        # By share and name, how many calls wait for it.
+        self._looked_up = Counter[tuple[tuple[str, str], str]]()
+        self.remembered = 0
+        """Targets of all groups."""
 
     def admit(
         self,
@@ -54,7 +117,9 @@ class CallerLimits:
         """Count a target that is to be measured.
 
         Any port is allowed at addresses of a network that the operator has opened by name
-        (allow_networks). Raises PortNotAllowed, CallerBudgetUsed.
+        (allow_networks). An endpoint whose addresses change counts anew with every eight of them:
+        the owner of a name could otherwise have any number of addresses measured by it.
+        Raises PortNotAllowed, CallerBudgetUsed.
         """
         if is_partners or caller.share == WITHIN_THIS_PROCESS.share:
             return
@@ -62,34 +127,55 @@ class CallerLimits:
         is_public = any(not address.opened for address in addresses)
         if ports is not None and endpoint.port not in ports and is_public:
             raise PortNotAllowed(endpoint.port, sorted(ports))
-        self._count_target((endpoint.host, endpoint.port), caller.share[0])
+        self._count_target(endpoint, addresses, caller.share[0])
 
     @contextmanager
-    def looking_up(self, caller: Caller) -> Iterator[None]:
-        """Count a name for as long as the body takes. Raises CallerBudgetUsed."""
+    def looking_up(self, caller: Caller, host: str) -> Iterator[None]:
+        """Count a name for as long as the body takes, once for all calls of the caller.
+
+        Raises CallerBudgetUsed.
+        """
         if caller.share == WITHIN_THIS_PROCESS.share:
             yield
             return
         names, share, most = self._names, caller.share, self._bounds.names
-        if names.of_member(share) >= most or names.of_group(share[0]) >= most * _NAMES_OF_A_GROUP:
-            raise CallerBudgetUsed(_NAMES_RETRY, Budget.NAMES)
-        names.count(share, 1)
+        key = share, host
+        if key not in self._looked_up:
+            is_used_up = names.of_member(share) >= most
+            if is_used_up or names.of_group(share[0]) >= most * _NAMES_OF_A_GROUP:
+                raise CallerBudgetUsed(_NAMES_RETRY, Budget.NAMES)
+            names.count(share, 1)
+        self._looked_up[key] += 1
         try:
             yield
         finally:
-            names.count(share, -1)
+            self._looked_up[key] -= 1
+            if not self._looked_up[key]:
+                del self._looked_up[key]
+                names.count(share, -1)
 
-    def _count_target(self, target: tuple[str, int], group: str) -> None:
+    def _count_target(
+        self, endpoint: Endpoint, addresses: Sequence[VettedAddress], group: str
+    ) -> None:
         now_s = self._monotonic()
-        targets = self._targets.pop(group, {})
+        targets = self._targets.pop(group, None) or _Targets()
         self._targets[group] = targets
-        if len(self._targets) > _MAX_GROUPS:
-            del self._targets[next(iter(self._targets))]
-        while targets and (oldest := next(iter(targets.items())))[1] <= now_s - _HOUR_S:
-            del targets[oldest[0]]
-        if target in targets:
+        self.remembered -= len(targets)
+        targets.forget_until(now_s - _HOUR_S)
+        self.remembered += len(targets)
+        if targets.has(endpoint, addresses):
             return
         if len(targets) >= self._bounds.targets_per_hour:
-            until = timedelta(seconds=next(iter(targets.values())) + _HOUR_S - now_s)
+            until = timedelta(seconds=targets.oldest_s + _HOUR_S - now_s)
             raise CallerBudgetUsed(min(until, _LONGEST_RETRY), Budget.TARGETS)
-        targets[target] = now_s
+        targets.add(endpoint, addresses, now_s)
+        self.remembered += 1
+        self._forget_groups()
+
+    def _forget_groups(self) -> None:
+        """Forget those that have asked for nothing for the longest time; never the last one."""
+        while len(self._targets) > 1 and (
+            len(self._targets) > _MAX_GROUPS or self.remembered > _MAX_TARGETS
+        ):
+            group = next(iter(self._targets))
+            self.remembered -= len(self._targets.pop(group))

@@ -185,6 +185,7 @@ class Measurements:
         self._observer = observer
         self._is_own_listener = is_own_listener
         self._flights = FlightBoard()
+        self._look_ups: set[asyncio.Task[Resolution]] = set()
         self._closing = False
 
     @property
@@ -195,6 +196,10 @@ class Measurements:
     async def close(self) -> None:
         """End every measurement."""
         self._closing = True
+        look_ups = tuple(self._look_ups)
+        for look_up in look_ups:
+            look_up.cancel()
+        await asyncio.gather(*look_ups, return_exceptions=True)
         await self._flights.close()
 
     async def invalidate(self, host: str, port: int) -> int:
@@ -247,13 +252,29 @@ class Measurements:
     async def _resolved(
         self, wanted: FactsWanted, wait_s: float | None, *, fresh: bool = False
     ) -> Resolution | None:
-        host = wanted.endpoint.host
-        try:
-            with self._callers.looking_up(wanted.caller):
-                async with asyncio.timeout(wait_s):
-                    return await self._resolver.resolve(host, fresh=fresh)
-        except TimeoutError:
+        look_up = asyncio.create_task(self._look_up(wanted, fresh=fresh), name="resolve for a call")
+        self._look_ups.add(look_up)
+        look_up.add_done_callback(self._looked_up)
+        await asyncio.wait((look_up,), timeout=wait_s)
+        if not look_up.done():
             return None
+        if look_up.cancelled():
+            raise ServiceUnavailable("the service is draining")
+        return look_up.result()
+
+    async def _look_up(self, wanted: FactsWanted, *, fresh: bool) -> Resolution:
+        """Resolve the host. Goes on when the call has ended, as the question itself does.
+
+        So it counts until then: callers that leave at once would otherwise ask without bounds.
+        """
+        host = wanted.endpoint.host
+        with self._callers.looking_up(wanted.caller, host):
+            return await self._resolver.resolve(host, fresh=fresh)
+
+    def _looked_up(self, look_up: "asyncio.Task[Resolution]") -> None:
+        self._look_ups.discard(look_up)
+        if not look_up.cancelled():
+            look_up.exception()  # retrieved here, because whoever asked may have gone
 
     def _needs_measuring(self, wanted: FactsWanted, known: Known) -> bool:
         """Tell whether the request lets an address be measured that has nothing to answer with."""

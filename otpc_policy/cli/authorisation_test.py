@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from otpc_policy.app.settings import Settings
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.load import CatalogLoader
-from otpc_policy.catalog.role import Demand, Rpc
+from otpc_policy.catalog.role import ABOUT_ENDPOINTS, ADMINISTRATION, Demand, Rpc
 from otpc_policy.check import ChainRequest
 from otpc_policy.cli.configuration import read_settings
 from otpc_policy.cli.status import CommandFailed, ExitStatus
@@ -77,7 +78,26 @@ def answer_question(
             )
     if not permissions.grants:
         lines.append("  no line gives this caller a role")
+    if is_permitted:
+        lines += [f"  but {each}" for each in _refused_all_the_same(demand, settings)]
     return is_permitted, lines
+
+
+def _refused_all_the_same(demand: Demand, settings: Settings) -> Iterator[str]:
+    """Yield why the service refuses a call that roles permit, by its settings."""
+    if demand.rpc in ADMINISTRATION and not settings.admin_service:
+        yield "the setting admin_service is off, so nobody is served it"
+    if demand.rpc is Rpc.SERVER_REFLECTION_INFO and not settings.reflection:
+        yield "the setting reflection is off, so nobody is served it"
+    if demand.request_anchors and not settings.allow_request_anchors:
+        yield "the setting allow_request_anchors is off, so anchors are refused"
+    ports = settings.shares.allowed_ports
+    is_measured = demand.rpc in ABOUT_ENDPOINTS - ADMINISTRATION and not demand.partner
+    if is_measured and ports and demand.port not in ports:
+        yield (
+            f"port {demand.port} is not in shares.allowed_ports: it is measured in allow_networks"
+            " alone"
+        )
 
 
 def _identities(question: Question) -> Iterator[Identity]:
@@ -116,6 +136,9 @@ def _demand(question: Question, catalog: Catalog) -> Demand:
             return check_demand(parse_check_request(_check_request(question)), catalog, rpc)
         case Rpc.VALIDATE_CERTIFICATE:
             return validation_demand(_validation(question), catalog)
+        case Rpc.LIST_POLICIES if not question.policy:
+            # Whoever may call it is shown what its roles permit; a name asks for one of them.
+            return Demand(rpc=rpc)
         case Rpc.GET_POLICY | Rpc.LIST_POLICIES:
             return policy_demand(question.policy, catalog, rpc)
         case Rpc.INVALIDATE_RESULTS:

@@ -3,6 +3,9 @@
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
+from urllib.parse import unquote
 
 
 class IdentityKind(StrEnum):
@@ -51,13 +54,34 @@ class Caller:
 
         A caller with a certificate is a group by itself, over however many connections. Callers
         without one are members by connection, in the group of their address: so a machine gets no
-        larger share by opening more connections.
+        larger share by opening more connections, nor by taking more addresses of its network.
         """
         if self.identities:
             identity = str(self.identities[0])
             return identity, identity
         host, separator, port = self.peer.rpartition(":")
-        return (host, self.peer) if separator and port.isdigit() else (self.peer, self.peer)
+        if not separator or not port.isdigit():
+            return self.peer, self.peer
+        return _group_of(host), self.peer
+
+
+@lru_cache(maxsize=4096)
+def _group_of(host: str) -> str:
+    """Return whose connections share: those of an IPv4 address, or of an IPv6 network of 64 bits.
+
+    host: as gRPC writes it, such as "ipv4:192.0.2.1" or "ipv6:%5B2001:db8::1%5D".
+    Within such a network a machine chooses its addresses itself. Source: RFC 4291 2.5.4, RFC 8981.
+    """
+    family, _, written = host.partition(":")
+    if family != "ipv6":
+        return host
+    try:
+        address = IPv6Address(unquote(written).strip("[]").partition("%")[0])
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return f"ipv4:{address.ipv4_mapped}"
+    return f"ipv6:{IPv6Network((address, 64), strict=False)}"
 
 
 WITHIN_THIS_PROCESS = Caller()

@@ -110,7 +110,7 @@ def canonical_host(host: str) -> str:
         return host
     if not host:
         raise ValueError("is required: a DNS name or an IP literal")
-    if url := _URL.match(host):
+    if url := _URL.match(host, 0, _MAX_HOST_LENGTH):
         raise ValueError(
             f"must be a bare host, and this is a URL; give the host alone: {url['host'] or 'HOST'}"
         )
@@ -156,7 +156,7 @@ def _dns_name(name: str) -> str:
     try:
         mapped = name.lower() if name.isascii() else idna.uts46_remap(name, std3_rules=False)
         # The mapping turns other characters into dots, too, among them that of Chinese text.
-        labels = [_ascii_label(label) for label in mapped.split(".")]
+        labels = _ascii_labels(mapped)
     except idna.InvalidCodepointContext:
         raise ValueError(
             "is not a DNS name: it has a joiner or another character in a place where IDNA 2008"
@@ -178,6 +178,24 @@ def _dns_name(name: str) -> str:
     if _NUMERIC_LABEL.match(labels[-1]):
         raise ValueError("ends in a number but is no IP address in standard form")
     return ascii_name
+
+
+def _ascii_labels(mapped: str) -> list[str]:
+    """Return the labels of a name, and stop where it is too long.
+
+    To encode a label takes 30 microseconds, and in a thousand characters are five hundred of them.
+    """
+    labels: list[str] = []
+    left = _MAX_HOST_LENGTH
+    for label in mapped.split("."):
+        if left < 0 and not mapped.isascii():
+            raise ValueError(
+                f"is not a DNS name: in A-labels (xn--...) it has more than {_MAX_HOST_LENGTH}"
+                " characters"
+            )
+        labels.append(_ascii_label(label))
+        left -= len(labels[-1]) + 1
+    return labels
 
 
 def _ascii_label(label: str) -> str:

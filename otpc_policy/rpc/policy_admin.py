@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.audit.schema import who_called
 from otpc_policy.ops.audit.trail import EventLog
 from otpc_policy.rpc.audited import audited_call
 from otpc_policy.rpc.authorisation import invalidation_demand, permissions_in, require
@@ -98,8 +99,7 @@ class PolicyAdminServicer:
         trace = {"trace_id": call.trace_id} if call.trace_id else {}
         self._events.info(
             "admin_action",
-            caller=call.caller.label,
-            peer=call.caller.peer,
+            **who_called(call.caller),
             rpc=rpc,
             duration_s=round(call.duration_s, 6),
             request_id=call.request_id,

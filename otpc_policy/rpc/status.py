@@ -26,6 +26,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 # Details travel in trailers, which gRPC limits to 8 KiB by default, so echoed input is shortened.
 _MAX_ECHOED_CHARACTERS = 128
 _MAX_PROBLEMS, _MAX_PROBLEM_CHARACTERS = 10, 300
+# Sixteen anchors, and the other fields of the longest request.
+_MAX_VIOLATIONS = 20
 
 
 class Reason(StrEnum):
@@ -133,9 +135,10 @@ class _Row:
 def _bad_request(error: InvalidRequest) -> Sequence[Message]:
     violations = (
         error_details_pb2.BadRequest.FieldViolation(
-            field=violation.field, description=violation.description
+            field=violation.field[:_MAX_ECHOED_CHARACTERS],
+            description=violation.description[:_MAX_PROBLEM_CHARACTERS],
         )
-        for violation in error.violations
+        for violation in error.violations[:_MAX_VIOLATIONS]
     )
     return (error_details_pb2.BadRequest(field_violations=violations),)
 

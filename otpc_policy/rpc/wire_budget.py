@@ -45,6 +45,18 @@ class WireBudget:
 
         context.add_done_callback(is_over)  # type: ignore[arg-type]  # the stubs name its parameter
 
+    def growing(self, caller: Caller, context: Context) -> "GrowingAnswer":
+        """Return an answer that is made piece by piece, and counts as far as it is made."""
+        answer = GrowingAnswer(self, caller.share)
+        context.add_done_callback(answer.is_over)  # type: ignore[arg-type]  # as above
+        return answer
+
+    def count(self, share: tuple[str, str], size: int) -> None:
+        """Count so many bytes more, or less. Raises as hold does."""
+        if size > 0:
+            self._require_room(size, share)
+        self._holdings.count(share, size)
+
     def _require_room(self, size: int, share: tuple[str, str]) -> None:
         left = self._total - self.held - size
         if left < 0:
@@ -54,6 +66,32 @@ class WireBudget:
         is_within = of_member <= min(self._most_of_a_caller, OF_A_MEMBER * left)
         if not is_within or of_group > OF_A_GROUP * left:
             raise CallerBudgetUsed(_RETRY_AFTER, Budget.BYTES)
+
+
+class GrowingAnswer:
+    """The bytes of one answer until its call is over. size: so far."""
+
+    def __init__(self, budget: WireBudget, share: tuple[str, str]) -> None:
+        self._budget, self._share = budget, share
+        self._counted = 0
+        self._is_over = False
+        self.size = 0
+
+    def resize(self, size: int) -> None:
+        """Count this many bytes in place of those so far.
+
+        Raises CallerBudgetUsed, Overloaded, and then counts what it did before.
+        """
+        counted = size if size > SHORT_BYTES else 0
+        if not self._is_over and counted != self._counted:
+            self._budget.count(self._share, counted - self._counted)
+            self._counted = counted
+        self.size = size
+
+    def is_over(self, _context: Any) -> None:
+        """Count nothing any more."""
+        self.resize(0)
+        self._is_over = True
 
 
 def unlimited() -> WireBudget:

@@ -1,5 +1,6 @@
 """What one caller may have measured: ports, targets in an hour, names at a time."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -7,14 +8,14 @@ from ipaddress import ip_network
 
 import pytest
 
-from otpc_policy.check import Answer, CheckRequest, ResultSource
+from otpc_policy.check import Answer, CheckRequest, ResultSource, caller_limits
 from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
-from otpc_policy.core.addresses import AddressVetting, VettedAddress
+from otpc_policy.core.addresses import MAXIMUM_ADDRESSES, AddressVetting, VettedAddress
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
 from otpc_policy.policy.finding import Decision
-from tests.check.world import GENERATION, SECOND, World, request, summary
+from tests.check.world import GENERATION, SECOND, World, codes, request, summary
 
 A, SAME_MACHINE, B = (
     Caller(peer=peer) for peer in ("ipv4:192.0.2.1:1", "ipv4:192.0.2.1:2", "ipv4:192.0.2.2:1")
@@ -46,8 +47,9 @@ class Asking:
         caller: Caller = A,
         addresses: Sequence[VettedAddress] = (PUBLIC,),
         is_partners: bool = False,
+        server_name: str = "",
     ) -> None:
-        endpoint = parse_endpoint(host, port)
+        endpoint = parse_endpoint(host, port, server_name)
         self.limits.admit(endpoint, addresses, caller, is_partners=is_partners)
 
 
@@ -101,21 +103,98 @@ def test_targets_are_counted_once_an_hour_and_by_machine() -> None:
 def test_names_are_bounded_for_each_connection_and_each_machine() -> None:
     limits = CallerLimits(CallerBounds(names=2), monotonic=lambda: 0.0)
     with ExitStack() as stack:
-        for caller in (A, A, B):
-            stack.enter_context(limits.looking_up(caller))
-        with pytest.raises(CallerBudgetUsed) as raised, limits.looking_up(A):
+        for caller, host in ((A, "a.test"), (A, "b.test"), (B, "a.test")):
+            stack.enter_context(limits.looking_up(caller, host))
+        with pytest.raises(CallerBudgetUsed) as raised, limits.looking_up(A, "c.test"):
             pass
         assert raised.value.budget is Budget.NAMES
         for port in range(3, 6):
-            for _ in range(2):
+            for host in ("a.test", "b.test"):
                 machine = Caller(peer=f"ipv4:192.0.2.1:{port}")
-                stack.enter_context(limits.looking_up(machine))
-        with pytest.raises(CallerBudgetUsed), limits.looking_up(SAME_MACHINE):
+                stack.enter_context(limits.looking_up(machine, host))
+        with pytest.raises(CallerBudgetUsed), limits.looking_up(SAME_MACHINE, "a.test"):
             pass
-        for _ in range(9):
-            stack.enter_context(limits.looking_up(WITHIN_THIS_PROCESS))
-    with limits.looking_up(A):
+        for number in range(9):
+            stack.enter_context(limits.looking_up(WITHIN_THIS_PROCESS, f"n{number}.test"))
+    with limits.looking_up(A, "c.test"):
         pass
+
+
+def test_a_name_counts_once_however_many_calls_of_a_caller_wait_for_it() -> None:
+    limits = CallerLimits(CallerBounds(names=1), monotonic=lambda: 0.0)
+    with limits.looking_up(A, "a.test"):
+        for _ in range(9):
+            with limits.looking_up(A, "a.test"):
+                pass
+        with pytest.raises(CallerBudgetUsed), limits.looking_up(A, "b.test"):
+            pass
+    with limits.looking_up(A, "b.test"):
+        pass
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_name_counts_until_its_look_up_ends_whether_or_not_the_caller_stays(
+    leaves: bool,
+) -> None:
+    """The question goes on, so a caller that left at once could ask for any number of them."""
+    world = World(resolver_gate=asyncio.Event())
+    checks = world.checks()
+    checks.measurements._callers = CallerLimits(CallerBounds(names=1), monotonic=lambda: 0.0)
+
+    async def ask(asked: CheckRequest, wait_s: float | None = 0.001) -> Answer:
+        return await checks.service.check(asked, GENERATION, wait_s=wait_s, caller=A)
+
+    if leaves:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(request(), None), 0.01)
+    else:
+        assert codes(await ask(request())) == {"CHECK_IN_PROGRESS"}
+    other = request(endpoint=parse_endpoint("another.test"))
+    with pytest.raises(CallerBudgetUsed) as raised:
+        await ask(other)
+    assert raised.value.budget is Budget.NAMES
+    assert world.resolver_gate is not None
+    world.resolver_gate.set()
+    assert (await ask(request(), None)).judgement.verdict.decision is Decision.ALLOW
+    await checks.service.close()
+
+
+def test_each_server_name_is_a_target_of_its_own() -> None:
+    asking = Asking(CallerBounds(targets_per_hour=2))
+    asking(server_name="one.test")
+    asking(server_name="two.test")
+    with pytest.raises(CallerBudgetUsed):
+        asking(server_name="three.test")
+
+
+def test_a_name_whose_addresses_change_again_and_again_is_a_new_target_each_time() -> None:
+    """Else whoever owns a name's zone scans all addresses there are by that one target."""
+    asking = Asking(CallerBounds(targets_per_hour=2))
+    addresses = [vetted(f"9.9.9.{number}") for number in range(24)]
+    for number in range(MAXIMUM_ADDRESSES):
+        asking(addresses=addresses[number : number + 1])
+        asking(addresses=addresses[:number])
+    asking(addresses=addresses[8:16])
+    asking(addresses=addresses[10:14])
+    with pytest.raises(CallerBudgetUsed):
+        asking(addresses=addresses[16:17])
+    with pytest.raises(CallerBudgetUsed):
+        asking("b.test")
+    asking(addresses=addresses[10:14])
+
+
+def test_what_is_remembered_of_all_callers_together_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(caller_limits, "_MAX_TARGETS", 20)
+    asking = Asking(CallerBounds(targets_per_hour=9))
+    callers = [Caller(peer=f"ipv4:192.0.2.{number}:1") for number in range(5)]
+    for caller in callers:
+        for number in range(9):
+            asking(f"n{number}.test", caller=caller)
+    assert asking.limits.remembered == 18
+    with pytest.raises(CallerBudgetUsed):
+        asking("another.test", caller=callers[-1])
 
 
 async def test_what_is_known_is_answered_whatever_is_used_up() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from otpc_policy.catalog.role import Rpc
 from tests.cli.running import Run
 from tests.support.callers import caller_certificate
 from tests.support.certificates import CertificateAuthority
@@ -77,6 +78,8 @@ def test_no_says_what_each_role_lacks(run: Run) -> None:
         (f"--identity {DESK} --rpc ValidateCertificate --server-name x.example", 0),
         (f"--identity {DESK} --rpc ValidateCertificate --request-anchors", 1),
         (f"--identity {DESK} --rpc ListPolicies --policy otpc-2024-12-strict", 0),
+        (f"--identity {DESK} --rpc ListPolicies", 0),
+        (f"--identity {ROUTER} --rpc ListPolicies", 1),
         (f"--identity {DESK} --rpc ReloadPolicies", 1),
         ("--identity uri:https://ci.example.org/otpc-policy --rpc ReloadPolicies", 0),
         ("--identity https://ci.example.org/otpc-policy --rpc ReloadPolicies", 0),
@@ -95,6 +98,47 @@ def test_the_exit_status_is_the_answer(run: Run, words: str, status: int) -> Non
     assert done.status == status, done
     assert done.stdout.startswith({0: "yes: ", 1: "no: ", 2: ""}[status])
     assert bool(done.stderr) is (status == 2)
+
+
+def test_listing_is_permitted_to_a_role_without_the_default_policy(
+    run: Run, tmp_path: Path
+) -> None:
+    """The service shows it the policies of its own."""
+    roles = tmp_path / "roles.txt"
+    roles.write_text(
+        '[[role]]\nname = "a"\nrpcs = ["ListPolicies"]\npolicies = ["mozilla-modern"]\n'
+        f'[[caller]]\nidentities = ["{DESK}"]\nroles = ["a"]\n'
+    )
+    words = ("authz", "test", "--roles", roles, "--identity", DESK, "--rpc", "ListPolicies")
+    assert [run(*words).status, run(*words, "--policy", "otpc-2024-12").status] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        ("--rpc InvalidateResults --host new.example --port 443", "admin_service"),
+        ("--rpc ValidateCertificate --request-anchors", "allow_request_anchors"),
+        ("--rpc ServerReflectionInfo", "reflection"),
+        ("--rpc CheckEndpoint --host new.example --port 25", "shares.allowed_ports"),
+        ("--rpc CheckEndpoint --host api.bank.example --port 8443", ""),
+        ("--rpc InvalidateResults --host new.example --port 25", "admin_service"),
+    ],
+)
+def test_what_the_settings_refuse_though_roles_permit_it_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, setting: str
+) -> None:
+    monkeypatch.setenv("OTPC_POLICY_REFLECTION", "false")
+    roles = tmp_path / "roles.txt"
+    rpcs = ", ".join(f'"{rpc.value}"' for rpc in Rpc)
+    roles.write_text(
+        f'[[role]]\nname = "a"\nrpcs = [{rpcs}]\nhosts = ["*"]\nrequest_anchors = true\n'
+        f'[[caller]]\nidentities = ["{DESK}"]\nroles = ["a"]\n'
+    )
+    done = run("authz", "test", "--roles", roles, "--identity", DESK, *words.split())
+    assert done.status == 0
+    refused = [line for line in done.stdout.splitlines() if line.startswith("  but ")]
+    assert len(refused) == bool(setting)
+    assert setting in "".join(refused)
 
 
 def test_names_are_taken_from_a_certificate_as_the_service_takes_them(

@@ -1,6 +1,7 @@
 """serve --check and policy lint --config refuse what serve refuses, in the same words."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,29 @@ def _no_engine_files(_folder: Path) -> str:
     )
 
 
+def _audit_file(path: str) -> str:
+    return f'[audit]\nsinks = ["file"]\nlog_file = "{path}"\n'
+
+
+def _audit_file_is_a_folder(folder: Path) -> str:
+    (folder / "audit.jsonl").mkdir()
+    return _audit_file("audit.jsonl")
+
+
+def _head_of_audit_file_is_a_folder(folder: Path) -> str:
+    (folder / "audit.jsonl.head").mkdir()
+    return _audit_file("audit.jsonl")
+
+
+def _audit_file_is_a_pipe(folder: Path) -> str:
+    os.mkfifo(folder / "audit.jsonl", 0o600)
+    return _audit_file("audit.jsonl")
+
+
+def _no_folder_of_audit_file(_folder: Path) -> str:
+    return _audit_file("gone/audit.jsonl")
+
+
 def _several(folder: Path) -> str:
     return _unknown_default_policy(folder) + _another_key(folder)
 
@@ -99,6 +123,10 @@ def _config(folder: Path, write: Write) -> Path:
         _bad_partner,
         _no_anchor,
         _no_engine_files,
+        _audit_file_is_a_folder,
+        _head_of_audit_file_is_a_folder,
+        _audit_file_is_a_pipe,
+        _no_folder_of_audit_file,
     ],
 )
 def test_what_serve_refuses_is_refused_in_the_same_words(

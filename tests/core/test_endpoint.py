@@ -2,6 +2,7 @@
 
 import ipaddress
 
+import idna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,3 +160,21 @@ def test_an_ip_literal_is_what_the_standard_library_reads(name: str) -> None:
         assert not is_ip_literal(name)
     else:
         assert is_ip_literal(name)
+
+
+@pytest.mark.parametrize("label", ["\u00fc", "\u0644", "\u4e2d", "\u0915\u094d\u200d\u0915"])
+def test_a_name_that_is_too_long_is_refused_before_all_its_labels_are_encoded(
+    label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand characters took 13 ms, and a batch has two hundred names."""
+    encoded: list[str] = []
+    alabel = idna.alabel
+
+    def counted(each: str) -> bytes:
+        encoded.append(each)
+        return alabel(each)
+
+    monkeypatch.setattr(idna, "alabel", counted)
+    with pytest.raises(ValueError, match=r"in A-labels \(xn--\.\.\.\) it has more than 253"):
+        canonical_host(".".join([label] * (1000 // (len(label) + 1))))
+    assert len(encoded) < 40

@@ -245,3 +245,10 @@ def test_anchors_are_told_once_a_minute_and_at_the_end(path: Path) -> None:
         now_s[0] += 13
     sink.close()
     assert told == [7, 11]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\xff", b"[]", b"{}", b'{"seq": 1e999, "chain": ""}', b"[" * 100_000]
+)
+def test_a_head_that_says_nothing_is_as_good_as_none(text: bytes) -> None:
+    assert read_head(text) is None

@@ -95,6 +95,19 @@ async def test_a_refusal_is_one_line_with_code_reason_and_caller() -> None:
     }
 
 
+async def test_every_line_about_a_call_has_all_identities_of_a_caller_with_several() -> None:
+    kept = KeptLines()
+    trail = AuditTrail([kept])
+    names = (Identity(IdentityKind.SPIFFE, "spiffe://x/a"), Identity(IdentityKind.DNS, "a.test"))
+    caller = Caller(identities=names, peer="unix:")
+    refuse(trail, caller)
+    trail.record_decision(call(caller), at=AT, check_id="c1", source="CACHE", constant=CONSTANT)
+    trail.close()
+    refusal, decision = kept.lines()
+    assert refusal["identities"] == decision["identities"] == ["spiffe://x/a", "dns:a.test"]
+    assert refusal["caller"] == decision["caller"] == "spiffe://x/a"
+
+
 async def test_only_plain_allows_are_sampled_and_the_rate_is_told() -> None:
     kept = KeptLines()
     trail = AuditTrail([kept], allow_rate=0.25)
@@ -237,6 +250,29 @@ async def test_a_sink_that_fails_for_a_while_is_told_of_its_loss_as_soon_as_it_w
     outlet.close()
     (line,) = kept.lines()
     assert (line["event"], line["lost"]) == ("audit_lines_lost", 2)
+
+
+@pytest.mark.parametrize("error", [UnicodeEncodeError("latin-1", "\u20ac", 0, 1, ""), KeyError()])
+def test_a_sink_that_raises_what_it_should_not_loses_its_lines_and_goes_on(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept, fails = KeptLines(), threading.Event()
+    fails.set()
+
+    def write(lines: str) -> None:
+        if fails.is_set():
+            raise error
+        kept.batches.append(lines)
+
+    outlet = Outlet(KeptLines(write), retry_s=0.01)
+    outlet.put("{}\n{}\n", 2)
+    wait_until(lambda: outlet.lost == 2)
+    fails.clear()
+    wait_until(lambda: bool(kept.batches))
+    outlet.put("{}\n", 1)
+    assert outlet.close() == 0
+    assert [line.get("lost") for line in kept.lines()] == [2, None]
+    assert "an audit sink failed" in caplog.text
 
 
 async def test_a_reader_that_has_gone_stops_nothing() -> None:

@@ -164,7 +164,7 @@ def test_headers_are_read_for_every_request(collector: Collector, tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize("text", ["Authorization", ": x", "a: b\x00"])
+@pytest.mark.parametrize("text", ["Authorization", ": x", "a: b\x00", "a: \u20ac", "\u00e4: b"])
 def test_a_headers_file_that_holds_something_else_is_refused(tmp_path: Path, text: str) -> None:
     headers = tmp_path / "headers"
     headers.write_text(text)

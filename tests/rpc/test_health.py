@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -74,6 +75,39 @@ async def test_a_watcher_sees_each_change_and_is_not_a_call_in_flight() -> None:
         await asyncio.wait_for(counters.ended.wait(), 5)
     assert (first.status, second.status) == (Status.SERVING, Status.NOT_SERVING)
     assert counters.handled == [(HEALTH_SERVICE, "Watch", "CANCELLED")]
+
+
+async def test_a_watcher_that_does_not_read_keeps_nobody_waiting() -> None:
+    """Every caller may watch, so any of them could have kept the service from ending."""
+    health = Health("a.Service")
+    await health.set_serving(True)
+    stuck = asyncio.Event()
+
+    class DoesNotRead:
+        async def write(self, _message: object) -> None:
+            stuck.set()
+            await asyncio.Event().wait()
+
+    nowhere: Any = DoesNotRead()
+    watch: Any = health.method_handlers()["Watch"].unary_stream
+    task = asyncio.create_task(watch(health_pb2.HealthCheckRequest(), nowhere))
+    await stuck.wait()
+    async with serving(register(health), CallInterceptor(FakeCounters())) as channel:
+        other = channel.unary_stream(WATCH, None, Status.FromString)(asking(""))
+        seen = [(await other.read()).status]
+        await asyncio.wait_for(health.drain(), 5)
+        seen.append((await other.read()).status)
+        other.cancel()
+    task.cancel()
+    assert seen == [Status.SERVING, Status.NOT_SERVING]
+
+
+async def test_an_unknown_service_is_watched_as_unknown() -> None:
+    health = Health("a.Service")
+    async with serving(register(health), CallInterceptor(FakeCounters())) as channel:
+        watch = channel.unary_stream(WATCH, None, Status.FromString)(asking("other"))
+        assert (await watch.read()).status == Status.SERVICE_UNKNOWN
+        watch.cancel()
 
 
 async def test_malformed_bytes_are_the_callers_fault() -> None:

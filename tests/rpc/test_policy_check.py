@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,12 +20,25 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies, parse_policy
 from otpc_policy.check import Answer, CheckRequest, FreshnessMode, Judgement, Standing
 from otpc_policy.core.caller import Caller
-from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded, ServiceUnavailable
+from otpc_policy.core.errors import (
+    Budget,
+    CallerBudgetUsed,
+    InvalidRequest,
+    Overloaded,
+    ServiceUnavailable,
+)
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import PolicySet
-from otpc_policy.rpc.convert import check_response
+from otpc_policy.rpc import policy_check
+from otpc_policy.rpc.convert import (
+    ParsedCheck,
+    ParsedValidation,
+    check_response,
+    parse_validate_request,
+    read_check_request,
+)
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
@@ -34,6 +48,7 @@ from otpc_policy.rpc.registration import (
     RPC_METHODS,
     add_services,
 )
+from otpc_policy.rpc.wire_budget import WireBudget
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.rpc.convert.values import make_answer, make_judgement, make_verdict
@@ -336,6 +351,96 @@ async def test_checks_learn_who_asks_and_refusals_are_counted_by_whose_budget(
     assert len(running.checks.callers) == 3
     assert {caller.share[0] for caller in running.checks.callers} == {"ipv4:127.0.0.1"}
     assert running.counters.refusals == [(Budget.TARGETS, True), (Budget.SCANS, False)]
+
+
+async def test_answers_of_a_batch_count_as_they_are_made_and_those_beyond_a_share_are_errors(
+    start: Start,
+) -> None:
+    """A hundred batches at once made half a gigabyte before the first was counted."""
+    size = len((await (await start()).stub.CheckEndpoint(check())).SerializeToString())
+    running = await start(wire=WireBudget(30 * size, most_of_a_caller=30 * size))
+    requests = [check(f"n{number}.test") for number in range(100)]
+    batch = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    answered = sum(result.HasField("response") for result in batch.results)
+    assert 10 < answered < 30
+    codes = {result.error.code for result in batch.results if result.HasField("error")}
+    assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
+    assert {budget for budget, _ in running.counters.refusals} == {Budget.BYTES}
+
+
+async def test_other_calls_are_answered_while_a_batch_is_parsed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred items with long names took the loop for three seconds."""
+    running, turns, parsed_in = await start(), 0, Counter[int]()
+
+    def read(raw: bytes) -> ParsedCheck:
+        parsed_in[turns] += 1
+        return read_check_request(raw)
+
+    monkeypatch.setattr(policy_check, "read_check_request", read)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    requests = [check(f"n{number}.test") for number in range(100)]
+    batch = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
+    task.cancel()
+    assert len(batch.results) == parsed_in.total() == 100
+    assert max(parsed_in.values()) <= 5
+
+
+async def test_long_chains_are_read_one_at_a_time_with_room_for_other_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quarter of a megabyte of text takes a tenth of a second, and callers send many at once."""
+    turns, parsed_in = 0, Counter[int]()
+
+    def parse(message: pb.ValidateCertificateRequest, **settings: bool) -> ParsedValidation:
+        parsed_in[turns] += 1
+        return parse_validate_request(message, **settings)
+
+    monkeypatch.setattr(policy_check, "parse_validate_request", parse)
+    servicer = PolicyCheckServicer(
+        checks=FakeChecks(),
+        generation=lambda: Catalog(policies=load_builtin_policies(), trust=Trust(mozilla_roots=())),
+        clock=FixedClock(),
+        counters=FakeCounters(),
+        decisions=trail_into(lambda _text: None),
+    )
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    request_ = pb.ValidateCertificateRequest(pem_bundle="\n" * 17_000).SerializeToString()
+    nowhere: Any = None
+    calls = [servicer.validate_certificate(request_, nowhere) for _ in range(20)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    task.cancel()
+    assert {type(outcome) for outcome in outcomes} == {InvalidRequest}
+    assert parsed_in.total() == 20
+    assert set(parsed_in.values()) == {1}
+
+
+@pytest.mark.parametrize("host", ["http://" + "a" * 900_000, "https://[" + "1:" * 100_000])
+async def test_a_refusal_fits_into_trailers_however_long_what_it_quotes_is(
+    start: Start, host: str
+) -> None:
+    """gRPC replaces a status whose details are longer than 8 KiB by one of its own."""
+    running = await start()
+    seen = await failure(running.stub.CheckEndpoint(check(host)))
+    assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    batch = pb.BatchCheckEndpointsRequest(requests=[check(host)])
+    (result,) = (await running.stub.BatchCheckEndpoints(batch)).results
+    assert result.error.ByteSize() < 4096
 
 
 async def test_an_unknown_policy_is_not_found(start: Start) -> None:
@@ -695,6 +800,21 @@ class TestPolicies:
         assert [*first.policies, *second.policies] == list(whole.policies)
         assert not any(policy.effective_document for policy in whole.policies)
         assert (bool(first.next_page_token), second.next_page_token) == (True, "")
+
+    async def test_they_count_until_they_are_read_as_all_long_answers_do(
+        self, start: Start
+    ) -> None:
+        running = await start(wire=WireBudget(8 * 1024, most_of_a_caller=8 * 1024))
+        for call in (
+            running.stub.GetPolicy(pb.GetPolicyRequest()),
+            running.stub.ListPolicies(pb.ListPoliciesRequest()),
+        ):
+            seen = await failure(call)
+            assert (seen.code, seen.info.metadata["resource"]) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "bytes",
+            )
+        assert running.counters.refusals == [(Budget.BYTES, False)] * 2
 
     @pytest.mark.parametrize(
         ("request_", "field"),

@@ -81,6 +81,23 @@ def test_short_answers_are_never_refused() -> None:
     assert budget.held == 0
 
 
+def test_an_answer_counts_as_far_as_it_has_been_made() -> None:
+    budget = WireBudget(1000 * KIB, most_of_a_caller=100 * KIB)
+    context: Any = FakeContext()
+    answer = budget.growing(NAMED, context)
+    answer.resize(SHORT_BYTES)
+    assert budget.held == 0
+    for size in (60 * KIB, 90 * KIB, 80 * KIB):
+        answer.resize(size)
+        assert (answer.size, budget.held) == (size, size)
+    with pytest.raises(CallerBudgetUsed):
+        answer.resize(101 * KIB)
+    assert (answer.size, budget.held) == (80 * KIB, 80 * KIB)
+    context.end()
+    answer.resize(90 * KIB)
+    assert budget.held == 0
+
+
 async def test_an_answer_counts_until_its_caller_has_taken_it_or_is_gone() -> None:
     """A unary handler has returned long before; gRPC keeps the bytes."""
     budget = WireBudget(1 << 30, most_of_a_caller=1 << 30)

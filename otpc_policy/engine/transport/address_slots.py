@@ -19,6 +19,9 @@ _ASKED_EVERY_S: Final = 0.1
 Surrender = Callable[[int], None]
 """Gives up as many silent connections as it is told to, or as there are."""
 
+_Key = tuple[str, int]
+"""Server name and port."""
+
 
 class Slots(Protocol):
     """Connections that may be opened. An asyncio.Semaphore is one, too."""
@@ -33,80 +36,102 @@ class AddressSlots:
 
     def __init__(self, total: int) -> None:
         self._total = self._free = total
-        self._held: Counter[tuple[str, int]] = Counter()
-        self._waiting: list[tuple[tuple[str, int], asyncio.Future[None]]] = []
+        self._held: Counter[_Key] = Counter()
+        # By endpoint, with numbers in the order of arrival: hundreds of connections wait at an
+        # address with many names, and each that comes or goes must not walk past all of them.
+        self._waiting: dict[_Key, dict[asyncio.Future[None], int]] = {}
+        self._arrivals = 0
         self._surrenders: dict[SlotsOfScan, Surrender] = {}
+        # The endpoints that are being measured: by how many of those above.
+        self._measured: Counter[_Key] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
     def for_scan(self, endpoint: Endpoint) -> "SlotsOfScan":
         """Return the slots as one scan of an endpoint here sees them."""
         return SlotsOfScan(self, (endpoint.server_name, endpoint.port))
 
-    async def acquire(self, key: tuple[str, int]) -> None:
+    async def acquire(self, key: _Key) -> None:
         """Wait for a slot."""
         if self._may_take(key):
             self._take(key)
             return
         turn = asyncio.get_running_loop().create_future()
-        waiter = key, turn
-        self._waiting.append(waiter)
+        self._arrivals += 1
+        self._waiting.setdefault(key, {})[turn] = self._arrivals
+        self._measured[key] += 1
         self._set_timer()
         try:
             await turn
         except asyncio.CancelledError:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if turn in self._waiting.get(key, ()):
+                self._leave(key, turn)
                 self._grant()
             elif not turn.cancelled():
                 self.release(key)
             raise
 
-    def release(self, key: tuple[str, int]) -> None:
+    def release(self, key: _Key) -> None:
         """Give a slot back."""
         self._held[key] -= 1
         if not self._held[key]:
             del self._held[key]
+        self._end_one(key)
         self._free += 1
         self._grant()
 
-    def locked(self, key: tuple[str, int]) -> bool:
+    def locked(self, key: _Key) -> bool:
         """Tell whether an endpoint that asks now has to wait."""
         return not self._may_take(key)
 
     def on_surrender(self, scan: "SlotsOfScan", surrender: Surrender | None) -> None:
         """Set what a scan does when it is to give up silent connections."""
-        if surrender is None:
-            self._surrenders.pop(scan, None)
-        else:
+        if self._surrenders.pop(scan, None) is not None:
+            self._end_one(scan.key)
+        if surrender is not None:
             self._surrenders[scan] = surrender
+            self._measured[scan.key] += 1
         self._grant()
 
-    def _keys(self) -> set[tuple[str, int]]:
-        """Return the endpoints that are being measured."""
-        waiting = (key for key, _ in self._waiting)
-        return {*self._held, *waiting, *(scan.key for scan in self._surrenders)}
+    def _part(self, endpoints: int) -> int:
+        return max(1, self._total // max(1, endpoints))
 
-    def _part(self, keys: set[tuple[str, int]]) -> int:
-        return max(1, self._total // max(1, len(keys)))
-
-    def _may_take(self, key: tuple[str, int]) -> bool:
-        return bool(self._free) and self._held[key] < self._part(self._keys() | {key})
+    def _may_take(self, key: _Key) -> bool:
+        endpoints = len(self._measured) + (key not in self._measured)
+        return bool(self._free) and self._held[key] < self._part(endpoints)
 
     def _grant(self) -> None:
         """Give free slots to endpoints that wait, the one that holds fewest first."""
         while self._free and self._waiting:
-            waiter = min(self._waiting, key=lambda one: self._held[one[0]])
-            key, turn = waiter
+            key = min(self._waiting, key=self._rank)
             if not self._may_take(key):
                 return
-            self._waiting.remove(waiter)
+            turn = next(iter(self._waiting[key]))
+            self._leave(key, turn)
             if not turn.done():  # else whoever waited has just given up
                 self._take(key)
                 turn.set_result(None)
 
-    def _take(self, key: tuple[str, int]) -> None:
+    def _rank(self, key: _Key) -> tuple[int, int]:
+        """Return what an endpoint that waits holds, and when the first that waits for it came."""
+        return self._held[key], next(iter(self._waiting[key].values()))
+
+    def _take(self, key: _Key) -> None:
         self._free -= 1
         self._held[key] += 1
+        self._measured[key] += 1
+
+    def _leave(self, key: _Key, turn: "asyncio.Future[None]") -> None:
+        """Wait no longer."""
+        turns = self._waiting[key]
+        del turns[turn]
+        if not turns:
+            del self._waiting[key]
+        self._end_one(key)
+
+    def _end_one(self, key: _Key) -> None:
+        self._measured[key] -= 1
+        if not self._measured[key]:
+            del self._measured[key]
 
     def _set_timer(self) -> None:
         if self._timer is None:
@@ -117,7 +142,7 @@ class AddressSlots:
         self._timer = None
         if not self._waiting:
             return
-        part = self._part(self._keys())
+        part = self._part(len(self._measured))
         for scan, surrender in tuple(self._surrenders.items()):
             too_many = self._held[scan.key] - part
             if too_many > 0:

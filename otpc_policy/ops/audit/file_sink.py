@@ -184,7 +184,8 @@ def read_head(text: bytes) -> Link | None:
     try:
         fields = json.loads(text)
         return Link(int(fields["seq"]), str(fields["chain"]))
-    except (ValueError, TypeError, KeyError):
+    # Whoever may write it may write anything: a number without end, or brackets without end.
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

@@ -146,7 +146,9 @@ def read_headers(path: Path) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not line.strip():
             continue
-        if not colon or not name.strip() or not value.strip().isprintable():
+        # ASCII: http.client raises UnicodeError for most else.
+        is_header = line.isascii() and name.strip() and value.strip().isprintable()
+        if not colon or not is_header:
             raise OSError(f'{path}:{number}: is not a header such as "Authorization: Bearer ..."')
         headers[name.strip()] = value.strip()
     return headers

@@ -4,10 +4,11 @@ Lines are lost if the sink is too slow for the queue, or refuses them. The numbe
 stands in the sink as a line of its own where the lines are missing, as soon as it takes one.
 """
 
-import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ _WAITING_BATCHES: Final = 64
 # A sink that refused lines is asked so often whether it takes the line about the loss.
 _RETRY_S: Final = 1.0
 _CLOSE_WAIT_S: Final = 2.0
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Outlet:
             if self._writer is None:
                 self._start()
             # Where it is full, the sink stands still, and is asked to when it is asked again.
-            with contextlib.suppress(queue.Full):
+            with suppress(queue.Full):
                 self._queue.put_nowait(self._sink.reopen)
 
     def close(self) -> int:
@@ -126,18 +129,13 @@ class Outlet:
                 self._write(item)
             else:
                 # The next write finds out as well.
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     item()
 
     def _write(self, batch: _Batch) -> None:
         self._untold += batch.lost_before
         self._tell_loss()
-        try:
-            if self._untold:
-                raise OSError
-            refused = self._sink.write(batch.lines)
-        except OSError:
-            refused = batch.count
+        refused = batch.count if self._untold else self._refused(batch.lines, batch.count)
         self._taken += batch.count - refused
         if refused:
             self._untold += refused
@@ -151,8 +149,17 @@ class Outlet:
             self._lost_before = 0
 
     def _tell_loss(self) -> None:
-        if self._untold:
-            # Where it is refused, it is tried again, and the metric has it.
-            with contextlib.suppress(OSError):
-                if not self._sink.write(loss_line(self.name, self._untold)):
-                    self._untold = 0
+        # Where it is refused, it is tried again, and the metric has it.
+        if self._untold and not self._refused(loss_line(self.name, self._untold), 1):
+            self._untold = 0
+
+    def _refused(self, lines: str, count: int) -> int:
+        """Have the sink write lines, and return how many of them it did not take."""
+        try:
+            return self._sink.write(lines)
+        except OSError:
+            return count
+        except Exception:
+            # A bug. The thread goes on: without it every further line would be lost.
+            _logger.exception("an audit sink failed")
+            return count

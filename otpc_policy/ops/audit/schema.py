@@ -32,11 +32,15 @@ def caller_fields(caller: Caller) -> str:
 
 @lru_cache(maxsize=_KEPT_CALLERS)
 def _fields_of(peer: str, identities: tuple[Identity, ...]) -> str:
-    caller = Caller(identities=identities, peer=peer)
-    fields: dict[str, object] = {"caller": caller.label, "peer": peer}
-    if len(identities) > 1:
-        fields["identities"] = [str(identity) for identity in identities]
-    return constant_fields(fields)
+    return constant_fields(who_called(Caller(identities=identities, peer=peer)))
+
+
+def who_called(caller: Caller) -> dict[str, object]:
+    """Return who called, as fields: those that each line about a call has."""
+    fields: dict[str, object] = {"caller": caller.label, "peer": caller.peer}
+    if len(caller.identities) > 1:
+        fields["identities"] = [str(identity) for identity in caller.identities]
+    return fields
 
 
 def line_of(level: str, event: str, fields: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from otpc_policy.core.caller import Caller
 from otpc_policy.ops.audit.outlet import Outlet
 from otpc_policy.ops.audit.port import AuditSink
 from otpc_policy.ops.audit.refusal_bounds import RefusalBounds, RefusalKind
-from otpc_policy.ops.audit.schema import SCHEMA, caller_fields, line_of
+from otpc_policy.ops.audit.schema import SCHEMA, caller_fields, line_of, who_called
 from otpc_policy.ops.timestamps import rfc3339
 
 # Waking a thread for each line would cost more than the response.
@@ -156,8 +156,7 @@ class AuditTrail:
                 self._summary = asyncio.get_running_loop().call_later(_SUMMARY_S, self._summarise)
             return
         fields: dict[str, Any] = {
-            "caller": call.caller.label,
-            "peer": call.caller.peer,
+            **who_called(call.caller),
             "rpc": call.rpc,
             "duration_s": round(call.duration_s, 6),
             "request_id": call.request_id,

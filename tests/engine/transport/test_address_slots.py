@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from otpc_policy.core.endpoint import parse_endpoint
+from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.engine.transport import address_slots as module
 from otpc_policy.engine.transport.address_slots import AddressSlots, SlotsOfScan
 
@@ -137,3 +137,38 @@ async def test_one_who_gives_up_keeps_no_slot(has_its_turn: bool) -> None:
     assert one.locked()
     one.release()
     assert not one.locked()
+
+
+class CountedName(str):
+    """A server name that counts how often it is looked at."""
+
+    looked_at = 0
+
+    def __hash__(self) -> int:
+        CountedName.looked_at += 1
+        return super().__hash__()
+
+
+async def test_a_connection_that_comes_or_goes_does_not_walk_past_all_that_wait() -> None:
+    """Sixty scans with a hundred connections each took the loop for a quarter of a minute."""
+
+    async def looks(waiting: int) -> int:
+        slots = AddressSlots(1)
+        endpoint = Endpoint(host="a.test", port=443, server_name=CountedName("a.test"))
+        mine = slots.for_scan(endpoint)
+        others = slots.for_scan(Endpoint(host="a.test", port=443, server_name=CountedName("b")))
+        await mine.acquire()
+        tasks = [asyncio.create_task(others.acquire()) for _ in range(waiting)]
+        await asyncio.sleep(0)
+        before = CountedName.looked_at
+        tasks.append(asyncio.create_task(mine.acquire()))
+        await asyncio.sleep(0)
+        mine.release()
+        await asyncio.sleep(0)
+        found = CountedName.looked_at - before
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return found
+
+    assert await looks(1000) == await looks(10)
