@@ -63,6 +63,7 @@ class Cover:
         self._orders: list[list[tuple[int, ...]]] = []
         self._levels: list[list[int]] = []
         self._turns: list[int] = []
+        self._tosses: list[bool] = []
 
     def draws(self) -> "Iterator[Draw]":
         """Yield what each hello draws."""
@@ -80,6 +81,12 @@ class Cover:
         while number >= len(self._turns):
             self._turns += [byte & 1 for byte in self._random_bytes(_TURNS)]
         return bool(self._turns[number])
+
+    def toss(self, number: int) -> bool:
+        """Return what falls alike for all hellos."""
+        while number >= len(self._tosses):
+            self._tosses.append(bool(self._random_bytes(1)[0] & 1))
+        return self._tosses[number]
 
     def order(self, number: int, place: int, count: int) -> Sequence[int]:
         """Return the order of so many items for a hello, as their places."""
@@ -108,12 +115,17 @@ class Draw:
 
     def __init__(self, cover: Cover, place: int) -> None:
         self._cover, self._place = cover, place
-        self._coins = self._orders = self._levels = 0
+        self._coins = self._orders = self._levels = self._tosses = 0
 
     def coin(self) -> bool:
         """Return one of two."""
         number = self._coins
         return self.has() is not self._cover.turns(number)
+
+    def toss(self) -> bool:
+        """Return one of two, the same for all hellos of a cover; no coin falls otherwise for it."""
+        self._tosses += 1
+        return self._cover.toss(self._tosses - 1)
 
     def has(self) -> bool:
         """Return one of two; the first hello of a cover never has it."""

@@ -293,7 +293,10 @@ def _of_tls12(name: str, draw: Draw) -> ClientProfile:
     # As OpenSSL 1.0.2 lists them where it is not told otherwise.
     suites = [*draw.order(_STATIC_SUITES), *few, *more, *others]
     ecdsa = [*draw.order(_ECDSA_SUITES), *draw.order(_MORE_ECDSA_SUITES)]
-    kinds = draw.order((_PSS_SCHEMES, _PKCS1_SCHEMES))
+    # Either kind comes first in one of the two hellos that are not short: no other hello is sure to
+    # begin with it.
+    is_reversed = draw.toss() is (look.build is _Build.TINY)
+    kinds = [_PKCS1_SCHEMES, _PSS_SCHEMES] if is_reversed else [_PSS_SCHEMES, _PKCS1_SCHEMES]
     if look.build is _Build.SHORT:
         suites, kinds = [*ecdsa, *few, *more], [_ECDSA_SCHEMES, *kinds]
     elif look.is_small:

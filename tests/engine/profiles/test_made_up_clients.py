@@ -84,6 +84,13 @@ def test_clients_that_ask_for_a_certificate_offer_what_the_protocol_demands() ->
             assert profile.compression == (0,) or profile.highest < TlsVersion.TLS_1_3
 
 
+def test_of_clients_that_verify_rsa_alone_one_prefers_rsa_pss_and_one_pkcs1() -> None:
+    """Go begins with RSA-PSS, and no other hello is sure to, since rustls may be drawn."""
+    for seed in range(100):
+        made = draw_clients_of_tls12(Draws(seed.to_bytes(SEED_BYTES, "big")).source(), 3)
+        assert {0x0804, 0x0401} <= {profile.schemes[0] for profile in made}
+
+
 def test_old_clients_send_no_signature_algorithms() -> None:
     """HAProxy would choose its certificate by them, as for no client of TLS 1.1."""
     for maker, _, profile in MADE:
