@@ -11,7 +11,11 @@ ones again whenever one is found.
 
 *Is such a client accepted?* Old clients and insecure suites in ordinary shapes: acceptance is
 proof; a refusal proves nothing. Silence is no refusal: such a client is asked for once more, and
-what it offers is unknown then, whatever others were refused.
+what it offers is unknown then, whatever others were refused. Nor is a close, where the server turns
+others away by alerts: it may have been about the moment, so such a client is asked for once more,
+too. Where a client was accepted for what the wide hellos were refused, the server may look at the
+shape of hellos, or it may have changed: the client is asked for again, and if it is refused now,
+the server is unsteady.
 
 A flight that began but did not reach its certificate is requested again, and counts as unknown at
 the end; so does a hello that got no answer. A hello that is refused by an alert twice, or by a
@@ -54,6 +58,8 @@ from otpc_policy.engine.survey.reading import REFUSING_ALERTS, Reaction
 # How often a hello that showed nothing is sent, and one that only reveals.
 _ATTEMPTS = 3
 _ATTEMPTS_TO_REVEAL = 2
+# After so many the wide hellos have asked for everything, but for what is found by elimination.
+_WAVES_OF_WIDE_HELLOS = 2
 # One refusal may be about the number of open connections.
 _REFUSALS = 2
 # Of the hellos that only reveal, how many are sent with the first wave: with more, it would not be
@@ -83,6 +89,8 @@ class ClientSurvey:
         self._unsent_reveals = (*cast.old[_FIRST_REVEALS:], *cast.insecure)
         self._of_profile: dict[ClientProfile, list[ClientRecord]] = {}
         self._of_reveal: dict[ClientProfile, list[ClientRecord]] = {}
+        # Versions at which an accepted client was asked for again.
+        self._confirmed: set[TlsVersion] = set()
         self._asked_alone: dict[tuple[TlsVersion, ClientProfile], tuple[SignatureKind, ...]] = {}
         # In whose shape single kinds of signature are asked for.
         self._base: ClientProfile | None = None
@@ -105,7 +113,7 @@ class ClientSurvey:
             return ()
         again = (profile for profile in self._of_profile if self._is_open(profile, journal))
         flights = list(dict.fromkeys((*again, *self._kinds_to_ask(versions, journal))))
-        reveals = (*self._unsent_reveals, *self._reveals_to_repeat())
+        reveals = (*self._unsent_reveals, *self._reveals_to_repeat(journal))
         self._unsent_reveals = ()
         probes = (*self._probes(flights, Purpose.CLIENT), *self._probes(reveals, Purpose.REVEAL))
         if flights and not is_closed and (control := self._accepted_profile()) is not None:
@@ -118,6 +126,7 @@ class ClientSurvey:
     def begin_again(self) -> None:
         """Begin again, in step with another survey of suites; what was shown and accepted stays."""
         self._begun = self._wave
+        self._confirmed.clear()
         self._unsent_reveals = (*self._cast.old, *self._cast.insecure)
 
     def take(self, probes: Sequence[Probe[ProfileHello]], outcomes: Iterable[Outcome]) -> None:
@@ -150,23 +159,47 @@ class ClientSurvey:
             *(
                 profile
                 for profile, records in self._of_reveal.items()
-                if profile not in self._unsent_reveals and not _is_heard(profile, records)
+                if profile not in self._unsent_reveals
+                and not _is_heard(records)
+                and not _may_stay_silent(profile, self._recent(records))
             ),
         )
 
-    def _reveals_to_repeat(self) -> Iterator[ClientProfile]:
+    def _reveals_to_repeat(self, journal: Journal) -> Iterator[ClientProfile]:
+        alerted = any(
+            record.reading.reaction is Reaction.REFUSED
+            for records in self._of_reveal.values()
+            for record in self._recent(records)
+        )
         for profile, records in self._of_reveal.items():
             recent = self._recent(records)
-            is_repeatable = 0 < len(recent) < _ATTEMPTS_TO_REVEAL
-            if is_repeatable and not _is_heard(profile, records):
+            if not 0 < len(recent) < _ATTEMPTS_TO_REVEAL:
+                continue
+            last = recent[-1]
+            is_closed_alone = alerted and last.reading.reaction is Reaction.CLOSED
+            if last.chose:
+                if self._is_to_be_confirmed(last, journal):
+                    yield profile
+            elif is_closed_alone or not _is_heard(records):
                 yield profile
+
+    def _is_to_be_confirmed(self, record: ClientRecord, journal: Journal) -> bool:
+        """The wide hellos were not given what this client was. Once for each version."""
+        version = record.reading.version
+        if version is None or version in self._confirmed or journal.waves < _WAVES_OF_WIDE_HELLOS:
+            return False
+        if not journal.chosen(version).keys().isdisjoint(record.reading.suites):
+            return False
+        self._confirmed.add(version)
+        return True
 
     @property
     def is_steady(self) -> bool:
-        """No client was both turned away and accepted, in the last survey."""
+        """In the last survey no client was turned away that was accepted, then or before."""
         return not any(
-            any(record.refused for record in recent) and any(record.chose for record in recent)
-            for recent in map(self._recent, self._of_profile.values())
+            any(record.chose for record in records)
+            and any(record.refused for record in self._recent(records))
+            for records in (*self._of_profile.values(), *self._of_reveal.values())
         )
 
     def absence(self, version: TlsVersion, key_type: KeyType, journal: Journal) -> Evidence:
@@ -381,15 +414,18 @@ def _is_shown(record: ClientRecord) -> bool:
     return record.outcome.key_proven or (flight.is_whole and flight.signature is None)
 
 
-def _is_heard(profile: ClientProfile, records: Iterable[ClientRecord]) -> bool:
-    """The server answered, or ended the connection.
+def _is_heard(records: Iterable[ClientRecord]) -> bool:
+    """The server answered, or ended the connection."""
+    return any(record.refused or record.outcome.ending is Ending.ANSWERED for record in records)
 
-    In the format of SSL 2 it does not matter: a server of today may take it for the beginning of a
-    longer record, and wait for the rest.
+
+def _may_stay_silent(profile: ClientProfile, records: Sequence[ClientRecord]) -> bool:
+    """The silence says nothing: a server of today may take a hello in the format of SSL 2 for the
+    beginning of a longer record, and wait for the rest. It does so each time.
     """
-    return profile.is_ssl2_format or any(
-        record.refused or record.outcome.ending is Ending.ANSWERED for record in records
-    )
+    silent = [record for record in records if record.outcome.connected]
+    is_often = sum(record.outcome.ending is Ending.TIMED_OUT for record in silent)
+    return profile.is_ssl2_format and is_often >= _ATTEMPTS_TO_REVEAL
 
 
 def _is_served(record: Record[AnyHello]) -> bool:

@@ -240,8 +240,8 @@ def test_insecure_suites_are_asked_for_as_soon_as_a_version_is_known(waves: int)
     late = planner.next_wave(journal, is_closed=True)
     planner.take(late, [alert()] * len(late))
     reveals = [probe.hello.profile for probe in late if probe.purpose is Purpose.REVEAL]
-    # The one that was left without an answer is asked for again, but not in the format of SSL 2.
-    assert reveals == [*REVEALED_LATER, OLD_CLIENTS[1]]
+    # Those that were left without an answer are asked for again.
+    assert reveals == [*REVEALED_LATER, *OLD_CLIENTS[:2]]
     later = planner.next_wave(journal, is_closed=True)
     assert not [probe for probe in later if probe.purpose is Purpose.REVEAL]
 
@@ -265,7 +265,7 @@ def test_where_nothing_is_known_to_be_accepted_nothing_more_is_asked(outcome: Ou
     [
         (alert(40), 1, False),
         (alert(112), 1, False),
-        (CLOSED, 1, False),
+        (CLOSED, 2, False),
         (SILENT, 2, True),
         (NOT_RUN, 2, True),
         (Outcome(ending=Ending.REFUSED), 2, True),
@@ -287,8 +287,45 @@ def test_a_client_that_only_reveals_and_gets_no_answer_is_unknown(
 def test_a_client_in_the_format_of_ssl_2_need_not_be_answered() -> None:
     """A server of today may take its first bytes for those of a longer record."""
     done = conducted(Partner([PSS, PKCS1], turned_away={OLD_CLIENTS[0]: SILENT}))
-    assert done.asked(0, Purpose.REVEAL)[0] is OLD_CLIENTS[0]
+    asked = [done.asked(wave, Purpose.REVEAL) for wave in range(len(done.waves))]
+    assert asked[0][0] is OLD_CLIENTS[0]
+    assert sum(profiles.count(OLD_CLIENTS[0]) for profiles in asked) == 2
     assert done.planner.unheard == ()
+
+
+@pytest.mark.parametrize("outcome", [NOT_RUN, Outcome(ending=Ending.TIMED_OUT)])
+def test_a_hello_in_the_format_of_ssl_2_that_was_never_sent_is_unheard(outcome: Outcome) -> None:
+    done = conducted(Partner([PSS, PKCS1], turned_away={OLD_CLIENTS[0]: outcome}))
+    assert done.planner.unheard == (OLD_CLIENTS[0],)
+
+
+def test_where_all_that_only_reveal_are_closed_none_is_asked_for_again() -> None:
+    """So this server refuses."""
+    every = (*OLD_CLIENTS, INSECURE_SUITES, NULL_SUITES)
+    done = conducted(Partner([PSS, PKCS1], turned_away=dict.fromkeys(every, CLOSED)))
+    asked = [done.asked(wave, Purpose.REVEAL) for wave in range(len(done.waves))]
+    assert sorted(len(one) for one in asked if one) == [2, len(every) - 2]
+
+
+@pytest.mark.parametrize("then", [alert(), CLOSED])
+def test_an_accepted_client_that_wide_hellos_contradict_is_asked_for_again(then: Outcome) -> None:
+    """Either the shape of the hello made the difference, or the server has changed."""
+    old, accepted = OLD_CLIENTS[1], chose(TLS10, 0x002F, None, proven=False)
+    partner = Partner([PSS, PKCS1], turned_away={old: accepted})
+    journal = journal_for(partner)
+    journal.waves = 2
+    assert conduct(partner, journal).planner.is_steady
+    reactions = iter([accepted, then])
+    changed = conduct(
+        lambda probe: next(reactions) if probe.hello.profile is old else partner(probe), journal
+    )
+    assert not changed.planner.is_steady
+    # Asked everything again, it refuses what it had accepted.
+    changed.planner.begin_again()
+    probes = changed.planner.next_wave(journal, is_closed=True)
+    changed.planner.take(probes, [alert()] * len(probes))
+    assert old in [probe.hello.profile for probe in probes]
+    assert not changed.planner.is_steady
 
 
 def test_clients_that_there_was_no_time_to_ask_for_are_unknown() -> None:
