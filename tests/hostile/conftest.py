@@ -1,6 +1,7 @@
 """Two scanners for these tests: a hurried one for servers that waste time, one for slow ones."""
 
 from collections.abc import AsyncIterator, Callable
+from inspect import iscoroutinefunction
 
 import pytest
 import pytest_asyncio
@@ -13,9 +14,10 @@ from tests.support.loopback import Listener, free_port, own_address
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let all tests of the package run in the loop that the scanners live in."""
+    """Let all tests of the package run in the loop that the scanners live in, if they are async."""
     for item in items:
-        if __package__ in str(getattr(item, "module", None)):
+        is_async = iscoroutinefunction(getattr(item, "function", None))
+        if is_async and __package__ in str(getattr(item, "module", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="package"), append=False)
 
 
