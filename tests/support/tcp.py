@@ -25,7 +25,8 @@ class Transcript:
 
     concurrent: connections open when it arrived, as the client sees it, this connection included.
     answered_at: when the server sent its first byte, or ended the connection without one;
-    monotonic. client_left: the client ended it first.
+    monotonic. client_left: the client ended it first. is_too_late: it had left when the server
+    began to answer, so nobody was shown what was sent.
     flight_sent: the server's whole first TLS flight was sent, certificates included.
     handshake_completed: the client's response to that flight arrived.
     """
@@ -35,6 +36,7 @@ class Transcript:
     sent: bytes = b""
     answered_at: float | None = None
     client_left: bool = False
+    is_too_late: bool = False
     flight_sent: bool = False
     handshake_completed: bool = False
 
@@ -89,6 +91,7 @@ class Connection:
         """Send, and wait until the kernel has the bytes."""
         if self.transcript.answered_at is None:
             self.transcript.answered_at = time.monotonic()
+            self.transcript.is_too_late = not self.is_open()
         if len(self.transcript.sent) < _REMEMBERED:
             self.transcript.sent += content
         self.writer.write(content)

@@ -20,7 +20,8 @@ from tests.support.hostile import (
 from tests.support.loopback import Listener, own_listener
 from tests.support.relay import relay, relay_to
 from tests.support.servers import echo, threaded_server
-from tests.support.tcp import Behaviour, counting_server
+from tests.support.tcp import Behaviour, Connection, Counts, counting_server
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -61,6 +62,27 @@ def test_a_reset_is_a_reset() -> None:
     listener = own_listener()
     with counting_server(listener, reset), pytest.raises(ConnectionResetError):
         answer(listener)
+
+
+def test_an_answer_to_a_client_that_has_left_is_too_late() -> None:
+    async def answer_late(connection: Connection) -> None:
+        while await connection.read():
+            pass
+        await connection.send(b"late")
+
+    listener = own_listener()
+    for behaviour, is_too_late in ((answer_late, True), (garbage, False)):
+        with counting_server(listener, behaviour) as counts:
+            with connected(listener) as client:
+                client.sendall(b"hello")
+                if not is_too_late:
+                    assert client.recv(1)
+            wait_until(lambda: _is_answered(counts))
+        assert counts.transcripts[0].is_too_late is is_too_late
+
+
+def _is_answered(counts: Counts) -> bool:
+    return any(one.answered_at is not None for one in counts.transcripts)
 
 
 def test_a_stall_stays_silent_and_connections_are_counted() -> None:
