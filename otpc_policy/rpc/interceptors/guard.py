@@ -13,10 +13,11 @@ import grpc
 import structlog
 
 from otpc_policy.catalog.access import Access
-from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.core.caller import Caller
 from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
-from otpc_policy.rpc.audited import audited_call, call_started_s, refusal_reason
+from otpc_policy.rpc.audited import audited_call, refusal_reason
 from otpc_policy.rpc.authorisation import require_method
+from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
 from otpc_policy.rpc.interceptors.identity import caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
@@ -27,7 +28,7 @@ from otpc_policy.rpc.interceptors.request_size import (
     UnreadCounter,
     with_request_stream,
 )
-from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, identify
+from otpc_policy.rpc.request_id import REQUEST_ID_KEY, identifiers
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
     NOT_RECEIVED,
@@ -118,12 +119,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> Handler:
         """Return the guarded handler of a method; it is built once.
 
-        gRPC awaits this in the task of the call, so the handler finds the request id in its
+        gRPC awaits this in the task of the call, so the handler finds the current call in its
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
-        identify(handler_call_details.invocation_metadata)
         method = handler_call_details.method
-        self._sizes.await_request(method)
+        request_id, trace_id = identifiers(handler_call_details.invocation_metadata)
+        current_call.set(
+            CurrentCall(
+                path=method, request_id=request_id, trace_id=trace_id, caller=_UNKNOWN_CALLER
+            )
+        )
+        self._sizes.await_request()
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = await continuation(handler_call_details)
@@ -185,20 +191,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         note_arrival, check_size = self._sizes.note_arrival, self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
-            started_s = monotonic()
+            current = current_call.get()
+            current.started_s = started_s = monotonic()
             note_arrival()
-            call_started_s.set(started_s)
             if not is_stream:
                 calls.begin()
             counters.rpc_started(service, method)
-            request_id = current_request_id.get()
-            current_caller.set(Caller(peer=context.peer()))
+            request_id = current.request_id
+            current.caller = Caller(peer=context.peer())
             code, why = grpc.StatusCode.OK, None
             try:
-                caller = caller_of(context)
-                current_caller.set(caller)
+                current.caller = caller_of(context)
                 if access is not None:
-                    require_method(caller, access(), path)
+                    require_method(current.caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
                 check_size(request)
                 return await call(request, context)
@@ -241,17 +246,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                         code=code.name,
                         seconds=round(seconds, 6),
                         request_id=request_id,
-                        peer=context.peer(),
+                        peer=current.caller.peer,
                     )
 
         return guarded
 
-    def _not_received(self, path: str) -> None:
+    def _not_received(self, _task: "asyncio.Task[Any]") -> None:
         self._counters.request_unread("not_received")
         if self._refusals is not None:
+            path = current_call.get().path
             service, method = path.split("/")[1:] if path in self._guarded else UNKNOWN_METHOD
-            call = audited_call(_rpc_name(service, method))._replace(caller=_UNKNOWN_CALLER)
-            self._refusals.record_refusal(call, _NOT_RECEIVED)
+            self._refusals.record_refusal(audited_call(_rpc_name(service, method)), _NOT_RECEIVED)
 
 
 def _rpc_name(service: str, method: str) -> str:
