@@ -67,6 +67,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Observes and guards every call.
 
     access: returns which callers may do what now. None: whoever connects may call every method.
+    with_certificates: whether callers may present certificates. Off, nobody has an identity, and no
+    call has to be asked for it.
     refusals: gets each call that ends with a status other than OK. log_calls: write one access line
     for each call.
     """
@@ -76,12 +78,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         counters: RpcCounters,
         *,
         access: Callable[[], Access] | None = None,
+        with_certificates: bool = True,
         refusals: RefusalLog | None = None,
         log_calls: bool = False,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
         self._access = access
+        self._with_certificates = with_certificates
         self._refusals = refusals
         self._log_calls = log_calls
         self._monotonic = monotonic
@@ -201,7 +205,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             current.caller = Caller(peer=context.peer())
             code, why = grpc.StatusCode.OK, None
             try:
-                current.caller = caller_of(context)
+                if self._with_certificates:
+                    current.caller = caller_of(context)
                 if access is not None:
                     require_method(current.caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
