@@ -49,11 +49,17 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
 
 
+class MethodCounters(Protocol):
+    """Metrics of the calls of one method. code: the name of a status."""
+
+    def call_started(self) -> None: ...
+    def call_handled(self, code: str, seconds: float) -> None: ...
+
+
 class RpcCounters(UnreadCounter, Protocol):
     """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
-    def rpc_started(self, service: str, method: str) -> None: ...
-    def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
+    def of_method(self, service: str, method: str) -> MethodCounters: ...
 
 
 class RefusalLog(Protocol):
@@ -188,7 +194,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         is_refusal: bool = False,
     ) -> Call:
         """Return a call under this frame. is_refusal: it answers every caller the same."""
-        counters, calls, monotonic = self._counters, self._calls, self._monotonic
+        calls, counted = self._calls, self._counters.of_method(service, method)
         access = None if is_refusal else self._access
         path = (service, method)
         rpc = _rpc_name(service, method)
@@ -196,11 +202,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         async def guarded(request: Any, context: Context) -> Any:
             current = current_call.get()
-            current.started_s = started_s = monotonic()
+            current.started_s = started_s = self._monotonic()
             note_arrival()
             if not is_stream:
                 calls.begin()
-            counters.rpc_started(service, method)
+            counted.call_started()
             request_id = current.request_id
             current.caller = Caller(peer=context.peer())
             code, why = grpc.StatusCode.OK, None
@@ -213,7 +219,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 check_size(request)
                 return await call(request, context)
             except RequestNotReceived:
-                counters.request_unread("not_received")
+                self._counters.request_unread("not_received")
                 code, why = grpc.StatusCode.UNKNOWN, _NOT_RECEIVED
                 raise
             except asyncio.CancelledError:
@@ -235,8 +241,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())),
                 )
             finally:
-                seconds = monotonic() - started_s
-                counters.rpc_handled(service, method, code.name, seconds)
+                seconds = self._monotonic() - started_s
+                counted.call_handled(code.name, seconds)
                 if not is_stream:
                     calls.end()
                 if code is not grpc.StatusCode.OK and self._refusals is not None:
