@@ -19,7 +19,7 @@ from otpc_policy.rpc.audited import audited_call, refusal_reason
 from otpc_policy.rpc.authorisation import require_method
 from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
-from otpc_policy.rpc.interceptors.identity import caller_of
+from otpc_policy.rpc.interceptors.identity import caller_at, caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
 from otpc_policy.rpc.interceptors.request_size import (
@@ -208,7 +208,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 calls.begin()
             counted.call_started()
             request_id = current.request_id
-            current.caller = Caller(peer=context.peer())
+            current.caller = caller_at(context.peer())
             code, why = grpc.StatusCode.OK, None
             try:
                 if self._with_certificates:
