@@ -106,6 +106,7 @@ class Service:
         self._interceptor = CallInterceptor(
             application.metrics,
             access=lambda: application.reloader.current.access,
+            with_certificates=self._settings.tls_client_ca_file is not None,
             refusals=application.trail,
         )
         self._server = build_server(self._settings, self._interceptor)

@@ -1,6 +1,5 @@
 """Who asks: the identities that a caller proved, and the connection it asks over."""
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -85,6 +84,3 @@ def _group_of(host: str) -> str:
 
 
 WITHIN_THIS_PROCESS = Caller()
-
-current_caller: ContextVar[Caller] = ContextVar("current_caller", default=WITHIN_THIS_PROCESS)
-"""The caller of the call that is being answered. Read it in rpc alone; below, it is an argument."""

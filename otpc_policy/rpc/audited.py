@@ -1,31 +1,24 @@
 """What the audit trail is told about the call that is being answered."""
 
 import time
-from contextvars import ContextVar
 
 from google.rpc import error_details_pb2, status_pb2
 
-from otpc_policy.core.caller import current_caller
 from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
-from otpc_policy.rpc.request_id import current_request_id, current_trace_id
+from otpc_policy.rpc.current_call import current_call
 from otpc_policy.rpc.status import code_of
 
 # A request with hundreds of faults has its first ones in the line.
 _MOST_FIELDS = 10
 _MOST_CHARACTERS = 128
 
-call_started_s: ContextVar[float] = ContextVar("call_started_s", default=0.0)
-"""When the call began, by time.perf_counter; 0 for none."""
-
 
 def audited_call(rpc: str, duration_s: float | None = None) -> AuditedCall:
     """Return the current call. duration_s: until now by default."""
+    call = current_call.get()
     if duration_s is None:
-        started_s = call_started_s.get()
-        duration_s = time.perf_counter() - started_s if started_s else 0.0
-    return AuditedCall(
-        current_caller.get(), rpc, current_request_id.get(), current_trace_id.get(), duration_s
-    )
+        duration_s = time.perf_counter() - call.started_s if call.started_s else 0.0
+    return AuditedCall(call.caller, rpc, call.request_id, call.trace_id, duration_s)
 
 
 def refusal_reason(status: status_pb2.Status, item: int | None = None) -> RefusalReason:

@@ -18,9 +18,10 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Demand, Rpc
 from otpc_policy.check import ChainRequest, CheckRequest
 from otpc_policy.check.freshness import Freshness, FreshnessMode
-from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.core.caller import Caller
 from otpc_policy.core.facts import Depth
 from otpc_policy.rpc.convert import ParsedCheck, ParsedValidation
+from otpc_policy.rpc.current_call import current_call
 from otpc_policy.rpc.status import CallerNotPermitted, CallerUnknown
 from otpc_policy.v1 import policy_pb2 as pb
 
@@ -89,12 +90,12 @@ def require(permissions: Permissions, demand: Demand) -> None:
     Raises as require_method does.
     """
     if missing := permissions.missing(demand):
-        raise _refusal(current_caller.get(), missing)
+        raise _refusal(current_call.get().caller, missing)
 
 
 def permissions_in(generation: Catalog) -> Permissions:
     """Return what the current caller may do under a generation."""
-    return generation.access.permissions_of(current_caller.get())
+    return generation.access.permissions_of(current_call.get().caller)
 
 
 def check_demand(parsed: ParsedCheck, generation: Catalog, rpc: Rpc) -> Demand:

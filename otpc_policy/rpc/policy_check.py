@@ -18,7 +18,6 @@ from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
-from otpc_policy.core.caller import current_caller
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
@@ -50,8 +49,9 @@ from otpc_policy.rpc.convert import (
     undecodable,
     validate_response,
 )
+from otpc_policy.rpc.current_call import current_call
 from otpc_policy.rpc.interceptors.calls import Context
-from otpc_policy.rpc.request_id import current_request_id, new_id
+from otpc_policy.rpc.request_id import new_id
 from otpc_policy.rpc.status import is_expected, status_of
 from otpc_policy.rpc.wire_budget import SHORT_BYTES, GrowingAnswer, WireBudget, unlimited
 from otpc_policy.turns import turn
@@ -114,7 +114,7 @@ class PolicyCheckServicer:
                 generation,
                 permissions,
                 wait_s=self._wait_s(context),
-                caller=current_caller.get(),
+                caller=current_call.get().caller,
             )
         self._hold(len(response), context)
         return response
@@ -145,7 +145,7 @@ class PolicyCheckServicer:
         )
         in_order = [outcomes[item] if isinstance(item, ParsedCheck) else item for item in parsed]
         async with turn():
-            results = within_limit(in_order, current_request_id.get())
+            results = within_limit(in_order, current_call.get().request_id)
             for index, result in enumerate(results):
                 if not isinstance(result, bytes):
                     self._decisions.record_refusal(
@@ -252,7 +252,7 @@ class PolicyCheckServicer:
                 parsed,
                 generation,
                 wait_s=wait_s,
-                caller=current_caller.get(),
+                caller=current_call.get().caller,
                 rpc="BatchCheckEndpoints",
                 may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
             )
@@ -261,15 +261,15 @@ class PolicyCheckServicer:
             return answer
         except Exception as error:
             if not is_expected(error):
-                log.exception("item of a batch failed", request_id=current_request_id.get())
-            return status_of(error, current_request_id.get())
+                log.exception("item of a batch failed", request_id=current_call.get().request_id)
+            return status_of(error, current_call.get().request_id)
 
     def _hold(self, size: int, context: Context) -> None:
         """Count an answer until it has been taken. Raises CallerBudgetUsed, Overloaded."""
         if size <= SHORT_BYTES:
             return
         with used_budgets_counted(self._counters):
-            self._wire.hold(size, current_caller.get(), context)
+            self._wire.hold(size, current_call.get().caller, context)
 
     def _wait_s(self, context: Context) -> float:
         remaining_s: float | None = context.time_remaining()
@@ -292,7 +292,7 @@ def _parsed_or_error(item: pb.CheckEndpointRequest) -> ParsedCheck | status_pb2.
         # Items are often repeated, within a batch and from one to the next.
         return read_check_request(item.SerializeToString())
     except InvalidRequest as error:
-        return status_of(error, current_request_id.get())
+        return status_of(error, current_call.get().request_id)
 
 
 def _token_of(name: str) -> str:

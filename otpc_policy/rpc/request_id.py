@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import Iterable
-from contextvars import ContextVar
 
 REQUEST_ID_KEY = "x-request-id"
 
@@ -24,20 +23,17 @@ _LONGEST_TRACE = 256
 # costs more than the rest of this module.
 _random = random.Random()  # noqa: S311  # names a request, no secret
 
-current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
-current_trace_id: ContextVar[str] = ContextVar("current_trace_id", default="")
-"""Of the caller's trace; empty without a valid traceparent."""
-
 
 def new_id() -> str:
     """Return 128 random bits in hexadecimal."""
     return _random.getrandbits(128).to_bytes(16).hex()
 
 
-def identify(metadata: Iterable[tuple[str, str | bytes]] | None) -> None:
-    """Set the identifiers of the current call from its metadata.
+def identifiers(metadata: Iterable[tuple[str, str | bytes]] | None) -> tuple[str, str]:
+    """Return the request id and the trace id of a call with this metadata.
 
-    The caller's x-request-id counts if it is 1 to 64 safe characters; else there is a new one.
+    The caller's x-request-id counts if it is 1 to 64 safe characters; else there is a new one. The
+    trace id is empty without a valid traceparent.
     """
     request_id = trace_id = ""
     for key, value in metadata or ():
@@ -46,8 +42,7 @@ def identify(metadata: Iterable[tuple[str, str | bytes]] | None) -> None:
                 request_id = value
         elif key == _TRACE_KEY and isinstance(value, str):
             trace_id = trace_id_in(value)
-    current_request_id.set(request_id or new_id())
-    current_trace_id.set(trace_id)
+    return request_id or new_id(), trace_id
 
 
 def trace_id_in(traceparent: str) -> str:

@@ -112,8 +112,9 @@ def test_build_info_names_the_versions(registry: CollectorRegistry) -> None:
 def test_a_call_is_counted_with_its_status_and_time(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
-    metrics.rpc_started(SERVICE, "CheckEndpoint")
-    metrics.rpc_handled(SERVICE, "CheckEndpoint", "NOT_FOUND", 0.0002)
+    counted = metrics.of_method(SERVICE, "CheckEndpoint")
+    counted.call_started()
+    counted.call_handled("NOT_FOUND", 0.0002)
     assert registry.get_sample_value("grpc_server_started_total", UNARY) == 1
     assert (
         registry.get_sample_value("grpc_server_handled_total", {**UNARY, "grpc_code": "NotFound"})
@@ -230,9 +231,9 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
     before = _series(registry)
-    metrics.rpc_started("evil.Service", "x" * 50)
-    metrics.rpc_handled("evil.Service", "x" * 50, "NOT_A_CODE", 1.0)
-    metrics.rpc_handled(SERVICE, "CheckEndpoint", "NOT_A_CODE", 1.0)
+    for service, method in (("evil.Service", "x" * 50), (SERVICE, "CheckEndpoint")):
+        metrics.of_method(service, method).call_started()
+        metrics.of_method(service, method).call_handled("NOT_A_CODE", 1.0)
     metrics.decided(
         rpc="Evil",
         decision=Decision.ALLOW,

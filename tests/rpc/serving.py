@@ -27,13 +27,8 @@ class FakeCounters:
     refusals: list[tuple[Budget, bool]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def rpc_started(self, service: str, method: str) -> None:
-        self.started.append((service, method))
-
-    def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.handled.append((service, method, code))
-        self.ended.set()
+    def of_method(self, service: str, method: str) -> "FakeMethodCounters":
+        return FakeMethodCounters(self, service, method)
 
     def request_unread(self, reason: str) -> None:
         self.unread.append(reason)
@@ -51,6 +46,23 @@ class FakeCounters:
     ) -> None:
         assert all(isinstance(finding, Finding) for finding in findings)
         self.decisions.append((rpc, decision, result_age_s))
+
+
+@dataclass(frozen=True)
+class FakeMethodCounters:
+    """Remembers in all what was counted of one method."""
+
+    all: FakeCounters
+    service: str
+    method: str
+
+    def call_started(self) -> None:
+        self.all.started.append((self.service, self.method))
+
+    def call_handled(self, code: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.all.handled.append((self.service, self.method, code))
+        self.all.ended.set()
 
 
 @asynccontextmanager

@@ -9,10 +9,11 @@ import pytest
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.policies import load_builtin_policies
 from otpc_policy.catalog.roles import RolesFile
-from otpc_policy.core.caller import Caller, Identity, IdentityKind, current_caller
+from otpc_policy.core.caller import Caller, Identity, IdentityKind
 from otpc_policy.core.errors import ConfigurationError, InvalidRequest
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust
+from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
@@ -131,13 +132,13 @@ async def test_it_is_recorded_who_had_what_done() -> None:
     engine = Engine()
     admin = PolicyAdminServicer(results=engine, reloads=engine, events=trail.event_log())
     operator = Caller(identities=(Identity(IdentityKind.SPIFFE, "spiffe://x/ops"),), peer="unix:")
-    token = current_caller.set(operator)
+    token = current_call.set(CurrentCall(caller=operator))
     try:
         await admin.reload_policies(b"", context())
         request = pb.InvalidateResultsRequest(host="a.test", port=8443)
         await admin.invalidate_results(request.SerializeToString(), context())
     finally:
-        current_caller.reset(token)
+        current_call.reset(token)
     trail.close()
     reload, invalidation = kept.lines()
     for line in (reload, invalidation):
@@ -194,7 +195,7 @@ async def test_results_are_forgotten_for_the_endpoints_of_the_callers_role_alone
     engine.current = replace(engine.current, access=RolesFile(roles, "roles.toml").access)
     desk = Caller(identities=(Identity(IdentityKind.DNS, "desk.example"),))
     request = pb.InvalidateResultsRequest(host=host, port=port).SerializeToString()
-    token = current_caller.set(desk)
+    token = current_call.set(CurrentCall(caller=desk))
     try:
         if not missing:
             assert await servicer(engine).invalidate_results(request, context())
@@ -202,7 +203,7 @@ async def test_results_are_forgotten_for_the_endpoints_of_the_callers_role_alone
         with pytest.raises(CallerNotPermitted) as raised:
             await servicer(engine).invalidate_results(request, context())
     finally:
-        current_caller.reset(token)
+        current_call.reset(token)
     assert (raised.value.caller, raised.value.missing) == ("dns:desk.example", missing)
     assert not engine.forgotten
 

@@ -20,10 +20,11 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.roles import RolesFile
 from otpc_policy.check import ResultSource
 from otpc_policy.core.addresses import Resolution
-from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import OtpcPolicyError
 from otpc_policy.core.facts import ForbiddenAddress, ResolutionStatus
 from otpc_policy.core.identities import read_identity
+from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.status import CallerNotPermitted
 from otpc_policy.v1 import policy_pb2 as pb
@@ -245,11 +246,11 @@ roles = ["elsewhere"]
 
 @contextmanager
 def calling(name: str) -> Iterator[None]:
-    token = current_caller.set(Caller(identities=(read_identity(name),)))
+    token = current_call.set(CurrentCall(caller=Caller(identities=(read_identity(name),))))
     try:
         yield
     finally:
-        current_caller.reset(token)
+        current_call.reset(token)
 
 
 async def test_what_is_kept_for_one_caller_is_not_given_to_one_whose_roles_do_not_permit_it() -> (

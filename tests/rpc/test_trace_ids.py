@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpc_policy.rpc.request_id import current_request_id, current_trace_id, identify, trace_id_in
+from otpc_policy.rpc.request_id import identifiers, trace_id_in
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -35,8 +35,8 @@ def test_which_traceparents_count(traceparent: str, expected: str) -> None:
 
 
 def test_a_call_without_identifiers_has_one_of_its_own_and_no_trace() -> None:
-    identify((("x-request-id", "un safe"), ("traceparent", b"binary")))
-    assert len(current_request_id.get()) == 32
-    assert current_trace_id.get() == ""
-    identify(None)
-    assert len(current_request_id.get()) == 32
+    given = (("x-request-id", "un safe"), ("traceparent", b"binary"))
+    for metadata in (given, None):
+        request_id, trace_id = identifiers(metadata)
+        assert len(request_id) == 32
+        assert trace_id == ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry
 
 from otpc_policy.ops.metrics.labels import OTHER
-from otpc_policy.ops.metrics.tallies import Distributions, Tallies
+from otpc_policy.ops.metrics.tallies import Distribution, Distributions, Tallies, Tally
 
 # Every status code of gRPC, in the spelling of go-grpc-middleware.
 STATUS_CODES: Mapping[str, str] = {
@@ -40,6 +40,26 @@ HANDLING_BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 20, 30),
 )
+
+
+class MethodMetrics:
+    """Counts the calls of one method. handled: by code, the name in grpc.StatusCode."""
+
+    __slots__ = ("_handled", "_handling", "_started")
+
+    def __init__(
+        self, started: Tally, handled: Mapping[str, Tally], handling: Distribution
+    ) -> None:
+        self._started, self._handled, self._handling = started, handled, handling
+
+    def call_started(self) -> None:
+        """Count a call that begins."""
+        self._started.inc()
+
+    def call_handled(self, code: str, seconds: float) -> None:
+        """Count a call that ended. code: such as "NOT_FOUND"; others count as UNKNOWN."""
+        (self._handled.get(code) or self._handled["UNKNOWN"]).inc()
+        self._handling.observe(seconds)
 
 
 class CallMetrics:
@@ -79,28 +99,18 @@ class CallMetrics:
             registry=registry,
         )
         self._unread = {reason: unread.labels(reason) for reason in UNREAD_REASONS}
-        labels = {
-            method: (_STREAM_TYPES.get(method, "unary"), *method)
-            for method in (*methods, (OTHER, OTHER))
-        }
-        self._started = {method: started.labels(*values) for method, values in labels.items()}
-        self._handling = {method: handling.labels(*values) for method, values in labels.items()}
-        self._handled = {
-            (*method, code): handled.labels(*values, label)
-            for method, values in labels.items()
-            for code, label in STATUS_CODES.items()
-        }
+        self._methods: dict[tuple[str, str], MethodMetrics] = {}
+        for service, method in (*methods, (OTHER, OTHER)):
+            values = _STREAM_TYPES.get((service, method), "unary"), service, method
+            self._methods[service, method] = MethodMetrics(
+                started.labels(*values),
+                {code: handled.labels(*values, label) for code, label in STATUS_CODES.items()},
+                handling.labels(*values),
+            )
 
-    def rpc_started(self, service: str, method: str) -> None:
-        """Count a call that begins."""
-        (self._started.get((service, method)) or self._started[OTHER, OTHER]).inc()
-
-    def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None:
-        """Count a call that ended. code: the name in grpc.StatusCode, such as "NOT_FOUND"."""
-        if (service, method) not in self._handling:
-            service = method = OTHER
-        self._handled[service, method, code if code in STATUS_CODES else "UNKNOWN"].inc()
-        self._handling[service, method].observe(seconds)
+    def of_method(self, service: str, method: str) -> MethodMetrics:
+        """Return what counts the calls of a method, OTHER's for one that was not known at start."""
+        return self._methods.get((service, method)) or self._methods[OTHER, OTHER]
 
     def request_unread(self, reason: str) -> None:
         """Count a request that was not read. reason: of UNREAD_REASONS."""

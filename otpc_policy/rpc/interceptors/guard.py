@@ -13,12 +13,13 @@ import grpc
 import structlog
 
 from otpc_policy.catalog.access import Access
-from otpc_policy.core.caller import Caller, current_caller
+from otpc_policy.core.caller import Caller
 from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
-from otpc_policy.rpc.audited import audited_call, call_started_s, refusal_reason
+from otpc_policy.rpc.audited import audited_call, refusal_reason
 from otpc_policy.rpc.authorisation import require_method
+from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
-from otpc_policy.rpc.interceptors.identity import caller_of
+from otpc_policy.rpc.interceptors.identity import caller_at, caller_of
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
 from otpc_policy.rpc.interceptors.request_size import (
@@ -27,7 +28,7 @@ from otpc_policy.rpc.interceptors.request_size import (
     UnreadCounter,
     with_request_stream,
 )
-from otpc_policy.rpc.request_id import REQUEST_ID_KEY, current_request_id, identify
+from otpc_policy.rpc.request_id import REQUEST_ID_KEY, identifiers
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
     NOT_RECEIVED,
@@ -48,11 +49,17 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 """Service and method under which every call to a method that does not exist is counted."""
 
 
+class MethodCounters(Protocol):
+    """Metrics of the calls of one method. code: the name of a status."""
+
+    def call_started(self) -> None: ...
+    def call_handled(self, code: str, seconds: float) -> None: ...
+
+
 class RpcCounters(UnreadCounter, Protocol):
     """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
-    def rpc_started(self, service: str, method: str) -> None: ...
-    def rpc_handled(self, service: str, method: str, code: str, seconds: float) -> None: ...
+    def of_method(self, service: str, method: str) -> MethodCounters: ...
 
 
 class RefusalLog(Protocol):
@@ -66,6 +73,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Observes and guards every call.
 
     access: returns which callers may do what now. None: whoever connects may call every method.
+    with_certificates: whether callers may present certificates. Off, nobody has an identity, and no
+    call has to be asked for it.
     refusals: gets each call that ends with a status other than OK. log_calls: write one access line
     for each call.
     """
@@ -75,12 +84,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         counters: RpcCounters,
         *,
         access: Callable[[], Access] | None = None,
+        with_certificates: bool = True,
         refusals: RefusalLog | None = None,
         log_calls: bool = False,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
         self._access = access
+        self._with_certificates = with_certificates
         self._refusals = refusals
         self._log_calls = log_calls
         self._monotonic = monotonic
@@ -118,12 +129,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     ) -> Handler:
         """Return the guarded handler of a method; it is built once.
 
-        gRPC awaits this in the task of the call, so the handler finds the request id in its
+        gRPC awaits this in the task of the call, so the handler finds the current call in its
         context. The handler could read the metadata itself, but gRPC would decode it anew.
         """
-        identify(handler_call_details.invocation_metadata)
         method = handler_call_details.method
-        self._sizes.await_request(method)
+        request_id, trace_id = identifiers(handler_call_details.invocation_metadata)
+        current_call.set(
+            CurrentCall(
+                path=method, request_id=request_id, trace_id=trace_id, caller=_UNKNOWN_CALLER
+            )
+        )
+        self._sizes.await_request()
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = await continuation(handler_call_details)
@@ -178,32 +194,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         is_refusal: bool = False,
     ) -> Call:
         """Return a call under this frame. is_refusal: it answers every caller the same."""
-        counters, calls, monotonic = self._counters, self._calls, self._monotonic
+        calls, counted = self._calls, self._counters.of_method(service, method)
         access = None if is_refusal else self._access
         path = (service, method)
         rpc = _rpc_name(service, method)
         note_arrival, check_size = self._sizes.note_arrival, self._sizes.check
 
         async def guarded(request: Any, context: Context) -> Any:
-            started_s = monotonic()
+            current = current_call.get()
+            current.started_s = started_s = self._monotonic()
             note_arrival()
-            call_started_s.set(started_s)
             if not is_stream:
                 calls.begin()
-            counters.rpc_started(service, method)
-            request_id = current_request_id.get()
-            current_caller.set(Caller(peer=context.peer()))
+            counted.call_started()
+            request_id = current.request_id
+            current.caller = caller_at(context.peer())
             code, why = grpc.StatusCode.OK, None
             try:
-                caller = caller_of(context)
-                current_caller.set(caller)
+                if self._with_certificates:
+                    current.caller = caller_of(context)
                 if access is not None:
-                    require_method(caller, access(), path)
+                    require_method(current.caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
                 check_size(request)
                 return await call(request, context)
             except RequestNotReceived:
-                counters.request_unread("not_received")
+                self._counters.request_unread("not_received")
                 code, why = grpc.StatusCode.UNKNOWN, _NOT_RECEIVED
                 raise
             except asyncio.CancelledError:
@@ -225,8 +241,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     ((REQUEST_ID_KEY, request_id), (DETAILS_KEY, status.SerializeToString())),
                 )
             finally:
-                seconds = monotonic() - started_s
-                counters.rpc_handled(service, method, code.name, seconds)
+                seconds = self._monotonic() - started_s
+                counted.call_handled(code.name, seconds)
                 if not is_stream:
                     calls.end()
                 if code is not grpc.StatusCode.OK and self._refusals is not None:
@@ -241,17 +257,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                         code=code.name,
                         seconds=round(seconds, 6),
                         request_id=request_id,
-                        peer=context.peer(),
+                        peer=current.caller.peer,
                     )
 
         return guarded
 
-    def _not_received(self, path: str) -> None:
+    def _not_received(self, _task: "asyncio.Task[Any]") -> None:
         self._counters.request_unread("not_received")
         if self._refusals is not None:
+            path = current_call.get().path
             service, method = path.split("/")[1:] if path in self._guarded else UNKNOWN_METHOD
-            call = audited_call(_rpc_name(service, method))._replace(caller=_UNKNOWN_CALLER)
-            self._refusals.record_refusal(call, _NOT_RECEIVED)
+            self._refusals.record_refusal(audited_call(_rpc_name(service, method)), _NOT_RECEIVED)
 
 
 def _rpc_name(service: str, method: str) -> str:

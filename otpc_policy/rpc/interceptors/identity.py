@@ -23,13 +23,21 @@ log = structlog.get_logger("otpc_policy.rpc")
 _CERTIFICATE: Final = "x509_pem_cert"
 # Certificates of callers, at about a kilobyte.
 _KEPT_CERTIFICATES: Final = 1024
+# Connections whose callers are kept ready.
+_KEPT_CALLERS: Final = 4096
+
+
+@lru_cache(maxsize=_KEPT_CALLERS)
+def caller_at(peer: str, identities: tuple[Identity, ...] = ()) -> Caller:
+    """Return the caller with these identities at the other end of a connection."""
+    return Caller(identities=identities, peer=peer)
 
 
 def caller_of(context: Context) -> Caller:
     """Return who makes a call."""
     certificate, *_ = context.auth_context().get(_CERTIFICATE, (b"",))
     identities = identities_in(certificate) if certificate else ()
-    return Caller(identities=identities, peer=context.peer())
+    return caller_at(context.peer(), identities)
 
 
 @lru_cache(maxsize=_KEPT_CERTIFICATES)

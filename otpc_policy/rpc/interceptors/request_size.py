@@ -64,26 +64,26 @@ def with_request_stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, 
 class RequestSizes:
     """Refuses long requests, and reports calls whose request never arrives.
 
-    not_received: called with the method of such a call, in the call's context.
+    not_received: called with the task of such a call, in the context that expected the request.
     """
 
-    def __init__(self, counter: UnreadCounter, not_received: Callable[[str], None]) -> None:
+    def __init__(
+        self, counter: UnreadCounter, not_received: Callable[["asyncio.Task[Any]"], None]
+    ) -> None:
         self._counter = counter
         self._not_received = not_received
-        self._awaited: dict[asyncio.Task[Any], str] = {}
 
-    def await_request(self, method: str) -> None:
+    def await_request(self) -> None:
         """Expect the request of the call whose task this is. Call it before gRPC reads it."""
         task = asyncio.current_task()
         if task is not None:
-            self._awaited[task] = method
-            task.add_done_callback(self._call_ended)
+            task.add_done_callback(self._not_received)
 
     def note_arrival(self) -> None:
         """Note that gRPC has called the handler: it has read the request, whoever refuses it."""
         task = asyncio.current_task()
         if task is not None:
-            self._awaited.pop(task, None)
+            task.remove_done_callback(self._not_received)
 
     def check(self, request: Any) -> None:
         """Raise RequestTooLarge if the request is over our limit.
@@ -93,8 +93,3 @@ class RequestSizes:
         if isinstance(request, bytes) and len(request) > MAX_REQUEST_BYTES:
             self._counter.request_unread("too_large")
             raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)
-
-    def _call_ended(self, task: "asyncio.Task[Any]") -> None:
-        method = self._awaited.pop(task, None)
-        if method is not None:
-            self._not_received(method)

@@ -24,8 +24,8 @@ from otpc_policy.core.errors import (
     UnknownPolicy,
 )
 from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.rpc.current_call import current_call
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
-from otpc_policy.rpc.request_id import current_request_id
 from otpc_policy.rpc.status import (
     _TABLE,
     AdminServiceOff,
@@ -202,7 +202,7 @@ async def test_any_other_request_id_is_replaced(given: str) -> None:
 
 async def test_the_handler_knows_the_request_id() -> None:
     async def behaviour(_request: bytes, _context: Any) -> bytes:
-        return current_request_id.get().encode()
+        return current_call.get().request_id.encode()
 
     async with serving(one_method(behaviour), CallInterceptor(FakeCounters())) as channel:
         assert await channel.unary_unary(CALL)(b"", metadata=(("x-request-id", "mine"),)) == b"mine"
