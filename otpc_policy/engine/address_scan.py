@@ -76,10 +76,10 @@ class AddressScan:
         self._draws = Draws(seed)
         # Groups are asked about beside the survey of suites.
         self._draws_of_groups = self._draws.beside()
-        self._cast = draw_cast(self._draws.source(), routers)
+        self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
+        self._cast = draw_cast(self._draws.source(), routers, server_name=self._server_name)
         self._required_suites, self._asks_groups = required_suites, asks_groups
         self._limits, self._slots = limits, slots
-        self._server_name = None if is_ip_literal(endpoint.server_name) else endpoint.server_name
         begun_s = asyncio.get_running_loop().time()
         shape = HandshakeOffer(
             address=address,

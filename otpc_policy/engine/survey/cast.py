@@ -13,6 +13,7 @@ from typing import Final
 
 from otpc_policy.engine.profiles.clients import SSL2_FORMAT, ClientProfile
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
+from otpc_policy.engine.profiles.length_parity import with_both_parities
 from otpc_policy.engine.profiles.made_up_clients import (
     draw_clients_of_tls12,
     draw_clients_with_ecdsa_first,
@@ -46,26 +47,36 @@ class Cast:
     variants: Variants = NO_VARIANTS
 
 
-def draw_cast(random_bytes: RandomBytes, routers: Sequence[ClientProfile] = ()) -> Cast:
+def draw_cast(
+    random_bytes: RandomBytes,
+    routers: Sequence[ClientProfile] = (),
+    *,
+    server_name: str | None,
+) -> Cast:
     """Return the clients that one measurement asks as.
 
-    routers: those of the operator, all of which are among them.
+    routers: those of the operator, all of which are among them. server_name: an A-label name; None
+    sends none. What is drawn does not depend on it, but how long some hello is does.
     """
+
+    def balanced(made_up: Sequence[ClientProfile]) -> tuple[ClientProfile, ...]:
+        return with_both_parities(made_up, server_name)
+
     return Cast(
         certificates=(
             *(routers or (_one_of(ClientKind.CURRENT, random_bytes),)),
-            *draw_clients_with_ecdsa_first(random_bytes, _OF_TLS13),
-            *draw_clients_of_tls12(random_bytes, _OF_TLS12),
+            *balanced(draw_clients_with_ecdsa_first(random_bytes, _OF_TLS13)),
+            *balanced(draw_clients_of_tls12(random_bytes, _OF_TLS12)),
         ),
         old=(
             SSL2_FORMAT,
             _one_of(ClientKind.OLD, random_bytes),
             recorded_clients()[_SSL3_CLIENT].profile,
-            *draw_old_clients(random_bytes, _THAT_REVEAL),
+            *balanced(draw_old_clients(random_bytes, _THAT_REVEAL)),
         ),
         insecure=(
             _one_of(ClientKind.INSECURE, random_bytes),
-            *draw_insecure_clients(random_bytes, _THAT_REVEAL),
+            *balanced(draw_insecure_clients(random_bytes, _THAT_REVEAL)),
         ),
         variants=draw_variants(random_bytes, len(NO_VARIANTS)),
     )

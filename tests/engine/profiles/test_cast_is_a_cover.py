@@ -173,7 +173,7 @@ class Drawn:
 
     def __init__(self, seed: int) -> None:
         draws = Draws(seed.to_bytes(SEED_BYTES, "big"))
-        cast = draw_cast(draws.source())
+        cast = draw_cast(draws.source(), server_name=NAME)
         journal = survey(Model(suites={TLS12: PAYMENT_SUITES}), NAME, cast.variants).journal
         clients = ClientSurvey(NAME, cast)
         first = clients.next_wave(Journal(), is_closed=True)

@@ -43,7 +43,7 @@ MADE = [
 
 
 def cast_of(seed: int) -> Cast:
-    return draw_cast(Draws(seed.to_bytes(SEED_BYTES, "big")).source())
+    return draw_cast(Draws(seed.to_bytes(SEED_BYTES, "big")).source(), server_name=NAME)
 
 
 def read(profile: ClientProfile) -> SentHello:
