@@ -130,7 +130,7 @@ class PolicyCheckServicer:
                 parsed += map(_parsed_or_error, items[at : at + _PARSED_AT_ONCE])
         distinct = dict.fromkeys(item for item in parsed if isinstance(item, ParsedCheck))
         # Counted as they are made: many batches at once wait for their turn to be joined.
-        made = self._wire.growing(current_caller.get(), context)
+        made = self._wire.growing(current_call.get().caller, context)
         outcomes = dict(
             zip(
                 distinct,
