@@ -55,6 +55,7 @@ OUTSIDE = (
     "tests/engines/test_fetch_crl.py",
     "tests/engines/test_lies.py",
     "tests/engines/test_orphans.py",
+    "tests/engines/test_starvation.py",
     "tests/front",
     "tests/fuzz",
     "tests/ops/test_http.py",
