@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
-from urllib.parse import unquote
 
 
 class IdentityKind(StrEnum):
@@ -74,8 +73,10 @@ def _group_of(host: str) -> str:
     family, _, written = host.partition(":")
     if family != "ipv6":
         return host
+    # gRPC writes brackets, and the percent sign of a zone, as in a URI.
+    plain = written.removeprefix("%5B").removesuffix("%5D").strip("[]")
     try:
-        address = IPv6Address(unquote(written).strip("[]").partition("%")[0])
+        address = IPv6Address(plain.partition("%")[0])
     except ValueError:
         return host
     if address.ipv4_mapped is not None:
