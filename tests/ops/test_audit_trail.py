@@ -233,29 +233,8 @@ def test_a_loss_is_told_even_if_no_further_line_comes() -> None:
     assert (last["event"], last["lost"]) == ("audit_lines_lost", lost)
 
 
-async def test_a_sink_that_fails_for_a_while_is_told_of_its_loss_as_soon_as_it_works() -> None:
-    kept, fails = KeptLines(), threading.Event()
-    fails.set()
-
-    def write(lines: str) -> None:
-        if fails.is_set():
-            raise OSError
-        kept.batches.append(lines)
-
-    outlet = Outlet(KeptLines(write), retry_s=0.01)
-    outlet.put("{}\n{}\n", 2)
-    wait_until(lambda: outlet.lost == 2)
-    fails.clear()
-    wait_until(lambda: bool(kept.batches))
-    outlet.close()
-    (line,) = kept.lines()
-    assert (line["event"], line["lost"]) == ("audit_lines_lost", 2)
-
-
-@pytest.mark.parametrize("error", [UnicodeEncodeError("latin-1", "\u20ac", 0, 1, ""), KeyError()])
-def test_a_sink_that_raises_what_it_should_not_loses_its_lines_and_goes_on(
-    error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def _outlet_after_a_failure(error: Exception) -> tuple[KeptLines, Outlet]:
+    """An outlet whose sink has raised an error at two lines and works now, and what it has kept."""
     kept, fails = KeptLines(), threading.Event()
     fails.set()
 
@@ -269,6 +248,21 @@ def test_a_sink_that_raises_what_it_should_not_loses_its_lines_and_goes_on(
     wait_until(lambda: outlet.lost == 2)
     fails.clear()
     wait_until(lambda: bool(kept.batches))
+    return kept, outlet
+
+
+async def test_a_sink_that_fails_for_a_while_is_told_of_its_loss_as_soon_as_it_works() -> None:
+    kept, outlet = _outlet_after_a_failure(OSError())
+    outlet.close()
+    (line,) = kept.lines()
+    assert (line["event"], line["lost"]) == ("audit_lines_lost", 2)
+
+
+@pytest.mark.parametrize("error", [UnicodeEncodeError("latin-1", "\u20ac", 0, 1, ""), KeyError()])
+def test_a_sink_that_raises_what_it_should_not_loses_its_lines_and_goes_on(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept, outlet = _outlet_after_a_failure(error)
     outlet.put("{}\n", 1)
     assert outlet.close() == 0
     assert [line.get("lost") for line in kept.lines()] == [2, None]
