@@ -368,28 +368,34 @@ async def test_answers_of_a_batch_count_as_they_are_made_and_those_beyond_a_shar
     assert {budget for budget, _ in running.counters.refusals} == {Budget.BYTES}
 
 
+class TurnsOfOthers:
+    """Another task of the loop, and how often it had its turn."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    async def count(self) -> None:
+        while True:
+            self.number += 1
+            await asyncio.sleep(0)
+
+
 async def test_other_calls_are_answered_while_a_batch_is_parsed(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred items with long names took the loop for three seconds."""
-    running, turns, parsed_in = await start(), 0, Counter[int]()
+    running, turns, parsed_in = await start(), TurnsOfOthers(), Counter[int]()
 
     def read(raw: bytes) -> ParsedCheck:
-        parsed_in[turns] += 1
+        parsed_in[turns.number] += 1
         return read_check_request(raw)
 
     monkeypatch.setattr(policy_check, "read_check_request", read)
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
+    others = asyncio.create_task(turns.count())
     requests = [check(f"n{number}.test") for number in range(100)]
     batch = await running.stub.BatchCheckEndpoints(pb.BatchCheckEndpointsRequest(requests=requests))
-    task.cancel()
+    others.cancel()
     assert len(batch.results) == parsed_in.total() == 100
     assert max(parsed_in.values()) <= 5
 
@@ -398,10 +404,10 @@ async def test_long_chains_are_read_one_at_a_time_with_room_for_other_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A quarter of a megabyte of text takes a tenth of a second, and callers send many at once."""
-    turns, parsed_in = 0, Counter[int]()
+    turns, parsed_in = TurnsOfOthers(), Counter[int]()
 
     def parse(message: pb.ValidateCertificateRequest, **settings: bool) -> ParsedValidation:
-        parsed_in[turns] += 1
+        parsed_in[turns.number] += 1
         return parse_validate_request(message, **settings)
 
     monkeypatch.setattr(policy_check, "parse_validate_request", parse)
@@ -413,18 +419,12 @@ async def test_long_chains_are_read_one_at_a_time_with_room_for_other_calls(
         decisions=trail_into(lambda _text: None),
     )
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
+    others = asyncio.create_task(turns.count())
     request_ = pb.ValidateCertificateRequest(pem_bundle="\n" * 17_000).SerializeToString()
     nowhere: Any = None
     calls = [servicer.validate_certificate(request_, nowhere) for _ in range(20)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    task.cancel()
+    others.cancel()
     assert {type(outcome) for outcome in outcomes} == {InvalidRequest}
     assert parsed_in.total() == 20
     assert set(parsed_in.values()) == {1}
