@@ -4,13 +4,13 @@ A measurement that waits for its turn in the engine says so, and its time does n
 no longer than the queue that the engine reports can take, and no longer than this front's own
 measurements and a few others account for. Otherwise the final report must be there when the
 deadline that the front set has passed, and a margin. Each other message must have a cause: a stage
-comes once and in order, a partial report was asked for. So an engine that never ends its stream is
-found out, whether it keeps silent or chatters.
+comes once and in order, a partial report was asked for, and nothing follows the final report. So an
+engine is found out, whether it keeps silent or chatters.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -36,6 +36,8 @@ from otpc_policy.turns import turn
 
 # Scheduling and the way back take milliseconds. DESIGN: a lie costs no more than a second.
 _MARGIN_S: Final = 0.9
+# For the end of a stream to follow its final report: milliseconds, where both programs have a core.
+_END_S: Final = 0.2
 # Within this an engine reports its queue, or is given up as silent (heartbeats).
 _REPORTED_WITHIN_S: Final = 5.0
 # Turns of other fronts' measurements that are waited for. A turn that takes all of its time is
@@ -148,9 +150,10 @@ class MeasureCall:
                         self._until_s = self._take_progress(response.progress, terms)
                     case _:
                         self._pass_over()
-        # A stream with more in it does not end by itself.
-        async with asyncio.timeout(_MARGIN_S):
-            await self._call.code()
+        # The report stands, however and whenever the stream ends: an engine may lack CPU, or die.
+        with suppress(TimeoutError, grpc.aio.AioRpcError):
+            async with asyncio.timeout(_END_S):
+                require(await self._call.read() is _EOF, "more than a final report")
         return report
 
     async def _read(self) -> bytes:

@@ -120,6 +120,7 @@ LIES: dict[str, Lie] = {
     "no revision": final(lambda m: m.ClearField("probe_revision")),
     "another revision than before": changes_its_revision,
     "the end without a report": stops_short,
+    "a second final report": says_more,
     "partial reports that nobody asked for": endless(partial),
     "updates of no known kind for ever": endless(echoing),
     "a stage again": progress(pb.PROGRESS_BEGUN, pb.PROGRESS_BEGUN),

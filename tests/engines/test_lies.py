@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import pytest
 
 from otpc_policy.core.endpoint import parse_endpoint
@@ -20,7 +21,7 @@ from otpc_policy.engines.remote import RemoteFleet
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from tests.engine.serving import VETTING, vetted
-from tests.engines.lies import LIES, MIB, echoing, final, progress, says_more
+from tests.engines.lies import LIES, MIB, echoing, final, progress
 from tests.engines.lying import Context, Lie, Lookup, lying_engine, truth
 from tests.support.facts import make_address
 
@@ -105,7 +106,6 @@ SILENCES: dict[str, Lie] = {
     "from the start": progress(),
     "after it has begun": progress(pb.PROGRESS_QUEUED, pb.PROGRESS_BEGUN),
     "in the deep part": progress(pb.PROGRESS_DEEP_BEGUN),
-    "which goes on after its end": says_more,
     "after stages that a newer engine may have": progress(98, 99),
 }
 
@@ -117,6 +117,30 @@ async def test_a_stream_that_never_ends_is_left_a_second_after_its_deadline(
     async with lying_engine(tmp_path, lie) as address, pool_at(address) as pool:
         error, took_s = await failure(pool)
     assert isinstance(error, EngineFailed), error
+    assert took_s < SCAN_DEADLINE_S + 1.5
+
+
+async def _stays_open(_target: pb.Target, _context: Context) -> None:
+    await asyncio.sleep(60)
+
+
+async def _ends_badly(_target: pb.Target, context: Context) -> None:
+    await context.abort(grpc.StatusCode.INTERNAL)
+
+
+@pytest.mark.parametrize("end", [_stays_open, _ends_badly])
+async def test_a_report_stands_however_its_stream_ends(tmp_path: Path, end: Lie) -> None:
+    """An engine that has no CPU for a moment ends its stream late: no reason to lose facts."""
+
+    async def report(target: pb.Target, context: Context) -> None:
+        await context.write(truth(target).SerializeToString())
+        await end(target, context)
+
+    async with lying_engine(tmp_path, report) as address, pool_at(address) as pool:
+        began = time.monotonic()
+        facts = await pool.measure(*STANDARD)
+        took_s = time.monotonic() - began
+    assert facts.address == "127.0.0.1"
     assert took_s < SCAN_DEADLINE_S + 1.5
 
 
