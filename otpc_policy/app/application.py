@@ -41,12 +41,15 @@ from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
 from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.policy.registry import finding_codes
+from otpc_policy.rpc.answers import MAX_KEPT_ANSWERS
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.rpc.status import REFUSAL_KINDS
 from otpc_policy.store.memory import MemoryFactsStore
 
 # A name is looked up once for each address family.
 _QUESTIONS_A_NAME = 2
+# Policies, views and permissions under which one endpoint is asked for.
+_ANSWERS_PER_MEASUREMENT = 4
 
 
 class Engines(Scanner, Resolver, Protocol):
@@ -180,7 +183,7 @@ def build_application(
         book, refresher = _revocation_lists(settings, chosen_clock, crl_fetcher, metrics)
     checks = CheckService(
         measurements=measurements,
-        verdicts=Verdicts(lifetimes(settings.lifetimes), book),
+        verdicts=Verdicts(lifetimes(settings.lifetimes), book, max_kept=kept_answers(settings)),
         forced=ForcedMeasurements(timedelta(seconds=settings.minimum_refresh_interval_s)),
         clock=chosen_clock,
         observer=metrics,
@@ -232,6 +235,14 @@ def freshness_limits(settings: Settings) -> FreshnessLimits:
         max_stale=timedelta(seconds=settings.max_stale_s),
         minimum_refresh_interval=timedelta(seconds=settings.minimum_refresh_interval_s),
     )
+
+
+def kept_answers(settings: Settings) -> int:
+    """Return how many verdicts, and how many answers, to keep.
+
+    Those that rest on measurements which are no longer kept are never found again.
+    """
+    return min(MAX_KEPT_ANSWERS, _ANSWERS_PER_MEASUREMENT * settings.cache_entries)
 
 
 def caller_bounds(chosen: ShareSettings) -> CallerBounds:

@@ -10,7 +10,7 @@ import structlog
 
 from otpc_policy import __version__
 from otpc_policy.app.admission import admission_warnings
-from otpc_policy.app.application import Application, build_application
+from otpc_policy.app.application import Application, build_application, kept_answers
 from otpc_policy.app.audit import audit_trail, event_log
 from otpc_policy.app.draining import Drain
 from otpc_policy.app.lifecycle import Lifecycle, Phase
@@ -180,6 +180,7 @@ class Service:
             default_wait_s=self._settings.default_wait_s,
             allow_request_anchors=self._settings.allow_request_anchors,
             wire=WireBudget(shares.answer_bytes, most_of_a_caller=shares.answer_bytes_per_caller),
+            max_kept=kept_answers(self._settings),
         )
         admin = None
         if self._settings.admin_service:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from otpc_policy.catalog.context import Catalog, JudgingContext
 from otpc_policy.check.freshness import Lifetime
@@ -37,7 +37,7 @@ from otpc_policy.policy.service_findings import denied, indeterminate, order_of
 from otpc_policy.recently_used import RecentlyUsed
 
 # Of each: questions, verdicts, judgements. A verdict takes a few kilobytes.
-_MAXIMUM_KEPT = 4_096
+_MAX_KEPT: Final = 4_096
 _NOTHING_BESIDE = BesideAddresses()
 
 
@@ -87,15 +87,21 @@ class RevocationLists(CrlStatements, Protocol):
 class Verdicts:
     """The judge. lifetimes: of facts, where a policy sets none of its own.
 
-    crls: None where nobody looks at CRLs.
+    crls: None where nobody looks at CRLs. max_kept: questions, verdicts and judgements, of each.
     """
 
-    def __init__(self, lifetimes: Lifetimes, crls: RevocationLists | None = None) -> None:
+    def __init__(
+        self,
+        lifetimes: Lifetimes,
+        crls: RevocationLists | None = None,
+        *,
+        max_kept: int = _MAX_KEPT,
+    ) -> None:
         self._lifetimes, self._crls = lifetimes, crls
         self._generation: Catalog | None = None
-        self._questions = RecentlyUsed[_QuestionKey, Question](max_entries=_MAXIMUM_KEPT)
-        self._verdicts = RecentlyUsed[JudgementKey, _Dated](max_entries=_MAXIMUM_KEPT)
-        self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=_MAXIMUM_KEPT)
+        self._questions = RecentlyUsed[_QuestionKey, Question](max_entries=max_kept)
+        self._verdicts = RecentlyUsed[JudgementKey, _Dated](max_entries=max_kept)
+        self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=max_kept)
         self._chains: tuple[tuple[str, datetime, int], ChainJudge] | None = None
 
     def question(self, request: CheckRequest, generation: Catalog) -> Question:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
@@ -33,12 +33,11 @@ from otpc_policy.v1 import policy_pb2 as pb
 
 _CHECK = "CheckEndpoint"
 
-_KEPT_PARTS = 4096
+MAX_KEPT_ANSWERS: Final = 4_096
 # A BASIC response takes about 1 kB, a FULL one 50 kB, and 310 kB at most.
 _KEPT_BYTES = 64 * 1024 * 1024
 # Requests with what they were answered last. Their parts are often among those above, and may
 # outlive them there, so they count on their own.
-_REPEATABLE_REQUESTS = 4096
 _REPEATABLE_BYTES = 16 * 1024 * 1024
 
 
@@ -119,7 +118,10 @@ class _Repeatable:
 
 
 class CheckAnswers:
-    """Answers checks with serialised CheckEndpointResponses."""
+    """Answers checks with serialised CheckEndpointResponses.
+
+    max_kept: responses, and requests that may be repeated, of each.
+    """
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class CheckAnswers:
         checks: Checks,
         counters: DecisionCounters,
         decisions: AuditTrail,
+        max_kept: int = MAX_KEPT_ANSWERS,
     ) -> None:
         self._checks = checks
         self._counters = counters
@@ -134,14 +137,14 @@ class CheckAnswers:
         self._own_part = OwnPart(pb.CheckEndpointResponse())
         # Serialising costs more than everything else in a warm call.
         self._kept = RecentlyUsed[_PartKey, _SharedPart](
-            max_entries=_KEPT_PARTS,
+            max_entries=max_kept,
             max_weight=_KEPT_BYTES,
             weigh=_SharedPart.size,
         )
         # All under one generation: others would keep its documents in memory.
         self._generation: Catalog | None = None
         self._repeatable = RecentlyUsed[tuple[Permissions, bytes], _Repeatable](
-            max_entries=_REPEATABLE_REQUESTS,
+            max_entries=max_kept,
             max_weight=_REPEATABLE_BYTES,
             weigh=_Repeatable.size,
         )

@@ -23,6 +23,7 @@ from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.timestamps import rfc3339
 from otpc_policy.rpc.answers import (
+    MAX_KEPT_ANSWERS,
     CheckAnswers,
     Checks,
     DecisionCounters,
@@ -77,7 +78,7 @@ class PolicyCheckServicer:
     generation: the current one; each call takes it once, at its start.
     deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
     default_wait_s: how long a caller without a deadline waits for a measurement. wire: what answers
-    may take until they have been read; None for no bound.
+    may take until they have been read; None for no bound. max_kept: see CheckAnswers.
     """
 
     def __init__(
@@ -92,8 +93,11 @@ class PolicyCheckServicer:
         default_wait_s: float = 30.0,
         allow_request_anchors: bool = False,
         wire: WireBudget | None = None,
+        max_kept: int = MAX_KEPT_ANSWERS,
     ) -> None:
-        self._answers = CheckAnswers(checks=checks, counters=counters, decisions=decisions)
+        self._answers = CheckAnswers(
+            checks=checks, counters=counters, decisions=decisions, max_kept=max_kept
+        )
         self._generation = generation
         self._clock = clock
         self._counters = counters

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.app.application import build_application, lifetimes
+from otpc_policy.app.application import build_application, kept_answers, lifetimes
 from otpc_policy.app.settings import ScanSettings, Settings
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.core.errors import ConfigurationError
@@ -29,6 +29,11 @@ def test_lifetimes_are_those_of_the_settings() -> None:
         timedelta(seconds=8),
         timedelta(seconds=9),
     )
+
+
+@pytest.mark.parametrize(("measurements", "answers"), [(20, 80), (20_000, 4_096)])
+def test_answers_are_kept_for_what_the_cache_holds(measurements: int, answers: int) -> None:
+    assert kept_answers(Settings(cache_entries=measurements)) == answers
 
 
 async def test_a_service_is_built_from_embedded_defaults_without_starting_anything() -> None:

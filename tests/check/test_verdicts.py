@@ -75,6 +75,16 @@ def test_facts_of_one_name_are_judged_once() -> None:
     assert judge(verdicts, question, equal).verdict is first.verdict
 
 
+def test_no_more_judgements_are_kept_than_asked_for() -> None:
+    verdicts = Verdicts(LIFETIMES, max_kept=1)
+    question = verdicts.question(request(), GENERATION)
+    other = verdicts.question(request(endpoint=parse_endpoint(HOST, 8443)), GENERATION)
+    judge(verdicts, question, FACTS)
+    kept = judge(verdicts, other, FACTS)
+    assert verdicts.kept(question, ONE, [FACTS]) is None
+    assert verdicts.kept(other, ONE, [FACTS]) is kept
+
+
 @pytest.mark.parametrize(
     "asked",
     [

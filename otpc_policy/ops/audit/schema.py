@@ -16,7 +16,7 @@ from otpc_policy.ops.timestamps import now_text
 SCHEMA: Final = 1
 
 # Callers whose fields are kept ready: a connection without a certificate is one.
-_KEPT_CALLERS: Final = 4_096
+_KEPT_CALLERS: Final = 1_024
 
 
 def constant_fields(fields: Mapping[str, object]) -> str:

@@ -24,7 +24,7 @@ _CERTIFICATE: Final = "x509_pem_cert"
 # Certificates of callers, at about a kilobyte.
 _KEPT_CERTIFICATES: Final = 1024
 # Connections whose callers are kept ready.
-_KEPT_CALLERS: Final = 4096
+_KEPT_CALLERS: Final = 1024
 
 
 @lru_cache(maxsize=_KEPT_CALLERS)
