@@ -110,6 +110,7 @@ class Crowd:
         self._service, self._tls = service, tls
         self._hostile_ports, self._port = hostile_ports, port
         self._chain_pem = chain_pem.decode()
+        self._credentials = dict[str, grpc.ChannelCredentials]()
 
     def good(self, hosts: Sequence[str]) -> Answers:
         """Have hosts checked that were never checked before, by the fourth caller."""
@@ -198,6 +199,11 @@ class Crowd:
                 found[f"{kind} {process.name}"] = memory.uss / 2**20
         return found
 
+    def errors(self) -> list[str]:
+        """Return what the service has logged as errors."""
+        lines = self._service.log_lines()
+        return [json.dumps(line) for line in lines if line["level"] == "error"]
+
     def _processes(self) -> dict[Path, str]:
         """Return every process by its folder in /proc, with the program that it runs."""
         found = dict.fromkeys(self._service.family(), "below an engine")
@@ -242,7 +248,11 @@ class Crowd:
         name: str,
         stub: Callable[[grpc.Channel], Any] = policy_pb2_grpc.PolicyCheckServiceStub,
     ) -> Iterator[Any]:
-        credentials = self._tls.credentials((x509.DNSName(f"{name}.callers.test"),))
+        # Callers present the certificate that they have, not a new one each time.
+        if name not in self._credentials:
+            names = (x509.DNSName(f"{name}.callers.test"),)
+            self._credentials[name] = self._tls.credentials(names)
+        credentials = self._credentials[name]
         port = self._service.address.rpartition(":")[2]
         with grpc.secure_channel(f"localhost:{port}", credentials, options=OWN_CONNECTION) as own:
             yield stub(own)

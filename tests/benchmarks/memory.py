@@ -23,6 +23,7 @@ _GOOD, _HOSTILE = 100, 40
 _TOTAL = "all processes"
 # After which the load ends, and means nothing any more.
 _MOST_FAILURES = 20
+_MOST_ERRORS = 20
 Lines = dict[str, list[tuple[float, float]]]
 
 
@@ -106,6 +107,7 @@ def main() -> int:
     options = parser.parse_args()
     with hostile_crowd(hostile=_HOSTILE, good=_GOOD) as crowd:
         lines, failures = load(crowd, options.minutes * 60, options.sample_s)
+        errors = crowd.errors()
     # Workers come and go; those that live long enough to show a trend have lines of their own.
     longest = sorted(lines, key=lambda name: (name != _TOTAL, -len(lines[name])))[: len(COLOURS)]
     colours = dict(zip(longest, COLOURS, strict=False))
@@ -119,6 +121,8 @@ def main() -> int:
     print(f"{len(lines) - 1} processes; {options.png}: a line of the grid is 50 MiB")
     for failure in failures:
         print(f"FAILED {failure[:500]}")
+    for error in errors[:_MOST_ERRORS]:
+        print(f"LOGGED {error[:2000]}")
     return 1 if failures or growth_mib(lines[_TOTAL]) > options.slack_mib else 0
 
 
