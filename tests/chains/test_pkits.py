@@ -16,8 +16,7 @@ from tests.chains.pkits_deviations import (
 from tests.chains.table import PKITS_TABLE, pkits_table
 from tests.support.forging import Made, authority
 
-# The suite is read and reissued once for one worker: six seconds, most of them in checking the
-# keys.
+# The suite is read and reissued once for one worker.
 pytestmark = pytest.mark.xdist_group("pkits")
 
 _ANCHOR = Made(anchor(), authority("unused").key, authority("unused").name)
