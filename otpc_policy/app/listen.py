@@ -1,5 +1,6 @@
 """The gRPC server: its options, its port, and the error message if the port is unavailable."""
 
+import resource
 import socket
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES
 # gRPC clients may set a keepalive of 10 s or more; with a higher limit they would get GOAWAY
 # too_many_pings.
 _MIN_CLIENT_PING_INTERVAL_MS = 5_000
+# What connects and does not finish its handshake holds 22 KiB, for two minutes by default.
+_HANDSHAKE_MS = 10_000
 # A caller that vanishes without closing its connection is noticed within a minute and a half.
 _PING_INTERVAL_MS = 60_000
 _PING_TIMEOUT_MS = 20_000
@@ -48,7 +51,10 @@ def own_credentials(
 
 
 def build_server(settings: Settings, interceptor: CallInterceptor) -> grpc.aio.Server:
-    """Return a server without services or a port. Needs a running event loop."""
+    """Return a server without services or a port. Needs a running event loop.
+
+    The limit of open files must have been set.
+    """
     return grpc.aio.server(interceptors=(interceptor,), options=_options(settings))
 
 
@@ -61,6 +67,8 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _PING_INTERVAL_MS),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_allowed_incoming_connections", _most_connections(settings)),
         ("grpc.server.max_pending_requests", _WAITING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _WAITING_CALLS),
         ("grpc.server_max_unrequested_time_in_server", _LONGEST_WAIT_S),
@@ -71,6 +79,14 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
             _longest_call_ms(settings),
         ),
     )
+
+
+def _most_connections(settings: Settings) -> int:
+    """Return how many callers may be connected: the others' files are for engines and logs."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return settings.max_connections
+    return min(settings.max_connections, allowed // 2)
 
 
 def _longest_call_ms(settings: Settings) -> int:

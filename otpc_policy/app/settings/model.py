@@ -217,6 +217,13 @@ class Settings(BaseSettings):
         description="Callers reconnect after this time, to spread load and pick up rotated "
         "certificates.",
     )
+    max_connections: int = Field(
+        default=4096,
+        ge=1,
+        le=65_536,
+        description="Connections of callers at a time, never more than half of the files that may "
+        "be open (ulimit -n). Another one is closed at once.",
+    )
     drain_delay_s: Seconds = Field(
         default=2.0,
         le=300,
