@@ -31,6 +31,7 @@ class EventLog(Protocol):
 
     def debug(self, event: str, **fields: Any) -> Any: ...
     def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
     def error(self, event: str, **fields: Any) -> Any: ...
     def exception(self, event: str, **fields: Any) -> Any: ...
 
@@ -56,6 +57,7 @@ class Reloader:
         self._one_at_a_time = asyncio.Lock()
         self._requested = asyncio.Event()
         self._current = loader.load()
+        self._remark()
         # Of the files at the last reload, successful or not: only another change is worth another.
         self._seen = loader.stamp
         self._calendar = calendar_of(self._current)
@@ -100,6 +102,7 @@ class Reloader:
             if changed:
                 calendar = await asyncio.to_thread(calendar_of, loaded)
                 self._current, self._calendar = loaded, calendar
+                self._remark()
             self._count(successful=True)
             log = self._log.info if changed or cause != "change" else self._log.debug
             log(
@@ -140,6 +143,12 @@ class Reloader:
     def ended(self, kind: DeadlineKind) -> int:
         """Return how many waivers, pins or anchors have ended and are still configured."""
         return self._calendar.ended(kind, self._now())
+
+    def _remark(self) -> None:
+        """Say what a security team would not expect of the catalog in use."""
+        minimum = self._current.policies.minimum
+        if minimum is not None and not minimum.enforcing:
+            self._log.warning("minimum_policy_denies_nothing", policy=minimum.name)
 
     async def _cause(self, poll_s: float) -> str:
         """Wait; return why to reload now, or ""."""

@@ -122,6 +122,23 @@ async def test_a_first_load_that_fails_ends_the_start(
     )
 
 
+async def test_a_minimum_that_denies_nothing_is_told_at_the_start_and_at_each_change(
+    folder: MountedFolder, tmp_path: Path
+) -> None:
+    policy = tmp_path / "trial.toml"
+    enforced = 'name = "trial"\nextends = "otpc-2024-12"\n'
+    policy.write_text(enforced + "enforcing = false\n", encoding="utf-8")
+    with structlog.testing.capture_logs() as logs:
+        held = reloader(folder, policy_files=[policy], minimum_policy="trial")
+        policy.write_text(enforced, encoding="utf-8")
+        await held.reload("test")
+        policy.write_text(enforced + "enforcing = false\n", encoding="utf-8")
+        await held.reload("test")
+        await held.reload("test")
+    told = [line["policy"] for line in logs if line["event"] == "minimum_policy_denies_nothing"]
+    assert told == ["trial", "trial"]
+
+
 async def test_an_emptied_folder_is_refused(folder: MountedFolder) -> None:
     held = reloader(folder)
     folder.swap()
