@@ -108,6 +108,7 @@ class Service:
             access=lambda: application.reloader.current.access,
             with_certificates=self._settings.tls_client_ca_file is not None,
             refusals=application.trail,
+            open_calls=self._settings.shares.open_calls,
         )
         self._server = build_server(self._settings, self._interceptor)
         self._drain = Drain(

@@ -1,6 +1,6 @@
 """Who asks: the identities that a caller proved, and the connection it asks over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
@@ -36,24 +36,26 @@ class Caller:
         empty for a caller without a certificate, or with none of these names in it.
     peer: the connection as gRPC names it, for example "ipv4:127.0.0.1:4711"; empty for a call from
     within this process.
+    share: who shares with whom: a group, and a member of it. Groups share equally, then members. A
+        caller with a certificate is a group by itself, over however many connections. Callers
+        without one are members by connection, in the group of their address: so a machine gets no
+        larger share by opening more connections, nor by taking more addresses of its network.
     """
 
     identities: tuple[Identity, ...] = ()
     peer: str = ""
+    share: tuple[str, str] = field(init=False, repr=False, compare=False)
 
     @property
     def label(self) -> str:
         """What logs and messages call this caller: its first identity, else its connection."""
         return str(self.identities[0]) if self.identities else self.peer or "this process"
 
-    @property
-    def share(self) -> tuple[str, str]:
-        """Who shares with whom: a group, and a member of it. Groups share equally, then members.
+    def __post_init__(self) -> None:
+        # Callers are kept, and each call of one asks for its share.
+        object.__setattr__(self, "share", self._share())
 
-        A caller with a certificate is a group by itself, over however many connections. Callers
-        without one are members by connection, in the group of their address: so a machine gets no
-        larger share by opening more connections, nor by taking more addresses of its network.
-        """
+    def _share(self) -> tuple[str, str]:
         if self.identities:
             identity = str(self.identities[0])
             return identity, identity

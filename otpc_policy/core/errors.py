@@ -53,6 +53,8 @@ class Budget(StrEnum):
     """Names that are being looked up."""
     BYTES = "bytes"
     """Answers that are on their way."""
+    CALLS = "calls"
+    """Calls that are being answered."""
 
 
 class Overloaded(OtpcPolicyError):

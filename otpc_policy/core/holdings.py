@@ -7,6 +7,7 @@ here.
 """
 
 from collections import Counter
+from enum import Enum, auto
 from typing import Final
 
 OF_A_MEMBER: Final = 2
@@ -14,6 +15,15 @@ OF_A_MEMBER: Final = 2
 
 OF_A_GROUP: Final = 4
 """Held for each that is left free, by all members of a group."""
+
+
+class Room(Enum):
+    """Whether there is room for more."""
+
+    ENOUGH = auto()
+    SHARE_USED = auto()
+    """There is some, but not for this share."""
+    NONE = auto()
 
 
 class Holdings:
@@ -31,6 +41,28 @@ class Holdings:
     def of_member(self, share: tuple[str, str]) -> int:
         """Return how much a member of a group holds."""
         return self._members[share]
+
+    def room(
+        self,
+        share: tuple[str, str],
+        amount: int,
+        *,
+        total: int,
+        most_of_a_member: int | None = None,
+    ) -> Room:
+        """Tell whether a share may hold so much more. total: of all. most_of_a_member: or None."""
+        left = total - self.held - amount
+        if left < 0:
+            return Room.NONE
+        group, _ = share
+        of_member = self._members[share] + amount
+        if (
+            of_member > OF_A_MEMBER * left
+            or self._groups[group] + amount > OF_A_GROUP * left
+            or (most_of_a_member is not None and of_member > most_of_a_member)
+        ):
+            return Room.SHARE_USED
+        return Room.ENOUGH
 
     def count(self, share: tuple[str, str], amount: int) -> None:
         """Hold so much more, or less."""

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     PORT_NOT_ALLOWED = "PORT_NOT_ALLOWED"
     """The service measures other ports only. Metadata: port, allowed_ports. Do not retry."""
     REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    REQUEST_MISSING = "REQUEST_MISSING"
     """The request is longer than the service reads. Metadata: bytes, limit. Do not retry."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """This process is draining or not ready; another replica may answer. With RetryInfo."""
@@ -82,6 +83,10 @@ class RequestTooLarge(OtpcPolicyError):
     def __init__(self, length: int, limit: int) -> None:
         self.length, self.limit = length, limit
         super().__init__(f"{length} bytes; at most {limit} are read")
+
+
+class RequestMissing(OtpcPolicyError):
+    """The call has a head and no request."""
 
 
 class MethodUnknown(OtpcPolicyError):
@@ -202,6 +207,11 @@ _TABLE: Mapping[type[Exception], _Row] = {
         Reason.REQUEST_TOO_LARGE,
         "the request is too large; the details tell the limit",
         metadata=lambda error: {"bytes": str(error.length), "limit": str(error.limit)},
+    ),
+    RequestMissing: _Row(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        Reason.REQUEST_MISSING,
+        "the call ended, or kept silent, without a request",
     ),
     ServiceUnavailable: _Row(
         grpc.StatusCode.UNAVAILABLE,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
-from otpc_policy.core.holdings import OF_A_GROUP, OF_A_MEMBER, Holdings
+from otpc_policy.core.holdings import Holdings, Room
 from otpc_policy.rpc.interceptors.calls import Context
 
 # Shorter answers are not counted: a caller that does not read holds one for each stream, which
@@ -58,14 +58,12 @@ class WireBudget:
         self._holdings.count(share, size)
 
     def _require_room(self, size: int, share: tuple[str, str]) -> None:
-        left = self._total - self.held - size
-        if left < 0:
-            raise Overloaded(_RETRY_AFTER, Budget.BYTES)
-        of_group = self._holdings.of_group(share[0]) + size
-        of_member = self._holdings.of_member(share) + size
-        is_within = of_member <= min(self._most_of_a_caller, OF_A_MEMBER * left)
-        if not is_within or of_group > OF_A_GROUP * left:
-            raise CallerBudgetUsed(_RETRY_AFTER, Budget.BYTES)
+        most = self._most_of_a_caller
+        match self._holdings.room(share, size, total=self._total, most_of_a_member=most):
+            case Room.NONE:
+                raise Overloaded(_RETRY_AFTER, Budget.BYTES)
+            case Room.SHARE_USED:
+                raise CallerBudgetUsed(_RETRY_AFTER, Budget.BYTES)
 
 
 class GrowingAnswer:

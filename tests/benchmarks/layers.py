@@ -25,6 +25,7 @@ from otpc_policy.check import Answer, CheckRequest, Standing
 from otpc_policy.check.basis import Basis
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.caller import Caller
+from otpc_policy.core.errors import Budget
 from otpc_policy.core.facts import ResolutionStatus
 from otpc_policy.ops.audit.streams import StreamSink
 from otpc_policy.ops.audit.trail import AuditTrail
@@ -63,6 +64,7 @@ class _NoCounters:
     def call_started(self) -> None: ...
     def call_handled(self, code: str, seconds: float) -> None: ...
     def request_unread(self, reason: str) -> None: ...
+    def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None: ...
 
 
 class _OneAnswer:

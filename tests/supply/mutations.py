@@ -157,8 +157,8 @@ MUTATIONS: Sequence[Mutation] = (
     Mutation(
         name="a caller may take all bytes of answers",
         file="rpc/wire_budget.py",
-        old="if not is_within or of_group > OF_A_GROUP * left:",
-        new="if False:",
+        old="case Room.SHARE_USED:",
+        new="case Room.SHARE_USED if False:",
         test=(
             "tests/rpc/test_wire_budget.py"
             "::test_one_caller_leaves_some_for_the_next_and_a_machine_for_others"

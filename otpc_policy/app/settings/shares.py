@@ -52,3 +52,10 @@ class ShareSettings(BaseModel):
         ge=8_912_896,
         description="The same for one caller. A batch takes up to 8 MiB.",
     )
+    open_calls: int = Field(
+        default=10_000,
+        ge=100,
+        le=100_000,
+        description="Calls that may be open, each until its answer has been read; a stream counts "
+        "for four. Memory for them is 15 KiB each.",
+    )

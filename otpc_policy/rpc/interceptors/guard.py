@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import grpc
 import structlog
+from google.rpc import status_pb2
 
 from otpc_policy.catalog.access import Access
 from otpc_policy.core.caller import Caller
@@ -19,15 +20,11 @@ from otpc_policy.rpc.audited import audited_call, refusal_reason
 from otpc_policy.rpc.authorisation import require_method
 from otpc_policy.rpc.current_call import CurrentCall, current_call
 from otpc_policy.rpc.interceptors.calls import Call, Context, Handler, stream_call, unary_call
-from otpc_policy.rpc.interceptors.identity import caller_at, caller_of
+from otpc_policy.rpc.interceptors.identity import caller_of, connected_caller
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
-from otpc_policy.rpc.interceptors.request_size import (
-    RequestNotReceived,
-    RequestSizes,
-    UnreadCounter,
-    with_request_stream,
-)
+from otpc_policy.rpc.interceptors.open_calls import STREAM, OpenCalls, OpenCallsCounter
+from otpc_policy.rpc.interceptors.request_size import RequestNotReceived, with_request_stream
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, identifiers
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -56,7 +53,7 @@ class MethodCounters(Protocol):
     def call_handled(self, code: str, seconds: float) -> None: ...
 
 
-class RpcCounters(UnreadCounter, Protocol):
+class RpcCounters(OpenCallsCounter, Protocol):
     """Metrics of calls. Methods are bounded: those that are registered, and UNKNOWN_METHOD."""
 
     def of_method(self, service: str, method: str) -> MethodCounters: ...
@@ -76,7 +73,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     with_certificates: whether callers may present certificates. Off, nobody has an identity, and no
     call has to be asked for it.
     refusals: gets each call that ends with a status other than OK. log_calls: write one access line
-    for each call.
+    for each call. open_calls: see OpenCalls.
     """
 
     def __init__(
@@ -87,6 +84,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         with_certificates: bool = True,
         refusals: RefusalLog | None = None,
         log_calls: bool = False,
+        open_calls: int = 10_000,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
@@ -96,7 +94,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._log_calls = log_calls
         self._monotonic = monotonic
         self._calls = CallsInFlight()
-        self._sizes = RequestSizes(counters, self._not_received)
+        self._open = OpenCalls(open_calls, counters)
         self._guarded: dict[str, Handler] = {}
         self._still_answered: Collection[str] = ()
         self._late: LateCalls | None = None
@@ -139,7 +137,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 path=method, request_id=request_id, trace_id=trace_id, caller=_UNKNOWN_CALLER
             )
         )
-        self._sizes.await_request()
         guarded = self._guarded.get(method)
         if guarded is None:
             handler = await continuation(handler_call_details)
@@ -156,15 +153,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             call = unary_call(
                 handler.unary_unary, handler.request_deserializer, handler.response_serializer
             )
-            return grpc.unary_unary_rpc_method_handler(self._guard(service, method, call))
+            return grpc.stream_unary_rpc_method_handler(
+                self._guard(service, method, call, reads=True)
+            )
         if handler.unary_stream is not None:
             guarded = self._guard(
                 service,
                 method,
                 stream_call(handler.unary_stream, handler.request_deserializer),
                 is_stream=True,
+                reads=True,
             )
-            return grpc.unary_stream_rpc_method_handler(
+            return grpc.stream_stream_rpc_method_handler(
                 guarded, response_serializer=handler.response_serializer
             )
         if handler.stream_stream is not None:
@@ -181,7 +181,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         is_stream = handler.unary_unary is None
         guarded = self._guard(service, method, late.refuse, is_stream=is_stream, is_refusal=True)
         if not is_stream:
-            return grpc.unary_unary_rpc_method_handler(guarded)
+            return grpc.stream_unary_rpc_method_handler(guarded)
         return grpc.stream_stream_rpc_method_handler(guarded)
 
     def _guard(
@@ -191,32 +191,38 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         call: Call,
         *,
         is_stream: bool = False,
+        reads: bool = False,
         is_refusal: bool = False,
     ) -> Call:
-        """Return a call under this frame. is_refusal: it answers every caller the same."""
+        """Return a call under this frame, which gRPC begins before it has read a request.
+
+        reads: one request, for the call. is_refusal: the call answers every caller the same.
+        """
         calls, counted = self._calls, self._counters.of_method(service, method)
         access = None if is_refusal else self._access
         path = (service, method)
         rpc = _rpc_name(service, method)
-        note_arrival, check_size = self._sizes.note_arrival, self._sizes.check
+        open_calls = self._open
+        weight = 0 if is_refusal else STREAM if is_stream else 1
+        identify = caller_of if self._with_certificates else connected_caller
 
         async def guarded(request: Any, context: Context) -> Any:
             current = current_call.get()
             current.started_s = started_s = self._monotonic()
-            note_arrival()
-            if not is_stream:
-                calls.begin()
             counted.call_started()
             request_id = current.request_id
-            current.caller = caller_at(context.peer())
-            code, why = grpc.StatusCode.OK, None
+            code, why, is_in_flight = grpc.StatusCode.OK, None, False
             try:
-                if self._with_certificates:
-                    current.caller = caller_of(context)
+                current.caller = identify(context)
+                open_calls.hold(current.caller, weight)
                 if access is not None:
                     require_method(current.caller, access(), path)
                 context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-                check_size(request)
+                if reads:
+                    request = await open_calls.read(context)
+                    current.started_s = started_s = self._monotonic()
+                if is_in_flight := not is_stream:
+                    calls.begin()
                 return await call(request, context)
             except RequestNotReceived:
                 self._counters.request_unread("not_received")
@@ -228,12 +234,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             except grpc.aio.AbortError:
                 code = code_of(context.code())
                 raise
-            except Exception as error:
-                if not is_expected(error):
-                    log.exception(
-                        "call failed", service=service, method=method, request_id=request_id
-                    )
-                status = status_of(error, request_id)
+            except Exception as error:  # noqa: BLE001  # a status for the caller, a line for a bug
+                status = _status_logged(error, path, request_id)
                 code, why = code_of(status.code), refusal_reason(status)
                 await context.abort(
                     code,
@@ -243,7 +245,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             finally:
                 seconds = self._monotonic() - started_s
                 counted.call_handled(code.name, seconds)
-                if not is_stream:
+                if is_in_flight:
                     calls.end()
                 if code is not grpc.StatusCode.OK and self._refusals is not None:
                     self._refusals.record_refusal(
@@ -262,12 +264,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
         return guarded
 
-    def _not_received(self, _task: "asyncio.Task[Any]") -> None:
-        self._counters.request_unread("not_received")
-        if self._refusals is not None:
-            path = current_call.get().path
-            service, method = path.split("/")[1:] if path in self._guarded else UNKNOWN_METHOD
-            self._refusals.record_refusal(audited_call(_rpc_name(service, method)), _NOT_RECEIVED)
+
+def _status_logged(error: Exception, path: tuple[str, str], request_id: str) -> status_pb2.Status:
+    """Return the status for an exception. One that is a bug is logged."""
+    if not is_expected(error):
+        service, method = path
+        log.exception("call failed", service=service, method=method, request_id=request_id)
+    return status_of(error, request_id)
 
 
 def _rpc_name(service: str, method: str) -> str:

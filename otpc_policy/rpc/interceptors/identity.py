@@ -33,6 +33,11 @@ def caller_at(peer: str, identities: tuple[Identity, ...] = ()) -> Caller:
     return Caller(identities=identities, peer=peer)
 
 
+def connected_caller(context: Context) -> Caller:
+    """Return who makes a call, where nobody is asked for a certificate."""
+    return caller_at(context.peer())
+
+
 def caller_of(context: Context) -> Caller:
     """Return who makes a call."""
     certificate, *_ = context.auth_context().get(_CERTIFICATE, (b"",))

@@ -1,16 +1,14 @@
 """How long a request may be, and which requests never arrived.
 
-gRPC refuses a message over its own limit before any handler runs, with a bare RESOURCE_EXHAUSTED.
-So its limit is higher than ours: up to there a request is read, and refused with details. Beyond
-it, nothing is read, and the call ends without a handler, as does one whose caller gave up; which of
-the two it was cannot be told.
+gRPC refuses a message over its own limit by itself, with a bare RESOURCE_EXHAUSTED. So its limit is
+higher than ours: up to there a request is read, and refused with details. Beyond it, nothing is
+read, and the call is cancelled, as is one whose caller gave up; which of the two it was cannot be
+told.
 """
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, Protocol
-
-from otpc_policy.rpc.status import RequestTooLarge
 
 MAX_REQUEST_BYTES: Final = 1 << 20
 """A chain of 256 KiB, anchors of the same size, and headroom."""
@@ -28,7 +26,7 @@ class UnreadCounter(Protocol):
 
 
 class RequestNotReceived(asyncio.CancelledError):
-    """gRPC gave up a stream of requests: a message was over its limit, or the caller left."""
+    """gRPC gave up a request: it was over its limit, or the caller left."""
 
 
 class RequestStream:
@@ -49,47 +47,18 @@ class RequestStream:
         try:
             return await anext(self._requests)
         except StopAsyncIteration:
-            try:
-                await asyncio.sleep(_CANCELLED_WITHIN_S)
-            except asyncio.CancelledError:
-                raise RequestNotReceived from None
+            await given_up_or_ended()
             raise
+
+
+async def given_up_or_ended() -> None:
+    """Return if the caller has ended its requests. Raises RequestNotReceived if gRPC gave up."""
+    try:
+        await asyncio.sleep(_CANCELLED_WITHIN_S)
+    except asyncio.CancelledError:
+        raise RequestNotReceived from None
 
 
 def with_request_stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a behaviour that reads its requests through a RequestStream."""
     return lambda requests, context: behaviour(RequestStream(requests), context)
-
-
-class RequestSizes:
-    """Refuses long requests, and reports calls whose request never arrives.
-
-    not_received: called with the task of such a call, in the context that expected the request.
-    """
-
-    def __init__(
-        self, counter: UnreadCounter, not_received: Callable[["asyncio.Task[Any]"], None]
-    ) -> None:
-        self._counter = counter
-        self._not_received = not_received
-
-    def await_request(self) -> None:
-        """Expect the request of the call whose task this is. Call it before gRPC reads it."""
-        task = asyncio.current_task()
-        if task is not None:
-            task.add_done_callback(self._not_received)
-
-    def note_arrival(self) -> None:
-        """Note that gRPC has called the handler: it has read the request, whoever refuses it."""
-        task = asyncio.current_task()
-        if task is not None:
-            task.remove_done_callback(self._not_received)
-
-    def check(self, request: Any) -> None:
-        """Raise RequestTooLarge if the request is over our limit.
-
-        request: bytes, or an iterator of messages, each of which gRPC bounds by itself.
-        """
-        if isinstance(request, bytes) and len(request) > MAX_REQUEST_BYTES:
-            self._counter.request_unread("too_large")
-            raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)

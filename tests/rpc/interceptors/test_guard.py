@@ -35,6 +35,7 @@ from otpc_policy.rpc.status import (
     HealthServiceUnknown,
     MethodUnknown,
     Reason,
+    RequestMissing,
     RequestTooLarge,
 )
 from otpc_policy.v1 import policy_pb2 as pb
@@ -55,6 +56,7 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
         "OVERLOADED",
     ),
     (RequestTooLarge(2000, 1000), grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
+    (RequestMissing(), grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_MISSING"),
     (
         CallerBudgetUsed(timedelta(seconds=2), Budget.TARGETS),
         grpc.StatusCode.RESOURCE_EXHAUSTED,

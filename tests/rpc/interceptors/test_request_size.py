@@ -70,7 +70,20 @@ async def test_what_grpc_itself_refuses_is_counted_and_written_down() -> None:
         await channel.unary_unary(CALL)(b"")
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert counters.unread == ["not_received"]
-    assert refusals.lines == [(RPC, *NOT_RECEIVED, "named-by-its-caller", "unknown")]
+    ((*line, caller),) = refusals.lines
+    assert line == [RPC, *NOT_RECEIVED, "named-by-its-caller"]
+    assert caller.startswith("ipv4:127.0.0.1:")
+
+
+async def test_a_call_that_ends_without_a_request_is_told_so() -> None:
+    counters, refusals = FakeCounters(), Refusals()
+    guard = CallInterceptor(counters, refusals=refusals)
+    async with serving(one_method(_length), guard, OPTIONS) as channel:
+        call = channel.stream_unary(CALL)()
+        await call.done_writing()
+        seen = await failure(call)
+    assert (seen.code, seen.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_MISSING")
+    assert [line[:3] for line in refusals.lines] == [(RPC, "INVALID_ARGUMENT", "REQUEST_MISSING")]
 
 
 async def test_a_request_that_arrived_and_is_not_permitted_is_not_counted_as_unread() -> None:
