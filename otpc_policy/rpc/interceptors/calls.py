@@ -18,10 +18,6 @@ Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Parse: TypeAlias = Callable[[bytes], Any]
 Serialise: TypeAlias = Callable[[Any], bytes]
 
-_MALFORMED = InvalidRequest(
-    [FieldViolation("", "the bytes are not a valid message of this method")]
-)
-
 
 def unary_call(
     behaviour: Callable[[Any, Any], Any], parse: Parse | None, serialise: Serialise | None
@@ -53,13 +49,18 @@ def stream_call(behaviour: Callable[[Any, Any], Any], parse: Parse | None) -> Ca
             async for message in result:
                 await context.write(message)
         except DecodeError:
-            raise _MALFORMED from None
+            raise _malformed() from None
 
     return call
+
+
+def _malformed() -> InvalidRequest:
+    # A new one each time: an exception keeps the frames of every place that it was raised in.
+    return InvalidRequest([FieldViolation("", "the bytes are not a valid message of this method")])
 
 
 def _parsed(parse: Parse, request: bytes) -> Any:
     try:
         return parse(request)
     except DecodeError:
-        raise _MALFORMED from None
+        raise _malformed() from None
