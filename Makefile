@@ -25,9 +25,11 @@ run: $(VENV)/.run ## Set up and start the service on its embedded defaults (OPTI
 demo: $(VENV)/.run ## Set up, start eight local partners and the service, check them, print the verdicts
 	$(BIN)/otpc-policy demo
 
-# Each worker would compile every test module again where bytecode may not be kept: a fifth of the CPU.
+# Each worker would compile every test module again where bytecode may not be kept.
+test test-front test-hostile unit: export PYTHONDONTWRITEBYTECODE =
+
 unit: $(VENV)/.test ## The tests that are quick and stay in their process: half a minute on two cores
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 -o faulthandler_timeout=0 $(OPTIONS)
+	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 -o faulthandler_timeout=0 $(OPTIONS)
 
 test: $(VENV)/.test $(VENV)/.node ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)

@@ -93,6 +93,7 @@ OUTSIDE = (
     "tests/tls/test_client_hello_bytes.py",
     # Slow: thousands of certificates, and of surveys of hostile servers.
     "tests/chains/test_pkits.py",
+    "tests/engine/profiles/test_length_parity.py",
     "tests/engine/survey/test_group_survey.py",
     "tests/engine/survey/test_survey_hostile.py",
     "tests/engine/survey/test_survey_random.py",
