@@ -6,9 +6,10 @@ packet switches", 1998). So whatever one caller takes, something is left for the
 here.
 """
 
-from collections import Counter
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeVar
+
+_Key = TypeVar("_Key")
 
 OF_A_MEMBER: Final = 2
 """Held for each that is left free, by a member of a group."""
@@ -30,17 +31,17 @@ class Holdings:
     """Counts by member and by group of Caller.share. held: by all together."""
 
     def __init__(self) -> None:
-        self._members: Counter[tuple[str, str]] = Counter()
-        self._groups: Counter[str] = Counter()
+        self._members: dict[tuple[str, str], int] = {}
+        self._groups: dict[str, int] = {}
         self.held = 0
 
     def of_group(self, group: str) -> int:
         """Return how much the members of a group hold."""
-        return self._groups[group]
+        return self._groups.get(group, 0)
 
     def of_member(self, share: tuple[str, str]) -> int:
         """Return how much a member of a group holds."""
-        return self._members[share]
+        return self._members.get(share, 0)
 
     def room(
         self,
@@ -55,10 +56,10 @@ class Holdings:
         if left < 0:
             return Room.NONE
         group, _ = share
-        of_member = self._members[share] + amount
+        of_member = self._members.get(share, 0) + amount
         if (
             of_member > OF_A_MEMBER * left
-            or self._groups[group] + amount > OF_A_GROUP * left
+            or self._groups.get(group, 0) + amount > OF_A_GROUP * left
             or (most_of_a_member is not None and of_member > most_of_a_member)
         ):
             return Room.SHARE_USED
@@ -66,11 +67,15 @@ class Holdings:
 
     def count(self, share: tuple[str, str], amount: int) -> None:
         """Hold so much more, or less."""
-        group, _ = share
         self.held += amount
-        self._groups[group] += amount
-        self._members[share] += amount
-        if not self._groups[group]:
-            del self._groups[group]
-        if not self._members[share]:
-            del self._members[share]
+        _add(self._groups, share[0], amount)
+        _add(self._members, share, amount)
+
+
+def _add(counts: dict[_Key, int], key: _Key, amount: int) -> None:
+    # Each call counts: a Counter would take twice as long.
+    total = counts.get(key, 0) + amount
+    if total:
+        counts[key] = total
+    else:
+        counts.pop(key, None)
