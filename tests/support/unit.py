@@ -9,7 +9,6 @@ gRPC opens its sockets in C, where nobody can see it. Tests of servicers use it 
 Unix sockets within their process, and are unit tests; so Unix sockets are not looked at.
 """
 
-import gc
 import sys
 import time
 from pathlib import Path
@@ -146,16 +145,6 @@ class _UnitRun:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path in self._outside else None
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_collection(self) -> Any:
-        """Keep the garbage collector from walking all tests again and again: a tenth of the CPU."""
-        gc.disable()
-        try:
-            return (yield)
-        finally:
-            gc.freeze()
-            gc.enable()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Any:
