@@ -86,6 +86,16 @@ async def serving(
             yield channel
     finally:
         await server.stop(None)
+    if isinstance(interceptor._counters, FakeCounters):
+        await _counted_to_its_end(interceptor._counters)
+
+
+async def _counted_to_its_end(counters: FakeCounters) -> None:
+    """Return when each call that has begun has ended: its caller knows its status before that."""
+    async with asyncio.timeout(10):
+        while len(counters.handled) < len(counters.started):
+            counters.ended.clear()
+            await counters.ended.wait()
 
 
 def one_method(
