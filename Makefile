@@ -7,13 +7,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 # More than cores: half of the time of these tests is waiting.
-TEST_JOBS ?= 3
+TEST_JOBS ?= 4
 FRONT := .venv-front
 AUDIT := .venv-audit
 FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains rpc store core measurement ops)
+# Run by test-hostile and test-front.
+ELSEWHERE := --ignore tests/hostile --ignore tests/front
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo unit test test-front test-hostile test-differential lint proto constraints benchmark fuzz \
+.PHONY: help run demo unit test test-long test-front test-hostile test-differential lint proto constraints benchmark fuzz \
 	wheel sbom audit audit-offline mutations image clean
 
 help: ## Show this list
@@ -26,13 +28,16 @@ demo: $(VENV)/.run ## Set up, start eight local partners and the service, check 
 	$(BIN)/otpc-policy demo
 
 # Each worker would compile every test module again where bytecode may not be kept.
-test test-front test-hostile unit: export PYTHONDONTWRITEBYTECODE =
+test test-long test-front test-hostile unit: export PYTHONDONTWRITEBYTECODE =
 
 unit: $(VENV)/.test ## The tests that are quick and stay in their process: half a minute on two cores
 	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 -o faulthandler_timeout=0 $(OPTIONS)
 
-test: $(VENV)/.test $(VENV)/.node ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --ignore tests/hostile --ignore tests/front $(OPTIONS)
+test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m "not long" $(ELSEWHERE) $(OPTIONS)
+
+test-long: $(VENV)/.test $(VENV)/.node ## The tests that take many seconds each: restarts and losses under load, random surveys
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m long $(ELSEWHERE) $(OPTIONS)
 
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
 test-front: $(FRONT)/.test $(VENV)/.test ## The tests of what decides, in an environment of its own without the engine

@@ -22,7 +22,7 @@ from tests.support.service_process import ServiceProcess, service_process
 from tests.support.signing import now
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("service process")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("service process")]
 
 ROOT = CertificateAuthority.create("CRL Root")
 AUTHORITY = ROOT.intermediate("CRL Authority")

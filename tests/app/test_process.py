@@ -19,7 +19,7 @@ from tests.support.servers import TlsOffer, s_server
 from tests.support.service_process import service_process
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("service process")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("service process")]
 
 
 def test_a_real_partner_is_checked_over_grpc_and_everything_around_it_answers(

@@ -10,7 +10,7 @@ from tests.app.rolling_restarts import missing_for, rolling_restarts
 # compiler takes a minute.
 ROUNDS = int(os.environ.get("OTPC_DRAINS", "2"))
 
-pytestmark = pytest.mark.xdist_group("service process")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("service process")]
 
 
 @pytest.mark.timeout(120 + 30 * ROUNDS)

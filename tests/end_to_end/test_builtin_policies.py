@@ -38,6 +38,8 @@ from tests.support.loopback import Listener, own_listener
 from tests.support.servers.diffie_hellman import ffdhe3072
 from tests.support.signing import now
 
+pytestmark = pytest.mark.long
+
 with_scanner = pytest.mark.asyncio(loop_scope="module")
 
 HOST = "configured.partner.test"

@@ -11,6 +11,8 @@ from tests.end_to_end.world import World
 from tests.support.certificates import CertificateAuthority
 from tests.support.servers import TlsOffer, nginx, s_server
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("server", [s_server, nginx])
 def test_http_behind_mutual_tls_is_seen_for_the_partner_and_for_no_other_name(

@@ -14,6 +14,8 @@ from tests.support.connect_proxy import ConnectProxy, connect_proxy, says, statu
 from tests.support.loopback import Listener
 from tests.support.servers import TlsOffer, nginx
 
+pytestmark = pytest.mark.long
+
 
 def through(proxy: ConnectProxy, folder: Path, password: str = "s3cret") -> Mapping[str, Any]:
     file = folder / "password"

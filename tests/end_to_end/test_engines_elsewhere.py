@@ -22,6 +22,8 @@ from tests.support.loopback import Listener
 from tests.support.servers import TlsOffer, nginx
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 
 def is_ready(service: Service) -> bool:
     with (

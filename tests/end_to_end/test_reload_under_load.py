@@ -16,6 +16,8 @@ from tests.end_to_end.running import Service, running_service
 from tests.support.certificates import Issued, self_signed
 from tests.support.servers import TlsOffer, nginx
 
+pytestmark = pytest.mark.long
+
 _RELOADS = 50
 _CALLERS = 6
 _PATIENCE_S = 20.0

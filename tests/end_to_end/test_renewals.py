@@ -14,6 +14,8 @@ from tests.support.servers import TlsOffer
 from tests.support.servers.nginx import renewable_nginx
 from tests.support.servers.proxies import pooling_haproxy
 
+pytestmark = pytest.mark.long
+
 _ROUTERS = 4
 _EACH = 15
 # How much longer a payment may take than a measurement: it asks, dials twice and pays.

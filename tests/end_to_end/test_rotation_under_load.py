@@ -18,6 +18,8 @@ from otpc_policy.v1 import policy_pb2_grpc
 from tests.end_to_end.running import Service, running_service
 from tests.support.certificates import CertificateAuthority, Issued
 
+pytestmark = pytest.mark.long
+
 _CALLERS = 4
 _PATIENCE_S = 20.0
 # Connections end while calls are made over them.

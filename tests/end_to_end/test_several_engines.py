@@ -24,6 +24,8 @@ from tests.support.servers import TlsOffer, nginx
 from tests.support.tcp import counting_servers
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 _ENGINES = ("engine-0", "engine-1")
 _ADDRESSES_EACH = 2
 

@@ -106,6 +106,7 @@ async def test_engines_measure_resolve_and_are_gone_at_the_end(good: Listener) -
         assert is_whole(await measured(pool, good))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=lambda one: one.name)
 @pytest.mark.parametrize("count", [1, 2])
 async def test_engines_that_are_lost_in_the_middle_of_scans_fail_nobody(

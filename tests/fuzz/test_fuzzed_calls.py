@@ -2,8 +2,12 @@
 
 import asyncio
 
+import pytest
+
 from tests.fuzz.calls import differences, fuzzed_service
 from tests.fuzz.drawing import METHODS
+
+pytestmark = pytest.mark.long
 
 
 def test_every_refusal_is_designed_and_recorded_once() -> None:

@@ -27,6 +27,8 @@ from tests.pki.constraint_tables import (
 from tests.support.forging import AT, ROOT
 from tests.support.requirements import require
 
+pytestmark = pytest.mark.long
+
 AUTHORITIES, LEAVES = 150, 14
 _HOST = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PLAIN_URI = re.compile(rb"[a-z]+://[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]+)?([/?].*)?")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.supply.mutations import MUTATIONS, ROOT, Mutation, is_caught, mutated
 
+pytestmark = pytest.mark.long
+
 TABLE = ROOT / "docs" / "mutations.md"
 
 

@@ -9,10 +9,13 @@ import pytest
 
 from supply.wheel import ROOT, build, commit_time, sha256
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("git") is None or not (ROOT / ".git").exists(),
-    reason="needs git (Debian: git) and a checkout of it: a wheel is that of a commit",
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        shutil.which("git") is None or not (ROOT / ".git").exists(),
+        reason="needs git (Debian: git) and a checkout of it: a wheel is that of a commit",
+    ),
+]
 
 
 def clone(folder: Path) -> Path:

@@ -23,6 +23,8 @@ from otpc_policy.engine.seed import Draws
 from otpc_policy.engine.survey.cast import Cast, draw_cast
 from otpc_policy.engine.transport.conversation import Conversation
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(300)
 NAMES = (None, "a.io", "b.org", "partner.test", "gateway.partner.example")
 MAKERS = {

@@ -27,6 +27,8 @@ from tests.engine.survey.surveying import random_refusals
 from tests.engine.survey.surveying import survey as survey_of_suites
 from tests.tls.sent_hello import SentHello, read_hello
 
+pytestmark = pytest.mark.long
+
 NAME = "gateway.partner.example"
 SUITE = 0x1301
 X25519, P256, P384, P521, X448, HYBRID = 29, 23, 24, 25, 30, 0x11EC

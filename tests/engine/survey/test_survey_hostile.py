@@ -10,6 +10,8 @@ from otpc_policy.engine.survey.offers import PAYMENT_SUITES
 from tests.engine.survey.model_server import CLOSE, RESET, SILENCE, Model, Said, alert
 from tests.engine.survey.surveying import falsehoods, limited, random_refusals, survey
 
+pytestmark = pytest.mark.long
+
 TLS10, TLS12, TLS13 = TlsVersion.TLS_1_0, TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
 COMPLIANT = Model(suites={TLS13: (0x1302, 0x1303, 0x1301), TLS12: PAYMENT_SUITES})
 # One old version and one old suite, which a false "absent" would hide.

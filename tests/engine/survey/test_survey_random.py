@@ -5,6 +5,7 @@ Every conclusion is true; for an ordinary server the conclusions are complete.
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from otpc_policy.core.facts import KeyType, TlsVersion
 from otpc_policy.engine.survey.offers import PAYMENT_SUITES, suites_at
 from tests.engine.survey.model_server import CLOSE, RESET, SILENCE, Model, Order, Said, alert
 from tests.engine.survey.surveying import falsehoods, gaps, limited, survey
+
+pytestmark = pytest.mark.long
 
 SSL3, TLS12, TLS13 = TlsVersion.SSL_3_0, TlsVersion.TLS_1_2, TlsVersion.TLS_1_3
 KEY_TYPES = (KeyType.RSA, KeyType.ECDSA, KeyType.EDDSA)

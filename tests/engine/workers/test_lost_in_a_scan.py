@@ -21,6 +21,8 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import Listener, own_listener, vetted
 from tests.support.servers import TlsOffer, nginx
 
+pytestmark = pytest.mark.long
+
 # A stopped worker is given up after the deadline of a connection and two seconds.
 LIMITS = ScanLimits(workers=2, connection_deadline_s=1.0)
 
