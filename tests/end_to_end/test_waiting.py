@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import pytest
 
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of
@@ -39,6 +40,7 @@ def test_a_caller_with_300_ms_is_answered_in_time_and_the_next_one_gets_the_fini
     assert counts.connections == used == third.observation.addresses[0].connections_used
 
 
+@pytest.mark.long
 def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(
     world: World, service: Service
 ) -> None:
