@@ -69,6 +69,9 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ("grpc.max_allowed_incoming_connections", _most_connections(settings)),
+        # More than any caller's share. Refusals are in nobody's share, and wait like answers where
+        # a caller does not even read its socket.
+        ("grpc.max_concurrent_streams", settings.shares.open_calls),
         ("grpc.server.max_pending_requests", _WAITING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _WAITING_CALLS),
         ("grpc.server_max_unrequested_time_in_server", _LONGEST_WAIT_S),

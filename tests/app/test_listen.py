@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import struct
 
 import pytest
 
@@ -12,6 +13,7 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from tests.rpc.serving import FakeCounters
+from tests.support.http2 import RawCaller
 from tests.support.waiting import wait_until
 
 
@@ -75,6 +77,19 @@ async def test_connections_are_bounded_and_those_that_end_make_room() -> None:
     async with asyncio.timeout(5):
         while not await is_served():
             pass
+    await server.stop(None)
+
+
+async def test_a_connection_has_no_more_streams_than_calls_may_be_open() -> None:
+    """Whoever does not read its socket keeps even refusals from leaving."""
+    settings = Settings.model_validate({"shares": {"open_calls": 123}})
+    server = build_server(settings, CallInterceptor(FakeCounters()))
+    address = bind(server, "127.0.0.1:0", None)
+    await server.start()
+    with RawCaller(address) as caller:
+        # Source: RFC 9113 6.5.2.
+        most = struct.pack(">HI", 3, 123)
+        await asyncio.to_thread(wait_until, lambda: most in caller.received())
     await server.stop(None)
 
 

@@ -136,3 +136,34 @@ async def test_of_too_many_calls_without_a_request_the_oldest_end_at_once(
                 await asyncio.to_thread(caller.open, UNARY, None)
             await until(lambda: caller.ended() == 2)
             assert await channel.unary_unary(UNARY)(b"", timeout=10) == bytes(100)
+
+
+async def test_a_long_request_counts_for_as_much_as_its_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_calls, "_BYTES_OF_A_CALL", 100)
+    async with served() as service:
+        with RawCaller(service.address, window=0) as caller:
+            for opened in range(1, 5):
+                await asyncio.to_thread(caller.open, UNARY, bytes(400))
+                await until(lambda opened=opened: service.held == 5 * opened)  # type: ignore[misc]  # a default
+            await asyncio.to_thread(caller.open, UNARY, bytes(400))
+            await until(lambda: caller.ended() == 1)
+            assert set(service.counters.refusals) == {(Budget.CALLS, True)}
+            await until(lambda: service.held == TOTAL * 2 // 3)
+        await until(lambda: service.held == 0)
+
+
+async def test_a_call_without_a_request_ends_in_time_whenever_it_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not only when those are looked for that began at the last look."""
+    monkeypatch.setattr(open_calls, "_EXPECTED_WITHIN_S", 2.0)
+    async with served() as service:
+        with RawCaller(service.address) as caller:
+            await asyncio.to_thread(caller.open, UNARY, None)
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(caller.open, UNARY, None)
+            began_s = asyncio.get_running_loop().time()
+            await until(lambda: caller.ended() == 2)
+            assert asyncio.get_running_loop().time() - began_s < 3.2

@@ -61,8 +61,8 @@ class RawCaller:
             frames += _frame(_DATA, _END_STREAM, stream, body)
         self._socket.sendall(frames)
 
-    def ended(self) -> int:
-        """Return how many streams the server has ended so far, in whatever way."""
+    def received(self) -> bytes:
+        """Return all that has come so far."""
         self._socket.setblocking(False)
         try:
             while received := self._socket.recv(65_536):
@@ -71,11 +71,16 @@ class RawCaller:
             pass
         finally:
             self._socket.settimeout(10)
+        return self._received
+
+    def ended(self) -> int:
+        """Return how many streams the server has ended so far, in whatever way."""
+        received = self.received()
         ended, at = set[int](), 0
-        while at + 9 <= len(self._received):
-            length = int.from_bytes(self._received[at : at + 3], "big")
-            kind, flags = self._received[at + 3], self._received[at + 4]
-            stream = int.from_bytes(self._received[at + 5 : at + 9], "big")
+        while at + 9 <= len(received):
+            length = int.from_bytes(received[at : at + 3], "big")
+            kind, flags = received[at + 3], received[at + 4]
+            stream = int.from_bytes(received[at + 5 : at + 9], "big")
             if kind == RESET or (kind in (_DATA, _HEADERS) and flags & _END_STREAM):
                 ended.add(stream)
             at += 9 + length

@@ -57,5 +57,6 @@ class ShareSettings(BaseModel):
         ge=100,
         le=100_000,
         description="Calls that may be open, each until its answer has been read; a stream counts "
-        "for four. Memory for them is 15 KiB each.",
+        "for four, and each for one more with every 16 KiB of its request. Memory for them is "
+        "15 KiB each.",
     )

@@ -26,8 +26,12 @@ from otpc_policy.rpc.status import RequestMissing, RequestTooLarge
 STREAM: Final = 4
 """Calls that a stream counts for: gRPC takes more for it, and its handler waits for its caller."""
 
+# What a call takes of gRPC; a request is kept until its answer is made, and counts for as much.
+_BYTES_OF_A_CALL: Final = 16 * 1024
 # A request follows the head of its call at once.
 _EXPECTED_WITHIN_S: Final = 10.0
+# Between two looks for those that are late, which walk them all.
+_LOOK_S: Final = 0.5
 # Of calls whose request has not come; as many as a burst brings at once (app/listen.py). Beyond
 # them the oldest one ends.
 _MOST_EXPECTED: Final = 10_000
@@ -70,22 +74,17 @@ class OpenCalls:
         """
         if not weight:
             return
-        share = caller.share
-        room = self._holdings.room(share, weight, total=self._total)
-        if room is not Room.ENOUGH:
-            self._counter.budget_used_up(Budget.CALLS, of_caller=room is Room.SHARE_USED)
-            refusal = CallerBudgetUsed if room is Room.SHARE_USED else Overloaded
-            raise refusal(_RETRY_AFTER, Budget.CALLS)
-        self._holdings.count(share, weight)
+        self._take(caller.share, weight)
         task = _current_task()
-        self._held[task] = share, weight
+        self._held[task] = caller.share, weight
         task.add_done_callback(self._ended)
 
     async def read(self, context: Context) -> bytes:
         """Return the request of the call of this task.
 
-        Raises RequestMissing if none comes, RequestTooLarge if it is over our limit, and
-        RequestNotReceived if gRPC or the caller gave it up.
+        Raises RequestMissing if none comes, RequestTooLarge if it is over our limit,
+        RequestNotReceived if gRPC or the caller gave it up, and as hold does if it is too long for
+        what is left.
         """
         task, loop = _current_task(), asyncio.get_running_loop()
         self._expected[task] = loop.time()
@@ -109,7 +108,19 @@ class OpenCalls:
         if len(request) > MAX_REQUEST_BYTES:
             self._counter.request_unread("too_large")
             raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)
+        if more := len(request) // _BYTES_OF_A_CALL:
+            share, weight = self._held[task]
+            self._take(share, more)
+            self._held[task] = share, weight + more
         return cast("bytes", request)
+
+    def _take(self, share: tuple[str, str], weight: int) -> None:
+        room = self._holdings.room(share, weight, total=self._total)
+        if room is not Room.ENOUGH:
+            self._counter.budget_used_up(Budget.CALLS, of_caller=room is Room.SHARE_USED)
+            refusal = CallerBudgetUsed if room is Room.SHARE_USED else Overloaded
+            raise refusal(_RETRY_AFTER, Budget.CALLS)
+        self._holdings.count(share, weight)
 
     def _ended(self, task: _Task) -> None:
         share, weight = self._held.pop(task)
@@ -122,11 +133,13 @@ class OpenCalls:
 
     def _give_up_the_late(self, loop: asyncio.AbstractEventLoop) -> None:
         late_s = loop.time() - _EXPECTED_WITHIN_S
-        for task in [task for task, began_s in self._expected.items() if began_s <= late_s]:
+        for task, began_s in list(self._expected.items()):
+            if began_s > late_s:
+                until_s = max(began_s, late_s + _LOOK_S) + _EXPECTED_WITHIN_S
+                self._look = loop.call_at(until_s, self._give_up_the_late, loop)
+                return
             self._give_up(task)
         self._look = None
-        if self._expected:
-            self._look = loop.call_later(_EXPECTED_WITHIN_S, self._give_up_the_late, loop)
 
 
 def _current_task() -> _Task:
