@@ -128,11 +128,20 @@ async def _ends_badly(_target: pb.Target, context: Context) -> None:
     await context.abort(grpc.StatusCode.INTERNAL)
 
 
-@pytest.mark.parametrize("end", [_stays_open, _ends_badly])
+async def _is_cancelled(_target: pb.Target, context: Context) -> None:
+    """End as gRPC ends the calls of a program that stops."""
+    await context.abort(grpc.StatusCode.CANCELLED)
+
+
+@pytest.mark.parametrize("end", [_stays_open, _ends_badly, _is_cancelled])
 async def test_a_report_stands_however_its_stream_ends(tmp_path: Path, end: Lie) -> None:
     """An engine that has no CPU for a moment ends its stream late: no reason to lose facts."""
 
+    calls = 0
+
     async def report(target: pb.Target, context: Context) -> None:
+        nonlocal calls
+        calls += 1
         await context.write(truth(target).SerializeToString())
         await end(target, context)
 
@@ -140,7 +149,7 @@ async def test_a_report_stands_however_its_stream_ends(tmp_path: Path, end: Lie)
         began = time.monotonic()
         facts = await pool.measure(*STANDARD)
         took_s = time.monotonic() - began
-    assert facts.address == "127.0.0.1"
+    assert (facts.address, calls) == ("127.0.0.1", 1)
     assert took_s < SCAN_DEADLINE_S + 1.5
 
 

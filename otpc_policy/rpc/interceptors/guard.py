@@ -228,9 +228,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 self._counters.request_unread("not_received")
                 code, why = grpc.StatusCode.UNKNOWN, _NOT_RECEIVED
                 raise
-            except asyncio.CancelledError:
+            # A write fails where the caller has left, and gRPC has not said so yet.
+            except (asyncio.CancelledError, grpc.aio.InternalError):
                 code = _why_cancelled(context)
-                raise
+                raise asyncio.CancelledError from None
             except grpc.aio.AbortError:
                 code = code_of(context.code())
                 raise

@@ -430,6 +430,16 @@ async def test_a_call_that_runs_out_of_time_leaves_a_line_as_well() -> None:
     assert line["code"] in {"DEADLINE_EXCEEDED", "CANCELLED"}
 
 
+async def test_a_write_that_fails_is_no_bug_but_a_caller_that_has_left() -> None:
+    async def write(_request: bytes, _context: Any) -> bytes:
+        raise grpc.aio.InternalError("gRPC says no more than that a batch failed")
+
+    with structlog.testing.capture_logs() as logs:
+        (line,), _ = await _refusals_of(write, within_s=0.5)
+    assert line["code"] == "CANCELLED"
+    assert "call failed" not in [each["event"] for each in logs]
+
+
 async def test_a_call_that_is_answered_leaves_none() -> None:
     lines, seen = await _refusals_of(echo)
     assert (lines, seen) == ([], grpc.StatusCode.OK)
