@@ -24,7 +24,11 @@ from otpc_policy.rpc.interceptors.identity import caller_of, connected_caller
 from otpc_policy.rpc.interceptors.in_flight import CallsInFlight
 from otpc_policy.rpc.interceptors.late_calls import LateCalls
 from otpc_policy.rpc.interceptors.open_calls import STREAM, OpenCalls, OpenCallsCounter
-from otpc_policy.rpc.interceptors.request_size import RequestNotReceived, with_request_stream
+from otpc_policy.rpc.interceptors.request_size import (
+    RequestNotReceived,
+    with_request_stream,
+    within_stream,
+)
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, identifiers
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -170,8 +174,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if handler.stream_stream is not None:
             reading = with_request_stream(handler.stream_stream)
             guarded = self._guard(service, method, stream_call(reading, None), is_stream=True)
+            parse = within_stream(handler.request_deserializer, self._counters)
             return grpc.stream_stream_rpc_method_handler(
-                guarded, handler.request_deserializer, handler.response_serializer
+                guarded, parse, handler.response_serializer
             )
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
 

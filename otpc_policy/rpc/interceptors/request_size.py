@@ -10,8 +10,16 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Final, Protocol
 
+from otpc_policy.rpc.status import RequestTooLarge
+
 MAX_REQUEST_BYTES: Final = 1 << 20
 """A chain of 256 KiB, anchors of the same size, and headroom."""
+
+MAX_STREAMED_BYTES: Final = 16 << 10
+"""Each request of a stream, which counts for the same however long they are (open_calls.py).
+
+Reflection repeats a request in its answer, and holds both until the answer has been read.
+"""
 
 MAX_RECEIVED_BYTES: Final = 4 << 20
 """What gRPC receives: its own default, to which most clients and proxies keep."""
@@ -62,3 +70,17 @@ async def given_up_or_ended() -> None:
 def with_request_stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return a behaviour that reads its requests through a RequestStream."""
     return lambda requests, context: behaviour(RequestStream(requests), context)
+
+
+def within_stream(
+    parse: Callable[[bytes], Any] | None, counter: UnreadCounter
+) -> Callable[[bytes], Any]:
+    """Return how a request of a stream is parsed. It raises RequestTooLarge for a long one."""
+
+    def parsed(request: bytes) -> Any:
+        if len(request) > MAX_STREAMED_BYTES:
+            counter.request_unread("too_large")
+            raise RequestTooLarge(len(request), MAX_STREAMED_BYTES)
+        return request if parse is None else parse(request)
+
+    return parsed

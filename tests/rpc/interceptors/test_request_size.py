@@ -11,7 +11,11 @@ import pytest
 from otpc_policy.catalog.access import Access
 from otpc_policy.ops.audit.trail import AuditedCall, RefusalReason
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
-from otpc_policy.rpc.interceptors.request_size import MAX_RECEIVED_BYTES, MAX_REQUEST_BYTES
+from otpc_policy.rpc.interceptors.request_size import (
+    MAX_RECEIVED_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_STREAMED_BYTES,
+)
 from otpc_policy.rpc.status import NOT_RECEIVED
 from tests.rpc.serving import SERVICE, FakeCounters, failure, one_method, serving
 
@@ -139,3 +143,21 @@ async def test_a_stream_that_its_caller_ends_is_answered() -> None:
         assert [answer async for answer in call] == [b"2"]
     assert (counters.unread, refusals.lines) == ([], [])
     assert counters.handled == [(SERVICE, "Call", "OK")]
+
+
+async def test_a_long_request_of_a_stream_is_refused_with_details() -> None:
+    counters, refusals = FakeCounters(), Refusals()
+    guard = CallInterceptor(counters, refusals=refusals)
+    async with serving(_stream, guard, OPTIONS) as channel:
+        call = channel.stream_stream(CALL)()
+        await call.write(bytes(MAX_STREAMED_BYTES))
+        assert await call.read() == str(MAX_STREAMED_BYTES).encode()
+        await call.write(bytes(MAX_STREAMED_BYTES + 1))
+        seen = await failure(call.read())
+    assert (seen.code, seen.info.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "REQUEST_TOO_LARGE",
+    )
+    assert seen.info.metadata["limit"] == str(MAX_STREAMED_BYTES)
+    assert counters.unread == ["too_large"]
+    assert [line[:2] for line in refusals.lines] == [(RPC, "RESOURCE_EXHAUSTED")]
