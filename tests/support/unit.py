@@ -90,12 +90,17 @@ OUTSIDE = (
     "tests/supply/test_wheel.py",
     "tests/test_contract.py",
     "tests/tls/test_client_hello_bytes.py",
-    # Slow: thousands of certificates, and of surveys of hostile servers.
+    # Slow: thousands of certificates, of surveys of hostile servers and of random histories.
     "tests/chains/test_pkits.py",
+    "tests/check/test_observed_leaf.py",
     "tests/engine/profiles/test_length_parity.py",
     "tests/engine/survey/test_group_survey.py",
     "tests/engine/survey/test_survey_hostile.py",
     "tests/engine/survey/test_survey_random.py",
+    "tests/engines/test_heartbeats.py",
+    "tests/engines/test_remote.py",
+    "tests/pki/test_mutations.py",
+    "tests/rpc/test_repeated_answers.py",
 )
 
 _FORBIDDEN_EVENTS = frozenset(
