@@ -360,7 +360,8 @@ def test_who_ended_a_connection_is_written_down(
     behaviour: Behaviour, closed_silently: bool, listener: Listener
 ) -> None:
     with counting_server(listener, behaviour) as counts:
-        ask(listener, HELLO, timeout_s=0.1)
+        # Only a stall takes so long.
+        ask(listener, HELLO, timeout_s=1.0)
     (transcript,) = counts.transcripts
     assert transcript.received == HELLO
     assert transcript.closed_silently is closed_silently
