@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -26,10 +26,12 @@ UNARY, STREAMED = "/test.Service/Call", "/test.Service/Stream"
 
 @dataclass
 class Served:
-    address: str
-    counters: FakeCounters
-    interceptor: CallInterceptor
-    refused: list[str]
+    address: str = ""
+    counters: FakeCounters = field(default_factory=FakeCounters)
+    refused: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.interceptor = CallInterceptor(self.counters, refusals=self, open_calls=TOTAL)
 
     def record_refusal(self, _call: AuditedCall, why: RefusalReason) -> None:
         self.refused.append(why.reason)
@@ -48,9 +50,7 @@ async def served() -> AsyncIterator[Served]:
         async for _ in requests:
             await context.write(bytes(100))
 
-    counters = FakeCounters()
-    found = Served("", counters, CallInterceptor(counters), [])
-    found.interceptor = CallInterceptor(counters, refusals=found, open_calls=TOTAL)
+    found = Served()
     server = build_server(Settings(), found.interceptor)
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Call": grpc.unary_unary_rpc_method_handler(answer),

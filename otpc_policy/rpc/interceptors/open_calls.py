@@ -20,8 +20,9 @@ from otpc_policy.rpc.interceptors.request_size import (
     RequestNotReceived,
     UnreadCounter,
     given_up_or_ended,
+    require_length,
 )
-from otpc_policy.rpc.status import RequestMissing, RequestTooLarge
+from otpc_policy.rpc.status import RequestMissing
 
 STREAM: Final = 4
 """Calls that a stream counts for: gRPC takes more for it, and its handler waits for its caller."""
@@ -105,9 +106,7 @@ class OpenCalls:
         if request is _END_OF_STREAM:
             await given_up_or_ended()
             raise RequestMissing
-        if len(request) > MAX_REQUEST_BYTES:
-            self._counter.request_unread("too_large")
-            raise RequestTooLarge(len(request), MAX_REQUEST_BYTES)
+        require_length(request, MAX_REQUEST_BYTES, self._counter)
         if more := len(request) // _BYTES_OF_A_CALL:
             share, weight = self._held[task]
             self._take(share, more)

@@ -59,6 +59,13 @@ class RequestStream:
             raise
 
 
+def require_length(request: bytes, limit: int, counter: UnreadCounter) -> None:
+    """Raise RequestTooLarge, and count it, if a request is longer than so many bytes."""
+    if len(request) > limit:
+        counter.request_unread("too_large")
+        raise RequestTooLarge(len(request), limit)
+
+
 async def given_up_or_ended() -> None:
     """Return if the caller has ended its requests. Raises RequestNotReceived if gRPC gave up."""
     try:
@@ -78,9 +85,7 @@ def within_stream(
     """Return how a request of a stream is parsed. It raises RequestTooLarge for a long one."""
 
     def parsed(request: bytes) -> Any:
-        if len(request) > MAX_STREAMED_BYTES:
-            counter.request_unread("too_large")
-            raise RequestTooLarge(len(request), MAX_STREAMED_BYTES)
+        require_length(request, MAX_STREAMED_BYTES, counter)
         return request if parse is None else parse(request)
 
     return parsed
