@@ -5,10 +5,20 @@ from collections.abc import Generator
 from typing import Final
 
 import pytest
+import structlog
 
 pytest_plugins = ["tests.support.hanging", "tests.support.unit"]
 
 _LONGEST_ID: Final = 60
+
+
+def pytest_configure() -> None:
+    """Print tracebacks of log lines as Python does: structlog's own take three seconds of CPU."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    former = structlog.get_config()["processors"]
+    structlog.configure(processors=[*former[:-1], plain])
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -19,10 +19,11 @@ from otpc_policy.ops.logs import configure_logs, logs_configured
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    former = structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**former)
 
 
 def test_each_line_is_one_json_object_from_whichever_logger() -> None:

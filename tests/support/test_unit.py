@@ -20,6 +20,11 @@ import subprocess
 def test_starts():
     subprocess.run(["true"])
 """
+SEARCHES = """
+import hypothesis
+@hypothesis.given(hypothesis.strategies.integers())
+def test_searches(number): assert number != number
+"""
 ASKS_IN_A_THREAD = """
 import socket, threading
 def test_asks():
@@ -76,3 +81,8 @@ def test_a_listed_module_that_is_not_there_ends_the_run(tmp_path: Path) -> None:
     code, output = unit_run(tmp_path, QUICK, f"--rootdir={tmp_path}")
     assert code == pytest.ExitCode.USAGE_ERROR
     assert "lists what is not there" in output
+
+
+def test_searches_are_left_to_the_other_runs(tmp_path: Path) -> None:
+    code, output = unit_run(tmp_path, QUICK + SEARCHES)
+    assert (code, "1 passed, 1 deselected" in output) == (0, True), output

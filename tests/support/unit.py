@@ -5,6 +5,9 @@ out is short and checked: a path that does not exist ends the run, and a test th
 fails as soon as it opens a connection, binds a port, asks DNS or starts a process. The run fails,
 too, when it takes more CPU than its budget; time on the clock would follow the machine's load.
 
+Tests of hypothesis search: a hundred examples each take a third of the CPU of all others. They are
+left to `make test`.
+
 gRPC opens its sockets in C, where nobody can see it. Tests of servicers use it over loopback or
 Unix sockets within their process, and are unit tests; so Unix sockets are not looked at.
 """
@@ -93,6 +96,7 @@ OUTSIDE = (
     # Slow: thousands of certificates, of surveys of hostile servers and of random histories.
     "tests/chains/test_pkits.py",
     "tests/check/test_observed_leaf.py",
+    "tests/engine/profiles/test_cast_is_a_cover.py",
     "tests/engine/profiles/test_length_parity.py",
     "tests/engine/survey/test_group_survey.py",
     "tests/engine/survey/test_survey_hostile.py",
@@ -100,7 +104,13 @@ OUTSIDE = (
     "tests/engines/test_heartbeats.py",
     "tests/engines/test_remote.py",
     "tests/pki/test_mutations.py",
+    "tests/pki/test_reading.py",
+    "tests/pki/test_root_clones.py",
+    "tests/pki/test_second_opinion.py",
+    "tests/pki/test_too_complex.py",
+    "tests/rpc/test_hostile_certificates.py",
     "tests/rpc/test_repeated_answers.py",
+    "tests/tls/test_fuzz.py",
 )
 
 _FORBIDDEN_EVENTS = frozenset(
@@ -150,6 +160,15 @@ class _UnitRun:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         return True if collection_path in self._outside else None
+
+    # Last: hypothesis marks its tests in this hook.
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        searches = [item for item in items if item.get_closest_marker("hypothesis")]
+        config.hook.pytest_deselected(items=searches)
+        items[:] = [item for item in items if not item.get_closest_marker("hypothesis")]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Any:
