@@ -6,6 +6,7 @@ from otpc_policy.check.crl_book import CrlBook
 from otpc_policy.check.crl_refresh import CrlLimits, CrlRefresher
 from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessLimits, FreshnessMode
+from otpc_policy.check.leasing import LEASE_RESULTS, LeaseObserver, Leasing
 from otpc_policy.check.lifetimes import Lifetimes
 from otpc_policy.check.measurements import Measurements
 from otpc_policy.check.ports import (
@@ -14,6 +15,8 @@ from otpc_policy.check.ports import (
     CrlFetcher,
     CrlObserver,
     FactsStore,
+    Lease,
+    Leases,
     Resolver,
     Scanner,
     StoreUnavailable,
@@ -34,6 +37,7 @@ from otpc_policy.check.values import (
 from otpc_policy.check.verdicts import Verdicts
 
 __all__ = [
+    "LEASE_RESULTS",
     "Answer",
     "CallerBounds",
     "CallerLimits",
@@ -57,6 +61,10 @@ __all__ = [
     "JudgedCertificate",
     "Judgement",
     "JudgementKey",
+    "Lease",
+    "LeaseObserver",
+    "Leases",
+    "Leasing",
     "Lifetimes",
     "Measurements",
     "Resolver",

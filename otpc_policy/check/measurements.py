@@ -23,11 +23,13 @@ from otpc_policy.check.freshness import (
     Usable,
     lifetime_ends_at,
 )
+from otpc_policy.check.leasing import Leasing
 from otpc_policy.check.ports import (
     Boarding,
     CheckObserver,
     Clock,
     FactsStore,
+    Lease,
     LookUp,
     Resolver,
     Scanner,
@@ -161,7 +163,8 @@ class Measurements:
     """Resolves, measures and remembers. close() ends every measurement and lets none begin.
 
     is_own_listener: tells of an IP literal and port whether this service itself listens there.
-    callers: what each may have measured; None for no bounds.
+    callers: what each may have measured; None for no bounds. leasing: who of several replicas
+    measures; None where there is one.
     """
 
     def __init__(
@@ -175,6 +178,7 @@ class Measurements:
         observer: CheckObserver,
         is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
         callers: CallerLimits | None = None,
+        leasing: Leasing | None = None,
     ) -> None:
         self._callers = callers or CallerLimits(CallerBounds(), monotonic=clock.monotonic)
         self._resolver = resolver
@@ -184,6 +188,7 @@ class Measurements:
         self._limits = limits
         self._observer = observer
         self._is_own_listener = is_own_listener
+        self._leasing = leasing
         self._flights = FlightBoard()
         self._look_ups: set[asyncio.Task[Resolution]] = set()
         self._closing = False
@@ -208,11 +213,15 @@ class Measurements:
         A measurement under way began before this: it answers those who wait for it already, and
         nobody who asks from now on. Raises ServiceUnavailable if the store cannot be asked.
         """
-        self._flights.outdate(lambda key: key.host == host and port in (0, key.port))
+        self.outdate(host, port)
         try:
             return await self._store.discard_endpoint(host, port)
         except StoreUnavailable as error:
             raise ServiceUnavailable("the store of facts cannot be asked") from error
+
+    def outdate(self, host: str, port: int) -> None:
+        """Let nobody join a measurement of the host that is under way; of all ports for port 0."""
+        self._flights.outdate(lambda key: key.host == host and port in (0, key.port))
 
     async def known(self, wanted: FactsWanted, *, wait_s: float | None) -> Known | None:
         """Return what the host turns into and what is stored of its addresses.
@@ -472,9 +481,13 @@ class Measurements:
             raise ServiceUnavailable("the service is draining")
         endpoint, depth = wanted.endpoint, wanted.depth
         key = self._keys(wanted, address)[0]
-        join = self._flights.join_new if _demands_new(wanted) else self._flights.join
+        demands_new = _demands_new(wanted)
+        join = self._flights.join_new if demands_new else self._flights.join
         flight, boarding = join(
-            key, lambda demand: self._measure(endpoint, depth, address, key, demand)
+            key,
+            lambda demand: self._measure(
+                endpoint, depth, address, key, demand, demands_new=demands_new
+            ),
         )
         flight.demand.claim(wanted.claim(scan_class))
         self._observer.flight(boarding.value)
@@ -487,14 +500,28 @@ class Measurements:
         address: VettedAddress,
         key: FactsKey,
         demand: Demand,
+        *,
+        demands_new: bool,
     ) -> StoredFacts:
-        """Measure, name and store. The outermost frame of a measurement's task."""
-        began = self._clock.monotonic()
-        try:
+        """Measure, or take what another replica has. The outermost frame of a flight's task."""
+
+        async def scan(lease: Lease | None) -> StoredFacts:
             facts = await self._scanner.measure(endpoint, address, depth, demand)
             async with turn():
                 stored = StoredFacts.of(facts)
-            await self._keep(key, stored)
+            await self._keep(key, stored, lease)
+            return stored
+
+        began = self._clock.monotonic()
+        try:
+            if self._leasing is None:
+                stored = await scan(None)
+            else:
+                async with self._leasing.turn(key, demand, must_be_new=demands_new) as has:
+                    if isinstance(has, StoredFacts):
+                        return has
+                    began = self._clock.monotonic()
+                    stored = await scan(has)
         except asyncio.CancelledError:
             if demand.is_dropped:
                 self._observer.scan_finished(outcome=ScanOutcome.DROPPED.value, seconds=0.0)
@@ -513,17 +540,17 @@ class Measurements:
             await self._forget(key)
             raise
         seconds = self._clock.monotonic() - began
-        self._observer.scan_finished(outcome=outcome_of(facts).value, seconds=seconds)
+        self._observer.scan_finished(outcome=outcome_of(stored.facts).value, seconds=seconds)
         return stored
 
-    async def _keep(self, key: FactsKey, stored: StoredFacts) -> None:
+    async def _keep(self, key: FactsKey, stored: StoredFacts, lease: Lease | None) -> None:
         if self._flights.is_outdated(key):
             return
         # Who was to measure may have been lost, and another release measured in its place.
         revision = stored.facts.probe_revision or key.probe_revision
         measured = key._replace(probe_revision=revision)
         try:
-            await self._store.put(measured, stored)
+            await self._store.put(measured, stored, lease=lease if measured == key else None)
         except StoreUnavailable:
             return
         if self._flights.is_outdated(key):

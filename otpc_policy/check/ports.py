@@ -1,6 +1,7 @@
 """What the use case needs from outside, as Protocols. Adapters satisfy them; none is known here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -60,6 +61,39 @@ class StoreUnavailable(OtpcPolicyError):
     """A store cannot be asked now. Measuring goes on without it; no check fails for this."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to measure what a key names, which no other replica has meanwhile.
+
+    token: whose it is. fence: higher than that of any earlier lease on the key. epoch: of the
+    host's facts, which an invalidation ends.
+    """
+
+    token: str
+    fence: int
+    epoch: int
+
+
+class Leases(Protocol):
+    """Lets one replica at a time measure what a key names. A lease that is not renewed ends.
+
+    Every method returns within a bound, or raises StoreUnavailable.
+
+    acquire: a lease; or facts that another replica has stored within new_enough_s (0 for none);
+    or None while another replica has the lease.
+    renew: whether the lease still stands. release: one that has ended is passed over.
+    renew_every_s: how often to.
+    """
+
+    renew_every_s: float
+
+    async def acquire(
+        self, key: FactsKey, *, new_enough_s: float
+    ) -> Lease | StoredFacts | None: ...
+    async def renew(self, key: FactsKey, lease: Lease) -> bool: ...
+    async def release(self, key: FactsKey, lease: Lease) -> None: ...
+
+
 class FactsStore(Protocol):
     """Keeps the newest facts under each key, in this process or outside of it.
 
@@ -71,13 +105,17 @@ class FactsStore(Protocol):
     memory does not suspend.
 
     get_many: in the order of the keys, None where nothing is kept.
-    put: older facts never replace newer ones, by their observed_at.
+    put: older facts never replace newer ones, by their observed_at. lease: which they were
+    measured under; if a later one was given out, or the host's facts were invalidated meanwhile,
+    a store that replicas share does not keep them.
     discard_endpoint: forgets the facts of a host (canonical), of all ports for port 0, whatever
     else their keys say; returns how many there were.
     """
 
     async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]: ...
-    async def put(self, key: FactsKey, stored: StoredFacts) -> None: ...
+    async def put(
+        self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None
+    ) -> None: ...
     async def discard(self, key: FactsKey) -> None: ...
     async def discard_endpoint(self, host: str, port: int) -> int: ...
 

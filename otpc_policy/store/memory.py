@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from otpc_policy.check.ports import Lease
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.recently_used import RecentlyUsed
@@ -57,8 +58,8 @@ class MemoryFactsStore:
         """Return the facts under each key, however old."""
         return [self._kept.get(key) for key in keys]
 
-    async def put(self, key: FactsKey, stored: StoredFacts) -> None:
-        """Keep facts in place of older ones."""
+    async def put(self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None) -> None:
+        """Keep facts in place of older ones. Nobody else measures for this store."""
         present = self._kept.peek(key)
         if present is None or present.facts.observed_at <= stored.facts.observed_at:
             self._kept.put(key, stored)
@@ -72,5 +73,9 @@ class MemoryFactsStore:
 
         Looks at every key: some milliseconds for a full store.
         """
+        return self.forget_endpoint(host, port)
+
+    def forget_endpoint(self, host: str, port: int) -> int:
+        """Do the same where nothing may suspend."""
         concerned = [key for key in self._kept if key.host == host and port in (0, key.port)]
         return sum(self._kept.discard(key) for key in concerned)

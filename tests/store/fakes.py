@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from otpc_policy.check import FactsKey, FactsStore, StoredFacts, StoreUnavailable
+from otpc_policy.check import FactsKey, FactsStore, Lease, StoredFacts, StoreUnavailable
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.core.facts_codec import dump_facts, load_facts
 
@@ -25,7 +25,7 @@ class RemoteStore:
         await self._round_trip()
         return [self._read(key) for key in keys]
 
-    async def put(self, key: FactsKey, stored: StoredFacts) -> None:
+    async def put(self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None) -> None:
         await self._round_trip()
         await self.put_gate.wait()
         present = self._read(key)
@@ -68,9 +68,9 @@ class FailingStore:
         await self._fail("get_many")
         return await self._store.get_many(keys)
 
-    async def put(self, key: FactsKey, stored: StoredFacts) -> None:
+    async def put(self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None) -> None:
         await self._fail("put")
-        await self._store.put(key, stored)
+        await self._store.put(key, stored, lease=lease)
 
     async def discard(self, key: FactsKey) -> None:
         await self._fail("discard")

@@ -1,0 +1,117 @@
+"""Which of several replicas measures: whoever has the lease. The others take what it stores."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol
+
+from otpc_policy.check.ports import Lease, Leases, StoreUnavailable
+from otpc_policy.check.stored_facts import FactsKey, StoredFacts
+from otpc_policy.core.demand import Demand
+
+# How often whoever waits looks again; at first soon: most measurements take a few round trips.
+_FIRST_WAIT_S: Final = 0.05
+_LONGEST_WAIT_S: Final = 0.5
+# Measurements that wait for other replicas. Those beyond are queued like any other.
+_MOST_WAITING: Final = 512
+
+LEASE_RESULTS: Final = ("leased", "taken", "unavailable", "given_up", "lost")
+
+
+class LeaseObserver(Protocol):
+    """Counts, for metrics.
+
+    lease_asked: result is one of LEASE_RESULTS: leased (to this replica), taken (another one's
+    facts), unavailable (measured without a lease), given_up (the same, after waiting too long, or
+    with too many that wait) or lost (not renewed in time).
+    """
+
+    def lease_asked(self, result: str) -> None: ...
+
+
+class Leasing:
+    """Gives measurements their turn among replicas.
+
+    new_enough_s: facts that another replica has stored within this time do, unless a measurement
+    must be new. longest_wait_s: for another replica's; then it is measured here as well.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        observer: LeaseObserver,
+        monotonic: Callable[[], float],
+        new_enough_s: float,
+        longest_wait_s: float,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._leases = leases
+        self._observer = observer
+        self._monotonic = monotonic
+        self._new_enough_s = new_enough_s
+        self._longest_wait_s = longest_wait_s
+        self._sleep = sleep
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(
+        self, key: FactsKey, demand: Demand, *, must_be_new: bool
+    ) -> AsyncIterator[Lease | StoredFacts | None]:
+        """Yield a lease, kept while the body runs; or another replica's facts, to be returned.
+
+        None where the body is to measure without a lease. must_be_new: no facts do that are there
+        already, nor those of a measurement that has begun.
+        """
+        has = await self._obtain(key, demand, must_be_new=must_be_new)
+        if not isinstance(has, Lease):
+            yield has
+            return
+        renewing = asyncio.create_task(self._renew(key, has), name="renew a lease")
+        try:
+            yield has
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            with suppress(StoreUnavailable):  # then it ends by itself
+                await self._leases.release(key, has)
+
+    async def _obtain(
+        self, key: FactsKey, demand: Demand, *, must_be_new: bool
+    ) -> Lease | StoredFacts | None:
+        began, wait_s = self._monotonic(), _FIRST_WAIT_S
+        while True:
+            waited = self._monotonic() - began
+            try:
+                has = await self._leases.acquire(
+                    key, new_enough_s=0.0 if must_be_new else self._new_enough_s + waited
+                )
+            except StoreUnavailable:
+                self._observer.lease_asked("unavailable")
+                return None
+            if has is not None:
+                self._observer.lease_asked("leased" if isinstance(has, Lease) else "taken")
+                return has
+            if waited >= self._longest_wait_s or self._waiting >= _MOST_WAITING:
+                self._observer.lease_asked("given_up")
+                return None
+            if not demand.is_wanted:
+                demand.drop()  # cancels this task
+            await self._wait(wait_s)
+            wait_s = min(1.5 * wait_s, _LONGEST_WAIT_S)
+
+    async def _wait(self, seconds: float) -> None:
+        self._waiting += 1
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._waiting -= 1
+
+    async def _renew(self, key: FactsKey, lease: Lease) -> None:
+        """Renew until cancelled, or the lease is lost: the store will refuse what comes of it."""
+        while True:
+            await self._sleep(self._leases.renew_every_s)
+            with suppress(StoreUnavailable):
+                if not await self._leases.renew(key, lease):
+                    self._observer.lease_asked("lost")
+                    return
