@@ -58,6 +58,7 @@ OUTSIDE = (
     "tests/engines/test_lies.py",
     "tests/engines/test_orphans.py",
     "tests/engines/test_starvation.py",
+    "tests/fleet",
     "tests/front",
     "tests/fuzz",
     "tests/ops/test_http.py",

@@ -1,0 +1,91 @@
+"""Names in the store. All that a script touches lies in one shard, and so in one slot."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from otpc_policy.check import FactsKey
+
+# Enough to spread over any cluster, few enough to be asked for news in one round trip.
+SHARDS: Final = 16
+# Of what lies under the names. Replicas of releases with another one share nothing.
+_LAYOUT: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class HostNames:
+    """Where what concerns a whole host is kept. index: of its facts. epoch: counts invalidations.
+
+    notices: of all hosts of the shard. stem: of the names of its facts.
+    """
+
+    index: str
+    epoch: str
+    notices: str
+    stem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where what concerns one key of facts is kept.
+
+    member: of the host's index: "port:digest". digest: of the whole key.
+    """
+
+    host: HostNames
+    facts: str
+    lease: str
+    fence: str
+    member: str
+    digest: str
+
+
+class Keyspace:
+    """The names under one prefix. Several fleets may share a store under different ones.
+
+    measured_as: what makes the measurements of one replica other than those of the next, such as
+    the clients that it stands for. Where it differs, nothing is shared but invalidations.
+    """
+
+    def __init__(self, prefix: str, *, measured_as: str = "") -> None:
+        self._stem = f"{prefix}:{_LAYOUT}"
+        self._measured_as = measured_as
+        self.notices = tuple(self._shard(number) + ":notices" for number in range(SHARDS))
+        self.names = lru_cache(maxsize=16_384)(self._names)
+
+    def host(self, host: str) -> HostNames:
+        """Return the names of a canonical host."""
+        digest = _digest(host)
+        number = int(digest[:8], 16) % SHARDS
+        shard = self._shard(number)
+        return HostNames(
+            index=f"{shard}:index:{digest}",
+            epoch=f"{shard}:epoch:{digest}",
+            notices=self.notices[number],
+            stem=f"{shard}:facts:",
+        )
+
+    def _names(self, key: FactsKey) -> Names:
+        host, digest = self.host(key.host), _digest(self._measured_as, *map(str, key))
+        shard = host.stem.removesuffix(":facts:")
+        return Names(
+            host=host,
+            facts=host.stem + digest,
+            lease=f"{shard}:lease:{digest}",
+            fence=f"{shard}:fence:{digest}",
+            member=f"{key.port}:{digest}",
+            digest=digest,
+        )
+
+    def _shard(self, number: int) -> str:
+        return f"{self._stem}:{{{number:02x}}}"
+
+
+def _digest(*parts: str) -> str:
+    """Return a name for texts, of which no other texts have the same: 128 bits of SHA-256."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        hashed.update(len(encoded).to_bytes(4, "big") + encoded)
+    return hashed.hexdigest()[:32]

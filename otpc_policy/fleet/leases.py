@@ -1,0 +1,81 @@
+"""Leases in the store. Satisfies check.Leases."""
+
+import secrets
+from datetime import timedelta
+from typing import Final
+
+from otpc_policy.check import FactsKey, Lease, StoredFacts
+from otpc_policy.fleet.connection import StoreConnection
+from otpc_policy.fleet.keys import Keyspace
+from otpc_policy.fleet.records import MOST_RECORD_BYTES, Records
+from otpc_policy.fleet.scripts import ACQUIRE, RELEASE, RENEW
+
+# So long a replica that died keeps others from what it was measuring.
+LEASE: Final = timedelta(seconds=10)
+
+
+class SharedLeases:
+    """At most one replica has the lease on a key, by the server's clock.
+
+    A replica that is paused may still measure under a lease that has ended. Its fence is too old
+    by then, and what it stores is not kept.
+    """
+
+    def __init__(
+        self,
+        connection: StoreConnection,
+        *,
+        keyspace: Keyspace,
+        records: Records,
+        length: timedelta = LEASE,
+    ) -> None:
+        self.renew_every_s = length.total_seconds() / 3
+        self._length_ms = length // timedelta(milliseconds=1)
+        self._connection = connection
+        self._keyspace = keyspace
+        self._records = records
+        # Of this replica, and of this start of it.
+        self._owner = secrets.token_hex(8)
+        self._count = 0
+
+    async def acquire(self, key: FactsKey, *, new_enough_s: float) -> Lease | StoredFacts | None:
+        """Return a lease, or new facts, or None while another replica has the lease."""
+        facts = await self._acquire(key, new_enough_s)
+        if not isinstance(facts, bytes):
+            return facts
+        stored = await self._records.read(key, facts)
+        # What this fleet has not signed is worth nothing, however new.
+        return stored if stored is not None else await self._lease(key)
+
+    async def renew(self, key: FactsKey, lease: Lease) -> bool:
+        """Tell whether the lease still stands, from now on for its whole length."""
+        names = self._keyspace.names(key)
+        return bool(await self._connection.run(RENEW, (names.lease,), lease.token, self._length_ms))
+
+    async def release(self, key: FactsKey, lease: Lease) -> None:
+        """Let others have it."""
+        await self._connection.run(RELEASE, (self._keyspace.names(key).lease,), lease.token)
+
+    async def _lease(self, key: FactsKey) -> Lease | None:
+        leased = await self._acquire(key, 0.0)
+        return None if isinstance(leased, bytes) else leased
+
+    async def _acquire(self, key: FactsKey, new_enough_s: float) -> Lease | bytes | None:
+        names = self._keyspace.names(key)
+        self._count += 1
+        token = f"{self._owner}:{self._count}"
+        answer = await self._connection.run(
+            ACQUIRE,
+            (names.lease, names.fence, names.facts, names.host.epoch),
+            token,
+            self._length_ms,
+            int(new_enough_s * 1e6),
+            MOST_RECORD_BYTES,
+        )
+        match answer:
+            case [1, fence, epoch]:
+                return Lease(token, int(fence), int(epoch))
+            case [2, record]:
+                return bytes(record)
+            case _:
+                return None

@@ -1,0 +1,140 @@
+"""Replicas over one real store: each with a connection, memory and notices of its own."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from otpc_policy.check import FactsKey, StoredFacts
+from otpc_policy.core.facts import Depth
+from otpc_policy.fleet.connection import StoreConnection, store_client
+from otpc_policy.fleet.facts import SharedFactsStore
+from otpc_policy.fleet.keys import Keyspace
+from otpc_policy.fleet.leases import SharedLeases
+from otpc_policy.fleet.notices import Notices
+from otpc_policy.fleet.records import Records
+from otpc_policy.fleet.signing import FleetKey
+from otpc_policy.store.memory import MemoryFactsStore
+from otpc_policy.store.tiered import TieredFactsStore
+from tests.check.world import compliant
+
+KEY_BYTES: Final = bytes(range(32))
+KEY: Final = FactsKey(
+    host="a.test",
+    port=443,
+    server_name="a.test",
+    address="127.0.0.1",
+    depth=Depth.STANDARD,
+    probe_revision="1",
+    perspective="default",
+)
+NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def facts(number: int = 0, **fields: Any) -> StoredFacts:
+    """Facts of KEY, the later the higher the number."""
+    return StoredFacts.of(compliant("127.0.0.1", NOW + timedelta(seconds=number), **fields))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when the condition holds; fail when it does not within ten seconds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # what it waits for is another process's answer
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Observed:
+    """Whatever a replica counts. monotonic: its clock, moved by hand."""
+
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    available: list[bool] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    leases: list[str] = field(default_factory=list)
+    ahead_s: list[float] = field(default_factory=list)
+    at: float = 1_000.0
+
+    def store_asked(self, operation: str, result: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.asked.append((operation, result))
+
+    def store_available(self, is_available: bool) -> None:
+        self.available.append(is_available)
+
+    def record_refused(self, reason: str) -> None:
+        self.refused.append(reason)
+
+    def lease_asked(self, result: str) -> None:
+        self.leases.append(result)
+
+    def clock_compared(self, ahead_s: float) -> None:
+        self.ahead_s.append(ahead_s)
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def gets(self) -> int:
+        """How often the shared store was asked for facts."""
+        return sum(operation == "get" for operation, _ in self.asked)
+
+
+class Replica:
+    """One of a fleet. keys: of the fleet, the one that signs first. now: its wall clock.
+
+    how: it reaches the store, as for store_client.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        keys: tuple[bytes, ...] = (KEY_BYTES,),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_entries: int = 100,
+        most_of_a_host: int = 100,
+        lease: timedelta = timedelta(seconds=10),
+        name: str = "",
+        deadline_s: float = 5.0,
+        **how: Any,
+    ) -> None:
+        self.observed = Observed()
+        self.client = store_client(url, deadline_s=deadline_s, **how)
+        self.connection = StoreConnection(
+            self.client,
+            observer=self.observed,
+            clock=self.observed.monotonic,
+            deadline_s=deadline_s,
+        )
+        self.keyspace = Keyspace(prefix)
+        self.records = Records(FleetKey(keys), self.observed)
+        self.shared = SharedFactsStore(
+            self.connection,
+            keyspace=self.keyspace,
+            records=self.records,
+            lifetime=timedelta(hours=2),
+            replica=name or str(id(self)),
+            most_of_a_host=most_of_a_host,
+        )
+        self.leases = SharedLeases(
+            self.connection, keyspace=self.keyspace, records=self.records, length=lease
+        )
+        self.memory = MemoryFactsStore(max_entries=max_entries, max_bytes=1 << 24)
+        self.store = TieredFactsStore(
+            self.memory,
+            self.shared,
+            digest=lambda key: self.keyspace.names(key).digest,
+            monotonic=self.observed.monotonic,
+            max_entries=4 * max_entries,
+        )
+        self.discarded: list[tuple[str, int]] = []
+        self.notices = Notices(
+            self.connection,
+            keyspace=self.keyspace,
+            memory=self.store,
+            discarded=lambda host, port: self.discarded.append((host, port)),
+            now=now,
+            observer=self.observed,
+            replica=name or str(id(self)),
+        )
