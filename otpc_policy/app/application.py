@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from otpc_policy.app.audit import event_log, no_audit_trail
 from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
+from otpc_policy.app.fleet import Fleet, fleet_from
 from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings, ShareSettings
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
@@ -76,7 +77,8 @@ class Application:
     """The service. As an async context manager it starts the engines and finally reaps them.
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
-    None where nobody does. events: records those of the configuration in the trail.
+    None where nobody does. fleet: what it shares with other replicas; None if nothing. events:
+    records those of the configuration in the trail.
     """
 
     settings: Settings
@@ -90,6 +92,7 @@ class Application:
     events: EventLog
     own_listeners: OwnListeners
     crls: CrlRefresher | None = None
+    fleet: Fleet | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     async def close(self) -> None:
@@ -106,6 +109,8 @@ class Application:
         await self.engines.start()
         if self.crls is not None:
             self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
+        if self.fleet is not None:
+            self._background.add(asyncio.create_task(self.fleet.run(), name="follow the fleet"))
         return self
 
     async def __aexit__(
@@ -124,8 +129,11 @@ def build_application(
     engines: Engines | None = None,
     crl_fetcher: CrlFetcher | None = None,
     trail: AuditTrail | None = None,
+    is_replica: bool = False,
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
+
+    is_replica: shares facts with others, if the settings say through what.
 
     crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
     looked at. trail: by default one that keeps nothing.
@@ -165,13 +173,21 @@ def build_application(
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
     metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
+    memory = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
+    fleet = None
+    if is_replica and settings.fleet.url:
+        fleet = fleet_from(
+            settings,
+            chosen_clock,
+            memory=memory,
+            registry=registry,
+            discarded=lambda host, port: measurements.outdate(host, port),  # noqa: PLW0108  # made below
+        )
     measurements = Measurements(
         resolver=chosen_engines,
         scanner=chosen_engines,
-        store=MemoryFactsStore(
-            max_entries=settings.cache_entries,
-            max_bytes=settings.cache_bytes,
-        ),
+        store=memory if fleet is None else fleet.store,
+        leasing=None if fleet is None else fleet.leasing,
         clock=chosen_clock,
         limits=freshness_limits(settings),
         observer=metrics,
@@ -200,6 +216,7 @@ def build_application(
         events=events,
         own_listeners=own_listeners,
         crls=refresher,
+        fleet=fleet,
     )
 
 

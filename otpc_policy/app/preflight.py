@@ -48,7 +48,7 @@ def preflight(settings: Settings, now: datetime) -> Preflight:
     _collect(problems, lambda: open_files_limit(at_least=LEAST_OPEN_FILES))
     _collect(problems, lambda: own_credentials(settings))
     _collect(problems, lambda: require_sinks(settings))
-    application = _collect(problems, lambda: build_application(settings))
+    application = _collect(problems, lambda: build_application(settings, is_replica=True))
     if application is not None:
         _collect(problems, lambda: asyncio.run(_start_engines(application)))
     return Preflight(problems, own_certificates_ending(settings, now), tuple(_remarks(settings)))

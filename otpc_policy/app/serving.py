@@ -63,7 +63,7 @@ async def serve(
         if stop is not None:
             stopping.without_delay.set()
         with _audited(settings, writer) as trail:
-            application = build_application(settings, trail=trail)
+            application = build_application(settings, trail=trail, is_replica=True)
             log = structlog.get_logger("otpc_policy.app")
             for warning in admission_warnings(settings):
                 log.warning("open_to_callers", reason=warning)

@@ -6,6 +6,7 @@ they name.
 """
 
 from otpc_policy.app.settings.audit import AuditSettings
+from otpc_policy.app.settings.fleet import FleetSettings
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
 from otpc_policy.app.settings.shares import ShareSettings
@@ -23,6 +24,7 @@ __all__ = [
     "AuditSettings",
     "AuditSinkName",
     "CrlSettings",
+    "FleetSettings",
     "LifetimeSettings",
     "LogFormat",
     "LogLevel",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from otpc_policy.app.settings.audit import AuditSettings
+from otpc_policy.app.settings.fleet import FleetSettings
 from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
@@ -366,6 +367,9 @@ class Settings(BaseSettings):
     )
     cache_bytes: int = Field(
         default=67_108_864, ge=1_048_576, description="Memory for cached measurements, in bytes."
+    )
+    fleet: FleetSettings = Field(
+        default_factory=FleetSettings, description="What several replicas share."
     )
     deadline_reserve_s: Seconds = Field(
         default=0.075,

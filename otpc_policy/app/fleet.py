@@ -1,0 +1,149 @@
+"""Builds from the settings what this replica shares with others."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+
+from otpc_policy.app.settings import FleetSettings, Settings
+from otpc_policy.check import Clock, FactsStore, Leasing
+from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.ops.metrics.fleet import FleetMetrics
+from otpc_policy.ops.secret_files import in_words, read_secret
+from otpc_policy.store.memory import MemoryFactsStore
+from otpc_policy.store.tiered import TieredFactsStore
+
+if TYPE_CHECKING:
+    from otpc_policy.fleet.connection import StoreConnection
+    from otpc_policy.fleet.notices import Notices
+
+_MOST_PASSWORD_BYTES: Final = 1_024
+# STANDARD and DEEP facts under each kept measurement, and that there are none.
+_KEYS_PER_MEASUREMENT: Final = 4
+# Lifetimes vary by a tenth.
+_JITTER: Final = 1.1
+_MARGIN_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the use case needs of it. run() it for as long as the service runs."""
+
+    store: FactsStore
+    leasing: Leasing
+    notices: "Notices"
+    _connection: "StoreConnection"
+
+    async def run(self) -> None:
+        """Follow the others until cancelled."""
+        try:
+            await self.notices.run()
+        finally:
+            await asyncio.shield(self._connection.close())
+
+
+def fleet_from(
+    settings: Settings,
+    clock: Clock,
+    *,
+    memory: MemoryFactsStore,
+    registry: CollectorRegistry,
+    discarded: Callable[[str, int], None],
+) -> Fleet:
+    """Return what is shared, not yet connected. discarded: called with host and port.
+
+    Raises ConfigurationError.
+    """
+    if find_spec("redis") is None:
+        raise ConfigurationError(
+            ["fleet.url: redis is not installed; pip install 'otpc-policy[fleet]'"]
+        )
+    from otpc_policy.fleet.connection import StoreConnection, store_client  # noqa: PLC0415
+    from otpc_policy.fleet.facts import SharedFactsStore  # noqa: PLC0415
+    from otpc_policy.fleet.keys import Keyspace  # noqa: PLC0415
+    from otpc_policy.fleet.leases import SharedLeases  # noqa: PLC0415
+    from otpc_policy.fleet.notices import Notices  # noqa: PLC0415
+    from otpc_policy.fleet.records import Records  # noqa: PLC0415
+    from otpc_policy.fleet.signing import FleetKey  # noqa: PLC0415
+
+    chosen = settings.fleet
+    if chosen.key_file is None:
+        raise ConfigurationError(["fleet.key_file: is required with fleet.url"])
+    key, password = FleetKey.read(chosen.key_file), _password(chosen)
+    if chosen.ca_file is not None and not chosen.ca_file.is_file():
+        raise ConfigurationError([f"fleet.ca_file: {chosen.ca_file}: no such file"])
+    metrics = FleetMetrics(registry)
+    client = store_client(
+        chosen.url,
+        user=chosen.user,
+        password=password,
+        ca_file=None if chosen.ca_file is None else str(chosen.ca_file),
+    )
+    connection = StoreConnection(client, observer=metrics)
+    keyspace = Keyspace(chosen.prefix, measured_as=_measured_as(settings))
+    records = Records(key, metrics)
+    replica = secrets.token_hex(8)
+    shared = SharedFactsStore(
+        connection,
+        keyspace=keyspace,
+        records=records,
+        lifetime=_lifetime(settings),
+        replica=replica,
+    )
+    store = TieredFactsStore(
+        memory,
+        shared,
+        digest=lambda key: keyspace.names(key).digest,
+        monotonic=clock.monotonic,
+        max_entries=_KEYS_PER_MEASUREMENT * settings.cache_entries,
+    )
+    leasing = Leasing(
+        SharedLeases(connection, keyspace=keyspace, records=records),
+        observer=metrics,
+        monotonic=clock.monotonic,
+        new_enough_s=settings.minimum_refresh_interval_s,
+        longest_wait_s=settings.scan.scan_deadline_s + settings.scan.deep_deadline_s,
+    )
+    notices = Notices(
+        connection,
+        keyspace=keyspace,
+        memory=store,
+        discarded=discarded,
+        now=clock.now,
+        observer=metrics,
+        replica=replica,
+    )
+    return Fleet(store, leasing, notices, connection)
+
+
+def _measured_as(settings: Settings) -> str:
+    """Return what distinguishes measurements by these settings."""
+    if settings.engine_addresses:
+        return "by engines with settings of their own"
+    certificates = {name: each.hosts for name, each in settings.client_certificates.items()}
+    commands = sorted(command.value for command in settings.scan.deep_commands)
+    return repr((settings.client_profiles, certificates, commands, settings.egress_proxy))
+
+
+def _password(chosen: FleetSettings) -> str:
+    if chosen.password_file is None:
+        return ""
+    try:
+        text = read_secret(chosen.password_file, what="password", most_bytes=_MOST_PASSWORD_BYTES)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError([f"fleet.password_file: {in_words(error)}"]) from None
+    if not (password := text.rstrip("\r\n")):
+        raise ConfigurationError([f"fleet.password_file: {chosen.password_file}: is empty"])
+    return password
+
+
+def _lifetime(settings: Settings) -> timedelta:
+    """Return how long shared facts are kept: longer than anybody may answer from them."""
+    lives = settings.lifetimes
+    longest_s = max(lives.allow_s, lives.deny_s, lives.unknown_s) * _JITTER
+    return timedelta(seconds=longest_s + settings.max_stale_s + _MARGIN_S)

@@ -1,0 +1,150 @@
+"""How the store is reached: bounds, rights, TLS, and rest for one that fails."""
+
+import asyncio
+import os
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from otpc_policy.check import Lease, StoreUnavailable
+from otpc_policy.fleet.scripts import GET
+from tests.fleet.conftest import MakeReplica
+from tests.fleet.world import KEY, facts
+from tests.support.certificates import CertificateAuthority
+from tests.support.valkey import Valkey, valkey
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "fleet.md"
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[str]:
+    """Accept connections and say nothing."""
+    accepted: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        for writer in accepted:
+            writer.close()
+
+
+async def test_a_store_that_never_answers_is_left_alone(replica: MakeReplica) -> None:
+    async with silent_server() as url:
+        one = replica(url, deadline_s=0.02)
+        for _ in range(50):
+            with pytest.raises(StoreUnavailable):
+                await one.shared.get_many([KEY])
+        waited = [each for each in one.observed.asked if each == ("get", "unavailable")]
+        assert len(waited) == 50
+        # It was asked once, since it has never answered; nobody has waited for it since.
+        assert one.observed.available == [False]
+        one.observed.at += 2
+        answers = await asyncio.gather(
+            *(one.shared.get_many([KEY]) for _ in range(50)), return_exceptions=True
+        )
+        assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+
+
+async def test_one_late_answer_does_not_make_it_unavailable(replica: MakeReplica) -> None:
+    with valkey() as server:
+        one = replica(server.url, deadline_s=0.2)
+
+        async def ask() -> None:
+            await one.connection.run(GET, ("a",), 1)
+
+        await ask()
+        os.kill(server.pid, signal.SIGSTOP)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await ask()
+        assert one.observed.available == [True]
+        with pytest.raises(StoreUnavailable):
+            await ask()
+        assert one.observed.available == [True, False]
+        os.kill(server.pid, signal.SIGCONT)
+        with pytest.raises(StoreUnavailable, match="within the last second"):
+            await ask()
+        one.observed.at += 1
+        await ask()
+        assert one.observed.available == [True, False, True]
+
+
+async def test_an_error_of_the_server_makes_it_unavailable(replica: MakeReplica) -> None:
+    with valkey() as full:
+        one = replica(full.url)
+        await one.shared.put(KEY, facts())
+        assert full.ask("CONFIG", "SET", "maxmemory", "100kb") == b"+OK\r\n"
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            await one.shared.put(KEY, facts(1))
+        assert one.observed.available == [True, False]
+
+
+async def test_the_rights_that_the_documentation_gives_are_enough(replica: MakeReplica) -> None:
+    text = DOCUMENTED.read_text(encoding="utf-8")
+    rule = " ".join(text[text.index("`ACL SETUSER") + 1 :].partition("`")[0].split())
+    with valkey() as server:
+        assert server.ask(*rule.split()).startswith(b"+OK")
+        named = {"user": "otpc-policy", "password": "PASSWORD"}
+        one = replica(server.url, prefix="otpc", **named)
+        lease = await one.leases.acquire(KEY, new_enough_s=1)
+        assert isinstance(lease, Lease)
+        await one.notices.follow()
+        await one.store.put(KEY, facts(), lease=lease)
+        assert await one.leases.renew(KEY, lease)
+        await one.leases.release(KEY, lease)
+        assert await one.shared.get_many([KEY]) == [facts()]
+        await one.shared.discard(KEY)
+        await one.notices.follow()
+        assert await one.store.discard_endpoint(KEY.host, 0) == 1
+        assert one.observed.available == [True]
+        # Others' names are not for it.
+        foreign = replica(server.url, prefix="other", **named)
+        with pytest.raises(StoreUnavailable, match="Permission"):
+            await foreign.shared.get_many([KEY])
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_over_tls_the_server_is_held_to_its_name(
+    replica: MakeReplica, server: Valkey, tmp_path: Path, is_trusted: bool
+) -> None:
+    authority = CertificateAuthority.create()
+    issued = authority.issue(dns=("localhost",), ips=("127.0.0.1",))
+    trusted = authority if is_trusted else CertificateAuthority.create()
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(trusted.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*issued.write(tmp_path, "store"))
+
+    relays: set[asyncio.Future[tuple[None, None]]] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", server.port)
+        both = asyncio.gather(_copy(reader, back), _copy(there, writer))
+        relays.add(both)
+        await both
+
+    front = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context)
+    async with front:
+        port = front.sockets[0].getsockname()[1]
+        one = replica(f"rediss://127.0.0.1:{port}/0", ca_file=str(ca_file))
+        if is_trusted:
+            await one.shared.put(KEY, facts())
+            assert await one.shared.get_many([KEY]) == [facts()]
+        else:
+            with pytest.raises(StoreUnavailable):
+                await one.shared.get_many([KEY])
+        await one.connection.close()
+        await asyncio.gather(*relays)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+        await writer.wait_closed()
