@@ -1,7 +1,8 @@
 """What one caller may have measured: which ports, how many targets in an hour, how many names.
 
 So that nobody scans networks through this service. Partners' endpoints are the operator's own list,
-and count for nothing here; neither does what this process asks for itself.
+and count for nothing here; neither does what this process asks for itself, nor what the operator
+has watched.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from otpc_policy.core.addresses import MAXIMUM_ADDRESSES, VettedAddress
-from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
+from otpc_policy.core.caller import WATCH_LIST, WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
 from otpc_policy.core.holdings import Holdings
@@ -26,6 +27,8 @@ _MAX_GROUPS: Final = 1024
 _MAX_TARGETS: Final = 200_000
 # A machine's connections without certificates have so many times the names of one of them.
 _NAMES_OF_A_GROUP: Final = 4
+# For whom the operator has said what may be measured.
+_OPERATORS: Final = frozenset({WITHIN_THIS_PROCESS.share, WATCH_LIST.share})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ class CallerLimits:
         the owner of a name could otherwise have any number of addresses measured by it.
         Raises PortNotAllowed, CallerBudgetUsed.
         """
-        if is_partners or caller.share == WITHIN_THIS_PROCESS.share:
+        if is_partners or caller.share in _OPERATORS:
             return
         ports = self._bounds.ports
         is_public = any(not address.opened for address in addresses)

@@ -75,6 +75,8 @@ class FactsWanted:
     """What a check asks for, and for whom.
 
     lifetime: how long facts answer this check. is_partners: a partner's entry names the endpoint.
+    scan_class: of measurements that it waits for. Those of the watch list are no requests, and are
+    not counted as such.
     """
 
     endpoint: Endpoint
@@ -84,6 +86,12 @@ class FactsWanted:
     newer: Newer = Newer.NO
     caller: Caller = WITHIN_THIS_PROCESS
     is_partners: bool = False
+    scan_class: ScanClass = ScanClass.INTERACTIVE
+
+    @property
+    def is_request(self) -> bool:
+        """Somebody asks."""
+        return self.scan_class is not ScanClass.WATCH
 
     def claim(self, scan_class: ScanClass) -> Claim:
         """Return the claim on a measurement."""
@@ -370,10 +378,11 @@ class Measurements:
             self._need(wanted, address, usable, may_measure=may_measure)
             for address, usable in zip(addresses, usables, strict=True)
         ]
-        self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
+        if wanted.is_request:
+            self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
         awaited = [need.awaited for need in needs if need.awaited is not None]
         if awaited:
-            await self._wait(awaited, wanted.claim(ScanClass.INTERACTIVE), wait_s)
+            await self._wait(awaited, wanted.claim(wanted.scan_class), wait_s)
         so_far = await self._so_far(wanted, needs)
         # What has just been measured has yet to be judged.
         async with turn() if awaited else nullcontext():
@@ -453,7 +462,7 @@ class Measurements:
             key = self._keys(wanted, address)[0]
             under_way = self._flights.under_way(key)
             if under_way is not None:
-                under_way.demand.claim(wanted.claim(ScanClass.INTERACTIVE))
+                under_way.demand.claim(wanted.claim(wanted.scan_class))
                 self._observer.flight(Boarding.JOINED.value)
                 return _Need(address, None, LookUp.REFRESH, under_way, Boarding.JOINED)
         if usable is not None:
@@ -465,7 +474,7 @@ class Measurements:
         flight, boarding = None, None
         if looked_up is not LookUp.HIT and may_measure:
             is_awaited = usable is None
-            scan_class = ScanClass.INTERACTIVE if is_awaited else ScanClass.REFRESH
+            scan_class = wanted.scan_class if is_awaited else ScanClass.REFRESH
             flight, boarding = self._board(wanted, address, scan_class)
         return _Need(address, usable, looked_up, flight, boarding)
 

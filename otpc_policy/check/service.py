@@ -32,6 +32,7 @@ from otpc_policy.check.values import (
 from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
+from otpc_policy.core.demand import ScanClass
 from otpc_policy.core.errors import ServiceUnavailable
 from otpc_policy.core.facts import ForbiddenAddress, ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
@@ -86,11 +87,13 @@ class CheckService:
         *,
         wait_s: float | None,
         caller: Caller = WITHIN_THIS_PROCESS,
+        scan_class: ScanClass = ScanClass.INTERACTIVE,
     ) -> Answer:
         """Return the answer, judged by this generation from start to end.
 
         wait_s: how long the caller waits for a measurement; None until it ends. caller: whose share
-        of measurements is used; one that hangs up cancels this.
+        of measurements is used; one that hangs up cancels this. scan_class: of measurements that
+        are waited for.
         An answer to a request that reports a leaf is never ALLOW unless it covers that leaf.
         Raises UnknownPolicy; ServiceUnavailable while closing; and where the host has to be
         resolved or measured, PortNotAllowed, CallerBudgetUsed, or Overloaded if there is no room.
@@ -107,6 +110,7 @@ class CheckService:
             lifetime=partial(self._verdicts.lifetime, question),
             caller=caller,
             is_partners=question.context.partner is not None,
+            scan_class=scan_class,
         )
         began = self._clock.monotonic()
         outcome = await self._checked(question, wanted, wait_s=wait_s)
@@ -157,7 +161,8 @@ class CheckService:
             now = self._clock.now()
             judgement = self._verdicts.kept(question, resolution, stored)
             if judgement is not None and still_answers(judgement, freshness, now):
-                self._observer.cache_request(_HIT)
+                if wanted.is_request:
+                    self._observer.cache_request(_HIT)
                 kept = Answer(
                     judgement=judgement,
                     addresses=tuple([each.facts for each in stored if each is not None]),

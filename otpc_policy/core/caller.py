@@ -87,3 +87,5 @@ def _group_of(host: str) -> str:
 
 
 WITHIN_THIS_PROCESS = Caller()
+WATCH_LIST = Caller(peer="watch list")
+"""What the operator has watched, for which nobody asks. It has a share like any other caller's."""

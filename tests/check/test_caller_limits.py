@@ -11,7 +11,7 @@ import pytest
 from otpc_policy.check import Answer, CheckRequest, ResultSource, caller_limits
 from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
 from otpc_policy.core.addresses import MAXIMUM_ADDRESSES, AddressVetting, VettedAddress
-from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
+from otpc_policy.core.caller import WATCH_LIST, WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
 from otpc_policy.policy.finding import Decision
@@ -79,6 +79,12 @@ def test_partners_endpoints_and_this_process_are_free() -> None:
     for number in range(5):
         asking(f"n{number}.test", 22, is_partners=True)
         asking(f"n{number}.test", 22, caller=WITHIN_THIS_PROCESS)
+
+
+def test_what_the_operator_has_watched_is_free() -> None:
+    asking = Asking(CallerBounds(ports=PORTS.ports, targets_per_hour=1))
+    for port in (25, 443, 587):
+        asking(port=port, caller=WATCH_LIST)
 
 
 def test_targets_are_counted_once_an_hour_and_by_machine() -> None:

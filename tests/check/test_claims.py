@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 
 from otpc_policy.catalog.partners.index import PartnerIndex
+from otpc_policy.check import FreshnessMode
 from otpc_policy.check import measurements as module
-from otpc_policy.core.caller import Caller
+from otpc_policy.core.caller import WATCH_LIST, Caller
 from otpc_policy.core.demand import Claim, ScanClass
 from tests.catalog.writing import document
 from tests.check.world import GENERATION, SECOND, Checks, World, generation, request, turns
@@ -115,5 +116,21 @@ async def test_claims_on_partners_endpoints_say_so(world: World) -> None:
     await turns()
     assert claims(world) == [Claim(share=A.share, is_partners=True)]
     await hang_up(first)
+    assert claims(world) == []
+    await checks.service.close()
+
+
+async def test_what_is_waited_for_has_the_class_that_was_asked_for(world: World) -> None:
+    checks = world.checks()
+    asked = request(FreshnessMode.REFRESH)
+    watching = asyncio.create_task(
+        checks.service.check(
+            asked, GENERATION, wait_s=None, caller=WATCH_LIST, scan_class=ScanClass.WATCH
+        )
+    )
+    await turns()
+    assert claims(world) == [Claim(share=WATCH_LIST.share, scan_class=ScanClass.WATCH)]
+    assert not [kind for kind, _ in world.events if kind == "request"]
+    await hang_up(watching)
     assert claims(world) == []
     await checks.service.close()
