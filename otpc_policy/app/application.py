@@ -17,6 +17,7 @@ from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
 from otpc_policy.app.fleet import Fleet, fleet_from
 from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings, ShareSettings
+from otpc_policy.app.watching import Watching, watching_from
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.catalog.reload import Reloader
@@ -77,8 +78,8 @@ class Application:
     """The service. As an async context manager it starts the engines and finally reaps them.
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
-    None where nobody does. fleet: what it shares with other replicas; None if nothing. events:
-    records those of the configuration in the trail.
+    None where nobody does. fleet: what it shares with other replicas; None if nothing. watching:
+    what is watched; None if nothing. events: records those of the configuration in the trail.
     """
 
     settings: Settings
@@ -93,6 +94,7 @@ class Application:
     own_listeners: OwnListeners
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
+    watching: Watching | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     async def close(self) -> None:
@@ -111,6 +113,8 @@ class Application:
             self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
         if self.fleet is not None:
             self._background.add(asyncio.create_task(self.fleet.run(), name="follow the fleet"))
+        if self.watching is not None:
+            self._background.add(asyncio.create_task(self.watching.run(), name="watch"))
         return self
 
     async def __aexit__(
@@ -133,7 +137,8 @@ def build_application(
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
 
-    is_replica: shares facts with others, if the settings say through what.
+    is_replica: shares facts with others, if the settings say through what, and watches endpoints,
+    if they say which.
 
     crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
     looked at. trail: by default one that keeps nothing.
@@ -204,6 +209,15 @@ def build_application(
         clock=chosen_clock,
         observer=metrics,
     )
+    watching = None
+    if is_replica and settings.watch.is_on:
+        watching = watching_from(
+            settings,
+            chosen_clock,
+            checks=checks,
+            generation=lambda: reloader.current,
+            registry=registry,
+        )
     return Application(
         settings=settings,
         clock=chosen_clock,
@@ -217,6 +231,7 @@ def build_application(
         own_listeners=own_listeners,
         crls=refresher,
         fleet=fleet,
+        watching=watching,
     )
 
 

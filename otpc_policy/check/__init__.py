@@ -35,9 +35,18 @@ from otpc_policy.check.values import (
     ResultSource,
 )
 from otpc_policy.check.verdicts import Verdicts
+from otpc_policy.check.watching import (
+    MOST_CODES,
+    NO_RESULT,
+    WatchedEndpoint,
+    WatchedEndpoints,
+    WatchedState,
+)
 
 __all__ = [
     "LEASE_RESULTS",
+    "MOST_CODES",
+    "NO_RESULT",
     "Answer",
     "CallerBounds",
     "CallerLimits",
@@ -74,5 +83,8 @@ __all__ = [
     "StoreUnavailable",
     "StoredFacts",
     "Verdicts",
+    "WatchedEndpoint",
+    "WatchedEndpoints",
+    "WatchedState",
     "judge_chain_in_hand",
 ]

@@ -18,6 +18,7 @@ from otpc_policy.app.settings.values import (
     is_loopback,
     split_address,
 )
+from otpc_policy.app.settings.watch import WatchSettings, watched_endpoint
 
 __all__ = [
     "AddressFamilies",
@@ -32,7 +33,9 @@ __all__ = [
     "SettingDescription",
     "Settings",
     "ShareSettings",
+    "WatchSettings",
     "describe_settings",
     "is_loopback",
     "split_address",
+    "watched_endpoint",
 ]

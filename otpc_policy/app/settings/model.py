@@ -32,6 +32,7 @@ from otpc_policy.app.settings.values import (
     ProxyUser,
     is_loopback,
 )
+from otpc_policy.app.settings.watch import WatchSettings
 from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
 from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.catalog.schemas.trust import TrustTable
@@ -370,6 +371,10 @@ class Settings(BaseSettings):
     )
     fleet: FleetSettings = Field(
         default_factory=FleetSettings, description="What several replicas share."
+    )
+    watch: WatchSettings = Field(
+        default_factory=WatchSettings,
+        description="Which endpoints are measured again before their verdicts expire.",
     )
     deadline_reserve_s: Seconds = Field(
         default=0.075,

@@ -1,0 +1,150 @@
+"""The current state of every watched endpoint, as this replica knows it. Satisfies
+check.WatchedEndpoints; nothing here waits or measures."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from otpc_policy.catalog.context import Catalog
+from otpc_policy.catalog.partners.deadlines import DeadlineKind
+from otpc_policy.check import NO_RESULT, WatchedEndpoint, WatchedState
+from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.fleet.watched import Watched, WatchedUnder, next_end
+from otpc_policy.ops.metrics.watch import WatchedPartner
+from otpc_policy.policy.finding import Decision
+
+_NOTHING_KNOWN = (Decision.INDETERMINATE, (NO_RESULT,))
+
+
+class WatchTable:
+    """States by name of endpoint ("host:port"). now: the wall clock.
+
+    under: what is watched; follow() changes it. behind_s: for how long the most overdue endpoint
+    has waited.
+    """
+
+    def __init__(
+        self,
+        generation: Catalog,
+        *,
+        with_partners: bool,
+        endpoints: Sequence[Endpoint],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._with_partners, self._endpoints, self._now = with_partners, endpoints, now
+        self._states: dict[str, WatchedState] = {}
+        self._due_at: dict[str, datetime] = {}
+        self.under = self._under(generation)
+        self.behind_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self.under.by_name)
+
+    def follow(self, generation: Catalog) -> tuple[Collection[str], Collection[str]]:
+        """Watch what another generation names; return the names that are new, and those gone."""
+        before, self.under = self.under, self._under(generation)
+        gone = before.by_name.keys() - self.under.by_name.keys()
+        for name in gone:
+            self._states.pop(name, None)
+            self._due_at.pop(name, None)
+        return self.under.by_name.keys() - before.by_name.keys(), gone
+
+    def get(self, name: str) -> Watched | None:
+        """Return what is watched under a name."""
+        return self.under.by_name.get(name)
+
+    def stands(self, name: str) -> WatchedState | None:
+        """Return the state of an endpoint that is allowed or denied now."""
+        state = self._states.get(name)
+        if state is None or not self.stood(name):
+            return None
+        return state if self._now() < state.expires_at else None
+
+    def stood(self, name: str) -> bool:
+        """Tell whether an endpoint was allowed or denied when it was last looked at."""
+        state = self._states.get(name)
+        return state is not None and state.decision is not Decision.INDETERMINATE
+
+    def record(self, name: str, state: WatchedState) -> None:
+        """Keep a state. What is found without facts does not replace why there are none."""
+        if name not in self.under.by_name:
+            return
+        present = self._states.get(name)
+        says_why = present is not None and present.decision is Decision.INDETERMINATE
+        if not (says_why and state.codes == (NO_RESULT,)):
+            self._states[name] = state
+
+    def will_check(self, dues: Mapping[str, float]) -> None:
+        """Keep when endpoints will be measured: seconds from now, by name."""
+        now = self._now()
+        for name, seconds in dues.items():
+            if name in self.under.by_name:
+                self._due_at[name] = now + timedelta(seconds=max(0.0, seconds))
+
+    def names(self, partner_id: str = "") -> Sequence[str]:
+        """Return the names in order, those of one partner if its id is given."""
+        if partner_id:
+            return self.under.by_partner.get(partner_id, ())
+        return self.under.ordered
+
+    def endpoint_of(self, name: str) -> tuple[Endpoint, str] | None:
+        """Return an endpoint and the id of its partner."""
+        watched = self.get(name)
+        return None if watched is None else (watched.endpoint, watched.partner_id)
+
+    def describe(self, name: str) -> WatchedEndpoint | None:
+        """Return what is known of an endpoint now."""
+        watched = self.get(name)
+        if watched is None:
+            return None
+        now, state = self._now(), self._states.get(name)
+        decision, codes = _now_of(state, now)
+        return WatchedEndpoint(
+            endpoint=watched.endpoint,
+            partner_id=watched.partner_id,
+            decision=decision,
+            codes=codes,
+            state=state,
+            next_check_at=self._due_at.get(name),
+            waiver_ends_at=next_end(watched.partner, DeadlineKind.WAIVER, now),
+            pin_ends_at=next_end(watched.partner, DeadlineKind.PIN, now),
+        )
+
+    def partners(self) -> Sequence[WatchedPartner]:
+        """Return what is known of each partner's endpoints together."""
+        now = self._now()
+        return [
+            self._partner(partner_id, names, now)
+            for partner_id, names in self.under.by_partner.items()
+        ]
+
+    def _partner(self, partner_id: str, names: Sequence[str], now: datetime) -> WatchedPartner:
+        partner = self.under.by_name[names[0]].partner
+        states = [self._states.get(name) for name in names]
+        known = [state for state in states if state is not None]
+        return WatchedPartner(
+            partner=partner_id,
+            decisions=Counter(_now_of(state, now)[0].name for state in states),
+            oldest_observation=_first(state.observed_at for state in known),
+            certificate_end=_first(state.certificate_ends_at for state in known),
+            waiver_end=_first([next_end(partner, DeadlineKind.WAIVER, now)]),
+            pin_end=_first([next_end(partner, DeadlineKind.PIN, now)]),
+        )
+
+    def _under(self, generation: Catalog) -> WatchedUnder:
+        return WatchedUnder(
+            generation, with_partners=self._with_partners, endpoints=self._endpoints
+        )
+
+
+def _now_of(state: WatchedState | None, now: datetime) -> tuple[Decision, tuple[str, ...]]:
+    """Return what holds at an instant: nothing that has expired, but why nothing could be said."""
+    if state is None:
+        return _NOTHING_KNOWN
+    if state.decision is not Decision.INDETERMINATE and now >= state.expires_at:
+        return _NOTHING_KNOWN
+    return state.decision, state.codes
+
+
+def _first(instants: Iterable[datetime | None]) -> float | None:
+    return min((at.timestamp() for at in instants if at is not None), default=None)
