@@ -217,6 +217,7 @@ def build_application(
             checks=checks,
             generation=lambda: reloader.current,
             registry=registry,
+            schedule=None if fleet is None else fleet.schedule,
         )
     return Application(
         settings=settings,

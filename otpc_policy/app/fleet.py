@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from otpc_policy.app.settings import FleetSettings, Settings
 from otpc_policy.check import Clock, FactsStore, Leasing
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.fleet.schedule import InMemorySchedule, Schedule
 from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.secret_files import in_words, read_secret
 from otpc_policy.store.memory import MemoryFactsStore
@@ -32,10 +33,11 @@ _MARGIN_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the use case needs of it. run() it for as long as the service runs."""
+    """What the use case and the watch list need of it. run() it while the service runs."""
 
     store: FactsStore
     leasing: Leasing
+    schedule: Schedule
     notices: "Notices"
     _connection: "StoreConnection"
 
@@ -69,6 +71,10 @@ def fleet_from(
     from otpc_policy.fleet.leases import SharedLeases  # noqa: PLC0415
     from otpc_policy.fleet.notices import Notices  # noqa: PLC0415
     from otpc_policy.fleet.records import Records  # noqa: PLC0415
+    from otpc_policy.fleet.shared_schedule import (  # noqa: PLC0415
+        ScheduleWithFallback,
+        SharedSchedule,
+    )
     from otpc_policy.fleet.signing import FleetKey  # noqa: PLC0415
 
     chosen = settings.fleet
@@ -118,7 +124,10 @@ def fleet_from(
         observer=metrics,
         replica=replica,
     )
-    return Fleet(store, leasing, notices, connection)
+    schedule = ScheduleWithFallback(
+        SharedSchedule(connection, keyspace=keyspace), InMemorySchedule(clock.monotonic)
+    )
+    return Fleet(store, leasing, schedule, notices, connection)
 
 
 def _measured_as(settings: Settings) -> str:

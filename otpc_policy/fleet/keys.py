@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from otpc_policy.check import FactsKey
+from otpc_policy.measurement.revision import PROBE_REVISION
 
 # Enough to spread over any cluster, few enough to be asked for news in one round trip.
 SHARDS: Final = 16
@@ -46,12 +47,16 @@ class Keyspace:
 
     measured_as: what makes the measurements of one replica other than those of the next, such as
     the clients that it stands for. Where it differs, nothing is shared but invalidations.
+    watch: where the schedule of the watch list is kept.
     """
 
     def __init__(self, prefix: str, *, measured_as: str = "") -> None:
         self._stem = f"{prefix}:{_LAYOUT}"
         self._measured_as = measured_as
         self.notices = tuple(self._shard(number) + ":notices" for number in range(SHARDS))
+        # Who would measure otherwise, or does not find the facts, has a schedule of its own.
+        schedule = f"{self._stem}:{{watch}}:{_digest(measured_as, PROBE_REVISION)}"
+        self.watch = (f"{schedule}:due", f"{schedule}:kept")
         self.names = lru_cache(maxsize=16_384)(self._names)
 
     def host(self, host: str) -> HostNames:

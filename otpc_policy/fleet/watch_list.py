@@ -56,6 +56,7 @@ _SWEEP_OF_ONE_S: Final = 0.02
 _SWEPT_TOGETHER: Final = 8
 # For a name that has to be looked up. One that is late is looked at in the next sweep.
 _SWEEP_WAIT_S: Final = 1.0
+_EXPIRING: Final = timedelta(seconds=5)
 # What lost its verdict is measured soon, but not all of it at once.
 _SOON_S: Final = 10.0
 _UNDER_WAY: Final = "CHECK_IN_PROGRESS"
@@ -114,6 +115,8 @@ class WatchList:
         self._wait_s = wait_s
         self._read = StateReader()
         self._running: dict[str, asyncio.Task[None]] = {}
+        # Of those, the ones whose next time is not known yet.
+        self._claimed: set[str] = set()
         self._failures: dict[str, int] = {}
         self._kept_at: float | None = None
         self._renewed_at = self._filled_at = clock.monotonic()
@@ -144,9 +147,12 @@ class WatchList:
             self._allowance + (now - self._filled_at) * self._rate_per_s,
         )
         self._filled_at = now
-        if self._running and now - self._renewed_at >= _RENEW_S:
+        if self._claimed and now - self._renewed_at >= _RENEW_S:
             self._renewed_at = now
-            await self._schedule.due_in(dict.fromkeys(self._running, CLAIM_S))
+            await self._schedule.due_in(dict.fromkeys(self._claimed, CLAIM_S))
+        # Another replica may have measured them meanwhile.
+        if expiring := self._table.expiring(_EXPIRING, _SWEPT_TOGETHER):
+            await self._sweep(expiring)
         room = min(self._concurrent - len(self._running), int(self._allowance))
         claimed = await self._schedule.claim(max(0, room))
         self._table.behind_s = claimed.behind_s
@@ -156,6 +162,7 @@ class WatchList:
                 await self._schedule.due_in({name: _NOT_MINE_S})
             elif name not in self._running:
                 self._allowance -= 1
+                self._claimed.add(name)
                 task = asyncio.create_task(
                     self._check(name, watched), name="check of a watched one"
                 )
@@ -237,6 +244,9 @@ class WatchList:
                 result, due_s = "busy", self._draw.uniform(*_BUSY_S)
             else:
                 due_s = self._back_off(name)
+        finally:
+            # From here on a renewal of the claim would take the place of what is decided below.
+            self._claimed.discard(name)
         self._observer.watch_checked(result)
         try:
             await self._schedule.due_in({name: due_s})

@@ -4,6 +4,7 @@ check.WatchedEndpoints; nothing here waits or measures."""
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
@@ -34,6 +35,8 @@ class WatchTable:
         self._with_partners, self._endpoints, self._now = with_partners, endpoints, now
         self._states: dict[str, WatchedState] = {}
         self._due_at: dict[str, datetime] = {}
+        # Of what stands, when it expires; with entries that have been replaced since.
+        self._ends: list[tuple[datetime, str]] = []
         self.under = self._under(generation)
         self.behind_s = 0.0
 
@@ -71,8 +74,24 @@ class WatchTable:
             return
         present = self._states.get(name)
         says_why = present is not None and present.decision is Decision.INDETERMINATE
-        if not (says_why and state.codes == (NO_RESULT,)):
-            self._states[name] = state
+        if says_why and state.codes == (NO_RESULT,):
+            return
+        self._states[name] = state
+        if state.decision is not Decision.INDETERMINATE:
+            heappush(self._ends, (state.expires_at, name))
+            if len(self._ends) > 64 + 4 * len(self._states):
+                self._ends = [(each.expires_at, name) for name, each in self._states.items()]
+                heapify(self._ends)
+
+    def expiring(self, within: timedelta, most: int) -> Sequence[str]:
+        """Return names whose verdicts expire within a time; each once for every record of it."""
+        until, found = self._now() + within, list[str]()
+        while len(found) < most and self._ends and self._ends[0][0] <= until:
+            ends_at, name = heappop(self._ends)
+            state = self._states.get(name)
+            if state is not None and state.expires_at == ends_at and self.stood(name):
+                found.append(name)
+        return found
 
     def will_check(self, dues: Mapping[str, float]) -> None:
         """Keep when endpoints will be measured: seconds from now, by name."""

@@ -5,7 +5,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.schedule import CLAIM_S, FORGET_S, InMemorySchedule, Schedule
+from otpc_policy.fleet.shared_schedule import ScheduleWithFallback, SharedSchedule
+from tests.fleet.conftest import MakeReplica
+from tests.support.valkey import Valkey
 
 
 class ScheduleContract:
@@ -118,3 +122,77 @@ class TestInMemory(ScheduleContract):
         for _ in range(5_000):
             await self.schedule.due_in({"a": 100.0})
         assert len(self.schedule._heap) < 200  # type: ignore[attr-defined]
+
+
+class TestShared(ScheduleContract):
+    """In the store, by its clock, which the test moves."""
+
+    @pytest.fixture(autouse=True)
+    def _set_up(self, replica: MakeReplica) -> None:
+        self.moved_s = 0.0
+        first = replica()
+        self.schedule = SharedSchedule(
+            first.connection, keyspace=first.keyspace, move_s=lambda: self.moved_s
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.moved_s += seconds
+
+    async def test_replicas_have_one_schedule_and_other_fleets_have_another(
+        self, replica: MakeReplica
+    ) -> None:
+        await self.schedule.keep({"a": 0.0})
+        second, stranger = replica(), replica(prefix="test-stranger")
+        strange = SharedSchedule(stranger.connection, keyspace=stranger.keyspace)
+        assert (await strange.claim(5)).names == []
+        other = SharedSchedule(second.connection, keyspace=second.keyspace)
+        assert (await other.claim(5)).names == ["a"]
+        assert await self.claimed() == []
+
+    async def test_replicas_that_would_measure_otherwise_have_schedules_of_their_own(self) -> None:
+        assert Keyspace("p").watch != Keyspace("p", measured_as="otherwise").watch
+        assert Keyspace("p").watch == Keyspace("p").watch
+
+    async def test_names_that_nobody_keeps_are_cleared_away(
+        self, replica: MakeReplica, server: Valkey
+    ) -> None:
+        due, _ = replica().keyspace.watch
+        for number in range(250):
+            server.ask("ZADD", due, "0", f"written by somebody {number}")
+        assert [await self.claimed(10) for _ in range(3)] == [[], [], []]
+        assert server.ask("ZCARD", due) == b":0\r\n"
+
+    async def test_it_does_not_outlive_the_replicas_by_more_than_a_day(
+        self, replica: MakeReplica, server: Valkey
+    ) -> None:
+        await self.schedule.keep({"a": 0.0})
+        for key in replica().keyspace.watch:
+            assert 0 < int(server.ask("PTTL", key)[1:].strip()) <= 86_400_000
+
+
+class TestFallback:
+    """While the store cannot be asked, a replica goes on by itself."""
+
+    async def test_it_goes_on_from_what_it_has_seen_last(self, replica: MakeReplica) -> None:
+        at_s = 0.0
+        one = replica()
+        shared = SharedSchedule(one.connection, keyspace=one.keyspace)
+        schedule = ScheduleWithFallback(shared, InMemorySchedule(lambda: at_s))
+        await schedule.keep({"a": 0.0, "b": 0.0, "c": 0.0})
+        assert sorted((await schedule.claim(5)).names) == ["a", "b", "c"]
+        await schedule.due_in({"a": 100.0})
+        # Another replica has seen to these.
+        await shared.due_in({"b": 200.0, "c": 300.0})
+        await schedule.due(["a", "b", "c"])
+        one.connection.use_not("of this test")
+        assert (await schedule.claim(5)).names == []
+        at_s = 250.0
+        assert (await schedule.claim(5)).names == ["a", "b"]
+        await schedule.due_in({"a": 1_000.0})
+        await schedule.sooner({"c": 0.0})
+        await schedule.keep({"d": 0.0})
+        await schedule.drop(["b"])
+        assert sorted((await schedule.claim(5)).names) == ["c", "d"]
+        assert set(await schedule.due(["a", "b", "c", "d"])) == {"a", "c", "d"}
+        one.connection.use_not("")
+        assert (await schedule.claim(5)).names == []

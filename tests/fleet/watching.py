@@ -181,7 +181,7 @@ class Watcher:
         self.engines = engines
         self.generation = under or generation()
         self.expires_at = expires_at if expires_at is not None else {}
-        self.store = store or memory_store(10_000)
+        self.store = memory_store(10_000) if store is None else store
         self.schedule = schedule or InMemorySchedule(engines.monotonic)
         self.measurements = Measurements(
             resolver=engines,
@@ -264,8 +264,12 @@ async def watch_for(
     """Let replicas watch while the clock moves. also: at every step."""
     engines = watchers[0].engines
     until_s, swept_s = engines.at_s + seconds, engines.at_s
-    while engines.at_s < until_s:
-        for watcher in watchers:
+    for step in count():
+        if engines.at_s >= until_s:
+            return
+        # None is always the first to claim.
+        first = step % len(watchers)
+        for watcher in (*watchers[first:], *watchers[:first]):
             await watcher.list.tick()
         if engines.at_s - swept_s >= sweep_every_s:
             swept_s = engines.at_s

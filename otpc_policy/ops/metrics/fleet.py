@@ -8,6 +8,7 @@ from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
 
 STORE_OPERATIONS = (
     *("get", "put", "discard", "discard_host", "acquire", "renew", "release"),
+    *("watch_keep", "watch_claim", "watch_due_in", "watch_due", "watch_drop"),
     "poll",
 )
 STORE_RESULTS = ("ok", "unavailable")
@@ -27,7 +28,8 @@ class FleetMetrics:
             registry=registry,
         )
         # operation: get, put, discard, discard_host (an invalidation), acquire, renew, release (of
-        # leases), poll (what has changed). result: ok, unavailable.
+        # leases), watch_... (the schedule of the watch list), poll (what has changed). result: ok,
+        # unavailable.
         requests = Counter(
             "store_requests_total",
             "Requests to the store that replicas share.",
