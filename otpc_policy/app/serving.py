@@ -170,7 +170,7 @@ class Service:
         return address_text(host, taken)
 
     def _add_services(self) -> None:
-        shares = self._settings.shares
+        shares, watching = self._settings.shares, self._application.watching
         servicer = PolicyCheckServicer(
             checks=self._application.checks,
             generation=lambda: self._application.reloader.current,
@@ -182,6 +182,7 @@ class Service:
             allow_request_anchors=self._settings.allow_request_anchors,
             wire=WireBudget(shares.answer_bytes, most_of_a_caller=shares.answer_bytes_per_caller),
             max_kept=kept_answers(self._settings),
+            watched=None if watching is None else watching.table,
         )
         admin = None
         if self._settings.admin_service:

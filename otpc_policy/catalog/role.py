@@ -23,12 +23,20 @@ class Rpc(StrEnum):
     VALIDATE_CERTIFICATE = "ValidateCertificate"
     GET_POLICY = "GetPolicy"
     LIST_POLICIES = "ListPolicies"
+    LIST_WATCHED = "ListWatched"
     INVALIDATE_RESULTS = "InvalidateResults"
     RELOAD_POLICIES = "ReloadPolicies"
     SERVER_REFLECTION_INFO = "ServerReflectionInfo"
 
 
-ABOUT_ENDPOINTS = frozenset({Rpc.CHECK_ENDPOINT, Rpc.BATCH_CHECK_ENDPOINTS, Rpc.INVALIDATE_RESULTS})
+ABOUT_ENDPOINTS = frozenset(
+    {
+        Rpc.CHECK_ENDPOINT,
+        Rpc.BATCH_CHECK_ENDPOINTS,
+        Rpc.LIST_WATCHED,
+        Rpc.INVALIDATE_RESULTS,
+    }
+)
 """Methods that always concern an endpoint, so that a role must say which."""
 ADMINISTRATION = frozenset({Rpc.INVALIDATE_RESULTS, Rpc.RELOAD_POLICIES})
 

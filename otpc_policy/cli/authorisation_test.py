@@ -23,6 +23,7 @@ from otpc_policy.rpc.authorisation import (
     invalidation_demand,
     policy_demand,
     validation_demand,
+    watched_demand,
 )
 from otpc_policy.rpc.convert import ParsedValidation, parse_check_request
 from otpc_policy.rpc.interceptors.identity import identities_in
@@ -92,7 +93,8 @@ def _refused_all_the_same(demand: Demand, settings: Settings) -> Iterator[str]:
     if demand.request_anchors and not settings.allow_request_anchors:
         yield "the setting allow_request_anchors is off, so anchors are refused"
     ports = settings.shares.allowed_ports
-    is_measured = demand.rpc in ABOUT_ENDPOINTS - ADMINISTRATION and not demand.partner
+    measuring = ABOUT_ENDPOINTS - ADMINISTRATION - {Rpc.LIST_WATCHED}
+    is_measured = demand.rpc in measuring and not demand.partner
     if is_measured and ports and demand.port not in ports:
         yield (
             f"port {demand.port} is not in shares.allowed_ports: it is measured in allow_networks"
@@ -139,6 +141,10 @@ def _demand(question: Question, catalog: Catalog) -> Demand:
         case Rpc.LIST_POLICIES if not question.policy:
             # Whoever may call it is shown what its roles permit; a name asks for one of them.
             return Demand(rpc=rpc)
+        case Rpc.LIST_WATCHED if not question.host:
+            return Demand(rpc=rpc)
+        case Rpc.LIST_WATCHED:
+            return watched_demand(parse_endpoint(question.host, question.port), catalog)
         case Rpc.GET_POLICY | Rpc.LIST_POLICIES:
             return policy_demand(question.policy, catalog, rpc)
         case Rpc.INVALIDATE_RESULTS:

@@ -23,6 +23,10 @@ EXAMPLES: Final = {
         "otpc-policy validate chain.pem --name pay.partner.example",
         "otpc-policy validate chain.pem --name pay.partner.example --at 2027-01-01T00:00:00Z",
     ),
+    "watched": (
+        f"otpc-policy watched {_SERVICE}",
+        f"otpc-policy watched --partner example-bank {_SERVICE} {_CLIENT}",
+    ),
     "explain": ("otpc-policy explain CIPHER_SUITE_NONE_REQUIRED",),
     "demo": ("otpc-policy demo",),
     "policy list": (f"otpc-policy policy list {_SERVICE}",),

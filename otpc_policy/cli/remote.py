@@ -91,6 +91,13 @@ class Remote:
         """Return one policy of the service with its effective document. Raises CommandFailed."""
         return self._ask(lambda client: client.get_policy(name, timeout_s=self.timeout_s))
 
+    def watched(self, partner_id: str) -> Sequence[pb.WatchedEndpoint]:
+        """Return what the service watches, of one partner if its id is given.
+
+        Raises CommandFailed.
+        """
+        return self._ask(lambda client: client.list_watched(partner_id, timeout_s=self.timeout_s))
+
     def reload(self, *, validate_only: bool) -> pb.ReloadPoliciesResponse:
         """Have the service read its documents again. Raises CommandFailed."""
         request = pb.ReloadPoliciesRequest(validate_only=validate_only)

@@ -199,3 +199,21 @@ class PolicyCheckClient:
             token = page.next_page_token
             if not token:
                 return policies
+
+    def list_watched(
+        self, partner_id: str = "", *, timeout_s: float
+    ) -> Sequence[pb.WatchedEndpoint]:
+        """Return every watched endpoint, ordered by host and port. timeout_s: for each page.
+
+        partner_id: its endpoints alone.
+        """
+        endpoints: list[pb.WatchedEndpoint] = []
+        token = ""
+        while True:
+            page: pb.ListWatchedResponse = self._stub.ListWatched(
+                pb.ListWatchedRequest(page_token=token, partner_id=partner_id), timeout=timeout_s
+            )
+            endpoints.extend(page.endpoints)
+            token = page.next_page_token
+            if not token:
+                return endpoints

@@ -19,6 +19,7 @@ from otpc_policy.catalog.role import Demand, Rpc
 from otpc_policy.check import ChainRequest, CheckRequest
 from otpc_policy.check.freshness import Freshness, FreshnessMode
 from otpc_policy.core.caller import Caller
+from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import Depth
 from otpc_policy.rpc.convert import ParsedCheck, ParsedValidation
 from otpc_policy.rpc.current_call import current_call
@@ -42,6 +43,7 @@ PERMISSIONS: Mapping[tuple[str, str], Rpc | Open] = MappingProxyType(
         (_CHECK, "ValidateCertificate"): Rpc.VALIDATE_CERTIFICATE,
         (_CHECK, "GetPolicy"): Rpc.GET_POLICY,
         (_CHECK, "ListPolicies"): Rpc.LIST_POLICIES,
+        (_CHECK, "ListWatched"): Rpc.LIST_WATCHED,
         (_ADMIN, "InvalidateResults"): Rpc.INVALIDATE_RESULTS,
         (_ADMIN, "ReloadPolicies"): Rpc.RELOAD_POLICIES,
         (reflection.SERVICE_NAME, "ServerReflectionInfo"): Rpc.SERVER_REFLECTION_INFO,
@@ -139,6 +141,22 @@ def policy_demand(policy_name: str, generation: Catalog, rpc: Rpc) -> Demand:
     """Return what reading a policy needs; "" is the default policy."""
     policy, is_default = _policy(policy_name, generation)
     return Demand(rpc=rpc, policy=policy, is_default_policy=is_default)
+
+
+def watched_demand(endpoint: Endpoint, generation: Catalog) -> Demand:
+    """Return what being shown a watched endpoint needs: what a check of it would, with a right to
+    the list in place of the right to check."""
+    partner = generation.partners.find(endpoint.host, endpoint.port)
+    policy, is_default = _policy("", generation)
+    return Demand(
+        rpc=Rpc.LIST_WATCHED,
+        policy=policy,
+        is_default_policy=is_default,
+        host=endpoint.host,
+        port=endpoint.port,
+        server_name=endpoint.server_name,
+        partner="" if partner is None else partner.id,
+    )
 
 
 def invalidation_demand(host: str, port: int, generation: Catalog) -> Demand:

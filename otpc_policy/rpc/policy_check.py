@@ -17,7 +17,7 @@ from google.rpc import status_pb2
 from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
-from otpc_policy.check import Clock, ResultSource, judge_chain_in_hand
+from otpc_policy.check import Clock, ResultSource, WatchedEndpoints, judge_chain_in_hand
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
@@ -54,6 +54,7 @@ from otpc_policy.rpc.current_call import current_call
 from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.request_id import new_id
 from otpc_policy.rpc.status import is_expected, status_of
+from otpc_policy.rpc.watched_pages import MOST_WATCHED_PAGE, WATCHED_PAGE, watched_page
 from otpc_policy.rpc.wire_budget import SHORT_BYTES, GrowingAnswer, WireBudget, unlimited
 from otpc_policy.turns import turn
 from otpc_policy.v1 import policy_pb2 as pb
@@ -73,12 +74,13 @@ _M = TypeVar("_M", bound=Message)
 
 
 class PolicyCheckServicer:
-    """Answers the five methods.
+    """Answers the six methods.
 
     generation: the current one; each call takes it once, at its start.
     deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
     default_wait_s: how long a caller without a deadline waits for a measurement. wire: what answers
-    may take until they have been read; None for no bound. max_kept: see CheckAnswers.
+    may take until they have been read; None for no bound. max_kept: see CheckAnswers. watched: None
+    where nothing is watched.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class PolicyCheckServicer:
         allow_request_anchors: bool = False,
         wire: WireBudget | None = None,
         max_kept: int = MAX_KEPT_ANSWERS,
+        watched: WatchedEndpoints | None = None,
     ) -> None:
         self._answers = CheckAnswers(
             checks=checks, counters=counters, decisions=decisions, max_kept=max_kept
@@ -106,6 +109,7 @@ class PolicyCheckServicer:
         self._deadline_reserve_s = deadline_reserve_s
         self._default_wait_s = default_wait_s
         self._allow_request_anchors = allow_request_anchors
+        self._watched = watched
 
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
@@ -234,6 +238,30 @@ class PolicyCheckServicer:
             policies=(policy_message(policy, policies) for policy in page),
             next_page_token=_token_of(page[-1].name) if len(rest) > size else "",
         )
+        self._hold(response.ByteSize(), context)
+        return response.SerializeToString()
+
+    async def list_watched(self, request: bytes, context: Context) -> bytes:
+        """ListWatched: those that the caller's roles permit.
+
+        A page token is the last endpoint of the previous page, so it stays valid over a reload.
+        """
+        message = _parse(pb.ListWatchedRequest, request)
+        size = parse_page_size(message, default=WATCHED_PAGE, most=MOST_WATCHED_PAGE)
+        after = _name_in(message.page_token)
+        response = pb.ListWatchedResponse()
+        if self._watched is not None:
+            generation = self._generation()
+            page, last = await watched_page(
+                self._watched,
+                generation,
+                permissions_in(generation),
+                partner_id=message.partner_id,
+                after=after,
+                size=size,
+            )
+            response.endpoints.extend(page)
+            response.next_page_token = _token_of(last) if last else ""
         self._hold(response.ByteSize(), context)
         return response.SerializeToString()
 

@@ -46,6 +46,7 @@ def add_services(
             "ValidateCertificate": raw(policy_check.validate_certificate),
             "GetPolicy": raw(policy_check.get_policy),
             "ListPolicies": raw(policy_check.list_policies),
+            "ListWatched": raw(policy_check.list_watched),
         },
         POLICY_ADMIN_SERVICE: _admin_handlers(policy_admin),
         HEALTH_SERVICE: dict(health.method_handlers()),

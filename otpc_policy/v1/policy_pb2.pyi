@@ -2000,6 +2000,144 @@ class ListPoliciesResponse(_message.Message):
 Global___ListPoliciesResponse: _TypeAlias = ListPoliciesResponse  # noqa: Y015
 
 @_typing.final
+class ListWatchedRequest(_message.Message):
+    """Asks for watched endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0 means 100, more than 500 means 500. A page may hold
+    fewer: only an empty next_page_token says that it is the last.
+    """
+    page_token: _builtins.str
+    """next_page_token of the previous page; empty for the first."""
+    partner_id: _builtins.str
+    """Id of a partner: its endpoints alone. Empty: all. None are listed for an unknown one."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWatchedRequest: _TypeAlias = ListWatchedRequest  # noqa: Y015
+
+@_typing.final
+class ListWatchedResponse(_message.Message):
+    """A page of watched endpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedEndpoint]:
+        """Ordered by host and port as text."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[Global___WatchedEndpoint] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWatchedResponse: _TypeAlias = ListWatchedResponse  # noqa: Y015
+
+@_typing.final
+class WatchedEndpoint(_message.Message):
+    """An endpoint that the service measures of its own accord, under the default policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    FINDING_CODES_FIELD_NUMBER: _builtins.int
+    OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_CHECK_TIME_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_END_TIME_FIELD_NUMBER: _builtins.int
+    WAIVER_END_TIME_FIELD_NUMBER: _builtins.int
+    PIN_END_TIME_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """In canonical form, as CheckEndpoint takes it."""
+    port: _builtins.int
+    """TCP port."""
+    partner_id: _builtins.str
+    """Id of the partner whose entry names the endpoint; empty if none does."""
+    decision: Global___Decision.ValueType
+    """What holds now. DECISION_INDETERMINATE with NO_CACHED_RESULT where no verdict has
+    been found yet, or the last one has expired.
+    """
+    @_builtins.property
+    def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the verdict's findings, each once, in the order of the findings; 32 at most."""
+
+    @_builtins.property
+    def observation_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest facts were measured that were judged last; unset without any."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When that verdict expires, or expired; unset without any."""
+
+    @_builtins.property
+    def next_check_time(self) -> _timestamp_pb2.Timestamp:
+        """When the endpoint is to be measured next; unset where that is not known yet."""
+
+    @_builtins.property
+    def certificate_end_time(self) -> _timestamp_pb2.Timestamp:
+        """The first notAfter of the leaf certificates that were judged last; unset without any."""
+
+    @_builtins.property
+    def waiver_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next of the partner's waivers ends; unset if none will."""
+
+    @_builtins.property
+    def pin_end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next of the partner's pins ends; unset if none will."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+        partner_id: _builtins.str = ...,
+        decision: Global___Decision.ValueType = ...,
+        finding_codes: _abc.Iterable[_builtins.str] | None = ...,
+        observation_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        next_check_time: _timestamp_pb2.Timestamp | None = ...,
+        certificate_end_time: _timestamp_pb2.Timestamp | None = ...,
+        waiver_end_time: _timestamp_pb2.Timestamp | None = ...,
+        pin_end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_end_time", b"certificate_end_time", "expire_time", b"expire_time", "next_check_time", b"next_check_time", "observation_time", b"observation_time", "pin_end_time", b"pin_end_time", "waiver_end_time", b"waiver_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_end_time", b"certificate_end_time", "decision", b"decision", "expire_time", b"expire_time", "finding_codes", b"finding_codes", "host", b"host", "next_check_time", b"next_check_time", "observation_time", b"observation_time", "partner_id", b"partner_id", "pin_end_time", b"pin_end_time", "port", b"port", "waiver_end_time", b"waiver_end_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedEndpoint: _TypeAlias = WatchedEndpoint  # noqa: Y015
+
+@_typing.final
 class Policy(_message.Message):
     """A policy: what it demands and where that is written."""
 

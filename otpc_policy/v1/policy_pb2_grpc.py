@@ -62,6 +62,11 @@ class PolicyCheckServiceStub:
                 request_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.ListWatched = channel.unary_unary(
+                '/otpc_policy.v1.PolicyCheckService/ListWatched',
+                request_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.SerializeToString,
+                response_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyCheckServiceServicer:
@@ -121,6 +126,20 @@ class PolicyCheckServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWatched(self, request, context):
+        """Lists the endpoints that the service measures of its own accord, and what it knows
+        of each, ordered by host and port as text. Measures nothing. Endpoints that no role
+        of the caller permits are left out; the list is empty where nothing is watched.
+
+        What it says of an endpoint may be 30 seconds old (longer where more than 1,500 are
+        watched), and is no answer to rely on for traffic: ask CheckEndpoint.
+
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyCheckServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +167,11 @@ def add_PolicyCheckServiceServicer_to_server(servicer, server):
                     servicer.ListPolicies,
                     request_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesRequest.FromString,
                     response_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'ListWatched': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWatched,
+                    request_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.FromString,
+                    response_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -288,6 +312,33 @@ class PolicyCheckService:
             '/otpc_policy.v1.PolicyCheckService/ListPolicies',
             otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesRequest.SerializeToString,
             otpc__policy_dot_v1_dot_policy__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWatched(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/otpc_policy.v1.PolicyCheckService/ListWatched',
+            otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.SerializeToString,
+            otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,5 +1,6 @@
 """Commands that ask a service: mutual TLS, administration, and why a connection fails."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(configuration(tmp_path_factory.mktemp("plain"))) as port:
+    watch = 'watch = { endpoints = ["127.0.0.1:1", "[::1]:2"] }'
+    with serving(configuration(tmp_path_factory.mktemp("plain"), watch)) as port:
         yield f"localhost:{port}"
 
 
@@ -214,3 +216,21 @@ def test_a_client_certificate_needs_a_service(run: Run) -> None:
     done = run("policy", "list", "--client-cert", "a.pem", "--client-key", "a.key")
     assert done.status == 2
     assert "needs --server" in " ".join(done.stderr.split())
+
+
+def test_what_is_watched_is_listed(run: Run, plain: str) -> None:
+    listed = run("watched", "--server", plain, "--format", "json")
+    assert listed.status == 0
+    found = [(each["host"], each["port"]) for each in json.loads(listed.stdout)["endpoints"]]
+    assert found == [("127.0.0.1", 1), ("::1", 2)]
+    table = run("watched", "--server", plain, "--format", "table")
+    assert "ENDPOINT" in table.stdout
+    assert "[::1]:2" in table.stdout
+    of_nobody = run("watched", "--server", plain, "--partner", "bank", "--format", "table")
+    assert (of_nobody.status, of_nobody.stdout) == (0, "no endpoint is watched that you may see\n")
+
+
+def test_watched_needs_a_service(run: Run) -> None:
+    asked = run("watched")
+    assert asked.status == 2
+    assert "--server" in asked.stderr

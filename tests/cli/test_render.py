@@ -3,6 +3,7 @@ smuggled in.
 """
 
 import io
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from otpc_policy.cli.render.policies import policies_view, policy_view
 from otpc_policy.cli.render.verdict import check_view, findings_view, reasons, validation_view
+from otpc_policy.cli.render.watched import watched_view
 from otpc_policy.cli.render.words import decision_word, length_words, printable, version_word
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.cli.messages import REMEDY, address, certificate, check_response, finding, instant
@@ -418,3 +420,34 @@ def test_versions_have_the_names_people_use() -> None:
         "TLS 1.3",
     ]
     assert version_word(99) == "value 99"  # type: ignore[arg-type]
+
+
+def test_a_watched_endpoint_shows_what_holds_and_what_ends_first() -> None:
+    watched = pb.WatchedEndpoint(
+        host="2001:db8::1",
+        port=443,
+        partner_id="bank",
+        decision=pb.DECISION_DENY,
+        finding_codes=["CERTIFICATE_EXPIRED"],
+        observation_time=instant("2025-01-31 11:58:00"),
+        next_check_time=instant("2025-01-31 12:03:00"),
+        certificate_end_time=instant("2025-03-01 00:00:00"),
+        waiver_end_time=instant("2025-02-10 00:00:00"),
+    )
+    now = datetime(2025, 1, 31, 12, tzinfo=UTC)
+    text = shown(
+        watched_view([watched, pb.WatchedEndpoint(host="a\x1b[2J.test", port=1)], now), width=140
+    )
+    for part in (
+        "[2001:db8::1]:443",
+        "bank",
+        " DENY ",
+        "2 min ago",
+        "in 3 min",
+        "2025-02-10 waiver",
+    ):
+        assert part in text
+    # Whatever this client does not know permits nothing, and repaints nothing.
+    assert "INDETERMINATE" in text
+    assert "never" in text
+    assert "\x1b" not in text

@@ -130,6 +130,13 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
             return pb.ListPoliciesResponse(policies=[pb.Policy(name="b")])
         return pb.ListPoliciesResponse(policies=[pb.Policy(name="a")], next_page_token="more")
 
+    def ListWatched(self, request: Any, context: Any) -> Any:  # noqa: N802
+        host = f"{request.partner_id}{request.page_token}.example"
+        token = "" if request.page_token else "more"
+        return pb.ListWatchedResponse(
+            endpoints=[pb.WatchedEndpoint(host=host)], next_page_token=token
+        )
+
 
 def test_every_field_of_a_check_is_carried() -> None:
     recorder = Recorder()
@@ -200,6 +207,8 @@ def test_batches_policies_and_pages() -> None:
         ] == [0, 1]
         assert client.get_policy("p", timeout_s=5).name == "p"
         assert [policy.name for policy in client.list_policies(timeout_s=5)] == ["a", "b"]
+        watched = client.list_watched("bank", timeout_s=5)
+        assert [each.host for each in watched] == ["bank.example", "bankmore.example"]
 
 
 async def test_the_asynchronous_client_asks_the_same() -> None:

@@ -27,6 +27,7 @@ METHODS = [
     "ValidateCertificate",
     "GetPolicy",
     "ListPolicies",
+    "ListWatched",
 ]
 VECTORS = sorted(
     path for path in Path(str(files("cryptography_vectors") / "x509")).rglob("*") if path.is_file()

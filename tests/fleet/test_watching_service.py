@@ -59,4 +59,9 @@ def test_a_watched_endpoint_stays_fresh_without_any_caller(tmp_path: Path) -> No
                 first.result_info.expire_time.ToNanoseconds()
             )
             assert service.metric(OBSERVED) > observed
+            (watched,) = service.checks.ListWatched(pb.ListWatchedRequest(), timeout=10).endpoints
+            assert (watched.host, watched.port) == ("api.bank.test", partner.port)
+            assert (watched.partner_id, watched.decision) == ("bank", pb.DECISION_ALLOW)
+            assert watched.next_check_time.ToNanoseconds() < watched.expire_time.ToNanoseconds()
+            assert watched.HasField("certificate_end_time")
             assert service.metric('otpc_policy_scans_total{outcome="complete"}') >= 2

@@ -32,6 +32,7 @@ METHODS: Final[dict[str, type[Message]]] = {
     VALIDATE: pb.ValidateCertificateRequest,
     f"{_CHECK}GetPolicy": pb.GetPolicyRequest,
     f"{_CHECK}ListPolicies": pb.ListPoliciesRequest,
+    f"{_CHECK}ListWatched": pb.ListWatchedRequest,
     f"{_ADMIN}InvalidateResults": pb.InvalidateResultsRequest,
     f"{_ADMIN}ReloadPolicies": pb.ReloadPoliciesRequest,
     "/grpc.health.v1.Health/Check": health_pb2.HealthCheckRequest,

@@ -231,8 +231,7 @@ async def test_it_is_off_unless_it_is_given(engine: Engine | None, code: grpc.St
 
 
 class _NoChecks:
-    """Has the five methods and is asked none of them."""
+    """Has the six methods and is asked none of them."""
 
-    check_endpoint = batch_check_endpoints = validate_certificate = get_policy = list_policies = (
-        None
-    )
+    check_endpoint = batch_check_endpoints = validate_certificate = None
+    get_policy = list_policies = list_watched = None

@@ -63,6 +63,7 @@ METHODS = (
     "ValidateCertificate",
     "GetPolicy",
     "ListPolicies",
+    "ListWatched",
 )
 
 

@@ -14,8 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from otpc_policy.catalog.context import Catalog
-from otpc_policy.catalog.role import Rpc
+from otpc_policy.catalog.role import ABOUT_ENDPOINTS, Rpc
 from otpc_policy.catalog.roles import RolesFile
+from otpc_policy.check import WatchedEndpoints
 from otpc_policy.rpc.authorisation import PERMISSIONS, MethodWithoutRow, Open, require_rows
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
@@ -78,6 +79,7 @@ def _asking(service: str, name: str) -> Asking:
         ),
         "GetPolicy": pb.GetPolicyRequest(),
         "ListPolicies": pb.ListPoliciesRequest(),
+        "ListWatched": pb.ListWatchedRequest(),
         "InvalidateResults": pb.InvalidateResultsRequest(host=HOST),
         "ReloadPolicies": pb.ReloadPoliciesRequest(),
     }
@@ -125,8 +127,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(roles: str) -> AsyncIterator[Running]:
-    """Serve everything, with two partners, under a document of roles."""
+async def running(
+    roles: str, watched: Callable[[Catalog], WatchedEndpoints] | None = None
+) -> AsyncIterator[Running]:
+    """Serve everything, with two partners, under a document of roles.
+
+    watched: makes the watch list.
+    """
     catalog = generation(
         BRIEF,
         partners=index(entry("bank", HOST), entry("wallet", "api.wallet.example")),
@@ -147,6 +154,7 @@ async def running(roles: str) -> AsyncIterator[Running]:
             counters=FakeCounters(),
             decisions=trail_into(lambda _line: None),
             allow_request_anchors=True,
+            watched=None if watched is None else watched(catalog),
         ),
         policy_admin=PolicyAdminServicer(results=administered, reloads=administered),
         health=health,
@@ -189,7 +197,7 @@ def _one_role_a_method() -> str:
     """Return a role for each method, held by an identity of each kind."""
     lines = []
     for rpc in Rpc:
-        about = 'hosts = ["*"]' if rpc in (*list(Rpc)[:2], Rpc.INVALIDATE_RESULTS) else ""
+        about = 'hosts = ["*"]' if rpc in ABOUT_ENDPOINTS else ""
         name = rpc.value.lower()
         lines += ["[[role]]", f'name = "{name}"', f'rpcs = ["{rpc.value}"]', about]
         lines += ["[[caller]]", f'roles = ["{name}"]']

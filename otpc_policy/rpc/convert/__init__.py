@@ -17,6 +17,7 @@ from otpc_policy.rpc.convert.responses import (
     shared_part,
     validate_response,
 )
+from otpc_policy.rpc.convert.watched import watched_message
 
 __all__ = [
     "OwnPart",
@@ -32,4 +33,5 @@ __all__ = [
     "shared_part",
     "undecodable",
     "validate_response",
+    "watched_message",
 ]

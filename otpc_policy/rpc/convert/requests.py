@@ -163,15 +163,20 @@ def parse_validate_request(
     return ParsedValidation(request, view)
 
 
-def parse_page_size(message: pb.ListPoliciesRequest) -> int:
-    """Return how many policies a page holds. Raises InvalidRequest.
+def parse_page_size(
+    message: pb.ListPoliciesRequest | pb.ListWatchedRequest,
+    *,
+    default: int = DEFAULT_PAGE_SIZE,
+    most: int = MAX_PAGE_SIZE,
+) -> int:
+    """Return how many items a page holds. Raises InvalidRequest.
 
     Source: AIP-158; a size above the largest means the largest.
     """
     if message.page_size < 0:
-        below = f"{message.page_size} is below 0; 0 means {DEFAULT_PAGE_SIZE}"
+        below = f"{message.page_size} is below 0; 0 means {default}"
         raise InvalidRequest([FieldViolation("page_size", below)])
-    return min(message.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    return min(message.page_size or default, most)
 
 
 def _known(
