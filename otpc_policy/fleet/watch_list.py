@@ -54,6 +54,7 @@ _NOT_MINE_S: Final = 10.0
 _SWEEP_S: Final = 30.0
 _SWEEP_OF_ONE_S: Final = 0.02
 _SWEPT_TOGETHER: Final = 8
+_KEPT_TOGETHER: Final = 500
 # For a name that has to be looked up. One that is late is looked at in the next sweep.
 _SWEEP_WAIT_S: Final = 1.0
 _EXPIRING: Final = timedelta(seconds=5)
@@ -180,7 +181,8 @@ class WatchList:
                 await self.tick()
             except Exception:
                 _logger.exception("the watch list failed")
-            await asyncio.sleep(TICK_S)
+            # Not in step with other replicas, so that none is always the first to claim.
+            await asyncio.sleep(TICK_S * self._draw.uniform(0.5, 1.5))
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -199,11 +201,14 @@ class WatchList:
         """Keep in the schedule what the current generation names, and nothing else."""
         generation, now = self._generation(), self._clock.monotonic()
         if generation is not self._table.under.generation:
-            new, gone = self._table.follow(generation)
+            # Of ten thousand partners that takes a quarter of a second, and callers wait.
+            under = await asyncio.to_thread(self._table.under_of, generation)
+            new, gone = self._table.follow(under)
             for name in gone:
                 self._failures.pop(name, None)
             await self._schedule.drop(gone)
             await self._keep(sorted(new))
+            self._kept_at = None
         if self._kept_at is None or now - self._kept_at >= KEEP_EVERY_S:
             self._kept_at = now
             await self._keep(self._table.names())
@@ -214,14 +219,17 @@ class WatchList:
         Soon is spread over the time that it takes to measure all of them at the permitted rate.
         """
         spread_s = len(names) / self._rate_per_s
-        await self._schedule.keep(
-            {
+        for at in range(0, len(names), _KEPT_TOGETHER):
+            part = {
                 name: self._draw.uniform(0, spread_s)
                 if (state := self._table.stands(name)) is None
                 else self._in_time(state)
-                for name in names
+                for name in names[at : at + _KEPT_TOGETHER]
             }
-        )
+            await self._schedule.keep(part)
+            # What scrapes of the metrics would otherwise have to make all at once.
+            self._table.summarise(part)
+            await asyncio.sleep(0)
 
     async def _check(self, name: str, watched: Watched) -> None:
         """Check one endpoint and say when it is due next. The outermost frame of its task."""

@@ -10,10 +10,11 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.check import NO_RESULT, WatchedEndpoint, WatchedState
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.fleet.watched import Watched, WatchedUnder, next_end
+from otpc_policy.fleet.watched import Watched, WatchedUnder
 from otpc_policy.ops.metrics.watch import WatchedPartner
 from otpc_policy.policy.finding import Decision
 
+_SHOWN_ENDS = (DeadlineKind.WAIVER, DeadlineKind.PIN)
 _NOTHING_KNOWN = (Decision.INDETERMINATE, (NO_RESULT,))
 
 
@@ -35,17 +36,26 @@ class WatchTable:
         self._with_partners, self._endpoints, self._now = with_partners, endpoints, now
         self._states: dict[str, WatchedState] = {}
         self._due_at: dict[str, datetime] = {}
+        # Made once, and again when a state has changed or time alone changes something.
+        self._together: dict[str, tuple[WatchedPartner, datetime | None]] = {}
         # Of what stands, when it expires; with entries that have been replaced since.
         self._ends: list[tuple[datetime, str]] = []
-        self.under = self._under(generation)
+        self.under = self.under_of(generation)
         self.behind_s = 0.0
 
     def __len__(self) -> int:
         return len(self.under.by_name)
 
-    def follow(self, generation: Catalog) -> tuple[Collection[str], Collection[str]]:
+    def under_of(self, generation: Catalog) -> WatchedUnder:
+        """Return what is watched under a generation. May be called on another thread."""
+        return WatchedUnder(
+            generation, with_partners=self._with_partners, endpoints=self._endpoints
+        )
+
+    def follow(self, under: WatchedUnder) -> tuple[Collection[str], Collection[str]]:
         """Watch what another generation names; return the names that are new, and those gone."""
-        before, self.under = self.under, self._under(generation)
+        before, self.under = self.under, under
+        self._together.clear()
         gone = before.by_name.keys() - self.under.by_name.keys()
         for name in gone:
             self._states.pop(name, None)
@@ -70,13 +80,14 @@ class WatchTable:
 
     def record(self, name: str, state: WatchedState) -> None:
         """Keep a state. What is found without facts does not replace why there are none."""
-        if name not in self.under.by_name:
+        watched, present = self.get(name), self._states.get(name)
+        if watched is None or present == state:
             return
-        present = self._states.get(name)
         says_why = present is not None and present.decision is Decision.INDETERMINATE
         if says_why and state.codes == (NO_RESULT,):
             return
         self._states[name] = state
+        self._together.pop(watched.partner_id, None)
         if state.decision is not Decision.INDETERMINATE:
             heappush(self._ends, (state.expires_at, name))
             if len(self._ends) > 64 + 4 * len(self._states):
@@ -125,35 +136,40 @@ class WatchTable:
             codes=codes,
             state=state,
             next_check_at=self._due_at.get(name),
-            waiver_ends_at=next_end(watched.partner, DeadlineKind.WAIVER, now),
-            pin_ends_at=next_end(watched.partner, DeadlineKind.PIN, now),
+            waiver_ends_at=self.under.next_end(watched.partner_id, DeadlineKind.WAIVER, now),
+            pin_ends_at=self.under.next_end(watched.partner_id, DeadlineKind.PIN, now),
         )
+
+    def summarise(self, names: Iterable[str]) -> None:
+        """Make ready what is known of the partners of some endpoints."""
+        now = self._now()
+        for partner_id in {watched.partner_id for watched in map(self.get, names) if watched}:
+            self._partner(partner_id, now)
 
     def partners(self) -> Sequence[WatchedPartner]:
         """Return what is known of each partner's endpoints together."""
         now = self._now()
-        return [
-            self._partner(partner_id, names, now)
-            for partner_id, names in self.under.by_partner.items()
-        ]
+        return [self._partner(partner_id, now) for partner_id in self.under.by_partner]
 
-    def _partner(self, partner_id: str, names: Sequence[str], now: datetime) -> WatchedPartner:
-        partner = self.under.by_name[names[0]].partner
-        states = [self._states.get(name) for name in names]
+    def _partner(self, partner_id: str, now: datetime) -> WatchedPartner:
+        made = self._together.get(partner_id)
+        if made is not None and (made[1] is None or now < made[1]):
+            return made[0]
+        states = [self._states.get(name) for name in self.under.by_partner[partner_id]]
         known = [state for state in states if state is not None]
-        return WatchedPartner(
+        ends = [self.under.next_end(partner_id, kind, now) for kind in _SHOWN_ENDS]
+        changes = [*ends, *(state.expires_at for state in known if now < state.expires_at)]
+        together = WatchedPartner(
             partner=partner_id,
             decisions=Counter(_now_of(state, now)[0].name for state in states),
             oldest_observation=_first(state.observed_at for state in known),
             certificate_end=_first(state.certificate_ends_at for state in known),
-            waiver_end=_first([next_end(partner, DeadlineKind.WAIVER, now)]),
-            pin_end=_first([next_end(partner, DeadlineKind.PIN, now)]),
+            waiver_end=_first(ends[:1]),
+            pin_end=_first(ends[1:]),
         )
-
-    def _under(self, generation: Catalog) -> WatchedUnder:
-        return WatchedUnder(
-            generation, with_partners=self._with_partners, endpoints=self._endpoints
-        )
+        until = min((at for at in changes if at is not None), default=None)
+        self._together[partner_id] = together, until
+        return together
 
 
 def _now_of(state: WatchedState | None, now: datetime) -> tuple[Decision, tuple[str, ...]]:

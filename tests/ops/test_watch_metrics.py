@@ -1,9 +1,11 @@
 """Metrics of the watch list: by partner, and bounded."""
 
+import asyncio
 from collections import Counter
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from otpc_policy.ops.http import _exposition
 from otpc_policy.ops.metrics.watch import BEYOND, MOST_PARTNERS, WatchedPartner, WatchMetrics
 
 
@@ -44,3 +46,22 @@ def test_partners_beyond_the_bound_are_counted_together() -> None:
     assert value(name, {"partner": BEYOND}) == MOST_PARTNERS
     lines = generate_latest(registry).decode().splitlines()
     assert sum(line.startswith(name + "{") for line in lines) == MOST_PARTNERS + 1
+
+
+async def test_a_page_of_thousands_of_series_is_made_in_pieces_and_is_whole() -> None:
+    registry, _ = registry_of(*(partner(f"p{number}", pin_end=1.0) for number in range(1_500)))
+    others = 0
+
+    async def other() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    before = others
+    assert await _exposition(registry) == generate_latest(registry)
+    # 4,500 series of one family, then 1,500 of another with what is left.
+    assert others == before + 1
+    running.cancel()

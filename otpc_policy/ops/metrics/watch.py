@@ -7,6 +7,7 @@ operator has as many as he writes. So they are bounded, and never a host.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -40,6 +41,15 @@ class WatchedPartner:
     pin_end: float | None = None
 
 
+# In the order of their families.
+_INSTANTS: Final = (
+    attrgetter("oldest_observation"),
+    attrgetter("certificate_end"),
+    attrgetter("waiver_end"),
+    attrgetter("pin_end"),
+)
+
+
 class WatchMetrics(Collector):
     """Counts what the watch list does. partners, behind_s: what is known at a scrape."""
 
@@ -62,26 +72,24 @@ class WatchMetrics(Collector):
         """Return the names, for the registry, which refuses to have one twice."""
         return self._families()
 
-    def collect(self) -> Iterable[Family]:
-        """Return every series."""
-        families = self._families()
-        endpoints, observed, certificate, waiver, pin, behind, checks = families
-        for each in _bounded(self._partners()):
+    def collect(self) -> Iterator[Family]:
+        """Yield every series, each family when it is asked for."""
+        endpoints, *instants, behind, checks = self._families()
+        partners = list(_bounded(self._partners()))
+        for each in partners:
             for decision in WATCH_DECISIONS:
                 endpoints.add_metric((each.partner, decision), each.decisions[decision])
-            instants = (
-                (observed, each.oldest_observation),
-                (certificate, each.certificate_end),
-                (waiver, each.waiver_end),
-                (pin, each.pin_end),
-            )
-            for family, at in instants:
-                if at is not None:
+        yield endpoints
+        for family, of in zip(instants, _INSTANTS, strict=True):
+            for each in partners:
+                if (at := of(each)) is not None:
                     family.add_metric((each.partner,), at)
+            yield family
         behind.add_metric((), self._behind_s())
+        yield behind
         for result, count in self._checks.items():
             checks.add_metric((result,), count)
-        return families
+        yield checks
 
     def _families(self) -> tuple[Family, ...]:
         # partner: the id of an entry, "" for endpoints that no entry names, "other" for those of
