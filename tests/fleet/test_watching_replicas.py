@@ -127,3 +127,15 @@ async def test_whoever_writes_into_the_schedule_has_nothing_else_measured_and_pu
     assert len(engines.begun) == 2
     for watcher in (first, *others):
         await watcher.close()
+
+
+async def test_a_replica_that_starts_measures_nothing_that_is_not_due(replica: MakeReplica) -> None:
+    engines = Engines()
+    first, second, starts = three(engines, replica, 40)
+    await watch_for(60, first, second)
+    assert len(engines.begun) == 40
+    await watch_for(300, starts)
+    assert len(engines.begun) == 40
+    assert starts.table.partners()[0].decisions == {"ALLOW": 40}
+    for watcher in (first, second, starts):
+        await watcher.close()
