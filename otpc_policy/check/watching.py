@@ -56,8 +56,9 @@ class WatchedEndpoint:
 class WatchedEndpoints(Protocol):
     """The watch list, to be asked.
 
-    names: of the endpoints in order, those of one partner if its id is given. describe: what is
-    known of endpoints by name; those that are no longer watched are left out.
+    names: of the endpoints in order, those of one partner if its id is given. endpoint_of: an
+    endpoint and the id of its partner. describe: what is known of an endpoint now. Both return None
+    for a name that is no longer watched.
     """
 
     def names(self, partner_id: str = "") -> Sequence[str]: ...

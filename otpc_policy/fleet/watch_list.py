@@ -157,23 +157,26 @@ class WatchList:
         room = min(self._concurrent - len(self._running), int(self._allowance))
         claimed = await self._schedule.claim(max(0, room))
         self._table.behind_s = claimed.behind_s
+        others = []
         for name in claimed.names:
             watched = self._table.get(name)
             if watched is None:
-                await self._schedule.due_in({name: _NOT_MINE_S})
+                others.append(name)
             elif name not in self._running:
-                self._allowance -= 1
-                self._claimed.add(name)
-                task = asyncio.create_task(
-                    self._check(name, watched), name="check of a watched one"
-                )
-                self._running[name] = task
-                task.add_done_callback(lambda _task, name=name: self._running.pop(name))  # type: ignore[misc]
+                self._begin(name, watched)
+        await self._schedule.due_in(dict.fromkeys(others, _NOT_MINE_S))
 
     async def sweep(self) -> None:
         """Look at every endpoint once."""
         for names in self._parts():
             await self._sweep(names)
+
+    def _begin(self, name: str, watched: Watched) -> None:
+        self._allowance -= 1
+        self._claimed.add(name)
+        task = asyncio.create_task(self._check(name, watched), name=f"watch {name}")
+        self._running[name] = task
+        task.add_done_callback(lambda _task: self._running.pop(name))
 
     async def _tick_for_ever(self) -> None:
         while True:
@@ -206,9 +209,9 @@ class WatchList:
             new, gone = self._table.follow(under)
             for name in gone:
                 self._failures.pop(name, None)
+            self._kept_at = None
             await self._schedule.drop(gone)
             await self._keep(sorted(new))
-            self._kept_at = None
         if self._kept_at is None or now - self._kept_at >= KEEP_EVERY_S:
             self._kept_at = now
             await self._keep(self._table.names())

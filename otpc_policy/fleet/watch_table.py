@@ -1,5 +1,7 @@
-"""The current state of every watched endpoint, as this replica knows it. Satisfies
-check.WatchedEndpoints; nothing here waits or measures."""
+"""The current state of every watched endpoint, as this replica knows it.
+
+Nothing here waits or measures.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,7 +21,9 @@ _NOTHING_KNOWN = (Decision.INDETERMINATE, (NO_RESULT,))
 
 
 class WatchTable:
-    """States by name of endpoint ("host:port"). now: the wall clock.
+    """States by name of endpoint ("host:port"). Satisfies check.WatchedEndpoints.
+
+    now: the wall clock.
 
     under: what is watched; follow() changes it. behind_s: for how long the most overdue endpoint
     has waited.

@@ -144,8 +144,10 @@ def policy_demand(policy_name: str, generation: Catalog, rpc: Rpc) -> Demand:
 
 
 def watched_demand(endpoint: Endpoint, generation: Catalog) -> Demand:
-    """Return what being shown a watched endpoint needs: what a check of it would, with a right to
-    the list in place of the right to check."""
+    """Return what being shown a watched endpoint needs.
+
+    It is what a check of it needs, with the list in place of the check.
+    """
     partner = generation.partners.find(endpoint.host, endpoint.port)
     policy, is_default = _policy("", generation)
     return Demand(

@@ -12,6 +12,8 @@ from otpc_policy.core.demand import Claim, ScanClass
 from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.errors import Overloaded
 from otpc_policy.engines.gate import Gate
+from otpc_policy.fleet import watch_list
+from otpc_policy.fleet.schedule import Claimed
 from otpc_policy.policy.finding import Decision
 from tests.catalog.writing import document, entry
 from tests.check.world import generation, request
@@ -298,3 +300,26 @@ async def test_it_ends_with_what_it_has_begun() -> None:
     await watcher.checks.close()
     left = {task.get_name() for task in asyncio.all_tasks()} - {asyncio.current_task().get_name()}  # type: ignore[union-attr]
     assert not [task for task in left if "watch" in task]
+
+
+async def test_whatever_fails_outside_of_checks_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch_list, "TICK_S", 0.0)
+    engines = Engines(takes_s=0.0)
+    watcher = Watcher(engines, ports(1), rate_per_s=100.0)
+    real, failures = watcher.schedule.claim, [ZeroDivisionError(), OSError()]
+
+    async def claim(most: int) -> Claimed:
+        if failures:
+            raise failures.pop()
+        return await real(most)
+
+    monkeypatch.setattr(watcher.schedule, "claim", claim)
+    running = asyncio.create_task(watcher.list.run())
+    while not engines.begun:
+        await engines.pass_time(0.1)
+    assert caplog.text.count("the watch list failed") == 2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await watcher.checks.close()
