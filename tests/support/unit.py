@@ -40,6 +40,7 @@ OUTSIDE = (
     "tests/cli/test_serve.py",
     "tests/cli/test_validate.py",
     "tests/core/test_boundary.py",
+    "tests/deploy",
     "tests/differential",
     "tests/end_to_end",
     "tests/engine/test_client_certificates.py",
