@@ -13,6 +13,7 @@ EXAMPLES: Final = {
         "otpc-policy serve --config service.toml",
     ),
     "engine": (f"otpc-policy engine --listen 0.0.0.0:50061 {_ENGINE}",),
+    "probe": ("otpc-policy probe readyz --ops 127.0.0.1:9464",),
     "check": (
         "otpc-policy check pay.partner.example",
         "otpc-policy check pay.partner.example:8443 --explain",

@@ -35,6 +35,7 @@ OUTSIDE = (
     "tests/cli/test_partner_check.py",
     "tests/cli/test_policy.py",
     "tests/cli/test_preflight.py",
+    "tests/cli/test_probe.py",
     "tests/cli/test_policy_diff.py",
     "tests/cli/test_policy_tests.py",
     "tests/cli/test_serve.py",
