@@ -75,8 +75,8 @@ def watched_address(arguments: Sequence[str], environment: Mapping[str, str]) ->
         return given
     if "engine" in arguments:
         raise CommandFailed(["the engine has no operations port: give it --ops-listen"], _USAGE)
-    if given := environment.get("OTPC_POLICY_OPS_LISTEN"):
-        return given
+    if of_environment := environment.get("OTPC_POLICY_OPS_LISTEN"):
+        return of_environment
     file = _option(arguments, "--config") or environment.get("OTPC_POLICY_CONFIG")
     if not file:
         return DEFAULT_ADDRESS

@@ -1,4 +1,4 @@
-"""Every resource that the chart renders: by Kubernetes' own schemas, and by what we promise of it."""
+"""Every resource of the chart: by Kubernetes' own schemas, and by what we promise of it."""
 
 import ipaddress
 import json

@@ -1,4 +1,4 @@
-"""A front and an engine run as the chart starts them, and leave within the grace that it computes."""
+"""A front and an engine run as the chart starts them, and leave within the grace of their pods."""
 
 import contextlib
 import json

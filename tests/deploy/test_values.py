@@ -27,8 +27,10 @@ REFUSED = {
         "front.settings.listen",
     ),
     "a setting that belongs to allowNetworks": (
-        ("--set-json", 'allowNetworks=["10.0.0.0/8"]', "--set-json")
-        + ('engine.settings.allow_networks=["10.0.0.0/8"]',),
+        (
+            *("--set-json", 'allowNetworks=["10.0.0.0/8"]'),
+            *("--set-json", 'engine.settings.allow_networks=["10.0.0.0/8"]'),
+        ),
         "engine.settings.allow_networks",
     ),
     "no certificate": (("--set", "front.tls.existingSecret="), "front.tls"),
