@@ -1,10 +1,10 @@
 """The Dockerfile as stages of instructions, and its steps replayed without a container engine.
 
-Each stage has a folder for its file system. Its steps run in a sandbox of bubblewrap that shows this
-machine read-only, and over it the stage's own /opt, /source and /usr/local: they can write nothing
-else, whatever they do. In /usr/local stands what base images have there: a copy of this machine's
-interpreter and library, and pip. What is not shown like this: the packages of the base image, and
-that a builder reads the file as we do.
+Each stage has a folder for its file system. Its steps run in a sandbox of bubblewrap that shows
+this machine read-only, and over it the stage's own /opt, /source and /usr/local: whatever they do,
+they can write nothing else. In /usr/local stands what base images have there: a copy of this
+machine's interpreter and library, and pip. What is not shown like this: the packages of the base
+image, and that a builder reads the file as we do.
 """
 
 import json

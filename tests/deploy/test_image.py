@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from otpc_policy import __version__
 from tests.deploy.dockerfile import Replay, Stage, read, sandbox
 from tests.deploy.rendering import ROOT, of_kind, pod_of, resources
 from tests.support.loopback import free_port
+
+
+def replayed(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test of the replayed image, which takes a minute to make: once, in one worker."""
+    marks = (pytest.mark.long, pytest.mark.xdist_group("image"), pytest.mark.timeout(400))
+    for mark in marks:
+        test = mark(test)
+    return test
+
 
 DIGEST = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 
@@ -92,8 +102,7 @@ def run_in(image: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("image")
+@replayed
 def test_nothing_in_it_installs_or_compiles(image: Path) -> None:
     names = [path.name for path in image.rglob("*")]
     packages = [f"{name}{rest}" for name in ("pip", "setuptools", "wheel") for rest in ("", "-*")]
@@ -101,8 +110,7 @@ def test_nothing_in_it_installs_or_compiles(image: Path) -> None:
         assert not fnmatch.filter(names, pattern), pattern
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("image")
+@replayed
 def test_its_sbom_is_of_what_is_in_it(image: Path) -> None:
     document = json.loads((image / "opt/otpc-policy/otpc-policy.cdx.json").read_text())
     listed = {(each["name"], each["version"]) for each in document["components"]}
@@ -115,8 +123,7 @@ def test_its_sbom_is_of_what_is_in_it(image: Path) -> None:
     assert not listed - found
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("image")
+@replayed
 @pytest.mark.parametrize("role", ["serve", "engine"])
 def test_either_role_starts_as_a_number_in_a_read_only_image_and_is_well(
     role: str, image: Path
@@ -141,8 +148,7 @@ def test_either_role_starts_as_a_number_in_a_read_only_image_and_is_well(
             process.terminate()
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("image")
+@replayed
 def test_it_measures_as_it_is(image: Path) -> None:
     """The demo needs everything: engines, confined workers, TLS of every age, gRPC."""
     with run_in(image, "demo") as demo:
