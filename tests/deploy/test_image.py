@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +102,21 @@ def run_in(image: Path, *arguments: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_steps_that_are_replayed_can_write_into_their_stage_alone(tmp_path: Path) -> None:
+    for name in ("opt", "source", "usr/local"):
+        (tmp_path / name).mkdir(parents=True)
+
+    def can_write(path: str) -> bool:
+        command = [*sandbox(tmp_path, writable=True), "/usr/bin/touch", path]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    assert can_write("/opt/new")
+    assert (tmp_path / "opt/new").exists()
+    for folder in ("/", "/etc", "/usr/bin", sys.base_prefix, sysconfig.get_path("stdlib")):
+        assert not can_write(f"{folder}/otpc-policy-new"), folder
+        assert not Path(folder, "otpc-policy-new").exists()
 
 
 @replayed
