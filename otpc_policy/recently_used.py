@@ -37,6 +37,10 @@ class RecentlyUsed(Generic[K, V]):
         """Return the keys, the one used longest ago first."""
         return iter(self._values)
 
+    def newest(self) -> Iterator[tuple[K, V]]:
+        """Return keys and values, what was used last first, without using them."""
+        return iter(reversed(self._values.items()))
+
     @property
     def weight(self) -> int:
         """The weight of everything that is here; 0 without weigh."""

@@ -15,6 +15,11 @@ def admission_warnings(settings: Settings) -> Iterator[str]:
             "dangerously_without_minimum_policy: callers choose how lenient their verdicts are, by "
             "the policy that they name"
         )
+    if settings.debug_page and not is_loopback(settings.ops_listen):
+        yield (
+            "debug_page with ops_listen beyond loopback: whoever can reach that port can read which"
+            " endpoints are measured, and the settings without their secrets"
+        )
     if is_loopback(settings.listen) and settings.tls_client_ca_file is None:
         return
     if settings.tls_certificate_file is None:

@@ -37,6 +37,7 @@ from otpc_policy.check import (
     Scanner,
     Verdicts,
 )
+from otpc_policy.engines.pool import EnginePool
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
@@ -78,7 +79,8 @@ class Application:
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
     None where nobody does. fleet: what it shares with other replicas; None if nothing. events:
-    records those of the configuration in the trail.
+    records those of the configuration in the trail. pool: the engines, where they are those of the
+    settings. measurements, store: of checks, for people who look at them.
     """
 
     settings: Settings
@@ -91,6 +93,9 @@ class Application:
     trail: AuditTrail
     events: EventLog
     own_listeners: OwnListeners
+    measurements: Measurements
+    store: MemoryFactsStore
+    pool: EnginePool | None = None
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
@@ -159,7 +164,7 @@ def build_application(
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
     own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
-    chosen_engines = engines
+    chosen_engines, pool = engines, None
     if chosen_engines is None:
         chosen_engines = pool = engines_from(
             settings,
@@ -173,20 +178,20 @@ def build_application(
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
     metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
-    memory = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
+    store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
     fleet = None
     if is_replica and settings.fleet.url:
         fleet = fleet_from(
             settings,
             chosen_clock,
-            memory=memory,
+            memory=store,
             registry=registry,
             discarded=lambda host, port: measurements.outdate(host, port),  # noqa: PLW0108  # made below
         )
     measurements = Measurements(
         resolver=chosen_engines,
         scanner=chosen_engines,
-        store=memory if fleet is None else fleet.store,
+        store=store if fleet is None else fleet.store,
         leasing=None if fleet is None else fleet.leasing,
         clock=chosen_clock,
         limits=freshness_limits(settings),
@@ -215,6 +220,9 @@ def build_application(
         trail=trail,
         events=events,
         own_listeners=own_listeners,
+        measurements=measurements,
+        store=store,
+        pool=pool,
         crls=refresher,
         fleet=fleet,
     )

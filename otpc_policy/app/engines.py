@@ -147,7 +147,7 @@ class _OwnEngines(ChildFleet):
         now: Callable[[], datetime],
     ) -> None:
         super().__init__(count, orders=orders, vetting=vetting, now=now)
-        self._orders, self._own_listeners = orders, own_listeners
+        self._own_listeners = own_listeners
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See ChildFleet."""

@@ -16,7 +16,7 @@ import structlog
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.core.fetching import Fetched, HttpUrl
-from otpc_policy.engines.child_process import RunningEngine
+from otpc_policy.engines.child_process import LOG_LEVEL, RunningEngine
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted, EngineRefuses
 from otpc_policy.engines.orphans import reap_orphans
@@ -47,8 +47,12 @@ class ChildFleet:
         now: Callable[[], datetime],
     ) -> None:
         pids: set[int] = set()
+        # Those of engines that are yet to be started change with the log level.
+        self._orders = dict(orders)
         self._children = tuple(
-            ChildEngine(f"engine-{number}", orders=orders, vetting=vetting, now=now, pids=pids)
+            ChildEngine(
+                f"engine-{number}", orders=self._orders, vetting=vetting, now=now, pids=pids
+            )
             for number in range(count)
         )
 
@@ -83,6 +87,12 @@ class ChildFleet:
             await self.stop()
             raise
 
+    def set_log_level(self, level: str) -> None:
+        """See ports.Fleet."""
+        self._orders[LOG_LEVEL] = level
+        for child in self._children:
+            child.follow_orders()
+
     async def stop(self) -> None:
         """End all and wait until they are gone."""
         await asyncio.gather(*(child.stop() for child in self._children))
@@ -110,6 +120,7 @@ class ChildEngine:
         self._changed: Callable[[], None] = lambda: None
         self._keeper: asyncio.Task[None] | None = None
         self._is_kept = True
+        self._restarts = 0
         self._log = structlog.get_logger("otpc_policy.engines")
 
     @property
@@ -133,6 +144,11 @@ class ChildEngine:
     def pid(self) -> int | None:
         """Process id of the engine that is up."""
         return None if self._running is None else self._running.process.pid
+
+    @property
+    def restarts(self) -> int:
+        """See ports.Engine."""
+        return self._restarts
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start an engine, and from then on keep one here.
@@ -182,6 +198,12 @@ class ChildEngine:
         """See ports.Engine."""
         return await self._client().answers(within_s=within_s)
 
+    def follow_orders(self) -> None:
+        """Have the engine that is up log as the orders say by now."""
+        level = self._orders.get(LOG_LEVEL)
+        if self._running is not None and level is not None:
+            self._running.set_log_level(str(level))
+
     def condemn(self, why: str) -> None:
         """See ports.Engine. The process is killed, and another one started."""
         if self._running is not None:
@@ -199,6 +221,7 @@ class ChildEngine:
         while True:
             up_since_s = loop.time()
             self._running = engine
+            self.follow_orders()
             self._changed()
             try:
                 why = await engine.supervise(self._changed)
@@ -210,6 +233,7 @@ class ChildEngine:
             if loop.time() - up_since_s > _SOUND_S:
                 pause_s = _FIRST_PAUSE_S
             engine, pause_s = await self._successor(pause_s)
+            self._restarts += 1
             # Its workers have ended, too, by now.
             reap_orphans(self._pids)
 

@@ -1,16 +1,36 @@
-"""The operations port: metrics and probes over HTTP/1.1. Shows no secrets, changes nothing."""
+"""The operations port: metrics, probes and pages for people over HTTP/1.1.
+
+Shows no secrets, changes nothing.
+"""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from otpc_policy.ops.components import Components, verbose_page
+
 # A probe says "" when all is well, else why not, for people.
 Probe = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is answered with."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    content_type: str = "text/plain; charset=utf-8"
+
+
+# Makes a page from the parameters of the query, each with its last value.
+PageMaker = Callable[[Mapping[str, str]], Awaitable[Page]]
 
 # A scraper's request has well under 1 KiB; h11 and nginx stop at 16 KiB and 8 KiB of header.
 _REQUEST_BYTES = 8192
@@ -19,20 +39,30 @@ _EXCHANGE_DEADLINE_S = 5.0
 # One scraper and three probes need four; the rest is for people.
 _CONNECTIONS = 32
 _TEXT = "text/plain; charset=utf-8"
+_VERBOSE: Final = "verbose"
+_NONE: Final[Mapping[str, PageMaker]] = MappingProxyType({})
 
 
 class OperationsServer:
-    """Serves /metrics and one page for each probe. probes: by path, such as "/readyz"."""
+    """Serves /metrics, one page for each probe, and others.
+
+    probes, pages: by path, such as "/readyz". components: of the process, by the path of the probe
+    that shows them where the query says "verbose".
+    """
 
     def __init__(
         self,
         registry: CollectorRegistry,
         probes: Mapping[str, Probe],
         *,
+        components: Mapping[str, Components] | None = None,
+        pages: Mapping[str, PageMaker] = _NONE,
         exchange_deadline_s: float = _EXCHANGE_DEADLINE_S,
     ) -> None:
         self._registry = registry
         self._probes = dict(probes)
+        self._components = dict(components or {})
+        self._pages = dict(pages)
         self._exchange_deadline_s = exchange_deadline_s
         self._server: asyncio.Server | None = None
         self._exchanges: set[asyncio.Task[None]] = set()
@@ -104,24 +134,40 @@ class OperationsServer:
         method, target, version = words
         if not version.startswith("HTTP/1."):
             return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-        return self._page(method, target.partition("?")[0])
+        path, _, query = target.partition("?")
+        return await self._page(method, path, query)
 
-    def _page(self, method: str, path: str) -> bytes:
-        probe = self._probes.get(path)
-        if probe is None and path != "/metrics":
+    async def _page(self, method: str, path: str, query: str) -> bytes:
+        make, probe = self._pages.get(path), self._probes.get(path)
+        if make is None and probe is None and path != "/metrics":
             return _response(HTTPStatus.NOT_FOUND, with_body=method != "HEAD")
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET, HEAD\r\n")
-        if probe is None:
-            return _response(
-                HTTPStatus.OK,
-                generate_latest(self._registry),
-                content_type=CONTENT_TYPE_PLAIN_0_0_4,
-                with_body=method == "GET",
-            )
+        if make is not None:
+            page = await make(_parameters(query))
+        elif probe is not None:
+            page = self._probed(path, probe, query)
+        else:
+            page = Page(generate_latest(self._registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return _response(
+            page.status, page.body, content_type=page.content_type, with_body=method == "GET"
+        )
+
+    def _probed(self, path: str, probe: Probe, query: str) -> Page:
         complaint = probe()
         status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
-        return _response(status, f"{complaint or 'ok'}\n".encode(), with_body=method == "GET")
+        components = self._components.get(path)
+        if components is None or _VERBOSE not in _parameters(query):
+            return Page(f"{complaint or 'ok'}\n".encode(), status)
+        return Page(verbose_page(path.strip("/"), complaint, components()).encode(), status)
+
+
+def _parameters(query: str) -> Mapping[str, str]:
+    try:
+        found = parse_qs(query, keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        return {}
+    return {name: values[-1] for name, values in found.items()}
 
 
 def _response(

@@ -1,6 +1,6 @@
 """Facts in this process's memory, bounded by entries and by bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from otpc_policy.check.ports import Lease
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
@@ -53,6 +53,13 @@ class MemoryFactsStore:
     def bytes_kept(self) -> int:
         """Bytes in use, as counted by size_of."""
         return self._kept.weight
+
+    def newest(self) -> Iterator[tuple[FactsKey, StoredFacts]]:
+        """Yield what is kept, what was used last first, without using it.
+
+        Nothing may be put or discarded meanwhile.
+        """
+        return self._kept.newest()
 
     async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]:
         """Return the facts under each key, however old."""

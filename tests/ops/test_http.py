@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from otpc_policy.ops.http import OperationsServer
+from otpc_policy.ops.components import Component
+from otpc_policy.ops.http import OperationsServer, Page
 
 
 class Running:
@@ -21,9 +23,14 @@ class Running:
         self.server = OperationsServer(
             registry,
             {"/livez": lambda: "", "/readyz": lambda: self.complaint},
+            components={"/readyz": lambda: [Component("engines", self.complaint)]},
+            pages={"/echo": self.echo},
             exchange_deadline_s=exchange_deadline_s,
         )
         self.port = 0
+
+    async def echo(self, query: Mapping[str, str]) -> Page:
+        return Page(repr(dict(query)).encode(), HTTPStatus.ACCEPTED, "text/x-test")
 
     async def say(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -76,10 +83,33 @@ async def test_head_answers_as_get_without_the_body(running: Running) -> None:
 
 
 async def test_a_probe_that_complains_is_503_and_says_why(running: Running) -> None:
-    assert (await running.ask("GET", "/readyz?verbose"))[::2] == (200, b"ok\n")
+    assert (await running.ask("GET", "/livez?verbose"))[::2] == (200, b"ok\n")
     running.complaint = "draining"
     assert (await running.ask("GET", "/readyz"))[::2] == (503, b"draining\n")
     assert (await running.ask("GET", "/livez"))[::2] == (200, b"ok\n")
+
+
+async def test_verbose_shows_components_with_the_status_of_the_plain_page(
+    running: Running,
+) -> None:
+    for path in ("/readyz?verbose", "/readyz?verbose=1", "/readyz?x=y&verbose"):
+        page = b"[+]engines ok\nreadyz check passed\n"
+        assert (await running.ask("GET", path))[::2] == (200, page)
+    running.complaint = "draining"
+    page = b"[-]engines failed: draining\nreadyz check failed: draining\n"
+    assert (await running.ask("GET", "/readyz?verbose"))[::2] == (503, page)
+    many = "&".join(f"{n}=1" for n in range(100))
+    for path in ("/readyz", "/readyz?", "/readyz?quiet", f"/readyz?verbose&{many}"):
+        assert (await running.ask("GET", path))[::2] == (503, b"draining\n")
+    assert (await running.ask("HEAD", "/readyz?verbose"))[::2] == (503, b"")
+
+
+async def test_a_page_gets_the_parameters_and_chooses_status_and_type(running: Running) -> None:
+    status, headers, body = await running.ask("GET", "/echo?host=a%2eb&host=c&empty")
+    assert (status, headers["content-type"]) == (202, "text/x-test")
+    assert body == b"{'host': 'c', 'empty': ''}"
+    assert (await running.ask("POST", "/echo"))[0] == 405
+    assert (await running.ask("HEAD", "/echo"))[2] == b""
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/nowhere", "/readyz/../metrics"])
