@@ -31,6 +31,7 @@ OUTSIDE = (
     "tests/cli/test_check.py",
     "tests/cli/test_demo.py",
     "tests/cli/test_demo_partners.py",
+    "tests/cli/test_doctor.py",
     "tests/cli/test_files_given.py",
     "tests/cli/test_partner_check.py",
     "tests/cli/test_policy.py",
