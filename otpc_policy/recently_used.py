@@ -37,9 +37,9 @@ class RecentlyUsed(Generic[K, V]):
         """Return the keys, the one used longest ago first."""
         return iter(self._values)
 
-    def newest(self) -> Iterator[tuple[K, V]]:
-        """Return keys and values, what was used last first, without using them."""
-        return iter(reversed(self._values.items()))
+    def __reversed__(self) -> Iterator[K]:
+        """Return the keys, the one used last first."""
+        return reversed(self._values)
 
     @property
     def weight(self) -> int:

@@ -6,7 +6,7 @@ configuration are, so the page is off by default.
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any, Final
 from otpc_policy import __version__
 from otpc_policy.app.application import Application
 from otpc_policy.app.lifecycle import Lifecycle
-from otpc_policy.app.settings.redaction import redacted
+from otpc_policy.app.settings.redaction import redacted, shortened
 from otpc_policy.check import FactsKey, StoredFacts
 from otpc_policy.core.demand import ScanClass
 from otpc_policy.core.endpoint import Endpoint, canonical_host
@@ -25,8 +25,9 @@ from otpc_policy.ops.debug_page import Section
 from otpc_policy.turns import turn
 
 _MOST_SHOWN: Final = 100
-# Some milliseconds; entries beyond are those used longest ago.
+# To list the keys takes some milliseconds; entries beyond are those used longest ago.
 _MOST_LOOKED_AT: Final = 20_000
+_BATCH: Final = 1_000
 # Each may have to be judged.
 _MOST_OF_A_HOST: Final = 16
 _Query = Mapping[str, str]
@@ -47,7 +48,7 @@ def debug_sections(application: Application, lifecycle: Lifecycle) -> Mapping[st
         }
 
     async def configuration(_query: _Query) -> object:
-        return redacted(application.settings.model_dump(mode="json"))
+        return shortened(redacted(application.settings.model_dump(mode="json")))
 
     return {
         "process": process,
@@ -137,40 +138,54 @@ async def _cache(application: Application, query: _Query) -> object:
         "bytes": store.bytes_kept,
         "most_bytes": settings.cache_bytes,
     }
-    looked_at = list(islice(store.newest(), _MOST_LOOKED_AT))
+    keys = store.newest_keys(_MOST_LOOKED_AT)
     host = query.get("host")
     if host is None:
-        return whole | {"looked_at": len(looked_at), "hosts": _hosts(application, looked_at)}
+        return whole | {"looked_at": len(keys), "hosts": await _hosts(application, keys)}
     try:
         name = canonical_host(host)
     except ValueError as error:
         return whole | {"error": str(error)}
-    found = [(key, stored) for key, stored in looked_at if key.host == name]
-    shown = [await _entry(application, *each) for each in found[:_MOST_OF_A_HOST]]
+    of_host: list[FactsKey] = []
+    async for batch in _batches(keys):
+        of_host += [key for key in batch if key.host == name]
+    shown = [
+        await _entry(application, key, stored)
+        for key in of_host[:_MOST_OF_A_HOST]
+        if (stored := store.peek(key)) is not None
+    ]
     return whole | {
-        "looked_at": len(looked_at),
+        "looked_at": len(keys),
         "host": name,
-        "entries_of_host": len(found),
+        "entries_of_host": len(of_host),
         "newest": shown,
     }
 
 
-def _hosts(
-    application: Application, entries: list[tuple[FactsKey, StoredFacts]]
-) -> list[dict[str, Any]]:
+async def _batches(keys: Sequence[FactsKey]) -> AsyncIterator[Sequence[FactsKey]]:
+    """Yield the keys in pieces of about a millisecond, with room for calls between two."""
+    for start in range(0, len(keys), _BATCH):
+        yield keys[start : start + _BATCH]
+        await asyncio.sleep(0)
+
+
+async def _hosts(application: Application, keys: Sequence[FactsKey]) -> list[dict[str, Any]]:
     """Return the hosts that were used last."""
     now = application.clock.now()
-    hosts: dict[str, list[StoredFacts]] = {}
-    for key, stored in entries:
-        if key.host in hosts or len(hosts) < _MOST_SHOWN:
-            hosts.setdefault(key.host, []).append(stored)
+    entries: dict[str, int] = {}
+    ages_s: dict[str, float] = {}
+    async for batch in _batches(keys):
+        for key in batch:
+            if key.host not in entries and len(entries) == _MOST_SHOWN:
+                continue
+            entries[key.host] = entries.get(key.host, 0) + 1
+            stored = application.store.peek(key)
+            if stored is not None:
+                age_s = _age_s(now - stored.facts.observed_at)
+                ages_s[key.host] = min(age_s, ages_s.get(key.host, age_s))
     return [
-        {
-            "host": host,
-            "entries": len(of_host),
-            "newest_age_s": round(min(_age_s(now - one.facts.observed_at) for one in of_host), 1),
-        }
-        for host, of_host in hosts.items()
+        {"host": host, "entries": number, "newest_age_s": round(ages_s.get(host, 0.0), 1)}
+        for host, number in entries.items()
     ]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import typer
 
 from otpc_policy.cli.output import announce
@@ -82,7 +83,7 @@ def engine(
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
     settings = read_settings(config=config, allow_networks=allow_network or [], **files)
-    _run(settings, listen, _tls(settings, listen), _host_and_port(ops_listen), config)
+    _run(settings, listen, _tls(settings, listen), ops_listen, config)
 
 
 def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
@@ -118,18 +119,20 @@ def _run(
     settings: "Settings",
     listen: str,
     tls: "EngineTls | None",
-    ops_listen: tuple[str, int] | None,
+    ops_listen: str | None,
     config: str | None,
 ) -> None:
+    from otpc_policy.app.admission import debug_page_warnings  # noqa: PLC0415
     from otpc_policy.app.log_level import LogLevelFile, LogLevelWatch  # noqa: PLC0415
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
-    from otpc_policy.app.settings.redaction import redacted  # noqa: PLC0415
+    from otpc_policy.app.settings.redaction import redacted, shortened  # noqa: PLC0415
     from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
     from otpc_policy.engine import confinement  # noqa: PLC0415  # slow
     from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415
     from otpc_policy.engine.program import run_engine  # noqa: PLC0415
     from otpc_policy.ops.logs import logs_configured, set_log_level  # noqa: PLC0415
 
+    pages = _host_and_port(ops_listen)
     part = engine_part(settings)
     configuration = configuration_from(part)
     # Before the environment is forgotten.
@@ -144,16 +147,18 @@ def _run(
         problems_logged("the engine does not start", log_format),
     ):
         confinement.report(missing)
+        for reason in () if ops_listen is None else debug_page_warnings(settings, ops_listen):
+            structlog.get_logger("otpc_policy.engine").warning("open_to_callers", reason=reason)
         watch = LogLevelWatch(level_file, settings.log_level, set_log_level)
         run = partial(
             run_engine,
             configuration,
             listen,
             tls=tls,
-            ops_listen=ops_listen,
+            ops_listen=pages,
             has_logs=True,
             lacking=missing,
-            debug_settings=redacted(part) if settings.debug_page else None,
+            debug_settings=shortened(redacted(part)) if settings.debug_page else None,
         )
         asyncio.run(_serve(run, watch, settings.reload_poll_s))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.app.admission import admission_warnings
+from otpc_policy.app.admission import admission_warnings, debug_page_warnings
 from otpc_policy.app.application import Application, build_application
 from otpc_policy.app.debug import debug_sections
 from otpc_policy.app.lifecycle import Lifecycle
@@ -56,8 +56,19 @@ async def test_to_look_changes_nothing_in_the_order_of_the_cache() -> None:
         await application.store.put(_key(host), stored)
     await _page(application, host="first.example")
     await application.store.put(_key("third.example"), stored)
-    kept = {key.host for key, _ in application.store.newest()}
+    kept = {key.host for key in application.store.newest_keys(10)}
     assert kept == {"second.example", "third.example"}
+
+
+async def test_a_long_configuration_makes_no_long_page() -> None:
+    hosts = {f"host-{number}.example": "192.0.2.1" for number in range(5_000)}
+    many = ["10.0.0.0/8", *(f"10.{n >> 8}.{n & 255}.0/24" for n in range(1_000))]
+    application = build_application(Settings(static_hosts=hosts, allow_networks=many))
+    shown, size = await _page(application, section="configuration")
+    assert size < 32_768
+    assert len(shown["configuration"]["static_hosts"]) == 101
+    assert shown["configuration"]["static_hosts"]["(left out)"] == 4_900
+    assert shown["configuration"]["allow_networks"][-1] == {"(left out)": 901}
 
 
 _SECRET_WORDS = ("credential", "header", "key", "password", "private", "secret", "token", "user")
@@ -112,4 +123,5 @@ def test_a_debug_page_beyond_loopback_is_warned_of(
 ) -> None:
     settings = Settings(ops_listen=listen, debug_page=is_on)
     warned = [one for one in admission_warnings(settings) if one.startswith("debug_page")]
+    assert warned == list(debug_page_warnings(settings, listen))
     assert bool(warned) == is_warned
