@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import structlog
 import typer
 
 from otpc_policy.cli.output import announce
@@ -122,6 +121,8 @@ def _run(
     ops_listen: str | None,
     config: str | None,
 ) -> None:
+    import structlog  # noqa: PLC0415  # slow
+
     from otpc_policy.app.admission import debug_page_warnings  # noqa: PLC0415
     from otpc_policy.app.log_level import LogLevelFile, LogLevelWatch  # noqa: PLC0415
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415

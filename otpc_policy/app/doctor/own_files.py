@@ -106,8 +106,10 @@ def _secrets(settings: Settings) -> Iterator[Result]:
             yield warning("secrets", text, "see that the group has no other members")
         else:
             sound += 1
-    if sound or not files:
-        yield ok("secrets", f"{sound} files that this user alone may read")
+    if not files:
+        yield skipped("secrets", "no setting names a file with a secret")
+    elif sound:
+        yield ok("secrets", f"{sound} of {len(files)} files: this user alone may read them")
 
 
 def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
