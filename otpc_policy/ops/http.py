@@ -4,6 +4,7 @@ Shows no secrets, changes nothing.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -40,6 +41,8 @@ _EXCHANGE_DEADLINE_S = 5.0
 _CONNECTIONS = 32
 _TEXT = "text/plain; charset=utf-8"
 _VERBOSE: Final = "verbose"
+# With a port or without. Names that end in a digit are no names (WHATWG URL, "ends in a number").
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost)(?::[0-9]+)?")
 _NONE: Final[Mapping[str, PageMaker]] = MappingProxyType({})
 
 
@@ -47,7 +50,9 @@ class OperationsServer:
     """Serves /metrics, one page for each probe, and others.
 
     probes, pages: by path, such as "/readyz". components: of the process, by the path of the probe
-    that shows them where the query says "verbose".
+    that shows them where the query says "verbose". Pages are shown only to who asks by address, or
+    as localhost: a name may be made to point here by whoever owns it, and a browser on this machine
+    would then hand the page to that stranger's script.
     """
 
     def __init__(
@@ -135,6 +140,9 @@ class OperationsServer:
         if not version.startswith("HTTP/1."):
             return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
         path, _, query = target.partition("?")
+        if path in self._pages and not _is_asked_by_address(head):
+            text = b"ask by address, or as localhost: a name may be anybody's\n"
+            return _response(HTTPStatus.FORBIDDEN, text, with_body=method != "HEAD")
         return await self._page(method, path, query)
 
     async def _page(self, method: str, path: str, query: str) -> bytes:
@@ -160,6 +168,14 @@ class OperationsServer:
         if components is None or _VERBOSE not in _parameters(query):
             return Page(f"{complaint or 'ok'}\n".encode(), status)
         return Page(verbose_page(path.strip("/"), complaint, components()).encode(), status)
+
+
+def _is_asked_by_address(head: bytes) -> bool:
+    """Tell whether every Host of a request is an IP address or localhost; none is fine as well."""
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    fields = (line.partition(":") for line in lines)
+    hosts = [value.strip() for name, _, value in fields if name.strip().lower() == "host"]
+    return all(_ADDRESS.fullmatch(host) for host in hosts)
 
 
 def _parameters(query: str) -> Mapping[str, str]:

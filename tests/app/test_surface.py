@@ -14,7 +14,7 @@ import pytest
 
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
-from tests.app.commands import SERVE, command, ops_address, page
+from tests.app.commands import SERVE, Command, command, ops_address, page
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
 from tests.support.servers import TlsOffer, s_server
@@ -28,6 +28,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _engines(serving: Command) -> list[int]:
+    """Return the process ids of the engines that are there now."""
+    return [
+        int(each.name)
+        for each in descendants(Path("/proc") / str(serving.pid))
+        if b"otpc_policy.engine\0" in (each / "cmdline").read_bytes()
+    ]
 
 
 def test_the_pages_of_a_service_show_its_components_and_the_debug_page_is_off(
@@ -143,11 +152,7 @@ def test_sigusr1_logs_the_stacks_of_a_service_and_of_each_engine_that_is_asked(
         assert any("Service.run" in stack for stack in stacks)
         assert "MainThread" in {line.get("thread") for line in serving.lines("stack_dump")}
         wait_until(lambda: bool(page(ops_address(serving), "/readyz")[0] == 200))
-        engine = next(
-            int(each.name)
-            for each in descendants(Path("/proc") / str(serving.pid))
-            if b"otpc_policy.engine\0" in (each / "cmdline").read_bytes()
-        )
+        (engine,) = _engines(serving)
         os.kill(engine, signal.SIGUSR1)
         serving.wait_for("stack_dump_ended", source="engine-0", pid=engine)
         of_engine = serving.lines("stack_dump", source="engine-0")
@@ -177,11 +182,7 @@ def test_the_log_level_follows_the_configuration_file_and_engines_follow_the_ser
         assert (changed["former"], changed["level"]) == ("info", "warning")
         if is_asked:
             # An engine that is started later has the level as well, and says what gRPC says then.
-            (engine,) = [
-                int(each.name)
-                for each in descendants(Path("/proc") / str(serving.pid))
-                if b"otpc_policy.engine\0" in (each / "cmdline").read_bytes()
-            ]
+            (engine,) = _engines(serving)
             os.kill(engine, signal.SIGKILL)
             serving.wait_for("engine ended")
             wait_until(lambda: page(ops, "/readyz")[0] == 200)
@@ -195,6 +196,14 @@ def test_the_log_level_follows_the_configuration_file_and_engines_follow_the_ser
         assert waiting["settings"] == ["drain_grace_s", "scan"]
         change('log_level = "error"')
         serving.wait_for("log_level_changed", log_level="error")
+        # An engine that runs follows, too: else it would say so as a warning, which is not logged.
+        (engine,) = _engines(serving)
+
+        def answers_as_an_error() -> bool:
+            os.kill(engine, signal.SIGUSR1)
+            return bool(serving.lines("stack_dump_ended", source="engine-0", level="error"))
+
+        wait_until(answers_as_an_error)
 
 
 def test_the_environment_takes_precedence_over_the_file_at_run_time_too(

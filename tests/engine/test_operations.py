@@ -19,7 +19,7 @@ LOOK_UPS = "otpc_policy_dns_lookups"
 async def page(port: int, path: str) -> tuple[str, str]:
     """Return the status line and the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     return head.splitlines()[0], body

@@ -41,7 +41,7 @@ class Running:
             writer.close()
 
     async def ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
-        answer = await self.say(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = await self.say(f"{method} {path} HTTP/1.1\r\nHost: 127.1\r\n\r\n".encode())
         head, _, body = answer.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         return (
@@ -110,6 +110,31 @@ async def test_a_page_gets_the_parameters_and_chooses_status_and_type(running: R
     assert body == b"{'host': 'c', 'empty': ''}"
     assert (await running.ask("POST", "/echo"))[0] == 405
     assert (await running.ask("HEAD", "/echo"))[2] == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 202),
+        ("127.0.0.1:9464", 202),
+        ("[::1]:9464", 202),
+        ("localhost:9464", 202),
+        ("rebound.example", 403),
+        ("localhost.rebound.example:9464", 403),
+        ("1.2.3.4.rebound.example", 403),
+        ("", 403),
+        ("127.0.0.1\r\nHost: rebound.example", 403),
+    ],
+)
+async def test_a_page_is_shown_only_to_who_asks_by_address(
+    running: Running, host: str, status: int
+) -> None:
+    for method in ("GET", "HEAD"):
+        answer = await running.say(f"{method} /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert int(answer.split(b" ")[1]) == status
+    probe = await running.say(f"GET /livez HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert int(probe.split(b" ")[1]) == 200
+    assert b" 202 " in await running.say(b"GET /echo HTTP/1.0\r\n\r\n")
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/nowhere", "/readyz/../metrics"])
