@@ -12,10 +12,10 @@ from types import MappingProxyType, TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qs
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client import CollectorRegistry
 
 from otpc_policy.ops.components import Components, verbose_page
+from otpc_policy.ops.exposition import exposition
 
 # A probe says "" when all is well, else why not, for people.
 Probe = Callable[[], str]
@@ -143,22 +143,28 @@ class OperationsServer:
         if path in self._pages and not _is_asked_by_address(head):
             text = b"ask by address, or as localhost: a name may be anybody's\n"
             return _response(HTTPStatus.FORBIDDEN, text, with_body=method != "HEAD")
-        return await self._page(method, path, query)
+        return await self._page(method, path, query, _accepted(head))
 
-    async def _page(self, method: str, path: str, query: str) -> bytes:
+    async def _page(self, method: str, path: str, query: str, accept: str) -> bytes:
         make, probe = self._pages.get(path), self._probes.get(path)
         if make is None and probe is None and path != "/metrics":
             return _response(HTTPStatus.NOT_FOUND, with_body=method != "HEAD")
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET, HEAD\r\n")
+        extra = ""
         if make is not None:
             page = await make(_parameters(query))
         elif probe is not None:
             page = self._probed(path, probe, query)
         else:
-            page = Page(generate_latest(self._registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+            body, content_type = exposition(self._registry, accept)
+            page, extra = Page(body, content_type=content_type), "Vary: Accept\r\n"
         return _response(
-            page.status, page.body, content_type=page.content_type, with_body=method == "GET"
+            page.status,
+            page.body,
+            content_type=page.content_type,
+            extra=extra,
+            with_body=method == "GET",
         )
 
     def _probed(self, path: str, probe: Probe, query: str) -> Page:
@@ -184,6 +190,12 @@ def _parameters(query: str) -> Mapping[str, str]:
     except ValueError:
         return {}
     return {name: values[-1] for name, values in found.items()}
+
+
+def _accepted(head: bytes) -> str:
+    """Return the Accept fields of a request, joined as RFC 9110 5.3 permits."""
+    fields = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    return ",".join(value for name, _, value in fields if name.lower() == "accept")
 
 
 def _response(

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, Counter
 from otpc_policy.ops.components import Component
 from otpc_policy.ops.http import OperationsServer, Page
 
+OPENMETRICS = "application/openmetrics-text"
+
 
 class Running:
     """The server under test, and what its readiness says."""
@@ -40,8 +42,11 @@ class Running:
         finally:
             writer.close()
 
-    async def ask(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
-        answer = await self.say(f"{method} {path} HTTP/1.1\r\nHost: 127.1\r\n\r\n".encode())
+    async def ask(
+        self, method: str, path: str, fields: str = ""
+    ) -> tuple[int, dict[str, str], bytes]:
+        request = f"{method} {path} HTTP/1.1\r\nHost: 127.1\r\n{fields}\r\n"
+        answer = await self.say(request.encode())
         head, _, body = answer.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         return (
@@ -70,11 +75,54 @@ async def test_metrics_are_exposed_with_the_content_type_of_the_format(running: 
     assert int(headers["content-length"]) == len(body)
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        # Prometheus 2.42, 3.5.
+        f"{OPENMETRICS};version=1.0.0,{OPENMETRICS};version=0.0.1;q=0.75,"
+        + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        f"{OPENMETRICS};version=1.0.0;escaping=allow-utf-8;q=0.6,{OPENMETRICS};version=0.0.1;q=0.5,"
+        + "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.2",
+        "APPLICATION/OpenMetrics-Text",
+        "text/html\r\naccept: application/openmetrics-text; version=1.0.0",
+    ],
+)
+async def test_whoever_asks_for_openmetrics_gets_it(running: Running, accept: str) -> None:
+    status, headers, body = await running.ask("GET", "/metrics", f"Accept: {accept}\r\n")
+    assert (status, headers["content-type"], headers["vary"]) == (
+        200,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "Accept",
+    )
+    assert body.startswith(b"# HELP asked For the test.\n# TYPE asked counter\nasked_total 7.0\n")
+    assert body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "text/plain",
+        "application/openmetrics-text;version=2.0.0",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=x",
+        "application/openmetrics-text;q=nan",
+        "application/openmetrics-text;q=0.4,text/plain;q=0.5",
+        ";;,=;q,application/",
+    ],
+)
+async def test_everybody_else_gets_the_text_format(running: Running, accept: str) -> None:
+    _, headers, body = await running.ask("GET", "/metrics", f"Accept: {accept}\r\n")
+    assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"EOF" not in body
+
+
 async def test_head_answers_as_get_without_the_body(running: Running) -> None:
     _, with_body, _ = await running.ask("GET", "/metrics")
     status, headers, body = await running.ask("HEAD", "/metrics")
     assert (status, body) == (200, b"")
     assert headers == with_body
+    del headers["vary"]
     assert await running.ask("HEAD", "/nowhere") == (
         404,
         {**headers, "content-type": "text/plain; charset=utf-8", "content-length": "10"},
