@@ -39,6 +39,7 @@ from otpc_policy.check import (
 )
 from otpc_policy.engines.pool import EnginePool
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
+from otpc_policy.ops.loop_lag import LoopLag
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
 from otpc_policy.ops.own_listeners import OwnListeners
@@ -58,7 +59,7 @@ class Engines(Scanner, Resolver, Protocol):
     """Measures and resolves, in processes that must be started and reaped.
 
     queued: waiting measurements. workers_alive: zero while nothing can be measured. resolving:
-    names being looked up. tasks: of their event loops.
+    names being looked up. tasks: of their event loops. engines_wanted: that there should be.
     """
 
     async def start(self) -> None: ...
@@ -71,6 +72,10 @@ class Engines(Scanner, Resolver, Protocol):
     def resolving(self) -> int: ...
     @property
     def tasks(self) -> int: ...
+    @property
+    def engines_wanted(self) -> int: ...
+    @property
+    def engines_up(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ class Application:
     own_listeners: OwnListeners
     measurements: Measurements
     store: MemoryFactsStore
+    lag: LoopLag
     pool: EnginePool | None = None
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
@@ -102,6 +108,7 @@ class Application:
 
     async def close(self) -> None:
         """Refuse further checks, end look-ups and measurements, reap every process."""
+        self.lag.stop()
         try:
             for task in self._background:
                 task.cancel()
@@ -112,6 +119,7 @@ class Application:
 
     async def __aenter__(self) -> Self:
         await self.engines.start()
+        self.lag.start()
         if self.crls is not None:
             self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
         if self.fleet is not None:
@@ -176,6 +184,7 @@ def build_application(
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
+    metrics.watch_engines(lambda: chosen_engines.engines_wanted, lambda: chosen_engines.engines_up)
     metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
     store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
@@ -222,6 +231,7 @@ def build_application(
         own_listeners=own_listeners,
         measurements=measurements,
         store=store,
+        lag=LoopLag(metrics.loop_lagged),
         pool=pool,
         crls=refresher,
         fleet=fleet,

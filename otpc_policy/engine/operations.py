@@ -8,16 +8,9 @@ from datetime import UTC, datetime
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    ProcessCollector,
-    disable_created_metrics,
-)
 
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.core.facts import ResolutionFailure
+from otpc_policy.engine.metrics import EngineMetrics
 from otpc_policy.engine.service.ports import EngineScanner
 from otpc_policy.measurement.methods import SERVICE
 from otpc_policy.ops.components import Component
@@ -26,11 +19,6 @@ from otpc_policy.ops.http import OperationsServer, PageMaker
 from otpc_policy.ops.own_certificate import OwnCertificate
 
 _STARTING, _SERVING, _DRAINING = "starting", "", "draining"
-# As LookUpObserver says.
-_FAILURES = [
-    failure.name.lower() for failure in ResolutionFailure if failure is not ResolutionFailure.NONE
-]
-_LOOK_UP_RESULTS = ("answered", *_FAILURES, "overloaded")
 
 
 class Operations:
@@ -54,39 +42,14 @@ class Operations:
         self._phase = _STARTING
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
-        ProcessCollector(namespace="", registry=registry)
-        # The names that a front gives them.
-        queue = Gauge("otpc_policy_scan_queue_length", "Measurements that wait.", registry=registry)
-        queue.set_function(lambda: scanner.queued)
-        workers = Gauge("otpc_policy_scan_workers", "Workers that are alive.", registry=registry)
-        workers.set_function(lambda: scanner.workers_alive)
-        # result: why DNS gave no address, or not all; answered; overloaded.
-        look_ups = Counter(
-            "otpc_policy_dns_lookups_total",
-            "Host names looked up in DNS.",
-            ("result",),
-            registry=registry,
-        )
-        self._look_ups = {result: look_ups.labels(result) for result in _LOOK_UP_RESULTS}
-        self._fall_backs = Counter(
-            "otpc_policy_dns_stale_resolutions_total",
-            "Times that earlier addresses stood in for those that name servers did not give.",
-            registry=registry,
-        )
-        self._questions = Gauge(
-            "otpc_policy_dns_questions_outstanding",
-            "Questions to name servers that have not ended; two for each name.",
-            registry=registry,
-        )
+        self._metrics = EngineMetrics(scanner)
         probes = {
             "/livez": lambda: "",
             "/readyz": self._why_not_ready,
             "/startupz": lambda: _STARTING if self._phase == _STARTING else "",
         }
         self._pages = OperationsServer(
-            registry,
+            self._metrics.registry,
             probes,
             components={"/readyz": self._components},
             pages={PATH: debug},
@@ -94,15 +57,15 @@ class Operations:
 
     def dns_looked_up(self, result: str) -> None:
         """Count a name that was looked up."""
-        self._look_ups[result].inc()
+        self._metrics.dns_looked_up(result)
 
     def dns_fell_back(self) -> None:
         """Count a name whose earlier addresses stood in."""
-        self._fall_backs.inc()
+        self._metrics.dns_fell_back()
 
     def watch_dns(self, outstanding: Callable[[], float]) -> None:
         """Read the number of questions to name servers whenever it is scraped."""
-        self._questions.set_function(outstanding)
+        self._metrics.watch_dns(outstanding)
 
     def watch_proxy(self, fault: Callable[[], str]) -> None:
         """Show the proxy among the components. fault: "" while it has an address."""

@@ -36,7 +36,10 @@ _SOUND_S: Final = 30.0
 
 
 class ChildFleet:
-    """A fixed number of engine processes. orders: see settings.engine_part."""
+    """A fixed number of engine processes. orders: see settings.engine_part.
+
+    ended: is called whenever an engine that was up has to be replaced.
+    """
 
     def __init__(
         self,
@@ -45,13 +48,19 @@ class ChildFleet:
         orders: Mapping[str, Any],
         vetting: AddressVetting,
         now: Callable[[], datetime],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         pids: set[int] = set()
         # Those of engines that are yet to be started change with the log level.
         self._orders = dict(orders)
         self._children = tuple(
             ChildEngine(
-                f"engine-{number}", orders=self._orders, vetting=vetting, now=now, pids=pids
+                f"engine-{number}",
+                orders=self._orders,
+                vetting=vetting,
+                now=now,
+                pids=pids,
+                ended=ended,
             )
             for number in range(count)
         )
@@ -101,7 +110,7 @@ class ChildFleet:
 class ChildEngine:
     """One place in the fleet, and the engine process that is there now, if any.
 
-    pids: of all processes of the fleet that have not been waited for.
+    pids: of all processes of the fleet that have not been waited for. ended: see ChildFleet.
     """
 
     def __init__(
@@ -112,9 +121,10 @@ class ChildEngine:
         vetting: AddressVetting,
         now: Callable[[], datetime],
         pids: set[int],
+        ended: Callable[[], None],
     ) -> None:
         self._name, self._orders, self._vetting, self._now = name, orders, vetting, now
-        self._pids = pids
+        self._pids, self._ended = pids, ended
         self._running: RunningEngine | None = None
         self._last_state = EngineState()
         self._changed: Callable[[], None] = lambda: None
@@ -229,6 +239,7 @@ class ChildEngine:
                 self._last_state, self._running = engine.client.state, None
                 self._changed()
                 await engine.end(by_force=self._is_kept)
+            self._ended()
             self._log.error("engine ended", engine=self.name, pid=engine.process.pid, reason=why)
             if loop.time() - up_since_s > _SOUND_S:
                 pause_s = _FIRST_PAUSE_S

@@ -123,6 +123,16 @@ class EnginePool:
         return sum(one.state.workers_alive for one in self._fleet.engines if one.is_up)
 
     @property
+    def engines_wanted(self) -> int:
+        """Engines that there should be."""
+        return len(self._fleet.engines)
+
+    @property
+    def engines_up(self) -> int:
+        """Engines that can be asked."""
+        return sum(one.is_up for one in self._fleet.engines)
+
+    @property
     def tasks(self) -> int:
         """Tasks of the event loops of all engines that are up."""
         return sum(one.state.tasks for one in self._fleet.engines if one.is_up)
