@@ -16,7 +16,7 @@ ELSEWHERE := --ignore tests/hostile --ignore tests/front
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo unit test test-long test-front test-hostile test-differential lint proto constraints benchmark fuzz \
-	chart-files wheel sbom audit audit-offline mutations image clean
+	chart-files metrics wheel sbom audit audit-offline mutations image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -104,6 +104,9 @@ audit: $(AUDIT)/.audit audit-offline ## Ask a vulnerability service about every 
 
 mutations: $(VENV)/.test ## Remove controls one at a time: their tests must fail; write docs/mutations.md (two minutes)
 	$(BIN)/python -m tests.supply.mutations --write docs/mutations.md
+
+metrics: $(VENV)/.test ## Write docs/metrics.md from the code
+	$(BIN)/python -m tests.monitoring.reference --write docs/metrics.md
 
 image: ## Build the container image
 	docker build --tag otpc-policy .

@@ -12,7 +12,16 @@ from prometheus_client import CollectorRegistry, Counter
 from otpc_policy.ops.components import Component
 from otpc_policy.ops.http import OperationsServer, Page
 
-OPENMETRICS = "application/openmetrics-text"
+# What they send.
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;"
+    "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
 
 
 class Running:
@@ -78,11 +87,8 @@ async def test_metrics_are_exposed_with_the_content_type_of_the_format(running: 
 @pytest.mark.parametrize(
     "accept",
     [
-        # Prometheus 2.42, 3.5.
-        f"{OPENMETRICS};version=1.0.0,{OPENMETRICS};version=0.0.1;q=0.75,"
-        + "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-        f"{OPENMETRICS};version=1.0.0;escaping=allow-utf-8;q=0.6,{OPENMETRICS};version=0.0.1;q=0.5,"
-        + "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,*/*;q=0.2",
+        PROMETHEUS_2,
+        PROMETHEUS_3,
         "APPLICATION/OpenMetrics-Text",
         "text/html\r\naccept: application/openmetrics-text; version=1.0.0",
     ],

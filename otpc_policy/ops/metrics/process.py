@@ -47,8 +47,8 @@ class ProcessMetrics:
         self._tasks = {program: tasks.labels(program) for program in ("front", "engines")}
         self._config_good = Gauge(
             "config_last_reload_successful",
-            "1 after a load of policies, partners and trust that succeeded, 0 after one that failed;"
-            " the last good set then stays.",
+            "1 after a load of policies, partners and trust that succeeded, 0 after one that"
+            " failed; the last good set then stays.",
             namespace=NAMESPACE,
             registry=registry,
         )
