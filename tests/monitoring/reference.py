@@ -52,8 +52,8 @@ keeps them with `--enable-feature=exemplar-storage`.
 
 The name of a counter ends in `_total`. A histogram has the series `_bucket`, `_sum` and `_count`.
 """
-_OF_AN_ENGINE: Final = """Where `otpc-policy engine` runs apart from a service, with `--ops-listen`. A
-service exports the same names for the engines that it starts.
+_OF_AN_ENGINE: Final = """Where `otpc-policy engine` runs by itself, with `--ops-listen`. A service
+exports the same names for the engines that it starts.
 """
 
 

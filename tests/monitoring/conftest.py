@@ -1,0 +1,54 @@
+"""A service, an engine by itself and a Prometheus that scrapes both, for all tests here."""
+
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.monitoring.promql import Exported, exported
+from tests.monitoring.rules import RULES
+from tests.support.engine_program import engine_program
+from tests.support.loopback import own_listener
+from tests.support.prometheus import Prometheus, prometheus
+from tests.support.service_process import ServiceProcess, service_process
+
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """What runs. exported: by both programs, as soon as they serve."""
+
+    service: ServiceProcess
+    prometheus: Prometheus
+    exported: Exported
+
+
+@pytest.fixture(scope="session")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    """Run all three, Prometheus with the rules as they are."""
+    folder = tmp_path_factory.mktemp("monitored")
+    pages = own_listener()
+    texts = {path.name: path.read_text(encoding="utf-8") for path in RULES}
+    with (
+        service_process(folder) as service,
+        engine_program("--listen", f"unix:{_short(folder)}", "--ops-listen", str(pages)),
+    ):
+        targets = {
+            "otpc-policy": [service.ops_address],
+            "otpc-policy-engine": [str(pages)],
+        }
+        there = exported(*(_page(address) for (address,) in targets.values()))
+        with prometheus(targets, texts) as running:
+            yield Monitored(service, running, there)
+
+
+def _short(folder: Path) -> Path:
+    # The path of a Unix socket has 107 bytes.
+    return Path("/tmp") / f"{folder.parent.name}-{folder.name}.sock"
+
+
+def _page(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        text: str = answer.read().decode()
+    return text
