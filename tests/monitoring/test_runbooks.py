@@ -16,6 +16,7 @@ from tests.monitoring.rules import RULES, RUNBOOKS, blocks
 pytestmark = pytest.mark.xdist_group("monitored")
 
 _ALERT = re.compile(r"^      - alert: (\w+)$", re.MULTILINE)
+_SEVERITY = re.compile(r"- alert: (\w+)$.*?severity: (\w+)$", re.MULTILINE | re.DOTALL)
 _ALERTS = sorted({name for path in RULES for name in _ALERT.findall(path.read_text("utf-8"))})
 _SECTIONS = ["What it means", "Impact", "How to look", "What to do", "When it resolves"]
 _COMMAND = re.compile(
@@ -31,6 +32,16 @@ def test_every_runbook_is_of_an_alert_and_listed() -> None:
     assert sorted(path.stem for path in RUNBOOKS.glob("Otpc*.md")) == _ALERTS
     listed = re.findall(r"^- \[(\w+)\]\(\1\.md\)$", (RUNBOOKS / "README.md").read_text(), re.M)
     assert listed == _ALERTS
+
+
+def test_every_alert_is_in_the_documentation_with_its_severities() -> None:
+    severities: dict[str, list[str]] = {}
+    for path in RULES:
+        for name, severity in _SEVERITY.findall(path.read_text(encoding="utf-8")):
+            severities.setdefault(name, []).append(severity)
+    text = (RUNBOOKS.parents[1] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (OtpcPolicy\w+) \| ([\w, ]+) \|", text, re.MULTILINE))
+    assert rows == {name: ", ".join(each) for name, each in severities.items()}
 
 
 @pytest.mark.parametrize("alert", _ALERTS)
