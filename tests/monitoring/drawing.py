@@ -188,5 +188,5 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
         return 2.0**20, "MiB"
     if unit == "s":
         scales = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
-        return next((each for each in scales if value >= 2 * each[0]), (0.001, "ms"))
+        return next((each for each in scales if value >= each[0]), (0.001, "ms"))
     return 1.0, {"reqps": "/s", "cps": "/s"}.get(unit, "")
