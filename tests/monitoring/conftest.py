@@ -1,9 +1,9 @@
 """A service, an engine by itself and a Prometheus that scrapes both, for all tests here."""
 
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -31,8 +31,10 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     pages = own_listener()
     texts = {path.name: path.read_text(encoding="utf-8") for path in RULES}
     with (
+        # The path of a Unix socket has 107 bytes; pytest's own folders take most of them.
+        tempfile.TemporaryDirectory(prefix="t-") as short,
         service_process(folder) as service,
-        engine_program("--listen", f"unix:{_short(folder)}", "--ops-listen", str(pages)),
+        engine_program("--listen", f"unix:{short}/engine.sock", "--ops-listen", str(pages)),
     ):
         targets = {
             "otpc-policy": [service.ops_address],
@@ -41,11 +43,6 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
         there = exported(*(_page(address) for (address,) in targets.values()))
         with prometheus(targets, texts) as running:
             yield Monitored(service, running, there)
-
-
-def _short(folder: Path) -> Path:
-    # The path of a Unix socket has 107 bytes.
-    return Path("/tmp") / f"{folder.parent.name}-{folder.name}.sock"
 
 
 def _page(address: str) -> str:

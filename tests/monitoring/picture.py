@@ -36,7 +36,7 @@ from tests.monitoring.drawing import Drawn, Points, drawing
 from tests.monitoring.rules import RULES
 from tests.support.certificates import CertificateAuthority
 from tests.support.dns_server import Name, Says, always, dns_server_in_a_thread
-from tests.support.loopback import Listener, free_port, own_listener
+from tests.support.loopback import Listener, free_port
 from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.servers import TlsOffer, nginx
@@ -48,6 +48,8 @@ _SCRAPE: Final = "1s"
 _RATE_INTERVAL: Final = "15s"
 _WARM_UP_S: Final = 20.0
 _PARTNERS: Final = 10
+# A port on which no program of a test listens.
+_NOBODY: Final = 9
 _ROLES: Final = """
 [[role]]
 name = "router"
@@ -79,7 +81,6 @@ class Run:
     ) -> None:
         self._service, self._stub, self._entry, self._port = service, stub, entry, port
         self._lasting_s = lasting_s
-        self._nobody = own_listener()
         self._began_s = time.monotonic()
         self._done = threading.Event()
 
@@ -143,7 +144,7 @@ class Run:
         self._ask("p1.other.test", self._port)
 
     def _unreachable(self, number: int) -> None:
-        self._ask(self._nobody.address, self._nobody.port - number % 20)
+        self._ask(f"127.253.{number // 250}.{1 + number % 250}", _NOBODY)
 
     def _without_dns(self, number: int) -> None:
         self._ask(f"f{number}.failing.test", self._port)
@@ -173,10 +174,10 @@ def _running(lasting_s: float) -> Iterator[tuple[Run, ServiceProcess]]:
     leaves = tuple(authority.issue(dns=names, key=key) for key in ("ec256", "rsa2048"))
     near = Listener("0.0.0.0", free_port("0.0.0.0"))
     table = {
-        f"p{number}.good.test": Name(a=(f"127.251.0.{1 + number}",), ttl_s=10)
+        f"p{number}.good.test": Name(a=(f"127.251.0.{1 + number}",), ttl_s=60)
         for number in range(2 * _PARTNERS)
     }
-    table["p1.other.test"] = Name(a=("127.251.1.1",), ttl_s=10)
+    table["p1.other.test"] = Name(a=("127.251.1.1",), ttl_s=60)
     table |= {f"f{number}.failing.test": always(Says.SERVFAIL) for number in range(500)}
     with ExitStack() as stack:
         stack.enter_context(nginx(near, TlsOffer(certificates=leaves)))
