@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from otpc_policy.ops.metrics import audit, calls, measuring, process, second_opinions, tls, verdicts
 from otpc_policy.ops.metrics.calls import CallMetrics
+from otpc_policy.ops.metrics.engines import EngineMetrics
 from otpc_policy.ops.metrics.labels import LabelMeanings
 from otpc_policy.ops.metrics.measuring import MeasuringMetrics
 from otpc_policy.ops.metrics.process import ProcessMetrics
@@ -27,7 +28,9 @@ LABELS: Final[LabelMeanings] = {
 """What every label of the service's metrics means."""
 
 
-class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics, TlsMetrics):
+class Metrics(
+    CallMetrics, VerdictMetrics, MeasuringMetrics, EngineMetrics, ProcessMetrics, TlsMetrics
+):
     """All collectors of a process.
 
     finding_codes, rpc_methods (service, method): every value that labels may have.
@@ -46,6 +49,7 @@ class Metrics(CallMetrics, VerdictMetrics, MeasuringMetrics, ProcessMetrics, Tls
         CallMetrics.__init__(self, registry, rpc_methods)
         VerdictMetrics.__init__(self, registry, finding_codes)
         MeasuringMetrics.__init__(self, registry)
+        EngineMetrics.__init__(self, registry)
         ProcessMetrics.__init__(self, registry)
         TlsMetrics.__init__(self, registry)
         SecondOpinionMetrics(registry)

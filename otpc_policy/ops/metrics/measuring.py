@@ -157,37 +157,6 @@ class MeasuringMetrics:
         self._contradictions = {
             subject: contradictions.labels(subject) for subject in (*CONTRADICTION_SUBJECTS, OTHER)
         }
-        self._queue = Gauge(
-            "scan_queue_length",
-            "Measurements that wait.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._workers = Gauge(
-            "scan_workers",
-            "Worker processes that are alive.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._engines = Gauge(
-            "engines",
-            "Engines that there should be: those of the service's own, or those that were found.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._engines_up = Gauge(
-            "engines_up",
-            "Engines that can be asked now.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._engines_ended = Counter(
-            "engine_restarts_total",
-            "Engines of the service's own that ended, or were killed because they were silent or"
-            " lied; another is started in the place of each.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
 
     def cache_request(self, result: str, *, tier: str = "memory") -> None:
         """Count a look-up of facts. tier: whose facts answered; there is one so far."""
@@ -230,17 +199,3 @@ class MeasuringMetrics:
     def contradicted(self, subject: str) -> None:
         """Count a fact about which two measurements disagree."""
         (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
-
-    def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
-        """Read at each scrape the length of the queue and the number of workers."""
-        self._queue.set_function(queued)
-        self._workers.set_function(workers)
-
-    def watch_engines(self, wanted: Callable[[], float], up: Callable[[], float]) -> None:
-        """Read at each scrape how many engines there should be, and how many can be asked."""
-        self._engines.set_function(wanted)
-        self._engines_up.set_function(up)
-
-    def engine_ended(self) -> None:
-        """Count an engine of our own that has to be replaced."""
-        self._engines_ended.inc()
