@@ -20,6 +20,8 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.engine.metrics import LABELS as ENGINE_LABELS
 from otpc_policy.engine.metrics import EngineMetrics
 from otpc_policy.ops.metrics import LABELS
+from otpc_policy.ops.metrics.fleet import LABELS as FLEET_LABELS
+from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.metrics.labels import LabelMeanings
 from tests.engine.serving import World
 
@@ -56,6 +58,9 @@ _OF_AN_ENGINE: Final = """Where `otpc-policy engine` runs by itself, with `--ops
 exports the same names for the engines that it starts.
 """
 
+_OF_A_FLEET: Final = """With `fleet.url` ([fleet.md](fleet.md)).
+"""
+
 
 def service_metrics() -> list[Metric]:
     """Return the metrics of `otpc-policy serve` on its embedded defaults."""
@@ -72,6 +77,13 @@ def engine_metrics() -> list[Metric]:
     return _in_order(EngineMetrics(World()).registry)
 
 
+def fleet_metrics() -> list[Metric]:
+    """Return those that a service adds which shares facts with others."""
+    registry = CollectorRegistry()
+    FleetMetrics(registry)
+    return _in_order(registry)
+
+
 def _in_order(registry: CollectorRegistry) -> list[Metric]:
     return sorted(registry.collect(), key=exported_name)
 
@@ -82,6 +94,9 @@ def reference() -> str:
         _HEAD,
         "## The service\n",
         *_entries(service_metrics(), LABELS),
+        "## A service that shares facts with others\n",
+        _OF_A_FLEET,
+        *_entries(fleet_metrics(), FLEET_LABELS),
         "## An engine of its own\n",
         _OF_AN_ENGINE,
         *_entries(engine_metrics(), ENGINE_LABELS),
