@@ -22,6 +22,8 @@ def front_components(
     yield Component("engines", "" if has_workers else "no worker is alive")
     for engine in () if application.pool is None else application.pool.standings():
         yield Component(f"engine {engine.name}", "" if engine.is_up else "down", is_required=False)
+    if application.fleet is not None:
+        yield Component("store", application.fleet.store_failure, is_required=False)
     refused = "the last reload was refused, and the documents before it are in use; see the log"
     failure = refused if application.reloader.was_refused else ""
     yield Component("configuration", failure, is_required=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from otpc_policy.app.application import build_application
 from otpc_policy.app.settings import Settings, describe_settings
+from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.policy.registry import finding_codes
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,9 @@ def test_each_line_of_what_breaks_names_a_test_that_can_be_collected() -> None:
 
 
 async def test_metrics_that_it_names_are_exported() -> None:
-    families = {family.name for family in build_application(Settings()).registry.collect()}
+    registry = build_application(Settings()).registry
+    FleetMetrics(registry)
+    families = {family.name for family in registry.collect()}
     for name in set(re.findall(r"`(otpc_policy_\w+)", GUIDE)):
         assert name.removesuffix("_total") in families, name
 

@@ -13,6 +13,7 @@ from otpc_policy.app.doctor.own_files import documents_of, files_of
 from otpc_policy.app.doctor.peers import peers_of
 from otpc_policy.app.doctor.result import Result, ok, skipped, warning
 from otpc_policy.app.doctor.sandbox import sandbox_of
+from otpc_policy.app.doctor.store import store_of
 from otpc_policy.app.settings import Settings
 from otpc_policy.app.settings.without_effect import without_effect
 
@@ -49,6 +50,7 @@ def examine(settings: Settings, question: Question) -> Iterator[Result]:
             )
         )
     yield from asyncio.run(peers_of(settings, within_s=question.within_s))
+    yield asyncio.run(store_of(settings, now=clock.now))
     if question.peer is None:
         yield skipped("clock", "not compared: --https-peer names a server to compare it with")
         return
