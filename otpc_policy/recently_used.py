@@ -37,6 +37,10 @@ class RecentlyUsed(Generic[K, V]):
         """Return the keys, the one used longest ago first."""
         return iter(self._values)
 
+    def __reversed__(self) -> Iterator[K]:
+        """Return the keys, the one used last first."""
+        return reversed(self._values)
+
     @property
     def weight(self) -> int:
         """The weight of everything that is here; 0 without weigh."""

@@ -1,12 +1,13 @@
 """Write a CycloneDX 1.6 SBOM of the installed service, without a network.
 
-    python -m supply.sbom --constraints constraints.txt [--wheel WHEEL] --output FILE
+    python -m supply.sbom --constraints FILE [--wheel WHEEL] [--without NAME] --output FILE
 
 Names, versions and hashes are those of the constraints file; licences and dependencies are those
 that the installed packages state. A pinned package that is not installed, or at another version,
-is an error: an SBOM of something else is worth nothing. OpenSSL inside the packages' native code
-is listed too, by the version that the code itself names. What statically linked libraries say
-nothing of themselves (BoringSSL in grpcio, c-ares in pycares) is not.
+is an error: an SBOM of something else is worth nothing. So is a package that was needed to build
+alone (--without) and is still there. OpenSSL inside the packages' native code is listed too, by the
+version that the code itself names. What statically linked libraries say nothing of themselves
+(BoringSSL in grpcio, c-ares in pycares) is not.
 
 Only the standard library: the image's build stage runs this with the service's interpreter. The
 same input gives the same bytes.
@@ -129,11 +130,16 @@ def component(pin: Pin, distribution: metadata.Distribution) -> Component:
 
 
 def sbom(
-    pins: Sequence[Pin], *, wheel: Path | None = None, at: datetime | None = None
+    pins: Sequence[Pin],
+    *,
+    wheel: Path | None = None,
+    at: datetime | None = None,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the document. wheel: whose hash it names. at: the time it names.
 
-    Raises ValueError if what is installed differs from the pins.
+    without: pinned packages that were needed to build, and have been removed since. Raises
+    ValueError if what is installed differs from the pins.
     """
     own = metadata.distribution(_PACKAGE)
     components, required = [], {}
@@ -141,9 +147,11 @@ def sbom(
         try:
             distribution = metadata.distribution(pin.name)
         except metadata.PackageNotFoundError:
-            if pin.marker:
+            if pin.marker or pin.name in without:
                 continue
             raise ValueError(f"{pin.name}: pinned, not installed") from None
+        if pin.name in without:
+            raise ValueError(f"{pin.name}: is installed, and would be left out")
         components.append(component(pin, distribution))
         required[pin.name] = requirements(distribution)
     references = {each["name"]: each["bom-ref"] for each in components}
@@ -186,12 +194,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m supply.sbom")
     parser.add_argument("--constraints", type=Path, required=True)
     parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--without", action="append", default=[], metavar="NAME")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     at = datetime.fromtimestamp(int(epoch), UTC) if epoch else None
     try:
-        document = sbom(read_pins(options.constraints), wheel=options.wheel, at=at)
+        pins = read_pins(options.constraints)
+        document = sbom(pins, wheel=options.wheel, at=at, without=options.without)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -62,3 +62,12 @@ def test_whatever_happens_both_bounds_hold_and_the_weight_is_that_of_what_is_the
         weights = [len(kept.peek(each) or b"") for each in kept]
         assert kept.weight == sum(weights) <= 100
         assert len(kept) == len(weights) <= 8
+
+
+def test_reversed_is_the_order_of_use_and_uses_nothing() -> None:
+    kept = RecentlyUsed[str, int](max_entries=2)
+    kept.put("a", 1)
+    kept.put("b", 2)
+    assert kept.get("a") == 1
+    assert list(reversed(kept)) == ["a", "b"]
+    assert list(kept) == ["b", "a"]

@@ -5,6 +5,15 @@ from collections.abc import Iterator
 from otpc_policy.app.settings import Settings, is_loopback
 
 
+def debug_page_warnings(settings: Settings, ops_listen: str) -> Iterator[str]:
+    """Yield what the debug page tells beyond this machine. ops_listen: "host:port"."""
+    if settings.debug_page and not is_loopback(ops_listen):
+        yield (
+            f"debug_page on {ops_listen}, beyond loopback: whoever can reach that port can read "
+            "which endpoints are measured, and the settings without their secrets"
+        )
+
+
 def admission_warnings(settings: Settings) -> Iterator[str]:
     """Yield what is open to more callers than a security team would expect.
 
@@ -15,6 +24,7 @@ def admission_warnings(settings: Settings) -> Iterator[str]:
             "dangerously_without_minimum_policy: callers choose how lenient their verdicts are, by "
             "the policy that they name"
         )
+    yield from debug_page_warnings(settings, settings.ops_listen)
     if is_loopback(settings.listen) and settings.tls_client_ca_file is None:
         return
     if settings.tls_certificate_file is None:

@@ -38,7 +38,9 @@ from otpc_policy.check import (
     Scanner,
     Verdicts,
 )
+from otpc_policy.engines.pool import EnginePool
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
+from otpc_policy.ops.loop_lag import LoopLag
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.audit import AuditMetrics
 from otpc_policy.ops.own_listeners import OwnListeners
@@ -58,7 +60,7 @@ class Engines(Scanner, Resolver, Protocol):
     """Measures and resolves, in processes that must be started and reaped.
 
     queued: waiting measurements. workers_alive: zero while nothing can be measured. resolving:
-    names being looked up. tasks: of their event loops.
+    names being looked up. tasks: of their event loops. engines_wanted: that there should be.
     """
 
     async def start(self) -> None: ...
@@ -71,6 +73,10 @@ class Engines(Scanner, Resolver, Protocol):
     def resolving(self) -> int: ...
     @property
     def tasks(self) -> int: ...
+    @property
+    def engines_wanted(self) -> int: ...
+    @property
+    def engines_up(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,9 @@ class Application:
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
     None where nobody does. fleet: what it shares with other replicas; None if nothing. watching:
-    what is watched; None if nothing. events: records those of the configuration in the trail.
+    what is watched; None if nothing. events: records those of the configuration in the trail. pool:
+    the engines, where they are those of the settings. measurements, store: of checks, for people
+    who look at them.
     """
 
     settings: Settings
@@ -92,6 +100,10 @@ class Application:
     trail: AuditTrail
     events: EventLog
     own_listeners: OwnListeners
+    measurements: Measurements
+    store: MemoryFactsStore
+    lag: LoopLag
+    pool: EnginePool | None = None
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
     watching: Watching | None = None
@@ -99,6 +111,7 @@ class Application:
 
     async def close(self) -> None:
         """Refuse further checks, end look-ups and measurements, reap every process."""
+        self.lag.stop()
         try:
             for task in self._background:
                 task.cancel()
@@ -109,6 +122,7 @@ class Application:
 
     async def __aenter__(self) -> Self:
         await self.engines.start()
+        self.lag.start()
         if self.crls is not None:
             self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
         if self.fleet is not None:
@@ -164,7 +178,7 @@ def build_application(
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
     own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
-    chosen_engines = engines
+    chosen_engines, pool = engines, None
     if chosen_engines is None:
         chosen_engines = pool = engines_from(
             settings,
@@ -176,22 +190,23 @@ def build_application(
         )
         crl_fetcher = crl_fetcher or pool
     metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
+    metrics.watch_engines(lambda: chosen_engines.engines_wanted, lambda: chosen_engines.engines_up)
     metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
     metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
-    memory = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
+    store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
     fleet = None
     if is_replica and settings.fleet.url:
         fleet = fleet_from(
             settings,
             chosen_clock,
-            memory=memory,
+            memory=store,
             registry=registry,
             discarded=lambda host, port: measurements.outdate(host, port),  # noqa: PLW0108  # made below
         )
     measurements = Measurements(
         resolver=chosen_engines,
         scanner=chosen_engines,
-        store=memory if fleet is None else fleet.store,
+        store=store if fleet is None else fleet.store,
         leasing=None if fleet is None else fleet.leasing,
         clock=chosen_clock,
         limits=freshness_limits(settings),
@@ -230,6 +245,10 @@ def build_application(
         trail=trail,
         events=events,
         own_listeners=own_listeners,
+        measurements=measurements,
+        store=store,
+        lag=LoopLag(metrics.loop_lagged),
+        pool=pool,
         crls=refresher,
         fleet=fleet,
         watching=watching,

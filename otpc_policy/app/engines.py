@@ -29,9 +29,13 @@ _MOST_ENGINES: Final = 4
 
 
 class EngineObserver(LookUpObserver, Protocol):
-    """Counts name look-ups, and facts on which two measurements by one engine disagree."""
+    """Counts name look-ups, and facts on which two measurements by one engine disagree.
+
+    engine_ended: one of the service's own has to be replaced.
+    """
 
     def contradicted(self, subject: str) -> None: ...
+    def engine_ended(self) -> None: ...
 
 
 def engines_from(
@@ -52,7 +56,7 @@ def engines_from(
     vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
     demands = _Demands(policies)
     return EnginePool(
-        _fleet(settings, clock, vetting, own_listeners),
+        _fleet(settings, clock, vetting, own_listeners, observer.engine_ended),
         known_host=_known_hosts(settings, vetting).resolution,
         queue_limit=scan.queue_limit,
         most_of_a_caller=settings.shares.scans_per_caller,
@@ -104,7 +108,11 @@ def _assume_route(_address: str) -> bool:
 
 
 def _fleet(
-    settings: Settings, clock: Clock, vetting: AddressVetting, own_listeners: OwnListeners
+    settings: Settings,
+    clock: Clock,
+    vetting: AddressVetting,
+    own_listeners: OwnListeners,
+    ended: Callable[[], None],
 ) -> Fleet:
     if settings.engine_addresses:
         return RemoteFleet(
@@ -122,7 +130,14 @@ def _fleet(
     # Its lines come through the service's log, which has the format of the settings.
     part = engine_part(settings) | {"log_format": LogFormat.JSON.value}
     configuration = engine_share(part, engines)
-    return _OwnEngines(engines, own_listeners, orders=configuration, vetting=vetting, now=clock.now)
+    return _OwnEngines(
+        engines,
+        own_listeners,
+        orders=configuration,
+        vetting=vetting,
+        now=clock.now,
+        ended=ended,
+    )
 
 
 def _credentials(
@@ -145,9 +160,10 @@ class _OwnEngines(ChildFleet):
         orders: dict[str, Any],
         vetting: AddressVetting,
         now: Callable[[], datetime],
+        ended: Callable[[], None],
     ) -> None:
-        super().__init__(count, orders=orders, vetting=vetting, now=now)
-        self._orders, self._own_listeners = orders, own_listeners
+        super().__init__(count, orders=orders, vetting=vetting, now=now, ended=ended)
+        self._own_listeners = own_listeners
 
     async def start(self, changed: Callable[[], None]) -> None:
         """See ChildFleet."""

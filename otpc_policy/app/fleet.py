@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,22 @@ class Fleet:
     schedule: Schedule
     notices: "Notices"
     _connection: "StoreConnection"
+
+    @property
+    def store_failure(self) -> str:
+        """Why the store is not used, for people; "" if it is."""
+        return self._connection.failure
+
+    async def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
+        """Ask the store once; return by how much its clock is ahead. Raises StoreUnavailable."""
+        from otpc_policy.fleet.notices import clock_ahead  # noqa: PLC0415
+
+        began = now()
+        try:
+            (time,) = await self._connection.poll([("TIME",)])
+        finally:
+            await self._connection.close()
+        return clock_ahead(time, began, now())
 
     async def run(self) -> None:
         """Follow the others until cancelled."""

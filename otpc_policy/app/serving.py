@@ -12,19 +12,25 @@ from otpc_policy import __version__
 from otpc_policy.app.admission import admission_warnings
 from otpc_policy.app.application import Application, build_application, kept_answers
 from otpc_policy.app.audit import audit_trail, event_log
+from otpc_policy.app.components import front_components
+from otpc_policy.app.debug import debug_sections
 from otpc_policy.app.draining import Drain
 from otpc_policy.app.lifecycle import Lifecycle, Phase
 from otpc_policy.app.listen import address_text, bind, build_server, own_credentials
+from otpc_policy.app.log_level import LogLevelFile, LogLevelWatch
 from otpc_policy.app.preflight import LEAST_OPEN_FILES
 from otpc_policy.app.settings import Settings, split_address
 from otpc_policy.app.settings.without_effect import without_effect
 from otpc_policy.app.stopping import Stopping, signals_handled
 from otpc_policy.core.errors import ConfigurationError, StartRefused
 from otpc_policy.ops.audit.trail import AuditTrail
-from otpc_policy.ops.http import OperationsServer
+from otpc_policy.ops.debug_page import PATH, DebugPage, page_that_is_off
+from otpc_policy.ops.http import OperationsServer, PageMaker
 from otpc_policy.ops.line_writer import LineWriter
-from otpc_policy.ops.logs import logs_configured
+from otpc_policy.ops.logs import logs_configured, set_log_level
 from otpc_policy.ops.open_files import open_files_limit
+from otpc_policy.ops.own_certificate import OwnCertificate
+from otpc_policy.ops.stack_dump import stack_dumps_on_signal
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
@@ -41,15 +47,17 @@ async def serve(
     ready: Ready | None = None,
     stop: asyncio.Event | None = None,
     log_writer: LineWriter | None = None,
+    level_file: LogLevelFile | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or stop, then drain.
 
     Only SIGTERM is followed by a lame-duck period. A second signal ends the drain at once. SIGHUP
-    reloads.
+    reloads. SIGUSR1 logs what every thread and task is doing.
 
     ready: called once, when both servers accept connections, with the addresses of the gRPC server
     and of the operations server, ports included.
-    log_writer: of the log, if the caller has configured that already.
+    log_writer: of the log, if the caller has configured that already. level_file: from which the
+    log level is read again.
     Raises ConfigurationError before anything is served.
     """
     logs: contextlib.AbstractContextManager[LineWriter] = (
@@ -70,12 +78,24 @@ async def serve(
             for setting, reason in without_effect(settings):
                 log.warning("setting without effect", setting=setting, reason=reason)
 
+            def log_from(level: str) -> None:
+                set_log_level(level)
+                if application.pool is not None:
+                    application.pool.set_log_level(level)
+
+            level = LogLevelWatch(level_file, settings.log_level, log_from)
+
             def on_hangup() -> None:
                 trail.reopen()
                 application.reloader.ask()
+                level.ask()
 
-            with signals_handled(stopping, on_hangup):
-                await Service(application).run(ready, stopping)
+            with signals_handled(stopping, on_hangup), stack_dumps_on_signal():
+                following = asyncio.create_task(level.watch(settings.reload_poll_s))
+                try:
+                    await Service(application).run(ready, stopping)
+                finally:
+                    following.cancel()
 
 
 @contextlib.contextmanager
@@ -100,7 +120,15 @@ class Service:
         self._settings = application.settings
         self._log = structlog.get_logger("otpc_policy.app")
         self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
-        self._operations = OperationsServer(application.registry, self._lifecycle.probes())
+        self._certificate = OwnCertificate(application.clock.now, also=application.metrics)
+        self._operations = OperationsServer(
+            application.registry,
+            self._lifecycle.probes(),
+            components={
+                "/readyz": lambda: front_components(application, self._lifecycle, self._certificate)
+            },
+            pages={PATH: _debug_page(application, self._lifecycle)},
+        )
         self._health = Health(POLICY_CHECK_SERVICE)
         self._events = application.events
         self._interceptor = CallInterceptor(
@@ -138,7 +166,7 @@ class Service:
         try:
             ops_address = await self._listen_for_operations()
             credentials = own_credentials(
-                self._settings, observer=self._application.metrics, events=self._events
+                self._settings, observer=self._certificate, events=self._events
             )
             address = bind(self._server, self._settings.listen, credentials)
             self._application.own_listeners.add(*split_address(address))
@@ -221,6 +249,12 @@ class Service:
         if ready is not None:
             ready(address, ops_address)
         await stop.wait()
+
+
+def _debug_page(application: Application, lifecycle: Lifecycle) -> PageMaker:
+    if not application.settings.debug_page:
+        return page_that_is_off
+    return DebugPage(debug_sections(application, lifecycle)).page
 
 
 async def _unless(stop: asyncio.Event, start: Coroutine[None, None, object]) -> bool:

@@ -61,7 +61,13 @@ class Reloader:
         # Of the files at the last reload, successful or not: only another change is worth another.
         self._seen = loader.stamp
         self._calendar = calendar_of(self._current)
+        self._was_refused = False
         observer.config_loaded(True, now())
+
+    @property
+    def was_refused(self) -> bool:
+        """The documents on disk could not be used when they were last read."""
+        return self._was_refused
 
     @property
     def current(self) -> Catalog:
@@ -162,6 +168,7 @@ class Reloader:
             return "" if stamp == self._seen else "change"
 
     def _count(self, *, successful: bool) -> None:
+        self._was_refused = not successful
         self._observer.config_reload("success" if successful else "failure")
         self._observer.config_loaded(successful, self._now())
 

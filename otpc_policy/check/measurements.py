@@ -6,7 +6,7 @@ facts hands over (LifetimeAt).
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -205,6 +205,10 @@ class Measurements:
     def in_progress(self) -> int:
         """Measurements under way or waiting for their predecessor."""
         return len(self._flights)
+
+    def flights(self) -> Iterator[tuple[FactsKey, Flight, bool]]:
+        """See FlightBoard.flights."""
+        return self._flights.flights()
 
     async def close(self) -> None:
         """End every measurement."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check.forced_measurements import ForcedMeasurements
-from otpc_policy.check.freshness import FreshnessMode
+from otpc_policy.check.freshness import FreshnessMode, lifetime_ends_at
 from otpc_policy.check.leaf_reports import LeafReports, Outcome
 from otpc_policy.check.measurements import (
     FactsWanted,
@@ -22,6 +22,7 @@ from otpc_policy.check.measurements import (
 )
 from otpc_policy.check.ports import Boarding, CheckObserver, Clock, LookUp
 from otpc_policy.check.standing import Standing, still_answers
+from otpc_policy.check.stored_facts import StoredFacts
 from otpc_policy.check.values import (
     IN_PROGRESS_RETRY,
     Answer,
@@ -33,8 +34,9 @@ from otpc_policy.check.verdicts import Question, Verdicts
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.demand import ScanClass
+from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ServiceUnavailable
-from otpc_policy.core.facts import ForbiddenAddress, ResolutionFailure, ResolutionStatus
+from otpc_policy.core.facts import Depth, ForbiddenAddress, ResolutionFailure, ResolutionStatus
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
@@ -236,6 +238,17 @@ class CheckService:
             evaluated_at=now,
             retry_after=_retry_after(found, missing) or _wait_for(judgement, now),
         )
+
+    def ends_at(
+        self, endpoint: Endpoint, depth: Depth, stored: StoredFacts, generation: Catalog
+    ) -> datetime:
+        """Return until when stored facts answer, under the default policy and the partner's.
+
+        They are judged for it, which may take as long as one answer does.
+        """
+        question = self._verdicts.question(CheckRequest(endpoint=endpoint, depth=depth), generation)
+        lifetime = self._verdicts.lifetime(question, stored, self._clock.now())
+        return lifetime_ends_at(stored, lifetime.length)
 
     def _refused(self, question: Question, refusal: Finding) -> Answer:
         now = self._clock.now()

@@ -5,7 +5,7 @@ alone. A flight knows who wants it (demand); whoever carries it out may drop it 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
 from otpc_policy.check.ports import Boarding
@@ -17,10 +17,14 @@ Measure = Callable[[Demand], Coroutine[None, None, StoredFacts]]
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One measurement. outdated: nobody may join it any more. demand: who wants it."""
+    """One measurement. outdated: nobody may join it any more. demand: who wants it.
+
+    began_s: on the clock of the event loop.
+    """
 
     task: asyncio.Task[StoredFacts]
     demand: Demand
+    began_s: float
     outdated: bool = False
 
     @property
@@ -38,6 +42,13 @@ class FlightBoard:
 
     def __len__(self) -> int:
         return len(self._flying) + len(self._waiting)
+
+    def flights(self) -> Iterator[tuple[FactsKey, Flight, bool]]:
+        """Yield each flight, the longest under way first; True for those that wait to begin."""
+        for key, flight in self._flying.items():
+            yield key, flight, False
+        for key, flight in self._waiting.items():
+            yield key, flight, True
 
     def join(self, key: FactsKey, measure: Measure) -> tuple[Flight, Boarding]:
         """Return the flight for the key. One that flies will do, unless it is outdated."""
@@ -114,4 +125,4 @@ def _flight(measure: Measure) -> Flight:
     demand = Demand()
     task = asyncio.create_task(measure(demand))
     demand.dropped = task.cancel
-    return Flight(task, demand)
+    return Flight(task, demand, asyncio.get_running_loop().time())

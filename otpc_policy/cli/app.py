@@ -13,12 +13,14 @@ from otpc_policy.cli.audit import audit_app
 from otpc_policy.cli.authz import authz_app
 from otpc_policy.cli.check import check
 from otpc_policy.cli.demo.command import demo
+from otpc_policy.cli.doctor import doctor
 from otpc_policy.cli.engine import engine
 from otpc_policy.cli.examples import examples
 from otpc_policy.cli.explain import explain
 from otpc_policy.cli.output import complain
 from otpc_policy.cli.policy import policy_app
 from otpc_policy.cli.policy_tests import run_tests
+from otpc_policy.cli.probe import probe
 from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.standard_streams import open_missing_streams
 from otpc_policy.cli.status import CommandFailed, ExitStatus
@@ -45,6 +47,8 @@ app = typer.Typer(
 )
 app.command(cls=ServeCommand, short_help="Run the gRPC service.", epilog=examples("serve"))(serve)
 app.command(short_help="Run the engine by itself.", epilog=examples("engine"))(engine)
+app.command(short_help="Ask whether it is well.", epilog=examples("probe"))(probe)
+app.command(short_help="Check all that the service needs.", epilog=examples("doctor"))(doctor)
 app.command(short_help="Judge an endpoint.", epilog=examples("check"))(check)
 app.command(short_help="Judge a certificate chain in a file.", epilog=examples("validate"))(
     validate

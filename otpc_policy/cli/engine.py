@@ -1,6 +1,9 @@
 """otpc-policy engine: the engine, in this process, until a signal ends it."""
 
 import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +12,8 @@ import typer
 from otpc_policy.cli.output import announce
 
 if TYPE_CHECKING:
+    from otpc_policy.app.log_level import LogLevelWatch
     from otpc_policy.app.settings import Settings
-    from otpc_policy.engine.configuration import EngineConfiguration
     from otpc_policy.engine.listening import EngineTls
 
 _UNIX = "unix:"
@@ -63,6 +66,8 @@ def engine(
 ) -> None:
     """Run an engine, which measures for services elsewhere, until SIGTERM or Ctrl-C.
 
+    SIGHUP reads log_level in the configuration file again; SIGUSR1 logs every stack.
+
     An engine judges nothing. A service lists it in engine_addresses; otherwise `serve` starts
     engines as child processes.
     """
@@ -77,7 +82,7 @@ def engine(
         "dangerously_listen_without_tls": dangerously_listen_without_tls or None,
     }
     settings = read_settings(config=config, allow_networks=allow_network or [], **files)
-    _run(settings, listen, _tls(settings, listen), _host_and_port(ops_listen))
+    _run(settings, listen, _tls(settings, listen), ops_listen, config)
 
 
 def _tls(settings: "Settings", listen: str) -> "EngineTls | None":
@@ -113,51 +118,69 @@ def _run(
     settings: "Settings",
     listen: str,
     tls: "EngineTls | None",
-    ops_listen: tuple[str, int] | None,
+    ops_listen: str | None,
+    config: str | None,
 ) -> None:
+    import structlog  # noqa: PLC0415  # slow
+
+    from otpc_policy.app.admission import debug_page_warnings  # noqa: PLC0415
+    from otpc_policy.app.log_level import LogLevelFile, LogLevelWatch  # noqa: PLC0415
     from otpc_policy.app.settings.engine_part import engine_part  # noqa: PLC0415
+    from otpc_policy.app.settings.redaction import redacted, shortened  # noqa: PLC0415
     from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
     from otpc_policy.engine import confinement  # noqa: PLC0415  # slow
     from otpc_policy.engine.configuration import configuration_from  # noqa: PLC0415
-    from otpc_policy.ops.logs import logs_configured  # noqa: PLC0415
+    from otpc_policy.engine.program import run_engine  # noqa: PLC0415
+    from otpc_policy.ops.logs import logs_configured, set_log_level  # noqa: PLC0415
 
-    configuration = configuration_from(engine_part(settings))
+    pages = _host_and_port(ops_listen)
+    part = engine_part(settings)
+    configuration = configuration_from(part)
+    # Before the environment is forgotten.
+    level_file = LogLevelFile.of(config)
+    also_readable = () if level_file is None else (level_file.path,)
     # Before the event loop opens its own descriptors.
     confinement.start_clean()
-    missing = confinement.confine(configuration, listen, tls)
+    missing = confinement.confine(configuration, listen, tls, also_readable=also_readable)
     log_format, level = configuration.log_format, configuration.log_level
     with (
         logs_configured(log_format, level, owns_standard_error=True),
         problems_logged("the engine does not start", log_format),
     ):
         confinement.report(missing)
-        asyncio.run(_serve(configuration, listen, tls, ops_listen))
+        for reason in () if ops_listen is None else debug_page_warnings(settings, ops_listen):
+            structlog.get_logger("otpc_policy.engine").warning("open_to_callers", reason=reason)
+        watch = LogLevelWatch(level_file, settings.log_level, set_log_level)
+        run = partial(
+            run_engine,
+            configuration,
+            listen,
+            tls=tls,
+            ops_listen=pages,
+            has_logs=True,
+            lacking=missing,
+            debug_settings=shortened(redacted(part)) if settings.debug_page else None,
+        )
+        asyncio.run(_serve(run, watch, settings.reload_poll_s))
 
 
 async def _serve(
-    configuration: "EngineConfiguration",
-    listen: str,
-    tls: "EngineTls | None",
-    ops_listen: tuple[str, int] | None,
+    run: "Callable[..., Coroutine[None, None, None]]", watch: "LogLevelWatch", poll_s: float
 ) -> None:
-    from otpc_policy.engine.program import (  # noqa: PLC0415
-        Stopping,
-        run_engine,
-        stopped_by_signals,
-    )
+    from otpc_policy.engine.program import Stopping, stopped_by_signals  # noqa: PLC0415
+    from otpc_policy.ops.stack_dump import stack_dumps_on_signal  # noqa: PLC0415
 
     stopping = Stopping()
-    with stopped_by_signals(stopping):
-        await run_engine(
-            configuration,
-            listen,
-            stopping=stopping,
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, watch.ask)
+    watching = asyncio.create_task(watch.watch(poll_s))
+    try:
+        with stopped_by_signals(stopping), stack_dumps_on_signal():
             # A line, flushed: the parent process waits for it.
-            ready=lambda address: announce(f"measuring on {address}"),
-            tls=tls,
-            ops_listen=ops_listen,
-            has_logs=True,
-        )
+            await run(stopping=stopping, ready=lambda address: announce(f"measuring on {address}"))
+    finally:
+        watching.cancel()
+        loop.remove_signal_handler(signal.SIGHUP)
     if stopping.is_to_be_replaced:
         # Whoever starts programs anew where they fail (systemd, Docker) does it here too.
         raise typer.Exit(1)

@@ -13,6 +13,11 @@ EXAMPLES: Final = {
         "otpc-policy serve --config service.toml",
     ),
     "engine": (f"otpc-policy engine --listen 0.0.0.0:50061 {_ENGINE}",),
+    "probe": ("otpc-policy probe readyz --ops 127.0.0.1:9464",),
+    "doctor": (
+        "otpc-policy doctor --config service.toml",
+        "otpc-policy doctor --config service.toml --https-peer time.example --json",
+    ),
     "check": (
         "otpc-policy check pay.partner.example",
         "otpc-policy check pay.partner.example:8443 --explain",

@@ -81,6 +81,8 @@ def serve(
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C.
 
+    SIGHUP reloads the catalog and log_level; SIGUSR1 logs what every thread and task is doing.
+
     Options take precedence over the environment, and the environment over the file.
 
     Exit status of --check: 0 the service would start, 2 it would refuse.
@@ -99,10 +101,11 @@ def serve(
     if check:
         _check(settings)
     else:
-        _run(settings)
+        _run(settings, config)
 
 
-def _run(settings: "Settings") -> None:
+def _run(settings: "Settings", config: str | None) -> None:
+    from otpc_policy.app.log_level import LogLevelFile  # noqa: PLC0415
     from otpc_policy.app.serving import serve as run_server  # noqa: PLC0415
     from otpc_policy.app.settings import AuditSinkName  # noqa: PLC0415
     from otpc_policy.cli.outcome import problems_logged  # noqa: PLC0415  # slow
@@ -115,7 +118,8 @@ def _run(settings: "Settings") -> None:
         logs_configured(log_format, level, owns_standard_error=True) as writer,
         problems_logged("the service does not start", log_format),
     ):
-        asyncio.run(run_server(settings, ready=ready, log_writer=writer))
+        level_file = LogLevelFile.of(config)
+        asyncio.run(run_server(settings, ready=ready, log_writer=writer, level_file=level_file))
 
 
 def _check(settings: "Settings") -> None:

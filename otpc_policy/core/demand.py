@@ -65,6 +65,11 @@ class Demand:
         return self._claims.keys()
 
     @property
+    def waiters(self) -> int:
+        """Calls that want it."""
+        return self._claims.total()
+
+    @property
     def is_wanted(self) -> bool:
         """Somebody claims it."""
         return bool(self._claims)

@@ -56,9 +56,15 @@ def start_clean() -> None:
 
 
 def confine(
-    configuration: EngineConfiguration, listen: str, tls: EngineTls | None = None
+    configuration: EngineConfiguration,
+    listen: str,
+    tls: EngineTls | None = None,
+    *,
+    also_readable: Iterable[Path] = (),
 ) -> tuple[str, ...]:
     """Limit this process to what measuring needs; return what the kernel lacks for it.
+
+    also_readable: files that are read again, and may be replaced meanwhile.
 
     Before any thread is started, because those would keep their rights. Raises ConfigurationError
     if the settings require what is lacking.
@@ -73,7 +79,7 @@ def confine(
         level,
         isolation.forbid_new_privileges,
         lambda: isolation.confine_files(
-            readable=_readable(configuration, tls),
+            readable=_readable(configuration, tls, also_readable),
             writable=(Path(os.devnull),),
             executable=_executable(),
             sockets_in=Path(listen.removeprefix(UNIX)).parent if listen.startswith(UNIX) else None,
@@ -91,7 +97,9 @@ def report(missing: Iterable[str]) -> None:
         _log.warning("the engine is NOT isolated as it should be", lacking=lacking)
 
 
-def _readable(configuration: EngineConfiguration, tls: EngineTls | None) -> Iterator[Path]:
+def _readable(
+    configuration: EngineConfiguration, tls: EngineTls | None, also: Iterable[Path]
+) -> Iterator[Path]:
     yield from NAMES
     yield from map(Path, (*_SYSTEM, *_OTHER_NAMES, *_KERNEL))
     yield Path(ssl.get_default_verify_paths().openssl_cafile).parent / "openssl.cnf"
@@ -109,6 +117,7 @@ def _readable(configuration: EngineConfiguration, tls: EngineTls | None) -> Iter
         files.append(proxy.password_file)
     if tls is not None:
         files += (tls.certificate_file, tls.key_file, tls.client_ca_file)
+    files += also
     # Rotated files are new ones, in the same folder or where a link in it leads.
     for file in files:
         yield from {file.parent, file.resolve().parent}

@@ -74,6 +74,16 @@ class InProcessEngine:
         """None of its own: the event loop is that of this process."""
         return 0
 
+    @property
+    def engines_wanted(self) -> int:
+        """One: this process."""
+        return 1
+
+    @property
+    def engines_up(self) -> int:
+        """One, while it has a worker."""
+        return int(self.workers_alive > 0)
+
     async def start(self) -> None:
         """Start the workers and wait until they are warm."""
         await self._proxy.start()

@@ -3,87 +3,73 @@
 An engine that a front has started needs neither: its front watches it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    ProcessCollector,
-    disable_created_metrics,
-)
 
 from otpc_policy.core.errors import ConfigurationError
-from otpc_policy.core.facts import ResolutionFailure
+from otpc_policy.engine.metrics import EngineMetrics
 from otpc_policy.engine.service.ports import EngineScanner
 from otpc_policy.measurement.methods import SERVICE
-from otpc_policy.ops.http import OperationsServer
+from otpc_policy.ops.components import Component
+from otpc_policy.ops.debug_page import PATH, page_that_is_off
+from otpc_policy.ops.http import OperationsServer, PageMaker
+from otpc_policy.ops.own_certificate import OwnCertificate
 
 _STARTING, _SERVING, _DRAINING = "starting", "", "draining"
-# As LookUpObserver says.
-_FAILURES = [
-    failure.name.lower() for failure in ResolutionFailure if failure is not ResolutionFailure.NONE
-]
-_LOOK_UP_RESULTS = ("answered", *_FAILURES, "overloaded")
 
 
 class Operations:
     """Health of the process ("") and of MeasurementService; /metrics and probes.
 
+    lacking: what the kernel lacks for its isolation. debug: the page /debug.
     Implements LookUpObserver.
     """
 
-    def __init__(self, server: grpc.aio.Server, scanner: EngineScanner) -> None:
-        self._scanner = scanner
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        scanner: EngineScanner,
+        *,
+        lacking: Sequence[str] = (),
+        debug: PageMaker = page_that_is_off,
+    ) -> None:
+        self._scanner, self._lacking = scanner, lacking
+        self.certificate = OwnCertificate(lambda: datetime.now(UTC))
+        self._proxy_fault: Callable[[], str] | None = None
         self._phase = _STARTING
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = CollectorRegistry()
-        ProcessCollector(namespace="", registry=registry)
-        # The names that a front gives them.
-        queue = Gauge("otpc_policy_scan_queue_length", "Measurements that wait.", registry=registry)
-        queue.set_function(lambda: scanner.queued)
-        workers = Gauge("otpc_policy_scan_workers", "Workers that are alive.", registry=registry)
-        workers.set_function(lambda: scanner.workers_alive)
-        # result: why DNS gave no address, or not all; answered; overloaded.
-        look_ups = Counter(
-            "otpc_policy_dns_lookups_total",
-            "Host names looked up in DNS.",
-            ("result",),
-            registry=registry,
-        )
-        self._look_ups = {result: look_ups.labels(result) for result in _LOOK_UP_RESULTS}
-        self._fall_backs = Counter(
-            "otpc_policy_dns_stale_resolutions_total",
-            "Times that earlier addresses stood in for those that name servers did not give.",
-            registry=registry,
-        )
-        self._questions = Gauge(
-            "otpc_policy_dns_questions_outstanding",
-            "Questions to name servers that have not ended; two for each name.",
-            registry=registry,
-        )
+        self._metrics = EngineMetrics(scanner)
         probes = {
             "/livez": lambda: "",
             "/readyz": self._why_not_ready,
             "/startupz": lambda: _STARTING if self._phase == _STARTING else "",
         }
-        self._pages = OperationsServer(registry, probes)
+        self._pages = OperationsServer(
+            self._metrics.registry,
+            probes,
+            components={"/readyz": self._components},
+            pages={PATH: debug},
+        )
 
     def dns_looked_up(self, result: str) -> None:
         """Count a name that was looked up."""
-        self._look_ups[result].inc()
+        self._metrics.dns_looked_up(result)
 
     def dns_fell_back(self) -> None:
         """Count a name whose earlier addresses stood in."""
-        self._fall_backs.inc()
+        self._metrics.dns_fell_back()
 
     def watch_dns(self, outstanding: Callable[[], float]) -> None:
         """Read the number of questions to name servers whenever it is scraped."""
-        self._questions.set_function(outstanding)
+        self._metrics.watch_dns(outstanding)
+
+    def watch_proxy(self, fault: Callable[[], str]) -> None:
+        """Show the proxy among the components. fault: "" while it has an address."""
+        self._proxy_fault = fault
 
     async def listen(self, host: str, port: int) -> int:
         """Serve the pages, and return the port. Raises ConfigurationError."""
@@ -111,6 +97,16 @@ class Operations:
     async def _announce(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
         for name in ("", SERVICE):
             await self._health.set(name, status)
+
+    def _components(self) -> Iterator[Component]:
+        yield Component("lifecycle", self._phase)
+        has_workers = self._scanner.workers_alive > 0
+        yield Component("workers", "" if has_workers else "no worker is alive")
+        yield Component("isolation", "; ".join(self._lacking), is_required=False)
+        if self.certificate.is_loaded:
+            yield Component("certificate", self.certificate.failure, is_required=False)
+        if self._proxy_fault is not None:
+            yield Component("egress proxy", self._proxy_fault(), is_required=False)
 
     def _why_not_ready(self) -> str:
         if self._phase != _SERVING:

@@ -5,9 +5,9 @@ import contextlib
 import gc
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import structlog
@@ -76,13 +76,16 @@ async def run_engine(
     tls: EngineTls | None = None,
     ops_listen: tuple[str, int] | None = None,
     has_logs: bool = False,
+    lacking: Sequence[str] = (),
+    debug_settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve measurements until stopping, then drain. Leaves no process behind.
 
     listen: as listening.bind. tls: None for a Unix socket, or for plain text over TCP. ops_listen:
     host and port of the operations port, if there is to be one. ready: is called once with the
-    address, when the engine answers. has_logs: the caller has configured logs already. Raises
-    ConfigurationError before anything is served.
+    address, when the engine answers. has_logs: the caller has configured logs already. lacking:
+    what the kernel lacks for isolation. debug_settings: without secrets, for the page /debug; None
+    where that is off. Raises ConfigurationError before anything is served.
     """
     with (
         contextlib.nullcontext()
@@ -94,7 +97,9 @@ async def run_engine(
         scanner = _scanner(configuration, proxy)
         server = grpc.aio.server(options=server_options())
         is_of_a_front = listen.startswith(UNIX) and ops_listen is None
-        operations = None if is_of_a_front else _operations(server, scanner)
+        operations = (
+            None if is_of_a_front else _operations(server, scanner, lacking, debug_settings)
+        )
         vetting = AddressVetting(
             configuration.allow_networks, nat64_prefixes=configuration.nat64_prefixes
         )
@@ -116,11 +121,13 @@ async def run_engine(
             stack.push_async_callback(resolver.close)
             # Calls end before the scanner does: what a scan loses by that must not be reported.
             stack.push_async_callback(_stop, server, stopping)
-            address = bind(server, listen, None if tls is None else _credentials(tls))
+            address = bind(server, listen, _credentials(tls, operations))
             if not listen.startswith(UNIX):
                 own_listeners.add(*_host_and_port(address))
             if operations is not None:
                 operations.watch_dns(lambda: resolver.outstanding)
+                if proxy.is_set:
+                    operations.watch_proxy(lambda: proxy.fault)
                 stack.push_async_callback(operations.stop)
                 if ops_listen is not None:
                     taken = await operations.listen(*ops_listen)
@@ -188,11 +195,21 @@ def _scanner(configuration: EngineConfiguration, proxy: ProxyAccess) -> SslyzeSc
     )
 
 
-def _operations(server: grpc.aio.Server, scanner: SslyzeScanner) -> "Operations":
+def _operations(
+    server: grpc.aio.Server,
+    scanner: SslyzeScanner,
+    lacking: Sequence[str],
+    debug_settings: Mapping[str, Any] | None,
+) -> "Operations":
     # An engine that a front has started needs none of it, and starts without it.
+    from otpc_policy.engine.debug import debug_sections  # noqa: PLC0415
     from otpc_policy.engine.operations import Operations  # noqa: PLC0415
+    from otpc_policy.ops.debug_page import DebugPage  # noqa: PLC0415
 
-    return Operations(server, scanner)
+    if debug_settings is None:
+        return Operations(server, scanner, lacking=lacking)
+    page = DebugPage(debug_sections(scanner, debug_settings)).page
+    return Operations(server, scanner, lacking=lacking, debug=page)
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -219,11 +236,20 @@ async def _drain(servicer: MeasurementServicer, stopping: Stopping, grace_s: flo
         task.cancel()
 
 
-def _credentials(tls: EngineTls) -> grpc.ServerCredentials:
+def _credentials(
+    tls: EngineTls | None, operations: "Operations | None"
+) -> grpc.ServerCredentials | None:
+    if tls is None:
+        return None
     # cryptography, for the check of the files, is not needed by an engine on a Unix socket.
     from otpc_policy.ops.credentials import server_credentials  # noqa: PLC0415
 
-    credentials = server_credentials(tls.certificate_file, tls.key_file, tls.client_ca_file)
+    credentials = server_credentials(
+        tls.certificate_file,
+        tls.key_file,
+        tls.client_ca_file,
+        observer=None if operations is None else operations.certificate,
+    )
     if credentials is None:
         raise ConfigurationError(["an engine over TCP needs a certificate"])
     return credentials

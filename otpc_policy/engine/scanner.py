@@ -5,9 +5,9 @@ Implements check.Scanner.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
@@ -38,6 +38,17 @@ from otpc_policy.tls.answer import PlainHttp
 
 # A scan takes a second or a few; a caller that comes back sooner finds the same queue.
 _RETRY_AFTER = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningScan:
+    """A measurement under way, for people who look at it. connections: made so far."""
+
+    endpoint: Endpoint
+    address: str
+    depth: Depth
+    age_s: float
+    connections: int
 
 
 class SslyzeScanner:
@@ -83,6 +94,24 @@ class SslyzeScanner:
     def workers_alive(self) -> int:
         """Workers that can be asked."""
         return self._pool.workers_alive
+
+    def running(self) -> Sequence[RunningScan]:
+        """Return the measurements that have their turn."""
+        now_s = asyncio.get_running_loop().time()
+        return [
+            RunningScan(
+                endpoint=endpoint,
+                address=address,
+                depth=depth,
+                age_s=now_s - started,
+                connections=scan.connections_used,
+            )
+            for (endpoint, address, depth), (scan, started) in self._running.items()
+        ]
+
+    def slots(self) -> Iterator[tuple[str, AddressSlots]]:
+        """Yield the slots of each address that is measured."""
+        yield from tuple(self._slots_of.items())
 
     async def start(self) -> None:
         """Start the workers and wait until they are warm."""

@@ -16,7 +16,7 @@ import structlog
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.core.fetching import Fetched, HttpUrl
-from otpc_policy.engines.child_process import RunningEngine
+from otpc_policy.engines.child_process import LOG_LEVEL, RunningEngine
 from otpc_policy.engines.client import EngineClient
 from otpc_policy.engines.errors import EngineLost, EngineNotStarted, EngineRefuses
 from otpc_policy.engines.orphans import reap_orphans
@@ -36,7 +36,10 @@ _SOUND_S: Final = 30.0
 
 
 class ChildFleet:
-    """A fixed number of engine processes. orders: see settings.engine_part."""
+    """A fixed number of engine processes. orders: see settings.engine_part.
+
+    ended: is called whenever an engine that was up has to be replaced.
+    """
 
     def __init__(
         self,
@@ -45,10 +48,20 @@ class ChildFleet:
         orders: Mapping[str, Any],
         vetting: AddressVetting,
         now: Callable[[], datetime],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         pids: set[int] = set()
+        # Those of engines that are yet to be started change with the log level.
+        self._orders = dict(orders)
         self._children = tuple(
-            ChildEngine(f"engine-{number}", orders=orders, vetting=vetting, now=now, pids=pids)
+            ChildEngine(
+                f"engine-{number}",
+                orders=self._orders,
+                vetting=vetting,
+                now=now,
+                pids=pids,
+                ended=ended,
+            )
             for number in range(count)
         )
 
@@ -83,6 +96,12 @@ class ChildFleet:
             await self.stop()
             raise
 
+    def set_log_level(self, level: str) -> None:
+        """See ports.Fleet."""
+        self._orders[LOG_LEVEL] = level
+        for child in self._children:
+            child.follow_orders()
+
     async def stop(self) -> None:
         """End all and wait until they are gone."""
         await asyncio.gather(*(child.stop() for child in self._children))
@@ -91,7 +110,7 @@ class ChildFleet:
 class ChildEngine:
     """One place in the fleet, and the engine process that is there now, if any.
 
-    pids: of all processes of the fleet that have not been waited for.
+    pids: of all processes of the fleet that have not been waited for. ended: see ChildFleet.
     """
 
     def __init__(
@@ -102,14 +121,16 @@ class ChildEngine:
         vetting: AddressVetting,
         now: Callable[[], datetime],
         pids: set[int],
+        ended: Callable[[], None],
     ) -> None:
         self._name, self._orders, self._vetting, self._now = name, orders, vetting, now
-        self._pids = pids
+        self._pids, self._ended = pids, ended
         self._running: RunningEngine | None = None
         self._last_state = EngineState()
         self._changed: Callable[[], None] = lambda: None
         self._keeper: asyncio.Task[None] | None = None
         self._is_kept = True
+        self._restarts = 0
         self._log = structlog.get_logger("otpc_policy.engines")
 
     @property
@@ -133,6 +154,11 @@ class ChildEngine:
     def pid(self) -> int | None:
         """Process id of the engine that is up."""
         return None if self._running is None else self._running.process.pid
+
+    @property
+    def restarts(self) -> int:
+        """See ports.Engine."""
+        return self._restarts
 
     async def start(self, changed: Callable[[], None]) -> None:
         """Start an engine, and from then on keep one here.
@@ -182,6 +208,12 @@ class ChildEngine:
         """See ports.Engine."""
         return await self._client().answers(within_s=within_s)
 
+    def follow_orders(self) -> None:
+        """Have the engine that is up log as the orders say by now."""
+        level = self._orders.get(LOG_LEVEL)
+        if self._running is not None and level is not None:
+            self._running.set_log_level(str(level))
+
     def condemn(self, why: str) -> None:
         """See ports.Engine. The process is killed, and another one started."""
         if self._running is not None:
@@ -199,6 +231,7 @@ class ChildEngine:
         while True:
             up_since_s = loop.time()
             self._running = engine
+            self.follow_orders()
             self._changed()
             try:
                 why = await engine.supervise(self._changed)
@@ -206,10 +239,12 @@ class ChildEngine:
                 self._last_state, self._running = engine.client.state, None
                 self._changed()
                 await engine.end(by_force=self._is_kept)
+            self._ended()
             self._log.error("engine ended", engine=self.name, pid=engine.process.pid, reason=why)
             if loop.time() - up_since_s > _SOUND_S:
                 pause_s = _FIRST_PAUSE_S
             engine, pause_s = await self._successor(pause_s)
+            self._restarts += 1
             # Its workers have ended, too, by now.
             reap_orphans(self._pids)
 

@@ -41,6 +41,8 @@ _LOOK_S: Final = 1.0
 _ENVIRONMENT: Final = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE")
 # gRPC's C++ core writes a line about each connection that ends with the front.
 _QUIET: Final = {"GRPC_VERBOSITY": "NONE"}
+LOG_LEVEL: Final = "log_level"
+"""The order that may change while an engine runs."""
 _READY: Final = b"ready\n"
 # With this status it ends where its settings cannot be met, isolation among them.
 _REFUSES: Final = 2
@@ -58,6 +60,7 @@ class RunningEngine:
         pids: set[int],
     ) -> None:
         self.process, self.client = process, client
+        self._log_level: object = None
         self._pids = pids
         pids.add(process.pid)
         self._folder, self._channel = folder, channel
@@ -99,6 +102,7 @@ class RunningEngine:
         channel = grpc.aio.insecure_channel(listen, options=channel_options())
         client = EngineClient(channel, vetting=vetting, now=now)
         engine = cls(process, folder, channel, client, pids)
+        engine._log_level = orders.get(LOG_LEVEL)
         engine._reading = asyncio.create_task(_log_lines(process, name))
         try:
             async with asyncio.timeout(_START_S):
@@ -129,6 +133,14 @@ class RunningEngine:
             await watching
         # A connection that is lost is never made again: the engine is replaced.
         self._folder.remove()
+
+    def set_log_level(self, level: str) -> None:
+        """Have the process log from another level on; nothing if it does already."""
+        if level == self._log_level or self.process.stdin is None:
+            return
+        self._log_level = level
+        if not self.process.stdin.is_closing():
+            self.process.stdin.write(json.dumps({LOG_LEVEL: level}).encode() + b"\n")
 
     def condemn(self, why: str) -> None:
         """Have supervise return."""

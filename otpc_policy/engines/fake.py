@@ -23,6 +23,8 @@ class FakeEngine:
     name: str
     answer: Callable[[Target, Terms], Report]
     is_up: bool = True
+    pid: int | None = None
+    restarts: int = 0
     state: EngineState = field(
         default_factory=lambda: EngineState(concurrent_scans=8, workers_alive=1)
     )
@@ -104,3 +106,6 @@ class FakeFleet:
     async def stop(self) -> None:
         """Stop."""
         self.is_running = False
+
+    def set_log_level(self, level: str) -> None:
+        """Do nothing: no process is there."""

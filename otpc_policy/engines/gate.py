@@ -9,8 +9,9 @@ asks next finds facts, until somebody waits for a place: then the longest of the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
+from operator import attrgetter
 
 from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.engines.fair_queue import FairQueue
@@ -44,6 +45,16 @@ class Gate:
     def is_idle(self) -> bool:
         """Nobody is inside or waits."""
         return not (self._inside or self._turns)
+
+    @property
+    def claims_inside(self) -> Collection[Claim]:
+        """The claims by which places are held."""
+        return self._inside.values()
+
+    @property
+    def claims_waiting(self) -> Collection[Claim]:
+        """Of each measurement that waits, its most urgent claim."""
+        return [min(each.claims, key=attrgetter("scan_class")) for each in self._queue]
 
     async def enter(self, demand: Demand) -> None:
         """Wait for a place, for as long as somebody wants it."""

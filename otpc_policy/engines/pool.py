@@ -8,7 +8,8 @@ engine that lies fails the measurement in which it did, and is not asked again a
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,6 +26,7 @@ from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
 from otpc_policy.engines.resolutions import Resolutions
+from otpc_policy.engines.standing import EngineStanding, QueueStanding, by_class
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.revision import PROBE_REVISION
 
@@ -121,9 +123,55 @@ class EnginePool:
         return sum(one.state.workers_alive for one in self._fleet.engines if one.is_up)
 
     @property
+    def engines_wanted(self) -> int:
+        """Engines that there should be."""
+        return len(self._fleet.engines)
+
+    @property
+    def engines_up(self) -> int:
+        """Engines that can be asked."""
+        return sum(one.is_up for one in self._fleet.engines)
+
+    @property
     def tasks(self) -> int:
         """Tasks of the event loops of all engines that are up."""
         return sum(one.state.tasks for one in self._fleet.engines if one.is_up)
+
+    def set_log_level(self, level: str) -> None:
+        """See ports.Fleet."""
+        self._fleet.set_log_level(level)
+
+    def standings(self) -> Sequence[EngineStanding]:
+        """Return how each engine stands."""
+        return [
+            EngineStanding(
+                name=one.name,
+                is_up=one.is_up,
+                pid=one.pid,
+                restarts=one.restarts,
+                state=one.state,
+                failed_targets=len(self._failed.get(one.name, ())),
+                most_failures=_FAILURES,
+            )
+            for one in self._fleet.engines
+        ]
+
+    def queues(self) -> Sequence[QueueStanding]:
+        """Return how the queue for each engine stands that has had one."""
+        return [
+            QueueStanding(
+                engine=name,
+                capacity=self._capacity(name),
+                measuring=by_class(gate.claims_inside),
+                waiting=by_class(waiting := gate.claims_waiting),
+                callers=len({claim.share for claim in (*gate.claims_inside, *waiting)}),
+            )
+            for name, gate in self._gates.items()
+        ]
+
+    def measured_addresses(self) -> Mapping[str, int]:
+        """Return by address how many measurements engines carry out now."""
+        return Counter(target.address.text for target in self._measuring)
 
     async def start(self) -> None:
         """Start or find the engines. Raises EngineNotStarted."""

@@ -59,7 +59,9 @@ class Report:
 class Engine(Protocol):
     """One engine. name: the same on every front that may use it, and over its restarts.
 
-    is_up: it can be asked. state: what it reported last; all zero while it is not up.
+    is_up: it can be asked. state: what it reported last; all zero while it is not up. pid: of its
+    process; None where that is elsewhere, or there is none. restarts: how often another process, or
+    another connection, has taken the place of one that was lost.
     """
 
     @property
@@ -68,6 +70,10 @@ class Engine(Protocol):
     def is_up(self) -> bool: ...
     @property
     def state(self) -> EngineState: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def restarts(self) -> int: ...
 
     async def measure(
         self, target: Target, terms: Terms, *, left_standard_part: Callable[[], None]
@@ -122,3 +128,6 @@ class Fleet(Protocol):
 
     async def stop(self) -> None:
         """Part with all of them. Leaves no process behind."""
+
+    def set_log_level(self, level: str) -> None:
+        """Have those that are processes of ours log from another level on."""

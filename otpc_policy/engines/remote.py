@@ -97,6 +97,9 @@ class RemoteFleet:
         await asyncio.gather(*(engine.stop(0.0) for engine in remaining))
         self._engines, self._successors = {}, {}
 
+    def set_log_level(self, level: str) -> None:
+        """Do nothing: engines elsewhere have settings of their own."""
+
     async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)

@@ -37,9 +37,9 @@ class RemoteEngine:
     ) -> None:
         self._name, self._channel, self._client, self._changed = name, channel, client, changed
         self._silence = Silence(client)
-        self._is_watched = self._is_leaving = False
+        self._is_watched = self._is_leaving = self._was_lost = False
         self._condemned_until_s = 0.0
-        self._under_way = 0
+        self._under_way = self._restarts = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._log = structlog.get_logger("otpc_policy.engines")
@@ -61,6 +61,16 @@ class RemoteEngine:
         """See ports.Engine."""
         state = self._client.state
         return state if self._is_watched else replace(state, queued=0, workers_alive=0)
+
+    @property
+    def pid(self) -> int | None:
+        """None: the process is elsewhere."""
+        return None
+
+    @property
+    def restarts(self) -> int:
+        """See ports.Engine."""
+        return self._restarts
 
     async def measure(
         self, target: Target, terms: Terms, *, left_standard_part: Callable[[], None]
@@ -91,6 +101,7 @@ class RemoteEngine:
         """See ports.Engine. It is left alone for a while, and what it measures is given up."""
         self._log.error("engine condemned", engine=self.name, reason=why)
         self._condemned_until_s = asyncio.get_running_loop().time() + _CONDEMNED_S
+        self._was_lost |= self._is_watched
         self._is_watched = False
         self._client.give_up()
         self._watching.cancel()
@@ -135,6 +146,7 @@ class RemoteEngine:
             was_watched, self._is_watched = self._is_watched, False
             if was_watched:
                 self._log.warning("engine lost", engine=self.name, reason=why)
+                self._was_lost = True
                 why_not_found = ""
             elif why != why_not_found:
                 self._log.warning("engine not found", engine=self.name, reason=why)
@@ -166,5 +178,8 @@ class RemoteEngine:
         return "it reports nothing more"
 
     def _reported(self) -> None:
+        if self._was_lost and not self._is_watched:
+            self._restarts += 1
+            self._was_lost = False
         self._is_watched = True
         self._changed()

@@ -62,6 +62,11 @@ class StoreConnection:
         self._timeouts = 0
         self._why_unusable = ""
 
+    @property
+    def failure(self) -> str:
+        """Why it is not used, for people; "" if it is, or has not been asked yet."""
+        return self._why_unusable or ("it does not answer" if self._available is False else "")
+
     async def run(self, script: Script, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
         """Return what a script returns. keys: all of one shard. Raises StoreUnavailable."""
 

@@ -16,7 +16,7 @@ INTERVAL_S: Final = 0.25
 # Of one shard in one answer. A fleet that measures 100,000 endpoints an hour makes two a second.
 _MOST_AT_ONCE: Final = 1_000
 # Clocks that differ by more are worth a warning, and by much more make facts look new that are old.
-_WARN_OFFSET: Final = timedelta(seconds=1)
+WARN_OFFSET: Final = timedelta(seconds=1)
 MOST_OFFSET: Final = timedelta(seconds=5)
 
 
@@ -37,6 +37,16 @@ class ClockObserver(Protocol):
     """Learns by how many seconds the server's clock is ahead, for metrics."""
 
     def clock_compared(self, ahead_s: float) -> None: ...
+
+
+def clock_ahead(time: Sequence[Any], began: datetime, ended: datetime) -> timedelta:
+    """Return by how much the server's clock is ahead, give or take half of what asking took.
+
+    time: what TIME answered, which was asked between two instants of this clock.
+    """
+    local = began + (ended - began) / 2
+    server = datetime.fromtimestamp(int(time[0]), local.tzinfo)
+    return server + timedelta(microseconds=int(time[1])) - local
 
 
 class Notices:
@@ -125,12 +135,10 @@ class Notices:
             self._discarded(notice[b"h"], number)
 
     def _compare(self, time: Sequence[Any], began: datetime) -> None:
-        taken = self._now() - began
-        local = began + taken / 2
-        server = datetime.fromtimestamp(int(time[0]), local.tzinfo)
-        ahead = server + timedelta(microseconds=int(time[1])) - local
+        ended = self._now()
+        taken, ahead = ended - began, clock_ahead(time, began, ended)
         self._observer.clock_compared(ahead.total_seconds())
-        is_off = abs(ahead) > _WARN_OFFSET + taken
+        is_off = abs(ahead) > WARN_OFFSET + taken
         if is_off != self._is_clock_off:
             self._is_clock_off = is_off
             shown = f"{ahead.total_seconds():+.1f} s"

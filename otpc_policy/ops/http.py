@@ -1,18 +1,37 @@
-"""The operations port: metrics and probes over HTTP/1.1. Shows no secrets, changes nothing."""
+"""The operations port: metrics, probes and pages for people over HTTP/1.1.
+
+Shows no secrets, changes nothing.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qs
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
+
+from otpc_policy.ops.components import Components, verbose_page
+from otpc_policy.ops.exposition import exposition
 
 # A probe says "" when all is well, else why not, for people.
 Probe = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is answered with."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    content_type: str = "text/plain; charset=utf-8"
+
+
+# Makes a page from the parameters of the query, each with its last value.
+PageMaker = Callable[[Mapping[str, str]], Awaitable[Page]]
 
 # A scraper's request has well under 1 KiB; h11 and nginx stop at 16 KiB and 8 KiB of header.
 _REQUEST_BYTES = 8192
@@ -20,23 +39,35 @@ _REQUEST_BYTES = 8192
 _EXCHANGE_DEADLINE_S = 5.0
 # One scraper and three probes need four; the rest is for people.
 _CONNECTIONS = 32
-# To write so many takes about 15 ms, for which calls wait. Without a watch list there are no more.
-_SERIES_AT_ONCE = 2_000
 _TEXT = "text/plain; charset=utf-8"
+_VERBOSE: Final = "verbose"
+# With a port or without. Names that end in a digit are no names (WHATWG URL, "ends in a number").
+_ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost)(?::[0-9]+)?")
+_NONE: Final[Mapping[str, PageMaker]] = MappingProxyType({})
 
 
 class OperationsServer:
-    """Serves /metrics and one page for each probe. probes: by path, such as "/readyz"."""
+    """Serves /metrics, one page for each probe, and others.
+
+    probes, pages: by path, such as "/readyz". components: of the process, by the path of the probe
+    that shows them where the query says "verbose". Pages are shown only to who asks by address, or
+    as localhost: a name may be made to point here by whoever owns it, and a browser on this machine
+    would then hand the page to that stranger's script.
+    """
 
     def __init__(
         self,
         registry: CollectorRegistry,
         probes: Mapping[str, Probe],
         *,
+        components: Mapping[str, Components] | None = None,
+        pages: Mapping[str, PageMaker] = _NONE,
         exchange_deadline_s: float = _EXCHANGE_DEADLINE_S,
     ) -> None:
         self._registry = registry
         self._probes = dict(probes)
+        self._components = dict(components or {})
+        self._pages = dict(pages)
         self._exchange_deadline_s = exchange_deadline_s
         self._server: asyncio.Server | None = None
         self._exchanges: set[asyncio.Task[None]] = set()
@@ -108,55 +139,63 @@ class OperationsServer:
         method, target, version = words
         if not version.startswith("HTTP/1."):
             return _response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-        return await self._page(method, target.partition("?")[0])
+        path, _, query = target.partition("?")
+        if path in self._pages and not _is_asked_by_address(head):
+            text = b"ask by address, or as localhost: a name may be anybody's\n"
+            return _response(HTTPStatus.FORBIDDEN, text, with_body=method != "HEAD")
+        return await self._page(method, path, query, _accepted(head))
 
-    async def _page(self, method: str, path: str) -> bytes:
-        probe = self._probes.get(path)
-        if probe is None and path != "/metrics":
+    async def _page(self, method: str, path: str, query: str, accept: str) -> bytes:
+        make, probe = self._pages.get(path), self._probes.get(path)
+        if make is None and probe is None and path != "/metrics":
             return _response(HTTPStatus.NOT_FOUND, with_body=method != "HEAD")
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, extra="Allow: GET, HEAD\r\n")
-        if probe is None:
-            return _response(
-                HTTPStatus.OK,
-                await _exposition(self._registry),
-                content_type=CONTENT_TYPE_PLAIN_0_0_4,
-                with_body=method == "GET",
-            )
+        extra = ""
+        if make is not None:
+            page = await make(_parameters(query))
+        elif probe is not None:
+            page = self._probed(path, probe, query)
+        else:
+            body, content_type = await exposition(self._registry, accept)
+            page, extra = Page(body, content_type=content_type), "Vary: Accept\r\n"
+        return _response(
+            page.status,
+            page.body,
+            content_type=page.content_type,
+            extra=extra,
+            with_body=method == "GET",
+        )
+
+    def _probed(self, path: str, probe: Probe, query: str) -> Page:
         complaint = probe()
         status = HTTPStatus.SERVICE_UNAVAILABLE if complaint else HTTPStatus.OK
-        return _response(status, f"{complaint or 'ok'}\n".encode(), with_body=method == "GET")
+        components = self._components.get(path)
+        if components is None or _VERBOSE not in _parameters(query):
+            return Page(f"{complaint or 'ok'}\n".encode(), status)
+        return Page(verbose_page(path.strip("/"), complaint, components()).encode(), status)
 
 
-class _Families(Collector):
-    """Some of the families of a registry."""
-
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        """Return them."""
-        return self._families
+def _is_asked_by_address(head: bytes) -> bool:
+    """Tell whether every Host of a request is an IP address or localhost; none is fine as well."""
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    fields = (line.partition(":") for line in lines)
+    hosts = [value.strip() for name, _, value in fields if name.strip().lower() == "host"]
+    return all(_ADDRESS.fullmatch(host) for host in hosts)
 
 
-async def _exposition(registry: CollectorRegistry) -> bytes:
-    """Return all metrics as text, made in pieces: partners may have thousands of series."""
-    source, pieces = iter(registry.collect()), list[bytes]()
-    while families := list(_some(source)):
-        if pieces:
-            await asyncio.sleep(0)
-        pieces.append(generate_latest(_Families(families)))
-    return b"".join(pieces)
+def _parameters(query: str) -> Mapping[str, str]:
+    try:
+        found = parse_qs(query, keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        return {}
+    return {name: values[-1] for name, values in found.items()}
 
 
-def _some(source: Iterator[Metric]) -> Iterator[Metric]:
-    """Yield the next families, until they have enough series for a piece."""
-    count = 0
-    for family in source:
-        yield family
-        count += len(family.samples)
-        if count >= _SERIES_AT_ONCE:
-            return
+def _accepted(head: bytes) -> str:
+    """Return the Accept fields of a request, joined as RFC 9110 5.3 permits."""
+    fields = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+    return ",".join(value for name, _, value in fields if name.lower() == "accept")
 
 
 def _response(

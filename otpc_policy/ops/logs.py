@@ -132,6 +132,13 @@ def configure_logs(log_format: str, level: str, stream: TextIO | None = None) ->
     root.setLevel(number)
 
 
+def set_log_level(level: str) -> None:
+    """Log from another level on. level: as of configure_logs, which has been called."""
+    number = getattr(logging, level.upper())
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+    logging.getLogger().setLevel(number)
+
+
 def _add_time(
     _logger: Any, _method: str, fields: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:

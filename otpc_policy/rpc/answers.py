@@ -21,6 +21,7 @@ from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.ops.metrics.tallies import Observed
 from otpc_policy.ops.timestamps import rfc3339
 from otpc_policy.policy.finding import Decision, Effect, Finding, Verdict
 from otpc_policy.policy.model import Policy
@@ -60,6 +61,7 @@ class DecisionCounters(Protocol):
     """Metrics of decisions, and of checks that were refused for want of room.
 
     budget_used_up: of_caller tells whose budget it was.
+    decided: see ops.metrics.verdicts.
     """
 
     def budget_used_up(self, budget: Budget, *, of_caller: bool) -> None: ...
@@ -71,6 +73,9 @@ class DecisionCounters(Protocol):
         decision: Decision,
         findings: Sequence[Finding],
         result_age_s: float | None,
+        source: str,
+        seconds: float,
+        observed: Observed,
     ) -> None: ...
 
 
@@ -257,17 +262,21 @@ class CheckAnswers:
         age_s: float | None = None
         if judgement.observed_at is not None:
             age_s = (at - judgement.observed_at).total_seconds()
+        call, source_name = audited_call(rpc), source.name
         self._counters.decided(
             rpc=rpc,
             decision=verdict.decision,
             findings=verdict.findings,
             result_age_s=age_s,
+            source=source_name,
+            seconds=call.duration_s,
+            observed=Observed(call.trace_id, check_id),
         )
         self._decisions.record_decision(
-            audited_call(rpc),
+            call,
             at=at,
             check_id=check_id,
-            source=source.name,
+            source=source_name,
             constant=shared.log_fields,
             is_sampled=shared.is_plain_allow,
             observed_leaf=observed_leaf,

@@ -21,6 +21,7 @@ from otpc_policy.check import Clock, ResultSource, WatchedEndpoints, judge_chain
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
+from otpc_policy.ops.metrics.tallies import Observed
 from otpc_policy.ops.timestamps import rfc3339
 from otpc_policy.rpc.answers import (
     MAX_KEPT_ANSWERS,
@@ -182,12 +183,15 @@ class PolicyCheckServicer:
         generation = self._generation()
         require(permissions_in(generation), validation_demand(parsed, generation))
         answer = judge_chain_in_hand(asked, generation, self._clock.now())
-        check_id = new_id()
+        check_id, call = new_id(), audited_call("ValidateCertificate")
         self._counters.decided(
             rpc="ValidateCertificate",
             decision=answer.verdict.decision,
             findings=answer.verdict.findings,
             result_age_s=None,
+            source=ResultSource.REQUEST.name,
+            seconds=call.duration_s,
+            observed=Observed(call.trace_id, check_id),
         )
         verdict = verdict_fields(
             answer.policy,
@@ -199,7 +203,7 @@ class PolicyCheckServicer:
         name, judged_at = asked.server_name or "", rfc3339(answer.judged_at)
         fields = {"server_name": name, **verdict, "judged_at": judged_at}
         self._decisions.record_decision(
-            audited_call("ValidateCertificate"),
+            call,
             at=self._clock.now(),
             check_id=check_id,
             source=ResultSource.REQUEST.name,

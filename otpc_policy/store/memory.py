@@ -1,6 +1,7 @@
 """Facts in this process's memory, bounded by entries and by bytes."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from otpc_policy.check.ports import Lease
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
@@ -53,6 +54,14 @@ class MemoryFactsStore:
     def bytes_kept(self) -> int:
         """Bytes in use, as counted by size_of."""
         return self._kept.weight
+
+    def newest_keys(self, most: int) -> Sequence[FactsKey]:
+        """Return the keys of what is kept, what was used last first, without using it."""
+        return list(islice(reversed(self._kept), most))
+
+    def peek(self, key: FactsKey) -> StoredFacts | None:
+        """Return facts without using them, or None."""
+        return self._kept.peek(key)
 
     async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]:
         """Return the facts under each key, however old."""

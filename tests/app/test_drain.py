@@ -38,6 +38,7 @@ class GatedEngines:
         self.workers_alive = 0
         self.queued = 0
         self.resolving = 0
+        self.engines_wanted = self.engines_up = 1
         self.tasks = 0
         self.reaped = False
 

@@ -27,6 +27,7 @@ from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
 from otpc_policy.engine.configuration import configuration_from
+from tests.app import settings_page
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "otpc-policy.example.toml"
 DIGEST = "0123456789abcdef" * 4
@@ -419,6 +420,29 @@ def test_every_setting_is_described_and_names_its_variable() -> None:
     }
     assert all(setting.description.endswith(".") for setting in described)
     assert next(setting.default for setting in described if setting.key == "scan.workers") == "2"
+
+
+def test_the_page_of_settings_is_what_the_model_says() -> None:
+    written = settings_page.PAGE.read_text(encoding="utf-8")
+    assert written == settings_page.page(), "run python -m tests.app.settings_page"
+    for setting in describe_settings():
+        if setting.key:
+            assert f"| `{setting.key.rpartition('.')[2]}` |" in written
+
+
+@pytest.mark.parametrize(
+    ("key", "bounds"),
+    [
+        ("scan.workers", ">= 1, <= 64"),
+        ("scan.isolation", "prefer, require, off"),
+        ("dns_ttl_s", ">= 0, <= 60"),
+        ("crl.refresh_s", ">= 60, <= 2,592,000"),
+        ("lifetimes.allow_s", "> 0, <= 2,592,000"),
+        ("listen", ""),
+    ],
+)
+def test_bounds_are_described(key: str, bounds: str) -> None:
+    assert [each.bounds for each in describe_settings() if each.key == key] == [bounds]
 
 
 def test_the_example_file_holds_the_defaults() -> None:

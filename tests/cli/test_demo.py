@@ -6,12 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from otpc_policy.cli.demo.cast import PARTS, Partner, TrustedBy
 from otpc_policy.cli.demo.run import surprise
 from otpc_policy.v1 import policy_pb2 as pb
+from tests.support.loopback import free_port
 
 COMMAND = [sys.executable, "-m", "otpc_policy", "demo"]
 
@@ -46,6 +48,25 @@ def test_the_demo_stays_up_on_request_and_answers_from_outside() -> None:
             assert done.returncode == 0
         finally:
             running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+
+
+def test_the_demo_listens_where_others_reach_it_if_it_is_told_so() -> None:
+    """As in a network of containers: the service is open, its partners stay on loopback."""
+    port, ops_port = free_port("127.0.0.1"), free_port("127.0.0.1")
+    opened = ("--listen", f"0.0.0.0:{port}", "--ops-listen", f"0.0.0.0:{ops_port}")
+    refused = subprocess.run([*COMMAND, *opened], capture_output=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    command = [*COMMAND, "--keep-running", *opened, "--dangerously-listen-without-tls"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            advice = next(line for line in running.stdout if "otpc-policy check compliant" in line)
+            assert f"--server 127.0.0.1:{port}" in advice
+            with urllib.request.urlopen(f"http://127.0.0.1:{ops_port}/metrics", timeout=5) as page:
+                assert b"otpc_policy_" in page.read()
+        finally:
+            running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 0
 
 

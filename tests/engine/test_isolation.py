@@ -1,5 +1,6 @@
 """What a confined process can still do is tried from inside, in processes of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -240,3 +241,17 @@ print(Path("/proc/self/environ").read_bytes().strip(b"\\0"))
         command, env={"SECRET": "do not keep this"}, check=True, capture_output=True, text=True
     )
     assert done.stdout == "b''\n"
+
+
+def test_what_the_kernel_offers_is_told_by_means() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "otpc_policy.engine.isolation"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lacking = json.loads(done.stdout)
+    assert list(lacking) == ["no_new_privs", "landlock", "seccomp"]
+    # Wherever the tests above pass, nothing is lacking.
+    assert not any(lacking.values()), lacking

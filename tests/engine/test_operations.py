@@ -1,6 +1,7 @@
 """What an engine of its own shows on its operations port."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import grpc
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,7 +19,7 @@ LOOK_UPS = "otpc_policy_dns_lookups"
 async def page(port: int, path: str) -> tuple[str, str]:
     """Return the status line and the body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     return head.splitlines()[0], body
@@ -48,6 +49,33 @@ async def test_look_ups_are_counted_and_every_name_is_one_of_the_service() -> No
     own = {one for one in found if one.startswith("otpc_policy_")}
     service = text_string_to_metric_families(generate_latest(registry).decode())
     assert own <= {one.name for one in service}
+
+
+async def test_the_verbose_page_shows_what_the_engine_depends_on() -> None:
+    world = World()
+    operations = Operations(grpc.aio.server(), world, lacking=["no Landlock", "no seccomp"])
+    fault = ""
+    port = await operations.listen("127.0.0.1", 0)
+    try:
+        await operations.serving()
+        lines = (await page(port, "/readyz?verbose"))[1].splitlines()
+        assert lines == [
+            "[+]lifecycle ok",
+            "[+]workers ok",
+            "[-]isolation failed: no Landlock; no seccomp (not required to be ready)",
+            "readyz check passed",
+        ]
+        operations.watch_proxy(lambda: fault)
+        operations.certificate.tls_loaded(datetime(2020, 1, 1, tzinfo=UTC), None)
+        fault, world.workers_alive = "its name cannot be resolved", 0
+        status, text = await page(port, "/readyz?verbose")
+        assert "503" in status
+        assert "[-]workers failed: no worker is alive\n" in text
+        assert "[-]certificate failed: the certificate ended at 2020-01-01T00:00:00Z" in text
+        assert "[-]egress proxy failed: its name cannot be resolved (not required" in text
+        assert (await page(port, "/debug"))[0].split()[1] == "404"
+    finally:
+        await operations.stop()
 
 
 async def test_it_is_ready_while_it_measures_and_a_worker_is_alive() -> None:

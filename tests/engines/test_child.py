@@ -53,13 +53,16 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @asynccontextmanager
-async def running(count: int) -> AsyncIterator[tuple[EnginePool, ChildFleet]]:
+async def running(
+    count: int, ended: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[EnginePool, ChildFleet]]:
     """Engines that must all be gone at the end, with their workers and sockets."""
     fleet = ChildFleet(
         count,
         orders=engine_part(SETTINGS),
         vetting=VETTING,
         now=lambda: datetime.now(UTC),
+        ended=ended,
     )
     pool = EnginePool(
         fleet, queue_limit=64, scan_deadline_s=20, deep_deadline_s=60, dns_timeout_s=5
@@ -138,13 +141,18 @@ async def test_a_stopped_worker_costs_no_engine(good: Listener) -> None:
         await until(lambda: not is_running(worker))
 
 
-async def test_an_engine_that_lied_is_replaced() -> None:
-    async with running(1) as (pool, fleet):
+async def test_an_engine_that_lied_is_replaced_and_counted_and_one_that_is_stopped_is_not() -> None:
+    ends: list[str] = []
+    async with running(1, lambda: ends.append("ended")) as (pool, fleet):
         (liar,) = fleet.pids
+        assert (pool.engines_up, pool.engines_wanted) == (1, 1)
         fleet.engines[0].condemn("facts: no time")
+        await until(lambda: pool.engines_up == 0)
+        assert pool.engines_wanted == 1
         await until(lambda: fleet.pids not in ((), (liar,)))
         assert not is_running(liar)
         assert pool.workers_alive == 1
+    assert ends == ["ended"]
 
 
 async def test_an_engine_that_cannot_start_says_so_and_leaves_nothing(own_folder: Path) -> None:

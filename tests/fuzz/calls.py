@@ -47,7 +47,7 @@ ports = [443, 8443]
 [[role]]
 name = "onboarding"
 rpcs = ["CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolicy", "ListPolicies",
-  "InvalidateResults", "ServerReflectionInfo"]
+  "ListWatched", "InvalidateResults", "ServerReflectionInfo"]
 policies = ["*"]
 hosts = ["*"]
 refresh = true

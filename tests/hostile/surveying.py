@@ -126,6 +126,8 @@ class Surveyor:
         placed: dict[Listener, Case] = {}
         for number, case in enumerate(cases):
             placed[_unused(addresses[number % lanes], placed)] = case
+        # One that is being forked has some of its files already.
+        await _comes_empty(self._workers_missing, _MARGIN_S, "workers are missing")
         tasks_before, files_before = asyncio.all_tasks(), _open_files()
         surveyed: dict[str, Surveyed] = {}
         with counting_servers(
@@ -143,6 +145,9 @@ class Surveyor:
         await _comes_empty(lambda: asyncio.all_tasks() - tasks_before, _MARGIN_S, "tasks are left")
         await _comes_empty(lambda: _open_files() - files_before, _MARGIN_S, "files are left open")
         return {case.name: surveyed[case.name] for case in cases}
+
+    def _workers_missing(self) -> range:
+        return range(self._limits.workers - self._scanner.workers_alive)
 
     async def measure(self, address: str, port: int) -> AddressFacts:
         """Measure one server. Fails if that takes too long."""

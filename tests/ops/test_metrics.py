@@ -11,10 +11,12 @@ from otpc_policy.core.facts import ResolutionFailure
 from otpc_policy.ops.metrics import Metrics
 from otpc_policy.ops.metrics.labels import OTHER
 from otpc_policy.ops.metrics.measuring import DNS_RESULTS
+from otpc_policy.ops.metrics.tallies import Observed
 from otpc_policy.policy.finding import Decision, Effect, Finding, Severity
 from tests.support.requirements import require
 
 SERVICE = "otpc_policy.v1.PolicyCheckService"
+SOMEWHERE = Observed("0af7651916cd43dd8448eb211c80319c", "c" * 32)
 METHODS = ((SERVICE, "CheckEndpoint"), ("grpc.health.v1.Health", "Watch"))
 UNARY = {"grpc_type": "unary", "grpc_service": SERVICE, "grpc_method": "CheckEndpoint"}
 
@@ -84,6 +86,14 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_dns_stale_resolutions_total", {}),
         ("otpc_policy_dns_questions_outstanding", {}),
         ("otpc_policy_scan_workers", {}),
+        ("otpc_policy_engines", {}),
+        ("otpc_policy_engines_up", {}),
+        ("otpc_policy_engine_restarts_total", {}),
+        ("otpc_policy_event_loop_lag_seconds_count", {}),
+        (
+            "otpc_policy_decision_seconds_count",
+            {"rpc": "BatchCheckEndpoints", "source": "STALE_CACHE"},
+        ),
         ("otpc_policy_result_age_seconds_count", {}),
         ("otpc_policy_config_last_reload_successful", {}),
         ("otpc_policy_config_last_reload_success_timestamp_seconds", {}),
@@ -138,11 +148,29 @@ def test_a_verdict_is_counted_with_its_findings_and_age(
         _finding("CERTIFICATE_EXPIRED", Effect.DENY),
     )
     metrics.decided(
-        rpc="CheckEndpoint", decision=Decision.DENY, findings=findings, result_age_s=12.0
+        rpc="CheckEndpoint",
+        decision=Decision.DENY,
+        findings=findings,
+        result_age_s=12.0,
+        source="CACHE",
+        seconds=0.002,
+        observed=SOMEWHERE,
     )
     metrics.decided(
-        rpc="ValidateCertificate", decision=Decision.ALLOW, findings=(), result_age_s=None
+        rpc="ValidateCertificate",
+        decision=Decision.ALLOW,
+        findings=(),
+        result_age_s=None,
+        source="REQUEST",
+        seconds=0.02,
+        observed=SOMEWHERE,
     )
+    took = "otpc_policy_decision_seconds_bucket"
+    cached = {"rpc": "CheckEndpoint", "source": "CACHE"}
+    assert registry.get_sample_value(took, {**cached, "le": "0.001"}) == 0
+    assert registry.get_sample_value(took, {**cached, "le": "0.0025"}) == 1
+    in_hand = {"rpc": "ValidateCertificate", "source": "REQUEST", "le": "+Inf"}
+    assert registry.get_sample_value(took, in_hand) == 1
     assert (
         registry.get_sample_value(
             "otpc_policy_decisions_total", {"rpc": "CheckEndpoint", "decision": "DENY"}
@@ -171,6 +199,9 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     metrics.scan_finished(outcome="complete", seconds=0.3)
     metrics.watch_scanner(lambda: 3, lambda: 2)
     metrics.watch_tasks(lambda: 7, lambda: 5)
+    metrics.watch_engines(lambda: 4, lambda: 3)
+    metrics.engine_ended()
+    metrics.loop_lagged(0.2)
     assert (
         registry.get_sample_value(
             "otpc_policy_cache_requests_total", {"tier": "memory", "result": "miss"}
@@ -183,6 +214,10 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     assert registry.get_sample_value("otpc_policy_scan_seconds_sum") == 0.3
     assert registry.get_sample_value("otpc_policy_scan_queue_length") == 3
     assert registry.get_sample_value("otpc_policy_scan_workers") == 2
+    assert registry.get_sample_value("otpc_policy_engines") == 4
+    assert registry.get_sample_value("otpc_policy_engines_up") == 3
+    assert registry.get_sample_value("otpc_policy_engine_restarts_total") == 1
+    assert registry.get_sample_value("otpc_policy_event_loop_lag_seconds_sum") == 0.2
     for program, tasks in {"front": 7, "engines": 5}.items():
         labels = {"program": program}
         assert registry.get_sample_value("otpc_policy_event_loop_tasks", labels) == tasks
@@ -239,6 +274,9 @@ def test_nothing_that_a_caller_sends_makes_a_new_series(
         decision=Decision.ALLOW,
         findings=(_finding("UNHEARD_OF", Effect.ADVISORY),),
         result_age_s=0.0,
+        source="EVIL",
+        seconds=0.0,
+        observed=SOMEWHERE,
     )
     metrics.cache_request("evil")
     metrics.cache_request("hit", tier="evil")

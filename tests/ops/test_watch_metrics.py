@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from otpc_policy.ops.http import _exposition
+from otpc_policy.ops.exposition import exposition
 from otpc_policy.ops.metrics.watch import BEYOND, MOST_PARTNERS, WatchedPartner, WatchMetrics
 
 
@@ -61,7 +62,9 @@ async def test_a_page_of_thousands_of_series_is_made_in_pieces_and_is_whole() ->
     running = asyncio.create_task(other())
     await asyncio.sleep(0)
     before = others
-    assert await _exposition(registry) == generate_latest(registry)
+    assert (await exposition(registry, ""))[0] == generate_latest(registry)
     # 4,500 series of one family, then 1,500 of another with what is left.
     assert others == before + 1
     running.cancel()
+    body, _ = await exposition(registry, "application/openmetrics-text")
+    assert body == generate_openmetrics(registry)  # type: ignore[no-untyped-call]

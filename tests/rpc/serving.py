@@ -9,7 +9,9 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from otpc_policy.check import ResultSource
 from otpc_policy.core.errors import Budget
+from otpc_policy.ops.metrics.tallies import Observed
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 
@@ -23,6 +25,7 @@ class FakeCounters:
     started: list[tuple[str, str]] = field(default_factory=list)
     handled: list[tuple[str, str, str]] = field(default_factory=list)
     decisions: list[tuple[str, Decision, float | None]] = field(default_factory=list)
+    observed: list[Observed] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     refusals: list[tuple[Budget, bool]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,7 +46,13 @@ class FakeCounters:
         decision: Decision,
         findings: Sequence[Finding],
         result_age_s: float | None,
+        source: str,
+        seconds: float,
+        observed: Observed,
     ) -> None:
+        assert source in ResultSource.__members__
+        assert seconds >= 0
+        self.observed.append(observed)
         assert all(isinstance(finding, Finding) for finding in findings)
         self.decisions.append((rpc, decision, result_age_s))
 
@@ -59,7 +68,7 @@ class FakeMethodCounters:
     def call_started(self) -> None:
         self.all.started.append((self.service, self.method))
 
-    def call_handled(self, code: str, seconds: float) -> None:
+    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None:
         assert seconds >= 0
         self.all.handled.append((self.service, self.method, code))
         self.all.ended.set()

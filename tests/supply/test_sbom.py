@@ -67,3 +67,12 @@ def test_the_same_input_gives_the_same_bytes(
 def test_what_is_not_what_was_pinned_is_an_error(name: str, version: str) -> None:
     with pytest.raises(ValueError, match=name):
         sbom([Pin(name=name, version=version, marker="", sha256=("0a" * 32,))])
+
+
+def test_what_was_removed_after_the_build_is_left_out_and_what_was_not_is_an_error() -> None:
+    gone = Pin(name="not-installed-anywhere", version="1.0", marker="", sha256=("0a" * 32,))
+    pins = [*read_pins(CONSTRAINTS), gone]
+    names = {each["name"] for each in sbom(pins, without=[gone.name])["components"]}
+    assert gone.name not in names
+    with pytest.raises(ValueError, match="idna: is installed"):
+        sbom(pins, without=[gone.name, "idna"])

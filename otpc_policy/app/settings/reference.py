@@ -1,4 +1,4 @@
-"""A reference of all settings, made from the model: for --help and to test the example file."""
+"""A reference of all settings, made from the model: for --help, docs/settings.md and tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from otpc_policy.app.settings.sources import CONFIG_VARIABLE, variable_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingDescription:
-    """A setting. key: as in the file, such as "scan.workers". default: as text, "" if none."""
+    """A setting. key: as in the file, such as "scan.workers". default: as text, "" if none.
+
+    bounds: of a number, or the words that it may be; "" where neither can be said so briefly.
+    """
 
     key: str
     variable: str
     default: str
     description: str
+    bounds: str = ""
 
 
 def describe_settings() -> tuple[SettingDescription, ...]:
@@ -43,7 +47,25 @@ def _describe(model: type[BaseModel], above: tuple[str, ...]) -> Iterator[Settin
                 variable=variable_name(location),
                 default=_default(field),
                 description=field.description or "",
+                bounds=_bounds(field),
             )
+
+
+def _bounds(field: FieldInfo) -> str:
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
+        return ", ".join(str(member.value) for member in field.annotation)
+    # A field's own bounds come with those of its type; the strictest one counts.
+    lower = max((bound for name in ("ge", "gt") for bound in _of(field, name, ">")), default=None)
+    upper = min((bound for name in ("le", "lt") for bound in _of(field, name, "<")), default=None)
+    return ", ".join(f"{sign} {number:,}" for number, sign in filter(None, (lower, upper)))
+
+
+def _of(field: FieldInfo, name: str, sign: str) -> Iterator[tuple[float, str]]:
+    """Yield the bounds of one kind, each with its sign."""
+    whole = sign if name.endswith("t") else f"{sign}="
+    for one in field.metadata:
+        if (number := getattr(one, name, None)) is not None:
+            yield number, whole
 
 
 def _default(field: FieldInfo) -> str:

@@ -5,9 +5,10 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, redirect_stderr
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +33,19 @@ _ANSWER_S = 60.0
 _START_S = 60.0
 
 
-async def play(*, keep_running: bool) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Where the demo's service listens. The fields are settings of the same names."""
+
+    listen: str = "127.0.0.1:0"
+    ops_listen: str = "127.0.0.1:0"
+    dangerously_listen_without_tls: bool = False
+
+
+NEARBY: Final = Listeners()
+
+
+async def play(listeners: Listeners, *, keep_running: bool) -> bool:
     """Run the demo on stdout; return whether every partner got its expected verdict."""
     _forget_settings_of_the_environment()
     now = datetime.now(UTC)
@@ -44,8 +57,10 @@ async def play(*, keep_running: bool) -> bool:
         anchor_file.write_bytes(authority.pem)
         with running_cast(authority, directory, now) as partners:
             async with _running_service(
-                demo_settings(partners, anchor_file), directory / "service.log"
-            ) as (address, service):
+                demo_settings(partners, anchor_file, listeners), directory / "service.log"
+            ) as (listening, service):
+                # A wildcard is reached over loopback.
+                address = listening.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
                 screen.print(
                     Text(
                         f"The service listens on {address}, {len(partners)} partners on"
@@ -68,7 +83,9 @@ async def play(*, keep_running: bool) -> bool:
     return not surprises
 
 
-def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
+def demo_settings(
+    partners: Sequence[Partner], anchor_file: Path, listeners: Listeners = NEARBY
+) -> Settings:
     """Return the settings of a service for the cast.
 
     Names without DNS, the range opened, anchors and pins for their hosts.
@@ -94,8 +111,7 @@ def demo_settings(partners: Sequence[Partner], anchor_file: Path) -> Settings:
         if partner.pin
     ]
     return Settings(
-        listen="127.0.0.1:0",
-        ops_listen="127.0.0.1:0",
+        **asdict(listeners),
         static_hosts={partner.part.host: [partner.address] for partner in partners},
         allow_networks=[_LOOPBACK_RANGE],
         trust=trust,

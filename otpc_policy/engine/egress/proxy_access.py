@@ -51,6 +51,17 @@ class ProxyAccess:
                 problem = f"egress_proxy_password_file: {in_words(error)}"
                 raise ConfigurationError([problem]) from None
 
+    @property
+    def is_set(self) -> bool:
+        """There is to be one."""
+        return self._settings is not None
+
+    @property
+    def fault(self) -> str:
+        """Why connections cannot be made now, for people; "" where nothing is known against it."""
+        has_address = self._settings is None or bool(self._address)
+        return "" if has_address else "its name cannot be resolved"
+
     def current(self) -> EgressProxy | None:
         """Return the proxy; None where there is none. Raises ProxyFault while it has no address."""
         if self._settings is None:

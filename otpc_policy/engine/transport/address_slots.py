@@ -46,6 +46,21 @@ class AddressSlots:
         self._measured: Counter[_Key] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def total(self) -> int:
+        """Slots that there are."""
+        return self._total
+
+    @property
+    def taken(self) -> int:
+        """Slots that are taken."""
+        return self._total - self._free
+
+    @property
+    def waiting(self) -> int:
+        """Connections that wait for one."""
+        return sum(map(len, self._waiting.values()))
+
     def for_scan(self, endpoint: Endpoint) -> "SlotsOfScan":
         """Return the slots as one scan of an endpoint here sees them."""
         return SlotsOfScan(self, (endpoint.server_name, endpoint.port))

@@ -66,6 +66,11 @@ class Outlet:
         """Lines that the sink has taken, those about losses not counted."""
         return self._taken
 
+    @property
+    def is_losing(self) -> bool:
+        """It has lost lines, and has not taken the line about that yet."""
+        return bool(self._untold or self._lost_before)
+
     def put(self, lines: str, count: int) -> None:
         """Hand whole lines over; never waits."""
         with self._one_at_a_time:

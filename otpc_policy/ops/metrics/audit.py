@@ -1,13 +1,23 @@
 """Metrics of the audit trail, read from it at each scrape."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from otpc_policy.ops.metrics.labels import NAMESPACE
+from otpc_policy.ops.metrics.labels import NAMESPACE, LabelMeanings
+
+_SINK: Final = "`stderr`, `stdout`, `file`, `otlp`: those that are configured"
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_audit_lines_total": {"sink": _SINK},
+    f"{NAMESPACE}_audit_lines_lost_total": {"sink": _SINK},
+    f"{NAMESPACE}_refusals_total": {
+        "code": "the gRPC status",
+        "reason": "of its ErrorInfo; empty if it has none",
+    },
+}
 
 
 class Sink(Protocol):
@@ -57,7 +67,6 @@ class AuditMetrics(Collector):
         return families
 
     def _families(self) -> tuple[CounterMetricFamily, ...]:
-        # sink: stderr, stdout, file, otlp. code: of gRPC. reason: of ErrorInfo, else empty.
         return (
             CounterMetricFamily(
                 f"{NAMESPACE}_audit_lines", "Audit lines that a sink has taken.", labels=("sink",)

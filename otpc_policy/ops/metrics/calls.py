@@ -1,11 +1,12 @@
 """Metrics of calls: the server metrics of go-grpc-middleware, under its names."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from otpc_policy.ops.metrics.labels import OTHER
-from otpc_policy.ops.metrics.tallies import Distribution, Distributions, Tallies, Tally
+from otpc_policy.ops.metrics.labels import OTHER, LabelMeanings
+from otpc_policy.ops.metrics.tallies import Distribution, Distributions, Observed, Tallies, Tally
 
 # Every status code of gRPC, in the spelling of go-grpc-middleware.
 STATUS_CODES: Mapping[str, str] = {
@@ -42,6 +43,22 @@ HANDLING_BUCKETS_S = (
 )
 
 
+_METHOD: Final = {
+    "grpc_type": "unary, or who streams",
+    "grpc_service": "a registered service",
+    "grpc_method": "a registered method",
+}
+LABELS: Final[LabelMeanings] = {
+    "grpc_server_started_total": _METHOD,
+    "grpc_server_handled_total": {**_METHOD, "grpc_code": "the status"},
+    "grpc_server_handling_seconds": _METHOD,
+    "otpc_policy_unread_requests_total": {
+        "reason": "`too_large` for the service (over 1 MiB); `not_received`: over the 4 MiB that"
+        " gRPC accepts, or given up by the caller",
+    },
+}
+
+
 class MethodMetrics:
     """Counts the calls of one method. handled: by code, the name in grpc.StatusCode."""
 
@@ -56,10 +73,13 @@ class MethodMetrics:
         """Count a call that begins."""
         self._started.inc()
 
-    def call_handled(self, code: str, seconds: float) -> None:
-        """Count a call that ended. code: such as "NOT_FOUND"; others count as UNKNOWN."""
+    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None:
+        """Count a call that ended. code: such as "NOT_FOUND"; others count as UNKNOWN.
+
+        trace_id: of the caller's trace, if it has one.
+        """
         (self._handled.get(code) or self._handled["UNKNOWN"]).inc()
-        self._handling.observe(seconds)
+        self._handling.observe(seconds, Observed(trace_id) if trace_id else None)
 
 
 class CallMetrics:
@@ -68,15 +88,13 @@ class CallMetrics:
     def __init__(self, registry: CollectorRegistry, methods: Iterable[tuple[str, str]]) -> None:
         names = ("grpc_type", "grpc_service", "grpc_method")
         # The server metrics of go-grpc-middleware, with its names and labels, so that its
-        # dashboards and alerts fit. grpc_type: unary, server_stream, bidi_stream. grpc_service,
-        # grpc_method: those registered, else "unknown".
+        # dashboards and alerts fit.
         started = Tallies(
             "grpc_server_started_total",
             "Calls started on the server.",
             names,
             registry=registry,
         )
-        # grpc_code: the 17 status codes.
         handled = Tallies(
             "grpc_server_handled_total",
             "Calls completed on the server, whatever the status.",
@@ -90,11 +108,9 @@ class CallMetrics:
             bounds=HANDLING_BUCKETS_S,
             registry=registry,
         )
-        # reason: too_large, not_received.
         unread = Tallies(
             "otpc_policy_unread_requests_total",
-            "Calls whose request was not read: too_large for the service (over 1 MiB), or"
-            " not_received: over the 4 MiB that gRPC accepts, or given up by the caller.",
+            "Calls whose request was not read.",
             ("reason",),
             registry=registry,
         )

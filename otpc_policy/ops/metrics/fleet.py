@@ -1,10 +1,11 @@
 """Metrics of what replicas share: the store, records in it, leases, clocks."""
 
 from itertools import product
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER, LabelMeanings
 
 STORE_OPERATIONS = (
     *("get", "put", "discard", "discard_host", "acquire", "renew", "release"),
@@ -15,6 +16,24 @@ STORE_RESULTS = ("ok", "unavailable")
 RECORD_REASONS = ("signature", "malformed", "oversize")
 LEASE_RESULTS = ("leased", "taken", "unavailable", "given_up", "lost")
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_store_requests_total": {
+        "operation": "`get`, `put`, `discard`, `discard_host` (an invalidation), `acquire`, `renew`"
+        " and `release` (of leases), `watch_keep`, `watch_claim`, `watch_due_in`, `watch_due` and"
+        " `watch_drop` (of the watch list's schedule), `poll` (what has changed)",
+        "result": "`ok`, or `unavailable`",
+    },
+    f"{NAMESPACE}_store_records_refused_total": {
+        "reason": "`signature` (not signed with this fleet's keys, or moved), `malformed` (signed,"
+        " by a release that writes facts otherwise), `oversize`",
+    },
+    f"{NAMESPACE}_leases_total": {
+        "result": "`leased` (to this replica, which measures), `taken` (another one's facts),"
+        " `unavailable` (measured without a lease), `given_up` (the same, after too long a wait),"
+        " `lost` (not renewed in time)",
+    },
+}
 
 
 class FleetMetrics:
@@ -27,9 +46,6 @@ class FleetMetrics:
             namespace=NAMESPACE,
             registry=registry,
         )
-        # operation: get, put, discard, discard_host (an invalidation), acquire, renew, release (of
-        # leases), watch_... (the schedule of the watch list), poll (what has changed). result: ok,
-        # unavailable.
         requests = Counter(
             "store_requests_total",
             "Requests to the store that replicas share.",
@@ -48,8 +64,6 @@ class FleetMetrics:
             buckets=_BUCKETS_S,
             registry=registry,
         )
-        # reason: signature (not signed with this fleet's keys, or moved), malformed (signed by a
-        # release that writes facts otherwise), oversize.
         refused = Counter(
             "store_records_refused_total",
             "Records in the store that were not used.",
@@ -58,9 +72,6 @@ class FleetMetrics:
             registry=registry,
         )
         self._refused = {reason: refused.labels(reason) for reason in (*RECORD_REASONS, OTHER)}
-        # result: leased (to this replica, which measures), taken (another one's facts),
-        # unavailable (measured without a lease), given_up (the same, after too long a wait), lost
-        # (not renewed in time).
         leases = Counter(
             "leases_total",
             "Measurements that asked which replica makes them.",

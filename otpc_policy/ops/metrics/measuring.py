@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from itertools import product
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER, LabelMeanings
 from otpc_policy.ops.metrics.tallies import Tallies
 
 CACHE_TIERS = ("memory",)
@@ -22,13 +23,47 @@ CRL_RESULTS = (
 SCAN_OUTCOMES = ("complete", "incomplete", "unreachable", "overloaded", "dropped", "failed")
 SCAN_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30)
 
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_cache_requests_total": {
+        "tier": "whose facts answered",
+        "result": "`hit` (fresh), `stale` (past its lifetime and still used), `miss`, `refresh`"
+        " (the caller demanded a measurement)",
+    },
+    f"{NAMESPACE}_flights_total": {
+        "result": "`began` a measurement, `joined` one that was under way",
+    },
+    f"{NAMESPACE}_leaf_reports_total": {
+        "result": "`known` (the facts at hand have the leaf); `seen` (a new measurement found it: a"
+        " certificate was renewed); `unseen` (a measurement begun after the report did not: alert"
+        " on these); `unfinished` (in time); `limited` (too soon after another report's"
+        " measurement)",
+    },
+    f"{NAMESPACE}_scans_total": {
+        "outcome": "`complete`; `incomplete` (some fact is unknown); `unreachable`; `overloaded`"
+        " (no room); `dropped` (nobody wanted it any more); `failed` (a bug or a lost worker)",
+    },
+    f"{NAMESPACE}_dns_lookups_total": {
+        "result": "`answered` (with addresses); `nxdomain`; `nodata` (of neither family);"
+        " `servfail`; `refused`; `timeout`; `other` (no server reached, or nonsense); `overloaded`"
+        " (crowded out by other names)",
+    },
+    f"{NAMESPACE}_crl_fetches_total": {
+        "result": "`fetched` (and signed by the certificate's issuer); `unusable` (proves nothing);"
+        " `unresolved`; `forbidden` (an address that may not be dialled); `unreachable`; `refused`"
+        " (another status than 200); `redirected` (too often, or away from http); `too_large`;"
+        " `timeout`; `broken` (not HTTP, or cut off); `engine` (none could fetch, or its release"
+        " cannot); `failed` (a bug)",
+    },
+    f"{NAMESPACE}_deep_contradictions_total": {
+        "subject": "what our proof and sslyze's disagree on; the fact is then unknown",
+    },
+}
+
 
 class MeasuringMetrics:
     """Counts look-ups of facts, measurements, and names that were looked up."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # tier: memory. result: hit (fresh), stale (past its lifetime and still used), miss, refresh
-        # (the caller demanded a measurement).
         cache = Tallies(
             f"{NAMESPACE}_cache_requests_total",
             "Look-ups of facts, one for each address.",
@@ -39,7 +74,6 @@ class MeasuringMetrics:
             pair: cache.labels(*pair)
             for pair in product((*CACHE_TIERS, OTHER), (*CACHE_RESULTS, OTHER))
         }
-        # result: began a measurement, joined one under way.
         flights = Counter(
             "flights_total",
             "Needs for a measurement.",
@@ -48,9 +82,6 @@ class MeasuringMetrics:
             registry=registry,
         )
         self._flights = {result: flights.labels(result) for result in (*FLIGHT_RESULTS, OTHER)}
-        # result: known (the facts at hand have the leaf), seen (a new measurement found it: a
-        # certificate was renewed), unseen (a measurement begun after the report did not: alert on
-        # these), unfinished (in time), limited (too soon after another report's measurement).
         leaf_reports = Counter(
             "leaf_reports_total",
             "Reports by callers of the leaf that their own connections met.",
@@ -61,8 +92,6 @@ class MeasuringMetrics:
         self._leaf_reports = {
             result: leaf_reports.labels(result) for result in (*LEAF_REPORT_RESULTS, OTHER)
         }
-        # outcome: complete, incomplete (some fact unknown), unreachable, overloaded (no room),
-        # dropped (nobody wanted it any more), failed (a bug or a lost worker).
         scans = Counter(
             "scans_total",
             "Measurements of one address that ended.",
@@ -78,9 +107,6 @@ class MeasuringMetrics:
             buckets=SCAN_BUCKETS_S,
             registry=registry,
         )
-        # result: answered (with addresses), nxdomain, nodata (of neither family), servfail,
-        # refused, timeout, other (no server reached, or nonsense), overloaded (crowded out by
-        # other names).
         look_ups = Counter(
             "dns_lookups_total",
             "Host names looked up in DNS.",
@@ -101,10 +127,6 @@ class MeasuringMetrics:
             namespace=NAMESPACE,
             registry=registry,
         )
-        # result: fetched (and signed by the certificate's issuer), unusable (proves nothing),
-        # unresolved, forbidden (an address that may not be dialled), unreachable, refused (another
-        # status than 200), redirected (too often, or away from http), too_large, timeout, broken
-        # (not HTTP, or cut off), engine (none could fetch, or its release cannot), failed (a bug).
         crl_fetches = Counter(
             "crl_fetches_total",
             "Fetches of certificate revocation lists that ended.",
@@ -121,11 +143,10 @@ class MeasuringMetrics:
         )
         self._crl_bytes = Gauge(
             "crl_bytes",
-            "Memory that they take.",
+            "Memory that the kept certificate revocation lists take.",
             namespace=NAMESPACE,
             registry=registry,
         )
-        # subject: version, cipher_suite. Our proof contradicts sslyze's; the fact is then unknown.
         contradictions = Counter(
             "deep_contradictions_total",
             "Facts that the DEEP measurement contradicts.",
@@ -136,18 +157,6 @@ class MeasuringMetrics:
         self._contradictions = {
             subject: contradictions.labels(subject) for subject in (*CONTRADICTION_SUBJECTS, OTHER)
         }
-        self._queue = Gauge(
-            "scan_queue_length",
-            "Measurements that wait.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
-        self._workers = Gauge(
-            "scan_workers",
-            "Worker processes that are alive.",
-            namespace=NAMESPACE,
-            registry=registry,
-        )
 
     def cache_request(self, result: str, *, tier: str = "memory") -> None:
         """Count a look-up of facts. tier: whose facts answered; there is one so far."""
@@ -190,8 +199,3 @@ class MeasuringMetrics:
     def contradicted(self, subject: str) -> None:
         """Count a fact about which two measurements disagree."""
         (self._contradictions.get(subject) or self._contradictions[OTHER]).inc()
-
-    def watch_scanner(self, queued: Callable[[], float], workers: Callable[[], float]) -> None:
-        """Read at each scrape the length of the queue and the number of workers."""
-        self._queue.set_function(queued)
-        self._workers.set_function(workers)

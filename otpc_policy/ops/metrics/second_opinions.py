@@ -1,13 +1,22 @@
 """What the library's verifier says of paths under Mozilla's roots that were proven here."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from otpc_policy.ops.metrics.labels import NAMESPACE
+from otpc_policy.ops.metrics.labels import NAMESPACE, LabelMeanings
 from otpc_policy.pki.second_opinion import OPINIONS, REASONS, Opinion
+
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_second_opinions_total": {
+        "opinion": "`agrees`; `explained` (it refuses, for a known reason); `unexplained` (one of"
+        " the two has a fault: alert on these)",
+        "reason": "of `explained` ones; empty otherwise",
+    },
+}
 
 
 class SecondOpinionMetrics(Collector):
@@ -35,8 +44,6 @@ class SecondOpinionMetrics(Collector):
 
     @staticmethod
     def _family() -> CounterMetricFamily:
-        # opinion: agrees, explained (it refuses, for a known reason), unexplained. reason: of the
-        # explained ones.
         return CounterMetricFamily(
             f"{NAMESPACE}_second_opinions_total",
             "Paths under Mozilla's roots that were proven, by what cryptography's verifier says.",

@@ -4,14 +4,20 @@ prometheus_client takes a lock for each increment, and three for each observatio
 thread may count. What is counted here is counted on the event loop alone, where an addition needs
 no lock: nothing is lost, and a scrape, which the event loop answers too, sees no half of an
 observation. Names, labels and text are those that prometheus_client's own classes would write.
+
+A histogram keeps for each bucket the last observation that somebody can look up: its exemplar,
+which OpenMetrics alone has. Keeping it costs a tuple; it is put into words when it is scraped.
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import INF, floatToGoString
 
 
@@ -63,21 +69,38 @@ class Tallies(Collector):
         return CounterMetricFamily(self._name, self._documentation, labels=self._label_names)
 
 
+class Observed(NamedTuple):
+    """Where an observation is found: in traces, and in the audit trail. Empty: nowhere.
+
+    Only what this service or the W3C's format made: a caller's own request id could be any text.
+    """
+
+    trace_id: str = ""
+    check_id: str = ""
+
+
 class Distribution:
-    """How many observations there were up to each bound, and their sum."""
+    """How many observations there were up to each bound, and their sum.
 
-    __slots__ = ("_bounds", "counts", "total")
+    exemplars: by bucket; what was observed, the amount, and when.
+    """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
+    __slots__ = ("_bounds", "_now_s", "counts", "exemplars", "total")
+
+    def __init__(self, bounds: Sequence[float], now_s: Callable[[], float] = time.time) -> None:
+        self._bounds, self._now_s = bounds, now_s
         # Each of its own bucket alone; the last one is of what exceeds every bound.
         self.counts = [0] * (len(bounds) + 1)
+        self.exemplars: list[tuple[Observed, float, float] | None] = [None] * len(self.counts)
         self.total = 0.0
 
-    def observe(self, amount: float) -> None:
-        """Count an observation. On the event loop only."""
-        self.counts[bisect_left(self._bounds, amount)] += 1
+    def observe(self, amount: float, observed: Observed | None = None) -> None:
+        """Count an observation. observed: where it is found. On the event loop only."""
+        bucket = bisect_left(self._bounds, amount)
+        self.counts[bucket] += 1
         self.total += amount
+        if observed is not None:
+            self.exemplars[bucket] = observed, amount, self._now_s()
 
 
 class Distributions(Collector):
@@ -115,11 +138,19 @@ class Distributions(Collector):
         family = self._family()
         for values, distribution in self._distributions.items():
             so_far, buckets = 0, []
-            for label, count in zip(self._bound_labels, distribution.counts, strict=True):
+            for label, count, kept in zip(
+                self._bound_labels, distribution.counts, distribution.exemplars, strict=True
+            ):
                 so_far += count
-                buckets.append((label, so_far))
-            family.add_metric(values, buckets, distribution.total)
+                buckets.append((label, so_far, kept and _exemplar(*kept)))
+            # The stubs know pairs only; the library takes exemplars as third.
+            family.add_metric(values, buckets, distribution.total)  # type: ignore[arg-type]
         return (family,)
 
     def _family(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self._name, self._documentation, labels=self._label_names)
+
+
+def _exemplar(observed: Observed, amount: float, at_s: float) -> Exemplar:
+    labels = {name: value for name, value in observed._asdict().items() if value}
+    return Exemplar(labels, amount, at_s)

@@ -1,25 +1,34 @@
 """Metrics of the service's own TLS files: when they end, and whether they could be read again."""
 
 from datetime import datetime
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from otpc_policy.ops.metrics.labels import NAMESPACE
+from otpc_policy.ops.metrics.labels import NAMESPACE, LabelMeanings
 
 TLS_FILES = ("certificate", "client_ca")
 TLS_RELOAD_RESULTS = ("success", "failure")
 _NEVER = float("inf")
+
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_tls_expiry_timestamp_seconds": {
+        "file": "`certificate` (of this service, with its chain), `client_ca`",
+    },
+    f"{NAMESPACE}_tls_reloads_total": {
+        "result": "`success`, or `failure` (the last good files stay)",
+    },
+}
 
 
 class TlsMetrics:
     """Certificate and client CAs in use. gRPC reads them on threads of its own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # file: certificate (of this service, with its chain), client_ca. Of several certificates
-        # in a file, the first to end. +Inf where there is no such file.
         ends = Gauge(
             "tls_expiry_timestamp_seconds",
-            "When the certificates in use end.",
+            "When the certificates in use end: of several in a file, the first. +Inf where there"
+            " is no such file.",
             ("file",),
             namespace=NAMESPACE,
             registry=registry,
@@ -27,19 +36,19 @@ class TlsMetrics:
         self._tls_ends = {file: ends.labels(file) for file in TLS_FILES}
         for gauge in self._tls_ends.values():
             gauge.set(_NEVER)
-        # result: success, failure (the last good files stay). The load at the start is none.
         reloads = Counter(
             "tls_reloads_total",
-            "Reloads of certificate, key and client CAs, each at the next connection.",
+            "Reloads of certificate, key and client CAs, each at the next connection; the load at"
+            " the start is none.",
             ("result",),
             namespace=NAMESPACE,
             registry=registry,
         )
         self._tls_reloads = {result: reloads.labels(result) for result in TLS_RELOAD_RESULTS}
-        # 0: the files on disk cannot be used, and the last good ones are.
         self._tls_good = Gauge(
             "tls_last_reload_successful",
-            "The TLS files on disk were usable when they were last read.",
+            "1 if the TLS files on disk were usable when they were last read, 0 if the last good"
+            " ones are used in their place.",
             namespace=NAMESPACE,
             registry=registry,
         )

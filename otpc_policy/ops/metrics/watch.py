@@ -14,13 +14,32 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER
+from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER, LabelMeanings
 
 MOST_PARTNERS: Final = 2_000
 """Partners with series of their own; the others are counted together, as "other"."""
 BEYOND: Final = "other"
 WATCH_RESULTS: Final = ("allow", "deny", "indeterminate", "busy", "failed")
 WATCH_DECISIONS: Final = ("ALLOW", "DENY", "INDETERMINATE")
+
+_PARTNER: Final = (
+    'the id of an entry, `""` for endpoints that no entry names, `other` for all partners beyond'
+    f" the first {MOST_PARTNERS:,}"
+)
+LABELS: Final[LabelMeanings] = {
+    f"{NAMESPACE}_watched_endpoints": {
+        "partner": _PARTNER,
+        "decision": "what holds now; an expired verdict is INDETERMINATE",
+    },
+    f"{NAMESPACE}_watched_oldest_observation_timestamp_seconds": {"partner": _PARTNER},
+    f"{NAMESPACE}_watched_certificate_end_timestamp_seconds": {"partner": _PARTNER},
+    f"{NAMESPACE}_watched_waiver_end_timestamp_seconds": {"partner": _PARTNER},
+    f"{NAMESPACE}_watched_pin_end_timestamp_seconds": {"partner": _PARTNER},
+    f"{NAMESPACE}_watch_checks_total": {
+        "result": "`allow`, `deny`, `indeterminate` (the decision), `busy` (no room, asked again"
+        " within seconds), `failed` (a fault of this service)",
+    },
+}
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
@@ -92,10 +111,6 @@ class WatchMetrics(Collector):
         yield checks
 
     def _families(self) -> tuple[Family, ...]:
-        # partner: the id of an entry, "" for endpoints that no entry names, "other" for those of
-        # partners beyond MOST_PARTNERS. decision: ALLOW, DENY, INDETERMINATE. result: allow, deny,
-        # indeterminate (the check's decision), busy (no room, asked again within seconds), failed
-        # (a fault of this service).
         def by_partner(name: str, text: str, *labels: str) -> GaugeMetricFamily:
             return GaugeMetricFamily(f"{NAMESPACE}_{name}", text, labels=("partner", *labels))
 

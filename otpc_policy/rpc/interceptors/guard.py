@@ -51,10 +51,10 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 
 
 class MethodCounters(Protocol):
-    """Metrics of the calls of one method. code: the name of a status."""
+    """Metrics of the calls of one method. code: the name of a status. trace_id: empty if none."""
 
     def call_started(self) -> None: ...
-    def call_handled(self, code: str, seconds: float) -> None: ...
+    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None: ...
 
 
 class RpcCounters(OpenCallsCounter, Protocol):
@@ -250,7 +250,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 )
             finally:
                 seconds = self._monotonic() - started_s
-                counted.call_handled(code.name, seconds)
+                counted.call_handled(code.name, seconds, current.trace_id)
                 if is_in_flight:
                     calls.end()
                 if code is not grpc.StatusCode.OK and self._refusals is not None:

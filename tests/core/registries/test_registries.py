@@ -1,13 +1,16 @@
 """Groups, signature schemes and alerts: numbers have the right names."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from tlslite import constants
 
+from otpc_policy.core import registries
 from otpc_policy.core.registries.alerts import alert_name, alerts
 from otpc_policy.core.registries.groups import group_name, is_forbidden_in_tls13, named_groups
 from otpc_policy.core.registries.schemes import scheme_name, signature_schemes
+from otpc_policy.core.registries.states import registry_states
 from tests.core.registries.digest import digest_of
 
 GROUPS, SCHEMES, ALERTS = named_groups(), signature_schemes(), alerts()
@@ -87,3 +90,13 @@ def test_no_row_changes_without_notice(table: Mapping[int, str], count: int, dig
     """The tables in code that the files replaced had these digests."""
     assert len(table) == count
     assert digest_of(f"{number} {name}" for number, name in sorted(table.items())) == digest
+
+
+def test_every_file_of_ianas_has_a_state_and_the_readme_has_the_same() -> None:
+    folder = Path(registries.__file__).parent
+    states = {state.file: state for state in registry_states()}
+    assert set(states) == {path.name for path in (folder / "iana").iterdir()}
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for file, state in states.items():
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{file}` |")]
+        assert (state.as_of.isoformat() if state.as_of else state.up_to) in row

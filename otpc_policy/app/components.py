@@ -1,0 +1,34 @@
+"""The components of the service, for /readyz?verbose.
+
+Readiness depends on the first two. Without the others the service still answers, if only from what
+it has: an operator wants to see them, a load balancer must not act on them.
+"""
+
+from collections.abc import Iterator
+
+from otpc_policy.app.application import Application
+from otpc_policy.app.lifecycle import Lifecycle, Phase
+from otpc_policy.ops.components import Component
+from otpc_policy.ops.own_certificate import OwnCertificate
+
+
+def front_components(
+    application: Application, lifecycle: Lifecycle, certificate: OwnCertificate
+) -> Iterator[Component]:
+    """Yield them as they are now."""
+    phase = lifecycle.phase
+    yield Component("lifecycle", "" if phase is Phase.SERVING else str(phase.value))
+    has_workers = application.engines.workers_alive > 0
+    yield Component("engines", "" if has_workers else "no worker is alive")
+    for engine in () if application.pool is None else application.pool.standings():
+        yield Component(f"engine {engine.name}", "" if engine.is_up else "down", is_required=False)
+    if application.fleet is not None:
+        yield Component("store", application.fleet.store_failure, is_required=False)
+    refused = "the last reload was refused, and the documents before it are in use; see the log"
+    failure = refused if application.reloader.was_refused else ""
+    yield Component("configuration", failure, is_required=False)
+    if certificate.is_loaded:
+        yield Component("certificate", certificate.failure, is_required=False)
+    for outlet in application.trail.outlets:
+        losing = "it does not take audit lines, and some are lost" if outlet.is_losing else ""
+        yield Component(f"audit {outlet.name}", losing, is_required=False)

@@ -1,0 +1,1 @@
+"""Metrics as operators use them: the reference, the rules, the dashboard and their runbooks."""
