@@ -114,6 +114,9 @@ class Application:
                 task.cancel()
             await asyncio.gather(*self._background, return_exceptions=True)
             await self.checks.close()
+            if self.fleet is not None:
+                # Not before: what was being measured has given its leases back.
+                await self.fleet.close()
         finally:
             await self.engines.stop()
 

@@ -15,6 +15,7 @@ from otpc_policy.fleet.leases import SharedLeases
 from otpc_policy.fleet.notices import Notices
 from otpc_policy.fleet.records import Records
 from otpc_policy.fleet.signing import FleetKey
+from otpc_policy.fleet.tokens import LeaseTokens
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
 from tests.check.world import compliant
@@ -118,7 +119,11 @@ class Replica:
             most_of_a_host=most_of_a_host,
         )
         self.leases = SharedLeases(
-            self.connection, keyspace=self.keyspace, records=self.records, length=lease
+            self.connection,
+            keyspace=self.keyspace,
+            records=self.records,
+            tokens=LeaseTokens(FleetKey(keys), now=now, longest=timedelta(seconds=80)),
+            length=lease,
         )
         self.memory = MemoryFactsStore(max_entries=max_entries, max_bytes=1 << 24)
         self.store = TieredFactsStore(
