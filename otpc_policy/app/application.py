@@ -198,7 +198,7 @@ def build_application(
             chosen_clock,
             memory=store,
             registry=registry,
-            discarded=lambda host, port: measurements.outdate(host, port),  # noqa: PLW0108  # made below
+            discarded=lambda endpoints: measurements.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
         )
     measurements = Measurements(
         resolver=chosen_engines,

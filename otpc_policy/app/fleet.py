@@ -1,7 +1,7 @@
 """Builds from the settings what this replica shares with others."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -72,9 +72,11 @@ def fleet_from(
     *,
     memory: MemoryFactsStore,
     registry: CollectorRegistry,
-    discarded: Callable[[str, int], None],
+    discarded: Callable[[Collection[tuple[str, int]] | None], None],
 ) -> Fleet:
-    """Return what is shared, not yet connected. discarded: called with host and port.
+    """Return what is shared, not yet connected.
+
+    discarded: called with hosts and ports that others have invalidated; None where it may be any.
 
     Raises ConfigurationError.
     """

@@ -6,7 +6,7 @@ facts hands over (LifetimeAt).
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -225,7 +225,15 @@ class Measurements:
 
     def outdate(self, host: str, port: int) -> None:
         """Let nobody join a measurement of the host that is under way; of all ports for port 0."""
-        self._flights.outdate(lambda key: key.host == host and port in (0, key.port))
+        self.outdate_endpoints({(host, port)})
+
+    def outdate_endpoints(self, endpoints: Collection[tuple[str, int]] | None) -> None:
+        """Do the same for many hosts and ports; for all that there are where it is None."""
+        self._flights.outdate(
+            lambda key: (
+                endpoints is None or (key.host, key.port) in endpoints or (key.host, 0) in endpoints
+            )
+        )
 
     async def known(self, wanted: FactsWanted, *, wait_s: float | None) -> Known | None:
         """Return what the host turns into and what is stored of its addresses.

@@ -1,7 +1,7 @@
 """Replicas over one real store: each with a connection, memory and notices of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -134,12 +134,22 @@ class Replica:
             max_entries=4 * max_entries,
         )
         self.discarded: list[tuple[str, int]] = []
+        self.missed = 0
+        # Of whoever measures.
+        self.outdate: Callable[[Collection[tuple[str, int]] | None], None] = lambda _: None
         self.notices = Notices(
             self.connection,
             keyspace=self.keyspace,
             memory=self.store,
-            discarded=lambda host, port: self.discarded.append((host, port)),
+            discarded=self._take_discarded,
             now=now,
             observer=self.observed,
             replica=name or str(id(self)),
         )
+
+    def _take_discarded(self, endpoints: Collection[tuple[str, int]] | None) -> None:
+        self.outdate(endpoints)
+        if endpoints is None:
+            self.missed += 1
+        else:
+            self.discarded += sorted(endpoints)
