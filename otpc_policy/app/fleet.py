@@ -135,8 +135,7 @@ def fleet_from(
     leasing = Leasing(
         SharedLeases(connection, keyspace=keyspace, records=records, tokens=tokens),
         observer=metrics,
-        monotonic=clock.monotonic,
-        new_enough_s=settings.minimum_refresh_interval_s,
+        clock=clock,
         longest_wait_s=longest_s,
     )
     notices = Notices(

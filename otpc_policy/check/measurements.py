@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import lru_cache, partial
 
@@ -23,7 +23,7 @@ from otpc_policy.check.freshness import (
     Usable,
     lifetime_ends_at,
 )
-from otpc_policy.check.leasing import Leasing
+from otpc_policy.check.leasing import NEW_ENOUGH_S, Leasing
 from otpc_policy.check.ports import (
     Boarding,
     CheckObserver,
@@ -60,6 +60,7 @@ PERSPECTIVE = "default"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
 # A caller whose time is over is told to ask again in a second. Until then it keeps its turn.
 _KEEPS_ITS_TURN_S = 5.0
+_JUST_STORED = timedelta(seconds=NEW_ENOUGH_S)
 
 
 class Newer(Enum):
@@ -498,7 +499,12 @@ class Measurements:
         flight, boarding = join(
             key,
             lambda demand: self._measure(
-                endpoint, depth, address, key, demand, demands_new=demands_new
+                endpoint,
+                depth,
+                address,
+                key,
+                demand,
+                must_be_new=demands_new or _allows_next_to_no_age(wanted),
             ),
         )
         flight.demand.claim(wanted.claim(scan_class))
@@ -513,7 +519,7 @@ class Measurements:
         key: FactsKey,
         demand: Demand,
         *,
-        demands_new: bool,
+        must_be_new: bool,
     ) -> StoredFacts:
         """Measure, or take what another replica has. The outermost frame of a flight's task."""
 
@@ -529,7 +535,7 @@ class Measurements:
             if self._leasing is None:
                 stored = await scan(None)
             else:
-                async with self._leasing.turn(key, demand, must_be_new=demands_new) as has:
+                async with self._leasing.turn(key, demand, must_be_new=must_be_new) as has:
                     if isinstance(has, StoredFacts):
                         return has
                     began = self._clock.monotonic()
@@ -621,6 +627,12 @@ def _demands_new(wanted: FactsWanted) -> bool:
     """Whether no measurement will do that has begun already."""
     is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
     return is_refresh or wanted.newer is Newer.AT_ANY_RATE
+
+
+def _allows_next_to_no_age(wanted: FactsWanted) -> bool:
+    """Whether facts are too old for the request that another replica has only just stored."""
+    max_age = wanted.freshness.max_age
+    return max_age is not None and max_age <= _JUST_STORED
 
 
 def _cost(result: LookUp) -> int:
