@@ -92,16 +92,30 @@ class StoreConnection:
             raise StoreUnavailable(self._why_unusable)
         return await self._asked(script.name, ask)
 
-    async def poll(self, commands: Sequence[tuple[str | int, ...]]) -> Sequence[Any]:
-        """Return the answers to commands, asked in one round trip. Raises StoreUnavailable."""
+    async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Sequence[Any]:
+        """Return the time, and what a script returns for each key and its arguments.
 
-        async def ask() -> Sequence[Any]:
+        All are asked in one round trip, whether or not other scripts may run. Raises
+        StoreUnavailable.
+        """
+
+        async def piped(command: str, name: str) -> Sequence[Any]:
             async with self._client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
+                pipeline.execute_command("TIME")
+                for call in calls:
+                    pipeline.execute_command(command, name, 1, *call)
                 return await pipeline.execute()
 
-        answers: Sequence[Any] = await self._asked("poll", ask)
+        async def ask() -> Sequence[Any]:
+            try:
+                answers = await piped("EVALSHA", script.sha)
+            except NoScriptError:
+                answers = await piped("EVAL", script.text)
+            if not all(script.is_answer(answer, 1) for answer in answers[1:]):
+                raise _UnexpectedAnswer
+            return answers
+
+        answers: Sequence[Any] = await self._asked(script.name, ask)
         return answers
 
     def use_not(self, why: str) -> None:

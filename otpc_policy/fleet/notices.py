@@ -1,14 +1,16 @@
 """Follows what all replicas change in the store, and compares the clocks on the way."""
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from otpc_policy.check import StoreUnavailable
 from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
+from otpc_policy.fleet.scripts import NEWS
 
 _logger = logging.getLogger(__name__)
 
@@ -16,12 +18,14 @@ INTERVAL_S: Final = 0.25
 # Of one shard in one answer. A fleet that measures 100,000 endpoints an hour makes two a second.
 # Whatever makes more costs a fresh start, and not this replica's time.
 _MOST_AT_ONCE: Final = 256
+# Before a fresh start: each has everything asked for anew.
+_REST_S: Final = 5.0
 # A poll takes less. The clock has been set meanwhile, or the process was stopped.
 _LONGEST_POLL: Final = timedelta(seconds=1)
 # Of a stream in which there is nothing yet.
 _BEGINNING: Final = "0-0"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_NAME_BYTES: Final = 64
+_MOST_NAME_CHARACTERS: Final = 64
 # Clocks that differ by more are worth a warning, and by much more make facts look new that are old.
 WARN_OFFSET: Final = timedelta(seconds=1)
 MOST_OFFSET: Final = timedelta(seconds=5)
@@ -90,61 +94,64 @@ class Notices:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
+            is_whole = True
             try:
-                await self.follow()
+                is_whole = await self.follow()
             except StoreUnavailable:
                 self._lose()
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self._interval_s if is_whole else _REST_S)
 
-    async def follow(self) -> None:
-        """Read what is new; begin anew where some of it may be missing. Raises StoreUnavailable."""
+    async def follow(self) -> bool:
+        """Read what is new; tell whether nothing was missing, or else begin anew the next time.
+
+        Raises StoreUnavailable.
+        """
         is_beginning = not self._read_to
-        commands: list[tuple[str | int, ...]] = [("TIME",)]
-        if is_beginning:
-            # What was written before is asked for when it is needed.
-            commands += [("XREVRANGE", name, "+", "-", "COUNT", 1) for name in self._streams]
-        else:
-            commands += [
-                # With what was read last, which is there unless the store has lost notices.
-                ("XRANGE", name, at, "+", "COUNT", _MOST_AT_ONCE)
-                for name, at in zip(self._streams, self._read_to, strict=True)
-            ]
+        # At first the last one alone: what was changed before is asked for when it is needed.
+        # Afterwards with what was read last, which is there unless the store has lost notices.
+        read_to = self._read_to or [""] * len(self._streams)
+        calls = [
+            (name, at, str(_MOST_AT_ONCE)) for name, at in zip(self._streams, read_to, strict=True)
+        ]
         began = self._now()
-        answers = await self._connection.poll(commands)
+        answers = await self._connection.poll(NEWS, calls)
         try:
             time, streams = _time(answers[0]), [_entries(answer) for answer in answers[1:]]
-        except (TypeError, ValueError, IndexError, OverflowError):
+        except (TypeError, ValueError, IndexError, OverflowError, RecursionError):
             raise StoreUnavailable("what the store says of notices is none") from None
         self._compare(time, began)
         if is_beginning:
+            if None in streams:
+                raise StoreUnavailable("what the store says of notices is none")
             self._read_to = [entries[0][0] if entries else _BEGINNING for entries in streams]
             self._memory.following(True)
             self._discarded(None)
         elif all(map(_is_whole, self._read_to, streams)):
-            self._take([fields for entries in streams for _, fields in entries])
+            self._take(fields for entries in streams for _, fields in entries or ())
             self._read_to = [
                 entries[-1][0] if entries else at
                 for at, entries in zip(self._read_to, streams, strict=True)
             ]
         else:
             self._lose()
+            return False
+        return True
 
     def _lose(self) -> None:
         """Begin anew as soon as the store answers: it may have lost what was written last."""
         self._read_to = []
         self._memory.following(False)
 
-    def _take(self, notices: Sequence[dict[bytes, bytes]]) -> None:
+    def _take(self, notices: Iterable[dict[str, str]]) -> None:
         endpoints: set[tuple[str, int]] = set()
-        for fields in notices:
-            notice = {name: value.decode("ascii", "replace") for name, value in fields.items()}
-            if b"k" in notice:
-                self._memory.changed(notice[b"k"], notice.get(b"i", ""))
-            elif b"h" in notice and notice.get(b"r") != self._replica:
-                port = notice.get(b"p", "")
+        for notice in notices:
+            if "k" in notice:
+                self._memory.changed(notice["k"], notice.get("i", ""))
+            elif "h" in notice and notice.get("r") != self._replica:
+                port = notice.get("p", "")
                 # Notices are not signed: the worst that a false one can do is cost measurements.
                 number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else 0
-                endpoints.add((notice[b"h"], number))
+                endpoints.add((notice["h"], number))
         if endpoints:
             # All in one look at what is kept: there may be hundreds.
             self._memory.discarded(endpoints)
@@ -178,31 +185,34 @@ def _time(answer: Any) -> datetime:
     return _EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
 
 
-def _entries(answer: Any) -> Sequence[tuple[str, dict[bytes, bytes]]]:
-    """Read a part of a stream: names and fields. Raises TypeError or ValueError for anything else.
+def _entries(answer: bytes) -> Sequence[tuple[str, dict[str, str]]] | None:
+    """Read a part of a stream, names and fields; None for one that is too large.
 
-    The client gives fields as pairs of bytes in a list, or in a mapping, as the protocol has it.
+    Raises TypeError, ValueError or RecursionError for anything else.
     """
-    if not isinstance(answer, list) or len(answer) > _MOST_AT_ONCE:
+    if not answer:
+        return None
+    # Fields may hold any bytes. Lua calls an empty list an empty mapping.
+    entries = json.loads(answer.decode("latin-1")) or []
+    if not isinstance(entries, list):
         raise TypeError
-    return [(_text(name), _fields(fields)) for name, fields in answer]
+    return [(_text(name), _fields(fields)) for name, fields in entries]
 
 
-def _fields(fields: Any) -> dict[bytes, bytes]:
-    pairs = fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2]))  # noqa: B905  # an odd one out is passed over
-    if not all(isinstance(each, bytes) for pair in pairs.items() for each in pair):
+def _fields(fields: Any) -> dict[str, str]:
+    if not all(isinstance(each, str) for each in fields):
         raise TypeError
-    return pairs
+    return dict(zip(fields[::2], fields[1::2]))  # noqa: B905  # an odd one out is passed over
 
 
 def _text(name: Any) -> str:
-    if not isinstance(name, bytes) or len(name) > _MOST_NAME_BYTES:
+    if not isinstance(name, str) or len(name) > _MOST_NAME_CHARACTERS:
         raise TypeError
-    return name.decode("ascii")
+    return name
 
 
-def _is_whole(read_to: str, entries: Sequence[tuple[str, dict[bytes, bytes]]]) -> bool:
+def _is_whole(read_to: str, entries: Sequence[tuple[str, dict[str, str]]] | None) -> bool:
     """Whether nothing is missing between what was read last and what was read now."""
-    if len(entries) >= _MOST_AT_ONCE:
+    if entries is None or len(entries) >= _MOST_AT_ONCE:
         return False
     return read_to == _BEGINNING or (bool(entries) and entries[0][0] == read_to)

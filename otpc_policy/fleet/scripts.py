@@ -17,6 +17,8 @@ _NOTICES_KEPT: Final = 10_000
 # By so much the clock of a replica may be ahead of the server's.
 _MOST_AHEAD_US: Final = 5_000_000
 _MOST_DIGITS: Final = 18
+# Of one shard's notices in one answer.
+MOST_NEWS_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ def _is_lease(answer: Any, _keys: int) -> bool:
             return False
 
 
+def _is_text(answer: Any, _keys: int) -> bool:
+    return isinstance(answer, bytes) and len(answer) <= 2 * MOST_NEWS_BYTES
+
+
 _NOW: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -70,6 +76,32 @@ local function keep(key, lifetime)
   end
 end
 """
+
+# KEYS: notices. ARGV: the first wanted, or "" for the last alone; how many at most.
+# Returns them as JSON, which takes a client a fiftieth of the time that it takes to read them as
+# the protocol has them; "" if they are larger than notices are.
+NEWS: Final = Script(
+    "poll",
+    f"""
+local entries
+if ARGV[1] == '' then
+  entries = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+else
+  entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+end
+local size = 0
+for _, entry in ipairs(entries) do
+  for _, text in ipairs(entry[2]) do
+    size = size + #text + 8
+  end
+end
+if size > {MOST_NEWS_BYTES} then
+  return ''
+end
+return cjson.encode(entries)
+""",
+    _is_text,
+)
 
 # KEYS: facts and epoch, by turns. ARGV: most bytes of a record.
 GET: Final = Script(

@@ -159,11 +159,24 @@ async def test_a_flood_of_notices_is_not_read_and_everything_is_asked_for_anew(
         for number in range(2_500):
             pipeline.xadd(name, {"k": f"{number}", "i": ""})
         await pipeline.execute()
-    for _ in range(2):
-        await one.notices.follow()
+    assert [await one.notices.follow() for _ in range(2)] == [False, True]
     assert one.missed == 2
     assert await one.store.get_many([KEY]) == [facts(1)]
     assert one.observed.gets() == 1
+
+
+async def test_a_notice_larger_than_any_is_not_even_fetched(replica: MakeReplica) -> None:
+    (one,) = await following(replica, 1)
+    await store(one, 1)
+    await one.notices.follow()
+    await one.client.xadd(one.keyspace.host(KEY.host).notices, {"k": "x" * 1_000_000})
+    assert await one.notices.follow() is False
+    with pytest.raises(StoreUnavailable):
+        await one.notices.follow()
+    assert await one.store.get_many([KEY]) == [facts(1)]
+    await store(one, 2)
+    assert await one.notices.follow() is True
+    assert await one.store.get_many([KEY]) == [facts(2)]
 
 
 @pytest.mark.parametrize(
