@@ -70,10 +70,12 @@ class Leasing:
         if not isinstance(has, Lease):
             yield has
             return
-        renewing = asyncio.create_task(self._renew(key, has), name="renew a lease")
+        ended = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(key, has, ended), name="renew a lease")
         try:
             yield has
         finally:
+            ended.set()
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             with suppress(StoreUnavailable):  # then it ends by itself
@@ -120,9 +122,12 @@ class Leasing:
         finally:
             self._waiting -= 1
 
-    async def _renew(self, key: FactsKey, lease: Lease) -> None:
-        """Renew until cancelled, or the lease is lost: the store will refuse what comes of it."""
-        while True:
+    async def _renew(self, key: FactsKey, lease: Lease, ended: asyncio.Event) -> None:
+        """Renew until cancelled, or the lease is lost: the store will refuse what comes of it.
+
+        ended: a cancellation may be taken for a timeout by what a store's client is made of.
+        """
+        while not ended.is_set():
             await self._sleep(self._leases.renew_every_s)
             with suppress(StoreUnavailable):
                 if not await self._leases.renew(key, lease):
