@@ -48,14 +48,15 @@ class Fleet:
 
     async def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
         """Ask the store once; return by how much its clock is ahead. Raises StoreUnavailable."""
-        from otpc_policy.fleet.notices import clock_ahead  # noqa: PLC0415
+        from otpc_policy.fleet.notices import server_time  # noqa: PLC0415
+        from otpc_policy.fleet.scripts import NEWS  # noqa: PLC0415
 
         began = now()
         try:
-            (time,) = await self._connection.poll([("TIME",)])
+            (time,) = await self._connection.poll(NEWS, ())
         finally:
             await self._connection.close()
-        return clock_ahead(time, began, now())
+        return server_time(time) - (began + (now() - began) / 2)
 
     async def run(self) -> None:
         """Follow the others until cancelled."""

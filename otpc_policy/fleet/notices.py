@@ -50,16 +50,6 @@ class ClockObserver(Protocol):
     def clock_compared(self, ahead_s: float) -> None: ...
 
 
-def clock_ahead(time: Sequence[Any], began: datetime, ended: datetime) -> timedelta:
-    """Return by how much the server's clock is ahead, give or take half of what asking took.
-
-    time: what TIME answered, which was asked between two instants of this clock.
-    """
-    local = began + (ended - began) / 2
-    server = datetime.fromtimestamp(int(time[0]), local.tzinfo)
-    return server + timedelta(microseconds=int(time[1])) - local
-
-
 class Notices:
     """Reads notices four times a second while run() runs.
 
@@ -116,7 +106,7 @@ class Notices:
         began = self._now()
         answers = await self._connection.poll(NEWS, calls)
         try:
-            time, streams = _time(answers[0]), [_entries(answer) for answer in answers[1:]]
+            time, streams = server_time(answers[0]), [_entries(answer) for answer in answers[1:]]
         except (TypeError, ValueError, IndexError, OverflowError, RecursionError):
             raise StoreUnavailable("what the store says of notices is none") from None
         self._compare(time, began)
@@ -177,7 +167,7 @@ class Notices:
         self._connection.use_not("its clock differs too much from this one" if too_far else "")
 
 
-def _time(answer: Any) -> datetime:
+def server_time(answer: Any) -> datetime:
     """Read the answer to TIME. Raises ValueError, TypeError or OverflowError for anything else."""
     seconds, microseconds = answer
     if type(seconds) is not int or type(microseconds) is not int:

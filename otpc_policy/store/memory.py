@@ -73,10 +73,6 @@ class MemoryFactsStore:
         if present is None or present.facts.observed_at <= stored.facts.observed_at:
             self._kept.put(key, stored)
 
-    def peek(self, key: FactsKey) -> StoredFacts | None:
-        """Return the facts without using them."""
-        return self._kept.peek(key)
-
     def replace(self, key: FactsKey, stored: StoredFacts | None) -> None:
         """Keep facts in place of any others, None for none: whoever calls knows their order."""
         if stored is None:
