@@ -117,6 +117,9 @@ class Application:
                 task.cancel()
             await asyncio.gather(*self._background, return_exceptions=True)
             await self.checks.close()
+            if self.fleet is not None:
+                # Not before: what was being measured has given its leases back.
+                await self.fleet.close()
         finally:
             await self.engines.stop()
 
@@ -201,7 +204,7 @@ def build_application(
             chosen_clock,
             memory=store,
             registry=registry,
-            discarded=lambda host, port: measurements.outdate(host, port),  # noqa: PLW0108  # made below
+            discarded=lambda endpoints: measurements.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
         )
     measurements = Measurements(
         resolver=chosen_engines,

@@ -1,8 +1,7 @@
 """Builds from the settings what this replica shares with others."""
 
-import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
@@ -33,7 +32,10 @@ _MARGIN_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the use case and the watch list need of it. run() it while the service runs."""
+    """What the use case and the watch list need of it.
+
+    run() it for as long as the service runs, and close() it when nothing is measured any more.
+    """
 
     store: FactsStore
     leasing: Leasing
@@ -48,21 +50,23 @@ class Fleet:
 
     async def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
         """Ask the store once; return by how much its clock is ahead. Raises StoreUnavailable."""
-        from otpc_policy.fleet.notices import clock_ahead  # noqa: PLC0415
+        from otpc_policy.fleet.notices import server_time  # noqa: PLC0415
+        from otpc_policy.fleet.scripts import NEWS  # noqa: PLC0415
 
         began = now()
         try:
-            (time,) = await self._connection.poll([("TIME",)])
+            (time,) = await self._connection.poll(NEWS, ())
         finally:
             await self._connection.close()
-        return clock_ahead(time, began, now())
+        return server_time(time) - (began + (now() - began) / 2)
 
     async def run(self) -> None:
         """Follow the others until cancelled."""
-        try:
-            await self.notices.run()
-        finally:
-            await asyncio.shield(self._connection.close())
+        await self.notices.run()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connection.close()
 
 
 def fleet_from(
@@ -71,9 +75,11 @@ def fleet_from(
     *,
     memory: MemoryFactsStore,
     registry: CollectorRegistry,
-    discarded: Callable[[str, int], None],
+    discarded: Callable[[Collection[tuple[str, int]] | None], None],
 ) -> Fleet:
-    """Return what is shared, not yet connected. discarded: called with host and port.
+    """Return what is shared, not yet connected.
+
+    discarded: called with hosts and ports that others have invalidated; None where it may be any.
 
     Raises ConfigurationError.
     """
@@ -92,6 +98,7 @@ def fleet_from(
         SharedSchedule,
     )
     from otpc_policy.fleet.signing import FleetKey  # noqa: PLC0415
+    from otpc_policy.fleet.tokens import LeaseTokens  # noqa: PLC0415
 
     chosen = settings.fleet
     if chosen.key_file is None:
@@ -100,13 +107,19 @@ def fleet_from(
     if chosen.ca_file is not None and not chosen.ca_file.is_file():
         raise ConfigurationError([f"fleet.ca_file: {chosen.ca_file}: no such file"])
     metrics = FleetMetrics(registry)
-    client = store_client(
-        chosen.url,
-        user=chosen.user,
-        password=password,
-        ca_file=None if chosen.ca_file is None else str(chosen.ca_file),
-    )
+    try:
+        client = store_client(
+            chosen.url,
+            user=chosen.user,
+            password=password,
+            ca_file=None if chosen.ca_file is None else str(chosen.ca_file),
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            [f"fleet.ca_file: {chosen.ca_file}: {error.strerror or error}"]
+        ) from None
     connection = StoreConnection(client, observer=metrics)
+    connection.use_not("its clock has not been compared yet")
     keyspace = Keyspace(chosen.prefix, measured_as=_measured_as(settings))
     records = Records(key, metrics)
     replica = secrets.token_hex(8)
@@ -124,12 +137,13 @@ def fleet_from(
         monotonic=clock.monotonic,
         max_entries=_KEYS_PER_MEASUREMENT * settings.cache_entries,
     )
+    longest_s = settings.scan.scan_deadline_s + settings.scan.deep_deadline_s
+    tokens = LeaseTokens(key, now=clock.now, longest=timedelta(seconds=longest_s))
     leasing = Leasing(
-        SharedLeases(connection, keyspace=keyspace, records=records),
+        SharedLeases(connection, keyspace=keyspace, records=records, tokens=tokens),
         observer=metrics,
-        monotonic=clock.monotonic,
-        new_enough_s=settings.minimum_refresh_interval_s,
-        longest_wait_s=settings.scan.scan_deadline_s + settings.scan.deep_deadline_s,
+        clock=clock,
+        longest_wait_s=longest_s,
     )
     notices = Notices(
         connection,

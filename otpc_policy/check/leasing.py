@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
-from otpc_policy.check.ports import Lease, Leases, StoreUnavailable
+from otpc_policy.check.ports import Clock, Lease, Leases, StoreUnavailable
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.demand import Demand
 
@@ -14,6 +14,11 @@ _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
 # Measurements that wait for other replicas. Those beyond are queued like any other.
 _MOST_WAITING: Final = 512
+# Between the look that found no facts and the question for a lease, another replica may have stored
+# them. What is older has been measured for others, who may have accepted older facts.
+NEW_ENOUGH_S: Final = 1.0
+# By so much clocks of replicas that share facts differ at most.
+_CLOCKS_DIFFER_S: Final = 10.0
 
 LEASE_RESULTS: Final = ("leased", "taken", "unavailable", "given_up", "lost")
 
@@ -32,8 +37,8 @@ class LeaseObserver(Protocol):
 class Leasing:
     """Gives measurements their turn among replicas.
 
-    new_enough_s: facts that another replica has stored within this time do, unless a measurement
-    must be new. longest_wait_s: for another replica's; then it is measured here as well.
+    Facts that another replica has stored since, or just before, do, unless a measurement must be
+    new. longest_wait_s: for another replica's; then it is measured here as well.
     """
 
     def __init__(
@@ -41,15 +46,13 @@ class Leasing:
         leases: Leases,
         *,
         observer: LeaseObserver,
-        monotonic: Callable[[], float],
-        new_enough_s: float,
+        clock: Clock,
         longest_wait_s: float,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._leases = leases
         self._observer = observer
-        self._monotonic = monotonic
-        self._new_enough_s = new_enough_s
+        self._clock = clock
         self._longest_wait_s = longest_wait_s
         self._sleep = sleep
         self._waiting = 0
@@ -67,10 +70,12 @@ class Leasing:
         if not isinstance(has, Lease):
             yield has
             return
-        renewing = asyncio.create_task(self._renew(key, has), name="renew a lease")
+        ended = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(key, has, ended), name="renew a lease")
         try:
             yield has
         finally:
+            ended.set()
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             with suppress(StoreUnavailable):  # then it ends by itself
@@ -79,14 +84,18 @@ class Leasing:
     async def _obtain(
         self, key: FactsKey, demand: Demand, *, must_be_new: bool
     ) -> Lease | StoredFacts | None:
-        began, wait_s = self._monotonic(), _FIRST_WAIT_S
+        began, wait_s = self._clock.monotonic(), _FIRST_WAIT_S
         while True:
-            waited = self._monotonic() - began
+            waited = self._clock.monotonic() - began
             try:
                 has = await self._leases.acquire(
-                    key, new_enough_s=0.0 if must_be_new else self._new_enough_s + waited
+                    key, new_enough_s=0.0 if must_be_new else NEW_ENOUGH_S + waited
                 )
             except StoreUnavailable:
+                self._observer.lease_asked("unavailable")
+                return None
+            if isinstance(has, StoredFacts) and not self._is_recent(has, waited):
+                # When they were stored is not signed.
                 self._observer.lease_asked("unavailable")
                 return None
             if has is not None:
@@ -100,6 +109,12 @@ class Leasing:
             await self._wait(wait_s)
             wait_s = min(1.5 * wait_s, _LONGEST_WAIT_S)
 
+    def _is_recent(self, stored: StoredFacts, waited: float) -> bool:
+        """Whether the facts may be those of a measurement that would have been joined here."""
+        age_s = (self._clock.now() - stored.facts.observed_at).total_seconds()
+        longest_s = NEW_ENOUGH_S + waited + self._longest_wait_s + _CLOCKS_DIFFER_S
+        return -_CLOCKS_DIFFER_S <= age_s <= longest_s
+
     async def _wait(self, seconds: float) -> None:
         self._waiting += 1
         try:
@@ -107,9 +122,12 @@ class Leasing:
         finally:
             self._waiting -= 1
 
-    async def _renew(self, key: FactsKey, lease: Lease) -> None:
-        """Renew until cancelled, or the lease is lost: the store will refuse what comes of it."""
-        while True:
+    async def _renew(self, key: FactsKey, lease: Lease, ended: asyncio.Event) -> None:
+        """Renew until cancelled, or the lease is lost: the store will refuse what comes of it.
+
+        ended: a cancellation may be taken for a timeout by what a store's client is made of.
+        """
+        while not ended.is_set():
             await self._sleep(self._leases.renew_every_s)
             with suppress(StoreUnavailable):
                 if not await self._leases.renew(key, lease):

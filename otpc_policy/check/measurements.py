@@ -6,10 +6,10 @@ facts hands over (LifetimeAt).
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import lru_cache, partial
 
@@ -23,7 +23,7 @@ from otpc_policy.check.freshness import (
     Usable,
     lifetime_ends_at,
 )
-from otpc_policy.check.leasing import Leasing
+from otpc_policy.check.leasing import NEW_ENOUGH_S, Leasing
 from otpc_policy.check.ports import (
     Boarding,
     CheckObserver,
@@ -60,6 +60,7 @@ PERSPECTIVE = "default"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
 # A caller whose time is over is told to ask again in a second. Until then it keeps its turn.
 _KEEPS_ITS_TURN_S = 5.0
+_JUST_STORED = timedelta(seconds=NEW_ENOUGH_S)
 
 
 class Newer(Enum):
@@ -233,7 +234,15 @@ class Measurements:
 
     def outdate(self, host: str, port: int) -> None:
         """Let nobody join a measurement of the host that is under way; of all ports for port 0."""
-        self._flights.outdate(lambda key: key.host == host and port in (0, key.port))
+        self.outdate_endpoints({(host, port)})
+
+    def outdate_endpoints(self, endpoints: Collection[tuple[str, int]] | None) -> None:
+        """Do the same for many hosts and ports; for all that there are where it is None."""
+        self._flights.outdate(
+            lambda key: (
+                endpoints is None or (key.host, key.port) in endpoints or (key.host, 0) in endpoints
+            )
+        )
 
     async def known(self, wanted: FactsWanted, *, wait_s: float | None) -> Known | None:
         """Return what the host turns into and what is stored of its addresses.
@@ -499,7 +508,12 @@ class Measurements:
         flight, boarding = join(
             key,
             lambda demand: self._measure(
-                endpoint, depth, address, key, demand, demands_new=demands_new
+                endpoint,
+                depth,
+                address,
+                key,
+                demand,
+                must_be_new=demands_new or _allows_next_to_no_age(wanted),
             ),
         )
         flight.demand.claim(wanted.claim(scan_class))
@@ -514,7 +528,7 @@ class Measurements:
         key: FactsKey,
         demand: Demand,
         *,
-        demands_new: bool,
+        must_be_new: bool,
     ) -> StoredFacts:
         """Measure, or take what another replica has. The outermost frame of a flight's task."""
 
@@ -530,7 +544,7 @@ class Measurements:
             if self._leasing is None:
                 stored = await scan(None)
             else:
-                async with self._leasing.turn(key, demand, must_be_new=demands_new) as has:
+                async with self._leasing.turn(key, demand, must_be_new=must_be_new) as has:
                     if isinstance(has, StoredFacts):
                         return has
                     began = self._clock.monotonic()
@@ -622,6 +636,12 @@ def _demands_new(wanted: FactsWanted) -> bool:
     """Whether no measurement will do that has begun already."""
     is_refresh = wanted.freshness.mode is FreshnessMode.REFRESH
     return is_refresh or wanted.newer is Newer.AT_ANY_RATE
+
+
+def _allows_next_to_no_age(wanted: FactsWanted) -> bool:
+    """Whether facts are too old for the request that another replica has only just stored."""
+    max_age = wanted.freshness.max_age
+    return max_age is not None and max_age <= _JUST_STORED
 
 
 def _cost(result: LookUp) -> int:

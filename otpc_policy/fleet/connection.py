@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final, Protocol
 
 import redis.asyncio
 import redis.exceptions
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from otpc_policy.check import StoreUnavailable
 from otpc_policy.fleet.scripts import Script
@@ -37,11 +39,15 @@ class StoreObserver(Protocol):
     def store_available(self, is_available: bool) -> None: ...
 
 
+class _UnexpectedAnswer(Exception):
+    """The server has answered what the script cannot have returned."""
+
+
 class StoreConnection:
     """Runs scripts on a Valkey or Redis server. close() it in the end.
 
-    An error, or three timeouts in a row, make the store unavailable for a second; then one caller
-    tries.
+    An error, or three timeouts one after the other, make the store unavailable for a second; then
+    one caller tries.
     """
 
     def __init__(
@@ -61,6 +67,8 @@ class StoreConnection:
         self._is_trying = False
         self._timeouts = 0
         self._why_unusable = ""
+        # Waiting here is this replica's crowd, and says nothing of the store.
+        self._places = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     @property
     def failure(self) -> str:
@@ -73,24 +81,41 @@ class StoreConnection:
         async def ask() -> Any:
             rest: Any = (len(keys), *keys, *arguments)
             try:
-                return await self._client.evalsha(script.sha, *rest)
+                answer = await self._client.evalsha(script.sha, *rest)
             except NoScriptError:
-                return await self._client.eval(script.text, *rest)
+                answer = await self._client.eval(script.text, *rest)
+            if not script.is_answer(answer, len(keys)):
+                raise _UnexpectedAnswer
+            return answer
 
         if self._why_unusable:
             raise StoreUnavailable(self._why_unusable)
         return await self._asked(script.name, ask)
 
-    async def poll(self, commands: Sequence[tuple[str | int, ...]]) -> Sequence[Any]:
-        """Return the answers to commands, asked in one round trip. Raises StoreUnavailable."""
+    async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Sequence[Any]:
+        """Return the time, and what a script returns for each key and its arguments.
 
-        async def ask() -> Sequence[Any]:
+        All are asked in one round trip, whether or not other scripts may run. Raises
+        StoreUnavailable.
+        """
+
+        async def piped(command: str, name: str) -> Sequence[Any]:
             async with self._client.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
+                pipeline.execute_command("TIME")
+                for call in calls:
+                    pipeline.execute_command(command, name, 1, *call)
                 return await pipeline.execute()
 
-        answers: Sequence[Any] = await self._asked("poll", ask)
+        async def ask() -> Sequence[Any]:
+            try:
+                answers = await piped("EVALSHA", script.sha)
+            except NoScriptError:
+                answers = await piped("EVAL", script.text)
+            if not all(script.is_answer(answer, 1) for answer in answers[1:]):
+                raise _UnexpectedAnswer
+            return answers
+
+        answers: Sequence[Any] = await self._asked(script.name, ask)
         return answers
 
     def use_not(self, why: str) -> None:
@@ -108,11 +133,14 @@ class StoreConnection:
             self._observer.store_asked(operation, "unavailable", 0.0)
             raise StoreUnavailable("the store has failed within the last second")
         self._is_trying = is_failing
+        was_asked, timeouts = False, self._timeouts
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s), self._places:
+                was_asked = True
                 answer = await ask()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._fail(error)
+        except Exception as error:  # also what the parser raises for what is no protocol at all
+            if was_asked:
+                self._fail(error, timeouts)
             self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
             raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
         finally:
@@ -122,8 +150,11 @@ class StoreConnection:
         self._succeed()
         return answer
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, timeouts: int) -> None:
+        """Take note of an error. timeouts: how many there were when it was asked."""
         if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
+            if self._available and self._timeouts != timeouts:
+                return  # one of a crowd that waited together
             self._timeouts += 1
             if self._available and self._timeouts < _TIMEOUTS_OF_A_FAILURE:
                 return
@@ -143,6 +174,18 @@ class StoreConnection:
             self._observer.store_available(True)
 
 
+class _TlsConnection(SSLConnection):
+    """Shares one context with all others of a client.
+
+    The library's own would be made for each connection, which holds the event loop for 35 ms, and
+    would trust the system's CAs as well as those of ca_file.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = tls
+
+
 def store_client(
     url: str,
     *,
@@ -153,11 +196,14 @@ def store_client(
 ) -> "redis.asyncio.Redis":
     """Return a client for redis://host:port/number or rediss:// (TLS), not yet connected.
 
-    ca_file: PEM CAs of the server; by default those of the system.
+    ca_file: PEM CAs of the server, and no others; by default those of the system. Raises OSError
+    if it cannot be read or used.
     """
-    options: dict[str, Any] = {"ssl_ca_certs": ca_file} if url.startswith("rediss:") else {}
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url,
+    options: dict[str, Any] = dict(parse_url(url))
+    if options.pop("connection_class", None) is not None:
+        tls = ssl.create_default_context(cafile=ca_file)
+        options |= {"connection_class": _TlsConnection, "tls": tls}
+    pool = redis.asyncio.BlockingConnectionPool(
         username=user or None,
         password=password or None,
         max_connections=_MOST_CONNECTIONS,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from otpc_policy.check import FactsKey, Lease, StoredFacts
+from otpc_policy.check import FactsKey, Lease, StoredFacts, StoreUnavailable
 from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.records import MOST_RECORD_BYTES, Records
@@ -55,10 +55,15 @@ class SharedFactsStore:
         await self.put_if_current(key, stored, lease)
 
     async def put_if_current(self, key: FactsKey, stored: StoredFacts, lease: Lease | None) -> bool:
-        """Do the same; tell whether they were kept. True for facts too large for any store."""
+        """Do the same; tell whether they were kept.
+
+        Raises StoreUnavailable also for facts too large to be shared. Older ones are forgotten in
+        their place, since they are not so any more.
+        """
         record = await self._records.write(key, stored)
         if record is None:
-            return True
+            await self._discard(key, stored.facts_id)
+            raise StoreUnavailable("the facts are too large to be shared")
         names = self._keyspace.names(key)
         kept = await self._connection.run(
             PUT,
@@ -78,9 +83,12 @@ class SharedFactsStore:
 
     async def discard(self, key: FactsKey) -> None:
         """Forget the facts, if there are any."""
+        await self._discard(key, "")
+
+    async def _discard(self, key: FactsKey, replaced_by: str) -> None:
         names = self._keyspace.names(key)
         keys = (names.facts, names.host.index, names.host.notices)
-        await self._connection.run(DISCARD, keys, names.member, names.digest)
+        await self._connection.run(DISCARD, keys, names.member, names.digest, replaced_by)
 
     async def discard_endpoint(self, host: str, port: int) -> int:
         """Forget the facts of a host, of all ports for port 0, in every replica's memory too."""
@@ -92,7 +100,8 @@ class SharedFactsStore:
         return int(found)
 
     async def _get(self, keys: Sequence[FactsKey]) -> Sequence[tuple[FactsKey, StoredFacts | None]]:
-        names = [self._keyspace.names(key).facts for key in keys]
+        of_keys = [self._keyspace.names(key) for key in keys]
+        names = [name for each in of_keys for name in (each.facts, each.host.epoch)]
         records = await self._connection.run(GET, names, MOST_RECORD_BYTES)
         return [
             (key, await self._records.read(key, record))

@@ -1,17 +1,21 @@
 """Leases in the store. Satisfies check.Leases."""
 
-import secrets
+import asyncio
 from datetime import timedelta
 from typing import Final
 
-from otpc_policy.check import FactsKey, Lease, StoredFacts
+from otpc_policy.check import FactsKey, Lease, StoredFacts, StoreUnavailable
 from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.records import MOST_RECORD_BYTES, Records
 from otpc_policy.fleet.scripts import ACQUIRE, RELEASE, RENEW
+from otpc_policy.fleet.tokens import LeaseTokens
+from otpc_policy.recently_used import RecentlyUsed
 
 # So long a replica that died keeps others from what it was measuring.
 LEASE: Final = timedelta(seconds=10)
+# Leases that this replica may have without knowing: their answers were late, or nobody waited.
+_MOST_UNANSWERED: Final = 4_096
 
 
 class SharedLeases:
@@ -19,6 +23,8 @@ class SharedLeases:
 
     A replica that is paused may still measure under a lease that has ended. Its fence is too old
     by then, and what it stores is not kept.
+
+    tokens: what else holds the name of a lease keeps nobody waiting.
     """
 
     def __init__(
@@ -27,6 +33,7 @@ class SharedLeases:
         *,
         keyspace: Keyspace,
         records: Records,
+        tokens: LeaseTokens,
         length: timedelta = LEASE,
     ) -> None:
         self.renew_every_s = length.total_seconds() / 3
@@ -34,9 +41,8 @@ class SharedLeases:
         self._connection = connection
         self._keyspace = keyspace
         self._records = records
-        # Of this replica, and of this start of it.
-        self._owner = secrets.token_hex(8)
-        self._count = 0
+        self._tokens = tokens
+        self._unanswered = RecentlyUsed[FactsKey, str](max_entries=_MOST_UNANSWERED)
 
     async def acquire(self, key: FactsKey, *, new_enough_s: float) -> Lease | StoredFacts | None:
         """Return a lease, or new facts, or None while another replica has the lease."""
@@ -62,20 +68,27 @@ class SharedLeases:
 
     async def _acquire(self, key: FactsKey, new_enough_s: float) -> Lease | bytes | None:
         names = self._keyspace.names(key)
-        self._count += 1
-        token = f"{self._owner}:{self._count}"
-        answer = await self._connection.run(
-            ACQUIRE,
-            (names.lease, names.fence, names.facts, names.host.epoch),
-            token,
-            self._length_ms,
-            int(new_enough_s * 1e6),
-            MOST_RECORD_BYTES,
-        )
-        match answer:
-            case [1, fence, epoch]:
-                return Lease(token, int(fence), int(epoch))
-            case [2, record]:
-                return bytes(record)
-            case _:
-                return None
+        token = self._unanswered.peek(key)
+        if token is None or not self._tokens.is_genuine(key, token.encode()):
+            token = self._tokens.make(key)
+        try:
+            answer = await self._connection.run(
+                ACQUIRE,
+                (names.lease, names.fence, names.facts, names.host.epoch),
+                token,
+                self._length_ms,
+                int(new_enough_s * 1e6),
+                MOST_RECORD_BYTES,
+            )
+        except (StoreUnavailable, asyncio.CancelledError):
+            # It may have got the lease nevertheless. Whoever asks next here asks by that token.
+            self._unanswered.put(key, token)
+            raise
+        self._unanswered.discard(key)
+        if answer[0] == 1:
+            return Lease(token, int(answer[1]), int(answer[2]))
+        if answer[0] == 2:
+            return bytes(answer[1])
+        if not self._tokens.is_genuine(key, answer[1]):
+            raise StoreUnavailable("what holds the lease is none")
+        return None

@@ -79,6 +79,8 @@ class SharedSchedule:
         found: dict[str, float] = {}
         for part in _parts(list(names)):
             answer = await self._connection.run(WATCH_DUE, (self._due,), self._move, *part)
+            if len(answer) != len(part):
+                raise StoreUnavailable("the store answers for other names")
             found |= {
                 name: int(left) / _MICRO for name, left in zip(part, answer, strict=True) if left
             }

@@ -10,7 +10,7 @@ from typing import Final, Self
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.secret_files import in_words, read_secret
 
-_MAC_BYTES: Final = hashlib.sha256().digest_size
+MAC_BYTES: Final = hashlib.sha256().digest_size
 _LEAST_KEY_BYTES: Final = 32
 _MOST_KEYS: Final = 4
 # Of key_file: four keys of 512 bits in hexadecimal, with room to spare.
@@ -61,7 +61,7 @@ class FleetKey:
 
     def open(self, record: bytes, *, place: str) -> bytes | None:
         """Return the content of a record that was sealed for the place; None for anything else."""
-        mac, content = record[:_MAC_BYTES], record[_MAC_BYTES:]
+        mac, content = record[:MAC_BYTES], record[MAC_BYTES:]
         matches = [hmac.compare_digest(mac, _mac(key, place, content)) for key in self._keys]
         return content if any(matches) else None
 

@@ -1,6 +1,6 @@
 """Facts in this process's memory, bounded by entries and by bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from otpc_policy.check.ports import Lease
@@ -73,6 +73,13 @@ class MemoryFactsStore:
         if present is None or present.facts.observed_at <= stored.facts.observed_at:
             self._kept.put(key, stored)
 
+    def replace(self, key: FactsKey, stored: StoredFacts | None) -> None:
+        """Keep facts in place of any others, None for none: whoever calls knows their order."""
+        if stored is None:
+            self._kept.discard(key)
+        else:
+            self._kept.put(key, stored)
+
     async def discard(self, key: FactsKey) -> None:
         """Forget the facts, if there are any."""
         self._kept.discard(key)
@@ -82,9 +89,13 @@ class MemoryFactsStore:
 
         Looks at every key: some milliseconds for a full store.
         """
-        return self.forget_endpoint(host, port)
+        return self.forget_endpoints({(host, port)})
 
-    def forget_endpoint(self, host: str, port: int) -> int:
-        """Do the same where nothing may suspend."""
-        concerned = [key for key in self._kept if key.host == host and port in (0, key.port)]
+    def forget_endpoints(self, endpoints: Collection[tuple[str, int]]) -> int:
+        """Do the same for many hosts and ports in one look at every key. Does not suspend."""
+        concerned = [
+            key
+            for key in self._kept
+            if (key.host, key.port) in endpoints or (key.host, 0) in endpoints
+        ]
         return sum(self._kept.discard(key) for key in concerned)

@@ -5,8 +5,10 @@ facts change; while they do not arrive, each key is asked about again every few 
 store that cannot be asked costs nothing but measurements.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, Protocol
 
 from otpc_policy.check import FactsKey, FactsStore, Lease, StoredFacts, StoreUnavailable
@@ -28,13 +30,35 @@ class SharedStore(FactsStore, Protocol):
     ) -> bool: ...
 
 
+class _Source(Enum):
+    """Whose word an entry is."""
+
+    SHARED = "the shared store keeps the same"
+    HERE = "this replica's alone"
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the shared store said of a key. facts_id: "" for nothing."""
+    """What is known of a key.
+
+    facts_id: "" for nothing. generation: in which this became known. is_outdated: the shared store
+    may say otherwise by now. has_failed: it could not be asked.
+    """
 
     facts_id: str
+    source: _Source
     generation: int
     at: float
+    is_outdated: bool = False
+    has_failed: bool = False
+
+
+@dataclass(slots=True)
+class _Asking:
+    """A key that somebody asks the shared store about, or gives facts to. changes: meanwhile."""
+
+    askers: int = 0
+    changes: int = 0
 
 
 class TieredFactsStore:
@@ -61,14 +85,17 @@ class TieredFactsStore:
         self._digest = digest
         self._monotonic = monotonic
         self._asked = RecentlyUsed[str, _Asked](max_entries=max_entries)
+        self._asking: dict[str, _Asking] = {}
+        # Facts that a failed measurement has made doubtful, by the digest of their key.
+        self._given_up = RecentlyUsed[str, str](max_entries=max_entries)
         self._generation = 0
+        self._forgotten = 0
         self._is_following = False
-        self._news = 0
         self._reached_at = -_REACHES_FOR_S
 
     async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]:
         """Return the facts under each key, however old."""
-        found = list(await self._memory.get_many(keys))
+        found = await self._memory.get_many(keys)
         now = self._monotonic()
         unknown = [
             key
@@ -77,91 +104,178 @@ class TieredFactsStore:
         ]
         if not unknown:
             return found
-        generation, news = self._generation, self._news
-        try:
-            shared = await self._shared.get_many(unknown)
-        except StoreUnavailable:
-            generation = -1
-        else:
-            if (generation, news) != (self._generation, self._news):
-                generation = -1  # something has changed meanwhile, maybe this
-            for key, stored in zip(unknown, shared, strict=True):
-                await self._learn(key, stored)
-        found = list(await self._memory.get_many(keys))
-        for key, stored in zip(keys, found, strict=True):
-            if key in unknown:
-                self._remember(key, stored, generation)
-        return found
+        with self._watching(unknown) as is_unchanged:
+            try:
+                shared = await self._shared.get_many(unknown)
+            except StoreUnavailable:
+                for key in unknown:
+                    if is_unchanged(key):
+                        self._ask_later(key)
+            else:
+                for key, stored in zip(unknown, shared, strict=True):
+                    # What has changed meanwhile is asked for anew by whoever needs it next.
+                    if is_unchanged(key):
+                        self._learn(key, stored)
+        return await self._memory.get_many(keys)
 
     async def put(self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None) -> None:
         """Keep facts in place of older ones, here and for all, unless the lease was overtaken."""
         if stored.facts.reachable is Support.YES:
             self._reached_at = self._monotonic()
         is_cut_off = self._monotonic() - self._reached_at >= _REACHES_FOR_S
-        if lease is not None and not is_cut_off:
+        if lease is None or is_cut_off:
+            await self._memory.put(key, stored)
+            self._remember(key, stored, _Source.HERE)
+            return
+        with self._watching([key]) as is_unchanged:
             try:
                 if not await self._shared.put_if_current(key, stored, lease):
                     return
             except StoreUnavailable:
-                pass  # facts of this replica alone, until it asks the store again
-        await self._memory.put(key, stored)
-        self._remember(key, stored, self._generation)
+                # Maybe kept, maybe refused: facts of this replica until the store can be asked.
+                await self._memory.put(key, stored)
+                self._remember(key, stored, _Source.HERE, has_failed=True)
+                return
+            self._memory.replace(key, stored)
+            self._remember(key, stored, _Source.SHARED, is_outdated=not is_unchanged(key))
 
     async def discard(self, key: FactsKey) -> None:
         """Forget the facts here, until others are stored.
 
         Not for all: what failed here says nothing about what others have found.
         """
+        present = self._memory.peek(key)
+        if present is not None:
+            self._given_up.put(self._digest(key), present.facts_id)
         await self._memory.discard(key)
-        self._remember(key, None, self._generation)
+        self._remember(key, None, _Source.HERE)
 
     async def discard_endpoint(self, host: str, port: int) -> int:
         """Forget the facts of a host for all, of all ports for port 0; return how many there were.
 
         Raises StoreUnavailable if they are forgotten here alone.
         """
-        here = self._forget_host(host, port)
-        return max(here, await self._shared.discard_endpoint(host, port))
+        here = self._forget({(host, port)})
+        try:
+            return max(here, await self._shared.discard_endpoint(host, port))
+        finally:
+            # Whoever asked meanwhile may have had them from the shared store.
+            self._forget({(host, port)})
 
     def changed(self, digest: str, facts_id: str) -> None:
         """Ask about a key again, unless it is known to have these facts."""
-        self._news += 1
+        self._touch(digest)
         asked = self._asked.peek(digest)
         if asked is not None and asked.facts_id != facts_id:
-            self._asked.discard(digest)
+            self._asked.put(digest, replace(asked, is_outdated=True))
 
-    def discarded(self, host: str, port: int) -> None:
-        """Forget the facts of a host that another replica has invalidated."""
-        self._forget_host(host, port)
+    def discarded(self, endpoints: Collection[tuple[str, int]]) -> None:
+        """Forget the facts of hosts and ports that other replicas have invalidated."""
+        self._forget(endpoints)
 
     def following(self, is_following: bool) -> None:
         """Trust memory while notices arrive. Those that were missed may be about anything."""
         if is_following and not self._is_following:
-            self._miss()
+            self._generation += 1
         self._is_following = is_following
-
-    def _miss(self) -> None:
-        self._generation += 1
 
     def _is_known(self, key: FactsKey, stored: StoredFacts | None, now: float) -> bool:
         asked = self._asked.get(self._digest(key))
         if asked is None or (stored is None) != (not asked.facts_id):
             return False
-        if self._is_following:
-            return asked.generation == self._generation
-        return now - asked.at < _ASKED_AGAIN_AFTER_S
+        is_recent = now - asked.at < _ASKED_AGAIN_AFTER_S
+        if asked.has_failed:
+            return not self._is_following and is_recent
+        if asked.is_outdated or asked.generation != self._generation:
+            return False
+        # That others have none is soon out of date, and asking costs less than measuring.
+        is_soon_outdated = stored is None and asked.source is _Source.SHARED
+        return self._is_following or (is_recent and not is_soon_outdated)
 
-    async def _learn(self, key: FactsKey, stored: StoredFacts | None) -> None:
-        """Take the shared store's word: facts that it has not were invalidated, or are lost."""
-        if stored is None:
-            await self._memory.discard(key)
-        else:
-            await self._memory.put(key, stored)
+    def _learn(self, key: FactsKey, stored: StoredFacts | None) -> None:
+        """Take the shared store's word: facts that it has not were invalidated, or are lost.
 
-    def _remember(self, key: FactsKey, stored: StoredFacts | None, generation: int) -> None:
+        Facts that this replica keeps for itself stay while they are newer, and while no notice of
+        their end can have been missed. Others are ordered by their leases, which the store looks
+        after.
+        """
+        digest = self._digest(key)
+        present, asked = self._memory.peek(key), self._asked.peek(digest)
+        if stored is not None and self._given_up.get(digest) == stored.facts_id:
+            stored = None
+        is_ours = asked is None or asked.source is _Source.HERE
+        if present is not None and is_ours and self._outlasts(present, asked, stored):
+            self._remember(key, present, _Source.HERE)
+            return
+        self._memory.replace(key, stored)
+        self._remember(key, stored, _Source.SHARED)
+
+    def _outlasts(
+        self, present: StoredFacts, asked: _Asked | None, stored: StoredFacts | None
+    ) -> bool:
+        if stored is not None:
+            return present.facts.observed_at > stored.facts.observed_at
+        return (
+            self._is_following
+            and asked is not None
+            and (asked.facts_id, asked.generation) == (present.facts_id, self._generation)
+        )
+
+    def _remember(
+        self,
+        key: FactsKey,
+        stored: StoredFacts | None,
+        source: _Source,
+        *,
+        is_outdated: bool = False,
+        has_failed: bool = False,
+    ) -> None:
+        digest = self._digest(key)
+        self._touch(digest)
         facts_id = "" if stored is None else stored.facts_id
-        self._asked.put(self._digest(key), _Asked(facts_id, generation, self._monotonic()))
+        self._asked.put(
+            digest,
+            _Asked(facts_id, source, self._generation, self._monotonic(), is_outdated, has_failed),
+        )
 
-    def _forget_host(self, host: str, port: int) -> int:
-        self._miss()
-        return self._memory.forget_endpoint(host, port)
+    def _ask_later(self, key: FactsKey) -> None:
+        """Answer from memory for a while. It learns nothing by that, and forgets nothing."""
+        present, digest = self._memory.peek(key), self._digest(key)
+        asked = self._asked.peek(digest) or _Asked("", _Source.HERE, -1, 0.0)
+        facts_id = "" if present is None else present.facts_id
+        at = self._monotonic()
+        self._asked.put(digest, replace(asked, facts_id=facts_id, at=at, has_failed=True))
+
+    def _forget(self, endpoints: Collection[tuple[str, int]]) -> int:
+        self._forgotten += 1
+        return self._memory.forget_endpoints(endpoints)
+
+    @contextmanager
+    def _watching(self, keys: Sequence[FactsKey]) -> Iterator[Callable[[FactsKey], bool]]:
+        """Yield what tells whether nothing was learnt of a key meanwhile by anybody else."""
+        digests = {key: self._digest(key) for key in keys}
+        began = (self._generation, self._forgotten)
+        for digest in digests.values():
+            self._asking.setdefault(digest, _Asking()).askers += 1
+        before = {digest: self._asking[digest].changes for digest in digests.values()}
+
+        def is_unchanged(key: FactsKey) -> bool:
+            digest = digests[key]
+            return (
+                began == (self._generation, self._forgotten)
+                and before[digest] == self._asking[digest].changes
+            )
+
+        try:
+            yield is_unchanged
+        finally:
+            for digest in digests.values():
+                asking = self._asking[digest]
+                asking.askers -= 1
+                if not asking.askers:
+                    del self._asking[digest]
+
+    def _touch(self, digest: str) -> None:
+        asking = self._asking.get(digest)
+        if asking is not None:
+            asking.changes += 1

@@ -68,6 +68,8 @@ def test_without_the_extra_a_start_says_what_to_install(
 
 
 def test_files_that_cannot_be_used_end_the_start(tmp_path: Path) -> None:
+    no_ca = tmp_path / "ca.pem"
+    no_ca.write_text("no certificate")
     empty = tmp_path / "password"
     empty.write_text("\n")
     empty.chmod(0o600)
@@ -76,6 +78,7 @@ def test_files_that_cannot_be_used_end_the_start(tmp_path: Path) -> None:
         ({"user": "u", "password_file": tmp_path / "none"}, "fleet.password_file"),
         ({"user": "u", "password_file": empty}, "is empty"),
         ({"ca_file": tmp_path / "none"}, "fleet.ca_file"),
+        ({"url": "rediss://valkey.internal", "ca_file": no_ca}, "fleet.ca_file"),
     ):
         with pytest.raises(ConfigurationError, match=expected):
             build_application(settings_of(tmp_path, **changed), is_replica=True)

@@ -53,7 +53,7 @@ async def test_one_late_answer_does_not_make_it_unavailable(replica: MakeReplica
         one = replica(server.url, deadline_s=0.2)
 
         async def ask() -> None:
-            await one.connection.run(GET, ("a",), 1)
+            await one.connection.run(GET, ("a", "b"), 1)
 
         await ask()
         os.kill(server.pid, signal.SIGSTOP)
@@ -108,13 +108,21 @@ async def test_the_rights_that_the_documentation_gives_are_enough(replica: MakeR
 
 @pytest.mark.parametrize("is_trusted", [True, False])
 async def test_over_tls_the_server_is_held_to_its_name(
-    replica: MakeReplica, server: Valkey, tmp_path: Path, is_trusted: bool
+    replica: MakeReplica,
+    server: Valkey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_trusted: bool,
 ) -> None:
     authority = CertificateAuthority.create()
     issued = authority.issue(dns=("localhost",), ips=("127.0.0.1",))
     trusted = authority if is_trusted else CertificateAuthority.create()
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(trusted.pem)
+    # Whom the system trusts does not matter where the settings name somebody.
+    systems = tmp_path / "system.pem"
+    systems.write_bytes(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(systems))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issued.write(tmp_path, "store"))
 
@@ -133,6 +141,10 @@ async def test_over_tls_the_server_is_held_to_its_name(
         if is_trusted:
             await one.shared.put(KEY, facts())
             assert await one.shared.get_many([KEY]) == [facts()]
+            pool = one.client.connection_pool
+            made = [pool.make_connection() for _ in range(2)]  # type: ignore[no-untyped-call]
+            contexts = {connection.ssl_context.get() for connection in made}
+            assert len(contexts) == 1
         else:
             with pytest.raises(StoreUnavailable):
                 await one.shared.get_many([KEY])

@@ -70,6 +70,7 @@ async def test_a_record_that_was_moved_or_changed_is_nothing(replica: MakeReplic
     record = await writer.client.hget(here, "v")
     assert isinstance(record, bytes)
     moved = KEY._replace(server_name="b.test")
+    await writer.shared.put(moved, facts())
     await writer.client.hset(writer.keyspace.names(moved).facts, "v", record)
     assert await reader.shared.get_many([moved]) == [None]
     for at in (0, 31, 32, 100, len(record) - 1):
@@ -85,6 +86,7 @@ async def test_a_record_that_was_moved_or_changed_is_nothing(replica: MakeReplic
 
 async def test_signed_content_that_is_not_facts_is_nothing(replica: MakeReplica) -> None:
     writer, reader = replica(), replica()
+    await writer.shared.put(KEY, facts())
     for content in (
         b"",
         b"0" * 64,
@@ -101,6 +103,7 @@ async def test_signed_content_that_is_not_facts_is_nothing(replica: MakeReplica)
 async def test_a_record_too_large_is_not_even_fetched(replica: MakeReplica, server: Valkey) -> None:
     writer, reader = replica(), replica()
     name = writer.keyspace.names(KEY).facts
+    await writer.shared.put(KEY, facts())
     await writer.client.hset(name, "v", bytes(MOST_RECORD_BYTES + 1))
     assert await reader.shared.get_many([KEY]) == [None]
     assert reader.observed.refused == ["oversize"]

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from otpc_policy.check import FactsStore, Lease, Leases
+from otpc_policy.check import FactsKey, FactsStore, Lease, Leases, Leasing, StoreUnavailable
+from otpc_policy.core.demand import Demand
 from otpc_policy.fleet.in_memory import LEASE_S, InMemoryLeases
 from otpc_policy.store.memory import MemoryFactsStore
 from tests.check.world import World
 from tests.fleet.conftest import MakeReplica
-from tests.fleet.world import KEY, NOW, facts
+from tests.fleet.world import KEY, NOW, Observed, facts
 
 OTHER = KEY._replace(port=444)
 
@@ -118,3 +119,25 @@ async def test_new_facts_that_nobody_of_the_fleet_signed_give_a_lease(
     mine = replica()
     assert isinstance(await mine.leases.acquire(KEY, new_enough_s=3_600), Lease)
     assert mine.observed.refused == ["signature"]
+
+
+async def test_a_cancellation_that_a_client_swallows_ends_the_renewals_as_well() -> None:
+    asked = asyncio.Event()
+
+    class Swallowing(InMemoryLeases):
+        renew_every_s = 0.0
+
+        async def renew(self, key: FactsKey, lease: Lease) -> bool:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise StoreUnavailable("late") from None
+            return True
+
+    world = World()
+    leases = Swallowing(MemoryFactsStore(max_entries=10, max_bytes=1 << 20), world)
+    leasing = Leasing(leases, observer=Observed(), clock=world, longest_wait_s=1)
+    async with asyncio.timeout(10), leasing.turn(KEY, Demand(), must_be_new=True) as has:
+        assert isinstance(has, Lease)
+        await asked.wait()

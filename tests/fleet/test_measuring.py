@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +27,19 @@ from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, Replica, until
 from tests.support.facts import HOST
 from tests.support.valkey import valkey
+
+
+@dataclass(frozen=True)
+class LoopClock:
+    """The dates of a world; seconds that pass."""
+
+    world: World
+
+    def now(self) -> datetime:
+        return self.world.now()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 @dataclass
@@ -67,8 +80,7 @@ async def front(replica: MakeReplica) -> AsyncIterator[MakeFront]:
             leasing=Leasing(
                 one.leases,
                 observer=one.observed,
-                monotonic=asyncio.get_running_loop().time,
-                new_enough_s=LIMITS.minimum_refresh_interval.total_seconds(),
+                clock=LoopClock(world),
                 longest_wait_s=longest_wait_s,
             ),
         )
@@ -79,6 +91,7 @@ async def front(replica: MakeReplica) -> AsyncIterator[MakeFront]:
             clock=world,
             observer=world,
         )
+        one.outdate = measurements.outdate_endpoints
         made.append(Front(world, one, measurements, service))
         return made[-1]
 
@@ -231,3 +244,40 @@ async def test_an_invalidation_elsewhere_outdates_a_measurement_under_way(
     one.world.gate = None
     assert summary(await one.check()) == (Decision.ALLOW, ResultSource.MEASURED)
     assert len(one.world.measured) == 2
+
+
+async def test_facts_that_a_request_is_too_strict_for_are_not_taken(front: MakeFront) -> None:
+    one, two = front(), front()
+    await one.check()
+    strict = request(max_age=timedelta(milliseconds=500))
+    two.world.at += timedelta(seconds=1)
+    assert summary(await two.check(strict)) == (Decision.ALLOW, ResultSource.MEASURED)
+    assert two.world.measured == ["127.0.0.1"]
+
+
+async def test_old_facts_are_not_taken_though_the_store_calls_them_new(front: MakeFront) -> None:
+    one, two = front(), front(longest_wait_s=5)
+    await one.check()
+    name = one.replica.keyspace.names(KEY._replace(host=HOST, server_name=HOST)).facts
+    seconds, _ = await one.replica.client.time()
+    await one.replica.client.hset(name, "p", str((seconds + 3_600) * 1_000_000))
+    two.world.at += timedelta(hours=2)
+    assert summary(await two.check()) == (Decision.ALLOW, ResultSource.MEASURED)
+    assert two.world.measured == ["127.0.0.1"]
+
+
+async def test_nobody_joins_a_measurement_whose_end_may_have_been_missed(front: MakeFront) -> None:
+    one, two = front(), front()
+    one.world.gate = asyncio.Event()
+    # Measured without a lease, as while the store cannot be reached from here.
+    one.replica.connection.use_not("cut off")
+    first = asyncio.create_task(one.check())
+    await one.measures()
+    await two.measurements.invalidate(HOST, 0)
+    one.replica.connection.use_not("")
+    await one.replica.notices.follow()
+    assert one.replica.missed == 1
+    second = asyncio.create_task(one.check())
+    one.world.gate.set()
+    await asyncio.gather(first, second)
+    assert one.world.measured == ["127.0.0.1", "127.0.0.1"]

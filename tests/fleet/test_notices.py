@@ -148,14 +148,35 @@ async def test_a_replica_whose_clock_is_wrong_does_without_the_store(
     assert wrong.observed.ahead_s[0] == pytest.approx(-60 * minutes, abs=30)
 
 
-async def test_a_flood_of_notices_is_read_in_parts(replica: MakeReplica) -> None:
+async def test_a_flood_of_notices_is_not_read_and_everything_is_asked_for_anew(
+    replica: MakeReplica,
+) -> None:
     (one,) = await following(replica, 1)
+    await store(one, 1)
+    assert one.observed.gets() == 0
     name = one.keyspace.host(KEY.host).notices
     async with one.client.pipeline(transaction=False) as pipeline:
         for number in range(2_500):
             pipeline.xadd(name, {"k": f"{number}", "i": ""})
         await pipeline.execute()
-    assert [await one.notices.follow() for _ in range(3)] == [True, True, False]
+    assert [await one.notices.follow() for _ in range(2)] == [False, True]
+    assert one.missed == 2
+    assert await one.store.get_many([KEY]) == [facts(1)]
+    assert one.observed.gets() == 1
+
+
+async def test_a_notice_larger_than_any_is_not_even_fetched(replica: MakeReplica) -> None:
+    (one,) = await following(replica, 1)
+    await store(one, 1)
+    await one.notices.follow()
+    await one.client.xadd(one.keyspace.host(KEY.host).notices, {"k": "x" * 1_000_000})
+    assert await one.notices.follow() is False
+    with pytest.raises(StoreUnavailable):
+        await one.notices.follow()
+    assert await one.store.get_many([KEY]) == [facts(1)]
+    await store(one, 2)
+    assert await one.notices.follow() is True
+    assert await one.store.get_many([KEY]) == [facts(2)]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +188,7 @@ async def test_nonsense_among_the_notices_costs_measurements_at_most(
     (one,) = await following(replica, 1)
     await store(one, 1)
     await one.client.xadd(one.keyspace.host(KEY.host).notices, fields)  # type: ignore[arg-type]
-    assert await one.notices.follow() is False
+    await one.notices.follow()
     assert await one.store.get_many([KEY]) == [facts(1)]
 
 

@@ -1,7 +1,7 @@
 """Replicas over one real store: each with a connection, memory and notices of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from otpc_policy.fleet.leases import SharedLeases
 from otpc_policy.fleet.notices import Notices
 from otpc_policy.fleet.records import Records
 from otpc_policy.fleet.signing import FleetKey
+from otpc_policy.fleet.tokens import LeaseTokens
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
 from tests.check.world import compliant
@@ -118,7 +119,11 @@ class Replica:
             most_of_a_host=most_of_a_host,
         )
         self.leases = SharedLeases(
-            self.connection, keyspace=self.keyspace, records=self.records, length=lease
+            self.connection,
+            keyspace=self.keyspace,
+            records=self.records,
+            tokens=LeaseTokens(FleetKey(keys), now=now, longest=timedelta(seconds=80)),
+            length=lease,
         )
         self.memory = MemoryFactsStore(max_entries=max_entries, max_bytes=1 << 24)
         self.store = TieredFactsStore(
@@ -129,12 +134,22 @@ class Replica:
             max_entries=4 * max_entries,
         )
         self.discarded: list[tuple[str, int]] = []
+        self.missed = 0
+        # Of whoever measures.
+        self.outdate: Callable[[Collection[tuple[str, int]] | None], None] = lambda _: None
         self.notices = Notices(
             self.connection,
             keyspace=self.keyspace,
             memory=self.store,
-            discarded=lambda host, port: self.discarded.append((host, port)),
+            discarded=self._take_discarded,
             now=now,
             observer=self.observed,
             replica=name or str(id(self)),
         )
+
+    def _take_discarded(self, endpoints: Collection[tuple[str, int]] | None) -> None:
+        self.outdate(endpoints)
+        if endpoints is None:
+            self.missed += 1
+        else:
+            self.discarded += sorted(endpoints)

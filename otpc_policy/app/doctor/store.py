@@ -32,7 +32,7 @@ async def store_of(settings: Settings, *, now: Callable[[], datetime]) -> Result
             SystemClock(),
             memory=MemoryFactsStore(max_entries=1, max_bytes=1),
             registry=CollectorRegistry(),
-            discarded=lambda _host, _port: None,
+            discarded=lambda _endpoints: None,
         )
     except ConfigurationError as error:
         return failed("store", "; ".join(error.problems), "mend the setting or the file")

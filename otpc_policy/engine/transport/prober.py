@@ -307,6 +307,7 @@ class _Wave:
         self._end(exchange, ending or Ending.TIMED_OUT)
 
     def _end(self, exchange: Exchange, ending: Ending) -> None:
+        is_counted = exchange.is_connected
         if not exchange.is_connected:
             # A busy machine may see the deadline before a connection that was made in time.
             with suppress(OSError, CannotDial):
@@ -318,12 +319,16 @@ class _Wave:
             exchange.probe,
             exchange.place,
             exchange.outcome(ending, begun_s=self._begun_s, now_s=self._loop.time()),
+            is_counted=is_counted,
         )
 
-    def _count(self, probe: Probe[AnyHello], place: int, outcome: Outcome) -> None:
+    def _count(
+        self, probe: Probe[AnyHello], place: int, outcome: Outcome, *, is_counted: bool = False
+    ) -> None:
+        """Count one that has ended. is_counted: among the connected ones, already."""
         self._ended(place, outcome)
         if not probe.is_last:
-            if not outcome.connected:
+            if not is_counted:
                 self._count_connected()
             self._unanswered -= 1
             if not self._unanswered:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -408,3 +409,20 @@ async def test_silent_connections_that_others_need_time_out_early() -> None:
         gate.opened.set()
         outcomes = await running
     assert [outcome.ending for outcome in outcomes] == [*[Ending.TIMED_OUT] * 3, Ending.ANSWERED]
+
+
+async def test_a_connection_that_was_made_and_is_seen_at_its_deadline_alone_holds_nobody_up() -> (
+    None
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        one = prober(silent.getsockname()[1], deadline_s=0.3)
+        carrying = asyncio.create_task(carried(one, [*probes(3), probe(0x2000, is_last=True)]))
+        for _ in range(20):
+            if one.connections_used < 3:
+                await asyncio.sleep(0)
+        # A busy machine: the kernel connects, and nobody looks before the deadline.
+        time.sleep(0.4)  # noqa: ASYNC251  # that is what holds the loop
+        async with asyncio.timeout(5):
+            outcomes = await carrying
+    assert [outcome.ending for outcome in outcomes] == [Ending.TIMED_OUT] * 4
+    assert all(outcome.connected for outcome in outcomes)
