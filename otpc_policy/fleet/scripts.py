@@ -17,7 +17,7 @@ _COUNTER_MS: Final = 86_400_000
 _NOTICES_KEPT: Final = 10_000
 # What nobody watches any more is cleared away by the claims of those who watch something.
 _FORGOTTEN_AT_ONCE: Final = 100
-_MOST_CLAIMED: Final = 1_000
+_MOST_CLAIMED: Final = 10_000
 # A host, a port and a server name.
 _MOST_NAME_BYTES: Final = 1_024
 # By so much the clock of a replica may be ahead of the server's.
