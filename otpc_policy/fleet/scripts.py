@@ -6,7 +6,6 @@ never gives a number out again, and what is kept under a number that is gone is 
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,11 +14,6 @@ from typing import Any, Final
 _COUNTER_MS: Final = 86_400_000
 # A shard sees a few changes a second. Whoever misses some asks about everything anew.
 _NOTICES_KEPT: Final = 10_000
-# What nobody watches any more is cleared away by the claims of those who watch something.
-_FORGOTTEN_AT_ONCE: Final = 100
-_MOST_CLAIMED: Final = 10_000
-# A host, a port and a server name.
-_MOST_NAME_BYTES: Final = 1_024
 # By so much the clock of a replica may be ahead of the server's.
 _MOST_AHEAD_US: Final = 5_000_000
 _MOST_DIGITS: Final = 18
@@ -44,7 +38,8 @@ class Script:
         object.__setattr__(self, "sha", hashlib.sha1(self.text.encode()).hexdigest())  # noqa: S324  # the protocol's name for scripts
 
 
-def _is_number(answer: Any, _keys: int) -> bool:
+def is_number(answer: Any, _keys: int) -> bool:
+    """Whether it is one."""
     return type(answer) is int
 
 
@@ -68,21 +63,6 @@ def _is_lease(answer: Any, _keys: int) -> bool:
 
 def _is_text(answer: Any, _keys: int) -> bool:
     return isinstance(answer, bytes) and len(answer) <= 2 * MOST_NEWS_BYTES
-
-
-def _is_claim(answer: Any, _keys: int) -> bool:
-    return (
-        isinstance(answer, list)
-        and 0 < len(answer) <= 1 + _MOST_CLAIMED
-        and type(answer[0]) is int
-        and all(isinstance(name, bytes) and len(name) <= _MOST_NAME_BYTES for name in answer[1:])
-    )
-
-
-def _is_due(answer: Any, _keys: int) -> bool:
-    return isinstance(answer, list) and all(
-        isinstance(left, bytes) and re.fullmatch(rb"(-?[0-9]{1,18})?", left) for left in answer
-    )
 
 
 _NOW: Final = """
@@ -187,7 +167,7 @@ if over > 0 then
 end
 return 1
 """,
-    _is_number,
+    is_number,
 )
 
 # KEYS: facts, index, notices. ARGV: member, digest, facts_id of what takes their place, or "".
@@ -200,7 +180,7 @@ if redis.call('DEL', KEYS[1]) == 1 then
 end
 return 1
 """,
-    _is_number,
+    is_number,
 )
 
 # KEYS: index, epoch, notices. ARGV: stem of facts, port or "0" for all, host, replica.
@@ -226,7 +206,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 return count
 """,
-    _is_number,
+    is_number,
 )
 
 # KEYS: lease, fence, facts, epoch. ARGV: token, length in ms, most microseconds since facts were
@@ -272,7 +252,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """,
-    _is_number,
+    is_number,
 )
 
 # KEYS: lease. ARGV: token.
@@ -284,108 +264,5 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 1
 """,
-    _is_number,
-)
-
-# The schedule of the watch list. Its scripts take as their first argument by how many microseconds
-# to move the server's clock, which only tests do.
-
-# KEYS: due, kept. ARGV: move, lifetime in ms, then names, each with the microseconds until it is
-# due if it is not known.
-WATCH_KEEP: Final = Script(
-    "watch_keep",
-    """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
-for at = 3, #ARGV, 2 do
-  redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', now + tonumber(ARGV[at + 1])), ARGV[at])
-  redis.call('ZADD', KEYS[2], string.format('%.0f', now), ARGV[at])
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1
-""",
-    _is_number,
-)
-
-# KEYS: due, kept. ARGV: move, most names, microseconds for which they are claimed, and after which
-# what nobody keeps is forgotten.
-# Returns for how many microseconds the first of those that are left has been due, then the names.
-WATCH_CLAIM: Final = Script(
-    "watch_claim",
-    f"""
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
-local most = tonumber(ARGV[2])
-local found = redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.0f', now), 'BYSCORE',
-  'LIMIT', 0, most + {_FORGOTTEN_AT_ONCE})
-local answer = {{0}}
-for _, name in ipairs(found) do
-  local kept = redis.call('ZSCORE', KEYS[2], name)
-  if not kept or tonumber(kept) <= now - tonumber(ARGV[4]) then
-    redis.call('ZREM', KEYS[1], name)
-    redis.call('ZREM', KEYS[2], name)
-  elseif #answer <= most then
-    redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[3])), name)
-    answer[#answer + 1] = name
-  else
-    break
-  end
-end
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if first[2] and tonumber(first[2]) < now then
-  answer[1] = now - tonumber(first[2])
-end
-return answer
-""",
-    _is_claim,
-)
-
-# KEYS: due. ARGV: move, "LT" to change only what is due later, else "", then names, each with the
-# microseconds until it is due.
-WATCH_DUE_IN: Final = Script(
-    "watch_due_in",
-    """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
-for at = 3, #ARGV, 2 do
-  local score = string.format('%.0f', now + tonumber(ARGV[at + 1]))
-  if ARGV[2] == 'LT' then
-    redis.call('ZADD', KEYS[1], 'XX', 'LT', score, ARGV[at])
-  else
-    redis.call('ZADD', KEYS[1], 'XX', score, ARGV[at])
-  end
-end
-return 1
-""",
-    _is_number,
-)
-
-# KEYS: due. ARGV: move, then names. Returns in how many microseconds each is due, "" for unknown.
-WATCH_DUE: Final = Script(
-    "watch_due",
-    """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2] + tonumber(ARGV[1])
-local answer = {}
-for at = 2, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[at])
-  answer[at - 1] = score and string.format('%.0f', tonumber(score) - now) or ''
-end
-return answer
-""",
-    _is_due,
-)
-
-# KEYS: due, kept. ARGV: names.
-WATCH_DROP: Final = Script(
-    "watch_drop",
-    """
-for _, name in ipairs(ARGV) do
-  redis.call('ZREM', KEYS[1], name)
-  redis.call('ZREM', KEYS[2], name)
-end
-return 1
-""",
-    _is_number,
+    is_number,
 )

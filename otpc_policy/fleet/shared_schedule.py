@@ -7,7 +7,7 @@ from otpc_policy.check import StoreUnavailable
 from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.schedule import CLAIM_S, FORGET_S, Claimed, Schedule
-from otpc_policy.fleet.scripts import (
+from otpc_policy.fleet.schedule_scripts import (
     WATCH_CLAIM,
     WATCH_DROP,
     WATCH_DUE,
