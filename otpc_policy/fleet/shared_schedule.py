@@ -1,6 +1,7 @@
 """A schedule that all replicas share, and what a replica does while it cannot be asked."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from otpc_policy.check import StoreUnavailable
@@ -105,18 +106,20 @@ class ScheduleWithFallback:
 
     def __init__(self, shared: Schedule, own: Schedule) -> None:
         self._shared, self._own = shared, own
+        # What the shared one could not be told: it cannot be asked in the first moments of a start.
+        self._untold: dict[str, float] = {}
 
     async def keep(self, names: Mapping[str, float]) -> None:
         """Add what is not known yet to both."""
         await self._own.keep(names)
-        try:
-            await self._shared.keep(names)
-        except StoreUnavailable:
-            return
+        self._untold |= names
+        with suppress(StoreUnavailable):
+            await self._tell()
 
     async def claim(self, most: int) -> Claimed:
         """Return names that are due."""
         try:
+            await self._tell()
             return await self._shared.claim(most)
         except StoreUnavailable:
             return await self._own.claim(most)
@@ -139,6 +142,8 @@ class ScheduleWithFallback:
 
     async def drop(self, names: Collection[str]) -> None:
         """Forget names in both."""
+        for name in names:
+            self._untold.pop(name, None)
         await self._own.drop(names)
         try:
             await self._shared.drop(names)
@@ -153,6 +158,12 @@ class ScheduleWithFallback:
             return await self._own.due(names)
         await self._own.due_in(found)
         return found
+
+    async def _tell(self) -> None:
+        if self._untold:
+            names = self._untold
+            await self._shared.keep(names)
+            self._untold = {name: at for name, at in self._untold.items() if name not in names}
 
 
 def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:

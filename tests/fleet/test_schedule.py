@@ -195,4 +195,18 @@ class TestFallback:
         assert sorted((await schedule.claim(5)).names) == ["c", "d"]
         assert set(await schedule.due(["a", "b", "c", "d"])) == {"a", "c", "d"}
         one.connection.use_not("")
+        assert (await schedule.claim(5)).names == ["d"]
         assert (await schedule.claim(5)).names == []
+
+    async def test_what_the_store_could_not_be_told_at_the_start_it_is_told_later(
+        self, replica: MakeReplica
+    ) -> None:
+        one = replica()
+        shared = SharedSchedule(one.connection, keyspace=one.keyspace)
+        schedule = ScheduleWithFallback(shared, InMemorySchedule(lambda: 0.0))
+        one.connection.use_not("of this test")
+        await schedule.keep({"a": 0.0, "b": 0.0, "c": 500.0})
+        await schedule.drop(["b"])
+        one.connection.use_not("")
+        assert (await schedule.claim(5)).names == ["a"]
+        assert set(await shared.due(["a", "b", "c"])) == {"a", "c"}

@@ -1,5 +1,6 @@
 """A service of a fleet, an engine by itself, and a Prometheus that scrapes both, for all tests."""
 
+import json
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -9,11 +10,16 @@ import pytest
 
 from tests.monitoring.promql import Exported, exported
 from tests.monitoring.rules import RULES
+from tests.support.certificates import CertificateAuthority
 from tests.support.engine_program import engine_program
 from tests.support.loopback import own_listener
 from tests.support.prometheus import Prometheus, prometheus
+from tests.support.servers import TlsOffer, nginx
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.valkey import valkey
+from tests.support.waiting import wait_until
+
+_CERTIFICATE_END = "otpc_policy_watched_certificate_end_timestamp_seconds{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     """Run all three, Prometheus with the rules as they are."""
     folder = tmp_path_factory.mktemp("monitored")
     pages = own_listener()
+    offer = TlsOffer(certificates=(CertificateAuthority.create().issue(),))
     key = folder / "fleet-key"
     key.write_text("ab" * 32)
     key.chmod(0o600)
@@ -38,8 +45,10 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
         # The path of a Unix socket has 107 bytes; pytest's own folders take most of them.
         tempfile.TemporaryDirectory(prefix="t-") as short,
         valkey() as store,
+        nginx(own_listener(), offer) as watched,
         service_process(
             folder,
+            OTPC_POLICY_WATCH__ENDPOINTS=json.dumps([str(watched)]),
             OTPC_POLICY_FLEET__URL=store.url,
             OTPC_POLICY_FLEET__KEY_FILE=str(key),
         ) as service,
@@ -49,6 +58,8 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             "otpc-policy": [service.ops_address],
             "otpc-policy-engine": [str(pages)],
         }
+        # Its end is known once it has been measured.
+        wait_until(lambda: _CERTIFICATE_END in _page(service.ops_address))
         there = exported(*(_page(address) for (address,) in targets.values()))
         with prometheus(targets, texts) as running:
             yield Monitored(service, running, there)
