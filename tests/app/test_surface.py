@@ -21,6 +21,8 @@ from tests.support.servers import TlsOffer, s_server
 from tests.support.service_process import descendants
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 ENGINE = ("engine", "--listen", "127.0.0.1:0", "--dangerously-listen-without-tls")
 
 

@@ -15,6 +15,8 @@ from otpc_policy.cli.demo.run import surprise
 from otpc_policy.v1 import policy_pb2 as pb
 from tests.support.loopback import free_port
 
+pytestmark = pytest.mark.long
+
 COMMAND = [sys.executable, "-m", "otpc_policy", "demo"]
 
 

@@ -16,6 +16,8 @@ from tests.support.dns_server import Name, Says, always, dns_server_in_a_thread
 from tests.support.loopback import free_port, own_address
 from tests.support.signing import now
 
+pytestmark = pytest.mark.long
+
 AUTHORITY = CertificateAuthority.create()
 LOCAL = 'listen = "127.0.0.1:0"\nops_listen = "127.0.0.1:0"\nengines = 1\ndns_timeout_s = 0.5\n'
 

@@ -12,6 +12,8 @@ from tests.cli.running import Run
 from tests.support.certificates import CertificateAuthority
 from tests.support.signing import now
 
+pytestmark = pytest.mark.long
+
 AUTHORITY = CertificateAuthority.create()
 PARTNER = 'id = "{0}"\nowner = "onboarding@example.com"\nendpoints = ["{0}.example"]\n'
 

@@ -22,6 +22,8 @@ from tests.cli.conftest import Stage
 from tests.cli.running import Run
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 COMMAND = [
     sys.executable,
     "-m",

@@ -26,6 +26,8 @@ from tests.support.relay import relay_to
 from tests.support.servers import TlsOffer, nginx
 from tests.support.tcp import Behaviour, Counts, counting_server
 
+pytestmark = pytest.mark.long
+
 # The scan's own limit is 6 s; the rest must be prompt.
 DEADLINE_S = 8.0
 # The design's limit for connections to one address.

@@ -10,7 +10,7 @@ from tests.monitoring.promql import faults
 from tests.monitoring.rules import RULES
 from tests.monitoring.test_rules import with_recorded
 
-pytestmark = pytest.mark.xdist_group("monitored")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("monitored")]
 
 _PANELS = list(panels())
 _ALL = {"job": ".*", "instance": ".*"}

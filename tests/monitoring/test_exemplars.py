@@ -11,7 +11,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 from tests.monitoring.conftest import Monitored
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("monitored")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("monitored")]
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "an-id-that-a-caller-chose.internal"

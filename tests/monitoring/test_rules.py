@@ -12,7 +12,7 @@ from tests.monitoring.promql import Exported, faults, reads
 from tests.monitoring.rules import PROMETHEUS, ROOT, RULE_TESTS, RULES
 from tests.support.requirements import require
 
-pytestmark = pytest.mark.xdist_group("monitored")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("monitored")]
 
 _OBJECTIVES = {"missed", "cached_slow", "indeterminate"}
 _WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"]

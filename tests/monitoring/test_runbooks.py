@@ -13,7 +13,7 @@ from tests.monitoring.conftest import Monitored
 from tests.monitoring.promql import faults
 from tests.monitoring.rules import RULES, RUNBOOKS, blocks
 
-pytestmark = pytest.mark.xdist_group("monitored")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("monitored")]
 
 _ALERT = re.compile(r"^      - alert: (\w+)$", re.MULTILINE)
 _SEVERITY = re.compile(r"- alert: (\w+)$.*?severity: (\w+)$", re.MULTILINE | re.DOTALL)

@@ -18,6 +18,8 @@ from tests.chains.cases import all_cases
 from tests.support.forging import AT, ROOT, Made, authority, leaf, name_constraints
 from tests.support.signing import der_element
 
+pytestmark = pytest.mark.long
+
 HOST = "partner.test"
 MIDDLE = authority("Middle", by=ROOT, plus=[(name_constraints([HOST]), True)])
 SERVER = leaf(MIDDLE, dns=[HOST, f"*.{HOST}"], ips=["192.0.2.1"])

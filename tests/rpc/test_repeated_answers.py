@@ -34,6 +34,8 @@ from tests.rpc.serving import FakeCounters
 from tests.support.audit_lines import trail_into
 from tests.support.facts import HOST, leaf
 
+pytestmark = pytest.mark.long
+
 REQUESTS = [
     pb.CheckEndpointRequest(host=HOST, **fields).SerializeToString()
     for fields in (
