@@ -32,6 +32,8 @@ from tests.support.relay import relay
 from tests.support.servers import TlsOffer, nginx
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 SETTINGS = Settings(allow_networks=["127.0.0.0/8"], scan={"workers": 1})
 
 
