@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -55,11 +56,14 @@ def test_a_caller_who_cannot_wait_for_a_long_list_is_told_what_denies_already(
         relay(partner.listener(), far, round_trip_s=0.3) as counts,
     ):
         at = counts.listener
+        first = pb.CheckEndpointResponse()
         # Which hello shows what denies is drawn for each measurement: it may be among the last.
-        for _ in range(20):
-            first = service.check(partner, at, timeout_s=0.5)
-            if decision_of(first) == "DENY":
+        for _ in range(15):
+            if first.decision == pb.DECISION_DENY:
                 break
+            # A busy machine may answer after the deadline.
+            with suppress(grpc.RpcError):
+                first = service.check(partner, at, timeout_s=1.0)
         second = service.check(partner, at)
     codes = {finding.code for finding in first.findings}
     assert decision_of(first) == decision_of(second) == "DENY"
