@@ -50,7 +50,7 @@ class Fleet:
 
     async def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
         """Ask the store once; return by how much its clock is ahead. Raises StoreUnavailable."""
-        from otpc_policy.fleet.notices import server_time  # noqa: PLC0415
+        from otpc_policy.fleet.notices import clock_ahead, server_time  # noqa: PLC0415
         from otpc_policy.fleet.scripts import NEWS  # noqa: PLC0415
 
         began = now()
@@ -58,7 +58,7 @@ class Fleet:
             (time,) = await self._connection.poll(NEWS, ())
         finally:
             await self._connection.close()
-        return server_time(time) - (began + (now() - began) / 2)
+        return clock_ahead(server_time(time), began, now())
 
     async def run(self) -> None:
         """Follow the others until cancelled."""

@@ -6,7 +6,7 @@ from otpc_policy.check.crl_book import CrlBook
 from otpc_policy.check.crl_refresh import CrlLimits, CrlRefresher
 from otpc_policy.check.forced_measurements import ForcedMeasurements
 from otpc_policy.check.freshness import Freshness, FreshnessLimits, FreshnessMode
-from otpc_policy.check.leasing import LEASE_RESULTS, LeaseObserver, Leasing
+from otpc_policy.check.leasing import LeaseObserver, Leasing
 from otpc_policy.check.lifetimes import Lifetimes
 from otpc_policy.check.measurements import Measurements
 from otpc_policy.check.ports import (
@@ -44,7 +44,6 @@ from otpc_policy.check.watching import (
 )
 
 __all__ = [
-    "LEASE_RESULTS",
     "MOST_CODES",
     "NO_RESULT",
     "Answer",

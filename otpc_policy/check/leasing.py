@@ -20,13 +20,11 @@ NEW_ENOUGH_S: Final = 1.0
 # By so much clocks of replicas that share facts differ at most.
 _CLOCKS_DIFFER_S: Final = 10.0
 
-LEASE_RESULTS: Final = ("leased", "taken", "unavailable", "given_up", "lost")
-
 
 class LeaseObserver(Protocol):
     """Counts, for metrics.
 
-    lease_asked: result is one of LEASE_RESULTS: leased (to this replica), taken (another one's
+    lease_asked: result is leased (to this replica), taken (another one's
     facts), unavailable (measured without a lease), given_up (the same, after waiting too long, or
     with too many that wait) or lost (not renewed in time).
     """

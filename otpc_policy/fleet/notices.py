@@ -152,7 +152,7 @@ class Notices:
         if not timedelta() <= taken <= _LONGEST_POLL:
             self._connection.use_not("this one's clock has just been set")
             return
-        ahead = server - (began + taken / 2)
+        ahead = clock_ahead(server, began, began + taken)
         self._observer.clock_compared(ahead.total_seconds())
         is_off = abs(ahead) > WARN_OFFSET + taken
         if is_off != self._is_clock_off:
@@ -165,6 +165,11 @@ class Notices:
         # Facts of the others would look newer or older than they are, and so would these to them.
         too_far = abs(ahead) > MOST_OFFSET + taken
         self._connection.use_not("its clock differs too much from this one" if too_far else "")
+
+
+def clock_ahead(server: datetime, began: datetime, ended: datetime) -> timedelta:
+    """Return by how much the server's clock is ahead, which was asked between two instants here."""
+    return server - (began + (ended - began) / 2)
 
 
 def server_time(answer: Any) -> datetime:

@@ -1,7 +1,7 @@
 """The store that replicas share: whether it answers, and the clock that leases follow."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -16,9 +16,7 @@ from otpc_policy.store.memory import MemoryFactsStore
 
 _REACH_IT: Final = "without it every replica measures for itself; see docs/fleet.md"
 _SET_IT: Final = "synchronise both clocks; beyond five seconds this replica shares nothing"
-_TOLD_APART_S: Final = 0.25
-_SUSPICIOUS_S: Final = 1.0
-_WRONG_S: Final = 5.0
+_TOLD_APART: Final = timedelta(seconds=0.25)
 
 
 async def store_of(settings: Settings, *, now: Callable[[], datetime]) -> Result:
@@ -37,15 +35,18 @@ async def store_of(settings: Settings, *, now: Callable[[], datetime]) -> Result
     except ConfigurationError as error:
         return failed("store", "; ".join(error.problems), "mend the setting or the file")
     try:
-        ahead_s = (await fleet.clock_ahead(now)).total_seconds()
+        ahead = await fleet.clock_ahead(now)
     except StoreUnavailable as error:
         return failed("store", f"{url}: {error}", _REACH_IT)
     text = f"{url} answers; its clock agrees with this one"
-    if abs(ahead_s) >= _TOLD_APART_S:
-        way = "ahead of" if ahead_s > 0 else "behind"
-        text = f"{url} answers; its clock is {abs(ahead_s):.1f} s {way} this one"
-    if abs(ahead_s) > _WRONG_S:
+    if abs(ahead) >= _TOLD_APART:
+        way = "ahead of" if ahead > timedelta() else "behind"
+        text = f"{url} answers; its clock is {abs(ahead).total_seconds():.1f} s {way} this one"
+    # It imports redis, which only a fleet has.
+    from otpc_policy.fleet.notices import MOST_OFFSET, WARN_OFFSET  # noqa: PLC0415
+
+    if abs(ahead) > MOST_OFFSET:
         return failed("store", text, _SET_IT)
-    if abs(ahead_s) > _SUSPICIOUS_S:
+    if abs(ahead) > WARN_OFFSET:
         return warning("store", text, _SET_IT)
     return ok("store", text)

@@ -13,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-from otpc_policy.app.settings.values import AuditSinkName, AuditSinks, is_loopback
+from otpc_policy.app.settings.values import AuditSinkName, AuditSinks, leaves_this_machine
 
 
 def _otlp_endpoint(text: str) -> str:
@@ -103,12 +103,10 @@ class AuditSettings(BaseModel):
     def _endpoint_of_sink(cls, value: str, info: ValidationInfo) -> str:
         if not value and AuditSinkName.OTLP in info.data.get("sinks", ()):
             raise ValueError("is required, because sinks names otlp")
-        url = urlsplit(value)
-        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
         if (
-            url.scheme == "http"
+            urlsplit(value).scheme == "http"
             and not info.data.get("dangerously_send_without_tls", True)
-            and not is_loopback(f"{host}:{url.port or 80}")
+            and leaves_this_machine(value, default_port=80)
         ):
             raise ValueError(
                 f"{value} is plain text to another machine: use https, "

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from otpc_policy.app.settings.values import is_loopback
+from otpc_policy.app.settings.values import leaves_this_machine
 
 _EXPECTED = "must be redis://host:port, or rediss://host:port for TLS, with /number of a database"
 
@@ -88,12 +88,10 @@ class FleetSettings(BaseModel):
     @field_validator("url")
     @classmethod
     def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
-        url = urlsplit(value)
-        host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
         if (
-            url.scheme == "redis"
+            urlsplit(value).scheme == "redis"
             and not info.data.get("dangerously_use_store_without_tls", True)
-            and not is_loopback(f"{host}:{url.port or 6379}")
+            and leaves_this_machine(value, default_port=6379)
         ):
             raise ValueError(
                 f"{value} is plain text to another machine: use rediss://, "

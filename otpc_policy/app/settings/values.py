@@ -6,6 +6,7 @@ Each raises ValueError with a message for the operator; the reader adds where th
 import ipaddress
 from enum import Enum, StrEnum
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
@@ -86,6 +87,13 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def leaves_this_machine(url: str, *, default_port: int) -> bool:
+    """Whether a URL with a host leads to another machine. default_port: where it names none."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return not is_loopback(f"{host}:{parts.port or default_port}")
 
 
 def _listen_address(text: str) -> str:
