@@ -226,18 +226,17 @@ class Measurements:
         A measurement under way began before this: it answers those who wait for it already, and
         nobody who asks from now on. Raises ServiceUnavailable if the store cannot be asked.
         """
-        self.outdate(host, port)
+        self.outdate_endpoints({(host, port)})
         try:
             return await self._store.discard_endpoint(host, port)
         except StoreUnavailable as error:
             raise ServiceUnavailable("the store of facts cannot be asked") from error
 
-    def outdate(self, host: str, port: int) -> None:
-        """Let nobody join a measurement of the host that is under way; of all ports for port 0."""
-        self.outdate_endpoints({(host, port)})
-
     def outdate_endpoints(self, endpoints: Collection[tuple[str, int]] | None) -> None:
-        """Do the same for many hosts and ports; for all that there are where it is None."""
+        """Let nobody join a measurement under way of these hosts, of all ports for port 0.
+
+        endpoints: None for all that there are.
+        """
         self._flights.outdate(
             lambda key: (
                 endpoints is None or (key.host, key.port) in endpoints or (key.host, 0) in endpoints
