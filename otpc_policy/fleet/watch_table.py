@@ -6,17 +6,19 @@ Nothing here waits or measures.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from heapq import heapify, heappop, heappush
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.check import NO_RESULT, WatchedEndpoint, WatchedState
 from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.fleet.watch_looks import Looks
 from otpc_policy.fleet.watched import Watched, WatchedUnder
 from otpc_policy.ops.metrics.watch import WatchedPartner
 from otpc_policy.policy.finding import Decision
 
 _SHOWN_ENDS = (DeadlineKind.WAIVER, DeadlineKind.PIN)
+# So long before a verdict expires.
+_EXPIRING = timedelta(seconds=5)
 _NOTHING_KNOWN = (Decision.INDETERMINATE, (NO_RESULT,))
 
 
@@ -42,8 +44,7 @@ class WatchTable:
         self._due_at: dict[str, datetime] = {}
         # Made once, and again when a state has changed or time alone changes something.
         self._together: dict[str, tuple[WatchedPartner, datetime | None]] = {}
-        # Of what stands, when it expires; with entries that have been replaced since.
-        self._ends: list[tuple[datetime, str]] = []
+        self._looks = Looks()
         self.under = self.under_of(generation)
         self.behind_s = 0.0
 
@@ -64,6 +65,7 @@ class WatchTable:
         for name in gone:
             self._states.pop(name, None)
             self._due_at.pop(name, None)
+            self._looks.forget(name)
         return self.under.by_name.keys() - before.by_name.keys(), gone
 
     def get(self, name: str) -> Watched | None:
@@ -93,20 +95,11 @@ class WatchTable:
         self._states[name] = state
         self._together.pop(watched.partner_id, None)
         if state.decision is not Decision.INDETERMINATE:
-            heappush(self._ends, (state.expires_at, name))
-            if len(self._ends) > 64 + 4 * len(self._states):
-                self._ends = [(each.expires_at, name) for name, each in self._states.items()]
-                heapify(self._ends)
+            self._looks.at(name, state.expires_at - _EXPIRING)
 
-    def expiring(self, within: timedelta, most: int) -> Sequence[str]:
-        """Return names whose verdicts expire within a time; each once for every record of it."""
-        until, found = self._now() + within, list[str]()
-        while len(found) < most and self._ends and self._ends[0][0] <= until:
-            ends_at, name = heappop(self._ends)
-            state = self._states.get(name)
-            if state is not None and state.expires_at == ends_at and self.stood(name):
-                found.append(name)
-        return found
+    def to_look_at(self, most: int) -> Sequence[str]:
+        """Return names that another replica may have measured, and whose verdicts expire here."""
+        return self._looks.take(self._now(), most)
 
     def will_check(self, dues: Mapping[str, float]) -> None:
         """Keep when endpoints will be measured: seconds from now, by name."""
