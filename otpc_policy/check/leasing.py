@@ -17,6 +17,8 @@ _MOST_WAITING: Final = 512
 # Between the look that found no facts and the question for a lease, another replica may have stored
 # them. What is older has been measured for others, who may have accepted older facts.
 NEW_ENOUGH_S: Final = 1.0
+# A store that has just named another replica's lease, and fails once, still has it, most likely.
+_FAILS_FOR_S: Final = 1.0
 # By so much clocks of replicas that share facts differ at most.
 _CLOCKS_DIFFER_S: Final = 10.0
 
@@ -83,15 +85,22 @@ class Leasing:
         self, key: FactsKey, demand: Demand, *, must_be_new: bool
     ) -> Lease | StoredFacts | None:
         began, wait_s = self._clock.monotonic(), _FIRST_WAIT_S
+        # When the store has last said that another replica measures.
+        told_at = began - _FAILS_FOR_S
         while True:
-            waited = self._clock.monotonic() - began
+            now = self._clock.monotonic()
+            waited = now - began
             try:
                 has = await self._leases.acquire(
                     key, new_enough_s=0.0 if must_be_new else NEW_ENOUGH_S + waited
                 )
             except StoreUnavailable:
-                self._observer.lease_asked("unavailable")
-                return None
+                if now - told_at >= _FAILS_FOR_S:
+                    self._observer.lease_asked("unavailable")
+                    return None
+                has = None
+            else:
+                told_at = now
             if isinstance(has, StoredFacts) and not self._is_recent(has, waited):
                 # When they were stored is not signed.
                 self._observer.lease_asked("unavailable")

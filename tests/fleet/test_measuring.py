@@ -186,6 +186,41 @@ async def test_a_store_that_dies_in_mid_measurement_costs_no_answer(front: MakeF
         assert one.world.measured == ["127.0.0.1"]
 
 
+async def test_whoever_waits_goes_on_through_a_moment_without_the_store(front: MakeFront) -> None:
+    one, two = front(), front()
+    one.world.gate = asyncio.Event()
+    first = asyncio.create_task(one.check())
+    await one.measures()
+    second = asyncio.create_task(two.check())
+
+    def acquires() -> int:
+        return two.replica.observed.asked.count(("acquire", "ok"))
+
+    await until(lambda: acquires() > 0)
+    two.replica.connection.use_not("a moment of this test")
+    await asyncio.sleep(0.3)
+    two.replica.connection.use_not("")
+    asked = acquires()
+    await until(lambda: acquires() > asked)
+    one.world.gate.set()
+    await asyncio.gather(first, second)
+    assert (two.world.measured, two.replica.observed.leases) == ([], ["taken"])
+
+
+async def test_whoever_waits_measures_when_the_store_stays_away(front: MakeFront) -> None:
+    one, two = front(), front()
+    one.world.gate = asyncio.Event()
+    first = asyncio.create_task(one.check())
+    await one.measures()
+    second = asyncio.create_task(two.check())
+    await until(lambda: ("acquire", "ok") in two.replica.observed.asked)
+    two.replica.connection.use_not("for the rest of this test")
+    assert summary(await second)[0] is Decision.ALLOW
+    assert (two.world.measured, two.replica.observed.leases) == (["127.0.0.1"], ["unavailable"])
+    one.world.gate.set()
+    await first
+
+
 async def test_a_measurement_that_nobody_wants_any_more_does_not_wait(
     front: MakeFront, replica: MakeReplica
 ) -> None:
