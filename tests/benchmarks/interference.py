@@ -151,7 +151,7 @@ def main() -> None:
             partner.names[cold + 1 :],
         )
         answer = folder / "answer"
-        answer.write_bytes(asyncio.run(_warmed(running, _request(partner, warm))))
+        answer.write_bytes(asyncio.run(warmed(running, request_for(partner, warm))))
         echo = stack.enter_context(announced("tests.benchmarks.echo", str(answer)))
         world = _World(folder, running, echo, partner)
         print(
@@ -204,12 +204,12 @@ class _World:
     def _requests(self, name: str, hosts: Sequence[str]) -> Path:
         path = self._folder / name
         path.write_text(
-            "\n".join(_request(self._partner, host).hex() for host in hosts), encoding="ascii"
+            "\n".join(request_for(self._partner, host).hex() for host in hosts), encoding="ascii"
         )
         return path
 
 
-async def _warmed(running: Running, request: bytes) -> bytes:
+async def warmed(running: Running, request: bytes) -> bytes:
     """Have the warm endpoint measured, and return a cached answer."""
     channel: Any
     async with grpc.aio.insecure_channel(running.address) as channel:
@@ -220,7 +220,8 @@ async def _warmed(running: Running, request: bytes) -> bytes:
     return answer
 
 
-def _request(partner: FarPartner, host: str) -> bytes:
+def request_for(partner: FarPartner, host: str) -> bytes:
+    """Return a request for the verdict about a host, as bytes."""
     return pb.CheckEndpointRequest(host=host, port=partner.port).SerializeToString()
 
 
