@@ -67,8 +67,12 @@ class FarPartner:
 
     def counts(self) -> tuple[int, int]:
         """Return the connections so far, and the most open at once since the last call."""
-        connections, most_open = self.relay.ask().split()
+        connections, most_open, _ = self.relay.ask().split()
         return int(connections), int(most_open)
+
+    def most_to_one_address(self) -> int:
+        """Return the most connections that were open at once to one address, so far."""
+        return int(self.relay.ask().split()[2])
 
     def server_cpu_s(self) -> float:
         """Return the CPU seconds of the server up to now."""
@@ -83,12 +87,13 @@ def far_partner(
     round_trip_s: float,
     lax: Lax | None = None,
     own_addresses: bool = False,
+    names_of_an_address: int = 1,
 ) -> Iterator[FarPartner]:
     """Serve while the context lasts.
 
     lax: served in place of a compliant server.
-    own_addresses: every name has its own address; the relay listens on all of 127.0.0.0/8 and polls
-    in short ticks.
+    own_addresses: every name has its own address, or so many names each; the relay listens on all
+    of 127.0.0.0/8 and polls in short ticks.
     """
     root = CertificateAuthority.create("Benchmark Root")
     issuer = root.intermediate("Benchmark Intermediate")
@@ -109,7 +114,7 @@ def far_partner(
         directives.append(f"ssl_dhparam {parameters};")
     address = own_address()
     hosts = {
-        f"p{number}.partner.test": f"127.253.{number // 250}.{1 + number % 250}"
+        f"p{number}.partner.test": _address(number // names_of_an_address)
         if own_addresses
         else address
         for number in range(names)
@@ -135,3 +140,7 @@ def far_partner(
         ]
         (server,) = (child for child in psutil.Process().children() if child.name() == "nginx")
         yield FarPartner(hosts=hosts, relay=relay, server=server, configuration=configuration)
+
+
+def _address(number: int) -> str:
+    return f"127.253.{number // 250}.{1 + number % 250}"

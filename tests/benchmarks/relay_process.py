@@ -7,7 +7,8 @@ bare sockets, one loop and one queue of bytes in transit.
 LISTEN and TARGET are ADDRESS:PORT. TICK_S: it polls no more often than this and handles everything
 that has arrived together. With many connections it then wakes up once for several, but cannot tell
 whether an end came before the next start. 0: it wakes up whenever something arrives. Each line on
-stdin is answered with the connections so far, and the most open at once since the last answer.
+stdin is answered with the connections so far, the most open at once since the last answer, and the
+most open at once to one address so far.
 """
 
 import heapq
@@ -17,7 +18,8 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 _READ_BYTES = 65_536
@@ -33,14 +35,17 @@ _HALF_TICK_S = 0.0005
 class _Side:
     """One end of a connection, with a reference to the other end.
 
-    settled_at: when the bytes of the first round trip may be forwarded.
+    settled_at: when the bytes of the first round trip may be forwarded. to: the address that the
+    client has dialled.
     """
 
-    __slots__ = ("connection", "is_client", "other", "settled_at")
+    __slots__ = ("connection", "is_client", "other", "settled_at", "to")
 
-    def __init__(self, connection: socket.socket, settled_at: float, *, is_client: bool) -> None:
+    def __init__(
+        self, connection: socket.socket, settled_at: float, to: str, *, is_client: bool
+    ) -> None:
         self.connection, self.settled_at, self.is_client = connection, settled_at, is_client
-        self.other = self
+        self.to, self.other = to, self
 
 
 class _Relay:
@@ -59,6 +64,8 @@ class _Relay:
         self._order = itertools.count()
         self._sources = itertools.cycle(f"127.254.0.{1 + number}" for number in range(_SOURCES))
         self._connections = self._open = self._most_open = 0
+        self._open_to: defaultdict[str, set[_Side]] = defaultdict(set)
+        self._most_to_one = 0
 
     def run(self) -> None:
         """Relay until stdin ends."""
@@ -91,7 +98,7 @@ class _Relay:
     def _answer(self) -> bool:
         if not os.read(sys.stdin.fileno(), 1):
             return False
-        print(self._connections, self._most_open, flush=True)
+        print(self._connections, self._most_open, self._most_to_one, flush=True)
         self._most_open = self._open
         return True
 
@@ -111,11 +118,15 @@ class _Relay:
         self._connections += 1
         self._open += 1
         self._most_open = max(self._most_open, self._open)
+        to = connection.getsockname()[0]
         client, target = (
-            _Side(connection, settled_at, is_client=True),
-            _Side(onward, settled_at, is_client=False),
+            _Side(connection, settled_at, to, is_client=True),
+            _Side(onward, settled_at, to, is_client=False),
         )
         client.other, target.other = target, client
+        self._open_to[to].add(client)
+        if len(self._open_to[to]) > self._most_to_one:
+            self._most_to_one = max(self._most_to_one, len(_still_open(self._open_to[to])))
         for side in (client, target):
             side.connection.setblocking(False)
             side.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -140,7 +151,7 @@ class _Relay:
             self._epoll.unregister(side.connection)
             del self._sides[side.connection.fileno()]
             if side.is_client:
-                self._open -= 1
+                self._closed(side)
         due = max(self._now(), side.settled_at) + self._round_trip_s / 2
         heapq.heappush(self._in_transit, (due, next(self._order), side.other, content))
 
@@ -166,8 +177,21 @@ class _Relay:
         for end in (side, side.other):
             number = end.connection.fileno()
             if number >= 0 and self._sides.pop(number, None) is not None and end.is_client:
-                self._open -= 1
+                self._closed(end)
             end.connection.close()
+
+    def _closed(self, client: _Side) -> None:
+        self._open -= 1
+        self._open_to[client.to].discard(client)
+
+
+def _still_open(clients: Collection[_Side]) -> Collection[_Side]:
+    """Return those whose client has not ended them, though nobody has read that yet."""
+    poll = select.poll()
+    for client in clients:
+        poll.register(client.connection, select.POLLRDHUP)
+    ended = {number for number, _ in poll.poll(0)}
+    return [client for client in clients if client.connection.fileno() not in ended]
 
 
 def main() -> None:

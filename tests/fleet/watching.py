@@ -21,6 +21,7 @@ from otpc_policy.check import (
     FactsStore,
     ForcedMeasurements,
     FreshnessMode,
+    Leasing,
     Measurements,
     Verdicts,
 )
@@ -177,6 +178,7 @@ class Watcher:
         seed: int = 1,
         rate_per_s: float = 5.0,
         concurrent: int = 8,
+        leasing: Leasing | None = None,
     ) -> None:
         self.engines = engines
         self.generation = under or generation()
@@ -190,6 +192,7 @@ class Watcher:
             clock=engines,
             limits=LIMITS,
             observer=engines,
+            leasing=leasing,
         )
         self.checks = CheckService(
             measurements=self.measurements,

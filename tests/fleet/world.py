@@ -94,15 +94,17 @@ class Replica:
         keys: tuple[bytes, ...] = (KEY_BYTES,),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_entries: int = 100,
+        max_bytes: int = 1 << 24,
         most_of_a_host: int = 100,
         lease: timedelta = timedelta(seconds=10),
         name: str = "",
         deadline_s: float = 5.0,
+        connection_type: type[StoreConnection] = StoreConnection,
         **how: Any,
     ) -> None:
         self.observed = Observed()
         self.client = store_client(url, deadline_s=deadline_s, **how)
-        self.connection = StoreConnection(
+        self.connection = connection_type(
             self.client,
             observer=self.observed,
             clock=self.observed.monotonic,
@@ -125,7 +127,7 @@ class Replica:
             tokens=LeaseTokens(FleetKey(keys), now=now, longest=timedelta(seconds=80)),
             length=lease,
         )
-        self.memory = MemoryFactsStore(max_entries=max_entries, max_bytes=1 << 24)
+        self.memory = MemoryFactsStore(max_entries=max_entries, max_bytes=max_bytes)
         self.store = TieredFactsStore(
             self.memory,
             self.shared,

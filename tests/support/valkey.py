@@ -15,8 +15,8 @@ from tests.support.waiting import wait_until
 class Valkey:
     """A running server. kill() ends it as a crash does; start() begins again, with nothing kept."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self.port, self._folder = port, folder
+    def __init__(self, port: int, folder: Path, *, maxmemory: str) -> None:
+        self.port, self._folder, self._maxmemory = port, folder, maxmemory
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,7 +39,7 @@ class Valkey:
                     "127.0.0.1",
                 ),
                 *("--save", "", "--appendonly", "no", "--dir", str(self._folder)),
-                *("--maxmemory", "64mb", "--maxmemory-policy", "noeviction"),
+                *("--maxmemory", self._maxmemory, "--maxmemory-policy", "noeviction"),
             ],
             stdout=subprocess.DEVNULL,
         )
@@ -66,13 +66,13 @@ class Valkey:
 
 
 @contextmanager
-def valkey() -> Iterator[Valkey]:
+def valkey(*, maxmemory: str = "64mb") -> Iterator[Valkey]:
     """Run a server of its own while the context lasts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="otpc-valkey-") as folder:
-        server = Valkey(port, Path(folder))
+        server = Valkey(port, Path(folder), maxmemory=maxmemory)
         try:
             server.start()
             yield server
