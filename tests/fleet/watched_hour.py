@@ -198,6 +198,7 @@ class Fleet:
                 max_entries=options.endpoints,
                 max_bytes=1 << 32,
                 name=str(number),
+                deadline_s=_PATIENCE_S,
             )
             for number in range(options.replicas)
         ]
@@ -368,7 +369,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        default=100.0,
+        default=75.0,
         help="of simulated time; everything is measured first in the first hour (%(default)s)",
     )
     parser.add_argument("--takes", type=float, default=0.5, help="seconds (%(default)s)")
