@@ -4,7 +4,7 @@ It has an RSA and an ECDSA certificate.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -74,6 +74,10 @@ class FarPartner:
         """Return the most connections that were open at once to one address, so far."""
         return int(self.relay.ask().split()[2])
 
+    def turn(self, *, lax: bool) -> None:
+        """Have every new connection answered by a server that offers everything, or as before."""
+        self.relay.tell("other" if lax else "target")
+
     def server_cpu_s(self) -> float:
         """Return the CPU seconds of the server up to now."""
         return cpu_s(self.server)
@@ -88,12 +92,13 @@ def far_partner(
     lax: Lax | None = None,
     own_addresses: bool = False,
     names_of_an_address: int = 1,
+    may_turn_lax: bool = False,
 ) -> Iterator[FarPartner]:
     """Serve while the context lasts.
 
     lax: served in place of a compliant server.
     own_addresses: every name has its own address, or so many names each; the relay listens on all
-    of 127.0.0.0/8 and polls in short ticks.
+    of 127.0.0.0/8 and polls in short ticks. may_turn_lax: turn() may be called.
     """
     root = CertificateAuthority.create("Benchmark Root")
     issuer = root.intermediate("Benchmark Intermediate")
@@ -106,8 +111,9 @@ def far_partner(
         )
     )
     directives = []
+    lax_offer = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS)
     if lax is not None:
-        offer = replace(offer, versions=_LAX_VERSIONS, ciphers=_LAX_CIPHERS)
+        offer = lax_offer
     if lax is Lax.WITH_FINITE_FIELDS:
         parameters = directory / "dh.pem"
         parameters.write_text(_DH_PARAMETERS)
@@ -119,26 +125,29 @@ def far_partner(
         else address
         for number in range(names)
     }
-    with (
-        nginx(own_listener(), offer, directives=directives) as near,
-        announced(
-            "tests.benchmarks.relay_process",
-            "0.0.0.0:0" if own_addresses else f"{address}:0",
-            str(near),
-            str(round_trip_s),
-            str(_TICK_S if own_addresses else 0),
-        ) as relay,
-    ):
-        configuration = [
-            'allow_networks = ["127.0.0.0/8"]',
-            "minimum_refresh_interval_s = 0",
-            "[static_hosts]",
-            *(f'"{host}" = "{its_address}"' for host, its_address in hosts.items()),
-            "[[trust]]",
-            'hosts = ["*.partner.test"]',
-            f'anchor_file = "{anchor}"',
-        ]
+    configuration = [
+        'allow_networks = ["127.0.0.0/8"]',
+        "minimum_refresh_interval_s = 0",
+        "[static_hosts]",
+        *(f'"{host}" = "{its_address}"' for host, its_address in hosts.items()),
+        "[[trust]]",
+        'hosts = ["*.partner.test"]',
+        f'anchor_file = "{anchor}"',
+    ]
+    with ExitStack() as stack:
+        near = stack.enter_context(nginx(own_listener(), offer, directives=directives))
         (server,) = (child for child in psutil.Process().children() if child.name() == "nginx")
+        other = stack.enter_context(nginx(own_listener(), lax_offer)) if may_turn_lax else ""
+        relay = stack.enter_context(
+            announced(
+                "tests.benchmarks.relay_process",
+                "0.0.0.0:0" if own_addresses else f"{address}:0",
+                str(near),
+                str(round_trip_s),
+                str(_TICK_S if own_addresses else 0),
+                *([str(other)] if other else []),
+            )
+        )
         yield FarPartner(hosts=hosts, relay=relay, server=server, configuration=configuration)
 
 

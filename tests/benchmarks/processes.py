@@ -55,11 +55,15 @@ class Running:
 
     def ask(self) -> str:
         """Send an empty line, and return the response line."""
-        assert self.pipes.stdin is not None
         assert self.pipes.stdout is not None
-        self.pipes.stdin.write("\n")
-        self.pipes.stdin.flush()
+        self.tell("")
         return self.pipes.stdout.readline()
+
+    def tell(self, line: str) -> None:
+        """Send a line."""
+        assert self.pipes.stdin is not None
+        self.pipes.stdin.write(line + "\n")
+        self.pipes.stdin.flush()
 
 
 def cpu_s(process: "psutil.Process") -> float:

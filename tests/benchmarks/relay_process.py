@@ -1,14 +1,15 @@
 """A relay that only delays bytes, in a separate process.
 
-Run as `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S TICK_S`. The relay of
-the tests costs more CPU than a whole check; here it shares two cores with the service. So it uses
-bare sockets, one loop and one queue of bytes in transit.
+Run as `python -m tests.benchmarks.relay_process LISTEN TARGET ROUND_TRIP_S TICK_S [OTHER]`. The
+relay of the tests costs more CPU than a whole check; here it shares two cores with the service. So
+it uses bare sockets, one loop and one queue of bytes in transit.
 
-LISTEN and TARGET are ADDRESS:PORT. TICK_S: it polls no more often than this and handles everything
-that has arrived together. With many connections it then wakes up once for several, but cannot tell
-whether an end came before the next start. 0: it wakes up whenever something arrives. Each line on
-stdin is answered with the connections so far, the most open at once since the last answer, and the
-most open at once to one address so far.
+LISTEN, TARGET and OTHER are ADDRESS:PORT. TICK_S: it polls no more often than this and handles
+everything that has arrived together. With many connections it then wakes up once for several, but
+cannot tell whether an end came before the next start. 0: it wakes up whenever something arrives.
+Each line on stdin is answered with the connections so far, the most open at once since the last
+answer, and the most open at once to one address so far. A line "other" sends new connections to
+OTHER, and a line "target" to TARGET again.
 """
 
 import heapq
@@ -19,7 +20,7 @@ import socket
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 
 _READ_BYTES = 65_536
@@ -50,14 +51,14 @@ class _Side:
 
 class _Relay:
     def __init__(
-        self, listener: socket.socket, target: tuple[str, int], round_trip_s: float, tick_s: float
+        self,
+        listener: socket.socket,
+        targets: Mapping[str, tuple[str, int]],
+        round_trip_s: float,
+        tick_s: float,
     ) -> None:
-        self._listener, self._target, self._round_trip_s, self._tick_s = (
-            listener,
-            target,
-            round_trip_s,
-            tick_s,
-        )
+        self._listener, self._round_trip_s, self._tick_s = listener, round_trip_s, tick_s
+        self._targets, self._target = targets, targets["target"]
         self._epoll = select.epoll()
         self._sides: dict[int, _Side] = {}
         self._in_transit: list[tuple[float, int, _Side, bytes]] = []
@@ -96,8 +97,12 @@ class _Relay:
         )
 
     def _answer(self) -> bool:
-        if not os.read(sys.stdin.fileno(), 1):
+        line = os.read(sys.stdin.fileno(), _READ_BYTES)
+        if not line:
             return False
+        if target := self._targets.get(line.strip().decode()):
+            self._target = target
+            return True
         print(self._connections, self._most_open, self._most_to_one, flush=True)
         self._most_open = self._open
         return True
@@ -196,15 +201,19 @@ def _still_open(clients: Collection[_Side]) -> Collection[_Side]:
 
 def main() -> None:
     """Listen, announce the address, relay."""
-    listen, target = (text.rsplit(":", 1) for text in sys.argv[1:3])
+    listen, target, *other = (
+        (host, int(port))
+        for host, port in (text.rsplit(":", 1) for text in (*sys.argv[1:3], *sys.argv[5:]))
+    )
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
-        listener.bind((listen[0], int(listen[1])))
+        listener.bind(listen)
         listener.listen(_BACKLOG)
         address, port = listener.getsockname()
         print(f"serving on {address}:{port}", flush=True)
-        _Relay(listener, (target[0], int(target[1])), float(sys.argv[3]), float(sys.argv[4])).run()
+        targets = {"target": target, **({"other": other[0]} if other else {})}
+        _Relay(listener, targets, float(sys.argv[3]), float(sys.argv[4])).run()
 
 
 if __name__ == "__main__":
