@@ -4,6 +4,7 @@ The command line uses it as is.
 """
 
 import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -85,9 +86,9 @@ class Application:
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
     None where nobody does. fleet: what it shares with other replicas; None if nothing. watching:
-    what is watched; None if nothing. events: records those of the configuration in the trail. pool:
-    the engines, where they are those of the settings. measurements, store: of checks, for people
-    who look at them.
+    what is watched; None if nothing. events: records those of the configuration in the trail.
+    engines: by perspective, that of the default first. pools: the same, where they are those of the
+    settings. measurements: by perspective; with store, for people who look at them.
     """
 
     settings: Settings
@@ -95,19 +96,24 @@ class Application:
     reloader: Reloader
     registry: CollectorRegistry
     metrics: Metrics
-    engines: Engines
+    engines: Mapping[str, Engines]
     checks: CheckService
     trail: AuditTrail
     events: EventLog
     own_listeners: OwnListeners
-    measurements: Measurements
+    measurements: Mapping[str, Measurements]
     store: MemoryFactsStore
     lag: LoopLag
-    pool: EnginePool | None = None
+    pools: Mapping[str, EnginePool] = field(default_factory=dict)
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
     watching: Watching | None = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    @property
+    def default_engines(self) -> Engines:
+        """Those of the perspective of requests that name none."""
+        return next(iter(self.engines.values()))
 
     async def close(self) -> None:
         """Refuse further checks, end look-ups and measurements, reap every process."""
@@ -121,10 +127,10 @@ class Application:
                 # Not before: what was being measured has given its leases back.
                 await self.fleet.close()
         finally:
-            await self.engines.stop()
+            await _all([each.stop() for each in self.engines.values()])
 
     async def __aenter__(self) -> Self:
-        await self.engines.start()
+        await self._start_engines()
         self.lag.start()
         if self.crls is not None:
             self._background.add(asyncio.create_task(self.crls.run(), name="fetch CRLs"))
@@ -133,6 +139,15 @@ class Application:
         if self.watching is not None:
             self._background.add(asyncio.create_task(self.watching.run(), name="watch"))
         return self
+
+    async def _start_engines(self) -> None:
+        """Start all, or leave none."""
+        try:
+            for each in self.engines.values():
+                await each.start()
+        except BaseException:
+            await _all([each.stop() for each in self.engines.values()])
+            raise
 
     async def __aexit__(
         self,
@@ -181,9 +196,10 @@ def build_application(
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
     own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
-    chosen_engines, pool = engines, None
-    if chosen_engines is None:
-        chosen_engines = pool = engines_from(
+    asked = settings.asked_perspective
+    pools: Mapping[str, EnginePool] = {}
+    if engines is None:
+        pools = engines_from(
             settings,
             chosen_clock,
             policies=lambda: reloader.current.policies,
@@ -191,11 +207,9 @@ def build_application(
             observer=metrics,
             own_listeners=own_listeners,
         )
-        crl_fetcher = crl_fetcher or pool
-    metrics.watch_scanner(lambda: chosen_engines.queued, lambda: chosen_engines.workers_alive)
-    metrics.watch_engines(lambda: chosen_engines.engines_wanted, lambda: chosen_engines.engines_up)
-    metrics.watch_tasks(lambda: len(asyncio.all_tasks()), lambda: chosen_engines.tasks)
-    metrics.watch_dns(lambda: _QUESTIONS_A_NAME * chosen_engines.resolving)
+        crl_fetcher = crl_fetcher or pools[asked]
+    by_perspective: Mapping[str, Engines] = pools if engines is None else {asked: engines}
+    _watch_engines(by_perspective, metrics)
     store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
     fleet = None
     if is_replica and settings.fleet.url:
@@ -204,24 +218,30 @@ def build_application(
             chosen_clock,
             memory=store,
             registry=registry,
-            discarded=lambda endpoints: measurements.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
+            discarded=lambda endpoints: checks.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
         )
-    measurements = Measurements(
-        resolver=chosen_engines,
-        scanner=chosen_engines,
-        store=store if fleet is None else fleet.store,
-        leasing=None if fleet is None else fleet.leasing,
-        clock=chosen_clock,
-        limits=freshness_limits(settings),
-        observer=metrics,
-        is_own_listener=own_listeners.has,
-        callers=CallerLimits(caller_bounds(settings.shares), monotonic=chosen_clock.monotonic),
-    )
+    callers = CallerLimits(caller_bounds(settings.shares), monotonic=chosen_clock.monotonic)
+    measurements = {
+        name: Measurements(
+            resolver=chosen,
+            scanner=chosen,
+            store=store if fleet is None else fleet.store,
+            leasing=None if fleet is None else fleet.leasing,
+            clock=chosen_clock,
+            limits=freshness_limits(settings),
+            observer=metrics,
+            perspective=name,
+            is_own_listener=own_listeners.has,
+            callers=callers,
+        )
+        for name, chosen in by_perspective.items()
+    }
     book, refresher = None, None
     if settings.crl.fetch and crl_fetcher is not None:
         book, refresher = _revocation_lists(settings, chosen_clock, crl_fetcher, metrics)
     checks = CheckService(
-        measurements=measurements,
+        measurements=measurements[asked],
+        elsewhere=[each for name, each in measurements.items() if name != asked],
         verdicts=Verdicts(lifetimes(settings.lifetimes), book, max_kept=kept_answers(settings)),
         forced=ForcedMeasurements(timedelta(seconds=settings.minimum_refresh_interval_s)),
         clock=chosen_clock,
@@ -243,7 +263,7 @@ def build_application(
         reloader=reloader,
         registry=registry,
         metrics=metrics,
-        engines=chosen_engines,
+        engines=by_perspective,
         checks=checks,
         trail=trail,
         events=events,
@@ -251,11 +271,29 @@ def build_application(
         measurements=measurements,
         store=store,
         lag=LoopLag(metrics.loop_lagged),
-        pool=pool,
+        pools=pools,
         crls=refresher,
         fleet=fleet,
         watching=watching,
     )
+
+
+async def _all(ends: Sequence[Awaitable[None]]) -> None:
+    """Wait for all of them, whatever becomes of any; then raise what the first has raised."""
+    outcomes = await asyncio.gather(*ends, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _watch_engines(engines: Mapping[str, Engines], metrics: Metrics) -> None:
+    """Have metrics read from engines by perspective."""
+    for name, each in engines.items():
+        metrics.watch_perspective(name, each)
+    metrics.watch_tasks(
+        lambda: len(asyncio.all_tasks()), lambda: sum(each.tasks for each in engines.values())
+    )
+    metrics.watch_dns(lambda: _QUESTIONS_A_NAME * sum(each.resolving for each in engines.values()))
 
 
 def _watch_trail(trail: AuditTrail, registry: CollectorRegistry, metrics: Metrics) -> None:

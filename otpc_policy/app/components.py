@@ -1,6 +1,7 @@
 """The components of the service, for /readyz?verbose.
 
-Readiness depends on the first two. Without the others the service still answers, if only from what
+Readiness depends on the first two, of which the second is the engines of the default perspective.
+Without the others the service still answers, if only from what
 it has: an operator wants to see them, a load balancer must not act on them.
 """
 
@@ -18,10 +19,18 @@ def front_components(
     """Yield them as they are now."""
     phase = lifecycle.phase
     yield Component("lifecycle", "" if phase is Phase.SERVING else str(phase.value))
-    has_workers = application.engines.workers_alive > 0
-    yield Component("engines", "" if has_workers else "no worker is alive")
-    for engine in () if application.pool is None else application.pool.standings():
-        yield Component(f"engine {engine.name}", "" if engine.is_up else "down", is_required=False)
+    names = tuple(application.engines)
+    for name, engines in application.engines.items():
+        failure = "" if engines.workers_alive > 0 else "no worker is alive"
+        if name == names[0]:
+            yield Component("engines", failure)
+        if len(names) > 1:
+            yield Component(f"perspective {name}", failure, is_required=False)
+    for name, pool in application.pools.items():
+        place = f" of {name}" if len(names) > 1 else ""
+        for engine in pool.standings():
+            failure = "" if engine.is_up else "down"
+            yield Component(f"engine {engine.name}{place}", failure, is_required=False)
     if application.fleet is not None:
         yield Component("store", application.fleet.store_failure, is_required=False)
     refused = "the last reload was refused, and the documents before it are in use; see the log"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from otpc_policy import __version__
@@ -62,8 +62,8 @@ def debug_sections(application: Application, lifecycle: Lifecycle) -> Mapping[st
 
 async def _flights(application: Application, _query: _Query) -> object:
     """Measurements that calls wait for, or that replace what they were answered with."""
-    measurements = application.measurements
     now_s = asyncio.get_running_loop().time()
+    flights = chain.from_iterable(each.flights() for each in application.measurements.values())
     shown = [
         {
             **_named(key),
@@ -72,27 +72,32 @@ async def _flights(application: Application, _query: _Query) -> object:
             "waits_for_its_predecessor": waits,
             "outdated": flight.outdated,
         }
-        for key, flight, waits in islice(measurements.flights(), _MOST_SHOWN)
+        for key, flight, waits in islice(flights, _MOST_SHOWN)
     ]
-    return {"total": measurements.in_progress, "oldest": shown}
+    total = sum(each.in_progress for each in application.measurements.values())
+    return {"total": total, "oldest": shown}
 
 
 async def _queues(application: Application, _query: _Query) -> object:
     """Who waits before which engine, and how many measurements each address has."""
-    pool = application.pool
-    if pool is None:
+    pools = application.pools
+    if not pools:
         return {}
-    addresses = Counter(pool.measured_addresses())
+    addresses = Counter[str]()
+    for pool in pools.values():
+        addresses.update(pool.measured_addresses())
+    queues = ((name, each) for name, pool in pools.items() for each in pool.queues())
     return {
-        "waiting": pool.queued,
-        "by_engine": [_queue(each) for each in islice(pool.queues(), _MOST_SHOWN)],
+        "waiting": sum(pool.queued for pool in pools.values()),
+        "by_engine": [_queue(name, each) for name, each in islice(queues, _MOST_SHOWN)],
         "measured_addresses": len(addresses),
         "measurements_by_address": dict(addresses.most_common(_MOST_SHOWN)),
     }
 
 
-def _queue(queue: QueueStanding) -> dict[str, Any]:
+def _queue(perspective: str, queue: QueueStanding) -> dict[str, Any]:
     return {
+        "perspective": perspective,
         "engine": queue.engine,
         "places": queue.capacity,
         "measuring": _by_class(queue.measuring),
@@ -106,15 +111,19 @@ def _by_class(counted: Mapping[ScanClass, int]) -> dict[str, int]:
 
 
 async def _engines(application: Application, _query: _Query) -> object:
-    standings = () if application.pool is None else application.pool.standings()
-    shown = [_engine(each) for each in islice(standings, _MOST_SHOWN)]
-    return {"total": len(standings), "names_being_resolved": application.engines.resolving} | {
-        "engines": shown
+    pools = application.pools
+    standings = [(name, each) for name, pool in pools.items() for each in pool.standings()]
+    resolving = sum(each.resolving for each in application.engines.values())
+    return {
+        "total": len(standings),
+        "names_being_resolved": resolving,
+        "engines": [_engine(name, each) for name, each in standings[:_MOST_SHOWN]],
     }
 
 
-def _engine(engine: EngineStanding) -> dict[str, Any]:
+def _engine(perspective: str, engine: EngineStanding) -> dict[str, Any]:
     return {
+        "perspective": perspective,
         "name": engine.name,
         "up": engine.is_up,
         "pid": engine.pid,
@@ -201,7 +210,9 @@ async def _entry(application: Application, key: FactsKey, stored: StoredFacts) -
     async with turn():
         try:
             endpoint = Endpoint(host=key.host, port=key.port, server_name=key.server_name)
-            ends_at = application.checks.ends_at(endpoint, key.depth, stored, catalog)
+            ends_at = application.checks.ends_at(
+                endpoint, key.depth, stored, catalog, perspective=key.perspective
+            )
         except OtpcPolicyError as error:
             return shown | {"expiry": str(error)}
     return shown | {
@@ -217,6 +228,7 @@ def _named(key: FactsKey) -> dict[str, Any]:
         "server_name": key.server_name,
         "address": key.address,
         "depth": key.depth.name,
+        "perspective": key.perspective,
     }
 
 

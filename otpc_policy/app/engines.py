@@ -1,7 +1,8 @@
 """Builds the engines of the service from its settings: child processes, or remote engines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -46,18 +47,41 @@ def engines_from(
     partners: Callable[[], int],
     observer: EngineObserver,
     own_listeners: OwnListeners,
-) -> EnginePool:
-    """Return the engines, not yet started.
+) -> Mapping[str, EnginePool]:
+    """Return the engines by perspective, that of the default first, not yet started.
+
+    Each perspective has a queue and resolved names of its own.
 
     policies: those of the current generation. partners: how many there are. own_listeners: complete
     when the engines are started.
     """
-    scan = settings.scan
     vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
-    demands = _Demands(policies)
+    pool = partial(
+        _pool, settings, clock, demands=_Demands(policies), partners=partners, observer=observer
+    )
+    own = _fleet(settings, clock, vetting, own_listeners, observer.engine_ended)
+    pools = {settings.own_perspective: pool(own, _known_hosts(settings, vetting))}
+    for name, chosen in settings.perspectives.items():
+        fleet = _remote(settings, clock, vetting, chosen.engine_addresses, name)
+        pools[name] = pool(fleet, _known_elsewhere(settings, vetting))
+    first = settings.asked_perspective
+    return {first: pools.pop(first), **pools}
+
+
+def _pool(
+    settings: Settings,
+    clock: Clock,
+    fleet: Fleet,
+    known_hosts: KnownHosts,
+    *,
+    demands: "_Demands",
+    partners: Callable[[], int],
+    observer: EngineObserver,
+) -> EnginePool:
+    scan = settings.scan
     return EnginePool(
-        _fleet(settings, clock, vetting, own_listeners, observer.engine_ended),
-        known_host=_known_hosts(settings, vetting).resolution,
+        fleet,
+        known_host=known_hosts.resolution,
         queue_limit=scan.queue_limit,
         most_of_a_caller=settings.shares.scans_per_caller,
         reserved=lambda places: int(places * settings.shares.partners_part) if partners() else 0,
@@ -103,6 +127,13 @@ def _known_hosts(settings: Settings, vetting: AddressVetting) -> KnownHosts:
     return KnownHosts(settings.static_hosts, selection, ttl_s=settings.dns_ttl_s)
 
 
+def _known_elsewhere(settings: Settings, vetting: AddressVetting) -> KnownHosts:
+    """Return IP literals alone: names mean there what the engines there know of them."""
+    families = DIALLED_FAMILIES[settings.address_families.value]
+    selection = AddressSelection(vetting, families=families, has_route=_assume_route)
+    return KnownHosts({}, selection, ttl_s=settings.dns_ttl_s)
+
+
 def _assume_route(_address: str) -> bool:
     return True
 
@@ -115,16 +146,7 @@ def _fleet(
     ended: Callable[[], None],
 ) -> Fleet:
     if settings.engine_addresses:
-        return RemoteFleet(
-            settings.engine_addresses,
-            credentials=_credentials(
-                settings.engine_certificate_file,
-                settings.engine_key_file,
-                settings.engine_ca_file,
-            ),
-            vetting=vetting,
-            now=clock.now,
-        )
+        return _remote(settings, clock, vetting, settings.engine_addresses, settings.perspective)
     engines = number_of_engines(settings)
     # The service itself resolves static hosts of endpoints; an engine those of CRLs.
     # Its lines come through the service's log, which has the format of the settings.
@@ -137,6 +159,27 @@ def _fleet(
         vetting=vetting,
         now=clock.now,
         ended=ended,
+    )
+
+
+def _remote(
+    settings: Settings,
+    clock: Clock,
+    vetting: AddressVetting,
+    addresses: Sequence[str],
+    perspective: str,
+) -> RemoteFleet:
+    """Return engines elsewhere. perspective: that they must not contradict; "" for any."""
+    return RemoteFleet(
+        addresses,
+        credentials=_credentials(
+            settings.engine_certificate_file,
+            settings.engine_key_file,
+            settings.engine_ca_file,
+        ),
+        vetting=vetting,
+        now=clock.now,
+        perspective=perspective,
     )
 
 

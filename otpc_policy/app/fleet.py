@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -120,7 +121,11 @@ def fleet_from(
         ) from None
     connection = StoreConnection(client, observer=metrics)
     connection.use_not("its clock has not been compared yet")
-    keyspace = Keyspace(chosen.prefix, measured_as=_measured_as(settings))
+    keyspace = Keyspace(
+        chosen.prefix,
+        measured_as=partial(_measured_as, settings),
+        watched_from=settings.watch.perspective or settings.asked_perspective,
+    )
     records = Records(key, metrics)
     replica = secrets.token_hex(8)
     shared = SharedFactsStore(
@@ -160,9 +165,9 @@ def fleet_from(
     return Fleet(store, leasing, schedule, notices, connection)
 
 
-def _measured_as(settings: Settings) -> str:
-    """Return what distinguishes measurements by these settings."""
-    if settings.engine_addresses:
+def _measured_as(settings: Settings, perspective: str) -> str:
+    """Return what distinguishes measurements from a perspective by these settings."""
+    if settings.engine_addresses or perspective != settings.own_perspective:
         return "by engines with settings of their own"
     certificates = {name: each.hosts for name, each in settings.client_certificates.items()}
     commands = sorted(command.value for command in settings.scan.deep_commands)

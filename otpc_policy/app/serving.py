@@ -80,8 +80,8 @@ async def serve(
 
             def log_from(level: str) -> None:
                 set_log_level(level)
-                if application.pool is not None:
-                    application.pool.set_log_level(level)
+                for pool in application.pools.values():
+                    pool.set_log_level(level)
 
             level = LogLevelWatch(level_file, settings.log_level, log_from)
 
@@ -119,7 +119,7 @@ class Service:
         self._application = application
         self._settings = application.settings
         self._log = structlog.get_logger("otpc_policy.app")
-        self._lifecycle = Lifecycle(lambda: application.engines.workers_alive)
+        self._lifecycle = Lifecycle(lambda: application.default_engines.workers_alive)
         self._certificate = OwnCertificate(application.clock.now, also=application.metrics)
         self._operations = OperationsServer(
             application.registry,

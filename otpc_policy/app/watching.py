@@ -59,5 +59,6 @@ def watching_from(
         rate_per_s=chosen.rate_per_s,
         concurrent=chosen.concurrent,
         wait_s=_TURNS * settings.scan.scan_deadline_s + _MARGIN_S,
+        perspective=chosen.perspective,
     )
     return Watching(table, watch_list)

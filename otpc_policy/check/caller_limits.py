@@ -17,6 +17,7 @@ from otpc_policy.core.caller import WATCH_LIST, WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, PortNotAllowed
 from otpc_policy.core.holdings import Holdings
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 
 _HOUR_S: Final = 3600.0
 _NAMES_RETRY: Final = timedelta(seconds=1)
@@ -40,12 +41,18 @@ class CallerBounds:
     names: int = 1_000_000
 
 
+_Seen = tuple[str, Endpoint]
+"""A perspective, and an endpoint that is measured from there."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """An endpoint, with so many addresses as one host may have. turn: tells those apart that an
-    endpoint becomes by changing its addresses."""
+    """An endpoint as seen from a perspective, with so many addresses as one host may have.
 
-    endpoint: Endpoint
+    turn: tells those apart that it becomes by changing its addresses.
+    """
+
+    seen: _Seen
     turn: int
 
 
@@ -57,8 +64,8 @@ class _Targets:
     def __init__(self) -> None:
         # When each was first asked for, the oldest first.
         self._since: dict[_Target, float] = {}
-        # By endpoint, the target that it is now, and its addresses.
-        self._addresses: dict[Endpoint, tuple[_Target, tuple[str, ...]]] = {}
+        # The target that each is now, and its addresses.
+        self._addresses: dict[_Seen, tuple[_Target, tuple[str, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self._since)
@@ -73,27 +80,27 @@ class _Targets:
         while self._since and self.oldest_s <= until_s:
             target = next(iter(self._since))
             del self._since[target]
-            if self._addresses[target.endpoint][0] == target:
-                del self._addresses[target.endpoint]
+            if self._addresses[target.seen][0] == target:
+                del self._addresses[target.seen]
 
-    def has(self, endpoint: Endpoint, addresses: Sequence[VettedAddress]) -> bool:
+    def has(self, seen: _Seen, addresses: Sequence[VettedAddress]) -> bool:
         """Tell whether it has been counted, and take note of what addresses it has now."""
-        known = self._addresses.get(endpoint)
+        known = self._addresses.get(seen)
         if known is None:
             return False
         target, before = known
         together = tuple(dict.fromkeys((*before, *(each.text for each in addresses))))
         if len(together) > max(len(before), MAXIMUM_ADDRESSES):
             return False
-        self._addresses[endpoint] = target, together
+        self._addresses[seen] = target, together
         return True
 
-    def add(self, endpoint: Endpoint, addresses: Sequence[VettedAddress], now_s: float) -> None:
+    def add(self, seen: _Seen, addresses: Sequence[VettedAddress], now_s: float) -> None:
         """Count a target that is not there yet."""
-        known = self._addresses.get(endpoint)
-        target = _Target(endpoint, 0 if known is None else known[0].turn + 1)
+        known = self._addresses.get(seen)
+        target = _Target(seen, 0 if known is None else known[0].turn + 1)
         self._since[target] = now_s
-        self._addresses[endpoint] = target, tuple([each.text for each in addresses])
+        self._addresses[seen] = target, tuple([each.text for each in addresses])
 
 
 class CallerLimits:
@@ -104,8 +111,8 @@ class CallerLimits:
         # By group, those that asked last at the end.
         self._targets: dict[str, _Targets] = {}
         self._names = Holdings()
-        # By share and name, how many calls wait for it.
-        self._looked_up = Counter[tuple[tuple[str, str], str]]()
+        # By share, perspective and name, how many calls wait for it.
+        self._looked_up = Counter[tuple[tuple[str, str], str, str]]()
         self.remembered = 0
         """Targets of all groups."""
 
@@ -116,8 +123,9 @@ class CallerLimits:
         caller: Caller,
         *,
         is_partners: bool,
+        perspective: str = DEFAULT_PERSPECTIVE,
     ) -> None:
-        """Count a target that is to be measured.
+        """Count a target that is to be measured: from each perspective it is one of its own.
 
         Any port is allowed at addresses of a network that the operator has opened by name
         (allow_networks). An endpoint whose addresses change counts anew with every eight of them:
@@ -130,11 +138,15 @@ class CallerLimits:
         is_public = any(not address.opened for address in addresses)
         if ports is not None and endpoint.port not in ports and is_public:
             raise PortNotAllowed(endpoint.port, sorted(ports))
-        self._count_target(endpoint, addresses, caller.share[0])
+        self._count_target((perspective, endpoint), addresses, caller.share[0])
 
     @contextmanager
-    def looking_up(self, caller: Caller, host: str) -> Iterator[None]:
+    def looking_up(
+        self, caller: Caller, host: str, *, perspective: str = DEFAULT_PERSPECTIVE
+    ) -> Iterator[None]:
         """Count a name for as long as the body takes, once for all calls of the caller.
+
+        From each perspective the same name is another.
 
         Raises CallerBudgetUsed.
         """
@@ -142,7 +154,7 @@ class CallerLimits:
             yield
             return
         names, share, most = self._names, caller.share, self._bounds.names
-        key = share, host
+        key = share, perspective, host
         if key not in self._looked_up:
             is_used_up = names.of_member(share) >= most
             if is_used_up or names.of_group(share[0]) >= most * _NAMES_OF_A_GROUP:
@@ -157,21 +169,19 @@ class CallerLimits:
                 del self._looked_up[key]
                 names.count(share, -1)
 
-    def _count_target(
-        self, endpoint: Endpoint, addresses: Sequence[VettedAddress], group: str
-    ) -> None:
+    def _count_target(self, seen: _Seen, addresses: Sequence[VettedAddress], group: str) -> None:
         now_s = self._monotonic()
         targets = self._targets.pop(group, None) or _Targets()
         self._targets[group] = targets
         self.remembered -= len(targets)
         targets.forget_until(now_s - _HOUR_S)
         self.remembered += len(targets)
-        if targets.has(endpoint, addresses):
+        if targets.has(seen, addresses):
             return
         if len(targets) >= self._bounds.targets_per_hour:
             until = timedelta(seconds=targets.oldest_s + _HOUR_S - now_s)
             raise CallerBudgetUsed(min(until, _LONGEST_RETRY), Budget.TARGETS)
-        targets.add(endpoint, addresses, now_s)
+        targets.add(seen, addresses, now_s)
         self.remembered += 1
         self._forget_groups()
 

@@ -75,7 +75,8 @@ class LeafReports:
         if outcome.is_new:
             covered, uncovered = LeafReport.SEEN, LeafReport.UNSEEN
         elif outcome.is_whole and may_measure and not outcome.answer.judgement.covers(leaf):
-            is_granted = self._forced.grant(question.endpoint, self._clock.monotonic())
+            now_s, perspective = self._clock.monotonic(), question.perspective
+            is_granted = self._forced.grant(question.endpoint, now_s, perspective=perspective)
             outcome = await check_again(Newer.AT_ANY_RATE if is_granted else Newer.IF_UNDER_WAY)
             covered = LeafReport.SEEN
             # A measurement that was joined may have begun before the caller met the leaf.
@@ -103,6 +104,7 @@ class LeafReports:
         )
         retry_after = answer.retry_after if why is LeafReport.UNFINISHED else None
         if retry_after is None:
-            wait = self._forced.wait(question.endpoint, self._clock.monotonic())
+            now_s, perspective = self._clock.monotonic(), question.perspective
+            wait = self._forced.wait(question.endpoint, now_s, perspective=perspective)
             retry_after = max(wait, IN_PROGRESS_RETRY)
         return replace(answer, judgement=judgement, retry_after=retry_after)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import lru_cache, partial
@@ -51,12 +51,11 @@ from otpc_policy.core.errors import (
     TargetForbidden,
 )
 from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, Support
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
 
-# All measurements are made from one place so far.
-PERSPECTIVE = "default"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
 # A caller whose time is over is told to ask again in a second. Until then it keeps its turn.
 _KEEPS_ITS_TURN_S = 5.0
@@ -171,6 +170,8 @@ class _Need:
 class Measurements:
     """Resolves, measures and remembers. close() ends every measurement and lets none begin.
 
+    perspective: the place from which resolver and scanner work. All facts are marked with it,
+    whatever the scanner says. Several of these, each for a place, may share a store.
     is_own_listener: tells of an IP literal and port whether this service itself listens there.
     callers: what each may have measured; None for no bounds. leasing: who of several replicas
     measures; None where there is one.
@@ -185,10 +186,12 @@ class Measurements:
         clock: Clock,
         limits: FreshnessLimits,
         observer: CheckObserver,
+        perspective: str = DEFAULT_PERSPECTIVE,
         is_own_listener: Callable[[str, int], bool] = lambda _address, _port: False,
         callers: CallerLimits | None = None,
         leasing: Leasing | None = None,
     ) -> None:
+        self.perspective = perspective
         self._callers = callers or CallerLimits(CallerBounds(), monotonic=clock.monotonic)
         self._resolver = resolver
         self._scanner = scanner
@@ -297,7 +300,7 @@ class Measurements:
         So it counts until then: callers that leave at once would otherwise ask without bounds.
         """
         host = wanted.endpoint.host
-        with self._callers.looking_up(wanted.caller, host):
+        with self._callers.looking_up(wanted.caller, host, perspective=self.perspective):
             return await self._resolver.resolve(host, fresh=fresh)
 
     def _looked_up(self, look_up: "asyncio.Task[Resolution]") -> None:
@@ -331,7 +334,7 @@ class Measurements:
         revisions = self._revisions(addresses)
         keys: list[FactsKey] = []
         for address, revision in zip(addresses, revisions, strict=True):
-            keys += _facts_keys(wanted.endpoint, address.text, wanted.depth, revision)
+            keys += self._keys_under(wanted, address, revision)
         try:
             found = await self._store.get_many(keys)
         except StoreUnavailable:
@@ -362,8 +365,13 @@ class Measurements:
 
     def _keys(self, wanted: FactsWanted, address: VettedAddress) -> Sequence[FactsKey]:
         """Return the keys of facts that serve, the one to measure under first."""
-        revision = self._scanner.probe_revision(address)
-        return _facts_keys(wanted.endpoint, address.text, wanted.depth, revision)
+        return self._keys_under(wanted, address, self._scanner.probe_revision(address))
+
+    def _keys_under(
+        self, wanted: FactsWanted, address: VettedAddress, revision: str
+    ) -> Sequence[FactsKey]:
+        endpoint, depth = wanted.endpoint, wanted.depth
+        return _facts_keys(endpoint, address.text, depth, revision, self.perspective)
 
     async def collect(
         self,
@@ -413,7 +421,11 @@ class Measurements:
         """
         try:
             self._callers.admit(
-                wanted.endpoint, addresses, wanted.caller, is_partners=wanted.is_partners
+                wanted.endpoint,
+                addresses,
+                wanted.caller,
+                is_partners=wanted.is_partners,
+                perspective=self.perspective,
             )
         except (PortNotAllowed, CallerBudgetUsed):
             if is_needed:
@@ -459,7 +471,12 @@ class Measurements:
         if not late:
             return [None] * len(needs)
         found = dict(zip(late, await asyncio.gather(*late.values()), strict=True))
-        return [found.get(need.address) for need in needs]
+        in_order = [found.get(need.address) for need in needs]
+        return [None if each is None else self._from_here(each) for each in in_order]
+
+    def _from_here(self, facts: AddressFacts) -> AddressFacts:
+        """Return the facts marked with the perspective: it is known who was asked."""
+        return replace(facts, perspective=self.perspective)
 
     def _need(
         self,
@@ -534,7 +551,7 @@ class Measurements:
         async def scan(lease: Lease | None) -> StoredFacts:
             facts = await self._scanner.measure(endpoint, address, depth, demand)
             async with turn():
-                stored = StoredFacts.of(facts)
+                stored = StoredFacts.of(self._from_here(facts))
             await self._keep(key, stored, lease)
             return stored
 
@@ -649,7 +666,7 @@ def _cost(result: LookUp) -> int:
 
 @lru_cache(maxsize=16_384)
 def _facts_keys(
-    endpoint: Endpoint, address: str, depth: Depth, probe_revision: str
+    endpoint: Endpoint, address: str, depth: Depth, probe_revision: str, perspective: str
 ) -> tuple[FactsKey, ...]:
     """Return the key to measure under; for STANDARD, that of DEEP facts after it."""
     depths = (depth,) if depth is Depth.DEEP else (depth, Depth.DEEP)
@@ -661,7 +678,7 @@ def _facts_keys(
             address=address,
             depth=each,
             probe_revision=probe_revision,
-            perspective=PERSPECTIVE,
+            perspective=perspective,
         )
         for each in depths
     )

@@ -3,7 +3,8 @@
 Facts come from measurements, their meaning from verdicts; this module only joins the two.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -35,8 +36,9 @@ from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 from otpc_policy.core.demand import ScanClass
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.errors import ServiceUnavailable
+from otpc_policy.core.errors import ServiceUnavailable, UnknownPerspective
 from otpc_policy.core.facts import Depth, ForbiddenAddress, ResolutionFailure, ResolutionStatus
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
@@ -52,6 +54,8 @@ _DENIES_ALREADY = (
 class CheckService:
     """Answers checks. After close() begins, they raise ServiceUnavailable.
 
+    measurements: of the perspective that a request means which names none. elsewhere: of the other
+    perspectives; all of them share one store.
     forced: which reports of another leaf may cause a measurement.
     """
 
@@ -59,12 +63,14 @@ class CheckService:
         self,
         *,
         measurements: Measurements,
+        elsewhere: Sequence[Measurements] = (),
         verdicts: Verdicts,
         forced: ForcedMeasurements,
         clock: Clock,
         observer: CheckObserver,
     ) -> None:
         self._measurements = measurements
+        self._by_perspective = {each.perspective: each for each in (measurements, *elsewhere)}
         self._verdicts = verdicts
         self._reports = LeafReports(
             forced=forced, verdicts=verdicts, clock=clock, observer=observer
@@ -76,11 +82,28 @@ class CheckService:
     async def close(self) -> None:
         """Refuse further checks and end every measurement."""
         self._closing = True
-        await self._measurements.close()
+        await asyncio.gather(*(each.close() for each in self._by_perspective.values()))
 
     async def invalidate(self, host: str, port: int) -> int:
-        """Forget the facts of a host (canonical), of all ports for port 0; return how many."""
+        """Forget the facts of a host (canonical), of all ports for port 0; return how many.
+
+        From wherever they were measured.
+        """
+        self.outdate_endpoints({(host, port)})
         return await self._measurements.invalidate(host, port)
+
+    def outdate_endpoints(self, endpoints: Collection[tuple[str, int]] | None) -> None:
+        """See Measurements.outdate_endpoints: from every perspective."""
+        for each in self._by_perspective.values():
+            each.outdate_endpoints(endpoints)
+
+    def _measurements_for(self, perspective: str) -> Measurements:
+        if not perspective:
+            return self._measurements
+        found = self._by_perspective.get(perspective)
+        if found is None:
+            raise UnknownPerspective(perspective, sorted(self._by_perspective))
+        return found
 
     async def check(
         self,
@@ -97,12 +120,16 @@ class CheckService:
         of measurements is used; one that hangs up cancels this. scan_class: of measurements that
         are waited for.
         An answer to a request that reports a leaf is never ALLOW unless it covers that leaf.
-        Raises UnknownPolicy; ServiceUnavailable while closing; and where the host has to be
-        resolved or measured, PortNotAllowed, CallerBudgetUsed, or Overloaded if there is no room.
+        Raises UnknownPolicy, UnknownPerspective; ServiceUnavailable while closing; and where the
+        host has to be resolved or measured, PortNotAllowed, CallerBudgetUsed, or Overloaded if
+        there is no room.
         """
         if self._closing:
             raise ServiceUnavailable("the service is draining")
-        question = self._verdicts.question(request, generation)
+        measurements = self._measurements_for(request.perspective)
+        question = self._verdicts.question(
+            request, generation, perspective=measurements.perspective
+        )
         if question.refusal is not None:
             return self._refused(question, question.refusal)
         wanted = FactsWanted(
@@ -115,13 +142,14 @@ class CheckService:
             scan_class=scan_class,
         )
         began = self._clock.monotonic()
-        outcome = await self._checked(question, wanted, wait_s=wait_s)
+        outcome = await self._checked(measurements, question, wanted, wait_s=wait_s)
         if request.observed_leaf is None:
             return outcome.answer
 
         async def checked_again(newer: Newer) -> Outcome:
             left_s = self._left_s(wait_s, began)
-            return await self._checked(question, replace(wanted, newer=newer), wait_s=left_s)
+            newer_wanted = replace(wanted, newer=newer)
+            return await self._checked(measurements, question, newer_wanted, wait_s=left_s)
 
         return await self._reports.covering(
             request.observed_leaf, question, request.freshness, outcome, checked_again
@@ -134,7 +162,8 @@ class CheckService:
         """
         if self._closing or generation is not standing.generation:
             return None
-        if not await self._measurements.still_known(standing.basis):
+        measurements = self._by_perspective[standing.judgement.perspective]
+        if not await measurements.still_known(standing.basis):
             return None
         if self._verdicts.is_outdated(standing.judgement):
             return None
@@ -149,11 +178,16 @@ class CheckService:
         return None if wait_s is None else max(0.0, wait_s - (self._clock.monotonic() - began))
 
     async def _checked(
-        self, question: Question, wanted: FactsWanted, *, wait_s: float | None
+        self,
+        measurements: Measurements,
+        question: Question,
+        wanted: FactsWanted,
+        *,
+        wait_s: float | None,
     ) -> Outcome:
         began = self._clock.monotonic()
         freshness = wanted.freshness
-        known = await self._measurements.known(wanted, wait_s=wait_s)
+        known = await measurements.known(wanted, wait_s=wait_s)
         if known is None:
             return Outcome(self._unresolved(question), is_whole=False)
         resolution, stored = known.resolution, known.stored
@@ -176,7 +210,7 @@ class CheckService:
                 )
                 return Outcome(kept, is_whole=True)
         left_s = self._left_s(wait_s, began)
-        collected = await self._measurements.collect(wanted, known, wait_s=left_s)
+        collected = await measurements.collect(wanted, known, wait_s=left_s)
         forbidden = _forbidden(collected)
         if forbidden:
             answer = self._unmeasured(question, resolution.forbidding(forbidden))
@@ -240,13 +274,20 @@ class CheckService:
         )
 
     def ends_at(
-        self, endpoint: Endpoint, depth: Depth, stored: StoredFacts, generation: Catalog
+        self,
+        endpoint: Endpoint,
+        depth: Depth,
+        stored: StoredFacts,
+        generation: Catalog,
+        *,
+        perspective: str = DEFAULT_PERSPECTIVE,
     ) -> datetime:
         """Return until when stored facts answer, under the default policy and the partner's.
 
         They are judged for it, which may take as long as one answer does.
         """
-        question = self._verdicts.question(CheckRequest(endpoint=endpoint, depth=depth), generation)
+        asked = CheckRequest(endpoint=endpoint, depth=depth)
+        question = self._verdicts.question(asked, generation, perspective=perspective)
         lifetime = self._verdicts.lifetime(question, stored, self._clock.now())
         return lifetime_ends_at(stored, lifetime.length)
 

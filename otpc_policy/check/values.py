@@ -18,6 +18,7 @@ from otpc_policy.core.facts import (
     ResolutionStatus,
     UnmeasuredAddress,
 )
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.policy.connection_terms import ConnectionTerms
 from otpc_policy.policy.finding import Verdict
 from otpc_policy.policy.model import Policy
@@ -31,7 +32,8 @@ class CheckRequest:
     """One question about one endpoint.
 
     policy_name: empty for the default policy. observed_leaf: SHA-256 of the leaf that the caller's
-    own connection met; None if it reports none.
+    own connection met; None if it reports none. perspective: where to measure from; empty for the
+    service's default.
     """
 
     endpoint: Endpoint
@@ -39,6 +41,7 @@ class CheckRequest:
     freshness: Freshness = field(default_factory=Freshness)
     depth: Depth = Depth.STANDARD
     observed_leaf: bytes | None = None
+    perspective: str = ""
 
 
 class ResultSource(Enum):
@@ -105,7 +108,8 @@ class Judgement:
     observed_at: of the oldest facts; None if no facts were used.
     judged_at: the instant of the verdict. expires_at: never past the instant at which time alone
     changes it. judged_addresses: those whose facts were judged. judged_certificates: every leaf in
-    these facts, each once, in order. terms: what a connection has to keep to.
+    these facts, each once, in order. terms: what a connection has to keep to. perspective: where
+    the facts were measured from, or were to be.
     """
 
     key: JudgementKey | None
@@ -124,6 +128,7 @@ class Judgement:
     judged_addresses: tuple[str, ...]
     judged_certificates: tuple[JudgedCertificate, ...]
     terms: ConnectionTerms
+    perspective: str = DEFAULT_PERSPECTIVE
 
     def covers(self, leaf_sha256: bytes) -> bool:
         """Whether the leaf with this hash is among those that were judged."""

@@ -28,6 +28,7 @@ from otpc_policy.check.values import (
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, EndpointFacts, ResolutionStatus
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.pki.certificate import spki_sha256
 from otpc_policy.pki.crl import CrlStatements
 from otpc_policy.pki.judge import ChainJudge
@@ -43,9 +44,10 @@ _NOTHING_BESIDE = BesideAddresses()
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """An endpoint, how deeply it is measured, and what judges it under one generation.
+    """An endpoint, from where and how deeply it is measured, and what judges it.
 
-    name: tells it from every other question: endpoint, depth, generation and policy in one text.
+    name: tells it from every other question: endpoint, depth, perspective, generation and policy in
+    one text.
     lifetimes: under its policies. refusal: why the endpoint is denied unmeasured, or None.
     """
 
@@ -55,10 +57,11 @@ class Question:
     context: JudgingContext
     lifetimes: Lifetimes
     refusal: Finding | None
+    perspective: str = DEFAULT_PERSPECTIVE
 
 
-# The name of the policy, and what is asked about.
-_QuestionKey = tuple[str, Depth, Endpoint]
+# The name of the policy, and what is asked about, from where.
+_QuestionKey = tuple[str, Depth, Endpoint, str]
 
 
 class _Dated(NamedTuple):
@@ -104,21 +107,31 @@ class Verdicts:
         self._judgements = RecentlyUsed[JudgementKey, Judgement](max_entries=max_kept)
         self._chains: tuple[tuple[str, datetime, int], ChainJudge] | None = None
 
-    def question(self, request: CheckRequest, generation: Catalog) -> Question:
-        """Return what the request asks under a generation. Raises UnknownPolicy."""
+    def question(
+        self,
+        request: CheckRequest,
+        generation: Catalog,
+        *,
+        perspective: str = DEFAULT_PERSPECTIVE,
+    ) -> Question:
+        """Return what the request asks under a generation. Raises UnknownPolicy.
+
+        perspective: the one that the request means.
+        """
         if generation is not self._generation:
             self._begin(generation)
-        key = (request.policy_name, request.depth, request.endpoint)
+        key = (request.policy_name, request.depth, request.endpoint, perspective)
         question = self._questions.get(key)
         if question is None:
             context = generation.context_for(request.endpoint, request.policy_name)
             question = Question(
-                name=_name(request.endpoint, request.depth, *context.key),
+                name=_name(request.endpoint, request.depth, perspective, *context.key),
                 endpoint=request.endpoint,
                 depth=request.depth,
                 context=context,
                 lifetimes=self._lifetimes.under(*context.policies),
                 refusal=context.refusal(request.endpoint),
+                perspective=perspective,
             )
             self._questions.put(key, question)
         return question
@@ -268,9 +281,9 @@ class Verdicts:
         return question.name, facts_ids, beside, grounds
 
 
-def _name(endpoint: Endpoint, depth: Depth, generation: str, policy: str) -> str:
+def _name(endpoint: Endpoint, depth: Depth, perspective: str, generation: str, policy: str) -> str:
     # None of the parts contains a space. A text, because it is hashed with every look-up.
-    return f"{endpoint} {endpoint.server_name} {depth.value} {generation} {policy}"
+    return f"{endpoint} {endpoint.server_name} {depth.value} {perspective} {generation} {policy}"
 
 
 def _judgement(
@@ -301,6 +314,7 @@ def _judgement(
         judged_addresses=tuple(facts.address for facts in addresses),
         judged_certificates=_judged_certificates(addresses),
         terms=connection_terms(context.policies, verdict.findings, now),
+        perspective=question.perspective,
     )
 
 

@@ -77,6 +77,13 @@ def check(
         DepthOption,
         typer.Option(help="How much to measure; deep looks for known vulnerabilities too."),
     ] = DepthOption.STANDARD,
+    perspective: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The place to judge from, of those that the service at --server measures from.",
+        ),
+    ] = "",
     timeout: TimeoutOption = 30.0,
     allow_network: Annotated[
         list[str] | None,
@@ -152,6 +159,12 @@ def check(
         save_facts=save_facts,
         seed=seed,
     )
+    if perspective and server is None:
+        raise typer.BadParameter(
+            "is a place that a service measures from, so it needs --server; without it, the"
+            " endpoint is judged from here.",
+            param_hint="--perspective",
+        )
     drawn_again = None if seed is None else _read_seed(seed)
     remote = service(
         server,
@@ -172,6 +185,7 @@ def check(
     for target in asked.targets:
         request = _request(target, policy, server_name, depth, refresh=refresh)
         request.observed_leaf_sha256 = bytes.fromhex(sha256)
+        request.perspective = perspective
         if remote is not None:
             given = {"host": repr(target.host), "server_name": f"--server-name {server_name!r}"}
             with in_words_of(given), progress(f"waiting for {server} to judge {target}"):

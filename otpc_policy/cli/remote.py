@@ -63,6 +63,7 @@ class Remote:
                 depth=request.depth,
                 freshness=request.freshness if request.HasField("freshness") else None,
                 observed_leaf_sha256=request.observed_leaf_sha256,
+                perspective=request.perspective,
                 timeout_s=self.timeout_s,
             )
         )

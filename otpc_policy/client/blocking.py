@@ -77,6 +77,7 @@ class PolicyCheckClient:
         view: pb.View.ValueType = pb.VIEW_BASIC,
         depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
         observed_leaf_sha256: bytes = b"",
+        perspective: str = "",
     ) -> pb.CheckEndpointResponse:
         """Ask about an endpoint.
 
@@ -92,6 +93,7 @@ class PolicyCheckClient:
             view=view,
             depth=depth,
             observed_leaf_sha256=observed_leaf_sha256,
+            perspective=perspective,
         )
         response: pb.CheckEndpointResponse = self._stub.CheckEndpoint(request, timeout=timeout_s)
         return response

@@ -17,11 +17,13 @@ def check_request(
     view: pb.View.ValueType = pb.VIEW_BASIC,
     depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
     observed_leaf_sha256: bytes = b"",
+    perspective: str = "",
 ) -> pb.CheckEndpointRequest:
     """Return a request about an endpoint.
 
     port: 0 means 443. policy: empty means the default. observed_leaf_sha256: to report a leaf that
-    was not among those judged: the 32 bytes of the SHA-256 of its DER.
+    was not among those judged: the 32 bytes of the SHA-256 of its DER. perspective: the place on
+    the network to judge from; empty means the service's default.
     """
     return pb.CheckEndpointRequest(
         host=host,
@@ -32,6 +34,7 @@ def check_request(
         view=view,
         depth=depth,
         observed_leaf_sha256=observed_leaf_sha256,
+        perspective=perspective,
     )
 
 

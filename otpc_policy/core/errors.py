@@ -42,6 +42,14 @@ class UnknownPolicy(OtpcPolicyError):
         super().__init__(f"no policy is named {name!r}")
 
 
+class UnknownPerspective(OtpcPolicyError):
+    """The caller named a place that nothing is measured from. known: those there are, in order."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"no perspective is named {name!r}; there are {', '.join(known)}")
+
+
 class Budget(StrEnum):
     """What is shared out among callers."""
 

@@ -289,6 +289,8 @@ class AddressFacts:
     deep: None unless a DEEP measurement was carried out.
     probe_revision: of the probes that measured; empty in facts that were written by hand.
     seed: of what the measurement drew, 32 hexadecimal digits; empty if nothing was drawn.
+    perspective: where it was measured from; empty in facts that were written by hand, or before
+    perspectives had names.
     """
 
     address: str
@@ -313,6 +315,7 @@ class AddressFacts:
     groups: tuple[GroupFact, ...] = ()
     key_exchanges: tuple[KeyExchangeFact, ...] = ()
     handshake: HandshakeFacts = HandshakeFacts()
+    perspective: str = ""
 
     def version(self, version: TlsVersion) -> VersionFact:
         """Return the fact about a version; unknown where it was not asked about."""

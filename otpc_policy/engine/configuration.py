@@ -43,6 +43,7 @@ class EngineConfiguration:
     drain_grace_s: float
     log_format: str
     log_level: str
+    perspective: str = ""
     own_listeners: tuple[tuple[str, int], ...] = ()
 
 
@@ -72,6 +73,7 @@ def configuration_from(tree: Mapping[str, Any]) -> EngineConfiguration:
         drain_grace_s=float(tree["drain_grace_s"]),
         log_format=str(tree["log_format"]),
         log_level=str(tree["log_level"]),
+        perspective=str(tree["perspective"]),
         own_listeners=tuple((str(host), int(port)) for host, port in tree.get("own_listeners", ())),
     )
 

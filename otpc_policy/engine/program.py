@@ -114,6 +114,7 @@ async def run_engine(
             concurrent_scans=configuration.scan.concurrent_scans,
             own_listeners=own_listeners,
             proxy=proxy.current,
+            perspective=configuration.perspective,
         )
         servicer.add_to(server)
         async with contextlib.AsyncExitStack() as stack:

@@ -16,7 +16,12 @@ from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.measuring import MeasureCall
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
 from otpc_policy.engines.status import error_of, raise_lost_unless_cancelled
-from otpc_policy.measurement.checks import read_count, read_text, require
+from otpc_policy.measurement.checks import (
+    read_count,
+    read_text,
+    require,
+    require_perspective,
+)
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.fetch_codec import FetchReader
 from otpc_policy.measurement.limits import (
@@ -89,12 +94,20 @@ class EngineClient:
     again and again (see heartbeats). arrears: how many more there may be than between two looks,
     because this process was stopped meanwhile. became_busy: is called as a measurement begins and
     no other is under way. vetting: the front's guard. now: dates the facts: an engine's clock may
-    be wrong, and one that lies could make its facts last for years.
+    be wrong, and one that lies could make its facts last for years. perspective: from which the
+    engine must measure. One that says it measures from elsewhere is wired up wrongly: whatever it
+    says is refused as a lie. "" for any.
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, *, vetting: AddressVetting, now: Callable[[], datetime]
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        vetting: AddressVetting,
+        now: Callable[[], datetime],
+        perspective: str = "",
     ) -> None:
+        self._perspective = perspective
         self._vetting, self._now = vetting, now
         # Bytes go in and come out: what cannot be read must become an exception of ours.
         self._resolve: Any = channel.unary_unary(RESOLVE, None, None)
@@ -132,6 +145,7 @@ class EngineClient:
             state=lambda: self.state,
             under_way=lambda: len(self._calls),
             left_standard_part=left_standard_part,
+            perspective=self._perspective,
         )
         self._under_way.setdefault(target, call)
         if not self._calls:
@@ -163,6 +177,7 @@ class EngineClient:
         except asyncio.CancelledError:
             raise_lost_unless_cancelled()
             raise
+        require_perspective(response.perspective, self._perspective)
         return decode_resolution(response, host=host, vetting=self._vetting)
 
     async def fetch_crl(self, url: HttpUrl, *, max_bytes: int, deadline_s: float) -> Fetched:
@@ -215,7 +230,7 @@ class EngineClient:
         call = self._watch(pb.WatchStatusRequest().SerializeToString())
         try:
             async for message in call:
-                self.state = _state(message)
+                self.state = _state(message, self._perspective)
                 self.reports += 1
                 is_honest = self.reports <= _MAX_REPORTS + self.arrears
                 require(is_honest, "WatchStatusResponse: too many")
@@ -248,11 +263,12 @@ def _suite_sets(required: Sequence[Sequence[int]]) -> list[pb.SuiteSet]:
     return sets
 
 
-def _state(message: bytes) -> EngineState:
+def _state(message: bytes, perspective: str) -> EngineState:
     try:
         response = pb.WatchStatusResponse.FromString(message)
     except DecodeError:
         raise EngineLied("WatchStatusResponse: not a message") from None
+    require_perspective(response.perspective, perspective)
     require(response.concurrent_scans > 0, "concurrent_scans: none")
     return EngineState(
         probe_revision=read_text(response.probe_revision, "probe_revision"),
@@ -263,4 +279,5 @@ def _state(message: bytes) -> EngineState:
         ),
         is_draining=response.draining,
         tasks=read_count(response.tasks, _MAX_TASKS, "tasks"),
+        perspective=response.perspective,
     )

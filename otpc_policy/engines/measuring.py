@@ -26,7 +26,7 @@ from otpc_policy.engines.status import (
     is_being_cancelled,
     raise_lost_unless_cancelled,
 )
-from otpc_policy.measurement.checks import at_most, read_text, require
+from otpc_policy.measurement.checks import at_most, read_text, require, require_perspective
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.limits import MAX_SUITES
@@ -62,7 +62,8 @@ class MeasureCall:
     """One measurement at one engine.
 
     call: the gRPC call, nothing of it written or read yet. state: what the engine reported last.
-    under_way: calls of this front to this engine, this one included.
+    under_way: calls of this front to this engine, this one included. perspective: as of
+    EngineClient.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class MeasureCall:
         state: Callable[[], EngineState],
         under_way: Callable[[], int],
         left_standard_part: Callable[[], None],
+        perspective: str = "",
     ) -> None:
+        self._perspective = perspective
         self._under_way, self._is_queue_too_long = under_way, False
         self._call, self._target, self._start = call, target, start
         self._state, self._left_standard_part = state, left_standard_part
@@ -168,6 +171,7 @@ class MeasureCall:
         except DecodeError:
             raise EngineLied("MeasureResponse: not a message") from None
         require_echo(response.target, self._start.target)
+        require_perspective(response.perspective, self._perspective)
         revision = read_text(response.probe_revision, "probe_revision")
         # Facts are kept under it: without one they would pass for those of any other.
         require(bool(revision), "probe_revision: none")

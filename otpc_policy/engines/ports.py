@@ -37,7 +37,8 @@ class Terms:
 class EngineState:
     """What an engine reports of itself.
 
-    concurrent_scans: what it measures at a time. tasks: of its event loop.
+    concurrent_scans: what it measures at a time. tasks: of its event loop. perspective: where it
+    measures from; empty if it does not say.
     """
 
     probe_revision: str = ""
@@ -46,6 +47,7 @@ class EngineState:
     concurrent_scans: int = 1
     is_draining: bool = False
     tasks: int = 0
+    perspective: str = ""
 
 
 @dataclass(frozen=True, slots=True)

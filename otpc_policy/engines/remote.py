@@ -45,7 +45,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 class RemoteFleet:
     """The engines at some addresses: "unix:/path", "host:port" or "dns:///host:port".
 
-    credentials: None for Unix sockets, and for TCP in plain text.
+    credentials: None for Unix sockets, and for TCP in plain text. perspective: as of EngineClient.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class RemoteFleet:
         vetting: AddressVetting,
         now: Callable[[], datetime],
         look_up: LookUp = look_up,
+        perspective: str = "",
     ) -> None:
+        self._perspective = perspective
         self._addresses, self._credentials = tuple(addresses), credentials
         self._vetting, self._now, self._look_up = vetting, now, look_up
         self._engines: dict[str, RemoteEngine] = {}
@@ -138,7 +140,9 @@ class RemoteFleet:
 
     def _engine(self, name: str, server_name: str, changed: Callable[[], None]) -> RemoteEngine:
         channel = self._channel(name, server_name)
-        client = EngineClient(channel, vetting=self._vetting, now=self._now)
+        client = EngineClient(
+            channel, vetting=self._vetting, now=self._now, perspective=self._perspective
+        )
         return RemoteEngine(name, channel, client, changed)
 
     def _let_go(self, engine: RemoteEngine | None) -> None:

@@ -1,11 +1,13 @@
 """Names in the store. All that a script touches lies in one shard, and so in one slot."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from otpc_policy.check import FactsKey
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.measurement.revision import PROBE_REVISION
 
 # Enough to spread over any cluster, few enough to be asked for news in one round trip.
@@ -45,17 +47,25 @@ class Names:
 class Keyspace:
     """The names under one prefix. Several fleets may share a store under different ones.
 
-    measured_as: what makes the measurements of one replica other than those of the next, such as
-    the clients that it stands for. Where it differs, nothing is shared but invalidations.
-    watch: where the schedule of the watch list is kept.
+    measured_as: by perspective, what makes the measurements of one replica other than those of the
+    next, such as the clients that it stands for. Where it differs, nothing is shared but
+    invalidations. watched_from: the perspective of the watch list.
+    watch: where its schedule is kept.
     """
 
-    def __init__(self, prefix: str, *, measured_as: str = "") -> None:
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        measured_as: Callable[[str], str] = lambda _perspective: "",
+        watched_from: str = DEFAULT_PERSPECTIVE,
+    ) -> None:
         self._stem = f"{prefix}:{_LAYOUT}"
         self._measured_as = measured_as
         self.notices = tuple(self._shard(number) + ":notices" for number in range(SHARDS))
         # Who would measure otherwise, or does not find the facts, has a schedule of its own.
-        schedule = f"{self._stem}:{{watch}}:{_digest(measured_as, PROBE_REVISION)}"
+        watched = _digest(measured_as(watched_from), PROBE_REVISION, watched_from)
+        schedule = f"{self._stem}:{{watch}}:{watched}"
         self.watch = (f"{schedule}:due", f"{schedule}:kept")
         self.names = lru_cache(maxsize=16_384)(self._names)
 
@@ -72,7 +82,8 @@ class Keyspace:
         )
 
     def _names(self, key: FactsKey) -> Names:
-        host, digest = self.host(key.host), _digest(self._measured_as, *map(str, key))
+        host = self.host(key.host)
+        digest = _digest(self._measured_as(key.perspective), *map(str, key))
         shard = host.stem.removesuffix(":facts:")
         return Names(
             host=host,

@@ -62,7 +62,8 @@ class Records:
                 self._observer.record_refused("signature")
                 return None
             facts = _facts(content[_ID_BYTES:])
-            if facts is None:
+            # The key is signed as well; no replica writes facts of another place under it.
+            if facts is None or facts.perspective not in ("", key.perspective):
                 self._observer.record_refused("malformed")
                 return None
             return StoredFacts(facts, content[:_ID_BYTES].decode("ascii", "replace"))

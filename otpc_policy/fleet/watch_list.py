@@ -89,6 +89,7 @@ class WatchList:
 
     generation: the current one. rate_per_s, concurrent: how many endpoints begin to be measured in
     a second, and are at the same time, at most. wait_s: longest wait for a measurement.
+    perspective: from where they are measured; empty for the default.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class WatchList:
         rate_per_s: float,
         concurrent: int,
         wait_s: float,
+        perspective: str = "",
     ) -> None:
+        self._perspective = perspective
         self._table = table
         self._checks = checks
         self._schedule = schedule
@@ -270,7 +273,11 @@ class WatchList:
 
     async def _ask(self, watched: Watched, mode: FreshnessMode, wait_s: float) -> Answer:
         return await self._checks.check(
-            CheckRequest(endpoint=watched.endpoint, freshness=Freshness(mode=mode)),
+            CheckRequest(
+                endpoint=watched.endpoint,
+                freshness=Freshness(mode=mode),
+                perspective=self._perspective,
+            ),
             self._table.under.generation,
             wait_s=wait_s,
             caller=WATCH_LIST,

@@ -53,6 +53,17 @@ def read_texts(values: Sequence[str], field: str) -> tuple[str, ...]:
     return tuple(read_text(value, field) for value in values)
 
 
+def require_perspective(named: str, expected: str) -> None:
+    """Raise EngineLied where an engine measures from another place than is asked for.
+
+    named: "" where it does not say. expected: "" where any place will do.
+    """
+    if expected:
+        require(named in ("", expected), f"perspective: another one than {expected}")
+    else:
+        read_text(named, "perspective")
+
+
 def read_count(value: int, limit: int, field: str) -> int:
     """Return a count within its bound."""
     if value > limit:

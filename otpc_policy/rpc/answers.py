@@ -215,7 +215,7 @@ class CheckAnswers:
 
         may_see_internal_addresses: see convert.shared_part. That the caller may ask is for the
         servicer to know.
-        Raises UnknownPolicy, Overloaded, ServiceUnavailable.
+        Raises UnknownPolicy, UnknownPerspective, Overloaded, ServiceUnavailable.
         """
         answer = await self._checked(parsed, generation, wait_s, caller)
         shared = self._shared(answer, parsed.view, may_see_internal_addresses)
@@ -313,6 +313,7 @@ def _shared_part(
     log_fields = {
         "endpoint": str(judgement.endpoint),
         "server_name": judgement.endpoint.server_name,
+        "perspective": judgement.perspective,
         **verdict,
         "addresses": list(judgement.judged_addresses),
         "leaf_sha256": [each.leaf_sha256.hex() for each in judgement.judged_certificates],

@@ -18,6 +18,7 @@ from otpc_policy.core.errors import (
     Overloaded,
     PortNotAllowed,
     ServiceUnavailable,
+    UnknownPerspective,
     UnknownPolicy,
 )
 
@@ -37,6 +38,10 @@ class Reason(StrEnum):
     """The request is invalid; BadRequest lists every violation. Do not retry."""
     UNKNOWN_POLICY = "UNKNOWN_POLICY"
     """The policy is not loaded. Metadata: policy."""
+    UNKNOWN_PERSPECTIVE = "UNKNOWN_PERSPECTIVE"
+    """Nothing is measured from there. Metadata: perspective, perspectives (those there are, with
+    commas between them). Do not retry.
+    """
     OVERLOADED = "OVERLOADED"
     """The service has no room for this now; RetryInfo says when to ask again.
 
@@ -179,6 +184,15 @@ _TABLE: Mapping[type[Exception], _Row] = {
         Reason.UNKNOWN_POLICY,
         "unknown policy; ListPolicies lists those that are loaded",
         metadata=lambda error: {"policy": error.name[:_MAX_ECHOED_CHARACTERS]},
+    ),
+    UnknownPerspective: _Row(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        Reason.UNKNOWN_PERSPECTIVE,
+        "unknown perspective; the details list those there are",
+        metadata=lambda error: {
+            "perspective": error.name[:_MAX_ECHOED_CHARACTERS],
+            "perspectives": ",".join(error.known),
+        },
     ),
     Overloaded: _Row(
         grpc.StatusCode.RESOURCE_EXHAUSTED,

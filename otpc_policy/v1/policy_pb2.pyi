@@ -557,6 +557,7 @@ class CheckEndpointRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
     OBSERVED_LEAF_SHA256_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """A DNS name (U-labels or A-labels) or an IP literal (IPv6 with or without
     brackets). No scheme, no port, no path. Required.
@@ -586,6 +587,11 @@ class CheckEndpointRequest(_message.Message):
     While no judged facts include the leaf, this request is answered DENY or INDETERMINATE
     with the finding OBSERVED_LEAF_NOT_JUDGED; other callers' answers are not affected.
     """
+    perspective: _builtins.str
+    """The place on the network to judge the endpoint from: its name is resolved and its
+    addresses are measured there. One of those that the service is configured with; empty:
+    its default. Any other is INVALID_ARGUMENT; ErrorInfo then lists those there are.
+    """
     @_builtins.property
     def freshness(self) -> Global___Freshness:
         """How old facts may be."""
@@ -601,10 +607,11 @@ class CheckEndpointRequest(_message.Message):
         view: Global___View.ValueType = ...,
         depth: Global___ScanDepth.ValueType = ...,
         observed_leaf_sha256: _builtins.bytes = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "observed_leaf_sha256", b"observed_leaf_sha256", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "freshness", b"freshness", "host", b"host", "observed_leaf_sha256", b"observed_leaf_sha256", "perspective", b"perspective", "policy", b"policy", "port", b"port", "server_name", b"server_name", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -630,6 +637,7 @@ class CheckEndpointResponse(_message.Message):
     CONNECTION_TERMS_FIELD_NUMBER: _builtins.int
     MINIMUM_POLICY_FIELD_NUMBER: _builtins.int
     NAMED_PARTNERS_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     decision: Global___Decision.ValueType
     """The verdict. Only DECISION_ALLOW permits traffic."""
     evaluated_decision: Global___Decision.ValueType
@@ -638,6 +646,10 @@ class CheckEndpointResponse(_message.Message):
     """
     canonical_endpoint: _builtins.str
     """What was judged: "host:port" with the host in A-labels, IPv6 in brackets."""
+    perspective: _builtins.str
+    """The place on the network that the endpoint is judged from. A name may lead elsewhere,
+    and an address to other servers, for whoever connects from another place.
+    """
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """Why: denying findings first, then by severity, then by code."""
@@ -712,10 +724,11 @@ class CheckEndpointResponse(_message.Message):
         connection_terms: Global___ConnectionTerms | None = ...,
         minimum_policy: Global___AppliedPolicy | None = ...,
         named_partners: _abc.Iterable[Global___AppliedPartner] | None = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["connection_terms", b"connection_terms", "minimum_policy", b"minimum_policy", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "minimum_policy", b"minimum_policy", "named_partners", b"named_partners", "observation", b"observation", "partner", b"partner", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canonical_endpoint", b"canonical_endpoint", "connection_terms", b"connection_terms", "decision", b"decision", "evaluated_decision", b"evaluated_decision", "findings", b"findings", "judged_addresses", b"judged_addresses", "judged_certificates", b"judged_certificates", "minimum_policy", b"minimum_policy", "named_partners", b"named_partners", "observation", b"observation", "partner", b"partner", "perspective", b"perspective", "policy", b"policy", "result_info", b"result_info", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

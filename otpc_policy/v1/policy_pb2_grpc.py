@@ -82,8 +82,8 @@ class PolicyCheckServiceServicer:
         on in the background; the answer is then INDETERMINATE with the finding
         CHECK_IN_PROGRESS and retry_after, and the next call finds the result cached.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (no such policy), PERMISSION_DENIED (a port that
-        this service does not measure), RESOURCE_EXHAUSTED (with RetryInfo; ErrorInfo says
+        Errors: INVALID_ARGUMENT (no such perspective, too), NOT_FOUND (no such policy),
+        PERMISSION_DENIED (a port that this service does not measure), RESOURCE_EXHAUSTED (with RetryInfo; ErrorInfo says
         whose budget is used up), UNAVAILABLE (draining; with RetryInfo), INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,7 @@ async def test_a_service_is_built_from_embedded_defaults_without_starting_anythi
     assert {"otpc-2024-12", "otpc-2024-12-strict"} <= set(
         application.reloader.current.policies.policies
     )
-    assert application.engines.workers_alive == 0
+    assert application.default_engines.workers_alive == 0
     assert application.registry.get_sample_value("otpc_policy_config_last_reload_successful") == 1
     assert application.registry.get_sample_value("process_resident_memory_bytes")
 
@@ -104,8 +104,8 @@ async def test_names_are_asked_for_as_the_settings_say_and_counted() -> None:
             )
         )
         names = ("a.test", "b.test", "c.test")
-        await application.engines.start()
-        found = [await application.engines.resolve(name) for name in names]
+        await application.default_engines.start()
+        found = [await application.default_engines.resolve(name) for name in names]
         assert [[address.text for address in resolution.addresses] for resolution in found] == [
             ["127.0.0.1"],
             [],

@@ -41,7 +41,8 @@ def test_engines_share_the_limits_of_the_service(workers: int, engines: int, sha
 
 async def test_no_engine_is_started_before_the_service_is() -> None:
     application = build_application(Settings())
-    assert (application.engines.workers_alive, application.engines.queued) == (0, 0)
+    engines = application.default_engines
+    assert (engines.workers_alive, engines.queued) == (0, 0)
     await application.close()
 
 
@@ -53,7 +54,7 @@ async def test_engines_elsewhere_need_files_that_can_be_read() -> None:
         engine_ca_file="/missing/ca.crt",
     )
     with pytest.raises(ConfigurationError, match=r"engine_ca_file: /missing/ca\.crt"):
-        await build_application(settings).engines.start()
+        await build_application(settings).default_engines.start()
 
 
 @pytest.mark.parametrize("package", ["sslyze", "nassl", "aiodns", "pqcrypto", "brotli"])
@@ -64,7 +65,7 @@ async def test_a_service_without_the_engine_fails_with_a_remedy(
     with pytest.raises(
         ConfigurationError, match=rf"{package} missing.*\[engine\].*engine_addresses"
     ):
-        await build_application(Settings()).engines.start()
+        await build_application(Settings()).default_engines.start()
 
 
 def test_the_suites_to_prove_are_those_that_some_policy_requires() -> None:
@@ -89,14 +90,14 @@ class _Clock:
 async def test_policies_are_asked_for_their_suites_once_for_each_generation() -> None:
     policies = build_application(Settings()).reloader.current.policies
     metrics = Metrics(CollectorRegistry(), finding_codes=(), rpc_methods=())
-    pool = engines_from(
+    (pool,) = engines_from(
         Settings(),
         _Clock(),
         policies=lambda: policies,
         partners=lambda: 0,
         observer=metrics,
         own_listeners=OwnListeners(),
-    )
+    ).values()
     suites = pool._required_suites
     assert not pool._asks_groups()
     assert suites() is suites()

@@ -86,7 +86,7 @@ def test_files_that_cannot_be_used_end_the_start(tmp_path: Path) -> None:
 
 def test_replicas_that_would_measure_otherwise_do_not_share(tmp_path: Path) -> None:
     described = {
-        app_fleet._measured_as(each)
+        app_fleet._measured_as(each, "default")
         for each in (
             settings_of(tmp_path),
             settings_of(tmp_path, prefix="other"),
@@ -96,3 +96,11 @@ def test_replicas_that_would_measure_otherwise_do_not_share(tmp_path: Path) -> N
         )
     }
     assert len(described) == 4
+
+
+def test_engines_at_another_place_measure_by_settings_of_their_own() -> None:
+    elsewhere = {"us-east": {"engine_addresses": ["unix:/run/us.sock"]}}
+    here = Settings(perspective="eu-west", perspectives=elsewhere, client_profiles=["chrome"])
+    there = Settings(perspective="us-east", engine_addresses=["unix:/run/us.sock"])
+    assert app_fleet._measured_as(here, "us-east") == app_fleet._measured_as(there, "us-east")
+    assert app_fleet._measured_as(here, "us-east") != app_fleet._measured_as(here, "eu-west")

@@ -576,6 +576,49 @@ def test_engines_over_tcp_need_mutual_tls_or_the_dangerous_switch() -> None:
     assert Settings(engine_addresses=["unix:/engine"]).engine_addresses == ("unix:/engine",)
 
 
+# -- Perspectives --------------------------------------------------------------------------------
+
+_ELSEWHERE = {"us-east": {"engine_addresses": ["unix:/us"]}}
+
+
+def test_the_only_perspective_is_called_default_until_somebody_names_it() -> None:
+    assert (Settings().own_perspective, Settings().asked_perspective) == ("default", "default")
+    named = Settings(perspective="eu-west", perspectives=_ELSEWHERE)
+    assert (named.own_perspective, named.asked_perspective) == ("eu-west", "eu-west")
+    other = Settings(perspectives=_ELSEWHERE, default_perspective="us-east")
+    assert (other.own_perspective, other.asked_perspective) == ("default", "us-east")
+
+
+@pytest.mark.parametrize(
+    "name", ["EU", "-eu", "eu-", "eu_west", "eu.west", "e" * 33, "eu west", 'eu"', "eu\n"]
+)
+def test_what_is_no_name_of_a_perspective_is_refused(name: str) -> None:
+    assert _problems(perspective=name)[0].startswith("perspective: ")
+    assert _problems(default_perspective=name)[0].startswith("default_perspective: ")
+    assert _problems(perspectives={name: _ELSEWHERE["us-east"]})[0].startswith("perspectives.")
+    assert _problems(watch={"perspective": name})[0].startswith("watch.perspective: ")
+
+
+def test_perspectives_are_bounded_and_contradict_nothing() -> None:
+    many = {f"p{number}": _ELSEWHERE["us-east"] for number in range(16)}
+    assert "perspectives" in _problems(perspectives=many)[0]
+    assert "already" in _problems(perspective="us-east", perspectives=_ELSEWHERE)[0]
+    assert "already" in _problems(perspectives={"default": _ELSEWHERE["us-east"]})[0]
+    known = _problems(perspectives=_ELSEWHERE, default_perspective="mars")[0]
+    assert known.endswith("mars is not one of default, us-east")
+    watched = _problems(perspectives=_ELSEWHERE, watch={"perspective": "mars"})[0]
+    assert "has no mars, which watch.perspective names" in watched
+    assert _problems(perspectives={"us-east": {"engine_addresses": []}})
+    assert _problems(perspectives={"us-east": {}})
+
+
+def test_engines_of_a_perspective_over_tcp_need_mutual_tls_too() -> None:
+    far = {"us-east": {"engine_addresses": ["dns:///engines.us-east.internal:50052"]}}
+    assert "needs mutual TLS" in _problems(perspectives=far)[0]
+    files = {"engine_certificate_file": "c", "engine_key_file": "k", "engine_ca_file": "a"}
+    assert not list(without_effect(Settings(perspectives=far, **files)))
+
+
 @pytest.mark.parametrize("engines", [0, 65, -1, "many", 1.5])
 def test_the_number_of_engines_is_auto_or_some(engines: object) -> None:
     assert any(problem.startswith("engines") for problem in _problems(engines=engines))

@@ -122,7 +122,8 @@ async def test_facts_live_as_long_as_the_caller_says() -> None:
     assert ways(await asking(mode=ONLY)) == [WhyMissing.NOT_STORED]
     asking.lifetime = timedelta(hours=1)
     assert ways(await asking(mode=ONLY)) == [None]
-    assert {each.facts for each in asking.lifetimes_asked} == {compliant("127.0.0.1", NOW)}
+    expected = compliant("127.0.0.1", NOW, perspective="default")
+    assert {each.facts for each in asking.lifetimes_asked} == {expected}
 
 
 async def test_each_address_is_looked_up_and_measured_by_itself_and_in_order() -> None:
@@ -239,7 +240,7 @@ async def test_a_measurement_under_way_shows_what_it_has_found_so_far() -> None:
     (missing,) = await asking(wait_s=0)
     assert isinstance(missing, Missing)
     assert (missing.why, missing.boarding) == (WhyMissing.UNDER_WAY, Boarding.BEGAN)
-    assert missing.so_far == unknown("127.0.0.1", NOW)
+    assert missing.so_far == replace(unknown("127.0.0.1", NOW), perspective="default")
     await asking.measurements.close()
 
 

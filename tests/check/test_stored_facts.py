@@ -52,6 +52,7 @@ OTHERS: dict[str, Any] = {
     "key_exchanges": (KeyExchangeFact(version=TlsVersion.TLS_1_2, group=None, bits=1024),),
     "handshake": HandshakeFacts(compression=Support.YES),
     "seed": "00" * SEED_BYTES,
+    "perspective": "eu-west",
 }
 
 

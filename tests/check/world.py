@@ -1,7 +1,7 @@
 """Clock, names, scanner and observer that tests move by hand, and the use case among them."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -27,6 +27,7 @@ from otpc_policy.core.addresses import AddressVetting, Resolution, VettedAddress
 from otpc_policy.core.demand import Demand
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.facts import AddressFacts, Depth, ResolutionFailure, ResolutionStatus
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.policy.finding import Decision
 from otpc_policy.policy.model import Policy
 from otpc_policy.store.memory import MemoryFactsStore
@@ -101,6 +102,7 @@ class World:
     demands: list[Demand] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     own_listeners: Collection[tuple[str, int]] = ()
+    perspective: str = DEFAULT_PERSPECTIVE
 
     def now(self) -> datetime:
         return self.at
@@ -166,20 +168,25 @@ class World:
             clock=self,
             limits=LIMITS,
             observer=self,
+            perspective=self.perspective,
             is_own_listener=lambda address, port: (address, port) in self.own_listeners,
         )
 
-    def checks(self, store: FactsStore | None = None) -> "Checks":
-        return Checks(self, self.measurements(store))
+    def checks(self, store: FactsStore | None = None, *elsewhere: "World") -> "Checks":
+        others = [each.measurements(store) for each in elsewhere]
+        return Checks(self, self.measurements(store), others)
 
 
 class Checks:
     """The use case under test. Asks for HOST under the default policy unless a test says more."""
 
-    def __init__(self, world: World, measurements: Measurements) -> None:
+    def __init__(
+        self, world: World, measurements: Measurements, elsewhere: Sequence[Measurements] = ()
+    ) -> None:
         self.measurements = measurements
         self.service = CheckService(
             measurements=measurements,
+            elsewhere=elsewhere,
             verdicts=Verdicts(LIFETIMES),
             forced=ForcedMeasurements(LIMITS.minimum_refresh_interval),
             clock=world,
@@ -221,10 +228,12 @@ def request(
     endpoint: Endpoint | None = None,
     depth: Depth = Depth.STANDARD,
     observed_leaf: bytes | None = None,
+    perspective: str = "",
     **freshness: timedelta,
 ) -> CheckRequest:
     return CheckRequest(
         observed_leaf=observed_leaf,
+        perspective=perspective,
         endpoint=endpoint or parse_endpoint(HOST),
         policy_name=policy_name,
         freshness=Freshness(mode=mode, **freshness),

@@ -79,6 +79,7 @@ class World:
     required_suites: tuple[frozenset[int], ...] = ()
     asks_groups: bool = False
     own_listeners: OwnListeners = field(default_factory=OwnListeners)
+    perspective: str = ""
 
     async def measure(
         self,
@@ -139,6 +140,7 @@ async def served(world: World, folder: Path) -> AsyncIterator[Served]:
         vetting=VETTING,
         concurrent_scans=32,
         own_listeners=world.own_listeners,
+        perspective=world.perspective,
     )
     server = grpc.aio.server(options=server_options())
     servicer.add_to(server)

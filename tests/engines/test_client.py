@@ -19,6 +19,7 @@ from otpc_policy.engine.stages import Stage
 from otpc_policy.engines.client import EngineClient, channel_options
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.ports import EngineState, Target, Terms
+from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.revision import PROBE_REVISION
 from tests.engine.serving import LOOPBACK, VETTING, Served, World, served, vetted
 from tests.support.facts import NOW, make_address
@@ -39,6 +40,23 @@ async def connected(world: World, folder: Path) -> AsyncIterator[tuple[EngineCli
         grpc.aio.insecure_channel(f"unix:{folder}/engine", options=channel_options()) as channel,
     ):
         yield EngineClient(channel, vetting=VETTING, now=lambda: LATER), service
+
+
+async def test_what_an_engine_says_of_another_place_is_a_lie(tmp_path: Path) -> None:
+    """Also where it has said otherwise before, as behind something that shares out connections."""
+    world = World(perspective="us-east")
+    world.gate.set()
+    async with (
+        served(world, tmp_path),
+        grpc.aio.insecure_channel(f"unix:{tmp_path}/engine", options=channel_options()) as channel,
+    ):
+        client = EngineClient(channel, vetting=VETTING, now=lambda: NOW, perspective="eu-west")
+        with pytest.raises(EngineLied, match="perspective"):
+            await client.measure(TARGET, TERMS, left_standard_part=ignored)
+        with pytest.raises(EngineLied, match="perspective"):
+            await client.resolve("partner.test", fresh=False, within_s=5)
+        with pytest.raises(EngineLied, match="perspective"):
+            await client.watch(ignored)
 
 
 async def test_facts_come_back_dated_by_the_front(tmp_path: Path) -> None:

@@ -174,6 +174,31 @@ async def test_an_engine_that_leaves_may_end_what_it_measures(
         assert (await measurement).facts.address == "127.0.0.1"
 
 
+async def test_an_engine_at_another_place_is_never_up(tmp_path: Path) -> None:
+    """Whoever wired it up wrongly would have partners judged from the wrong place."""
+    address = f"unix:{tmp_path}/engine"
+    for named, asked_for, is_up in (
+        ("eu-west", "eu-west", True),
+        ("", "eu-west", True),
+        ("eu-west", "", True),
+        ("us-east", "eu-west", False),
+        ("eu-west-1", "eu-west", False),
+    ):
+        with structlog.testing.capture_logs() as lines:
+            async with (
+                served(World(perspective=named), tmp_path),
+                fleet_at(address, perspective=asked_for) as fleet,
+            ):
+                (engine,) = fleet.engines
+                if is_up:
+                    await until(lambda one=engine: one.is_up)  # type: ignore[misc]
+                    assert engine.state.perspective == named
+                else:
+                    await until(lambda found=lines: bool(found))  # type: ignore[misc]
+                    assert not engine.is_up
+                    assert "perspective: another one than eu-west" in lines[0]["reason"]
+
+
 # -- TLS -----------------------------------------------------------------------------------------
 
 

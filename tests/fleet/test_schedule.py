@@ -150,7 +150,8 @@ class TestShared(ScheduleContract):
         assert await self.claimed() == []
 
     async def test_replicas_that_would_measure_otherwise_have_schedules_of_their_own(self) -> None:
-        assert Keyspace("p").watch != Keyspace("p", measured_as="otherwise").watch
+        assert Keyspace("p").watch != Keyspace("p", measured_as=str).watch
+        assert Keyspace("p").watch != Keyspace("p", watched_from="us-east").watch
         assert Keyspace("p").watch == Keyspace("p").watch
 
     async def test_names_that_nobody_keeps_are_cleared_away(

@@ -81,13 +81,9 @@ def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str]
         ("otpc_policy_scans_total", {"outcome": "overloaded"}),
         ("otpc_policy_scan_seconds_count", {}),
         ("otpc_policy_deep_contradictions_total", {"subject": "cipher_suite"}),
-        ("otpc_policy_scan_queue_length", {}),
         ("otpc_policy_dns_lookups_total", {"result": "servfail"}),
         ("otpc_policy_dns_stale_resolutions_total", {}),
         ("otpc_policy_dns_questions_outstanding", {}),
-        ("otpc_policy_scan_workers", {}),
-        ("otpc_policy_engines", {}),
-        ("otpc_policy_engines_up", {}),
         ("otpc_policy_engine_restarts_total", {}),
         ("otpc_policy_event_loop_lag_seconds_count", {}),
         (
@@ -192,14 +188,17 @@ def test_a_verdict_is_counted_with_its_findings_and_age(
     assert registry.get_sample_value("otpc_policy_result_age_seconds_count") == 1
 
 
+class _Engines:
+    queued, workers_alive, engines_wanted, engines_up = 3, 2, 4, 3
+
+
 def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.cache_request("miss")
     metrics.flight("began")
     metrics.leaf_reported("seen")
     metrics.scan_finished(outcome="complete", seconds=0.3)
-    metrics.watch_scanner(lambda: 3, lambda: 2)
+    metrics.watch_perspective("eu-west", _Engines())
     metrics.watch_tasks(lambda: 7, lambda: 5)
-    metrics.watch_engines(lambda: 4, lambda: 3)
     metrics.engine_ended()
     metrics.loop_lagged(0.2)
     assert (
@@ -212,10 +211,11 @@ def test_measuring_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     assert registry.get_sample_value("otpc_policy_leaf_reports_total", {"result": "seen"}) == 1
     assert registry.get_sample_value("otpc_policy_scans_total", {"outcome": "complete"}) == 1
     assert registry.get_sample_value("otpc_policy_scan_seconds_sum") == 0.3
-    assert registry.get_sample_value("otpc_policy_scan_queue_length") == 3
-    assert registry.get_sample_value("otpc_policy_scan_workers") == 2
-    assert registry.get_sample_value("otpc_policy_engines") == 4
-    assert registry.get_sample_value("otpc_policy_engines_up") == 3
+    here = {"perspective": "eu-west"}
+    assert registry.get_sample_value("otpc_policy_scan_queue_length", here) == 3
+    assert registry.get_sample_value("otpc_policy_scan_workers", here) == 2
+    assert registry.get_sample_value("otpc_policy_engines", here) == 4
+    assert registry.get_sample_value("otpc_policy_engines_up", here) == 3
     assert registry.get_sample_value("otpc_policy_engine_restarts_total") == 1
     assert registry.get_sample_value("otpc_policy_event_loop_lag_seconds_sum") == 0.2
     for program, tasks in {"front": 7, "engines": 5}.items():

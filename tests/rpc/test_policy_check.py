@@ -26,6 +26,7 @@ from otpc_policy.core.errors import (
     InvalidRequest,
     Overloaded,
     ServiceUnavailable,
+    UnknownPerspective,
 )
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.pki.trust import Trust, TrustEntry
@@ -460,6 +461,29 @@ async def test_an_unknown_policy_is_not_found(start: Start) -> None:
             "UNKNOWN_POLICY",
             "nope",
         )
+
+
+async def test_an_unknown_perspective_is_invalid_and_those_there_are_are_listed(
+    start: Start,
+) -> None:
+    unknown = UnknownPerspective("mars", ["eu-west", "us-east"])
+    running = await start()
+    running.checks.errors["far.test"] = unknown
+    seen = await failure(running.stub.CheckEndpoint(check("far.test", perspective="mars")))
+    assert (seen.code, seen.info.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "UNKNOWN_PERSPECTIVE",
+    )
+    assert seen.info.metadata["perspective"] == "mars"
+    assert seen.info.metadata["perspectives"] == "eu-west,us-east"
+    batch = pb.BatchCheckEndpointsRequest(
+        requests=[check(), check("far.test", perspective="mars"), check(perspective="eu-west")]
+    )
+    first, refused, last = (await running.stub.BatchCheckEndpoints(batch)).results
+    assert unpacked(refused.error)[0].reason == "UNKNOWN_PERSPECTIVE"
+    assert first.HasField("response")
+    assert last.HasField("response")
+    assert {asked.perspective for asked, _wait in running.checks.asked} == {"", "mars", "eu-west"}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from otpc_policy.app.application import Application
 from otpc_policy.app.doctor.result import Result, failed, ok, skipped, warning
+from otpc_policy.app.settings import Settings
 from otpc_policy.core.addresses import Resolution
 from otpc_policy.core.errors import ConfigurationError, OtpcPolicyError
 from otpc_policy.core.facts import ResolutionFailure
@@ -22,17 +24,23 @@ _LOOK_S: Final = 0.05
 _ANSWERS: Final = (ResolutionFailure.NONE, ResolutionFailure.NXDOMAIN, ResolutionFailure.NODATA)
 
 
-async def engines_of(
-    application: Application, pool: EnginePool, *, name: str, within_s: float
-) -> list[Result]:
-    """Return results about engines and name servers.
+async def engines_of(application: Application, *, name: str, within_s: float) -> list[Result]:
+    """Return results about engines and name servers, of each perspective there is.
 
     name: to be looked up. within_s: for engines elsewhere to be found.
     """
+    pools = application.pools
     try:
         async with asyncio.timeout(_START_S), application:
-            results = await _engines(application, pool, within_s)
-            return [*results, await _name_servers(application, pool, name)]
+            results: list[Result] = []
+            for place, pool in pools.items():
+                is_remote = _is_remote(application.settings, place)
+                of_place = [
+                    *await _engines(pool, within_s, is_remote=is_remote),
+                    await _name_servers(application.settings, pool, name, is_remote=is_remote),
+                ]
+                results += [_at(place, each) if len(pools) > 1 else each for each in of_place]
+            return results
     except TimeoutError:
         problems: Sequence[str] = (f"engines: not up within {_START_S:g} s",)
     except ConfigurationError as error:
@@ -46,12 +54,19 @@ async def engines_of(
     ]
 
 
-async def _engines(application: Application, pool: EnginePool, within_s: float) -> list[Result]:
+def _is_remote(settings: Settings, place: str) -> bool:
+    return bool(settings.engine_addresses) or place != settings.own_perspective
+
+
+def _at(place: str, result: Result) -> Result:
+    return replace(result, message=f"from {place}: {result.message}")
+
+
+async def _engines(pool: EnginePool, within_s: float, *, is_remote: bool) -> list[Result]:
     standings = await _settled(pool, within_s)
     up = [each for each in standings if each.is_up]
     down = [each.name for each in standings if not each.is_up]
     shown = f"{len(up)} of {len(standings)} up, {pool.workers_alive} workers"
-    is_remote = bool(application.settings.engine_addresses)
     remedy = (
         "see that they run, that their names resolve, and that certificates and clocks are right"
         if is_remote
@@ -82,10 +97,12 @@ async def _settled(pool: EnginePool, within_s: float) -> Sequence[EngineStanding
         await asyncio.sleep(_LOOK_S)
 
 
-async def _name_servers(application: Application, pool: EnginePool, name: str) -> Result:
-    named = application.settings.dns_servers
+async def _name_servers(
+    settings: Settings, pool: EnginePool, name: str, *, is_remote: bool
+) -> Result:
+    named = settings.dns_servers
     servers = ", ".join(named) if named else "those of /etc/resolv.conf"
-    if application.settings.engine_addresses:
+    if is_remote:
         servers = "those of the engines"
     if not any(each.is_up for each in pool.standings()):
         return skipped("dns", "no engine could be asked")

@@ -40,14 +40,12 @@ def examine(settings: Settings, question: Question) -> Iterator[Result]:
     yield from results
     yield from ages(clock.now().date())
     yield sandbox_of(settings)
-    if application is None or application.pool is None:
+    if application is None or not application.pools:
         yield skipped("engines", "the catalog cannot be used")
         yield skipped("dns", "no engine could be asked")
     else:
         yield from asyncio.run(
-            engines_of(
-                application, application.pool, name=question.name, within_s=question.within_s
-            )
+            engines_of(application, name=question.name, within_s=question.within_s)
         )
     yield from asyncio.run(peers_of(settings, within_s=question.within_s))
     yield asyncio.run(store_of(settings, now=clock.now))

@@ -23,6 +23,7 @@ _NAMES: Final = frozenset(
         "drain_grace_s",
         "log_format",
         "log_level",
+        "perspective",
     }
 )
 

@@ -9,6 +9,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from otpc_policy.app.settings.audit import AuditSettings
 from otpc_policy.app.settings.fleet import FleetSettings
+from otpc_policy.app.settings.perspectives import (
+    NameOrNone,
+    PerspectiveName,
+    PerspectiveSettings,
+)
 from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
 from otpc_policy.app.settings.values import (
@@ -40,6 +45,7 @@ from otpc_policy.catalog.toml_lines import KeyPath
 from otpc_policy.core.client_names import CLIENT_NAMES, MOST_CLIENT_PROFILES
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.core.facts import DeepCommand
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE, MOST_PERSPECTIVES
 
 _TABLE = ConfigDict(extra="forbid", frozen=True)
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30, allow_inf_nan=False)]
@@ -412,6 +418,22 @@ class Settings(BaseSettings):
         "for all addresses of a name, or unix:/path. What they may measure and how they resolve "
         "names are their own settings.",
     )
+    perspective: NameOrNone = Field(
+        default="",
+        description="Name of the place on the network that this service's engines, or those of "
+        "engine_addresses, measure from; empty: default. Set for an engine, it says so in each of "
+        "its answers, and a service that names the place otherwise believes none of them.",
+    )
+    perspectives: dict[PerspectiveName, PerspectiveSettings] = Field(
+        default={},
+        max_length=MOST_PERSPECTIVES - 1,
+        description="Engines at other places, by the names of these: engine_addresses of each. "
+        "See docs/perspectives.md.",
+    )
+    default_perspective: NameOrNone = Field(
+        default="",
+        description="The perspective of requests that name none; empty: that of perspective.",
+    )
     scan: ScanSettings = Field(
         default_factory=ScanSettings, description="How endpoints are measured."
     )
@@ -490,19 +512,42 @@ class Settings(BaseSettings):
     def _mutual_tls_with_engines(
         cls, value: tuple[str, ...], info: ValidationInfo
     ) -> tuple[str, ...]:
-        names = ("engine_certificate_file", "engine_key_file", "engine_ca_file")
-        has_tls = all(info.data.get(name, value) is not None for name in names)
-        over_tcp = [address for address in value if not address.startswith("unix:")]
-        if (
-            over_tcp
-            and not has_tls
-            and not info.data.get("dangerously_use_engines_without_tls", True)
-        ):
-            raise ValueError(
-                f"{over_tcp[0]} is TCP, so it needs mutual TLS: set {', '.join(names)}, "
-                "or dangerously_use_engines_without_tls = true"
-            )
+        _require_mutual_tls(value, info)
         return value
+
+    @field_validator("perspectives")
+    @classmethod
+    def _perspectives_are_apart(
+        cls, value: dict[str, PerspectiveSettings], info: ValidationInfo
+    ) -> dict[str, PerspectiveSettings]:
+        own = info.data.get("perspective") or DEFAULT_PERSPECTIVE
+        if own in value:
+            raise ValueError(f"{own} is the perspective of this service's own engines already")
+        for each in value.values():
+            _require_mutual_tls(each.engine_addresses, info)
+        watch: WatchSettings | None = info.data.get("watch")
+        if watch is not None and watch.perspective not in ("", own, *value):
+            raise ValueError(f"has no {watch.perspective}, which watch.perspective names")
+        return value
+
+    @field_validator("default_perspective")
+    @classmethod
+    def _default_is_known(cls, value: str, info: ValidationInfo) -> str:
+        own = info.data.get("perspective") or DEFAULT_PERSPECTIVE
+        known = (own, *info.data.get("perspectives", (value,)))
+        if value and value not in known:
+            raise ValueError(f"{value} is not one of {', '.join(sorted(known))}")
+        return value
+
+    @property
+    def own_perspective(self) -> str:
+        """The name of the place that engines of this service, or of engine_addresses, are at."""
+        return self.perspective or DEFAULT_PERSPECTIVE
+
+    @property
+    def asked_perspective(self) -> str:
+        """The perspective that a request means which names none."""
+        return self.default_perspective or self.own_perspective
 
     @field_validator("tls_client_ca_file")
     @classmethod
@@ -570,6 +615,18 @@ class Settings(BaseSettings):
                 "callers are identified only by their certificates: set tls_client_ca_file too"
             )
         return value
+
+
+def _require_mutual_tls(addresses: tuple[str, ...], info: ValidationInfo) -> None:
+    """Raise ValueError where engines over TCP are to be used without it."""
+    names = ("engine_certificate_file", "engine_key_file", "engine_ca_file")
+    has_tls = all(info.data.get(name, addresses) is not None for name in names)
+    over_tcp = [address for address in addresses if not address.startswith("unix:")]
+    if over_tcp and not has_tls and not info.data.get("dangerously_use_engines_without_tls", True):
+        raise ValueError(
+            f"{over_tcp[0]} is TCP, so it needs mutual TLS: set {', '.join(names)}, "
+            "or dangerously_use_engines_without_tls = true"
+        )
 
 
 def _placed(problem: Problem, layers: tuple[Layer, ...]) -> str:

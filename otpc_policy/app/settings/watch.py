@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from otpc_policy.app.settings.perspectives import NameOrNone
 from otpc_policy.core.endpoint import Endpoint, parse_endpoint
 from otpc_policy.core.errors import InvalidRequest
 
@@ -57,6 +58,11 @@ class WatchSettings(BaseModel):
         ge=1,
         le=64,
         description="Watched endpoints that this process measures at the same time.",
+    )
+
+    perspective: NameOrNone = Field(
+        default="",
+        description="From where they are measured; empty: from default_perspective.",
     )
 
     @property

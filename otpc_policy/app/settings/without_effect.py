@@ -49,7 +49,7 @@ def without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
         for name in _OF_ENGINES:
             if _is_set(settings.scan, name):
                 yield f"scan.{name}", _REMOTE
-    else:
+    elif not settings.perspectives:
         for name in _FOR_REMOTE_ENGINES:
             if _is_set(settings, name):
                 yield name, "engine_addresses names no engine"

@@ -38,6 +38,8 @@ def check_view(response: pb.CheckEndpointResponse, *, explain: bool = False) -> 
         words = f"{_partner_words(named)}; its trust and waivers do not apply to this host"
         _facts_row(head, "named partner", words)
     _facts_row(head, "judged", comma_list(response.judged_addresses) or "no address")
+    if response.perspective:
+        _facts_row(head, "judged from", printable(response.perspective))
     for judged in response.judged_certificates:
         if judged.HasField("revocation"):
             status = enum_word(pb.RevocationStatus, judged.revocation.status, "REVOCATION_STATUS_")

@@ -59,6 +59,7 @@ class Measurement:
         *,
         vetting: AddressVetting,
         own_listeners: OwnListeners,
+        perspective: str = "",
     ) -> None:
         self._scanner = scanner
         self._target: RequestedTarget = decode_target(start.target)
@@ -67,7 +68,9 @@ class Measurement:
         self._deep_deadline_s = _deadline_s(start, "deep_deadline")
         self._required_suites = _required_suites(start)
         self._asks_groups = start.ask_groups
-        self._header = pb.MeasureResponse(probe_revision=PROBE_REVISION, target=start.target)
+        self._header = pb.MeasureResponse(
+            probe_revision=PROBE_REVISION, target=start.target, perspective=perspective
+        )
         # What must be answered, in the order in which it came.
         self._events: asyncio.Queue[Stage | _Asked | _Ended] = asyncio.Queue()
 

@@ -38,7 +38,8 @@ class MeasurementServicer:
 
     vetting: the guard of this engine; every address that a front names passes it again.
     own_listeners: never measured or fetched from. proxy: as of SslyzeScanner.
-    concurrent_scans: what the scanner carries out at a time, for fronts to know.
+    concurrent_scans: what the scanner carries out at a time, for fronts to know. perspective: where
+    this engine measures from, which every answer says; empty if nobody has told it.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class MeasurementServicer:
         concurrent_scans: int,
         own_listeners: OwnListeners | None = None,
         proxy: Callable[[], EgressProxy | None] = lambda: None,
+        perspective: str = "",
     ) -> None:
+        self._perspective = perspective
         self._proxy = proxy
         self._scanner, self._resolver, self._vetting = scanner, resolver, vetting
         self._concurrent_scans = concurrent_scans
@@ -91,7 +94,9 @@ class MeasurementServicer:
         asked = pb.ResolveRequest.FromString(request)
         host = decode_host(asked.host)
         found = await self._resolver.resolve(host, fresh=asked.fresh)
-        return encode_resolution(host, found).SerializeToString()
+        response = encode_resolution(host, found)
+        response.perspective = self._perspective
+        return response.SerializeToString()
 
     async def _measure(self, _requests: Any, context: Context) -> None:
         self._admit()
@@ -106,6 +111,7 @@ class MeasurementServicer:
             request.start,
             vetting=self._vetting,
             own_listeners=self._own_listeners,
+            perspective=self._perspective,
         )
         self._under_way += 1
         self._pulse.quicken()
@@ -163,6 +169,7 @@ class MeasurementServicer:
             concurrent_scans=self._concurrent_scans,
             draining=self._is_draining.is_set(),
             tasks=len(asyncio.all_tasks()),
+            perspective=self._perspective,
         ).SerializeToString()
 
     def _admit(self) -> None:

@@ -551,6 +551,7 @@ class ResolveResponse(_message.Message):
     UNRESOLVED_FAMILIES_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     VALID_FOR_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """The host that was asked about."""
     status: Global___ResolutionStatus.ValueType
@@ -561,6 +562,8 @@ class ResolveResponse(_message.Message):
     """Some addresses are those of an earlier answer, for that reason. They may serve facts
     that are known, and never a measurement. Never with RESOLUTION_STATUS_FAILED.
     """
+    perspective: _builtins.str
+    """As in WatchStatusResponse."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """To be measured: IP literals in canonical form, each once, in a fixed order."""
@@ -602,10 +605,11 @@ class ResolveResponse(_message.Message):
         unresolved_families: _abc.Iterable[_builtins.str] | None = ...,
         stale: _builtins.bool = ...,
         valid_for: _duration_pb2.Duration | None = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["valid_for", b"valid_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "failure", b"failure", "forbidden", b"forbidden", "host", b"host", "left_out", b"left_out", "omitted_families", b"omitted_families", "stale", b"stale", "status", b"status", "unresolved_families", b"unresolved_families", "valid_for", b"valid_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "failure", b"failure", "forbidden", b"forbidden", "host", b"host", "left_out", b"left_out", "omitted_families", b"omitted_families", "perspective", b"perspective", "stale", b"stale", "status", b"status", "unresolved_families", b"unresolved_families", "valid_for", b"valid_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -897,12 +901,15 @@ class MeasureResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     PARTIAL_REPORT_FIELD_NUMBER: _builtins.int
     FINAL_REPORT_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     probe_revision: _builtins.str
     """Names what this engine asks of servers and how it reads their answers: facts of
     different revisions about one server may differ.
     """
     progress: Global___Progress.ValueType
     """The measurement waits, or a part of it begins."""
+    perspective: _builtins.str
+    """As in WatchStatusResponse."""
     @_builtins.property
     def target(self) -> Global___Target:
         """What is measured, repeated from the start."""
@@ -923,10 +930,11 @@ class MeasureResponse(_message.Message):
         progress: Global___Progress.ValueType = ...,
         partial_report: Global___PartialReport | None = ...,
         final_report: Global___FinalReport | None = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["final_report", b"final_report", "partial_report", b"partial_report", "progress", b"progress", "target", b"target", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final_report", b"final_report", "partial_report", b"partial_report", "probe_revision", b"probe_revision", "progress", b"progress", "target", b"target", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["final_report", b"final_report", "partial_report", b"partial_report", "perspective", b"perspective", "probe_revision", b"probe_revision", "progress", b"progress", "target", b"target", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_update: _TypeAlias = _typing.Literal["progress", "partial_report", "final_report"]  # noqa: Y015
     _WhichOneofArgType_update: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
@@ -1533,6 +1541,7 @@ class WatchStatusResponse(_message.Message):
     CONCURRENT_SCANS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     probe_revision: _builtins.str
     """As in MeasureResponse."""
     queued: _builtins.int
@@ -1545,6 +1554,11 @@ class WatchStatusResponse(_message.Message):
     """It takes no new measurement."""
     tasks: _builtins.int
     """Tasks of its event loop: work that never ends shows here."""
+    perspective: _builtins.str
+    """The place on the network from which the engine measures, as it was told (setting
+    perspective). Empty: it was not. A front that asks for another place believes nothing
+    that the engine says.
+    """
     def __init__(
         self,
         *,
@@ -1554,10 +1568,11 @@ class WatchStatusResponse(_message.Message):
         concurrent_scans: _builtins.int = ...,
         draining: _builtins.bool = ...,
         tasks: _builtins.int = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_scans", b"concurrent_scans", "draining", b"draining", "probe_revision", b"probe_revision", "queued", b"queued", "tasks", b"tasks", "workers_alive", b"workers_alive"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrent_scans", b"concurrent_scans", "draining", b"draining", "perspective", b"perspective", "probe_revision", b"probe_revision", "queued", b"queued", "tasks", b"tasks", "workers_alive", b"workers_alive"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,16 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
-from otpc_policy.ops.metrics import audit, calls, measuring, process, second_opinions, tls, verdicts
+from otpc_policy.ops.metrics import (
+    audit,
+    calls,
+    engines,
+    measuring,
+    process,
+    second_opinions,
+    tls,
+    verdicts,
+)
 from otpc_policy.ops.metrics.calls import CallMetrics
 from otpc_policy.ops.metrics.engines import EngineMetrics
 from otpc_policy.ops.metrics.labels import LabelMeanings
@@ -22,7 +31,7 @@ from otpc_policy.ops.metrics.verdicts import VerdictMetrics
 
 LABELS: Final[LabelMeanings] = {
     name: meanings
-    for module in (audit, calls, measuring, process, second_opinions, tls, verdicts)
+    for module in (audit, calls, engines, measuring, process, second_opinions, tls, verdicts)
     for name, meanings in module.LABELS.items()
 }
 """What every label of the service's metrics means."""

@@ -114,6 +114,7 @@ def parse_check_request(message: pb.CheckEndpointRequest) -> ParsedCheck:
         freshness=Freshness(mode=mode, max_age=max_age, max_stale=max_stale),
         depth=depth,
         observed_leaf=observed_leaf,
+        perspective=message.perspective,
     )
     return ParsedCheck(request, view)
 

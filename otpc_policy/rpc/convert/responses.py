@@ -83,6 +83,7 @@ def shared_part(
         connection_terms=_connection_terms(judgement),
         minimum_policy=added_policy_message(judgement.minimum_policy),
         named_partners=named_partner_messages(judgement.named_partners),
+        perspective=judgement.perspective,
     )
 
 

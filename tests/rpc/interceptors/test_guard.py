@@ -21,6 +21,7 @@ from otpc_policy.core.errors import (
     Overloaded,
     PortNotAllowed,
     ServiceUnavailable,
+    UnknownPerspective,
     UnknownPolicy,
 )
 from otpc_policy.ops.audit.trail import AuditTrail
@@ -57,6 +58,11 @@ ROWS: list[tuple[Exception, grpc.StatusCode, str]] = [
     ),
     (RequestTooLarge(2000, 1000), grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     (RequestMissing(), grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_MISSING"),
+    (
+        UnknownPerspective("ün-known" * 1000, [f"{number:032}" for number in range(16)]),
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "UNKNOWN_PERSPECTIVE",
+    ),
     (
         CallerBudgetUsed(timedelta(seconds=2), Budget.TARGETS),
         grpc.StatusCode.RESOURCE_EXHAUSTED,
