@@ -164,7 +164,7 @@ class Crowd:
 
     def wait_until_idle(self) -> None:
         """Return when no hostile target is being measured, and none waits for it."""
-        queue = "otpc_policy_scan_queue_length"
+        queue = 'otpc_policy_scan_queue_length{perspective="default"}'
         wait_until(lambda: self._service.metric(queue) == self._connections() == 0, 60)
 
     def _connections(self) -> int:

@@ -78,7 +78,8 @@ class Losses:
             assert response.decision == self._partners[host][1], response
         answered_s = time.monotonic() - began_s
         wait_until(lambda: not [process for process in lost if process.exists()], 30)
-        wait_until(lambda: self._service.metric("otpc_policy_scan_workers") == WORKERS, 30)
+        workers = 'otpc_policy_scan_workers{perspective="default"}'
+        wait_until(lambda: self._service.metric(workers) == WORKERS, 30)
         assert self._service.metric('otpc_policy_scans_total{outcome="failed"}') == 0
         return answered_s
 

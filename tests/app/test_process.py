@@ -70,7 +70,7 @@ def test_a_real_partner_is_checked_over_grpc_and_everything_around_it_answers(
             assert (
                 service.metric('otpc_policy_cache_requests_total{result="hit",tier="memory"}') == 1
             )
-            assert service.metric("otpc_policy_scan_workers") == 2
+            assert service.metric('otpc_policy_scan_workers{perspective="default"}') == 2
             service_name = "otpc_policy.v1.PolicyCheckService"
             unary = f'grpc_method="CheckEndpoint",grpc_service="{service_name}",grpc_type="unary"'
             assert service.metric(f'grpc_server_handled_total{{grpc_code="OK",{unary}}}') == 2

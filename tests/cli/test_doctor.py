@@ -115,6 +115,16 @@ def _no_collector(_folder: Path) -> str:
     return f'[audit]\nsinks = ["otlp"]\notlp_endpoint = "http://{address}:{port}/v1/logs"\n'
 
 
+def test_engines_of_every_perspective_are_examined(tmp_path: Path) -> None:
+    far = f'[perspectives.us-east]\nengine_addresses = ["unix:{tmp_path}/nobody"]\n'
+    examined = Examined(tmp_path, f'perspective = "eu-west"\n{LOCAL}{far}')
+    messages = [each["message"] for each in examined.of("engines")]
+    assert [message.partition(":")[0] for message in messages] == ["from eu-west", "from us-east"]
+    assert examined.statuses("engines") == ["ok", "failed"]
+    assert examined.of("dns")[1]["message"].startswith("from us-east: ")
+    assert examined.status == 1
+
+
 def _no_engines(_folder: Path) -> str:
     address = own_address()
     port = free_port(address)

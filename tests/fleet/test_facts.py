@@ -1,10 +1,11 @@
 """The shared store keeps the contract of every store, and believes nothing but its own fleet."""
 
+import dataclasses
 import zlib
 
 import pytest
 
-from otpc_policy.check import FactsStore, Lease
+from otpc_policy.check import FactsStore, Lease, StoredFacts
 from otpc_policy.fleet.records import MOST_RECORD_BYTES, place_of
 from otpc_policy.fleet.signing import FleetKey
 from tests.fleet.conftest import MakeReplica
@@ -98,6 +99,21 @@ async def test_signed_content_that_is_not_facts_is_nothing(replica: MakeReplica)
         await writer.client.hset(writer.keyspace.names(KEY).facts, "v", record)
         assert await reader.shared.get_many([KEY]) == [None]
     assert reader.observed.refused == ["malformed"] * 5
+
+
+async def test_facts_of_another_place_are_nothing_though_the_fleet_has_signed_them(
+    replica: MakeReplica,
+) -> None:
+    writer, reader = replica(), replica()
+    measured = facts().facts
+    here = StoredFacts.of(dataclasses.replace(measured, perspective=KEY.perspective))
+    there = StoredFacts.of(dataclasses.replace(measured, perspective="elsewhere"))
+    await writer.shared.put(KEY, here)
+    assert await reader.shared.get_many([KEY]) == [here]
+    elsewhere = KEY._replace(host="other.test")
+    await writer.shared.put(elsewhere, there)
+    assert await reader.shared.get_many([elsewhere]) == [None]
+    assert reader.observed.refused == ["malformed"]
 
 
 async def test_a_record_too_large_is_not_even_fetched(replica: MakeReplica, server: Valkey) -> None:

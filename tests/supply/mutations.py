@@ -225,6 +225,33 @@ MUTATIONS: Sequence[Mutation] = (
         test="tests/measurement/test_codec.py::test_what_breaks_the_contract_is_a_lie",
     ),
     Mutation(
+        name="an engine at another place is believed",
+        file="measurement/checks.py",
+        old='require(named in ("", expected), f"perspective: another one than {expected}")',
+        new="pass",
+        test=("tests/engines/test_client.py::test_what_an_engine_says_of_another_place_is_a_lie"),
+    ),
+    Mutation(
+        name="facts are of the place that they name",
+        file="check/measurements.py",
+        old="return replace(facts, perspective=self.perspective)",
+        new="return facts if facts.perspective else replace(facts, perspective=self.perspective)",
+        test=(
+            "tests/check/test_perspectives.py"
+            "::test_facts_are_of_the_place_that_was_asked_whatever_they_say"
+        ),
+    ),
+    Mutation(
+        name="facts serve every place",
+        file="check/measurements.py",
+        old="perspective=perspective,\n        )\n        for each in depths",
+        new='perspective="",\n        )\n        for each in depths',
+        test=(
+            "tests/check/test_perspectives.py"
+            "::test_each_place_has_its_own_verdict_and_a_request_that_names_none_has_the_default"
+        ),
+    ),
+    Mutation(
         name="handshake workers may make any system call",
         file="engine/isolation/seccomp.py",
         old="(_RETURN, 0, 0, _RET_ERRNO | _EPERM)",
