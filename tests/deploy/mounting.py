@@ -27,6 +27,7 @@ _Files = dict[str, bytes]
 
 MOUNTS: Final = "/etc/otpc-policy"
 ENGINE_HOST: Final = "otpc-policy-engine.payments.svc.cluster.local"
+ENGINES_ELSEWHERE: Final = "engines.us-east.payments.example"
 SPIFFE_ID: Final = "spiffe://example.org/ns/payments/sa/otpc-policy-front"
 # What the examples take from ConfigMaps that somebody else keeps.
 _ELSEWHERE: Final[Mapping[str, Path]] = {
@@ -83,8 +84,10 @@ class Cluster:
     def _content(self, role: str, name: str, volume: Mapping[str, Mapping[str, str]]) -> _Files:
         if "configMap" in volume:
             return self._documents(name, volume["configMap"]["name"])
-        if name == "egress-proxy":
+        if name in ("egress-proxy", "fleet-password"):
             return {"password": b"correct horse"}
+        if name == "fleet-key":
+            return {"key": b"# of this test\n" + b"ab" * 32 + b"\n"}
         if name == "collector":
             return {"headers": b"Authorization: Bearer correct horse"}
         return self._keys(role, name)
@@ -95,6 +98,8 @@ class Cluster:
             return {file: text.encode() for file, text in data.items()}
         if name == "caller-ca":
             return {"ca.crt": self.callers.pem}
+        if name == "fleet-ca":
+            return {"ca.crt": self.servers.pem}
         if name == "roles":
             return {"roles.toml": _ELSEWHERE[config_map].read_bytes()}
         if name == "partners":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.mounting import ENGINE_HOST, Cluster
+from tests.deploy.mounting import ENGINE_HOST, ENGINES_ELSEWHERE, Cluster
 from tests.deploy.rendering import ROOT, VALUES, resources
 from tests.support.loopback import free_port
 
@@ -31,7 +31,8 @@ def front_configuration(cluster: Cluster, values: str) -> Path:
         return cluster.configuration("front")
     # Nobody answers there, which does not keep a front from starting.
     here = f"localhost:{free_port('127.0.0.1')}"
-    return cluster.configuration("front", **{f"{ENGINE_HOST}:50052": here})
+    elsewhere = {f"{ENGINES_ELSEWHERE}:50052": here} if values == "regions" else {}
+    return cluster.configuration("front", **{f"{ENGINE_HOST}:50052": here, **elsewhere})
 
 
 @pytest.mark.parametrize("values", VALUES)

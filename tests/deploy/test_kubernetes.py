@@ -258,7 +258,7 @@ def test_an_allowed_private_network_is_opened_and_no_other() -> None:
         assert settings["allow_networks"] == ["10.20.0.0/16"]
 
 
-@pytest.mark.parametrize("values", [each for each in VALUES if each != "all-in-one"])
+@pytest.mark.parametrize("values", sorted(set(VALUES) - {"all-in-one", "regions"}))
 def test_fronts_reach_engines_and_name_servers_alone(values: str) -> None:
     rules = egress_of(values, "front")
     assert not blocks(rules)
@@ -268,6 +268,68 @@ def test_fronts_reach_engines_and_name_servers_alone(values: str) -> None:
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "engine"
     assert engines["ports"] == [{"protocol": "TCP", "port": 50052}]
     assert bool(further) is (values == "production")
+
+
+def test_fronts_reach_the_store_and_engines_elsewhere_where_these_are_and_engines_do_not() -> None:
+    dns, engines, store, elsewhere = egress_of("regions", "front")
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert engines["ports"] == [{"protocol": "TCP", "port": 50052}]
+    assert store["ports"] == [{"protocol": "TCP", "port": 6380}]
+    (peer,) = store["to"]
+    assert peer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "valkey"}}
+    assert elsewhere["ports"] == [{"protocol": "TCP", "port": 50052}]
+    assert [str(network) for network, _ in blocks([elsewhere])] == ["198.51.100.0/24"]
+    ports = [port.get("port") for rule in egress_of("regions", "engine") for port in rule["ports"]]
+    assert ports == [53, 53, None], "name servers, and what is measured"
+    of_engine = [one for rule in egress_of("regions", "engine") for one in rule["to"]]
+    assert {"podSelector": peer["podSelector"]} not in of_engine
+
+
+def test_the_port_of_the_store_is_that_of_its_url_unless_others_are_named() -> None:
+    def ports(*options: str) -> list[int]:
+        return [port["port"] for port in egress_of("regions", "front", *options)[2]["ports"]]
+
+    assert ports("--set", "fleet.url=rediss://valkey.data/2") == [6379]
+    assert ports("--set", "fleet.url=rediss://[2001:db8::1]:7000/2") == [7000]
+    assert ports("--set-json", "fleet.ports=[6379,26379]") == [6379, 26379]
+
+
+def test_engines_know_the_name_of_their_place_and_nothing_of_the_store() -> None:
+    found = resources("regions")
+    front, engine = (tomllib.loads(settings_of(found, role)) for role in ("front", "engine"))
+    assert (front["perspective"], engine["perspective"]) == ("eu-west", "eu-west")
+    assert front["perspectives"]["us-east"]["engine_addresses"]
+    assert front["fleet"]["prefix"] == "payments"
+    assert front["watch"]["partners"] is True
+    assert not {"fleet", "watch", "perspectives"} & engine.keys()
+    for role, _, container in pods("regions"):
+        mounts = {
+            mount["mountPath"].removeprefix("/etc/otpc-policy/")
+            for mount in container["volumeMounts"]
+        }
+        secrets = {"fleet-key", "fleet-password", "fleet-ca"}
+        assert mounts & secrets == (secrets if role == "front" else set())
+
+
+def test_fronts_that_measure_themselves_may_use_engines_elsewhere_too() -> None:
+    options = (
+        *(
+            "--set-json",
+            'perspectives={"us-east":{"engineAddresses":["e.example:5"],"peers":[{"ipBlock":{"cidr":"192.0.2.0/24"}}]}}',
+        ),
+        *("--set", "front.engineTls.existingSecret=engines"),
+    )
+    settings = tomllib.loads(settings_of(resources("all-in-one", *options), "front"))
+    assert "engine_addresses" not in settings
+    assert settings["engine_ca_file"] == "/etc/otpc-policy/engine-tls/ca.crt"
+    assert reaches(egress_of("all-in-one", "front", *options), "192.0.2.7")
+
+
+def test_fronts_of_another_cluster_may_use_engines_if_they_are_named() -> None:
+    policy = by_name(resources("regions"), "NetworkPolicy", "otpc-policy-engine")
+    own, *others = policy["spec"]["ingress"][0]["from"]
+    assert own["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "front"
+    assert others == [{"ipBlock": {"cidr": "198.51.100.0/24"}}]
 
 
 def test_behind_a_proxy_engines_reach_nothing_else() -> None:
@@ -282,7 +344,8 @@ def test_engines_are_called_by_fronts_alone() -> None:
         for policy in of_kind(resources(values), "NetworkPolicy"):
             if role_of(policy) == "engine":
                 first = policy["spec"]["ingress"][0]
-                (peer,) = first["from"]
+                peer, *others = first["from"]
+                assert bool(others) is (values == "regions")
                 labels = peer["podSelector"]["matchLabels"]
                 assert labels["app.kubernetes.io/component"] == "front"
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.deploy.rendering import template
 
+_STORE = ("--set", "fleet.url=rediss://valkey.example,fleet.key.existingSecret=key")
+_PEERS = ("--set-json", 'fleet.peers=[{"podSelector":{}}]')
 REFUSED = {
     "an unknown name": (("--set", "front.replica=3"), "replica"),
     "a number as text": (("--set-string", "front.replicas=3"), "/front/replicas"),
@@ -32,6 +34,37 @@ REFUSED = {
             *("--set-json", 'engine.settings.allow_networks=["10.0.0.0/8"]'),
         ),
         "engine.settings.allow_networks",
+    ),
+    "a store with a password in the URL": (
+        ("--set", "fleet.url=rediss://me:secret@valkey.example"),
+        "/fleet/url",
+    ),
+    "a store without a key": (
+        (*("--set", "fleet.url=rediss://valkey.example"), *_PEERS),
+        "fleet.key",
+    ),
+    "a user of the store without a password": (
+        (*_STORE, *_PEERS, *("--set", "fleet.user=otpc-policy")),
+        "fleet.password",
+    ),
+    "a store that nothing may reach": (_STORE, "fleet.peers"),
+    "a setting of the store that the chart sets": (
+        (*_STORE, *_PEERS, *("--set", "fleet.settings.key_file=/x")),
+        "fleet.settings.key_file",
+    ),
+    "a store twice": (
+        (*_STORE, *_PEERS, *("--set", "front.settings.fleet.prefix=x")),
+        "front.settings.fleet",
+    ),
+    "a setting of the watch list that there is not": (("--set", "watch.every_s=5"), "every_s"),
+    "no name of a perspective": (("--set", "perspective=EU"), "/perspective"),
+    "a perspective without engines": (
+        ("--set-json", 'perspectives={"us":{"engineAddresses":[]}}'),
+        "/perspectives/us/engineAddresses",
+    ),
+    "a perspective that nothing may reach": (
+        ("--set-json", 'perspectives={"us":{"engineAddresses":["e.example:50052"]}}'),
+        "perspectives.us.peers",
     ),
     "no certificate": (("--set", "front.tls.existingSecret="), "front.tls"),
     "no certificate of engines": (("--set", "engine.tls.existingSecret="), "engine.tls"),

@@ -1,3 +1,28 @@
+{{/* What fronts may connect to beside their own engines: the store, and engines at other places. */}}
+{{- define "otpc.frontEgress" -}}
+{{- with .Values.fleet -}}
+{{- if .url -}}
+{{- if not .peers -}}{{- fail "fleet.peers: where the NetworkPolicy lets fronts reach the store" -}}{{- end -}}
+{{- $given := regexFind ":[0-9]+$" (regexReplaceAll "/[0-9]*$" .url "") | trimPrefix ":" -}}
+- to: {{- toYaml .peers | nindent 4 }}
+  ports:
+    {{- range (.ports | default (list ($given | default "6379"))) }}
+    - { protocol: TCP, port: {{ int . }} }
+    {{- end }}
+{{ end -}}
+{{- end -}}
+{{- range $name, $each := .Values.perspectives -}}
+{{- if not $each.peers -}}{{- fail (printf "perspectives.%s.peers: where the NetworkPolicy lets fronts reach these engines" $name) -}}{{- end -}}
+- to: {{- toYaml $each.peers | nindent 4 }}
+  ports:
+    {{- $ports := list -}}
+    {{- range $address := $each.engineAddresses -}}{{- $ports = append $ports (last (splitList ":" $address)) -}}{{- end -}}
+    {{- range $port := uniq $ports }}
+    - { protocol: TCP, port: {{ int $port }} }
+    {{- end }}
+{{ end -}}
+{{- end -}}
+
 {{/*
 What whoever measures may connect to: the proxy alone if there is one, else the Internet without
 what the service refuses to dial, and the ranges that it was allowed. Over TCP, to any port: which

@@ -18,8 +18,13 @@ volume. All are mounted whole: a file that is mounted with subPath is never upda
 {{- $folders = append $folders (dict "name" "caller-ca" "source" (include "otpc.documents" (dict "given" $v.front.callerCA "name" "") | fromJson)) -}}
 {{- end -}}
 {{- end -}}
-{{- if not $v.allInOne -}}
+{{- if eq (include "otpc.usesEngines" $root) "yes" -}}
 {{- $folders = append $folders (dict "name" "engine-tls" "source" (include "otpc.keys" (dict "root" $root "given" $v.front.engineTls "made" (printf "%s-front-engine-tls" $name) "value" "front.engineTls") | fromJson)) -}}
+{{- end -}}
+{{- if $v.fleet.url -}}
+{{- range $each := (include "otpc.fleetFolders" $root | fromJson).folders -}}
+{{- $folders = append $folders $each -}}
+{{- end -}}
 {{- end -}}
 {{- else -}}
 {{- $folders = append $folders (dict "name" "tls" "source" (include "otpc.keys" (dict "root" $root "given" $v.engine.tls "made" (printf "%s-engine-tls" $name) "value" "engine.tls") | fromJson)) -}}
@@ -37,6 +42,25 @@ volume. All are mounted whole: a file that is mounted with subPath is never upda
 {{- end -}}
 {{- range $folder, $source := (index $v .role).folders -}}
 {{- $folders = append $folders (dict "name" $folder "source" $source) -}}
+{{- end -}}
+{{- toJson (dict "folders" $folders) -}}
+{{- end -}}
+
+{{/* The folders of what reaches the store, as a list under "folders". */}}
+{{- define "otpc.fleetFolders" -}}
+{{- $fleet := .Values.fleet -}}
+{{- if eq (include "otpc.given" $fleet.key) "no" -}}
+{{- fail "fleet.key: a Secret (existingSecret) or a volume with the file key, which signs what fronts share" -}}
+{{- end -}}
+{{- $folders := list (dict "name" "fleet-key" "source" (include "otpc.documents" (dict "given" $fleet.key "name" "") | fromJson)) -}}
+{{- if $fleet.user -}}
+{{- if eq (include "otpc.given" $fleet.password) "no" -}}
+{{- fail "fleet.password: a Secret (existingSecret) or a volume with the file password, for fleet.user" -}}
+{{- end -}}
+{{- $folders = append $folders (dict "name" "fleet-password" "source" (include "otpc.documents" (dict "given" $fleet.password "name" "") | fromJson)) -}}
+{{- end -}}
+{{- if eq (include "otpc.given" $fleet.ca) "yes" -}}
+{{- $folders = append $folders (dict "name" "fleet-ca" "source" (include "otpc.documents" (dict "given" $fleet.ca "name" "") | fromJson)) -}}
 {{- end -}}
 {{- toJson (dict "folders" $folders) -}}
 {{- end -}}

@@ -41,6 +41,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 roles: {{ if .Values.allInOne }}[front]{{ else }}[front, engine]{{ end }}
 {{- end -}}
 
+{{/* Whether fronts use engines in other pods: yes or no. */}}
+{{- define "otpc.usesEngines" -}}
+{{ if or (not .Values.allInOne) .Values.perspectives }}yes{{ else }}no{{ end }}
+{{- end -}}
+
 {{/* The role that measures. */}}
 {{- define "otpc.measuring" -}}
 {{ if .Values.allInOne }}front{{ else }}engine{{ end }}

@@ -35,10 +35,22 @@
 {{- end -}}
 {{- if not $v.allInOne -}}
 {{- $_ := set $set "engine_addresses" (list (printf "dns:///%s:50052" (include "otpc.engineHost" .))) -}}
+{{- end -}}
+{{- if eq (include "otpc.usesEngines" .) "yes" -}}
 {{- $_ := set $set "engine_certificate_file" "/etc/otpc-policy/engine-tls/tls.crt" -}}
 {{- $_ := set $set "engine_key_file" "/etc/otpc-policy/engine-tls/tls.key" -}}
 {{- $_ := set $set "engine_ca_file" "/etc/otpc-policy/engine-tls/ca.crt" -}}
 {{- end -}}
+{{- if $v.perspectives -}}
+{{- $places := dict -}}
+{{- range $name, $each := $v.perspectives -}}
+{{- $_ := set $places $name (dict "engine_addresses" $each.engineAddresses) -}}
+{{- end -}}
+{{- $_ := set $set "perspectives" $places -}}
+{{- end -}}
+{{- if $v.defaultPerspective -}}{{- $_ := set $set "default_perspective" $v.defaultPerspective -}}{{- end -}}
+{{- if $v.fleet.url -}}{{- $_ := set $set "fleet" (include "otpc.settings.fleet" . | fromJson) -}}{{- end -}}
+{{- if $v.watch -}}{{- $_ := set $set "watch" $v.watch -}}{{- end -}}
 {{- toJson $set -}}
 {{- end -}}
 
@@ -50,11 +62,30 @@
 {{- toJson $set -}}
 {{- end -}}
 
+{{/* The table [fleet]: what the chart sets, beside fleet.settings. */}}
+{{- define "otpc.settings.fleet" -}}
+{{- $fleet := .Values.fleet -}}
+{{- $set := dict "url" $fleet.url "key_file" "/etc/otpc-policy/fleet-key/key" -}}
+{{- if $fleet.user -}}
+{{- $_ := set $set "user" $fleet.user -}}
+{{- $_ := set $set "password_file" "/etc/otpc-policy/fleet-password/password" -}}
+{{- end -}}
+{{- if eq (include "otpc.given" $fleet.ca) "yes" -}}{{- $_ := set $set "ca_file" "/etc/otpc-policy/fleet-ca/ca.crt" -}}{{- end -}}
+{{- if $fleet.dangerouslyUseStoreWithoutTls -}}{{- $_ := set $set "dangerously_use_store_without_tls" true -}}{{- end -}}
+{{- range $name, $_ := $fleet.settings -}}
+{{- if hasKey $set $name -}}
+{{- fail (printf "fleet.settings.%s: the chart sets it from other values (docs/kubernetes.md)" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (merge $set $fleet.settings) -}}
+{{- end -}}
+
 {{/* What holds for both, and what only the role that measures is given. */}}
 {{- define "otpc.settings.shared" -}}
 {{- $v := .root.Values -}}
 {{- $set := dict "drain_grace_s" (index $v .role).drain.graceSeconds -}}
 {{- if $v.allowNetworks -}}{{- $_ := set $set "allow_networks" $v.allowNetworks -}}{{- end -}}
+{{- if $v.perspective -}}{{- $_ := set $set "perspective" $v.perspective -}}{{- end -}}
 {{- if eq .role (include "otpc.measuring" .root) -}}
 {{- if $v.egressProxy.url -}}
 {{- $_ := set $set "egress_proxy" $v.egressProxy.url -}}
