@@ -73,10 +73,10 @@ fuzz: $(VENV)/.test ## A million mutated answers for the decoder, about ten minu
 	$(BIN)/python -m tests.tls.fuzz $(OPTIONS)
 
 constraints: $(VENV)/.test ## Pin every package again, with hashes and without a registry's address
-	$(BIN)/pip-compile $(PIN) --extra engine --extra fleet --output-file constraints.txt pyproject.toml
-	$(BIN)/pip-compile $(PIN) --extra engine --extra fleet --extra test --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
-	$(BIN)/pip-compile $(PIN) --extra fleet --output-file constraints-front.txt pyproject.toml
-	$(BIN)/pip-compile $(PIN) --extra fleet --extra test --constraint constraints-front.txt --output-file constraints-front-test.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra engine --extra fleet --extra tracing --output-file constraints.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra engine --extra fleet --extra tracing --extra test --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra fleet --extra tracing --output-file constraints-front.txt pyproject.toml
+	$(BIN)/pip-compile $(PIN) --extra fleet --extra tracing --extra test --constraint constraints-front.txt --output-file constraints-front-test.txt pyproject.toml
 	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-audit.txt supply/audit.in
 
 PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -18,6 +18,7 @@ from otpc_policy.app.clock import SystemClock
 from otpc_policy.app.engines import engines_from
 from otpc_policy.app.fleet import Fleet, fleet_from
 from otpc_policy.app.settings import CrlSettings, LifetimeSettings, Settings, ShareSettings
+from otpc_policy.app.tracing import tracing_from
 from otpc_policy.app.watching import Watching, watching_from
 from otpc_policy.catalog.load import CatalogLoader
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
@@ -50,6 +51,10 @@ from otpc_policy.rpc.answers import MAX_KEPT_ANSWERS
 from otpc_policy.rpc.registration import RPC_METHODS
 from otpc_policy.rpc.status import REFUSAL_KINDS
 from otpc_policy.store.memory import MemoryFactsStore
+from otpc_policy.store.traced import TracedFactsStore
+
+if TYPE_CHECKING:
+    from otpc_policy.ops.tracing.tracer import Tracing
 
 # A name is looked up once for each address family.
 _QUESTIONS_A_NAME = 2
@@ -86,9 +91,10 @@ class Application:
 
     own_listeners: to be completed before the start. crls: fetches CRLs while the service runs;
     None where nobody does. fleet: what it shares with other replicas; None if nothing. watching:
-    what is watched; None if nothing. events: records those of the configuration in the trail.
-    engines: by perspective, that of the default first. pools: the same, where they are those of the
-    settings. measurements: by perspective; with store, for people who look at them.
+    what is watched; None if nothing. tracing: where calls leave spans; None if nowhere. events:
+    records those of the configuration in the trail. engines: by perspective, that of the default
+    first. pools: the same, where they are those of the settings. measurements: by perspective; with
+    store, for people who look at them.
     """
 
     settings: Settings
@@ -108,6 +114,7 @@ class Application:
     crls: CrlRefresher | None = None
     fleet: Fleet | None = None
     watching: Watching | None = None
+    tracing: "Tracing | None" = None
     _background: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     @property
@@ -169,8 +176,8 @@ def build_application(
 ) -> Application:
     """Return the service, not yet started. clock, engines: in place of the real ones.
 
-    is_replica: shares facts with others, if the settings say through what, and watches endpoints,
-    if they say which.
+    is_replica: shares facts with others, if the settings say through what, watches endpoints, if
+    they say which, and traces calls, if they say for whom.
 
     crl_fetcher: in place of the real engines; with other engines and without it, no CRLs are
     looked at. trail: by default one that keeps nothing.
@@ -210,6 +217,7 @@ def build_application(
         crl_fetcher = crl_fetcher or pools[asked]
     by_perspective: Mapping[str, Engines] = pools if engines is None else {asked: engines}
     _watch_engines(by_perspective, metrics)
+    tracing = tracing_from(settings, registry) if is_replica else None
     store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
     fleet = None
     if is_replica and settings.fleet.url:
@@ -218,14 +226,16 @@ def build_application(
             chosen_clock,
             memory=store,
             registry=registry,
+            is_traced=tracing is not None,
             discarded=lambda endpoints: checks.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
         )
+    facts = store if fleet is None else fleet.store
     callers = CallerLimits(caller_bounds(settings.shares), monotonic=chosen_clock.monotonic)
     measurements = {
         name: Measurements(
             resolver=chosen,
             scanner=chosen,
-            store=store if fleet is None else fleet.store,
+            store=facts if tracing is None else TracedFactsStore(facts),
             leasing=None if fleet is None else fleet.leasing,
             clock=chosen_clock,
             limits=freshness_limits(settings),
@@ -275,6 +285,7 @@ def build_application(
         crls=refresher,
         fleet=fleet,
         watching=watching,
+        tracing=tracing,
     )
 
 

@@ -13,12 +13,13 @@ from otpc_policy.app.settings import AuditSettings, AuditSinkName, LogFormat, Se
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.audit.chain import Link
 from otpc_policy.ops.audit.file_sink import Anchored, FileSink, head_path
-from otpc_policy.ops.audit.otlp_sink import OtlpSink, read_headers
+from otpc_policy.ops.audit.otlp_sink import OtlpSink
 from otpc_policy.ops.audit.port import AuditSink
 from otpc_policy.ops.audit.schema import line_of
 from otpc_policy.ops.audit.streams import ConsoleRenderer, StreamSink
 from otpc_policy.ops.audit.trail import AuditTrail, EventLog
 from otpc_policy.ops.line_writer import LineWriter
+from otpc_policy.ops.otlp_http import read_headers
 
 
 def audit_trail(settings: Settings, standard_error: LineWriter) -> AuditTrail:

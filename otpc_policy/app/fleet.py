@@ -18,6 +18,7 @@ from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.secret_files import in_words, read_secret
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
+from otpc_policy.store.traced import TracedLeases
 
 if TYPE_CHECKING:
     from otpc_policy.fleet.connection import StoreConnection
@@ -76,6 +77,7 @@ def fleet_from(
     *,
     memory: MemoryFactsStore,
     registry: CollectorRegistry,
+    is_traced: bool = False,
     discarded: Callable[[Collection[tuple[str, int]] | None], None],
 ) -> Fleet:
     """Return what is shared, not yet connected.
@@ -144,8 +146,9 @@ def fleet_from(
     )
     longest_s = settings.scan.scan_deadline_s + settings.scan.deep_deadline_s
     tokens = LeaseTokens(key, now=clock.now, longest=timedelta(seconds=longest_s))
+    leases = SharedLeases(connection, keyspace=keyspace, records=records, tokens=tokens)
     leasing = Leasing(
-        SharedLeases(connection, keyspace=keyspace, records=records, tokens=tokens),
+        TracedLeases(leases) if is_traced else leases,
         observer=metrics,
         clock=clock,
         longest_wait_s=longest_s,

@@ -137,6 +137,7 @@ class Service:
             with_certificates=self._settings.tls_client_ca_file is not None,
             refusals=application.trail,
             open_calls=self._settings.shares.open_calls,
+            tracing=application.tracing,
         )
         self._server = build_server(self._settings, self._interceptor)
         self._drain = Drain(
@@ -161,6 +162,8 @@ class Service:
             self._events.info("stopped")
         finally:
             self._application.trail.close()
+            if self._application.tracing is not None:
+                self._application.tracing.close()
 
     async def _run(self, ready: Ready | None, stopping: Stopping) -> None:
         try:

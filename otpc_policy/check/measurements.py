@@ -52,10 +52,14 @@ from otpc_policy.core.errors import (
 )
 from otpc_policy.core.facts import AddressFacts, Depth, ForbiddenAddress, Support
 from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
+from otpc_policy.core.spans import Span, current_span, span
+from otpc_policy.core.trace_context import TraceContext
 from otpc_policy.turns import turn
 
 _logger = logging.getLogger(__name__)
 
+# OpenTelemetry's name for the host that is resolved.
+_NAME = "dns.question.name"
 _COST = {result: cost for cost, result in enumerate(LookUp)}
 # A caller whose time is over is told to ask again in a second. Until then it keeps its turn.
 _KEEPS_ITS_TURN_S = 5.0
@@ -300,7 +304,10 @@ class Measurements:
         So it counts until then: callers that leave at once would otherwise ask without bounds.
         """
         host = wanted.endpoint.host
-        with self._callers.looking_up(wanted.caller, host, perspective=self.perspective):
+        with (
+            self._callers.looking_up(wanted.caller, host, perspective=self.perspective),
+            span("resolve", attributes={_NAME: host}),
+        ):
             return await self._resolver.resolve(host, fresh=fresh)
 
     def _looked_up(self, look_up: "asyncio.Task[Resolution]") -> None:
@@ -402,7 +409,8 @@ class Measurements:
             self._observer.cache_request(max((need.looked_up for need in needs), key=_cost).value)
         awaited = [need.awaited for need in needs if need.awaited is not None]
         if awaited:
-            await self._wait(awaited, wanted.claim(wanted.scan_class), wait_s)
+            with span("wait", links=_joined(needs)):
+                await self._wait(awaited, wanted.claim(wanted.scan_class), wait_s)
         so_far = await self._so_far(wanted, needs)
         # What has just been measured has yet to be judged.
         async with turn() if awaited else nullcontext():
@@ -547,6 +555,8 @@ class Measurements:
         must_be_new: bool,
     ) -> StoredFacts:
         """Measure, or take what another replica has. The outermost frame of a flight's task."""
+        if (flight := current_span()) is not None:
+            _describe(flight, endpoint, address, depth)
 
         async def scan(lease: Lease | None) -> StoredFacts:
             facts = await self._scanner.measure(endpoint, address, depth, demand)
@@ -635,6 +645,20 @@ class Measurements:
         stored = task.result()
         ends_at = lifetime_ends_at(stored, wanted.lifetime(stored, now).length)
         return Found(usable=Usable(stored=stored, ends_at=ends_at), boarding=boarding)
+
+
+def _joined(needs: Sequence[_Need]) -> Sequence[TraceContext]:
+    """Return the spans of measurements that others have begun, and that are waited for."""
+    joined = [need.awaited for need in needs if need.boarding is Boarding.JOINED]
+    spans = [each.span for each in joined if each is not None and each.span is not None]
+    return [each.context for each in spans if each.is_recorded]
+
+
+def _describe(flight: Span, endpoint: Endpoint, address: VettedAddress, depth: Depth) -> None:
+    flight.set("server.address", endpoint.host)
+    flight.set("server.port", endpoint.port)
+    flight.set("network.peer.address", address.text)
+    flight.set("otpc_policy.depth", depth.name)
 
 
 def outcome_of(facts: AddressFacts) -> ScanOutcome:

@@ -39,6 +39,7 @@ from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ServiceUnavailable, UnknownPerspective
 from otpc_policy.core.facts import Depth, ForbiddenAddress, ResolutionFailure, ResolutionStatus
 from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
+from otpc_policy.core.spans import span
 from otpc_policy.policy.finding import Decision, Finding
 from otpc_policy.policy.resolution_findings import unmeasured_finding
 from otpc_policy.policy.service_findings import service_finding
@@ -215,8 +216,10 @@ class CheckService:
         if forbidden:
             answer = self._unmeasured(question, resolution.forbidding(forbidden))
             return Outcome(answer, is_whole=False)
+        with span("judge"):
+            judged = self._answer(question, resolution, collected)
         return Outcome(
-            self._answer(question, resolution, collected),
+            judged,
             is_whole=all(isinstance(each, Found) for each in collected),
             is_new=all(
                 isinstance(each, Found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from otpc_policy.check.ports import Boarding
 from otpc_policy.check.stored_facts import FactsKey, StoredFacts
 from otpc_policy.core.demand import Demand
+from otpc_policy.core.spans import Span, current_span, within
 
 Measure = Callable[[Demand], Coroutine[None, None, StoredFacts]]
 
@@ -19,13 +20,14 @@ Measure = Callable[[Demand], Coroutine[None, None, StoredFacts]]
 class Flight:
     """One measurement. outdated: nobody may join it any more. demand: who wants it.
 
-    began_s: on the clock of the event loop.
+    began_s: on the clock of the event loop. span: of the trace that it was begun in.
     """
 
     task: asyncio.Task[StoredFacts]
     demand: Demand
     began_s: float
     outdated: bool = False
+    span: Span | None = None
 
     @property
     def may_be_joined(self) -> bool:
@@ -122,7 +124,14 @@ class FlightBoard:
 
 
 def _flight(measure: Measure) -> Flight:
-    demand = Demand()
-    task = asyncio.create_task(measure(demand))
+    demand, parent = Demand(), current_span()
+    span = None if parent is None else parent.child("flight")
+    work = measure(demand) if span is None else _in_span(span, measure, demand)
+    task = asyncio.create_task(work)
     demand.dropped = task.cancel
-    return Flight(task, demand, asyncio.get_running_loop().time())
+    return Flight(task, demand, asyncio.get_running_loop().time(), span=span)
+
+
+async def _in_span(span: Span, measure: Measure, demand: Demand) -> StoredFacts:
+    with within(span):
+        return await measure(demand)

@@ -24,6 +24,7 @@ from otpc_policy.engine.probes.http_question import HttpQuestion
 from otpc_policy.engine.profiles.clients import ClientProfile, ProfileHello
 from otpc_policy.engine.profiles.hello_draw import RandomBytes
 from otpc_policy.engine.seed import Draws
+from otpc_policy.engine.spans import timed
 from otpc_policy.engine.survey.cast import draw_cast
 from otpc_policy.engine.survey.client_survey import ClientSurvey
 from otpc_policy.engine.survey.group_survey import GroupSurvey
@@ -44,6 +45,7 @@ from otpc_policy.engine.transport.prober import Prober
 from otpc_policy.engine.workers.handshake import HandshakeOffer, Hello
 from otpc_policy.engine.workers.pool import WorkerPool
 from otpc_policy.engine.workers.worker_lied import WorkerLied
+from otpc_policy.measurement.span_codec import Part
 from otpc_policy.tls.answer import Incomplete
 from otpc_policy.tls.client_hello import ClientHello
 
@@ -335,7 +337,8 @@ class AddressScan:
         """Carry out a wave and have it taken down, what there is of it if it is cut short."""
         outcomes: list[Outcome] = []
         try:
-            await self._prober.run(probes, outcomes, new_random)
+            with timed(Part.WAVE, connections=len(probes)):
+                await self._prober.run(probes, outcomes, new_random)
         finally:
             take(probes, outcomes)
 

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from otpc_policy.core.addresses import AddressVetting, Resolution
 from otpc_policy.core.facts import AddressFacts
 from otpc_policy.core.fetching import Fetched, HttpUrl
+from otpc_policy.core.spans import trace_metadata
 from otpc_policy.engines.errors import EngineLost
 from otpc_policy.engines.measuring import MeasureCall
 from otpc_policy.engines.ports import EngineState, Report, Target, Terms
@@ -137,9 +138,10 @@ class EngineClient:
             scan_deadline=encode_duration(timedelta(seconds=terms.scan_deadline_s)),
             deep_deadline=encode_duration(timedelta(seconds=terms.deep_deadline_s)),
             ask_groups=terms.asks_groups,
+            report_spans=terms.reports_spans,
         )
         call = MeasureCall(
-            self._measure(),
+            self._measure(metadata=trace_metadata()),
             target,
             start,
             state=lambda: self.state,
@@ -169,7 +171,8 @@ class EngineClient:
         """See ports.Engine."""
         request = pb.ResolveRequest(host=host, fresh=fresh).SerializeToString()
         try:
-            response = pb.ResolveResponse.FromString(await self._resolve(request, timeout=within_s))
+            answer = await self._resolve(request, timeout=within_s, metadata=trace_metadata())
+            response = pb.ResolveResponse.FromString(answer)
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from None
         except DecodeError:

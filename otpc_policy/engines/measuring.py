@@ -30,6 +30,7 @@ from otpc_policy.measurement.checks import at_most, read_text, require, require_
 from otpc_policy.measurement.codec import decode_facts
 from otpc_policy.measurement.engine_lied import EngineLied
 from otpc_policy.measurement.limits import MAX_SUITES
+from otpc_policy.measurement.span_codec import decode_spans
 from otpc_policy.measurement.target_codec import require_echo
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.turns import turn
@@ -188,10 +189,12 @@ class MeasureCall:
 
     def _report(self, message: pb.FinalReport) -> Report:
         at_most(message.contradictions, MAX_SUITES, "contradictions")
+        require(self._start.report_spans or not message.spans, "spans: not asked for")
         subjects = [_SUBJECTS.get(number) for number in message.contradictions]
         return Report(
             facts=self._facts(message.facts),
             contradictions=tuple(subject for subject in subjects if subject is not None),
+            spans=decode_spans(message.spans),
         )
 
     def _take_partial(self, message: pb.PartialReport) -> None:

@@ -20,10 +20,12 @@ from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.core.fetching import Fetched, HttpUrl
+from otpc_policy.core.spans import Span, SpanKind, span
 from otpc_policy.engines.admission import Admission
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
-from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Target, Terms
+from otpc_policy.engines.parts import add_parts, attributes_of
+from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Report, Target, Terms
 from otpc_policy.engines.rendezvous import ranked
 from otpc_policy.engines.resolutions import Resolutions
 from otpc_policy.engines.standing import EngineStanding, QueueStanding, by_class
@@ -255,15 +257,33 @@ class EnginePool:
     async def _measured(
         self, engine: Engine, target: Target, deadline_s: float, leave: Callable[[], None]
     ) -> AddressFacts:
+        with span("measure", kind=SpanKind.CLIENT, attributes=attributes_of(engine)) as measuring:
+            report = await self._reported(engine, target, deadline_s, leave, measuring)
+            if measuring is not None:
+                add_parts(measuring, report.spans)
+        self._failed.pop(engine.name, None)
+        for subject in report.contradictions:
+            self._contradicted(subject)
+        return report.facts
+
+    async def _reported(
+        self,
+        engine: Engine,
+        target: Target,
+        deadline_s: float,
+        leave: Callable[[], None],
+        measuring: Span | None,
+    ) -> Report:
         terms = Terms(
             scan_deadline_s=deadline_s,
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites(),
             asks_groups=self._asks_groups(),
+            reports_spans=measuring is not None and measuring.is_recorded,
         )
         self._measuring[target] = engine
         try:
-            report = await engine.measure(target, terms, left_standard_part=leave)
+            return await engine.measure(target, terms, left_standard_part=leave)
         except EngineLied as lie:
             engine.condemn(f"it lied: {lie}")
             raise
@@ -275,10 +295,6 @@ class EnginePool:
         finally:
             if self._measuring.get(target) is engine:
                 del self._measuring[target]
-        self._failed.pop(engine.name, None)
-        for subject in report.contradictions:
-            self._contradicted(subject)
-        return report.facts
 
     def _count_failure(self, engine: Engine, target: Target, failure: EngineFailed) -> None:
         """Condemn an engine that measures nothing any more, though it reports that it lives.
@@ -314,7 +330,8 @@ class EnginePool:
         while True:
             engine = await self._engine(address)
             gate = self._gate(engine)
-            await gate.enter(demand)
+            with span("queue"):
+                await gate.enter(demand)
             if engine.is_up:
                 return engine, gate
             gate.leave(demand)

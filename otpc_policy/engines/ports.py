@@ -8,6 +8,7 @@ from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.core.fetching import Fetched, HttpUrl
+from otpc_policy.measurement.span_codec import ReportedSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class Terms:
 
     required_suites: code points of sets, of each of which a handshake must be seen with one suite.
     asks_groups: also which groups of TLS 1.3 are accepted; at DEEP they are asked about anyway.
+    reports_spans: for a trace.
     """
 
     scan_deadline_s: float
     deep_deadline_s: float
     required_suites: Sequence[Sequence[int]] = ()
     asks_groups: bool = False
+    reports_spans: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +55,15 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a measurement found. contradictions: "version" or "cipher_suite", one for each."""
+    """What a measurement found.
+
+    contradictions: "version" or "cipher_suite", one for each. spans: how it spent its time, where
+    the terms ask for it and the engine's release knows.
+    """
 
     facts: AddressFacts
     contradictions: tuple[str, ...] = ()
+    spans: tuple[ReportedSpan, ...] = ()
 
 
 class Engine(Protocol):

@@ -42,6 +42,9 @@ MAX_REMARKS: Final = 50
 MAX_TRACE_STEPS: Final = 1024
 MAX_TRACE_CHARACTERS: Final = 48 * 1024
 
+# Parts of a measurement, for traces: some forty, for a survey that is done twice.
+MAX_SPANS: Final = 256
+
 MAX_CONNECTIONS: Final = 100_000
 # Of one measurement and of each of its parts.
 MAX_DURATION_S: Final = 86_400.0

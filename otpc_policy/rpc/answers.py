@@ -19,6 +19,7 @@ from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Answer, CheckRequest, Judgement, JudgementKey, ResultSource, Standing
 from otpc_policy.core.caller import Caller
 from otpc_policy.core.errors import Budget, CallerBudgetUsed, Overloaded
+from otpc_policy.core.spans import Span, current_span
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.metrics.tallies import Observed
@@ -270,8 +271,10 @@ class CheckAnswers:
             result_age_s=age_s,
             source=source_name,
             seconds=call.duration_s,
-            observed=Observed(call.trace_id, check_id),
+            observed=Observed(call.sampled_trace_id, check_id),
         )
+        if (span := current_span()) is not None and span.is_recorded:
+            _describe(span, judgement, source_name, check_id)
         self._decisions.record_decision(
             call,
             at=at,
@@ -372,6 +375,19 @@ def _finding_fields(finding: Finding) -> dict[str, object]:
     if finding.policies:
         fields["policies"] = list(finding.policies)
     return fields
+
+
+def _describe(span: Span, judgement: Judgement, source: str, check_id: str) -> None:
+    for name, value in {
+        "decision": judgement.verdict.decision.name,
+        "source": source,
+        "check_id": check_id,
+        "endpoint": str(judgement.endpoint),
+        "partner.id": judgement.partner_id,
+        "policy.name": judgement.policy.name,
+    }.items():
+        if value:
+            span.set(f"otpc_policy.{name}", value)
 
 
 def _text(at: datetime | None) -> str | None:

@@ -18,7 +18,9 @@ def audited_call(rpc: str, duration_s: float | None = None) -> AuditedCall:
     call = current_call.get()
     if duration_s is None:
         duration_s = time.perf_counter() - call.started_s if call.started_s else 0.0
-    return AuditedCall(call.caller, rpc, call.request_id, call.trace_id, duration_s)
+    return AuditedCall(
+        call.caller, rpc, call.request_id, call.trace_id, duration_s, call.sampled_trace_id
+    )
 
 
 def refusal_reason(status: status_pb2.Status, item: int | None = None) -> RefusalReason:

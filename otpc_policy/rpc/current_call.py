@@ -11,13 +11,15 @@ from otpc_policy.core.caller import WITHIN_THIS_PROCESS, Caller
 class CurrentCall:
     """A call. The guard fills in the rest as soon as it is known.
 
-    path: of the method. request_id: safe characters only. trace_id: of the caller's trace; empty
-    without a valid traceparent. started_s: by time.perf_counter; 0 until the handler has begun.
+    path: of the method. request_id: safe characters only. trace_id: of the caller's trace, or of
+    our own; empty without either. sampled_trace_id: the same, unless this service does not sample
+    the trace. started_s: by time.perf_counter; 0 until the handler has begun.
     """
 
     path: str = ""
     request_id: str = ""
     trace_id: str = ""
+    sampled_trace_id: str = ""
     caller: Caller = WITHIN_THIS_PROCESS
     started_s: float = 0.0
 

@@ -19,6 +19,7 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
 from otpc_policy.check import Clock, ResultSource, WatchedEndpoints, judge_chain_in_hand
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
+from otpc_policy.core.spans import span
 from otpc_policy.ops.audit.schema import constant_fields
 from otpc_policy.ops.audit.trail import AuditTrail
 from otpc_policy.ops.metrics.tallies import Observed
@@ -182,7 +183,8 @@ class PolicyCheckServicer:
         asked = parsed.request
         generation = self._generation()
         require(permissions_in(generation), validation_demand(parsed, generation))
-        answer = judge_chain_in_hand(asked, generation, self._clock.now())
+        with span("judge"):
+            answer = judge_chain_in_hand(asked, generation, self._clock.now())
         check_id, call = new_id(), audited_call("ValidateCertificate")
         self._counters.decided(
             rpc="ValidateCertificate",
@@ -191,7 +193,7 @@ class PolicyCheckServicer:
             result_age_s=None,
             source=ResultSource.REQUEST.name,
             seconds=call.duration_s,
-            observed=Observed(call.trace_id, check_id),
+            observed=Observed(call.sampled_trace_id, check_id),
         )
         verdict = verdict_fields(
             answer.policy,
@@ -284,14 +286,15 @@ class PolicyCheckServicer:
         try:
             demand = check_demand(parsed, generation, Rpc.BATCH_CHECK_ENDPOINTS)
             require(permissions, demand)
-            answer = await self._answers.answer(
-                parsed,
-                generation,
-                wait_s=wait_s,
-                caller=current_call.get().caller,
-                rpc="BatchCheckEndpoints",
-                may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
-            )
+            with span("check"):
+                answer = await self._answers.answer(
+                    parsed,
+                    generation,
+                    wait_s=wait_s,
+                    caller=current_call.get().caller,
+                    rpc="BatchCheckEndpoints",
+                    may_see_internal_addresses=permissions.may_see_internal_addresses(demand),
+                )
             with used_budgets_counted(self._counters):
                 made.resize(made.size + size_of(answer))
             return answer

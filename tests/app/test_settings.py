@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from otpc_policy.app.settings import (
     AddressFamilies,
@@ -22,6 +24,7 @@ from otpc_policy.app.settings import (
 )
 from otpc_policy.app.settings.engine_part import engine_part
 from otpc_policy.app.settings.without_effect import without_effect
+from otpc_policy.app.tracing import tracing_from
 from otpc_policy.catalog.schemas.trust import TrustTable
 from otpc_policy.core.client_names import CLIENT_NAMES
 from otpc_policy.core.errors import ConfigurationError
@@ -715,3 +718,52 @@ def test_a_proxy_and_its_credentials_reach_the_engine(tmp_path: Path) -> None:
     for half in ({"egress_proxy_user": "a"}, {"egress_proxy_password_file": "/x"}):
         (problem,) = _problems(egress_proxy="http://proxy.test:3128", **half)
         assert "go together" in problem
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("http://collector.example:4318/v1/traces", "plain text to another machine"),
+        ("https://user:secret@collector.example/", "must hold no password"),
+        ("collector.example:4318", "must be a URL"),
+    ],
+)
+def test_spans_leave_this_machine_over_tls_only(endpoint: str, reason: str) -> None:
+    (problem,) = _problems(tracing={"otlp_endpoint": endpoint})
+    assert "tracing.otlp_endpoint" in problem
+    assert reason in problem
+    loopback = "http://127.0.0.1:4318/v1/traces"
+    assert Settings(tracing={"otlp_endpoint": loopback}).tracing.otlp_endpoint == loopback
+
+
+def test_traces_without_their_extra_end_the_start_and_name_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings(tracing={"otlp_endpoint": "http://127.0.0.1:4318/"})
+    # None there is what an import system makes of a package that is not installed.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigurationError) as raised:
+        tracing_from(settings, CollectorRegistry())
+    (problem,) = raised.value.problems
+    assert problem.startswith("tracing.otlp_endpoint: ")
+    assert "otpc-policy[tracing]" in problem
+
+
+def test_files_of_the_collector_are_read_before_the_service_starts(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="needs the extra tracing")
+    missing = tmp_path / "missing"
+    settings = Settings(
+        tracing={
+            "otlp_endpoint": "https://collector.example:4318/v1/traces",
+            "otlp_ca_file": missing,
+            "otlp_headers_file": missing,
+        }
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        tracing_from(settings, CollectorRegistry())
+    assert [problem.partition(":")[0] for problem in raised.value.problems] == [
+        "tracing.otlp_ca_file",
+        "tracing.otlp_headers_file",
+    ]

@@ -77,8 +77,8 @@ def cpu_s(process: "psutil.Process") -> float:
 
 
 @contextmanager
-def announced(*module_and_arguments: str) -> Iterator[Running]:
-    """Run `python -m …` until the context ends.
+def announced(*module_and_arguments: str, folder: Path | None = None) -> Iterator[Running]:
+    """Run `python -m …` until the context ends. folder: where modules are looked for first.
 
     It must print a line "serving on ADDRESS …" when it is ready.
     """
@@ -92,6 +92,7 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
             stderr=log,
             text=True,
             env=_quiet(),
+            cwd=folder,
         ) as process,
     ):
         assert process.stdout is not None
@@ -110,8 +111,13 @@ def announced(*module_and_arguments: str) -> Iterator[Running]:
 
 
 @contextmanager
-def service(directory: Path, configuration: Sequence[str]) -> Iterator[Running]:
-    """Run otpc-policy on free ports. configuration: lines of its TOML file."""
+def service(
+    directory: Path, configuration: Sequence[str], *, source: Path | None = None
+) -> Iterator[Running]:
+    """Run otpc-policy on free ports. configuration: lines of its TOML file.
+
+    source: the folder of another copy of the package.
+    """
     path = directory / "otpc-policy.toml"
     path.write_text("\n".join(configuration))
     with announced(
@@ -123,6 +129,7 @@ def service(directory: Path, configuration: Sequence[str]) -> Iterator[Running]:
         "127.0.0.1:0",
         "--config",
         str(path),
+        folder=source,
     ) as running:
         yield running
 

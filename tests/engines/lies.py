@@ -121,6 +121,9 @@ LIES: dict[str, Lie] = {
     "another revision than before": changes_its_revision,
     "the end without a report": stops_short,
     "a second final report": says_more,
+    "spans that nobody asked for": final(
+        lambda m: m.final_report.spans.add(part=pb.SPAN_PART_WAVE)
+    ),
     "partial reports that nobody asked for": endless(partial),
     "updates of no known kind for ever": endless(echoing),
     "a stage again": progress(pb.PROGRESS_BEGUN, pb.PROGRESS_BEGUN),

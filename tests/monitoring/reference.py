@@ -24,6 +24,8 @@ from otpc_policy.ops.metrics import LABELS
 from otpc_policy.ops.metrics.fleet import LABELS as FLEET_LABELS
 from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.metrics.labels import LabelMeanings
+from otpc_policy.ops.metrics.tracing import LABELS as TRACING_LABELS
+from otpc_policy.ops.metrics.tracing import TracingMetrics
 from otpc_policy.ops.metrics.watch import LABELS as WATCH_LABELS
 from otpc_policy.ops.metrics.watch import WatchedPartner, WatchMetrics
 from tests.engine.serving import World
@@ -53,7 +55,8 @@ operator's own entries, 2,000 at most.
 
 In OpenMetrics, the buckets of `otpc_policy_decision_seconds` and `grpc_server_handling_seconds`
 have exemplars: the last observation that can be looked up. `check_id` is that of the response and
-of its audit line; `trace_id` is that of the caller's `traceparent`, where it sent one. Prometheus
+of its audit line; `trace_id` is that of the caller's `traceparent`, where it sent one; with
+[tracing](tracing.md), that of a trace which this service samples. Prometheus
 keeps them with `--enable-feature=exemplar-storage`.
 
 The name of a counter ends in `_total`. A histogram has the series `_bucket`, `_sum` and `_count`.
@@ -63,6 +66,8 @@ exports the same names for the engines that it starts.
 """
 
 _OF_A_WATCH_LIST: Final = """With `[watch]` ([watching.md](watching.md)).
+"""
+_OF_TRACES: Final = """With `tracing.otlp_endpoint` ([tracing.md](tracing.md)).
 """
 _OF_A_FLEET: Final = """With `fleet.url` ([fleet.md](fleet.md)).
 """
@@ -87,6 +92,13 @@ def fleet_metrics() -> list[Metric]:
     """Return those that a service adds which shares facts with others."""
     registry = CollectorRegistry()
     FleetMetrics(registry)
+    return _in_order(registry)
+
+
+def tracing_metrics() -> list[Metric]:
+    """Return those that a service adds which traces calls."""
+    registry = CollectorRegistry()
+    TracingMetrics(registry, taken=lambda: 0, lost={})
     return _in_order(registry)
 
 
@@ -121,6 +133,9 @@ def reference() -> str:
         "## A service with a watch list\n",
         _OF_A_WATCH_LIST,
         *_entries(watch_metrics(), WATCH_LABELS),
+        "## A service that traces calls\n",
+        _OF_TRACES,
+        *_entries(tracing_metrics(), TRACING_LABELS),
         "## An engine of its own\n",
         _OF_AN_ENGINE,
         *_entries(engine_metrics(), ENGINE_LABELS),

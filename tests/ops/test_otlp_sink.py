@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.ops.audit.otlp_sink import OtlpSink, read_headers
+from otpc_policy.ops.audit.otlp_sink import OtlpSink
 from otpc_policy.ops.audit.outlet import Outlet
 from otpc_policy.ops.audit.schema import line_of
+from otpc_policy.ops.otlp_http import read_headers
 from tests.support.waiting import wait_until
 
 LINE = line_of("warning", "refusal", {"caller": "dns:a", "n": 1, "s": 0.5, "b": True, "l": [1]})

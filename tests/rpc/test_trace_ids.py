@@ -2,7 +2,8 @@
 
 import pytest
 
-from otpc_policy.rpc.request_id import identifiers, trace_id_in
+from otpc_policy.core.trace_context import trace_id_in
+from otpc_policy.rpc.request_id import identifiers
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"

@@ -75,6 +75,7 @@ OUTSIDE = (
     "tests/ops/test_otlp_sink.py",
     "tests/ops/test_own_listeners.py",
     "tests/ops/test_routes.py",
+    "tests/ops/test_tracing.py",
     "tests/ops/test_stack_dump.py",
     "tests/ops/test_standard_error.py",
     "tests/hostile",

@@ -10,6 +10,7 @@ from otpc_policy.app.settings.fleet import FleetSettings
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
 from otpc_policy.app.settings.shares import ShareSettings
+from otpc_policy.app.settings.tracing import TracingSettings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     AuditSinkName,
@@ -33,6 +34,7 @@ __all__ = [
     "SettingDescription",
     "Settings",
     "ShareSettings",
+    "TracingSettings",
     "WatchSettings",
     "describe_settings",
     "is_loopback",

@@ -16,6 +16,7 @@ from otpc_policy.app.settings.perspectives import (
 )
 from otpc_policy.app.settings.shares import ShareSettings
 from otpc_policy.app.settings.sources import Layer, read_layers
+from otpc_policy.app.settings.tracing import TracingSettings
 from otpc_policy.app.settings.values import (
     AddressFamilies,
     AdminCaller,
@@ -453,6 +454,10 @@ class Settings(BaseSettings):
     audit: AuditSettings = Field(
         default_factory=AuditSettings,
         description="What is recorded of decisions, refusals and configuration, and where.",
+    )
+    tracing: TracingSettings = Field(
+        default_factory=TracingSettings,
+        description="Whether calls leave spans, and where these go.",
     )
 
     def __init__(self, *, config: Path | str | None = None, **arguments: Any) -> None:

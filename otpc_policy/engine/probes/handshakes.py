@@ -10,10 +10,12 @@ from itertools import islice
 
 from otpc_policy.core.facts import ClientAuth, KeyType, TlsVersion
 from otpc_policy.core.registries.suites import CipherSuite, suite_by_code_point
+from otpc_policy.engine.spans import timed
 from otpc_policy.engine.survey.offers import PAYMENT_ECDSA, PAYMENT_RSA
 from otpc_policy.engine.transport.openings import Openings
 from otpc_policy.engine.workers.handshake import HandshakeOffer, HandshakeOutcome
 from otpc_policy.engine.workers.lease import WorkerLease
+from otpc_policy.measurement.span_codec import Part
 from otpc_policy.tls.answer import Answer, ServerHello, parse_answer
 
 # Attempts after the survey for each certificate that is known to exist and was not obtained.
@@ -98,7 +100,8 @@ class Handshakes:
         async with self._openings:
             self.connections_used += 1
             started_s = asyncio.get_running_loop().time() - self._begun_s
-            outcome = await self._lease.handshake(replace(self._shape, hello=hello))
+            with timed(Part.HANDSHAKE):
+                outcome = await self._lease.handshake(replace(self._shape, hello=hello))
         attempt = HandshakeAttempt(
             handshake=handshake,
             outcome=outcome,

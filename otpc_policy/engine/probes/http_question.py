@@ -10,8 +10,10 @@ from otpc_policy.core.facts import HttpService, TlsVersion
 from otpc_policy.engine.client_certificates import ClientCredentials
 from otpc_policy.engine.egress.proxy import ProxyRoute
 from otpc_policy.engine.probes.http_probe import HttpAnswer, ask_http, http1_request, is_http1
+from otpc_policy.engine.spans import timed
 from otpc_policy.engine.survey.absence import CLOSES
 from otpc_policy.engine.transport.openings import Openings
+from otpc_policy.measurement.span_codec import Part
 
 _NOT_ACCEPTED = (
     "the server demands a client certificate, and did not answer over HTTP to the one that is set "
@@ -146,16 +148,17 @@ class HttpQuestion:
             self.connections_used += 1
             loop, endpoint = asyncio.get_running_loop(), self._endpoint
             started_s = loop.time()
-            answer, leaf = await ask_http(
-                address=self._address,
-                port=endpoint.port,
-                server_name=endpoint.server_name,
-                host_header=self._host_header,
-                deadline_s=self._deadline_s,
-                alpn=alpn,
-                credentials=credentials,
-                route=self._route,
-            )
+            with timed(Part.HTTP):
+                answer, leaf = await ask_http(
+                    address=self._address,
+                    port=endpoint.port,
+                    server_name=endpoint.server_name,
+                    host_header=self._host_header,
+                    deadline_s=self._deadline_s,
+                    alpn=alpn,
+                    credentials=credentials,
+                    route=self._route,
+                )
         if leaf is not None:
             self.leaves.append(leaf)
         self.attempts.append(

@@ -14,6 +14,7 @@ from otpc_policy.core.facts import AddressFacts
 from otpc_policy.engine.contradictions import heard_in_tasks_begun_here
 from otpc_policy.engine.service.ports import EngineScanner
 from otpc_policy.engine.service.status import END_OF_STREAM, Context
+from otpc_policy.engine.spans import SpanLog, logged_in_tasks_begun_here
 from otpc_policy.engine.stages import Stage
 from otpc_policy.measurement.codec import encode_facts
 from otpc_policy.measurement.limits import (
@@ -23,6 +24,7 @@ from otpc_policy.measurement.limits import (
     MAX_SUITES,
 )
 from otpc_policy.measurement.revision import PROBE_REVISION
+from otpc_policy.measurement.span_codec import encode_spans
 from otpc_policy.measurement.target_codec import RequestedTarget, decode_target
 from otpc_policy.measurement.v1 import measurement_pb2 as pb
 from otpc_policy.ops.own_listeners import OwnListeners
@@ -68,6 +70,7 @@ class Measurement:
         self._deep_deadline_s = _deadline_s(start, "deep_deadline")
         self._required_suites = _required_suites(start)
         self._asks_groups = start.ask_groups
+        self._spans = SpanLog() if start.report_spans else None
         self._header = pb.MeasureResponse(
             probe_revision=PROBE_REVISION, target=start.target, perspective=perspective
         )
@@ -76,7 +79,10 @@ class Measurement:
 
     async def run(self, context: Context) -> None:
         """Measure and report. Raises what the scanner raises; cancelled, it ends the scan."""
-        with heard_in_tasks_begun_here() as contradictions:
+        with (
+            heard_in_tasks_begun_here() as contradictions,
+            logged_in_tasks_begun_here(self._spans),
+        ):
             scan = asyncio.create_task(self._scan())
         scan.add_done_callback(lambda _: self._events.put_nowait(_Ended()))
         # Not cancelled: it ends with the call, whose end is the end of what can be read.
@@ -98,8 +104,13 @@ class Measurement:
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites,
             asks_groups=self._asks_groups,
-            entered=self._events.put_nowait,
+            entered=self._entered,
         )
+
+    def _entered(self, stage: Stage) -> None:
+        if self._spans is not None:
+            self._spans.entered(stage)
+        self._events.put_nowait(stage)
 
     async def _listen(self, context: Context) -> None:
         """Take down each question; whatever else comes is the end of them."""
@@ -123,6 +134,7 @@ class Measurement:
         report = pb.FinalReport(
             facts=encode_facts(facts),
             contradictions=[_SUBJECTS[subject] for subject in contradictions[:MAX_SUITES]],
+            spans=() if self._spans is None else encode_spans(self._spans.spans()),
         )
         return self._message(final_report=report)
 

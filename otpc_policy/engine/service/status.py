@@ -21,6 +21,7 @@ from otpc_policy.core.errors import (
     ServiceUnavailable,
     TargetForbidden,
 )
+from otpc_policy.core.trace_context import trace_context_in
 from otpc_policy.engine.egress.hindrance import CannotDial
 from otpc_policy.engine.egress.proxy import ProxyFault
 from otpc_policy.measurement.methods import (
@@ -45,6 +46,10 @@ def guarded(call: Call) -> Call:
     """Return the call with its exceptions made statuses."""
 
     async def outermost(request: Any, context: Context) -> Any:
+        caller = trace_context_in(context.invocation_metadata())
+        if caller is not None:
+            # gRPC runs each call in a task of its own, and with it this context ends.
+            structlog.contextvars.bind_contextvars(trace_id=caller.trace_id)
         try:
             return await call(request, context)
         except (asyncio.CancelledError, grpc.aio.AbortError):

@@ -213,6 +213,46 @@ PROGRESS_DEEP_BEGUN: Progress.ValueType  # 4
 """The DEEP part begins, and deep_deadline runs from now on."""
 Global___Progress: _TypeAlias = Progress  # noqa: Y015
 
+class _SpanPart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpanPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpanPart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPAN_PART_UNSPECIFIED: _SpanPart.ValueType  # 0
+    """Never sent."""
+    SPAN_PART_QUEUE: _SpanPart.ValueType  # 1
+    """It waited for its turn."""
+    SPAN_PART_WAVE: _SpanPart.ValueType  # 2
+    """Hellos that were sent together."""
+    SPAN_PART_HANDSHAKE: _SpanPart.ValueType  # 3
+    """A handshake that a worker completed, or tried to."""
+    SPAN_PART_HTTP: _SpanPart.ValueType  # 4
+    """A connection that asked for HTTP."""
+    SPAN_PART_DEEP_QUEUE: _SpanPart.ValueType  # 5
+    """The DEEP part waited for its turn."""
+    SPAN_PART_DEEP: _SpanPart.ValueType  # 6
+    """The DEEP part."""
+
+class SpanPart(_SpanPart, metaclass=_SpanPartEnumTypeWrapper):
+    """The parts of a measurement that are reported."""
+
+SPAN_PART_UNSPECIFIED: SpanPart.ValueType  # 0
+"""Never sent."""
+SPAN_PART_QUEUE: SpanPart.ValueType  # 1
+"""It waited for its turn."""
+SPAN_PART_WAVE: SpanPart.ValueType  # 2
+"""Hellos that were sent together."""
+SPAN_PART_HANDSHAKE: SpanPart.ValueType  # 3
+"""A handshake that a worker completed, or tried to."""
+SPAN_PART_HTTP: SpanPart.ValueType  # 4
+"""A connection that asked for HTTP."""
+SPAN_PART_DEEP_QUEUE: SpanPart.ValueType  # 5
+"""The DEEP part waited for its turn."""
+SPAN_PART_DEEP: SpanPart.ValueType  # 6
+"""The DEEP part."""
+Global___SpanPart: _TypeAlias = SpanPart  # noqa: Y015
+
 class _ContradictionSubject:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -808,10 +848,13 @@ class StartMeasurement(_message.Message):
     SCAN_DEADLINE_FIELD_NUMBER: _builtins.int
     DEEP_DEADLINE_FIELD_NUMBER: _builtins.int
     ASK_GROUPS_FIELD_NUMBER: _builtins.int
+    REPORT_SPANS_FIELD_NUMBER: _builtins.int
     ask_groups: _builtins.bool
     """A loaded policy judges which groups of TLS 1.3 are accepted, so ask about them. At
     DEPTH_DEEP they are asked about anyway.
     """
+    report_spans: _builtins.bool
+    """Report how the time was spent, in the final report."""
     @_builtins.property
     def target(self) -> Global___Target:
         """What to measure."""
@@ -840,10 +883,11 @@ class StartMeasurement(_message.Message):
         scan_deadline: _duration_pb2.Duration | None = ...,
         deep_deadline: _duration_pb2.Duration | None = ...,
         ask_groups: _builtins.bool = ...,
+        report_spans: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_groups", b"ask_groups", "deep_deadline", b"deep_deadline", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_groups", b"ask_groups", "deep_deadline", b"deep_deadline", "report_spans", b"report_spans", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -974,6 +1018,7 @@ class FinalReport(_message.Message):
 
     FACTS_FIELD_NUMBER: _builtins.int
     CONTRADICTIONS_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def facts(self) -> Global___AddressFacts:
         """The facts."""
@@ -982,19 +1027,60 @@ class FinalReport(_message.Message):
     def contradictions(self) -> _containers.RepeatedScalarFieldContainer[Global___ContradictionSubject.ValueType]:
         """One for each time that the STANDARD and the DEEP part contradicted each other."""
 
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """How the time was spent. Only where the start asks for it; an engine of an older
+        release reports none.
+        """
+
     def __init__(
         self,
         *,
         facts: Global___AddressFacts | None = ...,
         contradictions: _abc.Iterable[Global___ContradictionSubject.ValueType] | None = ...,
+        spans: _abc.Iterable[Global___Span] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "facts", b"facts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contradictions", b"contradictions", "facts", b"facts", "spans", b"spans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinalReport: _TypeAlias = FinalReport  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    """A part of a measurement, for traces. It says nothing about what is measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    STARTED_S_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    part: Global___SpanPart.ValueType
+    """Which part."""
+    started_s: _builtins.float
+    """Seconds from the start of the call until the part began."""
+    duration_s: _builtins.float
+    """Seconds that it took."""
+    connections: _builtins.int
+    """Connections that it asked for."""
+    def __init__(
+        self,
+        *,
+        part: Global___SpanPart.ValueType = ...,
+        started_s: _builtins.float = ...,
+        duration_s: _builtins.float = ...,
+        connections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "duration_s", b"duration_s", "part", b"part", "started_s", b"started_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
 
 @_typing.final
 class AddressFacts(_message.Message):

@@ -1,42 +1,25 @@
-"""The sink for a collector: OTLP over HTTP, with the standard library alone."""
+"""The sink for a collector: audit lines as OTLP log records."""
 
-import http.client
 import os
 import socket
-import ssl
 import time
-from collections.abc import Callable, Iterator
-from http import HTTPStatus
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from otpc_policy import __version__
 from otpc_policy.ops.audit.otlp import export_request, rejected_records
 from otpc_policy.ops.audit.schema import each_line
+from otpc_policy.ops.otlp_http import OtlpHttp
 
 # Collectors take 20 MiB by default; a record takes about three times its line.
 _RECORDS_A_REQUEST: Final = 512
-_RESPONSE_BYTES: Final = 65_536
-# OTLP specification, "Failures": these, and lost connections, are worth another attempt.
-_WORTH_RETRYING: Final = frozenset(
-    {
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
 _ATTEMPTS: Final = 4
-_FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 5.0
 
 
 class OtlpSink:
     """Sends lines to an endpoint such as https://collector:4318/v1/logs.
 
-    ca_file: PEM CAs of the collector; None for those of the system. headers_file: "Name: value"
-    lines, read for every request, so that a token may rotate. pause: sleeps.
+    ca_file, headers_file, pause: see OtlpHttp.
     """
 
     name = "otlp"
@@ -50,13 +33,17 @@ class OtlpSink:
         headers_file: Path | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        url = urlsplit(endpoint)
-        self._host, self._port = url.hostname or "", url.port
-        self._path = (url.path or "/v1/logs") + (f"?{url.query}" if url.query else "")
-        self._is_tls, self._ca_file = url.scheme == "https", ca_file
-        self._headers_file, self._timeout_s, self._pause = headers_file, timeout_s, pause
+        self._collector = OtlpHttp(
+            endpoint,
+            default_path="/v1/logs",
+            content_type="application/json",
+            timeout_s=timeout_s,
+            attempts=_ATTEMPTS,
+            ca_file=ca_file,
+            headers_file=headers_file,
+            pause=pause,
+        )
         self._instance = f"{socket.gethostname()}:{os.getpid()}"
-        self._connection: http.client.HTTPConnection | None = None
 
     def write(self, lines: str) -> int:
         """See AuditSink."""
@@ -64,7 +51,8 @@ class OtlpSink:
         for at in range(0, len(rest), _RECORDS_A_REQUEST):
             some = rest[at : at + _RECORDS_A_REQUEST]
             try:
-                refused += min(self._send(export_request(some, instance=self._instance)), len(some))
+                answer = self._collector.post(export_request(some, instance=self._instance))
+                refused += min(rejected_records(answer), len(some))
             except OSError:
                 if not at:
                     raise
@@ -77,83 +65,4 @@ class OtlpSink:
 
     def close(self) -> None:
         """See AuditSink."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _send(self, body: bytes) -> int:
-        """Return how many records were refused. Raises OSError if the request was not taken."""
-        pauses = _pauses()
-        while True:
-            wait_s: float | None = None
-            try:
-                status, retry_after, answer = self._exchange(body)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                failure: Exception = error
-            else:
-                if status < HTTPStatus.MULTIPLE_CHOICES:
-                    return rejected_records(answer)
-                failure = OSError(f"the collector answers {status}")
-                if status not in _WORTH_RETRYING:
-                    raise failure
-                wait_s = retry_after
-            pause_s = next(pauses, None)
-            if pause_s is None:
-                raise OSError(str(failure)) from failure
-            self._pause(min(wait_s if wait_s is not None else pause_s, _LONGEST_PAUSE_S))
-
-    def _exchange(self, body: bytes) -> tuple[int, float | None, bytes]:
-        connection = self._connection = self._connection or self._connect()
-        connection.request("POST", self._path, body, self._headers())
-        response = connection.getresponse()
-        answer = response.read(_RESPONSE_BYTES)
-        if response.read(1) or response.will_close:
-            self.close()
-        after = response.headers.get("Retry-After", "")
-        return (
-            response.status,
-            float(after) if after.isascii() and after.isdigit() else None,
-            answer,
-        )
-
-    def _connect(self) -> http.client.HTTPConnection:
-        if not self._is_tls:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        context = ssl.create_default_context(cafile=self._ca_file)
-        return http.client.HTTPSConnection(
-            self._host, self._port, timeout=self._timeout_s, context=context
-        )
-
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"otpc-policy/{__version__}",
-        }
-        if self._headers_file is not None:
-            headers |= read_headers(self._headers_file)
-        return headers
-
-
-def read_headers(path: Path) -> dict[str, str]:
-    """Return the headers in a file, one "Name: value" a line. Raises OSError."""
-    headers = {}
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise OSError(f"{path}: is not UTF-8") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        name, colon, value = line.partition(":")
-        if not line.strip():
-            continue
-        # ASCII: http.client raises UnicodeError for most else.
-        is_header = line.isascii() and name.strip() and value.strip().isprintable()
-        if not colon or not is_header:
-            raise OSError(f'{path}:{number}: is not a header such as "Authorization: Bearer ..."')
-        headers[name.strip()] = value.strip()
-    return headers
-
-
-def _pauses() -> Iterator[float]:
-    for attempt in range(_ATTEMPTS - 1):
-        yield _FIRST_PAUSE_S * 4**attempt
+        self._collector.close()

@@ -32,7 +32,8 @@ _REFUSAL_LINES_PER_S: Final = 100.0
 class AuditedCall(NamedTuple):
     """What every line about a call has. Made for each decision, which a dataclass is too slow for.
 
-    request_id: safe characters only. trace_id: of W3C traceparent; empty without a valid one.
+    request_id: safe characters only. trace_id: of the caller's trace or our own; empty without.
+    sampled_trace_id: the same where the trace can be looked up.
     """
 
     caller: Caller
@@ -40,6 +41,7 @@ class AuditedCall(NamedTuple):
     request_id: str
     trace_id: str
     duration_s: float
+    sampled_trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

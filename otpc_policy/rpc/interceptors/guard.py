@@ -29,6 +29,7 @@ from otpc_policy.rpc.interceptors.request_size import (
     with_request_stream,
     within_stream,
 )
+from otpc_policy.rpc.interceptors.traced import CallTracing, traced
 from otpc_policy.rpc.request_id import REQUEST_ID_KEY, identifiers
 from otpc_policy.rpc.status import (
     DETAILS_KEY,
@@ -43,6 +44,8 @@ log = structlog.get_logger("otpc_policy.rpc")
 
 # Their methods are known by name alone; "Check" could be anybody's.
 _OWN_SERVICES = ("otpc_policy.", "unknown")
+
+_TRACED_SERVICES = "otpc_policy."
 
 _UNKNOWN_CALLER = Caller(peer="unknown")
 _NOT_RECEIVED = RefusalReason(code=NOT_RECEIVED[0], reason=NOT_RECEIVED[1])
@@ -77,7 +80,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     with_certificates: whether callers may present certificates. Off, nobody has an identity, and no
     call has to be asked for it.
     refusals: gets each call that ends with a status other than OK. log_calls: write one access line
-    for each call. open_calls: see OpenCalls.
+    for each call. open_calls: see OpenCalls. tracing: None where calls leave no spans.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         refusals: RefusalLog | None = None,
         log_calls: bool = False,
         open_calls: int = 10_000,
+        tracing: CallTracing | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._counters = counters
@@ -96,6 +100,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         self._with_certificates = with_certificates
         self._refusals = refusals
         self._log_calls = log_calls
+        self._tracing = tracing
         self._monotonic = monotonic
         self._calls = CallsInFlight()
         self._open = OpenCalls(open_calls, counters)
@@ -138,7 +143,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         request_id, trace_id = identifiers(handler_call_details.invocation_metadata)
         current_call.set(
             CurrentCall(
-                path=method, request_id=request_id, trace_id=trace_id, caller=_UNKNOWN_CALLER
+                path=method,
+                request_id=request_id,
+                trace_id=trace_id,
+                sampled_trace_id=trace_id,
+                caller=_UNKNOWN_CALLER,
             )
         )
         guarded = self._guarded.get(method)
@@ -157,9 +166,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             call = unary_call(
                 handler.unary_unary, handler.request_deserializer, handler.response_serializer
             )
-            return grpc.stream_unary_rpc_method_handler(
-                self._guard(service, method, call, reads=True)
-            )
+            guarded = self._guard(service, method, call, reads=True)
+            return grpc.stream_unary_rpc_method_handler(self._traced(service, method, guarded))
         if handler.unary_stream is not None:
             guarded = self._guard(
                 service,
@@ -169,14 +177,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 reads=True,
             )
             return grpc.stream_stream_rpc_method_handler(
-                guarded, response_serializer=handler.response_serializer
+                self._traced(service, method, guarded),
+                response_serializer=handler.response_serializer,
             )
         if handler.stream_stream is not None:
             reading = with_request_stream(handler.stream_stream)
             guarded = self._guard(service, method, stream_call(reading, None), is_stream=True)
             parse = within_stream(handler.request_deserializer, self._counters)
             return grpc.stream_stream_rpc_method_handler(
-                guarded, parse, handler.response_serializer
+                self._traced(service, method, guarded), parse, handler.response_serializer
             )
         raise NotImplementedError(f"no method here takes a stream and returns one message: {path}")
 
@@ -250,7 +259,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 )
             finally:
                 seconds = self._monotonic() - started_s
-                counted.call_handled(code.name, seconds, current.trace_id)
+                counted.call_handled(code.name, seconds, current.sampled_trace_id)
                 if is_in_flight:
                     calls.end()
                 if code is not grpc.StatusCode.OK and self._refusals is not None:
@@ -269,6 +278,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     )
 
         return guarded
+
+    def _traced(self, service: str, method: str, call: Call) -> Call:
+        # Health and reflection would be most of what is traced, and say nothing.
+        if self._tracing is None or not service.startswith(_TRACED_SERVICES):
+            return call
+        return traced(call, self._tracing, f"{service}/{method}", _why_cancelled)
 
 
 def _status_logged(error: Exception, path: tuple[str, str], request_id: str) -> status_pb2.Status:
