@@ -220,7 +220,7 @@ def build_application(
     tracing = tracing_from(settings, registry) if is_replica else None
     store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
     fleet = None
-    if is_replica and settings.fleet.url:
+    if is_replica and settings.fleet.servers:
         fleet = fleet_from(
             settings,
             chosen_clock,

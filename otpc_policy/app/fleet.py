@@ -1,17 +1,18 @@
 """Builds from the settings what this replica shares with others."""
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
-from otpc_policy.app.settings import FleetSettings, Settings
-from otpc_policy.check import Clock, FactsStore, Leasing
+from otpc_policy.app.settings import FleetSettings, Settings, StoreMode, is_loopback
+from otpc_policy.check import Clock, FactsStore, Leasing, StoreUnavailable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.fleet.schedule import InMemorySchedule, Schedule
 from otpc_policy.ops.metrics.fleet import FleetMetrics
@@ -21,8 +22,8 @@ from otpc_policy.store.tiered import TieredFactsStore
 from otpc_policy.store.traced import TracedLeases
 
 if TYPE_CHECKING:
-    from otpc_policy.fleet.connection import StoreConnection
     from otpc_policy.fleet.notices import Notices
+    from otpc_policy.fleet.store import Store, StoreObserver
 
 _MOST_PASSWORD_BYTES: Final = 1_024
 # STANDARD and DEEP facts under each kept measurement, and that there are none.
@@ -43,24 +44,31 @@ class Fleet:
     leasing: Leasing
     schedule: Schedule
     notices: "Notices"
-    _connection: "StoreConnection"
+    _connection: "Store"
+    _streams: Sequence[str]
 
     @property
     def store_failure(self) -> str:
         """Why the store is not used, for people; "" if it is."""
         return self._connection.failure
 
-    async def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
-        """Ask the store once; return by how much its clock is ahead. Raises StoreUnavailable."""
+    async def clocks_ahead(self, now: Callable[[], datetime]) -> Sequence[timedelta]:
+        """Ask every server of the store once; return by how much their clocks are ahead.
+
+        Raises StoreUnavailable, also where a part of the store does not answer.
+        """
         from otpc_policy.fleet.notices import clock_ahead, server_time  # noqa: PLC0415
         from otpc_policy.fleet.scripts import NEWS  # noqa: PLC0415
 
         began = now()
         try:
-            (time,) = await self._connection.poll(NEWS, ())
+            polled = await self._connection.poll(NEWS, [(name, "", "1") for name in self._streams])
         finally:
             await self._connection.close()
-        return clock_ahead(server_time(time), began, now())
+        if None in polled.answers:
+            raise StoreUnavailable("a part of the store does not answer")
+        ended = now()
+        return [clock_ahead(server_time(time), began, ended) for time in polled.times]
 
     async def run(self) -> None:
         """Follow the others until cancelled."""
@@ -90,7 +98,6 @@ def fleet_from(
         raise ConfigurationError(
             ["fleet.url: redis is not installed; pip install 'otpc-policy[fleet]'"]
         )
-    from otpc_policy.fleet.connection import StoreConnection, store_client  # noqa: PLC0415
     from otpc_policy.fleet.facts import SharedFactsStore  # noqa: PLC0415
     from otpc_policy.fleet.keys import Keyspace  # noqa: PLC0415
     from otpc_policy.fleet.leases import SharedLeases  # noqa: PLC0415
@@ -106,22 +113,12 @@ def fleet_from(
     chosen = settings.fleet
     if chosen.key_file is None:
         raise ConfigurationError(["fleet.key_file: is required with fleet.url"])
-    key, password = FleetKey.read(chosen.key_file), _password(chosen)
+    key = FleetKey.read(chosen.key_file)
+    password = _password(chosen.password_file, "fleet.password_file")
     if chosen.ca_file is not None and not chosen.ca_file.is_file():
         raise ConfigurationError([f"fleet.ca_file: {chosen.ca_file}: no such file"])
     metrics = FleetMetrics(registry)
-    try:
-        client = store_client(
-            chosen.url,
-            user=chosen.user,
-            password=password,
-            ca_file=None if chosen.ca_file is None else str(chosen.ca_file),
-        )
-    except OSError as error:
-        raise ConfigurationError(
-            [f"fleet.ca_file: {chosen.ca_file}: {error.strerror or error}"]
-        ) from None
-    connection = StoreConnection(client, observer=metrics)
+    connection = _store(chosen, password, metrics)
     connection.use_not("its clock has not been compared yet")
     keyspace = Keyspace(
         chosen.prefix,
@@ -165,7 +162,52 @@ def fleet_from(
     schedule = ScheduleWithFallback(
         SharedSchedule(connection, keyspace=keyspace), InMemorySchedule(clock.monotonic)
     )
-    return Fleet(store, leasing, schedule, notices, connection)
+    return Fleet(store, leasing, schedule, notices, connection, keyspace.notices)
+
+
+def _store(chosen: FleetSettings, password: str, observer: "StoreObserver") -> "Store":
+    """Return the store of the settings. Raises ConfigurationError."""
+    from otpc_policy.fleet.clients import SENTINELS_PORT, StoreClients, address_of  # noqa: PLC0415
+    from otpc_policy.fleet.cluster import ClusterConnection  # noqa: PLC0415
+    from otpc_policy.fleet.connection import StoreConnection  # noqa: PLC0415
+
+    is_permitted = partial(_is_permitted, chosen)
+    try:
+        clients = StoreClients(
+            chosen.servers[0],
+            user=chosen.user,
+            password=password,
+            ca_file=None if chosen.ca_file is None else str(chosen.ca_file),
+            is_permitted=is_permitted,
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            [f"fleet.ca_file: {chosen.ca_file}: {error.strerror or error}"]
+        ) from None
+    match chosen.mode:
+        case StoreMode.SINGLE:
+            return StoreConnection(clients.of_server(), observer=observer)
+        case StoreMode.CLUSTER:
+            return ClusterConnection(
+                [address_of(url) for url in chosen.servers],
+                clients.of_server,
+                observer=observer,
+                is_permitted=is_permitted,
+            )
+        case StoreMode.SENTINEL:
+            primary = clients.of_primary(
+                chosen.primary_name,
+                [address_of(url, default_port=SENTINELS_PORT) for url in chosen.servers],
+                user=chosen.sentinel_user,
+                password=_password(chosen.sentinel_password_file, "fleet.sentinel_password_file"),
+            )
+            return StoreConnection(primary, observer=observer)
+
+
+def _is_permitted(chosen: FleetSettings, host: str) -> bool:
+    """Whether a host may be reached that the store names, and not the settings."""
+    named = f"[{host}]:1" if ":" in host else f"{host}:1"
+    return chosen.may_name_other_machines or is_loopback(named)
 
 
 def _measured_as(settings: Settings, perspective: str) -> str:
@@ -177,15 +219,15 @@ def _measured_as(settings: Settings, perspective: str) -> str:
     return repr((settings.client_profiles, certificates, commands, settings.egress_proxy))
 
 
-def _password(chosen: FleetSettings) -> str:
-    if chosen.password_file is None:
+def _password(path: Path | None, setting: str) -> str:
+    if path is None:
         return ""
     try:
-        text = read_secret(chosen.password_file, what="password", most_bytes=_MOST_PASSWORD_BYTES)
+        text = read_secret(path, what="password", most_bytes=_MOST_PASSWORD_BYTES)
     except (OSError, ValueError) as error:
-        raise ConfigurationError([f"fleet.password_file: {in_words(error)}"]) from None
+        raise ConfigurationError([f"{setting}: {in_words(error)}"]) from None
     if not (password := text.rstrip("\r\n")):
-        raise ConfigurationError([f"fleet.password_file: {chosen.password_file}: is empty"])
+        raise ConfigurationError([f"{setting}: {path}: is empty"])
     return password
 
 

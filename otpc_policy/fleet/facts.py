@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from otpc_policy.check import FactsKey, Lease, StoredFacts, StoreUnavailable
-from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.records import MOST_RECORD_BYTES, Records
 from otpc_policy.fleet.scripts import DISCARD, DISCARD_HOST, GET, PUT
+from otpc_policy.fleet.store import Store
 
 # Ports, server names, addresses and depths of one name.
 MOST_FACTS_OF_A_HOST: Final = 4_096
@@ -26,7 +26,7 @@ class SharedFactsStore:
 
     def __init__(
         self,
-        connection: StoreConnection,
+        connection: Store,
         *,
         keyspace: Keyspace,
         records: Records,

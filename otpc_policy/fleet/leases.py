@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Final
 
 from otpc_policy.check import FactsKey, Lease, StoredFacts, StoreUnavailable
-from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.records import MOST_RECORD_BYTES, Records
 from otpc_policy.fleet.scripts import ACQUIRE, RELEASE, RENEW
+from otpc_policy.fleet.store import Store
 from otpc_policy.fleet.tokens import LeaseTokens
 from otpc_policy.recently_used import RecentlyUsed
 
@@ -29,7 +29,7 @@ class SharedLeases:
 
     def __init__(
         self,
-        connection: StoreConnection,
+        connection: Store,
         *,
         keyspace: Keyspace,
         records: Records,

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from otpc_policy.check import StoreUnavailable
-from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.scripts import NEWS
+from otpc_policy.fleet.store import Store
 
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Notices:
 
     def __init__(
         self,
-        connection: StoreConnection,
+        connection: Store,
         *,
         keyspace: Keyspace,
         memory: Memory,
@@ -104,12 +104,15 @@ class Notices:
             (name, at, str(_MOST_AT_ONCE)) for name, at in zip(self._streams, read_to, strict=True)
         ]
         began = self._now()
-        answers = await self._connection.poll(NEWS, calls)
+        polled = await self._connection.poll(NEWS, calls)
         try:
-            time, streams = server_time(answers[0]), [_entries(answer) for answer in answers[1:]]
+            times = [server_time(time) for time in polled.times]
+            streams = [None if each is None else _entries(each) for each in polled.answers]
         except (TypeError, ValueError, IndexError, OverflowError, RecursionError):
             raise StoreUnavailable("what the store says of notices is none") from None
-        self._compare(time, began)
+        self._compare(times, began)
+        if None in polled.answers:
+            raise StoreUnavailable("a part of the store does not answer")
         if is_beginning:
             if None in streams:
                 raise StoreUnavailable("what the store says of notices is none")
@@ -147,12 +150,13 @@ class Notices:
             self._memory.discarded(endpoints)
             self._discarded(endpoints)
 
-    def _compare(self, server: datetime, began: datetime) -> None:
+    def _compare(self, servers: Sequence[datetime], began: datetime) -> None:
         taken = self._now() - began
         if not timedelta() <= taken <= _LONGEST_POLL:
             self._connection.use_not("this one's clock has just been set")
             return
-        ahead = clock_ahead(server, began, began + taken)
+        # Of several servers the one whose clock is worst: it dates what it keeps.
+        ahead = max((clock_ahead(each, began, began + taken) for each in servers), key=abs)
         self._observer.clock_compared(ahead.total_seconds())
         is_off = abs(ahead) > WARN_OFFSET + taken
         if is_off != self._is_clock_off:

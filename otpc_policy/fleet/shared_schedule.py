@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Final
 
 from otpc_policy.check import StoreUnavailable
-from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.schedule import CLAIM_S, FORGET_S, Claimed, Schedule
 from otpc_policy.fleet.schedule_scripts import (
@@ -15,6 +14,7 @@ from otpc_policy.fleet.schedule_scripts import (
     WATCH_DUE_IN,
     WATCH_KEEP,
 )
+from otpc_policy.fleet.store import Store
 
 # A script holds the server up for as long as it runs: a millisecond for so many.
 _AT_ONCE: Final = 500
@@ -34,7 +34,7 @@ class SharedSchedule:
 
     def __init__(
         self,
-        connection: StoreConnection,
+        connection: Store,
         *,
         keyspace: Keyspace,
         move_s: Callable[[], float] = lambda: 0.0,

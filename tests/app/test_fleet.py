@@ -104,3 +104,72 @@ def test_engines_at_another_place_measure_by_settings_of_their_own() -> None:
     there = Settings(perspective="us-east", engine_addresses=["unix:/run/us.sock"])
     assert app_fleet._measured_as(here, "us-east") == app_fleet._measured_as(there, "us-east")
     assert app_fleet._measured_as(here, "us-east") != app_fleet._measured_as(here, "eu-west")
+
+
+CLUSTER = {"mode": "cluster", "url": ""}
+SENTINEL = {"mode": "sentinel", "url": "", "primary_name": "otpc"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"urls": ["redis://127.0.0.1:2"]}, "set one of both"),
+        ({"mode": "cluster", "url": "", "key_file": None}, "set url or urls"),
+        ({"mode": "sharded"}, "'single', 'cluster' or 'sentinel'"),
+        ({"url": "", "urls": ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]}, "set one url"),
+        (CLUSTER | {"urls": ["redis://127.0.0.1:1", "rediss://127.0.0.1:2"]}, "all rediss://"),
+        (CLUSTER | {"urls": ["redis://valkey.internal"]}, "plain text to another machine"),
+        (CLUSTER | {"urls": ["redis://127.0.0.1/3"]}, "databases have no numbers"),
+        (CLUSTER | {"urls": ["redis://127.0.0.1"], "primary_name": "x"}, "set both or neither"),
+        (CLUSTER | {"urls": ["redis://me:secret@127.0.0.1"]}, "must hold no password"),
+        (CLUSTER | {"urls": ["redis://127.0.0.1"] * 33}, "cannot be used"),
+        (SENTINEL | {"primary_name": "", "urls": ["redis://127.0.0.1"]}, "set both or neither"),
+        (SENTINEL | {"urls": ["redis://127.0.0.1"], "sentinel_user": "x"}, "because sentinel_user"),
+    ],
+)
+def test_servers_that_do_not_go_with_the_mode_are_refused(
+    tmp_path: Path, changed: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=expected) as raised:
+        settings_of(tmp_path, **changed)
+    assert "secret@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"mode": "cluster"},
+        {"mode": "cluster", "url": "redis://127.0.0.1:1/0"},
+        CLUSTER | {"urls": ["rediss://a.internal", "rediss://b.internal:7000"]},
+        SENTINEL | {"urls": ["redis://127.0.0.1:26379", "redis://[::1]:26379"]},
+        {"url": "", "urls": ["redis://127.0.0.1:1/5"]},
+    ],
+)
+def test_stores_of_several_servers_can_be_named(tmp_path: Path, changed: dict[str, Any]) -> None:
+    application = build_application(settings_of(tmp_path, **changed), is_replica=True)
+    assert application.fleet is not None
+
+
+def test_a_list_of_servers_can_be_written_in_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTPC_POLICY_FLEET__URLS", "rediss://a.internal:1, rediss://b.internal:1")
+    settings = settings_of(tmp_path, url="", mode="cluster")
+    assert settings.fleet.servers == ("rediss://a.internal:1", "rediss://b.internal:1")
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "expected"),
+    [
+        ({}, "10.0.0.1", False),
+        ({}, "::1", True),
+        ({}, "127.0.0.9", True),
+        ({"dangerously_use_store_without_tls": True}, "10.0.0.1", True),
+        ({"url": "rediss://valkey.internal"}, "10.0.0.1", True),
+    ],
+)
+def test_where_a_cluster_may_lead(
+    tmp_path: Path, changed: dict[str, Any], host: str, expected: bool
+) -> None:
+    chosen = settings_of(tmp_path, mode="cluster", **changed).fleet
+    assert app_fleet._is_permitted(chosen, host) is expected

@@ -30,4 +30,4 @@ async def replica(server: Valkey) -> AsyncIterator[MakeReplica]:
 
     yield make
     for one in made:
-        await one.connection.close()
+        await one.close()

@@ -15,7 +15,7 @@ from otpc_policy.fleet.scripts import GET
 from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, facts
 from tests.support.certificates import CertificateAuthority
-from tests.support.valkey import Valkey, valkey
+from tests.support.valkey import Valkey, lonely_cluster, valkey
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "fleet.md"
 
@@ -82,12 +82,16 @@ async def test_an_error_of_the_server_makes_it_unavailable(replica: MakeReplica)
         assert one.observed.available == [True, False]
 
 
-async def test_the_rights_that_the_documentation_gives_are_enough(replica: MakeReplica) -> None:
+@pytest.mark.parametrize("is_cluster", [False, True])
+async def test_the_rights_that_the_documentation_gives_are_enough(
+    replica: MakeReplica, is_cluster: bool
+) -> None:
     text = DOCUMENTED.read_text(encoding="utf-8")
-    rule = " ".join(text[text.index("`ACL SETUSER") + 1 :].partition("`")[0].split())
-    with valkey() as server:
-        assert server.ask(*rule.split()).startswith(b"+OK")
-        named = {"user": "otpc-policy", "password": "PASSWORD"}
+    rule = _in_ticks(text[text.index("`ACL SETUSER") :])
+    of_clusters = _in_ticks(text[text.index("For a cluster also `") :]) if is_cluster else ""
+    with lonely_cluster() if is_cluster else valkey() as server:
+        assert server.ask(*rule.split(), *of_clusters.split()).startswith(b"+OK")
+        named = {"user": "otpc-policy", "password": "PASSWORD", "is_cluster": is_cluster}
         one = replica(server.url, prefix="otpc", **named)
         lease = await one.leases.acquire(KEY, new_enough_s=1)
         assert isinstance(lease, Lease)
@@ -104,6 +108,10 @@ async def test_the_rights_that_the_documentation_gives_are_enough(replica: MakeR
         foreign = replica(server.url, prefix="other", **named)
         with pytest.raises(StoreUnavailable, match="Permission"):
             await foreign.shared.get_many([KEY])
+
+
+def _in_ticks(text: str) -> str:
+    return " ".join(text.split("`")[1].split())
 
 
 @pytest.mark.parametrize("is_trusted", [True, False])
@@ -142,7 +150,7 @@ async def test_over_tls_the_server_is_held_to_its_name(
             await one.shared.put(KEY, facts())
             assert await one.shared.get_many([KEY]) == [facts()]
             pool = one.client.connection_pool
-            made = [pool.make_connection() for _ in range(2)]  # type: ignore[no-untyped-call]
+            made = [pool.make_connection() for _ in range(2)]
             contexts = {connection.ssl_context.get() for connection in made}
             assert len(contexts) == 1
         else:

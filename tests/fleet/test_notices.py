@@ -187,7 +187,7 @@ async def test_nonsense_among_the_notices_costs_measurements_at_most(
 ) -> None:
     (one,) = await following(replica, 1)
     await store(one, 1)
-    await one.client.xadd(one.keyspace.host(KEY.host).notices, fields)  # type: ignore[arg-type]
+    await one.client.xadd(one.keyspace.host(KEY.host).notices, fields)
     await one.notices.follow()
     assert await one.store.get_many([KEY]) == [facts(1)]
 

@@ -314,12 +314,13 @@ async def test_a_crowd_that_waits_together_counts_once(replica: MakeReplica) -> 
 
     async with silent_server() as url:
         one = replica(url, deadline_s=0.02)
-        one.connection._available = True
+        server = one.connection._server  # type: ignore[attr-defined]
+        server._available = True
         for expected in (True, True, False):
             asked = [one.shared.get_many([KEY]) for _ in range(100)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert all(isinstance(answer, StoreUnavailable) for answer in answers)
-            assert one.connection._available is expected
+            assert server._available is expected
             one.observed.at += 0.1
 
 

@@ -31,6 +31,7 @@ from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.schedule import InMemorySchedule
 from otpc_policy.fleet.scripts import Script
 from otpc_policy.fleet.shared_schedule import ScheduleWithFallback, SharedSchedule
+from otpc_policy.fleet.store import Polled
 from otpc_policy.turns import _TURNS
 from tests.check.world import compliant
 from tests.fleet.watching import RESOLVED, Engines, Watcher, settled
@@ -76,10 +77,10 @@ class SimulatedClock(StoreConnection):
         finally:
             SimulatedClock.in_flight -= 1
 
-    async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Sequence[Any]:
-        _, *rest = await super().poll(script, calls)
+    async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Polled:
+        polled = await super().poll(script, calls)
         micros = _micros(SimulatedClock.now)
-        return [(micros // 1_000_000, micros % 1_000_000), *rest]
+        return Polled([(micros // 1_000_000, micros % 1_000_000)], polled.answers)
 
 
 @cache
@@ -354,7 +355,7 @@ def main() -> None:
         f"{', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores",
         file=sys.stderr,
     )
-    with valkey(maxmemory="2gb") as server:
+    with valkey("--maxmemory", "2gb") as server:
         sys.exit(0 if asyncio.run(_run(server, options)) else 1)
 
 

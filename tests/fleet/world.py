@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import redis.asyncio
+
 from otpc_policy.check import FactsKey, StoredFacts
 from otpc_policy.core.facts import Depth
-from otpc_policy.fleet.connection import StoreConnection, store_client
+from otpc_policy.fleet.clients import StoreClients, address_of
+from otpc_policy.fleet.cluster import ClusterConnection
+from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.facts import SharedFactsStore
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.leases import SharedLeases
 from otpc_policy.fleet.notices import Notices
 from otpc_policy.fleet.records import Records
 from otpc_policy.fleet.signing import FleetKey
+from otpc_policy.fleet.store import Store
 from otpc_policy.fleet.tokens import LeaseTokens
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
@@ -83,7 +88,7 @@ class Observed:
 class Replica:
     """One of a fleet. keys: of the fleet, the one that signs first. now: its wall clock.
 
-    how: it reaches the store, as for store_client.
+    is_cluster: url is that of one of its servers. how: it reaches the store, as for StoreClients.
     """
 
     def __init__(
@@ -99,17 +104,31 @@ class Replica:
         lease: timedelta = timedelta(seconds=10),
         name: str = "",
         deadline_s: float = 5.0,
+        is_cluster: bool = False,
         connection_type: type[StoreConnection] = StoreConnection,
         **how: Any,
     ) -> None:
         self.observed = Observed()
-        self.client = store_client(url, deadline_s=deadline_s, **how)
-        self.connection = connection_type(
+        clients = StoreClients(url, deadline_s=deadline_s, **how)
+        # The hands of tests. Of a cluster they find the servers by the library's own client.
+        self.client: Any = clients.of_server()
+        self.connection: Store = connection_type(
             self.client,
             observer=self.observed,
             clock=self.observed.monotonic,
             deadline_s=deadline_s,
         )
+        if is_cluster:
+            seed = address_of(url)
+            self.client = redis.asyncio.RedisCluster(host=seed.host, port=seed.port)
+            self.connection = ClusterConnection(
+                [seed],
+                clients.of_server,
+                observer=self.observed,
+                clock=self.observed.monotonic,
+                deadline_s=deadline_s,
+                is_permitted=how.get("is_permitted", lambda _host: True),
+            )
         self.keyspace = Keyspace(prefix)
         self.records = Records(FleetKey(keys), self.observed)
         self.shared = SharedFactsStore(
@@ -148,6 +167,10 @@ class Replica:
             observer=self.observed,
             replica=name or str(id(self)),
         )
+
+    async def close(self) -> None:
+        await self.connection.close()
+        await self.client.aclose()
 
     def _take_discarded(self, endpoints: Collection[tuple[str, int]] | None) -> None:
         self.outdate(endpoints)

@@ -6,7 +6,7 @@ they name.
 """
 
 from otpc_policy.app.settings.audit import AuditSettings
-from otpc_policy.app.settings.fleet import FleetSettings
+from otpc_policy.app.settings.fleet import FleetSettings, StoreMode
 from otpc_policy.app.settings.model import CrlSettings, LifetimeSettings, ScanSettings, Settings
 from otpc_policy.app.settings.reference import SettingDescription, describe_settings
 from otpc_policy.app.settings.shares import ShareSettings
@@ -34,6 +34,7 @@ __all__ = [
     "SettingDescription",
     "Settings",
     "ShareSettings",
+    "StoreMode",
     "TracingSettings",
     "WatchSettings",
     "describe_settings",

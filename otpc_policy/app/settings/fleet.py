@@ -1,6 +1,8 @@
 """The settings of what several replicas share."""
 
 import re
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +18,8 @@ from pydantic import (
 
 from otpc_policy.app.settings.values import leaves_this_machine
 
+# Whoever names more servers to begin with gains nothing.
+_MOST_URLS = 32
 _EXPECTED = "must be redis://host:port, or rediss://host:port for TLS, with /number of a database"
 
 
@@ -49,6 +53,14 @@ def _prefix(text: str) -> str:
     return text
 
 
+class StoreMode(StrEnum):
+    """What a store consists of."""
+
+    SINGLE = "single"
+    CLUSTER = "cluster"
+    SENTINEL = "sentinel"
+
+
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
@@ -67,6 +79,22 @@ class FleetSettings(BaseModel):
         description="The store: redis://host:port/number, or rediss:// for TLS. Needs "
         "otpc-policy[fleet]. Empty: this process shares nothing.",
     )
+    urls: tuple[StoreUrl, ...] = Field(
+        default=(),
+        max_length=_MOST_URLS,
+        description="In place of url: servers of a cluster, any of which tells the others, or all "
+        "sentinels. All with one scheme.",
+    )
+    mode: StoreMode = Field(
+        default=StoreMode.SINGLE,
+        description='`"cluster"`: url or urls name servers of a Valkey or Redis Cluster. '
+        '`"sentinel"`: they name sentinels, which know the primary called primary_name.',
+    )
+    primary_name: str = Field(
+        default="",
+        max_length=128,
+        description="What the sentinels call the primary, as in `sentinel monitor`.",
+    )
     key_file: Path | None = Field(
         default=None,
         description="Keys that facts are signed with: 64 or more hexadecimal digits a line, as "
@@ -81,34 +109,92 @@ class FleetSettings(BaseModel):
     password_file: Path | None = Field(
         default=None, description="File with the password for the store, mode 0600."
     )
+    sentinel_user: str = Field(
+        default="", max_length=128, description="User name for the sentinels."
+    )
+    sentinel_password_file: Path | None = Field(
+        default=None,
+        description="File with the password for the sentinels, mode 0600. They are not shown that "
+        "of the store.",
+    )
     ca_file: Path | None = Field(
-        default=None, description="PEM CAs of the store; by default those of the system."
+        default=None,
+        description="PEM CAs of the store, and of the sentinels; by default those of the system.",
     )
 
-    @field_validator("url")
+    @property
+    def servers(self) -> Sequence[str]:
+        """The URLs, of url or urls; empty where nothing is shared."""
+        return (self.url,) if self.url else self.urls
+
+    @property
+    def may_name_other_machines(self) -> bool:
+        """Whether servers that are not of the settings may be reached wherever they are."""
+        is_tls = all(urlsplit(url).scheme == "rediss" for url in self.servers)
+        return is_tls or self.dangerously_use_store_without_tls
+
+    @field_validator("url", "urls")
     @classmethod
-    def _tls_beyond_loopback(cls, value: str, info: ValidationInfo) -> str:
-        if (
-            urlsplit(value).scheme == "redis"
-            and not info.data.get("dangerously_use_store_without_tls", True)
-            and leaves_this_machine(value, default_port=6379)
-        ):
-            raise ValueError(
-                f"{value} is plain text to another machine: use rediss://, "
-                "or dangerously_use_store_without_tls = true"
-            )
+    def _tls_beyond_loopback(
+        cls, value: str | Sequence[str], info: ValidationInfo
+    ) -> str | Sequence[str]:
+        for url in (value,) if isinstance(value, str) else value:
+            if (
+                urlsplit(url).scheme == "redis"
+                and not info.data.get("dangerously_use_store_without_tls", True)
+                and leaves_this_machine(url, default_port=6379)
+            ):
+                raise ValueError(
+                    f"{url} is plain text to another machine: use rediss://, "
+                    "or dangerously_use_store_without_tls = true"
+                )
+        return value
+
+    @field_validator("urls")
+    @classmethod
+    def _one_of_both(cls, value: Sequence[str], info: ValidationInfo) -> Sequence[str]:
+        if value and info.data.get("url"):
+            raise ValueError("takes the place of url: set one of both")
+        if not all(value) or len({urlsplit(url).scheme for url in value}) > 1:
+            raise ValueError("must all be redis://, or all rediss://")
+        return value
+
+    @field_validator("mode")
+    @classmethod
+    def _servers_of_a_mode(cls, value: StoreMode, info: ValidationInfo) -> StoreMode:
+        if "url" not in info.data or "urls" not in info.data:
+            return value  # what is wrong with them has been said
+        servers = [url for url in (info.data["url"], *info.data["urls"]) if url]
+        if value is StoreMode.SINGLE:
+            if len(servers) > 1:
+                raise ValueError('is "single": set one url, or mode = "cluster" or "sentinel"')
+        elif not servers:
+            raise ValueError(f'is "{value}": set url or urls')
+        elif any(urlsplit(url).path.strip("/0") for url in servers):
+            raise ValueError(f'is "{value}", where databases have no numbers: leave out /number')
+        return value
+
+    @field_validator("primary_name")
+    @classmethod
+    def _primary_of_sentinels(cls, value: str, info: ValidationInfo) -> str:
+        if "mode" in info.data and (info.data["mode"] is StoreMode.SENTINEL) != bool(value):
+            raise ValueError('goes with mode = "sentinel": set both or neither')
         return value
 
     @field_validator("key_file")
     @classmethod
     def _key_of_a_fleet(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if "url" in info.data and (value is None) == bool(info.data["url"]):
-            raise ValueError("url and key_file go together: set both or neither")
+        if "url" not in info.data or "urls" not in info.data:
+            return value
+        if (value is None) == bool(info.data["url"] or info.data["urls"]):
+            named = "urls" if info.data["urls"] else "url"
+            raise ValueError(f"{named} and key_file go together: set both or neither")
         return value
 
-    @field_validator("password_file")
+    @field_validator("password_file", "sentinel_password_file")
     @classmethod
-    def _password_of_a_store(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is None and info.data.get("user"):
-            raise ValueError("is required, because user is set")
+    def _password_of_a_user(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        user = (info.field_name or "").replace("password_file", "user")
+        if value is None and info.data.get(user):
+            raise ValueError(f"is required, because {user} is set")
         return value

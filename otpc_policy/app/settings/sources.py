@@ -137,7 +137,7 @@ def read_environment(model: type[BaseSettings], environ: Mapping[str, str]) -> E
             continue
         key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         name, nested, field = key.partition(NESTED_DELIMITER)
-        value = _value(text, is_list=name in lists)
+        value = _value(text, is_list=key in lists)
         table = tree.setdefault(name, {}) if nested and name in tables else None
         if isinstance(table, dict):
             table[field] = value
@@ -169,13 +169,18 @@ def _tables(model: type[BaseSettings]) -> Iterator[str]:
             yield name
 
 
-def _lists(model: type[BaseSettings]) -> Iterator[str]:
-    """Yield the settings that are lists of scalars."""
+def _lists(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Yield the settings that are lists of scalars, those of tables as their variables name them.
+
+    above: the table, with the delimiter.
+    """
     for name, field in model.model_fields.items():
-        if get_origin(field.annotation) is tuple:
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _lists(field.annotation, f"{above}{name}{NESTED_DELIMITER}")
+        elif get_origin(field.annotation) is tuple:
             item = get_args(field.annotation)[0]
             if not (isinstance(item, type) and issubclass(item, BaseModel)):
-                yield name
+                yield above + name
 
 
 def _value(text: str, *, is_list: bool) -> object:

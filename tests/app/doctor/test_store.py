@@ -2,20 +2,21 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from otpc_policy.app.doctor.result import Status
 from otpc_policy.app.doctor.store import store_of
 from otpc_policy.app.settings import Settings
-from tests.support.valkey import valkey
+from tests.support.valkey import lonely_cluster, valkey
 
 
-def settings_for(folder: Path, url: str) -> Settings:
+def settings_for(folder: Path, url: str, **fleet: Any) -> Settings:
     key = folder / "key"
     key.write_text("ab" * 32)
     key.chmod(0o600)
-    return Settings(fleet={"url": url, "key_file": key})
+    return Settings(fleet={"url": url, "key_file": key, **fleet})
 
 
 def now() -> datetime:
@@ -43,3 +44,23 @@ async def test_one_that_does_not_answer_or_cannot_be_asked_is_named(tmp_path: Pa
     result = await store_of(dead, now=now)
     assert (result.status, "64 hexadecimal digits" in result.message) == (Status.FAILED, True)
     assert (await store_of(Settings(), now=now)).status is Status.SKIPPED
+
+
+async def test_a_cluster_is_asked_by_its_servers_and_only_as_one(tmp_path: Path) -> None:
+    with lonely_cluster("--cluster-require-full-coverage", "no") as server:
+        result = await store_of(settings_for(tmp_path, server.url, mode="cluster"), now=now)
+        assert (result.status, "answers (1 servers)" in result.message) == (Status.OK, True)
+        # A part of what replicas share is nobody's.
+        server.ask("CLUSTER", "DELSLOTSRANGE", "0", "8191")
+        result = await store_of(settings_for(tmp_path, server.url, mode="cluster"), now=now)
+        assert (result.status, "a part of the store" in result.message) == (Status.FAILED, True)
+    with valkey() as server:
+        result = await store_of(settings_for(tmp_path, server.url, mode="cluster"), now=now)
+        assert (result.status, "it is no cluster" in result.message) == (Status.FAILED, True)
+
+
+async def test_a_server_of_a_cluster_is_no_store_by_itself(tmp_path: Path) -> None:
+    with lonely_cluster() as server:
+        server.ask("CLUSTER", "DELSLOTSRANGE", "0", "16383")
+        result = await store_of(settings_for(tmp_path, server.url), now=now)
+        assert (result.status, "fleet.mode" in (result.remedy or "")) == (Status.FAILED, True)

@@ -1,0 +1,206 @@
+"""One server of the store: asked within a bound, or left alone for a second once it has failed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import redis.asyncio
+import redis.exceptions
+from redis.exceptions import NoScriptError, ResponseError
+
+from otpc_policy.check import StoreUnavailable
+from otpc_policy.fleet.clients import MOST_CONNECTIONS
+from otpc_policy.fleet.scripts import Script
+from otpc_policy.fleet.store import StoreObserver
+
+_logger = logging.getLogger(__name__)
+
+# An event loop with a crowd to serve may be late for one answer. It is not for several in a row.
+_TIMEOUTS_OF_A_FAILURE: Final = 3
+# How long a server that has failed is left alone.
+_REST_S: Final = 1.0
+
+T = TypeVar("T")
+
+
+class UnexpectedAnswer(Exception):
+    """The server has answered what no server of ours can have."""
+
+
+class StoreServer:
+    """Asks one server.
+
+    An error, or three timeouts one after the other, make it unavailable for a second; then one
+    caller tries. redirects: errors by which a server says that others are to be asked; they are
+    answers, and given back as such. name: for the log.
+    """
+
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        *,
+        observer: StoreObserver,
+        clock: Callable[[], float],
+        redirects: tuple[type[ResponseError], ...] = (),
+        name: str = "",
+    ) -> None:
+        self._client = client
+        self._observer = observer
+        self._monotonic = clock
+        self._redirects = redirects
+        self._name = name
+        self._available: bool | None = None
+        self._not_before = 0.0
+        self._is_trying = False
+        self._timeouts = 0
+        # Waiting here is this replica's crowd, and says nothing of the server.
+        self._places = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    @property
+    def has_failed(self) -> bool:
+        """It did not answer when it was last asked."""
+        return self._available is False
+
+    @property
+    def is_resting(self) -> bool:
+        """It has failed within the last second, or is being tried."""
+        return self.has_failed and (self._monotonic() < self._not_before or self._is_trying)
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int],
+        *,
+        until_s: float,
+        is_asking: bool = False,
+    ) -> Any:
+        """Return what a script returns, or a redirect. Raises StoreUnavailable.
+
+        until_s: by the event loop's clock. is_asking: the keys are on their way to this server.
+        """
+
+        client: Any = self._client
+
+        async def evaluate(command: str, text: str) -> Any:
+            rest = (len(keys), *keys, *arguments)
+            if not is_asking:
+                return await client.execute_command(command, text, *rest)
+            # Whatever is asked by one connection in one go, nobody else's command comes between.
+            async with client.pipeline(transaction=False) as pipeline:
+                pipeline.execute_command("ASKING")
+                pipeline.execute_command(command, text, *rest)
+                return (await pipeline.execute())[1]
+
+        async def ask() -> Any:
+            try:
+                try:
+                    answer = await evaluate("EVALSHA", script.sha)
+                except NoScriptError:
+                    answer = await evaluate("EVAL", script.text)
+            except self._redirects as redirect:
+                return redirect
+            if not script.is_answer(answer, len(keys)):
+                raise UnexpectedAnswer
+            return answer
+
+        return await self.asked(script.name, ask, until_s=until_s)
+
+    async def poll(
+        self, script: Script, calls: Sequence[tuple[str, ...]], *, until_s: float
+    ) -> tuple[Any, Sequence[Any]]:
+        """Return the time, and what a script returns for each call, redirects among it.
+
+        Raises StoreUnavailable.
+        """
+
+        async def piped(command: str, name: str) -> Sequence[Any]:
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.execute_command("TIME")
+                for call in calls:
+                    pipeline.execute_command(command, name, 1, *call)
+                return await pipeline.execute(raise_on_error=False)
+
+        async def ask() -> tuple[Any, Sequence[Any]]:
+            answers = await piped("EVALSHA", script.sha)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                answers = await piped("EVAL", script.text)
+            time, *rest = answers
+            for answer in answers:
+                if isinstance(answer, Exception) and not isinstance(answer, self._redirects):
+                    raise answer
+            if not all(isinstance(one, Exception) or script.is_answer(one, 1) for one in rest):
+                raise UnexpectedAnswer
+            return time, rest
+
+        return await self.asked(script.name, ask, until_s=until_s)
+
+    async def command(
+        self, read: Callable[[Any], T], *words: str, operation: str, until_s: float
+    ) -> T:
+        """Return the answer to a command as read. read: raises whatever it likes for nonsense.
+
+        Raises StoreUnavailable.
+        """
+        client: Any = self._client
+
+        async def ask() -> T:
+            return read(await client.execute_command(*words))
+
+        return await self.asked(operation, ask, until_s=until_s)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose(close_connection_pool=True)
+
+    async def asked(self, operation: str, ask: Callable[[], Awaitable[T]], *, until_s: float) -> T:
+        """Return what asking returns, if the server may be asked and answers in time.
+
+        Raises StoreUnavailable.
+        """
+        began, is_failing = self._monotonic(), self.has_failed
+        if self.is_resting:
+            self._observer.store_asked(operation, "unavailable", 0.0)
+            raise StoreUnavailable("the store has failed within the last second")
+        self._is_trying = is_failing
+        was_asked, timeouts = False, self._timeouts
+        try:
+            async with asyncio.timeout_at(until_s), self._places:
+                was_asked = True
+                answer = await ask()
+        except Exception as error:  # also what the parser raises for what is no protocol at all
+            if was_asked:
+                self._fail(error, timeouts)
+            self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
+            raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
+        finally:
+            if is_failing:
+                self._is_trying = False
+        self._observer.store_asked(operation, "ok", self._monotonic() - began)
+        self._succeed()
+        return answer
+
+    def _fail(self, error: Exception, timeouts: int) -> None:
+        """Take note of an error. timeouts: how many there were when it was asked."""
+        if isinstance(error, TimeoutError | redis.exceptions.TimeoutError):
+            if self._available and self._timeouts != timeouts:
+                return  # one of a crowd that waited together
+            self._timeouts += 1
+            if self._available and self._timeouts < _TIMEOUTS_OF_A_FAILURE:
+                return
+        self._not_before = self._monotonic() + _REST_S
+        if self._available is not False:
+            # Its text may name whatever the server likes; the kind of error says what to look for.
+            kind = type(error).__name__
+            _logger.warning("the fleet's store is unavailable%s: %s", self._name, kind)
+            self._available = False
+            self._observer.store_available(False)
+
+    def _succeed(self) -> None:
+        self._timeouts = 0
+        if self._available is False:
+            _logger.info("the fleet's store is available again%s", self._name)
+        if self._available is not True:
+            self._available = True
+            self._observer.store_available(True)
