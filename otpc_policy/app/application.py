@@ -265,7 +265,7 @@ def build_application(
             checks=checks,
             generation=lambda: reloader.current,
             registry=registry,
-            schedule=None if fleet is None else fleet.schedule,
+            fleet=fleet,
         )
     return Application(
         settings=settings,

@@ -46,6 +46,7 @@ class Drain:
 
     events: records the beginning.
     end_waiting: ends what calls in flight wait for, so that they fail with a status of ours.
+    end_streams: ends streams of changes, which last for as long as their callers like.
     delay_s: length of the lame-duck period. grace_s: longest wait for calls in flight after it.
     """
 
@@ -55,6 +56,7 @@ class Drain:
     lifecycle: Lifecycle
     events: EventLog
     end_waiting: Callable[[], Awaitable[None]]
+    end_streams: Callable[[], None] = lambda: None
     delay_s: float
     grace_s: float
 
@@ -68,6 +70,7 @@ class Drain:
         delay_s = 0.0 if stopping.without_delay.is_set() else self.delay_s
         self.events.info("draining", calls=self.interceptor.in_flight, delay_s=delay_s)
         await self.health.drain()
+        self.end_streams()
         await first_of(stopping.without_delay.wait(), timeout_s=delay_s)
         until_s = asyncio.get_running_loop().time() + self.grace_s
         closing = await self._close_to_new_calls(stopping, until_s)

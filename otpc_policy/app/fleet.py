@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from otpc_policy.app.settings import FleetSettings, Settings, StoreMode, is_loopback
 from otpc_policy.check import Clock, FactsStore, Leasing, StoreUnavailable
 from otpc_policy.core.errors import ConfigurationError
+from otpc_policy.fleet.changes import Changes
+from otpc_policy.fleet.cursors import Cursors
 from otpc_policy.fleet.schedule import InMemorySchedule, Schedule
 from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.secret_files import in_words, read_secret
@@ -43,6 +45,8 @@ class Fleet:
     store: FactsStore
     leasing: Leasing
     schedule: Schedule
+    changes: Changes
+    cursors: Cursors
     notices: "Notices"
     _connection: "Store"
     _streams: Sequence[str]
@@ -98,11 +102,13 @@ def fleet_from(
         raise ConfigurationError(
             ["fleet.url: redis is not installed; pip install 'otpc-policy[fleet]'"]
         )
+    from otpc_policy.fleet.change_records import ChangeRecords  # noqa: PLC0415
     from otpc_policy.fleet.facts import SharedFactsStore  # noqa: PLC0415
     from otpc_policy.fleet.keys import Keyspace  # noqa: PLC0415
     from otpc_policy.fleet.leases import SharedLeases  # noqa: PLC0415
     from otpc_policy.fleet.notices import Notices  # noqa: PLC0415
     from otpc_policy.fleet.records import Records  # noqa: PLC0415
+    from otpc_policy.fleet.shared_changes import SharedChanges  # noqa: PLC0415
     from otpc_policy.fleet.shared_schedule import (  # noqa: PLC0415
         ScheduleWithFallback,
         SharedSchedule,
@@ -162,7 +168,9 @@ def fleet_from(
     schedule = ScheduleWithFallback(
         SharedSchedule(connection, keyspace=keyspace), InMemorySchedule(clock.monotonic)
     )
-    return Fleet(store, leasing, schedule, notices, connection, keyspace.notices)
+    changes = SharedChanges(connection, keyspace=keyspace, records=ChangeRecords(key, metrics))
+    cursors = Cursors(key, history=keyspace.history, shards=changes.shards)
+    return Fleet(store, leasing, schedule, changes, cursors, notices, connection, keyspace.notices)
 
 
 def _store(chosen: FleetSettings, password: str, observer: "StoreObserver") -> "Store":

@@ -79,7 +79,7 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         # A call that waits for a measurement outlives its connection's age by no more than this.
         (
             "grpc.max_connection_age_grace_ms",
-            _longest_call_ms(settings),
+            int(connection_age_grace_s(settings) * 1000),
         ),
     )
 
@@ -92,8 +92,9 @@ def _most_connections(settings: Settings) -> int:
     return min(settings.max_connections, allowed // 2)
 
 
-def _longest_call_ms(settings: Settings) -> int:
-    return int((settings.default_wait_s + settings.scan.scan_deadline_s) * 1000)
+def connection_age_grace_s(settings: Settings) -> float:
+    """Return for how long calls go on over a connection that has reached its greatest age."""
+    return settings.default_wait_s + settings.scan.scan_deadline_s
 
 
 def bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:

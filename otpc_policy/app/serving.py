@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Coroutine, Iterator
+from secrets import SystemRandom
 
 import structlog
 
@@ -16,7 +17,13 @@ from otpc_policy.app.components import front_components
 from otpc_policy.app.debug import debug_sections
 from otpc_policy.app.draining import Drain
 from otpc_policy.app.lifecycle import Lifecycle, Phase
-from otpc_policy.app.listen import address_text, bind, build_server, own_credentials
+from otpc_policy.app.listen import (
+    address_text,
+    bind,
+    build_server,
+    connection_age_grace_s,
+    own_credentials,
+)
 from otpc_policy.app.log_level import LogLevelFile, LogLevelWatch
 from otpc_policy.app.preflight import LEAST_OPEN_FILES
 from otpc_policy.app.settings import Settings, split_address
@@ -36,6 +43,7 @@ from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, add_services
+from otpc_policy.rpc.verdict_streams import StreamLimits, VerdictStreams
 from otpc_policy.rpc.wire_budget import WireBudget
 
 Ready = Callable[[str, str], None]
@@ -130,6 +138,7 @@ class Service:
             pages={PATH: _debug_page(application, self._lifecycle)},
         )
         self._health = Health(POLICY_CHECK_SERVICE)
+        self._streams = _verdict_streams(application)
         self._events = application.events
         self._interceptor = CallInterceptor(
             application.metrics,
@@ -147,6 +156,7 @@ class Service:
             lifecycle=self._lifecycle,
             events=self._events,
             end_waiting=application.close,
+            end_streams=lambda: None if self._streams is None else self._streams.drain(),
             delay_s=self._settings.drain_delay_s,
             grace_s=self._settings.drain_grace_s,
         )
@@ -214,6 +224,7 @@ class Service:
             wire=WireBudget(shares.answer_bytes, most_of_a_caller=shares.answer_bytes_per_caller),
             max_kept=kept_answers(self._settings),
             watched=None if watching is None else watching.table,
+            feed=None if watching is None else watching.feed,
         )
         admin = None
         if self._settings.admin_service:
@@ -226,6 +237,7 @@ class Service:
             self._server,
             policy_check=servicer,
             policy_admin=admin,
+            streams=self._streams,
             health=self._health,
             with_reflection=self._settings.reflection,
         )
@@ -252,6 +264,27 @@ class Service:
         if ready is not None:
             ready(address, ops_address)
         await stop.wait()
+
+
+def _verdict_streams(application: Application) -> VerdictStreams | None:
+    settings, watching = application.settings, application.watching
+    if watching is None:
+        return None
+    limits = StreamLimits(
+        total=settings.watch.streams,
+        of_a_caller=settings.watch.streams_per_caller,
+        age_s=settings.max_connection_age_s,
+        grace_s=connection_age_grace_s(settings),
+    )
+    return VerdictStreams(
+        watching.feed,
+        generation=lambda: application.reloader.current,
+        counters=watching.metrics,
+        refusals=application.metrics,
+        limits=limits,
+        draw=SystemRandom(),
+        monotonic=application.clock.monotonic,
+    )
 
 
 def _debug_page(application: Application, lifecycle: Lifecycle) -> PageMaker:

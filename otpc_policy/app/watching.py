@@ -1,17 +1,26 @@
 """Builds the watch list from the settings."""
 
+import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import SystemRandom
 
 from prometheus_client import CollectorRegistry
 
+from otpc_policy.app.fleet import Fleet
 from otpc_policy.app.settings import Settings, watched_endpoint
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import CheckService, Clock
-from otpc_policy.fleet.schedule import InMemorySchedule, Schedule
+from otpc_policy.fleet.change_tail import ChangeTail
+from otpc_policy.fleet.changes import Changes, InMemoryChanges
+from otpc_policy.fleet.cursors import Cursors
+from otpc_policy.fleet.publishing import VerdictPublisher
+from otpc_policy.fleet.schedule import InMemorySchedule
+from otpc_policy.fleet.signing import FleetKey
 from otpc_policy.fleet.watch_list import WatchList
 from otpc_policy.fleet.watch_table import WatchTable
+from otpc_policy.ops.metrics.changes import ChangeMetrics
 from otpc_policy.ops.metrics.watch import WatchMetrics
 
 # What a measurement may have to wait for its turn, in deadlines of one.
@@ -21,14 +30,23 @@ _MARGIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The watch list. table: what is known of it. run() it for as long as the service runs."""
+    """The watch list. table: what is known of it. feed: what is published of that.
+
+    run() it for as long as the service runs. metrics: of those who follow the feed.
+    """
 
     table: WatchTable
+    feed: ChangeTail
+    metrics: ChangeMetrics
     _list: WatchList
+    _publisher: VerdictPublisher
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        await self._list.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._list.run(), name="watch list")
+            group.create_task(self.feed.run(), name="follow changes of verdicts")
+            group.create_task(self._publisher.run(), name="publish verdicts")
 
 
 def watching_from(
@@ -38,9 +56,9 @@ def watching_from(
     checks: CheckService,
     generation: Callable[[], Catalog],
     registry: CollectorRegistry,
-    schedule: Schedule | None = None,
+    fleet: Fleet | None = None,
 ) -> Watching:
-    """Return the watch list, not yet running. schedule: that of all replicas; None for its own."""
+    """Return the watch list, not yet running. fleet: what replicas share; None for nothing."""
     chosen = settings.watch
     table = WatchTable(
         generation(),
@@ -51,7 +69,7 @@ def watching_from(
     watch_list = WatchList(
         table,
         checks=checks,
-        schedule=schedule or InMemorySchedule(clock.monotonic),
+        schedule=InMemorySchedule(clock.monotonic) if fleet is None else fleet.schedule,
         generation=generation,
         clock=clock,
         observer=WatchMetrics(registry, partners=table.partners, behind_s=lambda: table.behind_s),
@@ -61,4 +79,17 @@ def watching_from(
         wait_s=_TURNS * settings.scan.scan_deadline_s + _MARGIN_S,
         perspective=chosen.perspective,
     )
-    return Watching(table, watch_list)
+    changes, cursors = _own_changes(clock) if fleet is None else (fleet.changes, fleet.cursors)
+    metrics = ChangeMetrics(registry)
+    feed = ChangeTail(changes, cursors=cursors, monotonic=clock.monotonic, observer=metrics)
+    publisher = VerdictPublisher(
+        table, changes, feed, now=clock.now, monotonic=clock.monotonic, observer=metrics
+    )
+    return Watching(table, feed, metrics, watch_list, publisher)
+
+
+def _own_changes(clock: Clock) -> tuple[Changes, Cursors]:
+    """Return the changes of this process alone. Its cursors are worth nothing to the next one."""
+    changes = InMemoryChanges(clock.now)
+    key = FleetKey([secrets.token_bytes(32)])
+    return changes, Cursors(key, history=secrets.token_hex(8), shards=changes.shards)

@@ -1,5 +1,6 @@
 """Who may do what: roles granted to identities, and the permissions that a caller has by them."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,14 +31,27 @@ class Grant:
 class Permissions:
     """What callers with the same grants may do. Compared by identity: keys of what is kept."""
 
-    __slots__ = ("_rpcs", "_unlimited", "grants")
+    __slots__ = ("_rpcs", "_scope", "_unlimited", "grants")
 
     def __init__(self, grants: Sequence[Grant]) -> None:
         self.grants = tuple(grants)
+        self._scope = ""
         self._rpcs = frozenset(rpc for grant in self.grants for rpc in grant.role.rpcs)
         self._unlimited = frozenset(
             rpc for grant in self.grants if grant.role.is_unlimited for rpc in grant.role.rpcs
         )
+
+    @property
+    def scope(self) -> str:
+        """Which endpoints and policies its roles name, as a text: a digest of all of them.
+
+        Unlike the object it is the same in every process, and for as long as the roles say the
+        same.
+        """
+        if not self._scope:
+            roles = sorted(grant.role.scope for grant in self.grants)
+            self._scope = hashlib.sha256(repr(roles).encode()).hexdigest()[:16]
+        return self._scope
 
     def may_call(self, rpc: Rpc) -> bool:
         """Whether a method is permitted at all; what a call of it needs may still be missing."""

@@ -24,6 +24,7 @@ class Rpc(StrEnum):
     GET_POLICY = "GetPolicy"
     LIST_POLICIES = "ListPolicies"
     LIST_WATCHED = "ListWatched"
+    WATCH_VERDICTS = "WatchVerdicts"
     INVALIDATE_RESULTS = "InvalidateResults"
     RELOAD_POLICIES = "ReloadPolicies"
     SERVER_REFLECTION_INFO = "ServerReflectionInfo"
@@ -34,6 +35,7 @@ ABOUT_ENDPOINTS = frozenset(
         Rpc.CHECK_ENDPOINT,
         Rpc.BATCH_CHECK_ENDPOINTS,
         Rpc.LIST_WATCHED,
+        Rpc.WATCH_VERDICTS,
         Rpc.INVALIDATE_RESULTS,
     }
 )
@@ -134,6 +136,13 @@ class Role:
             and EVERY_HOST in self.hosts
             and self.ports is None
         )
+
+    @property
+    def scope(self) -> str:
+        """What it permits, as a text that is the same in every process."""
+        ports = None if self.ports is None else sorted(self.ports)
+        hosts = sorted((pattern.host, pattern.is_wildcard) for pattern in self.hosts)
+        return repr((sorted(self.rpcs), sorted(self.policies), sorted(self.partners), hosts, ports))
 
     def missing(self, demand: Demand) -> Iterator[str]:
         """Yield what the role does not permit, such as "port 25"; nothing if it permits all."""

@@ -2,6 +2,7 @@
 
 from otpc_policy.check.caller_limits import CallerBounds, CallerLimits
 from otpc_policy.check.chain import judge_chain_in_hand
+from otpc_policy.check.changes import Changed, ChangeFeed, FollowedChanges, VerdictChange
 from otpc_policy.check.crl_book import CrlBook
 from otpc_policy.check.crl_refresh import CrlLimits, CrlRefresher
 from otpc_policy.check.forced_measurements import ForcedMeasurements
@@ -51,6 +52,8 @@ __all__ = [
     "CallerLimits",
     "ChainAnswer",
     "ChainRequest",
+    "ChangeFeed",
+    "Changed",
     "CheckObserver",
     "CheckRequest",
     "CheckService",
@@ -62,6 +65,7 @@ __all__ = [
     "CrlRefresher",
     "FactsKey",
     "FactsStore",
+    "FollowedChanges",
     "ForcedMeasurements",
     "Freshness",
     "FreshnessLimits",
@@ -81,6 +85,7 @@ __all__ = [
     "Standing",
     "StoreUnavailable",
     "StoredFacts",
+    "VerdictChange",
     "Verdicts",
     "WatchedEndpoint",
     "WatchedEndpoints",

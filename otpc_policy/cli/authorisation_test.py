@@ -93,7 +93,7 @@ def _refused_all_the_same(demand: Demand, settings: Settings) -> Iterator[str]:
     if demand.request_anchors and not settings.allow_request_anchors:
         yield "the setting allow_request_anchors is off, so anchors are refused"
     ports = settings.shares.allowed_ports
-    measuring = ABOUT_ENDPOINTS - ADMINISTRATION - {Rpc.LIST_WATCHED}
+    measuring = ABOUT_ENDPOINTS - ADMINISTRATION - {Rpc.LIST_WATCHED, Rpc.WATCH_VERDICTS}
     is_measured = demand.rpc in measuring and not demand.partner
     if is_measured and ports and demand.port not in ports:
         yield (
@@ -141,10 +141,10 @@ def _demand(question: Question, catalog: Catalog) -> Demand:
         case Rpc.LIST_POLICIES if not question.policy:
             # Whoever may call it is shown what its roles permit; a name asks for one of them.
             return Demand(rpc=rpc)
-        case Rpc.LIST_WATCHED if not question.host:
+        case Rpc.LIST_WATCHED | Rpc.WATCH_VERDICTS if not question.host:
             return Demand(rpc=rpc)
-        case Rpc.LIST_WATCHED:
-            return watched_demand(parse_endpoint(question.host, question.port), catalog)
+        case Rpc.LIST_WATCHED | Rpc.WATCH_VERDICTS:
+            return watched_demand(parse_endpoint(question.host, question.port), catalog, rpc)
         case Rpc.GET_POLICY | Rpc.LIST_POLICIES:
             return policy_demand(question.policy, catalog, rpc)
         case Rpc.INVALIDATE_RESULTS:

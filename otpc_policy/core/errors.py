@@ -63,6 +63,8 @@ class Budget(StrEnum):
     """Answers that are on their way."""
     CALLS = "calls"
     """Calls that are being answered."""
+    STREAMS = "streams"
+    """Streams of changes that are open."""
 
 
 class Overloaded(OtpcPolicyError):
@@ -92,6 +94,19 @@ class ServiceUnavailable(OtpcPolicyError):
     """
 
     retry_after: ClassVar = timedelta(milliseconds=100)
+
+
+class CursorTooOld(OtpcPolicyError):
+    """What has changed since a cursor is no longer known, or not for its reader: list again."""
+
+
+class ReaderTooSlow(OtpcPolicyError):
+    """The caller has not read a stream as fast as it grew. It may go on from its cursor.
+
+    retry_after: to read what has piled up takes less.
+    """
+
+    retry_after: ClassVar = timedelta(seconds=1)
 
 
 class TargetForbidden(OtpcPolicyError):

@@ -50,7 +50,8 @@ class Keyspace:
     measured_as: by perspective, what makes the measurements of one replica other than those of the
     next, such as the clients that it stands for. Where it differs, nothing is shared but
     invalidations. watched_from: the perspective of the watch list.
-    watch: where its schedule is kept.
+    watch: where its schedule is kept. changes: by shard, where the last verdicts about watched
+    endpoints are kept, and their changes. history: names both in cursors.
     """
 
     def __init__(
@@ -67,6 +68,11 @@ class Keyspace:
         watched = _digest(measured_as(watched_from), PROBE_REVISION, watched_from)
         schedule = f"{self._stem}:{{watch}}:{watched}"
         self.watch = (f"{schedule}:due", f"{schedule}:kept")
+        self.changes = tuple(
+            (f"{shard}:verdicts:{watched}", f"{shard}:changes:{watched}")
+            for shard in map(self._shard, range(SHARDS))
+        )
+        self.history = _digest(self._stem, watched)
         self.names = lru_cache(maxsize=16_384)(self._names)
 
     def host(self, host: str) -> HostNames:
@@ -80,6 +86,10 @@ class Keyspace:
             notices=self.notices[number],
             stem=f"{shard}:facts:",
         )
+
+    def shard_of(self, name: str) -> int:
+        """Return where the changes of a watched endpoint are, by its name."""
+        return int(_digest(name)[:8], 16) % SHARDS
 
     def _names(self, key: FactsKey) -> Names:
         host = self.host(key.host)

@@ -249,7 +249,12 @@ class WatchList:
             result, due_s = "failed", self._back_off(name)
         else:
             state = self._read.state_of(answer)
-            self._table.record(name, state)
+            is_unknown = state.decision is Decision.INDETERMINATE
+            # Half a minute ago it was the same. What is under way is nothing yet.
+            is_confirmed = not is_unknown or (
+                name in self._failures and _UNDER_WAY not in state.codes
+            )
+            self._table.record(name, state, is_confirmed=is_confirmed)
             result = state.decision.name.lower()
             if state.decision is not Decision.INDETERMINATE:
                 self._failures.pop(name, None)
@@ -324,7 +329,8 @@ class WatchList:
         state = self._read.state_of(answer)
         if _UNDER_WAY in state.codes or name in self._running:
             return None
-        self._table.record(name, state)
+        is_confirmed = state.decision is not Decision.INDETERMINATE
+        self._table.record(name, state, is_confirmed=is_confirmed)
         if self._table.stands(name) is None:
             is_lost = stood and due_s is not None and due_s > _SOON_S
             return self._draw.uniform(0, _SOON_S) if is_lost else None

@@ -45,6 +45,8 @@ class WatchTable:
         # Made once, and again when a state has changed or time alone changes something.
         self._together: dict[str, tuple[WatchedPartner, datetime | None]] = {}
         self._looks = Looks()
+        # Names whose states nobody has published yet, and whether each is confirmed.
+        self._changed: dict[str, bool] = {}
         self.under = self.under_of(generation)
         self.behind_s = 0.0
 
@@ -66,6 +68,7 @@ class WatchTable:
             self._states.pop(name, None)
             self._due_at.pop(name, None)
             self._looks.forget(name)
+            self._changed.pop(name, None)
         return self.under.by_name.keys() - before.by_name.keys(), gone
 
     def get(self, name: str) -> Watched | None:
@@ -84,8 +87,26 @@ class WatchTable:
         state = self._states.get(name)
         return state is not None and state.decision is not Decision.INDETERMINATE
 
-    def record(self, name: str, state: WatchedState) -> None:
-        """Keep a state. What is found without facts does not replace why there are none."""
+    def state(self, name: str) -> WatchedState | None:
+        """Return the state of an endpoint as it was last looked at."""
+        return self._states.get(name)
+
+    def take_changed(self) -> tuple[str, bool] | None:
+        """Return a name whose state is to be published, and whether it is confirmed; or None."""
+        if not self._changed:
+            return None
+        name = next(iter(self._changed))
+        return name, self._changed.pop(name)
+
+    def put_back(self, name: str, *, is_confirmed: bool) -> None:
+        """Have a name taken again, unless it has changed since."""
+        self._changed.setdefault(name, is_confirmed)
+
+    def record(self, name: str, state: WatchedState, *, is_confirmed: bool = True) -> None:
+        """Keep a state. What is found without facts does not replace why there are none.
+
+        is_confirmed: it is more than one failure of this replica's.
+        """
         watched, present = self.get(name), self._states.get(name)
         if watched is None or present == state:
             return
@@ -93,6 +114,7 @@ class WatchTable:
         if says_why and state.codes == (NO_RESULT,):
             return
         self._states[name] = state
+        self._changed[name] = is_confirmed
         self._together.pop(watched.partner_id, None)
         if state.decision is not Decision.INDETERMINATE:
             self._looks.at(name, state.expires_at - _EXPIRING)

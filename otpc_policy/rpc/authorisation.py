@@ -44,6 +44,7 @@ PERMISSIONS: Mapping[tuple[str, str], Rpc | Open] = MappingProxyType(
         (_CHECK, "GetPolicy"): Rpc.GET_POLICY,
         (_CHECK, "ListPolicies"): Rpc.LIST_POLICIES,
         (_CHECK, "ListWatched"): Rpc.LIST_WATCHED,
+        (_CHECK, "WatchVerdicts"): Rpc.WATCH_VERDICTS,
         (_ADMIN, "InvalidateResults"): Rpc.INVALIDATE_RESULTS,
         (_ADMIN, "ReloadPolicies"): Rpc.RELOAD_POLICIES,
         (reflection.SERVICE_NAME, "ServerReflectionInfo"): Rpc.SERVER_REFLECTION_INFO,
@@ -143,21 +144,30 @@ def policy_demand(policy_name: str, generation: Catalog, rpc: Rpc) -> Demand:
     return Demand(rpc=rpc, policy=policy, is_default_policy=is_default)
 
 
-def watched_demand(endpoint: Endpoint, generation: Catalog) -> Demand:
+def watched_demand(
+    endpoint: Endpoint,
+    generation: Catalog,
+    rpc: Rpc = Rpc.LIST_WATCHED,
+    *,
+    partner_id: str | None = None,
+) -> Demand:
     """Return what being shown a watched endpoint needs.
 
-    It is what a check of it needs, with the list in place of the check.
+    It is what a check of it needs, with the list or the stream in place of the check. partner_id:
+    of one that was a partner's; by default, of the partner whose endpoint it is.
     """
-    partner = generation.partners.find(endpoint.host, endpoint.port)
+    if partner_id is None:
+        partner = generation.partners.find(endpoint.host, endpoint.port)
+        partner_id = "" if partner is None else partner.id
     policy, is_default = _policy("", generation)
     return Demand(
-        rpc=Rpc.LIST_WATCHED,
+        rpc=rpc,
         policy=policy,
         is_default_policy=is_default,
         host=endpoint.host,
         port=endpoint.port,
         server_name=endpoint.server_name,
-        partner="" if partner is None else partner.id,
+        partner=partner_id,
     )
 
 

@@ -17,7 +17,13 @@ from google.rpc import status_pb2
 from otpc_policy.catalog.access import Permissions
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import Rpc
-from otpc_policy.check import Clock, ResultSource, WatchedEndpoints, judge_chain_in_hand
+from otpc_policy.check import (
+    ChangeFeed,
+    Clock,
+    ResultSource,
+    WatchedEndpoints,
+    judge_chain_in_hand,
+)
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.core.spans import span
 from otpc_policy.ops.audit.schema import constant_fields
@@ -82,7 +88,7 @@ class PolicyCheckServicer:
     deadline_reserve_s: held back from a caller's deadline, so that the response still arrives.
     default_wait_s: how long a caller without a deadline waits for a measurement. wire: what answers
     may take until they have been read; None for no bound. max_kept: see CheckAnswers. watched: None
-    where nothing is watched.
+    where nothing is watched. feed: of what is published about it.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class PolicyCheckServicer:
         wire: WireBudget | None = None,
         max_kept: int = MAX_KEPT_ANSWERS,
         watched: WatchedEndpoints | None = None,
+        feed: ChangeFeed | None = None,
     ) -> None:
         self._answers = CheckAnswers(
             checks=checks, counters=counters, decisions=decisions, max_kept=max_kept
@@ -112,6 +119,7 @@ class PolicyCheckServicer:
         self._default_wait_s = default_wait_s
         self._allow_request_anchors = allow_request_anchors
         self._watched = watched
+        self._feed = feed
 
     async def check_endpoint(self, request: bytes, context: Context) -> bytes:
         """CheckEndpoint."""
@@ -258,10 +266,16 @@ class PolicyCheckServicer:
         response = pb.ListWatchedResponse()
         if self._watched is not None:
             generation = self._generation()
+            permissions = permissions_in(generation)
+            feed = self._feed if self._feed is not None and self._feed.is_current else None
+            if feed is not None:
+                # Before the page is made: what changes meanwhile may come again.
+                response.cursor = feed.cursor(permissions.scope)
             page, last = await watched_page(
                 self._watched,
+                feed,
                 generation,
-                permissions_in(generation),
+                permissions,
                 partner_id=message.partner_id,
                 after=after,
                 size=size,

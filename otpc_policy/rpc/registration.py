@@ -11,7 +11,8 @@ from otpc_policy.rpc.interceptors.calls import Context
 from otpc_policy.rpc.interceptors.guard import UNKNOWN_METHOD
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
-from otpc_policy.rpc.status import AdminServiceOff
+from otpc_policy.rpc.status import AdminServiceOff, NothingWatched
+from otpc_policy.rpc.verdict_streams import VerdictStreams
 from otpc_policy.v1 import policy_pb2 as pb
 
 _CHECK = pb.DESCRIPTOR.services_by_name["PolicyCheckService"]
@@ -29,13 +30,14 @@ def add_services(
     *,
     policy_check: PolicyCheckServicer,
     policy_admin: PolicyAdminServicer | None = None,
+    streams: VerdictStreams | None = None,
     health: Health,
     with_reflection: bool,
 ) -> None:
     """Register every service.
 
     server: built with the CallInterceptor, without which the text of exceptions leaks to callers.
-    policy_admin: None where administration is off.
+    policy_admin: None where administration is off. streams: None where nothing is watched.
     Raises MethodWithoutRow if a method is in no row of the table of permissions.
     """
     raw = grpc.unary_unary_rpc_method_handler
@@ -47,6 +49,9 @@ def add_services(
             "GetPolicy": raw(policy_check.get_policy),
             "ListPolicies": raw(policy_check.list_policies),
             "ListWatched": raw(policy_check.list_watched),
+            "WatchVerdicts": grpc.unary_stream_rpc_method_handler(
+                _nothing_is_watched if streams is None else streams.watch_verdicts
+            ),
         },
         POLICY_ADMIN_SERVICE: _admin_handlers(policy_admin),
         HEALTH_SERVICE: dict(health.method_handlers()),
@@ -76,6 +81,10 @@ def _admin_handlers(
         "InvalidateResults": raw(policy_admin.invalidate_results),
         "ReloadPolicies": raw(policy_admin.reload_policies),
     }
+
+
+async def _nothing_is_watched(_request: bytes, _context: Context) -> None:
+    raise NothingWatched
 
 
 async def _admin_is_off(_request: bytes, _context: Context) -> Any:

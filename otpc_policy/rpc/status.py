@@ -13,10 +13,12 @@ from google.rpc import error_details_pb2, status_pb2
 
 from otpc_policy.core.errors import (
     CallerBudgetUsed,
+    CursorTooOld,
     InvalidRequest,
     OtpcPolicyError,
     Overloaded,
     PortNotAllowed,
+    ReaderTooSlow,
     ServiceUnavailable,
     UnknownPerspective,
     UnknownPolicy,
@@ -60,10 +62,21 @@ class Reason(StrEnum):
     """The call had a head and no request. Do not retry."""
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     """This process is draining or not ready; another replica may answer. With RetryInfo."""
+    CURSOR_TOO_OLD = "CURSOR_TOO_OLD"
+    """What has changed since is no longer known, or the caller may see other endpoints by now.
+
+    List again, and go on from that cursor.
+    """
+    READER_TOO_SLOW = "READER_TOO_SLOW"
+    """The caller has not read the stream as fast as it grew. With RetryInfo; go on from the last
+    cursor.
+    """
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
     """The service has no such method."""
     ADMIN_SERVICE_OFF = "ADMIN_SERVICE_OFF"
     """The administrative service is off here."""
+    NOTHING_WATCHED = "NOTHING_WATCHED"
+    """The service watches no endpoint of its own accord."""
     CALLER_UNKNOWN = "CALLER_UNKNOWN"
     """The method requires a client certificate with a SPIFFE id, URI or DNS name, and the caller
     presented none.
@@ -101,6 +114,10 @@ class MethodUnknown(OtpcPolicyError):
 
 class AdminServiceOff(OtpcPolicyError):
     """The caller asked for administration where it is off."""
+
+
+class NothingWatched(OtpcPolicyError):
+    """The caller asked for changes of verdicts where nothing is watched."""
 
 
 class CallerUnknown(OtpcPolicyError):
@@ -154,7 +171,7 @@ def _bad_request(error: InvalidRequest) -> Sequence[Message]:
     return (error_details_pb2.BadRequest(field_violations=violations),)
 
 
-def _retry_info(error: Overloaded | ServiceUnavailable) -> Sequence[Message]:
+def _retry_info(error: Overloaded | ServiceUnavailable | ReaderTooSlow) -> Sequence[Message]:
     delay = Duration()
     delay.FromTimedelta(error.retry_after)
     return (error_details_pb2.RetryInfo(retry_delay=delay),)
@@ -234,9 +251,25 @@ _TABLE: Mapping[type[Exception], _Row] = {
         "this process is draining or not ready; another replica may answer",
         details=_retry_info,
     ),
+    CursorTooOld: _Row(
+        grpc.StatusCode.OUT_OF_RANGE,
+        Reason.CURSOR_TOO_OLD,
+        "what has changed since that cursor is no longer known; list again, and go on from there",
+    ),
+    ReaderTooSlow: _Row(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Reason.READER_TOO_SLOW,
+        "the stream grew faster than it was read; go on from the last cursor",
+        details=_retry_info,
+    ),
     MethodUnknown: _Row(grpc.StatusCode.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, "unknown method"),
     AdminServiceOff: _Row(
         grpc.StatusCode.UNIMPLEMENTED, Reason.ADMIN_SERVICE_OFF, "the administrative service is off"
+    ),
+    NothingWatched: _Row(
+        grpc.StatusCode.UNIMPLEMENTED,
+        Reason.NOTHING_WATCHED,
+        "this service watches no endpoint, so there are no changes to follow",
     ),
     CallerUnknown: _Row(
         grpc.StatusCode.UNAUTHENTICATED,

@@ -2052,8 +2052,15 @@ class ListWatchedResponse(_message.Message):
 
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
+    cursor: _builtins.str
+    """Where WatchVerdicts goes on without a gap: decisions on this page are the ones that
+    were published up to here. Of several pages use the first one's. Empty where nothing
+    is watched, and while it is not known what was published; decisions are then what
+    this replica has found itself.
+    """
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedEndpoint]:
         """Ordered by host and port as text."""
@@ -2063,14 +2070,195 @@ class ListWatchedResponse(_message.Message):
         *,
         endpoints: _abc.Iterable[Global___WatchedEndpoint] | None = ...,
         next_page_token: _builtins.str = ...,
+        cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "endpoints", b"endpoints", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListWatchedResponse: _TypeAlias = ListWatchedResponse  # noqa: Y015
+
+@_typing.final
+class WatchVerdictsRequest(_message.Message):
+    """Asks for changes of verdicts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """The last cursor that was received: of a list, or of this method. Opaque; it holds for
+    every replica of a fleet and any connection, for a caller who may see the same
+    endpoints as before. Empty: from now on. At most 2,048 characters.
+    """
+    partner_id: _builtins.str
+    """Id of a partner: its endpoints alone. Empty: all."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchVerdictsRequest: _TypeAlias = WatchVerdictsRequest  # noqa: Y015
+
+@_typing.final
+class WatchVerdictsResponse(_message.Message):
+    """A message of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where to go on after this message."""
+    @_builtins.property
+    def changes(self) -> Global___VerdictChanges:
+        """What has changed."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___Checkpoint:
+        """That nothing else has changed up to the cursor."""
+
+    def __init__(
+        self,
+        *,
+        changes: Global___VerdictChanges | None = ...,
+        checkpoint: Global___Checkpoint | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "checkpoint", b"checkpoint", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "checkpoint", b"checkpoint", "cursor", b"cursor", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["changes", "checkpoint"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchVerdictsResponse: _TypeAlias = WatchVerdictsResponse  # noqa: Y015
+
+@_typing.final
+class VerdictChanges(_message.Message):
+    """Changes, 1 to 256, in the order of each endpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VerdictChange]:
+        """The changes."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___VerdictChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerdictChanges: _TypeAlias = VerdictChanges  # noqa: Y015
+
+@_typing.final
+class Checkpoint(_message.Message):
+    """Nothing else has changed up to the cursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
+
+@_typing.final
+class VerdictChange(_message.Message):
+    """A watched endpoint has another decision than before, or is no longer watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DECISION_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    FINDING_CODES_FIELD_NUMBER: _builtins.int
+    OBSERVATION_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_REVISION_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """In canonical form, as CheckEndpoint takes it."""
+    port: _builtins.int
+    """TCP port."""
+    partner_id: _builtins.str
+    """Id of the partner whose entry names the endpoint; empty if none does."""
+    decision: Global___Decision.ValueType
+    """What holds from now on; DECISION_UNSPECIFIED where removed is set."""
+    previous_decision: Global___Decision.ValueType
+    """What held before; DECISION_UNSPECIFIED for an endpoint that had no verdict."""
+    removed: _builtins.bool
+    """True: the endpoint is no longer watched, and nothing more is known of it."""
+    configuration_revision: _builtins.str
+    """The revision of policies, partners and trust that it was judged under, as in
+    ResultInfo.configuration_revision; empty where removed is set.
+    """
+    @_builtins.property
+    def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the verdict's findings, each once, in the order of the findings; 16 at most."""
+
+    @_builtins.property
+    def observation_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest facts were measured that were judged; unset without any."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the ALLOW or DENY would have expired as it was found; it is renewed without a
+        change. Unset for other changes.
+        """
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When the change was published."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        port: _builtins.int = ...,
+        partner_id: _builtins.str = ...,
+        decision: Global___Decision.ValueType = ...,
+        previous_decision: Global___Decision.ValueType = ...,
+        removed: _builtins.bool = ...,
+        finding_codes: _abc.Iterable[_builtins.str] | None = ...,
+        observation_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+        configuration_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "expire_time", b"expire_time", "observation_time", b"observation_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "configuration_revision", b"configuration_revision", "decision", b"decision", "expire_time", b"expire_time", "finding_codes", b"finding_codes", "host", b"host", "observation_time", b"observation_time", "partner_id", b"partner_id", "port", b"port", "previous_decision", b"previous_decision", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerdictChange: _TypeAlias = VerdictChange  # noqa: Y015
 
 @_typing.final
 class WatchedEndpoint(_message.Message):

@@ -67,6 +67,11 @@ class PolicyCheckServiceStub:
                 request_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.SerializeToString,
                 response_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.FromString,
                 _registered_method=True)
+        self.WatchVerdicts = channel.unary_stream(
+                '/otpc_policy.v1.PolicyCheckService/WatchVerdicts',
+                request_serializer=otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsRequest.SerializeToString,
+                response_deserializer=otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyCheckServiceServicer:
@@ -140,6 +145,33 @@ class PolicyCheckServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchVerdicts(self, request, context):
+        """Tells when the verdict about a watched endpoint changes: ListWatched first, then
+        this with the cursor of its first page, and no change is missed between the two.
+        A change may come more than once; the last one of an endpoint holds. Endpoints that
+        no role of the caller permits are left out.
+
+        Only another decision is a change. That a verdict expired without a new result is
+        one to DECISION_INDETERMINATE with NO_CACHED_RESULT; INDETERMINATE otherwise once
+        two checks in a row have ended so, half a minute apart. A change arrives a second
+        or two after it was found. None is an answer to rely on for traffic: ask
+        CheckEndpoint.
+
+        The stream begins with a checkpoint or with changes, and has a message every ten
+        seconds at least: silence for longer means that nothing is known. It ends by itself,
+        with OK, before the connection reaches its greatest age; go on from the last cursor.
+
+        Errors: INVALID_ARGUMENT, OUT_OF_RANGE with reason CURSOR_TOO_OLD (list again, and
+        go on from that cursor: the changes since are no longer kept, the store behind the
+        service has lost them, or what the caller may see has changed), RESOURCE_EXHAUSTED
+        with RetryInfo (too many streams, or READER_TOO_SLOW: go on from the last cursor),
+        UNAVAILABLE with RetryInfo (draining, nothing is watched here, or what has changed is
+        not known for now: go on from the last cursor).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyCheckServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -172,6 +204,11 @@ def add_PolicyCheckServiceServicer_to_server(servicer, server):
                     servicer.ListWatched,
                     request_deserializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.FromString,
                     response_serializer=otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.SerializeToString,
+            ),
+            'WatchVerdicts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchVerdicts,
+                    request_deserializer=otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsRequest.FromString,
+                    response_serializer=otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -339,6 +376,33 @@ class PolicyCheckService:
             '/otpc_policy.v1.PolicyCheckService/ListWatched',
             otpc__policy_dot_v1_dot_policy__pb2.ListWatchedRequest.SerializeToString,
             otpc__policy_dot_v1_dot_policy__pb2.ListWatchedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchVerdicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/otpc_policy.v1.PolicyCheckService/WatchVerdicts',
+            otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsRequest.SerializeToString,
+            otpc__policy_dot_v1_dot_policy__pb2.WatchVerdictsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from otpc_policy.check import Lease, StoreUnavailable
+from otpc_policy.fleet.changes import How, Outcome
 from otpc_policy.fleet.scripts import GET
 from tests.fleet.conftest import MakeReplica
-from tests.fleet.world import KEY, facts
+from tests.fleet.world import KEY, facts, shared_changes, verdict
 from tests.support.certificates import CertificateAuthority
 from tests.support.valkey import Valkey, lonely_cluster, valkey
 
@@ -103,6 +104,11 @@ async def test_the_rights_that_the_documentation_gives_are_enough(
         await one.shared.discard(KEY)
         await one.notices.follow()
         assert await one.store.discard_endpoint(KEY.host, 0) == 1
+        changes = shared_changes(one)
+        positions, _ = await changes.snapshot()
+        assert await changes.publish(verdict(), How.FOUND) is Outcome.PUBLISHED
+        assert await changes.publish(verdict(), How.REMOVED) is Outcome.PUBLISHED
+        assert len((await changes.read(positions)).changes) == 2
         assert one.observed.available == [True]
         # Others' names are not for it.
         foreign = replica(server.url, prefix="other", **named)

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import redis.asyncio
 
-from otpc_policy.check import FactsKey, StoredFacts
+from otpc_policy.check import FactsKey, StoredFacts, VerdictChange
+from otpc_policy.core.endpoint import parse_endpoint
 from otpc_policy.core.facts import Depth
+from otpc_policy.fleet.change_records import ChangeRecords
 from otpc_policy.fleet.clients import StoreClients, address_of
 from otpc_policy.fleet.cluster import ClusterConnection
 from otpc_policy.fleet.connection import StoreConnection
@@ -18,9 +20,11 @@ from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.leases import SharedLeases
 from otpc_policy.fleet.notices import Notices
 from otpc_policy.fleet.records import Records
+from otpc_policy.fleet.shared_changes import SharedChanges
 from otpc_policy.fleet.signing import FleetKey
 from otpc_policy.fleet.store import Store
 from otpc_policy.fleet.tokens import LeaseTokens
+from otpc_policy.policy.finding import Decision
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
 from tests.check.world import compliant
@@ -41,6 +45,32 @@ NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
 def facts(number: int = 0, **fields: Any) -> StoredFacts:
     """Facts of KEY, the later the higher the number."""
     return StoredFacts.of(compliant("127.0.0.1", NOW + timedelta(seconds=number), **fields))
+
+
+def shared_changes(
+    replica: "Replica", *, key: bytes = KEY_BYTES, move_s: Callable[[], float] = lambda: 0.0
+) -> SharedChanges:
+    """Return the changes of verdicts as a replica publishes and reads them."""
+    return SharedChanges(
+        replica.connection,
+        keyspace=replica.keyspace,
+        records=ChangeRecords(FleetKey((key,)), replica.observed),
+        move_s=move_s,
+    )
+
+
+def verdict(decision: Decision = Decision.ALLOW, port: int = 443) -> VerdictChange:
+    """A verdict about an endpoint of a.test, found just now."""
+    now = datetime.now(UTC)
+    return VerdictChange(
+        endpoint=parse_endpoint("a.test", port),
+        partner_id="",
+        decision=decision,
+        observed_at=now,
+        expires_at=now + timedelta(hours=1),
+        changed_at=now,
+        revision="abc",
+    )
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -28,7 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otpc_policy.rpc.status import DETAILS_KEY, ERROR_DOMAIN, NOT_RECEIVED, REFUSAL_KINDS
 from otpc_policy.v1 import policy_pb2 as pb
-from tests.fuzz.drawing import BATCH, METHODS, REFLECTION, WATCH, DrawnCall, draw_call
+from tests.fuzz.drawing import BATCH, CHANGES, METHODS, REFLECTION, WATCH, DrawnCall, draw_call
 from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.waiting import wait_until
@@ -47,7 +47,7 @@ ports = [443, 8443]
 [[role]]
 name = "onboarding"
 rpcs = ["CheckEndpoint", "BatchCheckEndpoints", "ValidateCertificate", "GetPolicy", "ListPolicies",
-  "ListWatched", "InvalidateResults", "ServerReflectionInfo"]
+  "ListWatched", "WatchVerdicts", "InvalidateResults", "ServerReflectionInfo"]
 policies = ["*"]
 hosts = ["*"]
 refresh = true
@@ -235,6 +235,8 @@ def fuzzed_service() -> Iterator[FuzzedService]:
             "SCAN__WORKERS": "1",
             "SCAN__SCAN_DEADLINE_S": "2",
             "CRL__FETCH": "false",
+            # Where nobody listens.
+            "WATCH__ENDPOINTS": "127.0.0.1:9",
         }
         variables = {f"OTPC_POLICY_{key}": value for key, value in settings.items()}
         callers = {caller: tls.credentials(names) for caller, names in _IDENTITIES.items()}
@@ -261,7 +263,7 @@ async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: 
             outcome.faults.append(fault)
     else:
         outcome.answered[rpc] += 1
-        if drawn.path == WATCH:
+        if drawn.path in (WATCH, CHANGES):
             # Left by its caller, which the service has to write down as well.
             outcome.refusals[rpc, "CANCELLED", ""] += 1
         if drawn.path == BATCH:
@@ -272,7 +274,7 @@ async def _call(channels: _Channels, drawn: DrawnCall, outcome: Outcome, label: 
 
 async def _answer(channel: Any, streaming: Any, drawn: DrawnCall) -> bytes:
     given = {"metadata": drawn.metadata, "timeout": _PATIENCE_S}
-    if drawn.path == WATCH:
+    if drawn.path in (WATCH, CHANGES):
         watch = channel.unary_stream(drawn.path)(drawn.body, **given)
         async for _ in watch:
             break

@@ -22,6 +22,7 @@ from otpc_policy.v1 import policy_pb2 as pb
 _CHECK: Final = "/otpc_policy.v1.PolicyCheckService/"
 _ADMIN: Final = "/otpc_policy.v1.PolicyAdminService/"
 WATCH: Final = "/grpc.health.v1.Health/Watch"
+CHANGES: Final = f"{_CHECK}WatchVerdicts"
 REFLECTION: Final = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 CHECK: Final = f"{_CHECK}CheckEndpoint"
 BATCH: Final = f"{_CHECK}BatchCheckEndpoints"
@@ -33,6 +34,7 @@ METHODS: Final[dict[str, type[Message]]] = {
     f"{_CHECK}GetPolicy": pb.GetPolicyRequest,
     f"{_CHECK}ListPolicies": pb.ListPoliciesRequest,
     f"{_CHECK}ListWatched": pb.ListWatchedRequest,
+    CHANGES: pb.WatchVerdictsRequest,
     f"{_ADMIN}InvalidateResults": pb.InvalidateResultsRequest,
     f"{_ADMIN}ReloadPolicies": pb.ReloadPoliciesRequest,
     "/grpc.health.v1.Health/Check": health_pb2.HealthCheckRequest,

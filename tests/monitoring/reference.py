@@ -21,6 +21,8 @@ from otpc_policy.app.settings import Settings
 from otpc_policy.engine.metrics import LABELS as ENGINE_LABELS
 from otpc_policy.engine.metrics import EngineMetrics
 from otpc_policy.ops.metrics import LABELS
+from otpc_policy.ops.metrics.changes import LABELS as CHANGE_LABELS
+from otpc_policy.ops.metrics.changes import ChangeMetrics
 from otpc_policy.ops.metrics.fleet import LABELS as FLEET_LABELS
 from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.metrics.labels import LabelMeanings
@@ -117,6 +119,13 @@ def watch_metrics() -> list[Metric]:
     return _in_order(registry)
 
 
+def change_metrics() -> list[Metric]:
+    """Return those that it adds about changes of their verdicts."""
+    registry = CollectorRegistry()
+    ChangeMetrics(registry)
+    return _in_order(registry)
+
+
 def _in_order(registry: CollectorRegistry) -> list[Metric]:
     return sorted(registry.collect(), key=exported_name)
 
@@ -133,6 +142,7 @@ def reference() -> str:
         "## A service with a watch list\n",
         _OF_A_WATCH_LIST,
         *_entries(watch_metrics(), WATCH_LABELS),
+        *_entries(change_metrics(), CHANGE_LABELS),
         "## A service that traces calls\n",
         _OF_TRACES,
         *_entries(tracing_metrics(), TRACING_LABELS),

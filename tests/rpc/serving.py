@@ -68,8 +68,8 @@ class FakeMethodCounters:
     def call_started(self) -> None:
         self.all.started.append((self.service, self.method))
 
-    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None:
-        assert seconds >= 0
+    def call_handled(self, code: str, seconds: float | None, trace_id: str = "") -> None:
+        assert seconds is None or seconds >= 0
         self.all.handled.append((self.service, self.method, code))
         self.all.ended.set()
 

@@ -1,8 +1,10 @@
 """Roles over mutual TLS: every method for every kind of identity, and every right of a request."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,17 +18,19 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.role import ABOUT_ENDPOINTS, Rpc
 from otpc_policy.catalog.roles import RolesFile
-from otpc_policy.check import WatchedEndpoints
+from otpc_policy.check import ChangeFeed, WatchedEndpoints
 from otpc_policy.rpc.authorisation import PERMISSIONS, MethodWithoutRow, Open, require_rows
 from otpc_policy.rpc.health import Health
 from otpc_policy.rpc.interceptors.guard import CallInterceptor
 from otpc_policy.rpc.policy_admin import PolicyAdminServicer
 from otpc_policy.rpc.policy_check import PolicyCheckServicer
 from otpc_policy.rpc.registration import POLICY_CHECK_SERVICE, RPC_METHODS, add_services
+from otpc_policy.rpc.verdict_streams import StreamLimits, VerdictStreams
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 from tests.catalog.writing import entry, index
 from tests.check.world import BRIEF, generation
+from tests.rpc.feeds import Feed, Streamed
 from tests.rpc.serving import FakeCounters, failure, unpacked
 from tests.rpc.test_policy_check import FakeChecks, FixedClock
 from tests.support.audit_lines import trail_into
@@ -53,6 +57,14 @@ async def _reflected(channel: Any) -> Any:
     return await call.read()
 
 
+async def _changes(channel: Any) -> Any:
+    stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
+    call = stub.WatchVerdicts(pb.WatchVerdictsRequest())
+    first = await call.read()
+    call.cancel()
+    return first
+
+
 async def _watched(channel: Any) -> Any:
     stub = health_pb2_grpc.HealthStub(channel)
     call = stub.Watch(health_pb2.HealthCheckRequest())
@@ -67,6 +79,8 @@ def _asking(service: str, name: str) -> Asking:
         return _watched
     if name == "ServerReflectionInfo":
         return _reflected
+    if name == "WatchVerdicts":
+        return _changes
     if name == "Check":
         request: Any = health_pb2.HealthCheckRequest()
         return lambda channel: health_pb2_grpc.HealthStub(channel).Check(request)
@@ -116,6 +130,8 @@ class Running:
     port: int
     checks: FakeChecks
     administered: Administered
+    streams: VerdictStreams
+    streamed: Streamed
 
     @asynccontextmanager
     async def channel(self, caller: Issued) -> AsyncIterator[Any]:
@@ -128,11 +144,15 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    roles: str, watched: Callable[[Catalog], WatchedEndpoints] | None = None
+    roles: str,
+    watched: Callable[[Catalog], WatchedEndpoints] | None = None,
+    *,
+    feed: ChangeFeed | None = None,
+    limits: StreamLimits = StreamLimits(),  # noqa: B008  # immutable
 ) -> AsyncIterator[Running]:
     """Serve everything, with two partners, under a document of roles.
 
-    watched: makes the watch list.
+    watched: makes the watch list. feed: of what is published of it; by default nothing ever is.
     """
     catalog = generation(
         BRIEF,
@@ -142,6 +162,17 @@ async def running(
     checks, administered = FakeChecks(), Administered(catalog)
     interceptor = CallInterceptor(FakeCounters(), access=lambda: administered.current.access)
     options = (("grpc.so_reuseport", 0),)
+    streamed, silent = Streamed(), Feed(monotonic=lambda: 0.0)
+    await silent.tail.follow_once()
+    streams = VerdictStreams(
+        feed or silent.tail,
+        generation=lambda: administered.current,
+        counters=streamed,
+        refusals=streamed,
+        limits=limits,
+        draw=Random(1),
+        monotonic=time.monotonic,
+    )
     server = grpc.aio.server(interceptors=(interceptor,), options=options)
     health = Health(POLICY_CHECK_SERVICE)
     await health.set_serving(True)
@@ -155,7 +186,9 @@ async def running(
             decisions=trail_into(lambda _line: None),
             allow_request_anchors=True,
             watched=None if watched is None else watched(catalog),
+            feed=feed,
         ),
+        streams=streams,
         policy_admin=PolicyAdminServicer(results=administered, reloads=administered),
         health=health,
         with_reflection=True,
@@ -166,7 +199,7 @@ async def running(
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
-        yield Running(port, checks, administered)
+        yield Running(port, checks, administered, streams, streamed)
     finally:
         await server.stop(None)
 
@@ -417,9 +450,9 @@ def test_every_method_has_a_row_and_one_without_cannot_be_registered() -> None:
     served = pb.DESCRIPTOR.services_by_name.values()
     require_rows((each.full_name, method.name) for each in served for method in each.methods)
     with pytest.raises(
-        MethodWithoutRow, match=r"otpc_policy\.v1\.PolicyCheckService/WatchVerdicts"
+        MethodWithoutRow, match=r"otpc_policy\.v1\.PolicyCheckService/WatchPolicies"
     ):
-        require_rows([(POLICY_CHECK_SERVICE, "GetPolicy"), (POLICY_CHECK_SERVICE, "WatchVerdicts")])
+        require_rows([(POLICY_CHECK_SERVICE, "GetPolicy"), (POLICY_CHECK_SERVICE, "WatchPolicies")])
     assert {row for row in PERMISSIONS.values() if isinstance(row, Rpc)} == set(Rpc)
 
 

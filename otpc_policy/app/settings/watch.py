@@ -64,6 +64,18 @@ class WatchSettings(BaseModel):
         default="",
         description="From where they are measured; empty: from default_perspective.",
     )
+    streams: int = Field(
+        default=256,
+        ge=1,
+        le=10_000,
+        description="Streams of WatchVerdicts that may be open.",
+    )
+    streams_per_caller: int = Field(
+        default=16,
+        ge=1,
+        le=10_000,
+        description="Streams of WatchVerdicts that one caller may have open.",
+    )
 
     @property
     def is_on(self) -> bool:

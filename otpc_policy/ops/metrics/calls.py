@@ -29,9 +29,10 @@ STATUS_CODES: Mapping[str, str] = {
     "UNAUTHENTICATED": "Unauthenticated",
 }
 UNREAD_REASONS = ("too_large", "not_received")
-# The methods that are not unary; all of ours are.
+# The methods that are not unary.
 _STREAM_TYPES: Mapping[tuple[str, str], str] = {
     ("grpc.health.v1.Health", "Watch"): "server_stream",
+    ("otpc_policy.v1.PolicyCheckService", "WatchVerdicts"): "server_stream",
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"): "bidi_stream",
 }
 
@@ -73,13 +74,15 @@ class MethodMetrics:
         """Count a call that begins."""
         self._started.inc()
 
-    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None:
+    def call_handled(self, code: str, seconds: float | None, trace_id: str = "") -> None:
         """Count a call that ended. code: such as "NOT_FOUND"; others count as UNKNOWN.
 
-        trace_id: of the caller's trace, if it has one.
+        seconds: None for one that lasts as long as its caller likes. trace_id: of the caller's
+        trace, if it has one.
         """
         (self._handled.get(code) or self._handled["UNKNOWN"]).inc()
-        self._handling.observe(seconds, Observed(trace_id) if trace_id else None)
+        if seconds is not None:
+            self._handling.observe(seconds, Observed(trace_id) if trace_id else None)
 
 
 class CallMetrics:

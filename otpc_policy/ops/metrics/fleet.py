@@ -10,6 +10,7 @@ from otpc_policy.ops.metrics.labels import NAMESPACE, OTHER, LabelMeanings
 STORE_OPERATIONS = (
     *("get", "put", "discard", "discard_host", "acquire", "renew", "release"),
     *("watch_keep", "watch_claim", "watch_due_in", "watch_due", "watch_drop"),
+    *("verdict_publish", "verdict_snapshot", "changes_read"),
     "poll",
 )
 STORE_RESULTS = ("ok", "unavailable")
@@ -21,7 +22,8 @@ LABELS: Final[LabelMeanings] = {
     f"{NAMESPACE}_store_requests_total": {
         "operation": "`get`, `put`, `discard`, `discard_host` (an invalidation), `acquire`, `renew`"
         " and `release` (of leases), `watch_keep`, `watch_claim`, `watch_due_in`, `watch_due` and"
-        " `watch_drop` (of the watch list's schedule), `poll` (what has changed)",
+        " `watch_drop` (of the watch list's schedule), `verdict_publish`, `verdict_snapshot` and"
+        " `changes_read` (of verdicts about watched endpoints), `poll` (which facts have changed)",
         "result": "`ok`, or `unavailable`",
     },
     f"{NAMESPACE}_store_records_refused_total": {

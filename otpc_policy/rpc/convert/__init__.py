@@ -1,5 +1,6 @@
 """Proto to values and back. Pure: nothing here waits, logs or does IO."""
 
+from otpc_policy.rpc.convert.changes import changes_message, checkpoint_message
 from otpc_policy.rpc.convert.policies import policy_message
 from otpc_policy.rpc.convert.requests import (
     ParsedCheck,
@@ -23,7 +24,9 @@ __all__ = [
     "OwnPart",
     "ParsedCheck",
     "ParsedValidation",
+    "changes_message",
     "check_response",
+    "checkpoint_message",
     "parse_batch_request",
     "parse_check_request",
     "parse_page_size",

@@ -46,7 +46,7 @@ log = structlog.get_logger("otpc_policy.rpc")
 _OWN_SERVICES = ("otpc_policy.", "unknown")
 
 _TRACED_SERVICES = "otpc_policy."
-
+_OK = grpc.StatusCode.OK
 _UNKNOWN_CALLER = Caller(peer="unknown")
 _NOT_RECEIVED = RefusalReason(code=NOT_RECEIVED[0], reason=NOT_RECEIVED[1])
 UNKNOWN_METHOD = ("unknown", "unknown")
@@ -54,10 +54,13 @@ UNKNOWN_METHOD = ("unknown", "unknown")
 
 
 class MethodCounters(Protocol):
-    """Metrics of the calls of one method. code: the name of a status. trace_id: empty if none."""
+    """Metrics of the calls of one method. code: the name of a status. trace_id: empty if none.
+
+    seconds: None for a call that lasts as long as its caller likes.
+    """
 
     def call_started(self) -> None: ...
-    def call_handled(self, code: str, seconds: float, trace_id: str = "") -> None: ...
+    def call_handled(self, code: str, seconds: float | None, trace_id: str = "") -> None: ...
 
 
 class RpcCounters(OpenCallsCounter, Protocol):
@@ -175,6 +178,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 stream_call(handler.unary_stream, handler.request_deserializer),
                 is_stream=True,
                 reads=True,
+                lasts=True,
             )
             return grpc.stream_stream_rpc_method_handler(
                 self._traced(service, method, guarded),
@@ -207,15 +211,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         is_stream: bool = False,
         reads: bool = False,
         is_refusal: bool = False,
+        lasts: bool = False,
     ) -> Call:
         """Return a call under this frame, which gRPC begins before it has read a request.
 
         reads: one request, for the call. is_refusal: the call answers every caller the same.
+        lasts: as long as its caller likes, which is no latency.
         """
         calls, counted = self._calls, self._counters.of_method(service, method)
         access = None if is_refusal else self._access
         path = (service, method)
-        rpc = _rpc_name(service, method)
         open_calls = self._open
         weight = 0 if is_refusal else STREAM if is_stream else 1
         identify = caller_of if self._with_certificates else connected_caller
@@ -225,7 +230,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             current.started_s = started_s = self._monotonic()
             counted.call_started()
             request_id = current.request_id
-            code, why, is_in_flight = grpc.StatusCode.OK, None, False
+            code, why, is_in_flight = _OK, None, False
             try:
                 current.caller = identify(context)
                 open_calls.hold(current.caller, weight)
@@ -259,12 +264,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 )
             finally:
                 seconds = self._monotonic() - started_s
-                counted.call_handled(code.name, seconds, current.sampled_trace_id)
+                counted.call_handled(
+                    code.name, None if lasts else seconds, current.sampled_trace_id
+                )
                 if is_in_flight:
                     calls.end()
-                if code is not grpc.StatusCode.OK and self._refusals is not None:
+                if self._refusals is not None and code is not _OK:
                     self._refusals.record_refusal(
-                        audited_call(rpc, seconds), why or RefusalReason(code=code.name)
+                        audited_call(_rpc_name(service, method), seconds),
+                        why or RefusalReason(code=code.name),
                     )
                 if self._log_calls:
                     log.info(
