@@ -19,6 +19,9 @@ from otpc_policy.fleet.store import DEADLINE_S
 
 # To one server. Beyond these, whoever asks waits within its deadline.
 MOST_CONNECTIONS: Final = 32
+# So much longer than its deadline a request may take while this process's loop is held by others.
+# What its connections do has that bound alone: whoever asks counts otherwise (fair_timeout).
+LATENESS_S: Final = 0.75
 # Of the deadline, so that one of three sentinels may be silent.
 _SENTINELS_PART: Final = 0.25
 PORT: Final = 6379
@@ -101,7 +104,8 @@ class StoreClients:
 
     def of_server(self, address: Address | None = None) -> "redis.asyncio.Redis":
         """Return a client for a server, by default for that of the URL."""
-        return self._client(address or self._seed, self._deadline_s, self._login | self._named)
+        longest_s = self._deadline_s + LATENESS_S
+        return self._client(address or self._seed, longest_s, self._login | self._named)
 
     def of_primary(
         self,
@@ -128,12 +132,12 @@ class StoreClients:
             **self._tls,
             **self._login,
             **self._named,
-            **_bounds(self._deadline_s),
+            **_bounds(self._deadline_s + LATENESS_S),
         )
         return redis.asyncio.Redis(connection_pool=pool)
 
     def _client(
-        self, address: Address, deadline_s: float, options: dict[str, Any]
+        self, address: Address, longest_s: float, options: dict[str, Any]
     ) -> "redis.asyncio.Redis":
         kind: type[AbstractConnection] = _TlsConnection if self._tls else Connection
         pool = redis.asyncio.BlockingConnectionPool(
@@ -141,10 +145,10 @@ class StoreClients:
             host=address.host,
             port=address.port,
             max_connections=MOST_CONNECTIONS,
-            timeout=deadline_s,
+            timeout=longest_s,
             **self._tls,
             **options,
-            **_bounds(deadline_s),
+            **_bounds(longest_s),
         )
         return redis.asyncio.Redis(connection_pool=pool)
 
@@ -160,10 +164,10 @@ class _PrimaryPool(SentinelConnectionPool):
                 await self.sentinel_manager.aclose()
 
 
-def _bounds(deadline_s: float) -> dict[str, Any]:
+def _bounds(longest_s: float) -> dict[str, Any]:
     return {
-        "socket_timeout": deadline_s,
-        "socket_connect_timeout": deadline_s,
+        "socket_timeout": longest_s,
+        "socket_connect_timeout": longest_s,
         # A command that failed may have been carried out: whoever asked decides what follows.
         "retry": Retry(NoBackoff(), 0),
     }

@@ -10,13 +10,14 @@ import redis.exceptions
 from redis.exceptions import NoScriptError, ResponseError
 
 from otpc_policy.check import StoreUnavailable
-from otpc_policy.fleet.clients import MOST_CONNECTIONS
+from otpc_policy.fair_timeout import fair_timeout
+from otpc_policy.fleet.clients import LATENESS_S, MOST_CONNECTIONS
 from otpc_policy.fleet.scripts import Script
 from otpc_policy.fleet.store import StoreObserver
 
 _logger = logging.getLogger(__name__)
 
-# An event loop with a crowd to serve may be late for one answer. It is not for several in a row.
+# One of a crowd may be late. Several in a row are not.
 _TIMEOUTS_OF_A_FAILURE: Final = 3
 # How long a server that has failed is left alone.
 _REST_S: Final = 1.0
@@ -166,7 +167,8 @@ class StoreServer:
         self._is_trying = is_failing
         was_asked, timeouts = False, self._timeouts
         try:
-            async with asyncio.timeout_at(until_s), self._places:
+            left_s = max(0.0, until_s - asyncio.get_running_loop().time())
+            async with fair_timeout(left_s, longest_s=left_s + LATENESS_S), self._places:
                 was_asked = True
                 answer = await ask()
         except Exception as error:  # also what the parser raises for what is no protocol at all
