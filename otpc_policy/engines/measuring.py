@@ -83,6 +83,8 @@ class MeasureCall:
         self._call, self._target, self._start = call, target, start
         self._state, self._left_standard_part = state, left_standard_part
         self._writing = asyncio.Lock()
+        self._ended = asyncio.Event()
+        call.add_done_callback(lambda _call: self._ended.set())
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._stage = 0
@@ -93,8 +95,10 @@ class MeasureCall:
 
     async def run(self, terms: Terms) -> Report:
         """Return the final report. Raises Overloaded, EngineLost, EngineFailed, EngineLied."""
+        self._until_s = asyncio.get_running_loop().time() + terms.scan_deadline_s + _MARGIN_S
         try:
-            await self._write(pb.MeasureRequest(start=self._start).SerializeToString())
+            async with asyncio.timeout_at(self._until_s):
+                await self._write(pb.MeasureRequest(start=self._start).SerializeToString())
             return await self._final_report(terms)
         except grpc.aio.AioRpcError as error:
             raise error_of(error) from None
@@ -136,8 +140,6 @@ class MeasureCall:
                 raise
 
     async def _final_report(self, terms: Terms) -> Report:
-        loop = asyncio.get_running_loop()
-        self._until_s = loop.time() + terms.scan_deadline_s + _MARGIN_S
         while True:
             async with asyncio.timeout_at(self._until_s) as self._limit:
                 message = await self._read()
@@ -259,9 +261,19 @@ class MeasureCall:
             wanted.set_result(found)
 
     async def _write(self, message: bytes) -> None:
-        # gRPC takes one message at a time.
+        # gRPC takes one message at a time. Where the call ends before its metadata are sent, a
+        # write never returns (grpcio 1.83, _StreamRequestMixin._write).
         async with self._writing:
-            await self._call.write(message)
+            writing = asyncio.ensure_future(self._call.write(message))
+            ended = asyncio.ensure_future(self._ended.wait())
+            try:
+                await asyncio.wait({writing, ended}, return_when=asyncio.FIRST_COMPLETED)
+                if not writing.done():
+                    raise asyncio.InvalidStateError
+                await writing
+            finally:
+                writing.cancel()
+                ended.cancel()
 
 
 def turn_s(terms: Terms) -> float:
