@@ -83,16 +83,15 @@ class ClusterConnection:
         """See Store."""
         if self._why_unusable:
             raise StoreUnavailable(self._why_unusable)
-        until_s = self._until_s
-        address = await self._owner(keys[0], until_s)
-        answer = await self._server(address).run(script, keys, arguments, until_s=until_s)
+        address = await self._owner(keys[0])
+        answer = await self._server(address).run(script, keys, arguments, within_s=self._deadline_s)
         if isinstance(answer, AskError):
             address = self._redirected(answer, address)
             answer = await self._server(address).run(
                 script,
                 keys,
                 arguments,
-                until_s=until_s,
+                within_s=self._deadline_s,
                 is_asking=not isinstance(answer, MovedError),
             )
         if isinstance(answer, _REDIRECTS):
@@ -101,8 +100,7 @@ class ClusterConnection:
 
     async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Polled:
         """See Store. Servers are asked at once, and one that fails does not hinder the others."""
-        until_s = self._until_s
-        slots, times = await self._slots(until_s), list[Any]()
+        slots, times = await self._slots(), list[Any]()
         answers: dict[int, Any] = {}
         at_server: dict[Address, list[int]] = (
             {} if calls else {each: [] for each in slots.primaries}
@@ -114,7 +112,9 @@ class ClusterConnection:
         for _ in range(_GOES):
             polled = await asyncio.gather(
                 *(
-                    self._server(address).poll(script, [calls[at] for at in which], until_s=until_s)
+                    self._server(address).poll(
+                        script, [calls[at] for at in which], within_s=self._deadline_s
+                    )
                     for address, which in at_server.items()
                 ),
                 return_exceptions=True,
@@ -148,18 +148,18 @@ class ClusterConnection:
         servers, self._servers = tuple(self._servers.values()), {}
         await asyncio.gather(*self._closing, *(server.close() for server in servers))
 
-    async def _owner(self, key: str, until_s: float) -> Address:
-        owner = (await self._slots(until_s)).owner(slot_of(key))
+    async def _owner(self, key: str) -> Address:
+        owner = (await self._slots()).owner(slot_of(key))
         if owner is None:
             self._outdate()
             raise StoreUnavailable("no server of the store has the slot")
         return owner
 
-    async def _slots(self, until_s: float) -> SlotMap:
+    async def _slots(self) -> SlotMap:
         """Return the map. Waits for it where there is none yet. Raises StoreUnavailable."""
         if self._map is None:
             self._outdate()
-            await self._found(until_s)
+            await self._found()
         elif self._is_outdated or self._failed():
             self._outdate()
         if self._map is None:
@@ -210,12 +210,11 @@ class ClusterConnection:
         if not finding.cancelled():
             finding.exception()
 
-    async def _found(self, until_s: float) -> None:
+    async def _found(self) -> None:
         """Wait until nobody asks for the map, or for the time."""
         finding = self._finding
         if finding is not None:
-            left_s = max(0.0, until_s - asyncio.get_running_loop().time())
-            await asyncio.wait({finding}, timeout=left_s)
+            await asyncio.wait({finding}, timeout=self._deadline_s)
 
     async def _find(self) -> None:
         """Ask one server after the other for the map."""
@@ -227,7 +226,7 @@ class ClusterConnection:
                     partial(read_slot_map, asked=address),
                     *("CLUSTER", "SLOTS"),
                     operation="slots",
-                    until_s=self._until_s,
+                    within_s=self._deadline_s,
                 )
                 for each in found.primaries:
                     self._check(each)
@@ -280,10 +279,6 @@ class ClusterConnection:
         if is_available != self._available:
             self._available = is_available
             self._observer.store_available(is_available)
-
-    @property
-    def _until_s(self) -> float:
-        return asyncio.get_running_loop().time() + self._deadline_s
 
 
 class _OfServer:

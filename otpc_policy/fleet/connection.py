@@ -1,6 +1,5 @@
 """A store of one server, or of a primary that sentinels name."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
@@ -37,11 +36,11 @@ class StoreConnection:
         """See Store."""
         if self._why_unusable:
             raise StoreUnavailable(self._why_unusable)
-        return await self._server.run(script, keys, arguments, until_s=self._until_s)
+        return await self._server.run(script, keys, arguments, within_s=self._deadline_s)
 
     async def poll(self, script: Script, calls: Sequence[tuple[str, ...]]) -> Polled:
         """See Store."""
-        time, answers = await self._server.poll(script, calls, until_s=self._until_s)
+        time, answers = await self._server.poll(script, calls, within_s=self._deadline_s)
         return Polled([time], answers)
 
     def use_not(self, why: str) -> None:
@@ -51,7 +50,3 @@ class StoreConnection:
     async def close(self) -> None:
         """See Store."""
         await self._server.close()
-
-    @property
-    def _until_s(self) -> float:
-        return asyncio.get_running_loop().time() + self._deadline_s

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import redis.asyncio
@@ -21,6 +22,9 @@ _logger = logging.getLogger(__name__)
 _TIMEOUTS_OF_A_FAILURE: Final = 3
 # How long a server that has failed is left alone.
 _REST_S: Final = 1.0
+_RESTS: Final = "the store has failed within the last second"
+# For a place. A thousand checks that begin at one instant are through in half of it.
+_QUEUE_S: Final = 5.0
 
 T = TypeVar("T")
 
@@ -74,12 +78,12 @@ class StoreServer:
         keys: Sequence[str],
         arguments: Sequence[str | bytes | int],
         *,
-        until_s: float,
+        within_s: float,
         is_asking: bool = False,
     ) -> Any:
         """Return what a script returns, or a redirect. Raises StoreUnavailable.
 
-        until_s: by the event loop's clock. is_asking: the keys are on their way to this server.
+        within_s: once it is its turn. is_asking: the keys are on their way to this server.
         """
 
         client: Any = self._client
@@ -106,10 +110,10 @@ class StoreServer:
                 raise UnexpectedAnswer
             return answer
 
-        return await self.asked(script.name, ask, until_s=until_s)
+        return await self.asked(script.name, ask, within_s=within_s)
 
     async def poll(
-        self, script: Script, calls: Sequence[tuple[str, ...]], *, until_s: float
+        self, script: Script, calls: Sequence[tuple[str, ...]], *, within_s: float
     ) -> tuple[Any, Sequence[Any]]:
         """Return the time, and what a script returns for each call, redirects among it.
 
@@ -135,10 +139,10 @@ class StoreServer:
                 raise UnexpectedAnswer
             return time, rest
 
-        return await self.asked(script.name, ask, until_s=until_s)
+        return await self.asked(script.name, ask, within_s=within_s)
 
     async def command(
-        self, read: Callable[[Any], T], *words: str, operation: str, until_s: float
+        self, read: Callable[[Any], T], *words: str, operation: str, within_s: float
     ) -> T:
         """Return the answer to a command as read. read: raises whatever it likes for nonsense.
 
@@ -149,13 +153,13 @@ class StoreServer:
         async def ask() -> T:
             return read(await client.execute_command(*words))
 
-        return await self.asked(operation, ask, until_s=until_s)
+        return await self.asked(operation, ask, within_s=within_s)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose(close_connection_pool=True)
 
-    async def asked(self, operation: str, ask: Callable[[], Awaitable[T]], *, until_s: float) -> T:
+    async def asked(self, operation: str, ask: Callable[[], Awaitable[T]], *, within_s: float) -> T:
         """Return what asking returns, if the server may be asked and answers in time.
 
         Raises StoreUnavailable.
@@ -163,17 +167,21 @@ class StoreServer:
         began, is_failing = self._monotonic(), self.has_failed
         if self.is_resting:
             self._observer.store_asked(operation, "unavailable", 0.0)
-            raise StoreUnavailable("the store has failed within the last second")
+            raise StoreUnavailable(_RESTS)
         self._is_trying = is_failing
-        was_asked, timeouts = False, self._timeouts
+        timeouts = self._timeouts
         try:
-            left_s = max(0.0, until_s - asyncio.get_running_loop().time())
-            async with fair_timeout(left_s, longest_s=left_s + LATENESS_S), self._places:
-                was_asked = True
-                answer = await ask()
+            async with self._place():
+                timeouts = self._timeouts
+                if self.has_failed and not is_failing:
+                    raise StoreUnavailable(_RESTS)
+                async with fair_timeout(within_s, longest_s=within_s + LATENESS_S):
+                    answer = await ask()
+        except StoreUnavailable:
+            self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
+            raise
         except Exception as error:  # also what the parser raises for what is no protocol at all
-            if was_asked:
-                self._fail(error, timeouts)
+            self._fail(error, timeouts)
             self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
             raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
         finally:
@@ -182,6 +190,19 @@ class StoreServer:
         self._observer.store_asked(operation, "ok", self._monotonic() - began)
         self._succeed()
         return answer
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for a place among what is asked at once. Raises StoreUnavailable."""
+        try:
+            async with asyncio.timeout(_QUEUE_S):
+                await self._places.acquire()
+        except TimeoutError:
+            raise StoreUnavailable("too much is asked of the store at once") from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _fail(self, error: Exception, timeouts: int) -> None:
         """Take note of an error. timeouts: how many there were when it was asked."""

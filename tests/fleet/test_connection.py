@@ -49,6 +49,31 @@ async def test_a_store_that_never_answers_is_left_alone(replica: MakeReplica) ->
         assert all(isinstance(answer, StoreUnavailable) for answer in answers)
 
 
+async def test_a_crowd_of_this_replica_waits_for_its_places_however_short_the_deadline(
+    replica: MakeReplica, server: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otpc_policy.fleet.server.MOST_CONNECTIONS", 2)
+    one = replica(deadline_s=0.1)
+    await one.shared.get_many([KEY])
+    waiting = [asyncio.create_task(one.shared.get_many([KEY])) for _ in range(1_000)]
+    # All of them together take longer than the deadline of one.
+    await asyncio.sleep(0.1)
+    assert not all(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [[None]] * 1_000
+
+
+async def test_who_waits_for_a_place_learns_that_the_store_has_failed(
+    replica: MakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otpc_policy.fleet.server.MOST_CONNECTIONS", 1)
+    async with silent_server() as url:
+        one = replica(url, deadline_s=0.05)
+        asked = (one.shared.get_many([KEY]) for _ in range(20))
+        async with asyncio.timeout(1.0):
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+
+
 async def test_one_late_answer_does_not_make_it_unavailable(replica: MakeReplica) -> None:
     with valkey() as server:
         one = replica(server.url, deadline_s=0.2)
