@@ -398,7 +398,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--endpoints", type=int, default=40, help="watched (%(default)s)")
-    parser.add_argument("--minutes", type=float, default=12.0, help="of kills (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of kills (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of what is killed (%(default)s)")
     parser.add_argument(
         "--kill", nargs="+", choices=_KILLS, default=list(_KILLS), help="what (%(default)s)"
@@ -411,7 +411,7 @@ def _options() -> argparse.Namespace:
         help="seconds between two kills, at least and at most (%(default)s)",
     )
     parser.add_argument(
-        "--lifetime", type=int, default=200, help="of a verdict, seconds (%(default)s)"
+        "--lifetime", type=int, default=300, help="of a verdict, seconds (%(default)s)"
     )
     parser.add_argument("--rate", type=float, default=4.0, help="watch.rate_per_s (%(default)s)")
     return parser.parse_args()
