@@ -1,8 +1,8 @@
 """Four eventful minutes of a service, for the picture of its dashboard.
 
 A router asks for ten partners again and again while others are measured anew; then, for a while
-each, targets cannot be reached, name servers fail, an engine is killed, and a partner's entry is
-broken.
+each, targets cannot be reached, name servers fail, an engine is killed, the shared store is gone,
+and a partner's entry is broken. The ten, and some that are denied, are on the watch list.
 """
 
 import json
@@ -29,6 +29,7 @@ from tests.support.mutual_tls import OWN_CONNECTION, MutualTls
 from tests.support.servers import TlsOffer, nginx
 from tests.support.service_process import ServiceProcess, service_process
 from tests.support.signing import now
+from tests.support.valkey import Valkey, valkey
 
 _PARTNERS: Final = 10
 # A port on which no program of a test listens.
@@ -60,8 +61,16 @@ class Run:
     """A service with partners, and what happens to it. lasting_s: how long everything takes."""
 
     def __init__(
-        self, service: ServiceProcess, stub: Any, entry: Path, port: int, lasting_s: float
+        self,
+        service: ServiceProcess,
+        stub: Any,
+        entry: Path,
+        *,
+        port: int,
+        store: Valkey,
+        lasting_s: float,
     ) -> None:
+        self._store = store
         self._service, self._stub, self._entry, self._port = service, stub, entry, port
         self._lasting_s = lasting_s
         self._began_s = time.monotonic()
@@ -79,6 +88,8 @@ class Run:
             (self._unreachable, 0.1, 0.3, 0.45),
             (self._without_dns, 0.5, 0.5, 0.65),
             (self._reload, 15.0, 0.0, 1.0),
+            (self._kill_the_store, 1e9, 0.4, 0.45),
+            (self._start_the_store, 1e9, 0.55, 0.6),
             (self._kill_an_engine, 1e9, 0.7, 0.75),
             (self._break_the_entry, 1e9, 0.8, 0.85),
             (self._mend_the_entry, 1e9, 0.9, 1.0),
@@ -135,6 +146,12 @@ class Run:
     def _reload(self, _number: int) -> None:
         self._service.process.send_signal(signal.SIGHUP)
 
+    def _kill_the_store(self, _number: int) -> None:
+        self._store.kill()
+
+    def _start_the_store(self, _number: int) -> None:
+        self._store.start()
+
     def _kill_an_engine(self, _number: int) -> None:
         os.kill(int(self._service.engines()[0].name), signal.SIGKILL)
 
@@ -171,15 +188,31 @@ def eventful_service(lasting_s: float) -> Iterator[tuple[Run, ServiceProcess]]:
         entry = folder / "partners" / "acme.toml"
         entry.parent.mkdir()
         entry.write_text(_entry(), encoding="utf-8")
+        of_globex = [f"p{number}.good.test:{near.port}" for number in range(_PARTNERS // 2)]
+        (entry.parent / "globex.toml").write_text(
+            f'id = "globex"\nowner = "onboarding@example.com"\nendpoints = {json.dumps(of_globex)}\n',
+            encoding="utf-8",
+        )
         tls = MutualTls(folder, _ROLES)
         trust = [
             {"hosts": ["*.good.test", "*.other.test"], "anchor_file": str(folder / "anchor.pem")}
         ]
+        store = stack.enter_context(valkey())
+        key = folder / "fleet-key"
+        key.write_text("ab" * 32, encoding="utf-8")
+        key.chmod(0o600)
+        watched = [f"p{number}.good.test:{near.port}" for number in range(_PARTNERS)]
         settings = {
             "TRUST": json.dumps(trust),
             "DNS_SERVERS": json.dumps([servers.address]),
             "PARTNERS_DIR": str(entry.parent),
             "MINIMUM_REFRESH_INTERVAL_S": "0",
+            "FLEET__URL": store.url,
+            "FLEET__KEY_FILE": str(key),
+            "WATCH__ENDPOINTS": json.dumps([*watched, f"p1.other.test:{near.port}"]),
+            "WATCH__PARTNERS": "true",
+            # So that they are measured again within the time of the picture.
+            "LIFETIMES__ALLOW_S": "60",
         }
         variables = {f"OTPC_POLICY_{name}": value for name, value in settings.items()}
         service = stack.enter_context(service_process(folder, **tls.settings, **variables))
@@ -189,4 +222,5 @@ def eventful_service(lasting_s: float) -> Iterator[tuple[Run, ServiceProcess]]:
             grpc.secure_channel(f"localhost:{port}", credentials, options=OWN_CONNECTION)
         )
         stub = policy_pb2_grpc.PolicyCheckServiceStub(channel)  # type: ignore[no-untyped-call]
-        yield Run(service, stub, entry, near.port, lasting_s), service
+        run = Run(service, stub, entry, port=near.port, store=store, lasting_s=lasting_s)
+        yield run, service

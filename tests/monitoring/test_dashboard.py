@@ -77,5 +77,7 @@ def test_rows_are_those_that_an_operator_looks_for() -> None:
         "Queues and saturation",
         "DNS and egress",
         "Configuration and certificates",
+        "Shared store",
+        "Watch list",
         "Processes and audit trail",
     ]
