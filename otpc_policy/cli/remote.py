@@ -52,8 +52,8 @@ class Remote:
     plaintext: bool = False
 
     def check(self, request: pb.CheckEndpointRequest) -> pb.CheckEndpointResponse:
-        """Ask about an endpoint. Raises CommandFailed."""
-        return self._ask(
+        """Ask about an endpoint. Raises CommandFailed, also for an answer from another place."""
+        answer = self._ask(
             lambda client: client.check(
                 request.host,
                 port=request.port,
@@ -67,6 +67,13 @@ class Remote:
                 timeout_s=self.timeout_s,
             )
         )
+        if request.perspective not in ("", answer.perspective):
+            reason = (
+                f"{self.address} did not answer from {request.perspective}, but from elsewhere: it"
+                " is of a release that knows no perspectives"
+            )
+            raise CommandFailed([reason], ExitStatus.INDETERMINATE)
+        return answer
 
     def validate(self, request: pb.ValidateCertificateRequest) -> pb.ValidateCertificateResponse:
         """Ask about a chain. Raises CommandFailed."""

@@ -144,7 +144,10 @@ class PolicyCheckClient:
     ) -> JudgedSocket:
         answer = self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
         judged = judged_endpoint(
-            answer, port=request.port, dangerously_permit_report_only=permit_report_only
+            answer,
+            port=request.port,
+            perspective=request.perspective,
+            dangerously_permit_report_only=permit_report_only,
         )
         return open_socket(judged, make_context, deadline=deadline)
 

@@ -101,7 +101,10 @@ class AsyncPolicyCheckClient:
     ) -> JudgedStreams:
         answer = await self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
         judged = judged_endpoint(
-            answer, port=request.port, dangerously_permit_report_only=permit_report_only
+            answer,
+            port=request.port,
+            perspective=request.perspective,
+            dangerously_permit_report_only=permit_report_only,
         )
         return await open_streams(judged, make_context, deadline=deadline)
 

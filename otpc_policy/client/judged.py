@@ -54,9 +54,13 @@ def permits_traffic(
     response: pb.CheckEndpointResponse,
     *,
     now: datetime | None = None,
+    perspective: str = "",
     dangerously_permit_report_only: bool = False,
 ) -> bool:
     """Whether a response permits traffic at an instant (None: now).
+
+    perspective: that was asked for, if one was. A service that is older than perspectives answers
+    from its own place without a word.
 
     Nothing that is unset, unknown or expired does. It holds for connections that meet one of
     judged_certificates and keep to connection_terms.
@@ -65,6 +69,7 @@ def permits_traffic(
     """
     if (
         response.decision != pb.DECISION_ALLOW
+        or not _is_from(perspective, response)
         or not _is_evaluated(response, dangerously_permit_report_only)
         or not response.judged_addresses
         or not response.result_info.HasField("expire_time")
@@ -76,6 +81,10 @@ def permits_traffic(
         expire_time.seconds,
         expire_time.nanos,
     )
+
+
+def _is_from(perspective: str, response: pb.CheckEndpointResponse) -> bool:
+    return perspective in ("", response.perspective)
 
 
 def _is_evaluated(response: pb.CheckEndpointResponse, permit_report_only: bool) -> bool:
@@ -95,14 +104,17 @@ def judged_endpoint(
     *,
     port: int,
     now: datetime | None = None,
+    perspective: str = "",
     dangerously_permit_report_only: bool = False,
 ) -> JudgedEndpoint:
     """Return what the answer permits. port: that was asked about; 0 means 443. now: None for now.
 
-    dangerously_permit_report_only: as of permits_traffic.
+    perspective, dangerously_permit_report_only: as of permits_traffic.
     Raises TrafficNotPermitted, also if the service is older than this client and does not say what
     it judged.
     """
+    if not _is_from(perspective, answer):
+        raise TrafficNotPermitted(f"the answer is not from {perspective}", answer)
     if not permits_traffic(
         answer, now=now, dangerously_permit_report_only=dangerously_permit_report_only
     ):

@@ -23,7 +23,7 @@ def check_request(
 
     port: 0 means 443. policy: empty means the default. observed_leaf_sha256: to report a leaf that
     was not among those judged: the 32 bytes of the SHA-256 of its DER. perspective: the place on
-    the network to judge from; empty means the service's default.
+    the network to judge from; empty means the service's default. See permits_traffic.
     """
     return pb.CheckEndpointRequest(
         host=host,

@@ -156,3 +156,43 @@ async def test_a_default_policy_that_does_not_exist_is_refused_and_the_names_are
         "mozilla-modern, nist-800-52r2, otpc-2024-12, otpc-2024-12-strict",
     ):
         build_application(Settings(default_policy="otpc"))
+
+
+async def test_each_perspective_has_engines_and_measurements_of_its_own_the_default_first() -> None:
+    settings = Settings(
+        perspective="eu-west",
+        perspectives={"us-east": {"engine_addresses": ["unix:/nowhere/us"]}},
+        default_perspective="us-east",
+        watch={"endpoints": ["partner.example:443"], "perspective": "eu-west"},
+        cache_entries=7,
+    )
+    application = build_application(settings, is_replica=True)
+    assert list(application.engines) == list(application.pools) == ["us-east", "eu-west"]
+    assert application.default_engines is application.engines["us-east"]
+    here, there = application.measurements["eu-west"], application.measurements["us-east"]
+    assert (here.perspective, there.perspective) == ("eu-west", "us-east")
+    assert here._store is there._store is application.store
+    assert here._callers is there._callers
+    assert application.watching is not None
+    assert application.watching._list._perspective == "eu-west"
+    for place in application.engines:
+        labels = {"perspective": place}
+        assert application.registry.get_sample_value("otpc_policy_engines_up", labels) == 0
+    await application.close()
+
+
+async def test_static_hosts_are_those_of_the_own_perspective() -> None:
+    settings = Settings(
+        perspectives={"us-east": {"engine_addresses": ["unix:/nowhere/us"]}},
+        static_hosts={"partner.example": "127.0.0.1"},
+        allow_networks=["127.0.0.0/8"],
+    )
+    application = build_application(settings)
+    found = await application.engines["default"].resolve("partner.example")
+    assert [each.text for each in found.addresses] == ["127.0.0.1"]
+    far = application.pools["us-east"]._resolutions._known_host
+    assert far("partner.example") is None, "whoever is there knows what it means there"
+    literal = far("127.0.0.2")
+    assert literal is not None
+    assert [each.text for each in literal.addresses] == ["127.0.0.2"]
+    await application.close()

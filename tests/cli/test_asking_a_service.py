@@ -4,11 +4,16 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc as rpc
 from tests.cli.running import Run
 from tests.cli.serving import configuration, serving
 from tests.support.certificates import CertificateAuthority
@@ -234,3 +239,28 @@ def test_watched_needs_a_service(run: Run) -> None:
     asked = run("watched")
     assert asked.status == 2
     assert "--server" in asked.stderr
+
+
+class _OlderService(rpc.PolicyCheckServiceServicer):
+    """Knows no perspectives: it passes over the field, and answers from where it is."""
+
+    def CheckEndpoint(  # noqa: N802  # the name of the method
+        self, _request: Any, _context: Any
+    ) -> pb.CheckEndpointResponse:
+        return pb.CheckEndpointResponse(
+            decision=pb.DECISION_ALLOW, evaluated_decision=pb.DECISION_ALLOW
+        )
+
+
+def test_an_answer_from_another_place_than_was_named_is_none(run: Run) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        server = grpc.server(threads)
+        rpc.add_PolicyCheckServiceServicer_to_server(_OlderService(), server)  # type: ignore[no-untyped-call]
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        asking = ("check", "p.test", "--server", f"127.0.0.1:{port}", "--dangerously-plaintext")
+        assert run(*asking).status == 0
+        refused = run(*asking, "--perspective", "us-east")
+        server.stop(None).wait()
+    assert refused.status == 3
+    assert "did not answer from us-east" in refused.stderr

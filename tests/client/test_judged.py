@@ -228,3 +228,20 @@ def test_what_the_callers_context_excludes_stays_excluded() -> None:
 def test_with_nothing_left_to_offer_nothing_is_dialled(permitted: dict[str, Any]) -> None:
     with pytest.raises(TrafficNotPermitted, match="TLS library"):
         restrict(client_context(), judged(**permitted))
+
+
+def test_an_answer_from_another_place_than_was_asked_for_permits_nothing() -> None:
+    """A service that is older than perspectives ignores the request's, and names none."""
+    for named, asked, is_permitted in (
+        ("us-east", "us-east", True),
+        ("us-east", "", True),
+        ("eu-west", "us-east", False),
+        ("", "us-east", False),
+    ):
+        answer = allowed(perspective=named)
+        assert permits_traffic(answer, now=NOW, perspective=asked) is is_permitted
+        if is_permitted:
+            assert judged_endpoint(answer, port=0, now=NOW, perspective=asked).answer == answer
+        else:
+            with pytest.raises(TrafficNotPermitted, match="not from us-east"):
+                judged_endpoint(answer, port=0, now=NOW, perspective=asked)

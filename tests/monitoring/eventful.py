@@ -188,11 +188,10 @@ def eventful_service(lasting_s: float) -> Iterator[tuple[Run, ServiceProcess]]:
         entry = folder / "partners" / "acme.toml"
         entry.parent.mkdir()
         entry.write_text(_entry(), encoding="utf-8")
-        of_globex = [f"p{number}.good.test:{near.port}" for number in range(_PARTNERS // 2)]
-        (entry.parent / "globex.toml").write_text(
-            f'id = "globex"\nowner = "onboarding@example.com"\nendpoints = {json.dumps(of_globex)}\n',
-            encoding="utf-8",
-        )
+        watched = [f"p{number}.good.test:{near.port}" for number in range(_PARTNERS)]
+        of_globex = json.dumps(watched[: _PARTNERS // 2])
+        globex = f'id = "globex"\nowner = "x@example.com"\nendpoints = {of_globex}\n'
+        (entry.parent / "globex.toml").write_text(globex, encoding="utf-8")
         tls = MutualTls(folder, _ROLES)
         trust = [
             {"hosts": ["*.good.test", "*.other.test"], "anchor_file": str(folder / "anchor.pem")}
@@ -201,7 +200,6 @@ def eventful_service(lasting_s: float) -> Iterator[tuple[Run, ServiceProcess]]:
         key = folder / "fleet-key"
         key.write_text("ab" * 32, encoding="utf-8")
         key.chmod(0o600)
-        watched = [f"p{number}.good.test:{near.port}" for number in range(_PARTNERS)]
         settings = {
             "TRUST": json.dumps(trust),
             "DNS_SERVERS": json.dumps([servers.address]),
