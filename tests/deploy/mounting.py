@@ -84,7 +84,7 @@ class Cluster:
     def _content(self, role: str, name: str, volume: Mapping[str, Mapping[str, str]]) -> _Files:
         if "configMap" in volume:
             return self._documents(name, volume["configMap"]["name"])
-        if name in ("egress-proxy", "fleet-password"):
+        if name in ("egress-proxy", "fleet-password", "fleet-sentinel-password"):
             return {"password": b"correct horse"}
         if name == "fleet-key":
             return {"key": b"# of this test\n" + b"ab" * 32 + b"\n"}

@@ -58,3 +58,26 @@ def test_a_setting_that_does_not_exist_would_be_found(tmp_path: Path) -> None:
     done = program("serve", "--check", "--config", str(cluster.configuration("front")))
     assert done.returncode == 2
     assert "drain_dealy_s" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--set", "fleet.mode=cluster"),
+        (
+            *("--set", "fleet.mode=sentinel,fleet.primaryName=otpc,fleet.sentinelUser=watcher"),
+            *("--set", "fleet.sentinelPassword.existingSecret=otpc-policy-sentinels"),
+            *("--set-json", "fleet.ports=[6379,26379]"),
+        ),
+    ],
+    ids=["cluster", "sentinel"],
+)
+def test_a_front_would_start_with_a_store_of_several_servers(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    urls = 'fleet.urls=["rediss://a.data.example:26379","rediss://b.data.example:26379"]'
+    servers = ("--set", "fleet.url=", "--set-json", urls)
+    cluster = Cluster(tmp_path, resources("regions", *servers, *options))
+    done = program("serve", "--check", "--config", str(front_configuration(cluster, "regions")))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "has no effect" not in done.stdout

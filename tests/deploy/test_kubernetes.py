@@ -292,6 +292,8 @@ def test_the_port_of_the_store_is_that_of_its_url_unless_others_are_named() -> N
     assert ports("--set", "fleet.url=rediss://valkey.data/2") == [6379]
     assert ports("--set", "fleet.url=rediss://[2001:db8::1]:7000/2") == [7000]
     assert ports("--set-json", "fleet.ports=[6379,26379]") == [6379, 26379]
+    cluster = 'fleet.urls=["rediss://a.data:7001","rediss://b.data:7002","rediss://c.data:7001"]'
+    assert ports("--set", "fleet.url=", "--set-json", cluster) == [7001, 7002]
 
 
 def test_engines_know_the_name_of_their_place_and_nothing_of_the_store() -> None:

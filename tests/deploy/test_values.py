@@ -43,6 +43,15 @@ REFUSED = {
         (*("--set", "fleet.url=rediss://valkey.example"), *_PEERS),
         "fleet.key",
     ),
+    "sentinels without the ports of the NetworkPolicy": (
+        (*_STORE, *_PEERS, *("--set", "fleet.mode=sentinel")),
+        "fleet.ports",
+    ),
+    "a user of the sentinels without a password": (
+        (*_STORE, *_PEERS, *("--set", "fleet.sentinelUser=otpc-policy")),
+        "fleet.sentinelPassword",
+    ),
+    "a mode of the store that there is not": (("--set", "fleet.mode=ring"), "/fleet/mode"),
     "a user of the store without a password": (
         (*_STORE, *_PEERS, *("--set", "fleet.user=otpc-policy")),
         "fleet.password",

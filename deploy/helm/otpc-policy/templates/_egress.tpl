@@ -1,12 +1,16 @@
 {{/* What fronts may connect to beside their own engines: the store, and engines at other places. */}}
 {{- define "otpc.frontEgress" -}}
 {{- with .Values.fleet -}}
-{{- if .url -}}
+{{- if eq (include "otpc.sharesStore" $) "yes" -}}
 {{- if not .peers -}}{{- fail "fleet.peers: where the NetworkPolicy lets fronts reach the store" -}}{{- end -}}
-{{- $given := regexFind ":[0-9]+$" (regexReplaceAll "/[0-9]*$" .url "") | trimPrefix ":" -}}
+{{- if and (eq .mode "sentinel") (not .ports) -}}{{- fail "fleet.ports: with sentinels, theirs and the primary's" -}}{{- end -}}
+{{- $given := list -}}
+{{- range $url := ternary (list .url) .urls (ne .url "") -}}
+{{- $given = append $given (regexFind ":[0-9]+$" (regexReplaceAll "/[0-9]*$" $url "") | trimPrefix ":" | default "6379") -}}
+{{- end -}}
 - to: {{- toYaml .peers | nindent 4 }}
   ports:
-    {{- range (.ports | default (list ($given | default "6379"))) }}
+    {{- range (.ports | default (uniq $given)) }}
     - { protocol: TCP, port: {{ int . }} }
     {{- end }}
 {{ end -}}

@@ -21,7 +21,7 @@ volume. All are mounted whole: a file that is mounted with subPath is never upda
 {{- if eq (include "otpc.usesEngines" $root) "yes" -}}
 {{- $folders = append $folders (dict "name" "engine-tls" "source" (include "otpc.keys" (dict "root" $root "given" $v.front.engineTls "made" (printf "%s-front-engine-tls" $name) "value" "front.engineTls") | fromJson)) -}}
 {{- end -}}
-{{- if $v.fleet.url -}}
+{{- if eq (include "otpc.sharesStore" $root) "yes" -}}
 {{- range $each := (include "otpc.fleetFolders" $root | fromJson).folders -}}
 {{- $folders = append $folders $each -}}
 {{- end -}}
@@ -53,11 +53,13 @@ volume. All are mounted whole: a file that is mounted with subPath is never upda
 {{- fail "fleet.key: a Secret (existingSecret) or a volume with the file key, which signs what fronts share" -}}
 {{- end -}}
 {{- $folders := list (dict "name" "fleet-key" "source" (include "otpc.documents" (dict "given" $fleet.key "name" "") | fromJson)) -}}
-{{- if $fleet.user -}}
-{{- if eq (include "otpc.given" $fleet.password) "no" -}}
-{{- fail "fleet.password: a Secret (existingSecret) or a volume with the file password, for fleet.user" -}}
+{{- range $each := list (dict "user" "user" "password" "password" "folder" "fleet-password") (dict "user" "sentinelUser" "password" "sentinelPassword" "folder" "fleet-sentinel-password") -}}
+{{- $given := index $fleet $each.password -}}
+{{- if eq (include "otpc.given" $given) "yes" -}}
+{{- $folders = append $folders (dict "name" $each.folder "source" (include "otpc.documents" (dict "given" $given "name" "") | fromJson)) -}}
+{{- else if index $fleet $each.user -}}
+{{- fail (printf "fleet.%s: a Secret (existingSecret) or a volume with the file password, for fleet.%s" $each.password $each.user) -}}
 {{- end -}}
-{{- $folders = append $folders (dict "name" "fleet-password" "source" (include "otpc.documents" (dict "given" $fleet.password "name" "") | fromJson)) -}}
 {{- end -}}
 {{- if eq (include "otpc.given" $fleet.ca) "yes" -}}
 {{- $folders = append $folders (dict "name" "fleet-ca" "source" (include "otpc.documents" (dict "given" $fleet.ca "name" "") | fromJson)) -}}

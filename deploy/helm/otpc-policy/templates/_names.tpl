@@ -46,6 +46,11 @@ roles: {{ if .Values.allInOne }}[front]{{ else }}[front, engine]{{ end }}
 {{ if or (not .Values.allInOne) .Values.perspectives }}yes{{ else }}no{{ end }}
 {{- end -}}
 
+{{/* Whether fronts share a store: yes or no. */}}
+{{- define "otpc.sharesStore" -}}
+{{ if or .Values.fleet.url .Values.fleet.urls }}yes{{ else }}no{{ end }}
+{{- end -}}
+
 {{/* The role that measures. */}}
 {{- define "otpc.measuring" -}}
 {{ if .Values.allInOne }}front{{ else }}engine{{ end }}

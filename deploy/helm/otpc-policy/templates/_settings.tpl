@@ -49,7 +49,7 @@
 {{- $_ := set $set "perspectives" $places -}}
 {{- end -}}
 {{- if $v.defaultPerspective -}}{{- $_ := set $set "default_perspective" $v.defaultPerspective -}}{{- end -}}
-{{- if $v.fleet.url -}}{{- $_ := set $set "fleet" (include "otpc.settings.fleet" . | fromJson) -}}{{- end -}}
+{{- if eq (include "otpc.sharesStore" .) "yes" -}}{{- $_ := set $set "fleet" (include "otpc.settings.fleet" . | fromJson) -}}{{- end -}}
 {{- if $v.watch -}}{{- $_ := set $set "watch" $v.watch -}}{{- end -}}
 {{- toJson $set -}}
 {{- end -}}
@@ -65,11 +65,12 @@
 {{/* The table [fleet]: what the chart sets, beside fleet.settings. */}}
 {{- define "otpc.settings.fleet" -}}
 {{- $fleet := .Values.fleet -}}
-{{- $set := dict "url" $fleet.url "key_file" "/etc/otpc-policy/fleet-key/key" -}}
-{{- if $fleet.user -}}
-{{- $_ := set $set "user" $fleet.user -}}
-{{- $_ := set $set "password_file" "/etc/otpc-policy/fleet-password/password" -}}
+{{- $set := dict "key_file" "/etc/otpc-policy/fleet-key/key" -}}
+{{- range $name, $value := dict "url" $fleet.url "urls" $fleet.urls "mode" $fleet.mode "primary_name" $fleet.primaryName "user" $fleet.user "sentinel_user" $fleet.sentinelUser -}}
+{{- if $value -}}{{- $_ := set $set $name $value -}}{{- end -}}
 {{- end -}}
+{{- if eq (include "otpc.given" $fleet.password) "yes" -}}{{- $_ := set $set "password_file" "/etc/otpc-policy/fleet-password/password" -}}{{- end -}}
+{{- if eq (include "otpc.given" $fleet.sentinelPassword) "yes" -}}{{- $_ := set $set "sentinel_password_file" "/etc/otpc-policy/fleet-sentinel-password/password" -}}{{- end -}}
 {{- if eq (include "otpc.given" $fleet.ca) "yes" -}}{{- $_ := set $set "ca_file" "/etc/otpc-policy/fleet-ca/ca.crt" -}}{{- end -}}
 {{- if $fleet.dangerouslyUseStoreWithoutTls -}}{{- $_ := set $set "dangerously_use_store_without_tls" true -}}{{- end -}}
 {{- range $name, $_ := $fleet.settings -}}
