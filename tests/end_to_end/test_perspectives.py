@@ -110,6 +110,8 @@ def fronts(
             stack.enter_context(
                 service_process(
                     files,
+                    # The library's own lines are no JSON.
+                    GRPC_VERBOSITY="NONE",
                     OTPC_POLICY_PERSPECTIVE=own,
                     OTPC_POLICY_TRUST=json.dumps(trust),
                     OTPC_POLICY_ADMIN_SERVICE="true",
