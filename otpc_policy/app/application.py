@@ -148,11 +148,14 @@ class Application:
         return self
 
     async def _start_engines(self) -> None:
-        """Start all, or leave none."""
+        """Start all at the same time, for one may be slow to find; or leave none."""
+        starting = [asyncio.create_task(each.start()) for each in self.engines.values()]
         try:
-            for each in self.engines.values():
-                await each.start()
+            await asyncio.gather(*starting)
         except BaseException:
+            for start in starting:
+                start.cancel()
+            await asyncio.wait(starting)
             await _all([each.stop() for each in self.engines.values()])
             raise
 

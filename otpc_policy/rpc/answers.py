@@ -383,6 +383,7 @@ def _describe(span: Span, judgement: Judgement, source: str, check_id: str) -> N
         "source": source,
         "check_id": check_id,
         "endpoint": str(judgement.endpoint),
+        "perspective": judgement.perspective,
         "partner.id": judgement.partner_id,
         "policy.name": judgement.policy.name,
     }.items():

@@ -1,6 +1,7 @@
 """The service from settings: names agree, and all problems are reported at once."""
 
-from dataclasses import asdict
+import asyncio
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -195,4 +196,42 @@ async def test_static_hosts_are_those_of_the_own_perspective() -> None:
     literal = far("127.0.0.2")
     assert literal is not None
     assert [each.text for each in literal.addresses] == ["127.0.0.2"]
+    await application.close()
+
+
+class _Starting:
+    """Engines that wait for others to start, or fail to."""
+
+    def __init__(self, gate: asyncio.Event, error: Exception | None = None) -> None:
+        self._gate, self._error = gate, error
+        self.began = self.is_up = False
+
+    async def start(self) -> None:
+        self.began = True
+        if self._error is not None:
+            raise self._error
+        await self._gate.wait()
+        self.is_up = True
+
+    async def stop(self) -> None:
+        self.is_up = False
+
+
+async def test_perspectives_start_together_and_none_is_left_where_one_cannot() -> None:
+    gate = asyncio.Event()
+    slow, other = _Starting(gate), _Starting(gate)
+    application = build_application(Settings())
+    both: Any = {"eu-west": slow, "us-east": other}
+    starting = asyncio.create_task(replace(application, engines=both)._start_engines())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (slow.began, other.began) == (True, True)
+    gate.set()
+    await starting
+    assert (slow.is_up, other.is_up) == (True, True)
+    refused = ConfigurationError(["engine_ca_file: no such file"])
+    failing: Any = {"eu-west": _Starting(asyncio.Event()), "us-east": _Starting(gate, refused)}
+    with pytest.raises(ConfigurationError, match="engine_ca_file"):
+        await replace(application, engines=failing)._start_engines()
+    assert not failing["eu-west"].is_up
     await application.close()

@@ -132,6 +132,7 @@ def test_a_cold_check_is_one_trace_from_the_caller_to_the_handshakes(tmp_path: P
         "otpc_policy.source": "MEASURED",
         "otpc_policy.check_id": answer.result_info.check_id,
         "otpc_policy.endpoint": f"partner.test:{running.port}",
+        "otpc_policy.perspective": "default",
         "otpc_policy.policy.name": answer.policy.name,
     }
     assert root.resource["service.name"] == "otpc-policy"
