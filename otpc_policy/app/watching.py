@@ -60,11 +60,13 @@ def watching_from(
 ) -> Watching:
     """Return the watch list, not yet running. fleet: what replicas share; None for nothing."""
     chosen = settings.watch
+    perspective = chosen.perspective or settings.asked_perspective
     table = WatchTable(
         generation(),
         with_partners=chosen.partners,
         endpoints=[watched_endpoint(text) for text in chosen.endpoints],
         now=clock.now,
+        perspective=perspective,
     )
     watch_list = WatchList(
         table,
@@ -77,7 +79,7 @@ def watching_from(
         rate_per_s=chosen.rate_per_s,
         concurrent=chosen.concurrent,
         wait_s=_TURNS * settings.scan.scan_deadline_s + _MARGIN_S,
-        perspective=chosen.perspective,
+        perspective=perspective,
     )
     changes, cursors = _own_changes(clock) if fleet is None else (fleet.changes, fleet.cursors)
     metrics = ChangeMetrics(registry)

@@ -40,7 +40,7 @@ class WatchedEndpoint:
     endpoint without a result where that has expired; nothing is made up for one that was never
     measured. state: None where it has not been looked at yet. next_check_at: when it will be
     measured; None where that is not known. waiver_ends_at, pin_ends_at: of the partner's waivers
-    and pins, the next that ends.
+    and pins, the next that ends. perspective: from where it is measured.
     """
 
     endpoint: Endpoint
@@ -51,6 +51,7 @@ class WatchedEndpoint:
     next_check_at: datetime | None
     waiver_ends_at: datetime | None
     pin_ends_at: datetime | None
+    perspective: str
 
 
 class WatchedEndpoints(Protocol):

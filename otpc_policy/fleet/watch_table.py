@@ -11,6 +11,7 @@ from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.check import NO_RESULT, WatchedEndpoint, WatchedState
 from otpc_policy.core.endpoint import Endpoint
+from otpc_policy.core.perspective import DEFAULT_PERSPECTIVE
 from otpc_policy.fleet.watch_looks import Looks
 from otpc_policy.fleet.watched import Watched, WatchedUnder
 from otpc_policy.ops.metrics.watch import WatchedPartner
@@ -25,7 +26,7 @@ _NOTHING_KNOWN = (Decision.INDETERMINATE, (NO_RESULT,))
 class WatchTable:
     """States by name of endpoint ("host:port"). Satisfies check.WatchedEndpoints.
 
-    now: the wall clock.
+    now: the wall clock. perspective: from where the endpoints are measured.
 
     under: what is watched; follow() changes it. behind_s: for how long the most overdue endpoint
     has waited.
@@ -38,7 +39,9 @@ class WatchTable:
         with_partners: bool,
         endpoints: Sequence[Endpoint],
         now: Callable[[], datetime],
+        perspective: str = DEFAULT_PERSPECTIVE,
     ) -> None:
+        self._perspective = perspective
         self._with_partners, self._endpoints, self._now = with_partners, endpoints, now
         self._states: dict[str, WatchedState] = {}
         self._due_at: dict[str, datetime] = {}
@@ -157,6 +160,7 @@ class WatchTable:
             next_check_at=self._due_at.get(name),
             waiver_ends_at=self.under.next_end(watched.partner_id, DeadlineKind.WAIVER, now),
             pin_ends_at=self.under.next_end(watched.partner_id, DeadlineKind.PIN, now),
+            perspective=self._perspective,
         )
 
     def summarise(self, names: Iterable[str]) -> None:

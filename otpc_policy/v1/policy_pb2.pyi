@@ -2277,6 +2277,7 @@ class WatchedEndpoint(_message.Message):
     CERTIFICATE_END_TIME_FIELD_NUMBER: _builtins.int
     WAIVER_END_TIME_FIELD_NUMBER: _builtins.int
     PIN_END_TIME_FIELD_NUMBER: _builtins.int
+    PERSPECTIVE_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """In canonical form, as CheckEndpoint takes it."""
     port: _builtins.int
@@ -2287,6 +2288,8 @@ class WatchedEndpoint(_message.Message):
     """What holds now. DECISION_INDETERMINATE with NO_CACHED_RESULT where no verdict has
     been found yet, or the last one has expired.
     """
+    perspective: _builtins.str
+    """The place on the network that it is measured from."""
     @_builtins.property
     def finding_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Codes of the verdict's findings, each once, in the order of the findings; 32 at most."""
@@ -2329,10 +2332,11 @@ class WatchedEndpoint(_message.Message):
         certificate_end_time: _timestamp_pb2.Timestamp | None = ...,
         waiver_end_time: _timestamp_pb2.Timestamp | None = ...,
         pin_end_time: _timestamp_pb2.Timestamp | None = ...,
+        perspective: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_end_time", b"certificate_end_time", "expire_time", b"expire_time", "next_check_time", b"next_check_time", "observation_time", b"observation_time", "pin_end_time", b"pin_end_time", "waiver_end_time", b"waiver_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_end_time", b"certificate_end_time", "decision", b"decision", "expire_time", b"expire_time", "finding_codes", b"finding_codes", "host", b"host", "next_check_time", b"next_check_time", "observation_time", b"observation_time", "partner_id", b"partner_id", "pin_end_time", b"pin_end_time", "port", b"port", "waiver_end_time", b"waiver_end_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_end_time", b"certificate_end_time", "decision", b"decision", "expire_time", b"expire_time", "finding_codes", b"finding_codes", "host", b"host", "next_check_time", b"next_check_time", "observation_time", b"observation_time", "partner_id", b"partner_id", "perspective", b"perspective", "pin_end_time", b"pin_end_time", "port", b"port", "waiver_end_time", b"waiver_end_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

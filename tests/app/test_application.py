@@ -176,6 +176,9 @@ async def test_each_perspective_has_engines_and_measurements_of_its_own_the_defa
     assert here._callers is there._callers
     assert application.watching is not None
     assert application.watching._list._perspective == "eu-west"
+    watched = application.watching.table.describe("partner.example:443")
+    assert watched is not None
+    assert watched.perspective == "eu-west"
     for place in application.engines:
         labels = {"perspective": place}
         assert application.registry.get_sample_value("otpc_policy_engines_up", labels) == 0

@@ -148,6 +148,7 @@ async def test_what_is_known_of_an_endpoint() -> None:
     async with running(ROLES + GRANTS, lambda _catalog: known) as service:
         (found,) = (await listed(service, "everything")).endpoints
     assert (found.host, found.port, found.partner_id) == (HOST, 443, "bank")
+    assert found.perspective == "default"
     assert found.decision == pb.DECISION_DENY
     assert list(found.finding_codes) == ["CERTIFICATE_EXPIRED", "TLS_NOT_SERVED"]
     end = datetime.fromisoformat("2027-03-01T00:00:00+00:00")

@@ -25,6 +25,7 @@ def watched_message(watched: WatchedEndpoint) -> pb.WatchedEndpoint:
         certificate_end_time=_at(None if state is None else state.certificate_ends_at),
         waiver_end_time=_at(watched.waiver_ends_at),
         pin_end_time=_at(watched.pin_ends_at),
+        perspective=watched.perspective,
     )
 
 
