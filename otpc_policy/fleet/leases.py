@@ -69,7 +69,7 @@ class SharedLeases:
     async def _acquire(self, key: FactsKey, new_enough_s: float) -> Lease | bytes | None:
         names = self._keyspace.names(key)
         token = self._unanswered.peek(key)
-        if token is None or not self._tokens.is_genuine(key, token.encode()):
+        if token is None or not self._tokens.is_fresh(key, token.encode()):
             token = self._tokens.make(key)
         try:
             answer = await self._connection.run(

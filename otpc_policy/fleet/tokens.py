@@ -36,8 +36,18 @@ class LeaseTokens:
         mac = self._key.seal(content.encode(), place=_place(key))[:MAC_BYTES]
         return f"{mac.hex()}:{content}"
 
+    def is_fresh(self, key: FactsKey, token: bytes) -> bool:
+        """Whether a measurement that begins now may end while the token is genuine still.
+
+        Under an older one the others would take the lease for none, and measure as well.
+        """
+        return self._is_made_within(timedelta(), key, token)
+
     def is_genuine(self, key: FactsKey, token: bytes) -> bool:
         """Whether a replica of this fleet may measure under the token still."""
+        return self._is_made_within(self._longest, key, token)
+
+    def _is_made_within(self, longest: timedelta, key: FactsKey, token: bytes) -> bool:
         mac, _, content = token.partition(b":")
         try:
             record = bytes.fromhex(mac.decode("ascii")) + content
@@ -48,7 +58,7 @@ class LeaseTokens:
         if self._key.open(record, place=_place(key)) is None:
             return False
         made_at = datetime.fromtimestamp(int(content.partition(b":")[0]), UTC)
-        return -_CLOCKS_DIFFER <= self._now() - made_at <= self._longest + _CLOCKS_DIFFER
+        return -_CLOCKS_DIFFER <= self._now() - made_at <= longest + _CLOCKS_DIFFER
 
 
 def _place(key: FactsKey) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,35 @@ async def test_the_server_ends_a_lease_by_its_own_clock(replica: MakeReplica) ->
     await made.client.pexpire(made.keyspace.names(KEY).lease, 1_000)
     assert await made.leases.renew(KEY, lease)
     assert 29_000 < await made.client.pttl(made.keyspace.names(KEY).lease) <= 30_000
+
+
+async def test_a_lease_that_nobody_heard_of_is_not_asked_for_by_a_name_that_will_end(
+    replica: MakeReplica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would take it for none before the measurement has ended, and measure too."""
+    now = [NOW]
+    mine, others = (replica(now=lambda: now[0]) for _ in range(2))
+    run = mine.connection.run
+
+    async def loses(*asked: Any) -> Any:
+        await run(*asked)
+        raise StoreUnavailable("late")
+
+    monkeypatch.setattr(mine.connection, "run", loses)
+    with pytest.raises(StoreUnavailable):
+        await mine.leases.acquire(KEY, new_enough_s=0)
+    monkeypatch.undo()
+    # Asked again at once, it is this replica's; later, it has ended.
+    assert isinstance(await mine.leases.acquire(KEY, new_enough_s=0), Lease)
+    monkeypatch.setattr(mine.connection, "run", loses)
+    with pytest.raises(StoreUnavailable):
+        await mine.leases.acquire(KEY, new_enough_s=0)
+    monkeypatch.undo()
+    await mine.client.delete(mine.keyspace.names(KEY).lease)
+    now[0] += timedelta(seconds=85)
+    assert isinstance(await mine.leases.acquire(KEY, new_enough_s=0), Lease)
+    now[0] += timedelta(seconds=20)
+    assert await others.leases.acquire(KEY, new_enough_s=0) is None
 
 
 async def test_new_facts_that_nobody_of_the_fleet_signed_give_a_lease(
