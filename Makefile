@@ -16,7 +16,7 @@ ELSEWHERE := --ignore tests/hostile --ignore tests/front
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo unit test test-long test-front test-hostile test-differential lint proto constraints benchmark fuzz \
-	chart-files metrics wheel sbom audit audit-offline mutations image clean
+	chart-files metrics wheel sbom audit audit-offline mutations simulation image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ audit-offline: $(VENV)/.run ## Check that everything pinned has hashes and is on
 audit: $(AUDIT)/.audit audit-offline ## Ask a vulnerability service about every pinned package (needs a network)
 	@for each in constraints*.txt; do echo "$$each"; \
 	  $(AUDIT)/bin/pip-audit --disable-pip --require-hashes --requirement $$each $(OPTIONS) || failed=1; done; test -z "$$failed"
+
+simulation: $(VENV)/.test ## Ten thousand runs of a simulated fleet (OPTIONS="--runs 500 --seed 7 --jobs 4")
+	$(BIN)/python -m tests.simulation --runs 10000 --jobs $(JOBS) $(OPTIONS)
 
 mutations: $(VENV)/.test ## Remove controls one at a time: their tests must fail; write docs/mutations.md (two minutes)
 	$(BIN)/python -m tests.supply.mutations --write docs/mutations.md

@@ -99,6 +99,7 @@ OUTSIDE = (
     "tests/support/test_hostile_tls.py",
     "tests/support/test_servers.py",
     "tests/support/test_unit.py",
+    "tests/simulation/test_store.py",
     "tests/supply/test_mutations.py",
     "tests/supply/test_security.py",
     "tests/supply/test_wheel.py",
