@@ -45,7 +45,7 @@ def _carry_out(seeds: Sequence[int], jobs: int, without: str | None) -> int:
             for violation in violations:
                 failed.append(seed)
                 print(f"seed {seed}: {violation}", flush=True)
-            if done % 1_000 == 0:
+            if done % 500 == 0:
                 print(f"{done} runs, {time.monotonic() - began_s:.0f} s", flush=True)
     print(
         f"{len(seeds)} runs, {answers} answers, {measured} measurements, {len(failed)} violations, "

@@ -1,4 +1,4 @@
-"""One replica's way to the store: a client that StoreConnection takes for that of redis-py."""
+"""One replica's way to the store: a client that StoreServer takes for that of redis-py."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,14 +39,11 @@ class Link:
         self.loses = 0.0
         self.delay_s = 0.0
 
-    async def evalsha(self, sha: str, count: int, *rest: Any) -> Any:
-        """Run a script."""
+    async def execute_command(self, command: str, sha: str, count: int, *rest: Any) -> Any:
+        """Run a script. Every server here knows every script."""
+        assert command == "EVALSHA"
         script, keys, arguments = _SCRIPTS[sha], rest[:count], rest[count:]
         return await self._asked(lambda: self._run(script, keys, arguments))
-
-    async def eval(self, text: str, count: int, *rest: Any) -> Any:
-        """Never called: every server here knows every script."""
-        raise AssertionError(text)
 
     def pipeline(self, *, transaction: bool) -> "_Pipeline":
         """Return what collects commands."""
@@ -94,8 +91,9 @@ class _Pipeline:
         """Add a command."""
         self._commands.append(command)
 
-    async def execute(self) -> list[Any]:
-        """Return the answers."""
+    async def execute(self, *, raise_on_error: bool) -> list[Any]:
+        """Return the answers, among which there are no errors."""
+        assert not raise_on_error
         answers: list[Any] = await self._link._asked(
             lambda: [self._one(each) for each in self._commands]
         )

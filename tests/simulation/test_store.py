@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("lupa", reason="needs lupa, which runs the scripts")
 
 from otpc_policy.fleet import schedule_scripts, scripts
-from otpc_policy.fleet.connection import store_client
+from otpc_policy.fleet.clients import StoreClients
 from otpc_policy.fleet.scripts import Script
 from tests.simulation.store import ScriptedStore
 from tests.support.valkey import Valkey, valkey
@@ -88,7 +88,7 @@ def server() -> Iterator[Valkey]:
 
 
 async def test_the_model_answers_as_a_real_store_does(server: Valkey) -> None:
-    client: Any = store_client(server.url, deadline_s=5.0)
+    client: Any = StoreClients(server.url, deadline_s=5.0).of_server()
     try:
         await _compare(client)
     finally:
