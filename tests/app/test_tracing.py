@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,6 +80,16 @@ def tree(spans: list[ExportedSpan]) -> dict[str, str]:
     return {span.name: names.get(span.parent_id, span.parent_id) for span in spans}
 
 
+def exemplars(service: Service) -> str:
+    """Return the metrics as OpenMetrics has them."""
+    request = urllib.request.Request(
+        f"http://{service.ops_address}/metrics",
+        headers={"Accept": "application/openmetrics-text;version=1.0.0"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 def lines(path: Path, event: str) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in found if line["event"] == event]
@@ -94,6 +105,7 @@ def test_a_cold_check_is_one_trace_from_the_caller_to_the_handshakes(tmp_path: P
         roots = running.collector.wait_for(CHECK, 2)
         exported = running.service.metric("otpc_policy_spans_exported_total")
         assert exported == len(running.collector.spans)
+        assert f'trace_id="{TRACE}"' in exemplars(running.service)
     assert {span.trace_id for span in spans} == {TRACE}
     parents = tree(spans)
     # The handshake may have had its answer over HTTP already.
@@ -203,10 +215,31 @@ def test_a_collector_that_hangs_delays_neither_an_answer_nor_the_end(tmp_path: P
     assert not running.collector.spans
 
 
+HOSTILE = (
+    (("traceparent", "x" * 4_000),),
+    (("traceparent", f"ff-{TRACE}-{CALLER}-01"),),
+    (("traceparent", f"00-{'0' * 32}-{CALLER}-01"), ("tracestate", "a=1")),
+    (("traceparent-bin", b"\xff" * 64),),
+    (("tracestate", "=," * 2_000),),
+)
+
+
+def test_hostile_headers_cost_no_answer_and_name_no_trace(tmp_path: Path) -> None:
+    with world(tmp_path) as running:
+        for metadata in HOSTILE:
+            assert running.check(metadata=metadata).decision == pb.DECISION_ALLOW
+        roots = running.collector.wait_for(CHECK, len(HOSTILE))
+    assert len({root.trace_id for root in roots}) == len(HOSTILE)
+    assert TRACE not in {root.trace_id for root in roots}
+    assert {(root.parent_id, root.state) for root in roots} == {("", "")}
+
+
 def test_nothing_is_traced_of_what_is_not_sampled_and_the_trace_goes_on(tmp_path: Path) -> None:
     with world(tmp_path, sample_ratio=0.0) as running:
         answer = running.check(metadata=METADATA)
         assert running.service.metric("otpc_policy_spans_exported_total") == 0
+        # An exemplar leads to a trace that can be looked up, or nowhere.
+        assert "trace_id" not in exemplars(running.service)
     assert not running.collector.requests
     (line,) = lines(running.audit, "decision")
     assert (line["check_id"], line["trace_id"]) == (answer.result_info.check_id, TRACE)
