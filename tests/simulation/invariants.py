@@ -13,7 +13,8 @@ from otpc_policy.check import Answer
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.fleet.scripts import ACQUIRE, DISCARD_HOST, PUT, Script
 from otpc_policy.policy.finding import Decision
-from tests.simulation.replica import LATE_S, POLL_S, TICK_S, Replica
+from tests.simulation.engine import LATE_S
+from tests.simulation.replica import POLL_S, TICK_S, Replica
 from tests.simulation.world import ALLOW_S, DENY_S, MOST_MEASURING_S, Measured
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""A replica of the service, of its own classes over a link to the store, with a fake engine."""
+"""A replica of the service, of its own classes, over a link to the store and a fake engine."""
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
@@ -14,17 +13,11 @@ from otpc_policy.check import (
     CheckRequest,
     FreshnessLimits,
     Measurements,
-    StoredFacts,
 )
-from otpc_policy.check.freshness import Lifetime
 from otpc_policy.check.leasing import Leasing
-from otpc_policy.check.measurements import FactsWanted, Found, Missing, WhyMissing
-from otpc_policy.core.addresses import Resolution, VettedAddress
 from otpc_policy.core.caller import Caller
-from otpc_policy.core.demand import Demand, ScanClass
+from otpc_policy.core.demand import ScanClass
 from otpc_policy.core.endpoint import Endpoint
-from otpc_policy.core.facts import AddressFacts, Depth, HttpService, ResolutionStatus
-from otpc_policy.engines.errors import EngineFailed
 from otpc_policy.fleet.connection import StoreConnection
 from otpc_policy.fleet.facts import SharedFactsStore
 from otpc_policy.fleet.keys import Keyspace
@@ -37,58 +30,27 @@ from otpc_policy.fleet.signing import FleetKey
 from otpc_policy.fleet.tokens import LeaseTokens
 from otpc_policy.fleet.watch_list import WatchList
 from otpc_policy.fleet.watch_table import WatchTable
-from otpc_policy.policy.finding import Decision, Verdict
-from otpc_policy.policy.service_findings import service_finding
 from otpc_policy.store.memory import MemoryFactsStore
 from otpc_policy.store.tiered import TieredFactsStore
-from tests.check.world import generation, vetted
-from tests.rpc.convert.values import make_answer, make_judgement
+from tests.check.world import generation
+from tests.simulation.engine import LATE_S, Engine, ReplicaClock
+from tests.simulation.light_checks import LightChecks
 from tests.simulation.link import Link
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.world import (
     ALLOW_S,
-    DENY_S,
-    MOST_MEASURING_S,
-    UNKNOWN_S,
-    Measured,
-    Truth,
-    instant,
 )
-from tests.support.facts import make_address
 
 POLL_S: Final = 2.0
-"""How often notices are read: a quarter as often as by a service."""
+"""How often notices are read: an eighth as often as by a service."""
 TICK_S: Final = 3.0
-"""How often the watch list claims: likewise."""
+"""How often the watch list claims: a sixth as often."""
 SWEEP_S: Final = 30.0
-LATE_S: Final = 20.0
-"""An engine's answer that comes later than this is none any more: scan.scan_deadline_s."""
-
-_ADDRESS: Final = vetted("127.0.0.1")
-_RESOLVED: Final = Resolution(status=ResolutionStatus.RESOLVED, addresses=(_ADDRESS,))
 _KEYS: Final = (bytes(range(32)),)
 _LIMITS: Final = FreshnessLimits(
     max_stale=timedelta(), minimum_refresh_interval=timedelta(seconds=5)
 )
 _CATALOG: Final[Catalog] = generation()
-_FACTS: Final = replace(make_address(), versions=(), cipher_suites=(), deployments=())
-_ANSWER: Final = make_answer(judgement=make_judgement(key=None))
-# What a measurement of the world is made into: the light of a verdict.
-_GOOD, _BAD = HttpService.SERVED, HttpService.NOT_SERVED
-
-
-@dataclass(slots=True)
-class ReplicaClock:
-    """The clocks of a replica: a wall clock that may be wrong, and one that nobody sets."""
-
-    loop: SimulatedLoop
-    ahead_s: float = 0.0
-
-    def now(self) -> datetime:
-        return instant(self.loop.time() + self.ahead_s)
-
-    def monotonic(self) -> float:
-        return self.loop.time()
 
 
 class Noted:
@@ -107,152 +69,6 @@ class Noted:
         if name.startswith("_"):
             raise AttributeError(name)
         return lambda *_, **__: None
-
-
-class Engine:
-    """Measures the world for one replica. Satisfies check's Resolver and Scanner.
-
-    began, ended: are told of each measurement.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        truth: Truth,
-        clock: ReplicaClock,
-        draw: Random,
-        *,
-        began: Callable[[Measured], None],
-        ended: Callable[[Measured], None],
-    ) -> None:
-        self._name, self._truth, self._clock, self._draw = name, truth, clock, draw
-        self._began, self._ended = began, ended
-
-    def known(self, _host: str) -> Resolution | None:
-        return _RESOLVED
-
-    async def resolve(self, _host: str, *, fresh: bool = False) -> Resolution:
-        return _RESOLVED
-
-    def probe_revision(self, _address: VettedAddress) -> str:
-        return "1"
-
-    async def partial(self, _endpoint: Endpoint, _address: VettedAddress, _depth: Depth) -> None:
-        return None
-
-    async def measure(
-        self, endpoint: Endpoint, address: VettedAddress, depth: Depth, demand: Demand
-    ) -> AddressFacts:
-        began_s = self._clock.monotonic()
-        made = self._truth.begin(self._name, endpoint, began_s)
-        self._began(made)
-        try:
-            await asyncio.sleep(self._draw.uniform(0.2, MOST_MEASURING_S))
-            made.dated_s = self._clock.monotonic()
-            made.offset_s = self._clock.ahead_s
-            if made.dated_s - began_s > LATE_S:
-                raise EngineFailed("the engine did not end the measurement in time")
-        finally:
-            made.ended_s = self._clock.monotonic()
-            self._ended(made)
-        return replace(
-            _FACTS,
-            address=address.text,
-            depth=depth,
-            observed_at=self._clock.now(),
-            http=_GOOD if made.is_good else _BAD,
-            probe_revision="1",
-            seed=f"{made.number:032x}",
-        )
-
-
-def decision_of(facts: AddressFacts) -> Decision:
-    """Return the verdict about what was measured."""
-    return Decision.ALLOW if facts.http is _GOOD else Decision.DENY
-
-
-def lifetime(stored: StoredFacts, _now: datetime) -> Lifetime:
-    """Return how long facts answer."""
-    is_good = decision_of(stored.facts) is Decision.ALLOW
-    return Lifetime(timedelta(seconds=ALLOW_S if is_good else DENY_S), None)
-
-
-class LightChecks:
-    """Answers checks from measurements, by a verdict that costs nothing.
-
-    answered: is told of each answer, and when its call began.
-    """
-
-    def __init__(
-        self,
-        measurements: Measurements,
-        clock: ReplicaClock,
-        answered: Callable[[Endpoint, Answer, float], None],
-    ) -> None:
-        self._measurements, self._clock, self._answered = measurements, clock, answered
-
-    async def check(
-        self,
-        request: CheckRequest,
-        _generation: Catalog,
-        *,
-        wait_s: float | None,
-        caller: Caller,
-        scan_class: ScanClass,
-    ) -> Answer:
-        began_s = self._clock.monotonic()
-        wanted = FactsWanted(
-            endpoint=request.endpoint,
-            depth=request.depth,
-            freshness=request.freshness,
-            lifetime=lifetime,
-            caller=caller,
-            scan_class=scan_class,
-        )
-        known = await self._measurements.known(wanted, wait_s=wait_s)
-        assert known is not None
-        left_s = wait_s
-        if wait_s is not None:
-            left_s = max(0.0, wait_s - (self._clock.monotonic() - began_s))
-        (collected,) = await self._measurements.collect(wanted, known, wait_s=left_s)
-        answer = self._answer(request, collected)
-        self._answered(request.endpoint, answer, began_s)
-        return answer
-
-    def _answer(self, request: CheckRequest, collected: Found | Missing) -> Answer:
-        now = self._clock.now()
-        if isinstance(collected, Missing):
-            code = {
-                WhyMissing.UNDER_WAY: "CHECK_IN_PROGRESS",
-                WhyMissing.NOT_STORED: "NO_CACHED_RESULT",
-            }.get(collected.why, "SCAN_FAILED")
-            facts: tuple[AddressFacts, ...] = ()
-            findings: tuple[Any, ...] = (service_finding(code, "", collected.address),)
-            decision = Decision.INDETERMINATE
-            expires_at, observed_at = now + timedelta(seconds=UNKNOWN_S), None
-        else:
-            stored = collected.usable.stored
-            findings, facts = (), (stored.facts,)
-            decision = decision_of(stored.facts)
-            expires_at, observed_at = collected.usable.ends_at, stored.facts.observed_at
-        verdict = Verdict(
-            decision=decision, evaluated_decision=decision, findings=findings, changes_at=None
-        )
-        retry_after = collected.usable.retry_after if isinstance(collected, Found) else None
-        return replace(
-            _ANSWER,
-            judgement=replace(
-                _ANSWER.judgement,
-                endpoint=request.endpoint,
-                verdict=verdict,
-                observed_at=observed_at,
-                judged_at=now,
-                expires_at=expires_at,
-            ),
-            addresses=facts,
-            evaluated_at=now,
-            retry_after=retry_after,
-        )
 
 
 class Replica:

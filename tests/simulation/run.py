@@ -2,26 +2,26 @@
 
 import asyncio
 import hashlib
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, Final
 
-from otpc_policy import turns
 from otpc_policy.check import Answer, CheckRequest, Freshness, FreshnessMode
 from otpc_policy.core.caller import Caller
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.errors import ServiceUnavailable
 from otpc_policy.fleet.scripts import Script
-from tests.simulation.faults import Fault, Kind, drawn_faults
+from tests.simulation.engine import Engine, ReplicaClock
+from tests.simulation.faults import drawn_faults
 from tests.simulation.invariants import EVERY, Disturbance, Invariant
+from tests.simulation.isolation import alone
 from tests.simulation.link import Link
-from tests.simulation.loop import SimulatedLoop, Stuck, owner
-from tests.simulation.replica import Engine, Replica, ReplicaClock
+from tests.simulation.loop import SimulatedLoop, Stuck
+from tests.simulation.replica import Replica
 from tests.simulation.store import ScriptedStore
+from tests.simulation.strikes import Strikes
 from tests.simulation.world import Measured, Truth, drawn_truth
 
 HORIZON_S: Final = 150.0
@@ -77,9 +77,9 @@ class Run:
         self.calls: set[Call] = set()
         self.answers = 0
         self.invariants: Sequence[Invariant] = [each(self) for each in EVERY]
-        self._links: dict[int, Link] = {}
-        self._clocks: dict[int, ReplicaClock] = {}
-        self._begins: asyncio.Future[int] | None = None
+        self.links: dict[int, Link] = {}
+        self.clocks: dict[int, ReplicaClock] = {}
+        self._strikes = Strikes(self)
         self._end: asyncio.Event
 
     @property
@@ -104,7 +104,7 @@ class Run:
         """Run to the horizon, or to the first violation."""
         asyncio.set_event_loop(self.loop)
         try:
-            with _alone():
+            with alone():
                 try:
                     self.loop.run_until_complete(self._live())
                 except Stuck as stuck:
@@ -119,14 +119,14 @@ class Run:
     async def _live(self) -> None:
         self._end = asyncio.Event()
         for place in self.places:
-            self._start(place)
+            self.start(place)
         work = [
             asyncio.create_task(each)
             for each in (
                 self._call_for_ever(),
                 self._invalidate_for_ever(),
                 self._look_for_ever(),
-                *(self._strike(fault) for fault in self.faults),
+                *(self._strikes.strike(fault) for fault in self.faults),
             )
         ]
         try:
@@ -141,7 +141,7 @@ class Run:
 
     def _part(self) -> None:
         """End every task, of dead replicas too, so that none is left to be thrown away."""
-        for link in self._links.values():
+        for link in self.links.values():
             link.is_cut = True
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
@@ -150,7 +150,8 @@ class Run:
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks, timeout=60.0))
 
-    def _start(self, place: Place) -> None:
+    def start(self, place: Place) -> None:
+        """Start a replica at a place."""
         place.starts += 1
         name = f"{place.number}.{place.starts}"
         draw = Random(self.draw.random())
@@ -161,8 +162,8 @@ class Run:
             for each in self.invariants:
                 each.ran(name, script, keys, arguments, answer)
 
-        link = self._links[place.number] = Link(self.store, draw, ran)
-        clock = self._clocks.setdefault(place.number, ReplicaClock(self.loop))
+        link = self.links[place.number] = Link(self.store, draw, ran)
+        clock = self.clocks.setdefault(place.number, ReplicaClock(self.loop))
         engine = Engine(name, self.truth, clock, draw, began=self._measuring, ended=self._measured)
 
         def answered(endpoint: Endpoint, answer: Answer, began_s: float) -> None:
@@ -186,13 +187,12 @@ class Run:
             answered=answered,
             followed=followed,
         )
-        self._disturb(place, 0.0)
+        self.disturb(place, 0.0)
         self.note(f"{name} starts")
         replica.start()
 
     def _measuring(self, measured: Measured) -> None:
-        if self._begins is not None and not self._begins.done():
-            self._begins.set_result(int(measured.replica.partition(".")[0]))
+        self._strikes.measuring(int(measured.replica.partition(".")[0]))
         self.note(f"{measured.replica} measures {measured.endpoint}: {measured.is_good}")
         for each in self.invariants:
             each.measuring(measured)
@@ -200,7 +200,7 @@ class Run:
     def _measured(self, measured: Measured) -> None:
         self.note(f"{measured.replica} has measured {measured.endpoint}")
 
-    def _disturb(self, place: Place | None, lasts_s: float) -> None:
+    def disturb(self, place: Place | None, lasts_s: float) -> None:
         """Note that something strikes a place, or all of them."""
         until_s = self.now_s + lasts_s
         number = None if place is None else place.number
@@ -254,117 +254,3 @@ class Run:
             await asyncio.sleep(1.0)
             for each in self.invariants:
                 each.look()
-
-    async def _strike(self, fault: Fault) -> None:
-        await asyncio.sleep(fault.at_s)
-        place = self.places[fault.place]
-        is_shared = fault.kind in (Kind.OUTAGE, Kind.FAILOVER, Kind.FLUSH)
-        self.note(f"{fault.kind} {'' if is_shared else place.number} {fault.amount:.3f}")
-        self._disturb(None if is_shared else place, fault.lasts_s)
-        match fault.kind:
-            case Kind.CUT:
-                await self._cut([place], fault.lasts_s)
-            case Kind.OUTAGE:
-                await self._cut(self.places, fault.lasts_s)
-            case Kind.FAILOVER:
-                since_s = self.store.fail_over(fault.amount)
-                for each in self.invariants:
-                    each.lost_writes(since_s)
-                await self._cut(self.places, fault.lasts_s)
-            case Kind.FLUSH:
-                self.store.flush()
-                for each in self.invariants:
-                    each.lost_writes(0.0)
-                await self._cut(self.places, fault.lasts_s)
-            case Kind.LOSSY:
-                link = self._links[place.number]
-                link.loses = fault.amount
-                await asyncio.sleep(fault.lasts_s)
-                link.loses = 0.0
-            case Kind.SLOW:
-                link = self._links[place.number]
-                link.delay_s = fault.amount
-                await asyncio.sleep(fault.lasts_s)
-                link.delay_s = 0.0
-            case Kind.CLOCK:
-                clock = self._clocks[place.number]
-                clock.ahead_s += fault.amount
-                await asyncio.sleep(fault.lasts_s)
-                clock.ahead_s -= fault.amount
-                self._disturb(place, 0.0)
-            case Kind.PAUSE:
-                await self._pause(place, fault.lasts_s)
-            case Kind.CRASH:
-                await self._crash(place, fault.lasts_s)
-        self.note(f"{fault.kind} ends")
-
-    async def _cut(self, places: Sequence[Place], lasts_s: float) -> None:
-        links = [self._links[place.number] for place in places]
-        for link in links:
-            link.is_cut = True
-        await asyncio.sleep(lasts_s)
-        for link in links:
-            link.is_cut = False
-
-    async def _pause(self, place: Place, lasts_s: float) -> None:
-        if self.draw.random() < 0.5:
-            # In the middle of a measurement, where it hurts most.
-            self._begins = self.loop.create_future()
-            while await self._begins != place.number:
-                self._begins = self.loop.create_future()
-            await asyncio.sleep(self.draw.uniform(0.0, 2.0))
-        if not place.runs:
-            return
-        self._disturb(place, lasts_s)
-        assert place.replica is not None
-        name, place.is_paused = place.replica.name, True
-        self.loop.hold(name)
-        await asyncio.sleep(lasts_s)
-        place.paused_s += lasts_s
-        place.is_paused = False
-        if place.replica is not None and place.replica.name == name:
-            self.loop.release(name)
-
-    async def _crash(self, place: Place, lasts_s: float) -> None:
-        if place.replica is None:
-            return
-        name, place.replica = place.replica.name, None
-        self.loop.hold(name)
-        self._links[place.number].is_cut = True
-        self.calls = {call for call in self.calls if call.replica != name}
-        for each in self.invariants:
-            each.died(name)
-        await asyncio.sleep(lasts_s)
-        self._start(place)
-
-
-class _TurnsOfOwners:
-    """Turns of each owner: replicas share no event loop but this one."""
-
-    def __init__(self) -> None:
-        self._turns: dict[str, Any] = {}
-
-    def setdefault(self, _loop: asyncio.AbstractEventLoop, new: Any) -> Any:
-        return self._turns.setdefault(owner.get(), new)
-
-
-class _NoTime:
-    """A piece of work takes no time here."""
-
-    @staticmethod
-    def perf_counter() -> float:
-        return 0.0
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Keep what a process has once from being shared by replicas, and its clock from being read."""
-    of_turns: Any = turns
-    had = of_turns._TURNS, of_turns.time
-    logging.disable(logging.CRITICAL)
-    of_turns._TURNS, of_turns.time = _TurnsOfOwners(), _NoTime
-    try:
-        yield
-    finally:
-        of_turns._TURNS, of_turns.time = had
-        logging.disable(logging.NOTSET)
