@@ -275,6 +275,20 @@ MUTATIONS: Sequence[Mutation] = (
         new="not _is",
         test="tests/client/test_calls.py::test_only_a_valid_allow_permits_traffic",
     ),
+    Mutation(
+        name="a caller decides whether it is traced",
+        file="ops/tracing/tracer.py",
+        old="if self._callers_may_sample:",
+        new="if True:",
+        test="tests/ops/test_tracing.py::test_which_calls_are_traced",
+    ),
+    Mutation(
+        name="a lease is asked for by whatever token is left",
+        file="fleet/tokens.py",
+        old="return self._is_made_within(timedelta(), key, token)",
+        new="return self._is_made_within(self._longest, key, token)",
+        test="tests/fleet/test_leases.py::test_a_lease_that_nobody_heard_of_is_not_asked_for_by_a_name_that_will_end",
+    ),
 )
 
 
