@@ -31,11 +31,12 @@ _SET_BACK_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A fault. place: None for all."""
+    """A fault. place: None for all. sets_clock: so that facts of the place are dated wrongly."""
 
     from_s: float
     until_s: float
     place: int | None
+    sets_clock: bool = False
 
 
 class Invariant:
@@ -239,10 +240,15 @@ class NobodyMeasuresTwice(Invariant):
             if not is_same or other.replica in self._dead or other.replica == measured.replica:
                 continue
             places = [int(each.partition(".")[0]) for each in (other.replica, measured.replica)]
-            if not self.disturbed(self.run.now_s - self._EXPLAINS_S, *places):
+            since_s = self.run.now_s - self._EXPLAINS_S
+            if not (self.disturbed(since_s, *places) or self._dated_wrongly(since_s)):
                 self.run.violated(
                     f"{measured.replica} and {other.replica} both measure {measured.endpoint}"
                 )
+
+    def _dated_wrongly(self, since_s: float) -> bool:
+        """Whether facts may have been stored just now whose dates are old: nobody takes them."""
+        return any(each.sets_clock and each.until_s >= since_s for each in self.run.disturbances)
 
 
 class WatchedStaysFresh(Invariant):

@@ -200,11 +200,11 @@ class Run:
     def _measured(self, measured: Measured) -> None:
         self.note(f"{measured.replica} has measured {measured.endpoint}")
 
-    def disturb(self, place: Place | None, lasts_s: float) -> None:
+    def disturb(self, place: Place | None, lasts_s: float, *, sets_clock: bool = False) -> None:
         """Note that something strikes a place, or all of them."""
         until_s = self.now_s + lasts_s
         number = None if place is None else place.number
-        self.disturbances.append(Disturbance(self.now_s, until_s, number))
+        self.disturbances.append(Disturbance(self.now_s, until_s, number, sets_clock))
 
     async def _call_for_ever(self) -> None:
         while True:

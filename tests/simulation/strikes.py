@@ -28,7 +28,9 @@ class Strikes:
         place = self._run.places[fault.place]
         is_shared = fault.kind in (Kind.OUTAGE, Kind.FAILOVER, Kind.FLUSH)
         self._run.note(f"{fault.kind} {'' if is_shared else place.number} {fault.amount:.3f}")
-        self._run.disturb(None if is_shared else place, fault.lasts_s)
+        self._run.disturb(
+            None if is_shared else place, fault.lasts_s, sets_clock=fault.kind is Kind.CLOCK
+        )
         match fault.kind:
             case Kind.CUT:
                 await self._cut([place], fault.lasts_s)
