@@ -205,6 +205,18 @@ def build_application(
         },
         ended={kind.value: partial(reloader.ended, kind) for kind in DeadlineKind},
     )
+    store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
+    tracing = tracing_from(settings, registry) if is_replica else None
+    fleet = None
+    if is_replica and settings.fleet.servers:
+        fleet = fleet_from(
+            settings,
+            chosen_clock,
+            memory=store,
+            registry=registry,
+            is_traced=tracing is not None,
+            discarded=lambda endpoints: checks.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
+        )
     own_listeners = OwnListeners(nat64_prefixes=settings.nat64_prefixes)
     asked = settings.asked_perspective
     pools: Mapping[str, EnginePool] = {}
@@ -216,22 +228,11 @@ def build_application(
             partners=reloader.partner_count,
             observer=metrics,
             own_listeners=own_listeners,
+            shares=None if fleet is None else fleet.shares,
         )
         crl_fetcher = crl_fetcher or pools[asked]
     by_perspective: Mapping[str, Engines] = pools if engines is None else {asked: engines}
     _watch_engines(by_perspective, metrics)
-    tracing = tracing_from(settings, registry) if is_replica else None
-    store = MemoryFactsStore(max_entries=settings.cache_entries, max_bytes=settings.cache_bytes)
-    fleet = None
-    if is_replica and settings.fleet.servers:
-        fleet = fleet_from(
-            settings,
-            chosen_clock,
-            memory=store,
-            registry=registry,
-            is_traced=tracing is not None,
-            discarded=lambda endpoints: checks.outdate_endpoints(endpoints),  # noqa: PLW0108  # made below
-        )
     facts = store if fleet is None else fleet.store
     callers = CallerLimits(caller_bounds(settings.shares), monotonic=chosen_clock.monotonic)
     measurements = {

@@ -17,7 +17,7 @@ from otpc_policy.engines.child import ChildFleet
 from otpc_policy.engines.cpu_quota import usable_cores
 from otpc_policy.engines.credentials import EngineCredentials
 from otpc_policy.engines.pool import EnginePool
-from otpc_policy.engines.ports import Fleet, LookUpObserver
+from otpc_policy.engines.ports import ConnectionShares, Fleet, LookUpObserver
 from otpc_policy.engines.remote import RemoteFleet
 from otpc_policy.ops.own_listeners import OwnListeners
 from otpc_policy.ops.routes import Routes
@@ -47,20 +47,21 @@ def engines_from(
     partners: Callable[[], int],
     observer: EngineObserver,
     own_listeners: OwnListeners,
+    shares: ConnectionShares | None = None,
 ) -> Mapping[str, EnginePool]:
     """Return the engines by perspective, that of the default first, not yet started.
 
     Each perspective has a queue and resolved names of its own.
 
     policies: those of the current generation. partners: how many there are. own_listeners: complete
-    when the engines are started.
+    when the engines are started. shares: of the connections of the service's own engines.
     """
     vetting = AddressVetting(settings.allow_networks, nat64_prefixes=settings.nat64_prefixes)
     pool = partial(
         _pool, settings, clock, demands=_Demands(policies), partners=partners, observer=observer
     )
     own = _fleet(settings, clock, vetting, own_listeners, observer.engine_ended)
-    pools = {settings.own_perspective: pool(own, _known_hosts(settings, vetting))}
+    pools = {settings.own_perspective: pool(own, _known_hosts(settings, vetting), shares=shares)}
     for name, chosen in settings.perspectives.items():
         fleet = _remote(settings, clock, vetting, chosen.engine_addresses, name)
         pools[name] = pool(fleet, _known_elsewhere(settings, vetting))
@@ -77,6 +78,7 @@ def _pool(
     demands: "_Demands",
     partners: Callable[[], int],
     observer: EngineObserver,
+    shares: ConnectionShares | None = None,
 ) -> EnginePool:
     scan = settings.scan
     return EnginePool(
@@ -92,6 +94,7 @@ def _pool(
         asks_groups=demands.groups,
         contradicted=observer.contradicted,
         look_ups=observer,
+        shares=shares,
         monotonic=clock.monotonic,
     )
 

@@ -1,5 +1,6 @@
 """Builds from the settings what this replica shares with others."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from otpc_policy.store.tiered import TieredFactsStore
 from otpc_policy.store.traced import TracedLeases
 
 if TYPE_CHECKING:
+    from otpc_policy.fleet.address_shares import AddressShares
     from otpc_policy.fleet.notices import Notices
+    from otpc_policy.fleet.shared_slots import Members
     from otpc_policy.fleet.store import Store, StoreObserver
 
 _MOST_PASSWORD_BYTES: Final = 1_024
@@ -37,9 +40,11 @@ _MARGIN_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What the use case and the watch list need of it.
+    """What the use case, the watch list and the engines need of it.
 
-    run() it for as long as the service runs, and close() it when nothing is measured any more.
+    shares: of the connections to an address; None where engines are shared, which keep to the
+    limit by themselves. run() it for as long as the service runs, and close() it when nothing is
+    measured any more.
     """
 
     store: FactsStore
@@ -48,6 +53,8 @@ class Fleet:
     changes: Changes
     cursors: Cursors
     notices: "Notices"
+    shares: "AddressShares | None"
+    _members: "Members"
     _connection: "Store"
     _streams: Sequence[str]
 
@@ -76,10 +83,16 @@ class Fleet:
 
     async def run(self) -> None:
         """Follow the others until cancelled."""
-        await self.notices.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.notices.run(), name="follow notices")
+            if self.shares is not None:
+                tasks.create_task(self._members.run(), name="be a member")
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Give back what is held, and close all connections."""
+        if self.shares is not None:
+            await self.shares.close()
+            await self._members.leave()
         await self._connection.close()
 
 
@@ -102,6 +115,7 @@ def fleet_from(
         raise ConfigurationError(
             ["fleet.url: redis is not installed; pip install 'otpc-policy[fleet]'"]
         )
+    from otpc_policy.fleet.address_shares import AddressShares, lifetime_s  # noqa: PLC0415
     from otpc_policy.fleet.change_records import ChangeRecords  # noqa: PLC0415
     from otpc_policy.fleet.facts import SharedFactsStore  # noqa: PLC0415
     from otpc_policy.fleet.keys import Keyspace  # noqa: PLC0415
@@ -113,6 +127,7 @@ def fleet_from(
         ScheduleWithFallback,
         SharedSchedule,
     )
+    from otpc_policy.fleet.shared_slots import Members, SharedSlots  # noqa: PLC0415
     from otpc_policy.fleet.signing import FleetKey  # noqa: PLC0415
     from otpc_policy.fleet.tokens import LeaseTokens  # noqa: PLC0415
 
@@ -170,7 +185,31 @@ def fleet_from(
     )
     changes = SharedChanges(connection, keyspace=keyspace, records=ChangeRecords(key, metrics))
     cursors = Cursors(key, history=keyspace.history, shards=changes.shards)
-    return Fleet(store, leasing, schedule, changes, cursors, notices, connection, keyspace.notices)
+    members = Members(connection, keyspace=keyspace, replica=replica)
+    shares = None
+    if not settings.engine_addresses:
+        deadline_s = settings.scan.connection_deadline_s
+        lifetime = lifetime_s(deadline_s)
+        shares = AddressShares(
+            SharedSlots(connection, keyspace=keyspace, replica=replica, lifetime_s=lifetime),
+            cap=settings.scan.connections_per_address,
+            connection_deadline_s=deadline_s,
+            members=lambda: members.count,
+            observer=metrics,
+            monotonic=clock.monotonic,
+        )
+    return Fleet(
+        store=store,
+        leasing=leasing,
+        schedule=schedule,
+        changes=changes,
+        cursors=cursors,
+        notices=notices,
+        shares=shares,
+        _members=members,
+        _connection=connection,
+        _streams=keyspace.notices,
+    )
 
 
 def _store(chosen: FleetSettings, password: str, observer: "StoreObserver") -> "Store":

@@ -131,6 +131,7 @@ class SslyzeScanner:
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        connections: Callable[[], int | None] = lambda: None,
         seed: bytes | None = None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
@@ -139,7 +140,8 @@ class SslyzeScanner:
         scan_deadline_s, deep_deadline_s: in place of the limits, if they are shorter.
         required_suites: code points of sets, of each of which a suite that the server accepts is to
         be seen in a completed handshake. asks_groups: also which groups of TLS 1.3 are accepted; at
-        DEEP they are asked for anyway. seed: SEED_BYTES, to draw the clients and hellos of an
+        DEEP they are asked for anyway. connections: as of share_connections, when the scan begins;
+        None for as many as the limits allow. seed: SEED_BYTES, to draw the clients and hellos of an
         earlier measurement again; by default the system's. entered: is called with each stage as
         it begins. Raises Overloaded when the queue is full, and CannotDial where this machine lacks
         what it takes to connect and nothing else is known. What is known then is kept.
@@ -152,6 +154,8 @@ class SslyzeScanner:
             of_address = self._slots_of.setdefault(
                 address.text, AddressSlots(self._limits.connections_per_address)
             )
+            if (share := connections()) is not None:
+                of_address.share(share)
             slots = of_address.for_scan(endpoint)
             scan = AddressScan(
                 pool=self._pool,
@@ -208,6 +212,12 @@ class SslyzeScanner:
             deadline_s=deep_deadline_s,
             entered=entered,
         )
+
+    def share_connections(self, address: VettedAddress, connections: int) -> None:
+        """Open no more connections to an address at a time from now on, in all scans of it."""
+        of_address = self._slots_of.get(address.text)
+        if of_address is not None:
+            of_address.share(connections)
 
     def glimpse(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

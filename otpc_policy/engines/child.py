@@ -192,6 +192,11 @@ class ChildEngine:
         client = self._client()
         return await client.measure(target, terms, left_standard_part=left_standard_part)
 
+    def share_connections(self, target: Target, connections: int) -> None:
+        """See ports.Engine."""
+        if self._running is not None:
+            self._running.client.share_connections(target, connections)
+
     async def partial(self, target: Target) -> AddressFacts | None:
         """See ports.Engine."""
         return None if self._running is None else await self._running.client.partial(target)

@@ -139,6 +139,11 @@ class EngineClient:
             deep_deadline=encode_duration(timedelta(seconds=terms.deep_deadline_s)),
             ask_groups=terms.asks_groups,
             report_spans=terms.reports_spans,
+            connection_share=(
+                None
+                if terms.connections is None
+                else pb.ConnectionShare(connections=terms.connections)
+            ),
         )
         call = MeasureCall(
             self._measure(metadata=trace_metadata()),
@@ -160,6 +165,12 @@ class EngineClient:
             if self._under_way.get(target) is call:
                 del self._under_way[target]
         return replace(report, facts=self._dated(report.facts))
+
+    def share_connections(self, target: Target, connections: int) -> None:
+        """See ports.Engine."""
+        call = self._under_way.get(target)
+        if call is not None:
+            call.share_connections(connections)
 
     async def partial(self, target: Target) -> AddressFacts | None:
         """See ports.Engine."""

@@ -17,7 +17,8 @@ class FakeEngine:
 
     answer: makes the report, or raises. so_far: what partial returns. found: by host. crls: by URL.
     is_silent: it is up for all that is known, and answers nothing.
-    measured, condemned: what it was asked, and why it was condemned.
+    measured, condemned: what it was asked, and why it was condemned. shared: later shares of
+    connections.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FakeEngine:
     measured: list[Target] = field(default_factory=list)
     condemned: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    shared: list[tuple[Target, int]] = field(default_factory=list)
     leaves_standard_part: bool = False
     is_silent: bool = False
     _dies: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,6 +57,10 @@ class FakeEngine:
         if self._dies.is_set():
             raise EngineLost("it died")
         return self.answer(target, terms)
+
+    def share_connections(self, target: Target, connections: int) -> None:
+        """Keep the number."""
+        self.shared.append((target, connections))
 
     async def partial(self, target: Target) -> AddressFacts | None:
         """Return so_far for what is measured."""

@@ -87,6 +87,7 @@ class MeasureCall:
         call.add_done_callback(lambda _call: self._ended.set())
         self._wanted: asyncio.Future[AddressFacts | None] | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._sharing: asyncio.Task[None] | None = None
         self._stage = 0
         self._until_s = 0.0
         self._limit: asyncio.Timeout | None = None
@@ -128,6 +129,22 @@ class MeasureCall:
             # asks may leave at any time.
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._wanted)
+
+    def share_connections(self, connections: int) -> None:
+        """Have the engine open no more connections to the address than so many at a time."""
+        if self._sharing is not None and not self._sharing.done():
+            return  # it comes again
+        share = pb.MeasureRequest(connection_share=pb.ConnectionShare(connections=connections))
+        self._sharing = asyncio.create_task(self._share(share.SerializeToString()))
+
+    async def _share(self, message: bytes) -> None:
+        try:
+            await self._write(message)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the call is over, and its connections with it
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
 
     async def _ask(self) -> None:
         try:

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,12 +22,20 @@ from otpc_policy.core.demand import Claim, Demand
 from otpc_policy.core.endpoint import Endpoint
 from otpc_policy.core.facts import AddressFacts, Depth
 from otpc_policy.core.fetching import Fetched, HttpUrl
-from otpc_policy.core.spans import Span, SpanKind, span
+from otpc_policy.core.spans import SpanKind, span
 from otpc_policy.engines.admission import Admission
 from otpc_policy.engines.errors import EngineFailed, EngineHindered, EngineLost
 from otpc_policy.engines.gate import Gate
 from otpc_policy.engines.parts import add_parts, attributes_of
-from otpc_policy.engines.ports import Engine, Fleet, LookUpObserver, Report, Target, Terms
+from otpc_policy.engines.ports import (
+    ConnectionShares,
+    Engine,
+    Fleet,
+    LookUpObserver,
+    Report,
+    Target,
+    Terms,
+)
 from otpc_policy.engines.rendezvous import ranked
 from otpc_policy.engines.resolutions import Resolutions
 from otpc_policy.engines.standing import EngineStanding, QueueStanding, by_class
@@ -56,6 +66,7 @@ class EnginePool:
     under way. reserved: how many of a number of places are for partners' endpoints.
     required_suites, asks_groups: see Terms.
     contradicted: is told the subject of each contradiction, for metrics. look_ups: counts names.
+    shares: of the connections to an address, where other services have engines of their own.
     """
 
     def __init__(
@@ -73,6 +84,7 @@ class EnginePool:
         asks_groups: Callable[[], bool] = lambda: False,
         contradicted: Callable[[str], None] = lambda _subject: None,
         look_ups: LookUpObserver | None = None,
+        shares: ConnectionShares | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fleet = fleet
@@ -86,6 +98,7 @@ class EnginePool:
         self._dns_timeout_s = dns_timeout_s
         self._required_suites, self._asks_groups = required_suites, asks_groups
         self._contradicted = contradicted
+        self._shares = shares
         self._gates: dict[str, Gate] = {}
         self._measuring: dict[Target, Engine] = {}
         # By engine, the targets that it failed to measure since it measured any.
@@ -257,8 +270,35 @@ class EnginePool:
     async def _measured(
         self, engine: Engine, target: Target, deadline_s: float, leave: Callable[[], None]
     ) -> AddressFacts:
+        """Measure at one engine, with a share of the connections to the address."""
+        if self._shares is None:
+            return await self._measured_with(None, engine, target, deadline_s, leave)
+        async with self._shares.held(
+            target.address.text,
+            is_deep=target.depth is Depth.DEEP,
+            changed=partial(engine.share_connections, target),
+        ) as connections:
+            return await self._measured_with(connections, engine, target, deadline_s, leave)
+
+    async def _measured_with(
+        self,
+        connections: int | None,
+        engine: Engine,
+        target: Target,
+        deadline_s: float,
+        leave: Callable[[], None],
+    ) -> AddressFacts:
+        terms = Terms(
+            scan_deadline_s=deadline_s,
+            deep_deadline_s=self._deep_deadline_s,
+            required_suites=self._required_suites(),
+            asks_groups=self._asks_groups(),
+            connections=connections,
+        )
         with span("measure", kind=SpanKind.CLIENT, attributes=attributes_of(engine)) as measuring:
-            report = await self._reported(engine, target, deadline_s, leave, measuring)
+            is_recorded = measuring is not None and measuring.is_recorded
+            terms = replace(terms, reports_spans=is_recorded)
+            report = await self._reported(engine, target, terms, leave)
             if measuring is not None:
                 add_parts(measuring, report.spans)
         self._failed.pop(engine.name, None)
@@ -267,20 +307,8 @@ class EnginePool:
         return report.facts
 
     async def _reported(
-        self,
-        engine: Engine,
-        target: Target,
-        deadline_s: float,
-        leave: Callable[[], None],
-        measuring: Span | None,
+        self, engine: Engine, target: Target, terms: Terms, leave: Callable[[], None]
     ) -> Report:
-        terms = Terms(
-            scan_deadline_s=deadline_s,
-            deep_deadline_s=self._deep_deadline_s,
-            required_suites=self._required_suites(),
-            asks_groups=self._asks_groups(),
-            reports_spans=measuring is not None and measuring.is_recorded,
-        )
         self._measuring[target] = engine
         try:
             return await engine.measure(target, terms, left_standard_part=leave)

@@ -1,6 +1,7 @@
 """What an engine is to the front, wherever it runs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +27,8 @@ class Terms:
 
     required_suites: code points of sets, of each of which a handshake must be seen with one suite.
     asks_groups: also which groups of TLS 1.3 are accepted; at DEEP they are asked about anyway.
-    reports_spans: for a trace.
+    reports_spans: for a trace. connections: that may be open to the address, by all measurements of
+    it; None for as many as the engine's settings allow.
     """
 
     scan_deadline_s: float
@@ -34,6 +36,7 @@ class Terms:
     required_suites: Sequence[Sequence[int]] = ()
     asks_groups: bool = False
     reports_spans: bool = False
+    connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,9 @@ class Engine(Protocol):
         Raises Overloaded, EngineLost, EngineFailed, EngineLied.
         """
 
+    def share_connections(self, target: Target, connections: int) -> None:
+        """Change how many connections may be open to the address of a measurement under way."""
+
     async def partial(self, target: Target) -> AddressFacts | None:
         """Return what a measurement under way has found so far; None if there is nothing."""
 
@@ -111,6 +117,18 @@ class Engine(Protocol):
 
     def condemn(self, why: str) -> None:
         """Have nothing more to do with the engine as it is. why: for the log."""
+
+
+class ConnectionShares(Protocol):
+    """How many connections may be open to an address, where other services measure it too.
+
+    held: the number for as long as the context lasts; changed is called with every later one. Waits
+    for a bounded time.
+    """
+
+    def held(
+        self, address: str, *, is_deep: bool, changed: Callable[[int], None]
+    ) -> AbstractAsyncContextManager[int]: ...
 
 
 class LookUpObserver(Protocol):

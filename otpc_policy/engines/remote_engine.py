@@ -79,6 +79,10 @@ class RemoteEngine:
         with self._calling():
             return await self._client.measure(target, terms, left_standard_part=left_standard_part)
 
+    def share_connections(self, target: Target, connections: int) -> None:
+        """See ports.Engine."""
+        self._client.share_connections(target, connections)
+
     async def partial(self, target: Target) -> AddressFacts | None:
         """See ports.Engine."""
         return await self._client.partial(target)

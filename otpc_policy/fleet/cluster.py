@@ -225,7 +225,7 @@ class ClusterConnection:
                 found = await self._server(address).command(
                     partial(read_slot_map, asked=address),
                     *("CLUSTER", "SLOTS"),
-                    operation="slots",
+                    operation="servers",
                     within_s=self._deadline_s,
                 )
                 for each in found.primaries:

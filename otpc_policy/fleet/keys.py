@@ -51,7 +51,8 @@ class Keyspace:
     next, such as the clients that it stands for. Where it differs, nothing is shared but
     invalidations. watched_from: the perspective of the watch list.
     watch: where its schedule is kept. changes: by shard, where the last verdicts about watched
-    endpoints are kept, and their changes. history: names both in cursors.
+    endpoints are kept, and their changes. history: names both in cursors. members: where replicas
+    say that they are there, which measure with engines of their own.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Keyspace:
             for shard in map(self._shard, range(SHARDS))
         )
         self.history = _digest(self._stem, watched)
+        self.members = f"{self._stem}:{{members}}"
         self.names = lru_cache(maxsize=16_384)(self._names)
 
     def host(self, host: str) -> HostNames:
@@ -90,6 +92,11 @@ class Keyspace:
     def shard_of(self, name: str) -> int:
         """Return where the changes of a watched endpoint are, by its name."""
         return int(_digest(name)[:8], 16) % SHARDS
+
+    def slots(self, address: str) -> str:
+        """Return the name of the connection slots of an address, whatever is measured there."""
+        digest = _digest(address)
+        return f"{self._shard(int(digest[:8], 16) % SHARDS)}:slots:{digest}"
 
     def _names(self, key: FactsKey) -> Names:
         host = self.host(key.host)

@@ -60,8 +60,8 @@ class World:
     """Scanner and resolver in one; a test changes what they do.
 
     gate: measurements wait for it. stages: a measurement enters. error: it raises.
-    deadlines: that it was given. was_cancelled: one was. was_fresh: name servers had to be
-    waited for.
+    deadlines: that it was given. connections: that it may have at first; shares: later on.
+    was_cancelled: one was. was_fresh: name servers had to be waited for.
     """
 
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,6 +78,9 @@ class World:
     was_fresh: bool = False
     required_suites: tuple[frozenset[int], ...] = ()
     asks_groups: bool = False
+    connections: int | None = None
+    shares: list[tuple[str, int]] = field(default_factory=list)
+    has_shared: asyncio.Event = field(default_factory=asyncio.Event)
     own_listeners: OwnListeners = field(default_factory=OwnListeners)
     perspective: str = ""
 
@@ -91,8 +94,10 @@ class World:
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        connections: Callable[[], int | None] = lambda: None,
         entered: StageListener = unheard,
     ) -> AddressFacts:
+        self.connections = connections()
         assert endpoint.host == "partner.test"
         self.deadlines = scan_deadline_s, deep_deadline_s
         self.required_suites = tuple(required_suites)
@@ -109,6 +114,10 @@ class World:
         if self.error is not None:
             raise self.error
         return replace(make_address(), address=address.text, depth=depth)
+
+    def share_connections(self, address: VettedAddress, connections: int) -> None:
+        self.shares.append((address.text, connections))
+        self.has_shared.set()
 
     def glimpse(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth

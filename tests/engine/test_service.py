@@ -164,6 +164,11 @@ async def test_a_drain_that_begins_while_a_state_is_written_is_reported_all_the_
 REFUSED: dict[str, pb.MeasureRequest] = {
     "nothing": pb.MeasureRequest(),
     "a question": ASK,
+    "no connections": pb.MeasureRequest(
+        start=pb.StartMeasurement(
+            target=start().start.target, connection_share=pb.ConnectionShare()
+        )
+    ),
     "no target": pb.MeasureRequest(start=pb.StartMeasurement()),
     "a name as an address": start(address="localhost"),
     "a mapped address": start(address="::ffff:127.0.0.1"),

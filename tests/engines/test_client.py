@@ -86,6 +86,28 @@ async def test_the_engine_is_told_whether_to_ask_about_groups(tmp_path: Path, as
     assert world.asks_groups is asked
 
 
+@pytest.mark.parametrize("connections", [None, 3])
+async def test_the_engine_is_told_how_many_connections_it_may_open(
+    tmp_path: Path, connections: int | None
+) -> None:
+    world = World()
+    terms = replace(TERMS, connections=connections)
+    async with connected(world, tmp_path) as (client, _):
+        client.share_connections(TARGET, 5)  # of no measurement
+        measuring = asyncio.create_task(client.measure(TARGET, terms, left_standard_part=ignored))
+        await world.begun.wait()
+        assert world.connections == connections
+        client.share_connections(TARGET, 2)
+        async with asyncio.timeout(10):
+            await world.has_shared.wait()
+        # Whoever waits for what has been found so far is answered all the same.
+        assert await client.partial(TARGET) is None
+        world.gate.set()
+        await measuring
+        client.share_connections(TARGET, 1)
+    assert world.shares == [("127.0.0.1", 2)]
+
+
 async def test_contradictions_come_with_the_facts(tmp_path: Path) -> None:
     def find_two() -> None:
         hear("version")

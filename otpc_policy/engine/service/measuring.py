@@ -41,6 +41,10 @@ _SUBJECTS: Mapping[str, pb.ContradictionSubject.ValueType] = {
 }
 # A front asks once for each waiter that runs out of time, several waiters together.
 _MAX_QUESTIONS: Final = 64
+# A front says once a second how many connections it may have.
+_MAX_SHARES: Final = 1_024
+# More than any engine opens.
+_MAX_CONNECTIONS: Final = 1_000
 
 
 class _Ended:
@@ -71,6 +75,9 @@ class Measurement:
         self._required_suites = _required_suites(start)
         self._asks_groups = start.ask_groups
         self._spans = SpanLog() if start.report_spans else None
+        self._connections: int | None = None
+        if start.HasField("connection_share"):
+            self._connections = _connections(start.connection_share)
         self._header = pb.MeasureResponse(
             probe_revision=PROBE_REVISION, target=start.target, perspective=perspective
         )
@@ -104,6 +111,7 @@ class Measurement:
             deep_deadline_s=self._deep_deadline_s,
             required_suites=self._required_suites,
             asks_groups=self._asks_groups,
+            connections=lambda: self._connections,
             entered=self._entered,
         )
 
@@ -114,14 +122,24 @@ class Measurement:
 
     async def _listen(self, context: Context) -> None:
         """Take down each question; whatever else comes is the end of them."""
-        with contextlib.suppress(DecodeError, grpc.aio.BaseError):  # that is: the call is over
-            for _ in range(_MAX_QUESTIONS):
+        questions = shares = 0
+        # Of gRPC, that is: the call is over.
+        with contextlib.suppress(DecodeError, InvalidRequest, grpc.aio.BaseError):
+            while questions < _MAX_QUESTIONS and shares < _MAX_SHARES:
                 message: Any = await context.read()
                 if message is END_OF_STREAM:
                     return
-                if pb.MeasureRequest.FromString(message).WhichOneof("message") != "ask_partial":
-                    return
-                self._events.put_nowait(_Asked())
+                request = pb.MeasureRequest.FromString(message)
+                match request.WhichOneof("message"):
+                    case "ask_partial":
+                        questions += 1
+                        self._events.put_nowait(_Asked())
+                    case "connection_share":
+                        shares += 1
+                        self._connections = _connections(request.connection_share)
+                        self._scanner.share_connections(self._address, self._connections)
+                    case _:
+                        return
 
     def _update(self, event: Stage | _Asked) -> bytes:
         if isinstance(event, Stage):
@@ -162,6 +180,12 @@ def _required_suites(start: pb.StartMeasurement) -> tuple[frozenset[int], ...]:
         limits = f"{MAX_REQUIRED_SETS} sets and {MAX_REQUIRED_SUITES} suites at most"
         raise InvalidRequest([FieldViolation("required_suites", limits)])
     return tuple(frozenset(required.suites) for required in sets)
+
+
+def _connections(share: pb.ConnectionShare) -> int:
+    if not 0 < share.connections <= _MAX_CONNECTIONS:
+        raise InvalidRequest([FieldViolation("connection_share", "must be 1 to 1000")])
+    return share.connections
 
 
 def _deadline_s(start: pb.StartMeasurement, field: str) -> float | None:

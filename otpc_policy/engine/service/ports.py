@@ -1,6 +1,6 @@
 """What the service needs of the scanner and the resolver."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from otpc_policy.core.addresses import Resolution, VettedAddress
@@ -12,6 +12,7 @@ from otpc_policy.engine.stages import StageListener, unheard
 class EngineScanner(Protocol):
     """Measures, within its own limits. Raises Overloaded.
 
+    share_connections: how many may be open to an address from now on, by all measurements of it.
     glimpse: what a measurement under way has found; None if there is none, or nothing to see.
     """
 
@@ -25,8 +26,10 @@ class EngineScanner(Protocol):
         deep_deadline_s: float | None = None,
         required_suites: Collection[frozenset[int]] = (),
         asks_groups: bool = False,
+        connections: Callable[[], int | None] = lambda: None,
         entered: StageListener = unheard,
     ) -> AddressFacts: ...
+    def share_connections(self, address: VettedAddress, connections: int) -> None: ...
     def glimpse(
         self, endpoint: Endpoint, address: VettedAddress, depth: Depth
     ) -> AddressFacts | None: ...

@@ -1,5 +1,7 @@
 """Connections that may be open to one address, shared fairly between the names and ports there.
 
+How many there are may change meanwhile: several replicas measure the address, each with engines.
+
 Many partners stand behind one address. Whoever measures alone may use all slots. Where several
 endpoints are measured, each has an equal part, whether it uses that now or not: so none finds all
 slots taken. A server that says nothing would hold those beyond its part for seconds; so when
@@ -35,7 +37,7 @@ class AddressSlots:
     """The slots of one address."""
 
     def __init__(self, total: int) -> None:
-        self._total = self._free = total
+        self._most = self._total = self._free = total
         self._held: Counter[_Key] = Counter()
         # By endpoint, with numbers in the order of arrival: hundreds of connections wait at an
         # address with many names, and each that comes or goes must not walk past all of them.
@@ -60,6 +62,16 @@ class AddressSlots:
     def waiting(self) -> int:
         """Connections that wait for one."""
         return sum(map(len, self._waiting.values()))
+
+    def share(self, connections: int) -> None:
+        """Have no more slots than so many from now on, nor more than at first.
+
+        What is taken beyond them stays so until it is given back.
+        """
+        total = min(self._most, connections)
+        self._free += total - self._total
+        self._total = total
+        self._grant()
 
     def for_scan(self, endpoint: Endpoint) -> "SlotsOfScan":
         """Return the slots as one scan of an endpoint here sees them."""
@@ -112,11 +124,11 @@ class AddressSlots:
 
     def _may_take(self, key: _Key) -> bool:
         endpoints = len(self._measured) + (key not in self._measured)
-        return bool(self._free) and self._held[key] < self._part(endpoints)
+        return self._free > 0 and self._held[key] < self._part(endpoints)
 
     def _grant(self) -> None:
         """Give free slots to endpoints that wait, the one that holds fewest first."""
-        while self._free and self._waiting:
+        while self._free > 0 and self._waiting:
             key = min(self._waiting, key=self._rank)
             if not self._may_take(key):
                 return

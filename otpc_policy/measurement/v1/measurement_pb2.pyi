@@ -813,6 +813,7 @@ class MeasureRequest(_message.Message):
 
     START_FIELD_NUMBER: _builtins.int
     ASK_PARTIAL_FIELD_NUMBER: _builtins.int
+    CONNECTION_SHARE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def start(self) -> Global___StartMeasurement:
         """Starts the measurement. The first message, and only the first."""
@@ -821,17 +822,22 @@ class MeasureRequest(_message.Message):
     def ask_partial(self) -> Global___AskPartial:
         """Asks for what has been found so far."""
 
+    @_builtins.property
+    def connection_share(self) -> Global___ConnectionShare:
+        """Changes how many connections may be open."""
+
     def __init__(
         self,
         *,
         start: Global___StartMeasurement | None = ...,
         ask_partial: Global___AskPartial | None = ...,
+        connection_share: Global___ConnectionShare | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_partial", b"ask_partial", "message", b"message", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_partial", b"ask_partial", "connection_share", b"connection_share", "message", b"message", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_partial", b"ask_partial", "message", b"message", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_partial", b"ask_partial", "connection_share", b"connection_share", "message", b"message", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "ask_partial"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["start", "ask_partial", "connection_share"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -849,6 +855,7 @@ class StartMeasurement(_message.Message):
     DEEP_DEADLINE_FIELD_NUMBER: _builtins.int
     ASK_GROUPS_FIELD_NUMBER: _builtins.int
     REPORT_SPANS_FIELD_NUMBER: _builtins.int
+    CONNECTION_SHARE_FIELD_NUMBER: _builtins.int
     ask_groups: _builtins.bool
     """A loaded policy judges which groups of TLS 1.3 are accepted, so ask about them. At
     DEPTH_DEEP they are asked about anyway.
@@ -875,6 +882,10 @@ class StartMeasurement(_message.Message):
     def deep_deadline(self) -> _duration_pb2.Duration:
         """The same for the part of it that only DEPTH_DEEP has, which begins afterwards."""
 
+    @_builtins.property
+    def connection_share(self) -> Global___ConnectionShare:
+        """How many connections may be open to the address. Unset: the engine's own limit."""
+
     def __init__(
         self,
         *,
@@ -884,14 +895,40 @@ class StartMeasurement(_message.Message):
         deep_deadline: _duration_pb2.Duration | None = ...,
         ask_groups: _builtins.bool = ...,
         report_spans: _builtins.bool = ...,
+        connection_share: Global___ConnectionShare | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deep_deadline", b"deep_deadline", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["connection_share", b"connection_share", "deep_deadline", b"deep_deadline", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_groups", b"ask_groups", "deep_deadline", b"deep_deadline", "report_spans", b"report_spans", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_groups", b"ask_groups", "connection_share", b"connection_share", "deep_deadline", b"deep_deadline", "report_spans", b"report_spans", "required_suites", b"required_suites", "scan_deadline", b"scan_deadline", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartMeasurement: _TypeAlias = StartMeasurement  # noqa: Y015
+
+@_typing.final
+class ConnectionShare(_message.Message):
+    """How many connections an engine may have open to the address of the target at a time,
+    over all measurements of that address. The newest one holds, and the engine's own
+    limit if it is lower. What is open beyond it may end by itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    connections: _builtins.int
+    """At least 1."""
+    def __init__(
+        self,
+        *,
+        connections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionShare: _TypeAlias = ConnectionShare  # noqa: Y015
 
 @_typing.final
 class SuiteSet(_message.Message):

@@ -11,10 +11,11 @@ STORE_OPERATIONS = (
     *("get", "put", "discard", "discard_host", "acquire", "renew", "release"),
     *("watch_keep", "watch_claim", "watch_due_in", "watch_due", "watch_drop"),
     *("verdict_publish", "verdict_snapshot", "changes_read"),
-    "poll",
+    *("slots", "members", "poll", "servers"),
 )
 STORE_RESULTS = ("ok", "unavailable")
 RECORD_REASONS = ("signature", "malformed", "oversize")
+SLOT_RESULTS = ("granted", "waited", "given_up", "unavailable")
 LEASE_RESULTS = ("leased", "taken", "unavailable", "given_up", "lost")
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 
@@ -23,7 +24,9 @@ LABELS: Final[LabelMeanings] = {
         "operation": "`get`, `put`, `discard`, `discard_host` (an invalidation), `acquire`, `renew`"
         " and `release` (of leases), `watch_keep`, `watch_claim`, `watch_due_in`, `watch_due` and"
         " `watch_drop` (of the watch list's schedule), `verdict_publish`, `verdict_snapshot` and"
-        " `changes_read` (of verdicts about watched endpoints), `poll` (which facts have changed)",
+        " `changes_read` (of verdicts about watched endpoints), `slots` (connections to an"
+        " address), `members` (how many replicas there are), `poll` (which facts have changed),"
+        " `servers` (of a cluster: which has which slots)",
         "result": "`ok`, or `unavailable`",
     },
     f"{NAMESPACE}_store_records_refused_total": {
@@ -34,6 +37,11 @@ LABELS: Final[LabelMeanings] = {
         "result": "`leased` (to this replica, which measures), `taken` (another one's facts),"
         " `unavailable` (measured without a lease), `given_up` (the same, after too long a wait),"
         " `lost` (not renewed in time)",
+    },
+    f"{NAMESPACE}_connection_slots_total": {
+        "result": "`granted` (at once), `waited` (granted when other replicas had given some back),"
+        " `given_up` (too long a wait: measured with this replica's part of the cap), `unavailable`"
+        " (the same, without the store)",
     },
 }
 
@@ -82,6 +90,14 @@ class FleetMetrics:
             registry=registry,
         )
         self._leases = {result: leases.labels(result) for result in (*LEASE_RESULTS, OTHER)}
+        slots = Counter(
+            "connection_slots_total",
+            "Addresses for whose connections this replica asked, because others measure them too.",
+            ("result",),
+            namespace=NAMESPACE,
+            registry=registry,
+        )
+        self._slots = {result: slots.labels(result) for result in (*SLOT_RESULTS, OTHER)}
         self._ahead = Gauge(
             "store_clock_ahead_seconds",
             "By how much the store's clock is ahead of this one's. Beyond five seconds, facts are "
@@ -108,6 +124,10 @@ class FleetMetrics:
     def lease_asked(self, result: str) -> None:
         """Count who measures."""
         self._leases[result if result in self._leases else OTHER].inc()
+
+    def slots_asked(self, result: str) -> None:
+        """Count how connections to an address were come by."""
+        self._slots[result if result in self._slots else OTHER].inc()
 
     def clock_compared(self, ahead_s: float) -> None:
         """Record by how many seconds the store's clock is ahead."""

@@ -172,3 +172,40 @@ async def test_a_connection_that_comes_or_goes_does_not_walk_past_all_that_wait(
         return found
 
     assert await looks(1000) == await looks(10)
+
+
+async def test_a_smaller_share_holds_for_what_is_opened_from_now_on() -> None:
+    slots = AddressSlots(6)
+    one = scan(slots)
+    tasks = await wanting(one, 8)
+    slots.share(2)
+    assert (slots.taken, slots.total) == (6, 2)
+    for left in (5, 4, 3, 2, 2, 2):
+        one.release()
+        await asyncio.sleep(0)
+        assert slots.taken == left
+    assert taken(tasks) == 8
+    slots.share(4)
+    more = await wanting(one, 3)
+    assert (taken(more), slots.taken) == (2, 4)
+    slots.share(5)
+    await asyncio.sleep(0)
+    assert slots.taken == 5
+
+
+async def test_no_share_is_larger_than_the_limit() -> None:
+    slots = AddressSlots(3)
+    slots.share(20)
+    assert slots.total == 3
+    tasks = await wanting(scan(slots), 5)
+    assert taken(tasks) == 3
+
+
+async def test_endpoints_have_equal_parts_of_a_share() -> None:
+    slots = AddressSlots(6)
+    slots.share(2)
+    first, second = await wanting(scan(slots), 3), await wanting(scan(slots, 8443), 3)
+    assert (taken(first), taken(second)) == (2, 0)
+    slots.share(4)
+    await asyncio.sleep(0)
+    assert (taken(first), taken(second)) == (2, 2)
