@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
 from otpc_policy.check import StoreUnavailable
-from otpc_policy.fleet.slots import SlotRequest, Slots
+from otpc_policy.fleet.slots import MOST_OWNERS, SlotRequest, Slots
 
 _logger = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class _Share:
 class AddressShares:
     """Satisfies engines' ConnectionShares. close() it when nothing is measured any more.
 
-    cap: connections to one address, of all replicas together. members: replicas as last known.
+    cap: connections to one address, of all replicas together. members: replicas as last known, 0
+    where none are; then there may be any number of others.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class AddressShares:
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._slots, self._cap, self._members = slots, cap, members
+        self._slots, self._cap, self._known_members = slots, cap, members
         self._least = min(LEAST, cap)
         self._settle_s = connection_deadline_s + _SETTLING_S
         # Whatever ends by itself has ended by then.
@@ -226,7 +227,10 @@ class AddressShares:
     def _set(self, share: _Share, connections: int) -> None:
         share.set(connections, settled_at_s=self._monotonic() + self._settle_s)
 
+    def _members(self) -> int:
+        return self._known_members() or MOST_OWNERS
+
     @property
     def _part(self) -> int:
         """What this replica uses without a grant: its part of the cap."""
-        return max(self._least, self._cap // max(1, self._members()))
+        return max(self._least, self._cap // self._members())

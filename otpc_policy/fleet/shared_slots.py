@@ -8,14 +8,13 @@ from typing import Final
 from otpc_policy.check import StoreUnavailable
 from otpc_policy.fleet.keys import Keyspace
 from otpc_policy.fleet.slot_scripts import MEMBERS, SLOTS
-from otpc_policy.fleet.slots import MOST_SLOTS, SlotRequest
+from otpc_policy.fleet.slots import MOST_OWNERS, MOST_SLOTS, SlotRequest
 from otpc_policy.fleet.store import Store
 
 # How often a replica says that it is there, and for how long that holds.
 _SAID_EVERY_S: Final = 5.0
 _MEMBER_MS: Final = 15_000
-# More are not believed: with these, each has the least there is.
-MOST_MEMBERS: Final = 64
+_TRIED_EVERY_S: Final = 0.1
 
 
 class SharedSlots:
@@ -44,7 +43,10 @@ class SharedSlots:
 
 
 class Members:
-    """How many replicas have engines of their own, this one included, as last known."""
+    """How many replicas have engines of their own, this one included.
+
+    count: as last known; 0 before it has ever been.
+    """
 
     def __init__(
         self,
@@ -56,20 +58,20 @@ class Members:
     ) -> None:
         self._store, self._key, self._replica = store, keyspace.members, replica
         self._sleep = sleep
-        self.count = 1
+        self.count = 0
 
     async def run(self) -> None:
         """Be one of them until cancelled."""
         while True:
             with suppress(StoreUnavailable):
                 await self.join()
-            # A start waits for the comparison of clocks, and soon counts.
-            await self._sleep(_SAID_EVERY_S if self.count > 1 else _SAID_EVERY_S / 5)
+            # At a start the clocks have to be compared first.
+            await self._sleep(_SAID_EVERY_S if self.count else _TRIED_EVERY_S)
 
     async def join(self) -> None:
         """Be one of them for a while. Raises StoreUnavailable."""
         found = await self._store.run(MEMBERS, (self._key,), self._replica, _MEMBER_MS)
-        self.count = min(max(1, int(found)), MOST_MEMBERS)
+        self.count = min(max(1, int(found)), MOST_OWNERS)
 
     async def leave(self) -> None:
         """Be none of them any more, if the store can be told."""

@@ -29,6 +29,9 @@ SLOTS: Final = Script(
 local wanted, using = tonumber(ARGV[2]), tonumber(ARGV[3])
 local least, cap, members = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local others, taken = {{}}, 0
+if redis.call('ZCARD', KEYS[1]) > {4 * MOST_OWNERS} then
+  redis.call('DEL', KEYS[1])
+end
 for _, entry in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local owner, slots, wants = string.match(entry, '^(%x+):(%d%d?%d?):(%d%d?%d?)$')
   if not owner or owner == ARGV[1] or #others >= {MOST_OWNERS} then

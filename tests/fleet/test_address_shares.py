@@ -45,7 +45,7 @@ class World:
 
     async def sleep(self, seconds: float) -> None:
         # In real time the others renew meanwhile.
-        await asyncio.sleep(seconds / 10)
+        await asyncio.sleep(seconds / 20)
         self.at_s += seconds
 
     def owner(self, name: str) -> tuple[Watched, AddressShares]:
@@ -128,10 +128,12 @@ async def test_a_share_shrinks_for_others_once_its_connections_have_ended(world:
         assert connections == CAP
         waiting = asyncio.create_task(_once(others))
         await until(lambda: bool(second.asked) and 10 in numbers)
-        # It opens no more than its part, and has those open that it had.
+        # It opens no more than its part, and may have those open that it had.
         assert first.asked[-1].using == CAP
+        shrunk_at_s = world.at_s
         await until(waiting.done)
         assert waiting.result() == 10
+        assert world.at_s - shrunk_at_s >= DEADLINE_S
         assert numbers[-1] == 10
     assert world.results == ["granted", "waited"]
 
@@ -165,6 +167,21 @@ async def test_without_the_store_each_uses_its_part(world: World) -> None:
     assert world.results == ["unavailable"]
     world.members = 50
     watched.fails = True
+    await until(lambda: not shares._shares)
+    async with held(shares) as connections:
+        assert connections == 2
+
+
+async def test_a_replica_that_knows_of_no_others_yet_takes_the_least(world: World) -> None:
+    world.members = 0
+    watched, shares = world.owner("aa")
+    numbers: list[int] = []
+    async with held(shares, numbers) as connections:
+        assert connections == 2
+        world.members = 3
+        await until(lambda: bool(numbers) and numbers[-1] == 16)
+    watched.fails = True
+    world.members = 0
     await until(lambda: not shares._shares)
     async with held(shares) as connections:
         assert connections == 2

@@ -198,22 +198,6 @@ async def test_a_primary_that_comes_back_empty_is_noticed(replica: MakeReplica) 
         assert await one.store.get_many([KEY]) == [None]
 
 
-async def test_a_server_that_is_no_cluster_says_so(replica: MakeReplica, server: Valkey) -> None:
-    one = live(replica, server.url)
-    with pytest.raises(StoreUnavailable, match="no cluster"):
-        await one.shared.get_many([KEY])
-    assert one.connection.failure == "it is no cluster"
-
-
-async def test_hosts_that_the_cluster_names_need_tls_beyond_this_machine(
-    replica: MakeReplica,
-) -> None:
-    with lonely_cluster("--cluster-announce-ip", "192.0.2.1") as server:
-        one = live(replica, server.url, is_permitted=lambda host: host == "127.0.0.1")
-        with pytest.raises(StoreUnavailable, match="needs TLS"):
-            await one.shared.get_many([KEY])
-
-
 class Load:
     """Replicas that measure, answer and invalidate without end, and what may be answered when.
 

@@ -108,7 +108,7 @@ async def test_an_error_of_the_server_makes_it_unavailable(replica: MakeReplica)
         assert one.observed.available == [True, False]
 
 
-@pytest.mark.parametrize("is_cluster", [False, True])
+@pytest.mark.parametrize("is_cluster", [False, pytest.param(True, marks=pytest.mark.long)])
 async def test_the_rights_that_the_documentation_gives_are_enough(
     replica: MakeReplica, is_cluster: bool
 ) -> None:
@@ -165,17 +165,7 @@ async def test_over_tls_the_server_is_held_to_its_name(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issued.write(tmp_path, "store"))
 
-    relays: set[asyncio.Future[tuple[None, None]]] = set()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", server.port)
-        both = asyncio.gather(_copy(reader, back), _copy(there, writer))
-        relays.add(both)
-        await both
-
-    front = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context)
-    async with front:
-        port = front.sockets[0].getsockname()[1]
+    async with tls_in_front_of(server, context) as port:
         one = replica(f"rediss://127.0.0.1:{port}/0", ca_file=str(ca_file))
         if is_trusted:
             await one.shared.put(KEY, facts())
@@ -188,6 +178,70 @@ async def test_over_tls_the_server_is_held_to_its_name(
             with pytest.raises(StoreUnavailable):
                 await one.shared.get_many([KEY])
         await one.connection.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_servers_that_a_cluster_names_are_held_to_their_names_too(
+    replica: MakeReplica, tmp_path: Path, is_trusted: bool
+) -> None:
+    authority, other = CertificateAuthority.create(), CertificateAuthority.create()
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(authority.pem)
+    contexts = []
+    for number, issuer in enumerate((authority, authority if is_trusted else other)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issued = issuer.issue(dns=("localhost",), ips=("127.0.0.1",))
+        context.load_cert_chain(*issued.write(tmp_path, f"store{number}"))
+        contexts.append(context)
+    with lonely_cluster() as server:
+        async with (
+            tls_in_front_of(server, contexts[0]) as seed,
+            tls_in_front_of(server, contexts[1]) as named,
+        ):
+            assert server.ask("CONFIG", "SET", "cluster-announce-port", str(named)) == b"+OK\r\n"
+            url = f"rediss://127.0.0.1:{seed}"
+            one = replica(url, ca_file=str(ca_file), is_cluster=True)
+            if is_trusted:
+                await one.shared.put(KEY, facts())
+                assert await one.shared.get_many([KEY]) == [facts()]
+            else:
+                with pytest.raises(StoreUnavailable, match="ConnectionError"):
+                    await one.shared.get_many([KEY])
+            assert one.connection.failure == ("" if is_trusted else f"127.0.0.1:{named}: no answer")
+            await one.connection.close()
+
+
+async def test_a_server_that_is_no_cluster_says_so(replica: MakeReplica, server: Valkey) -> None:
+    one = replica(server.url, is_cluster=True)
+    with pytest.raises(StoreUnavailable, match="no cluster"):
+        await one.shared.get_many([KEY])
+    assert one.connection.failure == "it is no cluster"
+
+
+@pytest.mark.long
+async def test_hosts_that_the_cluster_names_need_tls_beyond_this_machine(
+    replica: MakeReplica,
+) -> None:
+    with lonely_cluster("--cluster-announce-ip", "127.0.0.9") as server:
+        one = replica(server.url, is_cluster=True, is_permitted=lambda host: host == "127.0.0.1")
+        with pytest.raises(StoreUnavailable, match="needs TLS"):
+            await one.shared.get_many([KEY])
+
+
+@asynccontextmanager
+async def tls_in_front_of(server: Valkey, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Speak TLS in the place of a server while the context lasts; yield the port."""
+    relays: set[asyncio.Future[tuple[None, None]]] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", server.port)
+        both = asyncio.gather(_copy(reader, back), _copy(there, writer))
+        relays.add(both)
+        await both
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context) as front:
+        yield front.sockets[0].getsockname()[1]
         await asyncio.gather(*relays)
 
 

@@ -81,6 +81,7 @@ def counted(at: Listener, server: Listener) -> Iterator[Counted]:
         loop.close()
 
 
+@pytest.mark.timeout(300)
 def test_replicas_together_never_have_more_connections_open_than_one_may(tmp_path: Path) -> None:
     partner, behind = Partner(NAMES, own_listener()), own_listener()
     settings: dict[str, Any] = {

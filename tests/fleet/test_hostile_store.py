@@ -91,3 +91,73 @@ async def test_whatever_a_server_answers_the_store_is_unavailable_and_no_more(
             assert isinstance(await one.store.discard_endpoint(KEY.host, 0), int)
         assert await one.memory.get_many([KEY]) == [None]
         assert not one.client.connection_pool._in_use_connections
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_whatever_a_server_says_of_a_cluster_the_store_is_unavailable_and_no_more(
+    replica: MakeReplica, answer: bytes
+) -> None:
+    async with server_that_says(answer) as url:
+        one = replica(url, deadline_s=0.2, is_cluster=True)
+        with pytest.raises(StoreUnavailable):
+            await one.shared.get_many([KEY])
+        with pytest.raises(StoreUnavailable):
+            await one.notices.follow()
+        await one.store.put(KEY, facts())
+        assert await one.store.get_many([KEY]) == [facts()]
+
+
+REDIRECTS = {
+    "to itself": b"-MOVED 1 127.0.0.1:%d\r\n",
+    "to another machine": b"-MOVED 1 127.0.0.9:%d\r\n",
+    "to no port": b"-MOVED 1 127.0.0.1:0\r\n",
+    "to no host": b"-MOVED 1 a b:%d\r\n",
+    "without an address": b"-MOVED 1\r\n",
+    "that ask": b"-ASK 1 127.0.0.1:%d\r\n",
+    "later": b"-TRYAGAIN no\r\n",
+    "for ever": b"-CLUSTERDOWN no\r\n",
+}
+
+
+@pytest.mark.parametrize("redirect", REDIRECTS.values(), ids=REDIRECTS)
+async def test_redirects_are_followed_once_and_only_where_they_may_lead(
+    replica: MakeReplica, redirect: bytes
+) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = writer.get_extra_info("sockname")[1]
+        says = redirect.replace(b"%d", b"%d" % port)
+        slots = b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % port
+        while words := await _command(reader):
+            asked.append(words[0])
+            known = {b"HELLO": HELLO, b"CLIENT": b"+OK\r\n", b"CLUSTER": slots}
+            writer.write(known.get(words[0], says))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        one = replica(
+            url, deadline_s=0.5, is_cluster=True, is_permitted=lambda host: host == "127.0.0.1"
+        )
+        with pytest.raises(StoreUnavailable):
+            await one.shared.get_many([KEY])
+        with pytest.raises(StoreUnavailable):
+            await one.notices.follow()
+        await one.connection.close()
+    # Twice each for one key, and once or twice for the notices of all shards.
+    assert asked.count(b"EVALSHA") <= 2 + 2 * 16
+
+
+async def _command(reader: asyncio.StreamReader) -> list[bytes]:
+    """Read one command."""
+    try:
+        count = int((await reader.readline())[1:])
+        words = []
+        for _ in range(count):
+            length = int((await reader.readline())[1:])
+            words.append((await reader.readexactly(length + 2))[:-2])
+    except (ValueError, OSError, asyncio.IncompleteReadError):
+        return []
+    return words

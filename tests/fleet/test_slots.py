@@ -139,6 +139,13 @@ class TestSharedSlots(SlotsContract):
         await client.zadd(key, {entry: (seconds + lasts_s) * 1_000})
         assert await self.ask("aa") == 20
 
+    async def test_more_owners_than_any_fleet_has_are_none(self) -> None:
+        client, key = self.replica.client, self.replica.keyspace.slots(ADDRESS)
+        seconds, _ = await client.time()
+        ends_ms = (seconds + 60) * 1_000
+        await client.zadd(key, {f"{number:x}:2:20": ends_ms for number in range(1_000)})
+        assert await self.ask("aa") == 20
+
 
 def shared(made: Replica, owner: str) -> SharedSlots:
     return SharedSlots(

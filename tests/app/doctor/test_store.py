@@ -46,6 +46,7 @@ async def test_one_that_does_not_answer_or_cannot_be_asked_is_named(tmp_path: Pa
     assert (await store_of(Settings(), now=now)).status is Status.SKIPPED
 
 
+@pytest.mark.long
 async def test_a_cluster_is_asked_by_its_servers_and_only_as_one(tmp_path: Path) -> None:
     with lonely_cluster("--cluster-require-full-coverage", "no") as server:
         result = await store_of(settings_for(tmp_path, server.url, mode="cluster"), now=now)
@@ -59,6 +60,7 @@ async def test_a_cluster_is_asked_by_its_servers_and_only_as_one(tmp_path: Path)
         assert (result.status, "it is no cluster" in result.message) == (Status.FAILED, True)
 
 
+@pytest.mark.long
 async def test_a_server_of_a_cluster_is_no_store_by_itself(tmp_path: Path) -> None:
     with lonely_cluster() as server:
         server.ask("CLUSTER", "DELSLOTSRANGE", "0", "16383")
