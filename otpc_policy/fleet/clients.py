@@ -1,5 +1,6 @@
 """Clients of the library for single servers, with bounds of their own and one TLS context."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,9 @@ class _PrimaryPool(SentinelConnectionPool):
             await super().disconnect(inuse_connections)
         finally:
             if inuse_connections:
-                await self.sentinel_manager.aclose()
+                sentinels = self.sentinel_manager.sentinels
+                closing = [each.aclose(close_connection_pool=True) for each in sentinels]
+                await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _bounds(longest_s: float) -> dict[str, Any]:

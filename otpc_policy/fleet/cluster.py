@@ -34,6 +34,8 @@ _REDIRECTS: Final = (AskError, TryAgainError)
 _ASKED_AGAIN_AFTER_S: Final = 0.25
 # A poll is read in one go, or after one redirect.
 _GOES: Final = 2
+# Primaries and replicas, and where redirects led since the last map.
+_MOST_SERVERS: Final = 512
 
 
 class ClusterConnection:
@@ -76,8 +78,9 @@ class ClusterConnection:
         """See Store."""
         if self._why_unusable or self._why_no_map:
             return self._why_unusable or self._why_no_map
-        failed = [str(address) for address in self._failed()]
-        return f"{', '.join(sorted(failed))}: no answer" if failed else ""
+        if failed := sorted(map(str, self._failed())):
+            return f"{', '.join(failed)}: no answer"
+        return "" if self._is_whole else "some slots have no server"
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
         """See Store."""
@@ -146,7 +149,8 @@ class ClusterConnection:
             self._finding.cancel()
             await asyncio.wait({self._finding})
         servers, self._servers = tuple(self._servers.values()), {}
-        await asyncio.gather(*self._closing, *(server.close() for server in servers))
+        closing = (*self._closing, *(server.close() for server in servers))
+        await asyncio.gather(*closing, return_exceptions=True)
 
     async def _owner(self, key: str) -> Address:
         owner = (await self._slots()).owner(slot_of(key))
@@ -156,10 +160,14 @@ class ClusterConnection:
         return owner
 
     async def _slots(self) -> SlotMap:
-        """Return the map. Waits for it where there is none yet. Raises StoreUnavailable."""
+        """Return the map. Raises StoreUnavailable.
+
+        Waits for the first one, but once nobody has told any, nobody waits for it any more.
+        """
         if self._map is None:
             self._outdate()
-            await self._found()
+            if not self._why_no_map:
+                await self._found()
         elif self._is_outdated or self._failed():
             self._outdate()
         if self._map is None:
@@ -173,8 +181,7 @@ class ClusterConnection:
         except (TypeError, ValueError):
             raise StoreUnavailable("the store leads to no server") from None
         self._check(address)
-        if isinstance(redirect, MovedError):
-            self._outdate()
+        self._outdate()
         return address
 
     def _check(self, address: Address) -> None:
@@ -186,6 +193,8 @@ class ClusterConnection:
         server = self._servers.get(address)
         if server is None:
             self._check(address)
+            if len(self._servers) >= _MOST_SERVERS:
+                raise StoreUnavailable("the store names more servers than any has")
             server = StoreServer(
                 self._connect(address),
                 observer=_OfServer(self._observer, self._compare),
@@ -275,10 +284,15 @@ class ClusterConnection:
         """Tell whether all of the store answers, as soon as it is known."""
         if self._map is None and not self._why_no_map:
             return
-        is_available = self._map is not None and not self._why_no_map and not self._failed()
+        is_available = self._is_whole and not self._why_no_map and not self._failed()
         if is_available != self._available:
             self._available = is_available
             self._observer.store_available(is_available)
+
+    @property
+    def _is_whole(self) -> bool:
+        """No map is known that leaves slots out."""
+        return self._map is None or self._map.is_whole
 
 
 class _OfServer:

@@ -19,17 +19,17 @@ _MOST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class SlotMap:
-    """Ranges of slots in order. owners: their primaries. others: replicas, which have copies."""
+    """Ranges of slots in order. owners: their primaries. others: replicas, which have copies.
+
+    is_whole: no slot is without an owner.
+    """
 
     starts: Sequence[int]
     ends: Sequence[int]
     owners: Sequence[Address]
+    primaries: frozenset[Address]
     others: frozenset[Address]
-
-    @property
-    def primaries(self) -> frozenset[Address]:
-        """Servers that have slots."""
-        return frozenset(self.owners)
+    is_whole: bool
 
     def owner(self, slot: int) -> Address | None:
         """Return the primary of a slot; None where nobody has it."""
@@ -57,13 +57,16 @@ def read_slot_map(answer: Any, asked: Address) -> SlotMap:
             raise ValueError
     ranges.sort(key=lambda each: each[0])
     owners = [owner for _, _, owner in ranges]
-    if not ranges or len(set(owners)) > _MOST_SERVERS:
+    primaries = frozenset(owners)
+    if not 0 < len(primaries) <= _MOST_SERVERS:
         raise ValueError
     return SlotMap(
         starts=[start for start, _, _ in ranges],
         ends=[end for _, end, _ in ranges],
         owners=owners,
-        others=frozenset(others - set(owners)),
+        primaries=primaries,
+        others=frozenset(others - primaries),
+        is_whole=sum(end - start + 1 for start, end, _ in ranges) == REDIS_CLUSTER_HASH_SLOTS,
     )
 
 

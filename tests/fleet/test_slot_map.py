@@ -22,10 +22,12 @@ def test_slots_have_the_owners_that_the_answer_names() -> None:
     assert owners == [Address("a", 1)] * 2 + [Address("b", 2)] * 2
     assert found.primaries == {Address("a", 1), Address("b", 2)}
     assert found.others == {Address("c", 3)}
+    assert found.is_whole
 
 
 def test_slots_that_nobody_has_have_no_owner() -> None:
     found = read_slot_map([[10, 20, server(b"a")], [30, 40, server(b"a")]], ASKED)
+    assert not found.is_whole
     assert [slot for slot in range(50) if found.owner(slot) is None] == [
         *range(10),
         *range(21, 30),
