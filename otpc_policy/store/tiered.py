@@ -18,6 +18,8 @@ from otpc_policy.store.memory import MemoryFactsStore
 
 # While notices do not arrive.
 _ASKED_AGAIN_AFTER_S: Final = 5.0
+# What changes while it is asked about is asked about again, up to so many times in all.
+_MOST_ASKED: Final = 3
 # A replica that has reached nothing for so long may be the one that is cut off.
 _REACHES_FOR_S: Final = 60.0
 
@@ -57,6 +59,8 @@ class _Asked:
 class _Asking:
     """A key that somebody asks the shared store about, or gives facts to. changes: meanwhile."""
 
+    host: str
+    port: int
     askers: int = 0
     changes: int = 0
 
@@ -89,34 +93,40 @@ class TieredFactsStore:
         # Facts that a failed measurement has made doubtful, by the digest of their key.
         self._given_up = RecentlyUsed[str, str](max_entries=max_entries)
         self._generation = 0
-        self._forgotten = 0
         self._is_following = False
         self._reached_at = -_REACHES_FOR_S
 
     async def get_many(self, keys: Sequence[FactsKey]) -> Sequence[StoredFacts | None]:
         """Return the facts under each key, however old."""
-        found = await self._memory.get_many(keys)
-        now = self._monotonic()
-        unknown = [
-            key
-            for key, stored in zip(keys, found, strict=True)
-            if not self._is_known(key, stored, now)
-        ]
-        if not unknown:
-            return found
-        with self._watching(unknown) as is_unchanged:
+        for _ in range(_MOST_ASKED):
+            found = await self._memory.get_many(keys)
+            now = self._monotonic()
+            unknown = [
+                key
+                for key, stored in zip(keys, found, strict=True)
+                if not self._is_known(key, stored, now)
+            ]
+            if not unknown:
+                return found
+            if await self._ask(unknown):
+                break
+        return await self._memory.get_many(keys)
+
+    async def _ask(self, keys: Sequence[FactsKey]) -> bool:
+        """Learn what the shared store keeps of keys; tell whether nothing changed meanwhile."""
+        with self._watching(keys) as is_unchanged:
             try:
-                shared = await self._shared.get_many(unknown)
+                shared = await self._shared.get_many(keys)
             except StoreUnavailable:
-                for key in unknown:
+                for key in keys:
                     if is_unchanged(key):
                         self._ask_later(key)
-            else:
-                for key, stored in zip(unknown, shared, strict=True):
-                    # What has changed meanwhile is asked for anew by whoever needs it next.
-                    if is_unchanged(key):
-                        self._learn(key, stored)
-        return await self._memory.get_many(keys)
+                return True
+            unchanged = [is_unchanged(key) for key in keys]
+            for key, stored in zip(keys, shared, strict=True):
+                if is_unchanged(key):
+                    self._learn(key, stored)
+            return all(unchanged)
 
     async def put(self, key: FactsKey, stored: StoredFacts, *, lease: Lease | None = None) -> None:
         """Keep facts in place of older ones, here and for all, unless the lease was overtaken."""
@@ -247,24 +257,23 @@ class TieredFactsStore:
         self._asked.put(digest, replace(asked, facts_id=facts_id, at=at, has_failed=True))
 
     def _forget(self, endpoints: Collection[tuple[str, int]]) -> int:
-        self._forgotten += 1
+        for asking in self._asking.values():
+            if (asking.host, asking.port) in endpoints or (asking.host, 0) in endpoints:
+                asking.changes += 1
         return self._memory.forget_endpoints(endpoints)
 
     @contextmanager
     def _watching(self, keys: Sequence[FactsKey]) -> Iterator[Callable[[FactsKey], bool]]:
         """Yield what tells whether nothing was learnt of a key meanwhile by anybody else."""
         digests = {key: self._digest(key) for key in keys}
-        began = (self._generation, self._forgotten)
-        for digest in digests.values():
-            self._asking.setdefault(digest, _Asking()).askers += 1
+        began = self._generation
+        for key, digest in digests.items():
+            self._asking.setdefault(digest, _Asking(key.host, key.port)).askers += 1
         before = {digest: self._asking[digest].changes for digest in digests.values()}
 
         def is_unchanged(key: FactsKey) -> bool:
             digest = digests[key]
-            return (
-                began == (self._generation, self._forgotten)
-                and before[digest] == self._asking[digest].changes
-            )
+            return began == self._generation and before[digest] == self._asking[digest].changes
 
         try:
             yield is_unchanged

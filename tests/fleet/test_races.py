@@ -102,6 +102,51 @@ async def test_facts_that_are_asked_for_during_an_invalidation_do_not_outlive_it
     assert await one.store.get_many([KEY]) == [None]
 
 
+@pytest.mark.parametrize("what", ["another host", "the same facts"])
+async def test_what_changes_while_a_replica_asks_does_not_make_the_answer_older(
+    replica: MakeReplica, what: str
+) -> None:
+    one, other = replica(), replica()
+    between = late(one)
+    await one.notices.follow()
+    await measure(other, facts(1))
+    assert await one.store.get_many([KEY]) == [facts(1)]
+    await measure(other, facts(2))
+    # From here on it is known that the facts in memory are old.
+    await one.notices.follow()
+
+    async def meanwhile() -> None:
+        if what == "another host":
+            await other.store.discard_endpoint("b.test", 0)
+        else:
+            await measure(other, facts(3))
+        await one.notices.follow()
+
+    between.after = meanwhile
+    expected = facts(2) if what == "another host" else facts(3)
+    assert await one.store.get_many([KEY]) == [expected]
+
+
+async def test_facts_that_change_without_end_are_asked_for_a_few_times_only(
+    replica: MakeReplica,
+) -> None:
+    one, other = replica(), replica()
+    between = late(one)
+    await one.notices.follow()
+    count = 0
+
+    async def meanwhile() -> None:
+        nonlocal count
+        count += 1
+        await measure(other, facts(count))
+        await one.notices.follow()
+        between.after = meanwhile
+
+    between.after = meanwhile
+    await one.store.get_many([KEY])
+    assert count == 3
+
+
 async def test_newer_facts_of_another_replica_are_not_missed_while_older_ones_are_stored(
     replica: MakeReplica,
 ) -> None:
