@@ -25,6 +25,7 @@ from otpc_policy.cli.serve import ServeCommand, serve
 from otpc_policy.cli.standard_streams import open_missing_streams
 from otpc_policy.cli.status import CommandFailed, ExitStatus
 from otpc_policy.cli.validate import validate
+from otpc_policy.cli.watch import watch
 from otpc_policy.cli.watched import watched
 from otpc_policy.core.errors import (
     InvalidRequest,
@@ -54,6 +55,7 @@ app.command(short_help="Judge a certificate chain in a file.", epilog=examples("
     validate
 )
 app.command(short_help="List what a running service watches.", epilog=examples("watched"))(watched)
+app.command(short_help="Follow changes of verdicts.", epilog=examples("watch"))(watch)
 policy_app.command("test", short_help="Run policy tests.", epilog=examples("policy test"))(
     run_tests
 )

@@ -28,6 +28,10 @@ EXAMPLES: Final = {
         "otpc-policy validate chain.pem --name pay.partner.example",
         "otpc-policy validate chain.pem --name pay.partner.example --at 2027-01-01T00:00:00Z",
     ),
+    "watch": (
+        f"otpc-policy watch {_SERVICE}",
+        f"otpc-policy watch --partner example-bank --format json {_SERVICE} {_CLIENT}",
+    ),
     "watched": (
         f"otpc-policy watched {_SERVICE}",
         f"otpc-policy watched --partner example-bank {_SERVICE} {_CLIENT}",

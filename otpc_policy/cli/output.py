@@ -1,9 +1,10 @@
 """Where output goes: the result on stdout, everything else on stderr."""
 
+import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -36,14 +37,16 @@ def is_for_people(requested: OutputFormat | None) -> bool:
     return chosen is OutputFormat.TABLE
 
 
-def write(text: str) -> None:
-    """Print the result of a command on stdout."""
+def write(text: str) -> bool:
+    """Print the result of a command on stdout; tell whether somebody reads it still."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has enough, as `head` does. The exit status still gives the verdict.
         _silence_stdout()
+        return False
+    return True
 
 
 def announce(line: str) -> None:
@@ -81,6 +84,19 @@ def as_json(message: "Message") -> str:
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415  # slow
 
     return MessageToJson(message, always_print_fields_with_no_presence=True) + "\n"
+
+
+def as_json_line(fields: "Mapping[str, Message | str]") -> str:
+    """Return messages and texts by key as one line of JSON, default values included."""
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415  # slow
+
+    plain = {
+        key: value
+        if isinstance(value, str)
+        else MessageToDict(value, always_print_fields_with_no_presence=True)
+        for key, value in fields.items()
+    }
+    return json.dumps(plain, ensure_ascii=False) + "\n"
 
 
 def console(*, stderr: bool = False) -> "Console":

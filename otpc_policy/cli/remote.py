@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 from otpc_policy.cli.certificates import read_certificates, read_file
 from otpc_policy.cli.connection import Connecting, why_not_connected
 from otpc_policy.cli.status import CommandFailed, ExitStatus
-from otpc_policy.client import PolicyCheckClient
+from otpc_policy.client import ChangesUnknown, Followed, PolicyCheckClient
 from otpc_policy.client.channel import OPTIONS, credentials
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.credentials import unusable
@@ -31,6 +31,9 @@ _STATUSES = {
     grpc.StatusCode.NOT_FOUND: ExitStatus.USAGE,
     grpc.StatusCode.FAILED_PRECONDITION: ExitStatus.DENY,
 }
+
+# Of following changes, with pauses of up to ten seconds: a restart of the service takes less.
+_ATTEMPTS = 12
 
 _Answer = TypeVar("_Answer")
 _Message = TypeVar("_Message", bound=Message)
@@ -106,6 +109,21 @@ class Remote:
         """
         return self._ask(lambda client: client.list_watched(partner_id, timeout_s=self.timeout_s))
 
+    def followed(self, partner_id: str, cursor: str) -> Iterator[Followed]:
+        """Yield what the service watches, then what changes, until it cannot be followed.
+
+        Raises CommandFailed.
+        """
+        files = self._files()
+        with self._errors_in_words(files), self._client(files) as client:
+            try:
+                yield from client.follow_verdicts(
+                    partner_id, cursor=cursor, timeout_s=self.timeout_s, most_failures=_ATTEMPTS
+                )
+            except ChangesUnknown as error:
+                lines = [f"{error}: {self.address}"]
+                raise CommandFailed(lines, ExitStatus.INDETERMINATE) from None
+
     def reload(self, *, validate_only: bool) -> pb.ReloadPoliciesResponse:
         """Have the service read its documents again. Raises CommandFailed."""
         request = pb.ReloadPoliciesRequest(validate_only=validate_only)
@@ -118,17 +136,17 @@ class Remote:
 
     def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
         files = self._files()
-        with (
-            self._errors_in_words(files),
-            PolicyCheckClient(
-                self.address,
-                root_certificates=files.roots,
-                private_key=files.key,
-                certificate_chain=files.certificate,
-                dangerously_plaintext=self.plaintext,
-            ) as client,
-        ):
+        with self._errors_in_words(files), self._client(files) as client:
             return question(client)
+
+    def _client(self, files: "_Files") -> PolicyCheckClient:
+        return PolicyCheckClient(
+            self.address,
+            root_certificates=files.roots,
+            private_key=files.key,
+            certificate_chain=files.certificate,
+            dangerously_plaintext=self.plaintext,
+        )
 
     def _administer(self, method: str, request: Message, response: type[_Message]) -> _Message:
         files = self._files()

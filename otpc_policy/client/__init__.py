@@ -12,6 +12,7 @@ gRPC (grpc.RpcError) means: no traffic.
 
 from otpc_policy.client.blocking import PolicyCheckClient
 from otpc_policy.client.channel import KEEPALIVE_TIME_S
+from otpc_policy.client.following import ChangesUnknown, Followed
 from otpc_policy.client.for_asyncio import AsyncPolicyCheckClient
 from otpc_policy.client.judged import NotAsJudged, TrafficNotPermitted, permits_traffic
 from otpc_policy.client.keeping_terms import MakeContext, client_context
@@ -21,6 +22,8 @@ from otpc_policy.client.requests import check_request, validate_request
 __all__ = [
     "KEEPALIVE_TIME_S",
     "AsyncPolicyCheckClient",
+    "ChangesUnknown",
+    "Followed",
     "JudgedSocket",
     "JudgedStreams",
     "MakeContext",

@@ -1,7 +1,7 @@
 """The client for threads."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -9,10 +9,12 @@ from typing import Any, Self
 import grpc
 
 from otpc_policy.client.channel import OPTIONS, credentials
+from otpc_policy.client.following import SILENCE_S, Followed, Progress
 from otpc_policy.client.judged import NotAsJudged, judged_endpoint
 from otpc_policy.client.keeping_terms import MakeContext, client_context
 from otpc_policy.client.opening import JudgedSocket, open_socket, remaining_s
 from otpc_policy.client.requests import check_request, reporting, validate_request
+from otpc_policy.client.silence import SilenceWatch
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
 
@@ -212,13 +214,61 @@ class PolicyCheckClient:
 
         partner_id: its endpoints alone.
         """
-        endpoints: list[pb.WatchedEndpoint] = []
+        pages = self._watched_pages(partner_id, timeout_s)
+        return [endpoint for page in pages for endpoint in page.endpoints]
+
+    def follow_verdicts(
+        self,
+        partner_id: str = "",
+        *,
+        timeout_s: float,
+        cursor: str = "",
+        most_failures: int = 20,
+        silence_s: float = SILENCE_S,
+    ) -> Iterator[Followed]:
+        """Yield what is watched and known, then what changes, for as long as the caller iterates.
+
+        It begins with a list, or where a cursor of an earlier time leads; and it lists again where
+        changes may have been missed. Streams that end, or are silent for silence_s, are begun
+        again after a pause of up to ten seconds. timeout_s: for each page of a list.
+
+        Raises the last error once most_failures calls in a row have failed, and at once where
+        another attempt changes nothing; ChangesUnknown where the service does not know either.
+        """
+        progress = Progress(cursor, most_failures=most_failures)
+        while True:
+            try:
+                if progress.must_list:
+                    listed = progress.listed(self._watched_pages(partner_id, timeout_s))
+                    if listed is None:
+                        # Where nothing is watched, this says so.
+                        self._probe_stream(partner_id, timeout_s)
+                        time.sleep(progress.failed())
+                        continue
+                    yield listed
+                request = pb.WatchVerdictsRequest(cursor=progress.cursor, partner_id=partner_id)
+                call = self._stub.WatchVerdicts(request)
+                with SilenceWatch(call, silence_s) as silence:
+                    for message in call:
+                        silence.heard()
+                        yield progress.took(message)
+            except grpc.RpcError as error:
+                time.sleep(progress.failed(error))
+
+    def _probe_stream(self, partner_id: str, timeout_s: float) -> None:
+        request = pb.WatchVerdictsRequest(partner_id=partner_id)
+        call = self._stub.WatchVerdicts(request, timeout=timeout_s)
+        next(call, None)
+        call.cancel()
+
+    def _watched_pages(self, partner_id: str, timeout_s: float) -> Sequence[pb.ListWatchedResponse]:
+        pages: list[pb.ListWatchedResponse] = []
         token = ""
         while True:
             page: pb.ListWatchedResponse = self._stub.ListWatched(
                 pb.ListWatchedRequest(page_token=token, partner_id=partner_id), timeout=timeout_s
             )
-            endpoints.extend(page.endpoints)
+            pages.append(page)
             token = page.next_page_token
             if not token:
-                return endpoints
+                return pages

@@ -1,13 +1,15 @@
 """The client for asyncio."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
 from otpc_policy.client.channel import OPTIONS, credentials
+from otpc_policy.client.following import SILENCE_S, Followed, Progress
 from otpc_policy.client.judged import NotAsJudged, judged_endpoint
 from otpc_policy.client.keeping_terms import MakeContext, client_context
 from otpc_policy.client.opening import JudgedStreams, open_streams, remaining_s
@@ -125,3 +127,66 @@ class AsyncPolicyCheckClient:
             request, timeout=timeout_s
         )
         return response
+
+    async def follow_verdicts(
+        self,
+        partner_id: str = "",
+        *,
+        timeout_s: float,
+        cursor: str = "",
+        most_failures: int = 20,
+        silence_s: float = SILENCE_S,
+    ) -> AsyncIterator[Followed]:
+        """Yield what is watched and known, then what changes, for as long as the caller iterates.
+
+        As PolicyCheckClient.follow_verdicts in everything.
+        """
+        progress = Progress(cursor, most_failures=most_failures)
+        while True:
+            try:
+                if progress.must_list:
+                    listed = progress.listed(await self._watched_pages(partner_id, timeout_s))
+                    if listed is None:
+                        # Where nothing is watched, this says so.
+                        await self._probe_stream(partner_id, timeout_s)
+                        await asyncio.sleep(progress.failed())
+                        continue
+                    yield listed
+                request = pb.WatchVerdictsRequest(cursor=progress.cursor, partner_id=partner_id)
+                call = self._stub.WatchVerdicts(request)
+                try:
+                    while (message := await _next(call, silence_s)) is not None:
+                        yield progress.took(message)
+                finally:
+                    call.cancel()
+            except grpc.RpcError as error:
+                await asyncio.sleep(progress.failed(error))
+            except TimeoutError:
+                await asyncio.sleep(progress.failed())
+
+    async def _probe_stream(self, partner_id: str, timeout_s: float) -> None:
+        request = pb.WatchVerdictsRequest(partner_id=partner_id)
+        call = self._stub.WatchVerdicts(request, timeout=timeout_s)
+        await call.read()
+        call.cancel()
+
+    async def _watched_pages(
+        self, partner_id: str, timeout_s: float
+    ) -> Sequence[pb.ListWatchedResponse]:
+        pages: list[pb.ListWatchedResponse] = []
+        token = ""
+        while True:
+            page: pb.ListWatchedResponse = await self._stub.ListWatched(
+                pb.ListWatchedRequest(page_token=token, partner_id=partner_id), timeout=timeout_s
+            )
+            pages.append(page)
+            token = page.next_page_token
+            if not token:
+                return pages
+
+
+async def _next(call: Any, within_s: float) -> pb.WatchVerdictsResponse | None:
+    """Return the next message of a stream, None at its end. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        message = await call.read()
+    return message if isinstance(message, pb.WatchVerdictsResponse) else None

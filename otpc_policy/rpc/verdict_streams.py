@@ -42,8 +42,9 @@ CHECKPOINT_S: Final = 10.0
 # gRPC takes a message once the caller has room for it. A connection that has died without a word
 # is noticed later than that.
 _WRITE_S: Final = 20.0
-# Parts of the age that a connection may reach, before which gRPC never closes it.
-_LIFE: Final = (0.5, 0.85)
+# Of the age that a connection may reach: gRPC closes none before nine tenths of it.
+_OLDEST: Final = 0.85
+_LEAST_LEFT: Final = 0.1
 _RETRY_AFTER: Final = timedelta(seconds=5)
 # Connections whose first stream is remembered.
 _KEPT_PEERS: Final = 4_096
@@ -200,11 +201,10 @@ class VerdictStreams:
         if since is None:
             since = now
             self._peers.put(peer, now)
-        least, most = _LIFE
-        left_s = since + most * limits.age_s - now
-        if left_s <= limits.grace_s / 2:
-            return self._draw.uniform(0.25, 0.5) * limits.grace_s
-        return self._draw.uniform(least / most, 1.0) * left_s
+        left_s = since + _OLDEST * limits.age_s - now
+        if left_s < _LEAST_LEFT * limits.age_s:
+            left_s = min(limits.age_s, limits.grace_s / 2)
+        return self._draw.uniform(0.5, 1.0) * left_s
 
     @contextmanager
     def _held(self, caller: Caller) -> "Iterator[asyncio.Task[object]]":

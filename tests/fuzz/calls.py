@@ -236,7 +236,7 @@ def fuzzed_service() -> Iterator[FuzzedService]:
             "SCAN__SCAN_DEADLINE_S": "2",
             "CRL__FETCH": "false",
             # Where nobody listens.
-            "WATCH__ENDPOINTS": "127.0.0.1:9",
+            "WATCH__ENDPOINTS": '["127.0.0.1:9"]',
         }
         variables = {f"OTPC_POLICY_{key}": value for key, value in settings.items()}
         callers = {caller: tls.credentials(names) for caller, names in _IDENTITIES.items()}

@@ -192,22 +192,20 @@ async def test_silence_is_told_from_nothing_having_changed(feed: Feed) -> None:
 
 
 async def test_while_nobody_knows_there_is_no_checkpoint_and_then_an_end(
-    monkeypatch: pytest.MonkeyPatch,
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = await fed()
-
     async def lost(_after: Positions) -> ChangesRead:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(change_tail, "_CURRENT_S", 0.2)
-    monkeypatch.setattr(change_tail, "_SILENT_S", 0.6)
-    limits = StreamLimits(checkpoint_s=0.05)
+    monkeypatch.setattr(change_tail, "_CURRENT_S", 0.5)
+    monkeypatch.setattr(change_tail, "_SILENT_S", 1.0)
+    limits = StreamLimits(checkpoint_s=0.1)
     async with running(ROLES + GRANTS, table, feed=feed.tail, limits=limits) as service:
         async with following(service) as stream:
             await stream.next()
             monkeypatch.setattr(feed.changes, "read", lost)
             # Those that were made before it was noticed.
-            ended = await failure(_to_the_end(stream, most=6))
+            ended = await failure(_to_the_end(stream, most=8))
             assert ended.code is grpc.StatusCode.UNAVAILABLE
             listed = await stream.listed()
             # What is listed then is this process's own, and nothing can be followed from there.
