@@ -17,6 +17,7 @@ from otpc_policy.check import Clock, FactsStore, Leasing, StoreUnavailable
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.fleet.changes import Changes
 from otpc_policy.fleet.cursors import Cursors
+from otpc_policy.fleet.delivery import Delivery
 from otpc_policy.fleet.schedule import InMemorySchedule, Schedule
 from otpc_policy.ops.metrics.fleet import FleetMetrics
 from otpc_policy.ops.secret_files import in_words, read_secret
@@ -52,6 +53,7 @@ class Fleet:
     schedule: Schedule
     changes: Changes
     cursors: Cursors
+    delivery: Delivery
     notices: "Notices"
     shares: "AddressShares | None"
     _members: "Members"
@@ -123,6 +125,7 @@ def fleet_from(
     from otpc_policy.fleet.notices import Notices  # noqa: PLC0415
     from otpc_policy.fleet.records import Records  # noqa: PLC0415
     from otpc_policy.fleet.shared_changes import SharedChanges  # noqa: PLC0415
+    from otpc_policy.fleet.shared_delivery import SharedDelivery  # noqa: PLC0415
     from otpc_policy.fleet.shared_schedule import (  # noqa: PLC0415
         ScheduleWithFallback,
         SharedSchedule,
@@ -204,6 +207,7 @@ def fleet_from(
         schedule=schedule,
         changes=changes,
         cursors=cursors,
+        delivery=SharedDelivery(connection, keyspace=keyspace),
         notices=notices,
         shares=shares,
         _members=members,

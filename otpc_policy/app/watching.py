@@ -10,16 +10,19 @@ from prometheus_client import CollectorRegistry
 
 from otpc_policy.app.fleet import Fleet
 from otpc_policy.app.settings import Settings, watched_endpoint
+from otpc_policy.app.webhook import webhook_from
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.check import CheckService, Clock
 from otpc_policy.fleet.change_tail import ChangeTail
 from otpc_policy.fleet.changes import Changes, InMemoryChanges
 from otpc_policy.fleet.cursors import Cursors
+from otpc_policy.fleet.delivery import OwnDelivery
 from otpc_policy.fleet.publishing import VerdictPublisher
 from otpc_policy.fleet.schedule import InMemorySchedule
 from otpc_policy.fleet.signing import FleetKey
 from otpc_policy.fleet.watch_list import WatchList
 from otpc_policy.fleet.watch_table import WatchTable
+from otpc_policy.fleet.webhook import Webhook
 from otpc_policy.ops.metrics.changes import ChangeMetrics
 from otpc_policy.ops.metrics.watch import WatchMetrics
 
@@ -40,6 +43,7 @@ class Watching:
     metrics: ChangeMetrics
     _list: WatchList
     _publisher: VerdictPublisher
+    _webhook: Webhook | None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -47,6 +51,8 @@ class Watching:
             group.create_task(self._list.run(), name="watch list")
             group.create_task(self.feed.run(), name="follow changes of verdicts")
             group.create_task(self._publisher.run(), name="publish verdicts")
+            if self._webhook is not None:
+                group.create_task(self._webhook.run(), name="webhook")
 
 
 def watching_from(
@@ -58,7 +64,10 @@ def watching_from(
     registry: CollectorRegistry,
     fleet: Fleet | None = None,
 ) -> Watching:
-    """Return the watch list, not yet running. fleet: what replicas share; None for nothing."""
+    """Return the watch list, not yet running. fleet: what replicas share; None for nothing.
+
+    Raises ConfigurationError.
+    """
     chosen = settings.watch
     perspective = chosen.perspective or settings.asked_perspective
     table = WatchTable(
@@ -87,7 +96,17 @@ def watching_from(
     publisher = VerdictPublisher(
         table, changes, feed, now=clock.now, monotonic=clock.monotonic, observer=metrics
     )
-    return Watching(table, feed, metrics, watch_list, publisher)
+    webhook = None
+    if settings.webhook.url:
+        webhook = webhook_from(
+            settings.webhook,
+            clock,
+            changes=changes,
+            cursors=cursors,
+            delivery=OwnDelivery() if fleet is None else fleet.delivery,
+            registry=registry,
+        )
+    return Watching(table, feed, metrics, watch_list, publisher, webhook)
 
 
 def _own_changes(clock: Clock) -> tuple[Changes, Cursors]:

@@ -1,7 +1,7 @@
 """The client for threads."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -225,7 +225,7 @@ class PolicyCheckClient:
         cursor: str = "",
         most_failures: int = 20,
         silence_s: float = SILENCE_S,
-    ) -> Iterator[Followed]:
+    ) -> Generator[Followed, None, None]:
         """Yield what is watched and known, then what changes, for as long as the caller iterates.
 
         It begins with a list, or where a cursor of an earlier time leads; and it lists again where

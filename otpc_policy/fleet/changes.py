@@ -80,10 +80,11 @@ Positions = tuple[Position, ...]
 
 @dataclass(frozen=True, slots=True)
 class NumberedChange:
-    """A change and where it is."""
+    """A change and where it is. mark: of its position."""
 
     shard: int
     number: int
+    mark: str
     change: VerdictChange
 
 
@@ -170,7 +171,7 @@ class InMemoryChanges:
             raise CursorTooOld
         until = min(self._count, position.number + _MOST_READ)
         changes = [
-            NumberedChange(0, number + 1, self._changes[number - first])
+            NumberedChange(0, number + 1, self._mark, self._changes[number - first])
             for number in range(position.number, until)
         ]
         return ChangesRead(changes, (self._position(until),), until == self._count)

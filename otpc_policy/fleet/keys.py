@@ -51,8 +51,9 @@ class Keyspace:
     next, such as the clients that it stands for. Where it differs, nothing is shared but
     invalidations. watched_from: the perspective of the watch list.
     watch: where its schedule is kept. changes: by shard, where the last verdicts about watched
-    endpoints are kept, and their changes. history: names both in cursors. members: where replicas
-    say that they are there, which measure with engines of their own.
+    endpoints are kept, and their changes. history: names both in cursors. delivery: who delivers
+    these changes to the webhook, and how far. members: where replicas say that they are there,
+    which measure with engines of their own.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Keyspace:
             (f"{shard}:verdicts:{watched}", f"{shard}:changes:{watched}")
             for shard in map(self._shard, range(SHARDS))
         )
+        self.delivery = f"{self._stem}:{{delivery}}:{watched}"
         self.history = _digest(self._stem, watched)
         self.members = f"{self._stem}:{{members}}"
         self.names = lru_cache(maxsize=16_384)(self._names)

@@ -131,7 +131,7 @@ class SharedChanges:
                 position = Position(number, _mark(record))  # noqa: PLW2901  # after that change
                 change = self._read(shard, number, record)
                 if change is not None:
-                    changes.append(NumberedChange(shard, number, change))
+                    changes.append(NumberedChange(shard, number, position.mark, change))
             positions.append(position)
         return ChangesRead(changes, tuple(positions), is_all)
 

@@ -90,6 +90,7 @@ def test_what_urls_carry_is_hidden_and_where_they_lead_is_not() -> None:
         {
             "store": "valkey://app:hunter2@cache.internal:6379/0",
             "audit": {"otlp_endpoint": "https://collector.example:4318/v1/logs?api=hunter2"},
+            "webhook": {"url": "https://tools.example:8443/hooks/hunter2", "timeout_s": 1},
             "egress_proxy": "http://proxy.internal:3128",
             "engine_addresses": ["dns:///engines.internal:50061"],
             "client_certificates": {"a": {"hosts": ["a.example"], "key_file": "/hunter2"}},
@@ -101,6 +102,7 @@ def test_what_urls_carry_is_hidden_and_where_they_lead_is_not() -> None:
     assert shown == {
         "store": f"valkey://{SET}@cache.internal:6379/0",
         "audit": {"otlp_endpoint": f"https://collector.example:4318/v1/logs?{SET}"},
+        "webhook": {"url": f"https://tools.example:8443/{SET}", "timeout_s": 1},
         "egress_proxy": "http://proxy.internal:3128",
         "engine_addresses": ["dns:///engines.internal:50061"],
         "client_certificates": {"a": {"hosts": ["a.example"], "key_file": SET}},

@@ -125,6 +125,21 @@ def test_engines_of_every_perspective_are_examined(tmp_path: Path) -> None:
     assert examined.status == 1
 
 
+def _no_hook(folder: Path) -> str:
+    key = folder / "hook-key"
+    key.write_text("whsec_" + "A" * 40)
+    key.chmod(0o600)
+    address = own_address()
+    url = f"http://{address}:{free_port(address)}/"
+    return f'[webhook]\nurl = "{url}"\nkey_file = "{key}"\n[watch]\npartners = true\n'
+
+
+def _short_hook_key(folder: Path) -> str:
+    written = _no_hook(folder)
+    (folder / "hook-key").write_text("whsec_AAAA")
+    return written
+
+
 def _no_engines(_folder: Path) -> str:
     address = own_address()
     port = free_port(address)
@@ -141,6 +156,8 @@ def _no_engines(_folder: Path) -> str:
         (_no_audit_folder, "audit", "failed", "nowhere"),
         (_no_proxy, "egress proxy", "failed", "refused"),
         (_no_collector, "audit collector", "warning", "refused"),
+        (_no_hook, "webhook", "failed", "refused"),
+        (_short_hook_key, "webhook files", "failed", "24 to 64 bytes in base64"),
         (_no_engines, "engines", "failed", "0 of 1 up"),
     ],
 )

@@ -28,7 +28,6 @@ METHODS = [
     "GetPolicy",
     "ListPolicies",
     "ListWatched",
-    "WatchVerdicts",
 ]
 VECTORS = sorted(
     path for path in Path(str(files("cryptography_vectors") / "x509")).rglob("*") if path.is_file()

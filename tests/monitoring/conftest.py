@@ -40,6 +40,9 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     key = folder / "fleet-key"
     key.write_text("ab" * 32)
     key.chmod(0o600)
+    hook_key = folder / "webhook-key"
+    hook_key.write_text("whsec_" + "A" * 40)
+    hook_key.chmod(0o600)
     texts = {path.name: path.read_text(encoding="utf-8") for path in RULES}
     with (
         # The path of a Unix socket has 107 bytes; pytest's own folders take most of them.
@@ -51,6 +54,9 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             OTPC_POLICY_WATCH__ENDPOINTS=json.dumps([str(watched)]),
             OTPC_POLICY_FLEET__URL=store.url,
             OTPC_POLICY_FLEET__KEY_FILE=str(key),
+            # Where nobody listens.
+            OTPC_POLICY_WEBHOOK__URL="http://127.0.0.1:9/",
+            OTPC_POLICY_WEBHOOK__KEY_FILE=str(hook_key),
         ) as service,
         engine_program("--listen", f"unix:{short}/engine.sock", "--ops-listen", str(pages)),
     ):

@@ -30,6 +30,8 @@ from otpc_policy.ops.metrics.tracing import LABELS as TRACING_LABELS
 from otpc_policy.ops.metrics.tracing import TracingMetrics
 from otpc_policy.ops.metrics.watch import LABELS as WATCH_LABELS
 from otpc_policy.ops.metrics.watch import WatchedPartner, WatchMetrics
+from otpc_policy.ops.metrics.webhook import LABELS as WEBHOOK_LABELS
+from otpc_policy.ops.metrics.webhook import WebhookMetrics
 from tests.engine.serving import World
 
 ROOT: Final = Path(__file__).parents[2]
@@ -126,6 +128,13 @@ def change_metrics() -> list[Metric]:
     return _in_order(registry)
 
 
+def webhook_metrics() -> list[Metric]:
+    """Return those of a service that posts these changes."""
+    registry = CollectorRegistry()
+    WebhookMetrics(registry, lag_s=lambda: 0.0)
+    return _in_order(registry)
+
+
 def _in_order(registry: CollectorRegistry) -> list[Metric]:
     return sorted(registry.collect(), key=exported_name)
 
@@ -143,6 +152,7 @@ def reference() -> str:
         _OF_A_WATCH_LIST,
         *_entries(watch_metrics(), WATCH_LABELS),
         *_entries(change_metrics(), CHANGE_LABELS),
+        *_entries(webhook_metrics(), WEBHOOK_LABELS),
         "## A service that traces calls\n",
         _OF_TRACES,
         *_entries(tracing_metrics(), TRACING_LABELS),

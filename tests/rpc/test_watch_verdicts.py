@@ -227,6 +227,16 @@ async def test_what_is_no_cursor_is_refused_by_field(feed: Feed, cursor: str) ->
         assert refused.details[0].field_violations[0].field == "cursor"
 
 
+async def test_bytes_that_are_no_message_are_an_invalid_argument(feed: Feed) -> None:
+    async with (
+        running(ROLES + GRANTS, table, feed=feed.tail) as service,
+        service.channel(caller_certificate(AUTHORITY, [URI("spiffe://td/everything")])) as channel,
+    ):
+        call = channel.unary_stream("/otpc_policy.v1.PolicyCheckService/WatchVerdicts")
+        refused = await failure(call(b"\xff\xff\xff").read())
+        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_cursor_that_leads_nowhere_is_too_old(feed: Feed) -> None:
     other, small = await fed(), Feed(most_kept=2)
     await small.tail.follow_once()

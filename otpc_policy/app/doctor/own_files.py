@@ -13,6 +13,7 @@ from otpc_policy.app.doctor.result import Result, failed, ok, skipped, warning
 from otpc_policy.app.listen import own_credentials
 from otpc_policy.app.preflight import LEAST_OPEN_FILES, own_certificates_ending
 from otpc_policy.app.settings import Settings
+from otpc_policy.app.webhook import require_webhook
 from otpc_policy.catalog.partners.deadlines import DeadlineKind
 from otpc_policy.core.errors import ConfigurationError
 from otpc_policy.ops.open_files import open_files_limit
@@ -27,6 +28,7 @@ def files_of(settings: Settings, now: datetime) -> Iterator[Result]:
     yield _open_files()
     yield from _certificates(settings, now)
     yield from _secrets(settings)
+    yield _webhook(settings)
     yield _tried("audit", lambda: require_sinks(settings), _sinks(settings))
 
 
@@ -49,6 +51,13 @@ def documents_of(settings: Settings) -> tuple[list[Result], Application | None]:
             text = f"{ended} of kind {kind.value} have ended and are still configured"
             results.append(warning("catalog", text, "remove or renew them"))
     return results, application
+
+
+def _webhook(settings: Settings) -> Result:
+    if not settings.webhook.url:
+        return skipped("webhook files", "webhook.url is not set: changes are not posted")
+    text = f"{settings.webhook.key_file} signs, and the other files can be used"
+    return _tried("webhook files", lambda: require_webhook(settings.webhook), text)
 
 
 def _tried(check: str, step: Callable[[], object], text: str) -> Result:
@@ -118,6 +127,8 @@ def _secret_files(settings: Settings) -> Iterator[tuple[str, Path]]:
         "engine_key_file": settings.engine_key_file,
         "egress_proxy_password_file": settings.egress_proxy_password_file,
         "audit.otlp_headers_file": settings.audit.otlp_headers_file,
+        "webhook.key_file": settings.webhook.key_file,
+        "webhook.headers_file": settings.webhook.headers_file,
     }
     # Where engines are elsewhere, so are these.
     if not settings.engine_addresses:

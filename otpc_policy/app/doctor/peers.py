@@ -53,6 +53,9 @@ def _peers(settings: Settings) -> Iterator[tuple[str, str, int]]:
     if settings.egress_proxy is not None and not settings.engine_addresses:
         url = urlsplit(settings.egress_proxy)
         yield "egress proxy", str(url.hostname), int(url.port or 0)
+    if settings.webhook.url:
+        url = urlsplit(settings.webhook.url)
+        yield "webhook", str(url.hostname), url.port or _PORTS[url.scheme]
     if AuditSinkName.OTLP in settings.audit.sinks:
         url = urlsplit(settings.audit.otlp_endpoint)
         yield "audit collector", str(url.hostname), url.port or _PORTS[url.scheme]

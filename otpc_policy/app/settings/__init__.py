@@ -20,6 +20,7 @@ from otpc_policy.app.settings.values import (
     split_address,
 )
 from otpc_policy.app.settings.watch import WatchSettings, watched_endpoint
+from otpc_policy.app.settings.webhook import WebhookSettings
 
 __all__ = [
     "AddressFamilies",
@@ -37,6 +38,7 @@ __all__ = [
     "StoreMode",
     "TracingSettings",
     "WatchSettings",
+    "WebhookSettings",
     "describe_settings",
     "is_loopback",
     "split_address",

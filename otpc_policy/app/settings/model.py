@@ -39,6 +39,7 @@ from otpc_policy.app.settings.values import (
     is_loopback,
 )
 from otpc_policy.app.settings.watch import WatchSettings
+from otpc_policy.app.settings.webhook import WebhookSettings
 from otpc_policy.catalog.problems import Problem, problems_of, unknown_key
 from otpc_policy.catalog.schemas.tables import OneOrMany
 from otpc_policy.catalog.schemas.trust import TrustTable
@@ -387,6 +388,9 @@ class Settings(BaseSettings):
     watch: WatchSettings = Field(
         default_factory=WatchSettings,
         description="Which endpoints are measured again before their verdicts expire.",
+    )
+    webhook: WebhookSettings = Field(
+        default_factory=WebhookSettings, description="Where changes of their verdicts are posted."
     )
     deadline_reserve_s: Seconds = Field(
         default=0.075,

@@ -34,6 +34,8 @@ def without_effect(settings: Settings) -> Iterator[tuple[str, str]]:
     if _is_set(settings.scan, "recycle_after_handshakes"):
         reason = "no longer used: every address gets a worker of its own"
         yield "scan.recycle_after_handshakes", reason
+    if settings.webhook.url and not settings.watch.is_on:
+        yield "webhook.url", "nothing is watched, so no verdict changes ([watch])"
     if settings.watch.partners and settings.partners_dir is None:
         yield "watch.partners", "there is no partners_dir, so no partner is known"
     if settings.engine_addresses:

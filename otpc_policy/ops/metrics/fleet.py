@@ -11,6 +11,7 @@ STORE_OPERATIONS = (
     *("get", "put", "discard", "discard_host", "acquire", "renew", "release"),
     *("watch_keep", "watch_claim", "watch_due_in", "watch_due", "watch_drop"),
     *("verdict_publish", "verdict_snapshot", "changes_read"),
+    *("delivery_claim", "delivery_keep", "delivery_release"),
     *("slots", "members", "poll", "servers"),
 )
 STORE_RESULTS = ("ok", "unavailable")
@@ -24,9 +25,10 @@ LABELS: Final[LabelMeanings] = {
         "operation": "`get`, `put`, `discard`, `discard_host` (an invalidation), `acquire`, `renew`"
         " and `release` (of leases), `watch_keep`, `watch_claim`, `watch_due_in`, `watch_due` and"
         " `watch_drop` (of the watch list's schedule), `verdict_publish`, `verdict_snapshot` and"
-        " `changes_read` (of verdicts about watched endpoints), `slots` (connections to an"
-        " address), `members` (how many replicas there are), `poll` (which facts have changed),"
-        " `servers` (of a cluster: which has which slots)",
+        " `changes_read` (of verdicts about watched endpoints), `delivery_claim`, `delivery_keep`"
+        " and `delivery_release` (of the webhook), `slots` (connections to an address), `members`"
+        " (how many replicas there are), `poll` (which facts have changed), `servers` (of a"
+        " cluster: which has which slots)",
         "result": "`ok`, or `unavailable`",
     },
     f"{NAMESPACE}_store_records_refused_total": {
