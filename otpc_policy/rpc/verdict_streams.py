@@ -120,29 +120,41 @@ class VerdictStreams:
             raise undecodable("WatchVerdictsRequest") from None
         if self._is_draining:
             raise ServiceUnavailable("the service is draining")
-        with self._held(current_call.get().caller) as task:
-            reason = "failed"
-            self._counters.stream_opened()
-            try:
-                await self._stream(message, context)
-                reason = "age"
-            except asyncio.CancelledError:
-                reason = "drain" if self._is_draining else "caller"
-                if self._is_draining:
-                    task.uncancel()
-                    raise ServiceUnavailable("the service is draining") from None
-                raise
-            except StoreUnavailable as error:
-                reason = "unavailable"
-                raise ServiceUnavailable(str(error)) from None
-            except CursorTooOld:
-                reason = "too_old"
-                raise
-            except ReaderTooSlow:
-                reason = "slow"
-                raise
-            finally:
-                self._counters.stream_ended(reason)
+        with self._held(current_call.get().caller):
+            # gRPC sends it with the first message otherwise, and then once more where that is
+            # cancelled: the status would not arrive.
+            await context.send_initial_metadata(())
+            await self._until_its_end(message, context)
+
+    async def _until_its_end(self, message: pb.WatchVerdictsRequest, context: Context) -> None:
+        """Stream, and count why it ended. From here on a drain may cancel the task."""
+        if self._is_draining:
+            raise ServiceUnavailable("the service is draining")
+        task = cast("asyncio.Task[object]", asyncio.current_task())  # each call has one of its own
+        self._tasks.add(task)
+        self._counters.stream_opened()
+        reason = "failed"
+        try:
+            await self._stream(message, context)
+            reason = "age"
+        except asyncio.CancelledError:
+            reason = "drain" if self._is_draining else "caller"
+            if self._is_draining:
+                task.uncancel()
+                raise ServiceUnavailable("the service is draining") from None
+            raise
+        except StoreUnavailable as error:
+            reason = "unavailable"
+            raise ServiceUnavailable(str(error)) from None
+        except CursorTooOld:
+            reason = "too_old"
+            raise
+        except ReaderTooSlow:
+            reason = "slow"
+            raise
+        finally:
+            self._tasks.discard(task)
+            self._counters.stream_ended(reason)
 
     async def _stream(self, message: pb.WatchVerdictsRequest, context: Context) -> None:
         scope = permissions_in(self._generation()).scope
@@ -207,7 +219,7 @@ class VerdictStreams:
         return self._draw.uniform(0.5, 1.0) * left_s
 
     @contextmanager
-    def _held(self, caller: Caller) -> "Iterator[asyncio.Task[object]]":
+    def _held(self, caller: Caller) -> Iterator[None]:
         """Count a stream of a caller. Raises CallerBudgetUsed, Overloaded."""
         limits, share = self._limits, caller.share
         match self._holdings.room(
@@ -219,13 +231,10 @@ class VerdictStreams:
             case Room.SHARE_USED:
                 self._refusals.budget_used_up(Budget.STREAMS, of_caller=True)
                 raise CallerBudgetUsed(_RETRY_AFTER, Budget.STREAMS)
-        task = cast("asyncio.Task[object]", asyncio.current_task())  # each call has one of its own
         self._holdings.count(share, 1)
-        self._tasks.add(task)
         try:
-            yield task
+            yield
         finally:
-            self._tasks.discard(task)
             self._holdings.count(share, -1)
 
 
