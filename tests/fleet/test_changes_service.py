@@ -17,6 +17,7 @@ import pytest
 
 from otpc_policy.client import Followed, PolicyCheckClient
 from otpc_policy.v1 import policy_pb2 as pb
+from tests.fleet.hooks import hooks
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
 from tests.support.servers import TlsOffer, nginx
@@ -148,11 +149,16 @@ def test_changes_reach_whoever_follows_whatever_dies(tmp_path: Path, stack: Exit
 def test_the_command_prints_changes_until_it_is_interrupted(
     tmp_path: Path, stack: ExitStack
 ) -> None:
-    folder = tmp_path / "service"
+    folder, key = tmp_path / "service", tmp_path / "hook-key"
     folder.mkdir()
+    key.write_text("whsec_" + "A" * 40)
+    key.chmod(0o600)
+    received = stack.enter_context(hooks())
     service = stack.enter_context(
         service_process(
             folder,
+            OTPC_POLICY_WEBHOOK__URL=received.url,
+            OTPC_POLICY_WEBHOOK__KEY_FILE=str(key),
             OTPC_POLICY_ENGINES="1",
             OTPC_POLICY_WATCH__ENDPOINTS=json.dumps(["127.0.0.1:9", "127.0.0.1:10"]),
         )
@@ -168,6 +174,10 @@ def test_the_command_prints_changes_until_it_is_interrupted(
             pass
         assert line["change"]["decision"] == "DECISION_INDETERMINATE"
         assert line["change"]["host"] == "127.0.0.1"
+        # The webhook has them as well.
+        wait_until(lambda: len(received.taken) == 2)
+        assert sorted(received.subjects()) == ["10 INDETERMINATE", "9 INDETERMINATE"]
+        assert service.metric('otpc_policy_webhook_deliveries_total{result="delivered"}') == 2
         watching.send_signal(signal.SIGINT)
         _, errors = watching.communicate(timeout=20)
         assert watching.returncode == 130
