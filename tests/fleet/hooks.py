@@ -83,7 +83,7 @@ def resetting(handler: BaseHTTPRequestHandler) -> None:
 
 def hanging(handler: BaseHTTPRequestHandler) -> None:
     """Say nothing for longer than anybody waits."""
-    time.sleep(3)
+    time.sleep(1.5)
 
 
 def dripping(handler: BaseHTTPRequestHandler) -> None:
@@ -127,7 +127,7 @@ def hooks(tls: ssl.SSLContext | None = None) -> Iterator[Hooks]:
             pass
 
     class Server(ThreadingHTTPServer):
-        daemon_threads = True
+        daemon_threads = False  # so that closing it waits for them
 
         def handle_error(self, *_arguments: object) -> None:
             pass  # clients leave in the middle, as they are meant to
