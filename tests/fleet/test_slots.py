@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otpc_policy.fleet.address_shares import lifetime_s
@@ -156,6 +156,7 @@ def shared(made: Replica, owner: str) -> SharedSlots:
 COUNTS = st.integers(0, 30)
 
 
+@settings(deadline=None)
 @given(
     wanted=st.integers(1, 30),
     using=COUNTS,
