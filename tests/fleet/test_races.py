@@ -9,6 +9,7 @@ import pytest
 
 from otpc_policy.check import FactsKey, Lease, StoredFacts, StoreUnavailable
 from otpc_policy.core.facts import Support
+from otpc_policy.fleet.clients import MOST_CONNECTIONS
 from otpc_policy.store.tiered import TieredFactsStore
 from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, Replica, facts
@@ -362,7 +363,8 @@ async def test_a_crowd_that_waits_together_counts_once(replica: MakeReplica) -> 
         server = one.connection._server  # type: ignore[attr-defined]
         server._available = True
         for expected in (True, True, False):
-            asked = [one.shared.get_many([KEY]) for _ in range(100)]
+            # As many as are asked at once. Those that wait for a place are asked after these.
+            asked = [one.shared.get_many([KEY]) for _ in range(MOST_CONNECTIONS)]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert all(isinstance(answer, StoreUnavailable) for answer in answers)
             assert server._available is expected
