@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 # Lifetimes vary by a tenth.
 _LONGEST: Final = {Decision.ALLOW: 1.1 * ALLOW_S, Decision.DENY: 1.1 * DENY_S}
-# Clocks of replicas that share facts differ by so much at most: each from the store's by five
-# seconds (docs/fleet.md). A replica's own facts answer it still where its clock was set back by up
-# to a minute since (docs/operations.md).
+# Facts of a clock that is ahead look younger than they are. Those of others are ten seconds ahead
+# at most, because each clock differs from the store's by five (docs/fleet.md); a replica's own, a
+# minute (docs/operations.md).
 _CLOCKS_S: Final = 10.0
 _SET_BACK_S: Final = 60.0
 
@@ -86,6 +86,15 @@ class Invariant:
         )
 
 
+def set_back_s(replica: Replica) -> float:
+    """Return by how much a replica's own clock is behind.
+
+    It takes everything that it has for younger by that, and cannot know: what tells it is the
+    doctor (docs/operations.md).
+    """
+    return max(0.0, -replica.clock.ahead_s)
+
+
 class AnswersAreYoung(Invariant):
     """No answer rests on facts that have expired by the world's time; clocks may differ."""
 
@@ -96,9 +105,10 @@ class AnswersAreYoung(Invariant):
         for facts in answer.addresses:
             measured = self.run.truth.of_seed(facts.seed)
             age_s = self.run.now_s - measured.dated_s
-            gained_s = max(0.0, measured.offset_s - replica.clock.ahead_s)
+            gained_s = max(0.0, measured.offset_s)
             is_own = measured.replica.partition(".")[0] == replica.name.partition(".")[0]
-            if age_s > _LONGEST[decision] + min(gained_s, _SET_BACK_S if is_own else _CLOCKS_S):
+            gained_s = min(gained_s, _SET_BACK_S if is_own else _CLOCKS_S)
+            if age_s > _LONGEST[decision] + gained_s + set_back_s(replica):
                 self.run.violated(
                     f"{replica.name} answers {decision.name} for {endpoint} from facts of "
                     f"{age_s:.1f} s, dated {measured.offset_s:+.1f} s"
@@ -115,7 +125,7 @@ class AnswersWereTrue(Invariant):
         if decision is Decision.INDETERMINATE:
             return
         now_s, truth = self.run.now_s, self.run.truth
-        since_s = now_s - _LONGEST[decision] - LATE_S - _SET_BACK_S
+        since_s = now_s - _LONGEST[decision] - LATE_S - _SET_BACK_S - set_back_s(replica)
         was_good = truth.was_good_within(endpoint, since_s, now_s)
         always_good = was_good and not any(
             since_s <= change <= now_s for change in truth.changes[endpoint]
