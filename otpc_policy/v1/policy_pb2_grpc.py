@@ -165,8 +165,8 @@ class PolicyCheckServiceServicer:
         go on from that cursor: the changes since are no longer kept, the store behind the
         service has lost them, or what the caller may see has changed), RESOURCE_EXHAUSTED
         with RetryInfo (too many streams, or READER_TOO_SLOW: go on from the last cursor),
-        UNAVAILABLE with RetryInfo (draining, nothing is watched here, or what has changed is
-        not known for now: go on from the last cursor).
+        UNAVAILABLE with RetryInfo (draining, or what has changed is not known for now: go on
+        from the last cursor), UNIMPLEMENTED with reason NOTHING_WATCHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
