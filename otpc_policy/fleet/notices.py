@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from otpc_policy.check import StoreUnavailable
@@ -20,8 +21,10 @@ INTERVAL_S: Final = 0.25
 _MOST_AT_ONCE: Final = 256
 # Before a fresh start: each has everything asked for anew.
 _REST_S: Final = 5.0
-# A poll takes less. The clock has been set meanwhile, or the process was stopped.
+# A poll takes less, where this process is not starved. Then clocks can be compared.
 _LONGEST_POLL: Final = timedelta(seconds=1)
+# By so much a clock that nobody has set may run otherwise than one that nobody can set.
+_DRIFT: Final = timedelta(milliseconds=500)
 # Of a stream in which there is nothing yet.
 _BEGINNING: Final = "0-0"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,8 +72,10 @@ class Notices:
         observer: ClockObserver,
         replica: str = "",
         interval_s: float = INTERVAL_S,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._connection = connection
+        self._monotonic = monotonic
         self._streams = keyspace.notices
         self._memory = memory
         self._discarded = discarded
@@ -103,14 +108,14 @@ class Notices:
         calls = [
             (name, at, str(_MOST_AT_ONCE)) for name, at in zip(self._streams, read_to, strict=True)
         ]
-        began = self._now()
+        began, began_s = self._now(), self._monotonic()
         polled = await self._connection.poll(NEWS, calls)
         try:
             times = [server_time(time) for time in polled.times]
             streams = [None if each is None else _entries(each) for each in polled.answers]
         except (TypeError, ValueError, IndexError, OverflowError, RecursionError):
             raise StoreUnavailable("what the store says of notices is none") from None
-        self._compare(times, began)
+        self._compare(times, began, timedelta(seconds=self._monotonic() - began_s))
         if None in polled.answers:
             raise StoreUnavailable("a part of the store does not answer")
         if is_beginning:
@@ -150,9 +155,11 @@ class Notices:
             self._memory.discarded(endpoints)
             self._discarded(endpoints)
 
-    def _compare(self, servers: Sequence[datetime], began: datetime) -> None:
+    def _compare(self, servers: Sequence[datetime], began: datetime, waited: timedelta) -> None:
+        """Compare clocks. waited: for the servers, by a clock that cannot be set."""
         taken = self._now() - began
-        if not timedelta() <= taken <= _LONGEST_POLL:
+        is_slow = taken > _LONGEST_POLL
+        if taken < timedelta() or (is_slow and taken - waited > _DRIFT):
             self._connection.use_not("this one's clock has just been set")
             return
         # Of several servers the one whose clock is worst: it dates what it keeps.
@@ -168,7 +175,11 @@ class Notices:
                 _logger.info("the clock of the fleet's store agrees with this one again")
         # Facts of the others would look newer or older than they are, and so would these to them.
         too_far = abs(ahead) > MOST_OFFSET + taken
-        self._connection.use_not("its clock differs too much from this one" if too_far else "")
+        if too_far:
+            self._connection.use_not("its clock differs too much from this one")
+        elif not is_slow:
+            # What was compared over seconds shows no agreement: it stays as it was.
+            self._connection.use_not("")
 
 
 def clock_ahead(server: datetime, began: datetime, ended: datetime) -> timedelta:

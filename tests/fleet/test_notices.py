@@ -1,11 +1,14 @@
 """What replicas keep themselves follows what is changed in the store."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from otpc_policy.check import Lease, StoreUnavailable
 from otpc_policy.core.facts import Support
+from otpc_policy.fleet.scripts import Script
+from otpc_policy.fleet.store import Polled
 from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, Replica, facts
 from tests.support.valkey import Valkey, valkey
@@ -132,6 +135,32 @@ async def test_without_notices_each_key_is_asked_about_every_five_seconds(
         assert await two.store.get_many([KEY]) == [facts(number)]
         await store(one, 2)
     assert two.observed.gets() == 2
+
+
+@pytest.mark.parametrize(("shown_s", "passed_s", "is_used"), [(3.0, 3.0, True), (3.0, 0.0, False)])
+async def test_a_slow_poll_is_told_from_a_clock_that_was_set(
+    replica: MakeReplica, shown_s: float, passed_s: float, is_used: bool
+) -> None:
+    at, seconds = [datetime.now(UTC)], [0.0]
+    one = replica(now=lambda: at[0])
+    one.notices._monotonic = lambda: seconds[0]
+    await one.notices.follow()
+    assert await one.shared.get_many([KEY]) == [None]
+    ask = one.connection.poll
+
+    async def slowly(script: Script, calls: Sequence[tuple[str, ...]]) -> Polled:
+        polled = await ask(script, calls)
+        at[0] += timedelta(seconds=shown_s)
+        seconds[0] += passed_s
+        return polled
+
+    one.connection.poll = slowly  # type: ignore[method-assign]
+    await one.notices.follow()
+    if is_used:
+        assert await one.shared.get_many([KEY]) == [None]
+    else:
+        with pytest.raises(StoreUnavailable, match="just been set"):
+            await one.shared.get_many([KEY])
 
 
 @pytest.mark.parametrize("minutes", [-60, 60])
