@@ -12,8 +12,10 @@ from otpc_policy.core.demand import Demand
 # How often whoever waits looks again; at first soon: most measurements take a few round trips.
 _FIRST_WAIT_S: Final = 0.05
 _LONGEST_WAIT_S: Final = 0.5
+# Of all who wait, in a second. Each look costs this process and the store a request.
+_LOOKS_PER_S: Final = 200
 # Measurements that wait for other replicas. Those beyond are queued like any other.
-_MOST_WAITING: Final = 512
+_MOST_WAITING: Final = 2_048
 # Between the look that found no facts and the question for a lease, another replica may have stored
 # them. What is older has been measured for others, who may have accepted older facts.
 NEW_ENOUGH_S: Final = 1.0
@@ -114,7 +116,8 @@ class Leasing:
             if not demand.is_wanted:
                 demand.drop()  # cancels this task
             await self._wait(wait_s)
-            wait_s = min(1.5 * wait_s, _LONGEST_WAIT_S)
+            longest_s = max(_LONGEST_WAIT_S, self._waiting / _LOOKS_PER_S)
+            wait_s = min(max(1.5 * wait_s, longest_s / 8), longest_s)
 
     def _is_recent(self, stored: StoredFacts, waited: float) -> bool:
         """Whether the facts may be those of a measurement that would have been joined here."""
