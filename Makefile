@@ -128,9 +128,10 @@ $(VENV)/.run: constraints.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run constraints-dev.txt
+$(VENV)/.test: $(VENV)/.run constraints-dev.txt clients/python/pyproject.toml
 	@echo "Setting up the tools for tests in $(VENV) (once, about a minute) ..."
 	$(PIP) install --quiet --require-hashes --requirement constraints-dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable clients/python
 	@touch $@
 
 # A gRPC client in another language, for rolling restarts; without npm those tests are skipped.

@@ -1,10 +1,9 @@
 """A running service, asked over gRPC. Its errors become lines on stderr and an exit status."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,13 +15,14 @@ from grpc_status import rpc_status
 
 from otpc_policy.cli.certificates import read_certificates, read_file
 from otpc_policy.cli.connection import Connecting, why_not_connected
+from otpc_policy.cli.following import ChangesUnknown, Followed, follow_verdicts
+from otpc_policy.cli.service_channel import credentials, open_channel
 from otpc_policy.cli.status import CommandFailed, ExitStatus
-from otpc_policy.client import ChangesUnknown, Followed, PolicyCheckClient
-from otpc_policy.client.channel import OPTIONS, credentials
 from otpc_policy.core.errors import FieldViolation, InvalidRequest
 from otpc_policy.ops.credentials import unusable
 from otpc_policy.v1 import policy_pb2 as pb
 
+_CHECK = pb.DESCRIPTOR.services_by_name["PolicyCheckService"]
 _ADMIN = pb.DESCRIPTOR.services_by_name["PolicyAdminService"]
 # The caller's mistake, and documents that are refused; every other status says that the service
 # could not do it.
@@ -35,7 +35,6 @@ _STATUSES = {
 # Of following changes, with pauses of up to ten seconds: a restart of the service takes less.
 _ATTEMPTS = 12
 
-_Answer = TypeVar("_Answer")
 _Message = TypeVar("_Message", bound=Message)
 
 
@@ -56,20 +55,7 @@ class Remote:
 
     def check(self, request: pb.CheckEndpointRequest) -> pb.CheckEndpointResponse:
         """Ask about an endpoint. Raises CommandFailed, also for an answer from another place."""
-        answer = self._ask(
-            lambda client: client.check(
-                request.host,
-                port=request.port,
-                policy=request.policy,
-                server_name=request.server_name,
-                view=request.view,
-                depth=request.depth,
-                freshness=request.freshness if request.HasField("freshness") else None,
-                observed_leaf_sha256=request.observed_leaf_sha256,
-                perspective=request.perspective,
-                timeout_s=self.timeout_s,
-            )
-        )
+        answer = self._ask("CheckEndpoint", request, pb.CheckEndpointResponse)
         if request.perspective not in ("", answer.perspective):
             reason = (
                 f"{self.address} did not answer from {request.perspective}, but from elsewhere: it"
@@ -80,34 +66,37 @@ class Remote:
 
     def validate(self, request: pb.ValidateCertificateRequest) -> pb.ValidateCertificateResponse:
         """Ask about a chain. Raises CommandFailed."""
-        return self._ask(
-            lambda client: client.validate(
-                tuple(request.der_chain.certificates),
-                policy=request.policy,
-                server_name=request.server_name,
-                validation_time=request.validation_time.ToDatetime(UTC)
-                if request.HasField("validation_time")
-                else None,
-                trust_anchors=tuple(request.trust_anchors),
-                view=request.view,
-                timeout_s=self.timeout_s,
-            )
-        )
+        return self._ask("ValidateCertificate", request, pb.ValidateCertificateResponse)
 
     def policies(self) -> Sequence[pb.Policy]:
         """Return the policies of the service, ordered by name. Raises CommandFailed."""
-        return self._ask(lambda client: client.list_policies(timeout_s=self.timeout_s))
+        policies: list[pb.Policy] = []
+        request = pb.ListPoliciesRequest()
+        while True:
+            page = self._ask("ListPolicies", request, pb.ListPoliciesResponse)
+            policies.extend(page.policies)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return policies
 
     def policy(self, name: str) -> pb.Policy:
         """Return one policy of the service with its effective document. Raises CommandFailed."""
-        return self._ask(lambda client: client.get_policy(name, timeout_s=self.timeout_s))
+        request = pb.GetPolicyRequest(name=name)
+        return self._ask("GetPolicy", request, pb.GetPolicyResponse).policy
 
     def watched(self, partner_id: str) -> Sequence[pb.WatchedEndpoint]:
         """Return what the service watches, of one partner if its id is given.
 
         Raises CommandFailed.
         """
-        return self._ask(lambda client: client.list_watched(partner_id, timeout_s=self.timeout_s))
+        endpoints: list[pb.WatchedEndpoint] = []
+        request = pb.ListWatchedRequest(partner_id=partner_id)
+        while True:
+            page = self._ask("ListWatched", request, pb.ListWatchedResponse)
+            endpoints.extend(page.endpoints)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return endpoints
 
     def followed(self, partner_id: str, cursor: str) -> Iterator[Followed]:
         """Yield what the service watches, then what changes, until it cannot be followed.
@@ -115,10 +104,17 @@ class Remote:
         Raises CommandFailed.
         """
         files = self._files()
-        with self._errors_in_words(files), self._client(files) as client:
+        with (
+            self._errors_in_words(files),
+            open_channel(self.address, self._credentials(files)) as channel,
+        ):
             try:
-                yield from client.follow_verdicts(
-                    partner_id, cursor=cursor, timeout_s=self.timeout_s, most_failures=_ATTEMPTS
+                yield from follow_verdicts(
+                    channel,
+                    partner_id,
+                    cursor=cursor,
+                    timeout_s=self.timeout_s,
+                    most_failures=_ATTEMPTS,
                 )
             except ChangesUnknown as error:
                 lines = [f"{error}: {self.address}"]
@@ -134,42 +130,36 @@ class Remote:
         request = pb.InvalidateResultsRequest(host=host, port=port)
         return self._administer("InvalidateResults", request, pb.InvalidateResultsResponse)
 
-    def _ask(self, question: Callable[[PolicyCheckClient], _Answer]) -> _Answer:
-        files = self._files()
-        with self._errors_in_words(files), self._client(files) as client:
-            return question(client)
-
-    def _client(self, files: "_Files") -> PolicyCheckClient:
-        return PolicyCheckClient(
-            self.address,
-            root_certificates=files.roots,
-            private_key=files.key,
-            certificate_chain=files.certificate,
-            dangerously_plaintext=self.plaintext,
-        )
+    def _ask(self, method: str, request: Message, response: type[_Message]) -> _Message:
+        return self._call(_CHECK.full_name, method, request, response)
 
     def _administer(self, method: str, request: Message, response: type[_Message]) -> _Message:
+        return self._call(_ADMIN.full_name, method, request, response)
+
+    def _call(
+        self, service: str, method: str, request: Message, response: type[_Message]
+    ) -> _Message:
         files = self._files()
-        with self._errors_in_words(files), self._channel(files) as channel:
+        with (
+            self._errors_in_words(files),
+            open_channel(self.address, self._credentials(files)) as channel,
+        ):
             call = channel.unary_unary(
-                f"/{_ADMIN.full_name}/{method}",
+                f"/{service}/{method}",
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=response.FromString,
             )
             answer: _Message = call(request, timeout=self.timeout_s)
             return answer
 
-    def _channel(self, files: "_Files") -> grpc.Channel:
-        chosen = credentials(
+    def _credentials(self, files: "_Files") -> grpc.ChannelCredentials | None:
+        return credentials(
             self.address,
             files.roots,
             files.key,
             files.certificate,
             dangerously_plaintext=self.plaintext,
         )
-        if chosen is None:
-            return grpc.insecure_channel(self.address, OPTIONS)
-        return grpc.secure_channel(self.address, chosen, OPTIONS)
 
     def _files(self) -> "_Files":
         """Return what the files hold. Raises BadParameter."""
@@ -195,16 +185,9 @@ class Remote:
             raise _failure(error, self._connecting(files), self.timeout_s) from None
 
     def _connecting(self, files: "_Files") -> Connecting:
-        tls = credentials(
-            self.address,
-            files.roots,
-            files.key,
-            files.certificate,
-            dangerously_plaintext=self.plaintext,
-        )
         return Connecting(
             address=self.address,
-            uses_tls=tls is not None,
+            uses_tls=self._credentials(files) is not None,
             roots=files.roots,
             ca_file=self.ca_file,
             certificate_file=self.certificate_file,

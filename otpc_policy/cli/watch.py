@@ -23,7 +23,7 @@ from otpc_policy.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from otpc_policy.client import Followed
+    from otpc_policy.cli.following import Followed
     from otpc_policy.v1 import policy_pb2 as pb
 
 # What a shell gives for a program that SIGINT ended.

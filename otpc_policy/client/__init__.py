@@ -1,23 +1,32 @@
-"""The client that callers import: it knows the contract and nothing of the service.
+"""The client's name before it became a distribution of its own. It goes with the next release.
 
-    with PolicyCheckClient("policy.internal:443") as client:
-        request = check_request("partner.example")
-        with client.connect(request, timeout_s=2.0) as connection:
-            connection.socket.sendall(...)
-
-connect asks, dials a judged address, and returns a connection that the verdict covers, or raises.
-Whoever connects otherwise asks with check, and sends nothing unless permits_traffic. An error of
-gRPC (grpc.RpcError) means: no traffic.
+Nothing in the service imports it: the service runs without the client, and the client without it.
 """
 
-from otpc_policy.client.blocking import PolicyCheckClient
-from otpc_policy.client.channel import KEEPALIVE_TIME_S
-from otpc_policy.client.following import ChangesUnknown, Followed
-from otpc_policy.client.for_asyncio import AsyncPolicyCheckClient
-from otpc_policy.client.judged import NotAsJudged, TrafficNotPermitted, permits_traffic
-from otpc_policy.client.keeping_terms import MakeContext, client_context
-from otpc_policy.client.opening import JudgedSocket, JudgedStreams
-from otpc_policy.client.requests import check_request, validate_request
+import warnings
+
+try:
+    from otpc_policy_client import (
+        KEEPALIVE_TIME_S,
+        AsyncPolicyCheckClient,
+        ChangesUnknown,
+        Followed,
+        JudgedSocket,
+        JudgedStreams,
+        MakeContext,
+        NotAsJudged,
+        PolicyCheckClient,
+        TrafficNotPermitted,
+        check_request,
+        client_context,
+        permits_traffic,
+        validate_request,
+    )
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "otpc_policy.client has moved to a distribution of its own: "
+        "pip install otpc-policy-client, and import otpc_policy_client"
+    ) from error
 
 __all__ = [
     "KEEPALIVE_TIME_S",
@@ -35,3 +44,10 @@ __all__ = [
     "permits_traffic",
     "validate_request",
 ]
+
+warnings.warn(
+    "otpc_policy.client is now otpc_policy_client (pip install otpc-policy-client); "
+    "the old name goes with the next release",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -6,16 +6,16 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy.client import (
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client import (
     AsyncPolicyCheckClient,
     PolicyCheckClient,
     check_request,
     permits_traffic,
     validate_request,
 )
-from otpc_policy.client.channel import credentials
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client.channel import credentials
 from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority
 

@@ -17,7 +17,10 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy.client import (
+from otpc_policy.core.registries.suites import suite_by_name
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client import (
     AsyncPolicyCheckClient,
     MakeContext,
     NotAsJudged,
@@ -27,9 +30,6 @@ from otpc_policy.client import (
     client_context,
     keeping_terms,
 )
-from otpc_policy.core.registries.suites import suite_by_name
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
 from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.hostile import stall

@@ -8,15 +8,15 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy.client import (
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client import (
     AsyncPolicyCheckClient,
     ChangesUnknown,
     Followed,
     PolicyCheckClient,
 )
-from otpc_policy.client.following import Progress
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client.following import Progress
 from tests.client.serving import service
 
 Script = list["grpc.StatusCode | list[str]"]
@@ -113,7 +113,7 @@ async def test_streams_go_on_from_the_last_cursor_and_too_old_lists_again(is_asy
 
 
 def test_a_list_without_a_cursor_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otpc_policy.client.following._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("otpc_policy_client.following._FIRST_PAUSE_S", 0.001)
     # A stream from now on would leave out what has changed since the list.
     servicer = Scripted([["now"], ["c1"]], lists=["", "l1", ""])
     with service(servicer) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
-from otpc_policy.client import JudgedSocket, PolicyCheckClient, check_request
 from otpc_policy.ops.metrics.measuring import LEAF_REPORT_RESULTS
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client import JudgedSocket, PolicyCheckClient, check_request
 from tests.end_to_end.running import PATIENCE_S, Service
 from tests.end_to_end.world import Partner
 from tests.support.certificates import Issued

@@ -13,14 +13,14 @@ from random import Random
 
 import pytest
 
-from otpc_policy.client import (
+from otpc_policy.core.facts import TlsVersion
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client import (
     AsyncPolicyCheckClient,
     PolicyCheckClient,
     TrafficNotPermitted,
     check_request,
 )
-from otpc_policy.core.facts import TlsVersion
-from otpc_policy.v1 import policy_pb2 as pb
 from tests.end_to_end.case import decision_of, summary
 from tests.end_to_end.routing import count, digest, paid, question
 from tests.end_to_end.running import PATIENCE_S, Service, running_service

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.client import permits_traffic
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client import permits_traffic
 from tests.end_to_end.case import decision_of, summary
 from tests.end_to_end.partner_world import KnownPartner, PartnerFolder, private_ca
 from tests.end_to_end.running import Service, running_service

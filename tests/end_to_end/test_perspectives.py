@@ -21,9 +21,9 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from otpc_policy.client import PolicyCheckClient
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
+from otpc_policy_client import PolicyCheckClient
 from tests.end_to_end.world import World
 from tests.support.engine_program import engine_program, mutual_tls
 from tests.support.loopback import Listener, free_port, own_address

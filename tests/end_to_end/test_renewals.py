@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from otpc_policy.client import PolicyCheckClient
+from otpc_policy_client import PolicyCheckClient
 from tests.end_to_end.routing import Traffic, count, question
 from tests.end_to_end.running import Service, running_service
 from tests.end_to_end.world import World

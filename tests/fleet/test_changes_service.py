@@ -15,8 +15,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from otpc_policy.client import Followed, PolicyCheckClient
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client import Followed, PolicyCheckClient
 from tests.fleet.hooks import hooks
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener

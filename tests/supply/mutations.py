@@ -26,13 +26,14 @@ _PASSED, _FAILED = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutation:
-    """One control removed. name: what is lost. file: below otpc_policy. test: its node id."""
+    """One control removed. name: what is lost. file: below folder. test: its node id."""
 
     name: str
     file: str
     old: str
     new: str
     test: str
+    folder: str = "otpc_policy"
 
 
 MUTATIONS: Sequence[Mutation] = (
@@ -270,7 +271,8 @@ MUTATIONS: Sequence[Mutation] = (
     ),
     Mutation(
         name="an answer without ALLOW permits traffic",
-        file="client/judged.py",
+        folder="clients/python/src/otpc_policy_client",
+        file="judged.py",
         old="response.decision != pb.DECISION_ALLOW\n        or not _is",
         new="not _is",
         test="tests/client/test_calls.py::test_only_a_valid_allow_permits_traffic",
@@ -314,7 +316,8 @@ MUTATIONS: Sequence[Mutation] = (
 
 def run_test(copy: Path, test: str) -> int:
     """Return pytest's exit code for one test of a copy; 1 where it hangs."""
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join([str(copy), str(copy / "clients/python/src")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [
         sys.executable,
         "-m",
@@ -350,7 +353,7 @@ def mutated(mutation: Mutation, source: str) -> str:
 
 def is_caught(mutation: Mutation, copy: Path) -> bool:
     """Tell whether the test passes with the control and fails without it."""
-    module = copy / "otpc_policy" / mutation.file
+    module = copy / mutation.folder / mutation.file
     intact = module.read_text(encoding="utf-8")
     if run_test(copy, mutation.test) != _PASSED:
         return False
@@ -368,7 +371,7 @@ def table(results: Mapping[str, bool], mutations: Iterable[Mutation]) -> str:
         "| what was removed | in | test that must fail | it did |",
         "|---|---|---|---|",
         *(
-            f"| {each.name} | `otpc_policy/{each.file}` | `{each.test}` "
+            f"| {each.name} | `{each.folder}/{each.file}` | `{each.test}` "
             f"| {'yes' if results[each.name] else '**no**'} |"
             for each in mutations
         ),
@@ -401,7 +404,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for name in ("otpc_policy", "tests", "docs", "deploy", "protos"):
+        for name in ("clients", "otpc_policy", "tests", "docs", "deploy", "protos"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         for each in chosen:

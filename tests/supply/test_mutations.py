@@ -13,7 +13,7 @@ TABLE = ROOT / "docs" / "mutations.md"
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.name)
 def test_each_mutation_still_changes_its_module_and_leaves_it_a_program(mutation: Mutation) -> None:
-    source = (ROOT / "otpc_policy" / mutation.file).read_text(encoding="utf-8")
+    source = (ROOT / mutation.folder / mutation.file).read_text(encoding="utf-8")
     changed = mutated(mutation, source)
     assert changed != source
     compile(changed, mutation.file, "exec")
@@ -22,7 +22,7 @@ def test_each_mutation_still_changes_its_module_and_leaves_it_a_program(mutation
 def test_the_documented_table_has_every_mutation_and_each_was_caught() -> None:
     rows = TABLE.read_text(encoding="utf-8").splitlines()
     for each in MUTATIONS:
-        assert f"| {each.name} | `otpc_policy/{each.file}` | `{each.test}` | yes |" in rows
+        assert f"| {each.name} | `{each.folder}/{each.file}` | `{each.test}` | yes |" in rows
 
 
 def test_a_mutation_that_no_longer_fits_is_an_error() -> None:

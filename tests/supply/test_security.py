@@ -50,7 +50,7 @@ def test_every_test_that_is_named_can_be_collected() -> None:
 def test_what_was_shown_by_removing_a_control_is_in_the_table() -> None:
     pairs = {(path, test) for _, paths, tests in rows() for path in paths for test in tests}
     for each in MUTATIONS:
-        assert (f"otpc_policy/{each.file}", each.test) in pairs, each.name
+        assert (f"{each.folder}/{each.file}", each.test) in pairs, each.name
 
 
 def test_old_openssl_in_the_workers_is_among_the_threats() -> None:

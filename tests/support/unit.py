@@ -26,6 +26,7 @@ OUTSIDE = (
     "tests/catalog/test_signatures.py",
     "tests/chains/test_chains.py",
     "tests/client/test_connecting.py",
+    "tests/client/test_old_name.py",
     "tests/cli/test_asking_a_service.py",
     "tests/cli/test_audit.py",
     "tests/cli/test_check.py",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from otpc_policy.client.judged import NotAsJudged
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.judged import NotAsJudged
 
 
 def check_request(

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from otpc_policy.client.judged import JudgedEndpoint
-from otpc_policy.client.keeping_terms import MakeContext, accept, restrict
 from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.judged import JudgedEndpoint
+from otpc_policy_client.keeping_terms import MakeContext, accept, restrict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ from typing import Any, Self
 
 import grpc
 
-from otpc_policy.client.channel import OPTIONS, credentials
-from otpc_policy.client.following import SILENCE_S, Followed, Progress
-from otpc_policy.client.judged import NotAsJudged, judged_endpoint
-from otpc_policy.client.keeping_terms import MakeContext, client_context
-from otpc_policy.client.opening import JudgedStreams, open_streams, remaining_s
-from otpc_policy.client.requests import reporting
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client.channel import OPTIONS, credentials
+from otpc_policy_client.following import SILENCE_S, Followed, Progress
+from otpc_policy_client.judged import NotAsJudged, judged_endpoint
+from otpc_policy_client.keeping_terms import MakeContext, client_context
+from otpc_policy_client.opening import JudgedStreams, open_streams, remaining_s
+from otpc_policy_client.requests import reporting
 
 
 class AsyncPolicyCheckClient:

@@ -4,13 +4,13 @@ import hashlib
 import ssl
 from collections.abc import Callable, Mapping
 
-from otpc_policy.client.judged import (
+from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.judged import (
     JudgedEndpoint,
     NotAsJudged,
     TrafficNotPermitted,
     permits_traffic,
 )
-from otpc_policy.v1 import policy_pb2 as pb
 
 MakeContext = Callable[[], ssl.SSLContext]
 """Returns a new context for one connection, which is then restricted to what was judged."""

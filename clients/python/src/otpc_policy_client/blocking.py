@@ -8,15 +8,15 @@ from typing import Any, Self
 
 import grpc
 
-from otpc_policy.client.channel import OPTIONS, credentials
-from otpc_policy.client.following import SILENCE_S, Followed, Progress
-from otpc_policy.client.judged import NotAsJudged, judged_endpoint
-from otpc_policy.client.keeping_terms import MakeContext, client_context
-from otpc_policy.client.opening import JudgedSocket, open_socket, remaining_s
-from otpc_policy.client.requests import check_request, reporting, validate_request
-from otpc_policy.client.silence import SilenceWatch
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy_client.channel import OPTIONS, credentials
+from otpc_policy_client.following import SILENCE_S, Followed, Progress
+from otpc_policy_client.judged import NotAsJudged, judged_endpoint
+from otpc_policy_client.keeping_terms import MakeContext, client_context
+from otpc_policy_client.opening import JudgedSocket, open_socket, remaining_s
+from otpc_policy_client.requests import check_request, reporting, validate_request
+from otpc_policy_client.silence import SilenceWatch
 
 
 class PolicyCheckClient:

@@ -1,0 +1,3 @@
+"""The version of this distribution. It follows the service's: a client is released with each."""
+
+__version__ = "0.1.0"
