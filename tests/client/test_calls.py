@@ -6,16 +6,17 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
+from otpc_policy.v1 import policy_pb2 as service_pb2
 from otpc_policy_client import (
-    AsyncPolicyCheckClient,
-    PolicyCheckClient,
+    AsyncPolicyClient,
+    PolicyClient,
+    ServiceUnavailable,
     check_request,
     permits_traffic,
     validate_request,
 )
 from otpc_policy_client.channel import credentials
+from otpc_policy_client.v1 import policy_pb2 as pb
 from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority
 
@@ -90,24 +91,17 @@ def test_plain_text_only_towards_this_machine(target: str, plain: bool) -> None:
 
 def test_certificates_and_plain_text_contradict_each_other() -> None:
     with pytest.raises(ValueError, match="without TLS"):
-        PolicyCheckClient("policy.internal:443", root_certificates=b"x", dangerously_plaintext=True)
+        PolicyClient("policy.internal:443", root_certificates=b"x", dangerously_plaintext=True)
 
 
-class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
-    """Answers with fixed messages and remembers what was asked.
+class Recorder:
+    """Answers with fixed messages and remembers what was asked."""
 
-    failures: UNAVAILABLE answers before the first good one.
-    """
-
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self) -> None:
         self.asked: list[Any] = []
-        self.failures = failures
 
     def CheckEndpoint(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.asked.append(request)
-        if self.failures:
-            self.failures -= 1
-            context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
         return response()
 
     def BatchCheckEndpoints(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -141,7 +135,7 @@ class Recorder(policy_pb2_grpc.PolicyCheckServiceServicer):
 def test_every_field_of_a_check_is_carried() -> None:
     recorder = Recorder()
     freshness = pb.Freshness(mode=pb.FRESHNESS_MODE_REFRESH)
-    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with service(recorder) as port, PolicyClient(f"127.0.0.1:{port}") as client:
         answer = client.check(
             "a.example",
             port=8443,
@@ -152,7 +146,7 @@ def test_every_field_of_a_check_is_carried() -> None:
             depth=pb.SCAN_DEPTH_DEEP,
             observed_leaf_sha256=b"l" * 32,
             timeout_s=5,
-        )
+        ).response
     assert answer == response()
     assert recorder.asked == [
         pb.CheckEndpointRequest(
@@ -168,16 +162,9 @@ def test_every_field_of_a_check_is_carried() -> None:
     ]
 
 
-def test_a_replica_that_drains_is_asked_again() -> None:
-    recorder = Recorder(failures=2)
-    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
-        assert client.check("a.example", timeout_s=10) == response()
-    assert len(recorder.asked) == 3
-
-
 def test_chains_go_as_pem_or_as_der() -> None:
     recorder = Recorder()
-    with service(recorder) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with service(recorder) as port, PolicyClient(f"127.0.0.1:{port}") as client:
         client.validate(
             "PEM",
             server_name="a.example",
@@ -198,24 +185,36 @@ def test_chains_go_as_pem_or_as_der() -> None:
 
 
 def test_batches_policies_and_pages() -> None:
-    with service(Recorder()) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
-        assert [
-            result.request_index
-            for result in client.check_batch(
-                [check_request("a.example"), check_request("b.example")], timeout_s=5
-            )
-        ] == [0, 1]
+    with service(Recorder()) as port, PolicyClient(f"127.0.0.1:{port}") as client:
+        outcomes = client.check_batch([check_request("a.example")] * 2, timeout_s=5)
+        assert [each.permits_traffic for each in outcomes] == [False, False]  # type: ignore[union-attr]
         assert client.get_policy("p", timeout_s=5).name == "p"
         assert [policy.name for policy in client.list_policies(timeout_s=5)] == ["a", "b"]
         watched = client.list_watched("bank", timeout_s=5)
         assert [each.host for each in watched] == ["bank.example", "bankmore.example"]
 
 
+async def test_messages_of_the_services_own_stubs_are_taken() -> None:
+    recorder = Recorder()
+    foreign = service_pb2.CheckEndpointRequest(host="a.example", port=7)
+    freshness = service_pb2.Freshness(mode=service_pb2.FRESHNESS_MODE_REFRESH)
+    with service(recorder) as port, PolicyClient(f"127.0.0.1:{port}") as client:
+        client.check(foreign)
+        client.check("a.example", freshness=freshness)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="is not a CheckEndpointRequest"):
+            client.check(service_pb2.Freshness())
+        with pytest.raises(TypeError, match="port"):
+            client.check(foreign, port=8)
+    assert recorder.asked[0] == pb.CheckEndpointRequest(host="a.example", port=7)
+    assert recorder.asked[1].freshness.mode == pb.FRESHNESS_MODE_REFRESH
+
+
 async def test_the_asynchronous_client_asks_the_same() -> None:
     recorder = Recorder()
     with service(recorder) as port:
-        async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
-            assert await client.check(check_request("a.example", port=1), timeout_s=5) == response()
+        async with AsyncPolicyClient(f"127.0.0.1:{port}") as client:
+            verdict = await client.check(check_request("a.example", port=1), timeout_s=5)
+            assert verdict.response == response()
             assert len(await client.check_batch([check_request("a.example")], timeout_s=5)) == 1
             assert (
                 await client.validate(validate_request([b"leaf"]), timeout_s=5)
@@ -236,15 +235,15 @@ def test_mutual_tls() -> None:
     )
     with service(Recorder(), credentials) as port:
         target = f"localhost:{port}"
-        with PolicyCheckClient(
+        with PolicyClient(
             target,
             root_certificates=authority.pem,
             private_key=caller.key_pem,
             certificate_chain=caller.chain_pem,
         ) as client:
-            assert client.check("a.example", timeout_s=10) == response()
+            assert client.check("a.example", timeout_s=10).response == response()
         with (
-            PolicyCheckClient(target, root_certificates=authority.pem) as nobody,
-            pytest.raises(grpc.RpcError),
+            PolicyClient(target, root_certificates=authority.pem) as nobody,
+            pytest.raises(ServiceUnavailable),
         ):
             nobody.check("a.example", timeout_s=3)

@@ -18,18 +18,18 @@ import grpc
 import pytest
 
 from otpc_policy.core.registries.suites import suite_by_name
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
 from otpc_policy_client import (
-    AsyncPolicyCheckClient,
+    AsyncPolicyClient,
     MakeContext,
     NotAsJudged,
-    PolicyCheckClient,
+    Overloaded,
+    PolicyClient,
     TrafficNotPermitted,
     check_request,
     client_context,
     keeping_terms,
 )
+from otpc_policy_client.v1 import policy_pb2 as pb
 from tests.client.serving import service
 from tests.support.certificates import CertificateAuthority, Issued
 from tests.support.hostile import stall
@@ -56,7 +56,7 @@ def digest(issued: Issued) -> bytes:
 
 
 @dataclass
-class Scripted(policy_pb2_grpc.PolicyCheckServiceServicer):
+class Scripted:
     """Answers with these responses in turn, the last one for ever."""
 
     answers: Sequence[pb.CheckEndpointResponse] = ()
@@ -105,6 +105,7 @@ def allow(at: Listener, *leaves: Issued, **overrides: Any) -> pb.CheckEndpointRe
         "connection_terms": terms(),
     }
     answer = pb.CheckEndpointResponse(**{**fields, **overrides})
+    answer.result_info.evaluation_time.GetCurrentTime()
     answer.result_info.expire_time.FromDatetime(datetime.now(UTC) + timedelta(minutes=5))
     return answer
 
@@ -131,9 +132,9 @@ def connect_in_a_thread(
     *,
     timeout_s: float = PATIENCE_S,
     make_context: MakeContext = client_context,
-    **options: bool,
+    **options: Any,
 ) -> Met:
-    with PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with PolicyClient(f"127.0.0.1:{port}") as client:
         connection = client.connect(
             check_request(HOST, port=at.port),
             timeout_s=timeout_s,
@@ -152,10 +153,10 @@ def connect_with_asyncio(
     *,
     timeout_s: float = PATIENCE_S,
     make_context: MakeContext = client_context,
-    **options: bool,
+    **options: Any,
 ) -> Met:
     async def connect() -> Met:
-        async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
+        async with AsyncPolicyClient(f"127.0.0.1:{port}") as client:
             connection = await client.connect(
                 check_request(HOST, port=at.port),
                 timeout_s=timeout_s,
@@ -326,7 +327,7 @@ def test_an_error_of_the_service_means_no_connection(connect: Connect) -> None:
     with (
         partner(LEAF) as (at, heard),
         service(Scripted()) as port,
-        pytest.raises(grpc.RpcError),
+        pytest.raises(Overloaded),
     ):
         connect(port, at)
     assert (heard.content, heard.ended) == ([], 0)
@@ -335,7 +336,7 @@ def test_an_error_of_the_service_means_no_connection(connect: Connect) -> None:
 async def test_a_cancelled_caller_leaves_no_connection_behind() -> None:
     silent = own_listener()
     with counting_server(silent, stall) as counts, service(Scripted([allow(silent, LEAF)])) as port:
-        async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
+        async with AsyncPolicyClient(f"127.0.0.1:{port}") as client:
             connecting = asyncio.create_task(
                 client.connect(check_request(HOST, port=silent.port), timeout_s=PATIENCE_S)
             )
@@ -352,6 +353,6 @@ def test_the_request_of_the_caller_is_not_changed_by_a_report() -> None:
     with partner(OTHER) as (at, _):
         scripted = Scripted([allow(at, LEAF), allow(at, OTHER)])
         asked = check_request(HOST, port=at.port)
-        with service(scripted) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+        with service(scripted) as port, PolicyClient(f"127.0.0.1:{port}") as client:
             client.connect(asked, timeout_s=PATIENCE_S).close()
     assert asked == check_request(HOST, port=at.port)

@@ -8,15 +8,14 @@ from typing import Any
 import grpc
 import pytest
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
 from otpc_policy_client import (
-    AsyncPolicyCheckClient,
+    AsyncPolicyClient,
     ChangesUnknown,
     Followed,
-    PolicyCheckClient,
+    PolicyClient,
 )
 from otpc_policy_client.following import Progress
+from otpc_policy_client.v1 import policy_pb2 as pb
 from tests.client.serving import service
 
 Script = list["grpc.StatusCode | list[str]"]
@@ -29,7 +28,7 @@ def change(host: str, cursor: str) -> pb.WatchVerdictsResponse:
 
 
 @dataclass
-class Scripted(policy_pb2_grpc.PolicyCheckServiceServicer):
+class Scripted:
     """Answers the next of streams: the cursors of messages, or an error. asked: what came."""
 
     streams: Script
@@ -89,13 +88,13 @@ def told(followed: Followed) -> list[str]:
 
 
 async def told_to_thread(port: int, found: list[str]) -> None:
-    with PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with PolicyClient(f"127.0.0.1:{port}") as client:
         for followed in client.follow_verdicts(timeout_s=10, silence_s=0.5):
             found += told(followed)
 
 
 async def told_to_async(port: int, found: list[str]) -> None:
-    async with AsyncPolicyCheckClient(f"127.0.0.1:{port}") as client:
+    async with AsyncPolicyClient(f"127.0.0.1:{port}") as client:
         async for followed in client.follow_verdicts(timeout_s=10, silence_s=0.5):
             found += told(followed)
 
@@ -116,7 +115,7 @@ def test_a_list_without_a_cursor_is_not_followed(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("otpc_policy_client.following._FIRST_PAUSE_S", 0.001)
     # A stream from now on would leave out what has changed since the list.
     servicer = Scripted([["now"], ["c1"]], lists=["", "l1", ""])
-    with service(servicer) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with service(servicer) as port, PolicyClient(f"127.0.0.1:{port}") as client:
         following = client.follow_verdicts(timeout_s=10)
         assert [told(next(following)) for _ in range(2)] == [["list of 2"], ["c1.test"]]
         following.close()
@@ -127,7 +126,7 @@ def test_a_list_without_a_cursor_is_not_followed(monkeypatch: pytest.MonkeyPatch
 
 def test_where_nothing_is_watched_it_ends_at_once() -> None:
     servicer = Scripted([grpc.StatusCode.UNIMPLEMENTED], lists=[""])
-    with service(servicer) as port, PolicyCheckClient(f"127.0.0.1:{port}") as client:
+    with service(servicer) as port, PolicyClient(f"127.0.0.1:{port}") as client:
         with pytest.raises(grpc.RpcError):
             next(client.follow_verdicts(timeout_s=10))
         # From a cursor it asks for no list.

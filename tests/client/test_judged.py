@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy_client import TrafficNotPermitted, client_context, permits_traffic
 from otpc_policy_client.judged import JudgedEndpoint, judged_endpoint
 from otpc_policy_client.keeping_terms import restrict
+from otpc_policy_client.v1 import policy_pb2 as pb
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 V12, V13 = pb.TLS_VERSION_TLS_1_2, pb.TLS_VERSION_TLS_1_3

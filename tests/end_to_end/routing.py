@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
 from otpc_policy.ops.metrics.measuring import LEAF_REPORT_RESULTS
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy_client import JudgedSocket, PolicyCheckClient, check_request
+from otpc_policy_client import JudgedSocket, PolicyClient, check_request
+from otpc_policy_client.v1 import policy_pb2 as pb
 from tests.end_to_end.running import PATIENCE_S, Service
 from tests.end_to_end.world import Partner
 from tests.support.certificates import Issued
@@ -65,7 +65,7 @@ class Payment:
 class Traffic:
     """Routers that pay without a pause. payments: so far, in the order in which they ended."""
 
-    client: PolicyCheckClient
+    client: PolicyClient
     asked: pb.CheckEndpointRequest
     payments: list[Payment] = field(default_factory=list)
     _is_over: threading.Event = field(default_factory=threading.Event)

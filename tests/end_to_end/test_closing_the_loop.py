@@ -16,10 +16,9 @@ import pytest
 from otpc_policy.core.facts import TlsVersion
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy_client import (
-    AsyncPolicyCheckClient,
-    PolicyCheckClient,
+    AsyncPolicyClient,
+    PolicyClient,
     TrafficNotPermitted,
-    check_request,
 )
 from tests.end_to_end.case import decision_of, summary
 from tests.end_to_end.routing import count, digest, paid, question
@@ -53,8 +52,8 @@ def loop_service(world: World) -> Iterator[Service]:
 
 
 @pytest.fixture
-def router(loop_service: Service) -> Iterator[PolicyCheckClient]:
-    with PolicyCheckClient(loop_service.address) as client:
+def router(loop_service: Service) -> Iterator[PolicyClient]:
+    with PolicyClient(loop_service.address, cache=None) as client:
         yield client
 
 
@@ -140,7 +139,7 @@ def test_every_answer_names_the_leaves_and_how_to_connect(
 
 @pytest.mark.parametrize("versions", [("1.2",), ("1.2", "1.3")])
 def test_a_connection_as_judged_works_over_each_version(
-    world: World, router: PolicyCheckClient, versions: tuple[str, ...]
+    world: World, router: PolicyClient, versions: tuple[str, ...]
 ) -> None:
     partner = world.partner()
     leaf = world.leaf(partner.name)
@@ -150,14 +149,14 @@ def test_a_connection_as_judged_works_over_each_version(
             assert connection.address == at.address
             assert connection.socket.version() == f"TLSv{versions[-1]}"
             assert paid(connection) == 200
-        assert connection.answer.decision == pb.DECISION_ALLOW
+        assert connection.answer.decision == int(pb.DECISION_ALLOW)
 
 
 async def test_the_same_for_asyncio(world: World, loop_service: Service) -> None:
     partner = world.partner()
     leaf = world.leaf(partner.name)
     with nginx(partner.listener(), TlsOffer(certificates=(leaf,))) as at:
-        async with AsyncPolicyCheckClient(loop_service.address) as client:
+        async with AsyncPolicyClient(loop_service.address, cache=None) as client:
             asked = question(partner, at)
             async with await client.connect(asked, timeout_s=PATIENCE_S) as connection:
                 connection.writer.write(b"GET / HTTP/1.0\r\n\r\n")
@@ -166,7 +165,7 @@ async def test_the_same_for_asyncio(world: World, loop_service: Service) -> None
 
 
 def test_a_pinned_self_signed_partner_is_connected_to_without_any_root(
-    world: World, router: PolicyCheckClient
+    world: World, router: PolicyClient
 ) -> None:
     with (
         nginx(world.pinned.listener(), TlsOffer(certificates=(world.pinned_leaf,))) as at,
@@ -176,7 +175,7 @@ def test_a_pinned_self_signed_partner_is_connected_to_without_any_root(
 
 
 def test_a_certificate_renewed_under_a_routers_traffic_fails_no_connection(
-    world: World, loop_service: Service, router: PolicyCheckClient
+    world: World, loop_service: Service, router: PolicyClient
 ) -> None:
     partner = world.partner()
     old, renewed = world.leaf(partner.name), world.leaf(partner.name)
@@ -230,7 +229,7 @@ def test_a_certificate_renewed_under_a_routers_traffic_fails_no_connection(
 
 @pytest.mark.parametrize("kind", ["as good", "self-signed", "expired"])
 def test_a_server_with_another_leaf_for_the_router_never_gets_a_connection(
-    world: World, loop_service: Service, router: PolicyCheckClient, kind: str
+    world: World, loop_service: Service, router: PolicyClient, kind: str
 ) -> None:
     partner = world.partner()
     other = {
@@ -256,7 +255,7 @@ async def test_nor_from_asyncio(world: World, loop_service: Service) -> None:
     partner = world.partner()
     honest, other = world.leaf(partner.name), world.leaf(partner.name)
     with two_faces(partner.listener(), honest, other) as faces:
-        async with AsyncPolicyCheckClient(loop_service.address) as client:
+        async with AsyncPolicyClient(loop_service.address, cache=None) as client:
             with pytest.raises(TrafficNotPermitted, match=NOT_JUDGED):
                 await client.connect(question(partner, faces.at), timeout_s=PATIENCE_S)
     await asyncio.sleep(0)
@@ -272,8 +271,8 @@ def test_random_hashes_cause_one_measurement_whoever_sends_them(
         assert decision_of(loop_service.check(partner, at)) == "ALLOW"
 
         def hashed() -> pb.CheckEndpointRequest:
-            return check_request(
-                partner.name, port=at.port, observed_leaf_sha256=chance.randbytes(32)
+            return pb.CheckEndpointRequest(
+                host=partner.name, port=at.port, observed_leaf_sha256=chance.randbytes(32)
             )
 
         batch = pb.BatchCheckEndpointsRequest(requests=[hashed() for _ in range(100)])

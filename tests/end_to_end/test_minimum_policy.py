@@ -9,6 +9,8 @@ import pytest
 
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy_client import permits_traffic
+from otpc_policy_client.requests import own
+from otpc_policy_client.v1 import policy_pb2
 from tests.end_to_end.case import decision_of, summary
 from tests.end_to_end.partner_world import KnownPartner, PartnerFolder, private_ca
 from tests.end_to_end.running import Service, running_service
@@ -96,7 +98,11 @@ def test_no_policy_that_a_request_names_falls_below_the_default_policy(
         each.code: each.policies for each in response.findings if each.effect == pb.EFFECT_DENY
     }
     assert DEFAULT in denying["TLS_VERSION_BELOW_MINIMUM"]
-    assert not permits_traffic(response, dangerously_permit_report_only=True)
+    assert not permits_traffic(as_clients(response), dangerously_permit_report_only=True)
+
+
+def as_clients(response: pb.CheckEndpointResponse) -> policy_pb2.CheckEndpointResponse:
+    return own(response, policy_pb2.CheckEndpointResponse)
 
 
 def test_a_stricter_policy_on_trial_is_reported_above_the_minimum(
@@ -110,8 +116,11 @@ def test_a_stricter_policy_on_trial_is_reported_above_the_minimum(
         strict = service.check(world.free.host, world.free.at, policy=STRICT)
     assert [decision_of(each) for each in (usual, on_trial, strict)] == ["ALLOW", "ALLOW", "DENY"]
     assert on_trial.evaluated_decision == pb.DECISION_DENY
-    assert (permits_traffic(usual), permits_traffic(on_trial)) == (True, False)
-    assert permits_traffic(on_trial, dangerously_permit_report_only=True)
+    assert (permits_traffic(as_clients(usual)), permits_traffic(as_clients(on_trial))) == (
+        True,
+        False,
+    )
+    assert permits_traffic(as_clients(on_trial), dangerously_permit_report_only=True)
     # Its own suites and versions, and those of the minimum: the connection keeps to both.
     assert on_trial.connection_terms == usual.connection_terms
     # From the cache, and the same.

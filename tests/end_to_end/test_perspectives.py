@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 
 from otpc_policy.v1 import policy_pb2 as pb
 from otpc_policy.v1 import policy_pb2_grpc as rpc
-from otpc_policy_client import PolicyCheckClient
+from otpc_policy_client import PolicyClient
 from tests.end_to_end.world import World
 from tests.support.engine_program import engine_program, mutual_tls
 from tests.support.loopback import Listener, free_port, own_address
@@ -251,9 +251,9 @@ def test_a_place_that_is_not_there_is_refused_with_those_that_are(regions: Regio
 
 def test_the_client_and_the_command_line_name_a_place(regions: Regions) -> None:
     address = regions.fronts[EU].address
-    with PolicyCheckClient(address, dangerously_plaintext=True) as client:
-        found = client.check(NAME, port=regions.port, perspective=US, timeout_s=30)
-    assert (found.decision, found.perspective) == (DENY, US)
+    with PolicyClient(address, dangerously_plaintext=True) as client:
+        found = client.check(NAME, port=regions.port, perspective=US, timeout_s=30).response
+    assert (int(found.decision), found.perspective) == (DENY, US)
     command = [sys.executable, "-m", "otpc_policy", "check", f"{NAME}:{regions.port}"]
     connection = ["--server", address, "--dangerously-plaintext", "--perspective", US]
     for form, expected in (("json", f'"perspective": "{US}"'), ("table", "judged from")):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from otpc_policy_client import PolicyCheckClient
+from otpc_policy_client import PolicyClient
 from tests.end_to_end.routing import Traffic, count, question
 from tests.end_to_end.running import Service, running_service
 from tests.end_to_end.world import World
@@ -31,8 +31,8 @@ def renewal_service(world: World) -> Iterator[Service]:
 
 
 @pytest.fixture
-def router(renewal_service: Service) -> Iterator[PolicyCheckClient]:
-    with PolicyCheckClient(renewal_service.address) as client:
+def router(renewal_service: Service) -> Iterator[PolicyClient]:
+    with PolicyClient(renewal_service.address, cache=None) as client:
         yield client
 
 
@@ -52,7 +52,7 @@ def assert_no_payment_suffered(traffic: Traffic, service: Service, since_s: floa
 
 
 def test_a_certificate_that_nginx_reloads_fails_no_payment(
-    world: World, renewal_service: Service, router: PolicyCheckClient
+    world: World, renewal_service: Service, router: PolicyClient
 ) -> None:
     """Old and new workers accept side by side for a moment."""
     partner = world.partner()
@@ -76,7 +76,7 @@ def test_a_certificate_that_nginx_reloads_fails_no_payment(
 
 
 def test_members_of_a_pool_that_are_renewed_one_after_the_other_fail_no_payment(
-    world: World, renewal_service: Service, router: PolicyCheckClient
+    world: World, renewal_service: Service, router: PolicyClient
 ) -> None:
     """As a rolling deployment does: for a while the address has both certificates."""
     partner = world.partner()

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy_client import Followed, PolicyCheckClient
+from otpc_policy_client import Followed, PolicyClient
 from tests.fleet.hooks import hooks
 from tests.support.certificates import CertificateAuthority
 from tests.support.loopback import own_listener
@@ -41,7 +41,7 @@ class Follower:
     told: "queue.Queue[Followed]" = field(default_factory=queue.Queue)
 
     def run(self) -> None:
-        with PolicyCheckClient(self.address) as client:
+        with PolicyClient(self.address) as client:
             try:
                 for followed in client.follow_verdicts(timeout_s=10):
                     self.take(followed)

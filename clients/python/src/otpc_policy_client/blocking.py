@@ -1,32 +1,73 @@
-"""The client for threads."""
+"""The client for threads. What it decides is decided in the modules without IO."""
 
+import random
+import threading
 import time
 from collections.abc import Generator, Sequence
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
+from google.protobuf.message import Message
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
-from otpc_policy_client.channel import OPTIONS, credentials
+from otpc_policy_client.answer_cache import CacheLimits, key_of
+from otpc_policy_client.attempts import Answered, Attempts, Wait
+from otpc_policy_client.channel import Options, credentials, options
+from otpc_policy_client.clock import elapsed_s
+from otpc_policy_client.error_details import call_error
+from otpc_policy_client.errors import (
+    CallError,
+    DeadlineExceeded,
+    NotAsJudged,
+    TrafficNotPermitted,
+)
 from otpc_policy_client.following import SILENCE_S, Followed, Progress
-from otpc_policy_client.judged import NotAsJudged, judged_endpoint
+from otpc_policy_client.following_in_thread import ThreadFollower
+from otpc_policy_client.judged import judged_endpoint
 from otpc_policy_client.keeping_terms import MakeContext, client_context
+from otpc_policy_client.lookups import Flight, Follow, Lookups
+from otpc_policy_client.observing import (
+    CallFinished,
+    CheckLookedUp,
+    ConnectionFinished,
+    Observer,
+    notify,
+)
 from otpc_policy_client.opening import JudgedSocket, open_socket, remaining_s
-from otpc_policy_client.requests import check_request, reporting, validate_request
+from otpc_policy_client.questions import (
+    MAX_PAGES,
+    CheckFields,
+    Question,
+    ValidateFields,
+    checking,
+    checking_batch,
+    getting_policy,
+    listing_policies,
+    listing_watched,
+    request_of,
+    validating,
+)
+from otpc_policy_client.requests import reporting
 from otpc_policy_client.silence import SilenceWatch
+from otpc_policy_client.stubs import Calls, ChannelCalls
+from otpc_policy_client.v1 import policy_pb2 as pb
+from otpc_policy_client.verdict import Verdict
+
+T = TypeVar("T")
+_LIST_TIMEOUT_S = 10.0
 
 
-class PolicyCheckClient:
+class PolicyClient:
     """A client for threads. It may be shared; close it, or use it in a with statement.
 
     target: as gRPC names servers, such as "policy.internal:443". The channel uses TLS, unless the
     target is this machine and no certificates were given. root_certificates: PEM; None for gRPC's
-    own roots. private_key, certificate_chain: PEM, for mutual TLS.
-    Every method raises grpc.RpcError, whose trailers contain a google.rpc.Status with ErrorInfo of
-    the domain "otpc-policy".
+    own roots. private_key, certificate_chain: PEM, for mutual TLS. channel_credentials: of gRPC, in
+    place of those three. options, interceptors: of the channel; options take the place of ours.
+    timeout_s: of a call that says nothing else. cache: what may be kept; None for nothing.
+    watch: whether changes that the service reports drop what is kept. observer: is told of events.
+
+    Methods raise exceptions of otpc_policy_client.errors. Each of them means: no traffic.
     """
 
     def __init__(
@@ -36,21 +77,52 @@ class PolicyCheckClient:
         root_certificates: bytes | None = None,
         private_key: bytes | None = None,
         certificate_chain: bytes | None = None,
+        channel_credentials: grpc.ChannelCredentials | None = None,
         dangerously_plaintext: bool = False,
+        options: Options = (),
+        interceptors: Sequence[Any] = (),
+        timeout_s: float = 5.0,
+        cache: CacheLimits | None = CacheLimits(),  # noqa: B008 - it cannot be changed
+        watch: bool = True,
+        observer: Observer | None = None,
     ) -> None:
         chosen = credentials(
             target,
             root_certificates,
             private_key,
             certificate_chain,
+            channel_credentials=channel_credentials,
             dangerously_plaintext=dangerously_plaintext,
         )
-        self._channel = (
-            grpc.insecure_channel(target, OPTIONS)
-            if chosen is None
-            else grpc.secure_channel(target, chosen, OPTIONS)
+        self._channel = _channel(target, chosen, options, interceptors)
+        self._begin(
+            ChannelCalls(self._channel),
+            timeout_s=timeout_s,
+            cache=cache,
+            watch=watch,
+            observer=observer,
         )
-        self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def _begin(
+        self,
+        calls: Calls,
+        *,
+        timeout_s: float,
+        cache: CacheLimits | None,
+        watch: bool,
+        observer: Observer | None,
+    ) -> None:
+        self._calls = calls
+        self._timeout_s = timeout_s
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._lookups: Lookups[threading.Event] = Lookups(
+            cache, wall_ns=time.time_ns, new_waiter=threading.Event
+        )
+        self._watches = watch and cache is not None
+        self._follower = ThreadFollower(
+            calls, self._lookups, self._lock, self._list_again, observer
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -64,49 +136,45 @@ class PolicyCheckClient:
         self.close()
 
     def close(self) -> None:
-        """End the channel."""
+        """End the channel and what follows changes."""
+        self._follower.close()
+        self._end_channel()
+
+    def _end_channel(self) -> None:
         self._channel.close()
 
     def check(
         self,
-        host: str,
+        endpoint: str | Message,
         *,
-        timeout_s: float,
-        port: int = 0,
-        policy: str = "",
-        server_name: str = "",
-        freshness: pb.Freshness | None = None,
-        view: pb.View.ValueType = pb.VIEW_BASIC,
-        depth: pb.ScanDepth.ValueType = pb.SCAN_DEPTH_STANDARD,
-        observed_leaf_sha256: bytes = b"",
-        perspective: str = "",
-    ) -> pb.CheckEndpointResponse:
-        """Ask about an endpoint.
+        timeout_s: float | None = None,
+        **fields: Unpack[CheckFields],
+    ) -> Verdict:
+        """Ask about an endpoint: a host with fields of check_request, or a request.
 
-        If the measurement takes longer, the response is INDETERMINATE with retry_after, and the
-        measurement goes on.
+        A verdict that is kept answers, if it stands. Otherwise one call is made for all who ask the
+        same at a time. A measurement that takes longer is waited for within timeout_s; if that is
+        over first, the verdict is INDETERMINATE, and the measurement goes on.
         """
-        request = check_request(
-            host,
-            port=port,
-            policy=policy,
-            server_name=server_name,
-            freshness=freshness,
-            view=view,
-            depth=depth,
-            observed_leaf_sha256=observed_leaf_sha256,
-            perspective=perspective,
-        )
-        response: pb.CheckEndpointResponse = self._stub.CheckEndpoint(request, timeout=timeout_s)
-        return response
+        return self._check(request_of(endpoint, fields), self._deadline(timeout_s))
+
+    def check_batch(
+        self, requests: Sequence[Message], *, timeout_s: float | None = None
+    ) -> tuple[Verdict | CallError, ...]:
+        """Ask about 1 to 100 endpoints; for each, in the same order, a verdict or its error.
+
+        Neither does the cache answer, nor is it filled.
+        """
+        return self._ask(checking_batch(requests), self._deadline(timeout_s))
 
     def connect(
         self,
-        request: pb.CheckEndpointRequest,
+        endpoint: str | Message,
         *,
-        timeout_s: float,
+        timeout_s: float | None = None,
         make_context: MakeContext = client_context,
         dangerously_permit_report_only: bool = False,
+        **fields: Unpack[CheckFields],
     ) -> JudgedSocket:
         """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
 
@@ -114,114 +182,78 @@ class PolicyCheckClient:
         a leaf that was judged. If the first one meets another leaf, that is closed and reported,
         the service decides anew, and one more is opened.
 
-        request: check_request makes it. timeout_s: for all of this together, and then for each
+        endpoint, fields: as of check. timeout_s: for all of this together, and then for each
         operation on the socket until its settimeout says otherwise.
         make_context: for client certificates, ALPN or verification in addition. With a client
         certificate, the handshake shows it to a server before its leaf is compared.
         dangerously_permit_report_only: as of permits_traffic.
 
         Whatever is in doubt raises, with the connection closed and nothing sent over it:
-        TrafficNotPermitted, NotAsJudged, grpc.RpcError, OSError if no judged address gives a
+        TrafficNotPermitted, NotAsJudged, CallError, OSError if no judged address gives a
         connection, ssl.SSLError and TimeoutError among them.
         """
-        deadline = time.monotonic() + timeout_s
+        result = "failed"
         try:
-            connection = self._connected(
-                request, make_context, deadline, dangerously_permit_report_only
+            connection = self._connect(
+                request_of(endpoint, fields),
+                self._deadline(timeout_s),
+                make_context,
+                dangerously_permit_report_only,
             )
-        except NotAsJudged as difference:
-            report = reporting(request, difference)
-            connection = self._connected(
-                report, make_context, deadline, dangerously_permit_report_only
-            )
-        connection.socket.settimeout(timeout_s)
+            result = "opened"
+        except TrafficNotPermitted:
+            result = "not permitted"
+            raise
+        except NotAsJudged:
+            result = "not as judged"
+            raise
+        finally:
+            notify(self._observer, ConnectionFinished(result=result))
+        connection.socket.settimeout(self._time_s(timeout_s))
         return connection
-
-    def _connected(
-        self,
-        request: pb.CheckEndpointRequest,
-        make_context: MakeContext,
-        deadline: float,
-        permit_report_only: bool,
-    ) -> JudgedSocket:
-        answer = self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
-        judged = judged_endpoint(
-            answer,
-            port=request.port,
-            perspective=request.perspective,
-            dangerously_permit_report_only=permit_report_only,
-        )
-        return open_socket(judged, make_context, deadline=deadline)
-
-    def check_batch(
-        self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
-    ) -> Sequence[pb.BatchCheckEndpointsResult]:
-        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error."""
-        response: pb.BatchCheckEndpointsResponse = self._stub.BatchCheckEndpoints(
-            pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s
-        )
-        return response.results
 
     def validate(
         self,
-        chain: str | Sequence[bytes],
+        chain: str | Sequence[bytes] | Message,
         *,
-        timeout_s: float,
-        server_name: str = "",
-        policy: str = "",
-        validation_time: datetime | None = None,
-        trust_anchors: Sequence[bytes] = (),
-        view: pb.View.ValueType = pb.VIEW_BASIC,
+        timeout_s: float | None = None,
+        **fields: Unpack[ValidateFields],
     ) -> pb.ValidateCertificateResponse:
-        """Ask about a chain: PEM text, or DER certificates, leaf first."""
-        request = validate_request(
-            chain,
-            server_name=server_name,
-            policy=policy,
-            validation_time=validation_time,
-            trust_anchors=trust_anchors,
-            view=view,
-        )
-        response: pb.ValidateCertificateResponse = self._stub.ValidateCertificate(
-            request, timeout=timeout_s
-        )
-        return response
+        """Ask about a chain: PEM text, or DER certificates, leaf first, or a request.
 
-    def get_policy(self, name: str = "", *, timeout_s: float) -> pb.Policy:
+        fields: of validate_request.
+        """
+        return self._ask(validating(chain, fields), self._deadline(timeout_s))
+
+    def get_policy(self, name: str = "", *, timeout_s: float | None = None) -> pb.Policy:
         """Return a policy; an empty name means the default."""
-        response: pb.GetPolicyResponse = self._stub.GetPolicy(
-            pb.GetPolicyRequest(name=name), timeout=timeout_s
-        )
-        return response.policy
+        return self._ask(getting_policy(name), self._deadline(timeout_s))
 
-    def list_policies(self, *, timeout_s: float) -> Sequence[pb.Policy]:
-        """Return every policy, ordered by name. timeout_s: for each page."""
-        policies: list[pb.Policy] = []
-        token = ""
-        while True:
-            page: pb.ListPoliciesResponse = self._stub.ListPolicies(
-                pb.ListPoliciesRequest(page_token=token), timeout=timeout_s
-            )
+    def list_policies(self, *, timeout_s: float | None = None) -> Sequence[pb.Policy]:
+        """Return every policy, ordered by name. timeout_s: for all pages."""
+        deadline, policies, token = self._deadline(timeout_s), list[pb.Policy](), ""
+        for _ in range(MAX_PAGES):
+            page = self._ask(listing_policies(token), deadline)
             policies.extend(page.policies)
             token = page.next_page_token
             if not token:
-                return policies
+                break
+        return policies
 
     def list_watched(
-        self, partner_id: str = "", *, timeout_s: float
+        self, partner_id: str = "", *, timeout_s: float | None = None
     ) -> Sequence[pb.WatchedEndpoint]:
-        """Return every watched endpoint, ordered by host and port. timeout_s: for each page.
+        """Return every watched endpoint, ordered by host and port. timeout_s: for all pages.
 
         partner_id: its endpoints alone.
         """
-        pages = self._watched_pages(partner_id, timeout_s)
-        return [endpoint for page in pages for endpoint in page.endpoints]
+        return self._watched(partner_id, self._deadline(timeout_s))[0]
 
     def follow_verdicts(
         self,
         partner_id: str = "",
         *,
-        timeout_s: float,
+        timeout_s: float | None = None,
         cursor: str = "",
         most_failures: int = 20,
         silence_s: float = SILENCE_S,
@@ -230,45 +262,176 @@ class PolicyCheckClient:
 
         It begins with a list, or where a cursor of an earlier time leads; and it lists again where
         changes may have been missed. Streams that end, or are silent for silence_s, are begun
-        again after a pause of up to ten seconds. timeout_s: for each page of a list.
+        again after a pause of up to ten seconds. timeout_s: for each list.
 
-        Raises the last error once most_failures calls in a row have failed, and at once where
-        another attempt changes nothing; ChangesUnknown where the service does not know either.
+        For people and their tools: a change is no answer to rely on for traffic. What check keeps
+        is dropped by itself. Raises the last error once most_failures calls in a row have failed,
+        and at once where another attempt changes nothing; ChangesUnknown where the service does not
+        know either.
         """
         progress = Progress(cursor, most_failures=most_failures)
         while True:
             try:
                 if progress.must_list:
-                    listed = progress.listed(self._watched_pages(partner_id, timeout_s))
+                    listed = progress.listed(*self._watched(partner_id, self._deadline(timeout_s)))
                     if listed is None:
-                        # Where nothing is watched, this says so.
-                        self._probe_stream(partner_id, timeout_s)
+                        self._probe_stream(partner_id, self._time_s(timeout_s))
                         time.sleep(progress.failed())
                         continue
                     yield listed
                 request = pb.WatchVerdictsRequest(cursor=progress.cursor, partner_id=partner_id)
-                call = self._stub.WatchVerdicts(request)
+                call = self._calls.follow("WatchVerdicts", request)
                 with SilenceWatch(call, silence_s) as silence:
                     for message in call:
                         silence.heard()
                         yield progress.took(message)
             except grpc.RpcError as error:
-                time.sleep(progress.failed(error))
+                time.sleep(progress.failed(call_error(error)))
 
     def _probe_stream(self, partner_id: str, timeout_s: float) -> None:
+        """Have the service say that nothing is watched, where nothing is."""
         request = pb.WatchVerdictsRequest(partner_id=partner_id)
-        call = self._stub.WatchVerdicts(request, timeout=timeout_s)
+        call = self._calls.follow("WatchVerdicts", request, timeout_s)
         next(call, None)
         call.cancel()
 
-    def _watched_pages(self, partner_id: str, timeout_s: float) -> Sequence[pb.ListWatchedResponse]:
-        pages: list[pb.ListWatchedResponse] = []
-        token = ""
+    def _time_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return elapsed_s() + self._time_s(timeout_s)
+
+    def _check(self, request: pb.CheckEndpointRequest, deadline: float) -> Verdict:
+        key = key_of(request)
+        if key is None:
+            return self._ask(checking(request), deadline)
         while True:
-            page: pb.ListWatchedResponse = self._stub.ListWatched(
-                pb.ListWatchedRequest(page_token=token, partner_id=partner_id), timeout=timeout_s
+            with self._lock:
+                found = self._lookups.look(key, request, elapsed_s())
+            if isinstance(found, Verdict):
+                notify(self._observer, CheckLookedUp(result="kept"))
+                return found
+            if not isinstance(found, Follow):
+                notify(self._observer, CheckLookedUp(result="asked"))
+                return self._lead(found.flight, deadline)
+            if not found.flight.ended.wait(max(0.0, deadline - elapsed_s())):
+                raise DeadlineExceeded.here("no answer within the time of the call")
+            shared = found.flight.shared()
+            if shared is not None:
+                notify(self._observer, CheckLookedUp(result="shared"))
+                return shared
+
+    def _lead(self, flight: Flight[threading.Event], deadline: float) -> Verdict:
+        """Ask for all who ask the same. Whatever happens, followers are told."""
+        if self._watches:
+            self._follower.start()
+        outcome: Verdict | CallError | None = None
+        asked_at_s = elapsed_s()
+        try:
+            outcome = self._ask(checking(flight.request), deadline)
+        except CallError as error:
+            outcome = error
+            raise
+        finally:
+            with self._lock:
+                self._lookups.landed(flight, outcome, asked_at_s=asked_at_s)
+            flight.ended.set()
+        return outcome
+
+    def _ask(self, question: Question[T], deadline: float) -> T:
+        now = elapsed_s()
+        attempts = Attempts(now=now, timeout_s=deadline - now, spread=random.random())  # noqa: S311
+        code = "UNKNOWN"
+        try:
+            answered = self._answered(question, attempts)
+            code = "OK"
+        except CallError as error:
+            code = error.status.name
+            raise
+        finally:
+            event = CallFinished(
+                method=question.method, code=code, tries=attempts.tries, seconds=elapsed_s() - now
             )
-            pages.append(page)
+            notify(self._observer, event)
+        return question.read(answered.response, answered.asked_at_s)
+
+    def _answered(self, question: Question[Any], attempts: Attempts) -> Answered:
+        while True:
+            ask = attempts.start(elapsed_s())
+            step: Answered | Wait
+            try:
+                response = self._calls.call(question.method, question.request, ask.timeout_s)
+            except grpc.RpcError as error:
+                # Its traceback has the frames of gRPC, and nothing of it is lost in ours.
+                failure = call_error(error)
+                step = attempts.failed(failure, elapsed_s())
+            else:
+                step = attempts.answered(response, elapsed_s())
+            if isinstance(step, Answered):
+                return step
+            time.sleep(step.delay_s)
+
+    def _connect(
+        self,
+        request: pb.CheckEndpointRequest,
+        deadline: float,
+        make_context: MakeContext,
+        permit_report_only: bool,
+    ) -> JudgedSocket:
+        try:
+            return self._connected(request, make_context, deadline, permit_report_only)
+        except NotAsJudged as difference:
+            report = reporting(request, difference)
+            if key := key_of(request):
+                with self._lock:
+                    self._lookups.forget(key)
+            return self._connected(report, make_context, deadline, permit_report_only)
+
+    def _connected(
+        self,
+        request: pb.CheckEndpointRequest,
+        make_context: MakeContext,
+        deadline: float,
+        permit_report_only: bool,
+    ) -> JudgedSocket:
+        remaining_s(deadline)
+        verdict = self._check(request, deadline)
+        judged = judged_endpoint(
+            verdict.response,
+            port=request.port,
+            perspective=request.perspective,
+            dangerously_permit_report_only=permit_report_only,
+            good_until_s=verdict.good_until_s,
+        )
+        return open_socket(judged, make_context, deadline=deadline)
+
+    def _list_again(self) -> tuple[Sequence[pb.WatchedEndpoint], str]:
+        return self._watched("", elapsed_s() + _LIST_TIMEOUT_S)
+
+    def _watched(
+        self, partner_id: str, deadline: float
+    ) -> tuple[Sequence[pb.WatchedEndpoint], str]:
+        """Return what is watched, and the cursor of the first page."""
+        endpoints, token, cursor = list[pb.WatchedEndpoint](), "", ""
+        for page_number in range(MAX_PAGES):
+            page = self._ask(listing_watched(token, partner_id), deadline)
+            endpoints.extend(page.endpoints)
+            cursor = page.cursor if page_number == 0 else cursor
             token = page.next_page_token
             if not token:
-                return pages
+                break
+        return endpoints, cursor
+
+
+def _channel(
+    target: str,
+    chosen: grpc.ChannelCredentials | None,
+    given: Options,
+    interceptors: Sequence[Any],
+) -> grpc.Channel:
+    channel = (
+        grpc.insecure_channel(target, options(given))
+        if chosen is None
+        else grpc.secure_channel(target, chosen, options(given))
+    )
+    return grpc.intercept_channel(channel, *interceptors) if interceptors else channel

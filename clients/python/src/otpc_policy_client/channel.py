@@ -1,29 +1,14 @@
-"""How a client reaches the service: retries, keepalive, credentials."""
+"""How a client reaches the service: balancing, keepalive, credentials."""
 
 import ipaddress
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import grpc
 
-from otpc_policy.v1 import policy_pb2 as pb
-
-_SERVICE = pb.DESCRIPTOR.services_by_name["PolicyCheckService"].full_name
-# Every method is safe to repeat, and UNAVAILABLE means that another replica may answer.
-_SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": _SERVICE}],
-            "retryPolicy": {
-                "maxAttempts": 3,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
+# Without a retryPolicy: how often a call is made is decided in attempts.py alone.
+_SERVICE_CONFIG: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
 # Must be longer than the server's minimum ping interval, or it answers GOAWAY too_many_pings.
 KEEPALIVE_TIME_S = 30
 OPTIONS = (
@@ -36,20 +21,34 @@ OPTIONS = (
 )
 
 
+Options = Sequence[tuple[str, Any]]
+
+
+def options(given: Options) -> list[tuple[str, Any]]:
+    """Return channel options; those that are given take the place of ours."""
+    names = {name for name, _ in given}
+    return [*((name, value) for name, value in OPTIONS if name not in names), *given]
+
+
 def credentials(
     target: str,
     root_certificates: bytes | None,
     private_key: bytes | None,
     certificate_chain: bytes | None,
     *,
+    channel_credentials: grpc.ChannelCredentials | None = None,
     dangerously_plaintext: bool,
 ) -> grpc.ChannelCredentials | None:
-    """Return credentials for TLS, or None for plain text.
+    """Return credentials for TLS, or None for plain text. channel_credentials: made already.
 
     Plain text only if the caller demands it or, without certificates, if the target is this
     machine.
     """
     wants_tls = any((root_certificates, private_key, certificate_chain))
+    if channel_credentials is not None:
+        if wants_tls or dangerously_plaintext:
+            raise ValueError("channel_credentials stand in place of certificates and of plain text")
+        return channel_credentials
     if dangerously_plaintext and wants_tls:
         raise ValueError("certificates were given for a channel without TLS")
     if dangerously_plaintext or (not wants_tls and _is_loopback(target)):

@@ -10,7 +10,8 @@ from random import uniform
 
 import grpc
 
-from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.errors import CallError, PolicyClientError
+from otpc_policy_client.v1 import policy_pb2 as pb
 
 SILENCE_S = 25.0
 """A stream that has no message for so long is given up: one comes every ten seconds at least."""
@@ -56,12 +57,14 @@ class Progress:
         self._most_failures, self._draw = most_failures, draw
         self._failures = 0
 
-    def listed(self, pages: Sequence[pb.ListWatchedResponse]) -> Followed | None:
-        """Take a list; return what it tells, or None if nothing can be followed from it now."""
-        if not pages[0].cursor:
+    def listed(self, endpoints: Sequence[pb.WatchedEndpoint], cursor: str) -> Followed | None:
+        """Take a list; return what it tells, or None if nothing can be followed from it now.
+
+        cursor: of its first page.
+        """
+        if not cursor:
             return None
-        self.cursor, self.must_list = pages[0].cursor, False
-        endpoints = [endpoint for page in pages for endpoint in page.endpoints]
+        self.cursor, self.must_list = cursor, False
         return Followed(listed=endpoints, cursor=self.cursor)
 
     def took(self, message: pb.WatchVerdictsResponse) -> Followed:
@@ -69,14 +72,13 @@ class Progress:
         self.cursor, self._failures = message.cursor, 0
         return Followed(changes=message.changes.changes, cursor=message.cursor)
 
-    def failed(self, error: grpc.RpcError | None = None) -> float:
+    def failed(self, error: CallError | None = None) -> float:
         """Take the end of a call; return how long to wait before the next one.
 
         error: None where the service could not say what has changed. Raises the error, or
         ChangesUnknown, where another attempt changes nothing, or too many have failed.
         """
-        # Both kinds of errors have it, and their common base does not declare it.
-        code = error.code() if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else None
+        code = None if error is None else error.status
         if code is grpc.StatusCode.OUT_OF_RANGE:
             self.must_list = True
         self._failures += 1
@@ -86,5 +88,5 @@ class Progress:
         return self._draw(longest_s / 2, longest_s)
 
 
-class ChangesUnknown(Exception):
+class ChangesUnknown(PolicyClientError):
     """The service has a watch list, and does not know what was published about it."""

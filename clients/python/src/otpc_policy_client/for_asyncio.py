@@ -1,27 +1,67 @@
-"""The client for asyncio."""
+"""The client for asyncio. What it decides is decided in the modules without IO."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
+from google.protobuf.message import Message
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy.v1 import policy_pb2_grpc
-from otpc_policy_client.channel import OPTIONS, credentials
+from otpc_policy_client.answer_cache import CacheLimits, key_of
+from otpc_policy_client.attempts import Answered, Attempts, Wait
+from otpc_policy_client.channel import Options, credentials, options
+from otpc_policy_client.clock import elapsed_s
+from otpc_policy_client.error_details import call_error
+from otpc_policy_client.errors import (
+    CallError,
+    DeadlineExceeded,
+    NotAsJudged,
+    TrafficNotPermitted,
+)
 from otpc_policy_client.following import SILENCE_S, Followed, Progress
-from otpc_policy_client.judged import NotAsJudged, judged_endpoint
+from otpc_policy_client.following_in_task import TaskFollower
+from otpc_policy_client.judged import judged_endpoint
 from otpc_policy_client.keeping_terms import MakeContext, client_context
+from otpc_policy_client.lookups import Flight, Follow, Lookups
+from otpc_policy_client.observing import (
+    CallFinished,
+    CheckLookedUp,
+    ConnectionFinished,
+    Observer,
+    notify,
+)
 from otpc_policy_client.opening import JudgedStreams, open_streams, remaining_s
+from otpc_policy_client.questions import (
+    MAX_PAGES,
+    CheckFields,
+    Question,
+    ValidateFields,
+    checking,
+    checking_batch,
+    getting_policy,
+    listing_policies,
+    listing_watched,
+    request_of,
+    validating,
+)
 from otpc_policy_client.requests import reporting
+from otpc_policy_client.stubs import Calls, ChannelCalls
+from otpc_policy_client.v1 import policy_pb2 as pb
+from otpc_policy_client.verdict import Verdict
+
+T = TypeVar("T")
+_LIST_TIMEOUT_S = 10.0
 
 
-class AsyncPolicyCheckClient:
-    """A client for asyncio, with the methods of a router's hot path.
+class AsyncPolicyClient:
+    """A client for asyncio, for one event loop; close it, or use it in an async with statement.
 
-    Arguments as those of PolicyCheckClient.
+    Arguments and methods as those of PolicyClient.
+
+    Methods raise exceptions of otpc_policy_client.errors. Each of them means: no traffic.
     """
 
     def __init__(
@@ -31,21 +71,49 @@ class AsyncPolicyCheckClient:
         root_certificates: bytes | None = None,
         private_key: bytes | None = None,
         certificate_chain: bytes | None = None,
+        channel_credentials: grpc.ChannelCredentials | None = None,
         dangerously_plaintext: bool = False,
+        options: Options = (),
+        interceptors: Sequence[Any] = (),
+        timeout_s: float = 5.0,
+        cache: CacheLimits | None = CacheLimits(),  # noqa: B008 - it cannot be changed
+        watch: bool = True,
+        observer: Observer | None = None,
     ) -> None:
         chosen = credentials(
             target,
             root_certificates,
             private_key,
             certificate_chain,
+            channel_credentials=channel_credentials,
             dangerously_plaintext=dangerously_plaintext,
         )
-        self._channel = (
-            grpc.aio.insecure_channel(target, OPTIONS)
-            if chosen is None
-            else grpc.aio.secure_channel(target, chosen, OPTIONS)
+        self._channel = _channel(target, chosen, options, interceptors)
+        self._begin(
+            ChannelCalls(self._channel),
+            timeout_s=timeout_s,
+            cache=cache,
+            watch=watch,
+            observer=observer,
         )
-        self._stub: Any = policy_pb2_grpc.PolicyCheckServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def _begin(
+        self,
+        calls: Calls,
+        *,
+        timeout_s: float,
+        cache: CacheLimits | None,
+        watch: bool,
+        observer: Observer | None,
+    ) -> None:
+        self._calls = calls
+        self._timeout_s = timeout_s
+        self._observer = observer
+        self._lookups: Lookups[asyncio.Event] = Lookups(
+            cache, wall_ns=time.time_ns, new_waiter=asyncio.Event
+        )
+        self._watches = watch and cache is not None
+        self._follower = TaskFollower(calls, self._lookups, self._list_again, observer)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,40 +127,235 @@ class AsyncPolicyCheckClient:
         await self.close()
 
     async def close(self) -> None:
-        """End the channel."""
+        """End the channel and what follows changes."""
+        await self._follower.close()
+        await self._end_channel()
+
+    async def _end_channel(self) -> None:
         await self._channel.close(None)
 
     async def check(
-        self, request: pb.CheckEndpointRequest, *, timeout_s: float
-    ) -> pb.CheckEndpointResponse:
-        """Ask about one endpoint; check_request makes the request."""
-        response: pb.CheckEndpointResponse = await self._stub.CheckEndpoint(
-            request, timeout=timeout_s
-        )
-        return response
+        self,
+        endpoint: str | Message,
+        *,
+        timeout_s: float | None = None,
+        **fields: Unpack[CheckFields],
+    ) -> Verdict:
+        """Ask about an endpoint: a host with fields of check_request, or a request."""
+        return await self._check(request_of(endpoint, fields), self._deadline(timeout_s))
+
+    async def check_batch(
+        self, requests: Sequence[Message], *, timeout_s: float | None = None
+    ) -> tuple[Verdict | CallError, ...]:
+        """Ask about 1 to 100 endpoints; for each, in the same order, a verdict or its error.
+
+        Neither does the cache answer, nor is it filled.
+        """
+        return await self._ask(checking_batch(requests), self._deadline(timeout_s))
 
     async def connect(
         self,
-        request: pb.CheckEndpointRequest,
+        endpoint: str | Message,
         *,
-        timeout_s: float,
+        timeout_s: float | None = None,
         make_context: MakeContext = client_context,
         dangerously_permit_report_only: bool = False,
+        **fields: Unpack[CheckFields],
     ) -> JudgedStreams:
         """Ask about an endpoint, and return a TLS connection to it that the verdict covers.
 
-        As PolicyCheckClient.connect in everything but that timeout_s bounds nothing afterwards.
+        As PolicyClient.connect in everything but that timeout_s bounds nothing afterwards.
         """
-        deadline = time.monotonic() + timeout_s
+        result = "failed"
         try:
-            return await self._connected(
-                request, make_context, deadline, dangerously_permit_report_only
+            connection = await self._connect(
+                request_of(endpoint, fields),
+                self._deadline(timeout_s),
+                make_context,
+                dangerously_permit_report_only,
             )
+            result = "opened"
+        except TrafficNotPermitted:
+            result = "not permitted"
+            raise
+        except NotAsJudged:
+            result = "not as judged"
+            raise
+        finally:
+            notify(self._observer, ConnectionFinished(result=result))
+        return connection
+
+    async def validate(
+        self,
+        chain: str | Sequence[bytes] | Message,
+        *,
+        timeout_s: float | None = None,
+        **fields: Unpack[ValidateFields],
+    ) -> pb.ValidateCertificateResponse:
+        """Ask about a chain: PEM text, or DER certificates, leaf first, or a request.
+
+        fields: of validate_request.
+        """
+        return await self._ask(validating(chain, fields), self._deadline(timeout_s))
+
+    async def get_policy(self, name: str = "", *, timeout_s: float | None = None) -> pb.Policy:
+        """Return a policy; an empty name means the default."""
+        return await self._ask(getting_policy(name), self._deadline(timeout_s))
+
+    async def list_policies(self, *, timeout_s: float | None = None) -> Sequence[pb.Policy]:
+        """Return every policy, ordered by name. timeout_s: for all pages."""
+        deadline, policies, token = self._deadline(timeout_s), list[pb.Policy](), ""
+        for _ in range(MAX_PAGES):
+            page = await self._ask(listing_policies(token), deadline)
+            policies.extend(page.policies)
+            token = page.next_page_token
+            if not token:
+                break
+        return policies
+
+    async def list_watched(
+        self, partner_id: str = "", *, timeout_s: float | None = None
+    ) -> Sequence[pb.WatchedEndpoint]:
+        """Return every watched endpoint, ordered by host and port. timeout_s: for all pages.
+
+        partner_id: its endpoints alone.
+        """
+        return (await self._watched(partner_id, self._deadline(timeout_s)))[0]
+
+    async def follow_verdicts(
+        self,
+        partner_id: str = "",
+        *,
+        timeout_s: float | None = None,
+        cursor: str = "",
+        most_failures: int = 20,
+        silence_s: float = SILENCE_S,
+    ) -> AsyncIterator[Followed]:
+        """Yield what is watched and known, then what changes, for as long as the caller iterates.
+
+        As PolicyClient.follow_verdicts in everything.
+        """
+        progress = Progress(cursor, most_failures=most_failures)
+        while True:
+            try:
+                if progress.must_list:
+                    listed = progress.listed(
+                        *await self._watched(partner_id, self._deadline(timeout_s))
+                    )
+                    if listed is None:
+                        await self._probe_stream(partner_id, self._time_s(timeout_s))
+                        await asyncio.sleep(progress.failed())
+                        continue
+                    yield listed
+                request = pb.WatchVerdictsRequest(cursor=progress.cursor, partner_id=partner_id)
+                call = self._calls.follow("WatchVerdicts", request)
+                try:
+                    while (message := await _next(call, silence_s)) is not None:
+                        yield progress.took(message)
+                finally:
+                    call.cancel()
+            except grpc.RpcError as error:
+                await asyncio.sleep(progress.failed(call_error(error)))
+
+    async def _probe_stream(self, partner_id: str, timeout_s: float) -> None:
+        """Have the service say that nothing is watched, where nothing is."""
+        request = pb.WatchVerdictsRequest(partner_id=partner_id)
+        call = self._calls.follow("WatchVerdicts", request, timeout_s)
+        await call.read()
+        call.cancel()
+
+    def _time_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return elapsed_s() + self._time_s(timeout_s)
+
+    async def _check(self, request: pb.CheckEndpointRequest, deadline: float) -> Verdict:
+        key = key_of(request)
+        if key is None:
+            return await self._ask(checking(request), deadline)
+        while True:
+            found = self._lookups.look(key, request, elapsed_s())
+            if isinstance(found, Verdict):
+                notify(self._observer, CheckLookedUp(result="kept"))
+                return found
+            if not isinstance(found, Follow):
+                notify(self._observer, CheckLookedUp(result="asked"))
+                return await self._lead(found.flight, deadline)
+            try:
+                async with asyncio.timeout(max(0.0, deadline - elapsed_s())):
+                    await found.flight.ended.wait()
+            except TimeoutError:
+                text = "no answer within the time of the call"
+                raise DeadlineExceeded.here(text) from None
+            shared = found.flight.shared()
+            if shared is not None:
+                notify(self._observer, CheckLookedUp(result="shared"))
+                return shared
+
+    async def _lead(self, flight: Flight[asyncio.Event], deadline: float) -> Verdict:
+        """Ask for all who ask the same. Whatever happens, followers are told."""
+        if self._watches:
+            self._follower.start()
+        outcome: Verdict | CallError | None = None
+        asked_at_s = elapsed_s()
+        try:
+            outcome = await self._ask(checking(flight.request), deadline)
+        except CallError as error:
+            outcome = error
+            raise
+        finally:
+            self._lookups.landed(flight, outcome, asked_at_s=asked_at_s)
+            flight.ended.set()
+        return outcome
+
+    async def _ask(self, question: Question[T], deadline: float) -> T:
+        now = elapsed_s()
+        attempts = Attempts(now=now, timeout_s=deadline - now, spread=random.random())  # noqa: S311
+        code = "UNKNOWN"
+        try:
+            answered = await self._answered(question, attempts)
+            code = "OK"
+        except CallError as error:
+            code = error.status.name
+            raise
+        finally:
+            event = CallFinished(
+                method=question.method, code=code, tries=attempts.tries, seconds=elapsed_s() - now
+            )
+            notify(self._observer, event)
+        return question.read(answered.response, answered.asked_at_s)
+
+    async def _answered(self, question: Question[Any], attempts: Attempts) -> Answered:
+        while True:
+            ask = attempts.start(elapsed_s())
+            step: Answered | Wait
+            try:
+                response = await self._calls.call(question.method, question.request, ask.timeout_s)
+            except grpc.RpcError as error:
+                # Its traceback has the frames of gRPC, and nothing of it is lost in ours.
+                failure = call_error(error)
+                step = attempts.failed(failure, elapsed_s())
+            else:
+                step = attempts.answered(response, elapsed_s())
+            if isinstance(step, Answered):
+                return step
+            await asyncio.sleep(step.delay_s)
+
+    async def _connect(
+        self,
+        request: pb.CheckEndpointRequest,
+        deadline: float,
+        make_context: MakeContext,
+        permit_report_only: bool,
+    ) -> JudgedStreams:
+        try:
+            return await self._connected(request, make_context, deadline, permit_report_only)
         except NotAsJudged as difference:
             report = reporting(request, difference)
-            return await self._connected(
-                report, make_context, deadline, dangerously_permit_report_only
-            )
+            if key := key_of(request):
+                self._lookups.forget(key)
+            return await self._connected(report, make_context, deadline, permit_report_only)
 
     async def _connected(
         self,
@@ -101,92 +364,51 @@ class AsyncPolicyCheckClient:
         deadline: float,
         permit_report_only: bool,
     ) -> JudgedStreams:
-        answer = await self._stub.CheckEndpoint(request, timeout=remaining_s(deadline))
+        remaining_s(deadline)
+        verdict = await self._check(request, deadline)
         judged = judged_endpoint(
-            answer,
+            verdict.response,
             port=request.port,
             perspective=request.perspective,
             dangerously_permit_report_only=permit_report_only,
+            good_until_s=verdict.good_until_s,
         )
         return await open_streams(judged, make_context, deadline=deadline)
 
-    async def check_batch(
-        self, requests: Sequence[pb.CheckEndpointRequest], *, timeout_s: float
-    ) -> Sequence[pb.BatchCheckEndpointsResult]:
-        """Ask about 1 to 100 endpoints; results in the same order, each a response or an error."""
-        response: pb.BatchCheckEndpointsResponse = await self._stub.BatchCheckEndpoints(
-            pb.BatchCheckEndpointsRequest(requests=requests), timeout=timeout_s
-        )
-        return response.results
+    async def _list_again(self) -> tuple[Sequence[pb.WatchedEndpoint], str]:
+        return await self._watched("", elapsed_s() + _LIST_TIMEOUT_S)
 
-    async def validate(
-        self, request: pb.ValidateCertificateRequest, *, timeout_s: float
-    ) -> pb.ValidateCertificateResponse:
-        """Ask about a chain; validate_request makes the request."""
-        response: pb.ValidateCertificateResponse = await self._stub.ValidateCertificate(
-            request, timeout=timeout_s
-        )
-        return response
-
-    async def follow_verdicts(
-        self,
-        partner_id: str = "",
-        *,
-        timeout_s: float,
-        cursor: str = "",
-        most_failures: int = 20,
-        silence_s: float = SILENCE_S,
-    ) -> AsyncIterator[Followed]:
-        """Yield what is watched and known, then what changes, for as long as the caller iterates.
-
-        As PolicyCheckClient.follow_verdicts in everything.
-        """
-        progress = Progress(cursor, most_failures=most_failures)
-        while True:
-            try:
-                if progress.must_list:
-                    listed = progress.listed(await self._watched_pages(partner_id, timeout_s))
-                    if listed is None:
-                        # Where nothing is watched, this says so.
-                        await self._probe_stream(partner_id, timeout_s)
-                        await asyncio.sleep(progress.failed())
-                        continue
-                    yield listed
-                request = pb.WatchVerdictsRequest(cursor=progress.cursor, partner_id=partner_id)
-                call = self._stub.WatchVerdicts(request)
-                try:
-                    while (message := await _next(call, silence_s)) is not None:
-                        yield progress.took(message)
-                finally:
-                    call.cancel()
-            except grpc.RpcError as error:
-                await asyncio.sleep(progress.failed(error))
-            except TimeoutError:
-                await asyncio.sleep(progress.failed())
-
-    async def _probe_stream(self, partner_id: str, timeout_s: float) -> None:
-        request = pb.WatchVerdictsRequest(partner_id=partner_id)
-        call = self._stub.WatchVerdicts(request, timeout=timeout_s)
-        await call.read()
-        call.cancel()
-
-    async def _watched_pages(
-        self, partner_id: str, timeout_s: float
-    ) -> Sequence[pb.ListWatchedResponse]:
-        pages: list[pb.ListWatchedResponse] = []
-        token = ""
-        while True:
-            page: pb.ListWatchedResponse = await self._stub.ListWatched(
-                pb.ListWatchedRequest(page_token=token, partner_id=partner_id), timeout=timeout_s
-            )
-            pages.append(page)
+    async def _watched(
+        self, partner_id: str, deadline: float
+    ) -> tuple[Sequence[pb.WatchedEndpoint], str]:
+        """Return what is watched, and the cursor of the first page."""
+        endpoints, token, cursor = list[pb.WatchedEndpoint](), "", ""
+        for page_number in range(MAX_PAGES):
+            page = await self._ask(listing_watched(token, partner_id), deadline)
+            endpoints.extend(page.endpoints)
+            cursor = page.cursor if page_number == 0 else cursor
             token = page.next_page_token
             if not token:
-                return pages
+                break
+        return endpoints, cursor
 
 
 async def _next(call: Any, within_s: float) -> pb.WatchVerdictsResponse | None:
-    """Return the next message of a stream, None at its end. Raises TimeoutError."""
-    async with asyncio.timeout(within_s):
-        message = await call.read()
+    """Return the next message of a stream, None at its end. Raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(within_s):
+            message = await call.read()
+    except TimeoutError:
+        raise DeadlineExceeded.here("the stream of changes is silent") from None
     return message if isinstance(message, pb.WatchVerdictsResponse) else None
+
+
+def _channel(
+    target: str,
+    chosen: grpc.ChannelCredentials | None,
+    given: Options,
+    interceptors: Sequence[Any],
+) -> Any:
+    if chosen is None:
+        return grpc.aio.insecure_channel(target, options(given), interceptors=interceptors)
+    return grpc.aio.secure_channel(target, chosen, options(given), interceptors=interceptors)

@@ -1,34 +1,15 @@
 """What an answer lets a connection be. No IO; whatever an answer leaves open permits nothing."""
 
 import ipaddress
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.errors import TrafficNotPermitted
+from otpc_policy_client.v1 import policy_pb2 as pb
 
 _DEFAULT_PORT = 443
 _DIGEST_BYTES = 32
-
-
-class TrafficNotPermitted(Exception):
-    """The answer permits no connection. answer: what the service said."""
-
-    def __init__(self, reason: str, answer: pb.CheckEndpointResponse) -> None:
-        super().__init__(f"{answer.canonical_endpoint or 'the endpoint'}: {reason}")
-        self.answer = answer
-
-
-class NotAsJudged(Exception):
-    """A connection is not what was judged. It was closed, and nothing was sent over it.
-
-    address: where it led. observed_leaf_sha256: of the leaf that it met, where the leaf is the
-    difference; else empty.
-    """
-
-    def __init__(self, reason: str, *, address: str, observed_leaf_sha256: bytes = b"") -> None:
-        super().__init__(f"{address}: {reason}")
-        self.address = address
-        self.observed_leaf_sha256 = observed_leaf_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +19,8 @@ class JudgedEndpoint:
     addresses: canonical IP addresses, not empty. server_name: DNS name or IP address.
     leaves: SHA-256 of each, not empty. versions: not empty. cipher_suites: code points; empty if
     the policies name none. answer: that says so. permits_report_only: as of permits_traffic.
+    good_until_s: an instant of clock.elapsed_s at which the answer has expired for certain,
+    whatever the wall clock says.
     """
 
     addresses: tuple[str, ...]
@@ -48,6 +31,7 @@ class JudgedEndpoint:
     cipher_suites: frozenset[int]
     answer: pb.CheckEndpointResponse
     permits_report_only: bool = False
+    good_until_s: float = math.inf
 
 
 def permits_traffic(
@@ -106,10 +90,12 @@ def judged_endpoint(
     now: datetime | None = None,
     perspective: str = "",
     dangerously_permit_report_only: bool = False,
+    good_until_s: float = math.inf,
 ) -> JudgedEndpoint:
     """Return what the answer permits. port: that was asked about; 0 means 443. now: None for now.
 
-    perspective, dangerously_permit_report_only: as of permits_traffic.
+    perspective, dangerously_permit_report_only: as of permits_traffic. good_until_s: as of
+    JudgedEndpoint.
     Raises TrafficNotPermitted, also if the service is older than this client and does not say what
     it judged.
     """
@@ -141,6 +127,7 @@ def judged_endpoint(
         cipher_suites=frozenset(terms.cipher_suites),
         answer=answer,
         permits_report_only=dangerously_permit_report_only,
+        good_until_s=good_until_s,
     )
 
 

@@ -4,13 +4,10 @@ import hashlib
 import ssl
 from collections.abc import Callable, Mapping
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy_client.judged import (
-    JudgedEndpoint,
-    NotAsJudged,
-    TrafficNotPermitted,
-    permits_traffic,
-)
+from otpc_policy_client.clock import elapsed_s
+from otpc_policy_client.errors import NotAsJudged, TrafficNotPermitted
+from otpc_policy_client.judged import JudgedEndpoint, permits_traffic
+from otpc_policy_client.v1 import policy_pb2 as pb
 
 MakeContext = Callable[[], ssl.SSLContext]
 """Returns a new context for one connection, which is then restricted to what was judged."""
@@ -94,7 +91,7 @@ def accept(
     name = (connection.cipher() or ("no cipher suite", "", 0))[0]
     if judged.cipher_suites and _code_point(connection.context, name) not in judged.cipher_suites:
         raise NotAsJudged(f"{name} is not a permitted cipher suite", address=address)
-    if not permits_traffic(
+    if elapsed_s() >= judged.good_until_s or not permits_traffic(
         judged.answer, dangerously_permit_report_only=judged.permits_report_only
     ):
         raise TrafficNotPermitted("the answer expired during the handshake", judged.answer)

@@ -8,15 +8,15 @@ the next; a connection that is not as judged ends the attempt.
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from otpc_policy.v1 import policy_pb2 as pb
+from otpc_policy_client.clock import elapsed_s
 from otpc_policy_client.judged import JudgedEndpoint
 from otpc_policy_client.keeping_terms import MakeContext, accept, restrict
+from otpc_policy_client.v1 import policy_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +75,8 @@ class JudgedStreams:
 
 
 def remaining_s(deadline: float) -> float:
-    """Return the seconds until an instant of time.monotonic. Raises TimeoutError after it."""
-    left_s = deadline - time.monotonic()
+    """Return the seconds until an instant of clock.elapsed_s. Raises TimeoutError after it."""
+    left_s = deadline - elapsed_s()
     if left_s <= 0:
         raise TimeoutError("no connection as judged could be opened in time")
     return left_s
@@ -85,7 +85,7 @@ def remaining_s(deadline: float) -> float:
 def open_socket(
     judged: JudgedEndpoint, make_context: MakeContext, *, deadline: float
 ) -> JudgedSocket:
-    """Return a connection as judged. deadline: an instant of time.monotonic.
+    """Return a connection as judged. deadline: an instant of clock.elapsed_s.
 
     Raises NotAsJudged, TrafficNotPermitted, OSError if no address gives a connection.
     """
@@ -93,7 +93,7 @@ def open_socket(
     for address, share in _in_turn(judged):
         try:
             return _open_socket(
-                judged, make_context, address, time.monotonic() + remaining_s(deadline) / share
+                judged, make_context, address, elapsed_s() + remaining_s(deadline) / share
             )
         except OSError as error:
             failures.append(error)

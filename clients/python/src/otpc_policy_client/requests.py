@@ -2,9 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from otpc_policy.v1 import policy_pb2 as pb
-from otpc_policy_client.judged import NotAsJudged
+from google.protobuf.message import Message
+
+from otpc_policy_client.errors import NotAsJudged
+from otpc_policy_client.v1 import policy_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+
+
+def own(message: Message, kind: type[M]) -> M:
+    """Return a message as one of this client's, always another object.
+
+    Messages of other stubs of the contract are taken by their bytes: those of the service, or those
+    that somebody generated. Raises TypeError for another message.
+    """
+    if message.DESCRIPTOR.name != kind.DESCRIPTOR.name:
+        raise TypeError(f"{message.DESCRIPTOR.full_name} is not a {kind.DESCRIPTOR.name}")
+    return kind.FromString(message.SerializeToString())
 
 
 def check_request(
@@ -30,7 +46,7 @@ def check_request(
         port=port,
         policy=policy,
         server_name=server_name,
-        freshness=freshness,
+        freshness=None if freshness is None else own(freshness, pb.Freshness),
         view=view,
         depth=depth,
         observed_leaf_sha256=observed_leaf_sha256,
