@@ -192,23 +192,12 @@ class PolicyClient:
         TrafficNotPermitted, NotAsJudged, CallError, OSError if no judged address gives a
         connection, ssl.SSLError and TimeoutError among them.
         """
-        result = "failed"
-        try:
-            connection = self._connect(
-                request_of(endpoint, fields),
-                self._deadline(timeout_s),
-                make_context,
-                dangerously_permit_report_only,
-            )
-            result = "opened"
-        except TrafficNotPermitted:
-            result = "not permitted"
-            raise
-        except NotAsJudged:
-            result = "not as judged"
-            raise
-        finally:
-            notify(self._observer, ConnectionFinished(result=result))
+        connection = self._connect(
+            request_of(endpoint, fields),
+            self._deadline(timeout_s),
+            make_context,
+            dangerously_permit_report_only,
+        )
         connection.socket.settimeout(self._time_s(timeout_s))
         return connection
 
@@ -378,14 +367,27 @@ class PolicyClient:
         make_context: MakeContext,
         permit_report_only: bool,
     ) -> JudgedSocket:
+        """Ask and open; report another leaf once, ask and open again."""
+        result = "failed"
         try:
-            return self._connected(request, make_context, deadline, permit_report_only)
-        except NotAsJudged as difference:
-            report = reporting(request, difference)
-            if key := key_of(request):
-                with self._lock:
-                    self._lookups.forget(key)
-            return self._connected(report, make_context, deadline, permit_report_only)
+            try:
+                opened = self._connected(request, make_context, deadline, permit_report_only)
+            except NotAsJudged as difference:
+                report = reporting(request, difference)
+                if key := key_of(request):
+                    with self._lock:
+                        self._lookups.forget(key)
+                opened = self._connected(report, make_context, deadline, permit_report_only)
+            result = "opened"
+        except TrafficNotPermitted:
+            result = "not permitted"
+            raise
+        except NotAsJudged:
+            result = "not as judged"
+            raise
+        finally:
+            notify(self._observer, ConnectionFinished(result=result))
+        return opened
 
     def _connected(
         self,

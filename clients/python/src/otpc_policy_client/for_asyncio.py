@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -23,7 +23,7 @@ from otpc_policy_client.errors import (
 )
 from otpc_policy_client.following import SILENCE_S, Followed, Progress
 from otpc_policy_client.following_in_task import TaskFollower
-from otpc_policy_client.judged import judged_endpoint
+from otpc_policy_client.judged import JudgedEndpoint, judged_endpoint
 from otpc_policy_client.keeping_terms import MakeContext, client_context
 from otpc_policy_client.lookups import Flight, Follow, Lookups
 from otpc_policy_client.observing import (
@@ -33,7 +33,14 @@ from otpc_policy_client.observing import (
     Observer,
     notify,
 )
-from otpc_policy_client.opening import JudgedStreams, open_streams, remaining_s
+from otpc_policy_client.opening import (
+    JudgedProtocol,
+    JudgedStreams,
+    P,
+    open_protocol,
+    open_streams,
+    remaining_s,
+)
 from otpc_policy_client.questions import (
     MAX_PAGES,
     CheckFields,
@@ -54,6 +61,10 @@ from otpc_policy_client.verdict import Verdict
 
 T = TypeVar("T")
 _LIST_TIMEOUT_S = 10.0
+
+
+# Opens a connection as judged until a deadline.
+_Opening = Callable[[JudgedEndpoint, float], Awaitable[T]]
 
 
 class AsyncPolicyClient:
@@ -166,24 +177,35 @@ class AsyncPolicyClient:
 
         As PolicyClient.connect in everything but that timeout_s bounds nothing afterwards.
         """
-        result = "failed"
-        try:
-            connection = await self._connect(
-                request_of(endpoint, fields),
-                self._deadline(timeout_s),
-                make_context,
-                dangerously_permit_report_only,
-            )
-            result = "opened"
-        except TrafficNotPermitted:
-            result = "not permitted"
-            raise
-        except NotAsJudged:
-            result = "not as judged"
-            raise
-        finally:
-            notify(self._observer, ConnectionFinished(result=result))
-        return connection
+        return await self._connect(
+            request_of(endpoint, fields),
+            self._deadline(timeout_s),
+            dangerously_permit_report_only,
+            lambda judged, deadline: open_streams(judged, make_context, deadline=deadline),
+        )
+
+    async def connect_protocol(
+        self,
+        new_protocol: Callable[[], P],
+        endpoint: str | Message,
+        *,
+        timeout_s: float | None = None,
+        make_context: MakeContext = client_context,
+        dangerously_permit_report_only: bool = False,
+        **fields: Unpack[CheckFields],
+    ) -> JudgedProtocol[P]:
+        """As connect, for a protocol of the caller's in place of streams.
+
+        new_protocol: returns one for each connection that is tried.
+        """
+        return await self._connect(
+            request_of(endpoint, fields),
+            self._deadline(timeout_s),
+            dangerously_permit_report_only,
+            lambda judged, deadline: open_protocol(
+                judged, make_context, new_protocol, deadline=deadline
+            ),
+        )
 
     async def validate(
         self,
@@ -346,24 +368,37 @@ class AsyncPolicyClient:
         self,
         request: pb.CheckEndpointRequest,
         deadline: float,
-        make_context: MakeContext,
         permit_report_only: bool,
-    ) -> JudgedStreams:
+        opening: "_Opening[T]",
+    ) -> T:
+        """Ask and open; report another leaf once, ask and open again."""
+        result = "failed"
         try:
-            return await self._connected(request, make_context, deadline, permit_report_only)
-        except NotAsJudged as difference:
-            report = reporting(request, difference)
-            if key := key_of(request):
-                self._lookups.forget(key)
-            return await self._connected(report, make_context, deadline, permit_report_only)
+            try:
+                opened = await self._connected(request, deadline, permit_report_only, opening)
+            except NotAsJudged as difference:
+                report = reporting(request, difference)
+                if key := key_of(request):
+                    self._lookups.forget(key)
+                opened = await self._connected(report, deadline, permit_report_only, opening)
+            result = "opened"
+        except TrafficNotPermitted:
+            result = "not permitted"
+            raise
+        except NotAsJudged:
+            result = "not as judged"
+            raise
+        finally:
+            notify(self._observer, ConnectionFinished(result=result))
+        return opened
 
     async def _connected(
         self,
         request: pb.CheckEndpointRequest,
-        make_context: MakeContext,
         deadline: float,
         permit_report_only: bool,
-    ) -> JudgedStreams:
+        opening: "_Opening[T]",
+    ) -> T:
         remaining_s(deadline)
         verdict = await self._check(request, deadline)
         judged = judged_endpoint(
@@ -373,7 +408,7 @@ class AsyncPolicyClient:
             dangerously_permit_report_only=permit_report_only,
             good_until_s=verdict.good_until_s,
         )
-        return await open_streams(judged, make_context, deadline=deadline)
+        return await opening(judged, deadline)
 
     async def _list_again(self) -> tuple[Sequence[pb.WatchedEndpoint], str]:
         return await self._watched("", elapsed_s() + _LIST_TIMEOUT_S)

@@ -67,6 +67,13 @@ def restrict(context: ssl.SSLContext, judged: JudgedEndpoint) -> None:
     context.options |= ssl.OP_NO_RENEGOTIATION
 
 
+def stands(judged: JudgedEndpoint) -> bool:
+    """Whether the answer permits connections now: it may have expired since."""
+    return elapsed_s() < judged.good_until_s and permits_traffic(
+        judged.answer, dangerously_permit_report_only=judged.permits_report_only
+    )
+
+
 def accept(
     connection: ssl.SSLSocket | ssl.SSLObject, judged: JudgedEndpoint, address: str
 ) -> bytes:
@@ -91,9 +98,7 @@ def accept(
     name = (connection.cipher() or ("no cipher suite", "", 0))[0]
     if judged.cipher_suites and _code_point(connection.context, name) not in judged.cipher_suites:
         raise NotAsJudged(f"{name} is not a permitted cipher suite", address=address)
-    if elapsed_s() >= judged.good_until_s or not permits_traffic(
-        judged.answer, dangerously_permit_report_only=judged.permits_report_only
-    ):
+    if not stands(judged):
         raise TrafficNotPermitted("the answer expired during the handshake", judged.answer)
     return leaf_sha256
 

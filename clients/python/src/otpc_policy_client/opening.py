@@ -8,29 +8,50 @@ the next; a connection that is not as judged ends the attempt.
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from otpc_policy_client.clock import elapsed_s
 from otpc_policy_client.judged import JudgedEndpoint
-from otpc_policy_client.keeping_terms import MakeContext, accept, restrict
+from otpc_policy_client.keeping_terms import MakeContext, accept, restrict, stands
 from otpc_policy_client.v1 import policy_pb2 as pb
+
+# What answers an asyncio transport: of asyncio's streams, or of somebody's HTTP client.
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedSocket:
-    """A connection that the answer covers. Nothing has been sent over it.
+class Judged:
+    """What is known of a connection. judged: what it was held to.
 
     address: where it leads. leaf_sha256: of the leaf that it met, one of those in the answer.
+    """
+
+    address: str
+    leaf_sha256: bytes
+    judged: JudgedEndpoint
+
+    @property
+    def answer(self) -> pb.CheckEndpointResponse:
+        """The answer that covers the connection."""
+        return self.judged.answer
+
+    @property
+    def stands(self) -> bool:
+        """Whether the answer still permits traffic. Where it does not, send no further request."""
+        return stands(self.judged)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedSocket(Judged):
+    """A connection that the answer covers. Nothing has been sent over it.
+
     Close it, or use it in a with statement. When the answer expires, open no further one from it.
     """
 
     socket: ssl.SSLSocket
-    address: str
-    leaf_sha256: bytes
-    answer: pb.CheckEndpointResponse
 
     def close(self) -> None:
         """End the connection."""
@@ -49,14 +70,19 @@ class JudgedSocket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedStreams:
-    """A connection that the answer covers, for asyncio. Fields otherwise as of JudgedSocket."""
+class JudgedProtocol(Judged, Generic[P]):
+    """A connection that the answer covers, for asyncio, with a protocol of the caller's."""
+
+    transport: asyncio.Transport
+    protocol: P
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedStreams(Judged):
+    """A connection that the answer covers, for asyncio. Otherwise as JudgedSocket."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    address: str
-    leaf_sha256: bytes
-    answer: pb.CheckEndpointResponse
 
     def close(self) -> None:
         """End the connection; writer.wait_closed waits for its end."""
@@ -104,11 +130,46 @@ async def open_streams(
     judged: JudgedEndpoint, make_context: MakeContext, *, deadline: float
 ) -> JudgedStreams:
     """Return a connection as judged. Arguments and errors as of open_socket."""
+    # As asyncio.open_connection makes them.
+    loop = asyncio.get_running_loop()
+
+    def new_protocol() -> "_StreamProtocol":
+        return _StreamProtocol(asyncio.StreamReader(loop=loop), loop)
+
+    opened = await open_protocol(judged, make_context, new_protocol, deadline=deadline)
+    reader = opened.protocol.reader
+    return JudgedStreams(
+        reader=reader,
+        writer=asyncio.StreamWriter(opened.transport, opened.protocol, reader, loop),
+        address=opened.address,
+        leaf_sha256=opened.leaf_sha256,
+        judged=judged,
+    )
+
+
+class _StreamProtocol(asyncio.StreamReaderProtocol):
+    def __init__(self, reader: asyncio.StreamReader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reader, loop=loop)
+        self.reader = reader
+
+
+async def open_protocol(
+    judged: JudgedEndpoint,
+    make_context: MakeContext,
+    new_protocol: Callable[[], P],
+    *,
+    deadline: float,
+) -> JudgedProtocol[P]:
+    """Return a connection as judged that a protocol of the caller's has, one for each address.
+
+    Other arguments and errors as of open_socket. A protocol of an address that gave no connection
+    as judged may have had connection_made and connection_lost.
+    """
     failures: list[OSError] = []
     for address, share in _in_turn(judged):
         try:
             async with asyncio.timeout(remaining_s(deadline) / share):
-                return await _open_streams(judged, make_context, address)
+                return await _open_protocol(judged, make_context, new_protocol, address)
         except OSError as error:
             failures.append(error)
     raise _failure(failures)
@@ -134,38 +195,40 @@ def _open_socket(
     except BaseException:
         secured.close()
         raise
-    return JudgedSocket(
-        socket=secured, address=address, leaf_sha256=leaf_sha256, answer=judged.answer
-    )
+    return JudgedSocket(socket=secured, address=address, leaf_sha256=leaf_sha256, judged=judged)
 
 
-async def _open_streams(
-    judged: JudgedEndpoint, make_context: MakeContext, address: str
-) -> JudgedStreams:
+async def _open_protocol(
+    judged: JudgedEndpoint,
+    make_context: MakeContext,
+    new_protocol: Callable[[], P],
+    address: str,
+) -> JudgedProtocol[P]:
     context = make_context()
     restrict(context, judged)
+    loop = asyncio.get_running_loop()
     plain = socket.socket(_family(address), socket.SOCK_STREAM)
     try:
         plain.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(plain, (address, judged.port))
+        await loop.sock_connect(plain, (address, judged.port))
     except BaseException:
         plain.close()
         raise
     # It owns the socket from here on, whatever happens.
-    reader, writer = await asyncio.open_connection(
-        sock=plain, ssl=context, server_hostname=judged.server_name
+    transport, protocol = await loop.create_connection(
+        new_protocol, sock=plain, ssl=context, server_hostname=judged.server_name
     )
     try:
-        leaf_sha256 = accept(writer.get_extra_info("ssl_object"), judged, address)
+        leaf_sha256 = accept(transport.get_extra_info("ssl_object"), judged, address)
     except BaseException:
-        writer.transport.abort()
+        transport.abort()
         raise
-    return JudgedStreams(
-        reader=reader,
-        writer=writer,
+    return JudgedProtocol(
+        transport=transport,
+        protocol=protocol,
         address=address,
         leaf_sha256=leaf_sha256,
-        answer=judged.answer,
+        judged=judged,
     )
 
 

@@ -53,6 +53,13 @@ class Question(Generic[T]):
     read: Callable[[Any, float], T]
 
 
+def with_port(fields: CheckFields, port: int) -> CheckFields:
+    """Return fields with another port."""
+    changed = fields.copy()
+    changed["port"] = port
+    return changed
+
+
 def request_of(endpoint: str | Message, fields: CheckFields) -> pb.CheckEndpointRequest:
     """Return a request of its own for an endpoint: a host with fields, or a request without."""
     if isinstance(endpoint, str):

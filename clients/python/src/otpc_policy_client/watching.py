@@ -30,7 +30,6 @@ _FINAL: Final = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.INVALID_ARGUMENT,
     }
 )
 
@@ -128,7 +127,11 @@ class Watch:
             self._failures += 1
             if self._failures > 1:
                 self._back_off(None)
-        elif error.status in _FINAL:
+        elif error.status is grpc.StatusCode.INVALID_ARGUMENT and self._cursor:
+            # Whoever gave the cursor does not know it any more.
+            self._cursor, self._too_old = "", True
+            self._back_off(None)
+        elif error.status in _FINAL or error.status is grpc.StatusCode.INVALID_ARGUMENT:
             self._gave_up = error.status.name
         else:
             self._back_off(error.retry_after_s)
