@@ -15,7 +15,7 @@ FRONT_TESTS := $(addprefix tests/,front pki policy catalog check chains rpc stor
 ELSEWHERE := --ignore tests/hostile --ignore tests/front
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo unit test test-long test-front test-hostile test-differential lint proto constraints benchmark fuzz \
+.PHONY: help run demo unit test test-long test-front test-client test-hostile test-differential lint proto constraints benchmark fuzz \
 	chart-files metrics wheel sbom audit audit-offline mutations simulation image clean
 
 help: ## Show this list
@@ -42,6 +42,10 @@ test-long: $(VENV)/.test $(VENV)/.node $(VENV)/.helm ## The tests that take many
 # The service alone, as it runs where engines are elsewhere: without sslyze, on a newer cryptography.
 test-front: $(FRONT)/.test $(VENV)/.test ## The tests of what decides, in an environment of its own without the engine
 	OTPC_ENGINE_PYTHON=$(abspath $(BIN)/python) $(FRONT)/bin/python -m pytest -n $(JOBS) --dist loadgroup $(FRONT_TESTS) $(OPTIONS)
+
+# Both ends of the client's ranges: two releases of grpcio, two majors of protobuf.
+test-client: $(VENV)/.test ## The client in environments of its own, oldest and newest, without the service; a minute
+	$(BIN)/python -m tests.client.environments
 
 test-hostile: $(VENV)/.test ## Hold facts against several hundred hostile servers; a few minutes
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/hostile $(OPTIONS)
@@ -78,6 +82,9 @@ constraints: $(VENV)/.test ## Pin every package again, with hashes and without a
 	$(BIN)/pip-compile $(PIN) --extra fleet --extra tracing --output-file constraints-front.txt pyproject.toml
 	$(BIN)/pip-compile $(PIN) --extra fleet --extra tracing --extra test --constraint constraints-front.txt --output-file constraints-front-test.txt pyproject.toml
 	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-audit.txt supply/audit.in
+	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-client-oldest.txt supply/client-oldest.in
+	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-client-newest.txt clients/python/pyproject.toml
+	$(BIN)/pip-compile $(filter-out --all-build-deps,$(PIN)) --output-file constraints-client-test.txt supply/client-test.in
 
 PIN := --quiet --upgrade --generate-hashes --allow-unsafe --all-build-deps --strip-extras --annotation-style line \
 	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
