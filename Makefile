@@ -70,6 +70,7 @@ benchmark: $(VENV)/.test ## Cold check against today's tools, a thousand at once
 	$(BIN)/python -m tests.benchmarks.interference
 	$(BIN)/python -m tests.benchmarks.warm
 	$(BIN)/python -m tests.benchmarks.layers
+	$(BIN)/python -m tests.benchmarks.client_cache
 	$(BIN)/python -m tests.benchmarks.two_programs
 	$(BIN)/python -m tests.benchmarks.partners
 

@@ -19,6 +19,7 @@ from otpc_policy_client import (
     Overloaded,
     PolicyClientError,
     ServiceUnavailable,
+    TrafficNotPermitted,
     UnknownPolicy,
     Verdict,
     Violation,
@@ -383,6 +384,26 @@ def test_items_of_a_batch_are_verdicts_or_errors_in_order(kind: str) -> None:
     assert first.permits_traffic
     assert (type(second), second.reason) == (UnknownPolicy, "UNKNOWN_POLICY")
     assert (third.permits_traffic, third.codes) == (False, (NO_RULE,))
+
+
+@both
+def test_an_answer_from_another_place_permits_nothing(kind: str) -> None:
+    def from_elsewhere(request: pb.CheckEndpointRequest) -> pb.CheckEndpointResponse:
+        response = allow()(request)
+        response.perspective = "us-east"
+        return response
+
+    with serve() as server, client_of(kind, server.target) as client:
+        server.rules.set(HOST, from_elsewhere)
+        for _ in range(2):  # from the service, then from the cache
+            assert client.check(HOST).permits_traffic
+            assert client.check(HOST, perspective="us-east").permits_traffic
+            assert not client.check(HOST, perspective="eu-west").permits_traffic
+        items = [check_request(HOST, perspective=each) for each in ("us-east", "eu-west")]
+        verdicts = client.check_batch(items)
+        assert [each.permits_traffic for each in verdicts] == [True, False]
+        with pytest.raises(TrafficNotPermitted, match="not from eu-west"):
+            client.connect(HOST, perspective="eu-west")
 
 
 @both

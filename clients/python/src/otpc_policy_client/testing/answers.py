@@ -106,6 +106,7 @@ def _response(
         findings=[pb.Finding(code=each, effect=effect) for each in codes],
         policy=pb.AppliedPolicy(name=request.policy or "policy-of-the-test", enforcing=True),
         canonical_endpoint=f"{host}:{request.port or 443}",
+        perspective=request.perspective,
     )
     now = datetime.now(UTC)
     response.result_info.evaluation_time.FromDatetime(now)
