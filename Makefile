@@ -123,7 +123,7 @@ image: ## Build the container image
 	docker build --tag otpc-policy .
 
 clean: ## Remove what the other commands made
-	rm -rf $(VENV) $(FRONT) $(AUDIT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(FRONT) $(AUDIT) build dist *.egg-info clients/python/build clients/python/src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else None'

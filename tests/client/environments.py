@@ -11,6 +11,7 @@ service in this environment allows.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,7 +89,11 @@ def main(names: Sequence[str] = ENVIRONMENTS) -> int:
     """Return 0; whatever fails raises."""
     with tempfile.TemporaryDirectory(prefix="otpc-client-") as folder:
         options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-        pip(sys.executable, "wheel", *options, "--wheel-dir", folder, CLIENT)
+        # A copy: pip would build in the source's folder, and take what an earlier build left there.
+        source = Path(folder, "source")
+        leftovers = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        shutil.copytree(CLIENT, source, ignore=leftovers)
+        pip(sys.executable, "wheel", *options, "--wheel-dir", folder, source)
         (wheel,) = Path(folder).glob("*.whl")
         # Half of the time is pip's, which waits for the registry.
         with ThreadPoolExecutor(len(names)) as threads:

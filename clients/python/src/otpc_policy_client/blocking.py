@@ -329,7 +329,7 @@ class PolicyClient:
 
     def _ask(self, question: Question[T], deadline: float) -> T:
         now = elapsed_s()
-        attempts = Attempts(now=now, timeout_s=deadline - now, spread=random.random())  # noqa: S311
+        attempts = Attempts(now=now, timeout_s=deadline - now, spread=random.random())  # noqa: S311 - it spreads calls, and keeps no secret
         code = "UNKNOWN"
         try:
             answered = self._answered(question, attempts)

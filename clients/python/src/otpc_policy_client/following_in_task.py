@@ -63,7 +63,7 @@ class TaskFollower:
             notify(self._observer, WatchStateChanged(state="ended", reason="UNKNOWN"))
 
     async def _follow_changes(self) -> None:
-        watch = Watch(random.random())  # noqa: S311
+        watch = Watch(random.random())  # noqa: S311 - it spreads calls, and keeps no secret
         while True:
             step = watch.next()
             if isinstance(step, GiveUp):

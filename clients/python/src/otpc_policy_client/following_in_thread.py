@@ -76,7 +76,7 @@ class ThreadFollower:
                 notify(self._observer, WatchStateChanged(state="ended", reason="UNKNOWN"))
 
     def _follow_changes(self) -> None:
-        watch = Watch(random.random())  # noqa: S311
+        watch = Watch(random.random())  # noqa: S311 - it spreads calls, and keeps no secret
         while not self._closed.is_set():
             step = watch.next()
             if isinstance(step, GiveUp):

@@ -70,5 +70,5 @@ def notify(observer: Observer | None, event: Event) -> None:
         return
     try:
         observer(event)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - whoever counts decides nothing
         _LOG.exception("the observer of the policy client raised")
