@@ -311,6 +311,39 @@ MUTATIONS: Sequence[Mutation] = (
             "::test_a_share_shrinks_for_others_once_its_connections_have_ended"
         ),
     ),
+    Mutation(
+        name="a connection may meet any leaf",
+        folder="clients/python/src/otpc_policy_client",
+        file="keeping_terms.py",
+        old="if leaf_sha256 not in judged.leaves:",
+        new="if False:",
+        test=(
+            "tests/client/test_connecting.py"
+            "::test_another_leaf_is_reported_and_the_new_answer_decides"
+        ),
+    ),
+    Mutation(
+        name="the client gives answers that have expired",
+        folder="clients/python/src/otpc_policy_client",
+        file="answer_cache.py",
+        old="if now >= entry.until_s or self._wall_ns() >= entry.expires_ns:",
+        new="if False:",
+        test=(
+            "tests/client/test_decisions.py"
+            "::TestCache::test_it_gives_nothing_at_or_after_expiry_by_either_clock"
+        ),
+    ),
+    Mutation(
+        name="an answer from before a change is kept",
+        folder="clients/python/src/otpc_policy_client",
+        file="lookups.py",
+        old="if not isinstance(outcome, Verdict) or flight.outdated:",
+        new="if not isinstance(outcome, Verdict):",
+        test=(
+            "tests/client/test_decisions.py"
+            "::TestLookups::test_a_change_parts_what_was_asked_before_from_what_is_asked_after"
+        ),
+    ),
 )
 
 
