@@ -290,13 +290,24 @@ def followed(found: object) -> Any:
 class TestLookups:
     def test_the_first_leads_and_others_follow(self) -> None:
         shared = lookups()
-        flight = led(shared.look(b"k", request(), 0))
-        assert followed(shared.look(b"k", request(), 0)) is flight
-        led(shared.look(b"other", request("other.example"), 0))
+        flight = led(shared.look(b"k", request(), 0, 10))
+        assert followed(shared.look(b"k", request(), 0, 10)) is flight
+        led(shared.look(b"other", request("other.example"), 0, 10))
         verdict = verdict_of(response(), asked_at_s=0)
         assert shared.landed(flight, verdict, asked_at_s=0)
         assert flight.shared() is verdict
-        assert shared.look(b"k", request(), 1) is verdict
+        assert shared.look(b"k", request(), 1, 10) is verdict
+
+    def test_a_leader_that_never_reports_is_followed_no_longer_than_its_time(self) -> None:
+        shared = lookups()
+        flight = led(shared.look(b"k", request(), 0, 10))
+        found = shared.look(b"k", request(), 8, 60)
+        assert followed(found) is flight
+        assert isinstance(found, Follow)
+        assert found.wait_s == 3.0
+        later = led(shared.look(b"k", request(), 11, 60))
+        shared.landed(flight, None, asked_at_s=0)
+        assert followed(shared.look(b"k", request(), 11, 60)) is later
 
     @pytest.mark.parametrize(
         "outcome",
@@ -306,14 +317,14 @@ class TestLookups:
         self, outcome: Verdict | CallError | None
     ) -> None:
         shared = lookups()
-        flight = led(shared.look(b"k", request(), 0))
+        flight = led(shared.look(b"k", request(), 0, 10))
         shared.landed(flight, outcome, asked_at_s=0)
         assert flight.shared() is None
-        assert led(shared.look(b"k", request(), 1)) is not flight
+        assert led(shared.look(b"k", request(), 1, 10)) is not flight
 
     def test_an_error_of_the_service_is_everybodys_and_each_has_its_own(self) -> None:
         shared = lookups()
-        flight = led(shared.look(b"k", request(), 0))
+        flight = led(shared.look(b"k", request(), 0, 10))
         shared.landed(flight, unavailable(3.0), asked_at_s=0)
         with pytest.raises(ServiceUnavailable) as first:
             flight.shared()
@@ -321,13 +332,13 @@ class TestLookups:
             flight.shared()
         assert first.value is not second.value
         assert first.value.retry_after_s == 3.0
-        led(shared.look(b"k", request(), 1))
+        led(shared.look(b"k", request(), 1, 10))
 
     @pytest.mark.parametrize("how", ["changed", "begun", "confirmed", "forgotten", "idn"])
     def test_a_change_parts_what_was_asked_before_from_what_is_asked_after(self, how: str) -> None:
         shared = lookups()
         asked = request("bücher.example" if how == "idn" else HOST)
-        flight = led(shared.look(b"k", asked, 0))
+        flight = led(shared.look(b"k", asked, 0, 10))
         endpoint = endpoint_of("xn--bcher-kva.example" if how == "idn" else HOST, 443)
         match how:
             case "begun":
@@ -338,9 +349,9 @@ class TestLookups:
                 shared.forget(b"k")
             case _:
                 shared.changed(endpoint)
-        later = led(shared.look(b"k", asked, 1))
+        later = led(shared.look(b"k", asked, 1, 10))
         assert later is not flight
         assert not shared.landed(flight, verdict_of(response(), asked_at_s=0), asked_at_s=0)
         assert flight.shared() is None
-        assert followed(shared.look(b"k", asked, 1)) is later
+        assert followed(shared.look(b"k", asked, 1, 10)) is later
         assert shared.landed(later, verdict_of(response(), asked_at_s=1), asked_at_s=1)

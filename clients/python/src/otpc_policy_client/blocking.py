@@ -296,27 +296,28 @@ class PolicyClient:
             return self._ask(checking(request), deadline)
         while True:
             with self._lock:
-                found = self._lookups.look(key, request, elapsed_s())
+                found = self._lookups.look(key, request, elapsed_s(), deadline)
             if isinstance(found, Verdict):
                 notify(self._observer, CheckLookedUp(result="kept"))
                 return found
             if not isinstance(found, Follow):
-                notify(self._observer, CheckLookedUp(result="asked"))
                 return self._lead(found.flight, deadline)
-            if not found.flight.ended.wait(max(0.0, deadline - elapsed_s())):
-                raise DeadlineExceeded.here("no answer within the time of the call")
+            found.flight.ended.wait(max(0.0, found.wait_s))
             shared = found.flight.shared()
             if shared is not None:
                 notify(self._observer, CheckLookedUp(result="shared"))
                 return shared
+            if elapsed_s() >= deadline:
+                raise DeadlineExceeded.here("no answer within the time of the call")
 
     def _lead(self, flight: Flight[threading.Event], deadline: float) -> Verdict:
         """Ask for all who ask the same. Whatever happens, followers are told."""
-        if self._watches:
-            self._follower.start()
         outcome: Verdict | CallError | None = None
         asked_at_s = elapsed_s()
         try:
+            notify(self._observer, CheckLookedUp(result="asked"))
+            if self._watches:
+                self._follower.start()
             outcome = self._ask(checking(flight.request), deadline)
         except CallError as error:
             outcome = error

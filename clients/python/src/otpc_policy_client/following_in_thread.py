@@ -50,11 +50,15 @@ class ThreadFollower:
         if self._thread is not None:
             return
         with self._own_lock:
-            if self._thread is None and not self._closed.is_set():
-                self._thread = threading.Thread(
-                    target=self._follow, name="otpc-policy-client", daemon=True
-                )
-                self._thread.start()
+            if self._thread is not None or self._closed.is_set():
+                return
+            thread = threading.Thread(target=self._follow, name="otpc-policy-client", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # No room for a thread, or the interpreter ends: the next check tries again.
+                return
+            self._thread = thread
 
     def close(self) -> None:
         """End. The thread may take a moment more, and touches nothing then."""

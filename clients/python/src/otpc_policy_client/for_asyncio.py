@@ -1,6 +1,7 @@
 """The client for asyncio. What it decides is decided in the modules without IO."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -297,31 +298,30 @@ class AsyncPolicyClient:
         if key is None:
             return await self._ask(checking(request), deadline)
         while True:
-            found = self._lookups.look(key, request, elapsed_s())
+            found = self._lookups.look(key, request, elapsed_s(), deadline)
             if isinstance(found, Verdict):
                 notify(self._observer, CheckLookedUp(result="kept"))
                 return found
             if not isinstance(found, Follow):
-                notify(self._observer, CheckLookedUp(result="asked"))
                 return await self._lead(found.flight, deadline)
-            try:
-                async with asyncio.timeout(max(0.0, deadline - elapsed_s())):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, found.wait_s)):
                     await found.flight.ended.wait()
-            except TimeoutError:
-                text = "no answer within the time of the call"
-                raise DeadlineExceeded.here(text) from None
             shared = found.flight.shared()
             if shared is not None:
                 notify(self._observer, CheckLookedUp(result="shared"))
                 return shared
+            if elapsed_s() >= deadline:
+                raise DeadlineExceeded.here("no answer within the time of the call")
 
     async def _lead(self, flight: Flight[asyncio.Event], deadline: float) -> Verdict:
         """Ask for all who ask the same. Whatever happens, followers are told."""
-        if self._watches:
-            self._follower.start()
         outcome: Verdict | CallError | None = None
         asked_at_s = elapsed_s()
         try:
+            notify(self._observer, CheckLookedUp(result="asked"))
+            if self._watches:
+                self._follower.start()
             outcome = await self._ask(checking(flight.request), deadline)
         except CallError as error:
             outcome = error

@@ -268,6 +268,8 @@ def _is_readable(connection: ssl.SSLSocket) -> bool:
     """Whether an idle connection has something to read, its end among it."""
     if connection.fileno() < 0 or connection.pending():
         return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([connection], [], [], 0)[0])
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(0))

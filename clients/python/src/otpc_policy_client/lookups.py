@@ -5,6 +5,8 @@ the leader, each within its own deadline. A leader that ends without an answer, 
 cancelled or its own time was over, leaves its followers to look again; one of them leads then. An
 error of the service is the error of all. Nothing that a leader meets becomes an answer.
 
+A leader has until its deadline, and a moment. After that it is gone, whatever became of it.
+
 A change that is reported while a question is under way parts the two: its answer is not kept, and
 whoever looks afterwards asks anew.
 
@@ -35,13 +37,16 @@ class _Open(Enum):
     WITHOUT_ANSWER = "without an answer"
 
 
+# Between a deadline and the leader's word of it.
+_GRACE_S: Final = 1.0
 _NOT_ENDED: Final = _Open.NOT_ENDED
 _WITHOUT_ANSWER: Final = _Open.WITHOUT_ANSWER
 
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[W]):
-    """A question under way. ended: is set when outcome is known.
+    """A question under way. ended: is set when outcome is known. until_s: the leader's time, by
+    elapsed_s.
 
     outcome: of the leader: a verdict, an error of the service, or that there is neither.
     """
@@ -49,6 +54,7 @@ class Flight(Generic[W]):
     key: bytes
     request: pb.CheckEndpointRequest
     ended: W
+    until_s: float
     outcome: Verdict | CallError | _Open = field(default=_NOT_ENDED)
     outdated: bool = False
 
@@ -73,9 +79,10 @@ class Lead(Generic[W]):
 
 @dataclass(frozen=True, slots=True)
 class Follow(Generic[W]):
-    """Wait for flight.ended, then take flight.shared."""
+    """Wait for flight.ended, for wait_s at most. Then take flight.shared, or look again."""
 
     flight: Flight[W]
+    wait_s: float
 
 
 class Lookups(Generic[W]):
@@ -93,16 +100,20 @@ class Lookups(Generic[W]):
         self._flights: dict[bytes, Flight[W]] = {}
 
     def look(
-        self, key: bytes, request: pb.CheckEndpointRequest, now: float
+        self, key: bytes, request: pb.CheckEndpointRequest, now: float, deadline: float
     ) -> Verdict | Lead[W] | Follow[W]:
-        """Return a verdict that stands, or who asks for one. request: must not be changed later."""
+        """Return a verdict that stands, or who asks for one. request: must not be changed later.
+
+        deadline: of whoever looks.
+        """
         verdict = self.cache.get(key, now)
         if verdict is not None:
             return verdict
         flight = self._flights.get(key)
-        if flight is not None:
-            return Follow(flight)
-        flight = self._flights[key] = Flight(key, request, self._new_waiter())
+        if flight is not None and now < flight.until_s:
+            return Follow(flight, min(deadline, flight.until_s) - now)
+        flight = Flight(key, request, self._new_waiter(), deadline + _GRACE_S)
+        self._flights[key] = flight
         return Lead(flight)
 
     def landed(
