@@ -27,6 +27,7 @@ OUTSIDE = (
     "tests/chains/test_chains.py",
     "tests/client/test_boundary.py",
     "tests/client/test_connecting.py",
+    "tests/client/test_fakes.py",
     "tests/client/test_http.py",
     "tests/client/test_old_name.py",
     "tests/client/test_parity.py",
