@@ -274,7 +274,7 @@ def test_a_leader_whose_time_is_over_leaves_its_followers_their_own(kind: str) -
         ThreadPoolExecutor(2) as threads,
     ):
         server.rules.set(HOST, gate, allow())
-        leader = threads.submit(client.check, HOST, timeout_s=1.0)
+        leader = threads.submit(client.check, HOST, timeout_s=2.0)
         wait_until(lambda: gate.waiting == 1)
         follower = threads.submit(client.check, HOST, timeout_s=20)
         with pytest.raises(DeadlineExceeded):
