@@ -6,7 +6,7 @@ it; and it ends where its caller does not read, or may see other endpoints than 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +45,8 @@ _WRITE_S: Final = 20.0
 # Of the age that a connection may reach: gRPC closes none before nine tenths of it.
 _OLDEST: Final = 0.85
 _LEAST_LEFT: Final = 0.1
+# While it is not known what has changed, a checkpoint that is due cannot be said.
+_UNKNOWN_S: Final = 0.25
 _RETRY_AFTER: Final = timedelta(seconds=5)
 # Connections whose first stream is remembered.
 _KEPT_PEERS: Final = 4_096
@@ -123,7 +125,7 @@ class VerdictStreams:
         with self._held(current_call.get().caller):
             # gRPC sends it with the first message otherwise, and then once more where that is
             # cancelled: the status would not arrive.
-            await context.send_initial_metadata(())
+            await self._in_time(context.send_initial_metadata(()))
             await self._until_its_end(message, context)
 
     async def _until_its_end(self, message: pb.WatchVerdictsRequest, context: Context) -> None:
@@ -165,7 +167,8 @@ class VerdictStreams:
                 now = self._monotonic()
                 is_over = now >= ends_at
                 says_by = now if said_at is None else said_at + self._limits.checkpoint_s
-                changed = await follower.next(max(0.0, min(says_by, ends_at) - now))
+                least_s = 0.0 if self._feed.is_current else _UNKNOWN_S
+                changed = await follower.next(max(least_s, min(says_by, ends_at) - now))
                 shown = await self._shown(changed.changes, message.partner_id, scope)
                 if shown:
                     await self._write(context, changes_message(shown, changed.cursor))
@@ -196,9 +199,13 @@ class VerdictStreams:
         return shown
 
     async def _write(self, context: Context, message: pb.WatchVerdictsResponse) -> None:
+        await self._in_time(context.write(message.SerializeToString()))
+
+    async def _in_time(self, written: Awaitable[object]) -> None:
+        """Wait until gRPC has taken it. Raises ReaderTooSlow where the caller does not read."""
         try:
             async with asyncio.timeout(self._limits.write_s):
-                await context.write(message.SerializeToString())
+                await written
         except TimeoutError:
             raise ReaderTooSlow from None
 

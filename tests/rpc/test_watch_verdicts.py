@@ -11,7 +11,7 @@ import pytest
 
 from otpc_policy.catalog.context import Catalog
 from otpc_policy.catalog.roles import RolesFile
-from otpc_policy.check import StoreUnavailable
+from otpc_policy.check import Changed, StoreUnavailable
 from otpc_policy.core.errors import Budget
 from otpc_policy.fleet import change_tail
 from otpc_policy.fleet.changes import ChangesRead, Positions
@@ -197,6 +197,14 @@ async def test_while_nobody_knows_there_is_no_checkpoint_and_then_an_end(
     async def lost(_after: Positions) -> ChangesRead:
         raise StoreUnavailable("gone")
 
+    asked: list[float] = []
+    follows = change_tail.Follower.next
+
+    async def counted(follower: change_tail.Follower, within_s: float) -> Changed:
+        asked.append(within_s)
+        return await follows(follower, within_s)
+
+    monkeypatch.setattr(change_tail.Follower, "next", counted)
     monkeypatch.setattr(change_tail, "_CURRENT_S", 0.5)
     monkeypatch.setattr(change_tail, "_SILENT_S", 1.0)
     limits = StreamLimits(checkpoint_s=0.1)
@@ -211,6 +219,8 @@ async def test_while_nobody_knows_there_is_no_checkpoint_and_then_an_end(
             # What is listed then is this process's own, and nothing can be followed from there.
             assert listed.cursor == ""
         assert service.streamed.ended == ["unavailable"]
+        # It waits meanwhile: a checkpoint that is due and cannot be said keeps nothing busy.
+        assert len(asked) < 20
         async with following(service) as stream:
             refused = await failure(stream.next())
             assert refused.code is grpc.StatusCode.UNAVAILABLE
