@@ -4,12 +4,15 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import is_not
 from typing import Any, Final
 
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
+    MasterNotFoundError,
     Sentinel,
     SentinelConnectionPool,
     SentinelManagedConnection,
@@ -122,7 +125,7 @@ class StoreClients:
         """
         login = {"username": user or None, "password": password or None}
         deadline_s = self._deadline_s * _SENTINELS_PART
-        manager = Sentinel([])  # type: ignore[no-untyped-call]
+        manager = _Sentinels([])  # type: ignore[no-untyped-call]
         manager.sentinels = [self._client(each, deadline_s, login) for each in sentinels]
         pool = _PrimaryPool(  # type: ignore[no-untyped-call]
             name,
@@ -152,6 +155,29 @@ class StoreClients:
             **_bounds(longest_s),
         )
         return redis.asyncio.Redis(connection_pool=pool)
+
+
+class _Sentinels(Sentinel):
+    """Asks one sentinel after the other, beginning with whoever answered last.
+
+    The library's own exchanges two places of its list after an answer. Where many ask at once, that
+    puts one sentinel in both places: the other is never asked again, and its connections stay open.
+    Nor does it go on to the next where one answers what is no answer.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        failures: list[str] = []
+        for each in tuple(self.sentinels):
+            single = Sentinel([])  # type: ignore[no-untyped-call]
+            single.sentinels = [each]
+            try:
+                address: tuple[str, int] = await single.discover_master(service_name)
+            except Exception as error:  # noqa: BLE001  # whatever it answers, the next one is asked
+                failures.append(type(error).__name__)
+                continue
+            self.sentinels.sort(key=partial(is_not, each))
+            return address
+        raise MasterNotFoundError(", ".join(failures))
 
 
 class _PrimaryPool(SentinelConnectionPool):
