@@ -4,11 +4,12 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from time import monotonic
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otpc_policy import __version__
@@ -45,17 +46,21 @@ class WebhookPost:
         headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port
+        is_tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (http.client.HTTPS_PORT if is_tls else http.client.HTTP_PORT)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+        self._tls = ssl.create_default_context(cafile=ca_file) if is_tls else None
         self._timeout_s, self._headers = timeout_s, headers
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Connection | None = None
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Posted:
         """Return the answer. Raises NotDelivered."""
-        connection = self._connection = self._new_connection()
+        connection = self._connection = _Connection(
+            self._host, self._port, timeout_s=self._timeout_s, tls=self._tls
+        )
         # The socket's own timeout starts anew with every byte of an answer that drips.
-        timer = threading.Timer(self._timeout_s, _shut, (connection,))
+        timer = threading.Timer(self._timeout_s, connection.end)
         timer.daemon = True
         timer.start()
         try:
@@ -71,7 +76,7 @@ class WebhookPost:
         except TimeoutError:
             raise NotDelivered(f"no answer within {self._timeout_s:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if not timer.is_alive():
+            if connection.is_over:
                 raise NotDelivered(f"no answer within {self._timeout_s:g} s") from None
             raise NotDelivered(_in_words(error)) from None
         finally:
@@ -81,40 +86,66 @@ class WebhookPost:
     def abandon(self) -> None:
         """End a post that is under way in another thread."""
         if self._connection is not None:
-            _shut(self._connection)
-
-    def _new_connection(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        return _TlsConnection(self._host, self._port, timeout_s=self._timeout_s, tls=self._tls)
+            self._connection.end()
 
 
-class _TlsConnection(http.client.HTTPConnection):
-    """As HTTPSConnection, whose handshake no other thread could end."""
+class _Connection(http.client.HTTPConnection):
+    """One that another thread can end, whatever it is doing but looking up the name.
 
-    default_port = http.client.HTTPS_PORT
+    timeout_s: for all of it. tls: None for plain text.
+    """
 
     def __init__(
-        self, host: str, port: int | None, *, timeout_s: float, tls: ssl.SSLContext
+        self, host: str, port: int, *, timeout_s: float, tls: ssl.SSLContext | None
     ) -> None:
         super().__init__(host, port, timeout=timeout_s)
+        # Decides which port the header Host leaves out.
+        self.default_port = http.client.HTTP_PORT if tls is None else http.client.HTTPS_PORT
         self._tls = tls
+        self._ends_at = monotonic() + timeout_s
+        self.is_over = False
 
     def connect(self) -> None:
-        """Connect, and verify who is there."""
-        super().connect()
-        secure = self.sock = self._tls.wrap_socket(
-            self.sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        secure.do_handshake()
+        """Connect to the first address that answers, and verify who is there."""
+        self._reach(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            # HTTPSConnection makes the handshake before anybody else knows of the socket.
+            secure = self.sock = self._tls.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self._raise_if_over()
+            secure.do_handshake()
 
+    def end(self) -> None:
+        """Have whoever uses it fail. Called from another thread."""
+        self.is_over = True
+        taken = self.sock
+        if taken is not None:
+            with suppress(OSError):
+                # Not the one of TLS, which would wait for the other side.
+                socket.socket.shutdown(taken, socket.SHUT_RDWR)
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    taken = connection.sock
-    if taken is not None:
-        with suppress(OSError):
-            # Not the one of TLS, which would wait for the other side.
-            socket.socket.shutdown(taken, socket.SHUT_RDWR)
+    def _reach(self, found: Sequence[Any]) -> None:
+        """Connect to one of the addresses that were found. Raises OSError."""
+        for at, (family, kind, protocol, _, address) in enumerate(found):
+            # Known before it connects, so that it can be ended then.
+            taken = self.sock = socket.socket(family, kind, protocol)
+            self._raise_if_over()
+            try:
+                taken.settimeout(max(0.001, self._ends_at - monotonic()))
+                taken.connect(address)
+            except OSError:
+                taken.close()
+                if at + 1 == len(found):
+                    raise
+            else:
+                break
+        self._raise_if_over()
+
+    def _raise_if_over(self) -> None:
+        if self.is_over or monotonic() >= self._ends_at:
+            raise TimeoutError
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -7,9 +7,10 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -385,6 +386,52 @@ def test_a_handshake_that_never_ends_does() -> None:
         with pytest.raises(NotDelivered, match="no answer within"):
             WebhookPost(url, timeout_s=0.3).post(b"{}", {})
         assert time.monotonic() - began < 2
+
+
+def _port_of(received: Hooks) -> int:
+    return int(received.url.split(":")[2].partition("/")[0])
+
+
+@contextmanager
+def resolving_to(monkeypatch: pytest.MonkeyPatch, received: Hooks) -> Iterator[None]:
+    """Have the receiver's name lead to three addresses that do not answer before its own."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        for _ in range(4):
+            # What is beyond the backlog gets no answer.
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        places = [*[full.getsockname()] * 3, ("127.0.0.1", _port_of(received))]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in places]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+        yield
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("is_abandoned", [False, True], ids=["its time is over", "abandoned"])
+def test_addresses_that_do_not_answer_take_no_more_time_than_one(
+    monkeypatch: pytest.MonkeyPatch, is_abandoned: bool
+) -> None:
+    with hooks() as received, resolving_to(monkeypatch, received):
+        received.behaviours.append(dripping)
+        post = WebhookPost(received.url, timeout_s=30.0 if is_abandoned else 0.5)
+        ending = threading.Timer(0.5, post.abandon) if is_abandoned else None
+        if ending is not None:
+            ending.start()
+        began = time.monotonic()
+        with pytest.raises(NotDelivered):
+            post.post(b"{}", {})
+        assert time.monotonic() - began < 1.4
+
+
+def test_an_address_that_refuses_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hooks() as received:
+        port = _port_of(received)
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", each)) for each in (9, port)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+        assert WebhookPost(received.url, timeout_s=5).post(b"{}", {}).status == 204
 
 
 def test_an_answer_without_end_is_not_read_to_it() -> None:
