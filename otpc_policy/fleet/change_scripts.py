@@ -2,7 +2,8 @@
 
 A shard is a hash and a stream. The hash has the last verdict of each endpoint by its name, and
 under "#n" how many changes there were; names of endpoints have no such sign. The changes are
-numbered by that. Where the two do not agree, one of them was lost: then both begin anew.
+numbered by that. Where the two do not agree, one of them was lost, and where either is nothing
+that a script has written, somebody else has: then both begin anew.
 
 Scripts take as their first argument by how many microseconds to move the server's clock, which
 only tests do.
@@ -25,6 +26,11 @@ _MOST_NAME_BYTES: Final = 1_024
 # After the last word of any verdict.
 _LIFETIME_MS: Final = 30 * 86_400_000
 _MICRO: Final = 1_000_000
+# Of how many changes there were: what has more was not counted. The next one may have one more.
+_COUNT_DIGITS: Final = 14
+_NUMBER_DIGITS: Final = _COUNT_DIGITS + 1
+
+_LINES: Final = re.compile(rb"([0-9]{1,%d}-0 [A-Za-z0-9_=-]*(\n|\Z))*" % _NUMBER_DIGITS)
 
 REFUSED, SAME, PUBLISHED, MOVED, FULL = range(5)
 
@@ -52,17 +58,24 @@ def _is_snapshot(answer: Any, _keys: int) -> bool:
 def _is_read(answer: Any, _keys: int) -> bool:
     # One change more than fits, and the numbers of all.
     most = 2 * MOST_READ_BYTES + MOST_RECORD_CHARACTERS
-    return (
-        isinstance(answer, bytes)
-        and len(answer) <= most
-        and re.fullmatch(rb"([0-9]{1,15}-0 [A-Za-z0-9_=-]*(\n|\Z))*", answer) is not None
-    )
+    return isinstance(answer, bytes) and len(answer) <= most and bool(_LINES.fullmatch(answer))
 
 
-_COUNTED: Final = f"""
+_READABLE: Final = """
+local function of_another_kind(answer)
+  return type(answer) == 'table' and answer.err and string.sub(answer.err, 1, 9) == 'WRONGTYPE'
+end
+"""
+
+_COUNTED: Final = f"""{_READABLE}
 local time = redis.call('TIME')
 local now = time[1] * {_MICRO} + time[2] + tonumber(ARGV[1])
-local n = tonumber(redis.call('HGET', KEYS[1], '#n') or '0')
+if of_another_kind(redis.pcall('HGET', KEYS[1], '#n'))
+    or of_another_kind(redis.pcall('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+end
+local n = redis.call('HGET', KEYS[1], '#n') or '0'
+n = #n <= {_COUNT_DIGITS} and string.find(n, '^%d+$') and tonumber(n) or -1
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 if (newest and newest[1] or '0-0') ~= string.format('%.0f-0', n) then
   redis.call('DEL', KEYS[1], KEYS[2])
@@ -82,8 +95,11 @@ PUBLISH: Final = Script(
 local how, decision, revision = ARGV[2], ARGV[4], ARGV[7]
 local measured, expires = tonumber(ARGV[5]), tonumber(ARGV[6])
 local kept = redis.call('HGET', KEYS[1], ARGV[3]) or ''
+if #kept > {2 * MOST_RECORD_CHARACTERS} then
+  kept = ''
+end
 local _, _, d, m, x, r, t, record = string.find(kept,
-  '^(%u) (%d+) (%d+) (%S+) (%d+) %d+ (%S+)$')
+  '^([AID]) (%d+) (%d+) (%S+) (%d+) %d+ (%S+)$')
 m, x, t = tonumber(m or '0'), tonumber(x or '0'), tonumber(t or '0')
 local previous = d or '-'
 local is_good = d and d ~= 'I' and x > now
@@ -173,7 +189,8 @@ if #all > 2 * {_MOST_ENDPOINTS + 2} then
 end
 for at = 1, #all, 2 do
   local number, record = string.match(all[at + 1], '^%u %d+ %d+ %S+ %d+ (%d+) (%S+)$')
-  if number and #record <= {MOST_RECORD_CHARACTERS} and #all[at] <= {_MOST_NAME_BYTES} then
+  if number and #number <= {_NUMBER_DIGITS} and #record <= {MOST_RECORD_CHARACTERS}
+      and #all[at] <= {_MOST_NAME_BYTES} then
     answer[#answer + 1] = all[at]
     answer[#answer + 1] = number .. ' ' .. record
   end
@@ -187,10 +204,16 @@ return answer
 # Returns it, to be compared, and those that follow, a line each: number and record.
 READ: Final = Script(
     "changes_read",
-    f"""
+    f"""{_READABLE}
 local first = ARGV[1] == '0' and '-' or ARGV[1] .. '-0'
 local lines, size = {{}}, 0
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], first, '+', 'COUNT', 257)) do
+local entries = redis.pcall('XRANGE', KEYS[1], first, '+', 'COUNT', 257)
+if of_another_kind(entries) then
+  return ''
+elseif entries.err then
+  return entries
+end
+for _, entry in ipairs(entries) do
   local record = entry[2][2] or ''
   if #record > {MOST_RECORD_CHARACTERS} or string.find(record, '[^%w_=-]') then
     record = ''
@@ -199,7 +222,9 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[1], first, '+', 'COUNT', 257)) 
   if size > {MOST_READ_BYTES} and #lines > 1 then
     break
   end
-  lines[#lines + 1] = entry[1] .. ' ' .. record
+  -- What no script has numbered is a gap: whoever follows begins anew, and so does the history.
+  local is_numbered = #entry[1] <= {_NUMBER_DIGITS} + 2 and string.find(entry[1], '^%d+%-0$')
+  lines[#lines + 1] = (is_numbered and entry[1] or '0-0') .. ' ' .. record
 end
 return table.concat(lines, '\\n')
 """,

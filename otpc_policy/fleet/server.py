@@ -29,6 +29,10 @@ _QUEUE_S: Final = 5.0
 T = TypeVar("T")
 
 
+# How a server begins to say that what is kept under a key is not what the script takes it for.
+_OF_CONTENT: Final = ("WRONGTYPE ", "user_script:")
+
+
 class UnexpectedAnswer(Exception):
     """The server has answered what no server of ours can have."""
 
@@ -37,8 +41,9 @@ class StoreServer:
     """Asks one server.
 
     An error, or three timeouts one after the other, make it unavailable for a second; then one
-    caller tries. redirects: errors by which a server says that others are to be asked; they are
-    answers, and given back as such. name: for the log.
+    caller tries. What one key holds at fault is that question's failure alone: else whoever can
+    write one key takes the whole store from everybody. redirects: errors by which a server says
+    that others are to be asked; they are answers, and given back as such. name: for the log.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class StoreServer:
         self._not_before = 0.0
         self._is_trying = False
         self._timeouts = 0
+        self._told_of: set[str] = set()
         # Waiting here is this replica's crowd, and says nothing of the server.
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
 
@@ -181,7 +187,11 @@ class StoreServer:
             self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
             raise
         except Exception as error:  # also what the parser raises for what is no protocol at all
-            self._fail(error, timeouts)
+            if _is_of_content(error):
+                self._tell_of(operation)
+                self._succeed()
+            else:
+                self._fail(error, timeouts)
             self._observer.store_asked(operation, "unavailable", self._monotonic() - began)
             raise StoreUnavailable(f"the store failed: {type(error).__name__}") from error
         finally:
@@ -220,6 +230,16 @@ class StoreServer:
             self._available = False
             self._observer.store_available(False)
 
+    def _tell_of(self, operation: str) -> None:
+        """Log once that what the store holds is in the way of an operation."""
+        if operation not in self._told_of:
+            self._told_of.add(operation)
+            _logger.warning(
+                "what the fleet's store%s holds for %s is not what any replica writes there",
+                self._name,
+                operation,
+            )
+
     def _succeed(self) -> None:
         self._timeouts = 0
         if self._available is False:
@@ -227,3 +247,8 @@ class StoreServer:
         if self._available is not True:
             self._available = True
             self._observer.store_available(True)
+
+
+def _is_of_content(error: Exception) -> bool:
+    """Whether a server has answered, and what one key holds is in the way."""
+    return type(error) is ResponseError and str(error).startswith(_OF_CONTENT)

@@ -30,7 +30,14 @@ CLAIM: Final = Script(
     f"""
 local time = redis.call('TIME')
 local now = time[1] * {_MICRO} + time[2] + tonumber(ARGV[1])
-local owner = redis.call('HGET', KEYS[1], 'o')
+local owner = redis.pcall('HGET', KEYS[1], 'o')
+if type(owner) == 'table' and owner.err then
+  if string.sub(owner.err, 1, 9) ~= 'WRONGTYPE' then
+    return owner
+  end
+  redis.call('DEL', KEYS[1])
+  owner = nil
+end
 local until_ = tonumber(redis.call('HGET', KEYS[1], 'u') or '') or 0
 if owner and owner ~= ARGV[2] and until_ > now and until_ <= now + tonumber(ARGV[3]) then
   return {{0, ''}}

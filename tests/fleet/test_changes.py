@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -26,6 +27,30 @@ from tests.support.valkey import Valkey
 
 ALLOW, DENY, INDETERMINATE = Decision.ALLOW, Decision.DENY, Decision.INDETERMINATE
 SAME, PUBLISHED, REFUSED = Outcome.SAME, Outcome.PUBLISHED, Outcome.REFUSED
+
+
+def _of_endpoint(value: str) -> tuple[str, ...]:
+    return ("HSET", "verdicts", "a.test:443", value)
+
+
+HOSTILE = {
+    "a text for the verdicts": [("SET", "verdicts", "x")],
+    "a text for the changes": [("SET", "changes", "x")],
+    "a count that is none": [("HSET", "verdicts", "#n", "abc")],
+    "an empty count": [("HSET", "verdicts", "#n", "")],
+    "a broken count": [("HSET", "verdicts", "#n", "1.4")],
+    "a count without end": [("HSET", "verdicts", "#n", "9" * 400)],
+    "a decision that is none": [_of_endpoint(f"Z 1 {'9' * 17} abc 1 1 xx")],
+    "a number without end": [_of_endpoint(f"A 1 1 abc 1 {'9' * 5_000} xx")],
+    "instants without end": [_of_endpoint(f"A {'9' * 400} {'9' * 400} abc {'9' * 400} 1 xx")],
+    "an entry between two": [("XADD", "changes", "1-5", "r", "xx")],
+    "an entry far ahead": [("XADD", "changes", f"1{'0' * 16}-0", "r", "xx")],
+    "both far ahead": [
+        ("XADD", "changes", f"1{'0' * 16}-0", "r", "xx"),
+        ("HSET", "verdicts", "#n", f"1{'0' * 16}"),
+    ],
+    "a name that is none": [("HSET", "verdicts", "\xff" * 3_000, "A 1 1 abc 1 1 xx")],
+}
 
 
 async def all_after(changes: Changes, positions: Positions) -> list[VerdictChange]:
@@ -327,3 +352,24 @@ class TestShared(ChangesContract):
         # From the future it is nothing to compare with.
         assert await self.found(DENY) is PUBLISHED
         assert (await self.decisions())[-1][1] is DENY
+
+    @pytest.mark.parametrize("commands", HOSTILE.values(), ids=HOSTILE)
+    async def test_whatever_is_written_there_it_goes_on(
+        self, server: Valkey, commands: Sequence[tuple[str, ...]]
+    ) -> None:
+        await self.found(ALLOW, age_s=9)
+        positions, _ = await self.changes.snapshot()
+        names = self.replica.keyspace.changes[self.replica.keyspace.shard_of("a.test:443")]
+        for command, which, *words in commands:
+            server.ask(command, names[which == "changes"], *words)
+        # At worst those who follow begin anew.
+        with suppress(CursorTooOld):
+            await self.changes.read(positions)
+        await self.changes.snapshot()
+        assert await self.found(DENY) is PUBLISHED
+        positions, known = await self.changes.snapshot()
+        assert known["a.test:443"].decision is DENY
+        self.move_s += 1
+        assert await self.found(ALLOW) is PUBLISHED
+        assert [each.decision for each in await all_after(self.changes, positions)] == [ALLOW]
+        assert self.replica.observed.available == [True]

@@ -13,6 +13,7 @@ import pytest
 from otpc_policy.check import Lease, StoreUnavailable
 from otpc_policy.fleet.changes import How, Outcome
 from otpc_policy.fleet.scripts import GET
+from otpc_policy.fleet.shared_slots import Members
 from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, facts, shared_changes, verdict
 from tests.support.certificates import CertificateAuthority
@@ -253,3 +254,19 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def test_what_one_key_holds_does_not_take_the_store_from_everything_else(
+    replica: MakeReplica, server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = replica()
+    server.ask("SET", one.keyspace.members, "x")
+    members = Members(one.connection, keyspace=one.keyspace, replica="ab")
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            await members.join()
+        assert await one.shared.get_many([KEY]) == [None]
+    assert one.observed.available == [True]
+    assert one.observed.asked.count(("members", "unavailable")) == 5
+    (record,) = caplog.records
+    assert "members" in record.getMessage()
