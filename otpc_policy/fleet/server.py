@@ -170,6 +170,19 @@ class StoreServer:
 
         Raises StoreUnavailable.
         """
+        task = asyncio.current_task()
+        cancelling = 0 if task is None else task.cancelling()
+        try:
+            return await self._asked(operation, ask, within_s=within_s)
+        finally:
+            # The library sends within asyncio.wait_for, which before Python 3.12 takes a
+            # cancellation for itself that comes as it ends: a loop would never end then.
+            if task is not None and task.cancelling() > cancelling:
+                raise asyncio.CancelledError
+
+    async def _asked(
+        self, operation: str, ask: Callable[[], Awaitable[T]], *, within_s: float
+    ) -> T:
         began, is_failing = self._monotonic(), self.has_failed
         if self.is_resting:
             self._observer.store_asked(operation, "unavailable", 0.0)

@@ -5,7 +5,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from otpc_policy.check import Lease, StoreUnavailable
 from otpc_policy.fleet.changes import How, Outcome
 from otpc_policy.fleet.scripts import GET
+from otpc_policy.fleet.server import StoreServer
 from otpc_policy.fleet.shared_slots import Members
 from tests.fleet.conftest import MakeReplica
 from tests.fleet.world import KEY, facts, shared_changes, verdict
@@ -270,3 +271,33 @@ async def test_what_one_key_holds_does_not_take_the_store_from_everything_else(
     assert one.observed.asked.count(("members", "unavailable")) == 5
     (record,) = caplog.records
     assert "members" in record.getMessage()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_cancellation_that_the_library_takes_for_itself_is_none_the_less_one(
+    replica: MakeReplica, fails: bool
+) -> None:
+    one = replica()
+    server = StoreServer(one.client, observer=one.observed, clock=one.observed.monotonic)
+    asked = asyncio.Event()
+
+    async def ask() -> None:
+        asked.set()
+        try:
+            await asyncio.sleep(20)
+        except asyncio.CancelledError:
+            # As asyncio.wait_for does where what it waits for has just ended.
+            if fails:
+                raise ConnectionError from None
+
+    async def loop() -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                await server.asked("test", ask, within_s=10)
+
+    running = asyncio.create_task(loop())
+    await asked.wait()
+    running.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({running})
+    assert running.cancelled()
