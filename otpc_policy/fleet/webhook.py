@@ -7,7 +7,8 @@ that was taken. So what a process that died had posted may come again, with the 
 What is not taken is posted again, after pauses that grow to a minute, and holds up what follows: so
 the order stays. Nothing is given up in silence. A change that is too old by then, or that the
 server refuses as such again and again, is skipped with a line in the log and counted. Where the
-changes since the place are lost, the last one of every endpoint is delivered in their stead.
+changes since the place are lost, or the place is, the last one of every endpoint is delivered in
+their stead, however long ago it was.
 """
 
 import asyncio
@@ -108,15 +109,18 @@ class Webhook:
         self._max_age, self._now, self._draw, self._observer = max_age, now, draw, observer
         self._pause = pause
         self._positions: Positions | None = None
-        self._waiting: VerdictChange | None = None
+        # Since when the change has waited that is being delivered.
+        self._waiting_since: datetime | None = None
         self._failures = 0
+        # It was seen that a place was kept, or that another process delivers, which keeps one.
+        self._had_place = False
 
     @property
     def lag_s(self) -> float:
         """For how long the change that is being delivered has waited; 0 if none is."""
-        if self._waiting is None:
+        if self._waiting_since is None:
             return 0.0
-        return max(0.0, (self._now() - self._waiting.changed_at).total_seconds())
+        return max(0.0, (self._now() - self._waiting_since).total_seconds())
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -143,6 +147,7 @@ class Webhook:
         """
         place = await self._delivery.claim()
         if place is None:
+            self._had_place = True
             self._stand_back()
             return False
         if self._positions is None:
@@ -155,7 +160,7 @@ class Webhook:
                 return True
             for each in read.changes:
                 if self._wanted.has(each.change):
-                    await self._deliver(each.change)
+                    await self._deliver(each.change, since=each.change.changed_at)
                     await self._keep(_moved(self._positions, each.shard, each.number, each.mark))
             if read.positions != self._positions:
                 await self._keep(read.positions)
@@ -163,7 +168,7 @@ class Webhook:
                 return True
 
     async def _begin(self, place: str) -> Positions:
-        """Return where to go on. Where nothing was kept, that is now."""
+        """Return where to go on. Where nothing was ever kept, that is now."""
         if place:
             try:
                 return self._cursors.read(place, _SCOPE)
@@ -171,6 +176,9 @@ class Webhook:
                 _logger.warning("the webhook's place in the store is none")
             except CursorTooOld:
                 _logger.warning("the webhook's place is in another history of changes")
+            return await self._begin_anew()
+        if self._had_place:
+            _logger.warning("the webhook's place in the store is gone")
             return await self._begin_anew()
         positions, _ = await self._changes.snapshot()
         await self._keep(positions)
@@ -189,24 +197,28 @@ class Webhook:
         return positions
 
     async def _deliver_all(self, changes: Iterable[VerdictChange]) -> None:
+        began = self._now()
         for change in sorted(changes, key=lambda each: each.changed_at):
             if self._wanted.has(change):
-                await self._deliver(change)
+                await self._deliver(change, since=began)
 
     async def _keep(self, positions: Positions) -> None:
         if not await self._delivery.keep(self._cursors.write(positions, _SCOPE)):
             raise _LeaseLost
-        self._positions = positions
+        self._positions, self._had_place = positions, True
 
-    async def _deliver(self, change: VerdictChange) -> None:
-        """Post a change until it is taken, or skipped. Raises _LeaseLost, StoreUnavailable."""
-        self._waiting, refusals = change, 0
+    async def _deliver(self, change: VerdictChange, *, since: datetime) -> None:
+        """Post a change until it is taken, or skipped. Raises _LeaseLost, StoreUnavailable.
+
+        since: when it began to wait.
+        """
+        self._waiting_since, refusals = since, 0
         body, delivery_id = event_body(change), event_id(change)
         try:
             while True:
                 if await self._delivery.claim() is None:
                     raise _LeaseLost
-                if self._now() - change.changed_at > self._max_age:
+                if self._now() - since > self._max_age:
                     self._skip(change, "expired", "it could not be delivered in time")
                     return
                 why, retry_after_s, is_refused = await self._attempt(delivery_id, body)
@@ -224,7 +236,7 @@ class Webhook:
                 self._failures += 1
                 await self._wait(retry_after_s)
         finally:
-            self._waiting = None
+            self._waiting_since = None
 
     async def _attempt(self, delivery_id: str, body: bytes) -> tuple[str, float | None, bool]:
         """Return why it was not taken, "" if it was; when to ask again; whether it was refused."""

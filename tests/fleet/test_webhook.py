@@ -43,6 +43,7 @@ from tests.fleet.hooks import (
 )
 from tests.fleet.world import shared_changes
 from tests.support.certificates import CertificateAuthority
+from tests.support.valkey import Valkey
 
 ALLOW, DENY, INDETERMINATE = Decision.ALLOW, Decision.DENY, Decision.INDETERMINATE
 KEYS = (bytes(range(32)), bytes(range(32, 64)))
@@ -294,6 +295,51 @@ async def test_where_changes_are_lost_the_last_ones_are_delivered(
     assert received.subjects()[-1] == "1 DENY"
     assert sender.counted[0] == "lost"
     assert "may be lost" in caplog.text
+
+
+async def test_what_is_delivered_again_is_not_too_old_for_it() -> None:
+    with hooks() as received:
+        small = InMemoryChanges(lambda: datetime.now(UTC), most_kept=2)
+        async with sending(received, changes=small) as sender:
+            await sender.publish(1, DENY)
+            # Longer than a delivery may wait.
+            sender.moved += timedelta(hours=3)
+            lags: list[float] = []
+            received.behaviours.append(
+                _then(answering(500), lambda: lags.append(sender.webhook.lag_s))
+            )
+            small._now = sender.now
+            for port in (2, 3, 4):
+                await sender.publish(port, ALLOW)
+            await sender.webhook.step()
+    assert received.subjects()[0] == "1 DENY"
+    assert len(received.taken) == 4
+    assert sender.counted == ["lost", "failed", *["delivered"] * 4]
+    assert lags[0] < 60
+
+
+@pytest.mark.parametrize("is_standby", [False, True], ids=["whoever delivers", "a standby"])
+async def test_a_place_that_is_gone_is_no_first_start(
+    replica: MakeReplica, server: Valkey, is_standby: bool
+) -> None:
+    one = replica()
+
+    def sender(url: str) -> Sender:
+        delivery = SharedDelivery(one.connection, keyspace=one.keyspace)
+        return Sender(url, changes=shared_changes(one), delivery=delivery)
+
+    with hooks() as received:
+        first, second = sender(received.url), sender(received.url)
+        assert await first.webhook.step()
+        assert not await second.webhook.step()
+        # The store begins again without its data, and all that is watched is published anew.
+        server.ask("DEL", one.keyspace.delivery)
+        await first.publish(1, DENY)
+        first.webhook._stand_back()
+        taking_over = second if is_standby else first
+        assert await taking_over.webhook.step()
+    assert received.subjects() == ["1 DENY"]
+    assert taking_over.counted == ["lost", "delivered"]
 
 
 async def test_one_replica_delivers_and_another_goes_on_where_it_died(
